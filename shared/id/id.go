@@ -1,0 +1,37 @@
+// Package id makes the ids of both programs: UUIDs of version 7 (RFC 9562), which sort by the
+// millisecond of their making, so that "newest first" is the key order of the store.
+package id
+
+import (
+	"crypto/sha256"
+
+	"github.com/google/uuid"
+)
+
+// New returns a fresh time-ordered id in the canonical 36-character text form. Ids of one process
+// ascend strictly.
+func New() string { return uuid.Must(uuid.NewV7()).String() }
+
+// Random returns a fresh id of version 4, for things whose time of making is nobody's business.
+func Random() string { return uuid.NewString() }
+
+// Derived returns the same id for the same parts, always: the name under which something that
+// must happen once is known before it happens (RFC 9562 version 8 over SHA-256).
+func Derived(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write([]byte(p))
+		h.Write([]byte{0})
+	}
+	var u uuid.UUID
+	copy(u[:], h.Sum(nil))
+	u[6] = u[6]&0x0f | 0x80
+	u[8] = u[8]&0x3f | 0x80
+	return u.String()
+}
+
+// Valid says whether s is an id in the canonical lower-case text form.
+func Valid(s string) bool {
+	u, err := uuid.Parse(s)
+	return err == nil && len(s) == 36 && u.String() == s
+}

@@ -1,0 +1,123 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+)
+
+// Table maps a Go type to one kind of document. It is a literal; it holds no state and no store.
+//
+//	var users = store.Table[User]{Kind: "user", ID: func(u User) string { return u.ID },
+//		Index: func(u User) []store.IndexKey { return []store.IndexKey{{Name: "role", Value: u.Role}} }}
+type Table[T any] struct {
+	Kind    string
+	ID      func(T) string
+	Index   func(T) []IndexKey                // nil: no index keys
+	Upgrade func(body []byte) ([]byte, error) // older body in, current body out; nil: as stored
+}
+
+// Row is a decoded document with its revision; revision 0 means there is none.
+type Row[T any] struct {
+	Value T
+	Rev   uint64
+}
+
+// Key returns the key of the document with that id.
+func (t Table[T]) Key(id string) Key { return Key{Kind: t.Kind, ID: id} }
+
+// Decode returns the value of a stored document.
+func (t Table[T]) Decode(d Doc) (T, error) {
+	var v T
+	if !d.Exists() {
+		return v, nil
+	}
+	body := d.Body
+	if t.Upgrade != nil {
+		var err error
+		if body, err = t.Upgrade(body); err != nil {
+			return v, fmt.Errorf("upgrade %s %s: %w", t.Kind, d.Key.ID, err)
+		}
+	}
+	if err := json.Unmarshal(body, &v); err != nil {
+		return v, fmt.Errorf("decode %s %s: %w", t.Kind, d.Key.ID, err)
+	}
+	return v, nil
+}
+
+// Write returns the write that stores v under its id with the given expectation.
+func (t Table[T]) Write(v T, e Expect) (Write, error) {
+	body, err := Canonical(v)
+	if err != nil {
+		return Write{}, fmt.Errorf("encode %s: %w", t.Kind, err)
+	}
+	return Write{Key: t.Key(t.ID(v)), Expect: e, Action: Put, Index: t.index(v), Body: body}, nil
+}
+
+// Get reads the value with that id from the store.
+func (t Table[T]) Get(ctx context.Context, db DB, id string) (Row[T], error) {
+	d, err := db.Get(ctx, t.Key(id))
+	if err != nil {
+		return Row[T]{}, err
+	}
+	v, err := t.Decode(d)
+	return Row[T]{Value: v, Rev: d.Rev}, err
+}
+
+// Load reads the value with that id inside a transaction.
+func (t Table[T]) Load(tx *Tx, id string) (Row[T], error) {
+	d, err := tx.Get(t.Key(id))
+	if err != nil {
+		return Row[T]{}, err
+	}
+	v, err := t.Decode(d)
+	return Row[T]{Value: v, Rev: d.Rev}, err
+}
+
+// Save puts v inside a transaction.
+func (t Table[T]) Save(tx *Tx, v T) error {
+	w, err := t.Write(v, Any())
+	if err != nil {
+		return err
+	}
+	tx.Put(w.Key, w.Index, w.Body)
+	return nil
+}
+
+// Create puts v inside a transaction and demands that its id is free.
+func (t Table[T]) Create(tx *Tx, v T) error {
+	w, err := t.Write(v, Absent())
+	if err != nil {
+		return err
+	}
+	tx.Create(w.Key, w.Index, w.Body)
+	return nil
+}
+
+// Remove deletes the value with that id inside a transaction.
+func (t Table[T]) Remove(tx *Tx, id string) { tx.Delete(t.Key(id)) }
+
+// List returns a page of values in the order of the query; q.Kind is set by the table.
+func (t Table[T]) List(ctx context.Context, db DB, q Query) ([]Row[T], Page, error) {
+	q.Kind = t.Kind
+	page, err := db.List(ctx, q)
+	if err != nil {
+		return nil, Page{}, err
+	}
+	rows := make([]Row[T], 0, len(page.Docs))
+	for _, d := range page.Docs {
+		v, err := t.Decode(d)
+		if err != nil {
+			return nil, Page{}, err
+		}
+		rows = append(rows, Row[T]{Value: v, Rev: d.Rev})
+	}
+	return rows, page, nil
+}
+
+func (t Table[T]) index(v T) []IndexKey {
+	if t.Index == nil {
+		return nil
+	}
+	return t.Index(v)
+}
