@@ -1,0 +1,2 @@
+// Package dag is the pure core of the orchestrator.
+package dag
