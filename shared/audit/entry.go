@@ -1,11 +1,6 @@
 package audit
 
-import (
-	"context"
-	"time"
-
-	"github.com/provisioning-platform/platform/shared/store"
-)
+import "time"
 
 // Stream is the name of the audit stream in both services' stores.
 const Stream = "audit"
@@ -67,62 +62,3 @@ type Entry struct {
 	Time      time.Time      `json:"time"` // UTC
 	V         int            `json:"v"`    // format version, 1
 }
-
-// Scene is what web knows about a request before the handler runs; it travels in the context and is
-// copied into every entry written below.
-type Scene struct {
-	Actor     Actor
-	Decision  *Decision
-	Op        string
-	Origin    string
-	RequestID string
-
-	recorded bool // an entry of this request is committed; owned by the request's goroutine
-}
-
-type sceneKey struct{}
-
-// WithScene returns a context that carries s.
-func WithScene(ctx context.Context, s *Scene) context.Context {
-	return context.WithValue(ctx, sceneKey{}, s)
-}
-
-// SceneOf returns the scene of ctx; an empty one when there is none (a background act).
-func SceneOf(ctx context.Context) *Scene {
-	if s, ok := ctx.Value(sceneKey{}).(*Scene); ok {
-		return s
-	}
-	return &Scene{}
-}
-
-// Recorded says whether an entry of this request is committed, so that web writes the record of a
-// refusal only when nobody else did.
-func (s *Scene) Recorded() bool { return s.recorded }
-
-// Act is what the code that changes something says about it; the rest of the entry comes from the scene.
-type Act struct {
-	Action   string
-	Resource string
-	Details  map[string]any
-	Result   string // empty means Success
-	Code     string
-	Phase    Phase // empty means Event
-	OpID     string
-	Actor    *Actor // overrides the scene's (a login has no actor before it succeeded)
-}
-
-// Entry returns the entry of act in the scene of ctx at the given time, with a fresh id.
-func (a Act) Entry(ctx context.Context, now time.Time) Entry { panic("audit helper writes this") }
-
-// Encode returns the bytes of e, to be appended to Stream as they are: canonical JSON of at most
-// store.MaxEntry bytes (details are cut to fit, and say so).
-func (e Entry) Encode() ([]byte, error) { panic("audit helper writes this") }
-
-// Update is store.Update with one audit entry in the same commit: fn changes documents and may fill in
-// act; act is recorded when fn succeeds. It is the only way product code changes a store outside the engine.
-func Update(ctx context.Context, db store.DB, act *Act, fn func(*store.Tx) error) (store.Receipt, error) {
-	panic("audit helper writes this")
-}
-
-// Record commits an entry without a change: a refusal, a failed login.
-func Record(ctx context.Context, db store.DB, act Act) error { panic("audit helper writes this") }

@@ -1,0 +1,134 @@
+package audit
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// Scene is what web knows about a request before the handler runs; it travels in the context and is
+// copied into every entry written below.
+type Scene struct {
+	Actor     Actor
+	Decision  *Decision
+	Op        string
+	Origin    string
+	RequestID string
+
+	recorded bool // an entry of this request is committed; owned by the request's goroutine
+}
+
+type sceneKey struct{}
+
+// WithScene returns a context that carries s.
+func WithScene(ctx context.Context, s *Scene) context.Context {
+	return context.WithValue(ctx, sceneKey{}, s)
+}
+
+// SceneOf returns the scene of ctx; an empty one when there is none (a background act).
+func SceneOf(ctx context.Context) *Scene {
+	if s, ok := ctx.Value(sceneKey{}).(*Scene); ok {
+		return s
+	}
+	return &Scene{}
+}
+
+// Recorded says whether an entry of this request is committed, so that web writes the record of a
+// refusal only when nobody else did.
+func (s *Scene) Recorded() bool { return s.recorded }
+
+// MarkRecorded says that an entry of this request is committed. Update and Record do it; the engine,
+// which commits by itself, calls it on the request's goroutine.
+func (s *Scene) MarkRecorded() { s.recorded = true }
+
+// Act is what the code that changes something says about it; the rest of the entry comes from the scene.
+type Act struct {
+	Action   string
+	Resource string
+	Details  map[string]any
+	Result   string // empty means Success
+	Code     string
+	Phase    Phase // empty means Event
+	OpID     string
+	Actor    *Actor // overrides the scene's (a login has no actor before it succeeded)
+}
+
+// Entry returns the entry of act in the scene of ctx at the given time, with a fresh id.
+func (a Act) Entry(ctx context.Context, now time.Time) Entry {
+	s := SceneOf(ctx)
+	e := Entry{
+		Action:    a.Action,
+		Actor:     s.Actor,
+		Code:      a.Code,
+		Decision:  s.Decision,
+		Details:   a.Details,
+		ID:        id.New(),
+		Op:        s.Op,
+		OpID:      a.OpID,
+		Origin:    s.Origin,
+		Phase:     a.Phase,
+		RequestID: s.RequestID,
+		Resource:  a.Resource,
+		Result:    a.Result,
+		Time:      now.UTC(),
+		V:         1,
+	}
+	if a.Actor != nil {
+		e.Actor = *a.Actor
+	}
+	if e.Phase == "" {
+		e.Phase = Event
+	}
+	if e.Result == "" {
+		e.Result = Success
+	}
+	return e
+}
+
+// Update is store.Update with one audit entry in the same commit: fn changes documents and may fill in
+// act; act is recorded when fn succeeds. It is the only way product code changes a store outside the
+// engine. fn is run again on conflict, each time with act as it was given.
+func Update(ctx context.Context, db store.DB, act *Act, fn func(*store.Tx) error) (store.Receipt, error) {
+	given := *act
+	r, err := store.Update(ctx, db, func(tx *store.Tx) error {
+		*act = given
+		act.Details = maps.Clone(given.Details)
+		if err := fn(tx); err != nil {
+			return err
+		}
+		body, err := act.body(ctx)
+		if err != nil {
+			return err
+		}
+		tx.Append(Stream, body)
+		return nil
+	})
+	if err == nil {
+		SceneOf(ctx).MarkRecorded()
+	}
+	return r, err
+}
+
+// Record commits an entry without a change: a refusal, a failed login.
+func Record(ctx context.Context, db store.DB, act Act) error {
+	body, err := act.body(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = db.Commit(ctx, store.Batch{Appends: []store.Append{{Stream: Stream, Body: body}}})
+	if err == nil {
+		SceneOf(ctx).MarkRecorded()
+	}
+	return err
+}
+
+func (a *Act) body(ctx context.Context) ([]byte, error) {
+	if a.Action == "" {
+		return nil, fault.New(fault.Internal, "audit.no_action", "a change without the name of its action cannot be recorded")
+	}
+	return a.Entry(ctx, time.Now()).Encode()
+}

@@ -1,0 +1,183 @@
+package audit
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// maxText bounds every text of an entry outside its details, so that nobody can make an act
+// unrecordable by naming it at length; a longer one is cut and ends in "…".
+const maxText = 1024
+
+// Encode returns the bytes of e, to be appended to Stream as they are: canonical JSON of at most
+// store.MaxEntry bytes (details are cut to fit, and say so in "truncated"). It is written by hand
+// because the engine encodes two entries a task.
+func (e Entry) Encode() ([]byte, error) {
+	details, err := detailsJSON(e.Details, store.MaxEntry/2)
+	if err != nil {
+		return nil, err
+	}
+	b := e.encode(make([]byte, 0, 512+len(details)), details)
+	if len(b) <= store.MaxEntry {
+		return b, nil
+	}
+	if e.Decision != nil { // only a decision with many inputs can be this large
+		d := *e.Decision
+		d.Inputs = map[string]string{"truncated": "true"}
+		e.Decision = &d
+	}
+	if len(e.Actor.AMR) > 16 {
+		e.Actor.AMR = e.Actor.AMR[:16]
+	}
+	return e.encode(b[:0], details), nil
+}
+
+func (e *Entry) encode(b, details []byte) []byte {
+	b = text(append(b, `{"action":`...), e.Action)
+	b = e.Actor.encode(append(b, `,"actor":`...))
+	b = optional(b, `,"code":`, e.Code)
+	if e.Decision != nil {
+		b = e.Decision.encode(append(b, `,"decision":`...))
+	}
+	if len(details) > 0 {
+		b = append(append(b, `,"details":`...), details...)
+	}
+	b = text(append(b, `,"id":`...), e.ID)
+	b = optional(b, `,"op":`, e.Op)
+	b = optional(b, `,"op_id":`, e.OpID)
+	b = text(append(b, `,"origin":`...), e.Origin)
+	b = text(append(b, `,"phase":`...), string(e.Phase))
+	b = optional(b, `,"request_id":`, e.RequestID)
+	b = text(append(b, `,"resource":`...), e.Resource)
+	b = text(append(b, `,"result":`...), e.Result)
+	b = e.Time.UTC().AppendFormat(append(b, `,"time":"`...), time.RFC3339Nano)
+	b = strconv.AppendInt(append(b, `","v":`...), int64(e.V), 10)
+	return append(b, '}')
+}
+
+func (a *Actor) encode(b []byte) []byte {
+	b = append(b, '{')
+	start := len(b)
+	for i, m := range a.AMR {
+		if i == 0 {
+			b = append(b, `,"amr":[`...)
+		} else {
+			b = append(b, ',')
+		}
+		b = text(b, m)
+	}
+	if len(a.AMR) > 0 {
+		b = append(b, ']')
+	}
+	b = optional(b, `,"ip":`, a.IP)
+	b = optional(b, `,"jti":`, a.JTI)
+	b = optional(b, `,"sid":`, a.SID)
+	b = optional(b, `,"sub":`, a.Sub)
+	b = optional(b, `,"username":`, a.Username)
+	if len(b) > start { // the first member has no comma in front
+		b = slices.Delete(b, start, start+1)
+	}
+	return append(b, '}')
+}
+
+func (d *Decision) encode(b []byte) []byte {
+	b = strconv.AppendBool(append(b, `{"allowed":`...), d.Allowed)
+	for i, k := range slices.Sorted(maps.Keys(d.Inputs)) {
+		if i == 0 {
+			b = append(b, `,"inputs":{`...)
+		} else {
+			b = append(b, ',')
+		}
+		b = text(append(text(b, k), ':'), d.Inputs[k])
+	}
+	if len(d.Inputs) > 0 {
+		b = append(b, '}')
+	}
+	b = strconv.AppendUint(append(b, `,"policy":`...), d.Policy, 10)
+	return append(text(append(b, `,"rule":`...), d.Rule), '}')
+}
+
+// detailsJSON returns the details as canonical JSON of at most limit bytes; members that do not fit
+// are left out, largest first, and named in the member "truncated".
+func detailsJSON(details map[string]any, limit int) ([]byte, error) {
+	if len(details) == 0 {
+		return nil, nil
+	}
+	b, err := store.Canonical(details)
+	if err != nil || len(b) <= limit {
+		return b, err
+	}
+	sizes := map[string]int{}
+	for k, v := range details {
+		one, err := store.Canonical(v)
+		if err != nil {
+			return nil, err
+		}
+		sizes[k] = len(one) + len(k)
+	}
+	names := slices.SortedFunc(maps.Keys(details), func(a, b string) int {
+		if sizes[a] != sizes[b] {
+			return sizes[b] - sizes[a]
+		}
+		if a < b {
+			return -1
+		}
+		return 1
+	})
+	kept, left := maps.Clone(details), []string{}
+	for _, k := range names {
+		delete(kept, k)
+		if len(left) < 16 {
+			left = append(left, clip(k))
+		}
+		kept["truncated"] = left
+		if b, err = store.Canonical(kept); err != nil || len(b) <= limit {
+			return b, err
+		}
+	}
+	return b, err
+}
+
+// optional appends name (with its comma and colon) and s, or nothing when s is empty.
+func optional(b []byte, name, s string) []byte {
+	if s == "" {
+		return b
+	}
+	return text(append(b, name...), s)
+}
+
+// text appends s as a JSON string, the same bytes as store.Canonical, without its cost for plain text.
+func text(b []byte, s string) []byte {
+	s = clip(s)
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
+			slow, err := store.Canonical(s)
+			if err != nil { // not UTF-8: Quote's ASCII form is plain text again
+				return text(b, strconv.QuoteToASCII(s))
+			}
+			return append(b, slow...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}
+
+func clip(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	s = s[:maxText]
+	for len(s) > 0 && !utf8.RuneStart(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	if r, n := utf8.DecodeLastRuneInString(s); r == utf8.RuneError && n <= 1 && len(s) > 0 {
+		s = s[:len(s)-1]
+	}
+	return s + "…"
+}
