@@ -1,0 +1,168 @@
+package arch
+
+import (
+	"path"
+	"sort"
+	"strings"
+	"testing"
+)
+
+// ring is a layer of the house, from the inside (0) to the outside. A package imports only packages of
+// its own ring or of rings further in.
+type ring int
+
+const (
+	leaf ring = iota
+	pureRing
+	port
+	driver
+	service
+	edge
+	wiring
+	command
+)
+
+// rings gives every package its ring. The longest matching prefix counts; a package that no line
+// matches fails the test, so a new package states where it belongs and why.
+var rings = []struct {
+	prefix string
+	ring   ring
+	reason string
+}{
+	{"shared/fault", leaf, "errors are everywhere"},
+	{"shared/id", leaf, "ids are everywhere"},
+	{"shared/secret", leaf, "configuration and services carry secrets"},
+	{"policies", leaf, "embedded files, no code"},
+	{"orchestrator/internal/dag", pureRing, "the machine of a run: no store, clock or logger"},
+	{"control-center/internal/login", pureRing, "the machine of a login"},
+	{"shared/store", port, "the storage port, its judge and its helpers"},
+	{"shared/obs", port, "logging and metrics for every service"},
+	{"shared/config", port, "reads files and environment, knows no service"},
+	{"shared/process", port, "starts and stops components, knows none of them"},
+	{"shared/store/memstore", driver, "a store engine"},
+	{"shared/store/pebblestore", driver, "a store engine"},
+	{"shared/store/surrealstore", driver, "a store engine"},
+	{"shared/store/storetest", driver, "holds drivers to the contract"},
+	{"shared/store/driver", driver, "opens an engine by URL"},
+	{"orchestrator/internal/provider", driver, "engines of infrastructure"},
+	{"shared/feed", service, "followers and hubs over a store"},
+	{"shared/audit", service, "the log over a store"},
+	{"shared/token", service, "verification of tokens"},
+	{"shared/authz", service, "decisions"},
+	{"shared/client", service, "the typed client"},
+	{"orchestrator/internal/engine", service, "owns runs"},
+	{"orchestrator/internal/recipe", service, "task service catalogue"},
+	{"orchestrator/internal/infra", service, "infra definitions"},
+	{"orchestrator/internal/operation", service, "turns operations into steps and performs them"},
+	{"orchestrator/internal/trust", service, "what the orchestrator knows of the control-center"},
+	{"control-center/internal", service, "the control-center's nouns"},
+	{"shared/web", edge, "HTTP"},
+	{"shared/watch", edge, "WebSocket"},
+	{"shared/cli", edge, "command lines"},
+	{"orchestrator/internal/api", edge, "routes and views"},
+	{"orchestrator/internal/cli", edge, "command line"},
+	{"control-center/internal/api", edge, "routes and views"},
+	{"control-center/internal/cli", edge, "command line"},
+	{"orchestrator/internal/app", wiring, "literals"},
+	{"control-center/internal/app", wiring, "literals"},
+	{"orchestrator/cmd", command, "main"},
+	{"control-center/cmd", command, "main"},
+	{"tests", command, "sees everything, is imported by nothing"},
+}
+
+// inward lists the imports that go against the rings, each with its reason. It should stay short.
+var inward = map[string]string{
+	"orchestrator/internal/provider -> orchestrator/internal/dag": "a provider's failure is a class of the machine (pure is further in; listed for the reader)",
+}
+
+func ringOf(pkg string) (ring, bool) {
+	best, found := "", ring(0)
+	for _, r := range rings {
+		if (pkg == r.prefix || strings.HasPrefix(pkg, r.prefix+"/")) && len(r.prefix) > len(best) {
+			best, found = r.prefix, r.ring
+		}
+	}
+	return found, best != ""
+}
+
+// TestImports_goInwards holds the rings of architecture section 4 and decision 29.
+func TestImports_goInwards(t *testing.T) {
+	for _, p := range load(t) {
+		mine, ok := ringOf(p.Path)
+		if !ok {
+			t.Errorf("%s has no ring: add a line with its reason to the table", p.Path)
+			continue
+		}
+		for _, f := range p.Files {
+			if f.Test {
+				continue
+			}
+			for _, imp := range f.Imports() {
+				other, inside := strings.CutPrefix(imp, prefix)
+				if !inside {
+					continue
+				}
+				theirs, _ := ringOf(other)
+				if theirs > mine && inward[p.Path+" -> "+other] == "" {
+					t.Errorf("%s imports %s, which is further out", f.Path, other)
+				}
+				if strings.HasPrefix(p.Path, "shared/") && !strings.HasPrefix(other, "shared/") && other != "policies" {
+					t.Errorf("%s imports %s: shared never requires a product", f.Path, other)
+				}
+			}
+		}
+	}
+}
+
+// shares lists the third-party packages that more than one package may import, with the reason.
+var shares = map[string]string{
+	"golang.org/x/sys/unix": "operating system constants, part of the standard library in all but name",
+}
+
+// TestThirdParty_entersThroughOnePackage holds law 6 and decision 28: one package per import path in
+// product code; test files and the module tests are exempt.
+func TestThirdParty_entersThroughOnePackage(t *testing.T) {
+	users := map[string]map[string]bool{}
+	for _, p := range load(t) {
+		if strings.HasPrefix(p.Path, "tests") || strings.HasSuffix(path.Base(p.Path), "test") {
+			continue
+		}
+		for _, f := range p.Files {
+			if f.Test {
+				continue
+			}
+			for _, imp := range f.Imports() {
+				if !strings.Contains(strings.Split(imp, "/")[0], ".") || strings.HasPrefix(imp, prefix) {
+					continue
+				}
+				if users[imp] == nil {
+					users[imp] = map[string]bool{}
+				}
+				users[imp][p.Path] = true
+			}
+		}
+	}
+	owners := map[string]string{
+		"github.com/gin-gonic/gin":           "shared/web",
+		"github.com/casbin/casbin/v2":        "shared/authz",
+		"github.com/gorilla/websocket":       "shared/watch",
+		"github.com/pquerna/otp":             "control-center/internal/mfa",
+		"github.com/surrealdb/surrealdb.go":  "shared/store/surrealstore",
+		"github.com/cockroachdb/pebble/v2":   "shared/store/pebblestore",
+		"github.com/go-json-experiment/json": "shared/web",
+		"golang.org/x/mod/sumdb/tlog":        "shared/audit",
+	}
+	for imp, by := range users {
+		var list []string
+		for pkg := range by {
+			list = append(list, pkg)
+		}
+		sort.Strings(list)
+		if len(list) > 1 && shares[imp] == "" {
+			t.Errorf("%s is imported by %s: it enters through one package", imp, strings.Join(list, ", "))
+		}
+		if want := owners[imp]; want != "" && list[0] != want {
+			t.Errorf("%s is imported by %s, its place is %s", imp, list[0], want)
+		}
+	}
+}
