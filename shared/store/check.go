@@ -1,0 +1,290 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// MaxDepth is how deep arrays and objects of a document may nest.
+const MaxDepth = 128
+
+// CheckCanonical says whether body is canonical JSON as Canonical makes it, and where it is not. One
+// pass without allocation: it stands on the path of every commit.
+func CheckCanonical(body []byte) error {
+	c := checker{b: body}
+	if !c.value(0) {
+		return c.fault()
+	}
+	if c.at != len(body) {
+		c.why = "text behind the value"
+		return c.fault()
+	}
+	return nil
+}
+
+// checker walks over b; at is the next byte to look at, why what was wrong there.
+type checker struct {
+	b   []byte
+	at  int
+	why string
+}
+
+func (c *checker) fault() error { return fmt.Errorf("byte %d: %s", c.at, c.why) }
+
+func (c *checker) fail(why string) bool {
+	c.why = why
+	return false
+}
+
+func (c *checker) value(depth int) bool {
+	if depth > MaxDepth {
+		return c.fail("nested too deep")
+	}
+	if c.at >= len(c.b) {
+		return c.fail("unexpected end")
+	}
+	switch c.b[c.at] {
+	case '"':
+		_, _, ok := c.text()
+		return ok
+	case '{':
+		return c.object(depth)
+	case '[':
+		return c.array(depth)
+	case 't':
+		return c.word("true")
+	case 'f':
+		return c.word("false")
+	case 'n':
+		return c.word("null")
+	}
+	return c.number()
+}
+
+func (c *checker) word(w string) bool {
+	if len(c.b)-c.at < len(w) || string(c.b[c.at:c.at+len(w)]) != w {
+		return c.fail("unknown word")
+	}
+	c.at += len(w)
+	return true
+}
+
+// next consumes want and says whether it was there.
+func (c *checker) next(want byte) bool {
+	if c.at < len(c.b) && c.b[c.at] == want {
+		c.at++
+		return true
+	}
+	return false
+}
+
+func (c *checker) array(depth int) bool {
+	c.at++
+	if c.next(']') {
+		return true
+	}
+	for {
+		if !c.value(depth + 1) {
+			return false
+		}
+		if c.next(']') {
+			return true
+		}
+		if !c.next(',') {
+			return c.fail("want , or ]")
+		}
+	}
+}
+
+func (c *checker) object(depth int) bool {
+	c.at++
+	if c.next('}') {
+		return true
+	}
+	var last []byte
+	lastPlain := true
+	for first := true; ; first = false {
+		start := c.at
+		if c.at >= len(c.b) || c.b[c.at] != '"' {
+			return c.fail("want a member name")
+		}
+		name, plain, ok := c.text()
+		if !ok {
+			return false
+		}
+		if !first && !ascending(last, name, lastPlain && plain) {
+			c.at = start
+			return c.fail("member names are not in ascending order")
+		}
+		last, lastPlain = name, plain
+		if !c.next(':') {
+			return c.fail("want :")
+		}
+		if !c.value(depth + 1) {
+			return false
+		}
+		if c.next('}') {
+			return true
+		}
+		if !c.next(',') {
+			return c.fail("want , or }")
+		}
+	}
+}
+
+// ascending compares two member names as written; with escapes in one of them, as meant.
+func ascending(a, b []byte, plain bool) bool {
+	if plain {
+		return bytes.Compare(a, b) < 0
+	}
+	return unescape(a) < unescape(b)
+}
+
+// unescape undoes the canonical escapes of a checked string.
+func unescape(s []byte) string {
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' {
+			out = append(out, s[i])
+			continue
+		}
+		i++
+		if k := strings.IndexByte(shortTo, s[i]); k >= 0 {
+			out = append(out, shortFrom[k])
+		} else if s[i] == 'u' {
+			out = append(out, (s[i+3]-'0')<<4|byte(strings.IndexByte(hex, s[i+4])))
+			i += 4
+		} else {
+			out = append(out, s[i])
+		}
+	}
+	return string(out)
+}
+
+// text consumes a string and returns what stands between its quotes; plain is false when that has
+// escapes.
+func (c *checker) text() (raw []byte, plain, ok bool) {
+	c.at++
+	start, ascii := c.at, true
+	plain = true
+	for {
+		c.skipPlain()
+		if c.at >= len(c.b) {
+			return nil, false, c.fail("unexpected end of a string")
+		}
+		switch ch := c.b[c.at]; {
+		case ch == '"':
+			raw = c.b[start:c.at]
+			if !ascii && !utf8.Valid(raw) {
+				return nil, false, c.fail("a string that is not UTF-8")
+			}
+			c.at++
+			return raw, plain, true
+		case ch == '\\':
+			plain = false
+			if !c.escape() {
+				return nil, false, c.fail("an escape that is not canonical")
+			}
+		case ch < 0x20:
+			return nil, false, c.fail("a control character in a string")
+		case ch >= 0x80:
+			ascii = false
+			c.at++
+		default:
+			c.at++
+		}
+	}
+}
+
+// skipPlain moves over bytes that need no second look, eight at a time: ASCII without quote, backslash
+// and control characters.
+func (c *checker) skipPlain() {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	b, at := c.b, c.at
+	for len(b)-at >= 8 {
+		w := binary.LittleEndian.Uint64(b[at:])
+		quote, slash := w^(ones*'"'), w^(ones*'\\')
+		special := (w | (w - ones*0x20) | (quote - ones) | (slash - ones)) & highs
+		if special != 0 {
+			break
+		}
+		at += 8
+	}
+	for at < len(b) && b[at] >= 0x20 && b[at] < 0x80 && b[at] != '"' && b[at] != '\\' {
+		at++
+	}
+	c.at = at
+}
+
+// escape consumes one canonical escape.
+func (c *checker) escape() bool {
+	rest := c.b[c.at+1:]
+	if len(rest) == 0 {
+		return false
+	}
+	if rest[0] != 'u' {
+		c.at += 2
+		return rest[0] == '"' || rest[0] == '\\' || strings.IndexByte(shortTo, rest[0]) >= 0
+	}
+	if len(rest) < 5 || rest[1] != '0' || rest[2] != '0' || rest[3] > '1' || rest[3] < '0' {
+		return false
+	}
+	low := strings.IndexByte(hex, rest[4])
+	if low < 0 || strings.IndexByte(shortFrom, (rest[3]-'0')<<4|byte(low)) >= 0 {
+		return false
+	}
+	c.at += 6
+	return true
+}
+
+func (c *checker) number() bool {
+	end := c.at
+	for end < len(c.b) && (c.b[end] >= '0' && c.b[end] <= '9' || c.b[end] == '-' || c.b[end] == '+' || c.b[end] == '.' || c.b[end] == 'e') {
+		end++
+	}
+	if err := checkNumber(c.b[c.at:end]); err != nil {
+		return c.fail(err.Error())
+	}
+	c.at = end
+	return true
+}
+
+// checkNumber says whether text is a canonical number.
+func checkNumber(text []byte) error {
+	digits := text
+	if len(digits) > 0 && digits[0] == '-' {
+		digits = digits[1:]
+	}
+	whole := len(digits) > 0
+	for _, d := range digits {
+		if d < '0' || d > '9' {
+			whole = false
+		}
+	}
+	switch {
+	case len(digits) == 0 || digits[0] < '0' || digits[0] > '9':
+		return fmt.Errorf("not a JSON value")
+	case whole && digits[0] == '0' && len(text) > 1:
+		return fmt.Errorf("number %s has a zero too many", text)
+	case whole && len(digits) < 19:
+		return nil
+	case whole:
+		if _, err := strconv.ParseInt(string(text), 10, 64); err != nil {
+			return fmt.Errorf("integer %s is outside int64", text)
+		}
+		return nil
+	}
+	f, err := strconv.ParseFloat(string(text), 64)
+	if err != nil {
+		return fmt.Errorf("number %.40s cannot be read", text)
+	}
+	var room [32]byte
+	if again := appendFloat(room[:0], f); !bytes.Equal(again, text) {
+		return fmt.Errorf("number %.40s is not canonical, want %s", text, again)
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package store
+
+// Known is what the judge has to know of a document: its revision (0 = there is none) and its index keys.
+type Known struct {
+	Rev   uint64
+	Index []IndexKey
+}
+
+// Ground is the state of a store before a group of batches.
+type Ground struct {
+	Number uint64            // the last commit number
+	Heads  map[string]uint64 // the last sequence of every stream; a missing one is empty
+	// Lookup returns what is known of a document. It is called once a distinct key, in the order of
+	// the batches, checks included, and must answer for the state at Number. A driver whose lookups
+	// are dear may guess, remember what it answered, and have the engine confirm all of it together with
+	// Number and Heads in the call that applies the Judgement.
+	Lookup func(Key) (Known, error)
+}
+
+// Verdict is the answer to one batch: a receipt, or ErrConflict.
+type Verdict struct {
+	Receipt Receipt
+	Err     error
+}
+
+// Final is the state in which a group leaves one document that it changed. Now.Rev is 0 when it is
+// gone; Body is set otherwise. Was is what Lookup said.
+type Final struct {
+	Key  Key
+	Was  Known
+	Now  Known
+	Body []byte
+}
+
+// Placed is an entry with its place in its stream.
+type Placed struct {
+	Stream string
+	Seq    uint64
+	Body   []byte
+}
+
+// Counter names one counter: the documents of a kind (Index empty) or those with one value of a
+// counted index.
+type Counter struct {
+	Kind, Index, Value string
+}
+
+// Judgement is what a group of batches does to a store. All of it is written in one physical commit,
+// or none.
+type Judgement struct {
+	Verdicts []Verdict         // one a batch, in their order
+	Number   uint64            // the last commit number afterwards; unchanged when every batch is refused
+	Finals   []Final           // one a changed document, in the order of first touch
+	Appends  []Placed          // in the order of their sequences within a stream
+	Heads    map[string]uint64 // new heads of the streams that were appended to
+	Counts   map[Counter]int64 // what to add to counters; no zeros
+	found    map[Key]int       // place in docs
+	docs     []judged
+}
+
+// judged is a document as the group has left it so far.
+type judged struct {
+	Final
+	touched bool
+}
+
+// Judge decides a group of batches in arrival order, each against the state that the earlier ones
+// leave: two batches of one group on one document behave exactly as in two groups. A refused batch takes
+// no commit number and no sequence and changes nothing. It is a pure function, shared by all drivers;
+// the batches must have passed Validate. The only error is one of Lookup.
+func Judge(schema Schema, g Ground, batches []Batch) (Judgement, error) {
+	j := Judgement{
+		Number:   g.Number,
+		Verdicts: make([]Verdict, len(batches)),
+		Heads:    map[string]uint64{},
+		Counts:   map[Counter]int64{},
+		found:    map[Key]int{},
+	}
+	places := make([]int, 0, 16)
+	for i := range batches {
+		b := &batches[i]
+		places = places[:0]
+		met := true
+		for k := range b.Writes {
+			w := &b.Writes[k]
+			at, err := j.find(g, w.Key)
+			if err != nil {
+				return Judgement{}, err
+			}
+			places = append(places, at)
+			met = met && w.Expect.Met(j.docs[at].Now.Rev)
+		}
+		if !met {
+			j.Verdicts[i].Err = ErrConflict
+			continue
+		}
+		j.Number++
+		j.Verdicts[i].Receipt = Receipt{Rev: j.Number, Seqs: j.place(g, b.Appends)}
+		for k, at := range places {
+			j.docs[at].apply(&b.Writes[k], j.Number)
+		}
+	}
+	for i := range j.docs {
+		if d := &j.docs[i]; d.touched && (d.Was.Rev != 0 || d.Now.Rev != 0) {
+			j.Finals = append(j.Finals, d.Final)
+			j.count(schema, &d.Final)
+		}
+	}
+	return j, nil
+}
+
+// find returns the place of the document in docs, looking it up on first sight.
+func (j *Judgement) find(g Ground, k Key) (int, error) {
+	if at, ok := j.found[k]; ok {
+		return at, nil
+	}
+	known, err := g.Lookup(k)
+	if err != nil {
+		return 0, err
+	}
+	j.docs = append(j.docs, judged{Final: Final{Key: k, Was: known, Now: known}})
+	j.found[k] = len(j.docs) - 1
+	return len(j.docs) - 1, nil
+}
+
+func (d *judged) apply(w *Write, number uint64) {
+	switch w.Action {
+	case Put:
+		d.Now, d.Body, d.touched = Known{Rev: number, Index: w.Index}, w.Body, true
+	case Delete:
+		d.Now, d.Body, d.touched = Known{}, nil, true
+	}
+}
+
+// place gives the entries of an accepted batch their sequences.
+func (j *Judgement) place(g Ground, appends []Append) []uint64 {
+	if len(appends) == 0 {
+		return nil
+	}
+	seqs := make([]uint64, len(appends))
+	for i, a := range appends {
+		head, ok := j.Heads[a.Stream]
+		if !ok {
+			head = g.Heads[a.Stream]
+		}
+		seqs[i] = head + 1
+		j.Heads[a.Stream] = head + 1
+		j.Appends = append(j.Appends, Placed{Stream: a.Stream, Seq: head + 1, Body: a.Body})
+	}
+	return seqs
+}
+
+// count adds what one document does to the counters of its kind.
+func (j *Judgement) count(schema Schema, f *Final) {
+	kind, _ := schema.Kind(f.Key.Kind)
+	switch was, now := f.Was.Rev != 0, f.Now.Rev != 0; {
+	case now && !was:
+		j.add(Counter{Kind: kind.Name}, 1)
+	case was && !now:
+		j.add(Counter{Kind: kind.Name}, -1)
+	}
+	for _, name := range kind.Counted {
+		was, had := valueOf(f.Was.Index, name)
+		now, has := valueOf(f.Now.Index, name)
+		if had == has && was == now {
+			continue
+		}
+		if had {
+			j.add(Counter{kind.Name, name, was}, -1)
+		}
+		if has {
+			j.add(Counter{kind.Name, name, now}, 1)
+		}
+	}
+}
+
+func (j *Judgement) add(c Counter, n int64) {
+	if j.Counts[c] += n; j.Counts[c] == 0 {
+		delete(j.Counts, c)
+	}
+}
+
+func valueOf(index []IndexKey, name string) (string, bool) {
+	for _, x := range index {
+		if x.Name == name {
+			return x.Value, true
+		}
+	}
+	return "", false
+}

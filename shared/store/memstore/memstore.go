@@ -1,0 +1,211 @@
+// Package memstore is the store in memory: the reference that the other drivers are compared with,
+// the store of unit tests and of `--store memory:`.
+//
+// It owns no durability: what it holds ends with the process. It is written to be obviously right,
+// with sorted slices and one lock; a caller must know only that it is not meant for large data.
+package memstore
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// Store is a store.DB in memory.
+type Store struct {
+	schema store.Schema
+
+	mu      sync.RWMutex // guards all below
+	closed  bool
+	number  uint64
+	kinds   map[string]*kind
+	streams map[string][][]byte
+}
+
+// kind holds the documents of one kind and its lists in bytewise order: rows[""] by id, the others by
+// index (store.IndexRow).
+type kind struct {
+	docs map[string]store.Doc
+	rows map[string][]string
+}
+
+// New returns an empty store. The schema is a literal of the program; a wrong one panics.
+func New(schema store.Schema) *Store {
+	if err := schema.Check(); err != nil {
+		panic(err)
+	}
+	s := &Store{schema: schema, kinds: map[string]*kind{}, streams: map[string][][]byte{}}
+	for _, k := range schema.Kinds {
+		s.kinds[k.Name] = &kind{docs: map[string]store.Doc{}, rows: map[string][]string{}}
+	}
+	return s
+}
+
+// Get implements store.DB.
+func (s *Store) Get(ctx context.Context, key store.Key) (store.Doc, error) {
+	if err := store.ValidateKey(s.schema, key); err != nil {
+		return store.Doc{}, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := s.usable(ctx); err != nil {
+		return store.Doc{}, err
+	}
+	d, ok := s.kinds[key.Kind].docs[key.ID]
+	if !ok {
+		return store.Doc{Key: key}, nil
+	}
+	return copied(d), nil
+}
+
+// List implements store.DB.
+func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
+	if err := store.ValidateQuery(s.schema, q); err != nil {
+		return store.Page{}, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := s.usable(ctx); err != nil {
+		return store.Page{}, err
+	}
+	k := s.kinds[q.Kind]
+	var page store.Page
+	if q.Total {
+		whole := q
+		whole.After = store.Cursor{}
+		page.Total = len(k.within(whole))
+	}
+	rows := k.within(q)
+	for i := q.Skip; i < len(rows); i++ {
+		if page.More = len(page.Docs) == q.Limit; page.More {
+			break
+		}
+		at := i
+		if q.Reverse {
+			at = len(rows) - 1 - i
+		}
+		page.Next = q.Cursor(rows[at])
+		page.Docs = append(page.Docs, copied(k.docs[page.Next.ID]))
+	}
+	page.More = page.More && q.Limit > 0
+	return page, nil
+}
+
+// within returns the rows between the bounds of the query, ascending.
+func (k *kind) within(q store.Query) []string {
+	rows := k.rows[q.Index]
+	from, to := q.Bounds()
+	if to != "" {
+		end, _ := slices.BinarySearch(rows, to)
+		rows = rows[:end]
+	}
+	start, _ := slices.BinarySearch(rows, from)
+	return rows[start:]
+}
+
+// Commit implements store.DB.
+func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error) {
+	if err := store.Validate(s.schema, b); err != nil {
+		return store.Receipt{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usable(ctx); err != nil {
+		return store.Receipt{}, err
+	}
+	heads := map[string]uint64{}
+	for _, a := range b.Appends {
+		heads[a.Stream] = uint64(len(s.streams[a.Stream]))
+	}
+	j, err := store.Judge(s.schema, store.Ground{Number: s.number, Heads: heads, Lookup: s.known}, []store.Batch{b})
+	if err != nil {
+		return store.Receipt{}, err
+	}
+	s.number = j.Number
+	for _, f := range j.Finals {
+		s.kinds[f.Key.Kind].replace(f)
+	}
+	for _, p := range j.Appends {
+		s.streams[p.Stream] = append(s.streams[p.Stream], bytes.Clone(p.Body))
+	}
+	return j.Verdicts[0].Receipt, j.Verdicts[0].Err
+}
+
+func (s *Store) known(key store.Key) (store.Known, error) {
+	d := s.kinds[key.Kind].docs[key.ID]
+	return store.Known{Rev: d.Rev, Index: d.Index}, nil
+}
+
+// replace brings a document and its rows into their final state.
+func (k *kind) replace(f store.Final) {
+	id := f.Key.ID
+	if f.Was.Rev != 0 {
+		delete(k.docs, id)
+		k.remove("", id)
+		for _, x := range f.Was.Index {
+			k.remove(x.Name, store.IndexRow(x.Value, id))
+		}
+	}
+	if f.Now.Rev != 0 {
+		k.docs[id] = copied(store.Doc{Key: f.Key, Rev: f.Now.Rev, Index: f.Now.Index, Body: f.Body})
+		k.insert("", id)
+		for _, x := range f.Now.Index {
+			k.insert(x.Name, store.IndexRow(x.Value, id))
+		}
+	}
+}
+
+func (k *kind) insert(list, row string) {
+	at, _ := slices.BinarySearch(k.rows[list], row)
+	k.rows[list] = slices.Insert(k.rows[list], at, row)
+}
+
+func (k *kind) remove(list, row string) {
+	at, _ := slices.BinarySearch(k.rows[list], row)
+	k.rows[list] = slices.Delete(k.rows[list], at, at+1)
+}
+
+// Read implements store.DB.
+func (s *Store) Read(ctx context.Context, stream string, after uint64, limit int) (store.Entries, error) {
+	if err := store.ValidateRead(stream, limit); err != nil {
+		return store.Entries{}, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := s.usable(ctx); err != nil {
+		return store.Entries{}, err
+	}
+	all := s.streams[stream]
+	out := store.Entries{Head: uint64(len(all))}
+	for i := min(after, out.Head); i < out.Head && len(out.Entries) < limit; i++ {
+		out.Entries = append(out.Entries, store.Entry{Seq: i + 1, Body: bytes.Clone(all[i])})
+	}
+	return out, nil
+}
+
+// Close implements store.DB.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return nil
+}
+
+func (s *Store) usable(ctx context.Context) error {
+	if s.closed {
+		return store.ErrUnavailable
+	}
+	if err := ctx.Err(); err != nil {
+		return store.ErrUnavailable.Because(err)
+	}
+	return nil
+}
+
+func copied(d store.Doc) store.Doc {
+	d.Index = slices.Clone(d.Index)
+	d.Body = bytes.Clone(d.Body)
+	return d
+}

@@ -1,0 +1,69 @@
+package store
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// A row is how drivers keep lists in order: the id itself in a list by id; value, U+0000 and id in an
+// index. No value and no id holds U+0000, so rows sort as (value, id) do and can be taken apart.
+
+// IndexRow returns the row of an index key of the document with that id.
+func IndexRow(value, id string) string { return value + "\x00" + id }
+
+// Row returns the row of the query's list at which c stands.
+func (q Query) Row(c Cursor) string {
+	if q.Index == "" {
+		return c.ID
+	}
+	return IndexRow(c.Value, c.ID)
+}
+
+// Cursor takes a row of the query's list apart.
+func (q Query) Cursor(row string) Cursor {
+	if q.Index == "" {
+		return Cursor{ID: row}
+	}
+	value, id, _ := strings.Cut(row, "\x00")
+	return Cursor{Value: value, ID: id}
+}
+
+// Bounds returns the half-open range of rows [from, to) that the query asks for, its cursor
+// included; to is empty when there is no upper bound. Both are UTF-8. The range is empty when from
+// is not below a non-empty to.
+func (q Query) Bounds() (from, to string) {
+	if q.Exact {
+		from, to = q.Prefix+"\x00", q.Prefix+"\x01"
+	} else {
+		from, to = q.Prefix, successor(q.Prefix)
+	}
+	if q.After == (Cursor{}) {
+		return from, to
+	}
+	row := q.Row(q.After)
+	if !q.Reverse {
+		return max(from, row+"\x00"), to
+	}
+	if to == "" || row < to {
+		to = row
+	}
+	return from, to
+}
+
+// successor returns the least text above all texts with that prefix; empty when there is none.
+func successor(prefix string) string {
+	for prefix != "" {
+		r, size := utf8.DecodeLastRuneInString(prefix)
+		prefix = prefix[:len(prefix)-size]
+		switch r {
+		case utf8.MaxRune:
+			continue
+		case 0xD7FF: // the surrogates behind it are no text
+			r = 0xE000
+		default:
+			r++
+		}
+		return prefix + string(r)
+	}
+	return ""
+}
