@@ -1,0 +1,125 @@
+// Package cli is the frame of both command lines: commands of the shape <binary> <noun> <verb>, output as
+// table, JSON, YAML or JSON lines, exit codes that scripts can rely on, and the saved sign-in that both
+// binaries share. It owns how a command line behaves and no verb of its own; the products' cli packages
+// declare verbs as literals. It is the only importer of cobra, pflag and the YAML encoder.
+//
+// The one rule: data goes to Stdout, everything else to Stderr, and nothing secret is ever taken from or shown
+// in an argument.
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+// Flags is the flag set that a command declares its flags in.
+type Flags = pflag.FlagSet
+
+// Command is one verb, or a noun with verbs below it.
+type Command struct {
+	Use      string // "submit FILE": the word, then its arguments
+	Short    string
+	Long     string
+	Example  string
+	Args     int // how many arguments exactly; AnyArgs for any number
+	Hidden   bool
+	Flags    func(*Flags)
+	Run      func(ctx context.Context, io *IO, args []string) error // nil for a noun
+	Commands []Command
+	// Raw hands all arguments to Run unparsed: for verbs that the program calls on itself.
+	Raw bool
+}
+
+// AnyArgs lets a command take any number of arguments.
+const AnyArgs = -1
+
+// IO is where a command reads and writes.
+type IO struct {
+	In     io.Reader
+	Out    io.Writer
+	Err    io.Writer
+	Getenv func(string) string
+	Format string // "table", "json", "yaml" or "jsonl"
+}
+
+// System returns the process's own streams and environment.
+func System() *IO {
+	return &IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Format: "table"}
+}
+
+// Main runs the command line and returns the exit code. Errors are printed to std.Err with what to do next.
+func Main(ctx context.Context, root Command, std *IO, args []string) int {
+	cmd := build(root, std)
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.SetIn(std.In)
+	cmd.SetOut(std.Out)
+	cmd.SetErr(std.Err)
+	cmd.SetArgs(args)
+	cmd.CompletionOptions.HiddenDefaultCmd = true
+	cmd.PersistentFlags().StringVarP(&std.Format, "output", "o", "table", "output format: table, json, yaml or jsonl")
+	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return Usage("%s\nrun: %s --help", err, c.CommandPath()) })
+	if err := cmd.ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(std.Err, "error: "+explain(err))
+		return Code(err)
+	}
+	return 0
+}
+
+func build(c Command, std *IO) *cobra.Command {
+	cmd := &cobra.Command{Use: c.Use, Short: c.Short, Long: c.Long, Example: c.Example, Hidden: c.Hidden, DisableFlagParsing: c.Raw}
+	if c.Flags != nil {
+		c.Flags(cmd.Flags())
+	}
+	for _, sub := range c.Commands {
+		cmd.AddCommand(build(sub, std))
+	}
+	if c.Run == nil {
+		// A noun without a verb, or with one that does not exist, is a usage error that names the verbs.
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			var verbs []string
+			for _, sub := range cmd.Commands() {
+				if !sub.Hidden {
+					verbs = append(verbs, sub.Name())
+				}
+			}
+			return Usage("%s has no %q; it has: %s", cmd.CommandPath(), args[0], strings.Join(verbs, ", "))
+		}
+		return cmd
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if c.Args != AnyArgs && !c.Raw && len(args) != c.Args {
+			return Usage("%s takes %d argument(s), not %d\nusage: %s", cmd.CommandPath(), c.Args, len(args), cmd.UseLine())
+		}
+		switch std.Format {
+		case "table", "json", "yaml", "jsonl":
+		default:
+			return Usage("--output %s is not known; use table, json, yaml or jsonl", std.Format)
+		}
+		return c.Run(cmd.Context(), std, args)
+	}
+	return cmd
+}
+
+// explain returns the text of an error with the fields of an invalid input below it.
+func explain(err error) string {
+	f := fault.Of(err)
+	if f == nil {
+		return err.Error()
+	}
+	text := f.Message
+	for _, field := range f.Fields {
+		text += "\n  " + field.Pointer + ": " + field.Message
+	}
+	return text
+}

@@ -1,0 +1,206 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/secret"
+)
+
+// renewBefore is how long before its end a saved token is renewed.
+const renewBefore = 30 * time.Second
+
+// SignIn is the saved result of a login (decision 6): a file of mode 0600 that both binaries read.
+type SignIn struct {
+	Server           string    `json:"server"` // the control-center that issued it
+	Username         string    `json:"username"`
+	Token            string    `json:"token"`
+	ExpiresAt        time.Time `json:"expires_at"`
+	RefreshToken     string    `json:"refresh_token,omitempty"`
+	RefreshExpiresAt time.Time `json:"refresh_expires_at,omitzero"`
+}
+
+// signInPath returns where the sign-in is saved.
+func (o *IO) signInPath() (string, error) {
+	base := o.Getenv("XDG_CONFIG_HOME")
+	if base == "" {
+		home := o.Getenv("HOME")
+		if home == "" {
+			return "", Usage("neither XDG_CONFIG_HOME nor HOME is set, so there is no place for the sign-in; set one, or give --token-file")
+		}
+		base = filepath.Join(home, ".config")
+	}
+	return filepath.Join(base, "provisioning-platform", "credentials.json"), nil
+}
+
+// LoadSignIn returns the saved sign-in; a fault of kind Unauthenticated when there is none.
+func (o *IO) LoadSignIn() (SignIn, error) {
+	path, err := o.signInPath()
+	if err != nil {
+		return SignIn{}, err
+	}
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return SignIn{}, fault.New(fault.Unauthenticated, "cli.signed_out", "not signed in; run: control-center auth login")
+	}
+	if err != nil {
+		return SignIn{}, err
+	}
+	var s SignIn
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return SignIn{}, fmt.Errorf("%s is damaged; sign in again: control-center auth login", path)
+	}
+	return s, nil
+}
+
+// SaveSignIn writes the sign-in, readable by its owner only.
+func (o *IO) SaveSignIn(s SignIn) error {
+	path, err := o.signInPath()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	raw, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".credentials-*") // created with mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(tmp.Name()) }()
+	if _, err := tmp.Write(append(raw, '\n')); err != nil {
+		return errors.Join(err, tmp.Close())
+	}
+	if err := tmp.Close(); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}
+
+// DropSignIn removes the saved sign-in; nil when there is none.
+func (o *IO) DropSignIn() error {
+	path, err := o.signInPath()
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Target is the flags and environment that say which service a verb talks to, as whom.
+type Target struct {
+	Default   string // address when nothing else is said
+	Env       string // "ORCHESTRATOR_SERVER"
+	Issuer    bool   // the service is the control-center: the saved sign-in knows its address
+	server    string
+	tokenFile string
+}
+
+// Declare adds the flags of the target.
+func (t *Target) Declare(f *Flags) {
+	f.StringVar(&t.server, "server", "", "address of the service (environment: "+t.Env+", default "+t.Default+")")
+	f.StringVar(&t.tokenFile, "token-file", "", "file with a bearer token (environment: PROVISIONING_TOKEN_FILE); beats the saved sign-in")
+}
+
+// Address returns the address of the service.
+func (t *Target) Address(o *IO) string {
+	if t.server != "" {
+		return t.server
+	}
+	if v := o.Getenv(t.Env); v != "" {
+		return v
+	}
+	if t.Issuer {
+		if s, err := o.LoadSignIn(); err == nil && s.Server != "" {
+			return s.Server
+		}
+	}
+	return t.Default
+}
+
+// Client returns a client of the target that is signed in: with the token file if one is given, else with the
+// saved sign-in, which is renewed when it is about to end.
+func (t *Target) Client(ctx context.Context, o *IO) (*client.Client, error) {
+	token, err := t.token(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return &client.Client{Base: t.Address(o), Token: token}, nil
+}
+
+func (t *Target) token(ctx context.Context, o *IO) (secret.Text, error) {
+	path := t.tokenFile
+	if path == "" {
+		path = o.Getenv("PROVISIONING_TOKEN_FILE")
+	}
+	if path != "" {
+		return secret.FromFile(path)
+	}
+	s, err := o.LoadSignIn()
+	if err != nil {
+		return secret.Text{}, err
+	}
+	if time.Until(s.ExpiresAt) > renewBefore {
+		return secret.New(s.Token), nil
+	}
+	if s.RefreshToken == "" {
+		return secret.Text{}, fault.New(fault.Unauthenticated, "cli.expired", "the sign-in of %s has expired; run: control-center auth login", s.Username)
+	}
+	renewed, err := (&client.Client{Base: s.Server}).Refresh(ctx, secret.New(s.RefreshToken))
+	if err != nil {
+		return secret.Text{}, err
+	}
+	return renewed.Token, o.SaveSignIn(SignInOf(s.Server, s.Username, renewed))
+}
+
+// SignInOf returns what is saved of a session.
+func SignInOf(server, username string, s client.Session) SignIn {
+	return SignIn{Server: server, Username: username, Token: s.Token.Reveal(), ExpiresAt: s.ExpiresAt,
+		RefreshToken: s.RefreshToken.Reveal(), RefreshExpiresAt: s.RefreshExpiresAt}
+}
+
+// ErrNoTerminal is returned by Ask when there is nobody to ask.
+var ErrNoTerminal = errors.New("standard input is no terminal")
+
+// Ask prompts for a line on the terminal; hidden input is not echoed. It refuses without a terminal.
+func (o *IO) Ask(prompt string, hidden bool) (string, error) {
+	file, ok := o.In.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return "", ErrNoTerminal
+	}
+	fmt.Fprint(o.Err, prompt)
+	if hidden {
+		line, err := term.ReadPassword(int(file.Fd()))
+		fmt.Fprintln(o.Err)
+		return string(line), err
+	}
+	line, err := bufio.NewReader(file).ReadString('\n')
+	return strings.TrimRight(line, "\r\n"), err
+}
+
+// Terminal says whether Out is a terminal that understands cursor movements, and its width in columns.
+func (o *IO) Terminal() (width int, ok bool) {
+	file, isFile := o.Out.(*os.File)
+	if !isFile || o.Getenv("TERM") == "dumb" || !term.IsTerminal(int(file.Fd())) {
+		return 0, false
+	}
+	width, _, err := term.GetSize(int(file.Fd()))
+	return width, err == nil && width > 0
+}

@@ -1,0 +1,184 @@
+// Package client is the typed Go client of both services, used by both command lines and by the tests. It
+// speaks the public API and nothing else; a method is one request. It does not retry: a caller that wants
+// to repeat a submission gives an idempotency key.
+//
+// The one rule: an error of a service comes back as a fault with the kind, code, fields and text that the
+// service gave; a service that cannot be reached is a fault of kind Unavailable with code "client.unreachable".
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/secret"
+)
+
+// accept is the version of the API that this client speaks.
+const accept = "application/vnd.provisioning.v1+json"
+
+// maxAnswer bounds what is read of an answer, in bytes.
+const maxAnswer = 64 << 20
+
+// Client talks to one service. Its fields are set once.
+type Client struct {
+	Base  string       // "http://127.0.0.1:9090"
+	Token secret.Text  // bearer token; empty for open routes
+	HTTP  *http.Client // nil: a client with a 60 s limit
+}
+
+// call is one request.
+type call struct {
+	method, path string
+	query        url.Values
+	body         any
+	token        *secret.Text      // overrides the client's
+	header       map[string]string // additional headers
+}
+
+// envelope is the answer of every enveloped route (platform.md 1.1).
+type envelope struct {
+	Success   bool            `json:"success"`
+	Data      json.RawMessage `json:"data"`
+	Error     string          `json:"error"`
+	Code      string          `json:"code"`
+	Fields    []fault.Field   `json:"fields"`
+	RequestID string          `json:"request_id"`
+}
+
+// do performs the call and decodes data into out (nil: ignored). It returns the answer's headers.
+func (c *Client) do(ctx context.Context, in call, out any) (http.Header, error) {
+	var body io.Reader
+	if in.body != nil {
+		b, err := json.Marshal(in.body)
+		if err != nil {
+			return nil, fmt.Errorf("encode request: %w", err)
+		}
+		body = bytes.NewReader(b)
+	}
+	target := strings.TrimRight(c.Base, "/") + in.path
+	if len(in.query) > 0 {
+		target += "?" + in.query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, in.method, target, body)
+	if err != nil {
+		return nil, fault.New(fault.Malformed, "client.address", "%q is no address of a service; give one like http://127.0.0.1:9090", c.Base)
+	}
+	req.Header.Set("Accept", accept)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	token := c.Token
+	if in.token != nil {
+		token = *in.token
+	}
+	if !token.Empty() {
+		req.Header.Set("Authorization", "Bearer "+token.Reveal())
+	}
+	for k, v := range in.header {
+		req.Header.Set(k, v)
+	}
+	resp, err := c.http().Do(req)
+	if err != nil {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return nil, ctx.Err()
+		}
+		return nil, fault.New(fault.Unavailable, "client.unreachable", "cannot reach %s; is the service running there?", c.Base).Because(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "client.unreachable", "the connection to %s broke before the answer was complete", c.Base).Because(err)
+	}
+	var e envelope
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return resp.Header, fault.New(kindOf(resp.StatusCode), "client.answer", "%s answered status %d without the platform's envelope; is it this platform?", c.Base, resp.StatusCode)
+	}
+	if !e.Success {
+		return resp.Header, refusal(resp, e)
+	}
+	if out == nil {
+		return resp.Header, nil
+	}
+	if err := json.Unmarshal(e.Data, out); err != nil {
+		return resp.Header, fmt.Errorf("decode answer of %s %s: %w", in.method, in.path, err)
+	}
+	return resp.Header, nil
+}
+
+func (c *Client) http() *http.Client {
+	if c.HTTP != nil {
+		return c.HTTP
+	}
+	return &http.Client{Timeout: time.Minute}
+}
+
+// refusal turns an error envelope into a fault.
+func refusal(resp *http.Response, e envelope) error {
+	code := e.Code
+	if code == "" {
+		code = "client.status_" + strconv.Itoa(resp.StatusCode)
+	}
+	text := e.Error
+	if e.RequestID != "" && resp.StatusCode >= 500 {
+		text += " (request " + e.RequestID + ")"
+	}
+	f := fault.New(kindOf(resp.StatusCode), code, "%s", text).With(e.Fields...)
+	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
+		f = f.After(time.Duration(s) * time.Second)
+	}
+	return f
+}
+
+// kinds is web's status table read backwards.
+var kinds = map[int]fault.Kind{
+	400: fault.Malformed, 401: fault.Unauthenticated, 403: fault.Denied, 404: fault.NotFound, 405: fault.MethodUnknown,
+	406: fault.NotAcceptable, 409: fault.Conflict, 410: fault.Gone, 413: fault.TooLarge, 415: fault.MediaType,
+	422: fault.Invalid, 429: fault.Throttled, 502: fault.Unavailable, 503: fault.Unavailable, 504: fault.Unavailable,
+}
+
+func kindOf(status int) fault.Kind { return kinds[status] }
+
+// Page asks for a part of a list; zero values mean the service's defaults.
+type Page struct {
+	Limit  int
+	Offset int
+}
+
+func (p Page) values(v url.Values) url.Values {
+	if v == nil {
+		v = url.Values{}
+	}
+	if p.Limit > 0 {
+		v.Set("limit", strconv.Itoa(p.Limit))
+	}
+	if p.Offset > 0 {
+		v.Set("offset", strconv.Itoa(p.Offset))
+	}
+	return v
+}
+
+// Health asks whether the service is ready; nil when it is.
+func (c *Client) Health(ctx context.Context) error {
+	_, err := c.do(ctx, call{method: http.MethodGet, path: "/health", token: &secret.Text{}}, nil)
+	return err
+}
+
+// total returns the number of matching rows that a list answer states.
+func total(h http.Header) int {
+	n, _ := strconv.Atoi(h.Get("X-Total-Count"))
+	return n
+}
+
+func post(path string, body any) call { return call{method: http.MethodPost, path: path, body: body} }
+
+func get(path string) call { return call{method: http.MethodGet, path: path} }

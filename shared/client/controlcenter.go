@@ -1,0 +1,183 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/secret"
+)
+
+// Session is what a login or a refresh returns.
+type Session struct {
+	Token            secret.Text
+	ExpiresAt        time.Time
+	RefreshToken     secret.Text
+	RefreshExpiresAt time.Time
+	User             User // login only
+}
+
+// session is the wire form of Session, in which the secrets are plain.
+type session struct {
+	Token            string    `json:"token"`
+	ExpiresAt        time.Time `json:"expires_at"`
+	RefreshToken     string    `json:"refresh_token"`
+	RefreshExpiresAt time.Time `json:"refresh_expires_at"`
+	User             User      `json:"user"`
+}
+
+func (s session) open() Session {
+	return Session{Token: secret.New(s.Token), ExpiresAt: s.ExpiresAt, RefreshToken: secret.New(s.RefreshToken), RefreshExpiresAt: s.RefreshExpiresAt, User: s.User}
+}
+
+// User is a user as the API shows it.
+type User struct {
+	ID        string     `json:"id"`
+	Username  string     `json:"username"`
+	Email     string     `json:"email"`
+	Roles     []string   `json:"roles"`
+	Enabled   bool       `json:"enabled"`
+	CreatedAt *time.Time `json:"created_at,omitempty"`
+	LastLogin *time.Time `json:"last_login,omitempty"`
+}
+
+// Login signs in. code is a TOTP or recovery code, empty when the account has none.
+func (c *Client) Login(ctx context.Context, username string, password secret.Text, code string) (Session, error) {
+	body := map[string]string{"username": username, "password": password.Reveal()}
+	if code != "" {
+		body["mfa_code"] = code
+	}
+	in := post("/auth/login", body)
+	in.token = &secret.Text{}
+	var s session
+	_, err := c.do(ctx, in, &s)
+	return s.open(), err
+}
+
+// Refresh exchanges a refresh token, or a still valid access token, for a new session.
+func (c *Client) Refresh(ctx context.Context, token secret.Text) (Session, error) {
+	in := post("/auth/refresh", map[string]string{"token": token.Reveal()})
+	in.token = &secret.Text{}
+	var s session
+	_, err := c.do(ctx, in, &s)
+	return s.open(), err
+}
+
+// Logout ends the session of the client's token.
+func (c *Client) Logout(ctx context.Context) error {
+	_, err := c.do(ctx, post("/auth/logout", nil), nil)
+	return err
+}
+
+// UserFilter selects users; zero values select all.
+type UserFilter struct {
+	Role    string
+	Enabled *bool
+}
+
+// Users lists users, newest first, and returns how many match.
+func (c *Client) Users(ctx context.Context, f UserFilter, p Page) ([]User, int, error) {
+	q := p.values(nil)
+	if f.Role != "" {
+		q.Set("role", f.Role)
+	}
+	if f.Enabled != nil {
+		q.Set("enabled", strconv.FormatBool(*f.Enabled))
+	}
+	var rows []User
+	h, err := c.do(ctx, call{method: http.MethodGet, path: "/users", query: q}, &rows)
+	return rows, total(h), err
+}
+
+// User returns one user.
+func (c *Client) User(ctx context.Context, id string) (User, error) {
+	var u User
+	_, err := c.do(ctx, get("/users/"+url.PathEscape(id)), &u)
+	return u, err
+}
+
+// NewUser describes a user to create.
+type NewUser struct {
+	Username string
+	Email    string
+	Password secret.Text
+	Roles    []string
+	Disabled bool
+}
+
+// CreateUser creates a user.
+func (c *Client) CreateUser(ctx context.Context, n NewUser) (User, error) {
+	var u User
+	_, err := c.do(ctx, post("/users", map[string]any{
+		"username": n.Username, "email": n.Email, "password": n.Password.Reveal(), "roles": n.Roles, "enabled": !n.Disabled,
+	}), &u)
+	return u, err
+}
+
+// UserChange holds the members to change; nil members stay as they are.
+type UserChange struct {
+	Email    *string
+	Roles    []string
+	Enabled  *bool
+	Password *secret.Text
+}
+
+// UpdateUser changes a user.
+func (c *Client) UpdateUser(ctx context.Context, id string, ch UserChange) error {
+	body := map[string]any{}
+	if ch.Email != nil {
+		body["email"] = *ch.Email
+	}
+	if ch.Roles != nil {
+		body["roles"] = ch.Roles
+	}
+	if ch.Enabled != nil {
+		body["enabled"] = *ch.Enabled
+	}
+	if ch.Password != nil {
+		body["password"] = ch.Password.Reveal()
+	}
+	_, err := c.do(ctx, call{method: http.MethodPut, path: "/users/" + url.PathEscape(id), body: body}, nil)
+	return err
+}
+
+// DeleteUser removes a user.
+func (c *Client) DeleteUser(ctx context.Context, id string) error {
+	_, err := c.do(ctx, call{method: http.MethodDelete, path: "/users/" + url.PathEscape(id)}, nil)
+	return err
+}
+
+// AuditRow is a row of the audit log.
+type AuditRow struct {
+	ID        string          `json:"id"`
+	Timestamp time.Time       `json:"timestamp"`
+	UserID    string          `json:"user_id"`
+	Action    string          `json:"action"`
+	Resource  string          `json:"resource"`
+	Result    string          `json:"result"`
+	Details   json.RawMessage `json:"details"`
+	Origin    string          `json:"origin,omitempty"`
+	Index     *int64          `json:"index,omitempty"`
+	LeafHash  string          `json:"leaf_hash,omitempty"`
+}
+
+// AuditFilter selects audit rows; zero values select all. From and To are ISO 8601 texts.
+type AuditFilter struct {
+	UserID, Action, Resource, From, To string
+}
+
+// AuditLogs lists audit rows, newest first, and returns how many match (at most 10,000 are counted).
+func (c *Client) AuditLogs(ctx context.Context, f AuditFilter, p Page) ([]AuditRow, int, error) {
+	q := p.values(nil)
+	for name, v := range map[string]string{"user_id": f.UserID, "action": f.Action, "resource": f.Resource, "from": f.From, "to": f.To} {
+		if v != "" {
+			q.Set(name, v)
+		}
+	}
+	var rows []AuditRow
+	h, err := c.do(ctx, call{method: http.MethodGet, path: "/audit/logs", query: q}, &rows)
+	return rows, total(h), err
+}

@@ -1,0 +1,185 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Task is a row of GET /tasks (platform.md 1.3) with the additive members.
+type Task struct {
+	ID           string     `json:"id"`
+	Name         string     `json:"name"`
+	Command      string     `json:"command"`
+	Args         []string   `json:"args"`
+	Dependencies []string   `json:"dependencies"`
+	Status       string     `json:"status"`
+	CreatedAt    time.Time  `json:"created_at"`
+	StartedAt    *time.Time `json:"started_at"`
+	CompletedAt  *time.Time `json:"completed_at"`
+	Output       *string    `json:"output"`
+	Error        *string    `json:"error"`
+	RolledBackAt *time.Time `json:"rolled_back_at,omitempty"`
+}
+
+// Tasks lists tasks, newest first, and returns how many match. status is one of the five words or empty.
+func (c *Client) Tasks(ctx context.Context, status string, p Page) ([]Task, int, error) {
+	q := p.values(nil)
+	if status != "" {
+		q.Set("status", status)
+	}
+	var rows []Task
+	h, err := c.do(ctx, call{method: http.MethodGet, path: "/tasks", query: q}, &rows)
+	return rows, total(h), err
+}
+
+// Task returns one task.
+func (c *Client) Task(ctx context.Context, id string) (Task, error) {
+	var t Task
+	_, err := c.do(ctx, get("/tasks/"+url.PathEscape(id)), &t)
+	return t, err
+}
+
+// CancelTask cancels one task.
+func (c *Client) CancelTask(ctx context.Context, id string) error {
+	_, err := c.do(ctx, post("/tasks/"+url.PathEscape(id)+"/cancel", nil), nil)
+	return err
+}
+
+// Workflow is the body of a workflow submission; the members that a kind of workflow does not know stay empty.
+type Workflow struct {
+	CheckMode   bool   `json:"check_mode,omitempty"`
+	ClusterType string `json:"cluster_type,omitempty"`
+	Infra       string `json:"infra"`
+	Operation   string `json:"operation,omitempty"`
+	Settings    string `json:"settings,omitempty"`
+	Taskserv    string `json:"taskserv,omitempty"`
+	Wait        bool   `json:"wait,omitempty"`
+}
+
+// SubmitWorkflow submits a workflow of kind "servers", "taskserv" or "cluster" and returns the task's id.
+func (c *Client) SubmitWorkflow(ctx context.Context, kind string, w Workflow, idempotencyKey string) (string, error) {
+	var task string
+	_, err := c.do(ctx, keyed(post("/workflows/"+kind+"/create", w), idempotencyKey), &task)
+	return task, err
+}
+
+// Operation is the state of an operation inside a batch.
+type Operation struct {
+	ID           string          `json:"id"`
+	Status       string          `json:"status"`
+	Progress     float64         `json:"progress"`
+	Results      json.RawMessage `json:"results,omitempty"`
+	TaskID       string          `json:"task_id,omitempty"`
+	Error        string          `json:"error,omitempty"`
+	RolledBackAt *time.Time      `json:"rolled_back_at,omitempty"`
+}
+
+// Batch is a batch as the API shows it.
+type Batch struct {
+	BatchID    string      `json:"batch_id"`
+	Name       string      `json:"name,omitempty"`
+	Status     string      `json:"status"`
+	CreatedAt  *time.Time  `json:"created_at,omitempty"`
+	Operations []Operation `json:"operations"`
+}
+
+// SubmitBatch submits a batch as its JSON text stands and returns its first view.
+func (c *Client) SubmitBatch(ctx context.Context, definition json.RawMessage, idempotencyKey string) (Batch, error) {
+	var b Batch
+	_, err := c.do(ctx, keyed(post("/batch/execute", definition), idempotencyKey), &b)
+	return b, err
+}
+
+// Batches lists batches, newest first, and returns how many match.
+func (c *Client) Batches(ctx context.Context, status string, p Page) ([]Batch, int, error) {
+	q := p.values(nil)
+	if status != "" {
+		q.Set("status", status)
+	}
+	var rows []Batch
+	h, err := c.do(ctx, call{method: http.MethodGet, path: "/batch/operations", query: q}, &rows)
+	return rows, total(h), err
+}
+
+// Batch returns one batch.
+func (c *Client) Batch(ctx context.Context, id string) (Batch, error) {
+	var b Batch
+	_, err := c.do(ctx, get("/batch/operations/"+url.PathEscape(id)), &b)
+	return b, err
+}
+
+// CancelBatch cancels a running batch.
+func (c *Client) CancelBatch(ctx context.Context, id string) error {
+	_, err := c.do(ctx, post("/batch/operations/"+url.PathEscape(id)+"/cancel", nil), nil)
+	return err
+}
+
+// Checkpoint is a checkpoint as the API shows it; OperationsCount is set in the single view only.
+type Checkpoint struct {
+	ID              string    `json:"id"`
+	Name            string    `json:"name"`
+	Description     string    `json:"description"`
+	CreatedAt       time.Time `json:"created_at"`
+	Size            string    `json:"size"`
+	OperationsCount *int      `json:"operations_count,omitempty"`
+}
+
+// CreateCheckpoint takes a checkpoint and returns its id.
+func (c *Client) CreateCheckpoint(ctx context.Context, name, description, idempotencyKey string) (string, error) {
+	body := map[string]string{"name": name}
+	if description != "" {
+		body["description"] = description
+	}
+	var checkpoint string
+	_, err := c.do(ctx, keyed(post("/rollback/checkpoints", body), idempotencyKey), &checkpoint)
+	return checkpoint, err
+}
+
+// Checkpoints lists checkpoints, newest first, and returns how many there are.
+func (c *Client) Checkpoints(ctx context.Context, p Page) ([]Checkpoint, int, error) {
+	var rows []Checkpoint
+	h, err := c.do(ctx, call{method: http.MethodGet, path: "/rollback/checkpoints", query: p.values(nil)}, &rows)
+	return rows, total(h), err
+}
+
+// Checkpoint returns one checkpoint.
+func (c *Client) Checkpoint(ctx context.Context, id string) (Checkpoint, error) {
+	var row Checkpoint
+	_, err := c.do(ctx, get("/rollback/checkpoints/"+url.PathEscape(id)), &row)
+	return row, err
+}
+
+// RollbackRequest names what to undo: everything after a checkpoint, or the given operations.
+type RollbackRequest struct {
+	Cascade      bool     `json:"cascade,omitempty"`
+	CheckpointID string   `json:"checkpoint_id,omitempty"`
+	OperationIDs []string `json:"operation_ids,omitempty"`
+}
+
+// Rollback is the outcome of a rollback; Duration is in seconds.
+type Rollback struct {
+	RollbackID         string  `json:"rollback_id"`
+	Success            bool    `json:"success"`
+	OperationsExecuted int     `json:"operations_executed"`
+	OperationsFailed   int     `json:"operations_failed"`
+	Duration           float64 `json:"duration"`
+}
+
+// ExecuteRollback undoes and returns when the rollback has ended, which may take long: give the client's
+// HTTP a limit that fits.
+func (c *Client) ExecuteRollback(ctx context.Context, r RollbackRequest, idempotencyKey string) (Rollback, error) {
+	var out Rollback
+	_, err := c.do(ctx, keyed(post("/rollback/execute", r), idempotencyKey), &out)
+	return out, err
+}
+
+// keyed adds an idempotency key to a call; an empty key adds nothing.
+func keyed(in call, key string) call {
+	if key != "" {
+		in.header = map[string]string{"Idempotency-Key": key}
+	}
+	return in
+}
