@@ -181,3 +181,17 @@ func (c *Client) AuditLogs(ctx context.Context, f AuditFilter, p Page) ([]AuditR
 	h, err := c.do(ctx, call{method: http.MethodGet, path: "/audit/logs", query: q}, &rows)
 	return rows, total(h), err
 }
+
+// Enrolment is a second factor that is not active yet; it is shown once.
+type Enrolment struct {
+	Secret        string   `json:"secret"`
+	URI           string   `json:"otpauth_uri"`
+	RecoveryCodes []string `json:"recovery_codes"`
+}
+
+// EnrolTOTP starts a new TOTP factor for a user; an administrator may do it for others.
+func (c *Client) EnrolTOTP(ctx context.Context, userID string) (Enrolment, error) {
+	var e Enrolment
+	_, err := c.do(ctx, post("/users/"+url.PathEscape(userID)+"/mfa/totp", nil), &e)
+	return e, err
+}

@@ -1,0 +1,40 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/cli"
+	"github.com/provisioning-platform/platform/shared/client"
+)
+
+func auditLog(verify cli.Command) cli.Command {
+	return cli.Command{Use: "audit", Short: "the tamper-evident log", Commands: []cli.Command{auditList(), verify}}
+}
+
+func auditList() cli.Command {
+	var p client.Page
+	var filter client.AuditFilter
+	return remote(cli.Command{
+		Use: "list", Short: "list audit records of both services, newest first",
+		Flags: func(f *cli.Flags) {
+			f.StringVar(&filter.UserID, "user-id", "", "only this user's acts")
+			f.StringVar(&filter.Action, "action", "", "only this action, e.g. server.create")
+			f.StringVar(&filter.Resource, "resource", "", "only this resource, e.g. servers/web-01")
+			f.StringVar(&filter.From, "from", "", "not before (ISO 8601)")
+			f.StringVar(&filter.To, "to", "", "not after (ISO 8601)")
+			page(f, &p)
+		},
+	}, func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
+		rows, total, err := api.AuditLogs(ctx, filter, p)
+		if err != nil {
+			return err
+		}
+		t := cli.Table{Head: []string{"TIME", "USER", "ACTION", "RESOURCE", "RESULT", "ORIGIN"}}
+		for _, r := range rows {
+			t.Rows = append(t.Rows, []string{r.Timestamp.Format(time.RFC3339), r.UserID, r.Action, r.Resource, r.Result, r.Origin})
+		}
+		more(o, len(rows), total, p)
+		return o.Print(rows, t)
+	})
+}

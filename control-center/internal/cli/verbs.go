@@ -1,0 +1,67 @@
+// Package cli declares the verbs of the control-center's command line that talk to a running service: sign-in,
+// users and the audit log. It owns no logic of the service; init, serve and offline verification come from app,
+// which hands them in as commands.
+package cli
+
+import (
+	"context"
+	"strings"
+
+	"github.com/provisioning-platform/platform/shared/cli"
+	"github.com/provisioning-platform/platform/shared/client"
+)
+
+// Local holds the commands that need no running service; app brings them.
+type Local struct {
+	Init        cli.Command
+	Serve       cli.Command
+	Config      cli.Command // config check|show
+	AuditVerify cli.Command
+}
+
+// Root returns the whole command line.
+func Root(l Local) cli.Command {
+	return cli.Command{
+		Use: "control-center", Short: "who may do what: users, tokens, policies and the audit log",
+		Example:  "  control-center init --data ./data\n  control-center serve --data ./data\n  control-center auth login --username admin",
+		Commands: []cli.Command{l.Init, l.Serve, l.Config, auth(), users(), auditLog(l.AuditVerify)},
+	}
+}
+
+func target() *cli.Target {
+	return &cli.Target{Default: "http://127.0.0.1:9080", Env: "CONTROL_CENTER_SERVER", Issuer: true}
+}
+
+// remote returns a command that runs with a signed-in client.
+func remote(c cli.Command, run func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error) cli.Command {
+	t := target()
+	flags := c.Flags
+	c.Flags = func(f *cli.Flags) {
+		t.Declare(f)
+		if flags != nil {
+			flags(f)
+		}
+	}
+	c.Run = func(ctx context.Context, o *cli.IO, args []string) error {
+		api, err := t.Client(ctx, o)
+		if err != nil {
+			return err
+		}
+		return run(ctx, o, api, args)
+	}
+	return c
+}
+
+// page declares the paging flags of a list.
+func page(f *cli.Flags, p *client.Page) {
+	f.IntVar(&p.Limit, "limit", 50, "rows at most (1 to 1000)")
+	f.IntVar(&p.Offset, "offset", 0, "rows to skip")
+}
+
+func more(o *cli.IO, shown, total int, p client.Page) {
+	if p.Offset+shown < total {
+		o.Note("%d of %d shown; the next: --offset %d", shown, total, p.Offset+shown)
+	}
+}
+
+func join(words []string) string { return strings.Join(words, ",") }
