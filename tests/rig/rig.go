@@ -1,0 +1,184 @@
+package rig
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/shared/secret"
+)
+
+// Options say what to start; zero values mean the embedded store, no configuration file and no rate limits.
+type Options struct {
+	Bin                 string   // folder with both binaries
+	Dir                 string   // folder for data and logs
+	OrchestratorConfig  string   // path of a TOML file
+	ControlCenterConfig string   // path of a TOML file
+	OrchestratorStore   string   // --store
+	ControlCenterStore  string   // --store
+	Env                 []string // for both services
+	RateLimits          bool     // leave the rate limits on
+}
+
+// Bootstrap is what `control-center init -o json` prints.
+type Bootstrap struct {
+	Username               string   `json:"username"`
+	Password               string   `json:"password"`
+	TOTPSecret             string   `json:"totp_secret"`
+	TOTPURI                string   `json:"totp_uri"`
+	RecoveryCodes          []string `json:"recovery_codes"`
+	OrchestratorCredential string   `json:"orchestrator_credential"`
+}
+
+// Rig is an installation: both services, its first administrator and a signed-in token.
+type Rig struct {
+	Options
+	Admin         Bootstrap
+	ControlCenter *Service
+	Orchestrator  *Service
+	Token         secret.Text // of the administrator, signed in with TOTP
+
+	lastStep int64 // of the last TOTP code that was used
+}
+
+// Prepare initialises the data folder and returns the installation without starting it.
+func Prepare(ctx context.Context, o Options) (*Rig, error) {
+	r := &Rig{Options: o}
+	ccData := filepath.Join(o.Dir, "control-center")
+	out, err := r.Run(ctx, "control-center", "init", "--data", ccData, "-o", "json")
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(out, &r.Admin); err != nil {
+		return nil, fmt.Errorf("control-center init printed no JSON: %w: %s", err, out)
+	}
+	return r, r.declare()
+}
+
+// declare fills in the two services.
+func (r *Rig) declare() error {
+	env := append([]string(nil), r.Env...)
+	if !r.RateLimits {
+		env = append(env, "CONTROL_CENTER_RATE_LIMITS_ENABLED=false", "ORCHESTRATOR_RATE_LIMITS_ENABLED=false")
+	}
+	service := func(name, config, store string, args ...string) *Service {
+		args = append([]string{"serve", "--data", filepath.Join(r.Dir, name)}, args...)
+		if config != "" {
+			args = append(args, "--config", config)
+		}
+		if store != "" {
+			args = append(args, "--store", store)
+		}
+		return &Service{Name: name, Bin: filepath.Join(r.Bin, name), Args: args, Env: env, Log: filepath.Join(r.Dir, name+".log")}
+	}
+	r.ControlCenter = service("control-center", r.ControlCenterConfig, r.ControlCenterStore)
+	r.Orchestrator = service("orchestrator", r.OrchestratorConfig, r.OrchestratorStore)
+	return nil
+}
+
+// Start prepares an installation, starts both services and signs the administrator in.
+func Start(ctx context.Context, o Options) (*Rig, error) {
+	r, err := Prepare(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.StartServices(ctx); err != nil {
+		return nil, fmt.Errorf("%w (%v)", err, r.Close())
+	}
+	session, err := r.Login(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w (%v)", err, r.Close())
+	}
+	r.Token = session.Token
+	return r, nil
+}
+
+// StartServices starts the control-center, then the orchestrator, each on a free port.
+func (r *Rig) StartServices(ctx context.Context) error {
+	if err := r.ControlCenter.Start(ctx); err != nil {
+		return err
+	}
+	r.connectOrchestrator()
+	return r.Orchestrator.Start(ctx)
+}
+
+// connectOrchestrator tells the orchestrator where the control-center is; once.
+func (r *Rig) connectOrchestrator() {
+	for _, a := range r.Orchestrator.Args {
+		if a == "--control-center" {
+			return
+		}
+	}
+	r.Orchestrator.Args = append(r.Orchestrator.Args, "--control-center", r.ControlCenter.Address, "--credential", r.Admin.OrchestratorCredential)
+}
+
+// Login signs the administrator in with a fresh TOTP code; it waits for the next step when the current code was
+// used before, for a code is good once.
+func (r *Rig) Login(ctx context.Context) (client.Session, error) {
+	step := time.Now().Unix() / totpPeriod
+	// Codes of one step ahead are accepted, which spares half of the waiting.
+	for step <= r.lastStep {
+		if step+1 > r.lastStep {
+			step++
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return client.Session{}, ctx.Err()
+		case <-time.After(time.Second):
+		}
+		step = time.Now().Unix() / totpPeriod
+	}
+	code, err := TOTP(r.Admin.TOTPSecret, step)
+	if err != nil {
+		return client.Session{}, err
+	}
+	r.lastStep = step
+	return r.CC(secret.Text{}).Login(ctx, r.Admin.Username, secret.New(r.Admin.Password), code)
+}
+
+// CC returns a client of the control-center with the given token.
+func (r *Rig) CC(token secret.Text) *client.Client {
+	return &client.Client{Base: r.ControlCenter.Address, Token: token}
+}
+
+// Orch returns a client of the orchestrator with the given token.
+func (r *Rig) Orch(token secret.Text) *client.Client {
+	return &client.Client{Base: r.Orchestrator.Address, Token: token}
+}
+
+// Run runs a verb of one of the binaries and returns its standard output; the error holds standard error.
+func (r *Rig) Run(ctx context.Context, binary string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(r.Bin, binary), args...)
+	cmd.Env = append(os.Environ(), append([]string{"XDG_CONFIG_HOME=" + filepath.Join(r.Dir, "config")}, r.Env...)...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return out.Bytes(), fmt.Errorf("%s %v: %w: %s", binary, args, err, errs.String())
+	}
+	return out.Bytes(), nil
+}
+
+// Close stops both services, the orchestrator first.
+func (r *Rig) Close() error {
+	var first error
+	for _, s := range []*Service{r.Orchestrator, r.ControlCenter} {
+		if s == nil || s.cmd == nil {
+			continue
+		}
+		code, err := s.Stop()
+		if err == nil && code != 0 {
+			err = fmt.Errorf("%s ended with exit code %d: %s", s.Name, code, s.tail())
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
