@@ -1,0 +1,167 @@
+package token
+
+import (
+	"crypto/ed25519"
+	"strings"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+// Limits of a token.
+const (
+	maxToken = 16 << 10     // bytes, checked before anything is parsed
+	leeway   = 30           // seconds of difference between clocks
+	maxLife  = 24 * 3600    // seconds between iat and exp at most (decision 25)
+	maxTime  = 253402300799 // the last second of the year 9999
+	refused  = "the token is not valid; sign in again and retry with the new one"
+)
+
+// Verifier checks tokens. Its fields are set once, in one literal; it is then safe for concurrent use
+// and must not be copied.
+type Verifier struct {
+	Issuer   string              // the only accepted iss
+	Audience string              // our own id; must be among aud
+	Keys     KeySource           // by kid
+	Revoked  func(Claims) string // says why the token is revoked, "" when it is not; nil: nothing is
+	MaxLife  time.Duration       // cap on exp-iat below the 24 h cap; 0: 24 h
+
+	seen cache
+}
+
+// Verify returns the claims of raw when it is a good token of kind typ at the given time. Every refusal
+// is an Unauthenticated fault with the same message; its code says why (token.malformed, token.header,
+// token.unknown_key, token.signature, token.claims, token.issuer, token.audience, token.expired,
+// token.not_yet_valid, token.lifetime, token.type, token.key_retired, token.revoked).
+func (v *Verifier) Verify(raw, typ string, now time.Time) (Claims, error) {
+	if len(raw) > maxToken {
+		return Claims{}, refuse("token.malformed")
+	}
+	sum := digest(raw)
+	c, key, known := v.seen.get(sum)
+	if !known {
+		var err error
+		if c, key, err = v.open(raw); err != nil {
+			return Claims{}, err
+		}
+	}
+	// From here on everything may have changed since the text was first verified.
+	if k, ok := v.Keys.Key(c.KeyID); !ok || !k.Public.Equal(key.Public) {
+		return Claims{}, refuse("token.unknown_key")
+	} else if !k.accepts(c.IssuedAt, now.Unix()) {
+		return Claims{}, refuse("token.key_retired")
+	}
+	if err := v.inTime(c, now.Unix()); err != nil {
+		return Claims{}, err
+	}
+	if c.Type != typ {
+		return Claims{}, refuse("token.type")
+	}
+	if v.Revoked != nil && v.Revoked(c) != "" {
+		return Claims{}, refuse("token.revoked")
+	}
+	if !known {
+		v.seen.put(sum, c, key)
+	}
+	return c, nil
+}
+
+// open does what never changes for one text: spelling, header, signature, claims.
+func (v *Verifier) open(raw string) (Claims, Key, error) {
+	first, last := strings.IndexByte(raw, '.'), strings.LastIndexByte(raw, '.')
+	if first < 0 || first == last || strings.IndexByte(raw[first+1:last], '.') >= 0 {
+		return Claims{}, Key{}, refuse("token.malformed")
+	}
+	header, err := decode64(raw[:first])
+	if err != nil {
+		return Claims{}, Key{}, refuse("token.malformed")
+	}
+	payload, err := decode64(raw[first+1 : last])
+	if err != nil {
+		return Claims{}, Key{}, refuse("token.malformed")
+	}
+	sig, err := decode64(raw[last+1:])
+	if err != nil {
+		return Claims{}, Key{}, refuse("token.malformed")
+	}
+	kid, typ, ok := parseHeader(header)
+	if !ok {
+		return Claims{}, Key{}, refuse("token.header")
+	}
+	key, ok := v.Keys.Key(kid)
+	if !ok {
+		return Claims{}, Key{}, refuse("token.unknown_key")
+	}
+	if len(sig) != ed25519.SignatureSize || !ed25519.Verify(key.Public, []byte(raw[:last]), sig) {
+		return Claims{}, Key{}, refuse("token.signature")
+	}
+	c, ok := parseClaims(payload, typ)
+	if !ok {
+		return Claims{}, Key{}, refuse("token.claims")
+	}
+	c.KeyID, c.Type = kid, typ
+	if c.Issuer != v.Issuer {
+		return Claims{}, Key{}, refuse("token.issuer")
+	}
+	if !contains(c.Audience, v.Audience) {
+		return Claims{}, Key{}, refuse("token.audience")
+	}
+	return c, key, nil
+}
+
+// parseHeader accepts exactly alg, kid and typ. A crit, jku, jwk, x5u, zip or b64 is thereby refused.
+func parseHeader(b []byte) (kid, typ string, ok bool) {
+	m, err := parseObject(b)
+	if err != nil || len(m) != 3 {
+		return "", "", false
+	}
+	r := reader{m: m}
+	alg := r.text("alg", true)
+	kid, typ = r.text("kid", true), r.text("typ", true)
+	if r.err != nil || alg != "EdDSA" && alg != "Ed25519" || len(kid) < 8 || len(kid) > 43 {
+		return "", "", false
+	}
+	for i := 0; i < len(kid); i++ {
+		if !isURL64(kid[i]) {
+			return "", "", false
+		}
+	}
+	return kid, typ, true
+}
+
+// parseClaims reads the required set of the kind. Members we do not know are left alone: the signature
+// says that they are ours.
+func parseClaims(b []byte, typ string) (Claims, bool) {
+	m, err := parseObject(b)
+	if err != nil {
+		return Claims{}, false
+	}
+	r := reader{m: m}
+	person := typ != Service
+	c := Claims{
+		Issuer: r.text("iss", true), Subject: r.text("sub", true), Audience: r.texts("aud", true), ID: r.text("jti", true),
+		IssuedAt: r.integer("iat", true), NotBefore: r.integer("nbf", true), Expires: r.integer("exp", true),
+		SessionID: r.text("sid", person), AuthTime: r.integer("auth_time", person), AuthVersion: r.integer("av", person),
+		ACR: r.text("acr", person), AMR: r.texts("amr", person), Roles: r.texts("roles", false),
+		Username: r.text("username", false), Provider: r.text("idp", false),
+	}
+	return c, r.err == nil
+}
+
+func (v *Verifier) inTime(c Claims, now int64) error {
+	limit := int64(maxLife)
+	if v.MaxLife > 0 {
+		limit = min(limit, int64(v.MaxLife/time.Second))
+	}
+	switch {
+	case c.Expires-c.IssuedAt > limit || c.Expires <= c.IssuedAt:
+		return refuse("token.lifetime")
+	case now > c.Expires+leeway:
+		return refuse("token.expired")
+	case c.NotBefore > now+leeway || c.IssuedAt > now+leeway || c.AuthTime > now+leeway:
+		return refuse("token.not_yet_valid")
+	}
+	return nil
+}
+
+func refuse(code string) error { return fault.New(fault.Unauthenticated, code, refused) }
