@@ -1,0 +1,59 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+)
+
+// Error is a provider's no. Class decides what the machine does next; Message is for the person who asked:
+// what, why, what to do next.
+type Error struct {
+	Class      dag.Class
+	Message    string
+	RetryAfter time.Duration // what the provider asked for; 0 when it did not
+	Err        error         // the cause, for the log; may be nil
+}
+
+// Errorf returns an Error of the given class.
+func Errorf(class dag.Class, format string, args ...any) *Error {
+	return &Error{Class: class, Message: fmt.Sprintf(format, args...)}
+}
+
+// Because returns a copy of e that carries cause.
+func (e *Error) Because(cause error) *Error {
+	c := *e
+	c.Err = cause
+	return &c
+}
+
+// Error returns the message and, for the log, the cause.
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return e.Message + ": " + e.Err.Error()
+	}
+	return e.Message
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Classify turns any error of a driver into an Error; nil for nil. An error that no driver classified is
+// transient: providers fail in ways nobody listed, and every call is safe to repeat.
+func Classify(err error) *Error {
+	var e *Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, context.DeadlineExceeded):
+		return Errorf(dag.TimedOut, "timeout: the provider did not answer in time").Because(err)
+	case errors.Is(err, context.Canceled):
+		return Errorf(dag.Stopped, "stopped while the provider was working").Because(err)
+	}
+	return Errorf(dag.Transient, "the provider failed: %v", err).Because(err)
+}
