@@ -1,0 +1,43 @@
+package audit
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// Copied is a run of entries of one log on its way to the other service's index. Entry texts are the
+// exact bytes; the receiver puts each under origin and index, so that one that comes twice is one row.
+type Copied struct {
+	Entries []string `json:"entries"`
+	First   int64    `json:"first"` // index of the first entry; the others follow without a gap
+	Origin  string   `json:"origin"`
+}
+
+// NewCopier returns the follower that sends every entry of db's log, called origin, to the other service,
+// at least once and in order. send returns nil when the receiver has stored them.
+func NewCopier(db *feed.Hub, origin string, log *slog.Logger, send func(context.Context, Copied) error) *feed.Follower {
+	return &feed.Follower{
+		Name: "audit-copy", Stream: Stream, DB: db, Batch: 200, Log: log,
+		Handle: func(ctx context.Context, entries []store.Entry) error {
+			for len(entries) > 0 {
+				c := Copied{First: int64(entries[0].Seq) - 1, Origin: origin}
+				size := 0
+				for len(entries) > 0 && (size == 0 || size+len(entries[0].Body) <= copyBytes) {
+					size += len(entries[0].Body)
+					c.Entries = append(c.Entries, string(entries[0].Body))
+					entries = entries[1:]
+				}
+				if err := send(ctx, c); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+// copyBytes bounds the entries of one Copied: escaped as JSON it stays below the 1 MiB of a body.
+const copyBytes = 400 << 10

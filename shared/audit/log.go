@@ -1,0 +1,236 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// Figures of a log.
+const (
+	signEvery     = 500 * time.Millisecond // heads are signed at most this often, so at most 1 s after an entry
+	unsignedLimit = 10 * time.Second       // without a signature for this long the store refuses changes
+	witnessLimit  = 5 * time.Second        // a head waits this long for its cosignature before it counts as unwitnessed
+	readAtOnce    = store.MaxPage
+	recheck       = 256 // entries compared with their stored hashes when a log is opened
+)
+
+// State says how far the log can be trusted to be seen by others.
+type State string
+
+// The states of a log. RolledBack and Altered are final: the store refuses every change until an
+// operator has looked.
+const (
+	OK          State = "ok"
+	Unwitnessed State = "unwitnessed" // the peer has not cosigned what is signed here
+	RolledBack  State = "rolled back" // less is stored than was signed, or than the peer saw
+	Altered     State = "altered"     // what is stored is not what was signed
+)
+
+// Options of a log.
+type Options struct {
+	DB   *feed.Hub
+	Dir  string // DIR/audit; empty keeps hashes and heads in memory (for a store in memory)
+	Keys *Keys
+	Log  *slog.Logger
+}
+
+// Log is the Merkle tree over the stream of one service, with its signed head. Open it before the
+// first change, Run it beside the service.
+type Log struct {
+	db   *feed.Hub
+	dir  string
+	keys *Keys
+	log  *slog.Logger
+
+	hashes *hashes // appended to by Run only
+
+	mu        sync.RWMutex
+	tree      tree      // under mu: over all leaves in hashes
+	signed    Head      // under mu: newest signed head
+	signedAt  time.Time // under mu
+	worth     Head      // under mu: newest signed head with more than records of witnessing under it
+	worthAt   time.Time // under mu
+	news      bool      // under mu: something worth witnessing was added since worth
+	witnessed Head      // under mu: newest of our heads with the peer's cosignature
+	failed    error     // under mu: set in the final states
+	state     State     // under mu: OK or a final state
+}
+
+// Status is the log as health and metrics show it.
+type Status struct {
+	Origin    string    `json:"origin"`
+	State     State     `json:"state"`
+	Reason    string    `json:"reason,omitempty"`
+	Size      int64     `json:"size"`        // entries hashed
+	Signed    int64     `json:"signed_size"` // entries under the newest signed head
+	SignedAt  time.Time `json:"signed_at"`
+	Root      string    `json:"root"`
+	Witnessed int64     `json:"witnessed_size"` // entries under the newest cosigned head
+}
+
+// Open returns the log of the store. It compares what is stored with what was signed; a difference is
+// not an error but a final state, so that reads are still served and the operator can look.
+func Open(ctx context.Context, o Options) (*Log, error) {
+	l := &Log{db: o.DB, dir: o.Dir, keys: o.Keys, log: o.Log, state: OK}
+	path := ""
+	if o.Dir == "" { // every start is a new log, and says so to its witness
+		l.keys = o.Keys.named(o.Keys.origin + "/memory-" + id.New()[:13])
+	} else {
+		if err := os.MkdirAll(filepath.Join(o.Dir, "peers"), 0o700); err != nil {
+			return nil, err
+		}
+		path = filepath.Join(o.Dir, "hashes")
+	}
+	var err error
+	if l.hashes, err = openHashes(path); err != nil {
+		return nil, fmt.Errorf("audit: open hashes: %w", err)
+	}
+	if err := l.check(ctx); err != nil {
+		return nil, fmt.Errorf("audit: open log: %w", err)
+	}
+	return l, nil
+}
+
+// check brings heads and hashes into memory and compares them with the store.
+func (l *Log) check(ctx context.Context) error {
+	page, err := l.db.Read(ctx, Stream, store.Latest, 0)
+	if err != nil {
+		return err
+	}
+	stored := int64(page.Head)
+	if l.signed, err = l.readHead("treehead"); err != nil {
+		l.fail(Altered, "the signed tree head in DIR/audit/treehead cannot be verified: "+err.Error())
+		return nil
+	}
+	if l.witnessed, err = l.readHead("witnessed"); err != nil {
+		l.fail(Altered, "the cosigned tree head in DIR/audit/witnessed cannot be verified: "+err.Error())
+		return nil
+	}
+	l.worth = l.signed
+	hashed := l.hashes.leaves()
+	if known := max(l.signed.Size, l.witnessed.Size, hashed); stored < known {
+		l.fail(RolledBack, fmt.Sprintf("the store has %d audit entries, but %d were written", stored, known))
+		return nil
+	}
+	if l.signed.Size < l.witnessed.Size {
+		l.fail(RolledBack, fmt.Sprintf("the tree head in DIR/audit is of size %d, but size %d was cosigned", l.signed.Size, l.witnessed.Size))
+		return nil
+	}
+	return l.adopt(ctx, min(hashed, l.signed.Size))
+}
+
+// adopt takes the stored hashes below the signed head if they give its root, and else computes them
+// again from the stream. What lies above the head is always computed again.
+func (l *Log) adopt(ctx context.Context, usable int64) error {
+	if err := l.hashes.cut(usable); err != nil {
+		return err
+	}
+	if usable == l.signed.Size {
+		t, err := loadTree(usable, l.hashes)
+		if err == nil && t.root() == l.signed.Root {
+			l.tree = t
+			return l.compareNewest(ctx)
+		}
+		l.log.Warn("audit: stored hashes are damaged and are computed again")
+	}
+	if err := l.hashes.cut(0); err != nil {
+		return err
+	}
+	if err := l.extend(ctx, l.signed.Size); err != nil {
+		return err
+	}
+	if l.signed.Size > 0 && l.tree.root() != l.signed.Root {
+		l.fail(Altered, "the stored audit entries do not give the root hash that was signed; run `audit verify` to find the place")
+	}
+	return nil
+}
+
+// compareNewest compares the newest entries below the head with their hashes. The rest is the business
+// of Verify, which reads everything.
+func (l *Log) compareNewest(ctx context.Context) error {
+	from := max(0, l.signed.Size-recheck)
+	page, err := l.db.Read(ctx, Stream, uint64(from), int(l.signed.Size-from))
+	if err != nil {
+		return err
+	}
+	for _, e := range page.Entries {
+		index := int64(e.Seq) - 1
+		got, err := l.hashes.ReadHashes([]int64{tlog.StoredHashIndex(0, index)})
+		if err != nil {
+			return err
+		}
+		if got[0] != tlog.RecordHash(e.Body) {
+			l.fail(Altered, fmt.Sprintf("the audit entry with index %d is not the one that was signed", index))
+			return nil
+		}
+	}
+	return nil
+}
+
+func (l *Log) readHead(name string) (Head, error) {
+	if l.dir == "" {
+		return Head{}, nil
+	}
+	data, err := readFile(l.dir, name)
+	if err != nil || data == nil {
+		return Head{}, err
+	}
+	return OpenHead(string(data), l.keys.Public())
+}
+
+// fail makes a final state: the store refuses every change from now on.
+func (l *Log) fail(s State, reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed != nil {
+		return
+	}
+	code := "audit.rolled_back"
+	if s == Altered {
+		code = "audit.altered"
+	}
+	f := fault.New(fault.Unavailable, code,
+		"the audit log is %s: %s. Nothing can be changed until an operator has compared it with the other service's copy and recorded a fork; reads are served.", s, reason)
+	l.state, l.failed = s, f
+	l.db.Refuse(f)
+	l.log.Error("audit log", "state", s, "reason", reason)
+}
+
+// Status returns the state of the log.
+func (l *Log) Status() Status {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	s := Status{
+		Origin: l.keys.origin, State: l.state, Size: l.tree.size, Signed: l.signed.Size, SignedAt: l.signedAt,
+		Root: l.signed.Root.String(), Witnessed: l.witnessed.Size,
+	}
+	if l.failed != nil {
+		s.Reason = l.failed.Error()
+	} else if l.witnessed.Size < l.worth.Size && time.Since(l.worthAt) > witnessLimit {
+		s.State = Unwitnessed
+		s.Reason = fmt.Sprintf("%d entries are signed here and not yet cosigned by the other service", l.worth.Size-l.witnessed.Size)
+	}
+	return s
+}
+
+// Head returns the newest signed head; its Note is empty before the first signature.
+func (l *Log) Head() Head {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.signed
+}
+
+// Public returns the keys that this log's heads and cosignatures verify with.
+func (l *Log) Public() Public { return l.keys.Public() }

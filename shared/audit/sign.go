@@ -1,0 +1,137 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+// witnessAction is the action of the entry that records what this log cosigned.
+const witnessAction = "audit.witness"
+
+// witnessPrefix is how such an entry begins: action is the first member of an encoded entry.
+var witnessPrefix = []byte(`{"action":"` + witnessAction + `"`)
+
+// Run extends the tree with what is committed and signs its head at most one second later, until ctx
+// ends; then it signs what is left and returns nil. While it cannot sign, the store refuses changes
+// after ten seconds.
+func (l *Log) Run(ctx context.Context) error {
+	good := time.Now()
+	for {
+		wake := l.db.Wait(Stream)
+		err := l.step(ctx)
+		if err == nil {
+			good = time.Now()
+		}
+		l.gate(good, err)
+		if !sleep(ctx, time.Second, wake) || !sleep(ctx, signEvery, nil) {
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			if err := l.step(last); err != nil {
+				l.log.Warn("audit: the last entries are not signed", "error", err)
+			}
+			return l.hashes.close()
+		}
+	}
+}
+
+// step hashes what is new and signs it.
+func (l *Log) step(ctx context.Context) error {
+	l.mu.RLock()
+	failed := l.failed
+	l.mu.RUnlock()
+	if failed != nil {
+		return nil
+	}
+	if err := l.extend(ctx, -1); err != nil {
+		return err
+	}
+	return l.sign()
+}
+
+// gate refuses changes when nothing could be signed since good, and lifts that when it can.
+func (l *Log) gate(good time.Time, err error) {
+	if err != nil {
+		l.log.Warn("audit: cannot sign", "error", err)
+	}
+	refused := l.db.Refused()
+	switch {
+	case err == nil && refused != nil && refused.Code == "audit.unsigned":
+		l.db.Refuse(nil)
+	case err != nil && refused == nil && time.Since(good) > unsignedLimit:
+		l.db.Refuse(fault.New(fault.Unavailable, "audit.unsigned",
+			"the audit log cannot be signed at the moment, so nothing can be changed; the operator finds the reason in the server's log").After(10 * time.Second))
+	}
+}
+
+// extend hashes the entries behind the tree, up to the given size (all of them when negative).
+func (l *Log) extend(ctx context.Context, upto int64) error {
+	for upto < 0 || l.tree.size < upto {
+		page, err := l.db.Read(ctx, Stream, uint64(l.tree.size), readAtOnce)
+		if err != nil {
+			return err
+		}
+		t, news := l.tree, false
+		var add []tlog.Hash
+		for _, e := range page.Entries {
+			if t.size == upto {
+				break
+			}
+			add = t.add(tlog.RecordHash(e.Body), add)
+			news = news || !bytes.HasPrefix(e.Body, witnessPrefix)
+		}
+		if err := l.hashes.append(add); err != nil {
+			return err
+		}
+		l.mu.Lock()
+		l.tree, l.news = t, l.news || news
+		l.mu.Unlock()
+		if len(page.Entries) < readAtOnce {
+			return nil
+		}
+	}
+	return nil
+}
+
+// sign signs the tree if it has grown and stores the head.
+func (l *Log) sign() error {
+	l.mu.RLock()
+	size, root, done := l.tree.size, l.tree.root(), l.tree.size == l.signed.Size
+	l.mu.RUnlock()
+	if done {
+		return nil
+	}
+	h, err := l.keys.signHead(size, root)
+	if err != nil {
+		return err
+	}
+	if l.dir != "" {
+		if err := writeFile(l.dir, "treehead", []byte(h.Note)); err != nil {
+			return err
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.signed, l.signedAt = h, time.Now()
+	if l.news || l.worth.Note == "" {
+		l.worth, l.worthAt, l.news = h, l.signedAt, false
+	}
+	return nil
+}
+
+// sleep waits for d or for wake; it says false when ctx ended.
+func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-wake:
+	case <-timer.C:
+	}
+	return true
+}

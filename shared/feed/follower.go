@@ -1,0 +1,161 @@
+package feed
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// Figures of a follower.
+const (
+	pollEvery  = time.Second // reads without a wake-up: an append whose outcome was unknown may land later
+	firstRetry = 50 * time.Millisecond
+	lastRetry  = 5 * time.Second
+)
+
+// Cursor is the stored place of a follower: the last sequence it has handled.
+type Cursor struct {
+	Name   string `json:"name"`
+	Seq    uint64 `json:"seq"`
+	Stream string `json:"stream"`
+}
+
+// Cursors is the table of cursors.
+var Cursors = store.Table[Cursor]{Kind: "cursor", ID: func(c Cursor) string { return c.Name }}
+
+// Kinds are the document kinds of this package, for the schema of a service.
+func Kinds() []store.Kind { return []store.Kind{{Name: Cursors.Kind}} }
+
+// Follower hands the entries of a stream to Handle, at least once and in order, from the place its
+// cursor names. Build it as a literal; one process runs a name once.
+type Follower struct {
+	Name   string // id of the cursor
+	Stream string
+	DB     *Hub
+	Batch  int           // entries handed over at once; 0 means 100
+	Start  uint64        // where to begin without a cursor: 0 at the beginning, store.Latest at the end
+	Every  time.Duration // how often a busy follower stores its cursor; 0 after every batch
+	Handle func(ctx context.Context, entries []store.Entry) error
+	Log    *slog.Logger
+
+	seq, head atomic.Uint64
+}
+
+// Lag returns how many entries are not handled yet, as of the last look.
+func (f *Follower) Lag() uint64 {
+	head, seq := f.head.Load(), f.seq.Load()
+	if head < seq {
+		return 0
+	}
+	return head - seq
+}
+
+// Run follows until ctx ends and then returns nil. What fails, the store or Handle, is tried again
+// with growing pauses for ever: the entry is committed, so it is to be handled.
+func (f *Follower) Run(ctx context.Context) error {
+	retry := firstRetry
+	for ctx.Err() == nil {
+		handled := f.seq.Load()
+		err := f.follow(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if f.seq.Load() != handled {
+			retry = firstRetry
+		}
+		f.Log.Warn("follower tries again", "follower", f.Name, "after", f.seq.Load(), "error", err, "pause", retry)
+		pause(ctx, retry/2+rand.N(retry), nil)
+		retry = min(2*retry, lastRetry)
+	}
+	return nil
+}
+
+// follow runs until something fails.
+func (f *Follower) follow(ctx context.Context) error {
+	row, err := Cursors.Get(ctx, f.DB, f.Name)
+	if err != nil {
+		return err
+	}
+	if row.Rev == 0 {
+		row.Value = Cursor{Name: f.Name, Seq: f.Start, Stream: f.Stream}
+		if f.Start == store.Latest {
+			page, err := f.DB.Read(ctx, f.Stream, store.Latest, 0)
+			if err != nil {
+				return err
+			}
+			row.Value.Seq = page.Head
+			if row, err = f.save(ctx, row); err != nil {
+				return err
+			}
+		}
+	}
+	f.seq.Store(row.Value.Seq)
+	saved, unsaved := time.Now(), false
+	for {
+		wake := f.DB.Wait(f.Stream)
+		page, err := f.DB.Read(ctx, f.Stream, row.Value.Seq, f.batch())
+		if err != nil {
+			return err
+		}
+		f.head.Store(page.Head)
+		n := len(page.Entries)
+		if n > 0 {
+			if err := f.Handle(ctx, page.Entries); err != nil {
+				return err
+			}
+			row.Value.Seq, unsaved = page.Entries[n-1].Seq, true
+			f.seq.Store(row.Value.Seq)
+		}
+		if unsaved && (n == 0 || time.Since(saved) >= f.Every) {
+			if row, err = f.save(ctx, row); err != nil {
+				return err
+			}
+			saved, unsaved = time.Now(), false
+		}
+		if n < f.batch() && !pause(ctx, pollEvery, wake) {
+			if unsaved { // a clean stop leaves nothing to be handled again
+				stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), pollEvery)
+				defer cancel()
+				_, err = f.save(stop, row)
+				return err
+			}
+			return ctx.Err()
+		}
+	}
+}
+
+// save stores the cursor if nobody else moved it since row was read; a conflict is another follower of
+// the same name, and the loser starts again from what is stored.
+func (f *Follower) save(ctx context.Context, row store.Row[Cursor]) (store.Row[Cursor], error) {
+	w, err := Cursors.Write(row.Value, store.At(row.Rev))
+	if err != nil {
+		return row, err
+	}
+	r, err := f.DB.Commit(ctx, store.Batch{Writes: []store.Write{w}})
+	row.Rev = r.Rev
+	return row, err
+}
+
+func (f *Follower) batch() int {
+	if f.Batch == 0 {
+		return 100
+	}
+	return min(f.Batch, store.MaxPage)
+}
+
+// pause waits for d, for wake, or for the end of ctx, and then says false.
+func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-wake:
+	case <-timer.C:
+	}
+	return true
+}

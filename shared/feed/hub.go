@@ -1,0 +1,70 @@
+package feed
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// Hub is a store that wakes the readers of a stream after each commit that appended to it. Everything
+// in one process goes through one Hub.
+type Hub struct {
+	store.DB
+
+	mu      sync.Mutex
+	waiting map[string]chan struct{} // under mu: per stream, closed by the next commit that appends to it
+	refuse  atomic.Pointer[fault.Error]
+}
+
+// NewHub returns a hub over db.
+func NewHub(db store.DB) *Hub {
+	return &Hub{DB: db, waiting: map[string]chan struct{}{}}
+}
+
+// Commit is the store's, followed by the wake-up. An unknown outcome wakes too: the readers look.
+func (h *Hub) Commit(ctx context.Context, b store.Batch) (store.Receipt, error) {
+	if f := h.refuse.Load(); f != nil {
+		return store.Receipt{}, f
+	}
+	r, err := h.DB.Commit(ctx, b)
+	if err == nil || fault.Is(err, fault.Unavailable) {
+		h.wake(b.Appends)
+	}
+	return r, err
+}
+
+// Refuse makes every later commit fail with f, so that the store is read-only; nil lifts it.
+func (h *Hub) Refuse(f *fault.Error) { h.refuse.Store(f) }
+
+// Refused returns the fault that commits fail with, or nil.
+func (h *Hub) Refused() *fault.Error { return h.refuse.Load() }
+
+// Wait returns a channel that is closed after the next commit that appends to stream. Take it before
+// reading, read, then wait: so nothing is missed.
+func (h *Hub) Wait(stream string) <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ch, ok := h.waiting[stream]
+	if !ok {
+		ch = make(chan struct{})
+		h.waiting[stream] = ch
+	}
+	return ch
+}
+
+func (h *Hub) wake(appends []store.Append) {
+	if len(appends) == 0 {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, a := range appends {
+		if ch, ok := h.waiting[a.Stream]; ok {
+			close(ch)
+			delete(h.waiting, a.Stream)
+		}
+	}
+}
