@@ -55,14 +55,16 @@ func Prepare(ctx context.Context, o Options) (*Rig, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(out, &r.Admin); err != nil {
+	var admin Bootstrap
+	if err := json.Unmarshal(out, &admin); err != nil {
 		return nil, fmt.Errorf("control-center init printed no JSON: %w: %s", err, out)
 	}
-	return r, r.declare()
+	return Open(o, admin), nil
 }
 
-// declare fills in the two services.
-func (r *Rig) declare() error {
+// Open returns an installation that was initialised before, without starting it.
+func Open(o Options, admin Bootstrap) *Rig {
+	r := &Rig{Options: o, Admin: admin}
 	env := append([]string(nil), r.Env...)
 	if !r.RateLimits {
 		env = append(env, "CONTROL_CENTER_RATE_LIMITS_ENABLED=false", "ORCHESTRATOR_RATE_LIMITS_ENABLED=false")
@@ -79,7 +81,7 @@ func (r *Rig) declare() error {
 	}
 	r.ControlCenter = service("control-center", r.ControlCenterConfig, r.ControlCenterStore)
 	r.Orchestrator = service("orchestrator", r.OrchestratorConfig, r.OrchestratorStore)
-	return nil
+	return r
 }
 
 // Start prepares an installation, starts both services and signs the administrator in.
@@ -104,12 +106,12 @@ func (r *Rig) StartServices(ctx context.Context) error {
 	if err := r.ControlCenter.Start(ctx); err != nil {
 		return err
 	}
-	r.connectOrchestrator()
+	r.Connect()
 	return r.Orchestrator.Start(ctx)
 }
 
-// connectOrchestrator tells the orchestrator where the control-center is; once.
-func (r *Rig) connectOrchestrator() {
+// Connect tells the orchestrator where the started control-center is; once.
+func (r *Rig) Connect() {
 	for _, a := range r.Orchestrator.Args {
 		if a == "--control-center" {
 			return

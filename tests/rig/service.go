@@ -165,6 +165,9 @@ func (s *Service) Stop() (int, error) {
 	}
 }
 
+// Done returns a channel that is closed when the process has ended.
+func (s *Service) Done() <-chan struct{} { return s.ended }
+
 // Ended says whether the process has ended.
 func (s *Service) Ended() bool {
 	select {

@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/cli"
+	"github.com/provisioning-platform/platform/shared/client"
+)
+
+func tasks() cli.Command {
+	return cli.Command{Use: "task", Short: "units of work that are queued and run", Commands: []cli.Command{taskList(), taskShow(), taskCancel()}}
+}
+
+func taskList() cli.Command {
+	var p client.Page
+	var status string
+	return remote(cli.Command{
+		Use: "list", Short: "list tasks, newest first",
+		Flags: func(f *cli.Flags) {
+			f.StringVar(&status, "status", "", "pending, running, completed, failed or cancelled")
+			page(f, &p)
+		},
+	}, func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
+		rows, total, err := api.Tasks(ctx, status, p)
+		if err != nil {
+			return err
+		}
+		more(o, len(rows), total, p)
+		return o.Print(rows, taskTable(rows))
+	})
+}
+
+func taskShow() cli.Command {
+	return remote(cli.Command{Use: "show ID", Short: "show one task", Args: 1},
+		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
+			t, err := api.Task(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return o.Print(t, taskTable([]client.Task{t}))
+		})
+}
+
+func taskCancel() cli.Command {
+	return remote(cli.Command{Use: "cancel ID", Short: "cancel a task that has not ended", Args: 1},
+		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
+			if err := api.CancelTask(ctx, args[0]); err != nil {
+				return err
+			}
+			o.Note("cancelled %s", args[0])
+			return nil
+		})
+}
+
+func taskTable(rows []client.Task) cli.Table {
+	t := cli.Table{Head: []string{"ID", "NAME", "STATUS", "CREATED", "TOOK", "RESULT"}}
+	for _, r := range rows {
+		took, result := "", ""
+		if r.StartedAt != nil && r.CompletedAt != nil {
+			took = r.CompletedAt.Sub(*r.StartedAt).Round(10 * time.Millisecond).String()
+		}
+		switch {
+		case r.Error != nil:
+			result = *r.Error
+		case r.Output != nil:
+			result = *r.Output
+		}
+		t.Rows = append(t.Rows, []string{r.ID, r.Name, r.Status, r.CreatedAt.Format(time.RFC3339), took, result})
+	}
+	return t
+}

@@ -1,0 +1,55 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/provisioning-platform/platform/shared/cli"
+	"github.com/provisioning-platform/platform/shared/client"
+)
+
+func workflows() cli.Command {
+	return cli.Command{Use: "workflow", Short: "submit one piece of work for an infra",
+		Commands: []cli.Command{
+			workflow("servers", "servers", "create the servers of an infra", nil),
+			workflow("taskserv NAME", "taskserv", "install, remove or check a task service on the servers of an infra",
+				func(w *client.Workflow, name string) { w.Taskserv = name }),
+			workflow("cluster TYPE", "cluster", "create, remove or check a cluster",
+				func(w *client.Workflow, name string) { w.ClusterType = name }),
+		}}
+}
+
+// workflow returns the verb for one kind; named stores its argument, nil when it takes none.
+func workflow(use, kind, short string, named func(*client.Workflow, string)) cli.Command {
+	var w client.Workflow
+	var idempotency string
+	args := 0
+	if named != nil {
+		args = 1
+	}
+	return remote(cli.Command{
+		Use: use, Short: short, Args: args,
+		Flags: func(f *cli.Flags) {
+			f.StringVar(&w.Infra, "infra", "", "name of the infra (required)")
+			f.StringVar(&w.Settings, "settings", "", "settings file inside the infra's folder")
+			f.BoolVar(&w.CheckMode, "check", false, "say what would be done and change nothing")
+			f.BoolVar(&w.Wait, "wait", false, "the task completes only when the resource is up")
+			if named != nil {
+				f.StringVar(&w.Operation, "operation", "create", "create, update, delete or check")
+			}
+			key(f, &idempotency)
+		},
+	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
+		if w.Infra == "" {
+			return cli.Usage("--infra is needed: the name of a folder below the orchestrator's infra folder")
+		}
+		if named != nil {
+			named(&w, args[0])
+		}
+		task, err := api.SubmitWorkflow(ctx, kind, w, idempotency)
+		if err != nil {
+			return err
+		}
+		o.Note("submitted; follow it with: orchestrator task show %s", task)
+		return o.Print(map[string]string{"task_id": task}, cli.Table{Rows: [][]string{{task}}})
+	})
+}

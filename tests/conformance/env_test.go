@@ -1,0 +1,273 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/shared/secret"
+	"github.com/provisioning-platform/platform/tests/rig"
+)
+
+// password of every user that the suite makes; long enough for accounts without a second factor.
+const password = "a rather long passphrase 7"
+
+// env is one installation with a signed-in user of each role.
+type env struct {
+	*rig.Rig
+	t      *testing.T
+	tokens map[string]secret.Text // by role; "" is no token
+	calls  string                 // file in which the simulated provider records its mutating calls
+	epoch  int                    // makes names unique
+}
+
+// newEnv starts an installation on the given store.
+func newEnv(t *testing.T, store string) *env {
+	t.Helper()
+	e := &env{t: t, tokens: map[string]secret.Text{}}
+	o := rig.Options{Bin: binaries(t), Dir: t.TempDir()}
+	o.OrchestratorConfig, e.calls = writeConfig(t, o.Dir)
+	if store == "surrealdb" {
+		useSurreal(t, &o)
+	}
+	e.Rig = start(t, o)
+	e.tokens["admin"] = e.Token
+	for _, role := range []string{"operator", "developer", "viewer", "auditor"} {
+		e.createUser(role+"-1", role)
+		e.tokens[role] = e.login(role+"-1", password)
+	}
+	return e
+}
+
+// start starts an installation that ends with the test and must end cleanly.
+func start(t *testing.T, o rig.Options) *rig.Rig {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r, err := rig.Start(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// binaries returns the folder with the built binaries.
+func binaries(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("../../bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "orchestrator")); err != nil {
+		t.Fatal("the binaries are not built; run: make build")
+	}
+	return dir
+}
+
+// in returns the same installation for a subtest.
+func (e *env) in(t *testing.T) *env {
+	c := *e
+	c.t = t
+	return &c
+}
+
+// name returns a name that no other behaviour uses.
+func (e *env) name(stem string) string { return fmt.Sprintf("%s-%d", stem, time.Now().UnixNano()) }
+
+// answer is a response with its envelope.
+type answer struct {
+	Status int
+	Header http.Header
+	Raw    []byte
+	OK     bool
+	Data   json.RawMessage
+	Error  string
+	Code   string
+}
+
+// into decodes data.
+func (a answer) into(t *testing.T, v any) {
+	t.Helper()
+	if err := json.Unmarshal(a.Data, v); err != nil {
+		t.Fatalf("data is not what was expected: %v\n%s", err, a.Raw)
+	}
+}
+
+// request is one raw HTTP request against a service.
+type request struct {
+	base, method, path string
+	role               string // whose token; "" sends none
+	token              string // overrides role
+	body               any    // string and []byte are sent as they are, everything else as JSON
+	header             map[string]string
+}
+
+// do sends the request and decodes the envelope. A transport error fails the test.
+func (e *env) do(r request) answer {
+	e.t.Helper()
+	var body io.Reader
+	switch b := r.body.(type) {
+	case nil:
+	case string:
+		body = strings.NewReader(b)
+	case []byte:
+		body = bytes.NewReader(b)
+	default:
+		raw, err := json.Marshal(b)
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		body = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(e.t.Context(), r.method, r.base+r.path, body)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	token := r.token
+	if token == "" && r.role != "" {
+		token = e.tokens[r.role].Reveal()
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	for k, v := range r.header {
+		if v == "" {
+			req.Header.Del(k)
+			continue
+		}
+		req.Header.Set(k, v)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	a := answer{Status: resp.StatusCode, Header: resp.Header, Raw: raw}
+	var envelope struct {
+		Success *bool           `json:"success"`
+		Data    json.RawMessage `json:"data"`
+		Error   *string         `json:"error"`
+		Code    string          `json:"code"`
+	}
+	if json.Unmarshal(raw, &envelope) == nil && envelope.Success != nil {
+		a.OK, a.Data, a.Code = *envelope.Success, envelope.Data, envelope.Code
+		if envelope.Error != nil {
+			a.Error = *envelope.Error
+		}
+	}
+	return a
+}
+
+// orch and cc send a request to one of the services as a role.
+func (e *env) orch(role, method, path string, body any) answer {
+	e.t.Helper()
+	return e.do(request{base: e.Orchestrator.Address, method: method, path: path, role: role, body: body})
+}
+
+func (e *env) cc(role, method, path string, body any) answer {
+	e.t.Helper()
+	return e.do(request{base: e.ControlCenter.Address, method: method, path: path, role: role, body: body})
+}
+
+// want fails unless the answer has one of the statuses and, being a refusal, the error envelope.
+func (e *env) want(a answer, statuses ...int) answer {
+	e.t.Helper()
+	for _, s := range statuses {
+		if a.Status == s {
+			if s >= 400 && (a.OK || a.Error == "" || a.Data != nil) && len(a.Raw) > 0 {
+				e.t.Errorf("status %d without a proper error envelope: %s", s, a.Raw)
+			}
+			if s < 300 && !a.OK {
+				e.t.Errorf("status %d without success: %s", s, a.Raw)
+			}
+			return a
+		}
+	}
+	e.t.Fatalf("status %d, want %v: %s", a.Status, statuses, a.Raw)
+	return a
+}
+
+// createUser makes an enabled user with the suite's password.
+func (e *env) createUser(name string, roles ...string) client.User {
+	e.t.Helper()
+	u, err := e.CC(e.tokens["admin"]).CreateUser(e.t.Context(), client.NewUser{
+		Username: name, Email: name + "@example.com", Password: secret.New(password), Roles: roles})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return u
+}
+
+// login signs a user without second factor in.
+func (e *env) login(name, pass string) secret.Text {
+	e.t.Helper()
+	s, err := e.CC(secret.Text{}).Login(e.t.Context(), name, secret.New(pass), "")
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return s.Token
+}
+
+// await polls until ok says yes, at most for the given time.
+func (e *env) await(within time.Duration, what string, ok func() bool) {
+	e.t.Helper()
+	deadline := time.After(within)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			e.t.Fatalf("after %s still not: %s", within, what)
+		}
+	}
+}
+
+// ended waits until a task is terminal and returns it.
+func (e *env) ended(task string) client.Task {
+	e.t.Helper()
+	var t client.Task
+	e.await(30*time.Second, "task "+task+" has ended", func() bool {
+		var err error
+		if t, err = e.Orch(e.tokens["admin"]).Task(e.t.Context(), task); err != nil {
+			e.t.Fatal(err)
+		}
+		return t.Status != "Pending" && t.Status != "Running"
+	})
+	return t
+}
+
+// batchEnded waits until a batch is terminal and returns it.
+func (e *env) batchEnded(id string) client.Batch {
+	e.t.Helper()
+	var b client.Batch
+	e.await(60*time.Second, "batch "+id+" has ended", func() bool {
+		var err error
+		if b, err = e.Orch(e.tokens["admin"]).Batch(e.t.Context(), id); err != nil {
+			e.t.Fatal(err)
+		}
+		return b.Status != "Pending" && b.Status != "Running"
+	})
+	return b
+}

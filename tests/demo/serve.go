@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/provisioning-platform/platform/tests/rig"
+)
+
+// The addresses of the reference (contracts/platform.md I1).
+const (
+	controlCenterListen = "localhost:9080"
+	orchestratorListen  = "localhost:9090"
+)
+
+// keepServing runs both services on a persistent folder until the context ends. The first start initialises the
+// folder; what init printed is kept beside it, readable by the owner only, so that the steps can be printed again.
+func keepServing(ctx context.Context, bin, dir string) error {
+	bin, err := filepath.Abs(bin)
+	if err != nil {
+		return err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	o, err := sample(bin, dir)
+	if err != nil {
+		return err
+	}
+	o.RateLimits = true
+	r, err := openOrPrepare(ctx, o, filepath.Join(dir, "first-login.json"))
+	if err != nil {
+		return err
+	}
+	if err := r.ControlCenter.StartOn(ctx, controlCenterListen); err != nil {
+		return err
+	}
+	r.Connect()
+	if err := r.Orchestrator.StartOn(ctx, orchestratorListen); err != nil {
+		return errors.Join(err, r.Close())
+	}
+	firstSteps(r)
+	select {
+	case <-ctx.Done():
+	case <-r.ControlCenter.Done():
+		return errors.Join(fmt.Errorf("the control-center ended by itself; its log: %s", r.ControlCenter.Log), r.Close())
+	case <-r.Orchestrator.Done():
+		return errors.Join(fmt.Errorf("the orchestrator ended by itself; its log: %s", r.Orchestrator.Log), r.Close())
+	}
+	fmt.Println("\nstopping …")
+	return r.Close()
+}
+
+// openOrPrepare returns the installation in the folder, initialised at the first call.
+func openOrPrepare(ctx context.Context, o rig.Options, file string) (*rig.Rig, error) {
+	raw, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		r, err := rig.Prepare(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		raw, err := json.MarshalIndent(r.Admin, "", "  ")
+		if err != nil {
+			return nil, err
+		}
+		return r, os.WriteFile(file, raw, 0o600)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var admin rig.Bootstrap
+	if err := json.Unmarshal(raw, &admin); err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w", file, err)
+	}
+	return rig.Open(o, admin), nil
+}
+
+// firstSteps prints what a person does next.
+func firstSteps(r *rig.Rig) {
+	fmt.Printf(`
+control-center  %s     API description: %s/docs
+orchestrator    %s     API description: %s/docs
+
+First login:
+  user name   %s
+  password    %s
+  TOTP        %s
+              (add it to an authenticator, or: oathtool --totp -b SECRET)
+              %s
+
+  bin/control-center auth login --username %s
+  bin/orchestrator batch submit deploy/sample/batches/multi_cloud_deployment.json --watch
+
+Data and logs are in %s; what stands above is in first-login.json there. Ctrl-C stops both services.
+`, r.ControlCenter.Address, r.ControlCenter.Address, r.Orchestrator.Address, r.Orchestrator.Address,
+		r.Admin.Username, r.Admin.Password, r.Admin.TOTPSecret, r.Admin.TOTPURI, r.Admin.Username, r.Dir)
+}
