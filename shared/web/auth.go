@@ -1,0 +1,144 @@
+package web
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+const servicePrefix = "service:"
+
+func serviceName(subject string) string { return strings.TrimPrefix(subject, servicePrefix) }
+
+// bearer returns the token of the Authorization header: exactly one header, the scheme in any case, one
+// token without blanks.
+func bearer(h http.Header) (string, error) {
+	lines := h["Authorization"]
+	if len(lines) == 0 {
+		return "", fault.New(fault.Unauthenticated, "token.missing", "this needs a token: send Authorization: Bearer <token>")
+	}
+	scheme, raw, _ := strings.Cut(lines[0], " ")
+	raw = strings.TrimSpace(raw)
+	if len(lines) > 1 || !strings.EqualFold(scheme, "Bearer") || raw == "" || strings.ContainsAny(raw, " ,\t") {
+		return "", fault.New(fault.Unauthenticated, "token.malformed", "the Authorization header must hold one token: Bearer <token>")
+	}
+	return raw, nil
+}
+
+// clientAddress returns who is at the other end: the peer, or, behind trusted proxies, the last
+// address that none of them is (reliability-bar R05).
+func (s *Server) clientAddress(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	ip := peer.Addr().Unmap()
+	if len(s.cfg.TrustedProxies) == 0 || !s.trusted(ip) {
+		return ip
+	}
+	var hops []string
+	for _, line := range r.Header["X-Forwarded-For"] {
+		hops = append(hops, strings.Split(line, ",")...)
+	}
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			return ip
+		}
+		ip = hop.Unmap()
+		if !s.trusted(ip) {
+			return ip
+		}
+	}
+	return ip
+}
+
+func (s *Server) trusted(ip netip.Addr) bool {
+	for _, p := range s.cfg.TrustedProxies {
+		if p.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// authenticate verifies the token and fills in who asks.
+func (x *exchange) authenticate() error {
+	raw, err := bearer(x.r.Header)
+	if err != nil {
+		return err
+	}
+	claims, err := x.s.cfg.Authenticate(x.r.Context(), raw, x.r)
+	if err != nil {
+		return err
+	}
+	c := &x.caller
+	c.Claims, c.Token, c.Service = claims, raw, strings.HasPrefix(claims.Subject, servicePrefix)
+	a := &x.scene.Actor
+	a.Sub, a.Username, a.JTI, a.SID, a.AMR = claims.Subject, claims.Username, claims.ID, claims.SessionID, claims.AMR
+	return nil
+}
+
+// identity checks what the permission says about the kind of caller; the policies are asked later.
+func (x *exchange) identity() error {
+	p := x.ep.route.Permission
+	switch {
+	case p.kind == permitOpen:
+		return nil
+	case p.kind == permitService && (!x.caller.Service || serviceName(x.caller.Claims.Subject) != p.service):
+		return fault.New(fault.Denied, "authz.service_only", "only the service %s may do this", p.service)
+	case p.kind != permitService && x.caller.Service:
+		return fault.New(fault.Denied, "authz.users_only", "a service may not do this; sign in as a user")
+	}
+	return nil
+}
+
+// authorise asks the policies about each resource; the first refusal ends it.
+func (x *exchange) authorise(resources []authz.Resource) error {
+	p := x.ep.route.Permission
+	if p.kind != permitPolicy {
+		return nil
+	}
+	x.resource = resources[0]
+	for _, r := range resources {
+		d := x.s.cfg.Decide(authz.Request{
+			Subject: x.caller.Subject(), Action: p.action, Resource: r, IP: x.scene.Actor.IP, Time: x.s.now(),
+		})
+		x.scene.Decision = &audit.Decision{Allowed: d.Allowed, Inputs: d.Inputs, Policy: d.Version, Rule: d.Rule}
+		if d.Allowed {
+			continue
+		}
+		x.resource = r
+		why := d.Reason
+		if why == "" {
+			why = "no policy allows you to " + p.action + " " + r.Type
+		}
+		return fault.New(fault.Denied, "authz.denied", "%s", why)
+	}
+	return nil
+}
+
+// resources returns what the decision is about: what the input says, else the type with the route's
+// only path parameter as the name.
+func (x *exchange) resources(in any) []authz.Resource {
+	plain := authz.Resource{Type: x.ep.route.Permission.resource}
+	if named, ok := in.(interface{ Resources() []authz.Resource }); ok {
+		list := named.Resources()
+		for i := range list {
+			if list[i].Type == "" {
+				list[i].Type = plain.Type
+			}
+		}
+		if len(list) > 0 {
+			return list
+		}
+	}
+	if len(x.c.Params) == 1 {
+		plain.Name = x.c.Params[0].Value
+	}
+	return []authz.Resource{plain}
+}

@@ -1,0 +1,56 @@
+package web
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+// Caller is who asks. It is in the context of every handler; in an open route only IP and RequestID
+// are known.
+type Caller struct {
+	Claims    token.Claims // of the verified token; zero in an open route
+	Token     string       // the verified token itself, for logout; never log it
+	Service   bool         // a service, not a user
+	IP        netip.Addr
+	RequestID string
+}
+
+// ID returns the user's id, or the service's "service:<name>"; empty in an open route.
+func (c *Caller) ID() string { return c.Claims.Subject }
+
+// MFA says whether the session was opened with a second factor.
+func (c *Caller) MFA() bool {
+	for _, m := range c.Claims.AMR {
+		if m == "otp" || m == "rc" {
+			return true
+		}
+	}
+	return false
+}
+
+// Subject returns the caller as the policies see it.
+func (c *Caller) Subject() authz.Subject {
+	name := c.Claims.Subject
+	if c.Service {
+		name = serviceName(name)
+	}
+	return authz.Subject{ID: name, Username: c.Claims.Username, Roles: c.Claims.Roles, MFA: c.MFA(), Service: c.Service}
+}
+
+type callerKey struct{}
+
+// CallerOf returns who asks; an empty one outside a request.
+func CallerOf(ctx context.Context) *Caller {
+	if c, ok := ctx.Value(callerKey{}).(*Caller); ok {
+		return c
+	}
+	return &Caller{}
+}
+
+// WithCaller returns a context that carries c: for tests of handlers and for acts on somebody's behalf.
+func WithCaller(ctx context.Context, c *Caller) context.Context {
+	return context.WithValue(ctx, callerKey{}, c)
+}

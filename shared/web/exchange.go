@@ -1,0 +1,348 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/obs"
+)
+
+// endpoint is a route as it is served: its literal, its binding and its metrics.
+type endpoint struct {
+	route   *Route
+	bind    *binding
+	mutates bool
+	stray   *fault.Error // answer of what is no route
+	observe observer
+}
+
+// exchange is one request on its way through. It belongs to the goroutine that serves it.
+type exchange struct {
+	s        *Server
+	ep       *endpoint
+	c        *gin.Context
+	r        *http.Request
+	began    time.Time
+	version  version
+	caller   Caller
+	scene    audit.Scene
+	resource authz.Resource
+	ctx      context.Context // what handlers and log lines get; made by context
+	err      error           // why it was refused, for the log
+}
+
+func newEndpoint(r *Route, b *binding, m metrics) *endpoint {
+	return &endpoint{route: r, bind: b, mutates: r.Mutates(), observe: m.of(r.Op)}
+}
+
+// stray is the endpoint of what the router does not know.
+func (s *Server) stray(f *fault.Error) *endpoint {
+	return &endpoint{route: &Route{Permission: Open(), Limit: Free, Method: http.MethodGet}, stray: f, observe: s.metrics.of("none")}
+}
+
+// serve returns the router's handler of an endpoint.
+func (s *Server) serve(ep *endpoint) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		x := &exchange{s: s, ep: ep, c: c, r: c.Request, began: s.now()}
+		defer x.done()
+		x.open()
+		if err := x.run(); err != nil {
+			x.refuse(err)
+		}
+	}
+}
+
+// open gives the request its id, its caller's address and the headers that every answer has.
+func (x *exchange) open() {
+	h := x.c.Writer.Header()
+	rid := x.r.Header.Get("X-Request-Id")
+	if !goodRequestID(rid) {
+		rid = id.New()
+	}
+	h["X-Request-Id"] = []string{rid}
+	x.s.headers.secure(h)
+	x.caller.IP, x.caller.RequestID = x.s.clientAddress(x.r), rid
+	x.scene = audit.Scene{Op: x.ep.route.Op, Origin: x.s.cfg.Service, RequestID: rid}
+	x.scene.Actor.IP = x.caller.IP.String()
+	x.version = acceptOf(x.r.Header["Accept"])
+}
+
+// goodRequestID says whether a client's request id is one we repeat: short, and of harmless characters.
+func goodRequestID(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// run takes the request through all stages; the order is decision 23's.
+func (x *exchange) run() error {
+	switch {
+	case x.s.draining.Load():
+		x.c.Header("Connection", "close")
+		return fault.New(fault.Unavailable, "service.draining", "the service is stopping; try again shortly").After(time.Second)
+	case x.ep.stray != nil:
+		return x.ep.stray
+	case x.version == versionForeign:
+		return fault.New(fault.NotAcceptable, "http.version", "only version v1 exists; send Accept: %s", typeVendor)
+	}
+	if err := x.enter(); err != nil {
+		return err
+	}
+	x.r = x.r.WithContext(x.context())
+	x.c.Request = x.r
+	if x.ep.route.Stream != nil {
+		if err := x.authorise(x.resources(nil)); err != nil {
+			return err
+		}
+		x.ep.route.Stream.ServeHTTP(x.c.Writer, x.r)
+		return nil
+	}
+	return x.handle()
+}
+
+// enter limits and authenticates.
+func (x *exchange) enter() error {
+	rt := x.ep.route
+	if rt.Limit == Authentication {
+		if err := x.take(groupAuthentication, addressKey(x.caller.IP)); err != nil {
+			return err
+		}
+	}
+	if rt.Permission.kind == permitOpen {
+		if rt.Limit == General || rt.Limit == Batch {
+			return x.take(groupAddress, addressKey(x.caller.IP))
+		}
+		return nil
+	}
+	if x.s.cfg.Admit != nil {
+		if err := x.s.cfg.Admit(*rt); err != nil {
+			return err
+		}
+	}
+	if err := x.authenticate(); err != nil {
+		if fault.Is(err, fault.Unauthenticated) {
+			if over := x.take(groupAddress, addressKey(x.caller.IP)); over != nil {
+				return over
+			}
+		}
+		return err
+	}
+	switch rt.Limit {
+	case General:
+		if err := x.take(groupGeneral, x.caller.Claims.Subject); err != nil {
+			return err
+		}
+	case Batch:
+		if err := x.take(groupBatch, x.caller.Claims.Subject); err != nil {
+			return err
+		}
+	}
+	return x.identity()
+}
+
+// take counts the request in a bucket, whose state the headers then show.
+func (x *exchange) take(g group, who string) error {
+	if !x.s.cfg.RateLimits.Enabled {
+		return nil
+	}
+	v := x.s.limits.take(g, who)
+	v.show(x.c.Writer.Header())
+	if v.ok {
+		return nil
+	}
+	return fault.New(fault.Throttled, "http.rate_limit", "too many requests: %d a minute are allowed here; try again in %s s", v.limit, seconds(v.wait)).After(v.wait)
+}
+
+// context returns the request's context with who asks, the scene of the audit log and the attributes of
+// its log lines.
+func (x *exchange) context() context.Context {
+	if x.ctx != nil {
+		return x.ctx
+	}
+	ctx := audit.WithScene(x.r.Context(), &x.scene)
+	ctx = context.WithValue(ctx, callerKey{}, &x.caller)
+	x.ctx = obs.With(ctx, slog.String("request_id", x.caller.RequestID), slog.String("op", x.ep.route.Op))
+	return x.ctx
+}
+
+// handle binds, authorises and calls. When the input cannot be read, who may not do this at all learns
+// only that.
+func (x *exchange) handle() error {
+	h := x.ep.route.Handle
+	in := h.fresh()
+	body, err := x.ep.bind.bind(x.c, reflect.ValueOf(in).Elem())
+	if err != nil {
+		if denied := x.authorise(x.resources(nil)[:1]); denied != nil {
+			return denied
+		}
+		return err
+	}
+	if err := x.authorise(x.resources(in)); err != nil {
+		return err
+	}
+	if v, ok := in.(interface{ Validate() []fault.Field }); ok {
+		if faults := v.Validate(); len(faults) > 0 {
+			return contentFault(faults)
+		}
+	}
+	if p, ok := in.(interface{ paging() *Paging }); ok {
+		p.paging().Limit = min(p.paging().Limit, MaxLimit)
+	}
+	if key := x.r.Header.Get("Idempotency-Key"); key != "" && x.ep.route.Idempotent {
+		return x.once(key, body, in)
+	}
+	out, err := h.call(x.r.Context(), in)
+	if err != nil {
+		return err
+	}
+	return x.answer(in, out)
+}
+
+// contentFault returns the fault of what Validate found: 400 when only query parameters are wrong.
+func contentFault(faults []fault.Field) error {
+	for _, f := range faults {
+		if f.Pointer == "" || f.Pointer[0] == '/' {
+			return invalid(faults)
+		}
+	}
+	return fault.New(fault.Malformed, "input.query", "%s", named(faults[0])).With(faults...)
+}
+
+// answer writes the output of a handler.
+func (x *exchange) answer(in, out any) error {
+	h := x.c.Writer.Header()
+	if raw, ok := out.(Raw); ok {
+		if raw.MaxAge > 0 {
+			h.Set("Cache-Control", "max-age="+seconds(raw.MaxAge))
+		}
+		x.write(x.ep.route.status(), raw.ContentType, raw.Body)
+		return nil
+	}
+	if x.matched(out) {
+		x.c.Writer.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	buf := x.s.codec.get()
+	defer x.s.codec.put(buf)
+	contentType, err := x.encode(buf, in, out)
+	if err != nil {
+		return err
+	}
+	x.write(x.ep.route.status(), contentType, buf.Bytes())
+	return nil
+}
+
+// matched sets the ETag of an output that has one, and says whether the client has this very state.
+func (x *exchange) matched(out any) bool {
+	tagged, ok := out.(interface{ ETag() string })
+	if !ok || tagged.ETag() == "" {
+		return false
+	}
+	tag := `"` + tagged.ETag() + `"`
+	x.c.Writer.Header().Set("ETag", tag)
+	return x.r.Method != http.MethodPost && !x.ep.mutates && x.r.Header.Get("If-None-Match") == tag
+}
+
+// encode writes an output in the wire format of the route, and the headers of a page.
+func (x *exchange) encode(buf *bytes.Buffer, in, out any) (string, error) {
+	if p, ok := out.(pager); ok {
+		of := p.page()
+		if asked, ok := in.(interface{ paging() *Paging }); ok {
+			paginate(x.c.Writer.Header(), x.r, asked.paging(), of)
+		}
+		out = of.items
+	}
+	if f := x.ep.route.Face; f != nil {
+		return f.Data(buf, out)
+	}
+	return "", x.s.codec.envelope(buf, out)
+}
+
+// write sends one complete answer; an empty content type is that of the envelope.
+func (x *exchange) write(status int, contentType string, body []byte) {
+	h := x.c.Writer.Header()
+	switch {
+	case contentType != "":
+		h["Content-Type"] = []string{contentType}
+	case x.version == versionVendor:
+		h["Content-Type"] = x.s.headers.vendor
+	default:
+		h["Content-Type"] = x.s.headers.json
+	}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	x.c.Writer.WriteHeader(status)
+	if _, err := x.c.Writer.Write(body); err != nil {
+		x.err = err // the client went away
+	}
+}
+
+// refuse records a refusal where the audit log wants one, and answers it.
+func (x *exchange) refuse(err error) {
+	if failed := x.record(err); failed != nil {
+		x.s.cfg.Log.LogAttrs(x.context(), slog.LevelError, "refusal could not be recorded", slog.Any("error", failed))
+		err = fault.New(fault.Unavailable, "audit.unavailable", "the audit log cannot be written right now; retry shortly").Because(err)
+	}
+	x.err = err
+	f := shown(err, x.caller.RequestID)
+	if f.Kind == fault.Internal {
+		x.s.cfg.Log.LogAttrs(x.context(), slog.LevelError, "request failed", slog.Any("error", err))
+	}
+	status, h := StatusOf(f.Kind), x.c.Writer.Header()
+	switch {
+	case f.RetryAfter > 0:
+		h["Retry-After"] = []string{seconds(f.RetryAfter)}
+	case f.Kind == fault.Unavailable:
+		h["Retry-After"] = []string{"1"}
+	}
+	if f.Kind == fault.Unauthenticated {
+		h["Www-Authenticate"] = x.s.headers.bearer
+	}
+	buf := x.s.codec.get()
+	defer x.s.codec.put(buf)
+	contentType := ""
+	if face := x.ep.route.Face; face != nil {
+		contentType = face.Error(buf, status, f, x.caller.RequestID)
+	} else {
+		x.s.codec.refuse(buf, f, x.caller.RequestID)
+	}
+	x.write(status, contentType, buf.Bytes())
+}
+
+// done ends the exchange: a panic becomes a 500, the request becomes one log line and its metrics.
+func (x *exchange) done() {
+	if p := recover(); p != nil {
+		if p == http.ErrAbortHandler {
+			panic(p)
+		}
+		x.s.metrics.panics.Inc()
+		x.s.cfg.Log.LogAttrs(x.context(), slog.LevelError, "handler panicked",
+			slog.String("panic", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
+		if !x.c.Writer.Written() {
+			x.refuse(fmt.Errorf("panic: %v", p))
+		} else {
+			panic(http.ErrAbortHandler) // half an answer is out: the client must see it break
+		}
+	}
+	x.log()
+}

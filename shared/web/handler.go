@@ -1,0 +1,97 @@
+package web
+
+import (
+	"context"
+	"reflect"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/id"
+)
+
+// Handler is a typed function of a route. Make one with To.
+type Handler struct {
+	in, out reflect.Type
+	fresh   func() any
+	call    func(ctx context.Context, in any) (any, error)
+}
+
+// To adapts a typed function: In is bound from path, query, headers and body, Out becomes the answer. In
+// must be a struct; None when there is no input. An error that is no fault is a 500 without its text.
+func To[In, Out any](fn func(context.Context, In) (Out, error)) Handler {
+	return Handler{
+		in:    reflect.TypeFor[In](),
+		out:   reflect.TypeFor[Out](),
+		fresh: func() any { return new(In) },
+		call:  func(ctx context.Context, in any) (any, error) { return fn(ctx, *in.(*In)) },
+	}
+}
+
+// None is an input without members.
+type None struct{}
+
+// Text is an output that is a bare text in the envelope: "data": "Operation cancelled".
+type Text string
+
+// Raw is an output that leaves the envelope aside: a key set, a document, a download.
+type Raw struct {
+	ContentType string
+	Body        []byte
+	MaxAge      time.Duration // how long it may be cached; 0 means not at all
+}
+
+// Paging is embedded in the input of a list. Limit is at most MaxLimit whatever was asked for.
+type Paging struct {
+	Limit  int    `query:"limit" default:"50" min:"1" doc:"rows at most; above 1000 is lowered to 1000"`
+	Offset int    `query:"offset" default:"0" min:"0" doc:"rows to leave out"`
+	Before string `query:"before" max:"256" doc:"only rows older than the one with this id: keeps offsets stable while rows are added"`
+}
+
+// MaxLimit is the most rows a page has.
+const MaxLimit = 1000
+
+func (p *Paging) paging() *Paging { return p }
+
+// Page is the output of a list: the rows of this page and the number of all rows that match. Its
+// headers and links are web's business.
+type Page[T any] struct {
+	Items   []T
+	Total   int    // rows that match, counted at Before when that is set
+	Inexact bool   // Total is where counting stopped (decision 11)
+	Before  string // the value for before= in links; empty keeps what the request said
+}
+
+func (p Page[T]) page() pageOf {
+	items := p.Items
+	if items == nil {
+		items = []T{}
+	}
+	return pageOf{items: items, count: len(items), total: p.Total, inexact: p.Inexact, before: p.Before}
+}
+
+func (Page[T]) row() reflect.Type { return reflect.TypeFor[T]() }
+
+// pageOf is a page without its type, for the writer.
+type pageOf struct {
+	items   any
+	count   int
+	total   int
+	inexact bool
+	before  string
+}
+
+type pager interface {
+	page() pageOf
+	row() reflect.Type
+}
+
+type newIDKey struct{}
+
+// NewID returns the id to create the request's main document under. With an Idempotency-Key it is
+// the same when the request is run again after a crash, so that the handler finds its own work; else it
+// is fresh.
+func NewID(ctx context.Context) string {
+	if s, ok := ctx.Value(newIDKey{}).(string); ok {
+		return s
+	}
+	return id.New()
+}

@@ -1,0 +1,161 @@
+package web
+
+import (
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// RateLimits are requests per minute (contracts/platform.md 1.9). Not Enabled, nothing is counted and no
+// header is sent.
+type RateLimits struct {
+	Enabled        bool `toml:"enabled"`
+	Authentication int  `toml:"authentication"` // sign-in routes, by IP
+	General        int  `toml:"general"`        // by user; also failed authentication, by IP
+	Batch          int  `toml:"batch"`          // by user
+}
+
+// DefaultRateLimits returns the contract's limits, switched on.
+func DefaultRateLimits() RateLimits {
+	return RateLimits{Enabled: true, Authentication: 5, General: 100, Batch: 10}
+}
+
+const (
+	limitWindow = time.Minute
+	maxBuckets  = 1 << 16 // keys remembered; beyond, an arbitrary one is forgotten
+)
+
+// limiter counts requests in fixed windows that begin with the first request of a key (decision 23).
+type limiter struct {
+	cfg RateLimits
+	now func() time.Time
+
+	mu      sync.Mutex
+	buckets map[bucketKey]*bucket // guarded by mu
+	swept   time.Time             // guarded by mu
+}
+
+type bucketKey struct {
+	group group
+	who   string
+}
+
+type group uint8
+
+const (
+	groupAuthentication group = iota
+	groupGeneral
+	groupBatch
+	groupAddress // open routes and failed authentication
+)
+
+func (g group) String() string {
+	return [...]string{"authentication", "general", "batch", "address"}[g]
+}
+
+type bucket struct {
+	began time.Time
+	used  int
+}
+
+// verdict is what the headers of an answer say.
+type verdict struct {
+	group     group
+	ok        bool
+	limit     int
+	remaining int
+	reset     time.Time
+	wait      time.Duration
+}
+
+func newLimiter(cfg RateLimits, now func() time.Time) *limiter {
+	return &limiter{cfg: cfg, now: now, buckets: map[bucketKey]*bucket{}, swept: now()}
+}
+
+func (l *limiter) size(g group) int {
+	switch g {
+	case groupAuthentication:
+		return l.cfg.Authentication
+	case groupBatch:
+		return l.cfg.Batch
+	}
+	return l.cfg.General
+}
+
+// take counts one request.
+func (l *limiter) take(g group, who string) verdict {
+	now, limit := l.now(), l.size(g)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sweep(now)
+	key := bucketKey{g, who}
+	b := l.buckets[key]
+	if b == nil || now.Sub(b.began) >= limitWindow || now.Before(b.began) {
+		if b == nil {
+			b = l.add(key)
+		}
+		b.began, b.used = now, 0
+	}
+	v := verdict{group: g, limit: limit, reset: b.began.Add(limitWindow), ok: b.used < limit}
+	if v.ok {
+		b.used++
+	}
+	v.remaining, v.wait = max(0, limit-b.used), v.reset.Sub(now)
+	return v
+}
+
+// add makes a bucket; with too many of them an arbitrary one goes. Called with mu held.
+func (l *limiter) add(key bucketKey) *bucket {
+	if len(l.buckets) >= maxBuckets {
+		for k := range l.buckets {
+			delete(l.buckets, k)
+			break
+		}
+	}
+	b := &bucket{}
+	l.buckets[key] = b
+	return b
+}
+
+// sweep forgets windows that are over, once a window. Called with mu held.
+func (l *limiter) sweep(now time.Time) {
+	if now.Sub(l.swept) < limitWindow {
+		return
+	}
+	l.swept = now
+	for k, b := range l.buckets {
+		if now.Sub(b.began) >= limitWindow {
+			delete(l.buckets, k)
+		}
+	}
+}
+
+// show sets the headers of both families.
+func (v verdict) show(h http.Header) {
+	wait := seconds(v.wait)
+	limit, remaining := strconv.Itoa(v.limit), strconv.Itoa(v.remaining)
+	h["X-Ratelimit-Limit"] = []string{limit}
+	h["X-Ratelimit-Remaining"] = []string{remaining}
+	h["X-Ratelimit-Reset"] = []string{strconv.FormatInt(ceilUnix(v.reset), 10)}
+	h["Ratelimit-Policy"] = []string{`"` + v.group.String() + `";q=` + limit + ";w=60"}
+	h["Ratelimit"] = []string{`"` + v.group.String() + `";r=` + remaining + ";t=" + wait}
+}
+
+func ceilUnix(t time.Time) int64 {
+	if t.Nanosecond() > 0 {
+		return t.Unix() + 1
+	}
+	return t.Unix()
+}
+
+// addressKey is what an address counts as: itself, or its /64 in IPv6 (reliability-bar R05).
+func addressKey(ip netip.Addr) string {
+	if ip.Is6() {
+		if p, err := ip.WithZone("").Prefix(64); err == nil {
+			return p.Addr().String()
+		}
+	}
+	return ip.String()
+}

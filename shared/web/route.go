@@ -1,0 +1,143 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// Route is one operation of a service: a literal in the table of its api package.
+type Route struct {
+	Method     string // GET, POST, PUT, PATCH or DELETE
+	Path       string // "/users/:id"
+	Op         string // OpenAPI operation id, unique; the name in logs, metrics, the audit log
+	Summary    string // one line for people
+	Permission Permission
+	Limit      Limit
+	Status     int          // of success; 0 means 200
+	Audit      string       // "user.create": the audit action; a route that changes something must have one
+	Reads      bool         // a POST that changes nothing (a dry run): it needs no Audit
+	Internal   bool         // served, but not in the OpenAPI document
+	MaxBody    int64        // bytes of body; 0 means DefaultMaxBody
+	Idempotent bool         // POST only: honours Idempotency-Key. Its answers are stored for a day, so they hold no secret
+	Face       *Face        // another wire format; nil is the envelope
+	Handle     Handler      // made by To
+	Stream     http.Handler // instead of Handle, for /ws and /metrics: not enveloped, not bound
+}
+
+// DefaultMaxBody is the limit of a request body where the route says nothing (decision 20).
+const DefaultMaxBody = 1 << 20
+
+// Limit is the group of the rate limits that a route counts in.
+type Limit uint8
+
+// The groups (contracts/platform.md 1.9).
+const (
+	General        Limit = iota // by user; by IP where nobody is signed in
+	Authentication              // by IP
+	Batch                       // by user
+	Free                        // not limited
+)
+
+// Permission says who may use a route. The zero value is none: such a route is a construction error.
+type Permission struct {
+	kind     permissionKind
+	action   string
+	resource string
+	service  string
+}
+
+type permissionKind uint8
+
+const (
+	permitNothing permissionKind = iota
+	permitOpen
+	permitAuthenticated
+	permitPolicy
+	permitService
+)
+
+// Open lets everybody in; a token is not looked at.
+func Open() Permission { return Permission{kind: permitOpen} }
+
+// Authenticated lets in who has a good token of a user.
+func Authenticated() Permission { return Permission{kind: permitAuthenticated} }
+
+// Allow lets in whom the policies allow action on the resources of that type (a plural noun). The
+// resources are what the input's Resources says; else the route's only path parameter is the name.
+func Allow(action, resourceType string) Permission {
+	return Permission{kind: permitPolicy, action: action, resource: resourceType}
+}
+
+// Service lets in only the named service ("orchestrator"), with a service token.
+func Service(name string) Permission { return Permission{kind: permitService, service: name} }
+
+// String returns the permission as the tables in tests show it: "open", "authenticated",
+// "create users", "service:orchestrator".
+func (p Permission) String() string {
+	switch p.kind {
+	case permitOpen:
+		return "open"
+	case permitAuthenticated:
+		return "authenticated"
+	case permitPolicy:
+		return p.action + " " + p.resource
+	case permitService:
+		return "service:" + p.service
+	}
+	return "none"
+}
+
+// Mutates says whether the route changes something, and so leaves an audit entry.
+func (r Route) Mutates() bool { return !r.Reads && r.Method != http.MethodGet }
+
+func (r Route) status() int {
+	if r.Status == 0 {
+		return http.StatusOK
+	}
+	return r.Status
+}
+
+// check returns what is wrong with the literal; the table is refused as a whole.
+func (r Route) check() error {
+	at := func(format string, args ...any) error {
+		return fmt.Errorf("route %s %s (%s): %s", r.Method, r.Path, r.Op, fmt.Sprintf(format, args...))
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
+	default:
+		return at("method is not one of GET, POST, PUT, PATCH, DELETE")
+	}
+	switch {
+	case !strings.HasPrefix(r.Path, "/") || (len(r.Path) > 1 && strings.HasSuffix(r.Path, "/")):
+		return at("path must begin with a slash and not end with one")
+	case r.Op == "":
+		return at("has no operation id")
+	case r.Permission.kind == permitNothing:
+		return at("has no permission")
+	case r.Mutates() && r.Audit == "":
+		return at("changes something and has no audit action")
+	case (r.Stream == nil) == (r.Handle.call == nil):
+		return at("needs exactly one of Handle and Stream")
+	case r.Idempotent && r.Method != http.MethodPost:
+		return at("only a POST honours Idempotency-Key")
+	case r.Idempotent && r.Permission.kind == permitOpen:
+		return at("an open route cannot honour Idempotency-Key: keys belong to a user")
+	case r.Idempotent && (r.Face != nil || r.Stream != nil):
+		return at("only the envelope can be replayed for an Idempotency-Key")
+	}
+	return nil
+}
+
+// parameters returns the names of the path parameters, in order.
+func (r Route) parameters() []string {
+	var names []string
+	for part := range strings.SplitSeq(r.Path, "/") {
+		if name, ok := strings.CutPrefix(part, ":"); ok {
+			names = append(names, name)
+		} else if name, ok := strings.CutPrefix(part, "*"); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}

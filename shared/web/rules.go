@@ -1,0 +1,159 @@
+package web
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// broken returns what is wrong with a value by the rules of its field; empty when nothing is.
+func (r *rules) broken(s *shape, v reflect.Value) string {
+	for s.kind == shapePointer {
+		if v.IsNil() {
+			return ""
+		}
+		s, v = s.elem, v.Elem()
+	}
+	switch s.kind {
+	case shapeText:
+		return r.text(v.String())
+	case shapeWhole, shapeNumber:
+		return r.number(numberOf(v))
+	case shapeList:
+		if why := r.length(float64(v.Len()), "elements"); why != "" {
+			return why
+		}
+		if r.enum != nil && s.elem.kind == shapeText {
+			for i := range v.Len() {
+				if !slices.Contains(r.enum, v.Index(i).String()) {
+					return "may hold only " + oneOf(r.enum)
+				}
+			}
+		}
+	case shapeTable:
+		return r.length(float64(v.Len()), "members")
+	}
+	return ""
+}
+
+func (r *rules) text(s string) string {
+	if r.enum != nil && !slices.Contains(r.enum, s) {
+		return "must be " + oneOf(r.enum)
+	}
+	if !r.hasMax && len(s) > maxText {
+		return fmt.Sprintf("must be at most %d bytes long", maxText)
+	}
+	if r.required && s == "" {
+		return "must not be empty"
+	}
+	return r.length(float64(len(s)), "bytes")
+}
+
+func (r *rules) length(n float64, unit string) string {
+	switch {
+	case r.hasMin && n < r.min && r.min == 1:
+		return "must not be empty"
+	case r.hasMin && n < r.min:
+		return fmt.Sprintf("must have at least %s %s", plain(r.min), unit)
+	case r.hasMax && n > r.max:
+		return fmt.Sprintf("must have at most %s %s", plain(r.max), unit)
+	}
+	return ""
+}
+
+func (r *rules) number(n float64) string {
+	switch {
+	case r.hasMin && n < r.min:
+		return "must be at least " + plain(r.min)
+	case r.hasMax && n > r.max:
+		return "must be at most " + plain(r.max)
+	}
+	return ""
+}
+
+func numberOf(v reflect.Value) float64 {
+	switch {
+	case v.CanInt():
+		return float64(v.Int())
+	case v.CanUint():
+		return float64(v.Uint())
+	}
+	return v.Float()
+}
+
+func plain(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+
+func oneOf(words []string) string {
+	if len(words) == 1 {
+		return strconv.Quote(words[0])
+	}
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = strconv.Quote(w)
+	}
+	return "one of " + strings.Join(quoted, ", ")
+}
+
+// put sets v from the text of a parameter or a default. Words of an enum are matched without regard
+// to case and stored as the tag spells them. It returns what is wrong, or empty.
+func (f *field) put(v reflect.Value, s *shape, text string) string {
+	bad := "must be " + s.want()
+	switch s.kind {
+	case shapePointer:
+		p := reflect.New(s.elem.typ)
+		if why := f.put(p.Elem(), s.elem, text); why != "" {
+			return why
+		}
+		v.Set(p)
+		return ""
+	case shapeText:
+		for _, w := range f.rules.enum {
+			if strings.EqualFold(w, text) {
+				text = w
+			}
+		}
+		v.SetString(text)
+	case shapeBool:
+		if text != "true" && text != "false" {
+			return bad
+		}
+		v.SetBool(text == "true")
+	case shapeWhole:
+		if !putWhole(v, text) {
+			return bad
+		}
+	case shapeNumber:
+		n, err := strconv.ParseFloat(text, v.Type().Bits())
+		if err != nil || n != n {
+			return bad
+		}
+		v.SetFloat(n)
+	case shapeTime, shapeCustom:
+		u, ok := v.Addr().Interface().(interface{ UnmarshalText([]byte) error })
+		if !ok || u.UnmarshalText([]byte(text)) != nil {
+			return bad
+		}
+	default:
+		return bad
+	}
+	return ""
+}
+
+func putWhole(v reflect.Value, text string) bool {
+	if v.CanInt() {
+		n, err := strconv.ParseInt(text, 10, v.Type().Bits())
+		if err != nil || strings.HasPrefix(text, "+") {
+			return false
+		}
+		v.SetInt(n)
+		return true
+	}
+	n, err := strconv.ParseUint(text, 10, v.Type().Bits())
+	if err != nil {
+		return false
+	}
+	v.SetUint(n)
+	return true
+}

@@ -1,0 +1,195 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/obs"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+// Config is what a service is made of. Log, Store (for the record of refusals and idempotency),
+// Authenticate and Decide are required as soon as a route needs them; New says so.
+type Config struct {
+	Service     string // "orchestrator", "control-center": the origin of audit records
+	Title       string // of the OpenAPI document
+	Version     string // of the program, in the OpenAPI document only
+	Description string
+	Routes      []Route
+
+	Log     *slog.Logger
+	Metrics *obs.Registry // nil: no metrics
+	Store   store.DB
+	Now     func() time.Time // nil: time.Now
+
+	// Authenticate verifies a bearer token. Unauthenticated and Denied faults are shown, Unavailable
+	// means that keys or revocations are not known right now.
+	Authenticate func(ctx context.Context, raw string, r *http.Request) (token.Claims, error)
+	// Decide answers one question of authorization. It never fails: what cannot be decided is denied.
+	Decide func(authz.Request) authz.Decision
+	// Admit may refuse a route before anybody is authenticated: a service that is degraded refuses
+	// what changes something (decision 5). nil admits everything. Open routes are not asked about.
+	Admit func(Route) error
+
+	RateLimits     RateLimits
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed; none by default
+}
+
+// Server is the HTTP side of a service: an http.Handler made from the table of routes.
+type Server struct {
+	cfg      Config
+	now      func() time.Time
+	engine   *gin.Engine
+	routes   []Route
+	headers  headers
+	limits   *limiter
+	codec    *codec
+	metrics  metrics
+	epoch    string      // of this process: whose claims may still be running
+	draining atomic.Bool // set once, by Drain
+}
+
+// New checks the table and builds the server. Every fault in the table is an error here, not at the
+// first request.
+func New(cfg Config) (*Server, error) {
+	s := &Server{cfg: cfg, now: cfg.Now, headers: newHeaders(), codec: newCodec(), epoch: id.New(), metrics: newMetrics(cfg.Metrics)}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if cfg.Log == nil || cfg.Service == "" {
+		return nil, fmt.Errorf("web: Log and Service are required")
+	}
+	for _, p := range cfg.TrustedProxies {
+		if p.Bits() == 0 {
+			return nil, fmt.Errorf("web: trusted proxy %s covers every address", p)
+		}
+	}
+	s.limits = newLimiter(cfg.RateLimits, s.now)
+	gin.SetMode(gin.ReleaseMode)
+	s.engine = gin.New()
+	s.engine.RedirectTrailingSlash, s.engine.RedirectFixedPath = false, false
+	s.engine.HandleMethodNotAllowed = true
+	if err := s.engine.SetTrustedProxies(nil); err != nil {
+		return nil, fmt.Errorf("web: %w", err)
+	}
+	if err := s.register(); err != nil {
+		return nil, err
+	}
+	s.engine.NoRoute(s.serve(s.stray(fault.New(fault.NotFound, "http.not_found", "there is nothing at this path"))))
+	s.engine.NoMethod(s.serve(s.stray(fault.New(fault.MethodUnknown, "http.method", "this path does not have that method; see the Allow header"))))
+	return s, nil
+}
+
+// register adds all routes, the two of the document included, and HEAD for every GET.
+func (s *Server) register() error {
+	s.routes = append(append([]Route(nil), s.cfg.Routes...), s.documents()...)
+	seen := map[string]string{}
+	for i := range s.routes {
+		r := &s.routes[i]
+		if err := s.accept(*r, seen); err != nil {
+			return err
+		}
+		b, err := bindingOf(*r)
+		if err != nil {
+			return err
+		}
+		serve := s.serve(newEndpoint(r, b, s.metrics))
+		if err := s.handle(r.Method, r.Path, serve); err != nil {
+			return err
+		}
+		if r.Method == http.MethodGet {
+			if err := s.handle(http.MethodHead, r.Path, serve); err != nil {
+				return err
+			}
+		}
+	}
+	return s.document()
+}
+
+// accept checks one route against the configuration and those before it.
+func (s *Server) accept(r Route, seen map[string]string) error {
+	if err := r.check(); err != nil {
+		return err
+	}
+	for _, key := range []string{"op " + r.Op, r.Method + " " + r.Path} {
+		if other, ok := seen[key]; ok {
+			return fmt.Errorf("route %s %s (%s): already taken by %s", r.Method, r.Path, r.Op, other)
+		}
+		seen[key] = r.Op
+	}
+	switch {
+	case r.Permission.kind != permitOpen && s.cfg.Authenticate == nil:
+		return fmt.Errorf("route %s: Authenticate is required", r.Op)
+	case r.Permission.kind == permitPolicy && s.cfg.Decide == nil:
+		return fmt.Errorf("route %s: Decide is required", r.Op)
+	case s.cfg.Store == nil && (r.Idempotent || (r.Mutates() && r.Permission.kind != permitOpen)):
+		return fmt.Errorf("route %s: Store is required", r.Op)
+	}
+	return nil
+}
+
+// handle registers one route with the router, which panics on a clash.
+func (s *Server) handle(method, path string, h gin.HandlerFunc) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("route %s %s: %v", method, path, p)
+		}
+	}()
+	s.engine.Handle(method, path, h)
+	return nil
+}
+
+// ServeHTTP serves one request. One trailing slash is not part of the path (decision 21).
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if p := r.URL.Path; len(p) > 1 && p[len(p)-1] == '/' {
+		c := new(http.Request)
+		*c = *r
+		u := *r.URL
+		u.Path, u.RawPath = strings.TrimSuffix(p, "/"), ""
+		c.URL = &u
+		r = c
+	}
+	s.engine.ServeHTTP(w, r)
+}
+
+// Routes returns the table as served, the routes of the document included.
+func (s *Server) Routes() []Route { return append([]Route(nil), s.routes...) }
+
+// Drain makes every new request a 503; what is running goes on. There is no way back.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Timeouts of a connection. A handler that answers later than its write timeout is cut off, so long
+// polls stay below half of it.
+const (
+	headerTimeout = 5 * time.Second
+	readTimeout   = 60 * time.Second
+	writeTimeout  = 90 * time.Second
+	idleTimeout   = 120 * time.Second
+	maxHeader     = 32 << 10
+)
+
+// HTTP returns the http.Server that serves s, with every timeout and size limited. The caller owns
+// listeners and shutdown (process.Run).
+func (s *Server) HTTP() *http.Server {
+	return &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+	}
+}
