@@ -1,0 +1,100 @@
+package bootstrap
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/provisioning-platform/platform/control-center/internal/keys"
+	"github.com/provisioning-platform/platform/control-center/internal/mfa"
+	"github.com/provisioning-platform/platform/control-center/internal/tokens"
+	"github.com/provisioning-platform/platform/control-center/internal/user"
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+// Names inside DIR.
+const (
+	fileName       = "bootstrap.json"
+	credentialName = "orchestrator-credential.json"
+	keysFolder     = "keys"
+)
+
+// File is DIR/bootstrap.json: what an empty store starts with. Secrets in it are hashed or sealed.
+type File struct {
+	Client     tokens.Client   `json:"client"`
+	CreatedAt  time.Time       `json:"created_at"`
+	Deployment string          `json:"deployment"`
+	Factor     mfa.Factor      `json:"factor"`
+	Keys       []keys.TokenKey `json:"keys"`
+	UsedAt     *time.Time      `json:"used_at,omitempty"`
+	User       user.User       `json:"user"`
+	V          int             `json:"v"`
+}
+
+// Credential is DIR/orchestrator-credential.json: what the orchestrator proves itself with (decision 4).
+type Credential struct {
+	ClientID              string `json:"client_id"`
+	ControlCenterAuditKey string `json:"control_center_audit_key"`
+	Deployment            string `json:"deployment"`
+	Issuer                string `json:"issuer"`
+	PrivateKey            string `json:"private_key"` // seed of an Ed25519 key, base64url
+}
+
+// KeysFolder returns DIR/keys.
+func KeysFolder(dir string) string { return filepath.Join(dir, keysFolder) }
+
+// AuditKeysFolder returns DIR/keys/audit.
+func AuditKeysFolder(dir string) string { return filepath.Join(dir, keysFolder, "audit") }
+
+// AuditOrigin returns the name of the control-center's audit log in a deployment.
+func AuditOrigin(deployment string) string { return deployment + "/audit/control-center" }
+
+// Load reads the bootstrap file of dir. The errors say what to do.
+func Load(dir string) (File, error) {
+	if _, err := os.Stat(filepath.Join(dir, fileName)); errors.Is(err, fs.ErrNotExist) {
+		return File{}, fault.New(fault.Conflict, "bootstrap.missing", "%s is not initialised: run `control-center init --data %s` once, then start again", dir, dir)
+	}
+	for path, mode := range map[string]fs.FileMode{dir: 0o700, filepath.Join(dir, fileName): 0o600} {
+		if err := keys.Private(path, mode); err != nil {
+			return File{}, err
+		}
+	}
+	b, err := os.ReadFile(filepath.Join(dir, fileName))
+	if err != nil {
+		return File{}, err
+	}
+	var f File
+	if err := json.Unmarshal(b, &f); err != nil || f.V != 1 || f.Deployment == "" {
+		return File{}, fmt.Errorf("%s is damaged or of another version; restore it from a backup", filepath.Join(dir, fileName))
+	}
+	return f, nil
+}
+
+// write stores v as name in dir, whole or not at all.
+func write(dir, name string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, name+".*") // made with mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(b, '\n'))
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), filepath.Join(dir, name))
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,83 @@
+package bootstrap
+
+import (
+	"context"
+	"time"
+
+	"github.com/provisioning-platform/platform/control-center/internal/keys"
+	"github.com/provisioning-platform/platform/control-center/internal/mfa"
+	"github.com/provisioning-platform/platform/control-center/internal/tokens"
+	"github.com/provisioning-platform/platform/control-center/internal/user"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// deployment marks a store as belonging to a deployment.
+type deployment struct {
+	CreatedAt time.Time `json:"created_at"`
+	ID        string    `json:"id"` // always "deployment"
+	Name      string    `json:"name"`
+}
+
+var deployments = store.Table[deployment]{Kind: "deployment", ID: func(d deployment) string { return d.ID }}
+
+const deploymentID = "deployment"
+
+// Kinds declares the documents of this package.
+func Kinds() []store.Kind { return []store.Kind{{Name: deployments.Kind}} }
+
+// Faults of Import.
+var (
+	errUsed = fault.New(fault.Conflict, "bootstrap.used",
+		"the store is empty, but this data folder's bootstrap was used before: the database was wiped or replaced. "+
+			"Restore it from a backup, or run `control-center init --data NEW_FOLDER` to begin a new deployment")
+	errOther = fault.New(fault.Conflict, "bootstrap.other_deployment",
+		"the store belongs to another deployment than this data folder; check --data and --store")
+)
+
+// Import brings the beginning of a deployment into an empty store, in one audited commit, and marks the
+// file as used. A store that holds this deployment already is left alone. With again, a used file is
+// imported too: a store in memory begins anew at each start.
+func Import(ctx context.Context, db store.DB, dir string, f File, again bool, now time.Time) error {
+	row, err := deployments.Get(ctx, db, deploymentID)
+	if err != nil {
+		return err
+	}
+	switch {
+	case row.Rev != 0 && row.Value.Name != f.Deployment:
+		return errOther
+	case row.Rev == 0 && f.UsedAt != nil && !again:
+		return errUsed
+	case row.Rev == 0:
+		act := &audit.Act{Action: "deployment.create", Resource: "deployments/" + f.Deployment, Details: map[string]any{"username": f.User.Username, "user_id": f.User.ID}}
+		_, err = audit.Update(ctx, db, act, func(tx *store.Tx) error {
+			row, err := deployments.Load(tx, deploymentID)
+			if err != nil || row.Rev != 0 {
+				return err
+			}
+			if err := user.Insert(tx, f.User); err != nil {
+				return err
+			}
+			if err := mfa.Table.Create(tx, f.Factor); err != nil {
+				return err
+			}
+			if err := keys.Insert(tx, f.Keys); err != nil {
+				return err
+			}
+			if err := tokens.ClientTable.Create(tx, f.Client); err != nil {
+				return err
+			}
+			return deployments.Create(tx, deployment{CreatedAt: f.CreatedAt, ID: deploymentID, Name: f.Deployment})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if f.UsedAt != nil {
+		return nil
+	}
+	used := now.UTC().Truncate(time.Millisecond)
+	f.UsedAt = &used
+	return write(dir, fileName, f)
+}

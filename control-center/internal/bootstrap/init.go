@@ -1,0 +1,121 @@
+package bootstrap
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/provisioning-platform/platform/control-center/internal/keys"
+	"github.com/provisioning-platform/platform/control-center/internal/mfa"
+	"github.com/provisioning-platform/platform/control-center/internal/tokens"
+	"github.com/provisioning-platform/platform/control-center/internal/user"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/secret"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+// MFAIssuer is the name that authenticator apps show.
+const MFAIssuer = "Provisioning Platform"
+
+// Options of Init; zero values mean the defaults.
+type Options struct {
+	Dir      string
+	Username string
+	Email    string
+	Password secret.Text // generated when empty
+}
+
+// Printed is what init prints, once: nobody can read any of it again. Password is empty when it came
+// from a file.
+type Printed struct {
+	Username               string   `json:"username"`
+	Password               string   `json:"password,omitempty"`
+	TOTPSecret             string   `json:"totp_secret"`
+	TOTPURI                string   `json:"totp_uri"`
+	RecoveryCodes          []string `json:"recovery_codes"`
+	OrchestratorCredential string   `json:"orchestrator_credential"`
+}
+
+// ErrInitialised is the answer to a second init.
+var ErrInitialised = fault.New(fault.Conflict, "bootstrap.initialised", "this data folder is initialised already; nothing was changed")
+
+// Init makes a deployment in o.Dir: keys, the first administrator with a one-time-code factor, and the
+// orchestrator's credential.
+func Init(ctx context.Context, o Options, now time.Time) (Printed, error) {
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return Printed{}, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, fileName)); err == nil {
+		return Printed{}, ErrInitialised
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return Printed{}, err
+	}
+	if err := keys.Private(dir, 0o700); err != nil {
+		return Printed{}, err
+	}
+	out := Printed{Username: o.Username, OrchestratorCredential: filepath.Join(dir, credentialName)}
+	if out.Username == "" {
+		out.Username = user.Admin
+	}
+	email := o.Email
+	if email == "" {
+		email = "admin@localhost"
+	}
+	password := o.Password.Reveal()
+	if password == "" {
+		password = generated()
+		out.Password = password
+	}
+	u, err := user.Make(ctx, user.NewHasher(), user.New{Username: out.Username, Email: email, Password: password, Roles: []string{user.Admin}, Enabled: true}, false, now)
+	if err != nil {
+		return Printed{}, err
+	}
+	sealer, err := keys.MakeSealer(KeysFolder(dir))
+	if err != nil {
+		return Printed{}, err
+	}
+	deployment := id.Random()
+	auditKeys, err := audit.MakeKeys(AuditKeysFolder(dir), AuditOrigin(deployment))
+	if err != nil {
+		return Printed{}, err
+	}
+	enrolment, pending, err := mfa.Generate(sealer, MFAIssuer, u.ID, u.Username, now)
+	if err != nil {
+		return Printed{}, err
+	}
+	out.TOTPSecret, out.TOTPURI, out.RecoveryCodes = enrolment.Secret, enrolment.URI, enrolment.RecoveryCodes
+
+	public, private, _ := ed25519.GenerateKey(nil)
+	client := tokens.Client{CreatedAt: u.CreatedAt, ID: id.New(), Name: token.Orchestrator, Public: base64.RawURLEncoding.EncodeToString(public)}
+	credential := Credential{
+		ClientID: client.ID, ControlCenterAuditKey: auditKeys.Public().String(), Deployment: deployment,
+		Issuer: tokens.Issuer(deployment), PrivateKey: base64.RawURLEncoding.EncodeToString(private.Seed()),
+	}
+	if err := write(dir, credentialName, credential); err != nil {
+		return Printed{}, err
+	}
+	// The bootstrap file comes last: while it is missing the folder is not initialised.
+	return out, write(dir, fileName, File{
+		Client: client, CreatedAt: u.CreatedAt, Deployment: deployment, Factor: mfa.Factor{ID: u.ID}.Activate(pending, 0, now),
+		Keys: keys.NewRing(sealer, now), User: u, V: 1,
+	})
+}
+
+// generated returns a password of 24 random letters in groups, about 118 bits.
+func generated() string {
+	text := strings.ToLower(rand.Text())[:24]
+	groups := make([]string, 0, 6)
+	for i := 0; i < len(text); i += 4 {
+		groups = append(groups, text[i:i+4])
+	}
+	return strings.Join(groups, "-")
+}

@@ -1,0 +1,256 @@
+package keys
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/provisioning-platform/platform/control-center/internal/revocation"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+const (
+	rotateAfter = 30 * 24 * time.Hour // a key signs this long before Run rotates
+	tokenCap    = 24 * time.Hour      // the verifier's cap on a token's life
+	clockLeeway = time.Minute
+)
+
+// TokenKey is one signing key as stored. Fields stand in the order of their JSON names.
+type TokenKey struct {
+	ID        string      `json:"id"`
+	Private   string      `json:"private"` // sealed seed
+	Public    string      `json:"public"`  // base64url
+	RetiredAt int64       `json:"retired_at"`
+	Since     int64       `json:"since"` // of the present state, Unix seconds
+	State     token.State `json:"state"`
+	Until     int64       `json:"until"`
+}
+
+// ringDoc is the whole ring as one document, so that every change of it is one compare-and-set.
+type ringDoc struct {
+	ID   string     `json:"id"`
+	Keys []TokenKey `json:"keys"`
+}
+
+var rings = store.Table[ringDoc]{Kind: "token_ring", ID: func(r ringDoc) string { return r.ID }}
+
+const ringID = "ring"
+
+// Kinds declares the documents of this package.
+func Kinds() []store.Kind { return []store.Kind{{Name: rings.Kind}} }
+
+// ErrNoKey is the answer to an unknown key id.
+var ErrNoKey = fault.New(fault.NotFound, "key.not_found", "there is no signing key with this id")
+
+// Ring is the set of signing keys. Build it as a literal and Load it before use.
+type Ring struct {
+	Revoked *revocation.Log
+	Sealer  *Sealer
+	Now     func() time.Time
+	Log     *slog.Logger
+
+	Public token.KeySet // what verifies; the own verifier's KeySource
+
+	mu      sync.RWMutex
+	current ed25519.PrivateKey // under mu
+	keys    []TokenKey         // under mu
+}
+
+// NewRing returns the keys a fresh deployment starts with: one that signs and one announced.
+func NewRing(s *Sealer, now time.Time) []TokenKey {
+	return []TokenKey{newKey(s, token.Current, now), newKey(s, token.Next, now)}
+}
+
+// Insert puts the keys of a fresh deployment into a transaction.
+func Insert(tx *store.Tx, keys []TokenKey) error {
+	return rings.Create(tx, ringDoc{ID: ringID, Keys: keys})
+}
+
+func newKey(s *Sealer, state token.State, now time.Time) TokenKey {
+	pub, priv, _ := ed25519.GenerateKey(nil)
+	id := token.KeyID(pub)
+	return TokenKey{ID: id, Private: s.Seal(rings.Kind, id, "private", priv.Seed()), Public: encode(pub), Since: now.Unix(), State: state}
+}
+
+// Load reads the ring from the store.
+func (r *Ring) Load(ctx context.Context) error {
+	row, err := rings.Get(ctx, r.Revoked.DB, ringID)
+	if err != nil {
+		return err
+	}
+	return r.adopt(row.Value.Keys)
+}
+
+// adopt puts stored keys in use.
+func (r *Ring) adopt(stored []TokenKey) error {
+	var current ed25519.PrivateKey
+	public := make([]token.Key, 0, len(stored))
+	for _, k := range stored {
+		pub, err := base64.RawURLEncoding.DecodeString(k.Public)
+		if err != nil {
+			return fmt.Errorf("token key %s: %w", k.ID, err)
+		}
+		public = append(public, token.Key{ID: k.ID, Public: pub, State: k.State, RetiredAt: k.RetiredAt, Until: k.Until})
+		if k.State != token.Current {
+			continue
+		}
+		seed, err := r.Sealer.Open(rings.Kind, k.ID, "private", k.Private)
+		if err != nil {
+			return fmt.Errorf("token key %s: %w", k.ID, err)
+		}
+		current = ed25519.NewKeyFromSeed(seed)
+	}
+	if current == nil {
+		return fmt.Errorf("the store holds no signing key; restore it from a backup")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.current, r.keys = current, stored
+	return r.Public.Replace(public)
+}
+
+// Sign returns a token of kind typ over c, signed with the current key.
+func (r *Ring) Sign(c token.Claims, typ string) (string, error) {
+	r.mu.RLock()
+	key := r.current
+	r.mu.RUnlock()
+	return token.Sign(c, key, typ)
+}
+
+// Keys returns the ring without private halves, newest last.
+func (r *Ring) Keys() []TokenKey {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	out := make([]TokenKey, len(r.keys))
+	for i, k := range r.keys {
+		k.Private = ""
+		out[i] = k
+	}
+	return out
+}
+
+// JWKS returns the published form of all keys that may verify a token.
+func (r *Ring) JWKS() token.JWKS {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var public []token.Key
+	for _, k := range r.keys {
+		pub, err := base64.RawURLEncoding.DecodeString(k.Public)
+		if err == nil {
+			public = append(public, token.Key{ID: k.ID, Public: pub, State: k.State, RetiredAt: k.RetiredAt, Until: k.Until})
+		}
+	}
+	return token.Publish(public)
+}
+
+// Rotate puts the announced key in use, lets the old one retire and announces another. It returns the
+// id of the key that signs from now on.
+func (r *Ring) Rotate(ctx context.Context) (string, error) {
+	return r.change(ctx, &audit.Act{Action: "key.rotate", Resource: "keys/token"}, func(keys []TokenKey, now time.Time) ([]TokenKey, []token.Revocation, error) {
+		return advance(r.Sealer, keys, now), nil, nil
+	})
+}
+
+// Remove takes a key out at once: every token it signed dies here with the call and on the peer with
+// the revocation stream. When it was the one that signs, the announced one takes over.
+func (r *Ring) Remove(ctx context.Context, kid string) error {
+	act := &audit.Act{Action: "key.remove", Resource: "keys/" + kid}
+	_, err := r.change(ctx, act, func(keys []TokenKey, now time.Time) ([]TokenKey, []token.Revocation, error) {
+		state := token.State("")
+		for _, k := range keys {
+			if k.ID == kid {
+				state = k.State
+			}
+		}
+		switch state {
+		case "":
+			return nil, nil, ErrNoKey
+		case token.Current:
+			keys = advance(r.Sealer, keys, now)
+		case token.Next:
+			keys = append(keys, newKey(r.Sealer, token.Next, now))
+		}
+		var left []TokenKey
+		for _, k := range keys {
+			if k.ID != kid {
+				left = append(left, k)
+			}
+		}
+		return left, []token.Revocation{token.RevokeKey(kid)}, nil
+	})
+	return err
+}
+
+// advance moves every key one step along its life and drops those that are over.
+func advance(s *Sealer, keys []TokenKey, now time.Time) []TokenKey {
+	var out []TokenKey
+	for _, k := range keys {
+		switch {
+		case k.State == token.Current:
+			k.State, k.Since, k.RetiredAt = token.Retiring, now.Unix(), now.Unix()
+			k.Until = now.Add(tokenCap + clockLeeway).Unix()
+		case k.State == token.Next:
+			k.State, k.Since = token.Current, now.Unix()
+		case k.Until < now.Unix():
+			continue
+		}
+		out = append(out, k)
+	}
+	return append(out, newKey(s, token.Next, now))
+}
+
+func (r *Ring) change(ctx context.Context, act *audit.Act, fn func([]TokenKey, time.Time) ([]TokenKey, []token.Revocation, error)) (string, error) {
+	var next []TokenKey
+	err := r.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
+		row, err := rings.Load(tx, ringID)
+		if err != nil {
+			return nil, err
+		}
+		keys, items, err := fn(row.Value.Keys, r.Now())
+		if err != nil {
+			return nil, err
+		}
+		next = keys
+		return items, rings.Save(tx, ringDoc{ID: ringID, Keys: keys})
+	})
+	if err != nil {
+		return "", err
+	}
+	// Read back instead of adopting next: of two changes at once the stored one counts.
+	if err := r.Load(ctx); err != nil {
+		return "", err
+	}
+	for _, k := range next {
+		if k.State == token.Current {
+			return k.ID, nil
+		}
+	}
+	return "", nil
+}
+
+// Run rotates when the current key has signed for thirty days.
+func (r *Ring) Run(ctx context.Context) error {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		for _, k := range r.Keys() {
+			if k.State == token.Current && r.Now().Sub(time.Unix(k.Since, 0)) > rotateAfter {
+				if _, err := r.Rotate(ctx); err != nil {
+					r.Log.Warn("signing key not rotated; tried again in an hour", "error", err)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package revocation
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+// Stream is the name of the stream in the control-center's store.
+const Stream = "revocations"
+
+// Keep is how long an item matters: no access token lives longer (the verifier's cap).
+const Keep = 24 * time.Hour
+
+// longPoll bounds how long Feed waits. It is below the peer's patience (decision 5: 5 s), so that an
+// answer without items doubles as the heartbeat.
+const longPoll = 2 * time.Second
+
+// Log is the stream and its image in memory.
+type Log struct {
+	DB    *feed.Hub
+	State *token.Revocations // what the own verifier asks
+	Epoch string             // identity of the stream: the deployment's id
+}
+
+// Update is audit.Update for changes that revoke: what fn returns is appended to the stream in the
+// same commit and is in force at home when Update returns.
+func (l *Log) Update(ctx context.Context, act *audit.Act, fn func(*store.Tx) ([]token.Revocation, error)) error {
+	var items []token.Revocation
+	r, err := audit.Update(ctx, l.DB, act, func(tx *store.Tx) error {
+		var err error
+		if items, err = fn(tx); err != nil {
+			return err
+		}
+		for _, it := range items {
+			body, err := store.Canonical(it)
+			if err != nil {
+				return err
+			}
+			tx.Append(Stream, body)
+		}
+		return nil
+	})
+	// An unknown outcome may have committed: refusing too much for a while is the safe side.
+	if err == nil || fault.Is(err, fault.Unavailable) {
+		for i, it := range items {
+			if i < len(r.Seqs) {
+				it.Seq = r.Seqs[i] // the items are the first appends of the commit
+			}
+			l.State.Apply(it)
+		}
+	}
+	return err
+}
+
+// Load reads the stream into memory; it is called once, before anything is served.
+func (l *Log) Load(ctx context.Context, now time.Time) error {
+	for after := uint64(0); ; {
+		f, err := l.read(ctx, after, store.MaxPage)
+		if err != nil {
+			return err
+		}
+		for _, it := range f.Items {
+			l.State.Apply(it)
+		}
+		l.State.Expire(now.Unix())
+		if after = f.Head; len(f.Items) < store.MaxPage {
+			return nil
+		}
+	}
+}
+
+// Feed answers a long poll: the items above after, at once when there are some, else when one comes or
+// after two seconds without. Another epoch, or a place that does not exist, gets the whole state.
+func (l *Log) Feed(ctx context.Context, epoch string, after uint64) (token.Feed, error) {
+	if epoch != l.Epoch {
+		f, err := l.read(ctx, store.Latest, 0)
+		f.Items, f.Reset = l.State.Snapshot(), true
+		return f, err
+	}
+	timeout := time.NewTimer(longPoll)
+	defer timeout.Stop()
+	for {
+		wake := l.DB.Wait(Stream)
+		f, err := l.read(ctx, after, store.MaxPage)
+		if err != nil || len(f.Items) > 0 {
+			return f, err
+		}
+		if f.Head < after { // the caller saw what this store never had
+			f.Items, f.Reset = l.State.Snapshot(), true
+			return f, nil
+		}
+		select {
+		case <-wake:
+		case <-timeout.C:
+			return f, nil
+		case <-ctx.Done():
+			return f, nil
+		}
+	}
+}
+
+// read returns a page of the stream as a feed; Head is the last sequence handed out, or the stream's
+// head when nothing is.
+func (l *Log) read(ctx context.Context, after uint64, limit int) (token.Feed, error) {
+	page, err := l.DB.Read(ctx, Stream, after, limit)
+	f := token.Feed{Epoch: l.Epoch, Head: page.Head, Items: []token.Revocation{}}
+	for _, e := range page.Entries {
+		var it token.Revocation
+		if err := json.Unmarshal(e.Body, &it); err != nil {
+			return f, err
+		}
+		it.Seq = e.Seq
+		f.Items, f.Head = append(f.Items, it), e.Seq
+	}
+	return f, err
+}

@@ -1,0 +1,164 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/provisioning-platform/platform/control-center/internal/user"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+// grace is how long a used refresh token gives the same answer again, for a client whose answer was lost.
+const grace = 10 * time.Second
+
+// ErrRefresh is the one answer to a refresh that fails.
+var ErrRefresh = fault.New(fault.Unauthenticated, "auth.refresh_refused", "this token cannot be refreshed; sign in again")
+
+// Refresh exchanges a refresh token, or the newest unexpired access token of a session, for the next
+// pair. A token that was exchanged before ends the whole session: one of the two holders stole it.
+func (d *Desk) Refresh(ctx context.Context, raw string) (Grant, error) {
+	sid, jti, own := "", "", ""
+	if isRefresh(raw) {
+		own = hash(raw)
+		row, err := refreshes.Get(ctx, d.Revoked.DB, own)
+		if err != nil {
+			return Grant{}, err
+		}
+		sid = row.Value.Session
+	} else if c, err := d.Verifier.Verify(raw, token.Access, d.Now()); err == nil && c.Expires > d.Now().Unix() {
+		sid, jti = c.SessionID, c.ID
+	}
+	if sid == "" {
+		return Grant{}, d.refuse(ctx, "users/unknown", nil, "unknown_token")
+	}
+	var grant Grant
+	var refused bool
+	act := &audit.Act{Action: "auth.refresh", Resource: "sessions/" + sid, Details: map[string]any{}}
+	err := d.Revoked.Update(ctx, act, func(tx *store.Tx) (items []token.Revocation, err error) {
+		r := rotation{Desk: d, tx: tx, now: d.Now(), act: act, jti: jti, own: own}
+		grant, items, err = r.run(sid)
+		refused = r.reason != ""
+		if refused {
+			act.Result, act.Code, act.Details["reason"] = audit.Refused, ErrRefresh.Code, r.reason
+		}
+		return items, err
+	})
+	if err == nil && refused {
+		err = ErrRefresh
+	}
+	return grant, err
+}
+
+// rotation is one refresh inside its transaction.
+type rotation struct {
+	*Desk
+	tx     *store.Tx
+	now    time.Time
+	act    *audit.Act
+	jti    string // the presented access token; or
+	own    string // the hash of the presented refresh token
+	reason string // why it is refused
+}
+
+func (r *rotation) run(sid string) (Grant, []token.Revocation, error) {
+	row, err := sessions.Load(r.tx, sid)
+	if err != nil {
+		return Grant{}, nil, err
+	}
+	s := row.Value
+	if row.Rev == 0 || s.Ends <= r.now.Unix() || s.Idle <= r.now.Unix() {
+		r.reason = "session_over"
+		return Grant{}, nil, nil
+	}
+	u, err := user.Table.Load(r.tx, s.User)
+	if err != nil {
+		return Grant{}, nil, err
+	}
+	scene := audit.SceneOf(r.tx.Context()).Actor
+	r.act.Actor = &audit.Actor{AMR: s.AMR, IP: scene.IP, SID: s.ID, Sub: s.User, Username: u.Value.Username}
+	if u.Rev == 0 || !u.Value.Enabled || s.AV < u.Value.Floor {
+		r.reason = "account"
+		return Grant{}, nil, nil
+	}
+	current, err := refreshes.Load(r.tx, s.Refresh)
+	if err != nil {
+		return Grant{}, nil, err
+	}
+	switch {
+	case r.jti != "" && r.jti != s.Newest:
+		if r.now.UnixMilli()-s.Rotated < grace.Milliseconds() { // two tabs at once, not a thief
+			r.reason = "already_refreshed"
+			return Grant{}, nil, nil
+		}
+		return r.reuse(s)
+	case r.own != "" && r.own != s.Refresh:
+		return r.again(s, current)
+	}
+	grant, err := r.issue(r.tx, &s, u.Value, r.now)
+	if err != nil {
+		return Grant{}, nil, err
+	}
+	s.Rotated = r.now.UnixMilli()
+	if err := sessions.Save(r.tx, s); err != nil {
+		return Grant{}, nil, err
+	}
+	if err := r.spend(current.Value, s, grant); err != nil {
+		return Grant{}, nil, err
+	}
+	var items []token.Revocation
+	if r.jti != "" { // the seed's form: the presented token is gone with its successor's birth
+		items = append(items, token.RevokeToken(r.jti, row.Value.TokenEnds))
+	}
+	return grant, items, nil
+}
+
+// spend marks a refresh token as used and keeps its answer, sealed, for the time of grace.
+func (r *rotation) spend(old refresh, s Session, g Grant) error {
+	answer, err := json.Marshal(g)
+	if err != nil {
+		return err
+	}
+	old.Used, old.UsedAt, old.Next = true, r.now.UnixMilli(), s.Refresh
+	old.Successor = r.Sealer.Seal(refreshes.Kind, old.ID, "successor", answer)
+	old.Ends = s.Ends // as long as the session lives, its reuse is to be noticed
+	return refreshes.Save(r.tx, old)
+}
+
+// again answers a refresh token that was used before: with the same successor when its answer may have
+// been lost, else with the end of the session.
+func (r *rotation) again(s Session, current store.Row[refresh]) (Grant, []token.Revocation, error) {
+	old, err := refreshes.Load(r.tx, r.own)
+	if err != nil {
+		return Grant{}, nil, err
+	}
+	fresh := old.Rev != 0 && old.Value.Next == s.Refresh && !current.Value.Used
+	if !fresh || r.now.UnixMilli()-old.Value.UsedAt >= grace.Milliseconds() {
+		return r.reuse(s)
+	}
+	answer, err := r.Sealer.Open(refreshes.Kind, old.Value.ID, "successor", old.Value.Successor)
+	if err != nil {
+		return Grant{}, nil, err
+	}
+	var g Grant
+	r.act.Details["repeated"] = true
+	return g, nil, json.Unmarshal(answer, &g)
+}
+
+func (r *rotation) reuse(s Session) (Grant, []token.Revocation, error) {
+	r.reason = "refresh_reuse"
+	sessions.Remove(r.tx, s.ID)
+	return Grant{}, []token.Revocation{token.RevokeSession(s.ID, s.TokenEnds)}, nil
+}
+
+// refuse records a refusal that touches no session.
+func (d *Desk) refuse(ctx context.Context, resource string, actor *audit.Actor, reason string) error {
+	act := audit.Act{Action: "auth.refresh", Resource: resource, Result: audit.Refused, Code: ErrRefresh.Code, Actor: actor, Details: map[string]any{"reason": reason}}
+	if err := audit.Record(ctx, d.Revoked.DB, act); err != nil {
+		return err
+	}
+	return ErrRefresh
+}

@@ -1,0 +1,113 @@
+package session
+
+import (
+	"context"
+	"time"
+
+	"github.com/provisioning-platform/platform/control-center/internal/mfa"
+	"github.com/provisioning-platform/platform/control-center/internal/user"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+// SignOut ends the session of a verified token.
+func (d *Desk) SignOut(ctx context.Context, c token.Claims) error {
+	act := &audit.Act{Action: "auth.logout", Resource: "sessions/" + c.SessionID}
+	return d.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
+		row, err := sessions.Load(tx, c.SessionID)
+		if err != nil {
+			return nil, err
+		}
+		sessions.Remove(tx, c.SessionID)
+		return []token.Revocation{token.RevokeSession(c.SessionID, max(c.Expires, row.Value.TokenEnds))}, nil
+	})
+}
+
+// Forget removes what this package and mfa keep about an account, inside the transaction that deletes
+// it. Its sessions need no touch: without the account they are over.
+func Forget(userID string) func(*store.Tx) error {
+	return func(tx *store.Tx) error {
+		mfa.Table.Remove(tx, userID)
+		counts.Remove(tx, userID)
+		return nil
+	}
+}
+
+// CheckPassword says whether the account of a signed-in person has this password: the fresh proof that
+// sensitive changes of the own account ask for. It is paused and counted like a sign-in.
+func (d *Desk) CheckPassword(ctx context.Context, userID, password, ip string) (bool, error) {
+	row, err := user.Table.Get(ctx, d.Revoked.DB, userID)
+	if err != nil {
+		return false, err
+	}
+	right, _, err := d.Hasher.Verify(ctx, password, row.Value.Password)
+	if err != nil {
+		return false, err
+	}
+	a, err := counts.Get(ctx, d.Revoked.DB, userID)
+	if err != nil || right && !a.Value.Places[a.Value.place(ip)].Blocked(d.Now()) {
+		return err == nil, err
+	}
+	act := &audit.Act{Action: "auth.confirm", Resource: "users/" + userID, Result: audit.Refused, Code: ErrSignIn.Code}
+	_, err = audit.Update(ctx, d.Revoked.DB, act, func(tx *store.Tx) error {
+		row, err := counts.Load(tx, userID)
+		if err != nil {
+			return err
+		}
+		a := row.Value
+		a.ID = userID
+		a.set(a.place(ip), a.Places[a.place(ip)].Failed(d.Now()))
+		return counts.Save(tx, a)
+	})
+	return false, err
+}
+
+// sweepEvery is how often ended sessions and refresh tokens are removed.
+const sweepEvery = 10 * time.Minute
+
+// Run removes what is over. Nothing depends on it: an ended session is refused before it is removed.
+func (d *Desk) Run(ctx context.Context) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if _, err := d.Sweep(ctx); err != nil && !fault.Is(err, fault.Unavailable) {
+			d.Log.Warn("ended sessions not removed; tried again later", "error", err)
+		}
+		d.Revoked.State.Expire(d.Now().Unix())
+	}
+}
+
+// Sweep removes up to a page of each kind and returns how many documents it removed.
+func (d *Desk) Sweep(ctx context.Context) (int, error) {
+	var over []store.Key
+	limit := ends(d.Now().Unix())[0].Value
+	for _, kind := range []string{sessions.Kind, refreshes.Kind} {
+		page, err := d.Revoked.DB.List(ctx, store.Query{Kind: kind, Index: "ends", Limit: store.MaxPage})
+		if err != nil {
+			return 0, err
+		}
+		for _, doc := range page.Docs {
+			if doc.Index[0].Value <= limit {
+				over = append(over, doc.Key)
+			}
+		}
+	}
+	if len(over) == 0 {
+		return 0, nil
+	}
+	act := &audit.Act{Action: "session.sweep", Resource: "sessions/ended", Details: map[string]any{"removed": len(over)}}
+	_, err := audit.Update(ctx, d.Revoked.DB, act, func(tx *store.Tx) error {
+		for _, k := range over {
+			tx.Delete(k)
+		}
+		return nil
+	})
+	return len(over), err
+}

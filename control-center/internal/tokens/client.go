@@ -1,0 +1,47 @@
+package tokens
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"fmt"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+// Client is a service that may call this one with tokens it signs itself (decision 4). Fields stand in
+// the order of their JSON names.
+type Client struct {
+	CreatedAt time.Time `json:"created_at"`
+	Disabled  bool      `json:"disabled"`
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`   // "orchestrator": the service its tokens speak for
+	Public    string    `json:"public"` // base64url
+}
+
+// ClientTable maps Client to its documents.
+var ClientTable = store.Table[Client]{Kind: "service_client", ID: func(c Client) string { return c.ID }}
+
+// Kinds declares the documents of this package.
+func Kinds() []store.Kind { return []store.Kind{{Name: ClientTable.Kind}} }
+
+// LoadClients fills set with the keys of all services that may call.
+func LoadClients(ctx context.Context, db store.DB, set *token.KeySet) error {
+	rows, _, err := ClientTable.List(ctx, db, store.Query{Limit: store.MaxPage})
+	if err != nil {
+		return err
+	}
+	var known []token.Key
+	for _, r := range rows {
+		pub, err := base64.RawURLEncoding.DecodeString(r.Value.Public)
+		if err != nil {
+			return fmt.Errorf("service client %s: %w", r.Value.ID, err)
+		}
+		if !r.Value.Disabled {
+			known = append(known, token.NewKey(ed25519.PublicKey(pub), token.Current))
+		}
+	}
+	return set.Replace(known)
+}

@@ -1,0 +1,140 @@
+package user
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+// The parameters new hashes are made with (A45), and the bounds a stored one may have.
+const (
+	argonMemory  = 19 * 1024 // KiB
+	argonTime    = 2
+	argonLanes   = 1
+	maxMemory    = 128 * 1024
+	maxTime      = 10
+	maxLanes     = 4
+	maxPassword  = 1024 // bytes; more is refused before hashing
+	hashSlots    = 2
+	hashQueue    = 50
+	hashSaltSize = 16
+	hashKeySize  = 32
+)
+
+// ErrBusy is the answer when the hashing queue is full.
+var ErrBusy = fault.New(fault.Throttled, "auth.busy", "too many sign-ins at the same moment; retry in a second").After(time.Second)
+
+// Hasher hashes and verifies passwords with Argon2id behind a bounded queue: a hash costs about 50 ms
+// of one core and 19 MiB, so an unbounded number of them would be a way to stop the service.
+type Hasher struct {
+	slots chan struct{} // running
+	queue chan struct{} // running and waiting
+	dummy string        // a valid hash of nobody's password
+}
+
+// NewHasher returns a Hasher with two slots and fifty places to wait.
+func NewHasher() *Hasher {
+	h := &Hasher{
+		slots: make(chan struct{}, min(hashSlots, max(1, runtime.GOMAXPROCS(0)))),
+		queue: make(chan struct{}, hashSlots+hashQueue),
+	}
+	h.dummy = derive(rand.Text(), argonMemory, argonTime, argonLanes)
+	return h
+}
+
+// Hash returns the PHC string of password.
+func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
+	var phc string
+	err := h.run(ctx, password, func() { phc = derive(password, argonMemory, argonTime, argonLanes) })
+	return phc, err
+}
+
+// Verify says whether password fits phc. An empty phc, that of an unknown user, costs the same time
+// and never fits. weak says that the hash should be replaced by one with the current parameters.
+func (h *Hasher) Verify(ctx context.Context, password, phc string) (ok, weak bool, err error) {
+	stored := phc
+	if stored == "" {
+		stored = h.dummy
+	}
+	p, perr := parsePHC(stored)
+	if perr != nil {
+		return false, false, perr
+	}
+	err = h.run(ctx, password, func() {
+		key := argon2.IDKey(normal(password), p.salt, p.time, p.memory, p.lanes, uint32(len(p.key)))
+		ok = subtle.ConstantTimeCompare(key, p.key) == 1 && phc != ""
+	})
+	return ok, p.memory < argonMemory || p.time < argonTime, err
+}
+
+func (h *Hasher) run(ctx context.Context, password string, fn func()) error {
+	if len(password) > maxPassword {
+		return fault.New(fault.Invalid, "auth.password_too_long", "a password has at most %d bytes", maxPassword)
+	}
+	select {
+	case h.queue <- struct{}{}:
+		defer func() { <-h.queue }()
+	default:
+		return ErrBusy
+	}
+	select {
+	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
+	case <-ctx.Done():
+		return ErrBusy.Because(ctx.Err())
+	}
+	fn()
+	return nil
+}
+
+// normal is the form of a password that is hashed, so that the same text typed on two systems fits.
+func normal(password string) []byte { return norm.NFC.Bytes([]byte(password)) }
+
+func derive(password string, memory, passes uint32, lanes uint8) string {
+	salt := make([]byte, hashSaltSize)
+	_, _ = rand.Read(salt)
+	key := argon2.IDKey(normal(password), salt, passes, memory, lanes, hashKeySize)
+	e := base64.RawStdEncoding
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, memory, passes, lanes, e.EncodeToString(salt), e.EncodeToString(key))
+}
+
+type phc struct {
+	memory, time uint32
+	lanes        uint8
+	salt, key    []byte
+}
+
+// parsePHC reads a stored hash and refuses parameters that would cost more than a login may.
+func parsePHC(s string) (phc, error) {
+	bad := errors.New("stored password hash is not Argon2id in PHC form or its parameters are out of bounds")
+	parts := strings.Split(s, "$")
+	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
+		return phc{}, bad
+	}
+	var p phc
+	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &p.memory, &p.time, &p.lanes); err != nil {
+		return phc{}, bad
+	}
+	if fmt.Sprintf("m=%d,t=%d,p=%d", p.memory, p.time, p.lanes) != parts[3] ||
+		p.memory < 8*uint32(p.lanes) || p.memory > maxMemory || p.time < 1 || p.time > maxTime || p.lanes < 1 || p.lanes > maxLanes {
+		return phc{}, bad
+	}
+	var err1, err2 error
+	p.salt, err1 = base64.RawStdEncoding.DecodeString(parts[4])
+	p.key, err2 = base64.RawStdEncoding.DecodeString(parts[5])
+	if err1 != nil || err2 != nil || len(p.salt) < 8 || len(p.salt) > 64 || len(p.key) < 16 || len(p.key) > 64 {
+		return phc{}, bad
+	}
+	return p, nil
+}

@@ -1,0 +1,101 @@
+package user
+
+import (
+	"net/mail"
+	"strings"
+	"unicode"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+// maxName is the longest user name or address in bytes (decision 20).
+const maxName = 256
+
+// Fold returns the form under which two spellings of a name are the same account: compatibility
+// normal form, case folded, invisible characters and outer blanks gone.
+func Fold(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Cf, r) || unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, name)
+	name = norm.NFKC.String(cases.Fold().String(norm.NFKC.String(name)))
+	return strings.TrimSpace(name)
+}
+
+// checkName returns what is wrong with a new user name, or "".
+func checkName(name string) string {
+	switch {
+	case name == "":
+		return "a user name is needed"
+	case len(name) > maxName:
+		return "a user name has at most 256 bytes"
+	case norm.NFKC.String(name) != name:
+		return "a user name must be in Unicode normal form NFKC, without look-alike characters"
+	case strings.Contains(name, ":"):
+		return "a user name has no colon: names with a prefix belong to services and roles"
+	}
+	for _, r := range name {
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.Is(unicode.Mn, r) && !strings.ContainsRune("._-@+", r) {
+			return "a user name consists of letters, digits and . _ - @ +"
+		}
+	}
+	return ""
+}
+
+// checkEmail returns what is wrong with an e-mail address, or "".
+func checkEmail(email string) string {
+	const hint = "an e-mail address looks like name@example.com"
+	a, err := mail.ParseAddress(email)
+	if err != nil || a.Address != email || len(email) > maxName {
+		return hint
+	}
+	local, domain, _ := strings.Cut(email, "@")
+	if local == "" || strings.ContainsAny(domain, "@ ") || strings.HasPrefix(domain, ".") || strings.HasSuffix(domain, ".") {
+		return hint
+	}
+	return ""
+}
+
+// checkRoles returns what is wrong with a list of roles, or "".
+func checkRoles(roles []string) string {
+	if len(roles) == 0 {
+		return "at least one role is needed: " + strings.Join(Roles(), ", ")
+	}
+	seen := map[string]bool{}
+	for _, r := range roles {
+		if !known(r) {
+			return "unknown role; the roles are " + strings.Join(Roles(), ", ")
+		}
+		if seen[r] {
+			return "a role is named twice"
+		}
+		seen[r] = true
+	}
+	return ""
+}
+
+func known(role string) bool {
+	for _, r := range Roles() {
+		if r == role {
+			return true
+		}
+	}
+	return false
+}
+
+// invalid returns the fault for the collected field faults, or nil when there are none.
+func invalid(fields []fault.Field) error {
+	if len(fields) == 0 {
+		return nil
+	}
+	text := make([]string, len(fields))
+	for i, f := range fields {
+		text[i] = strings.TrimPrefix(f.Pointer, "/") + ": " + f.Message
+	}
+	return fault.New(fault.Invalid, "user.invalid", "%s", strings.Join(text, "; ")).With(fields...)
+}

@@ -1,0 +1,118 @@
+package user
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// The figures of decision 24 and A47.
+const (
+	minPassword      = 15 // characters, when a password alone opens the account
+	minPasswordMFA   = 8  // characters, when a one-time code is demanded as well
+	mostPassword     = 256
+	ownCharacters    = 6 // characters that remain when everything guessable is taken out
+	ownCharactersMFA = 4
+	differentRunes   = 5
+)
+
+// checkPassword returns what is wrong with a new password, or "". It judges what a guesser would try
+// first: the words below in any combination, spelling (p4ssw0rd) and decoration, runs of the keyboard
+// or the alphabet, repeated characters, and the account's own name.
+func checkPassword(password, username, email string, mfa bool) string {
+	password = norm.NFC.String(password)
+	least, own := minPassword, ownCharacters
+	if mfa {
+		least, own = minPasswordMFA, ownCharactersMFA
+	}
+	n := utf8.RuneCountInString(password)
+	switch {
+	case n < least && mfa:
+		return "a password has at least 8 characters"
+	case n < least:
+		return "a password has at least 15 characters; a few words in a row are easy to keep in mind"
+	case n > mostPassword || len(password) > maxPassword:
+		return "a password has at most 256 characters"
+	}
+	distinct := map[rune]bool{}
+	for _, r := range password {
+		if unicode.IsControl(r) {
+			return "a password has no control characters"
+		}
+		distinct[r] = true
+	}
+	if len(distinct) < differentRunes {
+		return "a password needs at least five different characters"
+	}
+	if rest := unguessable(password, username, email); rest < own {
+		return "this password is among the first that are tried: it consists of common words, runs or the user name; add words of your own"
+	}
+	return ""
+}
+
+// unguessable counts the characters that remain after all guessable parts are cut out, in the reading
+// that leaves the fewest: as typed, without decorations at the ends, with signs read as letters.
+func unguessable(password, username, email string) int {
+	typed := strings.ToLower(password)
+	bare := strings.TrimFunc(typed, func(r rune) bool { return !unicode.IsLetter(r) })
+	return min(remainder(typed, username, email), remainder(spell(typed), username, email), remainder(spell(bare), username, email))
+}
+
+func remainder(plain, username, email string) int {
+	local, domain, _ := strings.Cut(email, "@")
+	host, _, _ := strings.Cut(domain, ".")
+	own := []string{strings.ToLower(username), spell(strings.ToLower(username)), strings.ToLower(local), strings.ToLower(host)}
+	for _, w := range append(own, strings.Fields(guessed)...) {
+		if len(w) >= 3 {
+			plain = strings.ReplaceAll(plain, w, "\x00")
+		}
+	}
+	rest := []rune(strings.ReplaceAll(plain, "\x00", ""))
+	count := 0
+	for i, r := range rest {
+		if i > 0 && predictable(rest[i-1], r) {
+			continue
+		}
+		count++
+	}
+	return count
+}
+
+// predictable says whether b follows a by itself: the same character, the next or previous one of the
+// alphabet, or its neighbour on a keyboard row.
+func predictable(a, b rune) bool {
+	if d := b - a; d >= -1 && d <= 1 {
+		return true
+	}
+	for _, row := range [...]string{"qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "yxcvbnm", "azertyuiop"} {
+		i, j := strings.IndexRune(row, a), strings.IndexRune(row, b)
+		if i >= 0 && j >= 0 && (i-j == 1 || j-i == 1) {
+			return true
+		}
+	}
+	return false
+}
+
+// spell undoes the usual replacements of letters by digits and signs.
+func spell(s string) string {
+	return strings.NewReplacer("0", "o", "1", "i", "3", "e", "4", "a", "5", "s", "7", "t", "@", "a", "$", "s", "!", "i", "|", "l").Replace(s)
+}
+
+// guessed are the words guessers combine, ours and those of everybody, spelled as spell leaves them.
+// With the decorations, spellings and runs above they stand for far more than 3,000 passwords.
+const guessed = `password passwort passwd passphrase kennwort motdepasse contrasena senha letmein welcome willkommen
+ changeme change temporary default administrator admin root superuser sysadmin operator developer viewer auditor guest
+ user test testing example sample demo hello iloveyou loveyou love princess sunshine monkey dragon master shadow
+ superman batman football baseball basketball soccer hockey computer internet server cloud login logon access access
+ provisioning platform orchestrator controlcenter control center deployment kubernetes docker container cluster
+ upcloud amazon google azure microsoft summer winter spring autumn january february march april june july august
+ september october november december monday tuesday wednesday thursday friday saturday sunday trustno michael jennifer
+ jordan charlie thomas daniel jessica ashley secret qwerty qwertz azerty asdf zxcv abcdef starwars pokemon whatever
+ freedom money company office business london berlin paris newyork madrid amsterdam vienna flower chocolate
+ cookie banana orange purple yellow silver golden diamond ferrari mercedes porsche mustang harley corvette
+ correcthorsebatterystaple correct-horse-battery-staple opensesame sesame nothing anything something blink
+ hunter ranger killer tigger ginger pepper summer buster maggie bailey cheese coffee matrix phoenix eagle falcon
+ thunder lightning warrior wizard knight samurai ninja pirate angel heaven jesus christ blessed family mother
+ father brother sister baby honey sweet lovely forever always never together please thankyou goodbye`

@@ -1,0 +1,79 @@
+package user
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// Admin is the role that may manage users; one usable holder of it always remains.
+const Admin = "admin"
+
+// Roles returns the role names an account can have, in the order of the table of rights
+// (contracts/platform.md Q13).
+func Roles() []string { return []string{Admin, "operator", "developer", "viewer", "auditor"} }
+
+// User is an account as stored. Fields stand in the order of their JSON names.
+type User struct {
+	AV        int64      `json:"av"` // authorization version: raised by every change of rights or factors
+	CreatedAt time.Time  `json:"created_at"`
+	Email     string     `json:"email"`
+	Enabled   bool       `json:"enabled"`
+	Floor     int64      `json:"floor"` // sessions begun below this version are over
+	ID        string     `json:"id"`
+	LastLogin *time.Time `json:"last_login,omitempty"`
+	Password  string     `json:"password"` // PHC string
+	Roles     []string   `json:"roles"`
+	UpdatedAt time.Time  `json:"updated_at"`
+	Username  string     `json:"username"`
+}
+
+// usableAdmin says whether u counts for the rule of the last admin.
+func (u User) usableAdmin() bool { return u.Enabled && slices.Contains(u.Roles, Admin) }
+
+// Table maps User to its documents. The role indexes hold the enabled state as their value, so that
+// both filters together are one range.
+var Table = store.Table[User]{
+	Kind: "user",
+	ID:   func(u User) string { return u.ID },
+	Index: func(u User) []store.IndexKey {
+		enabled := strconv.FormatBool(u.Enabled)
+		keys := []store.IndexKey{{Name: "enabled", Value: enabled}}
+		for _, r := range u.Roles {
+			keys = append(keys, store.IndexKey{Name: "role_" + r, Value: enabled})
+		}
+		return keys
+	},
+}
+
+// claim is the document that makes a name or an address unique: its id must not exist yet.
+type claim struct {
+	ID   string `json:"id"` // "name:<folded>" or "email:<folded>"
+	User string `json:"user"`
+}
+
+var claims = store.Table[claim]{Kind: "user_claim", ID: func(c claim) string { return c.ID }}
+
+// guard counts the usable admins. Every transaction that changes the number reads and writes it, so
+// two of them can never both take the last but one.
+type guard struct {
+	Admins int64  `json:"admins"`
+	ID     string `json:"id"`
+}
+
+var guards = store.Table[guard]{Kind: "user_guard", ID: func(g guard) string { return g.ID }}
+
+// Kinds declares the documents of this package.
+func Kinds() []store.Kind {
+	indexes := []string{"enabled"}
+	for _, r := range Roles() {
+		indexes = append(indexes, "role_"+r)
+	}
+	return []store.Kind{
+		{Name: Table.Kind, Indexes: indexes, Counted: indexes},
+		{Name: claims.Kind},
+		{Name: guards.Kind},
+	}
+}

@@ -1,0 +1,352 @@
+package user
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/provisioning-platform/platform/control-center/internal/revocation"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+// Faults of this package.
+var (
+	ErrNotFound  = fault.New(fault.NotFound, "user.not_found", "there is no user with this id")
+	ErrLastAdmin = fault.New(fault.Conflict, "user.last_admin", "this is the last enabled administrator; make another one first")
+	ErrOwnRoles  = fault.New(fault.Denied, "user.own_roles", "nobody can raise their own roles; ask another administrator")
+)
+
+// Users are the accounts.
+type Users struct {
+	DB      store.DB
+	Revoked *revocation.Log
+	Hasher  *Hasher
+	MFA     bool // a one-time code is demanded at login, so shorter passwords are allowed
+	Now     func() time.Time
+}
+
+// New describes an account to create.
+type New struct {
+	Username string
+	Email    string
+	Password string
+	Roles    []string
+	Enabled  bool
+}
+
+// Change holds the members to change; nil ones stay as they are.
+type Change struct {
+	Email    *string
+	Roles    []string
+	Enabled  *bool
+	Password *string
+}
+
+// check returns the faults of a new account, all at once.
+func (n New) check(mfa bool) error {
+	var f []fault.Field
+	add := func(pointer, text string) {
+		if text != "" {
+			f = append(f, fault.Field{Pointer: pointer, Message: text})
+		}
+	}
+	add("/username", checkName(n.Username))
+	add("/email", checkEmail(n.Email))
+	add("/password", checkPassword(n.Password, n.Username, n.Email, mfa))
+	add("/roles", checkRoles(n.Roles))
+	return invalid(f)
+}
+
+// Make returns the account n describes, not stored yet.
+func Make(ctx context.Context, h *Hasher, n New, mfa bool, now time.Time) (User, error) {
+	if err := n.check(mfa); err != nil {
+		return User{}, err
+	}
+	hash, err := h.Hash(ctx, n.Password)
+	if err != nil {
+		return User{}, err
+	}
+	now = now.UTC().Truncate(time.Millisecond)
+	return User{AV: 1, CreatedAt: now, Email: n.Email, Enabled: n.Enabled, ID: id.New(), Password: hash,
+		Roles: slices.Sorted(slices.Values(n.Roles)), UpdatedAt: now, Username: n.Username}, nil
+}
+
+// Create makes an account. Its name and address must not be taken in any spelling.
+func (us *Users) Create(ctx context.Context, n New) (User, error) {
+	u, err := Make(ctx, us.Hasher, n, us.MFA, us.Now())
+	if err != nil {
+		return User{}, err
+	}
+	act := &audit.Act{Action: "user.create", Resource: "users/" + u.ID, Details: map[string]any{"username": u.Username, "roles": u.Roles, "enabled": u.Enabled}}
+	_, err = audit.Update(ctx, us.DB, act, func(tx *store.Tx) error { return Insert(tx, u) })
+	return u, err
+}
+
+// Insert puts a complete account into a transaction: its document, its claims and the count of admins.
+func Insert(tx *store.Tx, u User) error {
+	for _, c := range []claim{{ID: "name:" + Fold(u.Username), User: u.ID}, {ID: "email:" + Fold(u.Email), User: u.ID}} {
+		row, err := claims.Load(tx, c.ID)
+		if err != nil {
+			return err
+		}
+		if row.Rev != 0 {
+			return fault.New(fault.Conflict, "user.taken", "this user name or e-mail address is taken (case and look-alike characters do not count)")
+		}
+		if err := claims.Create(tx, c); err != nil {
+			return err
+		}
+	}
+	if err := countAdmins(tx, User{}, u); err != nil {
+		return err
+	}
+	return Table.Create(tx, u)
+}
+
+// countAdmins keeps the number of usable admins when an account goes from before to after, and refuses
+// to let it fall to none.
+func countAdmins(tx *store.Tx, before, after User) error {
+	if before.usableAdmin() == after.usableAdmin() {
+		return nil
+	}
+	row, err := guards.Load(tx, "admins")
+	if err != nil {
+		return err
+	}
+	g := row.Value
+	g.ID = "admins"
+	if after.usableAdmin() {
+		g.Admins++
+	} else if g.Admins--; g.Admins < 1 {
+		return ErrLastAdmin
+	}
+	return guards.Save(tx, g)
+}
+
+// Raise lifts the authorization version of u, so that every token made before dies; with end, all its
+// sessions are over as well. The caller saves u and returns the revocation from its Log.Update.
+func Raise(u *User, end bool, now time.Time) token.Revocation {
+	u.AV++
+	if end {
+		u.Floor = u.AV
+	}
+	u.UpdatedAt = now.UTC().Truncate(time.Millisecond)
+	return token.RevokeSubject(u.ID, u.AV, now.Add(revocation.Keep).Unix())
+}
+
+// Update changes what c names. by is the id of the user who asks.
+func (us *Users) Update(ctx context.Context, userID string, c Change, by string) error {
+	if c.Email == nil && c.Roles == nil && c.Enabled == nil && c.Password == nil {
+		return fault.New(fault.Invalid, "user.nothing", "nothing to change: give at least one of email, roles, enabled, password")
+	}
+	before, err := us.Get(ctx, userID)
+	if err != nil {
+		return err
+	}
+	if err := c.check(before, us.MFA); err != nil {
+		return err
+	}
+	var hash string
+	if c.Password != nil {
+		if hash, err = us.Hasher.Hash(ctx, *c.Password); err != nil {
+			return err
+		}
+	}
+	act := &audit.Act{Action: "user.update", Resource: "users/" + userID, Details: c.details()}
+	return us.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
+		row, err := Table.Load(tx, userID)
+		if err != nil {
+			return nil, err
+		}
+		if row.Rev == 0 {
+			return nil, ErrNotFound
+		}
+		u := row.Value
+		act.Details["username"] = u.Username
+		roles := slices.Sorted(slices.Values(c.Roles))
+		rolesChange := c.Roles != nil && !slices.Equal(roles, u.Roles)
+		stateChange := c.Enabled != nil && *c.Enabled != u.Enabled
+		if by == userID && (rolesChange && raises(u.Roles, roles)) {
+			return nil, ErrOwnRoles
+		}
+		if c.Email != nil && *c.Email != u.Email {
+			if err := moveEmail(tx, u, *c.Email); err != nil {
+				return nil, err
+			}
+			u.Email = *c.Email
+		}
+		if rolesChange {
+			u.Roles = roles
+		}
+		if stateChange {
+			u.Enabled = *c.Enabled
+		}
+		if c.Password != nil {
+			u.Password = hash
+		}
+		if err := countAdmins(tx, row.Value, u); err != nil {
+			return nil, err
+		}
+		u.UpdatedAt = us.Now().UTC().Truncate(time.Millisecond)
+		var revoked []token.Revocation
+		if rolesChange || stateChange || c.Password != nil {
+			revoked = append(revoked, Raise(&u, stateChange || c.Password != nil, us.Now()))
+		}
+		return revoked, Table.Save(tx, u)
+	})
+}
+
+// raises says whether roles holds one that have does not.
+func raises(have, roles []string) bool {
+	return slices.ContainsFunc(roles, func(r string) bool { return !slices.Contains(have, r) })
+}
+
+func (c Change) check(u User, mfa bool) error {
+	var f []fault.Field
+	add := func(pointer, text string) {
+		if text != "" {
+			f = append(f, fault.Field{Pointer: pointer, Message: text})
+		}
+	}
+	email := u.Email
+	if c.Email != nil {
+		email = *c.Email
+		add("/email", checkEmail(email))
+	}
+	if c.Roles != nil {
+		add("/roles", checkRoles(c.Roles))
+	}
+	if c.Password != nil {
+		add("/password", checkPassword(*c.Password, u.Username, email, mfa))
+	}
+	return invalid(f)
+}
+
+// details names what changes, without the password.
+func (c Change) details() map[string]any {
+	d := map[string]any{}
+	if c.Email != nil {
+		d["email_changed"] = true
+	}
+	if c.Roles != nil {
+		d["roles"] = c.Roles
+	}
+	if c.Enabled != nil {
+		d["enabled"] = *c.Enabled
+	}
+	if c.Password != nil {
+		d["password_changed"] = true
+	}
+	return d
+}
+
+func moveEmail(tx *store.Tx, u User, email string) error {
+	from, to := "email:"+Fold(u.Email), "email:"+Fold(email)
+	if from == to {
+		return nil
+	}
+	row, err := claims.Load(tx, to)
+	if err != nil {
+		return err
+	}
+	if row.Rev != 0 {
+		return fault.New(fault.Conflict, "user.taken", "this e-mail address is taken (case does not count)")
+	}
+	claims.Remove(tx, from)
+	return claims.Create(tx, claim{ID: to, User: u.ID})
+}
+
+// Delete removes an account; its name and address are free again, its audit records stay. with, when
+// not nil, removes what other packages keep about it in the same transaction.
+func (us *Users) Delete(ctx context.Context, userID string, with func(*store.Tx) error) error {
+	act := &audit.Act{Action: "user.delete", Resource: "users/" + userID, Details: map[string]any{}}
+	return us.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
+		row, err := Table.Load(tx, userID)
+		if err != nil {
+			return nil, err
+		}
+		if row.Rev == 0 {
+			return nil, ErrNotFound
+		}
+		u := row.Value
+		act.Details["username"] = u.Username
+		if err := countAdmins(tx, u, User{}); err != nil {
+			return nil, err
+		}
+		claims.Remove(tx, "name:"+Fold(u.Username))
+		claims.Remove(tx, "email:"+Fold(u.Email))
+		Table.Remove(tx, userID)
+		if with != nil {
+			if err := with(tx); err != nil {
+				return nil, err
+			}
+		}
+		return []token.Revocation{Raise(&u, true, us.Now())}, nil
+	})
+}
+
+// Get returns one account.
+func (us *Users) Get(ctx context.Context, userID string) (User, error) {
+	if !id.Valid(userID) {
+		return User{}, ErrNotFound
+	}
+	row, err := Table.Get(ctx, us.DB, userID)
+	if err == nil && row.Rev == 0 {
+		err = ErrNotFound
+	}
+	return row.Value, err
+}
+
+// Named returns the account a typed name means, in any spelling or by its e-mail address; revision 0
+// when there is none. The caller compares the spelling.
+func Named(ctx context.Context, db store.DB, name string) (store.Row[User], error) {
+	folded := Fold(name)
+	if folded == "" || len(folded) > maxName {
+		return store.Row[User]{}, nil
+	}
+	for _, prefix := range []string{"name:", "email:"} {
+		c, err := claims.Get(ctx, db, prefix+folded)
+		if err != nil {
+			return store.Row[User]{}, err
+		}
+		if c.Rev != 0 {
+			return Table.Get(ctx, db, c.Value.User)
+		}
+	}
+	return store.Row[User]{}, nil
+}
+
+// Filter selects accounts; zero values select all.
+type Filter struct {
+	Role    string
+	Enabled *bool
+}
+
+// List returns a page of accounts, newest first, with the number of all that match.
+func (us *Users) List(ctx context.Context, f Filter, skip, limit int) ([]User, int, error) {
+	q := store.Query{Reverse: true, Skip: skip, Limit: limit, Total: true}
+	switch {
+	case f.Role != "" && !known(f.Role):
+		return []User{}, 0, nil
+	case f.Role != "":
+		q.Index = "role_" + f.Role
+	case f.Enabled != nil:
+		q.Index = "enabled"
+	}
+	if f.Enabled != nil {
+		q.Prefix, q.Exact = strconv.FormatBool(*f.Enabled), true
+	}
+	rows, page, err := Table.List(ctx, us.DB, q)
+	if err != nil {
+		return nil, 0, err
+	}
+	users := make([]User, len(rows))
+	for i, r := range rows {
+		users[i] = r.Value
+	}
+	return users, page.Total, nil
+}
