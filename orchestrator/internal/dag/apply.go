@@ -1,0 +1,252 @@
+package dag
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+// Apply lets a command happen to a run: the only function that changes one. What must be committed is
+// collected until Take. A fault means that the state does not allow the command, and nothing changed.
+func Apply(r *Run, c Command, now time.Time) error {
+	if now = stamp(now); now.After(r.Header.UpdatedAt) {
+		r.Header.UpdatedAt = now // times of a run never fall, whatever the clock does
+	}
+	switch c := c.(type) {
+	case Start:
+		r.start()
+	case Adopt:
+		r.adopt()
+	case Done:
+		r.done(c)
+	case Cancel:
+		if err := r.cancel(c); err != nil {
+			return err
+		}
+	case Tick:
+		r.tick()
+	}
+	r.advance()
+	return nil
+}
+
+func (r *Run) now() time.Time { return r.Header.UpdatedAt }
+
+func (r *Run) nowPtr() *time.Time {
+	t := r.Header.UpdatedAt
+	return &t
+}
+
+// start begins a queued run: what depends on nothing is queued.
+func (r *Run) start() {
+	if r.Header.State != Queued {
+		return
+	}
+	r.setRun(Running)
+	r.Header.StartedAt = r.nowPtr()
+	for i := range r.Tasks {
+		if r.wait[i] == 0 {
+			r.queue(int32(i))
+		}
+	}
+	r.emitRun()
+}
+
+func (r *Run) queue(i int32) {
+	r.setState(i, Queued)
+	r.ready = append(r.ready, i)
+}
+
+// advance starts what can start and ends the run when nothing is open.
+func (r *Run) advance() {
+	limit := min(r.Header.ParallelLimit, r.Quota)
+	switch r.Header.State {
+	case Running:
+		for len(r.ready) > 0 && r.running < limit {
+			i := r.ready[0]
+			r.ready = r.ready[1:]
+			r.begin(i)
+		}
+	case Undoing:
+		for len(r.ready) > 0 && (r.running < limit || !r.undoLeft(r.ready[0])) {
+			i := r.ready[0]
+			r.ready = r.ready[1:]
+			r.beginUndo(i)
+		}
+	}
+	if r.open == 0 && !r.Done() && r.Header.State != Queued {
+		r.finish()
+	}
+}
+
+// finish ends a run, or goes on to undo what a failed one has done.
+func (r *Run) finish() {
+	h := &r.Header
+	switch {
+	case h.State == Cancelling:
+		r.setRun(Cancelled)
+	case h.State == Undoing:
+		r.setRun(Failed)
+		r.emitUndone()
+	case h.RollBack && r.anyStanding():
+		r.setRun(Undoing)
+		r.enterUndo()
+		r.emit(Event{Type: RollbackStarted, Status: "running", BatchID: h.ID, Name: h.Name, Rollback: h.ID, Total: r.standing()})
+		r.advance()
+		return
+	case h.FailedBy != "" || h.Kind == Rollback && h.Counts.Failed > 0:
+		r.setRun(Failed)
+	default:
+		r.setRun(Succeeded)
+	}
+	h.CompletedAt = r.nowPtr()
+	r.emitRun()
+}
+
+// cancel ends what has not started and tells the rest to stop.
+func (r *Run) cancel(c Cancel) error {
+	h := &r.Header
+	if h.CancelID != "" && h.CancelID == c.ID {
+		return nil
+	}
+	what := string(h.Kind)
+	switch h.State {
+	case Queued, Running:
+	case Undoing:
+		return fault.New(fault.Conflict, what+".rolling_back", "This %s has failed and is being rolled back; it ends by itself and cannot be cancelled.", what)
+	case Cancelling:
+		return fault.New(fault.Conflict, what+".cancelling", "This %s is already being cancelled.", what)
+	default:
+		return fault.New(fault.Conflict, what+".ended", "This %s has already ended (%s) and cannot be cancelled.", what, h.Status())
+	}
+	if h.Kind == Rollback {
+		return fault.New(fault.Conflict, "rollback.not_cancellable", "A rollback cannot be cancelled; it goes on until everything was tried.")
+	}
+	h.CancelID, h.CancelledBy = c.ID, c.By
+	h.Error = c.Reason
+	if h.Error == "" {
+		h.Error = "cancelled by " + c.By
+	}
+	r.setRun(Cancelling)
+	r.ready = nil
+	for i := range r.Tasks {
+		switch t := &r.Tasks[i]; t.State {
+		case Waiting, Queued:
+			t.Error = h.Error + " before it started"
+			r.end(int32(i), Cancelled)
+		case Running, Retrying, NeedsAttention:
+			t.Error = h.Error
+			r.stop(int32(i))
+		}
+	}
+	return nil
+}
+
+// fail lets the failure of task i end its run: nothing more starts, and each task that will not run says why.
+func (r *Run) fail(i int32) {
+	h, t := &r.Header, &r.Tasks[i]
+	if h.Kind == Batch {
+		mode := r.nodes[i].OnFailure
+		h.RollBack = h.RollBack || mode == OnFailureRollback || mode == "" && h.RollbackEnabled
+	}
+	if h.FailedBy != "" || h.State != Running {
+		return
+	}
+	h.FailedBy = t.Operation
+	if h.FailedBy == "" {
+		h.FailedBy = t.Name
+	}
+	h.Error = t.Error
+	if h.Kind == Batch {
+		h.Error = fmt.Sprintf("operation %s failed: %s", h.FailedBy, t.Error)
+	}
+	r.ready = nil
+	queue := append([]int32(nil), r.dependents[i]...)
+	for len(queue) > 0 {
+		d := queue[0]
+		queue = queue[1:]
+		if s := r.Tasks[d].State; s != Waiting && s != Queued {
+			continue
+		}
+		r.Tasks[d].Error = fmt.Sprintf("not run because operation %s, which it depends on, failed", h.FailedBy)
+		r.end(d, Skipped)
+		queue = append(queue, r.dependents[d]...)
+	}
+	for d := range r.Tasks {
+		if s := r.Tasks[d].State; s == Waiting || s == Queued {
+			r.Tasks[d].Error = fmt.Sprintf("not started because operation %s failed", h.FailedBy)
+			r.end(int32(d), Cancelled)
+		}
+	}
+}
+
+// end puts a task into a terminal state and lets its dependents go on.
+func (r *Run) end(i int32, to State) {
+	t := &r.Tasks[i]
+	t.CompletedAt, t.StopBy, t.RetryAt, t.Deadline = r.nowPtr(), nil, nil, nil
+	switch to {
+	case Succeeded:
+		t.Progress, t.Error = 10_000, ""
+	case Failed:
+		if t.Error == "" {
+			t.Error = "failed without a reason"
+		}
+	}
+	r.setState(i, to)
+	r.open--
+	if !r.satisfied(i) {
+		if to == Failed {
+			r.fail(i)
+		}
+		return
+	}
+	for _, d := range r.dependents[i] {
+		r.wait[d]--
+		if r.wait[d] == 0 && r.Tasks[d].State == Waiting && r.Header.State == Running {
+			r.queue(d)
+		}
+	}
+}
+
+// setState changes a task's state, counts it and announces it when the wire sees a difference.
+func (r *Run) setState(i int32, to State) {
+	t := &r.Tasks[i]
+	if !Legal(TaskMachine, t.State, to) {
+		panic(fmt.Sprintf("dag: task %s cannot go from %s to %s", t.ID, t.State, to))
+	}
+	from := t.State
+	t.State = to
+	r.touch(i)
+	switch {
+	case holds(from) && !holds(to):
+		r.running--
+	case !holds(from) && holds(to):
+		r.running++
+	}
+	if a, b := from.Status(), to.Status(); a != b {
+		*r.Header.Counts.of(a)--
+		*r.Header.Counts.of(b)++
+		r.emitTask(t)
+	}
+}
+
+// holds says whether a task in that state takes one of the places of parallel_limit.
+func holds(s State) bool { return s == Running || s == Retrying || s == Cancelling }
+
+func (r *Run) setRun(to State) {
+	if !Legal(RunMachine, r.Header.State, to) {
+		panic(fmt.Sprintf("dag: run %s cannot go from %s to %s", r.Header.ID, r.Header.State, to))
+	}
+	r.Header.State = to
+}
+
+func (r *Run) setStep(p *Progress, to State) {
+	if p.State == to {
+		return
+	}
+	if !Legal(StepMachine, p.State, to) {
+		panic(fmt.Sprintf("dag: step %s cannot go from %s to %s", p.Step.Name, p.State, to))
+	}
+	p.State = to
+}

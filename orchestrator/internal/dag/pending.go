@@ -1,0 +1,175 @@
+package dag
+
+import (
+	"container/heap"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/id"
+)
+
+// Pending lists what is due by the state of the run, looking only at tasks that changed since the last
+// call (all of them after Load). Call it when what Take returned is committed.
+func Pending(r *Run, now time.Time) Due {
+	var due Due
+	for _, i := range r.look {
+		r.looking[i] = false
+		r.pendingTask(i, &due)
+	}
+	r.look = r.look[:0]
+	if len(r.timers) > 0 {
+		due.At = r.timers[0].at
+	}
+	return due
+}
+
+// Unresolved returns the Resolve attempts that are due. They change nothing outside, so they may be made before
+// the commit.
+func Unresolved(r *Run) []Launch {
+	var launches []Launch
+	for _, i := range r.look {
+		if t := &r.Tasks[i]; t.State == Running && !t.Resolved {
+			launches = append(launches, r.resolve(i))
+		}
+	}
+	return launches
+}
+
+func (r *Run) pendingTask(i int32, due *Due) {
+	t := &r.Tasks[i]
+	if t.State == Running && !t.Resolved {
+		due.Start = append(due.Start, r.resolve(i))
+		return
+	}
+	for k := range t.Steps {
+		p := &t.Steps[k]
+		if p.Attempt == "" {
+			continue
+		}
+		if t.State == Cancelling && p.Kind == Do {
+			due.Stop = append(due.Stop, p.Attempt)
+			continue
+		}
+		due.Start = append(due.Start, r.launch(i, int32(k)))
+	}
+}
+
+func (r *Run) resolveID(i int32) string {
+	t := &r.Tasks[i]
+	return id.Derived(t.ID, "resolve", strconv.Itoa(t.Resolves))
+}
+
+func (r *Run) resolve(i int32) Launch {
+	t := &r.Tasks[i]
+	op := r.nodes[i].Operation
+	if len(op.Targets) == 0 && strings.HasPrefix(op.Type, "taskserv") {
+		op.Targets = r.targets(i)
+	}
+	return Launch{Ref: Ref{Task: i, Step: -1}, Timeout: millis(r.policies[i].AttemptTimeout), Attempt: Attempt{
+		ID: r.resolveID(i), Tag: t.ID, Kind: Resolve, RunID: t.Run, TaskID: t.ID, User: t.User, Number: t.Resolves + 1, Operation: op,
+	}}
+}
+
+// targets returns the servers that the dependencies of task i made or worked on, in their order.
+func (r *Run) targets(i int32) []string {
+	var names []string
+	seen := map[string]bool{}
+	for _, d := range r.deps[i] {
+		for k := range r.Tasks[d].Steps {
+			if name := r.Tasks[d].Steps[k].Step.lane(); name != "" && !seen[name] {
+				seen[name] = true
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+func (r *Run) launch(i, k int32) Launch {
+	t := &r.Tasks[i]
+	p := &t.Steps[k]
+	task := t.ID
+	if t.Undoes != "" {
+		task = t.Undoes
+	}
+	return Launch{Ref: Ref{Task: i, Step: k}, Timeout: millis(r.policies[i].AttemptTimeout), Attempt: Attempt{
+		ID: p.Attempt, Tag: Tag(task, int(k)), Kind: p.Kind, RunID: t.Run, TaskID: task, User: t.User, Number: p.Tries,
+		Operation: r.nodes[i].Operation, Step: p.Step, Facts: p.Facts,
+	}}
+}
+
+// Tag returns the idempotency tag of a step: the same for every try to do or to undo it.
+func Tag(taskID string, step int) string { return id.Derived(taskID, "step", strconv.Itoa(step)) }
+
+// timers is a heap of times at which a task is to be looked at. Entries that no longer matter stay until
+// they are due and then do nothing.
+type timers []timer
+
+type timer struct {
+	at   time.Time
+	task int32
+}
+
+func (t timers) Len() int           { return len(t) }
+func (t timers) Less(i, j int) bool { return t[i].at.Before(t[j].at) }
+func (t timers) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
+
+// Push is for container/heap.
+func (t *timers) Push(x any) { *t = append(*t, x.(timer)) }
+
+// Pop is for container/heap.
+func (t *timers) Pop() any {
+	old := *t
+	x := old[len(old)-1]
+	*t = old[:len(old)-1]
+	return x
+}
+
+func (t *timers) push(at time.Time, task int32) { heap.Push(t, timer{at, task}) }
+
+func (t *timers) pop(now time.Time) (task int32, ok bool) {
+	if len(*t) == 0 || (*t)[0].at.After(now) {
+		return 0, false
+	}
+	return heap.Pop(t).(timer).task, true
+}
+
+// watch sets the timers of a task that was loaded.
+func (r *Run) watch(i int32) {
+	t := &r.Tasks[i]
+	for _, at := range []*time.Time{t.Deadline, t.StopBy, t.RetryAt} {
+		if at != nil {
+			r.timers.push(*at, i)
+		}
+	}
+	for k := range t.Steps {
+		if at := t.Steps[k].RetryAt; at != nil {
+			r.timers.push(*at, i)
+		}
+	}
+}
+
+// adopt turns every try in flight into the question whether it took effect.
+func (r *Run) adopt() {
+	for i := range r.Tasks {
+		t := &r.Tasks[i]
+		for k := range t.Steps {
+			p := &t.Steps[k]
+			held := p.State == NeedsAttention && !t.State.Terminal()
+			if p.Attempt == "" && !held {
+				continue
+			}
+			p.Finds = 0
+			if p.State == Cancelling || p.State == Undoing || t.mutates(p) {
+				r.try(int32(i), int32(k), Find)
+			} else {
+				r.try(int32(i), int32(k), Do)
+			}
+			if held {
+				t.Attention = ""
+				r.turn(int32(i), Running)
+			}
+		}
+	}
+}

@@ -1,0 +1,224 @@
+package dag
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Sizes of what attempts may leave in a task document, so that one always fits into the store.
+const (
+	maxOutput = 4 << 10   // of a step, and of a task
+	allOutput = 256 << 10 // of all steps of a task
+	maxError  = 1 << 10
+	maxParams = 400 << 10 // of all steps of a task
+)
+
+// done takes the result of an attempt.
+func (r *Run) done(c Done) {
+	if int(c.Task) >= len(r.Tasks) {
+		return
+	}
+	t := &r.Tasks[c.Task]
+	if c.Step < 0 {
+		if !t.Resolved && t.State == Running && r.resolveID(c.Task) == c.ID {
+			r.resolved(c.Task, c.Result)
+		}
+		return
+	}
+	if int(c.Step) >= len(t.Steps) || t.Steps[c.Step].Attempt != c.ID || c.ID == "" {
+		return
+	}
+	p := &t.Steps[c.Step]
+	p.Attempt = ""
+	r.touch(c.Task)
+	if p.Kind != Find {
+		r.change.Ended = append(r.change.Ended, Trial{ID: c.ID, Kind: p.Kind, Task: c.Task, Number: p.Tries, Step: p.Step, Class: c.Result.Class, Error: clip(c.Result.Error, maxError)})
+	}
+	switch {
+	case p.State == Undoing && p.Kind == Find:
+		r.foundUndo(c.Task, c.Step, c.Result)
+	case p.State == Undoing:
+		r.undone(c.Task, c.Step, c.Result)
+	case p.Kind == Find:
+		r.found(c.Task, c.Step, c.Result)
+	default:
+		r.did(c.Task, c.Step, c.Result)
+	}
+	switch {
+	case r.Header.State == Undoing || r.Header.Kind == Rollback:
+		r.proceedUndo(c.Task)
+	case t.State == Cancelling:
+		r.stopped(c.Task)
+	default:
+		r.proceed(c.Task)
+	}
+}
+
+// resolved takes the steps of an operation.
+func (r *Run) resolved(i int32, res Result) {
+	t := &r.Tasks[i]
+	r.touch(i)
+	if res.Class != OK {
+		t.Resolves++
+		if retryable(res.Class, r.policies[i]) && t.Resolves < r.policies[i].MaxAttempts {
+			at := r.now().Add(delay(r.policies[i], r.resolveID(i), t.Resolves, res.RetryAfter))
+			t.RetryAt = &at
+			r.timers.push(at, i)
+			r.setState(i, Retrying)
+			return
+		}
+		t.Error = reason(res)
+		r.end(i, Failed)
+		return
+	}
+	size := 0
+	for _, s := range res.Steps {
+		size += len(s.Name) + len(s.Target)
+		for k, v := range s.Params {
+			size += len(k) + len(v)
+		}
+	}
+	if len(res.Steps) > MaxSteps || size > maxParams {
+		t.Error = fmt.Sprintf("the operation has %d steps of %d bytes in all; at most %d steps and %d bytes are possible: split it", len(res.Steps), size, MaxSteps, maxParams)
+		r.end(i, Failed)
+		return
+	}
+	t.Resolved, t.RetryAt = true, nil
+	t.Steps = make([]Progress, len(res.Steps))
+	for k, s := range res.Steps {
+		t.Steps[k] = Progress{State: Waiting, Step: s}
+	}
+	if len(t.Steps) == 0 {
+		t.Output = clip(res.Output, maxOutput)
+		r.end(i, Succeeded)
+		return
+	}
+	r.proceed(i)
+}
+
+// did takes the result of a Do.
+func (r *Run) did(i, k int32, res Result) {
+	t := &r.Tasks[i]
+	p := &t.Steps[k]
+	policy := r.policies[i]
+	stopping := t.State == Cancelling
+	switch class := res.Class; {
+	case class == OK:
+		r.succeeded(i, p, res)
+	case class == UnknownOutcome && t.mutates(p):
+		p.Finds = 0
+		r.try(i, k, Find)
+	case class == Stopped && stopping:
+		r.setStep(p, Cancelled)
+	case (retryable(class, policy) || class == UnknownOutcome) && !stopping && p.Tries < policy.MaxAttempts:
+		p.Error = clip(reason(res), maxError)
+		r.rest(i, k, Do, res)
+	case class == TimedOut && t.mutates(p):
+		p.Ended, p.Error = true, clip(reason(res), maxError)
+		p.Finds = 0
+		r.try(i, k, Find)
+	default:
+		p.Error = clip(reason(res), maxError)
+		if stopping && class == UnknownOutcome {
+			r.setStep(p, Cancelled)
+			return
+		}
+		r.setStep(p, Failed)
+	}
+}
+
+func (r *Run) succeeded(i int32, p *Progress, res Result) {
+	t := &r.Tasks[i]
+	p.Error, p.Ended = "", false
+	p.Output = clip(res.Output, min(maxOutput, allOutput/len(t.Steps)))
+	p.Facts = res.Facts
+	p.Stands = t.mutates(p)
+	r.setStep(p, Succeeded)
+	r.change.Resources = append(r.change.Resources, res.Resources...)
+	if progress := min(9_900, 10_000*t.DoneSteps()/len(t.Steps)); progress > t.Progress {
+		t.Progress = progress
+	}
+	if t.DoneSteps() < len(t.Steps) {
+		r.emitProgress(t)
+	}
+}
+
+// found takes the answer to the question whether a step took effect.
+func (r *Run) found(i, k int32, res Result) {
+	t := &r.Tasks[i]
+	p := &t.Steps[k]
+	policy := r.policies[i]
+	stopping := t.State == Cancelling
+	clear := res.Class == OK || res.Class == NotFoundClass
+	if !clear {
+		p.Finds++
+		if p.Finds < policy.MaxAttempts {
+			r.rest(i, k, Find, res)
+			return
+		}
+	}
+	switch {
+	case p.Ended: // the verdict was in: it ran out of time
+		switch res.Class {
+		case OK:
+			p.Facts, p.Stands = res.Facts, true
+			r.change.Resources = append(r.change.Resources, res.Resources...)
+		case NotFoundClass:
+		default:
+			r.unclear(t, p)
+		}
+		r.setStep(p, Failed)
+	case res.Class == OK:
+		r.succeeded(i, p, res)
+	case stopping:
+		if !clear {
+			r.unclear(t, p)
+		}
+		r.setStep(p, Cancelled)
+	case res.Class == NotFoundClass && p.Tries < policy.MaxAttempts:
+		r.try(i, k, Do)
+	case res.Class == NotFoundClass:
+		p.Error = "interrupted before it took effect, and there are no tries left"
+		r.setStep(p, Failed)
+	default:
+		t.Attention = fmt.Sprintf("%s: whether it took effect cannot be told (%s); look at the provider, then cancel, or restart the orchestrator to look again", p.Step.Name, clip(reason(res), 200))
+		r.setStep(p, NeedsAttention)
+	}
+}
+
+// rest lets a step wait before the next attempt of that kind.
+func (r *Run) rest(i, k int32, kind AttemptKind, res Result) {
+	t := &r.Tasks[i]
+	p := &t.Steps[k]
+	tries := p.Tries
+	if kind == Find {
+		tries = p.Finds
+	}
+	at := r.now().Add(delay(r.policies[i], t.ID+p.Step.Name, tries, res.RetryAfter))
+	p.RetryAt, p.Kind = &at, kind
+	r.timers.push(at, i)
+	if p.State == Running {
+		r.setStep(p, Retrying)
+	}
+}
+
+func reason(res Result) string {
+	if res.Error != "" {
+		return res.Error
+	}
+	return "failed without a reason (" + string(res.Class) + ")"
+}
+
+// clip cuts s to at most n bytes of valid text.
+func clip(s string, n int) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= n {
+		return s
+	}
+	n -= len("…")
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
+}

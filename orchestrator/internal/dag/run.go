@@ -1,0 +1,304 @@
+package dag
+
+import (
+	"time"
+)
+
+// Grant is what a run stands on: who asked and which decision let it (decision 32). Each attempt and
+// its audit entries carry it.
+type Grant struct {
+	Decision string `json:"decision,omitempty"` // id of the audit entry of the submission
+	Plan     string `json:"plan,omitempty"`
+	Policy   uint64 `json:"policy,omitempty"` // version of the policy set
+	Rule     string `json:"rule,omitempty"`   // the deciding rule
+	Sub      string `json:"sub,omitempty"`    // user id
+	Username string `json:"username,omitempty"`
+}
+
+// Counts says how many tasks of a run have which status.
+type Counts struct {
+	Cancelled int `json:"cancelled"`
+	Completed int `json:"completed"`
+	Failed    int `json:"failed"`
+	Pending   int `json:"pending"`
+	Running   int `json:"running"`
+}
+
+// Total returns the number of tasks.
+func (c Counts) Total() int { return c.Cancelled + c.Completed + c.Failed + c.Pending + c.Running }
+
+func (c *Counts) of(s Status) *int {
+	switch s {
+	case StatusPending:
+		return &c.Pending
+	case StatusCompleted:
+		return &c.Completed
+	case StatusFailed:
+		return &c.Failed
+	case StatusCancelled:
+		return &c.Cancelled
+	}
+	return &c.Running
+}
+
+// Header is the stored document of a run: small, and written by each of its commits. Owner and Until are
+// the engine's lease; the machine does not look at them.
+type Header struct {
+	CancelID        string     `json:"cancel_id,omitempty"` // of the command that cancelled, so that it can be repeated
+	CancelledBy     string     `json:"cancelled_by,omitempty"`
+	Checkpoint      string     `json:"checkpoint,omitempty"` // Rollback: the checkpoint it goes back to
+	CompletedAt     *time.Time `json:"completed_at,omitempty"`
+	Counts          Counts     `json:"counts"`
+	CreatedAt       time.Time  `json:"created_at"`
+	Error           string     `json:"error,omitempty"`
+	FailedBy        string     `json:"failed_by,omitempty"` // name of the first operation that failed the run
+	Grant           Grant      `json:"grant"`
+	ID              string     `json:"id"`
+	Kind            Kind       `json:"kind"`
+	Name            string     `json:"name"`
+	Owner           string     `json:"owner,omitempty"`
+	ParallelLimit   int        `json:"parallel_limit"`
+	Policy          Policy     `json:"policy"`
+	RollbackEnabled bool       `json:"rollback_enabled,omitempty"`
+	RollBack        bool       `json:"roll_back,omitempty"` // what was done is undone once nothing runs any more
+	Slices          int        `json:"slices"`              // documents that the definition is stored in
+	StartedAt       *time.Time `json:"started_at,omitempty"`
+	State           State      `json:"state"`
+	StepLimit       int        `json:"step_limit"`
+	StorageBackend  string     `json:"storage_backend,omitempty"`
+	Until           time.Time  `json:"until"`
+	UpdatedAt       time.Time  `json:"updated_at"`
+	Version         string     `json:"version,omitempty"`
+}
+
+// Status returns the wire's word for the run's state. A batch that waits for a rollback to end counts
+// as running: the wire knows no pending batch.
+func (h *Header) Status() Status {
+	if h.State == Queued {
+		return StatusRunning
+	}
+	return h.State.Status()
+}
+
+// Run is a run in memory. Its owner is one goroutine; Apply changes it in place, and when what Take
+// returned could not be committed, the Run must be dropped and loaded again.
+type Run struct {
+	Header Header
+	Tasks  []Task
+	// Origins, in a rollback, are the tasks being undone, each beside the node of the same index.
+	Origins []Task
+	// Quota is how many tasks may run at once besides what the definition says; the engine sets it before
+	// Apply from its global limit. It is not stored.
+	Quota int
+
+	nodes      []Node
+	policies   []Policy  // of each node, complete
+	dependents [][]int32 // indexes of nodes
+	deps       [][]int32
+	wait       []int32 // dependencies (while undoing: dependents) that are still open
+	ready      []int32 // queued tasks in the order they became so
+	running    int     // tasks that hold a place
+	open       int     // tasks that have not ended; while undoing: not settled
+	settled    []bool  // while undoing: nothing is left to try
+	entered    []bool  // while undoing: an undo was begun
+	look       []int32 // tasks that Pending has not looked at since they changed
+	looking    []bool
+	timers     timers
+	change     Change
+	dirty      []bool
+	dirtyOrig  []bool
+}
+
+// Change is what must be committed together.
+type Change struct {
+	Tasks     []int32 // indexes of changed Tasks, each once
+	Origins   []int32 // indexes of changed Origins, each once
+	Events    []Event
+	Begun     []Trial // attempts that start when this is committed
+	Ended     []Trial // attempts that came to a result
+	Resources []Resource
+}
+
+// Trial is an attempt in a Change: what the audit log is to say about it.
+type Trial struct {
+	ID     string
+	Kind   AttemptKind
+	Task   int32
+	Number int
+	Step   Step
+	Class  Class // of an ended one
+	Error  string
+}
+
+// New returns a fresh run of a definition that Validate found good, with every task waiting and nothing
+// started. Each node must have a TaskID. In a rollback origins are the tasks to undo, in the order of the
+// nodes.
+func New(id string, d Definition, g Grant, origins []Task, now time.Time) *Run {
+	now = stamp(now)
+	h := Header{
+		CreatedAt: now, Grant: g, ID: id, Kind: d.Kind, Name: d.Name, ParallelLimit: orDefault(d.ParallelLimit, DefaultParallel),
+		Policy: d.Policy.Or(DefaultPolicy()), RollbackEnabled: d.RollbackEnabled, State: Queued, StepLimit: orDefault(d.StepLimit, DefaultSteps),
+		StorageBackend: d.StorageBackend, UpdatedAt: now, Version: d.Version,
+	}
+	tasks := make([]Task, len(d.Nodes))
+	index := indexOf(d.Nodes)
+	for i := range d.Nodes {
+		n := &d.Nodes[i]
+		t := Task{
+			Args: n.Args, Batch: d.Kind == Batch, CheckMode: n.Operation.CheckMode, Command: n.Command, CreatedAt: now,
+			Dependencies: make([]string, len(n.Dependencies)), ID: n.TaskID, Name: n.Name, Number: i, Operation: n.ID, Run: id,
+			State: Waiting, Type: n.Operation.Type, Undoes: n.Undo, User: g.Sub,
+		}
+		if t.Args == nil {
+			t.Args = []string{}
+		}
+		if t.Name == "" {
+			t.Name = d.Name + "/" + n.ID
+		}
+		for k, dep := range n.Dependencies {
+			t.Dependencies[k] = d.Nodes[index[dep]].TaskID
+		}
+		if n.Undo != "" {
+			t.Resolved, t.Steps = true, copySteps(origins[i].Steps)
+		}
+		tasks[i] = t
+	}
+	h.Counts.Pending = len(tasks)
+	r := Load(h, d.Nodes, tasks, origins)
+	for i := range r.Tasks {
+		r.touch(int32(i))
+	}
+	return r
+}
+
+// Load returns the run as stored: header, nodes of the definition and all tasks in the order of the nodes.
+// What is derived from them is computed here and nowhere else.
+func Load(h Header, nodes []Node, tasks, origins []Task) *Run {
+	n := len(nodes)
+	r := &Run{
+		Header: h, Tasks: tasks, Origins: origins, nodes: nodes, policies: make([]Policy, n), dependents: make([][]int32, n),
+		deps: make([][]int32, n), wait: make([]int32, n), looking: make([]bool, n), dirty: make([]bool, n), dirtyOrig: make([]bool, len(origins)),
+	}
+	index := indexOf(nodes)
+	for i := range nodes {
+		r.policies[i] = h.Policy
+		if nodes[i].Policy != nil {
+			r.policies[i] = nodes[i].Policy.Or(h.Policy)
+		}
+		for _, dep := range nodes[i].Dependencies {
+			d := index[dep]
+			r.deps[i] = append(r.deps[i], d)
+			r.dependents[d] = append(r.dependents[d], int32(i))
+		}
+	}
+	for i := range tasks {
+		t := &tasks[i]
+		for _, d := range r.deps[i] {
+			if !r.satisfied(d) {
+				r.wait[i]++
+			}
+		}
+		if t.State == Queued {
+			r.ready = append(r.ready, int32(i))
+		}
+		if !t.State.Terminal() {
+			r.open++
+			if t.State != Waiting && t.State != Queued {
+				r.running++
+			}
+			r.glance(int32(i))
+			r.watch(int32(i))
+		}
+	}
+	if h.State == Undoing {
+		r.enterUndo()
+	}
+	return r
+}
+
+// Take returns what has changed since the last Take. It is to be committed as one.
+func (r *Run) Take() Change {
+	c := r.change
+	for _, i := range c.Tasks {
+		r.dirty[i] = false
+	}
+	for _, i := range c.Origins {
+		r.dirtyOrig[i] = false
+	}
+	r.change = Change{}
+	return c
+}
+
+// Want returns how many more tasks the run could start if it had the places.
+func (r *Run) Want() int {
+	if r.Header.State != Running && r.Header.State != Undoing {
+		return 0
+	}
+	return max(0, min(len(r.ready), r.Header.ParallelLimit-r.running))
+}
+
+// Busy returns how many tasks hold a place.
+func (r *Run) Busy() int { return r.running }
+
+// Done says whether the run has ended.
+func (r *Run) Done() bool { return r.Header.State.Terminal() }
+
+// touch marks a task as changed: to be committed, and to be looked at by Pending.
+func (r *Run) touch(i int32) {
+	if !r.dirty[i] {
+		r.dirty[i] = true
+		r.change.Tasks = append(r.change.Tasks, i)
+	}
+	r.glance(i)
+}
+
+func (r *Run) glance(i int32) {
+	if !r.looking[i] {
+		r.looking[i] = true
+		r.look = append(r.look, i)
+	}
+}
+
+// satisfied says whether a dependent of task d need not wait for it any more.
+func (r *Run) satisfied(d int32) bool {
+	switch r.Tasks[d].State {
+	case Succeeded, Undone:
+		return true
+	case Failed:
+		return r.soft(d)
+	}
+	return false
+}
+
+// soft says whether a failure of task i stops nobody.
+func (r *Run) soft(i int32) bool {
+	return r.Header.Kind == Rollback || r.nodes[i].OnFailure == OnFailureContinue
+}
+
+func indexOf(nodes []Node) map[string]int32 {
+	m := make(map[string]int32, len(nodes))
+	for i := range nodes {
+		m[nodes[i].ID] = int32(i)
+	}
+	return m
+}
+
+func orDefault(n, d int) int {
+	if n > 0 {
+		return n
+	}
+	return d
+}
+
+// stamp is the precision of every stored time.
+func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
+// copySteps returns the steps as a rollback starts from them: what stands, and no trace of earlier tries
+// to undo it.
+func copySteps(steps []Progress) []Progress {
+	c := make([]Progress, len(steps))
+	for i, p := range steps {
+		c[i] = Progress{Facts: p.Facts, Stands: p.Stands, State: p.State, Step: p.Step}
+	}
+	return c
+}

@@ -1,0 +1,124 @@
+package dag
+
+import (
+	"strings"
+	"time"
+)
+
+// Task is the stored document of one node: all that the wire shows of it, and its steps. Times are UTC.
+type Task struct {
+	Args         []string   `json:"args"`
+	Attention    string     `json:"attention,omitempty"` // what a person should look at
+	Batch        bool       `json:"batch,omitempty"`     // the run is a batch; else its id equals the task's
+	CheckMode    bool       `json:"check_mode,omitempty"`
+	Command      string     `json:"command"`
+	CompletedAt  *time.Time `json:"completed_at,omitempty"`
+	CreatedAt    time.Time  `json:"created_at"`
+	Deadline     *time.Time `json:"deadline,omitempty"` // of the whole operation
+	Dependencies []string   `json:"dependencies"`       // task ids
+	Error        string     `json:"error,omitempty"`
+	Expired      bool       `json:"expired,omitempty"` // the deadline passed; being stopped for that
+	ID           string     `json:"id"`
+	Name         string     `json:"name"`
+	Number       int        `json:"number"`              // place in the definition
+	Operation    string     `json:"operation,omitempty"` // id of the node in its batch
+	Output       string     `json:"output,omitempty"`
+	Progress     int        `json:"progress,omitempty"` // in hundredths of a percent; never falls
+	Resolved     bool       `json:"resolved,omitempty"` // Steps are known
+	Resolves     int        `json:"resolves,omitempty"` // failed tries to resolve
+	RetryAt      *time.Time `json:"retry_at,omitempty"` // of the next try to resolve
+	RolledBackAt *time.Time `json:"rolled_back_at,omitempty"`
+	Run          string     `json:"run"`
+	StartedAt    *time.Time `json:"started_at,omitempty"`
+	State        State      `json:"state"`
+	Steps        []Progress `json:"steps,omitempty"`
+	StopBy       *time.Time `json:"stop_by,omitempty"` // Cancelling: when waiting for it ends
+	Type         string     `json:"type,omitempty"`    // of the operation
+	Undoes       string     `json:"undoes,omitempty"`  // in a rollback: the task whose steps these are
+	User         string     `json:"user,omitempty"`
+}
+
+// Progress is a step and what became of it.
+type Progress struct {
+	Attempt   string            `json:"attempt,omitempty"` // id of the try in flight
+	Ended     bool              `json:"ended,omitempty"`   // the verdict is in; a Find only asks whether the effect stands
+	Error     string            `json:"error,omitempty"`
+	Facts     map[string]string `json:"facts,omitempty"`
+	Finds     int               `json:"finds,omitempty"` // Finds in a row without an answer
+	Kind      AttemptKind       `json:"kind,omitempty"`  // of the try in flight or waiting for RetryAt
+	Output    string            `json:"output,omitempty"`
+	RetryAt   *time.Time        `json:"retry_at,omitempty"`
+	Seq       int               `json:"seq,omitempty"`    // tries of any kind so far; numbers the attempt ids
+	Stands    bool              `json:"stands,omitempty"` // there is an effect to undo
+	State     State             `json:"state"`
+	Step      Step              `json:"step"`
+	Tries     int               `json:"tries,omitempty"`      // Do or Undo tries so far
+	UndoError string            `json:"undo_error,omitempty"` // why the effect could not be undone
+}
+
+// Status returns the wire's word for the task's state.
+func (t *Task) Status() Status { return t.State.Status() }
+
+// Standing says whether the task has ended and has effects that an undo would remove.
+func (t *Task) Standing() bool {
+	if !t.State.Terminal() {
+		return false
+	}
+	for i := range t.Steps {
+		if t.Steps[i].Stands {
+			return true
+		}
+	}
+	return false
+}
+
+// CurrentStep returns the name of the first step that is at work, else of the last one that ended, else
+// the task's own name.
+func (t *Task) CurrentStep() string {
+	last := t.Name
+	for i := range t.Steps {
+		switch t.Steps[i].State {
+		case Running, Retrying, Cancelling, Undoing, NeedsAttention:
+			return t.Steps[i].Step.Name
+		case Waiting:
+		default:
+			last = t.Steps[i].Step.Name
+		}
+	}
+	return last
+}
+
+// DoneSteps returns how many steps have succeeded (or succeeded and were undone).
+func (t *Task) DoneSteps() int {
+	n := 0
+	for i := range t.Steps {
+		switch t.Steps[i].State {
+		case Succeeded, Undoing, Undone:
+			n++
+		}
+	}
+	return n
+}
+
+// Servers returns the names of the servers that the standing steps made, and of those they only work on.
+func (t *Task) Servers() (made, used []string) {
+	for i := range t.Steps {
+		p := &t.Steps[i]
+		switch {
+		case !p.Stands:
+		case strings.HasPrefix(p.Step.Action, "server."):
+			made = append(made, p.Step.Name)
+		case p.Step.Target != "":
+			used = append(used, p.Step.Target)
+		}
+	}
+	return made, used
+}
+
+// lane is what orders steps inside a task: steps of one lane run in the order of the list.
+func (s *Step) lane() string {
+	if s.Target != "" {
+		return s.Target
+	}
+	return s.Name
+}

@@ -1,0 +1,236 @@
+package dag
+
+import (
+	"slices"
+	"strings"
+)
+
+// enterUndo prepares the run to undo its tasks: a task comes after everything that depended on it. It is
+// called when a batch begins to roll back and when such a batch is loaded.
+func (r *Run) enterUndo() {
+	n := len(r.Tasks)
+	r.settled, r.entered = make([]bool, n), make([]bool, n)
+	r.ready, r.running, r.open = nil, 0, n
+	for i := range r.Tasks {
+		r.wait[i] = int32(len(r.dependents[i]))
+		if r.undoBegun(int32(i)) {
+			r.entered[i] = true
+			r.running++
+			r.glance(int32(i))
+			r.watch(int32(i))
+		} else if r.wait[i] == 0 {
+			r.ready = append(r.ready, int32(i))
+		}
+	}
+	slices.SortStableFunc(r.ready, func(a, b int32) int { return r.Tasks[b].CompletedAt.Compare(*r.Tasks[a].CompletedAt) })
+}
+
+// undoBegun says whether an undo of a step of task i is in flight or will be tried again.
+func (r *Run) undoBegun(i int32) bool {
+	for k := range r.Tasks[i].Steps {
+		if p := &r.Tasks[i].Steps[k]; p.State == Undoing {
+			return true
+		}
+	}
+	return false
+}
+
+// undoLeft says whether task i has an effect whose undo was not tried to the end.
+func (r *Run) undoLeft(i int32) bool {
+	for k := range r.Tasks[i].Steps {
+		if p := &r.Tasks[i].Steps[k]; p.Stands && p.UndoError == "" {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Run) beginUndo(i int32) {
+	if !r.undoLeft(i) {
+		r.settle(i)
+		return
+	}
+	r.entered[i] = true
+	r.running++
+	r.proceedUndo(i)
+}
+
+// proceedUndo undoes the steps of task i in reverse order, lane by lane, and settles the task when
+// everything was tried. A step that cannot be undone does not hold up the others.
+func (r *Run) proceedUndo(i int32) {
+	t := &r.Tasks[i]
+	flying, resting := 0, 0
+	busy := func(k int) bool {
+		for j := k + 1; j < len(t.Steps); j++ {
+			if p := &t.Steps[j]; p.Stands && p.UndoError == "" && p.Step.lane() == t.Steps[k].Step.lane() {
+				return true
+			}
+		}
+		return false
+	}
+	for k := len(t.Steps) - 1; k >= 0; k-- {
+		p := &t.Steps[k]
+		switch {
+		case !p.Stands || p.UndoError != "":
+		case p.Attempt != "":
+			flying++
+		case p.RetryAt != nil && p.RetryAt.After(r.now()):
+			resting++
+		case p.RetryAt != nil:
+			r.try(i, int32(k), Undo)
+			flying++
+		case flying < r.Header.StepLimit && !busy(k):
+			p.Tries = 0
+			r.try(i, int32(k), Undo)
+			flying++
+		default:
+			resting++
+		}
+	}
+	switch {
+	case flying+resting > 0:
+	case r.Header.Kind == Rollback:
+		r.settleNode(i)
+	default:
+		r.running--
+		r.settle(i)
+	}
+}
+
+// undone takes the result of an Undo. What is already gone counts as undone.
+func (r *Run) undone(i, k int32, res Result) {
+	p := &r.Tasks[i].Steps[k]
+	policy := r.policies[i]
+	switch res.Class {
+	case OK, NotFoundClass:
+		p.Stands = false
+		p.UndoError = ""
+		r.change.Resources = append(r.change.Resources, res.Resources...)
+		r.setStep(p, Undone)
+	case Transient, Throttled, Quota, TimedOut, Stopped, UnknownOutcome: // an undo may be repeated
+		if p.Tries < policy.MaxAttempts {
+			r.rest(i, k, Undo, res)
+			return
+		}
+		fallthrough
+	default:
+		p.UndoError = clip(reason(res), maxError)
+		r.setStep(p, Succeeded)
+	}
+}
+
+// foundUndo takes the answer to the question whether the effect of an interrupted undo still stands.
+func (r *Run) foundUndo(i, k int32, res Result) {
+	p := &r.Tasks[i].Steps[k]
+	switch {
+	case res.Class == NotFoundClass:
+		r.undone(i, k, Result{Class: OK, Resources: res.Resources})
+	case p.Tries < r.policies[i].MaxAttempts:
+		r.try(i, k, Undo)
+	default:
+		r.undone(i, k, Result{Class: Permanent, Error: "interrupted, and there are no tries left"})
+	}
+}
+
+// undoFailure returns why a task could not be undone, empty when it could.
+func (t *Task) undoFailure() string {
+	var why []string
+	for k := range t.Steps {
+		if p := &t.Steps[k]; p.Stands {
+			why = append(why, p.Step.Name+": "+p.UndoError)
+		}
+	}
+	return clip(strings.Join(why, "; "), maxOutput)
+}
+
+// settle ends the undoing of a task of this run and lets what it depended on follow.
+func (r *Run) settle(i int32) {
+	r.settled[i] = true
+	r.open--
+	t := &r.Tasks[i]
+	if r.entered[i] {
+		r.markUndone(t, TaskRolledBack)
+		if t.RolledBackAt != nil && t.State == Succeeded {
+			r.setState(i, Undone)
+		}
+		r.touch(i)
+	}
+	for _, d := range r.deps[i] {
+		r.wait[d]--
+		if r.wait[d] == 0 && !r.entered[d] {
+			r.ready = append(r.ready, d)
+		}
+	}
+}
+
+// settleNode ends a node of a rollback and brings the task it undoes up to date.
+func (r *Run) settleNode(i int32) {
+	t, o := &r.Tasks[i], &r.Origins[i]
+	for k := range t.Steps {
+		from, to := &t.Steps[k], &o.Steps[k]
+		to.Stands, to.UndoError = from.Stands, from.UndoError
+		if from.State == Undone && to.State == Succeeded {
+			to.State = Undone
+		}
+	}
+	r.markUndone(o, TaskRolledBack)
+	if o.RolledBackAt != nil && o.State == Succeeded {
+		o.State = Undone
+	}
+	if !r.dirtyOrig[i] {
+		r.dirtyOrig[i] = true
+		r.change.Origins = append(r.change.Origins, i)
+	}
+	if why := t.undoFailure(); why != "" {
+		t.Error = why
+		r.end(i, Failed)
+		return
+	}
+	r.end(i, Succeeded)
+}
+
+// markUndone notes on a task whether all of it was undone.
+func (r *Run) markUndone(t *Task, event EventType) {
+	if why := t.undoFailure(); why != "" {
+		t.Attention = "could not be undone: " + why
+		return
+	}
+	t.Attention, t.RolledBackAt = "", r.nowPtr()
+	batch := ""
+	if t.Batch {
+		batch = t.Run
+	}
+	r.emit(Event{Type: event, Status: t.Status().Lower(), TaskID: t.ID, BatchID: batch, Name: t.Name, Operation: t.Operation, Rollback: r.Header.ID})
+}
+
+func (r *Run) anyStanding() bool { return r.standing() > 0 }
+
+// standing returns how many tasks have something to undo.
+func (r *Run) standing() int {
+	n := 0
+	for i := range r.Tasks {
+		if r.undoLeft(int32(i)) {
+			n++
+		}
+	}
+	return n
+}
+
+// emitUndone announces the end of an automatic rollback.
+func (r *Run) emitUndone() {
+	h := &r.Header
+	e := Event{Type: RollbackCompleted, Status: "completed", BatchID: h.ID, Name: h.Name, Rollback: h.ID}
+	for i := range r.Tasks {
+		switch t := &r.Tasks[i]; {
+		case t.RolledBackAt != nil:
+			e.Done++
+		case t.Standing():
+			e.Failed++
+		}
+	}
+	e.Total = e.Done + e.Failed
+	if e.Failed > 0 {
+		e.Status = "failed"
+	}
+	r.emit(e)
+}

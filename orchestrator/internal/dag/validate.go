@@ -1,0 +1,243 @@
+package dag
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+// maxFaults bounds the faults that Validate reports, and the names in one message.
+const maxFaults = 20
+
+// Limits bounds what is accepted.
+type Limits struct {
+	Operations int // 0 means DefaultOperations
+}
+
+// Validate returns everything that is wrong with a definition, at most 20 faults, each at the JSON pointer it
+// has in the body of POST /batch/execute. It takes time in proportion to the graph and no recursion; a
+// definition above the limit is refused without a look at its operations.
+func Validate(d Definition, l Limits) []fault.Field {
+	v := &validation{nodes: d.Nodes}
+	limit := orDefault(l.Operations, DefaultOperations)
+	switch {
+	case len(d.Nodes) == 0:
+		v.report("/operations", "at least one operation is needed")
+		return v.faults
+	case len(d.Nodes) > limit:
+		v.report("/operations", "%d operations; at most %d are accepted: split the batch", len(d.Nodes), limit)
+		return v.faults
+	}
+	if d.Kind == Batch && strings.TrimSpace(d.Name) == "" {
+		v.report("/name", "a name is needed")
+	}
+	if d.ParallelLimit < 0 {
+		v.report("/parallel_limit", "must be at least 1")
+	}
+	if d.Kind == Batch {
+		v.ids()
+	}
+	for i := range d.Nodes {
+		v.node(i)
+	}
+	v.edges()
+	if !v.broken { // a cycle is only meaningful among known nodes
+		v.cycles()
+	}
+	return v.faults
+}
+
+type validation struct {
+	nodes  []Node
+	index  map[string]int
+	deps   [][]int
+	faults []fault.Field
+	broken bool
+}
+
+func (v *validation) report(pointer, message string, args ...any) {
+	if len(v.faults) < maxFaults {
+		v.faults = append(v.faults, fault.Field{Pointer: pointer, Message: fmt.Sprintf(message, args...)})
+	}
+}
+
+func at(i int, member string) string { return fmt.Sprintf("/operations/%d/%s", i, member) }
+
+func (v *validation) ids() {
+	seen := make(map[string]int, len(v.nodes))
+	for i := range v.nodes {
+		id := v.nodes[i].ID
+		switch {
+		case id == "":
+			v.report(at(i, "id"), "an id is needed")
+		case len(id) > MaxOperationID || !validID(id):
+			v.report(at(i, "id"), "%s: an id is 1 to %d of the characters A-Z a-z 0-9 _ - .", short(id), MaxOperationID)
+		}
+		if first, twice := seen[id]; twice && id != "" {
+			v.report(at(i, "id"), "operation %d has the same id, %s; ids are unique within a batch", first, short(id))
+			v.broken = true
+			continue
+		}
+		seen[id] = i
+	}
+}
+
+// validID says whether id is of the documented alphabet. It is ASCII, so no two ids can look alike by
+// Unicode normalisation.
+func validID(id string) bool {
+	for _, c := range []byte(id) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_', c == '-', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func (v *validation) node(i int) {
+	n := &v.nodes[i]
+	switch n.OnFailure {
+	case "", OnFailureFail, OnFailureContinue, OnFailureRollback:
+	default:
+		v.report(at(i, "on_failure"), "%s is unknown; use fail, continue or rollback", short(n.OnFailure))
+	}
+	switch op := &n.Operation; op.Type {
+	case "server_batch":
+		v.servers(i, op.Servers)
+	case "taskserv_batch":
+		if len(op.Taskservs) == 0 {
+			v.report(at(i, "taskservs"), "at least one task service is needed")
+		}
+		v.texts(i, "taskservs", op.Taskservs)
+	case "servers", "taskserv", "cluster":
+	case "":
+		if n.Undo == "" {
+			v.report(at(i, "type"), "a type is needed: server_batch or taskserv_batch")
+		}
+	default:
+		v.report(at(i, "type"), "%s is unknown; use server_batch or taskserv_batch", short(op.Type))
+	}
+}
+
+func (v *validation) servers(i int, servers []ServerConfig) {
+	if len(servers) == 0 || len(servers) > MaxSteps {
+		v.report(at(i, "server_configs"), "%d servers; between 1 and %d are needed", len(servers), MaxSteps)
+		return
+	}
+	names := make([]string, len(servers))
+	for k := range servers {
+		names[k] = servers[k].Name
+		if servers[k].Name == "" {
+			v.report(at(i, fmt.Sprintf("server_configs/%d/name", k)), "a name is needed")
+		}
+	}
+	v.texts(i, "server_configs", names)
+}
+
+// texts reports empty and repeated elements.
+func (v *validation) texts(i int, member string, list []string) {
+	seen := make(map[string]bool, len(list))
+	for k, s := range list {
+		switch {
+		case s == "" && member != "server_configs":
+			v.report(at(i, fmt.Sprintf("%s/%d", member, k)), "must not be empty")
+		case seen[s] && s != "":
+			v.report(at(i, fmt.Sprintf("%s/%d", member, k)), "%s is named twice", short(s))
+		}
+		seen[s] = true
+	}
+}
+
+func (v *validation) edges() {
+	v.index = make(map[string]int, len(v.nodes))
+	for i := len(v.nodes) - 1; i >= 0; i-- { // the first of two equal ids wins
+		v.index[v.nodes[i].ID] = i
+	}
+	v.deps = make([][]int, len(v.nodes))
+	for i := range v.nodes {
+		seen := make(map[string]bool, len(v.nodes[i].Dependencies))
+		for k, dep := range v.nodes[i].Dependencies {
+			pointer := at(i, fmt.Sprintf("dependencies/%d", k))
+			d, known := v.index[dep]
+			switch {
+			case !known:
+				v.report(pointer, "operation %s depends on %s, which is not in this batch", short(v.nodes[i].ID), short(dep))
+			case d == i:
+				v.report(pointer, "operation %s depends on itself", short(dep))
+			case seen[dep]:
+				v.report(pointer, "operation %s names the dependency %s twice", short(v.nodes[i].ID), short(dep))
+			default:
+				v.deps[i] = append(v.deps[i], d)
+			}
+			seen[dep] = true
+		}
+	}
+}
+
+// cycles names the nodes of each cycle it finds: what is left after nodes without open dependencies were
+// taken away again and again lies on a cycle or behind one, so walking up the dependencies must meet one.
+func (v *validation) cycles() {
+	n := len(v.nodes)
+	open := make([]int, n)
+	dependents := make([][]int, n)
+	var free []int
+	for i := range v.deps {
+		open[i] = len(v.deps[i])
+		for _, d := range v.deps[i] {
+			dependents[d] = append(dependents[d], i)
+		}
+		if open[i] == 0 {
+			free = append(free, i)
+		}
+	}
+	for len(free) > 0 {
+		i := free[len(free)-1]
+		free = free[:len(free)-1]
+		for _, d := range dependents[i] {
+			if open[d]--; open[d] == 0 {
+				free = append(free, d)
+			}
+		}
+	}
+	walk := make([]int, n) // number of the walk that visited a node
+	for start := range v.nodes {
+		if open[start] == 0 || walk[start] != 0 || len(v.faults) >= maxFaults {
+			continue
+		}
+		var path []int
+		i := start
+		for walk[i] == 0 {
+			walk[i] = start + 1
+			path = append(path, i)
+			for _, d := range v.deps[i] {
+				if open[d] > 0 {
+					i = d
+					break
+				}
+			}
+		}
+		if walk[i] == start+1 { // else it ran into a cycle already reported
+			v.cycle(path, i)
+		}
+	}
+}
+
+func (v *validation) cycle(path []int, first int) {
+	for path[0] != first {
+		path = path[1:]
+	}
+	var names []string
+	for _, i := range path[:min(len(path), maxFaults)] {
+		names = append(names, short(v.nodes[i].ID))
+	}
+	text := strings.Join(names, " -> ")
+	if more := len(path) - len(names); more > 0 {
+		text += fmt.Sprintf(" -> … %d more …", more)
+	}
+	v.report(at(first, "dependencies"), "a cycle of %d operations, each depending on the next: %s -> %s", len(path), text, names[0])
+}
+
+// short quotes a caller's text for a message.
+func short(s string) string { return fmt.Sprintf("%q", clip(s, 64)) }
