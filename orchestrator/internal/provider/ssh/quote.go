@@ -37,14 +37,15 @@ func Quote(argv []string) (string, error) {
 // Split is the inverse of Quote, and takes plain words too: letters, digits and the signs that mean nothing to a
 // shell. Anything else is an error that says what to do.
 func Split(line string) ([]string, error) {
+	if strings.IndexByte(line, 0) >= 0 {
+		return nil, errors.New("the command holds a NUL byte, which no process can be given")
+	}
 	var argv []string
 	var word strings.Builder
 	inWord, quoted := false, false
 	for i := 0; i < len(line); i++ {
 		c := line[i]
 		switch {
-		case c == 0:
-			return nil, errors.New("the command holds a NUL byte")
 		case c == ' ':
 			if inWord {
 				argv = append(argv, word.String())

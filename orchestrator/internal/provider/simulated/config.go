@@ -1,0 +1,90 @@
+package simulated
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+)
+
+// Config says how the provider behaves. The zero value is instant, unlimited and without faults.
+type Config struct {
+	Latency  time.Duration // of every call
+	Jitter   time.Duration // up to this much more, at random
+	Throttle float64       // calls a second that are answered; more are refused as throttled; 0: all
+	Faults   []Fault
+	State    string // file that keeps the servers across restarts; empty: memory only
+	Calls    string // file that gets one JSON line for each mutating call; empty: none
+}
+
+// Fault makes calls fail or slow. The first one that matches and is not used up applies.
+type Fault struct {
+	Match   string        // glob over the server's name; empty: any
+	Action  string        // "create", "delete", "find", "list", "connect", "run", "upload"; empty: any mutating one
+	Command string        // for "run": glob over the base names in the argument vector; empty: any
+	Times   int           // how many calls; 0: all
+	Class   dag.Class     // how they fail; empty: they only take long
+	Latency time.Duration // further time before the answer
+	After   bool          // the effect takes place and only the answer is a failure
+	Message string        // what the failure says; empty: a text made of the above
+}
+
+// mutating says whether an action changes something, or runs something on a server.
+func mutating(action string) bool {
+	return action == "create" || action == "delete" || action == "run" || action == "upload"
+}
+
+// check finds what is wrong with a configuration before it is used.
+func (c Config) check() error {
+	if c.Latency < 0 || c.Jitter < 0 || c.Throttle < 0 {
+		return fmt.Errorf("simulated provider: latency, jitter and throttle are not negative")
+	}
+	for i, f := range c.Faults {
+		if _, err := path.Match(f.Match, ""); err != nil {
+			return fmt.Errorf("simulated provider: fault %d: match %q is no glob", i, f.Match)
+		}
+		if _, err := path.Match(f.Command, ""); err != nil {
+			return fmt.Errorf("simulated provider: fault %d: command %q is no glob", i, f.Command)
+		}
+		switch f.Action {
+		case "", "create", "delete", "find", "list", "connect", "run", "upload":
+		default:
+			return fmt.Errorf("simulated provider: fault %d: there is no action %q", i, f.Action)
+		}
+		switch f.Class {
+		case "", dag.Transient, dag.Throttled, dag.Quota, dag.Auth, dag.ConflictClass, dag.Permanent, dag.TimedOut, dag.UnknownOutcome:
+		default:
+			return fmt.Errorf("simulated provider: fault %d: there is no failure class %q", i, f.Class)
+		}
+	}
+	return nil
+}
+
+// journal appends JSON lines to a file, one write each: a kill leaves whole lines.
+type journal struct{ file *os.File }
+
+func openJournal(name string) (*journal, error) {
+	if name == "" {
+		return nil, nil
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("simulated provider: %w", err)
+	}
+	return &journal{f}, nil
+}
+
+func (j *journal) add(v any) error {
+	if j == nil {
+		return nil
+	}
+	line, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = j.file.Write(append(line, '\n'))
+	return err
+}

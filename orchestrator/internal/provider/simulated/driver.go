@@ -1,0 +1,303 @@
+package simulated
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"path"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
+)
+
+// Driver is a provider.Driver without infrastructure.
+type Driver struct {
+	config Config
+	now    func() time.Time
+
+	mu      sync.Mutex // guards all below
+	servers map[string]provider.Server
+	used    []int // by fault: how often it applied
+	tokens  float64
+	filled  time.Time
+	state   *journal
+	calls   *journal
+}
+
+// change is one line of the state file.
+type change struct {
+	Gone   bool            `json:"gone,omitempty"`
+	Server provider.Server `json:"server"`
+}
+
+// Call is one line of the calls file.
+type Call struct {
+	Action  string    `json:"action"`
+	Command []string  `json:"command,omitempty"` // of "run"
+	Effect  bool      `json:"effect"`            // something was changed or run
+	ID      string    `json:"id,omitempty"`
+	Name    string    `json:"name"`
+	Result  dag.Class `json:"result"`
+	Tag     string    `json:"tag,omitempty"`
+	Time    time.Time `json:"time"`
+}
+
+// Open returns a driver with the servers of its state file.
+func Open(config Config, now func() time.Time) (*Driver, error) {
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	d := &Driver{config: config, now: now, servers: map[string]provider.Server{}, used: make([]int, len(config.Faults)),
+		tokens: max(1, config.Throttle), filled: now()}
+	var err error
+	if d.state, err = openJournal(config.State); err != nil {
+		return nil, err
+	}
+	if d.calls, err = openJournal(config.Calls); err != nil {
+		return nil, err
+	}
+	return d, d.load()
+}
+
+func (d *Driver) load() error {
+	if d.state == nil {
+		return nil
+	}
+	lines := bufio.NewScanner(d.state.file)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var c change
+		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+			return fmt.Errorf("simulated provider: state file %s: %w", d.config.State, err)
+		}
+		if c.Gone {
+			delete(d.servers, c.Server.ID)
+		} else {
+			d.servers[c.Server.ID] = c.Server
+		}
+	}
+	return lines.Err()
+}
+
+// idOf gives the id of the server with that tag.
+func idOf(tag string) string {
+	sum := sha256.Sum256([]byte(tag))
+	return "sim-" + hex.EncodeToString(sum[:8])
+}
+
+// call is the frame of every call: throttle, fault, latency, effect, record.
+func (d *Driver) call(ctx context.Context, c Call, effect func() error) error {
+	fault, throttled := d.admit(c)
+	if wait := d.config.Latency + d.jitter() + fault.Latency; wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+		}
+	}
+	var err error
+	switch {
+	case throttled:
+		err = &provider.Error{Class: dag.Throttled, Message: "the provider refuses more calls for now", RetryAfter: time.Duration(float64(time.Second) / d.config.Throttle)}
+	case fault.Class != "" && !fault.After:
+		err = fault.err(c)
+	default:
+		d.mu.Lock()
+		err = effect()
+		d.mu.Unlock()
+		c.Effect = err == nil
+		if err == nil && fault.Class != "" {
+			err = fault.err(c)
+		}
+	}
+	if d.calls != nil && mutating(c.Action) {
+		c.Time, c.Result = d.now(), dag.OK
+		if err != nil {
+			c.Result = provider.Classify(err).Class
+		}
+		if jerr := d.calls.add(c); jerr != nil {
+			return jerr
+		}
+	}
+	return err
+}
+
+// admit takes a token and picks the fault of a call.
+func (d *Driver) admit(c Call) (fault Fault, throttled bool) {
+	if d.config.Throttle == 0 && len(d.config.Faults) == 0 {
+		return Fault{}, false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if rate := d.config.Throttle; rate > 0 {
+		now := d.now()
+		d.tokens = min(max(1, rate), d.tokens+now.Sub(d.filled).Seconds()*rate)
+		d.filled = now
+		if d.tokens < 1 {
+			return Fault{}, true
+		}
+		d.tokens--
+	}
+	for i, f := range d.config.Faults {
+		if (f.Times == 0 || d.used[i] < f.Times) && f.matches(c) {
+			d.used[i]++
+			return f, false
+		}
+	}
+	return Fault{}, false
+}
+
+func (d *Driver) jitter() time.Duration {
+	if d.config.Jitter <= 0 {
+		return 0
+	}
+	return rand.N(d.config.Jitter)
+}
+
+func (f Fault) matches(c Call) bool {
+	if f.Action == "" && !mutating(c.Action) || f.Action != "" && f.Action != c.Action {
+		return false
+	}
+	if ok, _ := path.Match(f.Match, c.Name); f.Match != "" && !ok {
+		return false
+	}
+	if f.Command == "" {
+		return true
+	}
+	for _, word := range c.Command {
+		if ok, _ := path.Match(f.Command, path.Base(word)); ok {
+			return true
+		}
+	}
+	return false
+}
+
+func (f Fault) err(c Call) error {
+	if f.Message != "" {
+		return provider.Errorf(f.Class, "%s", f.Message)
+	}
+	return provider.Errorf(f.Class, "simulated failure (%s) of %s for %s", f.Class, c.Action, c.Name)
+}
+
+// Create records the server.
+func (d *Driver) Create(ctx context.Context, spec provider.Spec) (provider.Server, error) {
+	s := provider.Server{ID: idOf(spec.Tag), Tag: spec.Tag, Name: spec.Name, Plan: spec.Plan, Zone: spec.Zone}
+	err := d.call(ctx, Call{Action: "create", ID: s.ID, Name: spec.Name, Tag: spec.Tag}, func() error {
+		if old, ok := d.servers[s.ID]; ok {
+			if old.Name != s.Name || old.Plan != s.Plan || old.Zone != s.Zone {
+				return provider.Errorf(dag.ConflictClass, "the tag already belongs to server %s with plan %q in zone %q", old.Name, old.Plan, old.Zone)
+			}
+			return nil
+		}
+		if err := d.state.add(change{Server: s}); err != nil {
+			return err
+		}
+		d.servers[s.ID] = s
+		return nil
+	})
+	if err != nil {
+		return provider.Server{}, err
+	}
+	return s, nil
+}
+
+// Delete forgets the server.
+func (d *Driver) Delete(ctx context.Context, server provider.Server) error {
+	if server.ID == "" {
+		server.ID = idOf(server.Tag)
+	}
+	return d.call(ctx, Call{Action: "delete", ID: server.ID, Name: server.Name, Tag: server.Tag}, func() error {
+		old, ok := d.servers[server.ID]
+		switch {
+		case !ok:
+			return nil
+		case old.Tag != server.Tag:
+			return provider.Errorf(dag.Permanent, "server %s carries another tag than ours and is not deleted", old.Name)
+		}
+		if err := d.state.add(change{Gone: true, Server: old}); err != nil {
+			return err
+		}
+		delete(d.servers, server.ID)
+		return nil
+	})
+}
+
+// Find answers by tag.
+func (d *Driver) Find(ctx context.Context, tag string) (s provider.Server, ok bool, err error) {
+	err = d.call(ctx, Call{Action: "find", Tag: tag, Name: d.name(idOf(tag))}, func() error {
+		s, ok = d.servers[idOf(tag)]
+		return nil
+	})
+	return s, ok && err == nil, err
+}
+
+func (d *Driver) name(id string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.servers[id].Name
+}
+
+// List returns all servers, ordered by ID.
+func (d *Driver) List(ctx context.Context) (list []provider.Server, err error) {
+	err = d.call(ctx, Call{Action: "list"}, func() error {
+		for _, s := range d.servers {
+			list = append(list, s)
+		}
+		return nil
+	})
+	sort.Slice(list, func(i, j int) bool { return list[i].ID < list[j].ID })
+	return list, err
+}
+
+// Connect succeeds for a server that exists.
+func (d *Driver) Connect(ctx context.Context, server provider.Server) (provider.Connection, error) {
+	c := &connection{driver: d}
+	err := d.call(ctx, Call{Action: "connect", ID: server.ID, Name: d.name(server.ID)}, func() error {
+		var ok bool
+		if c.server, ok = d.servers[server.ID]; !ok {
+			return provider.Errorf(dag.Permanent, "server %s does not exist any more", server.Name)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// connection is a provider.Connection that runs nothing.
+type connection struct {
+	driver *Driver
+	server provider.Server
+}
+
+func (c *connection) call(action string, argv []string) Call {
+	return Call{Action: action, Command: argv, ID: c.server.ID, Name: c.server.Name, Tag: c.server.Tag}
+}
+
+// Run records the command. A fault of class "permanent" for "run" is a command that ran and failed.
+func (c *connection) Run(ctx context.Context, cmd provider.Command) (provider.Outcome, error) {
+	err := c.driver.call(ctx, c.call("run", cmd.Argv), func() error { return nil })
+	if e := provider.Classify(err); e != nil && e.Class == dag.Permanent {
+		return provider.Outcome{Exit: 1, Output: []byte(e.Message + "\n")}, nil
+	}
+	return provider.Outcome{}, err
+}
+
+// Upload records the path.
+func (c *connection) Upload(ctx context.Context, name string, _ fs.FileMode, _ []byte) error {
+	return c.driver.call(ctx, c.call("upload", []string{name}), func() error { return nil })
+}
+
+// Close does nothing.
+func (c *connection) Close() error { return nil }

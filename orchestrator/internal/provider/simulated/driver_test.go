@@ -1,0 +1,162 @@
+package simulated
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
+)
+
+func open(t testing.TB, c Config) *Driver {
+	t.Helper()
+	d, err := Open(c, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func spec(tag string) provider.Spec {
+	return provider.Spec{Tag: tag, Name: "web-" + tag, Plan: "p", Zone: "z"}
+}
+
+func TestDriver_keepsServersByTag(t *testing.T) {
+	dir := t.TempDir()
+	config := Config{State: filepath.Join(dir, "state"), Calls: filepath.Join(dir, "calls")}
+	d := open(t, config)
+	for range 2 {
+		if _, err := d.Create(t.Context(), spec("1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := d.Create(t.Context(), spec("2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := spec("2")
+	other.Plan = "bigger"
+	if _, err := d.Create(t.Context(), other); provider.Classify(err).Class != dag.ConflictClass {
+		t.Errorf("other plan under the same tag: %v", err)
+	}
+	if err := d.Delete(t.Context(), provider.Server{ID: b.ID, Tag: "else"}); provider.Classify(err).Class != dag.Permanent {
+		t.Errorf("delete under another tag: %v", err)
+	}
+	d = open(t, config) // the next process
+	if list, _ := d.List(t.Context()); len(list) != 2 {
+		t.Errorf("after reopen: %v", list)
+	}
+	for range 2 {
+		if err := d.Delete(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d = open(t, config)
+	if _, ok, err := d.Find(t.Context(), "2"); ok || err != nil {
+		t.Errorf("deleted server found: %v", err)
+	}
+	if s, ok, err := d.Find(t.Context(), "1"); !ok || err != nil || s.Name != "web-1" {
+		t.Errorf("kept server: %v %v %v", s, ok, err)
+	}
+	if _, err := d.Connect(t.Context(), b); err == nil {
+		t.Error("connected to a server that is gone")
+	}
+	text, _ := os.ReadFile(config.Calls)
+	var actions []string
+	for line := range strings.Lines(string(text)) {
+		var c Call
+		if err := json.Unmarshal([]byte(line), &c); err != nil {
+			t.Fatal(err)
+		}
+		actions = append(actions, fmt.Sprint(c.Action, " ", c.Result, " ", c.Effect))
+	}
+	want := "create ok true,create ok true,create ok true,create conflict false,delete permanent false,delete ok true,delete ok true"
+	if got := strings.Join(actions, ","); got != want {
+		t.Errorf("calls: %s\nwant:  %s", got, want)
+	}
+}
+
+func TestDriver_faults(t *testing.T) {
+	d := open(t, Config{Faults: []Fault{
+		{Match: "web-1", Action: "create", Times: 2, Class: dag.Transient},
+		{Match: "web-2", Action: "create", Times: 1, Class: dag.UnknownOutcome, After: true},
+		{Action: "run", Command: "install.sh", Class: dag.Permanent, Message: "disk full"},
+	}})
+	for i, want := range []dag.Class{dag.Transient, dag.Transient, ""} {
+		_, err := d.Create(t.Context(), spec("1"))
+		if e := provider.Classify(err); (e == nil) != (want == "") || e != nil && e.Class != want {
+			t.Errorf("create %d: %v, want %s", i, err, want)
+		}
+	}
+	if _, err := d.Create(t.Context(), spec("2")); provider.Classify(err).Class != dag.UnknownOutcome {
+		t.Errorf("lost answer: %v", err)
+	}
+	s, ok, _ := d.Find(t.Context(), "2")
+	if !ok {
+		t.Fatal("the effect of a call with a lost answer is not there")
+	}
+	c, err := d.Connect(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := c.Run(t.Context(), provider.Command{Argv: []string{"/bin/sh", "tmp/install.sh"}}); err != nil || out.Exit != 1 || string(out.Output) != "disk full\n" {
+		t.Errorf("failing command: %+v %v", out, err)
+	}
+	if out, err := c.Run(t.Context(), provider.Command{Argv: []string{"/bin/sh", "tmp/check.sh"}}); err != nil || out.Exit != 0 {
+		t.Errorf("other command: %+v %v", out, err)
+	}
+	for _, bad := range []Fault{{Match: "["}, {Action: "destroy"}, {Class: "sometimes"}} {
+		if _, err := Open(Config{Faults: []Fault{bad}}, time.Now); err == nil {
+			t.Errorf("fault %+v was taken", bad)
+		}
+	}
+}
+
+func TestDriver_timesAndThrottle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := open(t, Config{Latency: time.Second, Throttle: 2, Faults: []Fault{{Match: "web-9", Latency: time.Hour}}})
+		began := time.Now()
+		if _, err := d.Create(t.Context(), spec("1")); err != nil || time.Since(began) != time.Second {
+			t.Errorf("latency: %v %v", time.Since(began), err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := d.Create(ctx, spec("9")); provider.Classify(err).Class != dag.TimedOut {
+			t.Errorf("hanging call: %v", err)
+		}
+		var refused int
+		for i := range 5 {
+			go func() {
+				if _, err := d.Create(t.Context(), spec(fmt.Sprint(10+i))); provider.Classify(err) != nil {
+					if e := provider.Classify(err); e.Class != dag.Throttled || e.RetryAfter != time.Second/2 {
+						t.Errorf("refusal: %v", e)
+					}
+					d.mu.Lock()
+					refused++
+					d.mu.Unlock()
+				}
+			}()
+		}
+		<-time.After(2 * time.Second) // synctest's clock
+		synctest.Wait()
+		if refused != 3 {
+			t.Errorf("%d of 5 calls at once refused, want 3", refused)
+		}
+	})
+}
+
+func BenchmarkCreate(b *testing.B) {
+	d := open(b, Config{})
+	for i := range b.N {
+		if _, err := d.Create(b.Context(), spec(fmt.Sprint(i))); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
