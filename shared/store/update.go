@@ -16,10 +16,12 @@ const updateAttempts = 32
 type Tx struct {
 	ctx    context.Context
 	db     DB
+	rerun  bool // a conflict came before
 	read   map[Key]Doc
 	writes map[Key]Write
 	order  []Key
 	batch  []Append
+	failed error // of Create, which returns none
 }
 
 // Get returns the document as this transaction sees it: its own write if there is one, else what is
@@ -49,10 +51,22 @@ func (tx *Tx) Put(key Key, index []IndexKey, body []byte) {
 }
 
 // Create stores body under key and demands that there is no such document: the way to claim
-// something unique.
+// something unique. When there is one, Update ends with ErrConflict.
 func (tx *Tx) Create(key Key, index []IndexKey, body []byte) {
-	if _, ok := tx.read[key]; !ok {
-		tx.read[key] = Doc{Key: key}
+	if w, ok := tx.writes[key]; ok {
+		if w.Action == Put {
+			tx.failed = ErrConflict
+		}
+	} else if d, ok := tx.read[key]; ok {
+		if d.Exists() {
+			tx.failed = ErrConflict
+		}
+	} else if !tx.rerun {
+		tx.read[key] = Doc{Key: key} // the commit finds out
+	} else if d, err := tx.Get(key); err != nil {
+		tx.failed = err
+	} else if d.Exists() { // this is what the conflict was about: do not run into it again
+		tx.failed = ErrConflict
 	}
 	tx.Put(key, index, body)
 }
@@ -100,9 +114,12 @@ func (tx *Tx) seal() Batch {
 // ErrConflict; an unknown outcome is Unavailable and not retried.
 func Update(ctx context.Context, db DB, fn func(*Tx) error) (Receipt, error) {
 	for attempt := 0; ; attempt++ {
-		tx := &Tx{ctx: ctx, db: db, read: map[Key]Doc{}, writes: map[Key]Write{}}
+		tx := &Tx{ctx: ctx, db: db, rerun: attempt > 0, read: map[Key]Doc{}, writes: map[Key]Write{}}
 		if err := fn(tx); err != nil {
 			return Receipt{}, err
+		}
+		if tx.failed != nil {
+			return Receipt{}, tx.failed
 		}
 		if len(tx.writes) == 0 && len(tx.batch) == 0 {
 			return Receipt{}, nil

@@ -1,0 +1,262 @@
+package pebblestore
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime/debug"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// Bounds of one group: batches, and bytes of their bodies and entries.
+const (
+	maxGroup      = 1024
+	maxGroupBytes = 16 << 20
+)
+
+// request is a batch on its way to the committer, which answers exactly once.
+type request struct {
+	batch  store.Batch
+	size   int
+	answer chan store.Verdict // room for one
+}
+
+// Commit implements store.DB. When ctx ends while the batch waits the outcome is unknown.
+func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error) {
+	if err := store.Validate(s.schema, b); err != nil {
+		return store.Receipt{}, err
+	}
+	if s.readOnly {
+		return store.Receipt{}, fault.New(fault.Unavailable, "store.read_only", "the store is open for reading only")
+	}
+	if err := ctx.Err(); err != nil {
+		return store.Receipt{}, store.ErrUnavailable.Because(err)
+	}
+	r := &request{answer: make(chan store.Verdict, 1)}
+	r.batch, r.size = copied(b)
+	select {
+	case s.requests <- r:
+	case <-ctx.Done():
+		return store.Receipt{}, store.ErrUnavailable.Because(ctx.Err())
+	case <-s.closing:
+		return store.Receipt{}, store.ErrUnavailable
+	case <-s.dead:
+		return store.Receipt{}, store.ErrUnavailable.Because(s.cause)
+	}
+	select {
+	case v := <-r.answer:
+		return v.Receipt, v.Err
+	case <-ctx.Done():
+		return store.Receipt{}, store.ErrUnavailable.Because(ctx.Err())
+	case <-s.dead:
+		return store.Receipt{}, store.ErrUnavailable.Because(s.cause)
+	case <-s.stopped:
+	}
+	select {
+	case v := <-r.answer: // it was in the last group
+		return v.Receipt, v.Err
+	default:
+		return store.Receipt{}, store.ErrUnavailable
+	}
+}
+
+// copied copies a batch, all bytes into one piece: the caller may go on when ctx ends, while the
+// committer still reads.
+func copied(b store.Batch) (store.Batch, int) {
+	size := 0
+	for i := range b.Writes {
+		size += len(b.Writes[i].Body)
+	}
+	for i := range b.Appends {
+		size += len(b.Appends[i].Body)
+	}
+	room := make([]byte, 0, size)
+	keep := func(body []byte) []byte {
+		start := len(room)
+		room = append(room, body...)
+		return room[start:len(room):len(room)]
+	}
+	out := store.Batch{Writes: slices.Clone(b.Writes), Appends: slices.Clone(b.Appends)}
+	for i := range out.Writes {
+		w := &out.Writes[i]
+		w.Body, w.Index = keep(w.Body), slices.Clone(w.Index)
+	}
+	for i := range out.Appends {
+		out.Appends[i].Body = keep(out.Appends[i].Body)
+	}
+	return out, size
+}
+
+// run is the committer.
+func (s *Store) run() {
+	defer close(s.stopped)
+	defer func() {
+		if r := recover(); r != nil {
+			s.fail(fmt.Errorf("%v\n%s", r, debug.Stack()))
+		}
+	}()
+	group := make([]*request, 0, maxGroup)
+	for {
+		select {
+		case r := <-s.requests:
+			group = s.drain(append(group[:0], r))
+			s.commit(group)
+			clear(group)
+		case <-s.closing:
+			return
+		}
+		select {
+		case <-s.dead:
+			return
+		default:
+		}
+	}
+}
+
+// drain takes everything that waits, as far as one group goes.
+func (s *Store) drain(group []*request) []*request {
+	size := group[0].size
+	for len(group) < maxGroup && size < maxGroupBytes {
+		select {
+		case r := <-s.requests:
+			group = append(group, r)
+			size += r.size
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+// commit judges a group, writes what it does, syncs, shows it to readers and answers.
+func (s *Store) commit(group []*request) {
+	batches := make([]store.Batch, len(group))
+	for i, r := range group {
+		batches[i] = r.batch
+	}
+	heads := s.view.Load().heads
+	j, err := store.Judge(s.schema, store.Ground{Number: s.number, Heads: heads, Lookup: s.known}, batches)
+	if err == nil && j.Number != s.number {
+		if err = s.write(j); err == nil {
+			s.show(heads, j)
+		}
+	}
+	for i, r := range group {
+		if err != nil {
+			r.answer <- store.Verdict{Err: err}
+		} else {
+			r.answer <- j.Verdicts[i]
+		}
+	}
+}
+
+// known is the judge's lookup. The committer reads the engine itself: all it wrote before is synced.
+func (s *Store) known(k store.Key) (store.Known, error) {
+	v, closer, err := s.db.Get(keyOfDoc(k))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return store.Known{}, nil
+	}
+	if err != nil {
+		return store.Known{}, engineFault(err)
+	}
+	known, _, err := splitDoc(v)
+	if err != nil {
+		err = engineFault(err)
+	}
+	return known, firstError(err, closer.Close())
+}
+
+func firstError(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// write commits a judgement durably. When the sync fails the engine calls Fatalf, which ends the store.
+func (s *Store) write(j store.Judgement) error {
+	b := s.db.NewBatch()
+	defer func() { _ = b.Close() }()
+	for i := range j.Finals {
+		if err := writeDoc(b, &j.Finals[i]); err != nil {
+			return engineFault(err)
+		}
+	}
+	for _, p := range j.Appends {
+		if err := b.Set(keyOfEntry(p.Stream, p.Seq), p.Body, nil); err != nil {
+			return engineFault(err)
+		}
+	}
+	for c, n := range j.Counts {
+		if err := s.addCount(b, c, n); err != nil {
+			return err
+		}
+	}
+	if err := b.Set(numberKey, binary.BigEndian.AppendUint64(nil, j.Number), nil); err != nil {
+		return engineFault(err)
+	}
+	if err := b.Commit(pebble.Sync); err != nil {
+		s.fail(err) // what is on disk is not known any more
+		return engineFault(err)
+	}
+	return nil
+}
+
+// writeDoc writes the difference that a group makes to one document and its index rows.
+func writeDoc(b *pebble.Batch, f *store.Final) error {
+	for _, x := range f.Was.Index {
+		if !slices.Contains(f.Now.Index, x) {
+			if err := b.Delete(keyOfIndex(f.Key.Kind, x, f.Key.ID), nil); err != nil {
+				return err
+			}
+		}
+	}
+	for _, x := range f.Now.Index {
+		if !slices.Contains(f.Was.Index, x) {
+			if err := b.Set(keyOfIndex(f.Key.Kind, x, f.Key.ID), nil, nil); err != nil {
+				return err
+			}
+		}
+	}
+	if f.Now.Rev == 0 {
+		return b.Delete(keyOfDoc(f.Key), nil)
+	}
+	return b.Set(keyOfDoc(f.Key), appendDoc(make([]byte, 0, docSize(f)), f), nil)
+}
+
+// addCount adds n to a counter; one that comes to nothing is removed.
+func (s *Store) addCount(b *pebble.Batch, c store.Counter, n int64) error {
+	k := keyOfCounter(c)
+	old, err := s.value(k)
+	if err != nil {
+		return err
+	}
+	sum := int64(number(old)) + n
+	if sum == 0 {
+		err = b.Delete(k, nil)
+	} else {
+		err = b.Set(k, binary.BigEndian.AppendUint64(nil, uint64(sum)), nil)
+	}
+	if err != nil {
+		return engineFault(err)
+	}
+	return nil
+}
+
+// show replaces the view of the readers after a sync.
+func (s *Store) show(heads map[string]uint64, j store.Judgement) {
+	if len(j.Heads) > 0 {
+		heads = maps.Clone(heads)
+		maps.Copy(heads, j.Heads)
+	}
+	s.number = j.Number
+	old := s.view.Swap(newView(s.db.NewSnapshot(), heads))
+	old.release()
+}

@@ -1,0 +1,148 @@
+package pebblestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// Settings of the engine, measured (decision 36); its defaults halve the rate.
+const (
+	memTable     = 32 << 20
+	blockCache   = 32 << 20
+	logSyncBytes = 1 << 20
+	bloomBits    = 10
+)
+
+// options returns the engine's options. The newest format includes FormatWALSyncChunks, without which one
+// flipped bit in a log silently drops the commits behind it (decision 12).
+func (s *Store) options(fs vfs.FS) *pebble.Options {
+	o := &pebble.Options{
+		FS:                 fs,
+		FormatMajorVersion: pebble.FormatNewest,
+		MemTableSize:       memTable,
+		CacheSize:          blockCache,
+		WALBytesPerSync:    logSyncBytes,
+		Logger:             engineLog{s},
+		EventListener: &pebble.EventListener{
+			BackgroundError: func(err error) { s.log.Error("store: background work failed", "error", err) },
+			DataCorruption: func(info pebble.DataCorruptionInfo) {
+				s.log.Error("store: a file is damaged", "file", info.Path, "error", info.Details)
+			},
+			WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
+				s.log.Warn("store: writes wait for the disk", "reason", info.Reason)
+			},
+		},
+	}
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
+	}
+	return o
+}
+
+// openEngine opens the folder, creating it when it is new. A new store is created, closed and opened again: its very first
+// log would be written in the old format.
+func (s *Store) openEngine(dir string, fs vfs.FS) (*pebble.DB, error) {
+	// An error means that there is no folder yet; Open says what else may be wrong.
+	if desc, err := pebble.Peek(dir, fs); err != nil || !desc.Exists {
+		db, err := pebble.Open(dir, s.options(fs))
+		if err != nil {
+			return nil, openFault(dir, err)
+		}
+		if err := db.Close(); err != nil {
+			return nil, openFault(dir, err)
+		}
+	}
+	db, err := pebble.Open(dir, s.options(fs))
+	if err != nil {
+		return nil, openFault(dir, err)
+	}
+	return db, nil
+}
+
+// openFault says what to do about a folder that cannot be opened.
+func openFault(dir string, err error) error {
+	cause := fmt.Errorf("open store %s: %w%s", dir, err, details(err))
+	text := err.Error()
+	switch {
+	case pebble.IsCorruptionError(err):
+		return errCorrupt.Because(cause)
+	case strings.Contains(text, "lock held by current process"), strings.Contains(text, "resource temporarily unavailable"):
+		return fault.New(fault.Unavailable, "store.locked",
+			"the store is open in another process; stop that process or give this one a data folder of its own").Because(cause)
+	}
+	return fault.New(fault.Unavailable, "store.open",
+		"the store cannot be opened; check that the data folder exists, is writable and has free space").Because(cause)
+}
+
+var errCorrupt = fault.New(fault.Unavailable, "store.corrupt",
+	"a file of the store is damaged and nothing was changed; restore the data folder from a backup and check it with `audit verify`")
+
+// engineFault turns an error of a running engine into a fault.
+func engineFault(err error) error {
+	if pebble.IsCorruptionError(err) || errors.Is(err, errValue) {
+		return errCorrupt.Because(fmt.Errorf("%w%s", err, details(err)))
+	}
+	return store.ErrUnavailable.Because(err)
+}
+
+// details collects what the engine attaches to an error without printing it: file and offset of
+// a damaged log.
+func details(err error) string {
+	var b strings.Builder
+	for ; err != nil; err = errors.Unwrap(err) {
+		if d, ok := err.(interface{ ErrorDetail() string }); ok {
+			b.WriteString(" (" + d.ErrorDetail() + ")")
+		}
+	}
+	return b.String()
+}
+
+// engineLog is the engine's logger. Its Fatalf is how the engine gives up.
+type engineLog struct{ s *Store }
+
+func (l engineLog) Infof(format string, args ...any) {
+	if l.s.log.Enabled(context.Background(), slog.LevelDebug) {
+		l.s.log.Debug("store engine: " + fmt.Sprintf(format, args...))
+	}
+}
+
+func (l engineLog) Errorf(format string, args ...any) {
+	l.s.log.Error("store engine: " + fmt.Sprintf(format, args...))
+}
+
+// Fatalf ends the store, never the process. The engine counts on it not to return: a goroutine of ours
+// is unwound by a panic that we recover; one of the engine's own is ended.
+func (l engineLog) Fatalf(format string, args ...any) {
+	err := fmt.Errorf(format, args...)
+	l.s.fail(err)
+	if ours() {
+		panic(err)
+	}
+	runtime.Goexit()
+}
+
+// ours says whether the running goroutine came through this package.
+func ours() bool {
+	var pcs [128]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	for {
+		frame, more := frames.Next()
+		if strings.Contains(frame.Function, "/store/pebblestore.") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
+}

@@ -1,0 +1,240 @@
+package pebblestore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// format is the version of the layout in the package comment.
+const format = "1"
+
+// closeWait bounds how long Close waits for an engine that has failed before.
+const closeWait = 5 * time.Second
+
+// Store is a store.DB in a folder.
+type Store struct {
+	schema   store.Schema
+	log      *slog.Logger
+	db       *pebble.DB
+	readOnly bool
+
+	requests chan *request // to the committer
+	closing  chan struct{} // closed by Close: the committer ends after its group
+	stopped  chan struct{} // closed when the committer has ended
+	dead     chan struct{} // closed by fail: the engine has given up
+
+	view   atomic.Pointer[view] // what readers see; replaced by the committer
+	number uint64               // last commit number; of the committer
+
+	open    sync.RWMutex // held for reading by every read, for writing by Close
+	ended   bool         // guarded by open
+	once    sync.Once    // of Close
+	failing sync.Once    // of fail
+	cause   error        // why the engine gave up; set before dead is closed
+}
+
+// Open opens the store in dir and creates it when it is new. The engine locks the folder: a second
+// process is refused at once.
+func Open(dir string, schema store.Schema, log *slog.Logger) (*Store, error) {
+	return open(dir, schema, log, vfs.Default)
+}
+
+// open is Open on any file system, for crash tests.
+func open(dir string, schema store.Schema, log *slog.Logger, fs vfs.FS) (_ *Store, err error) {
+	s, err := newStore(schema, log)
+	if err != nil {
+		return nil, err
+	}
+	defer s.recoverInto(&err)
+	if s.db, err = s.openEngine(dir, fs); err != nil {
+		return nil, err
+	}
+	if err := s.start(); err != nil {
+		return nil, errors.Join(err, s.db.Close())
+	}
+	go s.run()
+	return s, nil
+}
+
+// OpenReadOnly opens the store in dir to look at it: nothing is written, repaired or cleaned up, and
+// every Commit is refused.
+func OpenReadOnly(dir string, schema store.Schema) (_ *Store, err error) {
+	s, err := newStore(schema, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	defer s.recoverInto(&err)
+	s.readOnly = true
+	o := s.options(vfs.Default)
+	o.ReadOnly = true
+	if s.db, err = pebble.Open(dir, o); err != nil {
+		return nil, openFault(dir, err)
+	}
+	close(s.stopped)
+	if err := s.start(); err != nil {
+		return nil, errors.Join(err, s.db.Close())
+	}
+	return s, nil
+}
+
+func newStore(schema store.Schema, log *slog.Logger) (*Store, error) {
+	if err := schema.Check(); err != nil {
+		return nil, err
+	}
+	return &Store{
+		schema:   schema,
+		log:      log,
+		requests: make(chan *request, maxGroup),
+		closing:  make(chan struct{}),
+		stopped:  make(chan struct{}),
+		dead:     make(chan struct{}),
+	}, nil
+}
+
+// recoverInto turns the panic of an engine that gave up while it was opened into a fault.
+func (s *Store) recoverInto(err *error) {
+	if r := recover(); r != nil {
+		*err = store.ErrUnavailable.Because(fmt.Errorf("open store: %v", r))
+	}
+}
+
+// start reads what the committer keeps in memory and shows the first view.
+func (s *Store) start() error {
+	stored, err := s.value(formatKey)
+	if err != nil {
+		return err
+	}
+	switch {
+	case stored == nil && s.readOnly:
+		return fault.New(fault.Unavailable, "store.open", "there is no store in this folder")
+	case stored == nil:
+		err = s.db.Set(formatKey, []byte(format), pebble.Sync)
+	case string(stored) != format:
+		err = fault.New(fault.Unavailable, "store.format",
+			"the store was written in format %s, this program reads format %s; use the program that wrote it", stored, format)
+	}
+	if err != nil {
+		return err
+	}
+	last, err := s.value(numberKey)
+	if err != nil {
+		return err
+	}
+	s.number = number(last)
+	if !s.readOnly {
+		if err := s.recount(); err != nil {
+			return err
+		}
+	}
+	heads, err := s.heads()
+	if err != nil {
+		return err
+	}
+	s.view.Store(newView(s.db.NewSnapshot(), heads))
+	return nil
+}
+
+// value returns a copy of the value of a key as the committer sees it; nil when there is none.
+func (s *Store) value(k []byte) ([]byte, error) {
+	v, closer, err := s.db.Get(k)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, engineFault(err)
+	}
+	out := append([]byte{}, v...)
+	return out, closer.Close()
+}
+
+// heads finds the last sequence of every stream, with two seeks a stream.
+func (s *Store) heads() (map[string]uint64, error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{entryKey}, UpperBound: []byte{entryKey + 1}})
+	if err != nil {
+		return nil, engineFault(err)
+	}
+	heads := map[string]uint64{}
+	for ok := it.First(); ok; {
+		k := it.Key()
+		if len(k) < 10 {
+			return nil, errors.Join(engineFault(errValue), it.Close())
+		}
+		stream := string(k[1 : len(k)-9])
+		end := after(key(entryKey, stream, ""))
+		if it.SeekLT(end) {
+			heads[stream] = binary.BigEndian.Uint64(it.Key()[len(it.Key())-8:])
+		}
+		ok = it.SeekGE(end)
+	}
+	if err := it.Close(); err != nil {
+		return nil, engineFault(err)
+	}
+	return heads, nil
+}
+
+// fail ends the store: everybody who waits and whoever comes later is answered Unavailable.
+func (s *Store) fail(cause error) {
+	s.failing.Do(func() {
+		s.cause = cause
+		close(s.dead)
+		s.log.Error("store: the engine gave up; this store answers nothing until it is opened anew", "error", cause)
+	})
+}
+
+// Close implements store.DB: it lets the running group finish, flushes and closes the engine.
+func (s *Store) Close() error {
+	var err error
+	s.once.Do(func() { err = s.close() })
+	return err
+}
+
+func (s *Store) close() error {
+	close(s.closing)
+	select {
+	case <-s.stopped:
+	case <-s.dead:
+	}
+	s.open.Lock()
+	s.ended = true
+	s.open.Unlock()
+
+	done := make(chan error, 1)
+	go func() { done <- s.closeEngine() }()
+	select {
+	case <-s.dead: // it may hang where it gave up
+		select {
+		case <-done:
+		case <-time.After(closeWait):
+		}
+		return store.ErrUnavailable.Because(s.cause)
+	case err := <-done:
+		return err
+	}
+}
+
+func (s *Store) closeEngine() (err error) {
+	defer s.recoverInto(&err)
+	s.view.Load().release()
+	select {
+	case <-s.dead:
+	default:
+		if !s.readOnly {
+			err = s.db.Flush()
+		}
+	}
+	if err = errors.Join(err, s.db.Close()); err != nil {
+		return engineFault(err)
+	}
+	return nil
+}

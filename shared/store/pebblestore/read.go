@@ -1,0 +1,185 @@
+package pebblestore
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// reading runs fn on the newest durable view.
+func (s *Store) reading(ctx context.Context, fn func(*view) error) error {
+	s.open.RLock()
+	defer s.open.RUnlock()
+	if s.ended {
+		return store.ErrUnavailable
+	}
+	select {
+	case <-s.dead:
+		return store.ErrUnavailable.Because(s.cause)
+	default:
+	}
+	if err := ctx.Err(); err != nil {
+		return store.ErrUnavailable.Because(err)
+	}
+	v := s.current()
+	defer v.release()
+	if err := fn(v); err != nil {
+		return engineFault(err)
+	}
+	return nil
+}
+
+// Get implements store.DB.
+func (s *Store) Get(ctx context.Context, k store.Key) (doc store.Doc, err error) {
+	if err := store.ValidateKey(s.schema, k); err != nil {
+		return store.Doc{}, err
+	}
+	doc.Key = k
+	err = s.reading(ctx, func(v *view) error {
+		value, closer, err := v.snapshot.Get(keyOfDoc(k))
+		if errors.Is(err, pebble.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		err = decode(&doc, value)
+		return firstError(err, closer.Close())
+	})
+	return doc, err
+}
+
+// decode fills a document from its value.
+func decode(doc *store.Doc, value []byte) error {
+	known, body, err := splitDoc(value)
+	if err != nil {
+		return err
+	}
+	doc.Rev, doc.Index, doc.Body = known.Rev, known.Index, bytes.Clone(body)
+	return nil
+}
+
+// List implements store.DB.
+func (s *Store) List(ctx context.Context, q store.Query) (page store.Page, err error) {
+	if err := store.ValidateQuery(s.schema, q); err != nil {
+		return store.Page{}, err
+	}
+	err = s.reading(ctx, func(v *view) error {
+		if q.Total {
+			if err := total(v, q, &page); err != nil {
+				return err
+			}
+		}
+		if q.Limit == 0 {
+			return nil
+		}
+		return list(v, q, &page)
+	})
+	return page, err
+}
+
+// total reads the counter that the query asks for.
+func total(v *view, q store.Query, page *store.Page) error {
+	value, closer, err := v.snapshot.Get(keyOfCounter(store.Counter{Kind: q.Kind, Index: q.Index, Value: q.Prefix}))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	page.Total = int(number(value))
+	return closer.Close()
+}
+
+// list walks over the rows of the query. Documents of an index page come from a second iterator, which
+// is twice as fast as a Get each.
+func list(v *view, q store.Query, page *store.Page) (err error) {
+	prefix := listPrefix(q)
+	from, to := q.Bounds()
+	o := &pebble.IterOptions{LowerBound: append(bytes.Clone(prefix), from...), UpperBound: after(prefix)}
+	if to != "" {
+		o.UpperBound = append(bytes.Clone(prefix), to...)
+	}
+	if bytes.Compare(o.LowerBound, o.UpperBound) >= 0 {
+		return nil
+	}
+	rows, err := v.snapshot.NewIter(o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = firstError(err, rows.Close()) }()
+	docs := rows
+	if q.Index != "" {
+		span := key(docKey, q.Kind, "")
+		if docs, err = v.snapshot.NewIter(&pebble.IterOptions{LowerBound: span, UpperBound: after(span)}); err != nil {
+			return err
+		}
+		defer func() { err = firstError(err, docs.Close()) }()
+	}
+	start, step := rows.First, rows.Next
+	if q.Reverse {
+		start, step = rows.Last, rows.Prev
+	}
+	for ok, skip := start(), q.Skip; ok; ok = step() {
+		if skip > 0 {
+			skip--
+			continue
+		}
+		if page.More = len(page.Docs) == q.Limit; page.More {
+			break
+		}
+		page.Next = q.Cursor(string(rows.Key()[len(prefix):]))
+		k := store.Key{Kind: q.Kind, ID: page.Next.ID}
+		if q.Index != "" && (!docs.SeekGE(keyOfDoc(k)) || !bytes.Equal(docs.Key(), keyOfDoc(k))) {
+			return firstError(docs.Error(), errValue)
+		}
+		value, err := docs.ValueAndErr()
+		if err != nil {
+			return err
+		}
+		doc := store.Doc{Key: k}
+		if err := decode(&doc, value); err != nil {
+			return err
+		}
+		page.Docs = append(page.Docs, doc)
+	}
+	return nil
+}
+
+// Read implements store.DB.
+func (s *Store) Read(ctx context.Context, stream string, from uint64, limit int) (out store.Entries, err error) {
+	if err := store.ValidateRead(stream, limit); err != nil {
+		return store.Entries{}, err
+	}
+	err = s.reading(ctx, func(v *view) (err error) {
+		out.Head = v.heads[stream]
+		if limit == 0 || from >= out.Head {
+			return nil
+		}
+		last := out.Head
+		if out.Head-from > uint64(limit) {
+			last = from + uint64(limit)
+		}
+		it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: keyOfEntry(stream, from+1), UpperBound: append(keyOfEntry(stream, last), 0)})
+		if err != nil {
+			return err
+		}
+		defer func() { err = firstError(err, it.Close()) }()
+		out.Entries = make([]store.Entry, 0, last-from)
+		for ok := it.First(); ok; ok = it.Next() {
+			body, err := it.ValueAndErr()
+			if err != nil {
+				return err
+			}
+			seq := binary.BigEndian.Uint64(it.Key()[len(it.Key())-8:])
+			out.Entries = append(out.Entries, store.Entry{Seq: seq, Body: append([]byte{}, body...)})
+		}
+		return nil
+	})
+	return out, err
+}

@@ -1,0 +1,39 @@
+package pebblestore
+
+import (
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// view is one durable state of the store. It lives as long as somebody holds it: the store, while it
+// is the newest, and every reader that is at work on it.
+type view struct {
+	snapshot *pebble.Snapshot
+	heads    map[string]uint64 // last sequence of every stream; never changed
+	holders  atomic.Int64
+}
+
+func newView(snapshot *pebble.Snapshot, heads map[string]uint64) *view {
+	v := &view{snapshot: snapshot, heads: heads}
+	v.holders.Store(1)
+	return v
+}
+
+// current returns the newest view, held; the caller releases it.
+func (s *Store) current() *view {
+	for {
+		v := s.view.Load()
+		for n := v.holders.Load(); n > 0; n = v.holders.Load() {
+			if v.holders.CompareAndSwap(n, n+1) {
+				return v
+			}
+		}
+	}
+}
+
+func (v *view) release() {
+	if v.holders.Add(-1) == 0 {
+		_ = v.snapshot.Close()
+	}
+}
