@@ -4,7 +4,7 @@
 //
 // It owns nothing of what a route does, no token rules (token) and no policy (authz): those come in as
 // functions of the Config. The one rule a caller must know: a route is a literal, and everything the
-// outside may know or do about it stands in that literal; what is missing makes New fail.
+// outside may know or do about it stands in that literal; what is missing makes NewServer fail.
 //
 //	{Method: "POST", Path: "/users", Op: "createUser", Summary: "Create a user", Status: 201,
 //		Permission: web.Allow("create", "users"), Audit: "user.create", Handle: web.To(a.createUser)}

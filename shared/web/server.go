@@ -21,7 +21,7 @@ import (
 )
 
 // Config is what a service is made of. Log, Store (for the record of refusals and idempotency),
-// Authenticate and Decide are required as soon as a route needs them; New says so.
+// Authenticate and Decide are required as soon as a route needs them; NewServer says so.
 type Config struct {
 	Service     string // "orchestrator", "control-center": the origin of audit records
 	Title       string // of the OpenAPI document
@@ -61,9 +61,9 @@ type Server struct {
 	draining atomic.Bool // set once, by Drain
 }
 
-// New checks the table and builds the server. Every fault in the table is an error here, not at the
+// NewServer checks the table and builds the server. Every fault in the table is an error here, not at the
 // first request.
-func New(cfg Config) (*Server, error) {
+func NewServer(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, now: cfg.Now, headers: newHeaders(), codec: newCodec(), epoch: id.New(), metrics: newMetrics(cfg.Metrics)}
 	if s.now == nil {
 		s.now = time.Now

@@ -1,0 +1,115 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+)
+
+// Listen opens a listener for every address. Port 0 takes a free one. "localhost:PORT" is every loopback
+// address that localhost resolves to, on one port. When one cannot be opened none stays open, and the
+// error names it.
+func Listen(ctx context.Context, addresses []string) ([]net.Listener, error) {
+	var all []net.Listener
+	for _, address := range addresses {
+		ls, err := listenOne(ctx, address)
+		if err != nil {
+			closeAll(all)
+			return nil, fmt.Errorf("listen on %s: %w", address, plainly(err))
+		}
+		all = append(all, ls...)
+	}
+	return all, nil
+}
+
+// portTries is how often a free port of the first loopback address may be taken on the second.
+const portTries = 16
+
+func listenOne(ctx context.Context, address string) ([]net.Listener, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("must be HOST:PORT: %w", err)
+	}
+	hosts := []string{host}
+	if host == "localhost" {
+		if hosts, err = loopbacks(ctx); err != nil {
+			return nil, err
+		}
+	}
+	for try := 0; ; try++ {
+		ls, err := listenAll(ctx, hosts, port)
+		if err == nil || port != "0" || !errors.Is(err, syscall.EADDRINUSE) || try >= portTries {
+			return ls, err
+		}
+	}
+}
+
+// listenAll opens one port on every host; addresses that this machine does not have are left out as long
+// as one works.
+func listenAll(ctx context.Context, hosts []string, port string) ([]net.Listener, error) {
+	var all []net.Listener
+	var missing error
+	for _, host := range hosts {
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, port))
+		switch {
+		case err == nil:
+			all = append(all, l)
+			port = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+		case len(hosts) > 1 && (errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)):
+			missing = err
+		default:
+			closeAll(all)
+			return nil, err
+		}
+	}
+	if len(all) == 0 {
+		return nil, missing
+	}
+	return all, nil
+}
+
+// loopbacks returns the loopback addresses that localhost stands for, IPv4 first.
+func loopbacks(ctx context.Context) ([]string, error) {
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", "localhost")
+	if err != nil {
+		return []string{"127.0.0.1"}, nil // a machine without a hosts file still has it
+	}
+	var four, six []string
+	seen := map[netip.Addr]bool{}
+	for _, ip := range found {
+		ip = ip.Unmap()
+		switch {
+		case !ip.IsLoopback() || seen[ip]:
+		case ip.Is4():
+			four = append(four, ip.String())
+		default:
+			six = append(six, ip.String())
+		}
+		seen[ip] = true
+	}
+	if len(four)+len(six) == 0 {
+		return nil, errors.New("localhost does not resolve to a loopback address")
+	}
+	return append(four, six...), nil
+}
+
+// plainly says the common failures in words.
+func plainly(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return errors.New("the port is already in use")
+	case errors.Is(err, syscall.EACCES):
+		return errors.New("not permitted; ports below 1024 need a privilege")
+	}
+	return err
+}
+
+func closeAll(ls []net.Listener) {
+	for _, l := range ls {
+		_ = l.Close()
+	}
+}
