@@ -1,0 +1,50 @@
+package config
+
+import (
+	"encoding"
+	"fmt"
+	"io"
+	"reflect"
+
+	"github.com/provisioning-platform/platform/shared/secret"
+)
+
+// Show prints every key with its value and origin, one a line; secrets are masked.
+func (l *Loaded) Show(w io.Writer) error {
+	var failed error
+	walk(l.into, "", func(key string, v reflect.Value) {
+		if failed == nil {
+			_, failed = fmt.Fprintf(w, "%s = %s  # %s\n", key, shown(v), l.Origin(key))
+		}
+	})
+	return failed
+}
+
+// shown returns a value as TOML would write it.
+func shown(v reflect.Value) string {
+	if t, ok := v.Interface().(secret.Text); ok {
+		if t.Empty() {
+			return `""`
+		}
+		return fmt.Sprintf("%q", t.String())
+	}
+	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
+		if b, err := m.MarshalText(); err == nil {
+			return fmt.Sprintf("%q", string(b))
+		}
+	}
+	switch v.Kind() {
+	case reflect.String:
+		return fmt.Sprintf("%q", v.String())
+	case reflect.Slice:
+		text := "["
+		for i := range v.Len() {
+			if i > 0 {
+				text += ", "
+			}
+			text += shown(v.Index(i))
+		}
+		return text + "]"
+	}
+	return fmt.Sprint(v.Interface())
+}

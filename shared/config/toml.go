@@ -1,0 +1,176 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+// DecodeTOML reads a TOML document strictly into a struct with toml tags: for the packages that have files
+// of their own. name is what errors call it.
+func DecodeTOML(data []byte, into any, name string) error {
+	_, err := decode(data, into, name)
+	return err
+}
+
+// decode reads a document and returns the keys it sets.
+func decode(data []byte, into any, name string) (map[string]bool, error) {
+	err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(into)
+	var unknown *toml.StrictMissingError
+	var wrong *toml.DecodeError
+	switch {
+	case errors.As(err, &unknown):
+		return nil, unknownKeys(unknown, into, name)
+	case errors.As(err, &wrong):
+		line, column := wrong.Position()
+		return nil, fault.New(fault.Invalid, "config.toml", "%s:%d:%d: %s%s", name, line, column, reason(wrong), hint(data, line))
+	case err != nil:
+		return nil, fault.New(fault.Invalid, "config.toml", "%s: %s", name, strings.TrimPrefix(err.Error(), "toml: "))
+	}
+	var tree map[string]any
+	if err := toml.Unmarshal(data, &tree); err != nil {
+		return nil, fault.New(fault.Invalid, "config.toml", "%s: %s", name, err)
+	}
+	set := map[string]bool{}
+	flatten(tree, "", set)
+	return set, nil
+}
+
+// reason is the library's text without what it quotes: a value may be a secret.
+func reason(e *toml.DecodeError) string {
+	text := strings.TrimPrefix(e.Error(), "toml: ")
+	if key := strings.Join(e.Key(), "."); key != "" && !strings.Contains(text, key) {
+		text = key + ": " + text
+	}
+	return text
+}
+
+// hint helps with the one mistake that a published example of this system makes (I21): a list of inline
+// tables over several lines, which TOML does not have.
+func hint(data []byte, line int) string {
+	lines := strings.Split(string(data), "\n")
+	for i := min(line, len(lines)) - 1; i >= 0; i-- {
+		text := strings.TrimSpace(lines[i])
+		key, rest, isKey := strings.Cut(text, "=")
+		if isKey && strings.HasPrefix(strings.TrimSpace(rest), "[") && !strings.Contains(rest, "]") {
+			table := strings.TrimSpace(key)
+			for j := i; j >= 0; j-- {
+				if t := strings.TrimSpace(lines[j]); strings.HasPrefix(t, "[") && strings.HasSuffix(t, "]") && len(t) > 2 {
+					table = strings.Trim(t, "[] ") + "." + table
+					break
+				}
+			}
+			return fmt.Sprintf("; inline tables cannot span lines: write every element as [[%s]] with its keys below", table)
+		}
+	}
+	return ""
+}
+
+// unknownKeys names every key that nothing reads, with its line and the key that was probably meant.
+func unknownKeys(e *toml.StrictMissingError, into any, name string) error {
+	known := knownKeys(reflect.TypeOf(into).Elem(), "", map[reflect.Type]bool{})
+	var texts []string
+	for _, d := range e.Errors {
+		key := strings.Join(d.Key(), ".")
+		line, _ := d.Position()
+		texts = append(texts, fmt.Sprintf("%s:%d: unknown key %s%s", name, line, key, suggest(key, known)))
+	}
+	return fault.New(fault.Invalid, "config.unknown_key", "%s", strings.Join(texts, "\n"))
+}
+
+// knownKeys returns the keys of a type; elements of maps and lists stand as "*".
+func knownKeys(t reflect.Type, key string, inside map[reflect.Type]bool) []string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case readsText(t) || inside[t]:
+		return []string{key}
+	case t.Kind() == reflect.Map:
+		return knownKeys(t.Elem(), join(key, "*"), inside)
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct && !readsText(t.Elem()):
+		return knownKeys(t.Elem(), key, inside)
+	case t.Kind() != reflect.Struct:
+		return []string{key}
+	}
+	inside[t] = true
+	defer delete(inside, t)
+	var keys []string
+	if key != "" {
+		keys = append(keys, key)
+	}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("toml"), ",")
+		if f.Anonymous && name == "" {
+			keys = append(keys, knownKeys(f.Type, key, inside)...)
+		} else if name != "" && name != "-" {
+			keys = append(keys, knownKeys(f.Type, join(key, name), inside)...)
+		}
+	}
+	return keys
+}
+
+// flatten collects the dotted keys that a document sets.
+func flatten(v any, key string, into map[string]bool) {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, elem := range v {
+			flatten(elem, join(key, name), into)
+		}
+	case []any:
+		into[key] = true
+		for i, elem := range v {
+			flatten(elem, join(key, strconv.Itoa(i)), into)
+		}
+	default:
+		into[key] = true
+	}
+}
+
+// suggest returns " (did you mean …?)" for a known key that is close, else nothing.
+func suggest(key string, known []string) string {
+	best, at := "", len(key)/3+1
+	for _, k := range known {
+		if star := strings.Index(k, "*"); star >= 0 && len(key) > star && key[:star] == k[:star] {
+			if name, _, ok := strings.Cut(key[star:], "."); ok { // put the element's own name in the star's place
+				k = k[:star] + name + k[star+1:]
+			}
+		}
+		if d := distance(key, k); d <= at {
+			best, at = k, d-1
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return " (did you mean " + best + "?)"
+}
+
+// distance is the number of single-character edits between two texts.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}
