@@ -1,0 +1,180 @@
+package authz_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+func defaults(t testing.TB) authz.Source {
+	t.Helper()
+	src, err := authz.Defaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return src
+}
+
+func compile(t testing.TB, src authz.Source) *authz.Set {
+	t.Helper()
+	set, err := authz.Compile(src)
+	if err != nil {
+		t.Fatalf("%v %v", err, fault.Of(err).Fields)
+	}
+	return set
+}
+
+func rule(effect, resource, action, condition string) authz.Rule {
+	return authz.Rule{Effect: effect, Resource: resource, Action: strings.Split(action, ","), Condition: condition}
+}
+
+func policy(id string, rules ...authz.Rule) authz.Policy {
+	return authz.Policy{ID: id, Name: id, Version: "1.0.0", Enabled: true, Rules: rules}
+}
+
+// ask is a request of user "u1" named "ann"; target is "type" or "type/name".
+func ask(roles, action, target string) authz.Request {
+	typ, name, _ := strings.Cut(target, "/")
+	q := authz.Request{Subject: authz.Subject{ID: "u1", Username: "ann"}, Action: action,
+		Resource: authz.Resource{Type: typ, Name: name}, IP: "10.0.0.7", Time: noon}
+	if roles != "" {
+		q.Subject.Roles = strings.Split(roles, ",")
+	}
+	return q
+}
+
+// TestDefaults_matrix is contracts/platform.md Q13, cell by cell: y yes, n no, m only with MFA; the order is admin,
+// operator, developer, viewer, auditor, nobody.
+func TestDefaults_matrix(t *testing.T) {
+	set := compile(t, defaults(t))
+	roles := []string{"admin", "operator", "developer", "viewer", "auditor", ""}
+	for line, want := range map[string]string{
+		"read tasks": "yyyyyn", "read batches": "yyyyyn", "read state": "yyyyyn", "read checkpoints": "yyyyyn", "read events": "yyyyyn",
+		"read rollbacks": "yyyyyn", "read metrics": "yyyyyn", "read workflows": "yyyyyn",
+		"create servers": "yyynnn", "create taskservs": "yyynnn", "create clusters": "yyynnn", "create batches": "yyynnn", "create workflows": "yyynnn",
+		"cancel_own batches": "yyynnn", "cancel batches": "yynnnn", "cancel tasks": "yynnnn", "create checkpoints": "yynnnn", "rollback rollbacks": "yynnnn",
+		"restore checkpoints": "mnnnnn", "restore rollbacks": "mnnnnn",
+		"read users": "ynnnnn", "create users": "mnnnnn", "update users": "mnnnnn", "delete users": "mnnnnn",
+		"read policies": "ynnnyn", "create policies": "mnnnnn", "update policies": "mnnnnn", "delete policies": "mnnnnn",
+		"read audit": "ynnnyn", "rotate keys": "mnnnnn", "delete audit": "nnnnnn", "create audit": "nnnnnn",
+		"delete_own sessions": "yyyyyn", "enroll_own mfa": "yyyyyn", "update_own users": "yyyyyn",
+		"read revocations": "ynnnnn", "witness audit": "nnnnnn", "anything else": "nnnnnn",
+	} {
+		action, typ, _ := strings.Cut(line, " ")
+		for i, r := range roles {
+			q := ask(r, action, typ+"/x1")
+			plain := set.Decide(q).Allowed
+			q.Subject.MFA = true
+			mfa := set.Decide(q).Allowed
+			if got := map[[2]bool]string{{true, true}: "y", {false, true}: "m", {false, false}: "n"}[[2]bool{plain, mfa}]; got != want[i:i+1] {
+				t.Errorf("%s by %q: got %q, want %q", line, r, got, want[i:i+1])
+			}
+		}
+	}
+	service := authz.Request{Subject: authz.Subject{ID: "orchestrator", Service: true}, Action: "read", Resource: authz.Resource{Type: "revocations"}}
+	if !set.Decide(service).Allowed {
+		t.Error("the orchestrator cannot follow revocations")
+	}
+	if service.Action, service.Resource.Type = "create", "servers"; set.Decide(service).Allowed {
+		t.Error("a service can do what users do")
+	}
+	if q := ask("admin", "create", "users"); !strings.Contains(set.Decide(q).Reason, "MFA") {
+		t.Errorf("the refusal does not say that MFA is missing: %q", set.Decide(q).Reason)
+	}
+}
+
+// TestDecide_policiesBesideRoles covers behaviours 137 and 138.
+func TestDecide_policiesBesideRoles(t *testing.T) {
+	src := defaults(t)
+	src.Policies = []authz.Policy{
+		policy("widen", rule("Allow", "servers:web-*", "create", "user.role == 'viewer'"), rule("Allow", "servers:db-1", "delete", "user.id == 'u1'")),
+		policy("narrow", rule("Deny", "servers:prod-??", "*", ""), rule("Deny", "*:*", "cancel", "time.hour < 8 || time.hour >= 18")),
+	}
+	set := compile(t, src)
+	for _, c := range []struct {
+		q    authz.Request
+		want bool
+		rule string
+	}{
+		{ask("viewer", "create", "servers/web-01"), true, "policy:widen#0"},
+		{ask("viewer", "create", "servers/web-"), true, "policy:widen#0"},
+		{ask("viewer", "create", "servers/db-01"), false, "none"},
+		{ask("viewer", "create", "servers"), false, "none"},
+		{ask("admin", "create", "servers/prod-01"), false, "policy:narrow#0"},
+		{ask("admin", "create", "servers/prod-001"), true, "role:developer#0"},
+		{ask("", "delete", "servers/db-1"), true, "policy:widen#1"},
+		{ask("admin", "cancel", "batches/b"), true, "role:operator#1"},
+	} {
+		if d := set.Decide(c.q); d.Allowed != c.want || d.Rule != c.rule || d.Version != 1 {
+			t.Errorf("%s %v by %v: %+v", c.q.Action, c.q.Resource, c.q.Subject.Roles, d)
+		}
+	}
+	late := ask("admin", "cancel", "batches/b")
+	late.Time = noon.Add(8 * time.Hour)
+	if d := set.Decide(late); d.Allowed || d.Rule != "policy:narrow#1" {
+		t.Errorf("%+v", d)
+	}
+	src.Policies[1].Enabled = false
+	if !compile(t, src).Decide(late).Allowed {
+		t.Error("a disabled policy decides")
+	}
+}
+
+func TestDecide_fillsWhatTheAuditLogNeeds(t *testing.T) {
+	set := compile(t, defaults(t))
+	d := set.Decide(ask("developer,viewer", "create", "servers/web-01"))
+	want := "map[action:create ip:10.0.0.7 mfa:false resource:servers/web-01 roles:developer,viewer subject:u:u1]"
+	if fmt.Sprint(d.Inputs) != want {
+		t.Errorf("%v", d.Inputs)
+	}
+	if set.Decide(ask("viewer", "read", "tasks")).Inputs != nil || set.Decide(ask("", "read", "tasks")).Inputs == nil {
+		t.Error("inputs are for mutations and refusals")
+	}
+}
+
+func TestCheck_saysEverythingWithItsPlace(t *testing.T) {
+	bad := authz.Policy{Name: "", Rules: []authz.Rule{
+		rule("Maybe", "servers", "create", "user.role ="), {Effect: "allow", Resource: "Servers:*", Action: nil},
+		rule("Allow", "servers:", "Create,read", "user.rolle == 'x'"), rule("Deny", "servers:a\nb", "read", "'x'")}}
+	err := authz.Check(bad)
+	var got []string
+	for _, f := range fault.Of(err).Fields {
+		got = append(got, f.Pointer)
+	}
+	want := "/name /rules/0/effect /rules/0/resource /rules/0/condition /rules/1/effect /rules/1/resource /rules/1/action " +
+		"/rules/2/resource /rules/2/action/0 /rules/2/condition /rules/3/resource /rules/3/condition"
+	if strings.Join(got, " ") != want || !fault.Is(err, fault.Invalid) {
+		t.Fatalf("got  %s\nwant %s", strings.Join(got, " "), want)
+	}
+	if authz.Check(authz.Policy{Name: "n"}) == nil {
+		t.Error("no rules")
+	}
+	if err := authz.Check(policy("p", rule("Allow", "servers:*", "create,read", "user.role == 'admin'"))); err != nil {
+		t.Error("the reference's own rule is refused:", err)
+	}
+}
+
+func TestCompile_rolesMustMakeSense(t *testing.T) {
+	r := rule("Allow", "tasks:*", "read", "")
+	for place, roles := range map[string][]authz.Role{
+		"/roles/0/name":       {{Name: "r:admin", Rules: []authz.Rule{r}}},
+		"/roles/1/name":       {{Name: "a", Rules: []authz.Rule{r}}, {Name: "a", Rules: []authz.Rule{r}}},
+		"/roles/0/inherits/0": {{Name: "a", Inherits: []string{"b"}, Rules: []authz.Rule{r}}},
+		"/roles/0/rules":      {{Name: "a"}},
+	} {
+		_, err := authz.Compile(authz.Source{Roles: roles})
+		if e := fault.Of(err); e == nil || e.Fields[0].Pointer != place {
+			t.Errorf("%s: %v", place, err)
+		}
+	}
+	loop := []authz.Role{{Name: "a", Inherits: []string{"b"}, Rules: []authz.Rule{r}}, {Name: "b", Inherits: []string{"a"}, Rules: []authz.Rule{r}}}
+	if _, err := authz.Compile(authz.Source{Roles: loop}); err == nil {
+		t.Error("a circle of roles was accepted")
+	}
+}

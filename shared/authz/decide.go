@@ -1,0 +1,111 @@
+package authz
+
+import (
+	"strings"
+	"sync/atomic"
+)
+
+// NoRule is Decision.Rule when nothing matched.
+const NoRule = "none"
+
+// Decide answers a request. It does not change the set and does not keep q.
+func (s *Set) Decide(q Request) Decision {
+	d := Decision{Rule: NoRule, Version: s.source.Version}
+	r, allowed, why := s.weigh(&q)
+	if r != nil {
+		d.Rule = r.id
+	}
+	d.Allowed, d.Reason = allowed, why
+	if !allowed || q.Action != "read" { // what goes into the audit log
+		d.Inputs = inputs(&q)
+	}
+	return d
+}
+
+// weigh finds the deciding rule: the first Deny whose condition holds or cannot be evaluated, else the
+// first Allow whose condition holds.
+func (s *Set) weigh(q *Request) (decided *rule, allowed bool, why string) {
+	var space [24]*verdicts
+	found := s.index.candidates(q, space[:0])
+	var seen *question
+	holds := func(r *rule) (bool, error) {
+		if name := r.name; name != "*" && !glob(q.Resource.Name, name) {
+			return false, nil
+		}
+		if r.cond == nil {
+			return true, nil
+		}
+		if seen == nil {
+			seen = &question{q}
+		}
+		return r.cond.holds(seen)
+	}
+	for _, v := range found {
+		for _, r := range v.deny {
+			if yes, err := holds(r); yes || err != nil {
+				return r, false, "a policy forbids this"
+			}
+		}
+	}
+	needsMFA := false
+	for _, v := range found {
+		for _, r := range v.allow {
+			if yes, err := holds(r); yes && err == nil {
+				return r, true, ""
+			}
+			needsMFA = needsMFA || r.cond != nil && r.cond.mfa
+		}
+	}
+	if needsMFA && !q.Subject.MFA {
+		return nil, false, "this needs a session with a second factor; sign in with your MFA code and retry"
+	}
+	return nil, false, "none of your roles and no policy allows this; ask an administrator"
+}
+
+// inputs is what decided, for the audit log.
+func inputs(q *Request) map[string]string {
+	who := prefixes[user] + q.Subject.ID
+	if q.Subject.Service {
+		who = prefixes[service] + q.Subject.ID
+	}
+	mfa := "false"
+	if q.Subject.MFA {
+		mfa = "true"
+	}
+	resource := q.Resource.Type
+	if q.Resource.Name != "" {
+		resource += "/" + q.Resource.Name
+	}
+	m := map[string]string{"subject": who, "roles": strings.Join(q.Subject.Roles, ","), "action": q.Action,
+		"resource": resource, "mfa": mfa, "ip": q.IP}
+	if q.Resource.Infra != "" {
+		m["infra"] = q.Resource.Infra
+	}
+	return m
+}
+
+// Authority answers from the current set. The zero value denies everything. It may be asked and given a
+// new set at the same time; a request sees one set or the other, never a mixture.
+type Authority struct {
+	set atomic.Pointer[Set]
+}
+
+// Swap makes set the current one.
+func (a *Authority) Swap(set *Set) { a.set.Store(set) }
+
+// Set returns the current set, nil when there is none yet.
+func (a *Authority) Set() *Set { return a.set.Load() }
+
+// Decide answers from the current set. Without one, and on any fault of ours, it denies.
+func (a *Authority) Decide(q Request) (d Decision) {
+	defer func() {
+		if recover() != nil {
+			d = Decision{Rule: NoRule, Reason: "the decision failed; nothing is allowed until it is repaired", Inputs: inputs(&q)}
+		}
+	}()
+	set := a.set.Load()
+	if set == nil {
+		return Decision{Rule: NoRule, Reason: "no policies are loaded yet; retry shortly", Inputs: inputs(&q)}
+	}
+	return set.Decide(q)
+}

@@ -1,0 +1,190 @@
+package authz
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/casbin/casbin/v2"
+)
+
+// subjectKind keeps users, roles and services apart, whatever they are called.
+type subjectKind uint8
+
+const (
+	everyone   subjectKind = iota // every user; no service
+	user                          // by id
+	userName                      // by name
+	service                       // by name
+	role                          // by name, or inherited
+	directRole                    // by name, only as the user carries it
+)
+
+// subject is whom a row speaks of.
+type subject struct {
+	kind subjectKind
+	name string
+}
+
+var prefixes = [...]string{everyone: "everyone", user: "u:", userName: "n:", service: "s:", role: "r:", directRole: "h:"}
+
+// String returns the subject as it stands in casbin's rows.
+func (s subject) String() string { return prefixes[s.kind] + s.name }
+
+func parseSubject(text string) (subject, error) {
+	if text == prefixes[everyone] {
+		return subject{}, nil
+	}
+	for kind := user; kind <= directRole; kind++ {
+		if len(text) > 2 && text[:2] == prefixes[kind] {
+			return subject{kind, text[2:]}, nil
+		}
+	}
+	return subject{}, fmt.Errorf("row with the unknown subject %q", text)
+}
+
+// index finds the rules that can match a request without looking at the others.
+type index struct {
+	closure map[string][]string // role: itself and everything it inherits
+	buckets map[bucketKey]*bucket
+}
+
+// bucketKey is an action and a resource type, either of them possibly "*".
+type bucketKey struct{ action, typ string }
+
+// bucket holds the rules of one action and type by subject.
+type bucket struct {
+	kinds [directRole + 1]bool // which kinds of subject there are
+	by    map[subject]*names
+}
+
+// names holds the rules of one subject by the shape of their name pattern.
+type names struct {
+	any    *verdicts            // "*"
+	exact  map[string]*verdicts // no wildcard
+	prefix map[string]*verdicts // by the text before the first wildcard
+	sizes  []int                // lengths of the prefixes there are
+}
+
+// verdicts are rules that differ in effect, condition and (below a prefix) pattern only.
+type verdicts struct{ deny, allow []*rule }
+
+// build reads the rows and the role graph out of casbin.
+func (x *index) build(e *casbin.Enforcer, roles []Role, byID map[string]*rule) error {
+	x.closure, x.buckets = map[string][]string{}, map[bucketKey]*bucket{}
+	for _, r := range roles {
+		above, err := e.GetImplicitRolesForUser(subject{role, r.Name}.String())
+		if err != nil {
+			return fmt.Errorf("close role %s: %w", r.Name, err)
+		}
+		x.closure[r.Name] = []string{r.Name}
+		for _, text := range above {
+			s, err := parseSubject(text)
+			if err != nil {
+				return err
+			}
+			x.closure[r.Name] = append(x.closure[r.Name], s.name)
+		}
+	}
+	rows, err := e.GetPolicy()
+	if err != nil {
+		return fmt.Errorf("read the model's rows: %w", err)
+	}
+	for _, row := range rows { // sub, act, type, name, eft, id
+		who, err := parseSubject(row[0])
+		if err != nil {
+			return err
+		}
+		x.insert(who, bucketKey{row[1], row[2]}, row[3], byID[row[5]])
+	}
+	return nil
+}
+
+func (x *index) insert(who subject, key bucketKey, pattern string, r *rule) {
+	b := x.buckets[key]
+	if b == nil {
+		b = &bucket{by: map[subject]*names{}}
+		x.buckets[key] = b
+	}
+	b.kinds[who.kind] = true
+	n := b.by[who]
+	if n == nil {
+		n = &names{any: &verdicts{}, exact: map[string]*verdicts{}, prefix: map[string]*verdicts{}}
+		b.by[who] = n
+	}
+	v := n.any
+	if text, whole := literal(pattern); pattern != "*" {
+		shelf := n.prefix
+		if whole {
+			shelf = n.exact
+		} else if !slices.Contains(n.sizes, len(text)) {
+			n.sizes = append(n.sizes, len(text))
+		}
+		if v = shelf[text]; v == nil {
+			v = &verdicts{}
+			shelf[text] = v
+		}
+	}
+	switch {
+	case r.deny:
+		v.deny = append(v.deny, r)
+	case r.cond == nil: // needs no evaluation: first
+		v.allow = slices.Insert(v.allow, 0, r)
+	default:
+		v.allow = append(v.allow, r)
+	}
+}
+
+// find appends to found the rules for one subject of the bucket that may speak of name; those below a
+// prefix have yet to be compared with their pattern.
+func (b *bucket) find(who subject, name string, found []*verdicts) []*verdicts {
+	if !b.kinds[who.kind] {
+		return found
+	}
+	n := b.by[who]
+	if n == nil {
+		return found
+	}
+	if len(n.any.allow)+len(n.any.deny) > 0 {
+		found = append(found, n.any)
+	}
+	if len(n.exact) > 0 {
+		if v := n.exact[name]; v != nil {
+			found = append(found, v)
+		}
+	}
+	for _, size := range n.sizes {
+		if size <= len(name) {
+			if v := n.prefix[name[:size]]; v != nil {
+				found = append(found, v)
+			}
+		}
+	}
+	return found
+}
+
+// candidates appends every rule that may match q.
+func (x *index) candidates(q *Request, found []*verdicts) []*verdicts {
+	for _, key := range [4]bucketKey{{q.Action, q.Resource.Type}, {q.Action, "*"}, {"*", q.Resource.Type}, {"*", "*"}} {
+		b := x.buckets[key]
+		if b == nil {
+			continue
+		}
+		name := q.Resource.Name
+		if q.Subject.Service {
+			found = b.find(subject{service, q.Subject.ID}, name, found)
+			continue
+		}
+		found = b.find(subject{kind: everyone}, name, found)
+		found = b.find(subject{user, q.Subject.ID}, name, found)
+		found = b.find(subject{userName, q.Subject.Username}, name, found)
+		for _, r := range q.Subject.Roles {
+			found = b.find(subject{directRole, r}, name, found)
+			if b.kinds[role] {
+				for _, closed := range x.closure[r] {
+					found = b.find(subject{role, closed}, name, found)
+				}
+			}
+		}
+	}
+	return found
+}
