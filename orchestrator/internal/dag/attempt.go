@@ -33,7 +33,6 @@ type Step struct {
 	Name     string            `json:"name"`   // what a person calls it: "web-01", "kubernetes on web-01"
 	Params   map[string]string `json:"params,omitempty"`
 	Provider string            `json:"provider,omitempty"`
-	Stage    int               `json:"stage,omitempty"`  // steps of a lower stage succeed before those of a higher one start; undo goes the other way
 	Target   string            `json:"target,omitempty"` // server name for a task service
 }
 
