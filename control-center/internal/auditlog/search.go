@@ -1,0 +1,155 @@
+package auditlog
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// Bounds of a search with combined filters (decision 11).
+const (
+	countTo = 10_000 // matching rows are counted so far
+	lookAt  = 50_000 // rows are looked at so far
+)
+
+// ErrNotFound is the answer to an unknown row.
+var ErrNotFound = fault.New(fault.NotFound, "audit.not_found", "there is no audit record with this id")
+
+// Filter selects rows; zero values select all. From and To are inclusive. Before is the id of a row:
+// only older ones match.
+type Filter struct {
+	UserID, Action, Resource string
+	From, To                 time.Time
+	Before                   string
+}
+
+// Found is a page of rows, newest first. Total is exact unless counting stopped.
+type Found struct {
+	Rows  []Row
+	Total int
+	Exact bool
+}
+
+// Get returns one row.
+func (x *Index) Get(ctx context.Context, id string) (Row, error) {
+	if len(id) > store.MaxKey || id == "" {
+		return Row{}, ErrNotFound
+	}
+	r, err := rows.Get(ctx, x.DB, id)
+	if err == nil && r.Rev == 0 {
+		err = ErrNotFound
+	}
+	return r.Value, err
+}
+
+// Search returns a page of the rows that match.
+func (x *Index) Search(ctx context.Context, f Filter, skip, limit int) (Found, error) {
+	q := store.Query{Reverse: true}
+	plain := 0
+	for _, c := range []struct{ index, value string }{{"user_id", f.UserID}, {"resource", f.Resource}, {"action", f.Action}} {
+		if c.value == "" {
+			continue
+		}
+		if plain++; q.Index == "" {
+			q.Index, q.Prefix, q.Exact = c.index, cut(c.value), true
+		}
+	}
+	if plain < 2 && len(q.Prefix) < indexValue && f.From.IsZero() && f.To.IsZero() && f.Before == "" {
+		q.Skip, q.Limit, q.Total = skip, limit, true
+		found, page, err := rows.List(ctx, x.DB, q)
+		out := Found{Total: page.Total, Exact: true}
+		for _, r := range found {
+			out.Rows = append(out.Rows, r.Value)
+		}
+		return out, err
+	}
+	return x.scan(ctx, f, q, skip, limit)
+}
+
+// scan walks the narrowest index from the newest row in question and compares the rest.
+func (x *Index) scan(ctx context.Context, f Filter, q store.Query, skip, limit int) (Found, error) {
+	out := Found{Exact: true}
+	upper := ""
+	if !f.To.IsZero() {
+		upper = idAt(f.To.Add(time.Millisecond))
+	}
+	if f.Before != "" && (upper == "" || f.Before < upper) {
+		upper = f.Before
+	}
+	if upper != "" {
+		q.After = store.Cursor{Value: q.Prefix, ID: upper}
+	}
+	lower := ""
+	if !f.From.IsZero() {
+		lower = idAt(f.From)
+	}
+	q.Limit = store.MaxPage
+	for looked := 0; ; {
+		found, page, err := rows.List(ctx, x.DB, q)
+		if err != nil {
+			return out, err
+		}
+		for _, r := range found {
+			if lower != "" && r.Value.ID < lower {
+				return out, nil
+			}
+			if !f.matches(r.Value) {
+				continue
+			}
+			if out.Total >= skip && len(out.Rows) < limit {
+				out.Rows = append(out.Rows, r.Value)
+			}
+			if out.Total++; out.Total >= countTo && len(out.Rows) >= limit {
+				out.Total, out.Exact = countTo, false
+				return out, nil
+			}
+		}
+		if looked += len(found); !page.More || looked >= lookAt {
+			out.Exact = !page.More
+			return out, nil
+		}
+		q.After = page.Next
+	}
+}
+
+func (f Filter) matches(r Row) bool {
+	return (f.UserID == "" || r.UserID == f.UserID) && (f.Action == "" || r.Action == f.Action) && (f.Resource == "" || r.Resource == f.Resource) &&
+		(f.From.IsZero() || !r.Timestamp.Before(f.From)) && (f.To.IsZero() || !r.Timestamp.After(f.To))
+}
+
+// idAt returns the lowest id of an entry made at t: ids begin with their millisecond.
+func idAt(t time.Time) string {
+	ms := max(t.UnixMilli(), 0)
+	hex := fmt.Sprintf("%012x", ms)
+	return hex[:8] + "-" + hex[8:12]
+}
+
+// ParseTime reads a time of a filter: RFC 3339 with any offset, or a date, which stands for its first
+// moment in UTC, or with end for its last.
+func ParseTime(text string, end bool) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
+		return t.UTC(), nil
+	}
+	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02T15:04"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	if t, err := time.Parse(time.DateOnly, text); err == nil {
+		if end {
+			t = t.Add(24*time.Hour - time.Nanosecond)
+		}
+		return t, nil
+	}
+	return time.Time{}, fault.New(fault.Malformed, "audit.bad_time", "%q is no time; write 2025-09-26, 2025-09-26T10:00:00Z or with an offset", clip(text))
+}
+
+func clip(s string) string {
+	if len(s) > 40 {
+		return s[:40] + "…"
+	}
+	return s
+}

@@ -1,0 +1,159 @@
+// Package controltest builds a control-center without HTTP for tests: a store in memory, an initialised
+// data folder and a clock that the test moves. It owns no behaviour of the product.
+//
+// The one rule: everything a test needs to be different is a field of Rig, changed before its first use.
+package controltest
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+
+	"github.com/provisioning-platform/platform/control-center/internal/bootstrap"
+	"github.com/provisioning-platform/platform/control-center/internal/keys"
+	"github.com/provisioning-platform/platform/control-center/internal/mfa"
+	"github.com/provisioning-platform/platform/control-center/internal/revocation"
+	"github.com/provisioning-platform/platform/control-center/internal/session"
+	"github.com/provisioning-platform/platform/control-center/internal/tokens"
+	"github.com/provisioning-platform/platform/control-center/internal/user"
+	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/memstore"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+// Password is the password of every account the rig makes.
+const Password = "violet harbour nineteen"
+
+// Clock is a clock that stands until it is moved.
+type Clock struct {
+	mu  sync.Mutex
+	now time.Time // under mu
+}
+
+// Now returns the clock's time.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// Add moves the clock.
+func (c *Clock) Add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// Rig is a control-center's inside.
+type Rig struct {
+	Dir     string
+	Clock   *Clock
+	Admin   bootstrap.Printed
+	File    bootstrap.File
+	DB      *feed.Hub
+	Sealer  *keys.Sealer
+	Revoked *revocation.Log
+	Ring    *keys.Ring
+	Users   *user.Users
+	Factors *mfa.Factors
+	Desk    *session.Desk
+	Verify  *token.Verifier // as the service verifies requests
+}
+
+// Schema returns the kinds of the packages below this one.
+func Schema() store.Schema {
+	var kinds []store.Kind
+	for _, k := range [][]store.Kind{user.Kinds(), mfa.Kinds(), session.Kinds(), keys.Kinds(), tokens.Kinds(), bootstrap.Kinds(), feed.Kinds()} {
+		kinds = append(kinds, k...)
+	}
+	return store.Schema{Service: "control_center", Kinds: kinds}
+}
+
+// New initialises a folder, imports it into a store in memory and builds everything over it.
+func New(t testing.TB) *Rig {
+	t.Helper()
+	return Over(t, memstore.New(Schema()))
+}
+
+// Over is New on a given store.
+func Over(t testing.TB, db store.DB) *Rig {
+	t.Helper()
+	ctx := context.Background()
+	r := &Rig{Dir: t.TempDir() + "/data", Clock: &Clock{now: time.Unix(1_790_000_010, 0)}, DB: feed.NewHub(db)}
+	var err error
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.Admin, err = bootstrap.Init(ctx, bootstrap.Options{Dir: r.Dir}, r.Clock.Now())
+	must(err)
+	r.File, err = bootstrap.Load(r.Dir)
+	must(err)
+	must(bootstrap.Import(ctx, r.DB, r.Dir, r.File, false, r.Clock.Now()))
+	r.Sealer, err = keys.OpenSealer(bootstrap.KeysFolder(r.Dir))
+	must(err)
+	log := slog.New(slog.DiscardHandler)
+	r.Revoked = &revocation.Log{DB: r.DB, State: &token.Revocations{}, Epoch: r.File.Deployment}
+	r.Ring = &keys.Ring{Revoked: r.Revoked, Sealer: r.Sealer, Now: r.Clock.Now, Log: log}
+	must(r.Ring.Load(ctx))
+	hasher := user.NewHasher()
+	r.Users = &user.Users{DB: r.DB, Revoked: r.Revoked, Hasher: hasher, Now: r.Clock.Now}
+	r.Factors = &mfa.Factors{DB: r.DB, Revoked: r.Revoked, Sealer: r.Sealer, Issuer: bootstrap.MFAIssuer, Now: r.Clock.Now}
+	dummy, err := mfa.Dummy(r.Sealer)
+	must(err)
+	issuer := tokens.Issuer(r.File.Deployment)
+	r.Verify = &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: &r.Ring.Public, Revoked: r.Revoked.State.Check}
+	r.Desk = &session.Desk{
+		Revoked: r.Revoked, Hasher: hasher, Sealer: r.Sealer, Dummy: dummy, Now: r.Clock.Now, Log: log,
+		Mint:     &tokens.Mint{Ring: r.Ring, Issuer: issuer, TTL: 15 * time.Minute},
+		Verifier: &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: &r.Ring.Public},
+		Idle:     8 * time.Hour, Absolute: 7 * 24 * time.Hour,
+	}
+	return r
+}
+
+// Code returns the code of a secret at the clock's time, shifted by whole steps.
+func (r *Rig) Code(t testing.TB, secret string, steps int) string {
+	t.Helper()
+	code, err := totp.GenerateCode(secret, r.Clock.Now().Add(time.Duration(steps)*30*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code
+}
+
+// Account makes an account without a factor.
+func (r *Rig) Account(t testing.TB, name string, roles ...string) user.User {
+	t.Helper()
+	if len(roles) == 0 {
+		roles = []string{"operator"}
+	}
+	u, err := r.Users.Create(context.Background(), user.New{Username: name, Email: name + "@example.com", Password: Password, Roles: roles, Enabled: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// SignIn signs an account without a factor in.
+func (r *Rig) SignIn(t testing.TB, name string) session.Grant {
+	t.Helper()
+	g, err := r.Desk.SignIn(context.Background(), session.Credentials{Username: name, Password: Password, IP: "192.0.2.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// Alive says whether an access token is accepted.
+func (r *Rig) Alive(raw string) bool {
+	_, err := r.Verify.Verify(raw, token.Access, r.Clock.Now())
+	return err == nil
+}

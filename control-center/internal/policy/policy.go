@@ -1,0 +1,235 @@
+package policy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// longPoll bounds how long Feed waits; below the peer's patience (decision 5).
+const longPoll = 2 * time.Second
+
+// Document is a policy as stored. Fields stand in the order of their JSON names.
+type Document struct {
+	CreatedAt time.Time    `json:"created_at"`
+	Enabled   bool         `json:"enabled"`
+	ID        string       `json:"id"`
+	Name      string       `json:"name"`
+	Rules     []authz.Rule `json:"rules"`
+	Version   string       `json:"version"`
+}
+
+// Table maps Document to its documents.
+var Table = store.Table[Document]{Kind: "policy", ID: func(d Document) string { return d.ID }}
+
+// set counts the changes. Built-in is the digest of the roles of the program that last started, so that
+// an upgrade which changes them raises the version too.
+type set struct {
+	BuiltIn string `json:"built_in"`
+	ID      string `json:"id"`
+	Version uint64 `json:"version"`
+}
+
+var sets = store.Table[set]{Kind: "policy_set", ID: func(s set) string { return s.ID }}
+
+const setID = "set"
+
+// ErrNotFound is the answer to an unknown policy.
+var ErrNotFound = fault.New(fault.NotFound, "policy.not_found", "there is no policy with this id")
+
+// Kinds declares the documents of this package.
+func Kinds() []store.Kind { return []store.Kind{{Name: Table.Kind}, {Name: sets.Kind}} }
+
+// Book is the effective policies. Build it as a literal and Load it before use.
+type Book struct {
+	DB        *feed.Hub
+	Authority *authz.Authority
+	Now       func() time.Time
+	Log       *slog.Logger
+
+	mu sync.Mutex // one change at a time, so that what is swapped in is what was stored last
+}
+
+// Load brings the stored policies into force. On a fresh store it stores the built-in ones first.
+func (b *Book) Load(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	builtin, err := authz.Defaults()
+	if err != nil {
+		return err
+	}
+	digest, err := digestOf(builtin)
+	if err != nil {
+		return err
+	}
+	row, err := sets.Get(ctx, b.DB, setID)
+	if err != nil {
+		return err
+	}
+	if row.Rev == 0 || row.Value.BuiltIn != digest {
+		act := &audit.Act{Action: "policy.install", Resource: "policies/built-in", Details: map[string]any{"digest": digest}}
+		_, err = audit.Update(ctx, b.DB, act, func(tx *store.Tx) error {
+			row, err := sets.Load(tx, setID)
+			if err != nil {
+				return err
+			}
+			if row.Rev == 0 {
+				for _, p := range builtin.Policies {
+					if err := Table.Save(tx, b.document(p)); err != nil {
+						return err
+					}
+				}
+			}
+			return sets.Save(tx, set{BuiltIn: digest, ID: setID, Version: row.Value.Version + 1})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return b.swap(ctx)
+}
+
+func digestOf(src authz.Source) (string, error) {
+	src.Policies = nil
+	body, err := store.Canonical(src)
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:8]), err
+}
+
+func (b *Book) document(p authz.Policy) Document {
+	return Document{CreatedAt: b.Now().UTC().Truncate(time.Millisecond), Enabled: p.Enabled, ID: p.ID, Name: p.Name, Rules: p.Rules, Version: p.Version}
+}
+
+// source reads what is stored.
+func (b *Book) source(ctx context.Context) (authz.Source, error) {
+	src, err := authz.Defaults()
+	if err != nil {
+		return src, err
+	}
+	row, err := sets.Get(ctx, b.DB, setID)
+	if err != nil {
+		return src, err
+	}
+	src.Version, src.Policies = row.Value.Version, nil
+	q := store.Query{Limit: store.MaxPage}
+	for {
+		rows, page, err := Table.List(ctx, b.DB, q)
+		if err != nil {
+			return src, err
+		}
+		for _, r := range rows {
+			src.Policies = append(src.Policies, authz.Policy{Enabled: r.Value.Enabled, ID: r.Value.ID, Name: r.Value.Name, Rules: r.Value.Rules, Version: r.Value.Version})
+		}
+		if q.After = page.Next; !page.More {
+			return src, nil
+		}
+	}
+}
+
+// swap compiles what is stored and puts it in force. A stored policy that does not compile is left out
+// and reported; it never takes the others with it.
+func (b *Book) swap(ctx context.Context) error {
+	src, err := b.source(ctx)
+	if err != nil {
+		return err
+	}
+	compiled, bad, err := authz.Load(b.Authority.Set(), src)
+	if err != nil {
+		return err
+	}
+	for _, q := range bad {
+		b.Log.Error("a stored policy is not in force", "policy", q)
+	}
+	b.Authority.Swap(compiled)
+	return nil
+}
+
+// Put stores p, new or changed, and brings it into force. What does not compile is refused.
+func (b *Book) Put(ctx context.Context, action string, p authz.Policy) error {
+	if err := authz.Check(p); err != nil {
+		return err
+	}
+	act := &audit.Act{Action: action, Resource: "policies/" + p.ID, Details: map[string]any{"name": p.Name, "enabled": p.Enabled}}
+	return b.change(ctx, act, func(tx *store.Tx) error {
+		row, err := Table.Load(tx, p.ID)
+		if err != nil {
+			return err
+		}
+		d := b.document(p)
+		if row.Rev != 0 {
+			d.CreatedAt = row.Value.CreatedAt
+		}
+		return Table.Save(tx, d)
+	})
+}
+
+// Remove deletes a policy.
+func (b *Book) Remove(ctx context.Context, id string) error {
+	act := &audit.Act{Action: "policy.delete", Resource: "policies/" + id}
+	return b.change(ctx, act, func(tx *store.Tx) error {
+		row, err := Table.Load(tx, id)
+		if err != nil {
+			return err
+		}
+		if row.Rev == 0 {
+			return ErrNotFound
+		}
+		Table.Remove(tx, id)
+		return nil
+	})
+}
+
+func (b *Book) change(ctx context.Context, act *audit.Act, fn func(*store.Tx) error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, err := audit.Update(ctx, b.DB, act, func(tx *store.Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		row, err := sets.Load(tx, setID)
+		if err != nil {
+			return err
+		}
+		s := row.Value
+		s.ID, s.Version = setID, s.Version+1
+		return sets.Save(tx, s)
+	})
+	if err != nil && !fault.Is(err, fault.Unavailable) {
+		return err
+	}
+	if swapped := b.swap(context.WithoutCancel(ctx)); err == nil {
+		err = swapped
+	}
+	return err
+}
+
+// Feed answers a long poll: the whole source when its version differs from the one the caller has, else
+// nothing after two seconds.
+func (b *Book) Feed(ctx context.Context, version uint64) authz.Feed {
+	timeout := time.NewTimer(longPoll)
+	defer timeout.Stop()
+	for {
+		wake := b.DB.Wait(audit.Stream) // every change of a policy has an entry
+		s := b.Authority.Set()
+		if s.Version() != version {
+			src := s.Source()
+			return authz.Feed{Source: &src, Version: s.Version()}
+		}
+		select {
+		case <-wake:
+		case <-timeout.C:
+			return authz.Feed{Version: version}
+		case <-ctx.Done():
+			return authz.Feed{Version: version}
+		}
+	}
+}

@@ -1,0 +1,243 @@
+package session_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/control-center/internal/controltest"
+	"github.com/provisioning-platform/platform/control-center/internal/session"
+	"github.com/provisioning-platform/platform/control-center/internal/user"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+func TestRefresh_lostAnswerIsRepeatedAndReuseEndsTheSession(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := controltest.New(t)
+	r.Account(t, "dana")
+	first := r.SignIn(t, "dana")
+	second, err := r.Desk.Refresh(ctx, first.Refresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second.Refresh == first.Refresh || second.Token == first.Token {
+		t.Fatal("nothing was rotated")
+	}
+	r.Clock.Add(9 * time.Second)
+	again, err := r.Desk.Refresh(ctx, first.Refresh)
+	if err != nil || again.Refresh != second.Refresh || again.Token != second.Token {
+		t.Fatalf("within the grace: %v", err)
+	}
+	r.Clock.Add(2 * time.Second)
+	if _, err := r.Desk.Refresh(ctx, first.Refresh); err == nil {
+		t.Fatal("a used token worked after the grace")
+	}
+	if r.Alive(second.Token) || r.Alive(first.Token) {
+		t.Fatal("access tokens outlive the reuse")
+	}
+	if _, err := r.Desk.Refresh(ctx, second.Refresh); err == nil {
+		t.Fatal("the family outlives the reuse")
+	}
+	all := entries(t, r)
+	found := false
+	for _, e := range all {
+		found = found || e.Details["reason"] == "refresh_reuse"
+	}
+	if !found {
+		t.Fatal("the reuse is not in the audit log")
+	}
+}
+
+func TestRefresh_usedSuccessorMakesTheFirstOneReuse(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := controltest.New(t)
+	r.Account(t, "dana")
+	first := r.SignIn(t, "dana")
+	second, _ := r.Desk.Refresh(ctx, first.Refresh)
+	third, err := r.Desk.Refresh(ctx, second.Refresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Desk.Refresh(ctx, first.Refresh); err == nil || r.Alive(third.Token) {
+		t.Fatalf("parent after grandchild: %v", err)
+	}
+}
+
+func TestRefresh_fiftyAtOnceHaveOneSuccessor(t *testing.T) {
+	t.Parallel()
+	for _, form := range []string{"refresh token", "access token"} {
+		t.Run(form, func(t *testing.T) {
+			t.Parallel()
+			r := controltest.New(t)
+			r.Account(t, "dana")
+			g := r.SignIn(t, "dana")
+			presented := g.Refresh
+			if form == "access token" {
+				presented = g.Token
+			}
+			var mu sync.Mutex
+			successors, granted := map[string]bool{}, 0
+			var wg sync.WaitGroup
+			for range 50 {
+				wg.Go(func() {
+					next, err := r.Desk.Refresh(context.Background(), presented)
+					mu.Lock()
+					defer mu.Unlock()
+					if err == nil {
+						granted++
+						successors[next.Refresh] = true
+					} else if err != session.ErrRefresh { //nolint:errorlint // it must be this very fault
+						t.Errorf("unexpected: %v", err)
+					}
+				})
+			}
+			wg.Wait()
+			if len(successors) != 1 {
+				t.Fatalf("%d successors of %d grants", len(successors), granted)
+			}
+			for s := range successors {
+				if _, err := r.Desk.Refresh(context.Background(), s); err != nil {
+					t.Fatalf("the successor does not work: %v", err)
+				}
+			}
+		})
+	}
+}
+
+func TestRefresh_accessTokenInTheSeedsForm(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := controltest.New(t)
+	r.Account(t, "dana")
+	first := r.SignIn(t, "dana")
+	r.Clock.Add(time.Minute)
+	second, err := r.Desk.Refresh(ctx, first.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Alive(first.Token) || !r.Alive(second.Token) || !second.ExpiresAt.After(first.ExpiresAt) {
+		t.Fatal("the presented token lives, or its successor does not")
+	}
+	if _, err := r.Desk.Refresh(ctx, first.Token); err == nil {
+		t.Fatal("an exchanged token was exchanged again")
+	}
+	r.Clock.Add(15*time.Minute + time.Second)
+	if _, err := r.Desk.Refresh(ctx, second.Token); err == nil {
+		t.Fatal("an expired token was refreshed")
+	}
+	if _, err := r.Desk.Refresh(ctx, second.Refresh); err != nil {
+		t.Fatalf("its refresh token: %v", err)
+	}
+	for _, bad := range []string{"", "rt_", "rubbish", first.Token + "x", "rt_" + first.Refresh} {
+		if _, err := r.Desk.Refresh(ctx, bad); err != session.ErrRefresh { //nolint:errorlint // it must be this very fault
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+func TestRefresh_idleAndAbsoluteEnd(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := controltest.New(t)
+	r.Account(t, "dana")
+	g := r.SignIn(t, "dana")
+	lived, err := time.Duration(0), error(nil)
+	for lived = 0; lived < 9*24*time.Hour; lived += 7 * time.Hour {
+		if g, err = r.Desk.Refresh(ctx, g.Refresh); err != nil {
+			break
+		}
+		r.Clock.Add(7 * time.Hour)
+	}
+	if lived < 6*24*time.Hour || lived > 7*24*time.Hour+7*time.Hour {
+		t.Fatalf("a session refreshed every 7 h ended after %s: %v", lived, err)
+	}
+	g = r.SignIn(t, "dana")
+	r.Clock.Add(8*time.Hour + time.Second)
+	if _, err := r.Desk.Refresh(ctx, g.Refresh); err == nil {
+		t.Fatal("an idle session was refreshed")
+	}
+	if n, err := r.Desk.Sweep(ctx); err != nil || n == 0 {
+		t.Fatalf("sweep: %d, %v", n, err)
+	}
+}
+
+func TestSignOut_tokenAndRefreshDie(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := controltest.New(t)
+	r.Account(t, "dana")
+	g, other := r.SignIn(t, "dana"), r.SignIn(t, "dana")
+	c, err := r.Verify.Verify(g.Token, token.Access, r.Clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Desk.SignOut(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	if r.Alive(g.Token) || !r.Alive(other.Token) {
+		t.Fatal("the wrong session ended")
+	}
+	if _, err := r.Desk.Refresh(ctx, g.Refresh); err == nil {
+		t.Fatal("a signed-out session was refreshed")
+	}
+}
+
+func TestChangesOfAnAccount_endItsTokensAndSessions(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	no, yes, secret := false, true, "another violet harbour"
+	for _, c := range []struct {
+		name      string
+		change    func(r *controltest.Rig, id string) error
+		refreshes bool
+	}{
+		{"disabled", func(r *controltest.Rig, id string) error {
+			return r.Users.Update(ctx, id, user.Change{Enabled: &no}, "x")
+		}, false},
+		{"disabled and enabled again", func(r *controltest.Rig, id string) error {
+			if err := r.Users.Update(ctx, id, user.Change{Enabled: &no}, "x"); err != nil {
+				return err
+			}
+			return r.Users.Update(ctx, id, user.Change{Enabled: &yes}, "x")
+		}, false},
+		{"deleted", func(r *controltest.Rig, id string) error { return r.Users.Delete(ctx, id, session.Forget(id)) }, false},
+		{"password", func(r *controltest.Rig, id string) error {
+			return r.Users.Update(ctx, id, user.Change{Password: &secret}, id)
+		}, false},
+		{"roles", func(r *controltest.Rig, id string) error {
+			return r.Users.Update(ctx, id, user.Change{Roles: []string{"viewer"}}, "x")
+		}, true},
+		{"factor by an administrator", func(r *controltest.Rig, id string) error { _, err := r.Factors.EnrolFor(ctx, id); return err }, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := controltest.New(t)
+			u := r.Account(t, "dana")
+			g := r.SignIn(t, "dana")
+			if err := c.change(r, u.ID); err != nil {
+				t.Fatal(err)
+			}
+			if r.Alive(g.Token) {
+				t.Error("the access token lives")
+			}
+			next, err := r.Desk.Refresh(ctx, g.Refresh)
+			if (err == nil) != c.refreshes {
+				t.Fatalf("refresh: %v", err)
+			}
+			if c.refreshes {
+				claims, err := r.Verify.Verify(next.Token, token.Access, r.Clock.Now())
+				if err != nil || len(claims.Roles) != 1 || claims.Roles[0] != "viewer" {
+					t.Fatalf("new roles are not in the refreshed token: %+v %v", claims, err)
+				}
+			}
+			// What a peer that starts now hears says the same.
+			f, err := r.Revoked.Feed(ctx, "", 0)
+			if err != nil || !f.Reset || len(f.Items) == 0 {
+				t.Fatalf("feed %+v %v", f, err)
+			}
+		})
+	}
+}

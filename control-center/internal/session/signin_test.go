@@ -1,0 +1,256 @@
+package session_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/control-center/internal/controltest"
+	"github.com/provisioning-platform/platform/control-center/internal/session"
+	"github.com/provisioning-platform/platform/control-center/internal/user"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+func signIn(r *controltest.Rig, name, password, code string) (session.Grant, error) {
+	return r.Desk.SignIn(context.Background(), session.Credentials{Username: name, Password: password, Code: code, IP: "192.0.2.7"})
+}
+
+// entries returns all audit entries.
+func entries(t *testing.T, r *controltest.Rig) []audit.Entry {
+	t.Helper()
+	page, err := r.DB.Read(context.Background(), audit.Stream, 0, store.MaxPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make([]audit.Entry, len(page.Entries))
+	for i, e := range page.Entries {
+		if err := json.Unmarshal(e.Body, &out[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
+
+func TestSignIn_firstAdministratorWithPasswordAndCode(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	if _, err := signIn(r, "admin", r.Admin.Password, ""); fault.CodeOf(err) != "auth.mfa_required" || !strings.HasPrefix(err.Error(), "MFA code required") {
+		t.Fatalf("without a code: %v", err)
+	}
+	g, err := signIn(r, "admin", r.Admin.Password, r.Code(t, r.Admin.TOTPSecret, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := r.Verify.Verify(g.Token, token.Access, r.Clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.ACR != "aal2" || !c.MFA() || c.Username != "admin" || c.Subject != g.User.ID || c.Expires != g.ExpiresAt.Unix() || len(c.Audience) != 2 {
+		t.Fatalf("claims %+v", c)
+	}
+	if g.User.LastLogin == nil || !strings.HasPrefix(g.Refresh, "rt_") {
+		t.Fatalf("grant %+v", g)
+	}
+}
+
+func TestSignIn_everyRefusalIsTheSameAndIsRecordedOnce(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	off := r.Account(t, "disabled")
+	no := false
+	if err := r.Users.Update(context.Background(), off.ID, user.Change{Enabled: &no}, "x"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, password, code string }{
+		{"nobody", "whatever it may be", ""},
+		{"admin", "not the password at all", ""},
+		{"Admin", r.Admin.Password, r.Code(t, r.Admin.TOTPSecret, 0)},
+		{" admin", r.Admin.Password, r.Code(t, r.Admin.TOTPSecret, 0)},
+		{"admin@localhost", r.Admin.Password, r.Code(t, r.Admin.TOTPSecret, 0)},
+		{"disabled", controltest.Password, ""},
+		{"admin", r.Admin.Password, "00000"},
+		{"admin", r.Admin.Password, r.Code(t, r.Admin.TOTPSecret, 2)},
+		{"", "", ""},
+	} {
+		before := len(entries(t, r))
+		_, err := signIn(r, c.name, c.password, c.code)
+		if err != session.ErrSignIn { //nolint:errorlint // it must be this very fault
+			t.Errorf("%q: %v", c.name, err)
+		}
+		all := entries(t, r)
+		if last := all[len(all)-1]; len(all) != before+1 || last.Action != "auth.login" || last.Result != audit.Refused {
+			t.Errorf("%q: %d new entries, last %+v", c.name, len(all)-before, last)
+		}
+	}
+	for _, e := range entries(t, r) {
+		if b, _ := e.Encode(); strings.Contains(string(b), r.Admin.Password) || strings.Contains(string(b), r.Admin.TOTPSecret) {
+			t.Errorf("a secret is in entry %s", b)
+		}
+	}
+}
+
+func TestSignIn_codeWorksOnceInEverySpelling(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	code := r.Code(t, r.Admin.TOTPSecret, 0)
+	before := r.Code(t, r.Admin.TOTPSecret, -1)
+	if _, err := signIn(r, "admin", r.Admin.Password, code); err != nil {
+		t.Fatal(err)
+	}
+	for _, again := range []string{code, before, " " + code, code + " ", code + "\t", "\u00a0" + code, "+" + code, "0" + code, code[:5], wide(code)} {
+		if _, err := signIn(r, "admin", r.Admin.Password, again); err == nil {
+			t.Errorf("%q accepted after its step was used", again)
+		}
+		r.Clock.Add(0)
+	}
+	r.Clock.Add(6 * time.Minute) // out of the window of wrong codes
+	for _, steps := range []int{-2, 2} {
+		if _, err := signIn(r, "admin", r.Admin.Password, r.Code(t, r.Admin.TOTPSecret, steps)); err == nil {
+			t.Errorf("code %d steps away accepted", steps)
+		}
+	}
+	if _, err := signIn(r, "admin", r.Admin.Password, r.Code(t, r.Admin.TOTPSecret, -1)); err != nil {
+		t.Errorf("code of the previous step: %v", err)
+	}
+	if _, err := signIn(r, "admin", r.Admin.Password, r.Code(t, r.Admin.TOTPSecret, 1)); err != nil {
+		t.Errorf("code of the next step: %v", err)
+	}
+}
+
+// wide returns code in full-width digits.
+func wide(code string) string {
+	return strings.Map(func(r rune) rune { return r - '0' + '０' }, code)
+}
+
+func TestSignIn_oneCodeInFiftyRequestsAtOnce(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	code := r.Code(t, r.Admin.TOTPSecret, 0)
+	var granted, refused atomic.Int32
+	var wg sync.WaitGroup
+	start := make(chan struct{})
+	for range 50 {
+		wg.Go(func() {
+			<-start
+			switch _, err := signIn(r, "admin", r.Admin.Password, code); {
+			case err == nil:
+				granted.Add(1)
+			case err == session.ErrSignIn: //nolint:errorlint // see above
+				refused.Add(1)
+			default:
+				t.Errorf("unexpected: %v", err)
+			}
+		})
+	}
+	close(start)
+	wg.Wait()
+	if granted.Load() != 1 || refused.Load() != 49 {
+		t.Fatalf("%d granted, %d refused", granted.Load(), refused.Load())
+	}
+}
+
+func TestSignIn_recoveryCodeWorksOnceAndCountsAsSecondFactor(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	code := r.Admin.RecoveryCodes[3]
+	g, err := signIn(r, "admin", r.Admin.Password, strings.ToUpper(code))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, _ := r.Verify.Verify(g.Token, token.Access, r.Clock.Now()); !c.MFA() || c.AMR[1] != "rc" {
+		t.Fatalf("claims %+v", c)
+	}
+	if _, err := signIn(r, "admin", r.Admin.Password, code); err == nil {
+		t.Fatal("a recovery code worked twice")
+	}
+}
+
+func TestSignIn_wrongPasswordsDelayAndEveryAliasCounts(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	r.Account(t, "dana")
+	for i, name := range []string{"dana", "DANA", "dana ", "d\u200bana", "ｄａｎａ", "dana@example.com", "Dana", "dAna", "\tdana", "daNa"} {
+		if _, err := signIn(r, name, "wrong wrong wrong", ""); err == nil {
+			t.Fatalf("try %d granted", i)
+		}
+	}
+	if _, err := signIn(r, "dana", controltest.Password, ""); err == nil {
+		t.Fatal("the right password worked during the pause")
+	}
+	r.Clock.Add(1100 * time.Millisecond)
+	if _, err := signIn(r, "dana", controltest.Password, ""); err != nil {
+		t.Fatalf("after the pause: %v", err)
+	}
+}
+
+func TestSignIn_strangersGuessesDoNotShutTheOwnerOut(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	r.Account(t, "dana")
+	owner := session.Credentials{Username: "dana", Password: controltest.Password, IP: "198.51.100.4"}
+	ctx := context.Background()
+	if _, err := r.Desk.SignIn(ctx, owner); err != nil {
+		t.Fatal(err)
+	}
+	for range 30 {
+		_, _ = signIn(r, "dana", "wrong wrong wrong", "")
+		r.Clock.Add(2 * time.Second)
+	}
+	if _, err := signIn(r, "dana", controltest.Password, ""); err == nil {
+		t.Error("no pause for the stranger")
+	}
+	owner.IP = "198.51.100.77" // same network
+	if _, err := r.Desk.SignIn(ctx, owner); err != nil {
+		t.Errorf("owner: %v", err)
+	}
+}
+
+func TestSignIn_wrongCodesSuspendTheFactor(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	wrong := func() { _, _ = signIn(r, "admin", r.Admin.Password, "abcdef") }
+	for range 5 {
+		wrong()
+	}
+	if _, err := signIn(r, "admin", r.Admin.Password, r.Code(t, r.Admin.TOTPSecret, 0)); err == nil {
+		t.Fatal("a sixth try within five minutes was looked at")
+	}
+	for range 9 {
+		r.Clock.Add(5*time.Minute + time.Second)
+		for range 5 {
+			wrong()
+		}
+	}
+	r.Clock.Add(24 * time.Hour)
+	if _, err := signIn(r, "admin", r.Admin.Password, r.Code(t, r.Admin.TOTPSecret, 0)); err == nil {
+		t.Fatal("the factor lives after fifty wrong codes in a row")
+	}
+}
+
+func TestSignIn_burstIsShed(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	var busy, judged atomic.Int32
+	var wg sync.WaitGroup
+	for range 120 {
+		wg.Go(func() {
+			_, err := signIn(r, "nobody", "whatever it may be", "")
+			if fault.Is(err, fault.Throttled) {
+				busy.Add(1)
+			} else {
+				judged.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if judged.Load() < 52 || busy.Load() == 0 {
+		t.Fatalf("%d judged, %d shed", judged.Load(), busy.Load())
+	}
+}
