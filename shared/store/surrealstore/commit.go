@@ -1,0 +1,255 @@
+package surrealstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/surrealdb/surrealdb.go/pkg/models"
+
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+const (
+	maxGroup     = 50               // batches of one call: 100 give 15 % more and double the latency
+	maxLost      = 3                // calls of one group whose reply is lost and that are made again
+	maxCallBytes = 1 << 20          // bytes of one call, unless a single batch is larger
+	groupTimeout = 20 * time.Second // for all calls of one group, settling included
+)
+
+// waiter is a commit on its way through the committer.
+type waiter struct {
+	batch  store.Batch // bodies of writes are native values already
+	size   int
+	answer chan store.Verdict // buffered
+}
+
+// Commit implements store.DB.
+func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error) {
+	if err := store.Validate(s.schema, b); err != nil {
+		return store.Receipt{}, err
+	}
+	w, err := newWaiter(b)
+	if err != nil {
+		return store.Receipt{}, s.away("encode", err)
+	}
+	select {
+	case s.queue <- w:
+	case <-ctx.Done():
+		return store.Receipt{}, store.ErrUnavailable.Because(ctx.Err())
+	case <-s.ctx.Done():
+		return store.Receipt{}, store.ErrUnavailable.Because(errClosed)
+	}
+	select {
+	case v := <-w.answer:
+		return v.Receipt, v.Err
+	case <-ctx.Done():
+		return store.Receipt{}, store.ErrUnavailable.Because(ctx.Err())
+	}
+}
+
+// newWaiter copies the batch in the form in which it is sent; the caller pays for the encoding.
+func newWaiter(b store.Batch) (*waiter, error) {
+	w := &waiter{answer: make(chan store.Verdict, 1)}
+	for _, write := range b.Writes {
+		if write.Action == store.Put {
+			body, err := native(write.Body)
+			if err != nil {
+				return nil, err
+			}
+			write.Body = body
+			write.Index = append([]store.IndexKey(nil), write.Index...)
+		}
+		w.batch.Writes = append(w.batch.Writes, write)
+		w.size += len(write.Body) + len(write.Key.ID)
+	}
+	for _, a := range b.Appends {
+		w.batch.Appends = append(w.batch.Appends, store.Append{Stream: a.Stream, Body: bytes.Clone(a.Body)})
+		w.size += len(a.Body)
+	}
+	return w, nil
+}
+
+// commitAll is the committer: it takes what waits, writes it in one call, and answers.
+func (s *Store) commitAll() {
+	var held *waiter // did not fit into the last group
+	for {
+		group, next := s.gather(held)
+		if group == nil {
+			return
+		}
+		held = next
+		ctx, cancel := context.WithTimeout(s.ctx, groupTimeout)
+		verdicts, err := s.commitGroup(ctx, group)
+		cancel()
+		for i, w := range group {
+			if err != nil {
+				w.answer <- store.Verdict{Err: s.away("commit", err)}
+			} else {
+				w.answer <- verdicts[i]
+			}
+		}
+	}
+}
+
+// gather waits for a first batch and takes all that wait with it, within the limits of a call. It returns
+// no group when the store is closed.
+func (s *Store) gather(first *waiter) (group []*waiter, held *waiter) {
+	if first == nil {
+		select {
+		case first = <-s.queue:
+		case <-s.ctx.Done():
+			return nil, nil
+		}
+	}
+	group = append(group, first)
+	for size := first.size; len(group) < maxGroup; {
+		select {
+		case w := <-s.queue:
+			if size += w.size; size > maxCallBytes {
+				return group, w
+			}
+			group = append(group, w)
+		default:
+			return group, nil
+		}
+	}
+	return group, nil
+}
+
+// commitGroup judges the group and has the engine confirm and apply it, as often as others are faster.
+func (s *Store) commitGroup(ctx context.Context, group []*waiter) ([]store.Verdict, error) {
+	g := &s.ground
+	batches := make([]store.Batch, len(group))
+	for i, w := range group {
+		batches[i] = w.batch
+	}
+	lost := 0
+	fresh := false // all that the judge stands on was read in this round
+	for attempt := 0; ; attempt++ {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := s.prepare(ctx, batches, fresh); err != nil {
+			return nil, err
+		}
+		var asked []store.Key
+		j, err := store.Judge(s.schema, store.Ground{Number: g.number, Heads: g.heads, Lookup: func(k store.Key) (store.Known, error) {
+			asked = append(asked, k)
+			return g.docs[k], nil
+		}}, batches)
+		if err != nil {
+			return nil, err
+		}
+		if j.Number == g.number { // nobody won, so no call confirms what was assumed
+			if fresh {
+				return j.Verdicts, nil
+			}
+			fresh = true
+			continue
+		}
+		won, err := s.apply(ctx, asked, &j)
+		switch {
+		case err == nil && won:
+			g.advance(&j)
+			return j.Verdicts, nil
+		case err == nil: // others wrote; the reply told the head, the documents are read again
+			fresh = true
+		case isRetryable(err):
+		case errors.As(err, &undone{}) && lost < maxLost:
+			lost++
+		default:
+			g.forget()
+			return nil, err
+		}
+		jitter(ctx, attempt)
+	}
+}
+
+// call is one guarded query as it is sent.
+type call struct {
+	id   models.RecordID
+	vars map[string]any
+}
+
+// apply sends the judgement. It says whether it was applied; if not, the ground has the head that
+// was found. An error that is not retryable leaves the outcome unknown.
+func (s *Store) apply(ctx context.Context, asked []store.Key, j *store.Judgement) (bool, error) {
+	c := s.newCall(asked, j)
+	results, err := s.link.query(ctx, s.texts.commit, c.vars)
+	if err != nil {
+		var away notSent
+		if isRetryable(err) || errors.As(err, &away) {
+			return false, err
+		}
+		return s.settle(ctx, c.id, err)
+	}
+	reply, err := readReply(results)
+	if err != nil {
+		return s.settle(ctx, c.id, err)
+	}
+	if !reply.OK {
+		s.ground.moved(reply.N, reply.S)
+	}
+	return reply.OK, nil
+}
+
+// reply is what the guarded query answers.
+type reply struct {
+	OK bool              `json:"ok"`
+	N  uint64            `json:"n"`
+	S  map[string]uint64 `json:"s"`
+}
+
+// readReply finds the reply among the results of the statements. Whether BEGIN and COMMIT have one
+// depends on the server, but no other result is a map.
+func readReply(results []cbor.RawMessage) (reply, error) {
+	const mapType = 5 << 5
+	for _, raw := range slices.Backward(results) {
+		if len(raw) > 0 && raw[0]&0xe0 == mapType {
+			var r reply
+			err := decode(raw, &r)
+			return r, err
+		}
+	}
+	return reply{}, errors.New("a reply without a result")
+}
+
+// newCall turns a judgement into the variables of the guarded query.
+func (s *Store) newCall(asked []store.Key, j *store.Judgement) call {
+	ids, want := make([]models.RecordID, len(asked)), make([]uint64, len(asked))
+	for i, k := range asked {
+		ids[i], want[i] = s.record(k), s.ground.docs[k].Rev
+	}
+	fresh, old, gone := []any{}, []any{}, []models.RecordID{}
+	for _, f := range j.Finals {
+		if f.Now.Rev == 0 {
+			gone = append(gone, s.record(f.Key))
+			continue
+		}
+		r := fields(f.Key, f.Now.Index)
+		r["id"], r["rev"], r["body"] = s.record(f.Key), f.Now.Rev, cbor.RawMessage(f.Body)
+		if f.Was.Rev == 0 {
+			fresh = append(fresh, r)
+		} else {
+			old = append(old, r)
+		}
+	}
+	entries := make([]any, len(j.Appends))
+	for i, p := range j.Appends {
+		entries[i] = map[string]any{"id": []any{p.Stream, p.Seq}, "b": string(p.Body)}
+	}
+	counts := make([]any, 0, len(j.Counts))
+	for c, d := range j.Counts {
+		counts = append(counts, map[string]any{"id": s.counter(c), "d": d})
+	}
+	id := newCallID(s.texts.callTable)
+	return call{id, map[string]any{
+		"n0": s.ground.number, "n1": j.Number, "ids": ids, "want": want, "new": fresh, "old": old, "gone": gone,
+		"entries": entries, "counts": counts, "call": id,
+		"head": map[string]any{"n": j.Number, "s": s.ground.headsWith(j.Heads)},
+	}}
+}

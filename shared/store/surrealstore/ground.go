@@ -1,0 +1,134 @@
+package surrealstore
+
+import (
+	"context"
+	"maps"
+
+	"github.com/surrealdb/surrealdb.go/pkg/models"
+
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// maxRemembered bounds the documents whose revisions the committer remembers.
+const maxRemembered = 1 << 16
+
+// ground is what the committer believes of the database. It may be wrong, because others write too:
+// the guarded query confirms head and revisions, or nothing is applied.
+type ground struct {
+	known  bool // the head was read
+	number uint64
+	heads  map[string]uint64
+	docs   map[store.Key]store.Known
+}
+
+func newGround() ground {
+	return ground{heads: map[string]uint64{}, docs: map[store.Key]store.Known{}}
+}
+
+// forget drops all beliefs: the outcome of a call is unknown.
+func (g *ground) forget() { *g = newGround() }
+
+// moved takes over the head that the engine reported. What was remembered of documents may be old.
+func (g *ground) moved(number uint64, heads map[string]uint64) {
+	if number != g.number {
+		clear(g.docs)
+	}
+	g.known, g.number, g.heads = true, number, heads
+	if heads == nil {
+		g.heads = map[string]uint64{}
+	}
+}
+
+// advance takes over what a judgement left.
+func (g *ground) advance(j *store.Judgement) {
+	g.number = j.Number
+	maps.Copy(g.heads, j.Heads)
+	if len(g.docs) > maxRemembered {
+		clear(g.docs)
+	}
+	for _, f := range j.Finals {
+		g.docs[f.Key] = f.Now
+	}
+}
+
+// headsWith returns the heads of all streams with the given ones moved on.
+func (g *ground) headsWith(moved map[string]uint64) map[string]uint64 {
+	all := maps.Clone(g.heads)
+	maps.Copy(all, moved)
+	return all
+}
+
+// prepare makes sure that something is believed of every document of the batches. What the first
+// write demands is believed without a look, unless its counted index keys are needed; with fresh, all
+// is read.
+func (s *Store) prepare(ctx context.Context, batches []store.Batch, fresh bool) error {
+	g := &s.ground
+	if !g.known {
+		if err := s.readHead(ctx); err != nil {
+			return err
+		}
+	}
+	var ids []models.RecordID
+	var keys []store.Key
+	seen := map[store.Key]bool{}
+	for _, b := range batches {
+		for _, w := range b.Writes {
+			if seen[w.Key] {
+				continue
+			}
+			seen[w.Key] = true
+			if !fresh {
+				if _, ok := g.docs[w.Key]; ok {
+					continue
+				}
+				kind, _ := s.schema.Kind(w.Key.Kind)
+				if rev, demanded := w.Expect.Wants(); demanded && (rev == 0 || len(kind.Counted) == 0) {
+					g.docs[w.Key] = store.Known{Rev: rev}
+					continue
+				}
+			}
+			ids, keys = append(ids, s.record(w.Key)), append(keys, w.Key)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	results, err := s.link.query(ctx, textKnown, map[string]any{"ids": ids})
+	if err != nil {
+		g.forget()
+		return err
+	}
+	var rows []*struct {
+		Rev uint64            `json:"rev"`
+		Ix  map[string]string `json:"ix"`
+	}
+	if err := decode(results[0], &rows); err != nil {
+		g.forget()
+		return err
+	}
+	for i, r := range rows {
+		g.docs[keys[i]] = store.Known{}
+		if r != nil {
+			kind, _ := s.schema.Kind(keys[i].Kind)
+			g.docs[keys[i]] = store.Known{Rev: r.Rev, Index: unjoin(kind, r.Ix)}
+		}
+	}
+	return nil
+}
+
+// readHead learns the commit number and the heads of all streams.
+func (s *Store) readHead(ctx context.Context) error {
+	results, err := s.link.query(ctx, s.texts.head, nil)
+	if err != nil {
+		return err
+	}
+	var head struct {
+		N uint64            `json:"n"`
+		S map[string]uint64 `json:"s"`
+	}
+	if err := decode(results[len(results)-1], &head); err != nil {
+		return err
+	}
+	s.ground.moved(head.N, head.S)
+	return nil
+}

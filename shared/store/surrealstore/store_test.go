@@ -1,0 +1,76 @@
+package surrealstore
+
+import (
+	"context"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/secret"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/storetest"
+	"github.com/provisioning-platform/platform/shared/store/surrealstore/surrealtest"
+)
+
+var schema = store.Schema{Service: "test", Kinds: []store.Kind{
+	{Name: "thing", Indexes: []string{"state", "owner"}, Counted: []string{"state"}},
+	{Name: "plain"},
+}}
+
+func open(t testing.TB, at, password string, schema store.Schema) *Store {
+	t.Helper()
+	u, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	s, err := Open(ctx, Options{URL: u, Password: secret.New(password), Sync: SyncEvery, Schema: schema})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) (store.DB, func() store.DB) {
+		at, password := surrealtest.Start(t)
+		s := open(t, at, password, storetest.Schema())
+		return s, func() store.DB {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s = open(t, at, password, storetest.Schema())
+			return s
+		}
+	})
+}
+
+func TestCommit_roundTrip(t *testing.T) {
+	at, password := surrealtest.Start(t)
+	s := open(t, at, password, schema)
+	ctx := t.Context()
+	key := store.Key{Kind: "thing", ID: "a"}
+	body := []byte(`{"a":1,"b":[true,null,"x"],"f":0.5}`)
+	r, err := s.Commit(ctx, store.Batch{
+		Writes:  []store.Write{{Key: key, Expect: store.Absent(), Index: []store.IndexKey{{Name: "state", Value: "on"}}, Body: body}},
+		Appends: []store.Append{{Stream: "events", Body: []byte("one")}, {Stream: "events", Body: []byte("two")}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log(r)
+	d, err := s.Get(ctx, key)
+	if err != nil || string(d.Body) != string(body) || d.Rev != r.Rev {
+		t.Fatalf("got %+v, %v", d, err)
+	}
+	p, err := s.List(ctx, store.Query{Kind: "thing", Index: "state", Prefix: "on", Exact: true, Limit: 10, Total: true})
+	if err != nil || len(p.Docs) != 1 || p.Total != 1 {
+		t.Fatalf("got %+v, %v", p, err)
+	}
+	e, err := s.Read(ctx, "events", 0, 10)
+	if err != nil || e.Head != 2 || len(e.Entries) != 2 {
+		t.Fatalf("got %+v, %v", e, err)
+	}
+}

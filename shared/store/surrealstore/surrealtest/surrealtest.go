@@ -1,0 +1,109 @@
+// Package surrealtest gives tests a real SurrealDB engine: the development front of
+// deploy/surrealdb, installed on first use and started once a test process.
+//
+// The one rule: under -short the test is skipped; otherwise a machine without node and npm fails
+// it, because a suite that is skipped silently proves nothing.
+package surrealtest
+
+import (
+	"bufio"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// front is the engine of this test process; it ends with the process, because its standard input does.
+var front struct {
+	once     sync.Once
+	host     string
+	password string
+	leash    io.WriteCloser // never written; the kernel closes it with us (a lost one the collector closes)
+	err      error
+}
+
+// Start returns the store URL of an empty database (surrealdb://root@127.0.0.1:PORT/test/NAME) and the
+// password of its user. All tests of a process share one engine; each call has its own database.
+func Start(t testing.TB) (url, password string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs a SurrealDB engine, which -short leaves out")
+	}
+	front.once.Do(func() { front.host, front.password, front.err = start() })
+	if front.err != nil {
+		t.Fatalf("start the SurrealDB front: %v", front.err)
+	}
+	return fmt.Sprintf("surrealdb://root@%s/test/d%s", front.host, strings.ToLower(rand.Text())), front.password
+}
+
+// start installs and runs the front.
+func start() (host, password string, err error) {
+	_, here, _, _ := runtime.Caller(0)
+	dir := filepath.Join(filepath.Dir(here), "..", "..", "..", "..", "deploy", "surrealdb")
+	if err := install(dir); err != nil {
+		return "", "", err
+	}
+	password = rand.Text()
+	file, err := os.CreateTemp("", "surrealdb-password-*")
+	if err != nil {
+		return "", "", err
+	}
+	defer os.Remove(file.Name())
+	if _, err := file.WriteString(password); err != nil {
+		return "", "", err
+	}
+	cmd := exec.Command("node", "server.mjs", "--temporary", "--leashed", "--listen", "127.0.0.1:0", "--password-file", file.Name())
+	cmd.Dir = dir
+	cmd.Stderr = os.Stderr
+	if front.leash, err = cmd.StdinPipe(); err != nil {
+		return "", "", err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", "", err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", "", err
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	host, found := strings.CutPrefix(strings.TrimSpace(line), "listening ws://")
+	if !found {
+		return "", "", fmt.Errorf("the front said %q: %w", line, err)
+	}
+	return strings.TrimSuffix(host, "/rpc"), password, nil
+}
+
+// install runs npm ci once; test processes that run beside each other wait for the first one.
+func install(dir string) error {
+	lock, err := os.Open(filepath.Join(dir, "package-lock.json"))
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(lock.Name())
+	if err != nil {
+		return err
+	}
+	want := fmt.Sprintf("%x", sha256.Sum256(text))
+	stamp := filepath.Join(dir, "node_modules", ".installed")
+	if have, err := os.ReadFile(stamp); err == nil && string(have) == want {
+		return nil
+	}
+	cmd := exec.Command("npm", "ci")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("npm ci in deploy/surrealdb (node 20 or later with npm is needed): %w\n%s", err, out)
+	}
+	return os.WriteFile(stamp, []byte(want), 0o644)
+}
