@@ -1,0 +1,162 @@
+package watch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+// Event is one event as a client receives it.
+type Event struct {
+	Type      string          `json:"event_type"`
+	Timestamp time.Time       `json:"timestamp"`
+	Data      json.RawMessage `json:"data"`
+	Metadata  map[string]any  `json:"metadata"`
+	Sequence  uint64          `json:"sequence"`
+	Epoch     string          `json:"epoch"`
+}
+
+// Conn is a client's stream of events. It is used by one goroutine.
+type Conn struct {
+	url   string
+	token string
+	since uint64
+	epoch string // known once an event was received, or given
+	ws    *websocket.Conn
+}
+
+// Dial opens the stream at address, "http://host/ws" or "ws://host/ws" with any of events= and
+// batch_ids in the query. With an epoch it resumes after the event since; without one it begins now. A
+// refusal is a fault of the kind that its status means.
+func Dial(ctx context.Context, address, token string, since uint64, epoch string) (*Conn, error) {
+	if rest, ok := strings.CutPrefix(address, "http"); ok {
+		address = "ws" + rest
+	}
+	c := &Conn{url: address, token: token, since: since, epoch: epoch}
+	return c, c.connect(ctx)
+}
+
+func (c *Conn) connect(ctx context.Context) error {
+	u, err := url.Parse(c.url)
+	if err != nil {
+		return fmt.Errorf("watch: %w", err)
+	}
+	if c.epoch != "" {
+		q := u.Query()
+		q.Set("since", strconv.FormatUint(c.since, 10))
+		q.Set("epoch", c.epoch)
+		u.RawQuery = q.Encode()
+	}
+	head := http.Header{"Authorization": {"Bearer " + c.token}}
+	dialer := websocket.Dialer{HandshakeTimeout: 10 * time.Second, Proxy: http.ProxyFromEnvironment}
+	ws, resp, err := dialer.DialContext(ctx, u.String(), head)
+	if err != nil {
+		if resp != nil {
+			return refusal(resp)
+		}
+		return fault.New(fault.Unavailable, "ws.unreachable", "the event stream cannot be reached").Because(err)
+	}
+	ws.SetReadLimit(4 << 20)
+	if c.epoch == "" {
+		c.epoch = resp.Header.Get(headEpoch)
+		c.since, _ = strconv.ParseUint(resp.Header.Get(headSequence), 10, 64) // 0 from a server that does not say
+	}
+	heard := func() { _ = ws.SetReadDeadline(time.Now().Add(3 * pingEvery)) } // a closed socket shows in the read
+	ws.SetPingHandler(func(data string) error {
+		heard()
+		return ws.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(time.Second))
+	})
+	heard()
+	c.ws = ws
+	return nil
+}
+
+// refusal is the fault behind an answer that was no upgrade.
+func refusal(resp *http.Response) error {
+	var body struct {
+		Error string `json:"error"`
+	}
+	data, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // without a body the status must do
+	if json.Unmarshal(data, &body) != nil || body.Error == "" {
+		body.Error = resp.Status
+	}
+	kinds := map[int]fault.Kind{
+		400: fault.Malformed, 401: fault.Unauthenticated, 403: fault.Denied, 404: fault.NotFound,
+		410: fault.Gone, 429: fault.Throttled, 503: fault.Unavailable,
+	}
+	return fault.New(kinds[resp.StatusCode], "ws.refused", "%s", body.Error)
+}
+
+// Next returns the next event. When the connection breaks it connects again, with growing pauses, and
+// resumes behind the last event; it gives up when ctx ends or the server says that it is of no use:
+// Unauthenticated (the token is over), Denied, Gone (the place is not kept), Malformed.
+func (c *Conn) Next(ctx context.Context) (Event, error) {
+	pause := 100 * time.Millisecond
+	for {
+		if c.ws != nil {
+			e, err := c.receive(ctx)
+			if err == nil || ctx.Err() != nil {
+				return e, errors.Join(err, ctx.Err())
+			}
+			_ = c.Close() // broken already
+			if websocket.IsCloseError(err, closeUnauthenticated) {
+				return Event{}, fault.New(fault.Unauthenticated, "ws.token_over", "the token is no longer good; sign in again")
+			}
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return Event{}, ctx.Err()
+		case <-timer.C:
+		}
+		pause = min(2*pause, 5*time.Second)
+		err := c.connect(ctx)
+		if f := fault.Of(err); f != nil && f.Kind != fault.Unavailable && f.Kind != fault.Throttled && f.Kind != fault.Internal {
+			return Event{}, err
+		}
+	}
+}
+
+// receive reads one event from the open connection.
+func (c *Conn) receive(ctx context.Context) (Event, error) {
+	ws := c.ws
+	stop := context.AfterFunc(ctx, func() { _ = ws.Close() }) // ends the read
+	defer stop()
+	for {
+		_, data, err := ws.ReadMessage()
+		if err != nil {
+			return Event{}, err
+		}
+		var e Event
+		if err := json.Unmarshal(data, &e); err != nil {
+			return Event{}, fmt.Errorf("watch: an event is not readable: %w", err)
+		}
+		if e.Type == "" && e.Sequence == 0 {
+			continue // an answer to a message
+		}
+		c.since, c.epoch = e.Sequence, e.Epoch
+		return e, nil
+	}
+}
+
+// Close ends the stream.
+func (c *Conn) Close() error {
+	if c.ws == nil {
+		return nil
+	}
+	ws := c.ws
+	c.ws = nil
+	return ws.Close()
+}

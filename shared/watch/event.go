@@ -1,0 +1,123 @@
+package watch
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// mask is a set of categories, a bit each, in the order of Categories.
+type mask uint8
+
+// Categories returns the names that events= and subscribe know (contracts/platform.md Q16).
+func Categories() []string { return []string{"task", "batch", "progress", "rollback", "system"} }
+
+const everything = mask(1<<5 - 1)
+
+// categoryOf returns the category of an event type; what is unknown here is for those who may see the
+// system's own events.
+func categoryOf(eventType string) mask {
+	switch eventType {
+	case "TaskStatusChanged":
+		return 1 << 0
+	case "BatchStatusChanged", "OperationStatusChanged":
+		return 1 << 1
+	case "WorkflowProgress":
+		return 1 << 2
+	case "CheckpointCreated", "RollbackStarted", "RollbackCompleted":
+		return 1 << 3
+	default:
+		return 1 << 4
+	}
+}
+
+// parseCategories returns the set named by the words; all of them for no word.
+func parseCategories(words []string) (mask, error) {
+	if len(words) == 0 {
+		return everything, nil
+	}
+	var m mask
+next:
+	for _, w := range words {
+		for i, name := range Categories() {
+			if strings.TrimSpace(w) == name {
+				m |= 1 << i
+				continue next
+			}
+		}
+		return 0, fmt.Errorf("unknown event category %.40q; known are %s", w, strings.Join(Categories(), ", "))
+	}
+	return m, nil
+}
+
+func (m mask) names() []string {
+	out := []string{}
+	for i, name := range Categories() {
+		if m&(1<<i) != 0 {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// item is one event of the stream, prepared once for all connections.
+type item struct {
+	seq      uint64
+	category mask
+	task     string
+	batch    string
+	frame    []byte // the text frame as it goes over the wire
+	body     []byte // the JSON object in it
+}
+
+// prepare returns the function that turns a stored event into an item: sequence and epoch are put in
+// front of the closing brace, the rest stays as stored.
+func prepare(epoch string) func(store.Entry) *item {
+	return func(e store.Entry) *item {
+		var head struct {
+			EventType string         `json:"event_type"`
+			Metadata  map[string]any `json:"metadata"`
+		}
+		it := &item{seq: e.Seq, category: categoryOf("")}
+		if json.Unmarshal(e.Body, &head) != nil || len(e.Body) < 2 {
+			e.Body = []byte(`{}`) // not an object: nothing we stored; its number must still exist
+		}
+		it.category = categoryOf(head.EventType)
+		it.task, _ = head.Metadata["task_id"].(string)
+		it.batch, _ = head.Metadata["batch_id"].(string)
+		frame := make([]byte, maxHeader, maxHeader+len(e.Body)+len(epoch)+48)
+		frame = append(frame, e.Body[:len(e.Body)-1]...)
+		if len(e.Body) > 2 {
+			frame = append(frame, ',')
+		}
+		frame = append(frame, `"epoch":`...)
+		frame = strconv.AppendQuote(frame, epoch)
+		frame = append(frame, `,"sequence":`...)
+		frame = strconv.AppendUint(frame, e.Seq, 10)
+		frame = append(frame, '}')
+		it.body = frame[maxHeader:]
+		it.frame = sealFrame(opText, frame)
+		return it
+	}
+}
+
+// filter is what a client asked to see; it is replaced, never changed.
+type filter struct {
+	categories mask
+	tasks      map[string]bool // nil: any
+	batches    map[string]bool // nil: any
+}
+
+// passes says whether the event is asked for. With ids of both sorts, one of them is enough.
+func (f *filter) passes(it *item) bool {
+	if f.categories&it.category == 0 {
+		return false
+	}
+	if f.tasks == nil && f.batches == nil {
+		return true
+	}
+	return f.tasks[it.task] || f.batches[it.batch]
+}

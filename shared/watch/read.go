@@ -1,0 +1,220 @@
+package watch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+// message is what a client says.
+type message struct {
+	Type     string   `json:"type"`
+	ID       string   `json:"id"` // echoed in the answer
+	Token    string   `json:"token"`
+	Events   []string `json:"events"`
+	TaskIDs  []string `json:"task_ids"`
+	BatchIDs []string `json:"batch_ids"`
+}
+
+// answer is what the server says to it. It carries type and no event_type, so that a listener can tell it
+// from an event.
+type answer struct {
+	Type      string   `json:"type"` // ack, pong, error
+	For       string   `json:"for,omitempty"`
+	ID        string   `json:"id,omitempty"`
+	Error     string   `json:"error,omitempty"`
+	Code      string   `json:"code,omitempty"`
+	Events    []string `json:"events,omitempty"`     // the categories that are sent from now on
+	ExpiresAt string   `json:"expires_at,omitempty"` // when the socket closes unless authenticated anew
+}
+
+// chatter bounds how much a client may say in a second; used by the reading goroutine only.
+type chatter struct {
+	second int64
+	count  int
+}
+
+func (c *chatter) tooMuch() bool {
+	if now := time.Now().Unix(); now != c.second {
+		c.second, c.count = now, c.count/2 // a flood over the turn of a second is one
+	}
+	c.count++
+	return c.count > maxChatter
+}
+
+var errChatter = errors.New("too many messages")
+
+// read hears the client until the socket ends and returns the close code to send; 0 when the client or the
+// library has closed it.
+func (c *conn) read() (code int, reason string) {
+	var said chatter
+	inMessage := false
+	alive := func() { _ = c.ws.SetReadDeadline(time.Now().Add(silence)) } // a closed socket shows in the read
+	c.ws.SetReadLimit(maxMessage)
+	c.ws.SetPongHandler(func(string) error {
+		if said.tooMuch() {
+			return errChatter
+		}
+		if !inMessage {
+			alive()
+		}
+		return nil
+	})
+	c.ws.SetPingHandler(func(data string) error {
+		if said.tooMuch() {
+			return errChatter
+		}
+		if !inMessage {
+			alive()
+		}
+		c.reply(frameOf(opPong, []byte(data)))
+		return nil
+	})
+	c.ws.SetCloseHandler(func(code int, _ string) error {
+		if code == websocket.CloseNoStatusReceived {
+			code = websocket.CloseNormalClosure
+		}
+		c.stop(code, "bye")
+		return nil
+	})
+	alive()
+	for {
+		kind, r, err := c.ws.NextReader()
+		if err != nil {
+			return c.ending(err)
+		}
+		inMessage = true
+		_ = c.ws.SetReadDeadline(time.Now().Add(messageWithin))
+		data, err := io.ReadAll(r)
+		if err != nil {
+			return c.ending(err)
+		}
+		inMessage = false
+		alive()
+		switch {
+		case kind != websocket.TextMessage:
+			return websocket.CloseUnsupportedData, "only text messages are understood"
+		case !utf8.Valid(data):
+			return websocket.CloseInvalidFramePayloadData, "the text is not UTF-8"
+		case said.tooMuch():
+			return websocket.ClosePolicyViolation, "too many messages"
+		}
+		if code, reason := c.handle(data); code != 0 {
+			return code, reason
+		}
+	}
+}
+
+// ending turns an error of reading into a close code.
+func (c *conn) ending(err error) (int, string) {
+	if errors.Is(err, errChatter) {
+		return websocket.ClosePolicyViolation, "too many messages"
+	}
+	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+		return websocket.ClosePolicyViolation, "nothing heard for too long"
+	}
+	return 0, "" // closed, or the library has sent 1002 or 1009
+}
+
+// reply hands a frame to the writer.
+func (c *conn) reply(frame []byte) {
+	select {
+	case c.out <- frame:
+	case <-c.ctx.Done():
+	}
+}
+
+func (c *conn) answer(a answer) {
+	data, err := json.Marshal(a)
+	if err == nil { // an answer is plain text
+		c.reply(frameOf(opText, data))
+	}
+}
+
+// handle does what a message asks; a close code other than 0 ends the socket.
+func (c *conn) handle(data []byte) (code int, reason string) {
+	var m message
+	if err := json.Unmarshal(data, &m); err != nil {
+		c.answer(answer{Type: "error", Code: "ws.bad_message", Error: "a message is a JSON object with a type: auth, subscribe, unsubscribe or ping"})
+		return 0, ""
+	}
+	if len(m.ID) > 128 {
+		m.ID = ""
+	}
+	switch {
+	case m.Type == "ping":
+		c.answer(answer{Type: "pong", ID: m.ID})
+	case m.Type == "auth":
+		return c.auth(m)
+	case m.Type != "subscribe" && m.Type != "unsubscribe":
+		c.answer(answer{Type: "error", ID: m.ID, Code: "ws.unknown_type", Error: "unknown message type; known are auth, subscribe, unsubscribe and ping"})
+	case c.who() == nil:
+		c.answer(answer{Type: "error", For: m.Type, ID: m.ID, Code: "ws.unauthenticated", Error: "send an auth message first"})
+	default:
+		c.subscribe(m)
+	}
+	return 0, ""
+}
+
+// auth takes the first token of a socket, or a newer one of the same person.
+func (c *conn) auth(m message) (code int, reason string) {
+	ctx, cancel := context.WithTimeout(c.ctx, authWithin)
+	defer cancel()
+	claims, err := c.h.Verify(ctx, m.Token)
+	if err != nil {
+		c.answer(answer{Type: "error", For: "auth", ID: m.ID, Code: fault.CodeOf(err), Error: "the token is not good; sign in again"})
+		return closeUnauthenticated, "the token is not good"
+	}
+	if old := c.who(); old != nil && old.Subject != claims.Subject {
+		return closeUnauthenticated, "the token is another person's"
+	}
+	if err := c.h.promote(c, claims); err != nil {
+		c.answer(answer{Type: "error", For: "auth", ID: m.ID, Code: fault.CodeOf(err), Error: fault.Of(err).Message})
+		return closeSlow, "too many event streams"
+	}
+	c.answer(answer{
+		Type: "ack", For: "auth", ID: m.ID, Events: (mask(c.allowed.Load()) & c.filter.Load().categories).names(),
+		ExpiresAt: time.Unix(claims.Expires, 0).UTC().Format(time.RFC3339),
+	})
+	return 0, ""
+}
+
+// subscribe replaces what is asked for; unsubscribe takes categories out of it, or everything.
+func (c *conn) subscribe(m message) {
+	asked, err := parseCategories(m.Events)
+	if err != nil {
+		c.answer(answer{Type: "error", For: m.Type, ID: m.ID, Code: "ws.unknown_category", Error: err.Error()})
+		return
+	}
+	if len(m.TaskIDs)+len(m.BatchIDs) > maxIDs {
+		c.answer(answer{Type: "error", For: m.Type, ID: m.ID, Code: "ws.too_many_ids", Error: "too many ids in one subscription"})
+		return
+	}
+	next := filter{categories: asked, tasks: set(m.TaskIDs), batches: set(m.BatchIDs)}
+	if m.Type == "unsubscribe" {
+		next = *c.filter.Load()
+		next.categories &^= asked
+	}
+	c.filter.Store(&next)
+	c.nudge()
+	c.answer(answer{Type: "ack", For: m.Type, ID: m.ID, Events: (mask(c.allowed.Load()) & next.categories).names()})
+}
+
+func set(words []string) map[string]bool {
+	if len(words) == 0 {
+		return nil
+	}
+	m := make(map[string]bool, len(words))
+	for _, w := range words {
+		m[w] = true
+	}
+	return m
+}

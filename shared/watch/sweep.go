@@ -1,0 +1,119 @@
+package watch
+
+import (
+	"context"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+// Run delivers events and looks after the open sockets until ctx ends; then it closes them, telling each
+// where to resume, and returns when they are gone or after five seconds.
+func (h *Handler) Run(ctx context.Context) error {
+	tailCtx, stopTail := context.WithCancel(context.WithoutCancel(ctx))
+	tailDone := make(chan struct{})
+	go func() {
+		defer close(tailDone)
+		_ = h.tail.Run(tailCtx) // returns nil
+	}()
+	defer func() {
+		stopTail()
+		<-tailDone
+	}()
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			h.shutdown(ticker.C)
+			return nil
+		case now := <-ticker.C:
+			h.sweep(now)
+		}
+	}
+}
+
+// shutdown closes all sockets and waits for them.
+func (h *Handler) shutdown(tick <-chan time.Time) {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	for range 5 * time.Second / sweepEvery {
+		open := h.open()
+		for _, c := range open {
+			c.stop(websocket.CloseGoingAway, "the service is shutting down")
+		}
+		if len(open) == 0 {
+			return
+		}
+		<-tick
+	}
+}
+
+func (h *Handler) open() []*conn {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make([]*conn, 0, len(h.conns))
+	for c := range h.conns {
+		out = append(out, c)
+	}
+	return out
+}
+
+// sweep ends sockets whose time is over, whose session is revoked, or whose client does not read, and asks
+// anew what each person may see.
+func (h *Handler) sweep(now time.Time) {
+	type verdict struct {
+		dead    bool
+		allowed mask
+	}
+	asked := map[string]verdict{} // sockets with the same token are asked about once
+	judge := func(c *token.Claims) verdict {
+		v, ok := asked[c.ID]
+		if !ok || c.ID == "" {
+			v = verdict{dead: h.Alive != nil && h.Alive(*c) != nil, allowed: h.allowed(*c)}
+			asked[c.ID] = v
+		}
+		return v
+	}
+	head := h.tail.Head()
+	for _, c := range h.open() {
+		claims := c.who()
+		if claims == nil {
+			if now.Sub(c.opened) > authWithin-sweepEvery {
+				c.stop(closeUnauthenticated, "no token came")
+			}
+			continue
+		}
+		if now.Unix() >= claims.Expires {
+			c.stop(closeUnauthenticated, "the token has expired")
+			continue
+		}
+		v := judge(claims)
+		if v.dead {
+			c.stop(closeUnauthenticated, "the session has ended")
+			continue
+		}
+		c.allowed.Store(uint32(v.allowed))
+		since := c.since.Load()
+		if c.live.Load() && since != 0 && now.UnixNano()-since > int64(stalled) && head > c.cursor.Load()+behindEvents {
+			c.stopSlow()
+		}
+	}
+}
+
+// promote counts a socket under its user once the auth message has come.
+func (h *Handler) promote(c *conn, claims token.Claims) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c.counted == "" {
+		if err := h.countUser(c, &claims); err != nil {
+			return err
+		}
+		h.waiting--
+	}
+	c.identify(claims)
+	return nil
+}

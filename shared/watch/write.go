@@ -1,0 +1,166 @@
+package watch
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// atOnce bounds the events that go out in one write.
+const atOnce = 256
+
+// write carries events and answers to the client until the socket ends. It is the only writer. It returns
+// what is left of a frame that went out in part.
+func (c *conn) write() (rest []byte) {
+	w := writer{conn: c, items: make([]*item, 0, 8)}
+	ping := time.NewTicker(pingEvery)
+	defer ping.Stop()
+	for {
+		head, more := c.h.tail.More()
+		cursor := c.cursor.Load()
+		if c.who() != nil && cursor < head {
+			if rest, ok := w.events(cursor); !ok {
+				return rest
+			}
+			select { // answers and pings are not held up by events
+			case frame := <-c.out:
+				w.frames = append(w.frames, frame)
+			case <-ping.C:
+				w.frames = append(w.frames, frameOf(opPing, nil))
+			default:
+				continue
+			}
+		} else {
+			c.live.Store(true)
+			select {
+			case <-more:
+				continue
+			case <-c.kick:
+				continue
+			case frame := <-c.out:
+				w.frames = append(w.frames, frame)
+			case <-ping.C:
+				w.frames = append(w.frames, frameOf(opPing, nil))
+			case <-c.ctx.Done():
+				return nil
+			}
+		}
+		if _, rest, ok := w.flush(); !ok {
+			return rest
+		}
+	}
+}
+
+// writer is the state of one conn's writing goroutine; its slices are used again and again.
+type writer struct {
+	*conn
+	items  []*item
+	frames [][]byte    // to go out with the next flush
+	seqs   []uint64    // with events: for each frame, the cursor once it is out
+	bufs   net.Buffers // frames again, consumed by the system call
+	left   net.Buffers
+}
+
+// events writes the next events after cursor that the client asked for and may see.
+func (w *writer) events(cursor uint64) (rest []byte, ok bool) {
+	items, last, err := w.h.tail.Read(w.ctx, w.items[:0], cursor, atOnce)
+	w.items = items
+	if err != nil {
+		w.stop(websocket.CloseInternalServerErr, "the event store cannot be read")
+		return nil, false
+	}
+	f, allowed := w.filter.Load(), mask(w.allowed.Load())
+	chosen := items[:0]
+	for _, it := range items {
+		if it.category&allowed != 0 && f.passes(it) {
+			chosen = append(chosen, it)
+		}
+	}
+	w.seqs = w.seqs[:0]
+	for at := 0; at < len(chosen); {
+		n := 1
+		if w.batch == 1 {
+			w.frames = append(w.frames, chosen[at].frame)
+		} else {
+			var frame []byte
+			frame, n = listFrame(chosen[at:], w.batch)
+			w.frames = append(w.frames, frame)
+		}
+		at += n
+		w.seqs = append(w.seqs, chosen[at-1].seq)
+	}
+	n, rest, ok := w.flush()
+	if ok {
+		w.cursor.Store(last)
+		w.h.delivered.Add(int64(len(chosen)))
+	} else if n > 0 {
+		w.cursor.Store(w.seqs[n-1])
+	}
+	clear(items)
+	return rest, ok
+}
+
+// listFrame returns a frame with a JSON list of the first events, and how many: at most size, and as
+// many as fit into 64 KiB, but one at least.
+func listFrame(events []*item, size int) ([]byte, int) {
+	buf := append(make([]byte, maxHeader, 4096), '[')
+	n := 0
+	for n < len(events) && n < size {
+		if n > 0 {
+			if len(buf)+len(events[n].body) > maxMessage {
+				break
+			}
+			buf = append(buf, ',')
+		}
+		buf = append(buf, events[n].body...)
+		n++
+	}
+	return sealFrame(opText, append(buf, ']')), n
+}
+
+// flush writes all frames with one system call. When the socket ends in the middle, it returns how many
+// frames are out or will be once rest is, what is left of the one that was cut.
+func (w *writer) flush() (n int, rest []byte, ok bool) {
+	frames := w.frames
+	w.frames = frames[:0]
+	if len(frames) == 0 {
+		return 0, nil, true
+	}
+	if !w.deadline(writeWithin) {
+		return 0, nil, false
+	}
+	w.since.Store(time.Now().UnixNano())
+	sent, err := w.send(frames)
+	w.since.Store(0)
+	if err == nil {
+		clear(frames)
+		return len(frames), nil, true
+	}
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		w.stopSlow() // unless it was stopped for another reason, which interrupts a write too
+	} else {
+		w.stop(0, "")
+	}
+	for n < len(frames) && sent >= int64(len(frames[n])) {
+		sent -= int64(len(frames[n]))
+		n++
+	}
+	if sent > 0 {
+		rest = frames[n][sent:]
+		n++
+	}
+	return n, rest, false
+}
+
+func (w *writer) send(frames [][]byte) (int64, error) {
+	conn := w.ws.NetConn()
+	if len(frames) == 1 {
+		n, err := conn.Write(frames[0])
+		return int64(n), err
+	}
+	w.bufs = append(w.bufs[:0], frames...)
+	w.left = w.bufs
+	return w.left.WriteTo(conn)
+}
