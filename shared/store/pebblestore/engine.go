@@ -63,9 +63,20 @@ func (s *Store) openEngine(dir string, fs vfs.FS) (*pebble.DB, error) {
 			return nil, openFault(dir, err)
 		}
 	}
-	db, err := pebble.Open(dir, s.options(fs))
-	if err != nil {
+	return s.openChecked(dir, s.options(fs))
+}
+
+// openChecked locks the folder, looks through its logs and opens it.
+func (s *Store) openChecked(dir string, o *pebble.Options) (db *pebble.DB, err error) {
+	if o.Lock, err = pebble.LockDirectory(dir, o.FS); err != nil {
 		return nil, openFault(dir, err)
+	}
+	s.lock = o.Lock
+	if err = checkLogs(o.FS, dir); err == nil {
+		db, err = pebble.Open(dir, o)
+	}
+	if err != nil {
+		return nil, errors.Join(openFault(dir, err), s.lock.Close())
 	}
 	return db, nil
 }
@@ -75,6 +86,8 @@ func openFault(dir string, err error) error {
 	cause := fmt.Errorf("open store %s: %w%s", dir, err, details(err))
 	text := err.Error()
 	switch {
+	case fault.Of(err) != nil:
+		return err
 	case pebble.IsCorruptionError(err):
 		return errCorrupt.Because(cause)
 	case strings.Contains(text, "lock held by current process"), strings.Contains(text, "resource temporarily unavailable"):

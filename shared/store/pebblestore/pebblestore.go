@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,7 @@ type Store struct {
 	schema   store.Schema
 	log      *slog.Logger
 	db       *pebble.DB
+	lock     io.Closer // of the folder
 	readOnly bool
 
 	requests chan *request // to the committer
@@ -61,7 +63,7 @@ func open(dir string, schema store.Schema, log *slog.Logger, fs vfs.FS) (_ *Stor
 		return nil, err
 	}
 	if err := s.start(); err != nil {
-		return nil, errors.Join(err, s.db.Close())
+		return nil, errors.Join(err, s.db.Close(), s.lock.Close())
 	}
 	go s.run()
 	return s, nil
@@ -78,12 +80,12 @@ func OpenReadOnly(dir string, schema store.Schema) (_ *Store, err error) {
 	s.readOnly = true
 	o := s.options(vfs.Default)
 	o.ReadOnly = true
-	if s.db, err = pebble.Open(dir, o); err != nil {
-		return nil, openFault(dir, err)
+	if s.db, err = s.openChecked(dir, o); err != nil {
+		return nil, err
 	}
 	close(s.stopped)
 	if err := s.start(); err != nil {
-		return nil, errors.Join(err, s.db.Close())
+		return nil, errors.Join(err, s.db.Close(), s.lock.Close())
 	}
 	return s, nil
 }
@@ -233,7 +235,7 @@ func (s *Store) closeEngine() (err error) {
 			err = s.db.Flush()
 		}
 	}
-	if err = errors.Join(err, s.db.Close()); err != nil {
+	if err = errors.Join(err, s.db.Close(), s.lock.Close()); err != nil {
 		return engineFault(err)
 	}
 	return nil

@@ -1,0 +1,186 @@
+package pebblestore
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/storetest"
+)
+
+// A second opener is refused at once and told what to do, in this process and in another one.
+func TestOpen_secondProcessIsRefused(t *testing.T) {
+	if dir := os.Getenv("PEBBLESTORE_LOCKED"); dir != "" { // the other process
+		_, err := Open(dir, storetest.Schema(), quiet)
+		if fault.CodeOf(err) != "store.locked" {
+			t.Errorf("opened in another process: %v", err)
+		}
+		return
+	}
+	dir := t.TempDir()
+	s, err := Open(dir, storetest.Schema(), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir, storetest.Schema(), quiet); fault.CodeOf(err) != "store.locked" {
+		t.Errorf("opened twice: %v", err)
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestOpen_secondProcessIsRefused$")
+	cmd.Env = append(os.Environ(), "PEBBLESTORE_LOCKED="+dir)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if s, err = Open(dir, storetest.Schema(), quiet); err != nil {
+		t.Fatalf("after the first one closed: %v", err)
+	}
+	_ = s.Close()
+}
+
+func TestOpen_newStoreWritesTheNewLogFormat(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.TempDir(), storetest.Schema(), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	if got := s.db.FormatMajorVersion(); got < pebble.FormatWALSyncChunks {
+		t.Errorf("format %d", got)
+	}
+}
+
+func TestOpen_refuses(t *testing.T) {
+	t.Parallel()
+	if _, err := Open(t.TempDir(), store.Schema{}, quiet); fault.CodeOf(err) != "store.schema" {
+		t.Errorf("a wrong schema: %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(filepath.Join(file, "store"), storetest.Schema(), quiet); fault.CodeOf(err) != "store.open" {
+		t.Errorf("below a file: %v", err)
+	}
+	dir := t.TempDir()
+	s, err := Open(dir, storetest.Schema(), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.db.Set(formatKey, []byte("99"), pebble.Sync); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Close()
+	if _, err := Open(dir, storetest.Schema(), quiet); fault.CodeOf(err) != "store.format" || !strings.Contains(err.Error(), "99") {
+		t.Errorf("a format of tomorrow: %v", err)
+	}
+}
+
+// Reading a folder leaves every byte of it as it was, also after a crash.
+func TestOpenReadOnly_changesNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := Open(dir, storetest.Schema(), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		if err := entry(t, s, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	image := t.TempDir()
+	if err := os.CopyFS(image, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := listing(t, image)
+	look, err := OpenReadOnly(image, storetest.Schema())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := whole(t, look); n != 10 {
+		t.Errorf("%d commits", n)
+	}
+	if err := entry(t, look, 77); fault.CodeOf(err) != "store.read_only" {
+		t.Errorf("commit: %v", err)
+	}
+	if err := look.Close(); err != nil {
+		t.Error(err)
+	}
+	if after := listing(t, image); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+	empty := t.TempDir()
+	if _, err := OpenReadOnly(filepath.Join(empty, "store"), storetest.Schema()); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("nothing there: %v", err)
+	}
+	if got := listing(t, empty); got != "" {
+		t.Errorf("looking created %s", got)
+	}
+}
+
+// listing is every file of a folder with its content; the lock file, which holds nothing, left out.
+func listing(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		content, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Name() != "LOCK" {
+			b.WriteString(f.Name() + " " + string(content) + "\n")
+		}
+	}
+	return b.String()
+}
+
+// A program that counts another index finds right totals at once.
+func TestOpen_recountsWhenTheSchemaCountsMore(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := Open(dir, storetest.Schema(), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, owner := range []string{"me", "you", "me"} {
+		_, err := s.Commit(t.Context(), store.Batch{Writes: []store.Write{{Key: store.Key{Kind: "task", ID: owner + string(rune('0'+s.number))}, Body: []byte(`{}`),
+			Index: []store.IndexKey{{Name: "owner", Value: owner}, {Name: "state", Value: "s"}}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	more := storetest.Schema()
+	more.Kinds[0].Counted = []string{"owner", "state"}
+	if s, err = Open(dir, more, quiet); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	for value, want := range map[string]int{"me": 2, "you": 1, "they": 0} {
+		page, err := s.List(t.Context(), store.Query{Kind: "task", Index: "owner", Prefix: value, Exact: true, Total: true})
+		if err != nil || page.Total != want {
+			t.Errorf("%s: %d, %v; want %d", value, page.Total, err, want)
+		}
+	}
+	page, err := s.List(t.Context(), store.Query{Kind: "task", Total: true})
+	if err != nil || page.Total != 3 {
+		t.Errorf("all: %d, %v", page.Total, err)
+	}
+}
