@@ -1,0 +1,108 @@
+// Package driver opens the store that an operator names with a URL.
+//
+// It owns the spelling of `--store` and nothing else; what a store does is in its driver. The one rule a
+// caller must know: a password never stands in the URL (decision 2), it is given apart.
+package driver
+
+import (
+	"context"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/secret"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/memstore"
+	"github.com/provisioning-platform/platform/shared/store/pebblestore"
+	"github.com/provisioning-platform/platform/shared/store/surrealstore"
+)
+
+// folder is where the embedded store lives inside the data folder.
+const folder = "store"
+
+// Options say which store to open. Password and Sync matter to surrealdb only.
+type Options struct {
+	URL      string // embedded: (also when empty), memory: or surrealdb://user@host:port/namespace/database
+	Dir      string // the data folder
+	Schema   store.Schema
+	Password secret.Text
+	Sync     string // what the operator states of the server (decision 13)
+	Log      *slog.Logger
+}
+
+// Check says whether a store URL is well-formed, without opening anything.
+func Check(raw string) error {
+	_, err := parse(raw)
+	return err
+}
+
+// Open opens the store. Faults of kind Invalid are the operator's: a wrong URL or a missing setting.
+func Open(ctx context.Context, o Options) (store.DB, error) {
+	u, err := parse(o.URL)
+	if err != nil {
+		return nil, err
+	}
+	switch u.Scheme {
+	case "embedded":
+		s, err := pebblestore.Open(Folder(o.Dir), o.Schema, o.Log)
+		if err != nil {
+			return nil, err // not s: a nil pointer in an interface is not nil
+		}
+		return s, nil
+	case "memory":
+		if err := o.Schema.Check(); err != nil {
+			return nil, err
+		}
+		return memstore.New(o.Schema), nil
+	}
+	s, err := surrealstore.Open(ctx, surrealstore.Options{URL: u, Password: o.Password, Sync: o.Sync, Schema: o.Schema, Log: o.Log})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// OpenReadOnly opens the embedded store of a data folder to look at it; it never repairs anything.
+func OpenReadOnly(dir string, schema store.Schema) (store.DB, error) {
+	s, err := pebblestore.OpenReadOnly(Folder(dir), schema)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Folder is where the embedded store of a data folder lives.
+func Folder(dir string) string { return filepath.Join(dir, folder) }
+
+// parse reads a store URL. No message repeats it: it may hold a password by mistake.
+func parse(raw string) (*url.URL, error) {
+	if raw == "" {
+		raw = "embedded:"
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, badURL("the store URL cannot be read")
+	}
+	if _, has := u.User.Password(); has {
+		return nil, fault.New(fault.Invalid, "store.password_in_url",
+			"a password in the store URL is visible to every user of this machine; remove it and name a file with it: [store] password_file, or …_STORE_PASSWORD_FILE")
+	}
+	switch u.Scheme {
+	case "embedded", "memory":
+		if raw != u.Scheme+":" {
+			return nil, badURL("the store is %s: with nothing behind it; its place is the data folder", u.Scheme)
+		}
+	case "surrealdb", "surrealdbs":
+		if u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+			return nil, badURL("a SurrealDB store is surrealdb://user@host:port/namespace/database")
+		}
+	default:
+		return nil, badURL("unknown kind of store; there are embedded:, memory: and surrealdb://user@host:port/namespace/database")
+	}
+	return u, nil
+}
+
+func badURL(format string, args ...any) error {
+	return fault.New(fault.Invalid, "store.url", format, args...)
+}
