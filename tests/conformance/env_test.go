@@ -24,19 +24,27 @@ const password = "a rather long passphrase 7"
 // env is one installation with a signed-in user of each role.
 type env struct {
 	*rig.Rig
-	t      *testing.T
-	tokens map[string]secret.Text // by role; "" is no token
-	calls  string                 // file in which the simulated provider records its mutating calls
-	epoch  int                    // makes names unique
+	t       *testing.T
+	tokens  map[string]secret.Text // by role; "" is no token
+	calls   string                 // file in which the simulated providers record their mutating calls
+	sockets *socketUsers           // whose token the next socket uses
+	surreal bool                   // the store is SurrealDB
+}
+
+// socketUsers hands out the tokens of many users, a few sockets each.
+type socketUsers struct {
+	n     int
+	token string
 }
 
 // newEnv starts an installation on the given store.
 func newEnv(t *testing.T, store string) *env {
 	t.Helper()
-	e := &env{t: t, tokens: map[string]secret.Text{}}
+	e := &env{t: t, tokens: map[string]secret.Text{}, sockets: &socketUsers{}}
 	o := rig.Options{Bin: binaries(t), Dir: t.TempDir()}
 	o.OrchestratorConfig, e.calls = writeConfig(t, o.Dir)
 	if store == "surrealdb" {
+		e.surreal = true
 		useSurreal(t, &o)
 	}
 	e.Rig = start(t, o)

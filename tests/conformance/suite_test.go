@@ -30,7 +30,7 @@ type behaviour struct {
 // all returns every behaviour, in order of number.
 func all() []behaviour {
 	var list []behaviour
-	for _, group := range [][]behaviour{} {
+	for _, group := range [][]behaviour{general, health, tasks, workflows, batches, rollbacks, authentication, users, audits, metrics, sockets, limits} {
 		list = append(list, group...)
 	}
 	sort.SliceStable(list, func(i, j int) bool { return list[i].number < list[j].number })

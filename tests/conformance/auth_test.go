@@ -1,0 +1,498 @@
+package conformance
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/shared/secret"
+	"github.com/provisioning-platform/platform/tests/rig"
+)
+
+// secretText shortens literals of token maps.
+type secretText = secret.Text
+
+// authentication holds section 3.8 as far as this release has it.
+var authentication = []behaviour{
+	{101, "a_good_login_gives_a_signed_token_that_says_when_it_ends", func(t *testing.T, e *env) {
+		u := e.factor("login")
+		a := e.want(e.logIn(u.name, password, u.code(t)), 200)
+		var s struct {
+			Token     string    `json:"token"`
+			ExpiresAt time.Time `json:"expires_at"`
+			User      struct {
+				ID, Username, Email string
+				Roles               []string
+			}
+		}
+		a.into(t, &s)
+		head, claims := decodeToken(t, s.Token)
+		if alg := head["alg"]; alg != "EdDSA" && alg != "Ed25519" && alg != "RS256" {
+			t.Errorf("alg is %v", alg)
+		}
+		for _, c := range []string{"sub", "jti", "iat", "iss", "aud", "exp"} {
+			if claims[c] == nil {
+				t.Errorf("claim %s is missing", c)
+			}
+		}
+		if exp := int64(claims["exp"].(float64)); exp != s.ExpiresAt.Unix() {
+			t.Errorf("exp %d, expires_at %s", exp, s.ExpiresAt)
+		}
+		if claims["sub"] != s.User.ID || s.User.Username != u.name || len(s.User.Roles) != 1 || s.User.Email == "" {
+			t.Errorf("%+v", s.User)
+		}
+	}},
+	{102, "every_wrong_login_gets_the_same_answer", func(t *testing.T, e *env) {
+		u := e.factor("wrong")
+		disabled := e.createUser(e.name("off"), "viewer")
+		e.want(e.cc("admin", "PUT", "/users/"+disabled.ID, map[string]any{"enabled": false}), 200)
+		var texts []string
+		for _, a := range []answer{e.logIn("nobody-at-all", password, ""), e.logIn(u.name, "not the right passphrase", "123456"), e.logIn(u.name, password, "000000"), e.logIn(disabled.Username, password, "")} {
+			e.want(a, 401)
+			texts = append(texts, a.Error+a.Code)
+		}
+		for _, text := range texts[1:] {
+			if text != texts[0] {
+				t.Errorf("answers differ: %q", texts)
+			}
+		}
+	}},
+	{103, "a_missing_code_is_asked_for_only_after_a_right_password", func(t *testing.T, e *env) {
+		u := e.factor("missing")
+		if a := e.want(e.logIn(u.name, password, ""), 401); !strings.HasPrefix(a.Error, "MFA code required") {
+			t.Errorf("%q", a.Error)
+		}
+		if a := e.want(e.logIn(u.name, "not the right passphrase", ""), 401); strings.HasPrefix(a.Error, "MFA code required") {
+			t.Errorf("%q", a.Error)
+		}
+	}},
+	{104, "codes_of_the_neighbouring_steps_work_once", func(t *testing.T, e *env) {
+		now := time.Now().Unix() / 30
+		for offset, status := range map[int64]int{-1: 200, 1: 200, -3: 401, 3: 401} {
+			u := e.factor("step")
+			code := u.at(t, now+offset)
+			if offset == -1 && u.enrolledAt >= now-1 {
+				continue // its enrolment used that step; replay protection goes first
+			}
+			e.want(e.logIn(u.name, password, code), status)
+			if status == 200 {
+				e.want(e.logIn(u.name, password, code), 401)
+			}
+		}
+	}},
+	{105, "codes_are_six_digits_and_backup_codes_work_once", func(t *testing.T, e *env) {
+		u := e.factor("digits")
+		for _, bad := range []any{123456, "12345", "1234567", "abcdef", "12 456", " 123456"} {
+			e.want(e.cc("", "POST", "/auth/login", map[string]any{"username": u.name, "password": password, "mfa_code": bad}), 401, 422)
+		}
+		v := e.factor("backup")
+		e.want(e.logIn(v.name, password, v.backup[0]), 200)
+		e.want(e.logIn(v.name, password, v.backup[0]), 401)
+	}},
+	{107, "a_disabled_account_gets_no_token", func(t *testing.T, e *env) {
+		u := e.createUser(e.name("disabled"), "viewer")
+		e.want(e.cc("admin", "PUT", "/users/"+u.ID, map[string]any{"enabled": false}), 200)
+		e.want(e.logIn(u.Username, password, ""), 401, 403)
+	}},
+	{108, "members_are_required_and_names_are_exact", func(t *testing.T, e *env) {
+		u := e.createUser(e.name("exact"), "viewer")
+		for _, body := range []map[string]any{{}, {"username": u.Username}, {"password": password}} {
+			e.want(e.cc("", "POST", "/auth/login", body), 422, 400)
+		}
+		e.want(e.logIn(" "+u.Username, password, ""), 401)
+		e.want(e.logIn(u.Username+" ", password, ""), 401)
+		e.want(e.logIn(u.Username, " "+password, ""), 401)
+	}},
+	{109, "the_sixth_login_in_a_minute_from_one_address_waits", func(t *testing.T, e *env) {
+		l := e.freshLimited()
+		last := answer{}
+		for range 6 {
+			last = l.logIn("nobody", "wrong password here", "")
+		}
+		if l.want(last, 429); last.Header.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+		l.want(l.logIn(l.Admin.Username, l.Admin.Password, ""), 429)
+	}},
+	{110, "repeated_failures_slow_an_account_down", func(t *testing.T, e *env) {
+		u := e.createUser(e.name("guessed"), "viewer")
+		for range 12 {
+			e.want(e.logIn(u.Username, "not the right passphrase", ""), 401, 429)
+		}
+		if a := e.logIn(u.Username, password, ""); a.Status == 200 {
+			t.Error("twelve failures changed nothing")
+		}
+		e.await(70*time.Second, "the right password works again", func() bool { return e.logIn(u.Username, password, "").Status == 200 })
+	}},
+	{111, "refresh_gives_a_new_token_and_ends_the_old_one_everywhere", func(t *testing.T, e *env) {
+		u := e.createUser(e.name("refresh"), "viewer")
+		old := e.login(u.Username, password).Reveal()
+		_, before := decodeToken(t, old)
+		var s struct{ Token string }
+		e.want(e.refresh(old), 200).into(t, &s)
+		_, after := decodeToken(t, s.Token)
+		if before["jti"] == after["jti"] || after["exp"].(float64) < before["exp"].(float64) {
+			t.Errorf("%v then %v", before, after)
+		}
+		e.want(e.withToken(old, e.ControlCenter.Address, "/users/"+u.ID), 401)
+		e.await(5*time.Second, "the orchestrator refuses the old token", func() bool { return e.withToken(old, e.Orchestrator.Address, "/tasks").Status == 401 })
+		e.want(e.withToken(s.Token, e.Orchestrator.Address, "/tasks"), 200)
+	}},
+	{112, "bad_refresh_tokens_are_refused", func(t *testing.T, e *env) {
+		for _, bad := range []string{"garbage", "rt_garbage", "", e.Token.Reveal() + "x"} {
+			e.want(e.refresh(bad), 401, 422)
+		}
+		e.want(e.cc("", "POST", "/auth/refresh", map[string]any{}), 422, 401)
+		u := e.createUser(e.name("out"), "viewer")
+		tok := e.login(u.Username, password).Reveal()
+		e.want(e.do(request{base: e.ControlCenter.Address, method: "POST", path: "/auth/logout", token: tok}), 200)
+		e.want(e.refresh(tok), 401)
+	}},
+	{113, "refresh_needs_no_authorization_header", func(t *testing.T, e *env) {
+		u := e.createUser(e.name("bare"), "viewer")
+		e.want(e.refresh(e.login(u.Username, password).Reveal()), 200)
+	}},
+	{114, "a_refreshed_token_has_the_roles_of_now", func(t *testing.T, e *env) {
+		u := e.createUser(e.name("promoted"), "viewer")
+		s, err := e.CC(secretText{}).Login(t.Context(), u.Username, secret.New(password), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.want(e.cc("admin", "PUT", "/users/"+u.ID, map[string]any{"roles": []string{"operator"}}), 200)
+		var fresh struct{ Token string }
+		if a := e.refresh(s.RefreshToken.Reveal()); a.Status == 200 {
+			a.into(t, &fresh)
+			if _, claims := decodeToken(t, fresh.Token); fmt.Sprint(claims["roles"]) != "[operator]" {
+				t.Errorf("%v", claims["roles"])
+			}
+		} else {
+			e.want(a, 401) // the role change ended the session: also safe
+			if _, claims := decodeToken(t, e.login(u.Username, password).Reveal()); fmt.Sprint(claims["roles"]) != "[operator]" {
+				t.Errorf("%v", claims["roles"])
+			}
+		}
+		e.want(e.cc("admin", "PUT", "/users/"+u.ID, map[string]any{"enabled": false}), 200)
+		if fresh.Token != "" {
+			e.want(e.refresh(fresh.Token), 401)
+		}
+	}},
+	{115, "logout_ends_the_token_on_both_services", func(t *testing.T, e *env) {
+		u := e.createUser(e.name("leaving"), "viewer")
+		tok := e.login(u.Username, password).Reveal()
+		e.want(e.withToken(tok, e.Orchestrator.Address, "/tasks"), 200)
+		out := request{base: e.ControlCenter.Address, method: "POST", path: "/auth/logout", token: tok}
+		if a := e.want(e.do(out), 200); string(a.Data) != `"Successfully logged out"` {
+			t.Errorf("%s", a.Data)
+		}
+		e.want(e.do(out), 401)
+		e.await(5*time.Second, "the orchestrator refuses the token", func() bool { return e.withToken(tok, e.Orchestrator.Address, "/tasks").Status == 401 })
+	}},
+	{116, "after_a_key_rotation_old_tokens_work_and_new_ones_have_the_new_key", func(t *testing.T, e *env) {
+		u := e.createUser(e.name("keys"), "viewer")
+		old := e.login(u.Username, password).Reveal()
+		e.want(e.cc("admin", "POST", "/keys/rotate", nil), 200, 201)
+		fresh := e.login(u.Username, password).Reveal()
+		oldHead, _ := decodeToken(t, old)
+		freshHead, _ := decodeToken(t, fresh)
+		if oldHead["kid"] == freshHead["kid"] {
+			t.Error("the key did not change")
+		}
+		for _, tok := range []string{old, fresh} {
+			e.want(e.withToken(tok, e.ControlCenter.Address, "/users/"+u.ID), 200, 403)
+			e.await(5*time.Second, "the orchestrator knows both keys", func() bool { return e.withToken(tok, e.Orchestrator.Address, "/tasks").Status == 200 })
+		}
+	}},
+	{117, "without_the_control_center_good_tokens_work_and_revoked_ones_do_not", func(t *testing.T, e *env) {
+		f := e.fresh()
+		f.tokens = map[string]secretText{"admin": f.Token}
+		u := f.createUser("gone", "viewer")
+		gone := f.login(u.Username, password).Reveal()
+		f.want(f.do(request{base: f.ControlCenter.Address, method: "POST", path: "/auth/logout", token: gone}), 200)
+		f.await(5*time.Second, "the orchestrator knows", func() bool { return f.withToken(gone, f.Orchestrator.Address, "/tasks").Status == 401 })
+		if err := f.ControlCenter.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		f.want(f.withToken(f.Token.Reveal(), f.Orchestrator.Address, "/tasks"), 200)
+		f.want(f.withToken(gone, f.Orchestrator.Address, "/tasks"), 401)
+		// Decision 5: what changes something waits until revocations are heard of again.
+		f.await(10*time.Second, "changes are refused", func() bool {
+			a := f.orch("admin", "POST", "/rollback/checkpoints", map[string]any{"name": "x"})
+			return a.Status == 503 && a.Header.Get("Retry-After") != ""
+		})
+		if err := f.ControlCenter.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		f.await(10*time.Second, "changes work again", func() bool {
+			return f.orch("admin", "POST", "/rollback/checkpoints", map[string]any{"name": "x"}).Status == 201
+		})
+	}},
+}
+
+// mfaUser is a user with a second factor.
+type mfaUser struct {
+	name, secret string
+	backup       []string
+	enrolledAt   int64 // step of the code that confirmed the enrolment
+}
+
+func (u mfaUser) at(t *testing.T, step int64) string {
+	t.Helper()
+	code, err := rig.TOTP(u.secret, step)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code
+}
+
+// code returns a code that was not used at enrolment: the next step's is accepted too.
+func (u mfaUser) code(t *testing.T) string {
+	return u.at(t, max(time.Now().Unix()/30, u.enrolledAt+1))
+}
+
+// factor creates a viewer and enrols a TOTP factor as the user would.
+func (e *env) factor(stem string) mfaUser {
+	e.t.Helper()
+	u := mfaUser{name: e.name(stem)}
+	e.createUser(u.name, "viewer")
+	tok := e.login(u.name, password).Reveal()
+	var enrolment struct {
+		Secret        string   `json:"secret"`
+		RecoveryCodes []string `json:"recovery_codes"`
+	}
+	e.want(e.do(request{base: e.ControlCenter.Address, method: "POST", path: "/mfa/enroll/totp", token: tok, body: map[string]any{"password": password}}), 200, 201).into(e.t, &enrolment)
+	u.secret, u.backup = enrolment.Secret, enrolment.RecoveryCodes
+	u.enrolledAt = time.Now().Unix()/30 - 1 // an old code confirms, so that the present one stays unused
+	e.want(e.do(request{base: e.ControlCenter.Address, method: "POST", path: "/mfa/verify", token: tok, body: map[string]any{"code": u.at(e.t, u.enrolledAt)}}), 200)
+	return u
+}
+
+func (e *env) logIn(name, pass, code string) answer {
+	e.t.Helper()
+	body := map[string]any{"username": name, "password": pass}
+	if code != "" {
+		body["mfa_code"] = code
+	}
+	return e.cc("", "POST", "/auth/login", body)
+}
+
+func (e *env) refresh(tok string) answer {
+	e.t.Helper()
+	return e.cc("", "POST", "/auth/refresh", map[string]any{"token": tok})
+}
+
+func (e *env) withToken(tok, base, path string) answer {
+	e.t.Helper()
+	return e.do(request{base: base, method: "GET", path: path, token: tok})
+}
+
+// userID returns the id of the suite's user with that role.
+func (e *env) userID(role string) string {
+	_, claims := decodeToken(e.t, e.tokens[role].Reveal())
+	return claims["sub"].(string)
+}
+
+// decodeToken returns header and claims of a JWT without verifying it.
+func decodeToken(t *testing.T, tok string) (head, claims map[string]any) {
+	t.Helper()
+	parts := strings.Split(tok, ".")
+	if len(parts) != 3 {
+		t.Fatalf("not a JWT: %.20s", tok)
+	}
+	for i, into := range []*map[string]any{&head, &claims} {
+		raw, err := base64.RawURLEncoding.DecodeString(parts[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(raw, into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return head, claims
+}
+
+// users holds section 3.9.
+var users = []behaviour{
+	{118, "the_list_shows_no_secret_and_the_last_login", func(t *testing.T, e *env) {
+		u := e.createUser(e.name("shown"), "viewer")
+		find := func() map[string]json.RawMessage {
+			var rows []map[string]json.RawMessage
+			e.want(e.cc("admin", "GET", "/users?limit=1000", nil), 200).into(t, &rows)
+			for _, r := range rows {
+				if string(r["id"]) == `"`+u.ID+`"` {
+					return r
+				}
+			}
+			t.Fatal("not listed")
+			return nil
+		}
+		row := find()
+		if string(row["last_login"]) != "null" || row["created_at"] == nil {
+			t.Errorf("%s", row)
+		}
+		for member := range row {
+			for _, bad := range []string{"password", "hash", "secret", "totp"} {
+				if strings.Contains(member, bad) {
+					t.Errorf("the list shows %s", member)
+				}
+			}
+		}
+		e.login(u.Username, password)
+		if string(find()["last_login"]) == "null" {
+			t.Error("last_login is still null")
+		}
+	}},
+	{119, "the_role_filter_works", func(t *testing.T, e *env) {
+		var rows []client.User
+		e.want(e.cc("admin", "GET", "/users?role=admin&limit=1000", nil), 200).into(t, &rows)
+		for _, r := range rows {
+			if !strings.Contains(strings.Join(r.Roles, " "), "admin") {
+				t.Errorf("%+v", r)
+			}
+		}
+		if a := e.want(e.cc("admin", "GET", "/users?role=nobody", nil), 200); string(a.Data) != "[]" || len(rows) == 0 {
+			t.Errorf("%s", a.Data)
+		}
+	}},
+	{120, "the_enabled_filter_works", func(t *testing.T, e *env) {
+		u := e.createUser(e.name("off"), "viewer")
+		e.want(e.cc("admin", "PUT", "/users/"+u.ID, map[string]any{"enabled": false}), 200)
+		for _, on := range []bool{true, false} {
+			var rows []client.User
+			e.want(e.cc("admin", "GET", fmt.Sprintf("/users?enabled=%v&limit=1000", on), nil), 200).into(t, &rows)
+			if len(rows) == 0 {
+				t.Error("nobody")
+			}
+			for _, r := range rows {
+				if r.Enabled != on {
+					t.Errorf("%+v", r)
+				}
+			}
+		}
+		e.want(e.cc("admin", "GET", "/users?enabled=maybe", nil), 400)
+	}},
+	{121, "the_list_pages", func(t *testing.T, e *env) {
+		a := e.want(e.cc("admin", "GET", "/users?limit=2", nil), 200)
+		if a.Header.Get("X-Limit") != "2" || a.Header.Get("X-Offset") != "0" || a.Header.Get("X-Total-Count") == "" || next(t, a) == "" {
+			t.Errorf("%v", a.Header)
+		}
+	}},
+	{122, "a_created_user_can_sign_in", func(t *testing.T, e *env) {
+		name := e.name("newuser")
+		var row map[string]any
+		e.want(e.cc("admin", "POST", "/users", newUser(name)), 201).into(t, &row)
+		for _, m := range []string{"id", "username", "email", "roles", "enabled"} {
+			if row[m] == nil {
+				t.Errorf("%s is missing in %v", m, row)
+			}
+		}
+		e.login(name, password)
+	}},
+	{123, "a_user_created_disabled_cannot_sign_in", func(t *testing.T, e *env) {
+		name := e.name("asleep")
+		body := newUser(name)
+		body["enabled"] = false
+		e.want(e.cc("admin", "POST", "/users", body), 201)
+		e.want(e.logIn(name, password, ""), 401)
+	}},
+	{124, "names_and_addresses_are_unique_in_any_case", func(t *testing.T, e *env) {
+		name := e.name("twin")
+		e.want(e.cc("admin", "POST", "/users", newUser(name)), 201)
+		for _, spelled := range []string{name, strings.ToUpper(name)} {
+			body := newUser(spelled)
+			body["email"] = e.name("other") + "@example.com"
+			e.want(e.cc("admin", "POST", "/users", body), 409)
+		}
+		body := newUser(e.name("second"))
+		body["email"] = name + "@example.com"
+		e.want(e.cc("admin", "POST", "/users", body), 409)
+	}},
+	{125, "new_users_are_checked", func(t *testing.T, e *env) {
+		for member, bads := range map[string][]any{"username": {"absent", ""}, "email": {"absent", "no-address", ""}, "password": {"absent", "short"},
+			"roles": {"absent", []string{}, "admin", []string{"emperor"}}} {
+			for _, bad := range bads {
+				body := newUser(e.name("bad"))
+				if body[member] = bad; bad == "absent" {
+					delete(body, member)
+				}
+				if a := e.want(e.cc("admin", "POST", "/users", body), 422); !strings.Contains(string(a.Raw), member) {
+					t.Errorf("%s = %v: %s", member, bad, a.Raw)
+				}
+			}
+		}
+	}},
+	{126, "an_update_changes_only_what_is_given", func(t *testing.T, e *env) {
+		u := e.createUser(e.name("changed"), "viewer")
+		if a := e.want(e.cc("admin", "PUT", "/users/"+u.ID, map[string]any{"email": "new-" + u.Email}), 200); string(a.Data) != `"User updated successfully"` {
+			t.Errorf("%s", a.Data)
+		}
+		var now client.User
+		e.want(e.cc("admin", "GET", "/users/"+u.ID, nil), 200).into(t, &now)
+		if now.Email != "new-"+u.Email || now.Username != u.Username || len(now.Roles) != 1 || !now.Enabled {
+			t.Errorf("%+v", now)
+		}
+		e.want(e.cc("admin", "PUT", "/users/"+nowhere, map[string]any{"enabled": true}), 404)
+		for _, bad := range []map[string]any{{}, {"email": "no-address"}, {"roles": []string{"emperor"}}, {"roles": []string{}}} {
+			e.want(e.cc("admin", "PUT", "/users/"+u.ID, bad), 422)
+		}
+	}},
+	{127, "disabling_ends_the_users_sessions", func(t *testing.T, e *env) {
+		u := e.createUser(e.name("ended"), "viewer")
+		tok := e.login(u.Username, password).Reveal()
+		e.want(e.cc("admin", "PUT", "/users/"+u.ID, map[string]any{"enabled": false}), 200)
+		e.want(e.refresh(tok), 401)
+		e.want(e.cc("admin", "PUT", "/users/"+u.ID, map[string]any{"enabled": true}), 200)
+		e.want(e.withToken(tok, e.ControlCenter.Address, "/users/"+u.ID), 401)
+	}},
+	{128, "the_name_never_changes", func(t *testing.T, e *env) {
+		u := e.createUser(e.name("named"), "viewer")
+		e.want(e.cc("admin", "PUT", "/users/"+u.ID, map[string]any{"username": "someone-else", "enabled": true}), 200, 422)
+		var now client.User
+		e.want(e.cc("admin", "GET", "/users/"+u.ID, nil), 200).into(t, &now)
+		if now.Username != u.Username {
+			t.Errorf("%+v", now)
+		}
+	}},
+	{129, "a_deleted_user_is_gone_and_its_records_stay", func(t *testing.T, e *env) {
+		u := e.createUser(e.name("deleted"), "viewer")
+		tok := e.login(u.Username, password).Reveal()
+		if a := e.want(e.cc("admin", "DELETE", "/users/"+u.ID, nil), 200); string(a.Data) != `"User deleted successfully"` {
+			t.Errorf("%s", a.Data)
+		}
+		e.want(e.cc("admin", "GET", "/users/"+u.ID, nil), 404)
+		e.want(e.cc("admin", "DELETE", "/users/"+u.ID, nil), 404)
+		e.want(e.withToken(tok, e.ControlCenter.Address, "/users"), 401)
+		e.await(5*time.Second, "its login is still in the audit log", func() bool {
+			var rows []client.AuditRow
+			e.want(e.cc("auditor", "GET", "/audit/logs?user_id="+u.ID, nil), 200).into(t, &rows)
+			return len(rows) > 0
+		})
+	}},
+	{130, "the_last_administrator_stays", func(t *testing.T, e *env) {
+		f := e.fresh()
+		f.tokens = map[string]secretText{"admin": f.Token}
+		self := f.userID("admin")
+		f.want(f.cc("admin", "DELETE", "/users/"+self, nil), 409)
+		f.want(f.cc("admin", "PUT", "/users/"+self, map[string]any{"enabled": false}), 409)
+		f.want(f.cc("admin", "PUT", "/users/"+self, map[string]any{"roles": []string{"viewer"}}), 409)
+	}},
+	{131, "only_administrators_write_users", func(t *testing.T, e *env) {
+		for _, role := range []string{"operator", "developer", "viewer", "auditor"} {
+			e.want(e.cc(role, "POST", "/users", newUser(e.name("no"))), 403)
+			e.want(e.cc(role, "PUT", "/users/"+e.userID("viewer"), map[string]any{"enabled": false}), 403)
+			e.want(e.cc(role, "DELETE", "/users/"+e.userID("viewer"), nil), 403)
+		}
+	}},
+	{132, "nobody_raises_the_own_roles", func(t *testing.T, e *env) {
+		for _, role := range []string{"operator", "developer", "viewer", "auditor"} {
+			e.want(e.cc(role, "PUT", "/users/"+e.userID(role), map[string]any{"roles": []string{"admin"}}), 403)
+		}
+	}},
+}
+
+func newUser(name string) map[string]any {
+	return map[string]any{"username": name, "email": name + "@example.com", "password": password, "roles": []string{"operator"}, "enabled": true}
+}

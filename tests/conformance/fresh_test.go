@@ -1,0 +1,121 @@
+package conformance
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/provisioning-platform/platform/shared/store/surrealstore/surrealtest"
+	"github.com/provisioning-platform/platform/tests/rig"
+)
+
+// writeConfig writes the orchestrator's configuration with simulated providers that behave as their names say, and an
+// infra for each; it returns the configuration's path and the file that records the providers' mutating calls.
+func writeConfig(t *testing.T, dir string) (config, calls string) {
+	t.Helper()
+	calls = filepath.Join(dir, "calls.jsonl")
+	text := "[infra]\npath = \"infra\"\n"
+	for name, settings := range map[string]string{
+		"fast":    "",
+		"upcloud": "",
+		"aws":     "",
+		"slow":    "latency = \"300ms\"\n",
+		"hang":    "latency = \"10m\"\n",
+		"hanging": "latency = \"10m\"\n",
+		"broken":  "[[providers.broken.faults]]\naction = \"create\"\nclass = \"permanent\"\nmessage = \"simulated: there is no such plan\"\n",
+		"down":    "[[providers.down.faults]]\naction = \"create\"\nclass = \"transient\"\nmessage = \"simulated: the provider is down\"\n",
+		"flaky":   "[[providers.flaky.faults]]\naction = \"create\"\nmatch = \"flaky-*\"\ntimes = 2\nclass = \"transient\"\n",
+		"stuck":   "[[providers.stuck.faults]]\naction = \"delete\"\nclass = \"permanent\"\nmessage = \"simulated: it cannot be removed\"\n",
+	} {
+		text += fmt.Sprintf("[providers.%s]\ndriver = \"simulated\"\ncalls = %q\nstate = %q\n%s", name, calls, filepath.Join(dir, name+".state"), settings)
+		infra := filepath.Join(dir, "infra", name)
+		if err := os.MkdirAll(infra, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		servers := fmt.Sprintf("[[servers]]\nname = \"%s-infra-1\"\nplan = \"1xCPU-2GB\"\nzone = \"de-fra1\"\nprovider = %q\n", name, name)
+		if err := os.WriteFile(filepath.Join(infra, "config.toml"), []byte(servers), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text += "[retry]\ninitial_delay = \"100ms\"\nmax_attempts = 3\n"
+	config = filepath.Join(dir, "orchestrator.toml")
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return config, calls
+}
+
+// another starts a further installation like e, with or without rate limits.
+func (e *env) another(limits bool) *env {
+	e.t.Helper()
+	f := &env{t: e.t, tokens: map[string]secretText{}, sockets: &socketUsers{}, surreal: e.surreal}
+	o := rig.Options{Bin: e.Bin, Dir: e.t.TempDir(), RateLimits: limits}
+	o.OrchestratorConfig, f.calls = writeConfig(e.t, o.Dir)
+	if e.surreal {
+		useSurreal(e.t, &o)
+	}
+	f.Rig = start(e.t, o)
+	f.tokens["admin"] = f.Token
+	return f
+}
+
+// fresh returns an installation of its own; only the administrator is signed in, under every role's name.
+func (e *env) fresh() *env { return e.another(false) }
+
+// freshLimited is fresh with the rate limits on.
+func (e *env) freshLimited() *env {
+	f := e.another(true)
+	for _, role := range []string{"operator", "developer", "viewer", "auditor"} {
+		f.tokens[role] = f.Token
+	}
+	return f
+}
+
+// limited returns an installation with the rate limits on.
+func (e *env) limited() *env { return e.freshLimited() }
+
+// signingKey returns the public key that the control-center publishes.
+func (e *env) signingKey() ed25519.PublicKey {
+	e.t.Helper()
+	a := e.cc("", "GET", "/.well-known/jwks.json", nil)
+	var set struct {
+		Keys []struct{ Kid, X string } `json:"keys"`
+	}
+	if err := json.Unmarshal(a.Raw, &set); err != nil || len(set.Keys) == 0 {
+		e.t.Fatalf("%v %s", err, a.Raw)
+	}
+	head, _ := decodeToken(e.t, e.Token.Reveal())
+	for _, k := range set.Keys {
+		if k.Kid == head["kid"] {
+			raw, err := base64.RawURLEncoding.DecodeString(k.X)
+			if err != nil {
+				e.t.Fatal(err)
+			}
+			return raw
+		}
+	}
+	e.t.Fatal("the token's key is not published")
+	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// useSurreal points an installation at a fresh database. Both services share it (decision 1).
+func useSurreal(t *testing.T, o *rig.Options) {
+	t.Helper()
+	url, password := surrealtest.Start(t)
+	file := filepath.Join(o.Dir, "store-password")
+	if err := os.WriteFile(file, []byte(password), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.OrchestratorStore, o.ControlCenterStore = url, url
+	o.Env = append(o.Env, "ORCHESTRATOR_STORE_PASSWORD_FILE="+file, "CONTROL_CENTER_STORE_PASSWORD_FILE="+file,
+		"ORCHESTRATOR_STORE_SYNC=every", "CONTROL_CENTER_STORE_SYNC=every")
+}

@@ -1,0 +1,493 @@
+package conformance
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/client"
+)
+
+// health holds section 3.2. Behaviour 25 belongs to the second half of the contract as far as /state goes; its first half,
+// 503 without storage, stands here.
+var health = []behaviour{
+	{22, "health_answers_without_a_token_with_the_exact_text", func(t *testing.T, e *env) {
+		if a := e.want(e.orch("", "GET", "/health", nil), 200); string(a.Raw) != `{"success":true,"data":"Orchestrator is healthy"}` {
+			t.Errorf("%s", a.Raw)
+		}
+		if a := e.want(e.cc("", "GET", "/health", nil), 200); string(a.Raw) != `{"success":true,"data":"Control Center is healthy"}` {
+			t.Errorf("%s", a.Raw)
+		}
+	}},
+	{23, "health_answers_with_a_bad_token", func(t *testing.T, e *env) {
+		e.want(e.callWith(endpoint{service: "orch", method: "GET", path: "/health"}, "Bearer garbage"), 200)
+		e.want(e.callWith(endpoint{service: "cc", method: "GET", path: "/health"}, "Bearer garbage"), 200)
+	}},
+	{24, "health_is_not_rate_limited", func(t *testing.T, e *env) {
+		l := e.limited()
+		for range 200 {
+			l.want(l.orch("", "GET", "/health", nil), 200)
+		}
+	}},
+}
+
+// tasks holds section 3.3.
+var tasks = []behaviour{
+	{26, "a_fresh_system_has_no_tasks", func(t *testing.T, e *env) {
+		f := e.fresh()
+		a := f.want(f.do(request{base: f.Orchestrator.Address, method: "GET", path: "/tasks", token: f.Token.Reveal()}), 200)
+		if string(a.Data) != "[]" || a.Header.Get("X-Total-Count") != "0" || a.Header.Get("Link") != "" {
+			t.Errorf("%s %v", a.Data, a.Header)
+		}
+	}},
+	{27, "all_eleven_members_are_always_there", func(t *testing.T, e *env) {
+		e.ended(e.submit("fast"))
+		e.submit("slow")
+		var rows []map[string]json.RawMessage
+		e.want(e.orch("viewer", "GET", "/tasks", nil), 200).into(t, &rows)
+		for _, row := range rows {
+			for _, m := range []string{"id", "name", "command", "args", "dependencies", "status", "created_at", "started_at", "completed_at", "output", "error"} {
+				if row[m] == nil {
+					t.Errorf("%s is missing in %v", m, row)
+				}
+			}
+		}
+	}},
+	{28, "states_only_move_forward", func(t *testing.T, e *env) {
+		id, seen := e.submit("slow"), []string{}
+		e.await(30*time.Second, "the task ends", func() bool {
+			task, err := e.Orch(e.tokens["viewer"]).Task(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(seen) == 0 || seen[len(seen)-1] != task.Status {
+				seen = append(seen, task.Status)
+			}
+			return task.CompletedAt != nil
+		})
+		if got := strings.Join(seen, " "); got != "Pending Running Completed" && got != "Running Completed" {
+			t.Errorf("the task went through %s", got)
+		}
+	}},
+	{29, "times_follow_the_state", func(t *testing.T, e *env) {
+		id := e.submit("slow")
+		check := func(task client.Task) {
+			switch task.Status {
+			case "Pending":
+				if task.StartedAt != nil || task.CompletedAt != nil {
+					t.Errorf("pending with times: %+v", task)
+				}
+			case "Running":
+				if task.StartedAt == nil || task.CompletedAt != nil {
+					t.Errorf("running with times: %+v", task)
+				}
+			default:
+				if task.StartedAt == nil || task.CompletedAt == nil || task.StartedAt.Before(task.CreatedAt) || task.CompletedAt.Before(*task.StartedAt) {
+					t.Errorf("ended with times: %+v", task)
+				}
+			}
+		}
+		e.await(30*time.Second, "the task ends", func() bool {
+			task, err := e.Orch(e.tokens["viewer"]).Task(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			check(task)
+			return task.CompletedAt != nil
+		})
+	}},
+	{30, "ended_tasks_never_change", func(t *testing.T, e *env) {
+		for provider, failed := range map[string]bool{"fast": false, "broken": true} {
+			task := e.ended(e.submit(provider))
+			if failed != (task.Error != nil) || (failed && (*task.Error == "" || task.Status != "Failed")) || (!failed && task.Status != "Completed") {
+				t.Errorf("%s: %+v", provider, task)
+			}
+			first := e.orch("viewer", "GET", "/tasks/"+task.ID, nil).Raw
+			e.ended(e.submit("fast"))
+			if again := e.orch("viewer", "GET", "/tasks/"+task.ID, nil).Raw; string(first) != string(again) {
+				t.Errorf("the ended task changed:\n%s\n%s", first, again)
+			}
+		}
+	}},
+	{31, "the_status_filter_knows_five_words_in_any_case", func(t *testing.T, e *env) {
+		e.ended(e.submit("fast"))
+		e.ended(e.submit("broken"))
+		for _, word := range []string{"Pending", "Running", "Completed", "Failed", "Cancelled"} {
+			for _, spelled := range []string{word, strings.ToLower(word), strings.ToUpper(word)} {
+				var rows []client.Task
+				e.want(e.orch("viewer", "GET", "/tasks?status="+spelled, nil), 200).into(t, &rows)
+				for _, r := range rows {
+					if r.Status != word {
+						t.Errorf("status=%s lists a task that is %s", spelled, r.Status)
+					}
+				}
+			}
+		}
+		for _, bad := range []string{"Sleeping", ""} {
+			e.want(e.orch("viewer", "GET", "/tasks?status="+bad, nil), 400)
+		}
+	}},
+	{32, "limit_and_offset_are_checked", func(t *testing.T, e *env) {
+		e.ended(e.submit("fast"))
+		for limit, shown := range map[string]string{"1": "1", "1000": "1000", "5000": "1000"} {
+			if a := e.want(e.orch("viewer", "GET", "/tasks?limit="+limit, nil), 200); a.Header.Get("X-Limit") != shown {
+				t.Errorf("limit=%s is shown as %s", limit, a.Header.Get("X-Limit"))
+			}
+		}
+		for _, bad := range []string{"limit=0", "limit=-1", "limit=x", "limit=1e3", "limit=9223372036854775808", "offset=-1", "offset=x", "limit="} {
+			e.want(e.orch("viewer", "GET", "/tasks?"+bad, nil), 400)
+		}
+		for _, past := range []string{"100000", "1000000000000"} {
+			if a := e.want(e.orch("viewer", "GET", "/tasks?offset="+past, nil), 200); string(a.Data) != "[]" {
+				t.Errorf("past the end: %s", a.Data)
+			}
+		}
+	}},
+	{33, "walking_by_link_meets_each_task_once_while_new_ones_arrive", func(t *testing.T, e *env) {
+		want := map[string]bool{}
+		for range 50 {
+			want[e.submit("fast")] = false
+		}
+		seen := map[string]int{}
+		for path := "/tasks?limit=7"; path != ""; {
+			a := e.want(e.orch("viewer", "GET", path, nil), 200)
+			var rows []client.Task
+			a.into(t, &rows)
+			for _, r := range rows {
+				seen[r.ID]++
+			}
+			e.submit("fast")
+			path = next(t, a)
+		}
+		for id := range want {
+			if seen[id] != 1 {
+				t.Errorf("task %s was met %d times", id, seen[id])
+			}
+		}
+		for id, n := range seen {
+			if n > 1 {
+				t.Errorf("task %s was met %d times", id, n)
+			}
+		}
+	}},
+	{34, "tasks_are_listed_newest_first", func(t *testing.T, e *env) {
+		e.ended(e.submit("fast"))
+		var rows, again []client.Task
+		e.want(e.orch("viewer", "GET", "/tasks?limit=1000&status=completed", nil), 200).into(t, &rows)
+		if !sort.SliceIsSorted(rows, func(i, j int) bool { return rows[i].CreatedAt.After(rows[j].CreatedAt) }) {
+			for i := 1; i < len(rows); i++ {
+				if rows[i].CreatedAt.After(rows[i-1].CreatedAt) {
+					t.Errorf("row %d is newer than the one before", i)
+				}
+			}
+		}
+		e.want(e.orch("viewer", "GET", "/tasks?limit=1000&status=completed", nil), 200).into(t, &again)
+		for i := range rows {
+			if rows[i].ID != again[i].ID {
+				t.Fatal("the order of two equal requests differs")
+			}
+		}
+	}},
+	{35, "filter_and_paging_work_together", func(t *testing.T, e *env) {
+		for range 3 {
+			e.ended(e.submit("broken"))
+		}
+		a := e.want(e.orch("viewer", "GET", "/tasks?status=failed&limit=1", nil), 200)
+		var rows []client.Task
+		e.want(e.orch("viewer", "GET", "/tasks?status=failed&limit=1000", nil), 200).into(t, &rows)
+		if a.Header.Get("X-Total-Count") != strconv.Itoa(len(rows)) {
+			t.Errorf("total is %s, %d match", a.Header.Get("X-Total-Count"), len(rows))
+		}
+		if link := next(t, a); !strings.Contains(link, "status=failed") {
+			t.Errorf("Link lost the filter: %s", link)
+		}
+	}},
+	{36, "unknown_and_impossible_ids_are_404", func(t *testing.T, e *env) {
+		e.want(e.orch("viewer", "GET", "/tasks/"+nowhere, nil), 404)
+		for _, id := range []string{"no-such-id", "..%2Fx", "%00", strings.Repeat("a", 4096), "%2e%2e"} {
+			e.want(e.orch("viewer", "GET", "/tasks/"+id, nil), 404, 400)
+		}
+	}},
+	{37, "one_task_can_be_cancelled", func(t *testing.T, e *env) {
+		id := e.submit("slow")
+		e.want(e.orch("operator", "POST", "/tasks/"+id+"/cancel", nil), 200)
+		if task := e.ended(id); task.Status != "Cancelled" {
+			t.Errorf("%+v", task)
+		}
+		e.want(e.orch("operator", "POST", "/tasks/"+id+"/cancel", nil), 409)
+	}},
+}
+
+// workflows holds section 3.4.
+var workflows = []behaviour{
+	{38, "the_documented_bodies_answer_with_a_bare_id_within_a_second", func(t *testing.T, e *env) {
+		for path, body := range map[string]map[string]any{
+			"/workflows/servers/create":  servers("hanging"),
+			"/workflows/taskserv/create": {"operation": "create", "taskserv": "kubernetes", "infra": "hanging", "settings": "config.k", "check_mode": false, "wait": true},
+			"/workflows/cluster/create":  {"operation": "create", "cluster_type": "buildkit", "infra": "hanging", "settings": "config.k", "check_mode": false, "wait": true},
+		} {
+			began := time.Now()
+			var id string
+			e.want(e.orch("operator", "POST", path, body), 200).into(t, &id)
+			if took := time.Since(began); took > time.Second {
+				t.Errorf("%s took %s", path, took)
+			}
+			if len(id) != 36 {
+				t.Errorf("%s answered %q", path, id)
+			}
+			e.want(e.orch("operator", "POST", "/tasks/"+id+"/cancel", nil), 200, 409)
+		}
+	}},
+	{39, "the_id_is_readable_at_once_and_after_kill_9", func(t *testing.T, e *env) {
+		f := e.fresh()
+		id, err := f.Orch(f.Token).SubmitWorkflow(t.Context(), "servers", client.Workflow{Infra: "slow", Settings: "config.k", Wait: true}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Orchestrator.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Orchestrator.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Orch(f.Token).Task(t.Context(), id); err != nil {
+			t.Errorf("after kill -9 the task is gone: %v", err)
+		}
+	}},
+	{40, "wait_decides_when_the_task_is_complete_not_when_the_answer_comes", func(t *testing.T, e *env) {
+		for _, wait := range []bool{false, true} {
+			began := time.Now()
+			b := servers("fast")
+			b["wait"] = wait
+			var id string
+			e.want(e.orch("operator", "POST", "/workflows/servers/create", b), 200).into(t, &id)
+			if time.Since(began) > time.Second {
+				t.Error("the answer waited")
+			}
+			if task := e.ended(id); task.Status != "Completed" {
+				t.Errorf("wait %v: %+v", wait, *task.Error)
+			}
+		}
+	}},
+	{41, "check_mode_says_what_would_be_done_and_touches_nothing", func(t *testing.T, e *env) {
+		before := e.callCount("")
+		b := servers("fast")
+		b["check_mode"] = true
+		var id string
+		e.want(e.orch("operator", "POST", "/workflows/servers/create", b), 200).into(t, &id)
+		task := e.ended(id)
+		if task.Status != "Completed" || task.Output == nil || *task.Output == "" {
+			t.Errorf("%+v", task)
+		}
+		if after := e.callCount(""); after != before {
+			t.Errorf("the provider saw %d mutating calls", after-before)
+		}
+	}},
+	{42, "equal_submissions_are_two_tasks_unless_the_key_is_the_same", func(t *testing.T, e *env) {
+		if a, b := e.submit("fast"), e.submit("fast"); a == b {
+			t.Error("two submissions share an id")
+		}
+		keyed := func(body any) answer {
+			return e.do(request{base: e.Orchestrator.Address, method: "POST", path: "/workflows/servers/create", role: "operator", body: body, header: map[string]string{"Idempotency-Key": "B42-" + e.Dir}})
+		}
+		first := e.want(keyed(servers("fast")), 200)
+		second := e.want(keyed(servers("fast")), 200)
+		if string(first.Raw) != string(second.Raw) || second.Header.Get("Idempotency-Replayed") != "true" {
+			t.Errorf("%s then %s, replayed %q", first.Raw, second.Raw, second.Header.Get("Idempotency-Replayed"))
+		}
+		e.want(keyed(servers("slow")), 422)
+	}},
+	{43, "names_are_required_and_must_be_plain", func(t *testing.T, e *env) {
+		for path, member := range map[string]string{"/workflows/servers/create": "infra", "/workflows/taskserv/create": "taskserv", "/workflows/cluster/create": "cluster_type"} {
+			for _, bad := range []any{nil, "", 7, "a/b", "..", "../x", "/etc", "absent"} {
+				b := map[string]any{"infra": "production", "taskserv": "kubernetes", "cluster_type": "buildkit"}
+				for _, other := range []string{"taskserv", "cluster_type"} {
+					if !strings.Contains(path, strings.TrimSuffix(other, "_type")) {
+						delete(b, other)
+					}
+				}
+				if b[member] = bad; bad == "absent" {
+					delete(b, member)
+				}
+				if a := e.want(e.orch("operator", "POST", path, b), 422); !strings.Contains(string(a.Raw), member) {
+					t.Errorf("%s with %v: %s", path, bad, a.Raw)
+				}
+			}
+		}
+	}},
+	{44, "settings_stay_inside_the_infra", func(t *testing.T, e *env) {
+		for _, bad := range []string{"../config.k", "a/config.k", "/etc/passwd", "..", "a\\b"} {
+			b := servers("production")
+			b["settings"] = bad
+			e.want(e.orch("operator", "POST", "/workflows/servers/create", b), 422)
+		}
+		b := servers("fast")
+		delete(b, "settings")
+		e.want(e.orch("operator", "POST", "/workflows/servers/create", b), 200)
+	}},
+	{45, "flags_are_booleans", func(t *testing.T, e *env) {
+		for member, bad := range map[string]any{"check_mode": "true", "wait": 1} {
+			b := servers("production")
+			b[member] = bad
+			e.want(e.orch("operator", "POST", "/workflows/servers/create", b), 422)
+		}
+	}},
+	{46, "unknown_things_make_the_task_fail_by_name", func(t *testing.T, e *env) {
+		for path, body := range map[string]map[string]any{
+			"/workflows/servers/create":  servers("no-such-infra"),
+			"/workflows/taskserv/create": {"taskserv": "no-such-taskserv", "infra": "fast"},
+			"/workflows/cluster/create":  {"cluster_type": "no-such-cluster", "infra": "fast"},
+		} {
+			a := e.want(e.orch("operator", "POST", path, body), 200, 422)
+			text := a.Error
+			if a.Status == 200 {
+				var id string
+				a.into(t, &id)
+				task := e.ended(id)
+				if task.Status != "Failed" {
+					t.Errorf("%s: %+v", path, task)
+					continue
+				}
+				text = *task.Error
+			}
+			if !strings.Contains(text, "no-such-") {
+				t.Errorf("%s: the text names nothing: %s", path, text)
+			}
+		}
+	}},
+	{47, "the_operation_decides_and_defaults_to_create", func(t *testing.T, e *env) {
+		for _, verb := range []string{"create", "check", "delete", "update"} {
+			var id string
+			e.want(e.orch("operator", "POST", "/workflows/taskserv/create", map[string]any{"operation": verb, "taskserv": "containerd", "infra": "fast"}), 200).into(t, &id)
+			e.ended(id)
+		}
+		for _, bad := range []string{"destroy", ""} {
+			e.want(e.orch("operator", "POST", "/workflows/taskserv/create", map[string]any{"operation": bad, "taskserv": "containerd", "infra": "fast"}), 422)
+		}
+	}},
+	{48, "shell_characters_are_taken_literally", func(t *testing.T, e *env) {
+		trap := e.Dir + "/trap"
+		for _, payload := range []string{"$(touch " + trap + ")", "`touch " + trap + "`", "x; touch " + trap, "x && touch " + trap, "x | tee " + trap, "x\ntouch " + trap, "-x", "*"} {
+			b := servers(payload)
+			if a := e.orch("operator", "POST", "/workflows/servers/create", b); a.Status == 200 {
+				var id string
+				a.into(t, &id)
+				e.ended(id)
+			} else {
+				e.want(a, 422)
+			}
+			name := strings.NewReplacer("/", "_", "\n", "_").Replace(payload)
+			id := e.execute(e.batch(name, map[string]any{"id": "a", "type": "server_batch", "provider": "fast", "server_configs": []any{map[string]any{"name": "s", "plan": payload, "zone": payload}}}))
+			e.batchEnded(id)
+		}
+		if exists(trap) {
+			t.Error("a payload was run by a shell")
+		}
+	}},
+	{49, "the_servers_task_is_named_and_shows_its_arguments", func(t *testing.T, e *env) {
+		for _, wait := range []bool{true, false} {
+			b := servers("fast")
+			b["wait"] = wait
+			var id string
+			e.want(e.orch("operator", "POST", "/workflows/servers/create", b), 200).into(t, &id)
+			task := e.ended(id)
+			args := strings.Join(task.Args, " ")
+			if task.Name != "create_servers" || !strings.Contains(args, "--infra fast") || strings.Contains(args, "--wait") != wait {
+				t.Errorf("%s %s", task.Name, args)
+			}
+		}
+	}},
+	{50, "a_provider_error_is_the_tasks_error_after_retries", func(t *testing.T, e *env) {
+		task := e.ended(e.submit("down"))
+		if task.Status != "Failed" || task.Error == nil || !strings.Contains(*task.Error, "simulated") {
+			t.Errorf("%+v", task)
+		}
+	}},
+	{51, "fifty_submissions_at_once_all_end", func(t *testing.T, e *env) {
+		var mu sync.Mutex
+		ids := map[string]bool{}
+		var all sync.WaitGroup
+		for i := range 50 {
+			all.Go(func() {
+				role := []string{"operator", "developer", "admin"}[i%3]
+				id, err := e.Orch(e.tokens[role]).SubmitWorkflow(t.Context(), "servers", client.Workflow{Infra: "fast"}, "")
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				ids[id] = true
+			})
+		}
+		all.Wait()
+		if len(ids) != 50 {
+			t.Fatalf("%d ids", len(ids))
+		}
+		for id := range ids {
+			if task := e.ended(id); task.Status != "Completed" {
+				t.Errorf("%+v", task)
+			}
+		}
+	}},
+	{52, "a_viewer_is_refused_and_that_is_recorded", func(t *testing.T, e *env) {
+		before := e.count("/tasks")
+		e.want(e.orch("viewer", "POST", "/workflows/servers/create", servers("fast")), 403)
+		if e.count("/tasks") != before {
+			t.Error("a task appeared")
+		}
+		e.await(10*time.Second, "the refusal is in the audit log", func() bool {
+			var rows []client.AuditRow
+			e.want(e.cc("auditor", "GET", "/audit/logs?user_id="+e.userID("viewer"), nil), 200).into(t, &rows)
+			for _, r := range rows {
+				if r.Result == "denied" && r.Origin == "orchestrator" {
+					return true
+				}
+			}
+			return false
+		})
+	}},
+}
+
+// submit submits a servers workflow for the infra of that name, which uses the provider of that name.
+func (e *env) submit(infra string) string {
+	e.t.Helper()
+	id, err := e.Orch(e.tokens["operator"]).SubmitWorkflow(e.t.Context(), "servers", client.Workflow{Infra: infra, Settings: "config.k", Wait: true}, "")
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return id
+}
+
+// next returns path and query of the rel="next" link, or "".
+func next(t *testing.T, a answer) string {
+	t.Helper()
+	for part := range strings.SplitSeq(a.Header.Get("Link"), ",") {
+		target, rel, ok := strings.Cut(part, ";")
+		if ok && strings.Contains(rel, `rel="next"`) {
+			u, err := url.Parse(strings.Trim(strings.TrimSpace(target), "<>"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return u.RequestURI()
+		}
+	}
+	return ""
+}
+
+// count returns X-Total-Count of a list of the orchestrator.
+func (e *env) count(path string) int {
+	e.t.Helper()
+	a := e.want(e.orch("admin", http.MethodGet, path, nil), 200)
+	n, err := strconv.Atoi(a.Header.Get("X-Total-Count"))
+	if err != nil {
+		e.t.Fatal(fmt.Errorf("X-Total-Count of %s: %w", path, err))
+	}
+	return n
+}
