@@ -194,6 +194,7 @@ func (r *Run) end(i int32, to State) {
 		}
 	}
 	r.setState(i, to)
+	r.change.Finished = append(r.change.Finished, i)
 	r.open--
 	if !r.satisfied(i) {
 		if to == Failed {

@@ -54,5 +54,6 @@ type Launch struct {
 type Due struct {
 	Start []Launch  // attempts in flight by the state; those the engine does not know of are to be started
 	Stop  []string  // ids of attempts that are to stop
+	Never []Launch  // those of Stop: if the engine does not know one, it never began and is reported Stopped
 	At    time.Time // when to Tick; zero when there is no timer
 }

@@ -49,6 +49,7 @@ func (r *Run) pendingTask(i int32, due *Due) {
 		}
 		if t.State == Cancelling && p.Kind == Do {
 			due.Stop = append(due.Stop, p.Attempt)
+			due.Never = append(due.Never, r.launch(i, int32(k)))
 			continue
 		}
 		due.Start = append(due.Start, r.launch(i, int32(k)))

@@ -117,6 +117,12 @@ type Change struct {
 	Begun     []Trial // attempts that start when this is committed
 	Ended     []Trial // attempts that came to a result
 	Resources []Resource
+	Finished  []int32 // tasks that came to their end
+}
+
+// Empty says whether there is nothing to commit.
+func (c *Change) Empty() bool {
+	return len(c.Tasks)+len(c.Origins)+len(c.Events)+len(c.Begun)+len(c.Ended)+len(c.Resources) == 0
 }
 
 // Trial is an attempt in a Change: what the audit log is to say about it.
@@ -140,35 +146,43 @@ func New(id string, d Definition, g Grant, origins []Task, now time.Time) *Run {
 		Policy: d.Policy.Or(DefaultPolicy()), RollbackEnabled: d.RollbackEnabled, State: Queued, StepLimit: orDefault(d.StepLimit, DefaultSteps),
 		StorageBackend: d.StorageBackend, UpdatedAt: now, Version: d.Version,
 	}
-	tasks := make([]Task, len(d.Nodes))
-	index := indexOf(d.Nodes)
-	for i := range d.Nodes {
-		n := &d.Nodes[i]
+	tasks := Fresh(h, d.Nodes, origins)
+	h.Counts.Pending = len(tasks)
+	r := Load(h, d.Nodes, tasks, origins)
+	if d.Kind != Rollback { // a node of a rollback is stored once it begins; until then its origin says all
+		for i := range r.Tasks {
+			r.touch(int32(i))
+		}
+	}
+	return r
+}
+
+// Fresh returns the tasks of a run as they are before anything has happened.
+func Fresh(h Header, nodes []Node, origins []Task) []Task {
+	tasks := make([]Task, len(nodes))
+	index := indexOf(nodes)
+	for i := range nodes {
+		n := &nodes[i]
 		t := Task{
-			Args: n.Args, Batch: d.Kind == Batch, CheckMode: n.Operation.CheckMode, Command: n.Command, CreatedAt: now,
-			Dependencies: make([]string, len(n.Dependencies)), ID: n.TaskID, Name: n.Name, Number: i, Operation: n.ID, Run: id,
-			State: Waiting, Type: n.Operation.Type, Undoes: n.Undo, User: g.Sub,
+			Args: n.Args, Batch: h.Kind == Batch, CheckMode: n.Operation.CheckMode, Command: n.Command, CreatedAt: h.CreatedAt,
+			Dependencies: make([]string, len(n.Dependencies)), ID: n.TaskID, Name: n.Name, Number: i, Operation: n.ID, Run: h.ID,
+			State: Waiting, Type: n.Operation.Type, Undoes: n.Undo, User: h.Grant.Sub,
 		}
 		if t.Args == nil {
 			t.Args = []string{}
 		}
 		if t.Name == "" {
-			t.Name = d.Name + "/" + n.ID
+			t.Name = h.Name + "/" + n.ID
 		}
 		for k, dep := range n.Dependencies {
-			t.Dependencies[k] = d.Nodes[index[dep]].TaskID
+			t.Dependencies[k] = nodes[index[dep]].TaskID
 		}
 		if n.Undo != "" {
 			t.Resolved, t.Steps = true, copySteps(origins[i].Steps)
 		}
 		tasks[i] = t
 	}
-	h.Counts.Pending = len(tasks)
-	r := Load(h, d.Nodes, tasks, origins)
-	for i := range r.Tasks {
-		r.touch(int32(i))
-	}
-	return r
+	return tasks
 }
 
 // Load returns the run as stored: header, nodes of the definition and all tasks in the order of the nodes.

@@ -1,0 +1,60 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+)
+
+// overrun is how long an attempt may ignore the end of its time before its outcome counts as unknown.
+const overrun = 10 * time.Second
+
+// dispatch starts an attempt that is stored. Its result comes back as a message.
+func (r *runner) dispatch(ctx context.Context, l dag.Launch) {
+	ctx, cancel := context.WithCancel(ctx)
+	r.flights[l.Attempt.ID] = cancel
+	r.e.work.Go(func() {
+		defer cancel()
+		r.post(message{command: dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: r.e.attempt(ctx, r, l)}})
+	})
+}
+
+// attempt waits for a place and makes the attempt.
+func (e *Engine) attempt(ctx context.Context, r *runner, l dag.Launch) dag.Result {
+	select {
+	case e.steps <- struct{}{}:
+	case <-ctx.Done():
+		return dag.Result{Class: dag.Stopped, Error: "stopped before it began"}
+	}
+	defer func() { <-e.steps }()
+	if ctx.Err() != nil {
+		return dag.Result{Class: dag.Stopped, Error: "stopped before it began"}
+	}
+	l.Attempt.Deadline = e.Now().Add(l.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, l.Timeout)
+	defer cancel()
+	hung := time.AfterFunc(l.Timeout+overrun, func() {
+		e.Log.Error("engine: an attempt does not end at its deadline; its outcome is unknown", "run", r.id, "task", l.Attempt.TaskID, "step", l.Attempt.Step.Name)
+		r.post(message{command: dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: dag.Result{Class: dag.UnknownOutcome, Error: "timeout: the attempt did not end"}}})
+	})
+	defer hung.Stop()
+	res := e.execute(ctx, l.Attempt)
+	if res.Class == "" {
+		res = dag.Result{Class: dag.UnknownOutcome, Error: "the executor gave no result"}
+	}
+	return res
+}
+
+// execute makes the attempt; a panic of a provider is an unknown outcome, not the end of the process.
+func (e *Engine) execute(ctx context.Context, a dag.Attempt) (res dag.Result) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.Log.Error("engine: an attempt panicked", "task", a.TaskID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			res = dag.Result{Class: dag.UnknownOutcome, Error: "an internal fault interrupted the attempt; the log has the details"}
+		}
+	}()
+	return e.Executor.Execute(ctx, a)
+}

@@ -1,0 +1,160 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// Checkpoint is a cut: a position in the stream of events, the inventory at that moment (stored in slices) and
+// its hash. What was completed after it are the effects with a later revision than its own.
+type Checkpoint struct {
+	CreatedAt   time.Time `json:"created_at"`
+	Description string    `json:"description"`
+	Events      uint64    `json:"events"` // last sequence before it
+	Hash        string    `json:"hash"`   // SHA-256 of the inventory slices
+	ID          string    `json:"id"`
+	Name        string    `json:"name"`
+	Resources   int       `json:"resources"`
+	Size        int       `json:"size"` // bytes stored
+	Slices      int       `json:"slices"`
+	V           int       `json:"v"` // format
+}
+
+func checkpoints() store.Table[Checkpoint] {
+	return store.Table[Checkpoint]{Kind: checkpointKind, ID: func(c Checkpoint) string { return c.ID }}
+}
+
+// Checkpoint takes a checkpoint. The caller has checked the texts.
+func (e *Engine) Checkpoint(ctx context.Context, name, description string) (Checkpoint, error) {
+	e.cut.Lock() // no effect and no resource changes between the look and the commit
+	defer e.cut.Unlock()
+	now := e.Now().UTC().Truncate(time.Microsecond)
+	c := Checkpoint{CreatedAt: now, Description: description, ID: id.New(), Name: name, V: 1}
+	head, err := e.DB.Read(ctx, EventStream, store.Latest, 0)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	c.Events = head.Head
+	rows, err := e.Resources(ctx)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	c.Resources = len(rows)
+	writes, err := inventorySlices(c.ID, rows)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	hash := sha256.New()
+	for _, w := range writes {
+		hash.Write(w.Body)
+		c.Size += len(w.Body)
+	}
+	c.Slices, c.Hash = len(writes), hex.EncodeToString(hash.Sum(nil))
+	own, err := checkpoints().Write(c, store.Absent())
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	c.Size += len(own.Body)
+	if own, err = checkpoints().Write(c, store.Absent()); err != nil {
+		return Checkpoint{}, err
+	}
+	entry := audit.Act{Action: "checkpoint.create", Resource: "checkpoints/" + c.ID, Details: map[string]any{"name": name}}.Entry(ctx, now)
+	if entry.Origin == "" {
+		entry.Origin = origin
+	}
+	body, err := entry.Encode()
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	event := encodeEvent(&dag.Event{Type: dag.CheckpointCreated, Time: now, Status: "created", Name: name, Checkpoint: c.ID})
+	_, err = e.DB.Commit(ctx, store.Batch{Writes: append(writes, own), Appends: []store.Append{
+		{Stream: audit.Stream, Body: body}, {Stream: EventStream, Body: event},
+	}})
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	audit.SceneOf(ctx).MarkRecorded()
+	return c, nil
+}
+
+// Checkpoints lists checkpoints, newest first.
+func (e *Engine) Checkpoints(ctx context.Context, p Page) (Window[Checkpoint], error) {
+	return list(ctx, e.DB, checkpoints(), store.Query{}, p)
+}
+
+// CheckpointByID returns a checkpoint and how many operations a rollback to it would undo.
+func (e *Engine) CheckpointByID(ctx context.Context, checkpointID string) (Checkpoint, int, error) {
+	c, err := e.checkpoint(ctx, checkpointID)
+	if err != nil {
+		return Checkpoint{}, 0, err
+	}
+	after, err := e.effectsAfter(ctx, c)
+	return c.Value, len(after), err
+}
+
+func (e *Engine) checkpoint(ctx context.Context, checkpointID string) (store.Row[Checkpoint], error) {
+	missing := fault.New(fault.NotFound, "checkpoint.unknown", "There is no checkpoint with the id %s.", clip(checkpointID))
+	if !id.Valid(checkpointID) {
+		return store.Row[Checkpoint]{}, missing
+	}
+	c, err := checkpoints().Get(ctx, e.DB, checkpointID)
+	if err == nil && c.Rev == 0 {
+		return c, missing
+	}
+	return c, err
+}
+
+// skew is how far the clock may have been set back between an effect and a checkpoint.
+const skew = time.Minute
+
+// effectsAfter returns the standing effects that are younger than the checkpoint.
+func (e *Engine) effectsAfter(ctx context.Context, c store.Row[Checkpoint]) ([]store.Row[Effect], error) {
+	rows, err := e.effectsSince(ctx, c.Value.CreatedAt.Add(-skew))
+	younger := rows[:0]
+	for _, row := range rows {
+		if row.Rev > c.Rev {
+			younger = append(younger, row)
+		}
+	}
+	return younger, err
+}
+
+// effectsSince returns the standing effects with that time or a later one, oldest first.
+func (e *Engine) effectsSince(ctx context.Context, from time.Time) ([]store.Row[Effect], error) {
+	var all []store.Row[Effect]
+	q := store.Query{Index: "stamp", After: store.Cursor{Value: stampOf(from)}, Limit: store.MaxPage}
+	for {
+		rows, page, err := effects().List(ctx, e.DB, q)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, rows...)
+		if !page.More {
+			return all, nil
+		}
+		q.After = page.Next
+	}
+}
+
+// inventorySlices cuts the inventory into documents.
+func inventorySlices(owner string, rows []Resource) ([]store.Write, error) {
+	var writes []store.Write
+	const perSlice = 200
+	for n := 0; n*perSlice < len(rows) || n == 0; n++ {
+		part := slice[Resource]{ID: sliceID(owner, n), Items: append([]Resource{}, rows[n*perSlice:min(len(rows), (n+1)*perSlice)]...)}
+		w, err := parts[Resource](inventoryKind).Write(part, store.Absent())
+		if err != nil {
+			return nil, err
+		}
+		writes = append(writes, w)
+	}
+	return writes, nil
+}

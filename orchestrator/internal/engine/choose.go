@@ -1,0 +1,240 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// choose returns the standing effects of the operations named, and refuses when something that still stands
+// depends on one of them. An operation with nothing to undo is left out.
+func (e *Engine) choose(ctx context.Context, q RollbackRequest) ([]store.Row[Effect], error) {
+	named := map[string]dag.Task{}
+	for _, ref := range q.Operations {
+		t, err := e.operation(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		named[t.ID] = t
+	}
+	oldest := time.Time{}
+	for _, t := range named {
+		if !t.State.Terminal() {
+			return nil, fault.New(fault.Conflict, "rollback.running_operation", "Operation %s has not ended; cancel it or wait.", t.Name)
+		}
+		if oldest.IsZero() || t.CompletedAt.Before(oldest) {
+			oldest = *t.CompletedAt
+		}
+	}
+	rows, err := e.effectsSince(ctx, oldest.Add(-skew))
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(rows, func(a, b store.Row[Effect]) int { return cmp.Compare(a.Rev, b.Rev) })
+	chosen := map[string]bool{}
+	made := map[string]bool{}
+	var out []store.Row[Effect]
+	for _, row := range rows { // oldest first: what it depends on is already judged
+		_, wanted := named[row.Value.Task]
+		if !wanted {
+			needs, err := e.needs(ctx, row.Value, chosen, made)
+			if err != nil {
+				return nil, err
+			}
+			if needs == "" {
+				continue
+			}
+			if !q.Cascade {
+				return nil, fault.New(fault.Conflict, "rollback.needed", "%s still needs what you want to undo (%s); name it too, or set cascade.", e.nameOf(ctx, row.Value.Task), needs)
+			}
+		}
+		chosen[row.Value.Task] = true
+		for _, server := range row.Value.Made {
+			made[server] = true
+		}
+		out = append(out, row)
+	}
+	return out, nil
+}
+
+// needs says what the effect needs of the chosen ones: a server they made or an operation it depends on.
+func (e *Engine) needs(ctx context.Context, row Effect, chosen, made map[string]bool) (string, error) {
+	if len(chosen) == 0 {
+		return "", nil
+	}
+	for _, server := range row.Used {
+		if made[server] {
+			return "server " + server, nil
+		}
+	}
+	if row.Run == row.Task {
+		return "", nil
+	}
+	t, err := tasks().Get(ctx, e.DB, row.Task)
+	if err != nil {
+		return "", err
+	}
+	for _, dep := range t.Value.Dependencies {
+		if chosen[dep] {
+			return e.nameOf(ctx, dep), nil
+		}
+	}
+	return "", nil
+}
+
+func (e *Engine) nameOf(ctx context.Context, taskID string) string {
+	t, err := tasks().Get(ctx, e.DB, taskID)
+	if err != nil || t.Rev == 0 {
+		return taskID
+	}
+	return t.Value.Name
+}
+
+// operation finds the task that a reference of a rollback means.
+func (e *Engine) operation(ctx context.Context, ref string) (dag.Task, error) {
+	missing := fault.New(fault.NotFound, "rollback.unknown_operation", "There is no operation %s; name a task id, <batch id>/<operation id>, or an operation id.", clip(ref))
+	if id.Valid(ref) {
+		t, err := tasks().Get(ctx, e.DB, ref)
+		if err == nil && t.Rev == 0 {
+			err = missing
+		}
+		return t.Value, err
+	}
+	batch, name, qualified := strings.Cut(ref, "/")
+	if !qualified {
+		name = ref
+	}
+	if name == "" || len(name) > dag.MaxOperationID || strings.ContainsRune(name, 0) {
+		return dag.Task{}, missing
+	}
+	var found []dag.Task
+	q := store.Query{Index: "operation", Prefix: name, Exact: true, Limit: store.MaxPage}
+	for {
+		rows, page, err := tasks().List(ctx, e.DB, q)
+		if err != nil {
+			return dag.Task{}, err
+		}
+		for _, row := range rows {
+			if !qualified || row.Value.Run == batch {
+				found = append(found, row.Value)
+			}
+		}
+		if !page.More {
+			break
+		}
+		q.After = page.Next
+	}
+	if len(found) > 1 { // those with nothing left to undo are not meant
+		standing := slices.DeleteFunc(slices.Clone(found), func(t dag.Task) bool { return t.State.Terminal() && !t.Standing() })
+		if len(standing) == 1 {
+			found = standing
+		}
+	}
+	switch len(found) {
+	case 0:
+		return dag.Task{}, missing
+	case 1:
+		return found[0], nil
+	}
+	var batches []string
+	for _, t := range found[:min(len(found), 20)] {
+		batches = append(batches, t.Run+"/"+name)
+	}
+	return dag.Task{}, fault.New(fault.Invalid, "rollback.ambiguous", "Operation %s is in %d batches; say which: %s.", name, len(found), strings.Join(batches, ", "))
+}
+
+// undoing makes the definition of a rollback: later completions first. A node waits for the undo of what depended
+// on it in its own run, and of what was done later to the same server.
+func (e *Engine) undoing(ctx context.Context, rollbackID string, chosen []store.Row[Effect]) ([]dag.Node, []dag.Task, error) {
+	slices.SortStableFunc(chosen, func(a, b store.Row[Effect]) int {
+		return cmp.Or(cmp.Compare(b.Rev, a.Rev), b.Value.At.Compare(a.Value.At), cmp.Compare(b.Value.Task, a.Value.Task))
+	})
+	nodes := make([]dag.Node, 0, len(chosen))
+	origins := make([]dag.Task, 0, len(chosen))
+	place := map[string]int{}
+	definitions := map[string][]dag.Node{}
+	for _, row := range chosen {
+		t, err := tasks().Get(ctx, e.DB, row.Value.Task)
+		if err != nil {
+			return nil, nil, err
+		}
+		if t.Rev == 0 {
+			continue
+		}
+		op, err := e.operationOf(ctx, definitions, t.Value)
+		if err != nil {
+			return nil, nil, err
+		}
+		place[t.Value.ID] = len(nodes)
+		origins = append(origins, t.Value)
+		nodes = append(nodes, dag.Node{
+			ID: t.Value.ID, Name: t.Value.Name, OnFailure: dag.OnFailureContinue, Operation: op,
+			TaskID: id.Derived(rollbackID, t.Value.ID), Undo: t.Value.ID,
+		})
+	}
+	before := make([]map[string]bool, len(nodes)) // ids of nodes that come first
+	for i := range nodes {
+		before[i] = map[string]bool{}
+	}
+	for i := range origins {
+		for _, dep := range origins[i].Dependencies {
+			if d, ok := place[dep]; ok {
+				before[d][nodes[i].ID] = true
+			}
+		}
+	}
+	last := map[string]int{} // the node so far that comes last on a server
+	for i := range origins {
+		made, used := origins[i].Servers()
+		for _, server := range append(made, used...) {
+			if j, ok := last[server]; ok && j != i {
+				before[i][nodes[j].ID] = true
+			}
+			last[server] = i
+		}
+	}
+	for i := range nodes {
+		for dep := range before[i] {
+			if place[dep] < i { // always so, unless a clock or a document lies: never a cycle
+				nodes[i].Dependencies = append(nodes[i].Dependencies, dep)
+			}
+		}
+		slices.Sort(nodes[i].Dependencies)
+	}
+	return nodes, origins, nil
+}
+
+// operationOf returns what the task's node says, without what only its resolution needs.
+func (e *Engine) operationOf(ctx context.Context, cache map[string][]dag.Node, t dag.Task) (dag.Operation, error) {
+	nodes, ok := cache[t.Run]
+	if !ok {
+		h, err := headers().Get(ctx, e.DB, t.Run)
+		if err != nil {
+			return dag.Operation{}, err
+		}
+		for n := range h.Value.Slices {
+			part, err := parts[dag.Node](definitionKind).Get(ctx, e.DB, sliceID(t.Run, n))
+			if err != nil {
+				return dag.Operation{}, err
+			}
+			nodes = append(nodes, part.Value.Items...)
+		}
+		if len(cache) > 100 {
+			clear(cache)
+		}
+		cache[t.Run] = nodes
+	}
+	if t.Number >= len(nodes) {
+		return dag.Operation{Type: t.Type}, nil
+	}
+	op := nodes[t.Number].Operation
+	op.Servers, op.Targets, op.Taskservs = nil, nil, nil
+	return op, nil
+}

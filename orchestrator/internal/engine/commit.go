@@ -1,0 +1,161 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// commit stores a change of the run: header, tasks, effects, inventory, events and audit entries, all or
+// nothing, on the revision of the header.
+func (r *runner) commit(ctx context.Context, c dag.Change, entries [][]byte, now time.Time, more ...store.Write) error {
+	r.run.Header.Owner = r.e.Instance
+	r.run.Header.Until = now.Add(r.e.Lease).UTC().Truncate(time.Microsecond)
+	b, shared, err := r.batch(c, entries, now)
+	if err != nil {
+		return err
+	}
+	b.Writes = append(b.Writes, more...)
+	if shared {
+		r.e.cut.RLock()
+		defer r.e.cut.RUnlock()
+	}
+	receipt, err := r.e.DB.Commit(ctx, b)
+	if err != nil {
+		return err
+	}
+	r.rev = receipt.Rev
+	if r.e.Meter != nil && r.run.Header.Kind != dag.Rollback {
+		for _, i := range c.Finished {
+			t := &r.run.Tasks[i]
+			from := t.CreatedAt
+			if t.StartedAt != nil {
+				from = *t.StartedAt
+			}
+			r.e.Meter.TaskEnded(t.Status().Lower(), t.CompletedAt.Sub(from))
+		}
+	}
+	return nil
+}
+
+// batch gives a change its bytes. shared says that it touches effects or inventory.
+func (r *runner) batch(c dag.Change, entries [][]byte, now time.Time) (b store.Batch, shared bool, err error) {
+	b.Writes = make([]store.Write, 0, 1+2*len(c.Tasks)+len(c.Resources))
+	w, err := headers().Write(r.run.Header, store.At(r.rev))
+	if err != nil {
+		return b, false, err
+	}
+	b.Writes = append(b.Writes, w)
+	table := tasks()
+	if r.run.Header.Kind == dag.Rollback {
+		table = undos()
+	}
+	for _, i := range c.Tasks {
+		t := &r.run.Tasks[i]
+		if w, err = table.Write(*t, store.Any()); err != nil {
+			return b, false, err
+		}
+		r.sizes[i] = len(w.Body)
+		b.Writes = append(b.Writes, w)
+		if table.Kind == taskKind {
+			if b.Writes, err = r.effect(b.Writes, t, &r.standing[i]); err != nil {
+				return b, false, err
+			}
+		}
+	}
+	for _, i := range c.Origins {
+		o := &r.run.Origins[i]
+		if w, err = tasks().Write(*o, store.Any()); err != nil {
+			return b, false, err
+		}
+		b.Writes = append(b.Writes, w)
+		if b.Writes, err = r.effect(b.Writes, o, &r.standing[i]); err != nil {
+			return b, false, err
+		}
+	}
+	if b.Writes, err = r.inventory(b.Writes, c.Resources, now); err != nil {
+		return b, false, err
+	}
+	shared = len(b.Writes) > 1+len(c.Tasks)+len(c.Origins)
+	for _, e := range entries {
+		b.Appends = append(b.Appends, store.Append{Stream: audit.Stream, Body: e})
+	}
+	if b.Appends, err = r.trials(b.Appends, c, now); err != nil {
+		return b, false, err
+	}
+	for i := range c.Events {
+		b.Appends = append(b.Appends, store.Append{Stream: EventStream, Body: encodeEvent(&c.Events[i])})
+	}
+	return b, shared, nil
+}
+
+// effect adds the write that makes the effect document of a task agree with the task, if it does not.
+// stored is what the store will have then; it is only right once the commit is.
+func (r *runner) effect(writes []store.Write, t *dag.Task, stored *bool) ([]store.Write, error) {
+	stands := t.Standing()
+	if stands == *stored {
+		return writes, nil
+	}
+	*stored = stands
+	if !stands {
+		return append(writes, store.Write{Key: effects().Key(t.ID), Expect: store.Any(), Action: store.Delete}), nil
+	}
+	made, used := t.Servers()
+	w, err := effects().Write(Effect{At: r.run.Header.UpdatedAt, Made: made, Operation: t.Operation, Run: t.Run, Task: t.ID, Used: used}, store.Any())
+	return append(writes, w), err
+}
+
+// inventory adds the writes of changed resources; the last word on each counts.
+func (r *runner) inventory(writes []store.Write, changes []dag.Resource, now time.Time) ([]store.Write, error) {
+	if len(changes) == 0 {
+		return writes, nil
+	}
+	place := map[string]int{}
+	for _, c := range changes {
+		row := Resource{Facts: c.Facts, Kind: c.Kind, Name: c.Name, Provider: c.Provider, Updated: now.UTC().Truncate(time.Microsecond)}
+		w, err := resources().Write(row, store.Any())
+		if err != nil {
+			return writes, err
+		}
+		if c.Gone {
+			w = store.Write{Key: w.Key, Expect: store.Any(), Action: store.Delete}
+		}
+		if at, twice := place[w.Key.ID]; twice {
+			writes[at] = w
+			continue
+		}
+		place[w.Key.ID] = len(writes)
+		writes = append(writes, w)
+	}
+	return writes, nil
+}
+
+// trials adds the audit entries of attempts: the intent with the commit that stores one, the outcome with
+// the commit of its result.
+func (r *runner) trials(appends []store.Append, c dag.Change, now time.Time) ([]store.Append, error) {
+	for _, t := range c.Ended {
+		e := r.entry(t, audit.Outcome, now)
+		switch {
+		case t.Class == dag.UnknownOutcome:
+			e.Result = audit.Unknown
+		case t.Class != dag.OK:
+			e.Result, e.Code = audit.Failure, "attempt."+string(t.Class)
+		}
+		body, err := e.Encode()
+		if err != nil {
+			return appends, err
+		}
+		appends = append(appends, store.Append{Stream: audit.Stream, Body: body})
+	}
+	for _, t := range c.Begun {
+		body, err := r.entry(t, audit.Intent, now).Encode()
+		if err != nil {
+			return appends, err
+		}
+		appends = append(appends, store.Append{Stream: audit.Stream, Body: body})
+	}
+	return appends, nil
+}

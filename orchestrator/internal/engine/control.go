@@ -1,0 +1,92 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
+)
+
+// Cancel ends a batch or a workflow: what has not started never starts, what runs is told to stop, what
+// is done stays. When it returns nil the cancel is durable and nothing more starts. Who cancels comes from the
+// audit scene of the context.
+func (e *Engine) Cancel(ctx context.Context, kind dag.Kind, runID string) error {
+	h, err := e.header(ctx, kind, runID)
+	if err != nil {
+		return err
+	}
+	return e.cancel(ctx, h, "")
+}
+
+// header returns the header of a run of that kind.
+func (e *Engine) header(ctx context.Context, kind dag.Kind, runID string) (dag.Header, error) {
+	h, err := headers().Get(ctx, e.DB, runID)
+	if err != nil {
+		return dag.Header{}, err
+	}
+	if h.Rev == 0 || h.Value.Kind != kind {
+		return dag.Header{}, unknown(kind, runID)
+	}
+	return h.Value, nil
+}
+
+func unknown(kind dag.Kind, runID string) error {
+	noun := string(kind)
+	if kind == dag.Workflow {
+		noun = "task"
+	}
+	return fault.New(fault.NotFound, noun+".unknown", "There is no %s with the id %s.", noun, clip(runID))
+}
+
+func clip(s string) string {
+	if len(s) > 64 {
+		return s[:60] + "…"
+	}
+	return s
+}
+
+// cancel posts the command with its audit entry and waits until it is committed.
+func (e *Engine) cancel(ctx context.Context, h dag.Header, why string) error {
+	scene := audit.SceneOf(ctx)
+	now := e.Now()
+	entry := audit.Act{Action: singular(h.Kind) + ".cancel", Resource: plural(h.Kind) + "/" + h.ID}.Entry(ctx, now)
+	if entry.Origin == "" {
+		entry.Origin = origin
+	}
+	body, err := entry.Encode()
+	if err != nil {
+		return err
+	}
+	by := scene.Actor.Username
+	if by == "" {
+		by = "the orchestrator"
+	}
+	command := dag.Cancel{ID: id.New(), By: by, Reason: why}
+	r := e.lookup(h.ID)
+	if r == nil {
+		if h.State.Terminal() {
+			return dag.Apply(dag.Load(h, nil, nil, nil), command, now)
+		}
+		return errStopping // not taken over yet
+	}
+	m := message{command: command, entry: body, reply: make(chan error, 1)}
+	r.post(m)
+	select {
+	case err := <-m.reply:
+		if err == nil {
+			scene.MarkRecorded()
+		}
+		return err
+	case <-ctx.Done():
+		return fault.New(fault.Unavailable, "engine.cancel_pending", "The cancel was not confirmed in time; look at the %s before trying again.", h.Kind).Because(ctx.Err())
+	}
+}
+
+func singular(k dag.Kind) string {
+	if k == dag.Workflow {
+		return "task"
+	}
+	return string(k)
+}

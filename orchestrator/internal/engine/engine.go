@@ -1,0 +1,173 @@
+// Package engine owns runs: it lets them be submitted, drives each with one goroutine, and takes over those
+// that a crash has left behind.
+//
+// It owns the documents of the orchestrator's runs, tasks, effects, inventory and checkpoints, the commits
+// that change them, and the dispatch of attempts to the executor. It does not own the rules (package dag) nor
+// what an attempt does (package operation).
+//
+// The one rule: commit, then act. Every change of a run, with its events and its audit entries, is one
+// commit on the revision of the run's header; what is due is asked from the state after it. When a commit
+// fails or its outcome is unknown, memory is dropped, the run is loaded again, and the same commands are
+// applied to what is stored: recovery and ordinary work are the same code.
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// Executor makes attempts. Execute returns when the attempt has ended; it ends early when ctx does. It is
+// safe to call with the same attempt twice, and says so when it cannot tell what happened.
+type Executor interface {
+	Execute(ctx context.Context, a dag.Attempt) dag.Result
+}
+
+// Instant is an Executor that can tell some Resolve attempts at once, without I/O. That saves a commit.
+type Instant interface {
+	Instant(a dag.Attempt) (dag.Result, bool)
+}
+
+// Meter is told of each task that ended.
+type Meter interface {
+	TaskEnded(status string, took time.Duration)
+}
+
+// Config is what an Engine is made of; zero values get the defaults named.
+type Config struct {
+	DB       store.DB
+	Executor Executor
+	Now      func() time.Time // time.Now
+	Log      *slog.Logger     // nowhere
+	Meter    Meter            // none
+	Instance string           // name of this process, the same after a restart; "single"
+	Lease    time.Duration    // 10 s
+	Policy   dag.Policy       // what definitions leave open; dag.DefaultPolicy
+	Limits   dag.Limits
+	MaxTasks int // tasks running at once; 64
+	MaxSteps int // attempts running at once; 64
+}
+
+// Engine drives runs. Make one with New; it works while Run does.
+type Engine struct {
+	Config
+	slots *slots
+	steps chan struct{} // one element an attempt at work
+
+	cut sync.RWMutex // held for reading by commits that change effects or inventory, for writing by a checkpoint
+
+	mu       sync.Mutex
+	runs     map[string]*runner // the runs this process owns
+	rollback string             // id of the rollback that runs; others wait
+	ctx      context.Context    // of Run; nil before it
+	stopped  bool
+	work     sync.WaitGroup // runners and attempts
+}
+
+// New returns an engine that does nothing yet.
+func New(c Config) *Engine {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Instance == "" {
+		c.Instance = "single"
+	}
+	if c.Lease == 0 {
+		c.Lease = 10 * time.Second
+	}
+	if c.MaxTasks == 0 {
+		c.MaxTasks = 64
+	}
+	if c.MaxSteps == 0 {
+		c.MaxSteps = 64
+	}
+	c.Policy = c.Policy.Or(dag.DefaultPolicy())
+	return &Engine{Config: c, slots: &slots{free: c.MaxTasks}, steps: make(chan struct{}, c.MaxSteps), runs: map[string]*runner{}}
+}
+
+// Run takes over what is unfinished and drives runs until ctx ends. It returns when all its goroutines
+// have ended; what was in flight then is looked up by the next Run.
+func (e *Engine) Run(ctx context.Context) error {
+	e.mu.Lock()
+	e.ctx = ctx
+	for _, r := range e.runs { // submitted before Run
+		e.launch(r)
+	}
+	e.mu.Unlock()
+	for wait := time.Duration(0); ; wait = e.Lease / 2 {
+		select {
+		case <-ctx.Done():
+			e.mu.Lock()
+			e.stopped = true
+			e.mu.Unlock()
+			e.work.Wait()
+			return nil
+		case <-time.After(wait):
+		}
+		if err := e.adopt(ctx); err != nil && ctx.Err() == nil {
+			e.Log.Error("engine: unfinished runs cannot be listed; trying again", "error", err)
+		}
+	}
+}
+
+// launch starts the goroutine of a run; under mu.
+func (e *Engine) launch(r *runner) {
+	if e.ctx == nil || r.launched {
+		return
+	}
+	r.launched = true
+	e.work.Go(func() { r.loop(e.ctx) })
+}
+
+// errStopping is the answer to whoever comes when the engine stops.
+var errStopping = fault.New(fault.Unavailable, "engine.stopping", "The orchestrator is stopping or has not started yet; retry shortly.")
+
+// register adds a run that is about to be committed or loaded. It returns false when the process
+// already has it, and whether a rollback holds back new runs.
+func (e *Engine) register(r *runner) (added, held bool, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped {
+		return false, false, errStopping
+	}
+	if e.runs[r.id] != nil {
+		return false, false, nil
+	}
+	e.runs[r.id] = r
+	return true, e.rollback != "" && e.rollback != r.id, nil
+}
+
+// forget removes a run that has ended or is not ours any more.
+func (e *Engine) forget(r *runner) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.runs[r.id] == r {
+		delete(e.runs, r.id)
+	}
+	if e.rollback == r.id && (r.run == nil || r.run.Done()) {
+		e.freeRollback()
+	}
+}
+
+// freeRollback lets the runs go on that waited for a rollback to end; under mu.
+func (e *Engine) freeRollback() {
+	e.rollback = ""
+	for _, r := range e.runs {
+		r.post(message{command: dag.Start{}})
+	}
+}
+
+// lookup returns the runner of a run, nil when this process has none.
+func (e *Engine) lookup(id string) *runner {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.runs[id]
+}

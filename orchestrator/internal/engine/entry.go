@@ -1,0 +1,53 @@
+package engine
+
+import (
+	"strings"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/id"
+)
+
+// origin is the name of this service in its audit entries.
+const origin = "orchestrator"
+
+// entry is what the audit log says about an attempt: who asked for the run, on which decision, what it did
+// to which resource.
+func (r *runner) entry(t dag.Trial, phase audit.Phase, now time.Time) audit.Entry {
+	h := &r.run.Header
+	task := &r.run.Tasks[t.Task]
+	details := map[string]any{"attempt": t.Number, "run": h.ID, "task": task.ID}
+	if task.Undoes != "" {
+		details["undoes"] = task.Undoes
+	}
+	if h.Grant.Decision != "" {
+		details["decision"] = h.Grant.Decision
+	}
+	if h.Grant.Plan != "" {
+		details["plan"] = h.Grant.Plan
+	}
+	return audit.Entry{
+		Action: actionOf(t), Actor: audit.Actor{Sub: h.Grant.Sub, Username: h.Grant.Username}, Details: details,
+		Decision: &audit.Decision{Allowed: true, Policy: h.Grant.Policy, Rule: h.Grant.Rule},
+		ID:       id.New(), OpID: t.ID, Origin: origin, Phase: phase, Resource: resourceOf(t.Step), Result: audit.Success, Time: now.UTC(), V: 1,
+	}
+}
+
+// actionOf names an attempt: "server.create", and "server.undo_create" for its inverse.
+func actionOf(t dag.Trial) string {
+	noun, verb, _ := strings.Cut(t.Step.Action, ".")
+	switch {
+	case verb == "":
+		return "step." + noun
+	case t.Kind == dag.Undo:
+		return noun + ".undo_" + verb
+	}
+	return t.Step.Action
+}
+
+// resourceOf names what a step works on: "servers/web-01", "taskservs/kubernetes on web-01".
+func resourceOf(s dag.Step) string {
+	noun, _, _ := strings.Cut(s.Action, ".")
+	return noun + "s/" + s.Name
+}

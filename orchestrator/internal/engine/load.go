@@ -1,0 +1,184 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// adopt takes over every unfinished run that nobody drives: those this process owned before it was
+// restarted, and those whose owner's lease has run out.
+func (e *Engine) adopt(ctx context.Context) error {
+	var found []dag.Header
+	q := store.Query{Index: "active", Limit: store.MaxPage}
+	for {
+		rows, page, err := headers().List(ctx, e.DB, q)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			found = append(found, row.Value)
+		}
+		if !page.More {
+			break
+		}
+		q.After = page.Next
+	}
+	for _, h := range found { // a rollback first: it holds back what is queued
+		if h.Kind == dag.Rollback {
+			e.adoptRun(h)
+		}
+	}
+	for _, h := range found {
+		e.adoptRun(h)
+	}
+	return nil
+}
+
+func (e *Engine) adoptRun(h dag.Header) {
+	if h.Owner != e.Instance && h.Until.After(e.Now()) {
+		return
+	}
+	r := e.newRunner(h.ID, h.Kind)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped || e.runs[h.ID] != nil {
+		return
+	}
+	if h.Kind == dag.Rollback {
+		if e.rollback != "" && e.rollback != h.ID {
+			return // one at a time; its turn comes
+		}
+		e.rollback = h.ID
+	}
+	e.runs[h.ID] = r
+	e.launch(r)
+}
+
+// load reads the run from the store, patiently. first says that this process has never driven it, so that what
+// is in flight has an unknown outcome. It returns false when the run is not ours, is gone, or ctx ends.
+func (r *runner) load(ctx context.Context, first bool) bool {
+	for try := 0; ; try++ {
+		run, rev, err := r.e.read(ctx, r.id)
+		if err == nil && (run == nil || run.Header.Owner != r.e.Instance && run.Header.Until.After(r.e.Now())) {
+			if first || run == nil {
+				return false
+			}
+			r.e.Log.Warn("engine: the run is driven by somebody else now", "run", r.id, "owner", run.Header.Owner)
+			return false
+		}
+		if err == nil {
+			r.own(run, rev)
+			if !first || run.Done() {
+				return true
+			}
+			return r.begin(ctx)
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		r.e.Log.Error("engine: a run cannot be loaded; trying again", "run", r.id, "error", err)
+		if !r.sleep(ctx, try) {
+			return false
+		}
+	}
+}
+
+// own makes what was read the runner's.
+func (r *runner) own(run *dag.Run, rev uint64) {
+	r.run, r.rev = run, rev
+	n := max(len(run.Tasks), len(run.Origins))
+	r.sizes = make([]int, n)
+	r.standing = make([]bool, n)
+	rows := run.Tasks
+	if run.Header.Kind == dag.Rollback {
+		rows = run.Origins
+	}
+	for i := range rows {
+		r.standing[i] = rows[i].Standing()
+	}
+	if more := run.Busy() - r.held; more > 0 { // they run, whatever the limit says
+		r.held += more
+		r.e.slots.give(-more)
+	}
+}
+
+// begin tells an adopted run that its process is a new one, and starts it when it was never started.
+func (r *runner) begin(ctx context.Context) bool {
+	messages := []message{{command: dag.Adopt{}}}
+	if r.run.Header.State == dag.Queued && !r.e.held(r.id) {
+		messages = append(messages, message{command: dag.Start{}})
+	}
+	return r.step(ctx, messages)
+}
+
+// held says whether a rollback holds back the run.
+func (e *Engine) held(id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.rollback != "" && e.rollback != id
+}
+
+// read loads a run with everything that belongs to it; nil when there is none.
+func (e *Engine) read(ctx context.Context, id string) (*dag.Run, uint64, error) {
+	h, err := headers().Get(ctx, e.DB, id)
+	if err != nil || h.Rev == 0 {
+		return nil, 0, err
+	}
+	var nodes []dag.Node
+	for n := range h.Value.Slices {
+		part, err := parts[dag.Node](definitionKind).Get(ctx, e.DB, sliceID(id, n))
+		if err != nil {
+			return nil, 0, err
+		}
+		nodes = append(nodes, part.Value.Items...)
+	}
+	if len(nodes) != h.Value.Counts.Total() {
+		return nil, 0, fmt.Errorf("run %s: %d nodes stored, %d counted", id, len(nodes), h.Value.Counts.Total())
+	}
+	table, rows := tasks(), make([]dag.Task, len(nodes))
+	var origins []dag.Task
+	if h.Value.Kind == dag.Rollback {
+		table = undos()
+		for i := range nodes {
+			o, err := tasks().Get(ctx, e.DB, nodes[i].Undo)
+			if err != nil {
+				return nil, 0, err
+			}
+			origins = append(origins, o.Value)
+		}
+		rows = dag.Fresh(h.Value, nodes, origins)
+	}
+	stored, err := e.tasksOf(ctx, table, id)
+	if err != nil {
+		return nil, 0, err
+	}
+	if table.Kind == taskKind && len(stored) != len(nodes) {
+		return nil, 0, fmt.Errorf("run %s: %d tasks stored for %d nodes", id, len(stored), len(nodes))
+	}
+	for _, t := range stored {
+		rows[t.Number] = t
+	}
+	return dag.Load(h.Value, nodes, rows, origins), h.Rev, nil
+}
+
+// tasksOf returns the tasks of a run in the order of its definition.
+func (e *Engine) tasksOf(ctx context.Context, table store.Table[dag.Task], run string) ([]dag.Task, error) {
+	var all []dag.Task
+	q := store.Query{Index: "run", Prefix: run + "/", Limit: store.MaxPage}
+	for {
+		rows, page, err := table.List(ctx, e.DB, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range rows {
+			all = append(all, row.Value)
+		}
+		if !page.More {
+			return all, nil
+		}
+		q.After = page.Next
+	}
+}

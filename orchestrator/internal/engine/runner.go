@@ -1,0 +1,308 @@
+package engine
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+// Bounds of one commit of a run, well below the store's.
+const (
+	maxTake  = 1000
+	maxBytes = 6 << 20
+)
+
+// runner drives one run. Everything below mu belongs to the goroutine of loop (before it starts, to
+// whoever made the runner).
+type runner struct {
+	e     *Engine
+	id    string
+	kind  dag.Kind
+	ended chan struct{} // closed when loop has returned
+
+	mu    sync.Mutex
+	inbox []message
+	over  bool          // nobody reads the inbox any more
+	wake  chan struct{} // capacity 1
+
+	launched bool // under Engine.mu
+
+	waiting, gone bool // under slots.mu
+	grants        int  // under slots.mu: slots given while it waited
+
+	run      *dag.Run
+	rev      uint64                        // of the header
+	flights  map[string]context.CancelFunc // attempts at work, by id
+	standing []bool                        // tasks with an effect document
+	sizes    []int                         // bytes of each task's last document
+	held     int                           // slots
+	at       time.Time                     // of the next Tick; zero for none
+}
+
+// message is a command to a run with what belongs to it.
+type message struct {
+	command dag.Command
+	entry   []byte     // audit entry to commit with it
+	reply   chan error // buffered; nil when nobody waits
+	err     error
+}
+
+func (e *Engine) newRunner(id string, kind dag.Kind) *runner {
+	return &runner{e: e, id: id, kind: kind, ended: make(chan struct{}), wake: make(chan struct{}, 1), flights: map[string]context.CancelFunc{}}
+}
+
+// post hands a message to the run; it never blocks.
+func (r *runner) post(m message) {
+	r.mu.Lock()
+	over := r.over
+	if !over {
+		r.inbox = append(r.inbox, m)
+	}
+	r.mu.Unlock()
+	switch {
+	case !over:
+		r.nudge()
+	case m.reply != nil:
+		m.reply <- r.late()
+	}
+}
+
+func (r *runner) nudge() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns what waits, as much as fits into one commit.
+func (r *runner) take() []message {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n, size := 0, 0
+	for n < len(r.inbox) && n < maxTake && size < maxBytes {
+		if d, ok := r.inbox[n].command.(dag.Done); ok && int(d.Task) < len(r.sizes) {
+			size += r.sizes[d.Task] + len(d.Result.Output) + 2048
+		}
+		n++
+	}
+	taken := r.inbox[:n:n]
+	if r.inbox = r.inbox[n:]; len(r.inbox) > 0 {
+		r.nudge()
+	} else {
+		r.inbox = nil
+	}
+	return taken
+}
+
+// loop drives the run to its end, or until ctx ends, or until somebody else owns it.
+func (r *runner) loop(ctx context.Context) {
+	defer close(r.ended)
+	defer r.leave()
+	if r.run == nil {
+		if !r.load(ctx, true) {
+			return
+		}
+	} else {
+		r.act(ctx)
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for !r.run.Done() {
+		timer.Reset(r.pause())
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.wake:
+		case <-timer.C:
+		}
+		if !r.step(ctx, r.take()) {
+			return
+		}
+	}
+}
+
+// pause returns how long nothing is due.
+func (r *runner) pause() time.Duration {
+	now := r.e.Now()
+	wait := r.run.Header.Until.Add(-r.e.Lease / 2).Sub(now)
+	if !r.at.IsZero() {
+		wait = min(wait, r.at.Sub(now))
+	}
+	return max(wait, 0)
+}
+
+// step applies what has come, commits it, answers, and acts on what is due then. It returns false when the
+// run is not ours any more.
+func (r *runner) step(ctx context.Context, messages []message) bool {
+	for i := range messages {
+		if d, ok := messages[i].command.(dag.Done); ok {
+			delete(r.flights, d.ID)
+		}
+	}
+	for try := 0; ; try++ {
+		err := r.once(ctx, messages)
+		if err == nil {
+			for i := range messages {
+				if m := &messages[i]; m.reply != nil {
+					m.reply <- m.err
+				}
+			}
+			r.act(ctx)
+			return true
+		}
+		r.e.Log.Warn("engine: a commit was refused or its outcome is unknown; loading the run again", "run", r.id, "error", err)
+		if !r.recover(ctx, try) {
+			for i := range messages {
+				if m := &messages[i]; m.reply != nil {
+					m.reply <- errStopping
+				}
+			}
+			return false
+		}
+	}
+}
+
+// once applies the messages to the run in memory and commits the change.
+func (r *runner) once(ctx context.Context, messages []message) error {
+	now := r.e.Now()
+	n := r.e.slots.granted(r)
+	r.held += n
+	r.run.Quota = r.held
+	var entries [][]byte
+	for i := range messages {
+		m := &messages[i]
+		known := r.run.Header.CancelID
+		if m.err = dag.Apply(r.run, m.command, now); m.err != nil {
+			continue
+		}
+		if c, ok := m.command.(dag.Cancel); ok && c.ID == known {
+			continue // it was committed before, and so was its entry
+		}
+		if m.entry != nil {
+			entries = append(entries, m.entry)
+		}
+	}
+	r.advance(now)
+	change := r.run.Take()
+	renew := !r.run.Done() && now.After(r.run.Header.Until.Add(-r.e.Lease/2))
+	if change.Empty() && len(entries) == 0 && !renew {
+		r.release()
+		return nil
+	}
+	if err := r.commit(ctx, change, entries, now); err != nil {
+		return err
+	}
+	r.release()
+	return nil
+}
+
+// advance lets time pass, takes places for what could start, and resolves at once what can be.
+func (r *runner) advance(now time.Time) {
+	instant, _ := r.e.Executor.(Instant)
+	_ = dag.Apply(r.run, dag.Tick{}, now)
+	for {
+		progress := false
+		if want := min(r.run.Want(), r.run.Want()+r.run.Busy()-r.held); want > 0 {
+			if got := r.e.slots.take(r, want); got > 0 {
+				r.held += got
+				r.run.Quota = r.held
+				_ = dag.Apply(r.run, dag.Tick{}, now)
+				progress = true
+			}
+		}
+		if instant != nil {
+			for _, l := range dag.Unresolved(r.run) {
+				if r.flights[l.Attempt.ID] != nil {
+					continue
+				}
+				if res, ok := instant.Instant(l.Attempt); ok {
+					_ = dag.Apply(r.run, dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: res}, now)
+					progress = true
+				}
+			}
+		}
+		if !progress {
+			return
+		}
+	}
+}
+
+// release returns the slots that the run does not use.
+func (r *runner) release() {
+	if extra := r.held - r.run.Busy(); extra > 0 {
+		r.held -= extra
+		r.e.slots.give(extra)
+	}
+}
+
+// recover loads the run again after a failed commit, patiently. It returns false when the run is not
+// ours any more or ctx has ended.
+func (r *runner) recover(ctx context.Context, try int) bool {
+	return r.sleep(ctx, try) && r.load(ctx, false)
+}
+
+// sleep waits longer with every try; it returns false when ctx has ended.
+func (r *runner) sleep(ctx context.Context, try int) bool {
+	if try == 0 {
+		return ctx.Err() == nil
+	}
+	wait := time.NewTimer(min(10*time.Millisecond<<min(try, 10), 5*time.Second))
+	defer wait.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-wait.C:
+		return true
+	}
+}
+
+// act starts and stops attempts as the state demands.
+func (r *runner) act(ctx context.Context) {
+	due := dag.Pending(r.run, r.e.Now())
+	r.at = due.At
+	for _, id := range due.Stop {
+		if stop := r.flights[id]; stop != nil {
+			stop()
+		}
+	}
+	for _, l := range due.Start {
+		if r.flights[l.Attempt.ID] == nil {
+			r.dispatch(ctx, l)
+		}
+	}
+	for _, l := range due.Never {
+		if r.flights[l.Attempt.ID] == nil {
+			r.post(message{command: dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: dag.Result{Class: dag.Stopped, Error: "stopped before it began"}}})
+		}
+	}
+}
+
+// leave gives back what the runner holds.
+func (r *runner) leave() {
+	for _, stop := range r.flights {
+		stop()
+	}
+	r.e.slots.leave(r, r.held)
+	r.e.forget(r)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.inbox {
+		if m := &r.inbox[i]; m.reply != nil {
+			m.reply <- r.late()
+		}
+	}
+	r.inbox = nil
+	r.over = true
+}
+
+// late is the answer to a command that came when the run was over.
+func (r *runner) late() error {
+	if r.run == nil || !r.run.Done() {
+		return errStopping
+	}
+	h := r.run.Header
+	return fault.New(fault.Conflict, string(h.Kind)+".ended", "This %s has already ended (%s) and cannot be cancelled.", h.Kind, h.Status())
+}

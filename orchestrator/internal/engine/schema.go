@@ -1,0 +1,114 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// EventStream is the stream of the events that watchers read.
+const EventStream = "events"
+
+// The kinds of documents.
+const (
+	runKind        = "run"        // header of a run; id = run id
+	definitionKind = "definition" // a slice of a definition; id = "<run id>.<n>"
+	taskKind       = "task"       // what GET /tasks lists
+	undoKind       = "undo"       // a node of a rollback
+	effectKind     = "effect"     // a task whose effects stand; id = task id
+	resourceKind   = "resource"   // inventory; id = "<provider>/<kind>/<name>"
+	checkpointKind = "checkpoint"
+	inventoryKind  = "inventory" // a slice of the inventory of a checkpoint; id = "<checkpoint id>.<n>"
+)
+
+// Schema returns the kinds that the engine stores.
+func Schema() []store.Kind {
+	return []store.Kind{
+		{Name: runKind, Indexes: []string{"active", "kind", "status"}, Counted: []string{"kind", "status"}},
+		{Name: definitionKind},
+		{Name: taskKind, Indexes: []string{"operation", "run", "status"}, Counted: []string{"status"}},
+		{Name: undoKind, Indexes: []string{"run"}},
+		{Name: effectKind, Indexes: []string{"stamp"}},
+		{Name: resourceKind},
+		{Name: checkpointKind},
+		{Name: inventoryKind},
+	}
+}
+
+func headers() store.Table[dag.Header] {
+	return store.Table[dag.Header]{Kind: runKind, ID: func(h dag.Header) string { return h.ID }, Index: func(h dag.Header) []store.IndexKey {
+		keys := []store.IndexKey{{Name: "kind", Value: string(h.Kind)}, {Name: "status", Value: runStatus(h.Kind, h.Status())}}
+		if !h.State.Terminal() {
+			keys = append(keys, store.IndexKey{Name: "active", Value: "yes"})
+		}
+		return keys
+	}}
+}
+
+func runStatus(k dag.Kind, s dag.Status) string { return string(k) + "/" + string(s) }
+
+func tasks() store.Table[dag.Task] {
+	return store.Table[dag.Task]{Kind: taskKind, ID: func(t dag.Task) string { return t.ID }, Index: func(t dag.Task) []store.IndexKey {
+		keys := []store.IndexKey{{Name: "run", Value: place(t.Run, t.Number)}, {Name: "status", Value: string(t.Status())}}
+		if t.Batch {
+			keys = append(keys, store.IndexKey{Name: "operation", Value: t.Operation})
+		}
+		return keys
+	}}
+}
+
+func undos() store.Table[dag.Task] {
+	return store.Table[dag.Task]{Kind: undoKind, ID: func(t dag.Task) string { return t.ID }, Index: func(t dag.Task) []store.IndexKey {
+		return []store.IndexKey{{Name: "run", Value: place(t.Run, t.Number)}}
+	}}
+}
+
+// place is the order of tasks within their run.
+func place(run string, number int) string { return fmt.Sprintf("%s/%06d", run, number) }
+
+// Effect is a task whose effects stand. Its revision is its place in the order of all completions.
+type Effect struct {
+	At        time.Time `json:"at"`
+	Made      []string  `json:"made,omitempty"` // servers that the task made
+	Operation string    `json:"operation,omitempty"`
+	Run       string    `json:"run"`
+	Task      string    `json:"task"`
+	Used      []string  `json:"used,omitempty"` // servers that the task changed
+}
+
+func effects() store.Table[Effect] {
+	return store.Table[Effect]{Kind: effectKind, ID: func(e Effect) string { return e.Task }, Index: func(e Effect) []store.IndexKey {
+		return []store.IndexKey{{Name: "stamp", Value: stampOf(e.At)}}
+	}}
+}
+
+// stampOf orders times as text.
+func stampOf(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
+
+// Resource is a row of the inventory.
+type Resource struct {
+	Facts    map[string]string `json:"facts,omitempty"`
+	Kind     string            `json:"kind"`
+	Name     string            `json:"name"`
+	Provider string            `json:"provider"`
+	Task     string            `json:"task"` // that last changed it
+	Updated  time.Time         `json:"updated"`
+}
+
+func resources() store.Table[Resource] {
+	return store.Table[Resource]{Kind: resourceKind, ID: func(r Resource) string { return r.Provider + "/" + r.Kind + "/" + r.Name }}
+}
+
+// slice is a part of something too large for one document.
+type slice[T any] struct {
+	ID    string `json:"id"`
+	Items []T    `json:"items"`
+}
+
+func parts[T any](kind string) store.Table[slice[T]] {
+	return store.Table[slice[T]]{Kind: kind, ID: func(s slice[T]) string { return s.ID }}
+}
+
+func sliceID(owner string, n int) string { return fmt.Sprintf("%s.%d", owner, n) }

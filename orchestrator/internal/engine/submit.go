@@ -1,0 +1,191 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// commitWait bounds a commit that a caller waits for.
+const commitWait = 15 * time.Second
+
+// sliceBytes is how much of a definition one document holds.
+const sliceBytes = 512 << 10
+
+// Submission is a run to be. Who asks and which decision allows it come from the audit scene of the context.
+type Submission struct {
+	ID         string // of the run, and of a workflow's task; fresh when empty. Submitting it again returns the run
+	Definition dag.Definition
+	Act        audit.Act // what the audit log calls it; Action "batch.execute" or so, Resource "batches/<id>" when empty
+	Plan       string    // id of the plan it was rehearsed with
+}
+
+// Submitted is a run as it was accepted.
+type Submitted struct {
+	Run   dag.Header
+	Tasks []dag.Task // in the order of the definition
+
+	runner *runner
+}
+
+// Submit validates a definition and stores it as a run with all its tasks, in one commit with the
+// audit entry of the request. When it returns, the run is durable and goes on whatever happens.
+func (e *Engine) Submit(ctx context.Context, s Submission) (Submitted, error) {
+	if faults := dag.Validate(s.Definition, e.Limits); len(faults) > 0 {
+		return Submitted{}, Invalid(s.Definition.Kind, faults)
+	}
+	if s.ID == "" {
+		s.ID = id.New()
+	}
+	s.Definition.Policy = s.Definition.Policy.Or(e.Policy)
+	nodes := make([]dag.Node, len(s.Definition.Nodes))
+	copy(nodes, s.Definition.Nodes)
+	for i := range nodes {
+		nodes[i].TaskID = id.New()
+		if s.Definition.Kind == dag.Workflow {
+			nodes[i].TaskID = s.ID
+		}
+	}
+	s.Definition.Nodes = nodes
+	r, err := e.submit(ctx, s, nil, "")
+	if err != nil {
+		return Submitted{}, err
+	}
+	if r == nil { // submitted before
+		return e.submitted(ctx, s.ID)
+	}
+	return *r, nil
+}
+
+// Invalid is the fault of a definition with these faults.
+func Invalid(kind dag.Kind, faults []fault.Field) error {
+	return fault.New(fault.Invalid, string(kind)+".invalid", "The %s is not valid: %s", kind, faults[0].Message).With(faults...)
+}
+
+// submit commits a new run and launches it. It returns nil when there is such a run already.
+func (e *Engine) submit(ctx context.Context, s Submission, origins []dag.Task, checkpoint string) (*Submitted, error) {
+	now := e.Now()
+	scene := audit.SceneOf(ctx)
+	if s.Act.Resource == "" {
+		s.Act.Resource = plural(s.Definition.Kind) + "/" + s.ID
+	}
+	entry := s.Act.Entry(ctx, now)
+	if entry.Origin == "" {
+		entry.Origin = origin
+	}
+	body, err := entry.Encode()
+	if err != nil {
+		return nil, err
+	}
+	grant := dag.Grant{Decision: entry.ID, Plan: s.Plan, Sub: scene.Actor.Sub, Username: scene.Actor.Username}
+	if scene.Decision != nil {
+		grant.Policy, grant.Rule = scene.Decision.Policy, scene.Decision.Rule
+	}
+	r := e.newRunner(s.ID, s.Definition.Kind)
+	added, held, err := e.register(r)
+	if err != nil || !added {
+		return nil, err
+	}
+	run := dag.New(s.ID, s.Definition, grant, origins, now)
+	run.Header.Checkpoint = checkpoint
+	r.own(run, 0)
+	if !held {
+		_ = dag.Apply(run, dag.Start{}, now)
+		r.advance(now)
+	}
+	parts, err := slicesOf(s.ID, s.Definition.Nodes)
+	if err == nil {
+		run.Header.Slices = len(parts)
+		err = r.first(ctx, parts, body, now)
+	}
+	if err != nil {
+		r.leave()
+		close(r.ended)
+		if fault.Is(err, fault.Conflict) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	scene.MarkRecorded()
+	accepted := Submitted{runner: r, Run: run.Header, Tasks: append([]dag.Task(nil), run.Tasks...)}
+	for i := range accepted.Tasks { // the runner goes on changing its steps
+		accepted.Tasks[i].Steps = append([]dag.Progress(nil), accepted.Tasks[i].Steps...)
+	}
+	r.release()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.launch(r)
+	if held && e.rollback == "" { // it ended in between
+		r.post(message{command: dag.Start{}})
+	}
+	return &accepted, nil
+}
+
+// first commits a run that does not exist yet.
+func (r *runner) first(ctx context.Context, parts []store.Write, entry []byte, now time.Time) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitWait)
+	defer cancel()
+	return r.commit(ctx, r.run.Take(), [][]byte{entry}, now, parts...)
+}
+
+// submitted returns a run that was submitted before.
+func (e *Engine) submitted(ctx context.Context, id string) (Submitted, error) {
+	h, err := headers().Get(ctx, e.DB, id)
+	if err != nil {
+		return Submitted{}, err
+	}
+	if h.Rev == 0 { // just being committed by somebody else
+		return Submitted{}, store.ErrUnavailable
+	}
+	rows, err := e.tasksOf(ctx, tasks(), id)
+	return Submitted{Run: h.Value, Tasks: rows}, err
+}
+
+// slicesOf cuts the nodes of a definition into documents.
+func slicesOf(owner string, nodes []dag.Node) ([]store.Write, error) {
+	var writes []store.Write
+	table := parts[dag.Node](definitionKind)
+	part := slice[dag.Node]{ID: sliceID(owner, 0), Items: []dag.Node{}}
+	size := 0
+	flush := func() error {
+		w, err := table.Write(part, store.Absent())
+		writes = append(writes, w)
+		part = slice[dag.Node]{ID: sliceID(owner, len(writes)), Items: []dag.Node{}}
+		size = 0
+		return err
+	}
+	for i := range nodes {
+		n, err := store.Canonical(nodes[i])
+		if err != nil {
+			return nil, err
+		}
+		if len(n) > store.MaxBody-1024 {
+			return nil, fault.New(fault.Invalid, "batch.operation_too_large", "Operation %d is larger than 1 MiB; split it.", i).
+				With(fault.Field{Pointer: fmt.Sprintf("/operations/%d", i), Message: "larger than 1 MiB"})
+		}
+		if size > 0 && size+len(n) > sliceBytes {
+			if err := flush(); err != nil {
+				return nil, err
+			}
+		}
+		part.Items = append(part.Items, nodes[i])
+		size += len(n) + 1
+	}
+	return writes, flush()
+}
+
+func plural(k dag.Kind) string {
+	switch k {
+	case dag.Batch:
+		return "batches"
+	case dag.Rollback:
+		return "rollbacks"
+	}
+	return "tasks"
+}
