@@ -3,11 +3,9 @@ package web
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"reflect"
-	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -115,7 +113,7 @@ func (x *exchange) run() error {
 		if err := x.authorise(x.resources(nil)); err != nil {
 			return err
 		}
-		x.ep.route.Stream.ServeHTTP(x.c.Writer, x.r)
+		x.ep.route.Stream.ServeHTTP(x.c.Writer, x.r.WithContext(context.WithValue(x.r.Context(), exchangeKey{}, x)))
 		return nil
 	}
 	return x.handle()
@@ -236,6 +234,9 @@ func (x *exchange) answer(in, out any) error {
 		if raw.MaxAge > 0 {
 			h.Set("Cache-Control", "max-age="+seconds(raw.MaxAge))
 		}
+		for name, value := range raw.Headers {
+			h.Set(name, value)
+		}
 		x.write(x.ep.route.status(), raw.ContentType, raw.Body)
 		return nil
 	}
@@ -295,54 +296,4 @@ func (x *exchange) write(status int, contentType string, body []byte) {
 	if _, err := x.c.Writer.Write(body); err != nil {
 		x.err = err // the client went away
 	}
-}
-
-// refuse records a refusal where the audit log wants one, and answers it.
-func (x *exchange) refuse(err error) {
-	if failed := x.record(err); failed != nil {
-		x.s.cfg.Log.LogAttrs(x.context(), slog.LevelError, "refusal could not be recorded", slog.Any("error", failed))
-		err = fault.New(fault.Unavailable, "audit.unavailable", "the audit log cannot be written right now; retry shortly").Because(err)
-	}
-	x.err = err
-	f := shown(err, x.caller.RequestID)
-	if f.Kind == fault.Internal {
-		x.s.cfg.Log.LogAttrs(x.context(), slog.LevelError, "request failed", slog.Any("error", err))
-	}
-	status, h := StatusOf(f.Kind), x.c.Writer.Header()
-	switch {
-	case f.RetryAfter > 0:
-		h["Retry-After"] = []string{seconds(f.RetryAfter)}
-	case f.Kind == fault.Unavailable:
-		h["Retry-After"] = []string{"1"}
-	}
-	if f.Kind == fault.Unauthenticated {
-		h["Www-Authenticate"] = x.s.headers.bearer
-	}
-	buf := x.s.codec.get()
-	defer x.s.codec.put(buf)
-	contentType := ""
-	if face := x.ep.route.Face; face != nil {
-		contentType = face.Error(buf, status, f, x.caller.RequestID)
-	} else {
-		x.s.codec.refuse(buf, f, x.caller.RequestID)
-	}
-	x.write(status, contentType, buf.Bytes())
-}
-
-// done ends the exchange: a panic becomes a 500, the request becomes one log line and its metrics.
-func (x *exchange) done() {
-	if p := recover(); p != nil {
-		if p == http.ErrAbortHandler {
-			panic(p)
-		}
-		x.s.metrics.panics.Inc()
-		x.s.cfg.Log.LogAttrs(x.context(), slog.LevelError, "handler panicked",
-			slog.String("panic", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
-		if !x.c.Writer.Written() {
-			x.refuse(fmt.Errorf("panic: %v", p))
-		} else {
-			panic(http.ErrAbortHandler) // half an answer is out: the client must see it break
-		}
-	}
-	x.log()
 }

@@ -36,7 +36,8 @@ type Text string
 type Raw struct {
 	ContentType string
 	Body        []byte
-	MaxAge      time.Duration // how long it may be cached; 0 means not at all
+	MaxAge      time.Duration     // how long it may be cached; 0 means not at all
+	Headers     map[string]string // over those that every answer has
 }
 
 // Paging is embedded in the input of a list. Limit is at most MaxLimit whatever was asked for.

@@ -57,6 +57,8 @@ type Server struct {
 	limits   *limiter
 	codec    *codec
 	metrics  metrics
+	openapi  []byte      // made once, by document
+	page     Raw         // made once, by document
 	epoch    string      // of this process: whose claims may still be running
 	draining atomic.Bool // set once, by Drain
 }

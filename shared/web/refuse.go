@@ -1,0 +1,73 @@
+package web
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+// refuse records a refusal where the audit log wants one, and answers it.
+func (x *exchange) refuse(err error) {
+	if failed := x.record(err); failed != nil {
+		x.s.cfg.Log.LogAttrs(x.context(), slog.LevelError, "refusal could not be recorded", slog.Any("error", failed))
+		err = fault.New(fault.Unavailable, "audit.unavailable", "the audit log cannot be written right now; retry shortly").Because(err)
+	}
+	x.err = err
+	f := shown(err, x.caller.RequestID)
+	if f.Kind == fault.Internal {
+		x.s.cfg.Log.LogAttrs(x.context(), slog.LevelError, "request failed", slog.Any("error", err))
+	}
+	status, h := StatusOf(f.Kind), x.c.Writer.Header()
+	switch {
+	case f.RetryAfter > 0:
+		h["Retry-After"] = []string{seconds(f.RetryAfter)}
+	case f.Kind == fault.Unavailable:
+		h["Retry-After"] = []string{"1"}
+	}
+	if f.Kind == fault.Unauthenticated {
+		h["Www-Authenticate"] = x.s.headers.bearer
+	}
+	buf := x.s.codec.get()
+	defer x.s.codec.put(buf)
+	contentType := ""
+	if face := x.ep.route.Face; face != nil {
+		contentType = face.Error(buf, status, f, x.caller.RequestID)
+	} else {
+		x.s.codec.refuse(buf, f, x.caller.RequestID)
+	}
+	x.write(status, contentType, buf.Bytes())
+}
+
+type exchangeKey struct{}
+
+// Refuse answers a request to a Stream with an error, as any other route would: status, envelope, log line,
+// audit record. Call it instead of writing an answer, never after.
+func Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if x, ok := r.Context().Value(exchangeKey{}).(*exchange); ok {
+		x.refuse(err)
+		return
+	}
+	f := shown(err, "") // a handler served without web, in a test
+	http.Error(w, f.Message, StatusOf(f.Kind))
+}
+
+// done ends the exchange: a panic becomes a 500, the request becomes one log line and its metrics.
+func (x *exchange) done() {
+	if p := recover(); p != nil {
+		if p == http.ErrAbortHandler {
+			panic(p)
+		}
+		x.s.metrics.panics.Inc()
+		x.s.cfg.Log.LogAttrs(x.context(), slog.LevelError, "handler panicked",
+			slog.String("panic", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
+		if !x.c.Writer.Written() {
+			x.refuse(fmt.Errorf("panic: %v", p))
+		} else {
+			panic(http.ErrAbortHandler) // half an answer is out: the client must see it break
+		}
+	}
+	x.log()
+}
