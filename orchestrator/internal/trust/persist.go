@@ -1,0 +1,225 @@
+package trust
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+// Kinds returns the kinds of documents of this package.
+func Kinds() []store.Kind {
+	return []store.Kind{{Name: "trust"}, {Name: "trust_part"}, {Name: "trust_revocation"}}
+}
+
+const (
+	partSize   = 600 << 10 // bytes of a policy source in one document
+	batchItems = 1000      // revocations in one commit
+)
+
+// place is where the revocation stream was read to; keySet and policies say what is in force. One kind,
+// told apart by id.
+type place struct {
+	Epoch string `json:"epoch"`
+	Head  uint64 `json:"head"`
+}
+
+type keySet struct {
+	Keys []token.JWK `json:"keys"`
+}
+
+// sourceHead says how many parts the stored policy source has; it is written with them in one commit.
+type sourceHead struct {
+	Parts   int    `json:"parts"`
+	Version uint64 `json:"version"`
+}
+
+// part is a piece of the policy source, which may be larger than a document.
+type part struct {
+	Data   []byte `json:"data"`
+	Number int    `json:"number"`
+}
+
+var (
+	places      = store.Table[place]{Kind: "trust", ID: func(place) string { return "place" }}
+	keySets     = store.Table[keySet]{Kind: "trust", ID: func(keySet) string { return "keys" }}
+	sourceHeads = store.Table[sourceHead]{Kind: "trust", ID: func(sourceHead) string { return "policies" }}
+	parts       = store.Table[part]{Kind: "trust_part", ID: func(p part) string { return partID(p.Number) }}
+	items       = store.Table[token.Revocation]{Kind: "trust_revocation", ID: token.Revocation.Key}
+)
+
+func partID(n int) string { return fmt.Sprintf("%06d", n) }
+
+// Load reads what was stored before, so that the orchestrator can start alone.
+func (t *Trust) Load(ctx context.Context) error {
+	t.verifier.Issuer, t.verifier.Audience = t.Issuer, token.Orchestrator
+	t.verifier.Keys, t.verifier.Revoked = &t.keys, t.revoked.Check
+	t.changed = make(chan struct{})
+	p, err := places.Get(ctx, t.DB, "place")
+	if err != nil {
+		return fault.Wrap("load revocations", err)
+	}
+	var all []token.Revocation
+	for q := (store.Query{Limit: store.MaxPage}); ; {
+		rows, page, err := items.List(ctx, t.DB, q)
+		if err != nil {
+			return fault.Wrap("load revocations", err)
+		}
+		for _, r := range rows {
+			all = append(all, r.Value)
+		}
+		if !page.More {
+			break
+		}
+		q.After = page.Next
+	}
+	t.revoked.Restore(all, p.Value.Head)
+	t.after, t.epoch = p.Value.Head, p.Value.Epoch
+	if err := t.loadKeys(ctx); err != nil {
+		return fault.Wrap("load keys", err)
+	}
+	return fault.Wrap("load policies", t.loadPolicies(ctx))
+}
+
+func (t *Trust) loadKeys(ctx context.Context) error {
+	row, err := keySets.Get(ctx, t.DB, "keys")
+	if err != nil || row.Rev == 0 {
+		return err
+	}
+	keys, err := token.JWKS(row.Value).Parse()
+	if err != nil {
+		return err
+	}
+	return t.keys.Replace(keys)
+}
+
+func (t *Trust) loadPolicies(ctx context.Context) error {
+	head, err := sourceHeads.Get(ctx, t.DB, "policies")
+	if err != nil || head.Rev == 0 {
+		return err
+	}
+	var whole bytes.Buffer
+	for n := range head.Value.Parts {
+		row, err := parts.Get(ctx, t.DB, partID(n))
+		if err != nil {
+			return err
+		}
+		whole.Write(row.Value.Data)
+	}
+	var src authz.Source
+	if err := json.Unmarshal(whole.Bytes(), &src); err != nil {
+		return err
+	}
+	set, broken, err := authz.Load(nil, src)
+	if err != nil {
+		return err
+	}
+	t.report(ctx, broken)
+	t.authority.Swap(set)
+	t.policy = src.Version
+	return nil
+}
+
+// scene names the orchestrator as the actor of what is done here.
+func scene(ctx context.Context) context.Context {
+	return audit.WithScene(ctx, &audit.Scene{Origin: token.Orchestrator, Actor: audit.Actor{Sub: "service:" + token.Orchestrator}})
+}
+
+// keepPolicies stores src. The change of rights is an act of its own in the audit log.
+func (t *Trust) keepPolicies(ctx context.Context, src authz.Source, broken []authz.Quarantined) error {
+	text, err := json.Marshal(src)
+	if err != nil {
+		return err
+	}
+	var left []string
+	for _, b := range broken {
+		left = append(left, b.ID)
+	}
+	act := &audit.Act{Action: "policy.adopt", Resource: "policies", Details: map[string]any{"version": src.Version}}
+	if len(left) > 0 {
+		act.Details["quarantined"] = strings.Join(left, ",")
+	}
+	pieces := slices.Collect(slices.Chunk(text, partSize))
+	_, err = audit.Update(scene(ctx), t.DB, act, func(tx *store.Tx) error {
+		old, err := sourceHeads.Load(tx, "policies")
+		if err != nil {
+			return err
+		}
+		for n, data := range pieces {
+			if err := parts.Save(tx, part{Data: data, Number: n}); err != nil {
+				return err
+			}
+		}
+		for n := len(pieces); n < old.Value.Parts; n++ {
+			parts.Remove(tx, partID(n))
+		}
+		return sourceHeads.Save(tx, sourceHead{Parts: len(pieces), Version: src.Version})
+	})
+	return fault.Wrap("store policies", err)
+}
+
+// keepKeys stores set when it differs from what is stored.
+func (t *Trust) keepKeys(ctx context.Context, set token.JWKS) error {
+	old, err := keySets.Get(ctx, t.DB, "keys")
+	if err != nil || old.Rev != 0 && slices.Equal(old.Value.Keys, set.Keys) {
+		return fault.Wrap("store keys", err)
+	}
+	ids := make([]string, 0, len(set.Keys))
+	for _, k := range set.Keys {
+		ids = append(ids, k.Kid)
+	}
+	act := &audit.Act{Action: "key.adopt", Resource: "keys", Details: map[string]any{"kids": strings.Join(ids, ",")}}
+	_, err = audit.Update(scene(ctx), t.DB, act, func(tx *store.Tx) error {
+		return keySets.Save(tx, keySet(set))
+	})
+	return fault.Wrap("store keys", err)
+}
+
+// keep stores the items of a feed and then the place, in as many commits as needed. It is the cursor of a
+// follower and no act of its own: the control-center's log holds who revoked what.
+func (t *Trust) keep(ctx context.Context, feed token.Feed) error {
+	chunks := slices.Collect(slices.Chunk(feed.Items, batchItems))
+	for n := 0; n < max(1, len(chunks)); n++ {
+		_, err := store.Update(ctx, t.DB, func(tx *store.Tx) error {
+			if n < len(chunks) {
+				for _, i := range chunks[n] {
+					if err := items.Save(tx, i); err != nil {
+						return err
+					}
+				}
+			}
+			if n+1 < len(chunks) {
+				return nil
+			}
+			return places.Save(tx, place{Epoch: feed.Epoch, Head: feed.Head})
+		})
+		if err != nil {
+			return fault.Wrap("store revocations", err)
+		}
+	}
+	return nil
+}
+
+// forget deletes stored items.
+func (t *Trust) forget(ctx context.Context, gone []token.Revocation) error {
+	for chunk := range slices.Chunk(gone, batchItems) {
+		_, err := store.Update(ctx, t.DB, func(tx *store.Tx) error {
+			for _, i := range chunk {
+				items.Remove(tx, i.Key())
+			}
+			return nil
+		})
+		if err != nil {
+			return fault.Wrap("forget revocations", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,297 @@
+package trust_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/trust"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/memstore"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+const issuer = "provisioning-platform:d1"
+
+func key(name string) ed25519.PrivateKey {
+	seed := sha256.Sum256([]byte(name))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+// center is a control-center in memory, behind the interface that the network is behind.
+type center struct {
+	mu      sync.Mutex
+	down    bool
+	epoch   string
+	stream  []token.Revocation
+	source  authz.Source
+	keys    []token.Key
+	fetches int
+}
+
+func newCenter(t *testing.T) *center {
+	src, err := authz.Defaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &center{epoch: "e1", source: src, keys: []token.Key{token.NewKey(key("k").Public().(ed25519.PublicKey), token.Current)}}
+}
+
+func (c *center) change(f func(*center)) { c.mu.Lock(); defer c.mu.Unlock(); f(c) }
+
+func (c *center) revoke(r token.Revocation) {
+	c.change(func(c *center) {
+		r.Seq = uint64(len(c.stream) + 1)
+		c.stream = append(c.stream, r)
+	})
+}
+
+// poll answers when ready says so, else after wait.
+func (c *center) poll(ctx context.Context, wait time.Duration, ready func() bool) error {
+	for end := time.Now().Add(wait); ; {
+		c.mu.Lock()
+		down, yes := c.down, ready()
+		c.mu.Unlock()
+		switch {
+		case down:
+			return errors.New("connection refused")
+		case yes || !time.Now().Before(end):
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+func (c *center) Revocations(ctx context.Context, after uint64, wait time.Duration) (token.Feed, error) {
+	if err := c.poll(ctx, wait, func() bool { return uint64(len(c.stream)) != after }); err != nil {
+		return token.Feed{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	head := uint64(len(c.stream))
+	return token.Feed{Epoch: c.epoch, Head: head, Items: append([]token.Revocation(nil), c.stream[min(after, head):]...)}, nil
+}
+
+func (c *center) Policies(ctx context.Context, after uint64, wait time.Duration) (authz.Feed, error) {
+	if err := c.poll(ctx, wait, func() bool { return c.source.Version != after }); err != nil {
+		return authz.Feed{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := authz.Feed{Version: c.source.Version}
+	if f.Version != after {
+		src := c.source
+		f.Source = &src
+	}
+	return f, nil
+}
+
+func (c *center) Keys(context.Context) (token.JWKS, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.down {
+		return token.JWKS{}, errors.New("connection refused")
+	}
+	c.fetches++
+	return token.Publish(c.keys), nil
+}
+
+func sign(t *testing.T, name string) string {
+	s := time.Now().Unix()
+	raw, err := token.Sign(token.Claims{Issuer: issuer, Subject: "u1", Audience: []string{token.Orchestrator}, ID: "j1", SessionID: "s1",
+		IssuedAt: s, NotBefore: s, Expires: s + 900, AuthTime: s, ACR: "aal1", AMR: []string{"pwd"}, Roles: []string{"operator"}, AuthVersion: 1},
+		key(name), token.Access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// start loads a Trust over db and runs it until the test ends.
+func start(t *testing.T, db store.DB, c *center) *trust.Trust {
+	tr := &trust.Trust{DB: db, Source: c, Issuer: issuer, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	if err := tr.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- tr.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return tr
+}
+
+func memory(t *testing.T) store.DB {
+	return memstore.New(store.Schema{Service: "orchestrator", Kinds: trust.Kinds()})
+}
+
+func settle(d time.Duration) { <-time.After(d); synctest.Wait() }
+
+func TestRun_becomesReadyThenFollows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCenter(t)
+		tr := start(t, memory(t), c)
+		if tr.Ready() || fault.CodeOf(tr.AllowChanges()) != "control_center.unreachable" {
+			t.Fatal("ready before anything was heard")
+		}
+		settle(2 * time.Second)
+		if s := tr.Status(); !s.Ready || !s.Fresh || tr.AllowChanges() != nil || s.Policy != 1 {
+			t.Fatalf("%+v", s)
+		}
+		raw := sign(t, "k")
+		claims, err := tr.Authenticate(t.Context(), raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		woken := tr.Revoked()
+		c.revoke(token.RevokeSession("s1", time.Now().Unix()+900))
+		settle(100 * time.Millisecond)
+		select {
+		case <-woken:
+		default:
+			t.Error("sockets were not told")
+		}
+		if _, err := tr.Authenticate(t.Context(), raw); fault.CodeOf(err) != "token.revoked" || tr.Check(claims) == "" {
+			t.Error("a revoked token is accepted:", err)
+		}
+		q := authz.Request{Subject: authz.Subject{ID: "u1", Roles: []string{"operator"}}, Action: "create", Resource: authz.Resource{Type: "servers"}}
+		if !tr.Decide(q).Allowed {
+			t.Error("an operator may create servers")
+		}
+		c.change(func(c *center) {
+			c.source.Version = 2
+			c.source.Policies = append(c.source.Policies, authz.Policy{ID: "freeze", Name: "freeze", Enabled: true,
+				Rules: []authz.Rule{{Effect: "Deny", Resource: "servers:*", Action: []string{"*"}}}})
+		})
+		settle(100 * time.Millisecond)
+		if d := tr.Decide(q); d.Allowed || d.Version != 2 || d.Rule != "policy:freeze#0" {
+			t.Errorf("%+v", d)
+		}
+	})
+}
+
+// TestPartition_refusesChangesAndKeepsReading is A25 and decision 5, including the restart in that state.
+func TestPartition_refusesChangesAndKeepsReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, db := newCenter(t), memory(t)
+		c.revoke(token.RevokeSession("s9", time.Now().Unix()+900))
+		tr := start(t, db, c)
+		settle(2 * time.Second)
+		c.change(func(c *center) { c.down = true })
+		settle(3 * time.Second)
+		if tr.AllowChanges() != nil {
+			t.Error("changes are refused too early")
+		}
+		settle(2100 * time.Millisecond)
+		err := tr.AllowChanges()
+		if fault.CodeOf(err) != "control_center.unreachable" || fault.KindOf(err) != fault.Unavailable || fault.Of(err).RetryAfter == 0 {
+			t.Errorf("%v", err)
+		}
+		if _, err := tr.Authenticate(t.Context(), sign(t, "k")); err != nil {
+			t.Error("reading stopped:", err)
+		}
+
+		again := start(t, db, c) // alone, from what is stored
+		if s := again.Status(); !s.Ready || s.Fresh || s.Policy != 1 || s.Revocations != 1 {
+			t.Errorf("after a restart alone: %+v", s)
+		}
+		if again.Check(token.Claims{SessionID: "s9", Expires: time.Now().Unix() + 9}) == "" {
+			t.Error("a restart forgot a revocation")
+		}
+		c.change(func(c *center) { c.down = false })
+		settle(1200 * time.Millisecond)
+		if again.AllowChanges() != nil || tr.AllowChanges() != nil {
+			t.Error("changes do not go on when the control-center is back")
+		}
+	})
+}
+
+func TestAuthenticate_unknownKeysCauseOneFetchIn30Seconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCenter(t)
+		tr := start(t, memory(t), c)
+		settle(time.Second)
+		before := c.fetches
+		for range 1000 {
+			if _, err := tr.Authenticate(t.Context(), sign(t, "stranger")); fault.CodeOf(err) != "token.unknown_key" {
+				t.Fatal(err)
+			}
+		}
+		if c.fetches-before != 1 {
+			t.Errorf("%d fetches", c.fetches-before)
+		}
+		settle(trustRefetch)
+		c.change(func(c *center) {
+			c.keys = append(c.keys, token.NewKey(key("new").Public().(ed25519.PublicKey), token.Current))
+			c.keys[0].State, c.keys[0].RetiredAt = token.Retiring, time.Now().Unix()
+		})
+		if _, err := tr.Authenticate(t.Context(), sign(t, "new")); err != nil {
+			t.Error("a rotated key is not found:", err)
+		}
+		c.change(func(c *center) { c.keys = c.keys[1:] })
+		c.revoke(token.RevokeKey(token.KeyID(key("k").Public().(ed25519.PublicKey))))
+		settle(100 * time.Millisecond)
+		if _, err := tr.Authenticate(t.Context(), sign(t, "k")); err == nil || tr.Status().Keys != 1 {
+			t.Error("a removed key lives on")
+		}
+	})
+}
+
+const trustRefetch = 30 * time.Second
+
+func TestRun_anotherEpochIsReadFromItsBeginning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, db := newCenter(t), memory(t)
+		for _, sid := range []string{"a", "b", "c"} {
+			c.revoke(token.RevokeSession(sid, 0))
+		}
+		tr := start(t, db, c)
+		settle(time.Second)
+		c.change(func(c *center) {
+			c.epoch = "e2"
+			c.stream = []token.Revocation{{Kind: token.BySession, Value: "d", Seq: 1}}
+		})
+		settle(1500 * time.Millisecond)
+		for _, x := range []*trust.Trust{tr, start(t, db, c)} {
+			for sid, want := range map[string]bool{"a": false, "d": true} {
+				if got := x.Check(token.Claims{SessionID: sid, Expires: 1 << 40}) != ""; got != want {
+					t.Errorf("%s: revoked %v", sid, got)
+				}
+			}
+		}
+	})
+}
+
+func TestAdopt_aBrokenPolicyIsLeftOutAndRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, db := newCenter(t), memory(t)
+		c.source.Policies = append(c.source.Policies, authz.Policy{ID: "bad", Name: "bad", Enabled: true,
+			Rules: []authz.Rule{{Effect: "Allow", Resource: "*:*", Action: []string{"*"}, Condition: "eval('x')"}}})
+		tr := start(t, db, c)
+		settle(2 * time.Second)
+		if !tr.Ready() {
+			t.Fatal("one bad policy stops everything")
+		}
+		log, err := db.Read(t.Context(), audit.Stream, 0, 10)
+		if err != nil || len(log.Entries) != 2 {
+			t.Fatal(err, len(log.Entries))
+		}
+	})
+}
