@@ -195,9 +195,10 @@ func (o *IO) Ask(prompt string, hidden bool) (string, error) {
 	return strings.TrimRight(line, "\r\n"), err
 }
 
-// Terminal says whether Out is a terminal that understands cursor movements, and its width in columns.
+// Terminal says whether Err, where progress is shown, is a terminal that understands cursor movements, and its width
+// in columns.
 func (o *IO) Terminal() (width int, ok bool) {
-	file, isFile := o.Out.(*os.File)
+	file, isFile := o.Err.(*os.File)
 	if !isFile || o.Getenv("TERM") == "dumb" || !term.IsTerminal(int(file.Fd())) {
 		return 0, false
 	}

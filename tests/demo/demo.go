@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/client"
 	"github.com/provisioning-platform/platform/shared/secret"
+	"github.com/provisioning-platform/platform/shared/watch"
 	"github.com/provisioning-platform/platform/tests/rig"
 )
 
@@ -125,26 +125,17 @@ func (d *demo) takeCheckpoint(ctx context.Context) error {
 func (d *demo) submitAndKill(ctx context.Context) error {
 	batch := filepath.Join(filepath.Dir(d.bin), "deploy", "sample", "batches", "multi_cloud_deployment.json")
 	cmd := d.command(ctx, "orchestrator", "batch", "submit", batch, "--watch")
-	cmd.Stdout = os.Stdout
-	follow, err := cmd.StderrPipe()
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	events, err := watch.Dial(ctx, d.rig.Orchestrator.Address+"/ws?events=batch", d.rig.Token.Reveal(), 0, "")
 	if err != nil {
 		return err
 	}
+	defer func() { _ = events.Close() }()
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	killed := make(chan error, 1)
-	go func() { killed <- d.killWhenHalfDone(ctx) }()
-	var errs bytes.Buffer
-	for sc := bufio.NewScanner(follow); sc.Scan(); {
-		errs.WriteString(sc.Text() + "\n")
-		fmt.Println("   " + sc.Text())
-	}
-	err = cmd.Wait()
-	if killErr := <-killed; killErr != nil {
-		return errors.Join(killErr, err)
-	}
-	if err != nil {
+	killErr := d.killWhenHalfDone(ctx, events)
+	if err := errors.Join(killErr, cmd.Wait()); err != nil {
 		return fmt.Errorf("the batch did not complete: %w", err)
 	}
 	rows, _, err := d.api().Batches(ctx, "", client.Page{Limit: 1})
@@ -166,6 +157,35 @@ func (d *demo) submitAndKill(ctx context.Context) error {
 		}
 		d.servers = append(d.servers, results.Servers...)
 	}
+	return nil
+}
+
+// killWhenHalfDone waits until the first operation is done and the next one runs, kills the orchestrator and starts it
+// again.
+func (d *demo) killWhenHalfDone(ctx context.Context, events *watch.Conn) error {
+	completed := false
+	for {
+		e, err := events.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if e.Type != "OperationStatusChanged" {
+			continue
+		}
+		if e.Metadata["status"] == "completed" {
+			completed = true
+		} else if completed && e.Metadata["status"] == "running" {
+			break
+		}
+	}
+	if err := d.rig.Orchestrator.Kill(); err != nil {
+		return err
+	}
+	died := time.Now()
+	if err := d.rig.Orchestrator.Start(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "   *** orchestrator killed with SIGKILL and ready again after %.2f s ***\n", time.Since(died).Seconds())
 	return nil
 }
 

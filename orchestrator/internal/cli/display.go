@@ -1,0 +1,171 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/provisioning-platform/platform/shared/cli"
+	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/shared/watch"
+)
+
+// display shows a batch while it runs: on a terminal a block of lines that is drawn over itself, elsewhere one
+// line a change. State is always a word, never a colour alone.
+type display struct {
+	o      *cli.IO
+	id     string
+	name   string
+	status string
+	began  time.Time
+	rows   []*row
+	byID   map[string]*row
+	width  int // of the terminal; 0 when there is none
+	drawn  int // lines on the screen
+}
+
+// row is one operation.
+type row struct {
+	id, status, step string
+	progress         float64
+	began            time.Time
+}
+
+// maxRows is how many operations a terminal block shows; the rest is counted.
+const maxRows = 12
+
+func newDisplay(o *cli.IO, b client.Batch) *display {
+	d := &display{o: o, id: b.BatchID, name: b.Name, status: strings.ToLower(b.Status), began: time.Now(), byID: map[string]*row{}}
+	if width, ok := o.Terminal(); ok {
+		d.width = width
+	}
+	for _, op := range b.Operations {
+		r := &row{id: op.ID, status: strings.ToLower(op.Status), progress: op.Progress}
+		d.rows, d.byID[op.ID] = append(d.rows, r), r
+	}
+	d.line("batch %s: %d operations", b.BatchID, len(d.rows))
+	d.draw()
+	return d
+}
+
+func (d *display) ended() bool {
+	return d.status != "running" && d.status != "pending"
+}
+
+// event takes one event of the stream; those of other batches are passed over.
+func (d *display) event(e watch.Event) {
+	var data struct {
+		BatchID     string  `json:"batch_id"`
+		OperationID string  `json:"operation_id"`
+		Status      string  `json:"status"`
+		Step        string  `json:"current_step"`
+		Progress    float64 `json:"progress"`
+		Error       string  `json:"error"`
+	}
+	if json.Unmarshal(e.Data, &data) != nil || data.BatchID != d.id {
+		return
+	}
+	r := d.byID[data.OperationID]
+	switch {
+	case e.Type == "BatchStatusChanged":
+		d.status = data.Status
+		if d.ended() {
+			d.line("batch %s %s%s", d.id, d.status, because(data.Error))
+		}
+	case r == nil:
+	case e.Type == "WorkflowProgress":
+		r.progress, r.step = data.Progress, data.Step
+		d.line("  %-24s %3.0f%%  %s", r.id, r.progress, r.step)
+	case e.Type == "OperationStatusChanged" && data.Status != r.status:
+		if data.Status == "running" {
+			r.began = e.Timestamp
+		}
+		r.status, r.progress = data.Status, max(r.progress, data.Progress)
+		took := ""
+		if data.Status != "running" && !r.began.IsZero() {
+			took = fmt.Sprintf(" after %.1f s", e.Timestamp.Sub(r.began).Seconds())
+		}
+		d.line("  %-24s %s%s%s", r.id, r.status, took, because(data.Error))
+	}
+	d.draw()
+}
+
+func because(text string) string {
+	if text == "" {
+		return ""
+	}
+	return ": " + text
+}
+
+// line writes one line where there is no terminal.
+func (d *display) line(format string, args ...any) {
+	if d.width == 0 {
+		d.o.Note(format, args...)
+	}
+}
+
+// draw writes the block over the one before.
+func (d *display) draw() {
+	if d.width == 0 {
+		return
+	}
+	var out strings.Builder
+	if d.drawn > 0 {
+		fmt.Fprintf(&out, "\x1b[%dA", d.drawn)
+	}
+	lines := d.block()
+	for _, l := range lines {
+		out.WriteString("\r\x1b[K" + cut(l, d.width) + "\n")
+	}
+	d.drawn = max(d.drawn, len(lines))
+	fmt.Fprint(d.o.Err, out.String())
+}
+
+func (d *display) block() []string {
+	done := 0
+	for _, r := range d.rows {
+		if r.status == "completed" {
+			done++
+		}
+	}
+	lines := []string{fmt.Sprintf("batch %s  %s  %d/%d operations  %.1f s", d.id, d.status, done, len(d.rows), time.Since(d.began).Seconds())}
+	shown := d.rows
+	if len(shown) > maxRows { // what moves is what a person looks for
+		shown = nil
+		for _, r := range d.rows {
+			if r.status == "running" && len(shown) < maxRows {
+				shown = append(shown, r)
+			}
+		}
+	}
+	for _, r := range shown {
+		lines = append(lines, fmt.Sprintf("  %-24s %-10s %s %3.0f%%  %s", r.id, r.status, bar(r.progress), r.progress, r.step))
+	}
+	for len(lines) < d.drawn { // keep the block's height
+		lines = append(lines, "")
+	}
+	return lines
+}
+
+// bar draws a percentage with 20 places.
+func bar(percent float64) string {
+	full := int(percent / 5)
+	return strings.Repeat("█", full) + strings.Repeat("░", 20-full)
+}
+
+// cut shortens a line to the terminal's width.
+func cut(s string, width int) string {
+	if utf8.RuneCountInString(s) <= width {
+		return s
+	}
+	return string([]rune(s)[:width-1]) + "…"
+}
+
+// close ends the block; the final table follows on standard output.
+func (d *display) close() {
+	if d.width > 0 {
+		fmt.Fprintln(d.o.Err)
+	}
+}
