@@ -64,7 +64,7 @@ func (l *link) query(ctx context.Context, q text, vars map[string]any) ([]cbor.R
 		if ctx.Err() == nil { // a caller who gave up says nothing about the connection
 			l.drop(sock, err)
 		}
-		return nil, err
+		return nil, &lostError{err}
 	}
 	if err != nil {
 		return nil, err
@@ -81,6 +81,12 @@ type notSent struct{ error }
 
 // Unwrap returns the cause.
 func (e notSent) Unwrap() error { return e.error }
+
+// lostError is a call whose reply did not arrive: whether it had an effect is unknown.
+type lostError struct{ error }
+
+// Unwrap returns the cause.
+func (e *lostError) Unwrap() error { return e.error }
 
 // attempt is one dial that any number of callers wait for.
 type attempt struct {

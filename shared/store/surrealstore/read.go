@@ -2,6 +2,7 @@ package surrealstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,10 +17,14 @@ import (
 // lastRow stands behind every row of a list: no id and no index value is so long.
 var lastRow = strings.Repeat(string(utf8.MaxRune), store.MaxKey/4+1)
 
-// ask runs a query that reads. The engine shows a transaction only when it is synced, so what is
-// read is durable.
+// ask runs a query that reads, once more when the connection broke. The engine shows a transaction only
+// when it is synced, so what is read is durable.
 func (s *Store) ask(ctx context.Context, op string, q text, vars map[string]any) ([]cbor.RawMessage, error) {
 	results, err := s.link.query(ctx, q, vars)
+	var lost *lostError
+	if errors.As(err, &lost) && ctx.Err() == nil {
+		results, err = s.link.query(ctx, q, vars)
+	}
 	if err != nil {
 		return nil, s.away(op, err)
 	}

@@ -165,7 +165,9 @@ func isRetryable(err error) bool {
 }
 
 // isConflict knows the one thing that the texts of all the engine's stores have in common.
-func isConflict(err error) bool { return strings.Contains(err.Error(), "This transaction can be retried") }
+func isConflict(err error) bool {
+	return strings.Contains(err.Error(), "This transaction can be retried")
+}
 
 // jitter waits a little, more with every attempt.
 func jitter(ctx context.Context, attempt int) {
