@@ -234,17 +234,14 @@ func (d *decoder) list(s *shape, v reflect.Value) error {
 	if _, err := d.dec.ReadToken(); err != nil {
 		return err
 	}
-	out := reflect.MakeSlice(s.typ, 0, 4)
+	v.Set(reflect.MakeSlice(s.typ, 0, 4))
 	for d.dec.PeekKind() != ']' {
-		if out.Len() == out.Cap() {
-			out.Grow(out.Len())
-		}
-		out.SetLen(out.Len() + 1)
-		if err := d.value(s.elem, out.Index(out.Len()-1)); err != nil {
+		v.Grow(1)
+		v.SetLen(v.Len() + 1)
+		if err := d.value(s.elem, v.Index(v.Len()-1)); err != nil {
 			return err
 		}
 	}
-	v.Set(out)
 	_, err := d.dec.ReadToken()
 	return err
 }
