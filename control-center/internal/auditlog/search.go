@@ -13,6 +13,8 @@ import (
 const (
 	countTo = 10_000 // matching rows are counted so far
 	lookAt  = 50_000 // rows are looked at so far
+
+	idSlack = 5 * time.Millisecond // between the time in an entry's id and the entry's own
 )
 
 // ErrNotFound is the answer to an unknown row.
@@ -74,7 +76,7 @@ func (x *Index) scan(ctx context.Context, f Filter, q store.Query, skip, limit i
 	out := Found{Exact: true}
 	upper := ""
 	if !f.To.IsZero() {
-		upper = idAt(f.To.Add(time.Millisecond))
+		upper = idAt(f.To.Add(idSlack))
 	}
 	if f.Before != "" && (upper == "" || f.Before < upper) {
 		upper = f.Before
@@ -84,7 +86,7 @@ func (x *Index) scan(ctx context.Context, f Filter, q store.Query, skip, limit i
 	}
 	lower := ""
 	if !f.From.IsZero() {
-		lower = idAt(f.From)
+		lower = idAt(f.From.Add(-idSlack))
 	}
 	q.Limit = store.MaxPage
 	for looked := 0; ; {

@@ -81,3 +81,14 @@ func Import(ctx context.Context, db store.DB, dir string, f File, again bool, no
 	f.UsedAt = &used
 	return write(dir, fileName, f)
 }
+
+// Probe says why the store cannot be read right now, nil when it can.
+func Probe(db store.DB) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_, err := db.Get(ctx, deployments.Key(deploymentID))
+	if err != nil {
+		return fault.New(fault.Unavailable, "store.unavailable", "the store cannot be reached right now; retry shortly").Because(err)
+	}
+	return nil
+}

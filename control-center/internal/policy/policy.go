@@ -15,8 +15,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// longPoll bounds how long Feed waits; below the peer's patience (decision 5).
-const longPoll = 2 * time.Second
+// longestPoll bounds how long Feed waits, whatever was asked for; below the peer's patience (decision 5).
+const longestPoll = 2 * time.Second
 
 // Document is a policy as stored. Fields stand in the order of their JSON names.
 type Document struct {
@@ -213,9 +213,9 @@ func (b *Book) change(ctx context.Context, act *audit.Act, fn func(*store.Tx) er
 }
 
 // Feed answers a long poll: the whole source when its version differs from the one the caller has, else
-// nothing after two seconds.
-func (b *Book) Feed(ctx context.Context, version uint64) authz.Feed {
-	timeout := time.NewTimer(longPoll)
+// nothing after wait.
+func (b *Book) Feed(ctx context.Context, version uint64, wait time.Duration) authz.Feed {
+	timeout := time.NewTimer(min(wait, longestPoll))
 	defer timeout.Stop()
 	for {
 		wake := b.DB.Wait(audit.Stream) // every change of a policy has an entry

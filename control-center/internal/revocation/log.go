@@ -18,9 +18,9 @@ const Stream = "revocations"
 // Keep is how long an item matters: no access token lives longer (the verifier's cap).
 const Keep = 24 * time.Hour
 
-// longPoll bounds how long Feed waits. It is below the peer's patience (decision 5: 5 s), so that an
-// answer without items doubles as the heartbeat.
-const longPoll = 2 * time.Second
+// longestPoll bounds how long Feed waits, whatever was asked for. It is below the peer's patience (decision
+// 5: 5 s), so that an answer without items doubles as the heartbeat.
+const longestPoll = 2 * time.Second
 
 // Log is the stream and its image in memory.
 type Log struct {
@@ -77,23 +77,23 @@ func (l *Log) Load(ctx context.Context, now time.Time) error {
 }
 
 // Feed answers a long poll: the items above after, at once when there are some, else when one comes or
-// after two seconds without. Another epoch, or a place that does not exist, gets the whole state.
-func (l *Log) Feed(ctx context.Context, epoch string, after uint64) (token.Feed, error) {
-	if epoch != l.Epoch {
-		f, err := l.read(ctx, store.Latest, 0)
-		f.Items, f.Reset = l.State.Snapshot(), true
-		return f, err
-	}
-	timeout := time.NewTimer(longPoll)
+// after wait without. Another epoch, or a place that does not exist, gets the whole state; an empty epoch
+// stands for the present one.
+func (l *Log) Feed(ctx context.Context, epoch string, after uint64, wait time.Duration) (token.Feed, error) {
+	timeout := time.NewTimer(min(wait, longestPoll))
 	defer timeout.Stop()
 	for {
 		wake := l.DB.Wait(Stream)
 		f, err := l.read(ctx, after, store.MaxPage)
-		if err != nil || len(f.Items) > 0 {
+		if err != nil {
 			return f, err
 		}
-		if f.Head < after { // the caller saw what this store never had
+		if epoch != "" && epoch != l.Epoch || f.Head < after {
+			f, err = l.read(ctx, store.Latest, 0)
 			f.Items, f.Reset = l.State.Snapshot(), true
+			return f, err
+		}
+		if len(f.Items) > 0 {
 			return f, nil
 		}
 		select {

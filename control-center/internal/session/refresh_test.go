@@ -234,7 +234,7 @@ func TestChangesOfAnAccount_endItsTokensAndSessions(t *testing.T) {
 				}
 			}
 			// What a peer that starts now hears says the same.
-			f, err := r.Revoked.Feed(ctx, "", 0)
+			f, err := r.Revoked.Feed(ctx, "another", 0, 0)
 			if err != nil || !f.Reset || len(f.Items) == 0 {
 				t.Fatalf("feed %+v %v", f, err)
 			}

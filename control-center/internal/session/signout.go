@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
-	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -33,35 +32,6 @@ func Forget(userID string) func(*store.Tx) error {
 		counts.Remove(tx, userID)
 		return nil
 	}
-}
-
-// CheckPassword says whether the account of a signed-in person has this password: the fresh proof that
-// sensitive changes of the own account ask for. It is paused and counted like a sign-in.
-func (d *Desk) CheckPassword(ctx context.Context, userID, password, ip string) (bool, error) {
-	row, err := user.Table.Get(ctx, d.Revoked.DB, userID)
-	if err != nil {
-		return false, err
-	}
-	right, _, err := d.Hasher.Verify(ctx, password, row.Value.Password)
-	if err != nil {
-		return false, err
-	}
-	a, err := counts.Get(ctx, d.Revoked.DB, userID)
-	if err != nil || right && !a.Value.Places[a.Value.place(ip)].Blocked(d.Now()) {
-		return err == nil, err
-	}
-	act := &audit.Act{Action: "auth.confirm", Resource: "users/" + userID, Result: audit.Refused, Code: ErrSignIn.Code}
-	_, err = audit.Update(ctx, d.Revoked.DB, act, func(tx *store.Tx) error {
-		row, err := counts.Load(tx, userID)
-		if err != nil {
-			return err
-		}
-		a := row.Value
-		a.ID = userID
-		a.set(a.place(ip), a.Places[a.place(ip)].Failed(d.Now()))
-		return counts.Save(tx, a)
-	})
-	return false, err
 }
 
 // sweepEvery is how often ended sessions and refresh tokens are removed.

@@ -1,0 +1,117 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/provisioning-platform/platform/control-center/internal/auditlog"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/shared/web"
+)
+
+func (a *API) auditRoutes() []web.Route {
+	return []web.Route{
+		{Method: "GET", Path: "/audit/logs", Op: "listAuditLogs", Summary: "Acts on both services, newest first", Permission: web.Allow("read", "audit"), Handle: web.To(a.listAudit)},
+		{Method: "GET", Path: "/audit/logs/:id", Op: "getAuditLog", Summary: "One act; with proof=1 with its proof, which verifies offline", Permission: web.Allow("read", "audit"), Handle: web.To(a.getAudit)},
+		{Method: "GET", Path: "/audit/checkpoint", Op: "getAuditCheckpoint", Summary: "The newest signed tree head of the control-center's log", Permission: web.Allow("read", "audit"), Handle: web.To(a.treehead)},
+	}
+}
+
+// auditView is a row; the members behind details are additive.
+type auditView struct {
+	ID        string          `json:"id"`
+	Timestamp time.Time       `json:"timestamp"`
+	UserID    string          `json:"user_id"`
+	Action    string          `json:"action"`
+	Resource  string          `json:"resource"`
+	Result    string          `json:"result"`
+	Details   json.RawMessage `json:"details"`
+	Origin    string          `json:"origin"`
+	Index     uint64          `json:"index"`
+	LeafHash  string          `json:"leaf_hash"`
+	Outcome   *uint64         `json:"outcome_index,omitempty"`
+	Proof     *audit.Bundle   `json:"proof,omitempty"`
+}
+
+func viewRow(r auditlog.Row) auditView {
+	return auditView{ID: r.ID, Timestamp: r.Timestamp, UserID: r.UserID, Action: r.Action, Resource: r.Resource, Result: r.Result,
+		Details: r.Details, Origin: r.Origin, Index: r.Index, LeafHash: r.LeafHash, Outcome: r.Outcome}
+}
+
+type listAuditIn struct {
+	web.Paging
+	UserID   string `query:"user_id" max:"256"`
+	Action   string `query:"action" max:"256" example:"server.create"`
+	Resource string `query:"resource" max:"1024" example:"servers/web-01"`
+	From     string `query:"from" doc:"not before: ISO 8601, a date stands for its beginning"`
+	To       string `query:"to" doc:"not after: ISO 8601, a date stands for its end"`
+}
+
+func (in listAuditIn) filter() (auditlog.Filter, error) {
+	f := auditlog.Filter{UserID: in.UserID, Action: in.Action, Resource: in.Resource, Before: in.Before}
+	var err error
+	if in.From != "" {
+		if f.From, err = auditlog.ParseTime(in.From, false); err != nil {
+			return f, err
+		}
+	}
+	if in.To != "" {
+		f.To, err = auditlog.ParseTime(in.To, true)
+	}
+	return f, err
+}
+
+func (a *API) listAudit(ctx context.Context, in listAuditIn) (web.Page[auditView], error) {
+	f, err := in.filter()
+	if err != nil {
+		return web.Page[auditView]{}, err
+	}
+	found, err := a.Index.Search(ctx, f, in.Offset, in.Limit)
+	p := web.Page[auditView]{Total: found.Total, Inexact: !found.Exact}
+	for _, r := range found.Rows {
+		p.Items = append(p.Items, viewRow(r))
+	}
+	return p, err
+}
+
+type getAuditIn struct {
+	ID    string `path:"id"`
+	Proof bool   `query:"proof" doc:"also the proof that the entry is in the signed log"`
+}
+
+func (a *API) getAudit(ctx context.Context, in getAuditIn) (auditView, error) {
+	r, err := a.Index.Get(ctx, in.ID)
+	if err != nil {
+		return auditView{}, err
+	}
+	v := viewRow(r)
+	if !in.Proof {
+		return v, nil
+	}
+	if r.Origin != token.ControlCenter {
+		return auditView{}, fault.New(fault.NotFound, "audit.proof_elsewhere", "this entry is in the log of %s; its proof comes from there (index %d)", r.Origin, r.Index)
+	}
+	b, err := a.Log.Bundle(ctx, int64(r.Index))
+	v.Proof = &b
+	return v, err
+}
+
+// treeheadView is the signed state of the log.
+type treeheadView struct {
+	Origin    string       `json:"origin"`
+	Size      int64        `json:"size"`
+	Root      string       `json:"root"`
+	Treehead  string       `json:"treehead"`
+	Keys      audit.Public `json:"keys"`
+	State     string       `json:"state"`
+	Entries   int64        `json:"entries"`
+	Witnessed int64        `json:"witnessed_size"`
+}
+
+func (a *API) treehead(context.Context, web.None) (treeheadView, error) {
+	h, s := a.Log.Head(), a.Log.Status()
+	return treeheadView{Origin: h.Origin, Size: h.Size, Root: h.Root.String(), Treehead: h.Note, Keys: a.Log.Public(), State: string(s.State), Entries: s.Size, Witnessed: s.Witnessed}, nil
+}

@@ -1,0 +1,63 @@
+package api
+
+import (
+	"context"
+
+	"github.com/provisioning-platform/platform/control-center/internal/mfa"
+	"github.com/provisioning-platform/platform/shared/web"
+)
+
+func (a *API) factorRoutes() []web.Route {
+	return []web.Route{
+		{Method: "POST", Path: "/mfa/enroll/totp", Op: "enrollTOTP", Summary: "Start a one-time-code factor for the own account; needs a recent sign-in", Permission: web.Allow("enroll_own", "mfa"), Audit: "mfa.enrol", Handle: web.To(a.enrol)},
+		{Method: "POST", Path: "/mfa/verify", Op: "verifyTOTP", Summary: "Prove the started factor with a code and put it in use", Permission: web.Allow("verify_own", "mfa"), Limit: web.Authentication, Audit: "mfa.verify", Handle: web.To(a.verifyFactor)},
+		{Method: "DELETE", Path: "/mfa", Op: "removeMFA", Summary: "Remove the own factor and end all own sessions; needs a recent sign-in", Permission: web.Allow("delete_own", "mfa"), Audit: "mfa.remove", Handle: web.To(a.removeFactor)},
+		{Method: "POST", Path: "/users/:id/mfa/totp", Op: "enrollTOTPFor", Summary: "Give an account a factor that is in use at once, in place of the one it has", Permission: web.Allow("enroll", "mfa"), Audit: "mfa.enrol_for", Handle: web.To(a.enrolFor)},
+		{Method: "DELETE", Path: "/users/:id/mfa", Op: "removeMFAOf", Summary: "Remove the factor of an account and end its sessions", Permission: web.Allow("delete", "mfa"), Audit: "mfa.remove", Handle: web.To(a.removeFactorOf)},
+	}
+}
+
+// enrolmentView is shown once.
+type enrolmentView struct {
+	Secret        string   `json:"secret"`
+	URI           string   `json:"otpauth_uri"`
+	RecoveryCodes []string `json:"recovery_codes"`
+}
+
+func viewEnrolment(e mfa.Enrolment) enrolmentView {
+	return enrolmentView{Secret: e.Secret, URI: e.URI, RecoveryCodes: e.RecoveryCodes}
+}
+
+func (a *API) enrol(ctx context.Context, _ web.None) (enrolmentView, error) {
+	c := web.CallerOf(ctx)
+	if err := a.fresh(c.Claims); err != nil {
+		return enrolmentView{}, err
+	}
+	e, err := a.Factors.Enrol(ctx, c.ID())
+	return viewEnrolment(e), err
+}
+
+type verifyIn struct {
+	Code string `json:"code" required:"true" max:"64"`
+}
+
+func (a *API) verifyFactor(ctx context.Context, in verifyIn) (web.Text, error) {
+	return "MFA enabled; refresh your token or sign in again", a.Factors.Verify(ctx, web.CallerOf(ctx).ID(), in.Code)
+}
+
+func (a *API) removeFactor(ctx context.Context, _ web.None) (web.Text, error) {
+	c := web.CallerOf(ctx)
+	if err := a.fresh(c.Claims); err != nil {
+		return "", err
+	}
+	return "MFA removed; sign in again", a.Factors.Remove(ctx, c.ID())
+}
+
+func (a *API) enrolFor(ctx context.Context, in oneUser) (enrolmentView, error) {
+	e, err := a.Factors.EnrolFor(ctx, in.ID)
+	return viewEnrolment(e), err
+}
+
+func (a *API) removeFactorOf(ctx context.Context, in oneUser) (web.Text, error) {
+	return "MFA removed", a.Factors.Remove(ctx, in.ID)
+}

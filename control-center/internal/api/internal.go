@@ -1,0 +1,63 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/shared/web"
+)
+
+// internalRoutes are what the orchestrator asks (decision 4). They change nothing that has an actor, so
+// they leave no entry: what is heard from the other log is recorded by the witness itself.
+func (a *API) internalRoutes() []web.Route {
+	only := web.Service(token.Orchestrator)
+	return []web.Route{
+		{Method: "GET", Path: "/internal/v1/revocations", Op: "followRevocations", Summary: "Long poll of the revocation stream", Permission: only, Limit: web.Free, Internal: true, Handle: web.To(a.revocations)},
+		{Method: "GET", Path: "/internal/v1/policies", Op: "followPolicies", Summary: "Long poll of the policies", Permission: only, Limit: web.Free, Internal: true, Handle: web.To(a.policies)},
+		{Method: "POST", Path: "/internal/v1/audit/heads", Op: "exchangeHeads", Summary: "Exchange of tree heads and cosignatures", Permission: only, Limit: web.Free, Internal: true, Reads: true, Handle: web.To(a.heads)},
+		{Method: "POST", Path: "/internal/v1/audit/entries", Op: "copyEntries", Summary: "Copy of audit entries into the index", Permission: only, Limit: web.Free, Internal: true, Reads: true, MaxBody: 16 << 20, Handle: web.To(a.entries)},
+	}
+}
+
+type followIn struct {
+	After uint64 `query:"after" doc:"the last sequence, or the version, that is known"`
+	Epoch string `query:"epoch" doc:"identity of the stream that after speaks of"`
+	Wait  int    `query:"wait" default:"1000" min:"0" doc:"milliseconds to wait for news"`
+}
+
+func (in followIn) wait() time.Duration {
+	return time.Duration(min(in.Wait, 60_000)) * time.Millisecond
+}
+
+func (a *API) revocations(ctx context.Context, in followIn) (token.Feed, error) {
+	return a.Revoked.Feed(ctx, in.Epoch, in.After, in.wait())
+}
+
+func (a *API) policies(ctx context.Context, in followIn) (authz.Feed, error) {
+	return a.Policies.Feed(ctx, in.After, in.wait()), nil
+}
+
+func (a *API) heads(ctx context.Context, in audit.Statement) (audit.Statement, error) {
+	return a.Peer.Exchange(ctx, in)
+}
+
+type entriesIn struct {
+	First   uint64   `json:"first" doc:"leaf index of the first entry"`
+	Entries []string `json:"entries" required:"true" max:"1000"`
+}
+
+// storedView says how many entries were taken in.
+type storedView struct {
+	Stored int `json:"stored"`
+}
+
+func (a *API) entries(ctx context.Context, in entriesIn) (storedView, error) {
+	bodies := make([][]byte, len(in.Entries))
+	for i, e := range in.Entries {
+		bodies[i] = []byte(e)
+	}
+	return storedView{Stored: len(bodies)}, a.Index.Add(ctx, token.Orchestrator, in.First, bodies)
+}

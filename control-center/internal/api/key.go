@@ -1,0 +1,49 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/web"
+)
+
+func (a *API) keyRoutes() []web.Route {
+	return []web.Route{
+		{Method: "GET", Path: "/keys", Op: "listKeys", Summary: "List the signing keys with their states", Permission: web.Allow("read", "keys"), Handle: web.To(a.listKeys)},
+		{Method: "POST", Path: "/keys/rotate", Op: "rotateKeys", Summary: "Sign with the announced key from now on; older tokens live until they expire", Permission: web.Allow("rotate", "keys"), Audit: "key.rotate", Handle: web.To(a.rotateKeys)},
+		{Method: "DELETE", Path: "/keys/:kid", Op: "removeKey", Summary: "Remove a signing key at once, and every token it signed", Permission: web.Allow("delete", "keys"), Audit: "key.remove", Handle: web.To(a.removeKey)},
+	}
+}
+
+// keyView is a signing key without its private half.
+type keyView struct {
+	ID    string    `json:"kid"`
+	State string    `json:"state"`
+	Since time.Time `json:"since"`
+}
+
+func (a *API) listKeys(context.Context, web.None) ([]keyView, error) {
+	views := []keyView{}
+	for _, k := range a.Ring.Keys() {
+		views = append(views, keyView{ID: k.ID, State: string(k.State), Since: time.Unix(k.Since, 0).UTC()})
+	}
+	return views, nil
+}
+
+// rotatedView names the key that signs from now on.
+type rotatedView struct {
+	ID string `json:"kid"`
+}
+
+func (a *API) rotateKeys(ctx context.Context, _ web.None) (rotatedView, error) {
+	kid, err := a.Ring.Rotate(ctx)
+	return rotatedView{ID: kid}, err
+}
+
+type oneKey struct {
+	ID string `path:"kid"`
+}
+
+func (a *API) removeKey(ctx context.Context, in oneKey) (web.Text, error) {
+	return "Key removed", a.Ring.Remove(ctx, in.ID)
+}

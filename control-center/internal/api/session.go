@@ -1,0 +1,111 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/provisioning-platform/platform/control-center/internal/session"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/web"
+)
+
+// jwksMaxAge is how long a key set may be cached.
+const jwksMaxAge = 5 * time.Minute
+
+func (a *API) sessionRoutes() []web.Route {
+	return []web.Route{
+		{Method: "POST", Path: "/auth/login", Op: "login", Summary: "Sign in with password and one-time code", Permission: web.Open(), Limit: web.Authentication, Audit: "auth.login", Handle: web.To(a.login)},
+		{Method: "POST", Path: "/auth/refresh", Op: "refresh", Summary: "Exchange a refresh token, or the newest access token of a session, for the next pair", Permission: web.Open(), Limit: web.Authentication, Audit: "auth.refresh", Handle: web.To(a.refresh)},
+		{Method: "POST", Path: "/auth/logout", Op: "logout", Summary: "End the session of the presented token", Permission: web.Authenticated(), Audit: "auth.logout", Handle: web.To(a.logout)},
+		{Method: "GET", Path: "/.well-known/jwks.json", Op: "jwks", Summary: "The public keys that verify tokens", Permission: web.Open(), Limit: web.Free, Handle: web.To(a.jwks)},
+	}
+}
+
+type loginIn struct {
+	Username string  `json:"username" required:"true" doc:"compared exactly"`
+	Password string  `json:"password" required:"true"`
+	Code     *string `json:"mfa_code" max:"64" doc:"six digits of the authenticator, or a recovery code"`
+}
+
+// grantView is what a refresh answers; the members behind expires_at are additive.
+type grantView struct {
+	Token            string    `json:"token"`
+	ExpiresAt        time.Time `json:"expires_at"`
+	RefreshToken     string    `json:"refresh_token"`
+	RefreshExpiresAt time.Time `json:"refresh_expires_at"`
+	TokenType        string    `json:"token_type"`
+	ExpiresIn        int64     `json:"expires_in"`
+}
+
+// loginView is a grant with the account it is for.
+type loginView struct {
+	Token            string      `json:"token"`
+	ExpiresAt        time.Time   `json:"expires_at"`
+	User             accountView `json:"user"`
+	RefreshToken     string      `json:"refresh_token"`
+	RefreshExpiresAt time.Time   `json:"refresh_expires_at"`
+	TokenType        string      `json:"token_type"`
+	ExpiresIn        int64       `json:"expires_in"`
+}
+
+// accountView is the account as a login shows it.
+type accountView struct {
+	ID       string   `json:"id"`
+	Username string   `json:"username"`
+	Email    string   `json:"email"`
+	Roles    []string `json:"roles"`
+}
+
+func (a *API) grant(g session.Grant) grantView {
+	left := int64(g.ExpiresAt.Sub(a.Now()).Seconds())
+	return grantView{Token: g.Token, ExpiresAt: g.ExpiresAt, RefreshToken: g.Refresh, RefreshExpiresAt: g.RefreshExpiresAt, TokenType: "Bearer", ExpiresIn: left}
+}
+
+func (a *API) login(ctx context.Context, in loginIn) (loginView, error) {
+	c := session.Credentials{Username: in.Username, Password: in.Password, IP: web.CallerOf(ctx).IP.String()}
+	if in.Code != nil {
+		c.Code = *in.Code
+	}
+	g, err := a.Desk.SignIn(ctx, c)
+	if err != nil {
+		return loginView{}, err
+	}
+	v := a.grant(g)
+	return loginView{
+		Token: v.Token, ExpiresAt: v.ExpiresAt, RefreshToken: v.RefreshToken, RefreshExpiresAt: v.RefreshExpiresAt, TokenType: v.TokenType, ExpiresIn: v.ExpiresIn,
+		User: accountView{ID: g.User.ID, Username: g.User.Username, Email: g.User.Email, Roles: g.User.Roles},
+	}, nil
+}
+
+type refreshIn struct {
+	Token *string `json:"token" doc:"a refresh token, or the newest access token of the session while it is valid"`
+}
+
+// Validate asks for the member; an empty one is a bad token, not a missing one.
+func (in refreshIn) Validate() []fault.Field {
+	if in.Token == nil {
+		return []fault.Field{{Pointer: "/token", Message: "is required"}}
+	}
+	return nil
+}
+
+func (a *API) refresh(ctx context.Context, in refreshIn) (grantView, error) {
+	g, err := a.Desk.Refresh(ctx, *in.Token)
+	if err != nil {
+		return grantView{}, err
+	}
+	return a.grant(g), nil
+}
+
+func (a *API) logout(ctx context.Context, _ web.None) (web.Text, error) {
+	if err := a.Desk.SignOut(ctx, web.CallerOf(ctx).Claims); err != nil {
+		return "", err
+	}
+	return "Successfully logged out", nil
+}
+
+func (a *API) jwks(context.Context, web.None) (web.Raw, error) {
+	body, err := json.Marshal(a.Ring.JWKS())
+	return web.Raw{ContentType: "application/json", Body: body, MaxAge: jwksMaxAge}, err
+}

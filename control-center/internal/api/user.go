@@ -1,0 +1,122 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/provisioning-platform/platform/control-center/internal/session"
+	"github.com/provisioning-platform/platform/control-center/internal/user"
+	"github.com/provisioning-platform/platform/shared/web"
+)
+
+func (a *API) userRoutes() []web.Route {
+	return []web.Route{
+		{Method: "GET", Path: "/users", Op: "listUsers", Summary: "List accounts, newest first", Permission: web.Allow("read", "users"), Handle: web.To(a.listUsers)},
+		{Method: "POST", Path: "/users", Op: "createUser", Summary: "Create an account", Permission: web.Allow("create", "users"), Status: 201, Audit: "user.create", Handle: web.To(a.createUser)},
+		{Method: "GET", Path: "/users/:id", Op: "getUser", Summary: "Show an account: the own one, or any with the right to read users", Permission: web.Authenticated(), Handle: web.To(a.getUser)},
+		{Method: "PUT", Path: "/users/:id", Op: "updateUser", Summary: "Change members of an account; everybody may change the own password", Permission: web.Authenticated(), Audit: "user.update", Handle: web.To(a.updateUser)},
+		{Method: "DELETE", Path: "/users/:id", Op: "deleteUser", Summary: "Delete an account and end its sessions", Permission: web.Allow("delete", "users"), Audit: "user.delete", Handle: web.To(a.deleteUser)},
+	}
+}
+
+// userView is an account as lists show it.
+type userView struct {
+	ID        string     `json:"id"`
+	Username  string     `json:"username"`
+	Email     string     `json:"email"`
+	Roles     []string   `json:"roles"`
+	Enabled   bool       `json:"enabled"`
+	CreatedAt time.Time  `json:"created_at"`
+	LastLogin *time.Time `json:"last_login"`
+}
+
+func viewUser(u user.User) userView {
+	return userView{ID: u.ID, Username: u.Username, Email: u.Email, Roles: u.Roles, Enabled: u.Enabled, CreatedAt: u.CreatedAt, LastLogin: u.LastLogin}
+}
+
+// createdView is a new account.
+type createdView struct {
+	ID       string   `json:"id"`
+	Username string   `json:"username"`
+	Email    string   `json:"email"`
+	Roles    []string `json:"roles"`
+	Enabled  bool     `json:"enabled"`
+}
+
+type listUsersIn struct {
+	web.Paging
+	Role    string `query:"role" max:"256" doc:"only accounts with this role"`
+	Enabled *bool  `query:"enabled" doc:"only enabled, or only disabled accounts"`
+}
+
+func (a *API) listUsers(ctx context.Context, in listUsersIn) (web.Page[userView], error) {
+	users, total, err := a.Users.List(ctx, user.Filter{Role: in.Role, Enabled: in.Enabled}, in.Offset, in.Limit)
+	p := web.Page[userView]{Total: total}
+	for _, u := range users {
+		p.Items = append(p.Items, viewUser(u))
+	}
+	return p, err
+}
+
+type createUserIn struct {
+	Username string   `json:"username" required:"true" doc:"letters, digits and . _ - @ +"`
+	Email    string   `json:"email" required:"true"`
+	Password string   `json:"password" required:"true" doc:"at least 15 characters"`
+	Roles    []string `json:"roles" required:"true" doc:"admin, operator, developer, viewer, auditor"`
+	Enabled  *bool    `json:"enabled" doc:"true when absent"`
+}
+
+func (a *API) createUser(ctx context.Context, in createUserIn) (createdView, error) {
+	u, err := a.Users.Create(ctx, user.New{Username: in.Username, Email: in.Email, Password: in.Password, Roles: in.Roles, Enabled: in.Enabled == nil || *in.Enabled})
+	return createdView{ID: u.ID, Username: u.Username, Email: u.Email, Roles: u.Roles, Enabled: u.Enabled}, err
+}
+
+type oneUser struct {
+	ID string `path:"id"`
+}
+
+func (a *API) getUser(ctx context.Context, in oneUser) (userView, error) {
+	action := "read"
+	if in.ID == web.CallerOf(ctx).ID() {
+		action = "read_own"
+	}
+	if err := a.allow(ctx, action, "users", in.ID); err != nil {
+		return userView{}, err
+	}
+	u, err := a.Users.Get(ctx, in.ID)
+	return viewUser(u), err
+}
+
+type updateUserIn struct {
+	ID       string   `path:"id"`
+	Email    *string  `json:"email"`
+	Roles    []string `json:"roles"`
+	Enabled  *bool    `json:"enabled"`
+	Password *string  `json:"password"`
+}
+
+// Ignores names the members of the GET shape that cannot be changed (decision 19).
+func (updateUserIn) Ignores() []string { return []string{"id", "username", "created_at", "last_login"} }
+
+func (a *API) updateUser(ctx context.Context, in updateUserIn) (web.Text, error) {
+	c := web.CallerOf(ctx)
+	own := in.ID == c.ID() && in.Password != nil && in.Email == nil && in.Roles == nil && in.Enabled == nil
+	action := "update"
+	if own {
+		action = "update_own"
+	}
+	if err := a.allow(ctx, action, "users", in.ID); err != nil {
+		return "", err
+	}
+	if in.ID == c.ID() && in.Password != nil {
+		if err := a.fresh(c.Claims); err != nil {
+			return "", err
+		}
+	}
+	err := a.Users.Update(ctx, in.ID, user.Change{Email: in.Email, Roles: in.Roles, Enabled: in.Enabled, Password: in.Password}, c.ID())
+	return "User updated successfully", err
+}
+
+func (a *API) deleteUser(ctx context.Context, in oneUser) (web.Text, error) {
+	return "User deleted successfully", a.Users.Delete(ctx, in.ID, session.Forget(in.ID))
+}

@@ -1,0 +1,214 @@
+package app
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/provisioning-platform/platform/control-center/internal/api"
+	"github.com/provisioning-platform/platform/control-center/internal/auditlog"
+	"github.com/provisioning-platform/platform/control-center/internal/bootstrap"
+	"github.com/provisioning-platform/platform/control-center/internal/keys"
+	"github.com/provisioning-platform/platform/control-center/internal/mfa"
+	"github.com/provisioning-platform/platform/control-center/internal/policy"
+	"github.com/provisioning-platform/platform/control-center/internal/revocation"
+	"github.com/provisioning-platform/platform/control-center/internal/session"
+	"github.com/provisioning-platform/platform/control-center/internal/tokens"
+	"github.com/provisioning-platform/platform/control-center/internal/user"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/obs"
+	"github.com/provisioning-platform/platform/shared/process"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/driver"
+	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/shared/web"
+)
+
+// Options are what serve needs besides the configuration.
+type Options struct {
+	Config  Config
+	URLFile string // CONTROL_CENTER_STORE_FILE
+	Stdout  io.Writer
+	Stderr  io.Writer
+}
+
+// Serve runs the control-center until ctx ends.
+func Serve(ctx context.Context, o Options) error {
+	level, _, err := o.Config.check()
+	if err != nil {
+		return err
+	}
+	log := obs.NewLogger(o.Stderr, token.ControlCenter, level)
+	stores, err := o.Config.Store.options(string(o.Config.Data), o.URLFile, log)
+	if err != nil {
+		return err
+	}
+	if err := driver.Check(stores.URL); err != nil {
+		return err
+	}
+	ctx, stop := process.Signals(ctx, log)
+	defer stop()
+	s, err := build(ctx, o.Config, stores, log)
+	if err != nil {
+		return err
+	}
+	listeners, err := process.Listen(ctx, o.Config.Listen)
+	if err != nil {
+		_ = s.db.Close()
+		return err
+	}
+	return process.Run(ctx, process.Program{
+		Log: log, Stdout: o.Stdout, Listeners: listeners, Server: s.server.HTTP(), Drain: s.server.Drain,
+		Components: s.components, Close: s.db.Close,
+	})
+}
+
+// service is the built control-center.
+type service struct {
+	db         *feed.Hub
+	server     *web.Server
+	components []process.Component
+}
+
+// background is the scene of acts that nobody asked for.
+func background(ctx context.Context) context.Context {
+	return audit.WithScene(ctx, &audit.Scene{Actor: audit.Actor{Sub: "service:" + token.ControlCenter}, Origin: token.ControlCenter})
+}
+
+// build opens the store, brings the deployment into it if it is new, and wires everything.
+func build(ctx context.Context, c Config, stores driver.Options, log *slog.Logger) (*service, error) {
+	ctx = background(ctx)
+	dir := stores.Dir
+	file, err := bootstrap.Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	sealer, err := keys.OpenSealer(bootstrap.KeysFolder(dir))
+	if err != nil {
+		return nil, err
+	}
+	db, err := open(ctx, stores)
+	if err != nil {
+		return nil, err
+	}
+	s, err := assemble(ctx, c, stores.URL == memoryURL, dir, file, sealer, db, log)
+	if err != nil {
+		_ = db.Close()
+	}
+	return s, err
+}
+
+func assemble(ctx context.Context, c Config, memory bool, dir string, file bootstrap.File, sealer *keys.Sealer, db *feed.Hub, log *slog.Logger) (*service, error) {
+	now := time.Now
+	_, proxies, err := c.check()
+	if err != nil {
+		return nil, err
+	}
+	auditKeys, err := audit.MakeKeys(bootstrap.AuditKeysFolder(dir), bootstrap.AuditOrigin(file.Deployment))
+	if err != nil {
+		return nil, err
+	}
+	auditDir := filepath.Join(dir, "audit")
+	if memory {
+		auditDir = ""
+	}
+	ledger, err := audit.Open(ctx, audit.Options{DB: db, Dir: auditDir, Keys: auditKeys, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	peer, err := audit.NewPeer(ledger, audit.Public{})
+	if err != nil {
+		return nil, err
+	}
+	if err := bootstrap.Import(ctx, db, dir, file, memory, now()); err != nil {
+		return nil, err
+	}
+
+	revoked := &revocation.Log{DB: db, State: &token.Revocations{}, Epoch: epoch(file, memory)}
+	ring := &keys.Ring{Revoked: revoked, Sealer: sealer, Now: now, Log: log}
+	policies := &policy.Book{DB: db, Authority: &authz.Authority{}, Now: now, Log: log}
+	clients := &token.KeySet{}
+	for _, load := range []func() error{
+		func() error { return revoked.Load(ctx, now()) },
+		func() error { return ring.Load(ctx) },
+		func() error { return policies.Load(ctx) },
+		func() error { return tokens.LoadClients(ctx, db, clients) },
+	} {
+		if err := load(); err != nil {
+			return nil, err
+		}
+	}
+	issuer := tokens.Issuer(file.Deployment)
+	people := &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: &ring.Public, Revoked: revoked.State.Check}
+	services := &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: clients, MaxLife: 2 * time.Minute}
+	hasher := user.NewHasher()
+	dummy, err := mfa.Dummy(sealer)
+	if err != nil {
+		return nil, err
+	}
+	desk := &session.Desk{
+		Revoked: revoked, Hasher: hasher, Sealer: sealer, Dummy: dummy, Now: now, Log: log,
+		Mint:     &tokens.Mint{Ring: ring, Issuer: issuer, TTL: time.Duration(c.Tokens.AccessTTL)},
+		Verifier: &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: &ring.Public},
+		Idle:     time.Duration(c.Tokens.RefreshIdle), Absolute: time.Duration(c.Tokens.SessionMax),
+	}
+	index := &auditlog.Index{DB: db}
+	metrics := obs.NewRegistry()
+	a := &api.API{
+		Users:   &user.Users{DB: db, Revoked: revoked, Hasher: hasher, MFA: c.MFA.Required, Now: now},
+		Factors: &mfa.Factors{DB: db, Revoked: revoked, Sealer: sealer, Issuer: bootstrap.MFAIssuer, Now: now},
+		Desk:    desk, Ring: ring, Revoked: revoked, Policies: policies, Index: index, Log: ledger, Peer: peer,
+		Metrics: metrics.Handler(), Public: c.Metrics.Public, Ready: func() error { return bootstrap.Probe(db) }, Now: now,
+	}
+	server, err := web.NewServer(web.Config{
+		Service: token.ControlCenter, Title: "Control-center", Version: "v1", Routes: a.Routes(), Log: log, Metrics: metrics, Store: db, Now: now,
+		Description:  "Who may do what: accounts, tokens, policies and the tamper-evident audit log.",
+		Authenticate: authenticate(people, services, now), Decide: policies.Authority.Decide,
+		RateLimits: c.RateLimits, TrustedProxies: proxies,
+	})
+	if err != nil {
+		return nil, err
+	}
+	rows := &feed.Follower{Name: "audit-index", Stream: audit.Stream, DB: db, Batch: 200, Log: log, Handle: func(ctx context.Context, entries []store.Entry) error {
+		bodies := make([][]byte, len(entries))
+		for i, e := range entries {
+			bodies[i] = e.Body
+		}
+		return index.Add(ctx, token.ControlCenter, entries[0].Seq-1, bodies)
+	}}
+	return &service{db: db, server: server, components: []process.Component{
+		component("signing keys", ring.Run), component("sessions", desk.Run),
+		component("audit index", rows.Run), component("audit log", ledger.Run),
+	}}, nil
+}
+
+// component runs part in the scene of background acts.
+func component(name string, part func(context.Context) error) process.Component {
+	return process.Component{Name: name, Run: func(ctx context.Context) error { return part(background(ctx)) }}
+}
+
+// epoch names the revocation stream. A store in memory has a new one at each start.
+func epoch(f bootstrap.File, memory bool) string {
+	if memory {
+		return f.Deployment + "/" + time.Now().UTC().Format(time.RFC3339Nano)
+	}
+	return f.Deployment
+}
+
+// authenticate verifies a bearer token: a person's, or one that a service signed itself. The keys of
+// both are disjoint, so the key id says which it is.
+func authenticate(people, services *token.Verifier, now func() time.Time) func(context.Context, string, *http.Request) (token.Claims, error) {
+	return func(_ context.Context, raw string, _ *http.Request) (token.Claims, error) {
+		c, err := people.Verify(raw, token.Access, now())
+		if fault.CodeOf(err) == "token.unknown_key" {
+			return services.Verify(raw, token.Service, now())
+		}
+		return c, err
+	}
+}
