@@ -68,9 +68,10 @@ type Command struct {
 // Outcome is what a command came to. Output is its standard output and error as they came, at most OutputLimit
 // bytes; Dropped counts the bytes beyond.
 type Outcome struct {
-	Output  []byte
-	Exit    int
-	Dropped int64
+	Output    []byte
+	Exit      int
+	Dropped   int64
+	Simulated bool // nothing ran: there is nothing to read back
 }
 
 // OutputLimit is how much output of one command is kept in memory (bytes).

@@ -289,9 +289,9 @@ func (c *connection) call(action string, argv []string) Call {
 func (c *connection) Run(ctx context.Context, cmd provider.Command) (provider.Outcome, error) {
 	err := c.driver.call(ctx, c.call("run", cmd.Argv), func() error { return nil })
 	if e := provider.Classify(err); e != nil && e.Class == dag.Permanent {
-		return provider.Outcome{Exit: 1, Output: []byte(e.Message + "\n")}, nil
+		return provider.Outcome{Exit: 1, Simulated: true, Output: []byte(e.Message + "\n")}, nil
 	}
-	return provider.Outcome{}, err
+	return provider.Outcome{Simulated: true}, err
 }
 
 // Upload records the path.

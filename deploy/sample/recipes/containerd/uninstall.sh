@@ -1,0 +1,2 @@
+set -eu
+rm -rf etc/containerd etc/modules-load.d/containerd.conf

@@ -1,0 +1,2 @@
+set -eu
+rm -rf etc/kubernetes var/lib/kubelet etc/sysctl.d/99-kubernetes.conf

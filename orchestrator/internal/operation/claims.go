@@ -1,0 +1,76 @@
+package operation
+
+import (
+	"context"
+	"sync"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
+)
+
+// claims keeps two tasks from making a server of the same name: between the making and the commit that
+// puts it into the inventory, only this knows. What earlier processes left is learned once from each provider.
+type claims struct {
+	mu      sync.Mutex          // guards both maps
+	tags    map[string]string   // server name → tag of the step that makes or made it
+	learned map[string]*learned // by provider
+}
+
+// learned says whether the servers of a provider are in tags. A provider that hangs holds up only its own.
+type learned struct {
+	mu   sync.Mutex
+	done bool
+}
+
+// take claims a name for a tag. Whoever comes while another tag holds it tries again later: then the inventory
+// tells whether the server exists.
+func (c *claims) take(ctx context.Context, providerName string, d provider.Driver, name, tag string) error {
+	if err := c.learn(ctx, providerName, d); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if holder, ok := c.tags[name]; ok && holder != tag {
+		return provider.Errorf(dag.Transient, "server %s is being made or undone by another task; if this stays, a server of that name at provider %s is in no inventory", name, providerName)
+	}
+	c.tags[name] = tag
+	return nil
+}
+
+// learn asks a provider, once, which servers it has. Whoever makes or destroys one asks first.
+func (c *claims) learn(ctx context.Context, providerName string, d provider.Driver) error {
+	c.mu.Lock()
+	l := c.learned[providerName]
+	if l == nil {
+		l = &learned{}
+		c.learned[providerName] = l
+	}
+	c.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.done {
+		return nil
+	}
+	servers, err := d.List(ctx)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range servers {
+		if _, ok := c.tags[s.Name]; !ok {
+			c.tags[s.Name] = s.Tag
+		}
+	}
+	l.done = true
+	return nil
+}
+
+// drop gives a name back when the tag has no server any more.
+func (c *claims) drop(name, tag string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.tags[name] == tag {
+		delete(c.tags, name)
+	}
+}

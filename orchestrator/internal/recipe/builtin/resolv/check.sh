@@ -1,0 +1,2 @@
+set -eu
+grep -q '^nameserver 127\.0\.0\.53$' etc/resolv.conf
