@@ -118,7 +118,7 @@ func (l *Log) check(ctx context.Context) error {
 		l.fail(Altered, "the cosigned tree head in DIR/audit/witnessed cannot be verified: "+err.Error())
 		return nil
 	}
-	l.worth = l.signed
+	l.worth, l.worthAt = l.signed, time.Now()
 	hashed := l.hashes.leaves()
 	if known := max(l.signed.Size, l.witnessed.Size, hashed); stored < known {
 		l.fail(RolledBack, fmt.Sprintf("the store has %d audit entries, but %d were written", stored, known))
@@ -139,11 +139,18 @@ func (l *Log) adopt(ctx context.Context, usable int64) error {
 	}
 	if usable == l.signed.Size {
 		t, err := loadTree(usable, l.hashes)
+		same, newest := false, error(nil)
 		if err == nil && t.root() == l.signed.Root {
-			l.tree = t
-			return l.compareNewest(ctx)
+			same, newest = l.sameNewest(ctx)
 		}
-		l.log.Warn("audit: stored hashes are damaged and are computed again")
+		if newest != nil {
+			return newest
+		}
+		if same {
+			l.tree = t
+			return nil
+		}
+		l.log.Warn("audit: the stored hashes do not fit and are computed again")
 	}
 	if err := l.hashes.cut(0); err != nil {
 		return err
@@ -157,26 +164,24 @@ func (l *Log) adopt(ctx context.Context, usable int64) error {
 	return nil
 }
 
-// compareNewest compares the newest entries below the head with their hashes. The rest is the business
-// of Verify, which reads everything.
-func (l *Log) compareNewest(ctx context.Context) error {
+// sameNewest compares the newest entries below the head with their hashes. The rest is the business of
+// Verify, which reads everything.
+func (l *Log) sameNewest(ctx context.Context) (bool, error) {
 	from := max(0, l.signed.Size-recheck)
 	page, err := l.db.Read(ctx, Stream, uint64(from), int(l.signed.Size-from))
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, e := range page.Entries {
-		index := int64(e.Seq) - 1
-		got, err := l.hashes.ReadHashes([]int64{tlog.StoredHashIndex(0, index)})
+		got, err := l.hashes.ReadHashes([]int64{tlog.StoredHashIndex(0, int64(e.Seq)-1)})
 		if err != nil {
-			return err
+			return false, err
 		}
 		if got[0] != tlog.RecordHash(e.Body) {
-			l.fail(Altered, fmt.Sprintf("the audit entry with index %d is not the one that was signed", index))
-			return nil
+			return false, nil
 		}
 	}
-	return nil
+	return true, nil
 }
 
 func (l *Log) readHead(name string) (Head, error) {

@@ -74,7 +74,12 @@ func (l *Log) Bundle(ctx context.Context, index int64) (Bundle, error) {
 		return Bundle{}, err
 	}
 	body := page.Entries[0].Body
-	return Bundle{Entry: string(body), Index: index, LeafHash: tlog.RecordHash(body), Origin: h.Origin, Path: path, Treehead: h.Note}, nil
+	b := Bundle{Entry: string(body), Index: index, LeafHash: tlog.RecordHash(body), Origin: h.Origin, Path: path, Treehead: h.Note}
+	if err := b.Verify(l.Public()); err != nil {
+		l.log.Error("audit: an entry cannot be proved", "index", index, "error", err)
+		return b, fault.New(fault.Internal, "audit.proof_failed", "the stored entry with index %d does not lead to the signed root; run `audit verify`", index).Because(err)
+	}
+	return b, nil
 }
 
 // Inclusion returns the path from the leaf with that index to the root of the tree of that size.

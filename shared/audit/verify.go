@@ -58,8 +58,8 @@ type Report struct {
 	Notes        []string `json:"notes,omitempty"` // what is odd and no damage
 }
 
-// proof is one head to compare with, and where it came from.
-type proof struct {
+// headProof is one head to compare with, and where it came from.
+type headProof struct {
 	Head
 	from    string
 	foreign bool // kept by the other service: it cannot have been changed here
@@ -95,7 +95,7 @@ func Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 type check struct {
 	VerifyOptions
 	report Report
-	proofs []proof
+	proofs []headProof
 	roots  map[int64]tlog.Hash // roots at the sizes of the proofs, as computed
 	leaves []tlog.Hash
 	times  [2]time.Time // first and last entry behind the newest own head
@@ -143,7 +143,7 @@ func (c *check) add(signed, from string, foreign bool) {
 		c.found(BadHead, nil, "%s cannot be verified with the given keys: %v", from, err)
 		return
 	}
-	c.proofs = append(c.proofs, proof{Head: h, from: from, foreign: foreign})
+	c.proofs = append(c.proofs, headProof{Head: h, from: from, foreign: foreign})
 	if foreign {
 		c.report.Witnessed = max(c.report.Witnessed, h.Size)
 	}
@@ -244,7 +244,7 @@ func (c *check) compare() {
 }
 
 // locate names the first entry that differs from what the head p was made over.
-func (c *check) locate(p proof, good int64) {
+func (c *check) locate(p headProof, good int64) {
 	if good > p.Size { // a newer head fits these entries, so they were signed again
 		c.found(Rewritten, nil, "the entries fit a head of size %d, but not %s of size %d: history was signed anew", good, p.from, p.Size)
 		return
@@ -268,7 +268,7 @@ func (c *check) locate(p proof, good int64) {
 }
 
 // ownAt says whether the service's own head of the same size as p fits, which p does not.
-func (c *check) ownAt(p proof) bool {
+func (c *check) ownAt(p headProof) bool {
 	for _, q := range c.proofs {
 		if !q.foreign && q.Size == p.Size && c.roots[q.Size] == q.Root {
 			return true

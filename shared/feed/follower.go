@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync/atomic"
@@ -105,6 +106,10 @@ func (f *Follower) follow(ctx context.Context) error {
 		n := len(page.Entries)
 		if n > 0 {
 			if err := f.Handle(ctx, page.Entries); err != nil {
+				if unsaved { // what went well before is not to be handled again because of this
+					_, lost := f.save(ctx, row)
+					err = errors.Join(err, lost)
+				}
 				return err
 			}
 			row.Value.Seq, unsaved = page.Entries[n-1].Seq, true

@@ -424,9 +424,7 @@ func TestWatch_limits(t *testing.T) {
 	if code, _ := closeCode(t, late); code != 1013 {
 		t.Errorf("third of a user by message: %d", code)
 	}
-	for p.Stats().Connections > 2 {
-		time.Now() // the server notices by itself
-	}
+	until(func() bool { return p.Stats().Connections == 2 })
 	p.dial(t, "token=bob")
 }
 

@@ -1,0 +1,225 @@
+package watch
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+// raw is a client that keeps no rules.
+type raw struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (p *place) raw(t *testing.T, query string) *raw {
+	t.Helper()
+	u, err := url.Parse(p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	fmt.Fprintf(conn, "GET /ws?%s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n", query, u.Host)
+	r := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil || resp.StatusCode != 101 {
+		t.Fatalf("%v %v", resp, err)
+	}
+	if resp.Header.Get("Sec-WebSocket-Extensions") != "" {
+		t.Error("compression was negotiated")
+	}
+	return &raw{conn, r}
+}
+
+// frame builds a client's frame; mask false leaves it unmasked.
+func rawFrame(first byte, payload []byte, mask bool) []byte {
+	b := []byte{first}
+	bit := byte(0)
+	if mask {
+		bit = 0x80
+	}
+	switch n := len(payload); {
+	case n < 126:
+		b = append(b, bit|byte(n))
+	case n < 1<<16:
+		b = binary.BigEndian.AppendUint16(append(b, bit|126), uint16(n))
+	default:
+		b = binary.BigEndian.AppendUint64(append(b, bit|127), uint64(n))
+	}
+	if mask {
+		b = append(b, 0, 0, 0, 0) // a key of zeros changes nothing
+	}
+	return append(b, payload...)
+}
+
+// closed reads until the close frame and returns its code, or 0 when the connection just ended.
+func (c *raw) closed(t *testing.T) int {
+	t.Helper()
+	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	for {
+		head := make([]byte, 2)
+		if _, err := io.ReadFull(c.r, head); err != nil {
+			return 0
+		}
+		n := int(head[1])
+		if n == 126 {
+			var l uint16
+			_ = binary.Read(c.r, binary.BigEndian, &l)
+			n = int(l)
+		}
+		payload := make([]byte, n)
+		if _, err := io.ReadFull(c.r, payload); err != nil {
+			return 0
+		}
+		if head[0] == 0x88 {
+			return int(binary.BigEndian.Uint16(payload))
+		}
+	}
+}
+
+func TestWatch_abuse(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil)
+	many := func(n int, frame []byte) []byte { return bytes.Repeat(frame, n) }
+	for name, c := range map[string]struct {
+		send []byte
+		code int
+	}{
+		"unmasked":              {rawFrame(0x81, []byte(`{"type":"ping"}`), false), 1002},
+		"reserved bit":          {rawFrame(0xc1, []byte(`{}`), true), 1002},
+		"unknown opcode":        {rawFrame(0x83, []byte(`{}`), true), 1002},
+		"binary":                {rawFrame(0x82, []byte{1, 2}, true), 1003},
+		"not UTF-8":             {rawFrame(0x81, []byte{0xff, 0xfe}, true), 1007},
+		"1 MiB":                 {rawFrame(0x81, make([]byte, 1<<20), true), 1009},
+		"64 KiB and one":        {rawFrame(0x81, make([]byte, 64<<10+1), true), 1009},
+		"fragments past 64 KiB": {append(rawFrame(0x01, make([]byte, 40<<10), true), rawFrame(0x00, make([]byte, 40<<10), true)...), 1009},
+		"stray continuation":    {rawFrame(0x80, []byte("x"), true), 1002},
+		"text inside fragments": {append(rawFrame(0x01, []byte("x"), true), rawFrame(0x81, []byte("x"), true)...), 1002},
+		"long control frame":    {rawFrame(0x89, make([]byte, 126), true), 1002},
+		"fragmented ping":       {rawFrame(0x09, []byte("x"), true), 1002},
+		"ping flood":            {many(200, rawFrame(0x89, nil, true)), 1008},
+		"pong flood":            {many(200, rawFrame(0x8a, nil, true)), 1008},
+		"message flood":         {many(200, rawFrame(0x81, []byte(`{"type":"ping"}`), true)), 1008},
+		"message never ended":   {rawFrame(0x01, []byte("x"), true), 1008},
+		"frame never ended":     {rawFrame(0x81, make([]byte, 100), true)[:50], 1008},
+		"close with reserved":   {rawFrame(0x88, []byte{0x03, 0xed}, true), 1002},
+		"close":                 {rawFrame(0x88, []byte{0x03, 0xe8}, true), 1000},
+		"empty close":           {rawFrame(0x88, nil, true), 1000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := p.raw(t, "token=ann")
+			began := time.Now()
+			if _, err := conn.Write(c.send); err != nil {
+				t.Log(err) // the server may close before all is out
+			}
+			if code := conn.closed(t); code != c.code || time.Since(began) > 2*time.Second {
+				t.Errorf("closed with %d after %v, want %d", code, time.Since(began), c.code)
+			}
+		})
+	}
+	t.Cleanup(func() {
+		ws := p.dial(t, "token=ann")
+		say(t, ws, `{"type":"ping"}`)
+		if m := next(t, ws); m["type"] != "pong" {
+			t.Errorf("the server does not live: %v", m)
+		}
+	})
+}
+
+func TestWatch_endlessFragmentsEnd(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil)
+	conn := p.raw(t, "token=ann")
+	began := time.Now()
+	go func() {
+		_, _ = conn.Write(rawFrame(0x01, nil, true))
+		for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
+			if _, err := conn.Write(rawFrame(0x00, nil, true)); err != nil {
+				return
+			}
+		}
+	}()
+	if code := conn.closed(t); code != 1008 || time.Since(began) > 2*time.Second {
+		t.Errorf("%d after %v", code, time.Since(began))
+	}
+}
+
+func TestWatch_slowReaderIsCutAndOthersAreNot(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil)
+	slow := p.raw(t, "token=slow")
+	fast := p.dial(t, "token=ann")
+	pad := strings.Repeat("x", 2000)
+	const rounds = 400
+	go func() {
+		for i := range rounds {
+			p.emit(t, "TaskStatusChanged"+pad[:i], 25) // unknown types are the system's
+		}
+	}()
+	for want := 1; want <= rounds*25; want++ {
+		if m := next(t, fast); m["sequence"] != float64(want) {
+			t.Fatalf("want %d, got %v", want, m["sequence"])
+		}
+	}
+	until(func() bool { return p.Stats().SlowCut == 1 }) // or the test's own time limit
+	// It learns why once it reads again, and where to resume.
+	if code := slow.closed(t); code != 1013 {
+		t.Errorf("closed with %d", code)
+	}
+}
+
+func TestDial_resumesByItself(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil)
+	p.emit(t, "TaskStatusChanged", 3)
+	c, err := Dial(t.Context(), "http"+strings.TrimPrefix(p.url, "ws"), "ann", 0, "e1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for want := uint64(1); want <= 60; want++ {
+		if want%20 == 0 {
+			for _, open := range p.open() {
+				open.ws.NetConn().Close() // the network breaks
+			}
+		}
+		if want > 3 {
+			p.emit(t, "TaskStatusChanged", 1)
+		}
+		e, err := c.Next(t.Context())
+		if err != nil || e.Sequence != want || e.Type != "TaskStatusChanged" {
+			t.Fatalf("want %d, got %d, %v", want, e.Sequence, err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := c.Next(ctx); ctx.Err() == nil || err == nil {
+		t.Errorf("Next does not end with its context: %v", err)
+	}
+	if _, err := Dial(t.Context(), p.url, "expired", 0, ""); !fault.Is(err, fault.Unauthenticated) {
+		t.Errorf("a bad token: %v", err)
+	}
+	if _, err := Dial(t.Context(), p.url, "ann", 7, "other"); !fault.Is(err, fault.Gone) {
+		t.Errorf("another epoch: %v", err)
+	}
+	p.dead.Store(true)
+	if _, err := c.Next(t.Context()); !fault.Is(err, fault.Unauthenticated) {
+		t.Errorf("a revoked session: %v", err)
+	}
+}

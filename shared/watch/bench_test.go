@@ -1,0 +1,139 @@
+package watch
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// body300 is an event of about 300 bytes.
+var body300 = []byte(`{"data":{"task_id":"0193a0c0-0000-7000-8000-000000000000"},"event_type":"TaskStatusChanged","metadata":{"batch_id":"0193a0c0-0000-7000-8000-000000000001","task_id":"0193a0c0-0000-7000-8000-000000000000"},"timestamp":"2026-01-01T00:00:00Z","pad":"xxxxxxxxxxxxxxxxxxxxxxxx"}`)
+
+// readers opens n sockets whose clients only count bytes.
+func readers(b *testing.B, address string, n int, got *atomic.Int64) {
+	for range n {
+		ws, _, err := websocket.DefaultDialer.Dial(address, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { ws.Close() })
+		go func() {
+			buf := make([]byte, 64<<10)
+			for conn := ws.NetConn(); ; {
+				n, err := conn.Read(buf)
+				got.Add(int64(n))
+				if err != nil {
+					return
+				}
+			}
+		}()
+	}
+}
+
+// bare is the least hub one can write with the library: a channel and a goroutine a socket.
+func bare(b *testing.B) (address string, send func([]byte)) {
+	var out []chan *websocket.PreparedMessage
+	joined := make(chan chan *websocket.PreparedMessage)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		up := websocket.Upgrader{}
+		ws, err := up.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		in := make(chan *websocket.PreparedMessage, 1024)
+		go func() { _, _ = io.Copy(io.Discard, ws.NetConn()) }()
+		joined <- in
+		for m := range in {
+			_ = ws.SetWriteDeadline(time.Now().Add(10 * time.Second))
+			if ws.WritePreparedMessage(m) != nil {
+				return
+			}
+		}
+	}))
+	b.Cleanup(server.Close)
+	go func() {
+		for in := range joined {
+			out = append(out, in)
+		}
+	}()
+	return "ws" + strings.TrimPrefix(server.URL, "http"), func(body []byte) {
+		m, err := websocket.NewPreparedMessage(websocket.TextMessage, body)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, in := range out {
+			in <- m
+		}
+	}
+}
+
+// BenchmarkFanOut delivers events to 1,000 sockets: one commit an event, sent as fast as they are taken
+// with at most 64 under way (stream) or one after the other (single). The bare hub is the limit.
+func BenchmarkFanOut(b *testing.B) {
+	const sockets = 1000
+	run := func(b *testing.B, got *atomic.Int64, size int, window int, send func()) {
+		for b.Loop() {
+			base := got.Load()
+			const events = 64
+			for i := range events {
+				send()
+				until(func() bool { return got.Load()-base >= int64((i+1-window)*sockets*size) })
+			}
+			until(func() bool { return got.Load()-base >= int64(events*sockets*size) })
+		}
+		b.ReportMetric(float64(b.N)*64*sockets/b.Elapsed().Seconds(), "deliveries/s")
+	}
+	for _, mode := range []struct {
+		name   string
+		window int
+	}{{"single", 0}, {"stream", 64}} {
+		b.Run("ours/"+mode.name, func(b *testing.B) {
+			p := start(b, nil)
+			var got atomic.Int64
+			readers(b, p.url+"?token=ann", sockets, &got)
+			settle(&got)
+			it := len(prepare("e1")(store.Entry{Seq: 100, Body: body300}).frame)
+			seq := 99 // so that every sequence has as many digits
+			for range seq {
+				_, _ = p.hub.DB.Commit(b.Context(), store.Batch{Appends: []store.Append{{Stream: Stream, Body: []byte(`{"event_type":"none"}`)}}})
+			}
+			settle(&got)
+			run(b, &got, it-1, mode.window, func() {
+				if _, err := p.hub.Commit(b.Context(), store.Batch{Appends: []store.Append{{Stream: Stream, Body: body300}}}); err != nil {
+					b.Fatal(err)
+				}
+			})
+		})
+		b.Run("bare/"+mode.name, func(b *testing.B) {
+			address, send := bare(b)
+			var got atomic.Int64
+			readers(b, address, sockets, &got)
+			settle(&got)
+			it := prepare("e1")(store.Entry{Seq: 100, Body: body300})
+			run(b, &got, len(it.frame), mode.window, func() { send(it.body) })
+		})
+	}
+}
+
+// settle waits until nothing arrives any more.
+func settle(got *atomic.Int64) {
+	for last := int64(-1); last != got.Load(); {
+		last = got.Load()
+		<-time.After(1200 * time.Millisecond)
+	}
+}
+
+// until looks again and again until ok.
+func until(ok func() bool) {
+	for !ok() {
+		<-time.After(50 * time.Microsecond)
+	}
+}
