@@ -57,7 +57,7 @@ var limits = []behaviour{
 		for range 12 {
 			l.orch("admin", http.MethodPost, "/batch/execute", l.batch("limited", op("a")))
 		}
-		for _, r := range l.audit("action=batch.execute") {
+		for _, r := range l.audit("action=batch.create") {
 			if r.Result != "success" {
 				t.Errorf("a 429 left %+v", r)
 			}

@@ -32,12 +32,16 @@ func checkpoints() store.Table[Checkpoint] {
 	return store.Table[Checkpoint]{Kind: checkpointKind, ID: func(c Checkpoint) string { return c.ID }}
 }
 
-// Checkpoint takes a checkpoint. The caller has checked the texts.
-func (e *Engine) Checkpoint(ctx context.Context, name, description string) (Checkpoint, error) {
+// Checkpoint takes a checkpoint under the given id, a fresh one when it is empty; taking it again under the same id
+// returns the first. The caller has checked the texts.
+func (e *Engine) Checkpoint(ctx context.Context, checkpointID, name, description string) (Checkpoint, error) {
+	if checkpointID == "" {
+		checkpointID = id.New()
+	}
 	e.cut.Lock() // no effect and no resource changes between the look and the commit
 	defer e.cut.Unlock()
 	now := e.Now().UTC().Truncate(time.Microsecond)
-	c := Checkpoint{CreatedAt: now, Description: description, ID: id.New(), Name: name, V: 1}
+	c := Checkpoint{CreatedAt: now, Description: description, ID: checkpointID, Name: name, V: 1}
 	head, err := e.DB.Read(ctx, EventStream, store.Latest, 0)
 	if err != nil {
 		return Checkpoint{}, err
@@ -78,6 +82,10 @@ func (e *Engine) Checkpoint(ctx context.Context, name, description string) (Chec
 	_, err = e.DB.Commit(ctx, store.Batch{Writes: append(writes, own), Appends: []store.Append{
 		{Stream: audit.Stream, Body: body}, {Stream: EventStream, Body: event},
 	}})
+	if fault.Is(err, fault.Conflict) { // taken before, under this id
+		earlier, err := e.checkpoint(ctx, checkpointID)
+		return earlier.Value, err
+	}
 	if err != nil {
 		return Checkpoint{}, err
 	}

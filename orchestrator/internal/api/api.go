@@ -1,0 +1,91 @@
+// Package api is the orchestrator's route table and the views of its nouns. Handlers translate between the wire and
+// the engine and do nothing else; a view is a type of its own, so a stored member is on the wire only when somebody
+// wrote it down here.
+//
+// It owns no rules and no storage. The one rule a caller must know: a route that is not in Routes does not exist, and
+// each one says its permission and its audit action.
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/web"
+)
+
+// Catalogue is what a submission may name.
+type Catalogue interface {
+	ProviderNames() []string
+	Taskservs() []string
+}
+
+// API holds what the handlers speak to. Its fields are set in one literal.
+type API struct {
+	Engine    *engine.Engine
+	Catalogue Catalogue
+	Decide    func(authz.Request) authz.Decision
+	Storage   string // name of the store in use, as batches show it
+	Metrics   http.Handler
+	Public    bool // /metrics needs no token
+	Socket    http.Handler
+	Ready     func() error // why the service is not ready, nil when it is
+	Now       func() time.Time
+}
+
+// Routes returns the whole table.
+func (a *API) Routes() []web.Route {
+	metrics := web.Allow("read", "metrics")
+	if a.Public {
+		metrics = web.Open()
+	}
+	all := []web.Route{
+		{Method: "GET", Path: "/health", Op: "health", Summary: "Whether the service is ready", Permission: web.Open(), Limit: web.Free, Handle: web.To(a.health)},
+		{Method: "GET", Path: "/metrics", Op: "metrics", Summary: "Figures in the text format of Prometheus", Permission: metrics, Limit: web.Free, Stream: a.Metrics},
+		{Method: "GET", Path: "/ws", Op: "watchEvents", Summary: "Live events over WebSocket, from any kept sequence on", Permission: web.Open(), Stream: a.Socket},
+	}
+	for _, part := range [][]web.Route{a.taskRoutes(), a.workflowRoutes(), a.batchRoutes(), a.rollbackRoutes()} {
+		all = append(all, part...)
+	}
+	return all
+}
+
+func (a *API) health(context.Context, web.None) (web.Text, error) {
+	if err := a.Ready(); err != nil {
+		return "", err
+	}
+	return "Orchestrator is healthy", nil
+}
+
+// allow asks the policies where the right depends on more than the route: whose work it is, or what an operation
+// does. The decision goes into the audit entry, as web does it for a route.
+func (a *API) allow(ctx context.Context, action string, r authz.Resource) error {
+	c, scene := web.CallerOf(ctx), audit.SceneOf(ctx)
+	d := a.Decide(authz.Request{Subject: c.Subject(), Action: action, Resource: r, IP: c.IP.String(), Time: a.Now()})
+	scene.Decision = &audit.Decision{Allowed: d.Allowed, Inputs: d.Inputs, Policy: d.Version, Rule: d.Rule}
+	if d.Allowed {
+		return nil
+	}
+	reason := d.Reason
+	if reason == "" {
+		reason = "no policy allows you to " + action + " " + r.Type
+	}
+	return fault.New(fault.Denied, "authz.denied", "%s", reason)
+}
+
+// mine asks for the right to act on somebody's work: the weaker right when it is the caller's own.
+func (a *API) mine(ctx context.Context, action, resourceType, name, owner string) error {
+	if owner == web.CallerOf(ctx).ID() {
+		action += "_own"
+	}
+	return a.allow(ctx, action, authz.Resource{Type: resourceType, Name: name})
+}
+
+// page turns the paging of a request into the engine's.
+func page(in web.Paging) engine.Page {
+	return engine.Page{Limit: in.Limit, Offset: in.Offset, Before: in.Before}
+}

@@ -1,0 +1,257 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/operation"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/web"
+)
+
+// maxBatch is the largest body of a batch, in bytes (decision 20).
+const maxBatch = 8 << 20
+
+func (a *API) batchRoutes() []web.Route {
+	return []web.Route{
+		{Method: "POST", Path: "/batch/execute", Op: "executeBatch", Summary: "Submit a batch of operations with dependencies", Permission: web.Allow("create", "batches"), Limit: web.Batch, Audit: "batch.create", MaxBody: maxBatch, Idempotent: true, Handle: web.To(a.executeBatch)},
+		{Method: "GET", Path: "/batch/operations", Op: "listBatches", Summary: "List batches, newest first", Permission: web.Allow("read", "batches"), Handle: web.To(a.listBatches)},
+		{Method: "GET", Path: "/batch/operations/:id", Op: "getBatch", Summary: "Show a batch with the results of its operations", Permission: web.Allow("read", "batches"), Handle: web.To(a.getBatch)},
+		{Method: "POST", Path: "/batch/operations/:id/cancel", Op: "cancelBatch", Summary: "Stop a batch; what is done stays done", Permission: web.Authenticated(), Limit: web.Batch, Audit: "batch.cancel", Handle: web.To(a.cancelBatch)},
+	}
+}
+
+// batchIn is the body of POST /batch/execute (platform.md 1.5).
+type batchIn struct {
+	Name            string        `json:"name" required:"true" max:"256" example:"multi_cloud_deployment"`
+	Version         string        `json:"version" default:"1.0.0" max:"256"`
+	StorageBackend  string        `json:"storage_backend" enum:"filesystem,surrealdb" doc:"a wish; the answer names the store in use"`
+	ParallelLimit   int           `json:"parallel_limit" default:"5" min:"1" max:"10000" doc:"operations running at once"`
+	RollbackEnabled bool          `json:"rollback_enabled" default:"true" doc:"undo what was done when an operation fails for good"`
+	Operations      []operationIn `json:"operations" required:"true"`
+}
+
+type operationIn struct {
+	ID            string     `json:"id" required:"true" max:"128" example:"upcloud_servers"`
+	Type          string     `json:"type" required:"true" max:"64" example:"server_batch"`
+	Provider      string     `json:"provider" required:"true" max:"256" example:"upcloud"`
+	Dependencies  []string   `json:"dependencies"`
+	ServerConfigs []serverIn `json:"server_configs"`
+	Taskservs     []string   `json:"taskservs"`
+	Targets       []string   `json:"targets" doc:"servers a taskserv_batch goes to; default: those of the operations it depends on"`
+	OnFailure     string     `json:"on_failure" enum:"fail,continue,rollback"`
+	Timeout       int        `json:"timeout" min:"0" max:"604800" doc:"of the whole operation, in seconds; 0 is none"`
+	Retry         *retryIn   `json:"retry"`
+	CheckMode     bool       `json:"check_mode"`
+}
+
+type serverIn struct {
+	Name string `json:"name" required:"true" max:"256" example:"web-01"`
+	Plan string `json:"plan" max:"256" example:"1xCPU-2GB"`
+	Zone string `json:"zone" max:"256" example:"de-fra1"`
+}
+
+type retryIn struct {
+	MaxAttempts  int `json:"max_attempts" min:"0" max:"100"`
+	InitialDelay int `json:"initial_delay" min:"0" max:"3600" doc:"seconds"`
+	MaxDelay     int `json:"max_delay" min:"0" max:"86400" doc:"seconds"`
+}
+
+// Resources names what the batch touches, so that a policy on one server counts.
+func (in batchIn) Resources() []authz.Resource {
+	list := []authz.Resource{{Type: "batches", Name: in.Name}}
+	for _, op := range in.Operations {
+		for _, s := range op.ServerConfigs {
+			list = append(list, authz.Resource{Type: "servers", Name: s.Name})
+		}
+		for _, t := range op.Taskservs {
+			list = append(list, authz.Resource{Type: "taskservs", Name: t})
+		}
+	}
+	return list
+}
+
+func (a *API) executeBatch(ctx context.Context, in batchIn) (batchView, error) {
+	if faults := a.unknown(in); len(faults) > 0 {
+		return batchView{}, engine.Invalid(dag.Batch, faults)
+	}
+	id := web.NewID(ctx)
+	s, err := a.Engine.Submit(ctx, engine.Submission{ID: id, Definition: in.definition(), Act: audit.Act{
+		Action: "batch.create", Resource: "batches/" + id, Details: map[string]any{"name": in.Name, "operations": len(in.Operations)},
+	}})
+	if err != nil {
+		return batchView{}, err
+	}
+	// The answer shows the batch as it was accepted; its first operations may be running by now.
+	v := batchView{BatchID: s.Run.ID, Status: dag.StatusRunning, StorageBackend: a.Storage, Operations: make([]operationView, len(s.Tasks))}
+	for i, t := range s.Tasks {
+		v.Operations[i] = operationView{ID: t.Operation, Status: dag.StatusPending, TaskID: t.ID}
+	}
+	return v, nil
+}
+
+// unknown reports providers and task services that the installation does not have; the shape of the graph is the
+// machine's to judge.
+func (a *API) unknown(in batchIn) []fault.Field {
+	providers, services := a.Catalogue.ProviderNames(), a.Catalogue.Taskservs()
+	var faults []fault.Field
+	for i, op := range in.Operations {
+		if !slices.Contains(providers, op.Provider) {
+			faults = append(faults, fault.Field{Pointer: fmt.Sprintf("/operations/%d/provider", i),
+				Message: fmt.Sprintf("%q is no provider of this installation; it has: %s", op.Provider, strings.Join(providers, ", "))})
+		}
+		for k, t := range op.Taskservs {
+			if !slices.Contains(services, t) {
+				faults = append(faults, fault.Field{Pointer: fmt.Sprintf("/operations/%d/taskservs/%d", i, k),
+					Message: fmt.Sprintf("%q is no task service of this installation; it has: %s", t, strings.Join(services, ", "))})
+			}
+		}
+	}
+	return faults
+}
+
+func (in batchIn) definition() dag.Definition {
+	d := dag.Definition{Kind: dag.Batch, Name: in.Name, ParallelLimit: in.ParallelLimit, RollbackEnabled: in.RollbackEnabled,
+		StorageBackend: in.StorageBackend, Version: in.Version, Nodes: make([]dag.Node, len(in.Operations))}
+	servers := in.serversBelow()
+	for i, op := range in.Operations {
+		o := dag.Operation{CheckMode: op.CheckMode, Provider: op.Provider, Taskservs: op.Taskservs, Targets: op.Targets, Type: op.Type, Verb: "create", Wait: true}
+		for _, s := range op.ServerConfigs {
+			o.Servers = append(o.Servers, dag.ServerConfig(s))
+		}
+		if op.Type == "taskserv_batch" && len(op.Targets) == 0 {
+			o.Targets = servers(i)
+		}
+		n := dag.Node{Dependencies: op.Dependencies, ID: op.ID, OnFailure: op.OnFailure, Operation: o, Policy: op.policy()}
+		n.Command, n.Args, _ = operation.Command(o)
+		d.Nodes[i] = n
+	}
+	return d
+}
+
+// policy returns what the operation says about its tries, nil when it says nothing.
+func (op operationIn) policy() *dag.Policy {
+	p := dag.Policy{Timeout: int64(op.Timeout) * 1000}
+	if r := op.Retry; r != nil {
+		p.MaxAttempts, p.InitialDelay, p.MaxDelay = r.MaxAttempts, int64(r.InitialDelay)*1000, int64(r.MaxDelay)*1000
+	}
+	if p == (dag.Policy{}) {
+		return nil
+	}
+	return &p
+}
+
+// serversBelow returns a function from an operation's index to the servers that the operations it depends on make,
+// directly or not (contract I39). Unknown ids and cycles are passed over: the machine reports them.
+func (in batchIn) serversBelow() func(int) []string {
+	index := make(map[string]int, len(in.Operations))
+	for i, op := range in.Operations {
+		index[op.ID] = i
+	}
+	return func(start int) []string {
+		var names []string
+		seen := map[int]bool{start: true}
+		for queue := []int{start}; len(queue) > 0; queue = queue[1:] {
+			for _, dep := range in.Operations[queue[0]].Dependencies {
+				i, known := index[dep]
+				if !known || seen[i] {
+					continue
+				}
+				seen[i] = true
+				queue = append(queue, i)
+				for _, s := range in.Operations[i].ServerConfigs {
+					if !slices.Contains(names, s.Name) {
+						names = append(names, s.Name)
+					}
+				}
+			}
+		}
+		return names
+	}
+}
+
+type listBatchesIn struct {
+	web.Paging
+	Status string `query:"status" enum:"Pending,Running,Completed,Failed,Cancelled" doc:"only batches with this status, in any case"`
+}
+
+func (a *API) listBatches(ctx context.Context, in listBatchesIn) (web.Page[batchView], error) {
+	p := page(in.Paging)
+	p.Status = dag.Status(in.Status)
+	w, err := a.Engine.Batches(ctx, p)
+	out := web.Page[batchView]{Total: w.Total, Before: w.Before}
+	for _, b := range w.Rows {
+		out.Items = append(out.Items, a.viewBatch(b))
+	}
+	return out, err
+}
+
+func (a *API) getBatch(ctx context.Context, in oneID) (batchView, error) {
+	b, err := a.Engine.Batch(ctx, in.ID)
+	if err != nil {
+		return batchView{}, err
+	}
+	v := a.viewBatch(b)
+	for i := range b.Tasks {
+		if v.Operations[i].Results, err = a.results(ctx, &b.Tasks[i]); err != nil {
+			return batchView{}, err
+		}
+	}
+	return v, nil
+}
+
+func (a *API) cancelBatch(ctx context.Context, in oneID) (web.Text, error) {
+	b, err := a.Engine.Batch(ctx, in.ID)
+	if err != nil {
+		if denied := a.mine(ctx, "cancel", "batches", in.ID, web.CallerOf(ctx).ID()); denied != nil {
+			return "", denied
+		}
+		return "", err
+	}
+	if err := a.mine(ctx, "cancel", "batches", in.ID, b.Run.Grant.Sub); err != nil {
+		return "", err
+	}
+	return "Operation cancelled", a.Engine.Cancel(ctx, dag.Batch, in.ID)
+}
+
+// batchView is a batch; the members that a view does not have are left out (platform.md 1.5).
+type batchView struct {
+	BatchID        string          `json:"batch_id"`
+	Name           string          `json:"name,omitempty"`
+	Status         dag.Status      `json:"status"`
+	CreatedAt      *time.Time      `json:"created_at,omitempty"`
+	Operations     []operationView `json:"operations"`
+	CompletedAt    *time.Time      `json:"completed_at,omitempty"`
+	StorageBackend string          `json:"storage_backend,omitempty"`
+	Error          string          `json:"error,omitempty"`
+}
+
+func (a *API) viewBatch(b engine.BatchView) batchView {
+	v := batchView{BatchID: b.Run.ID, Name: b.Run.Name, Status: b.Run.Status(), CreatedAt: &b.Run.CreatedAt, CompletedAt: b.Run.CompletedAt,
+		StorageBackend: a.Storage, Error: b.Run.Error, Operations: make([]operationView, len(b.Tasks))}
+	for i := range b.Tasks {
+		t := &b.Tasks[i]
+		v.Operations[i] = operationView{ID: t.Operation, Status: t.Status(), Progress: percent(t.Progress), Results: &resultsView{}, TaskID: t.ID,
+			Error: t.Error, Attention: t.Attention, RolledBackAt: t.RolledBackAt}
+	}
+	return v
+}
+
+// operationView is an operation inside a batch.
+type operationView struct {
+	ID           string       `json:"id"`
+	Status       dag.Status   `json:"status"`
+	Progress     float64      `json:"progress"`
+	Results      *resultsView `json:"results,omitempty"`
+	TaskID       string       `json:"task_id"`
+	Error        string       `json:"error,omitempty"`
+	Attention    string       `json:"attention,omitempty"`
+	RolledBackAt *time.Time   `json:"rolled_back_at,omitempty"`
+}

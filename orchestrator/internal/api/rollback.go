@@ -1,0 +1,145 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/web"
+)
+
+func (a *API) rollbackRoutes() []web.Route {
+	return []web.Route{
+		{Method: "POST", Path: "/rollback/checkpoints", Op: "createCheckpoint", Summary: "Take a checkpoint", Status: http.StatusCreated, Permission: web.Allow("create", "checkpoints"), Audit: "checkpoint.create", Idempotent: true, Handle: web.To(a.createCheckpoint)},
+		{Method: "GET", Path: "/rollback/checkpoints", Op: "listCheckpoints", Summary: "List checkpoints, newest first", Permission: web.Allow("read", "checkpoints"), Handle: web.To(a.listCheckpoints)},
+		{Method: "GET", Path: "/rollback/checkpoints/:id", Op: "getCheckpoint", Summary: "Show a checkpoint and how many operations a rollback to it would undo", Permission: web.Allow("read", "checkpoints"), Handle: web.To(a.getCheckpoint)},
+		{Method: "POST", Path: "/rollback/execute", Op: "executeRollback", Summary: "Undo everything after a checkpoint, or the named operations", Permission: web.Allow("rollback", "rollbacks"), Audit: "rollback.execute", Idempotent: true, Handle: web.To(a.executeRollback)},
+		{Method: "GET", Path: "/rollback/executions/:id", Op: "getRollback", Summary: "Show a rollback, also while it runs", Permission: web.Allow("read", "rollbacks"), Handle: web.To(a.getRollback)},
+	}
+}
+
+type createCheckpointIn struct {
+	Name        string `json:"name" required:"true" max:"256" example:"before_major_update"`
+	Description string `json:"description" max:"4096" example:"Checkpoint before deploying v2.0.0"`
+}
+
+func (a *API) createCheckpoint(ctx context.Context, in createCheckpointIn) (web.Text, error) {
+	c, err := a.Engine.Checkpoint(ctx, web.NewID(ctx), in.Name, in.Description)
+	return web.Text(c.ID), err
+}
+
+type checkpointView struct {
+	ID              string    `json:"id"`
+	Name            string    `json:"name"`
+	Description     string    `json:"description"`
+	CreatedAt       time.Time `json:"created_at"`
+	Size            string    `json:"size"`
+	SizeBytes       int       `json:"size_bytes"`
+	Hash            string    `json:"hash"`
+	OperationsCount *int      `json:"operations_count,omitempty"`
+}
+
+func viewCheckpoint(c engine.Checkpoint) checkpointView {
+	return checkpointView{ID: c.ID, Name: c.Name, Description: c.Description, CreatedAt: c.CreatedAt, Size: size(c.Size), SizeBytes: c.Size, Hash: c.Hash}
+}
+
+// size writes a number of bytes as the contract does (I32): a whole number and a unit of 1024s, never 0 for something.
+func size(n int) string {
+	for _, unit := range []string{"B", "KB", "MB", "GB"} {
+		if n < 1024 {
+			return strconv.Itoa(n) + unit
+		}
+		n = (n + 512) / 1024
+	}
+	return strconv.Itoa(n) + "TB"
+}
+
+type listIn struct {
+	web.Paging
+}
+
+func (a *API) listCheckpoints(ctx context.Context, in listIn) (web.Page[checkpointView], error) {
+	w, err := a.Engine.Checkpoints(ctx, page(in.Paging))
+	out := web.Page[checkpointView]{Total: w.Total, Before: w.Before}
+	for _, c := range w.Rows {
+		out.Items = append(out.Items, viewCheckpoint(c))
+	}
+	return out, err
+}
+
+func (a *API) getCheckpoint(ctx context.Context, in oneID) (checkpointView, error) {
+	c, after, err := a.Engine.CheckpointByID(ctx, in.ID)
+	if err != nil {
+		return checkpointView{}, err
+	}
+	v := viewCheckpoint(c)
+	v.OperationsCount = &after
+	return v, nil
+}
+
+type executeRollbackIn struct {
+	CheckpointID *string  `json:"checkpoint_id" max:"256"`
+	OperationIDs []string `json:"operation_ids" max:"2000" doc:"task id, batch/operation, or an operation id that is unambiguous"`
+	Cascade      bool     `json:"cascade" doc:"also undo what stands on the named operations"`
+}
+
+// Validate wants exactly one of the two members.
+func (in executeRollbackIn) Validate() []fault.Field {
+	switch {
+	case in.CheckpointID != nil && in.OperationIDs != nil:
+		return []fault.Field{{Pointer: "/operation_ids", Message: "goes without checkpoint_id: give one of the two"}}
+	case in.CheckpointID == nil && len(in.OperationIDs) == 0:
+		return []fault.Field{{Pointer: "/checkpoint_id", Message: "checkpoint_id or a non-empty operation_ids is needed"}}
+	case in.CheckpointID != nil && *in.CheckpointID == "":
+		return []fault.Field{{Pointer: "/checkpoint_id", Message: "must not be empty"}}
+	}
+	return nil
+}
+
+type rollbackView struct {
+	RollbackID         string        `json:"rollback_id"`
+	Success            bool          `json:"success"`
+	OperationsExecuted int           `json:"operations_executed"`
+	OperationsFailed   int           `json:"operations_failed"`
+	Duration           float64       `json:"duration"` // seconds
+	Ended              bool          `json:"ended"`
+	Failures           []failureView `json:"failures,omitempty"`
+}
+
+type failureView struct {
+	TaskID string `json:"task_id"`
+	Name   string `json:"name"`
+	Error  string `json:"error"`
+}
+
+func viewRollback(r engine.RollbackResult) rollbackView {
+	v := rollbackView{RollbackID: r.ID, Success: r.Ended && r.Failed == 0, OperationsExecuted: r.Executed, OperationsFailed: r.Failed,
+		Duration: r.Duration.Round(time.Millisecond).Seconds(), Ended: r.Ended}
+	for _, f := range r.Failures {
+		v.Failures = append(v.Failures, failureView{TaskID: f.Task, Name: f.Name, Error: f.Error})
+	}
+	return v
+}
+
+func (a *API) executeRollback(ctx context.Context, in executeRollbackIn) (rollbackView, error) {
+	q := engine.RollbackRequest{ID: web.NewID(ctx), Operations: in.OperationIDs, Cascade: in.Cascade}
+	if in.CheckpointID != nil {
+		q.Checkpoint = *in.CheckpointID
+	}
+	r, err := a.Engine.Rollback(ctx, q)
+	if err != nil {
+		return rollbackView{}, err
+	}
+	return viewRollback(r), nil
+}
+
+func (a *API) getRollback(ctx context.Context, in oneID) (rollbackView, error) {
+	r, err := a.Engine.RollbackByID(ctx, in.ID)
+	if err != nil {
+		return rollbackView{}, err
+	}
+	return viewRollback(r), nil
+}

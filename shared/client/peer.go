@@ -1,0 +1,142 @@
+package client
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/secret"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+// Credential is the file with which the orchestrator proves itself to the control-center (decision 4).
+type Credential struct {
+	ClientID   string
+	Deployment string
+	Issuer     string
+	AuditKey   audit.Public // of the control-center's log
+	key        ed25519.PrivateKey
+}
+
+// ReadCredential reads the credential that `control-center init` wrote.
+func ReadCredential(path string) (Credential, error) {
+	text, err := secret.FromFile(path)
+	if err != nil {
+		return Credential{}, fmt.Errorf("the orchestrator's credential (--credential): %w", err)
+	}
+	var file struct {
+		ClientID   string `json:"client_id"`
+		AuditKey   string `json:"control_center_audit_key"`
+		Deployment string `json:"deployment"`
+		Issuer     string `json:"issuer"`
+		PrivateKey string `json:"private_key"` // seed, base64url
+	}
+	damaged := func(why error) (Credential, error) {
+		return Credential{}, fmt.Errorf("%s is no credential of this platform (%w); take the file that `control-center init` named", path, why)
+	}
+	if err := json.Unmarshal([]byte(text.Reveal()), &file); err != nil {
+		return damaged(err)
+	}
+	seed, err := base64.RawURLEncoding.DecodeString(file.PrivateKey)
+	if err != nil || len(seed) != ed25519.SeedSize {
+		return damaged(fmt.Errorf("private_key is no Ed25519 seed"))
+	}
+	pin, err := audit.ParsePublic(file.AuditKey)
+	if err != nil {
+		return damaged(err)
+	}
+	return Credential{ClientID: file.ClientID, Deployment: file.Deployment, Issuer: file.Issuer, AuditKey: pin, key: ed25519.NewKeyFromSeed(seed)}, nil
+}
+
+// serviceTokenLife is how long a service token is good (decision 4).
+const serviceTokenLife = time.Minute
+
+// Peer speaks for the orchestrator on the control-center's internal routes. Each call carries a token of its own
+// making.
+type Peer struct {
+	Base       string // address of the control-center
+	Credential Credential
+	Now        func() time.Time
+}
+
+// longPollSlack is how much longer than the asked wait an answer may take.
+const longPollSlack = 5 * time.Second
+
+// Revocations asks what was revoked after a sequence and waits for news.
+func (p *Peer) Revocations(ctx context.Context, after uint64, wait time.Duration) (token.Feed, error) {
+	var f token.Feed
+	return f, p.follow(ctx, "/internal/v1/revocations", after, wait, &f)
+}
+
+// Policies asks for the policy set after a version and waits for a newer one.
+func (p *Peer) Policies(ctx context.Context, after uint64, wait time.Duration) (authz.Feed, error) {
+	var f authz.Feed
+	return f, p.follow(ctx, "/internal/v1/policies", after, wait, &f)
+}
+
+func (p *Peer) follow(ctx context.Context, path string, after uint64, wait time.Duration, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, wait+longPollSlack)
+	defer cancel()
+	in := get(path)
+	in.query = url.Values{"after": {strconv.FormatUint(after, 10)}, "wait": {strconv.FormatInt(wait.Milliseconds(), 10)}}
+	return p.do(ctx, in, into)
+}
+
+// Keys returns the published keys of tokens.
+func (p *Peer) Keys(ctx context.Context) (token.JWKS, error) {
+	ctx, cancel := context.WithTimeout(ctx, longPollSlack)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.Base+"/.well-known/jwks.json", nil)
+	if err != nil {
+		return token.JWKS{}, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return token.JWKS{}, fault.New(fault.Unavailable, "client.unreachable", "cannot reach %s", p.Base).Because(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return token.JWKS{}, fault.New(fault.Unavailable, "client.answer", "%s answered status %d to the request for keys", p.Base, resp.StatusCode).Because(err)
+	}
+	var set token.JWKS
+	return set, json.Unmarshal(raw, &set)
+}
+
+// ExchangeHeads carries a statement about the own log up and the control-center's down.
+func (p *Peer) ExchangeHeads(ctx context.Context, s audit.Statement) (audit.Statement, error) {
+	ctx, cancel := context.WithTimeout(ctx, longPollSlack)
+	defer cancel()
+	var answer audit.Statement
+	return answer, p.do(ctx, post("/internal/v1/audit/heads", s), &answer)
+}
+
+// CopyEntries stores entries of the own log in the control-center's index.
+func (p *Peer) CopyEntries(ctx context.Context, c audit.Copied) error {
+	return p.do(ctx, post("/internal/v1/audit/entries", map[string]any{"first": c.First, "entries": c.Entries}), nil)
+}
+
+func (p *Peer) do(ctx context.Context, in call, out any) error {
+	now := p.Now().Unix()
+	signed, err := token.Sign(token.Claims{
+		Issuer: p.Credential.Issuer, Subject: "service:" + token.Orchestrator, Audience: []string{token.ControlCenter}, ID: id.Random(),
+		IssuedAt: now, NotBefore: now, Expires: now + int64(serviceTokenLife/time.Second), AuthTime: now,
+	}, p.Credential.key, token.Service)
+	if err != nil {
+		return err
+	}
+	api := Client{Base: p.Base, Token: secret.New(signed), HTTP: http.DefaultClient}
+	_, err = api.do(ctx, in, out)
+	return err
+}
