@@ -109,3 +109,14 @@ func (p *Providers) Run(ctx context.Context) error {
 	all.Wait()
 	return nil
 }
+
+// InfraSettings is the section [infra].
+type InfraSettings struct {
+	Dir config.Path `toml:"dir"` // a folder an infra
+}
+
+// RecipeSettings is the section [recipes].
+type RecipeSettings struct {
+	Dir          config.Path `toml:"dir"`          // a folder a recipe; empty: only built-in ones and those of infras
+	Interpreters []string    `toml:"interpreters"` // absolute paths; empty: /bin/sh
+}

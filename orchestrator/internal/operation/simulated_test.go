@@ -1,0 +1,210 @@
+package operation
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/provider/simulated"
+)
+
+func TestExecute_simulatedFollowsThrough(t *testing.T) {
+	t.Parallel()
+	b := simulatedBench(t, simulated.Config{})
+	servers, services := batch()
+	made := b.perform("s", servers)
+	installed := b.perform("t", services)
+	b.undoAll(services, installed)
+	b.undoAll(servers, made)
+	if left := b.ledger.names(); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// TestExecute_failures holds what each kind of failure comes to.
+func TestExecute_failures(t *testing.T) {
+	t.Parallel()
+	b := simulatedBench(t, simulated.Config{Faults: []simulated.Fault{
+		{Match: "throttled", Action: "create", Class: dag.Throttled}, {Match: "denied", Action: "create", Class: dag.Auth, Message: "the account is closed"},
+		{Match: "here", Action: "run", Command: "install.sh", Class: dag.Permanent, Message: "disk full"},
+		{Match: "flaky", Action: "connect", Class: dag.Transient},
+	}})
+	servers := func(names ...string) dag.Operation {
+		op := dag.Operation{Type: "server_batch", Verb: "create", Provider: "upcloud"}
+		for _, n := range names {
+			op.Servers = append(op.Servers, dag.ServerConfig{Name: n, Plan: "small", Zone: "z"})
+		}
+		return op
+	}
+	b.perform("x", servers("here", "flaky"))
+	service := func(name, target string) dag.Operation {
+		return dag.Operation{Type: "taskserv_batch", Verb: "create", Provider: "aws", Taskservs: []string{name}, Targets: []string{target}}
+	}
+	other := servers("here")
+	other.Servers[0].Plan = "large"
+	elsewhere := servers("here")
+	elsewhere.Provider = "aws"
+	nowhere := servers("new")
+	nowhere.Provider = "azure"
+	for _, c := range []struct {
+		name  string
+		op    dag.Operation
+		class dag.Class
+		want  string
+	}{
+		{"unknown infra", dag.Operation{Type: "servers", Infra: "atlantis"}, dag.Permanent, "no infra atlantis; there is: production"},
+		{"infra outside", dag.Operation{Type: "servers", Infra: "../x"}, dag.Permanent, "not the name"},
+		{"unknown task service", service("oracle", "here"), dag.Permanent, "no task service oracle; there is: buildkit, cilium, containerd, coredns, kubernetes, os, resolv"},
+		{"unknown cluster", dag.Operation{Type: "cluster", ClusterType: "spark", Infra: "production"}, dag.Permanent, "no cluster type spark; it has: buildkit, kubernetes"},
+		{"no targets", dag.Operation{Type: "taskserv_batch", Taskservs: []string{"os"}}, dag.Permanent, "name servers in targets"},
+		{"unknown type", dag.Operation{Type: "volume"}, dag.Permanent, "volume"},
+		{"unknown verb", dag.Operation{Type: "servers", Verb: "destroy", Infra: "production"}, dag.Permanent, "destroy"},
+		{"unknown provider", nowhere, dag.Permanent, `no provider "azure"; there is: aws, upcloud`},
+		{"other plan", other, dag.ConflictClass, "exists already with plan small, asked for was large"},
+		{"other provider", elsewhere, dag.ConflictClass, "exists already at provider upcloud, asked for was aws"},
+		{"throttled", servers("throttled"), dag.Throttled, ""},
+		{"denied", servers("denied"), dag.Auth, "the account is closed"},
+		{"no server", service("os", "missing"), dag.Permanent, "server missing does not exist: create it before os goes there"},
+		{"failing script", service("os", "here"), dag.Permanent, "install.sh of os on here ended with exit 1: disk full"},
+		{"no connection", service("os", "flaky"), dag.Transient, ""},
+	} {
+		res := b.attempt(dag.Resolve, c.op, c.name, dag.Step{}, nil)
+		if res.Class == dag.OK {
+			res = b.attempt(dag.Do, c.op, c.name, res.Steps[0], nil)
+		}
+		if res.Class != c.class || !strings.Contains(res.Error, c.want) || res.Error == "" {
+			t.Errorf("%s: %s %q, want %s %q", c.name, res.Class, res.Error, c.class, c.want)
+		}
+	}
+}
+
+// TestExecute_checkModeTouchesNothing looks ahead at everything and counts what the provider saw.
+func TestExecute_checkModeTouchesNothing(t *testing.T) {
+	t.Parallel()
+	calls := filepath.Join(t.TempDir(), "calls")
+	b := simulatedBench(t, simulated.Config{Calls: calls})
+	servers, services := batch()
+	for _, op := range []dag.Operation{servers, services, {Type: "servers", Infra: "production"}, {Type: "cluster", ClusterType: "kubernetes", Infra: "production"},
+		{Type: "taskserv", Taskserv: "cilium", Infra: "production"}, {Type: "servers", Verb: "delete", Infra: "production"}, {Type: "taskserv", Verb: "delete", Taskserv: "cilium", Infra: "production"}} {
+		op.CheckMode = true
+		all := b.perform("ahead", op)
+		for _, d := range all {
+			if d.step.Action != "check" || d.result.Output == "" || len(d.result.Resources) != 0 {
+				t.Errorf("%s: %+v", d.step.Name, d.result)
+			}
+		}
+		b.undoAll(op, all)
+	}
+	if text, _ := os.ReadFile(calls); len(text) != 0 {
+		t.Errorf("the provider saw: %s", text)
+	}
+}
+
+// TestExecute_unknownOutcome loses the answer of a create: Find sees the server, and the try after it makes no second one.
+func TestExecute_unknownOutcome(t *testing.T) {
+	t.Parallel()
+	b := simulatedBench(t, simulated.Config{Faults: []simulated.Fault{{Match: "web-01", Action: "create", Times: 1, Class: dag.UnknownOutcome, After: true},
+		{Match: "web-02", Action: "create", Times: 1, Class: dag.UnknownOutcome}}})
+	op, _ := batch()
+	steps, _ := Expand(op)
+	for i, want := range []dag.Class{dag.OK, dag.NotFoundClass} {
+		tag := steps[i].Name
+		if res := b.attempt(dag.Do, op, tag, steps[i], nil); res.Class != dag.UnknownOutcome {
+			t.Fatalf("create: %+v", res)
+		}
+		if res := b.attempt(dag.Find, op, tag, steps[i], nil); res.Class != want {
+			t.Errorf("find %s: %+v", tag, res)
+		}
+		if res := b.attempt(dag.Do, op, tag, steps[i], nil); res.Class != dag.OK || res.Facts["created"] != "true" {
+			t.Errorf("create again: %+v", res)
+		}
+	}
+	if list, _ := b.Providers["upcloud"].List(t.Context()); len(list) != 2 {
+		t.Errorf("servers: %v", list)
+	}
+	// An undo whose forward step was never heard of looks for the tag.
+	for i := range steps {
+		if res := b.attempt(dag.Undo, op, steps[i].Name, steps[i], nil); res.Class != dag.OK {
+			t.Errorf("undo: %+v", res)
+		}
+	}
+	if list, _ := b.Providers["upcloud"].List(t.Context()); len(list) != 0 {
+		t.Errorf("servers after undo: %v", list)
+	}
+}
+
+// TestExecute_oneServerAName lets another task ask for a server that is made and not yet in the inventory.
+func TestExecute_oneServerAName(t *testing.T) {
+	t.Parallel()
+	b := simulatedBench(t, simulated.Config{})
+	op, _ := batch()
+	steps, _ := Expand(op)
+	first := b.Execute(t.Context(), dag.Attempt{ID: "1", Tag: "1", Kind: dag.Do, Operation: op, Step: steps[0]})
+	for _, x := range []*Executor{b.Executor, New(b.Config)} { // this process, and the next one
+		if res := x.Execute(t.Context(), dag.Attempt{ID: "2", Tag: "2", Kind: dag.Do, Operation: op, Step: steps[0]}); res.Class != dag.Transient {
+			t.Errorf("second task before the commit of the first: %+v", res)
+		}
+	}
+	b.ledger.take(first.Resources)
+	if res := b.attempt(dag.Do, op, "2", steps[0], nil); res.Class != dag.OK || res.Facts["created"] != "false" {
+		t.Errorf("second task after it: %+v", res)
+	}
+	b.attempt(dag.Undo, op, "1", steps[0], first.Facts)
+	if res := b.attempt(dag.Do, op, "3", steps[0], nil); res.Class != dag.OK || res.Facts["created"] != "true" {
+		t.Errorf("after the undo: %+v", res)
+	}
+}
+
+func TestExecute_endsWithItsContext(t *testing.T) {
+	t.Parallel()
+	b := simulatedBench(t, simulated.Config{Latency: time.Hour})
+	op, _ := batch()
+	steps, _ := Expand(op)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if res := b.Execute(ctx, dag.Attempt{Tag: "1", Kind: dag.Do, Operation: op, Step: steps[0]}); res.Class != dag.Stopped {
+		t.Errorf("cancelled: %+v", res)
+	}
+	if res := b.Execute(t.Context(), dag.Attempt{Tag: "1", Kind: dag.Do, Operation: op, Step: steps[0], Deadline: time.Now()}); res.Class != dag.TimedOut {
+		t.Errorf("deadline: %+v", res)
+	}
+}
+
+func TestCommand(t *testing.T) {
+	servers, services := batch()
+	for _, c := range []struct {
+		op            dag.Operation
+		command, name string
+		args          []string
+	}{
+		{dag.Operation{Type: "servers", Infra: "production", Settings: "config.k", Wait: true}, "servers create", "create_servers", []string{"--infra", "production", "--settings", "config.k", "--wait"}},
+		{dag.Operation{Type: "taskserv", Verb: "update", Taskserv: "kubernetes", Infra: "a;b", CheckMode: true}, "taskserv update", "update_taskserv", []string{"kubernetes", "--infra", "a;b", "--check"}},
+		{dag.Operation{Type: "cluster", Verb: "delete", ClusterType: "buildkit", Infra: "p"}, "cluster delete", "delete_cluster", []string{"buildkit", "--infra", "p"}},
+		{servers, "servers create", "create_servers", []string{"web-01", "web-02", "--provider", "upcloud", "--wait"}},
+		{services, "taskserv create", "create_taskserv", []string{"kubernetes", "cilium", "containerd", "--provider", "aws"}},
+	} {
+		command, args, name := Command(c.op)
+		if command != Program+" "+c.command || name != c.name || !slices.Equal(args, c.args) {
+			t.Errorf("Command(%s) = %q %q %q", c.op.Type, command, args, name)
+		}
+	}
+}
+
+func TestInstant(t *testing.T) {
+	x := New(Config{})
+	servers, services := batch()
+	if res, ok := x.Instant(dag.Attempt{Kind: dag.Resolve, Operation: servers}); !ok || len(res.Steps) != 2 || res.Class != dag.OK {
+		t.Errorf("servers: %+v %v", res, ok)
+	}
+	if _, ok := x.Instant(dag.Attempt{Kind: dag.Resolve, Operation: services}); ok {
+		t.Error("task services need the recipes")
+	}
+	if _, ok := x.Instant(dag.Attempt{Kind: dag.Do, Operation: servers}); ok {
+		t.Error("a Do is not instant")
+	}
+}
