@@ -103,21 +103,23 @@ func (r *Run) did(i, k int32, res Result) {
 	p := &t.Steps[k]
 	policy := r.policies[i]
 	stopping := t.State == Cancelling
+	if res.Class == TimedOut && t.mutates(p) {
+		p.Doubt = true
+	}
 	switch class := res.Class; {
 	case class == OK:
 		r.succeeded(i, p, res)
 	case class == UnknownOutcome && t.mutates(p):
 		p.Finds = 0
 		r.try(i, k, Find)
-	case class == Stopped && stopping:
+	case class == Stopped && stopping && !p.Doubt:
 		r.setStep(p, Cancelled)
 	case (retryable(class, policy) || class == UnknownOutcome) && !stopping && p.Tries < policy.MaxAttempts:
 		p.Error = clip(reason(res), maxError)
 		r.rest(i, k, Do, res)
-	case class == TimedOut && t.mutates(p):
-		p.Ended, p.Error = true, clip(reason(res), maxError)
-		p.Finds = 0
-		r.try(i, k, Find)
+	case p.Doubt:
+		p.Error = clip(reason(res), maxError)
+		r.verify(i, k)
 	default:
 		p.Error = clip(reason(res), maxError)
 		if stopping && class == UnknownOutcome {
@@ -128,9 +130,16 @@ func (r *Run) did(i, k int32, res Result) {
 	}
 }
 
+// verify asks whether a step that has failed for good took effect all the same, so that an undo knows.
+func (r *Run) verify(i, k int32) {
+	p := &r.Tasks[i].Steps[k]
+	p.Ended, p.Finds = true, 0
+	r.try(i, k, Find)
+}
+
 func (r *Run) succeeded(i int32, p *Progress, res Result) {
 	t := &r.Tasks[i]
-	p.Error, p.Ended = "", false
+	p.Error, p.Ended, p.Doubt = "", false, false
 	p.Output = clip(res.Output, min(maxOutput, allOutput/len(t.Steps)))
 	p.Facts = res.Facts
 	p.Stands = t.mutates(p)
@@ -157,6 +166,9 @@ func (r *Run) found(i, k int32, res Result) {
 			r.rest(i, k, Find, res)
 			return
 		}
+	}
+	if res.Class == NotFoundClass {
+		p.Doubt = false
 	}
 	switch {
 	case p.Ended: // the verdict was in: it ran out of time

@@ -30,5 +30,5 @@ func delay(p Policy, key string, n int, asked time.Duration) time.Duration {
 	if half := d / 2; half > 0 {
 		d = half + time.Duration(h.Sum64()%uint64(half))
 	}
-	return max(d, min(asked, time.Hour))
+	return max(d, min(asked, time.Hour)).Round(time.Millisecond)
 }

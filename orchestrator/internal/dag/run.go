@@ -217,7 +217,7 @@ func Load(h Header, nodes []Node, tasks, origins []Task) *Run {
 		}
 		if !t.State.Terminal() {
 			r.open++
-			if t.State != Waiting && t.State != Queued {
+			if holds(t.State) {
 				r.running++
 			}
 			r.glance(int32(i))

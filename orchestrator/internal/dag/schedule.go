@@ -38,6 +38,11 @@ func (r *Run) proceed(i int32) {
 		case Running:
 			flying++
 		case Retrying:
+			if failed && p.Kind != Find && p.Doubt {
+				r.verify(i, int32(k))
+				flying++
+				continue
+			}
 			if failed && p.Kind != Find { // the task fails anyway
 				p.RetryAt = nil
 				r.setStep(p, Cancelled)
@@ -137,7 +142,7 @@ func (r *Run) stop(i int32) {
 			r.setStep(p, Cancelled)
 		case Retrying:
 			p.RetryAt = nil
-			if p.Kind == Find {
+			if p.Kind == Find || p.Doubt {
 				r.unclear(t, p)
 			}
 			r.setStep(p, Cancelled)

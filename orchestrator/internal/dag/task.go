@@ -41,6 +41,7 @@ type Task struct {
 // Progress is a step and what became of it.
 type Progress struct {
 	Attempt   string            `json:"attempt,omitempty"` // id of the try in flight
+	Doubt     bool              `json:"doubt,omitempty"`   // an earlier try may have taken effect
 	Ended     bool              `json:"ended,omitempty"`   // the verdict is in; a Find only asks whether the effect stands
 	Error     string            `json:"error,omitempty"`
 	Facts     map[string]string `json:"facts,omitempty"`

@@ -1,0 +1,322 @@
+package dag_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+)
+
+// world plays engine, store and provider for one run: attempts in flight, what is stored, and which
+// effects exist, by tag.
+type world struct {
+	t       *testing.T
+	rng     *rand.Rand
+	run     *dag.Run
+	nodes   []dag.Node
+	now     time.Time
+	flying  map[string]dag.Launch
+	stop    map[string]bool
+	effects map[string]bool
+	blurred map[string]bool // an attempt was abandoned: the effect may be there though the state says unclear
+	seen    map[string]bool // "machine from to"
+	last    []dag.Task
+	trouble float64 // share of attempts that go wrong
+	crash   float64
+	resumed int      // tasks that waited for a person and are looked up again, above the limit
+	undone  []string // tags in the order they were undone
+}
+
+func newWorld(t *testing.T, rng *rand.Rand, d dag.Definition) *world {
+	for i := range d.Nodes {
+		d.Nodes[i].TaskID = fmt.Sprintf("task-%d", i)
+	}
+	w := &world{
+		t: t, rng: rng, nodes: d.Nodes, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), flying: map[string]dag.Launch{}, stop: map[string]bool{},
+		effects: map[string]bool{}, blurred: map[string]bool{}, seen: map[string]bool{},
+	}
+	w.run = dag.New("run", d, dag.Grant{}, nil, w.now)
+	w.run.Quota = 1 << 20
+	w.last = copyTasks(w.run.Tasks)
+	return w
+}
+
+func copyTasks(tasks []dag.Task) []dag.Task {
+	c := slices.Clone(tasks)
+	for i := range c {
+		c[i].Steps = slices.Clone(c[i].Steps)
+	}
+	return c
+}
+
+// apply is one turn of the engine: apply, check, act.
+func (w *world) apply(c dag.Command) error {
+	state := w.run.Header.State
+	err := dag.Apply(w.run, c, w.now)
+	w.note("run", state, w.run.Header.State)
+	w.check()
+	w.run.Take()
+	due := dag.Pending(w.run, w.now)
+	for _, id := range due.Stop {
+		w.stop[id] = true
+	}
+	for _, l := range due.Never {
+		if _, known := w.flying[l.Attempt.ID]; !known {
+			w.flying[l.Attempt.ID] = l
+		}
+	}
+	for _, l := range due.Start {
+		if _, known := w.flying[l.Attempt.ID]; !known {
+			w.begins(l)
+			w.flying[l.Attempt.ID] = l
+		}
+	}
+	return err
+}
+
+func (w *world) note(machine string, from, to dag.State) {
+	if from != to {
+		w.seen[fmt.Sprintf("%s %s %s", machine, from, to)] = true
+	}
+}
+
+// begins checks the order rules when an attempt begins.
+func (w *world) begins(l dag.Launch) {
+	node := w.nodes[l.Task]
+	index := map[string]int{}
+	for i := range w.nodes {
+		index[w.nodes[i].ID] = i
+	}
+	switch l.Attempt.Kind {
+	case dag.Resolve, dag.Do:
+		for _, dep := range node.Dependencies {
+			d := &w.run.Tasks[index[dep]]
+			soft := w.nodes[index[dep]].OnFailure == dag.OnFailureContinue
+			if d.State != dag.Succeeded && (d.State != dag.Failed || !soft) {
+				w.t.Fatalf("%s of %s begins while %s is %s", l.Attempt.Kind, node.ID, dep, d.State)
+			}
+		}
+	case dag.Undo:
+		for i := range w.nodes {
+			if !slices.Contains(w.nodes[i].Dependencies, node.ID) {
+				continue
+			}
+			for _, p := range w.run.Tasks[i].Steps {
+				if p.Stands && p.UndoError == "" {
+					w.t.Fatalf("undo of %s begins while %s of its dependent %s stands", node.ID, p.Step.Name, w.nodes[i].ID)
+				}
+			}
+		}
+	}
+}
+
+// check holds what must be true after every commit.
+func (w *world) check() {
+	h := &w.run.Header
+	var counts dag.Counts
+	for i := range w.run.Tasks {
+		t, was := &w.run.Tasks[i], &w.last[i]
+		w.note("task", was.State, t.State)
+		if was.State.Terminal() && t.State != was.State && t.State != dag.Undone {
+			w.t.Fatalf("task %s went from %s to %s", t.ID, was.State, t.State)
+		}
+		if t.Progress < was.Progress {
+			w.t.Fatalf("progress of %s fell", t.ID)
+		}
+		if (t.Progress == 10_000) != (t.Status() == dag.StatusCompleted) {
+			w.t.Fatalf("task %s is %s with progress %d", t.ID, t.State, t.Progress)
+		}
+		if t.State.Terminal() != (t.CompletedAt != nil) || t.State == dag.Failed && t.Error == "" || t.Status() == dag.StatusCompleted && t.Error != "" {
+			w.t.Fatalf("task %s is %s: completed_at %v error %q", t.ID, t.State, t.CompletedAt, t.Error)
+		}
+		if t.StartedAt != nil && (t.StartedAt.Before(t.CreatedAt) || t.CompletedAt != nil && t.CompletedAt.Before(*t.StartedAt)) {
+			w.t.Fatalf("times of %s are out of order", t.ID)
+		}
+		for k := range t.Steps {
+			if k < len(was.Steps) {
+				w.note("step", was.Steps[k].State, t.Steps[k].State)
+			}
+		}
+		switch t.Status() {
+		case dag.StatusPending:
+			counts.Pending++
+		case dag.StatusRunning:
+			counts.Running++
+		case dag.StatusCompleted:
+			counts.Completed++
+		case dag.StatusFailed:
+			counts.Failed++
+		default:
+			counts.Cancelled++
+		}
+	}
+	if counts != h.Counts {
+		w.t.Fatalf("counts %+v, want %+v", h.Counts, counts)
+	}
+	if h.State != dag.Cancelling && w.run.Busy() > h.ParallelLimit+w.resumed {
+		w.t.Fatalf("%d tasks hold a place of %d", w.run.Busy(), h.ParallelLimit)
+	}
+	w.last = copyTasks(w.run.Tasks)
+}
+
+// live drives the run until it ends.
+func (w *world) live(cancelAt int) {
+	w.apply(dag.Start{})
+	for n := 0; !w.run.Done(); n++ {
+		if n > 50_000 {
+			w.t.Fatalf("not ended after %d turns: %s, %d in flight", n, w.run.Header.State, len(w.flying))
+		}
+		if n == cancelAt {
+			_ = w.apply(dag.Cancel{ID: "c", By: "alice"})
+			continue
+		}
+		if w.rng.Float64() < w.crash {
+			w.restart()
+			continue
+		}
+		due := dag.Pending(w.run, w.now)
+		for _, l := range due.Start {
+			w.flying[l.Attempt.ID] = l
+		}
+		if len(w.flying) == 0 || !due.At.IsZero() && w.rng.IntN(4) == 0 {
+			if due.At.IsZero() {
+				if w.attention() {
+					continue
+				}
+				w.t.Fatalf("stuck in %s: nothing in flight and no timer", w.run.Header.State)
+			}
+			if due.At.After(w.now) {
+				w.now = due.At
+			}
+			w.apply(dag.Tick{})
+			continue
+		}
+		ids := slices.Sorted(maps.Keys(w.flying))
+		id := ids[w.rng.IntN(len(ids))]
+		l := w.flying[id]
+		delete(w.flying, id)
+		w.now = w.now.Add(time.Duration(w.rng.IntN(1000)) * time.Millisecond)
+		w.apply(dag.Done{Ref: l.Ref, ID: id, Result: w.perform(l)})
+	}
+}
+
+// attention resolves tasks that wait for a person: the process is restarted, or the run cancelled.
+func (w *world) attention() bool {
+	for i := range w.run.Tasks {
+		if w.run.Tasks[i].State == dag.NeedsAttention {
+			if w.rng.IntN(2) == 0 || w.apply(dag.Cancel{ID: "person", By: "bob"}) != nil {
+				w.restart()
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// restart forgets what is in memory: what was in flight may or may not take effect.
+func (w *world) restart() {
+	for _, id := range slices.Sorted(maps.Keys(w.flying)) {
+		if w.rng.IntN(2) == 0 {
+			w.perform(w.flying[id])
+		}
+	}
+	clear(w.flying)
+	clear(w.stop)
+	w.run = w.reload()
+	for i := range w.run.Tasks {
+		if w.run.Tasks[i].State == dag.NeedsAttention {
+			w.resumed++
+		}
+	}
+	w.apply(dag.Adopt{})
+}
+
+// reload makes the run from its stored form.
+func (w *world) reload() *dag.Run {
+	body, err := json.Marshal(w.run.Tasks)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var tasks []dag.Task
+	if err := json.Unmarshal(body, &tasks); err != nil {
+		w.t.Fatal(err)
+	}
+	r := dag.Load(w.run.Header, w.nodes, tasks, nil)
+	r.Quota = 1 << 20
+	return r
+}
+
+// perform is the provider.
+func (w *world) perform(l dag.Launch) dag.Result {
+	a := l.Attempt
+	if l.Step >= 0 && w.run.Tasks[l.Task].Steps[l.Step].Attempt != a.ID {
+		w.blurred[a.Tag] = true // abandoned, and at work all the same
+	}
+	bad := w.rng.Float64() < w.trouble
+	fail := func(c dag.Class) dag.Result { return dag.Result{Class: c, Error: "trouble: " + string(c)} }
+	switch a.Kind {
+	case dag.Resolve:
+		if bad {
+			return fail([]dag.Class{dag.Transient, dag.Permanent, dag.Throttled}[w.rng.IntN(3)])
+		}
+		steps := make([]dag.Step, w.rng.IntN(4))
+		for k := range steps {
+			steps[k] = dag.Step{Action: "taskserv.install", Name: fmt.Sprintf("s%d", k), Target: fmt.Sprintf("web-%d", w.rng.IntN(2))}
+		}
+		return dag.Result{Class: dag.OK, Steps: steps}
+	case dag.Find:
+		switch {
+		case bad:
+			return fail([]dag.Class{dag.Transient, dag.UnknownOutcome}[w.rng.IntN(2)])
+		case w.effects[a.Tag]:
+			return dag.Result{Class: dag.OK}
+		}
+		return dag.Result{Class: dag.NotFoundClass}
+	case dag.Undo:
+		if bad {
+			return fail([]dag.Class{dag.Transient, dag.Permanent, dag.UnknownOutcome}[w.rng.IntN(3)])
+		}
+		delete(w.effects, a.Tag)
+		w.undone = append(w.undone, a.Tag)
+		return dag.Result{Class: dag.OK}
+	}
+	if w.stop[a.ID] && w.rng.IntN(2) == 0 {
+		return fail(dag.Stopped)
+	}
+	if bad {
+		c := []dag.Class{dag.Transient, dag.Throttled, dag.Quota, dag.Auth, dag.ConflictClass, dag.Permanent, dag.TimedOut, dag.UnknownOutcome, dag.Stopped}[w.rng.IntN(9)]
+		if (c == dag.TimedOut || c == dag.UnknownOutcome) && w.rng.IntN(2) == 0 {
+			w.effects[a.Tag] = true
+		}
+		return fail(c)
+	}
+	w.effects[a.Tag] = true
+	return dag.Result{Class: dag.OK, Output: "did " + a.Step.Name}
+}
+
+// randomBatch returns a batch of n operations with random edges to earlier ones.
+func randomBatch(rng *rand.Rand, n int) dag.Definition {
+	d := dag.Definition{Kind: dag.Batch, Name: "b", ParallelLimit: 1 + rng.IntN(6), RollbackEnabled: rng.IntN(2) == 0}
+	d.Policy = dag.Policy{InitialDelay: 100, MaxDelay: 1000}
+	for i := range n {
+		node := dag.Node{ID: fmt.Sprintf("op%d", i), Operation: dag.Operation{Type: "servers", Verb: "create"}}
+		for range min(i, rng.IntN(3)) {
+			if dep := fmt.Sprintf("op%d", rng.IntN(i)); !slices.Contains(node.Dependencies, dep) {
+				node.Dependencies = append(node.Dependencies, dep)
+			}
+		}
+		if rng.IntN(5) == 0 {
+			node.OnFailure = []string{dag.OnFailureContinue, dag.OnFailureFail, dag.OnFailureRollback}[rng.IntN(3)]
+		}
+		if rng.IntN(10) == 0 {
+			node.Policy = &dag.Policy{Timeout: 1500, RetryTimeouts: rng.IntN(2) == 0}
+		}
+		d.Nodes = append(d.Nodes, node)
+	}
+	return d
+}
