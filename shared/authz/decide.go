@@ -35,8 +35,9 @@ func (s *Set) weigh(q *Request) (decided *rule, allowed bool, why string) {
 		if r.cond == nil {
 			return true, nil
 		}
-		if seen == nil {
-			seen = &question{q}
+		if seen == nil { // a copy, so that q stays on the stack where there is no condition
+			asked := *q
+			seen = &question{&asked}
 		}
 		return r.cond.holds(seen)
 	}
