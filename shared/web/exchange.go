@@ -38,6 +38,7 @@ type exchange struct {
 	caller   Caller
 	scene    audit.Scene
 	resource authz.Resource
+	lines    [3]string       // values of headers of this answer: request id, content length, content type
 	ctx      context.Context // what handlers and log lines get; made by context
 	err      error           // why it was refused, for the log
 }
@@ -70,7 +71,8 @@ func (x *exchange) open() {
 	if !goodRequestID(rid) {
 		rid = id.New()
 	}
-	h["X-Request-Id"] = []string{rid}
+	x.lines[0] = rid
+	h["X-Request-Id"] = x.lines[0:1:1]
 	x.s.headers.secure(h)
 	x.caller.IP, x.caller.RequestID = x.s.clientAddress(x.r), rid
 	x.scene = audit.Scene{Op: x.ep.route.Op, Origin: x.s.cfg.Service, RequestID: rid}
@@ -101,11 +103,12 @@ func (x *exchange) run() error {
 		return fault.New(fault.Unavailable, "service.draining", "the service is stopping; try again shortly").After(time.Second)
 	case x.ep.stray != nil:
 		return x.ep.stray
-	case x.version == versionForeign:
-		return fault.New(fault.NotAcceptable, "http.version", "only version v1 exists; send Accept: %s", typeVendor)
 	}
 	if err := x.enter(); err != nil {
 		return err
+	}
+	if x.version == versionForeign {
+		return fault.New(fault.NotAcceptable, "http.version", "only version v1 exists; send Accept: %s", typeVendor)
 	}
 	x.r = x.r.WithContext(x.context())
 	x.c.Request = x.r
@@ -285,13 +288,15 @@ func (x *exchange) write(status int, contentType string, body []byte) {
 	h := x.c.Writer.Header()
 	switch {
 	case contentType != "":
-		h["Content-Type"] = []string{contentType}
+		x.lines[2] = contentType
+		h["Content-Type"] = x.lines[2:3:3]
 	case x.version == versionVendor:
 		h["Content-Type"] = x.s.headers.vendor
 	default:
 		h["Content-Type"] = x.s.headers.json
 	}
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	x.lines[1] = strconv.Itoa(len(body))
+	h["Content-Length"] = x.lines[1:2:2]
 	x.c.Writer.WriteHeader(status)
 	if _, err := x.c.Writer.Write(body); err != nil {
 		x.err = err // the client went away

@@ -44,7 +44,7 @@ type Raw struct {
 type Paging struct {
 	Limit  int    `query:"limit" default:"50" min:"1" doc:"rows at most; above 1000 is lowered to 1000"`
 	Offset int    `query:"offset" default:"0" min:"0" doc:"rows to leave out"`
-	Before string `query:"before" max:"256" doc:"only rows older than the one with this id: keeps offsets stable while rows are added"`
+	Before string `query:"before" max:"256" doc:"begin the list at the row with this id: keeps offsets stable while rows are added"`
 }
 
 // MaxLimit is the most rows a page has.
@@ -56,7 +56,7 @@ func (p *Paging) paging() *Paging { return p }
 // headers and links are web's business.
 type Page[T any] struct {
 	Items   []T
-	Total   int    // rows that match, counted at Before when that is set
+	Total   int    // rows that match; from Before on, when the request said that
 	Inexact bool   // Total is where counting stopped (decision 11)
 	Before  string // the value for before= in links; empty keeps what the request said
 }

@@ -161,6 +161,28 @@ func (x *exchange) settle(mine store.Row[claim], state string, status int, respo
 	}
 }
 
+// sweepEvery is how often expired claims are looked for.
+const sweepEvery = 10 * time.Minute
+
+// Run sweeps expired claims until ctx ends. It is a component of the program; the server serves without it.
+func (s *Server) Run(ctx context.Context) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		for n := store.MaxPage; n == store.MaxPage; {
+			var err error
+			if n, err = Sweep(ctx, s.cfg.Store, s.now()); err != nil && ctx.Err() == nil {
+				s.cfg.Log.WarnContext(ctx, "expired idempotency claims could not be deleted", "error", err)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // Sweep deletes claims that have expired, at most a page of them, and says how many.
 func Sweep(ctx context.Context, db store.DB, now time.Time) (int, error) {
 	t := claims()
@@ -178,8 +200,10 @@ func Sweep(ctx context.Context, db store.DB, now time.Time) (int, error) {
 	if len(b.Writes) == 0 {
 		return 0, nil
 	}
-	_, err = db.Commit(ctx, b)
-	return len(b.Writes), err
+	if _, err = db.Commit(ctx, b); err != nil {
+		return 0, err
+	}
+	return len(b.Writes), nil
 }
 
 func digest(b []byte) string {

@@ -29,8 +29,9 @@ const (
 
 // limiter counts requests in fixed windows that begin with the first request of a key (decision 23).
 type limiter struct {
-	cfg RateLimits
-	now func() time.Time
+	cfg    RateLimits
+	now    func() time.Time
+	labels [groupAddress + 1]*labels
 
 	mu      sync.Mutex
 	buckets map[bucketKey]*bucket // guarded by mu
@@ -62,7 +63,7 @@ type bucket struct {
 
 // verdict is what the headers of an answer say.
 type verdict struct {
-	group     group
+	labels    *labels
 	ok        bool
 	limit     int
 	remaining int
@@ -71,7 +72,11 @@ type verdict struct {
 }
 
 func newLimiter(cfg RateLimits, now func() time.Time) *limiter {
-	return &limiter{cfg: cfg, now: now, buckets: map[bucketKey]*bucket{}, swept: now()}
+	l := &limiter{cfg: cfg, now: now, buckets: map[bucketKey]*bucket{}, swept: now()}
+	for g := range l.labels {
+		l.labels[g] = labelsOf(group(g), l.size(group(g)))
+	}
+	return l
 }
 
 func (l *limiter) size(g group) int {
@@ -98,7 +103,7 @@ func (l *limiter) take(g group, who string) verdict {
 		}
 		b.began, b.used = now, 0
 	}
-	v := verdict{group: g, limit: limit, reset: b.began.Add(limitWindow), ok: b.used < limit}
+	v := verdict{labels: l.labels[g], limit: limit, reset: b.began.Add(limitWindow), ok: b.used < limit}
 	if v.ok {
 		b.used++
 	}
@@ -134,13 +139,26 @@ func (l *limiter) sweep(now time.Time) {
 
 // show sets the headers of both families.
 func (v verdict) show(h http.Header) {
-	wait := seconds(v.wait)
-	limit, remaining := strconv.Itoa(v.limit), strconv.Itoa(v.remaining)
-	h["X-Ratelimit-Limit"] = []string{limit}
-	h["X-Ratelimit-Remaining"] = []string{remaining}
-	h["X-Ratelimit-Reset"] = []string{strconv.FormatInt(ceilUnix(v.reset), 10)}
-	h["Ratelimit-Policy"] = []string{`"` + v.group.String() + `";q=` + limit + ";w=60"}
-	h["Ratelimit"] = []string{`"` + v.group.String() + `";r=` + remaining + ";t=" + wait}
+	var small [24]byte
+	reset := string(strconv.AppendInt(small[:0], ceilUnix(v.reset), 10))
+	remaining := strconv.Itoa(v.remaining) // below 100 without an allocation
+	one := &[3]string{remaining, reset, v.labels.prefix + remaining + ";t=" + seconds(v.wait)}
+	h["X-Ratelimit-Limit"] = v.labels.limit
+	h["X-Ratelimit-Remaining"] = one[0:1:1]
+	h["X-Ratelimit-Reset"] = one[1:2:2]
+	h["Ratelimit-Policy"] = v.labels.policy
+	h["Ratelimit"] = one[2:3:3]
+}
+
+// labels are the parts of the headers that are the same for every answer of a group.
+type labels struct {
+	limit, policy []string
+	prefix        string
+}
+
+func labelsOf(g group, limit int) *labels {
+	n := strconv.Itoa(limit)
+	return &labels{limit: []string{n}, policy: []string{`"` + g.String() + `";q=` + n + ";w=60"}, prefix: `"` + g.String() + `";r=`}
 }
 
 func ceilUnix(t time.Time) int64 {

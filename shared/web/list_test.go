@@ -1,0 +1,186 @@
+package web
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/memstore"
+)
+
+type item struct {
+	Group string `json:"group"`
+	ID    string `json:"id"`
+}
+
+// TestList_offsetsStayStableWhileRowsAreAdded walks a list by its links while rows come in at the front.
+func TestList_offsetsStayStableWhileRowsAreAdded(t *testing.T) {
+	t.Parallel()
+	table := store.Table[item]{Kind: "item", ID: func(i item) string { return i.ID },
+		Index: func(i item) []store.IndexKey { return []store.IndexKey{{Name: "group", Value: i.Group}} }}
+	db := memstore.New(store.Schema{Service: "t", Kinds: []store.Kind{{Name: "item", Indexes: []string{"group"}, Counted: []string{"group"}}}})
+	next := 0
+	add := func(n int) {
+		for range n {
+			w, err := table.Write(item{Group: []string{"a", "b"}[next%2], ID: fmt.Sprintf("i%03d", next)}, store.Absent())
+			if err == nil {
+				_, err = db.Commit(t.Context(), store.Batch{Writes: []store.Write{w}})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			next++
+		}
+	}
+	type filter struct {
+		Paging
+		Group string `query:"group"`
+	}
+	g := newRig(t, func(c *Config) {
+		c.Routes = []Route{{Method: "GET", Path: "/items", Op: "items", Permission: Open(),
+			Handle: To(func(ctx context.Context, in filter) (Page[string], error) {
+				q := store.Query{Reverse: true}
+				if in.Group != "" {
+					q.Index, q.Prefix, q.Exact = "group", in.Group, true
+				}
+				return List(ctx, db, table, in.Paging, q, func(r store.Row[item]) string { return r.Value.ID })
+			})}}
+	})
+	link := regexp.MustCompile(`<([^>]*)>; rel="next"`)
+	for _, c := range []struct {
+		query string
+		want  int
+	}{{"/items?limit=7", 40}, {"/items?limit=3&group=a", 25}} {
+		add(40 - next%40)
+		var got []string
+		for at := c.query; at != ""; {
+			w := g.send("GET", at, "")
+			var v struct{ Data []string }
+			if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil || w.Code != 200 {
+				t.Fatalf("%s: %d %v", at, w.Code, w.Body.String())
+			}
+			if len(got) > 0 {
+				if total := w.Header().Get("X-Total-Count"); total != fmt.Sprint(c.want) && c.want == 40 {
+					t.Errorf("%s: total %s", at, total)
+				}
+			}
+			got = append(got, v.Data...)
+			at = ""
+			if m := link.FindStringSubmatch(w.Header().Get("Link")); m != nil {
+				at = m[1]
+			}
+			add(2)
+		}
+		sorted := slices.Clone(got)
+		slices.Sort(sorted)
+		if len(slices.Compact(sorted)) != len(got) || (c.want == 40 && len(got) != 40) {
+			t.Errorf("%s: %d rows, some twice or not at all: %v", c.query, len(got), got)
+		}
+	}
+}
+
+type tagged struct {
+	Text string `json:"text"`
+}
+
+// ETag is the state of the document.
+func (tagged) ETag() string { return "r7" }
+
+func TestETag_answers304ToWhoHasIt(t *testing.T) {
+	t.Parallel()
+	g := newRig(t, func(c *Config) {
+		c.Routes = []Route{{Method: "GET", Path: "/t", Op: "t", Permission: Open(),
+			Handle: To(func(_ context.Context, in struct {
+				Match string `header:"If-Match"`
+			}) (tagged, error) {
+				return tagged{in.Match}, nil
+			})}}
+	})
+	w := g.send("GET", "/t", "", "If-Match: x")
+	if w.Code != 200 || w.Header().Get("ETag") != `"r7"` || !strings.Contains(w.Body.String(), `"text":"x"`) {
+		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body.String())
+	}
+	if w := g.send("GET", "/t", "", `If-None-Match: "r7"`); w.Code != 304 || w.Body.Len() != 0 {
+		t.Errorf("%d %s", w.Code, w.Body.String())
+	}
+}
+
+func TestFace_writesAnotherWireFormat(t *testing.T) {
+	t.Parallel()
+	face := &Face{
+		Data: func(to *bytes.Buffer, data any) (string, error) {
+			_, err := fmt.Fprintf(to, "data %v", data)
+			return "text/plain", err
+		},
+		Error: func(to *bytes.Buffer, status int, f *fault.Error, _ string) string {
+			fmt.Fprintf(to, "%d %s", status, f.Code)
+			return "text/plain"
+		},
+	}
+	g := newRig(t, func(c *Config) {
+		c.Routes = []Route{{Method: "GET", Path: "/t/:id", Op: "t", Permission: Open(), Face: face,
+			Handle: To(func(_ context.Context, in byID) (Text, error) {
+				if in.ID == "no" {
+					return "", fault.New(fault.NotFound, "t.no", "no")
+				}
+				return Text(in.ID), nil
+			})}}
+	})
+	if w := g.send("GET", "/t/yes", ""); w.Body.String() != "data yes" || w.Header().Get("Content-Type") != "text/plain" {
+		t.Errorf("%s", w.Body.String())
+	}
+	if w := g.send("GET", "/t/no", ""); w.Body.String() != "404 t.no" || w.Code != 404 {
+		t.Errorf("%s", w.Body.String())
+	}
+}
+
+// TestHTTP_rawRequests is I04 and I14: what a well-behaved client library would never send.
+func TestHTTP_rawRequests(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := newRig(t, nil).HTTP()
+	go func() { _ = srv.Serve(l) }()
+	defer srv.Close()
+	head := "POST /things HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer alice\r\nContent-Type: application/json\r\n"
+	for name, c := range map[string]struct {
+		request string
+		want    int
+	}{
+		"chunked":              {head + "Transfer-Encoding: chunked\r\n\r\nc\r\n{\"name\":\"a\"}\r\n0\r\n\r\n", 201},
+		"chunked and too much": {head + "Transfer-Encoding: chunked\r\n\r\n200000\r\n" + strings.Repeat("x", 0x200000) + "\r\n0\r\n\r\n", 413},
+		"declared too much":    {head + "Content-Length: 99999999999\r\n\r\n", 413},
+		"huge header":          {"GET /health HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", 431},
+		"two lengths":          {head + "Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}", 400},
+		"negative length":      {head + "Content-Length: -1\r\n\r\n", 400},
+		"strange encoding":     {head + "Transfer-Encoding: gzip, chunked\r\n\r\n", 501},
+		"line in a header":     {"GET /health HTTP/1.1\r\nHost: a\r\nX-Request-ID: a\rb\r\n\r\n", 400},
+		"no host":              {"GET /health HTTP/1.1\r\n\r\n", 400},
+		"version 1.0":          {"GET /health HTTP/1.0\r\n\r\n", 200},
+	} {
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { _, _ = conn.Write([]byte(c.request)) }()
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || resp.StatusCode != c.want {
+			t.Errorf("%s: %v, want %d (%v)", name, resp, c.want, err)
+		} else {
+			_ = resp.Body.Close()
+		}
+		_ = conn.Close()
+	}
+}
