@@ -120,15 +120,11 @@ func TestPeer_bothLogsAreCosignedAndComeToRest(t *testing.T) {
 // seenOf returns the head of other that this service has stored.
 func (s *service) seenOf(other *service) string {
 	s.t.Helper()
-	data, err := os.ReadFile(filepath.Join(s.dir, "audit", "peers", peerFile(other.keys.Public().Origin())))
-	if err != nil {
-		s.t.Fatal(err)
+	heads, err := SeenBy(filepath.Join(s.dir, "audit"), other.keys.Public().Origin())
+	if err != nil || len(heads) != 1 {
+		s.t.Fatal(heads, err)
 	}
-	var m memory
-	if err := json.Unmarshal(data, &m); err != nil {
-		s.t.Fatal(err)
-	}
-	return m.Head
+	return heads[0]
 }
 
 func TestPeer_lostAnswersHeal(t *testing.T) {

@@ -58,6 +58,11 @@ func (l *Log) gate(good time.Time, err error) {
 	if err != nil {
 		l.log.Warn("audit: cannot sign", "error", err)
 	}
+	l.mu.Lock() // a final state is set under mu too, and stays
+	defer l.mu.Unlock()
+	if l.failed != nil {
+		return
+	}
 	refused := l.db.Refused()
 	switch {
 	case err == nil && refused != nil && refused.Code == "audit.unsigned":

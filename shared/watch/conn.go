@@ -38,6 +38,8 @@ type conn struct {
 	code   int    // under mu: close code to send; 0 when the other side or the library has closed
 	reason string // under mu
 	ended  bool   // under mu
+
+	limited time.Time // under mu: when the write deadline was last set
 }
 
 func newConn(h *Handler) *conn {
@@ -84,14 +86,22 @@ func (c *conn) stop(code int, reason string) bool {
 func (c *conn) stopSlow() {
 	if c.stop(closeSlow, "you do not read fast enough") {
 		c.h.slowCut.Add(1)
+		c.h.Log.Info("event stream closed: its client does not read", "user", c.who().Subject, "sequence", c.cursor.Load())
 	}
 }
 
-// deadline sets the time for the next write; it says false when the socket is to end.
-func (c *conn) deadline(d time.Duration) bool {
+// deadline gives the write that begins now its time, to a second; it says false when the socket is to end.
+func (c *conn) deadline(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !c.ended && c.ws.NetConn().SetWriteDeadline(time.Now().Add(d)) == nil
+	if c.ended {
+		return false
+	}
+	if now.Sub(c.limited) < time.Second { // setting it costs as much as a small write
+		return true
+	}
+	c.limited = now
+	return c.ws.NetConn().SetWriteDeadline(now.Add(writeWithin+time.Second)) == nil
 }
 
 // serve runs the socket until it is closed.

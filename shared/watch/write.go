@@ -128,10 +128,11 @@ func (w *writer) flush() (n int, rest []byte, ok bool) {
 	if len(frames) == 0 {
 		return 0, nil, true
 	}
-	if !w.deadline(writeWithin) {
+	now := time.Now()
+	if !w.deadline(now) {
 		return 0, nil, false
 	}
-	w.since.Store(time.Now().UnixNano())
+	w.since.Store(now.UnixNano())
 	sent, err := w.send(frames)
 	w.since.Store(0)
 	if err == nil {

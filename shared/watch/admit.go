@@ -1,0 +1,181 @@
+package watch
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+// admit checks everything that is refused before the upgrade and returns the connection to be.
+func (h *Handler) admit(r *http.Request) (*conn, map[string]any, error) {
+	if r.Method != http.MethodGet || !websocket.IsWebSocketUpgrade(r) {
+		return nil, nil, fault.New(fault.Malformed, "ws.upgrade_required", "this address speaks WebSocket: send a GET with Upgrade: websocket")
+	}
+	if !h.originAllowed(r) {
+		return nil, nil, fault.New(fault.Denied, "ws.origin", "pages of this origin may not open the event stream; the operator can allow it")
+	}
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, nil, fault.New(fault.Malformed, "ws.bad_query", "the query of the address cannot be read")
+	}
+	c := newConn(h)
+	f := &filter{}
+	var words []string
+	if s := q.Get("events"); s != "" {
+		words = strings.Split(s, ",")
+	}
+	if f.categories, err = parseCategories(words); err != nil {
+		return nil, nil, fault.New(fault.Malformed, "ws.unknown_category", "%s", err)
+	}
+	c.filter.Store(f)
+	if s := q.Get("batch_size"); s != "" {
+		if c.batch, err = strconv.Atoi(s); err != nil || c.batch < 1 || c.batch > maxBatch {
+			return nil, nil, fault.New(fault.Malformed, "ws.bad_batch_size", "batch_size is a number from 1 to %d", maxBatch)
+		}
+	}
+	if err := h.authenticate(r, q.Get("token"), c); err != nil {
+		return nil, nil, err
+	}
+	extra, err := h.place(r.Context(), q, c)
+	return c, extra, err
+}
+
+// authenticate takes the token out of the header or the query, if there is one.
+func (h *Handler) authenticate(r *http.Request, query string, c *conn) error {
+	raw := query
+	if head := r.Header.Get("Authorization"); head != "" {
+		scheme, value, _ := strings.Cut(head, " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			return fault.New(fault.Unauthenticated, "auth.bad_scheme", "the Authorization header must say Bearer and a token")
+		}
+		raw = strings.TrimSpace(value)
+	} else if query != "" {
+		h.queryTokens.Add(1)
+		if h.NoQueryToken {
+			return fault.New(fault.Unauthenticated, "ws.query_token", "a token in the address is not accepted here; send it in the Authorization header or in a first message")
+		}
+	}
+	if raw == "" {
+		return nil
+	}
+	claims, err := h.Verify(r.Context(), raw)
+	if err != nil {
+		return err
+	}
+	c.identify(claims)
+	return nil
+}
+
+// place finds where the connection begins to read. A place that is not kept any more is Gone, with what
+// there is.
+func (h *Handler) place(ctx context.Context, q url.Values, c *conn) (map[string]any, error) {
+	if !q.Has("since") {
+		now, err := h.DB.Read(ctx, Stream, store.Latest, 0)
+		c.cursor.Store(now.Head)
+		return nil, err
+	}
+	since, err := strconv.ParseUint(q.Get("since"), 10, 63)
+	if err != nil {
+		return nil, fault.New(fault.Malformed, "ws.bad_since", "since is the sequence of the last event you have, a whole number")
+	}
+	oldest, err := h.DB.Read(ctx, Stream, 0, 1)
+	if err != nil {
+		return nil, err
+	}
+	earliest := uint64(1)
+	if len(oldest.Entries) > 0 {
+		earliest = oldest.Entries[0].Seq
+	}
+	epoch := q.Get("epoch")
+	if (epoch != "" && epoch != h.Epoch) || since+1 < earliest || since > oldest.Head {
+		return map[string]any{"earliest": earliest, "epoch": h.Epoch}, fault.New(fault.Gone, "ws.reset",
+			"events after %d are not kept here; read the state anew and go on from sequence %d", since, oldest.Head)
+	}
+	c.cursor.Store(since)
+	return nil, nil
+}
+
+// originAllowed says whether a page of that origin may connect: the service's own, those listed, and
+// programs, which send none (and no cookies).
+func (h *Handler) originAllowed(r *http.Request) bool {
+	origins := r.Header.Values("Origin")
+	if len(origins) == 0 {
+		return r.Header.Get("Cookie") == ""
+	}
+	if len(origins) > 1 {
+		return false
+	}
+	if slices.Contains(h.Origins, origins[0]) {
+		return true
+	}
+	u, err := url.Parse(origins[0])
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil &&
+		u.Path == "" && u.RawQuery == "" && u.Fragment == "" && strings.EqualFold(u.Host, r.Host)
+}
+
+// enter counts the connection in, or says which limit is reached.
+func (h *Handler) enter(c *conn) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.closed:
+		return fault.New(fault.Unavailable, "ws.closing", "the service is shutting down; connect again in a moment").After(time.Second)
+	case len(h.conns) >= h.MaxSockets, c.who() == nil && h.waiting >= maxWaiting:
+		return fault.New(fault.Unavailable, "ws.full", "too many event streams are open; try again later").After(10 * time.Second)
+	}
+	if err := h.countUser(c, c.who()); err != nil {
+		return err
+	}
+	if c.counted == "" {
+		h.waiting++
+	}
+	h.conns[c] = struct{}{}
+	return nil
+}
+
+// countUser counts the connection under its user, once; mu is held.
+func (h *Handler) countUser(c *conn, claims *token.Claims) error {
+	if claims == nil || c.counted != "" {
+		return nil
+	}
+	if h.perUser[claims.Subject] >= h.MaxPerUser {
+		return fault.New(fault.Throttled, "ws.too_many", "you have %d event streams open, the most there may be; close one", h.MaxPerUser).After(10 * time.Second)
+	}
+	h.perUser[claims.Subject]++
+	c.counted = claims.Subject
+	return nil
+}
+
+func (h *Handler) leave(c *conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.conns, c)
+	if c.counted == "" {
+		h.waiting--
+		return
+	}
+	if h.perUser[c.counted]--; h.perUser[c.counted] == 0 {
+		delete(h.perUser, c.counted)
+	}
+}
+
+// allowed returns the categories the person may see.
+func (h *Handler) allowed(c token.Claims) mask {
+	var m mask
+	for i, name := range Categories() {
+		if h.Allowed(c, name) {
+			m |= 1 << i
+		}
+	}
+	return m
+}
