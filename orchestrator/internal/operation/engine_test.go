@@ -23,7 +23,7 @@ func TestEngine_referenceBatchAndBack(t *testing.T) {
 	run := func() (*engine.Engine, func()) {
 		x := New(b.Config)
 		e := engine.New(engine.Config{DB: db, Executor: x, Lease: 200 * time.Millisecond})
-		x.Inventory = InventoryOf(e)
+		x.Inventory = engine.Inventory{DB: e.DB}
 		b.Executor = x
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)

@@ -25,6 +25,7 @@ type ProviderSettings struct {
 
 	// simulated:
 	Latency        config.Duration `toml:"latency"`          // of each call
+	Boot           config.Duration `toml:"boot"`             // until a new server is up, for those who wait for it
 	Jitter         config.Duration `toml:"jitter"`           // up to this much more
 	CallsPerSecond float64         `toml:"calls_per_second"` // more are refused; 0: all are answered
 	State          config.Path     `toml:"state"`            // file that keeps the servers across restarts
@@ -92,7 +93,7 @@ func OpenProviders(settings map[string]ProviderSettings, place Place) (*Provider
 }
 
 func (s ProviderSettings) simulated() simulated.Config {
-	c := simulated.Config{Latency: time.Duration(s.Latency), Jitter: time.Duration(s.Jitter), Throttle: s.CallsPerSecond, State: string(s.State), Calls: string(s.Calls)}
+	c := simulated.Config{Latency: time.Duration(s.Latency), Boot: time.Duration(s.Boot), Jitter: time.Duration(s.Jitter), Throttle: s.CallsPerSecond, State: string(s.State), Calls: string(s.Calls)}
 	for _, f := range s.Faults {
 		c.Faults = append(c.Faults, simulated.Fault{Match: f.Match, Action: f.Action, Command: f.Command, Times: f.Times,
 			Class: dag.Class(f.Class), Latency: time.Duration(f.Latency), After: f.After, Message: f.Message})

@@ -76,7 +76,7 @@ type Catalogue struct {
 	Dir          fs.FS         // the installation's recipes, a folder each; nil: none
 	Infra        infra.Folder  // an infra's folder "recipes"
 	Formats      infra.Formats // decoders, "toml" at least
-	Interpreters []string      // allowed programs by absolute path; nil: /bin/sh
+	Interpreters []string      // allowed programs by absolute path; empty: /bin/sh
 }
 
 type layer struct {
@@ -149,7 +149,7 @@ func (c Catalogue) load(l layer, name string, text []byte) (Recipe, error) {
 
 func (c Catalogue) check(r Recipe, name string) error {
 	allowed := c.Interpreters
-	if allowed == nil {
+	if len(allowed) == 0 {
 		allowed = []string{"/bin/sh"}
 	}
 	switch {

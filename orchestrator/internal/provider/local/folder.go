@@ -154,9 +154,12 @@ func (f folder) writeConnection(who identity, p process) error {
 	}
 	config := fmt.Sprintf("Host %s\n  HostName %s\n  Port %d\n  User %s\n  IdentityFile \"%s\"\n  IdentitiesOnly yes\n"+
 		"  UserKnownHostsFile \"%s\"\n  HostKeyAlias %s\n  StrictHostKeyChecking yes\n  BatchMode yes\n",
-		alias, loopback, p.Port, user, f.at("ssh/client_key"), f.at("ssh/known_hosts"), who.ID)
+		alias, loopback, p.Port, user, literal(f.at("ssh/client_key")), literal(f.at("ssh/known_hosts")), who.ID)
 	return writeWhole(f.at("ssh/config"), []byte(config))
 }
+
+// literal keeps ssh from reading a percent sign in a path as one of its tokens.
+func literal(path string) string { return strings.ReplaceAll(path, "%", "%%") }
 
 // plainName says whether a name can stand in an ssh configuration as it is.
 func plainName(name string) bool {

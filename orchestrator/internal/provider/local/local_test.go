@@ -18,6 +18,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
+	"github.com/provisioning-platform/platform/orchestrator/internal/provider/providertest"
 )
 
 // The test binary is the orchestrator's: it serves servers under the hidden verb, and "create-and-die" is an
@@ -105,6 +106,12 @@ func run(t *testing.T, d *Driver, s provider.Server, cmd provider.Command) provi
 		t.Fatal(err)
 	}
 	return out
+}
+
+func TestDriver_keepsTheContract(t *testing.T) {
+	t.Parallel()
+	dir := place(t)
+	providertest.Suite(t, func() provider.Driver { return open(t, dir) })
 }
 
 func TestServer_answersPlainOpenSSH(t *testing.T) {
@@ -332,6 +339,28 @@ func TestRun_cancelEndsTheGroup(t *testing.T) {
 	}
 	if out, err := c.Run(t.Context(), provider.Command{Argv: []string{"echo", "still here"}}); err != nil || string(out.Output) != "still here\n" {
 		t.Errorf("the connection after a stopped command: %q %v", out.Output, err)
+	}
+}
+
+// TestRun_lostConnectionEndsTheGroup is an orchestrator that is killed while a command runs.
+func TestRun_lostConnectionEndsTheGroup(t *testing.T) {
+	t.Parallel()
+	d := open(t, place(t))
+	s := create(t, d, "tag")
+	c, err := d.Connect(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		waitFor(5*time.Second, func() bool { return len(processesOf(folder(filepath.Dir(s.Facts["root"])))) >= 3 })
+		c.Close()
+	}()
+	_, err = c.Run(t.Context(), provider.Command{Argv: []string{"sh", "-c", "trap '' TERM HUP; sleep 1000 & sleep 1001; sleep 1002"}})
+	if provider.Classify(err).Class != dag.UnknownOutcome {
+		t.Errorf("lost connection: %v", err)
+	}
+	if !waitFor(3*time.Second, func() bool { return len(processesOf(folder(filepath.Dir(s.Facts["root"])))) == 1 }) {
+		t.Error("the command outlives its connection")
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 // Config says how the provider behaves. The zero value is instant, unlimited and without faults.
 type Config struct {
 	Latency  time.Duration // of every call
+	Boot     time.Duration // until a new server is up, for those who wait for it
 	Jitter   time.Duration // up to this much more, at random
 	Throttle float64       // calls a second that are answered; more are refused as throttled; 0: all
 	Faults   []Fault
@@ -39,8 +40,8 @@ func mutating(action string) bool {
 
 // check finds what is wrong with a configuration before it is used.
 func (c Config) check() error {
-	if c.Latency < 0 || c.Jitter < 0 || c.Throttle < 0 {
-		return fmt.Errorf("simulated provider: latency, jitter and throttle are not negative")
+	if c.Latency < 0 || c.Boot < 0 || c.Jitter < 0 || c.Throttle < 0 {
+		return fmt.Errorf("simulated provider: latency, boot, jitter and throttle are not negative")
 	}
 	for i, f := range c.Faults {
 		if _, err := path.Match(f.Match, ""); err != nil {

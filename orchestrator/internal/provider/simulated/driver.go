@@ -96,16 +96,10 @@ func idOf(tag string) string {
 // call is the frame of every call: throttle, fault, latency, effect, record.
 func (d *Driver) call(ctx context.Context, c Call, effect func() error) error {
 	fault, throttled := d.admit(c)
-	if wait := d.config.Latency + d.jitter() + fault.Latency; wait > 0 {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-timer.C:
-		}
+	err := pause(ctx, d.config.Latency+d.jitter()+fault.Latency)
+	if err != nil {
+		return err
 	}
-	var err error
 	switch {
 	case throttled:
 		err = &provider.Error{Class: dag.Throttled, Message: "the provider refuses more calls for now", RetryAfter: time.Duration(float64(time.Second) / d.config.Throttle)}
@@ -130,6 +124,21 @@ func (d *Driver) call(ctx context.Context, c Call, effect func() error) error {
 		}
 	}
 	return err
+}
+
+// pause waits, or returns why not; no time costs nothing.
+func pause(ctx context.Context, wait time.Duration) error {
+	if wait <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }
 
 // admit takes a token and picks the fault of a call.
@@ -205,6 +214,9 @@ func (d *Driver) Create(ctx context.Context, spec provider.Spec) (provider.Serve
 		d.servers[s.ID] = s
 		return nil
 	})
+	if err == nil && spec.Wait {
+		err = pause(ctx, d.config.Boot)
+	}
 	if err != nil {
 		return provider.Server{}, err
 	}

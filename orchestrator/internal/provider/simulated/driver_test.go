@@ -13,6 +13,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
+	"github.com/provisioning-platform/platform/orchestrator/internal/provider/providertest"
 )
 
 func open(t testing.TB, c Config) *Driver {
@@ -26,6 +27,11 @@ func open(t testing.TB, c Config) *Driver {
 
 func spec(tag string) provider.Spec {
 	return provider.Spec{Tag: tag, Name: "web-" + tag, Plan: "p", Zone: "z"}
+}
+
+func TestDriver_keepsTheContract(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	providertest.Suite(t, func() provider.Driver { return open(t, Config{State: state}) })
 }
 
 func TestDriver_keepsServersByTag(t *testing.T) {
@@ -121,10 +127,14 @@ func TestDriver_faults(t *testing.T) {
 
 func TestDriver_timesAndThrottle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := open(t, Config{Latency: time.Second, Throttle: 2, Faults: []Fault{{Match: "web-9", Latency: time.Hour}}})
+		d := open(t, Config{Latency: time.Second, Boot: 9 * time.Second, Throttle: 2, Faults: []Fault{{Match: "web-9", Latency: time.Hour}}})
 		began := time.Now()
 		if _, err := d.Create(t.Context(), spec("1")); err != nil || time.Since(began) != time.Second {
 			t.Errorf("latency: %v %v", time.Since(began), err)
+		}
+		began = time.Now()
+		if _, err := d.Create(t.Context(), provider.Spec{Tag: "2", Name: "web-2", Wait: true}); err != nil || time.Since(began) != 10*time.Second {
+			t.Errorf("until it is up: %v %v", time.Since(began), err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
