@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"github.com/provisioning-platform/platform/shared/store"
+	"sync"
 )
 
 // mask is a set of categories, a bit each, in the order of Categories.
@@ -63,9 +62,14 @@ func (m mask) names() []string {
 	return out
 }
 
-// item is one event of the stream, prepared once for all connections.
+// item is one event of the stream, shared by all connections. It is made ready by the first that needs
+// it, so that events nobody watches cost nothing but their reading.
 type item struct {
-	seq      uint64
+	seq    uint64
+	epoch  string
+	stored []byte
+
+	once     sync.Once // guards what follows
 	category mask
 	task     string
 	batch    string
@@ -73,35 +77,36 @@ type item struct {
 	body     []byte // the JSON object in it
 }
 
-// prepare returns the function that turns a stored event into an item: sequence and epoch are put in
-// front of the closing brace, the rest stays as stored.
-func prepare(epoch string) func(store.Entry) *item {
-	return func(e store.Entry) *item {
+// ready fills in the rest: sequence and epoch are put in front of the closing brace, all else stays as
+// stored.
+func (it *item) ready() *item {
+	it.once.Do(func() {
 		var head struct {
 			EventType string         `json:"event_type"`
 			Metadata  map[string]any `json:"metadata"`
 		}
-		it := &item{seq: e.Seq, category: categoryOf("")}
-		if json.Unmarshal(e.Body, &head) != nil || len(e.Body) < 2 {
-			e.Body = []byte(`{}`) // not an object: nothing we stored; its number must still exist
+		body := it.stored
+		if json.Unmarshal(body, &head) != nil || body[0] != '{' {
+			body = []byte(`{}`) // nothing we store; but its number exists
 		}
 		it.category = categoryOf(head.EventType)
 		it.task, _ = head.Metadata["task_id"].(string)
 		it.batch, _ = head.Metadata["batch_id"].(string)
-		frame := make([]byte, maxHeader, maxHeader+len(e.Body)+len(epoch)+48)
-		frame = append(frame, e.Body[:len(e.Body)-1]...)
-		if len(e.Body) > 2 {
+		frame := make([]byte, maxHeader, maxHeader+len(body)+len(it.epoch)+48)
+		frame = append(frame, body[:len(body)-1]...)
+		if len(body) > 2 {
 			frame = append(frame, ',')
 		}
 		frame = append(frame, `"epoch":`...)
-		frame = strconv.AppendQuote(frame, epoch)
+		frame = strconv.AppendQuote(frame, it.epoch)
 		frame = append(frame, `,"sequence":`...)
-		frame = strconv.AppendUint(frame, e.Seq, 10)
+		frame = strconv.AppendUint(frame, it.seq, 10)
 		frame = append(frame, '}')
 		it.body = frame[maxHeader:]
 		it.frame = sealFrame(opText, frame)
-		return it
-	}
+		it.stored = nil
+	})
+	return it
 }
 
 // filter is what a client asked to see; it is replaced, never changed.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
@@ -103,7 +104,9 @@ func New(c Config) *Handler {
 		c.MaxPerUser = 20
 	}
 	h := &Handler{Config: c, conns: map[*conn]struct{}{}, perUser: map[string]int{}}
-	h.tail = feed.NewTail(c.DB, Stream, ringSize, prepare(c.Epoch))
+	h.tail = feed.NewTail(c.DB, Stream, ringSize, func(e store.Entry) *item {
+		return &item{seq: e.Seq, epoch: c.Epoch, stored: e.Body}
+	})
 	h.upgrader = websocket.Upgrader{
 		ReadBufferSize: 1024, WriteBufferSize: 256, HandshakeTimeout: authWithin,
 		CheckOrigin: func(*http.Request) bool { return true }, // checked before

@@ -74,7 +74,7 @@ func (w *writer) events(cursor uint64) (rest []byte, ok bool) {
 	f, allowed := w.filter.Load(), mask(w.allowed.Load())
 	chosen := items[:0]
 	for _, it := range items {
-		if it.category&allowed != 0 && f.passes(it) {
+		if it.ready().category&allowed != 0 && f.passes(it) {
 			chosen = append(chosen, it)
 		}
 	}
