@@ -1,7 +1,7 @@
 // Package cli is the frame of both command lines: commands of the shape <binary> <noun> <verb>, output as
 // table, JSON, YAML or JSON lines, exit codes that scripts can rely on, and the saved sign-in that both
 // binaries share. It owns how a command line behaves and no verb of its own; the products' cli packages
-// declare verbs as literals. It is the only importer of cobra, pflag and the YAML encoder.
+// declare verbs as literals. It is the only importer of cobra and pflag.
 //
 // The one rule: data goes to Stdout, everything else to Stderr, and nothing secret is ever taken from or shown
 // in an argument.

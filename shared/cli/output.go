@@ -1,14 +1,13 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
 	"text/tabwriter"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/provisioning-platform/platform/shared/config"
 )
 
 // Table says how data looks for a person: a heading and a row a thing.
@@ -61,34 +60,16 @@ func (o *IO) lines(data any) error {
 
 // yaml goes through JSON so that both formats have the same member names in the same order.
 func (o *IO) yaml(data any) error {
-	raw, err := json.Marshal(data)
+	doc, err := json.Marshal(data)
 	if err != nil {
 		return err
 	}
-	var node yaml.Node
-	if err := yaml.Unmarshal(raw, &node); err != nil {
+	text, err := config.EncodeYAML(doc)
+	if err != nil {
 		return err
 	}
-	plain(&node)
-	var buf bytes.Buffer
-	enc := yaml.NewEncoder(&buf)
-	enc.SetIndent(2)
-	if err := enc.Encode(&node); err != nil {
-		return err
-	}
-	_, err = o.Out.Write(buf.Bytes())
+	_, err = o.Out.Write(text)
 	return err
-}
-
-// plain turns the flow style that JSON has in YAML into block style.
-func plain(n *yaml.Node) {
-	n.Style &^= yaml.FlowStyle
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
-		n.Style = 0
-	}
-	for _, c := range n.Content {
-		plain(c)
-	}
 }
 
 // Note writes one line for the person to Err.

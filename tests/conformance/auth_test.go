@@ -263,7 +263,7 @@ func (e *env) factor(stem string) mfaUser {
 		Secret        string   `json:"secret"`
 		RecoveryCodes []string `json:"recovery_codes"`
 	}
-	e.want(e.do(request{base: e.ControlCenter.Address, method: "POST", path: "/mfa/enroll/totp", token: tok, body: map[string]any{"password": password}}), 200, 201).into(e.t, &enrolment)
+	e.want(e.do(request{base: e.ControlCenter.Address, method: "POST", path: "/mfa/enroll/totp", token: tok}), 200, 201).into(e.t, &enrolment)
 	u.secret, u.backup = enrolment.Secret, enrolment.RecoveryCodes
 	u.enrolledAt = time.Now().Unix()/30 - 1 // an old code confirms, so that the present one stays unused
 	e.want(e.do(request{base: e.ControlCenter.Address, method: "POST", path: "/mfa/verify", token: tok, body: map[string]any{"code": u.at(e.t, u.enrolledAt)}}), 200)

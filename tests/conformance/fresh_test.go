@@ -18,7 +18,7 @@ import (
 func writeConfig(t *testing.T, dir string) (config, calls string) {
 	t.Helper()
 	calls = filepath.Join(dir, "calls.jsonl")
-	text := "[infra]\npath = \"infra\"\n"
+	text := "[infra]\ndir = \"infra\"\n"
 	for name, settings := range map[string]string{
 		"fast":    "",
 		"upcloud": "",

@@ -1,0 +1,95 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/trust"
+	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/obs"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+// alive says why an open socket's session is over, nil while it is not.
+func alive(known *trust.Trust) func(token.Claims) error {
+	return func(c token.Claims) error {
+		if why := known.Check(c); why != "" {
+			return fault.New(fault.Unauthenticated, "token.revoked", "this session is over: %s", why)
+		}
+		return nil
+	}
+}
+
+// watched says which resource a category of events is about.
+var watched = map[string]string{"task": "tasks", "progress": "tasks", "batch": "batches", "rollback": "rollbacks", "system": "state"}
+
+// mayWatch asks the policies whether somebody may see events of a category.
+func mayWatch(known *trust.Trust, now func() time.Time) func(token.Claims, string) bool {
+	return func(c token.Claims, category string) bool {
+		return known.Decide(authz.Request{
+			Subject: authz.Subject{ID: c.Subject, Username: c.Username, Roles: c.Roles}, Action: "read",
+			Resource: authz.Resource{Type: watched[category]}, Time: now(),
+		}).Allowed
+	}
+}
+
+// probeWithin bounds the look at the store that health takes.
+const probeWithin = 2 * time.Second
+
+// readiness says why the service cannot serve (decision 3), nil when it can.
+func readiness(known *trust.Trust, db store.DB) func() error {
+	return func() error {
+		if !known.Ready() {
+			return fault.New(fault.Unavailable, "orchestrator.not_ready", "waiting for the control-center's keys and policies")
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), probeWithin)
+		defer cancel()
+		if _, err := db.Read(ctx, "events", store.Latest, 0); err != nil {
+			return fault.New(fault.Unavailable, "store.unavailable", "the store cannot be reached").Because(err)
+		}
+		return nil
+	}
+}
+
+// untilReady waits for readiness; process.Run prints the listening lines then.
+func untilReady(ready func() error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for ready() != nil {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	}
+}
+
+// meter counts ended tasks as the contract names them (platform.md 1.11).
+type meter struct {
+	ended map[string]func()
+	took  func(float64)
+}
+
+func newMeter(r *obs.Registry) *meter {
+	total := r.Counter("orchestrator_tasks_total", "Total number of tasks", "status")
+	m := &meter{ended: map[string]func(){}, took: r.Histogram("orchestrator_task_duration_seconds", "Task execution duration",
+		[]float64{0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800}).At()}
+	for _, status := range []string{"completed", "failed", "cancelled"} {
+		total.Add(0, status)
+		m.ended[status] = total.At(status)
+	}
+	return m
+}
+
+// TaskEnded counts one task; a task that never started has no duration.
+func (m *meter) TaskEnded(status string, took time.Duration) {
+	if count := m.ended[status]; count != nil {
+		count()
+	}
+	m.took(took.Seconds())
+}

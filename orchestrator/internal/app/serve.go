@@ -1,0 +1,208 @@
+package app
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/api"
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/infra"
+	"github.com/provisioning-platform/platform/orchestrator/internal/operation"
+	"github.com/provisioning-platform/platform/orchestrator/internal/provider/local"
+	"github.com/provisioning-platform/platform/orchestrator/internal/recipe"
+	"github.com/provisioning-platform/platform/orchestrator/internal/trust"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/shared/config"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/obs"
+	"github.com/provisioning-platform/platform/shared/process"
+	"github.com/provisioning-platform/platform/shared/store/driver"
+	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/shared/watch"
+	"github.com/provisioning-platform/platform/shared/web"
+)
+
+// Options are what serve needs besides the configuration.
+type Options struct {
+	Config  Config
+	URLFile string // ORCHESTRATOR_STORE_FILE
+	Stdout  io.Writer
+	Stderr  io.Writer
+}
+
+// Serve runs the orchestrator until ctx ends.
+func Serve(ctx context.Context, o Options) error {
+	level, _, err := o.Config.check()
+	if err != nil {
+		return err
+	}
+	log := obs.NewLogger(o.Stderr, token.Orchestrator, level)
+	dir, err := filepath.Abs(string(o.Config.Data))
+	if err != nil {
+		return err
+	}
+	stores, err := o.Config.Store.Options(dir, o.URLFile, Schema(), log)
+	if err != nil {
+		return err
+	}
+	credential, err := client.ReadCredential(string(o.Config.Credential))
+	if err != nil {
+		return err
+	}
+	ctx, stop := process.Signals(ctx, log)
+	defer stop()
+	db, err := open(ctx, stores)
+	if err != nil {
+		return err
+	}
+	s, err := assemble(ctx, o.Config, credential, stores, db, log)
+	if err != nil {
+		_ = db.Close()
+		return err
+	}
+	listeners, err := process.Listen(ctx, o.Config.Listen)
+	if err != nil {
+		_ = db.Close()
+		return err
+	}
+	return process.Run(ctx, process.Program{
+		Log: log, Stdout: o.Stdout, Listeners: listeners, Server: s.server.HTTP(), Drain: s.server.Drain,
+		Ready: s.ready, Components: s.components, Close: db.Close,
+	})
+}
+
+// service is the built orchestrator.
+type service struct {
+	server     *web.Server
+	components []process.Component
+	ready      func(context.Context) error
+}
+
+// background is the scene of acts that nobody asked for.
+func background(ctx context.Context) context.Context {
+	return audit.WithScene(ctx, &audit.Scene{Actor: audit.Actor{Sub: "service:" + token.Orchestrator}, Origin: token.Orchestrator})
+}
+
+func assemble(ctx context.Context, c Config, credential client.Credential, stores driver.Options, db *feed.Hub, log *slog.Logger) (*service, error) {
+	ctx = background(ctx)
+	now := time.Now
+	_, proxies, err := c.check()
+	if err != nil {
+		return nil, err
+	}
+	keys, err := audit.MakeKeys(filepath.Join(stores.Dir, keysFolder, auditFolder), credential.Deployment+"/audit/"+token.Orchestrator)
+	if err != nil {
+		return nil, err
+	}
+	ledger, err := audit.Open(ctx, audit.Options{DB: db, Dir: auditDir(stores.Dir, c.Store.InMemory()), Keys: keys, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	witness, err := audit.NewPeer(ledger, credential.AuditKey)
+	if err != nil {
+		return nil, err
+	}
+	epoch, err := epochOf(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	peer := &client.Peer{Base: c.ControlCenter, Credential: credential, Now: now}
+	known := &trust.Trust{DB: db, Source: peer, Issuer: credential.Issuer, Now: now, Log: log}
+	if err := known.Load(ctx); err != nil {
+		return nil, err
+	}
+	metrics := obs.NewRegistry()
+	executor, providers, err := executorOf(c, stores.Dir, db, log)
+	if err != nil {
+		return nil, err
+	}
+	runs := engine.New(engine.Config{
+		DB: db, Executor: executor, Now: now, Log: log, Meter: newMeter(metrics), Policy: c.Retry.policy(),
+		Limits: dag.Limits{Operations: c.Limits.Operations}, MaxTasks: c.Limits.Tasks, MaxSteps: c.Limits.Steps,
+	})
+	sockets := watch.New(watch.Config{
+		DB: db, Epoch: epoch, Log: log, Origins: c.WS.Origins, NoQueryToken: !c.WS.AllowQueryToken, MaxSockets: c.WS.MaxConnections, MaxPerUser: c.WS.MaxPerUser,
+		Verify: known.Authenticate, Alive: alive(known), Allowed: mayWatch(known, now), Fail: refuseSocket,
+	})
+	a := &api.API{
+		Engine: runs, Catalogue: executor, Decide: known.Decide, Storage: storageName(c), Metrics: metrics.Handler(), Public: c.Metrics.Public,
+		Socket: sockets, Ready: readiness(known, db), Now: now,
+	}
+	server, err := web.NewServer(web.Config{
+		Service: token.Orchestrator, Title: "Orchestrator", Version: "v1", Routes: a.Routes(), Log: log, Metrics: metrics, Store: db, Now: now,
+		Description: "Runs provisioning work: workflows, batches, checkpoints, rollback and live events.",
+		Authenticate: func(ctx context.Context, raw string, _ *http.Request) (token.Claims, error) {
+			return known.Authenticate(ctx, raw)
+		},
+		Decide: known.Decide, Admit: admit(known), RateLimits: c.RateLimits, TrustedProxies: proxies,
+	})
+	if err != nil {
+		return nil, err
+	}
+	copier := audit.NewCopier(db, token.Orchestrator, log, peer.CopyEntries)
+	return &service{server: server, ready: untilReady(a.Ready), components: []process.Component{
+		component("sockets", sockets.Run), component("engine", runs.Run), component("providers", providers.Run), component("trust", known.Run),
+		component("audit copy", copier.Run),
+		component("witness", func(ctx context.Context) error { return witness.Run(ctx, peer.ExchangeHeads) }),
+		component("audit log", ledger.Run),
+	}}, nil
+}
+
+// executorOf builds what makes attempts: providers, infra definitions and recipes.
+func executorOf(c Config, dir string, db *feed.Hub, log *slog.Logger) (*operation.Executor, *operation.Providers, error) {
+	binary, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	providers, err := operation.OpenProviders(c.Providers, operation.Place{DataDir: dir, Command: []string{binary, local.Verb}, Now: time.Now, Log: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	formats := infra.ReadableFormats(config.DecodeYAML)
+	folder := infra.Folder{Dir: string(c.Infra.Dir), Formats: formats}
+	recipes := recipe.Catalogue{Infra: folder, Formats: formats, Interpreters: c.Recipes.Interpreters}
+	if c.Recipes.Dir != "" {
+		recipes.Dir = os.DirFS(string(c.Recipes.Dir))
+	}
+	return operation.New(operation.Config{Providers: providers.Drivers, Infra: folder, Recipes: recipes, Inventory: engine.Inventory{DB: db}, Log: log}), providers, nil
+}
+
+// storageName is the word of the contract for the store in use.
+func storageName(c Config) string {
+	if c.Store.InMemory() || c.Store.URL == "embedded:" {
+		return "filesystem"
+	}
+	return "surrealdb"
+}
+
+// component runs part in the scene of background acts.
+func component(name string, part func(context.Context) error) process.Component {
+	return process.Component{Name: name, Run: func(ctx context.Context) error { return part(background(ctx)) }}
+}
+
+// admit refuses what changes something while the control-center is silent (decision 5).
+func admit(known *trust.Trust) func(web.Route) error {
+	return func(r web.Route) error {
+		if !r.Mutates() {
+			return nil
+		}
+		return known.AllowChanges()
+	}
+}
+
+// refuseSocket writes a refusal before the upgrade.
+func refuseSocket(w http.ResponseWriter, r *http.Request, err error, extra map[string]any) {
+	if fault.Is(err, fault.Gone) {
+		watch.Envelope(w, http.StatusGone, fault.Of(err).Message, extra)
+		return
+	}
+	web.Refuse(w, r, err)
+}

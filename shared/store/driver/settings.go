@@ -1,0 +1,50 @@
+package driver
+
+import (
+	"log/slog"
+	"net/url"
+	"strings"
+
+	"github.com/provisioning-platform/platform/shared/config"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/secret"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// Settings is the section [store] of both programs' configuration.
+type Settings struct {
+	PasswordFile config.Path `toml:"password_file"`
+	Sync         string      `toml:"sync"` // what the operator states of a SurrealDB server: "every"
+	URL          string      `toml:"url"`  // embedded:, memory:, surrealdb://user@host:port/namespace/database
+}
+
+// InMemory says whether the store ends with the process.
+func (c Settings) InMemory() bool { return strings.HasPrefix(c.URL, "memory:") }
+
+// Options turns the settings into what Open takes. urlFile is the value of *_STORE_FILE: a file with the whole URL, in
+// which alone a password may stand (decision 2). Faults are the operator's and name what to correct.
+func (c Settings) Options(dir, urlFile string, schema store.Schema, log *slog.Logger) (Options, error) {
+	o := Options{URL: c.URL, Dir: dir, Schema: schema, Sync: c.Sync, Log: log}
+	if urlFile != "" {
+		text, err := secret.FromFile(urlFile)
+		if err != nil {
+			return o, fault.New(fault.Invalid, "config.store_file", "the file with the store's URL: %s", err)
+		}
+		u, err := url.Parse(text.Reveal())
+		if err != nil {
+			return o, fault.New(fault.Invalid, "config.store_file", "the file with the store's URL holds no URL")
+		}
+		if p, has := u.User.Password(); has {
+			o.Password, u.User = secret.New(p), url.User(u.User.Username())
+		}
+		o.URL = u.String()
+	}
+	if c.PasswordFile != "" {
+		p, err := secret.FromFile(string(c.PasswordFile))
+		if err != nil {
+			return o, fault.New(fault.Invalid, "config.password_file", "the store's password: %s", err)
+		}
+		o.Password = p
+	}
+	return o, Check(o.URL)
+}
