@@ -22,8 +22,8 @@ import (
 // not UTF-8 becomes U+FFFD, as encoding/json does. Refused are numbers outside the rule, duplicate
 // members of a nested raw message, and nesting deeper than MaxDepth.
 func Canonical(v any) ([]byte, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
+	buf := bytes.NewBuffer(make([]byte, 0, 512)) // most documents fit
+	enc := json.NewEncoder(buf)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
 		return nil, err
