@@ -79,7 +79,7 @@ func (a *API) listAudit(ctx context.Context, in listAuditIn) (web.Page[auditView
 
 type getAuditIn struct {
 	ID    string `path:"id"`
-	Proof bool   `query:"proof" doc:"also the proof that the entry is in the signed log"`
+	Proof string `query:"proof" enum:"0,1" doc:"1: also the proof that the entry is in the signed log"`
 }
 
 func (a *API) getAudit(ctx context.Context, in getAuditIn) (auditView, error) {
@@ -88,7 +88,7 @@ func (a *API) getAudit(ctx context.Context, in getAuditIn) (auditView, error) {
 		return auditView{}, err
 	}
 	v := viewRow(r)
-	if !in.Proof {
+	if in.Proof != "1" {
 		return v, nil
 	}
 	if r.Origin != token.ControlCenter {

@@ -39,14 +39,6 @@ type New struct {
 	Enabled  bool
 }
 
-// Change holds the members to change; nil ones stay as they are.
-type Change struct {
-	Email    *string
-	Roles    []string
-	Enabled  *bool
-	Password *string
-}
-
 // check returns the faults of a new account, all at once.
 func (n New) check(mfa bool) error {
 	var f []fault.Field
@@ -125,139 +117,6 @@ func countAdmins(tx *store.Tx, before, after User) error {
 		return ErrLastAdmin
 	}
 	return guards.Save(tx, g)
-}
-
-// Raise lifts the authorization version of u, so that every token made before dies; with end, all its
-// sessions are over as well. The caller saves u and returns the revocation from its Log.Update.
-func Raise(u *User, end bool, now time.Time) token.Revocation {
-	u.AV++
-	if end {
-		u.Floor = u.AV
-	}
-	u.UpdatedAt = now.UTC().Truncate(time.Millisecond)
-	return token.RevokeSubject(u.ID, u.AV, now.Add(revocation.Keep).Unix())
-}
-
-// Update changes what c names. by is the id of the user who asks.
-func (us *Users) Update(ctx context.Context, userID string, c Change, by string) error {
-	if c.Email == nil && c.Roles == nil && c.Enabled == nil && c.Password == nil {
-		return fault.New(fault.Invalid, "user.nothing", "nothing to change: give at least one of email, roles, enabled, password")
-	}
-	before, err := us.Get(ctx, userID)
-	if err != nil {
-		return err
-	}
-	if err := c.check(before, us.MFA); err != nil {
-		return err
-	}
-	var hash string
-	if c.Password != nil {
-		if hash, err = us.Hasher.Hash(ctx, *c.Password); err != nil {
-			return err
-		}
-	}
-	act := &audit.Act{Action: "user.update", Resource: "users/" + userID, Details: c.details()}
-	return us.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
-		row, err := Table.Load(tx, userID)
-		if err != nil {
-			return nil, err
-		}
-		if row.Rev == 0 {
-			return nil, ErrNotFound
-		}
-		u := row.Value
-		act.Details["username"] = u.Username
-		roles := slices.Sorted(slices.Values(c.Roles))
-		rolesChange := c.Roles != nil && !slices.Equal(roles, u.Roles)
-		stateChange := c.Enabled != nil && *c.Enabled != u.Enabled
-		if by == userID && (rolesChange && raises(u.Roles, roles)) {
-			return nil, ErrOwnRoles
-		}
-		if c.Email != nil && *c.Email != u.Email {
-			if err := moveEmail(tx, u, *c.Email); err != nil {
-				return nil, err
-			}
-			u.Email = *c.Email
-		}
-		if rolesChange {
-			u.Roles = roles
-		}
-		if stateChange {
-			u.Enabled = *c.Enabled
-		}
-		if c.Password != nil {
-			u.Password = hash
-		}
-		if err := countAdmins(tx, row.Value, u); err != nil {
-			return nil, err
-		}
-		u.UpdatedAt = us.Now().UTC().Truncate(time.Millisecond)
-		var revoked []token.Revocation
-		if rolesChange || stateChange || c.Password != nil {
-			revoked = append(revoked, Raise(&u, stateChange || c.Password != nil, us.Now()))
-		}
-		return revoked, Table.Save(tx, u)
-	})
-}
-
-// raises says whether roles holds one that have does not.
-func raises(have, roles []string) bool {
-	return slices.ContainsFunc(roles, func(r string) bool { return !slices.Contains(have, r) })
-}
-
-func (c Change) check(u User, mfa bool) error {
-	var f []fault.Field
-	add := func(pointer, text string) {
-		if text != "" {
-			f = append(f, fault.Field{Pointer: pointer, Message: text})
-		}
-	}
-	email := u.Email
-	if c.Email != nil {
-		email = *c.Email
-		add("/email", checkEmail(email))
-	}
-	if c.Roles != nil {
-		add("/roles", checkRoles(c.Roles))
-	}
-	if c.Password != nil {
-		add("/password", checkPassword(*c.Password, u.Username, email, mfa))
-	}
-	return invalid(f)
-}
-
-// details names what changes, without the password.
-func (c Change) details() map[string]any {
-	d := map[string]any{}
-	if c.Email != nil {
-		d["email_changed"] = true
-	}
-	if c.Roles != nil {
-		d["roles"] = c.Roles
-	}
-	if c.Enabled != nil {
-		d["enabled"] = *c.Enabled
-	}
-	if c.Password != nil {
-		d["password_changed"] = true
-	}
-	return d
-}
-
-func moveEmail(tx *store.Tx, u User, email string) error {
-	from, to := "email:"+Fold(u.Email), "email:"+Fold(email)
-	if from == to {
-		return nil
-	}
-	row, err := claims.Load(tx, to)
-	if err != nil {
-		return err
-	}
-	if row.Rev != 0 {
-		return fault.New(fault.Conflict, "user.taken", "this e-mail address is taken (case does not count)")
-	}
-	claims.Remove(tx, from)
-	return claims.Create(tx, claim{ID: to, User: u.ID})
 }
 
 // Delete removes an account; its name and address are free again, its audit records stay. with, when
@@ -340,13 +199,25 @@ func (us *Users) List(ctx context.Context, f Filter, skip, limit int) ([]User, i
 	if f.Enabled != nil {
 		q.Prefix, q.Exact = strconv.FormatBool(*f.Enabled), true
 	}
+	total := 0
+	if q.Index != "" && !q.Exact { // the index holds two values, each with a count of its own
+		q.Total = false
+		for _, value := range []string{"true", "false"} {
+			_, page, err := Table.List(ctx, us.DB, store.Query{Index: q.Index, Prefix: value, Exact: true, Total: true})
+			if err != nil {
+				return nil, 0, err
+			}
+			total += page.Total
+		}
+	}
 	rows, page, err := Table.List(ctx, us.DB, q)
 	if err != nil {
 		return nil, 0, err
 	}
+	total += page.Total
 	users := make([]User, len(rows))
 	for i, r := range rows {
 		users[i] = r.Value
 	}
-	return users, page.Total, nil
+	return users, total, nil
 }

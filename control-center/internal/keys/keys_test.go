@@ -1,0 +1,127 @@
+package keys_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/control-center/internal/controltest"
+	"github.com/provisioning-platform/platform/control-center/internal/keys"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+func TestSealer_opensOnlyAtItsPlace(t *testing.T) {
+	t.Parallel()
+	s, err := keys.MakeSealer(t.TempDir() + "/keys")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, _ := keys.MakeSealer(t.TempDir() + "/keys")
+	sealed := s.Seal("factor", "u1", "secret", []byte("the seed"))
+	if plain, err := s.Open("factor", "u1", "secret", sealed); err != nil || string(plain) != "the seed" {
+		t.Fatalf("%q %v", plain, err)
+	}
+	if strings.Contains(sealed, "the seed") || sealed == s.Seal("factor", "u1", "secret", []byte("the seed")) {
+		t.Fatal("not sealed, or the same twice")
+	}
+	for what, open := range map[string]func() ([]byte, error){
+		"another id":    func() ([]byte, error) { return s.Open("factor", "u2", "secret", sealed) },
+		"another kind":  func() ([]byte, error) { return s.Open("user", "u1", "secret", sealed) },
+		"another field": func() ([]byte, error) { return s.Open("factor", "u1", "other", sealed) },
+		"another key":   func() ([]byte, error) { return other.Open("factor", "u1", "secret", sealed) },
+	} {
+		if _, err := open(); err == nil {
+			t.Errorf("opened at %s", what)
+		}
+	}
+	for i := range sealed {
+		bad := []byte(sealed)
+		bad[i] ^= 1
+		if plain, err := s.Open("factor", "u1", "secret", string(bad)); err == nil && string(plain) != "the seed" {
+			t.Errorf("byte %d changed unnoticed", i)
+		}
+	}
+}
+
+func TestOpenSealer_refusesFilesThatOthersCanRead(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "keys")
+	if _, err := keys.MakeSealer(dir); err != nil {
+		t.Fatal(err)
+	}
+	for path, loose := range map[string]os.FileMode{filepath.Join(dir, "kek"): 0o640, dir: 0o755} {
+		info, _ := os.Stat(path)
+		if err := os.Chmod(path, loose); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := keys.OpenSealer(dir); err == nil || !strings.Contains(err.Error(), "chmod") {
+			t.Errorf("%s with mode %o: %v", path, loose, err)
+		}
+		_ = os.Chmod(path, info.Mode())
+	}
+}
+
+func TestRotate_oldTokensLiveAndNoneIsSignedLater(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := controltest.New(t)
+	r.Account(t, "dana")
+	old := r.SignIn(t, "dana")
+	before := r.Ring.Keys()
+	kid, err := r.Ring.Rotate(ctx)
+	if err != nil || kid != before[1].ID {
+		t.Fatalf("rotated to %s, announced was %s: %v", kid, before[1].ID, err)
+	}
+	r.Clock.Add(2 * time.Second)
+	fresh := r.SignIn(t, "dana")
+	if !r.Alive(old.Token) || !r.Alive(fresh.Token) {
+		t.Fatal("a token died with the rotation")
+	}
+	if c, _ := r.Verify.Verify(fresh.Token, token.Access, r.Clock.Now()); c.KeyID != kid {
+		t.Fatalf("signed with %s", c.KeyID)
+	}
+	for range 3 {
+		r.Clock.Add(26 * time.Hour)
+		if _, err := r.Ring.Rotate(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, k := range r.Ring.JWKS().Keys {
+		if k.Kid == before[0].ID {
+			t.Error("a retired key is published for ever")
+		}
+	}
+	again := &keys.Ring{Revoked: r.Revoked, Sealer: r.Sealer, Now: r.Clock.Now}
+	if err := again.Load(ctx); err != nil || len(again.Keys()) != len(r.Ring.Keys()) {
+		t.Fatalf("after a restart: %v", err)
+	}
+}
+
+func TestRemove_killsEveryTokenOfTheKey(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := controltest.New(t)
+	r.Account(t, "dana")
+	g := r.SignIn(t, "dana")
+	kid := r.Ring.Keys()[0].ID
+	if err := r.Ring.Remove(ctx, kid); err != nil {
+		t.Fatal(err)
+	}
+	if r.Alive(g.Token) {
+		t.Fatal("a token of a removed key lives")
+	}
+	f, err := r.Revoked.Feed(ctx, "", 0, 0)
+	if err != nil || len(f.Items) != 1 || f.Items[0].Kind != token.ByKey || f.Items[0].Value != kid {
+		t.Fatalf("feed %+v %v", f, err)
+	}
+	if next := r.SignIn(t, "dana"); !r.Alive(next.Token) {
+		t.Fatal("nobody signs any more")
+	}
+	if err := r.Ring.Remove(ctx, "unknown"); !fault.Is(err, fault.NotFound) {
+		t.Fatalf("unknown: %v", err)
+	}
+}

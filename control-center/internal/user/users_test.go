@@ -1,0 +1,187 @@
+package user_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/provisioning-platform/platform/control-center/internal/controltest"
+	"github.com/provisioning-platform/platform/control-center/internal/session"
+	"github.com/provisioning-platform/platform/control-center/internal/user"
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+func TestCreate_refusesWhatIsWrongAllAtOnce(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	_, err := r.Users.Create(context.Background(), user.New{Username: "two words", Email: "nowhere", Password: "short", Roles: []string{"king"}})
+	f := fault.Of(err)
+	if f == nil || f.Kind != fault.Invalid || len(f.Fields) != 4 {
+		t.Fatalf("%v", err)
+	}
+	good := user.New{Username: "dana", Email: "dana@example.com", Password: controltest.Password, Roles: []string{"viewer"}, Enabled: true}
+	for what, change := range map[string]func(*user.New){
+		"no name": func(n *user.New) { n.Username = "" }, "NUL": func(n *user.New) { n.Username = "da\x00na" }, "newline": func(n *user.New) { n.Username = "dana\n" },
+		"service prefix": func(n *user.New) { n.Username = "service:orchestrator" }, "role prefix": func(n *user.New) { n.Username = "r:admin" },
+		"full width": func(n *user.New) { n.Username = "ｄａｎａ" }, "zero width": func(n *user.New) { n.Username = "da\u200bna" },
+		"no roles": func(n *user.New) { n.Roles = nil }, "role twice": func(n *user.New) { n.Roles = []string{"viewer", "viewer"} },
+		"display name": func(n *user.New) { n.Email = "Dana <dana@example.com>" }, "no domain": func(n *user.New) { n.Email = "dana@" },
+	} {
+		n := good
+		change(&n)
+		if _, err := r.Users.Create(context.Background(), n); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+func TestCreate_namesAndAddressesAreUniqueInEverySpelling(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := controltest.New(t)
+	r.Account(t, "Straße")
+	for _, n := range []user.New{
+		{Username: "STRASSE", Email: "a@example.com"}, {Username: "straße", Email: "b@example.com"}, {Username: "other", Email: "STRASSE@example.com"},
+		{Username: "Admin", Email: "c@example.com"},
+	} {
+		n.Password, n.Roles = controltest.Password, []string{"viewer"}
+		if _, err := r.Users.Create(ctx, n); !fault.Is(err, fault.Conflict) {
+			t.Errorf("%s %s: %v", n.Username, n.Email, err)
+		}
+	}
+	var made atomic.Int32
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			_, err := r.Users.Create(ctx, user.New{Username: "racer", Email: "racer@example.com", Password: controltest.Password, Roles: []string{"viewer"}})
+			if err == nil {
+				made.Add(1)
+			} else if !fault.Is(err, fault.Conflict) {
+				t.Errorf("unexpected: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if made.Load() != 1 {
+		t.Fatalf("%d accounts of one name", made.Load())
+	}
+}
+
+func TestUpdate_changesOnlyWhatIsGiven(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := controltest.New(t)
+	u := r.Account(t, "dana")
+	email, bad := "new@example.com", "not an address"
+	if err := r.Users.Update(ctx, u.ID, user.Change{Email: &email}, "x"); err != nil {
+		t.Fatal(err)
+	}
+	after, _ := r.Users.Get(ctx, u.ID)
+	if after.Email != email || after.AV != u.AV || after.Username != u.Username || !after.Enabled || after.Password != u.Password {
+		t.Fatalf("%+v", after)
+	}
+	if _, err := r.Users.Create(ctx, user.New{Username: "other", Email: "dana@example.com", Password: controltest.Password, Roles: []string{"viewer"}}); err != nil {
+		t.Fatalf("the old address is not free: %v", err)
+	}
+	for what, c := range map[string]struct {
+		change user.Change
+		id, by string
+		kind   fault.Kind
+	}{
+		"nothing":         {user.Change{}, u.ID, "x", fault.Invalid},
+		"bad address":     {user.Change{Email: &bad}, u.ID, "x", fault.Invalid},
+		"unknown role":    {user.Change{Roles: []string{"king"}}, u.ID, "x", fault.Invalid},
+		"empty roles":     {user.Change{Roles: []string{}}, u.ID, "x", fault.Invalid},
+		"unknown account": {user.Change{Email: &email}, "01a214f4-773a-7d66-b5f6-c679470cebf7", "x", fault.NotFound},
+		"no id":           {user.Change{Email: &email}, "../dana", "x", fault.NotFound},
+		"own roles":       {user.Change{Roles: []string{"admin", "operator"}}, u.ID, u.ID, fault.Denied},
+	} {
+		if err := r.Users.Update(ctx, c.id, c.change, c.by); !fault.Is(err, c.kind) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+func TestLastAdmin_staysUnderFiftyRemovalsAtOnce(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := controltest.New(t)
+	ids := []string{r.File.User.ID}
+	for _, name := range []string{"a1", "a2", "a3", "a4"} {
+		ids = append(ids, r.Account(t, name, "admin", "viewer").ID)
+	}
+	no := false
+	removals := []func(id string) error{
+		func(id string) error { return r.Users.Update(ctx, id, user.Change{Enabled: &no}, "x") },
+		func(id string) error { return r.Users.Update(ctx, id, user.Change{Roles: []string{"viewer"}}, "x") },
+		func(id string) error { return r.Users.Delete(ctx, id, session.Forget(id)) },
+	}
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			err := removals[i%3](ids[i%len(ids)])
+			if err != nil && !fault.Is(err, fault.Conflict) && !fault.Is(err, fault.NotFound) {
+				t.Errorf("unexpected: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	yes := true
+	left, total, err := r.Users.List(ctx, user.Filter{Role: "admin", Enabled: &yes}, 0, 10)
+	if err != nil || len(left) != 1 || total != 1 {
+		t.Fatalf("%d usable administrators left (%d counted): %v", len(left), total, err)
+	}
+	if err := r.Users.Delete(ctx, left[0].ID, nil); fault.CodeOf(err) != "user.last_admin" {
+		t.Fatalf("the last one: %v", err)
+	}
+}
+
+func TestDelete_freesTheNameAndIsFinal(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := controltest.New(t)
+	u := r.Account(t, "dana")
+	if err := r.Users.Delete(ctx, u.ID, session.Forget(u.ID)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Users.Delete(ctx, u.ID, nil); !fault.Is(err, fault.NotFound) {
+		t.Fatalf("second: %v", err)
+	}
+	if again := r.Account(t, "dana"); again.ID == u.ID {
+		t.Fatal("the id was used again")
+	}
+}
+
+func TestList_filtersAndCounts(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := controltest.New(t)
+	v1 := r.Account(t, "v1", "viewer")
+	r.Account(t, "v2", "viewer", "operator")
+	no := false
+	if err := r.Users.Update(ctx, v1.ID, user.Change{Enabled: &no}, "x"); err != nil {
+		t.Fatal(err)
+	}
+	yes := true
+	for _, c := range []struct {
+		f     user.Filter
+		names string
+	}{
+		{user.Filter{}, "v2 v1 admin"}, {user.Filter{Role: "viewer"}, "v2 v1"}, {user.Filter{Role: "viewer", Enabled: &yes}, "v2"},
+		{user.Filter{Enabled: &no}, "v1"}, {user.Filter{Role: "nobody"}, ""}, {user.Filter{Role: "admin", Enabled: &no}, ""},
+	} {
+		users, total, err := r.Users.List(ctx, c.f, 0, 50)
+		var names []string
+		for _, u := range users {
+			names = append(names, u.Username)
+		}
+		if err != nil || strings.Join(names, " ") != c.names || total != len(users) {
+			t.Errorf("%+v: %v, total %d, %v", c.f, names, total, err)
+		}
+	}
+	if users, total, err := r.Users.List(ctx, user.Filter{}, 1, 1); err != nil || len(users) != 1 || users[0].Username != "v1" || total != 3 {
+		t.Errorf("second page: %v %d %v", users, total, err)
+	}
+}
