@@ -128,7 +128,7 @@ func TestWatch_abuse(t *testing.T) {
 			if _, err := conn.Write(c.send); err != nil {
 				t.Log(err) // the server may close before all is out
 			}
-			if code := conn.closed(t); code != c.code || time.Since(began) > 2*time.Second {
+			if code := conn.closed(t); code != c.code || time.Since(began) > 2*time.Second+busy {
 				t.Errorf("closed with %d after %v, want %d", code, time.Since(began), c.code)
 			}
 		})
@@ -155,7 +155,7 @@ func TestWatch_endlessFragmentsEnd(t *testing.T) {
 			}
 		}
 	}()
-	if code := conn.closed(t); code != 1008 || time.Since(began) > 2*time.Second {
+	if code := conn.closed(t); code != 1008 || time.Since(began) > 2*time.Second+busy {
 		t.Errorf("%d after %v", code, time.Since(began))
 	}
 }
