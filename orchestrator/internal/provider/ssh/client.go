@@ -2,6 +2,7 @@ package ssh
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,14 +27,20 @@ type Target struct {
 	User    string
 	Key     []byte // our private key, as in an OpenSSH key file
 	HostKey string // the server's public key, one line
+
+	KeepAlive time.Duration // how often a silent server is asked whether it is there, and how long it may take; 0: 15 s
 }
 
-// dialTimeout bounds connecting and the handshake when the caller's context does not.
-const dialTimeout = 15 * time.Second
+// Times of a connection that the caller's context does not bound.
+const (
+	dialTimeout = 15 * time.Second
+	keepAlive   = 15 * time.Second
+)
 
 // Client is a connection to one server; it is a provider.Connection.
 type Client struct {
 	conn *ssh.Client
+	done chan struct{} // closed when the connection has ended
 }
 
 // Dial connects and proves both sides: our key to the server, its host key to us.
@@ -63,7 +70,31 @@ func Dial(ctx context.Context, t Target) (*Client, error) {
 		wire.Close()
 		return nil, refused(ctx, t.Address, err)
 	}
-	return &Client{conn: ssh.NewClient(conn, channels, requests)}, nil
+	c := &Client{conn: ssh.NewClient(conn, channels, requests), done: make(chan struct{})}
+	go func() { defer close(c.done); c.conn.Wait() }()
+	go c.watch(cmp.Or(t.KeepAlive, keepAlive))
+	return c, nil
+}
+
+// watch ends the connection to a server that vanished without a word; a command would otherwise wait for it until
+// its deadline.
+func (c *Client) watch(every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.done:
+			return
+		case <-tick.C:
+		}
+		late := time.AfterFunc(every, func() { c.conn.Close() })
+		_, _, err := c.conn.SendRequest("keepalive@openssh.com", true, nil)
+		late.Stop()
+		if err != nil {
+			c.conn.Close()
+			return
+		}
+	}
 }
 
 // refused classifies a failed connection. A server that comes up refuses for a while, so only a wrong key is final.
