@@ -168,6 +168,10 @@ const sweepEvery = 10 * time.Minute
 func (s *Server) Run(ctx context.Context) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
+	if s.cfg.Store == nil {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	for {
 		for n := store.MaxPage; n == store.MaxPage; {
 			var err error

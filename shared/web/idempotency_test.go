@@ -143,16 +143,16 @@ func TestIdempotency_keysExpireAndAreSwept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, nil)
 		first := g.send("POST", "/things", `{"name":"a"}`, asAlice, key1)
-		time.Sleep(claimTTL)
+		<-time.After(claimTTL)
 		if w := g.send("POST", "/things", `{"name":"b"}`, asAlice, key1); w.Code != 201 || idOf(t, w) == idOf(t, first) {
 			t.Errorf("after a day: %d", w.Code)
 		}
 		g.send("POST", "/things", `{"name":"b"}`, asAlice, "Idempotency-Key: k2")
-		time.Sleep(claimTTL / 2)
+		<-time.After(claimTTL / 2)
 		if n, err := Sweep(t.Context(), g.db, time.Now()); n != 0 || err != nil {
 			t.Errorf("swept %d too early, %v", n, err)
 		}
-		time.Sleep(claimTTL)
+		<-time.After(claimTTL)
 		if n, err := Sweep(t.Context(), g.db, time.Now()); n != 2 || err != nil {
 			t.Errorf("swept %d, %v", n, err)
 		}

@@ -28,7 +28,7 @@ func TestRateLimits_windows(t *testing.T) {
 			g := newRig(t, limited)
 			first := 0
 			for i := range c.limit + 3 {
-				time.Sleep(100 * time.Millisecond)
+				<-time.After(100 * time.Millisecond)
 				w := g.send(c.method, c.path, "", c.head)
 				h := w.Header()
 				if i == 0 {
@@ -51,7 +51,7 @@ func TestRateLimits_windows(t *testing.T) {
 			if w := g.send(c.method, c.path, "", c.other); w.Code != 200 {
 				t.Errorf("%s: another user gets %d", c.name, w.Code)
 			}
-			time.Sleep(time.Minute)
+			<-time.After(time.Minute)
 			if w := g.send(c.method, c.path, "", c.head); w.Code != first {
 				t.Errorf("%s: %d in the next window", c.name, w.Code)
 			}

@@ -66,6 +66,7 @@ func (x *exchange) done() {
 		if !x.c.Writer.Written() {
 			x.refuse(fmt.Errorf("panic: %v", p))
 		} else {
+			x.log()
 			panic(http.ErrAbortHandler) // half an answer is out: the client must see it break
 		}
 	}
