@@ -66,7 +66,8 @@ func (e *Engine) Rollback(ctx context.Context, q RollbackRequest) (RollbackResul
 	}
 	begun := make(chan outcome, 1)
 	e.work.Go(func() { // the caller may leave; what it began goes on
-		detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		scene := *audit.SceneOf(ctx) // the request's own belongs to its goroutine
+		detached, cancel := context.WithCancel(audit.WithScene(context.WithoutCancel(ctx), &scene))
 		defer cancel()
 		defer context.AfterFunc(life, cancel)()
 		r, err := e.beginRollback(detached, q)

@@ -187,7 +187,7 @@ func (r *runner) once(ctx context.Context, messages []message) error {
 	}
 	r.advance(now)
 	change := r.run.Take()
-	renew := !r.run.Done() && now.After(r.run.Header.Until.Add(-r.e.Lease/2))
+	renew := !r.run.Done() && !now.Before(r.run.Header.Until.Add(-r.e.Lease/2))
 	if change.Empty() && len(entries) == 0 && !renew {
 		r.release()
 		return nil

@@ -1,0 +1,277 @@
+package engine_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/memstore"
+)
+
+// schema is the engine's own.
+func schema() store.Schema {
+	return store.Schema{Service: "orchestrator", Kinds: engine.Schema()}
+}
+
+// world is a provider in memory: effects by tag, a log of what was done, and scripted trouble.
+type world struct {
+	mu      sync.Mutex
+	effects map[string]string // tag -> step name
+	calls   []string          // "do web-01", "undo web-01" in the order they took effect
+	trouble map[string][]dag.Result
+	block   map[string]bool // step names whose Do waits for its context
+	running int
+	peak    int
+	delay   time.Duration
+}
+
+func newWorld() *world {
+	return &world{effects: map[string]string{}, trouble: map[string][]dag.Result{}, block: map[string]bool{}}
+}
+
+// fails scripts the next results of "do web-01", "undo web-01" and so on.
+func (w *world) fails(what string, results ...dag.Result) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.trouble[what] = append(w.trouble[what], results...)
+}
+
+// Execute implements engine.Executor.
+func (w *world) Execute(ctx context.Context, a dag.Attempt) dag.Result {
+	if a.Kind == dag.Resolve {
+		return w.resolve(a)
+	}
+	w.mu.Lock()
+	w.running++
+	w.peak = max(w.peak, w.running)
+	blocked := w.block[a.Step.Name]
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		w.running--
+		w.mu.Unlock()
+	}()
+	if a.Kind == dag.Do && blocked {
+		<-ctx.Done()
+		return dag.Result{Class: dag.Stopped, Error: "stopped"}
+	}
+	if w.delay > 0 {
+		select {
+		case <-ctx.Done():
+			return dag.Result{Class: dag.Stopped, Error: "stopped"}
+		case <-time.After(w.delay):
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	what := string(a.Kind) + " " + a.Step.Name
+	if script := w.trouble[what]; len(script) > 0 {
+		w.trouble[what] = script[1:]
+		if script[0].Class == dag.UnknownOutcome && a.Kind == dag.Do {
+			w.do(a, what)
+		}
+		return script[0]
+	}
+	switch a.Kind {
+	case dag.Do:
+		w.do(a, what)
+	case dag.Undo:
+		w.calls = append(w.calls, what)
+		delete(w.effects, a.Tag)
+		return dag.Result{Class: dag.OK, Resources: []dag.Resource{{Gone: true, Kind: "server", Name: a.Step.Name, Provider: "p"}}}
+	case dag.Find:
+		if w.effects[a.Tag] == "" {
+			return dag.Result{Class: dag.NotFoundClass}
+		}
+	}
+	return dag.Result{Class: dag.OK, Output: "did " + a.Step.Name, Facts: map[string]string{"id": a.Tag},
+		Resources: []dag.Resource{{Kind: "server", Name: a.Step.Name, Provider: "p", Facts: map[string]string{"id": a.Tag}}}}
+}
+
+func (w *world) do(a dag.Attempt, what string) {
+	if w.effects[a.Tag] == "" { // a repeat with the same tag does nothing
+		w.calls = append(w.calls, what)
+	}
+	w.effects[a.Tag] = a.Step.Name
+}
+
+func (w *world) resolve(a dag.Attempt) dag.Result {
+	res := dag.Result{Class: dag.OK}
+	for _, s := range a.Operation.Servers {
+		res.Steps = append(res.Steps, dag.Step{Action: "server.create", Name: s.Name, Provider: "p"})
+	}
+	for _, target := range a.Operation.Targets {
+		for _, ts := range a.Operation.Taskservs {
+			res.Steps = append(res.Steps, dag.Step{Action: "taskserv.install", Name: ts + " on " + target, Target: target, Provider: "p"})
+		}
+	}
+	return res
+}
+
+func (w *world) log() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.calls)
+}
+
+func (w *world) left() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.effects)
+}
+
+// servers is an operation that makes servers; services one that installs on those of its dependencies.
+func servers(id string, deps []string, names ...string) dag.Node {
+	n := dag.Node{ID: id, Dependencies: deps, Operation: dag.Operation{Type: "server_batch", Verb: "create", Provider: "p"}}
+	for _, name := range names {
+		n.Operation.Servers = append(n.Operation.Servers, dag.ServerConfig{Name: name})
+	}
+	return n
+}
+
+func services(id string, deps []string, names ...string) dag.Node {
+	return dag.Node{ID: id, Dependencies: deps, Operation: dag.Operation{Type: "taskserv_batch", Verb: "create", Provider: "p", Taskservs: names}}
+}
+
+func batch(nodes ...dag.Node) engine.Submission {
+	return engine.Submission{Definition: dag.Definition{Kind: dag.Batch, Name: "demo", Nodes: nodes}, Act: audit.Act{Action: "batch.execute"}}
+}
+
+func workflow(names ...string) engine.Submission {
+	n := servers("", nil, names...)
+	n.Name, n.Command = "create_servers", "provisioning servers create"
+	return engine.Submission{Definition: dag.Definition{Kind: dag.Workflow, Name: "create_servers", Nodes: []dag.Node{n}}, Act: audit.Act{Action: "server.create"}}
+}
+
+// started is an engine at work on a store; stop ends it.
+type started struct {
+	*engine.Engine
+	t    testing.TB
+	db   store.DB
+	stop func()
+}
+
+func start(t testing.TB, db store.DB, x engine.Executor, change ...func(*engine.Config)) *started {
+	c := engine.Config{DB: db, Executor: x}
+	for _, f := range change {
+		f(&c)
+	}
+	e := engine.New(c)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = e.Run(ctx)
+	}()
+	s := &started{Engine: e, t: t, db: db}
+	s.stop = sync.OnceFunc(func() { cancel(); <-done })
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *started) submit(sub engine.Submission) engine.Submitted {
+	s.t.Helper()
+	got, err := s.Submit(scene(), sub)
+	if err != nil {
+		s.t.Fatalf("submit: %v", err)
+	}
+	return got
+}
+
+// scene is the context of a request by alice.
+func scene() context.Context {
+	return audit.WithScene(context.Background(), &audit.Scene{
+		Actor: audit.Actor{Sub: "u1", Username: "alice"}, Decision: &audit.Decision{Allowed: true, Policy: 7, Rule: "r1"}, Origin: "orchestrator",
+	})
+}
+
+// until waits (in synctest time) for a batch or a workflow to be in a state that suits.
+func (s *started) until(runID string, suits func(engine.BatchView) bool) engine.BatchView {
+	s.t.Helper()
+	for range 10_000 {
+		v := s.view(runID)
+		if suits(v) {
+			return v
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.t.Fatalf("waited too long for run %s: %+v", runID, s.view(runID))
+	return engine.BatchView{}
+}
+
+func (s *started) view(runID string) engine.BatchView {
+	s.t.Helper()
+	if v, err := s.Batch(context.Background(), runID); err == nil {
+		return v
+	}
+	t, err := s.Task(context.Background(), runID)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		s.t.Fatal(err)
+	}
+	return engine.BatchView{Run: dag.Header{State: t.State}, Tasks: []dag.Task{t}}
+}
+
+func (s *started) ended(runID string) engine.BatchView {
+	s.t.Helper()
+	return s.until(runID, func(v engine.BatchView) bool { return v.Run.State.Terminal() })
+}
+
+// stream returns the bodies of a stream.
+func stream(t testing.TB, db store.DB, name string) []map[string]any {
+	t.Helper()
+	var all []map[string]any
+	for after := uint64(0); ; {
+		got, err := db.Read(context.Background(), name, after, store.MaxPage)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range got.Entries {
+			var m map[string]any
+			if err := json.Unmarshal(e.Body, &m); err != nil {
+				t.Fatalf("%v in %s", err, e.Body)
+			}
+			if c, err := store.Canonical(json.RawMessage(e.Body)); err != nil || string(c) != string(e.Body) {
+				t.Fatalf("entry of %s is not canonical: %s", name, e.Body)
+			}
+			all = append(all, m)
+			after = e.Seq
+		}
+		if after >= got.Head {
+			return all
+		}
+	}
+}
+
+// story is the events in short: "TaskStatusChanged demo/a completed".
+func story(t testing.TB, db store.DB) []string {
+	var lines []string
+	for _, e := range stream(t, db, engine.EventStream) {
+		d := e["data"].(map[string]any)
+		name := d["name"]
+		if op := d["operation_id"]; op != nil {
+			name = op
+		}
+		lines = append(lines, strings.TrimSpace(fmt.Sprint(e["event_type"], " ", name, " ", d["status"])))
+	}
+	return lines
+}
+
+func statuses(v engine.BatchView) string {
+	var s []string
+	for _, t := range v.Tasks {
+		s = append(s, string(t.Status()))
+	}
+	return strings.Join(s, " ")
+}
+
+func memory() store.DB { return memstore.New(schema()) }
