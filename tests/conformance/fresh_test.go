@@ -13,16 +13,20 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig"
 )
 
-// writeConfig writes the orchestrator's configuration with simulated providers that behave as their names say, and an
-// infra for each; it returns the configuration's path and the file that records the providers' mutating calls.
+// writeConfig writes the orchestrator's configuration with simulated providers that behave as their names say, an infra
+// for each, and the sample's providers and recipes on the local driver; it returns the configuration's path and the
+// file that records the simulated providers' mutating calls.
 func writeConfig(t *testing.T, dir string) (config, calls string) {
 	t.Helper()
 	calls = filepath.Join(dir, "calls.jsonl")
-	text := "[infra]\ndir = \"infra\"\n"
+	recipes, err := filepath.Abs("../../deploy/sample/recipes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("[infra]\ndir = \"infra\"\n[recipes]\ndir = %q\n[retry]\ninitial_delay = \"100ms\"\nmax_attempts = 3\n", recipes) +
+		"[providers.upcloud]\ndriver = \"local\"\n[providers.aws]\ndriver = \"local\"\n"
 	for name, settings := range map[string]string{
 		"fast":    "",
-		"upcloud": "",
-		"aws":     "",
 		"slow":    "latency = \"300ms\"\n",
 		"hang":    "latency = \"10m\"\n",
 		"hanging": "latency = \"10m\"\n",
@@ -32,21 +36,26 @@ func writeConfig(t *testing.T, dir string) (config, calls string) {
 		"stuck":   "[[providers.stuck.faults]]\naction = \"delete\"\nclass = \"permanent\"\nmessage = \"simulated: it cannot be removed\"\n",
 	} {
 		text += fmt.Sprintf("[providers.%s]\ndriver = \"simulated\"\ncalls = %q\nstate = %q\n%s", name, calls, filepath.Join(dir, name+".state"), settings)
-		infra := filepath.Join(dir, "infra", name)
-		if err := os.MkdirAll(infra, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		servers := fmt.Sprintf("[[servers]]\nname = \"%s-infra-1\"\nplan = \"1xCPU-2GB\"\nzone = \"de-fra1\"\nprovider = %q\n", name, name)
-		if err := os.WriteFile(filepath.Join(infra, "config.toml"), []byte(servers), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		writeInfra(t, dir, name, name)
 	}
-	text += "[retry]\ninitial_delay = \"100ms\"\nmax_attempts = 3\n"
 	config = filepath.Join(dir, "orchestrator.toml")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return config, calls
+}
+
+// writeInfra writes an infra with one server at a provider; the server's name is the infra's and a suffix.
+func writeInfra(t *testing.T, dir, name, provider string) {
+	t.Helper()
+	folder := filepath.Join(dir, "infra", name)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("[[servers]]\nname = \"%s-server\"\nplan = \"1xCPU-2GB\"\nzone = \"de-fra1\"\nprovider = %q\n", name, provider)
+	if err := os.WriteFile(filepath.Join(folder, "config.toml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // another starts a further installation like e, with or without rate limits.

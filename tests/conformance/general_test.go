@@ -40,8 +40,8 @@ var general = []behaviour{
 		for _, p := range []endpoint{{service: "orch", method: "GET", path: "/tasks"}, {service: "orch", method: "POST", path: "/rollback/checkpoints", body: map[string]any{"name": "attack"}},
 			{service: "cc", method: "GET", path: "/users"}, {service: "cc", method: "POST", path: "/auth/logout"}} {
 			for _, attack := range attacks {
-				if !headerSafe(attack.Token) {
-					continue
+				if !headerSafe(attack.Token) || strings.TrimSpace(attack.Token) == e.Token.Reveal() {
+					continue // blanks around a value belong to the header, not to the token
 				}
 				if a := e.callWith(p, "Bearer "+attack.Token); a.Status != 401 && a.Status != 431 && a.Status != 400 {
 					t.Errorf("%s: %s %s answered %d", attack.Name, p.method, p.path, a.Status)

@@ -415,9 +415,11 @@ var workflows = []behaviour{
 		ids := map[string]bool{}
 		var all sync.WaitGroup
 		for i := range 50 {
+			infra := fmt.Sprintf("%s-%d", e.name("fifty"), i)
+			writeInfra(t, e.Dir, infra, "fast")
 			all.Go(func() {
 				role := []string{"operator", "developer", "admin"}[i%3]
-				id, err := e.Orch(e.tokens[role]).SubmitWorkflow(t.Context(), "servers", client.Workflow{Infra: "fast"}, "")
+				id, err := e.Orch(e.tokens[role]).SubmitWorkflow(t.Context(), "servers", client.Workflow{Infra: infra}, "")
 				if err != nil {
 					t.Error(err)
 				}
@@ -455,9 +457,11 @@ var workflows = []behaviour{
 	}},
 }
 
-// submit submits a servers workflow for the infra of that name, which uses the provider of that name.
-func (e *env) submit(infra string) string {
+// submit submits a servers workflow for a fresh infra with one server at the provider of that name.
+func (e *env) submit(provider string) string {
 	e.t.Helper()
+	infra := e.name(provider)
+	writeInfra(e.t, e.Dir, infra, provider)
 	id, err := e.Orch(e.tokens["operator"]).SubmitWorkflow(e.t.Context(), "servers", client.Workflow{Infra: infra, Settings: "config.k", Wait: true}, "")
 	if err != nil {
 		e.t.Fatal(err)

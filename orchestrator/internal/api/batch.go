@@ -249,7 +249,7 @@ type operationView struct {
 	ID           string       `json:"id"`
 	Status       dag.Status   `json:"status"`
 	Progress     float64      `json:"progress"`
-	Results      *resultsView `json:"results,omitempty"`
+	Results      *resultsView `json:"results,omitzero"` // an object from the start; absent only in the answer to a submission
 	TaskID       string       `json:"task_id"`
 	Error        string       `json:"error,omitempty"`
 	Attention    string       `json:"attention,omitempty"`

@@ -108,6 +108,7 @@ func (p *Providers) Run(ctx context.Context) error {
 		all.Go(func() { d.Run(ctx) })
 	}
 	all.Wait()
+	<-ctx.Done() // also without local servers a component lives as long as its program
 	return nil
 }
 
