@@ -43,23 +43,23 @@ func viewRow(r auditlog.Row) auditView {
 
 type listAuditIn struct {
 	web.Paging
-	UserID   string `query:"user_id" max:"256"`
-	Action   string `query:"action" max:"256" example:"server.create"`
-	Resource string `query:"resource" max:"1024" example:"servers/web-01"`
-	From     string `query:"from" doc:"not before: ISO 8601, a date stands for its beginning"`
-	To       string `query:"to" doc:"not after: ISO 8601, a date stands for its end"`
+	UserID   string  `query:"user_id" max:"256"`
+	Action   string  `query:"action" max:"256" example:"server.create"`
+	Resource string  `query:"resource" max:"1024" example:"servers/web-01"`
+	From     *string `query:"from" doc:"not before: ISO 8601, a date stands for its beginning"`
+	To       *string `query:"to" doc:"not after: ISO 8601, a date stands for its end"`
 }
 
 func (in listAuditIn) filter() (auditlog.Filter, error) {
 	f := auditlog.Filter{UserID: in.UserID, Action: in.Action, Resource: in.Resource, Before: in.Before}
 	var err error
-	if in.From != "" {
-		if f.From, err = auditlog.ParseTime(in.From, false); err != nil {
+	if in.From != nil {
+		if f.From, err = auditlog.ParseTime(*in.From, false); err != nil {
 			return f, err
 		}
 	}
-	if in.To != "" {
-		f.To, err = auditlog.ParseTime(in.To, true)
+	if in.To != nil {
+		f.To, err = auditlog.ParseTime(*in.To, true)
 	}
 	return f, err
 }
@@ -67,6 +67,9 @@ func (in listAuditIn) filter() (auditlog.Filter, error) {
 func (a *API) listAudit(ctx context.Context, in listAuditIn) (web.Page[auditView], error) {
 	f, err := in.filter()
 	if err != nil {
+		return web.Page[auditView]{}, err
+	}
+	if err := a.Index.Await(ctx); err != nil {
 		return web.Page[auditView]{}, err
 	}
 	found, err := a.Index.Search(ctx, f, in.Offset, in.Limit)

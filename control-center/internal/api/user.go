@@ -67,7 +67,7 @@ type createUserIn struct {
 }
 
 func (a *API) createUser(ctx context.Context, in createUserIn) (createdView, error) {
-	u, err := a.Users.Create(ctx, user.New{Username: in.Username, Email: in.Email, Password: in.Password, Roles: in.Roles, Enabled: in.Enabled == nil || *in.Enabled})
+	u, err := a.Users.Create(ctx, user.New{Username: in.Username, Email: in.Email, Password: in.Password, Roles: in.Roles, Enabled: in.Enabled == nil || *in.Enabled}, by(ctx))
 	return createdView{ID: u.ID, Username: u.Username, Email: u.Email, Roles: u.Roles, Enabled: u.Enabled}, err
 }
 
@@ -113,10 +113,16 @@ func (a *API) updateUser(ctx context.Context, in updateUserIn) (web.Text, error)
 			return "", err
 		}
 	}
-	err := a.Users.Update(ctx, in.ID, user.Change{Email: in.Email, Roles: in.Roles, Enabled: in.Enabled, Password: in.Password}, c.ID())
+	err := a.Users.Update(ctx, in.ID, user.Change{Email: in.Email, Roles: in.Roles, Enabled: in.Enabled, Password: in.Password}, by(ctx))
 	return "User updated successfully", err
 }
 
 func (a *API) deleteUser(ctx context.Context, in oneUser) (web.Text, error) {
-	return "User deleted successfully", a.Users.Delete(ctx, in.ID, session.Forget(in.ID))
+	return "User deleted successfully", a.Users.Delete(ctx, in.ID, by(ctx), session.Forget(in.ID))
+}
+
+// by is who asks.
+func by(ctx context.Context) user.By {
+	c := web.CallerOf(ctx)
+	return user.By{ID: c.ID(), Roles: c.Claims.Roles}
 }

@@ -175,7 +175,7 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 	if err != nil {
 		return nil, err
 	}
-	rows := &feed.Follower{Name: "audit-index", Stream: audit.Stream, DB: db, Batch: 200, Log: log, Handle: func(ctx context.Context, entries []store.Entry) error {
+	rows := &feed.Follower{Name: auditlog.Follower, Stream: audit.Stream, DB: db, Batch: 200, Log: log, Handle: func(ctx context.Context, entries []store.Entry) error {
 		bodies := make([][]byte, len(entries))
 		for i, e := range entries {
 			bodies[i] = e.Body

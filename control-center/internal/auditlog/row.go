@@ -8,6 +8,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -58,6 +59,40 @@ func Kinds() []store.Kind {
 
 // Index is the index. Its writes are no acts: they follow from entries, so they have none of their own.
 type Index struct{ DB store.DB }
+
+// Follower is the name of the follower that feeds the index from the own log.
+const Follower = "audit-index"
+
+// The bounds of Await.
+const (
+	awaitLook = 3 * time.Millisecond
+	awaitMost = time.Second
+)
+
+// Await returns when the own entries committed before the call are in the index, so that whoever did
+// something finds it; or after a second, with what is there.
+func (x *Index) Await(ctx context.Context) error {
+	head, err := x.DB.Read(ctx, audit.Stream, store.Latest, 0)
+	if err != nil {
+		return err
+	}
+	look, most := time.NewTicker(awaitLook), time.NewTimer(awaitMost)
+	defer look.Stop()
+	defer most.Stop()
+	for {
+		row, err := feed.Cursors.Get(ctx, x.DB, Follower)
+		if err != nil || row.Value.Seq >= head.Head {
+			return err
+		}
+		select {
+		case <-look.C:
+		case <-most.C:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
 
 // Add takes entries of the log called origin in, the first of which has leaf index first. An entry that
 // cannot be read becomes a row that says so: the index never stops at one.

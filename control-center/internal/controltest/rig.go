@@ -32,6 +32,9 @@ import (
 // Password is the password of every account the rig makes.
 const Password = "violet harbour nineteen"
 
+// Root is somebody who may do everything.
+var Root = user.By{ID: "x", Roles: []string{user.Admin}}
+
 // Clock is a clock that stands until it is moved.
 type Clock struct {
 	mu  sync.Mutex
@@ -143,7 +146,7 @@ func (r *Rig) Account(t testing.TB, name string, roles ...string) user.User {
 	if len(roles) == 0 {
 		roles = []string{"operator"}
 	}
-	u, err := r.Users.Create(context.Background(), user.New{Username: name, Email: name + "@example.com", Password: Password, Roles: roles, Enabled: true})
+	u, err := r.Users.Create(context.Background(), user.New{Username: name, Email: name + "@example.com", Password: Password, Roles: roles, Enabled: true}, Root)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -195,20 +195,22 @@ func TestChangesOfAnAccount_endItsTokensAndSessions(t *testing.T) {
 		refreshes bool
 	}{
 		{"disabled", func(r *controltest.Rig, id string) error {
-			return r.Users.Update(ctx, id, user.Change{Enabled: &no}, "x")
+			return r.Users.Update(ctx, id, user.Change{Enabled: &no}, controltest.Root)
 		}, false},
 		{"disabled and enabled again", func(r *controltest.Rig, id string) error {
-			if err := r.Users.Update(ctx, id, user.Change{Enabled: &no}, "x"); err != nil {
+			if err := r.Users.Update(ctx, id, user.Change{Enabled: &no}, controltest.Root); err != nil {
 				return err
 			}
-			return r.Users.Update(ctx, id, user.Change{Enabled: &yes}, "x")
+			return r.Users.Update(ctx, id, user.Change{Enabled: &yes}, controltest.Root)
 		}, false},
-		{"deleted", func(r *controltest.Rig, id string) error { return r.Users.Delete(ctx, id, session.Forget(id)) }, false},
+		{"deleted", func(r *controltest.Rig, id string) error {
+			return r.Users.Delete(ctx, id, controltest.Root, session.Forget(id))
+		}, false},
 		{"password", func(r *controltest.Rig, id string) error {
-			return r.Users.Update(ctx, id, user.Change{Password: &secret}, id)
+			return r.Users.Update(ctx, id, user.Change{Password: &secret}, user.By{ID: id, Roles: []string{"operator"}})
 		}, false},
 		{"roles", func(r *controltest.Rig, id string) error {
-			return r.Users.Update(ctx, id, user.Change{Roles: []string{"viewer"}}, "x")
+			return r.Users.Update(ctx, id, user.Change{Roles: []string{"viewer"}}, controltest.Root)
 		}, true},
 		{"factor by an administrator", func(r *controltest.Rig, id string) error { _, err := r.Factors.EnrolFor(ctx, id); return err }, false},
 	} {

@@ -70,11 +70,9 @@ func (d *Desk) SignIn(ctx context.Context, c Credentials) (Grant, error) {
 			return err
 		}
 		verdict = login.Judge(t.facts)
+		act.Actor = &audit.Actor{IP: c.IP} // who tries is not known: a refused try is no act of the account's
 		if t.found {
-			act.Resource = "users/" + t.user.ID
-			act.Actor = &audit.Actor{AMR: verdict.AMR, IP: c.IP, Sub: t.user.ID, Username: t.user.Username}
-		} else {
-			act.Actor = &audit.Actor{IP: c.IP}
+			act.Resource, act.Details["username"] = "users/"+t.user.ID, t.user.Username
 		}
 		if !verdict.Granted {
 			act.Result, act.Code, act.Details["reason"] = audit.Refused, ErrSignIn.Code, verdict.Reason
@@ -207,7 +205,7 @@ func (d *Desk) begin(tx *store.Tx, t *try, v login.Verdict, now time.Time, act *
 		return Grant{}, err
 	}
 	s := Session{ACR: v.ACR, AMR: v.AMR, AuthTime: now.Unix(), Ends: now.Add(d.Absolute).Unix(), ID: id.New(), User: t.user.ID}
-	act.Actor.SID = s.ID
+	act.Actor = &audit.Actor{AMR: v.AMR, IP: act.Actor.IP, SID: s.ID, Sub: t.user.ID, Username: t.user.Username}
 	return d.issue(tx, &s, t.user, now)
 }
 

@@ -65,7 +65,7 @@ func TestSignIn_everyRefusalIsTheSameAndIsRecordedOnce(t *testing.T) {
 	r := controltest.New(t)
 	off := r.Account(t, "disabled")
 	no := false
-	if err := r.Users.Update(context.Background(), off.ID, user.Change{Enabled: &no}, "x"); err != nil {
+	if err := r.Users.Update(context.Background(), off.ID, user.Change{Enabled: &no}, controltest.Root); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ name, password, code string }{

@@ -31,8 +31,9 @@ func Raise(u *User, end bool, now time.Time) token.Revocation {
 	return token.RevokeSubject(u.ID, u.AV, now.Add(revocation.Keep).Unix())
 }
 
-// Update changes what c names. by is the id of the user who asks.
-func (us *Users) Update(ctx context.Context, userID string, c Change, by string) error {
+// Update changes what c names. Everybody may be given the right to change an own password only by the
+// caller's policies; what by may never do whatever those say is checked here.
+func (us *Users) Update(ctx context.Context, userID string, c Change, by By) error {
 	if c.Email == nil && c.Roles == nil && c.Enabled == nil && c.Password == nil {
 		return fault.New(fault.Invalid, "user.nothing", "nothing to change: give at least one of email, roles, enabled, password")
 	}
@@ -63,8 +64,10 @@ func (us *Users) Update(ctx context.Context, userID string, c Change, by string)
 		roles := slices.Sorted(slices.Values(c.Roles))
 		rolesChange := c.Roles != nil && !slices.Equal(roles, u.Roles)
 		stateChange := c.Enabled != nil && *c.Enabled != u.Enabled
-		if by == userID && (rolesChange && raises(u.Roles, roles)) {
-			return nil, ErrOwnRoles
+		if by.ID != userID || rolesChange {
+			if err := by.may(u.Roles, roles); err != nil {
+				return nil, err
+			}
 		}
 		if c.Email != nil && *c.Email != u.Email {
 			if err := moveEmail(tx, u, *c.Email); err != nil {
@@ -91,11 +94,6 @@ func (us *Users) Update(ctx context.Context, userID string, c Change, by string)
 		}
 		return revoked, Table.Save(tx, u)
 	})
-}
-
-// raises says whether roles holds one that have does not.
-func raises(have, roles []string) bool {
-	return slices.ContainsFunc(roles, func(r string) bool { return !slices.Contains(have, r) })
 }
 
 func (c Change) check(u User, mfa bool) error {

@@ -18,7 +18,7 @@ import (
 var (
 	ErrNotFound  = fault.New(fault.NotFound, "user.not_found", "there is no user with this id")
 	ErrLastAdmin = fault.New(fault.Conflict, "user.last_admin", "this is the last enabled administrator; make another one first")
-	ErrOwnRoles  = fault.New(fault.Denied, "user.own_roles", "nobody can raise their own roles; ask another administrator")
+	ErrRoles     = fault.New(fault.Denied, "user.roles_above_own", "nobody can give roles that they do not have, or change an administrator without being one")
 )
 
 // Users are the accounts.
@@ -68,8 +68,30 @@ func Make(ctx context.Context, h *Hasher, n New, mfa bool, now time.Time) (User,
 		Roles: slices.Sorted(slices.Values(n.Roles)), UpdatedAt: now, Username: n.Username}, nil
 }
 
+// By is who asks for a change.
+type By struct {
+	ID    string
+	Roles []string
+}
+
+// may refuses to by what only an administrator may do to an account: raise roles beyond the own ones, the
+// own account's included, or touch an administrator. An administrator has every right already.
+func (by By) may(have, want []string) error {
+	if slices.Contains(by.Roles, Admin) {
+		return nil
+	}
+	above := func(r string) bool { return !slices.Contains(by.Roles, r) && !slices.Contains(have, r) }
+	if slices.Contains(have, Admin) || slices.ContainsFunc(want, above) {
+		return ErrRoles
+	}
+	return nil
+}
+
 // Create makes an account. Its name and address must not be taken in any spelling.
-func (us *Users) Create(ctx context.Context, n New) (User, error) {
+func (us *Users) Create(ctx context.Context, n New, by By) (User, error) {
+	if err := by.may(nil, n.Roles); err != nil {
+		return User{}, err
+	}
 	u, err := Make(ctx, us.Hasher, n, us.MFA, us.Now())
 	if err != nil {
 		return User{}, err
@@ -121,7 +143,7 @@ func countAdmins(tx *store.Tx, before, after User) error {
 
 // Delete removes an account; its name and address are free again, its audit records stay. with, when
 // not nil, removes what other packages keep about it in the same transaction.
-func (us *Users) Delete(ctx context.Context, userID string, with func(*store.Tx) error) error {
+func (us *Users) Delete(ctx context.Context, userID string, by By, with func(*store.Tx) error) error {
 	act := &audit.Act{Action: "user.delete", Resource: "users/" + userID, Details: map[string]any{}}
 	return us.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
 		row, err := Table.Load(tx, userID)
@@ -133,6 +155,9 @@ func (us *Users) Delete(ctx context.Context, userID string, with func(*store.Tx)
 		}
 		u := row.Value
 		act.Details["username"] = u.Username
+		if err := by.may(u.Roles, nil); err != nil {
+			return nil, err
+		}
 		if err := countAdmins(tx, u, User{}); err != nil {
 			return nil, err
 		}

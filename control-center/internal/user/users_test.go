@@ -16,7 +16,7 @@ import (
 func TestCreate_refusesWhatIsWrongAllAtOnce(t *testing.T) {
 	t.Parallel()
 	r := controltest.New(t)
-	_, err := r.Users.Create(context.Background(), user.New{Username: "two words", Email: "nowhere", Password: "short", Roles: []string{"king"}})
+	_, err := r.Users.Create(context.Background(), user.New{Username: "two words", Email: "nowhere", Password: "short", Roles: []string{"king"}}, controltest.Root)
 	f := fault.Of(err)
 	if f == nil || f.Kind != fault.Invalid || len(f.Fields) != 4 {
 		t.Fatalf("%v", err)
@@ -31,7 +31,7 @@ func TestCreate_refusesWhatIsWrongAllAtOnce(t *testing.T) {
 	} {
 		n := good
 		change(&n)
-		if _, err := r.Users.Create(context.Background(), n); !fault.Is(err, fault.Invalid) {
+		if _, err := r.Users.Create(context.Background(), n, controltest.Root); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -47,7 +47,7 @@ func TestCreate_namesAndAddressesAreUniqueInEverySpelling(t *testing.T) {
 		{Username: "Admin", Email: "c@example.com"},
 	} {
 		n.Password, n.Roles = controltest.Password, []string{"viewer"}
-		if _, err := r.Users.Create(ctx, n); !fault.Is(err, fault.Conflict) {
+		if _, err := r.Users.Create(ctx, n, controltest.Root); !fault.Is(err, fault.Conflict) {
 			t.Errorf("%s %s: %v", n.Username, n.Email, err)
 		}
 	}
@@ -55,7 +55,7 @@ func TestCreate_namesAndAddressesAreUniqueInEverySpelling(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			_, err := r.Users.Create(ctx, user.New{Username: "racer", Email: "racer@example.com", Password: controltest.Password, Roles: []string{"viewer"}})
+			_, err := r.Users.Create(ctx, user.New{Username: "racer", Email: "racer@example.com", Password: controltest.Password, Roles: []string{"viewer"}}, controltest.Root)
 			if err == nil {
 				made.Add(1)
 			} else if !fault.Is(err, fault.Conflict) {
@@ -75,28 +75,31 @@ func TestUpdate_changesOnlyWhatIsGiven(t *testing.T) {
 	r := controltest.New(t)
 	u := r.Account(t, "dana")
 	email, bad := "new@example.com", "not an address"
-	if err := r.Users.Update(ctx, u.ID, user.Change{Email: &email}, "x"); err != nil {
+	if err := r.Users.Update(ctx, u.ID, user.Change{Email: &email}, controltest.Root); err != nil {
 		t.Fatal(err)
 	}
 	after, _ := r.Users.Get(ctx, u.ID)
 	if after.Email != email || after.AV != u.AV || after.Username != u.Username || !after.Enabled || after.Password != u.Password {
 		t.Fatalf("%+v", after)
 	}
-	if _, err := r.Users.Create(ctx, user.New{Username: "other", Email: "dana@example.com", Password: controltest.Password, Roles: []string{"viewer"}}); err != nil {
+	if _, err := r.Users.Create(ctx, user.New{Username: "other", Email: "dana@example.com", Password: controltest.Password, Roles: []string{"viewer"}}, controltest.Root); err != nil {
 		t.Fatalf("the old address is not free: %v", err)
 	}
 	for what, c := range map[string]struct {
 		change user.Change
-		id, by string
+		id     string
+		by     user.By
 		kind   fault.Kind
 	}{
-		"nothing":         {user.Change{}, u.ID, "x", fault.Invalid},
-		"bad address":     {user.Change{Email: &bad}, u.ID, "x", fault.Invalid},
-		"unknown role":    {user.Change{Roles: []string{"king"}}, u.ID, "x", fault.Invalid},
-		"empty roles":     {user.Change{Roles: []string{}}, u.ID, "x", fault.Invalid},
-		"unknown account": {user.Change{Email: &email}, "01a214f4-773a-7d66-b5f6-c679470cebf7", "x", fault.NotFound},
-		"no id":           {user.Change{Email: &email}, "../dana", "x", fault.NotFound},
-		"own roles":       {user.Change{Roles: []string{"admin", "operator"}}, u.ID, u.ID, fault.Denied},
+		"nothing":          {user.Change{}, u.ID, controltest.Root, fault.Invalid},
+		"bad address":      {user.Change{Email: &bad}, u.ID, controltest.Root, fault.Invalid},
+		"unknown role":     {user.Change{Roles: []string{"king"}}, u.ID, controltest.Root, fault.Invalid},
+		"empty roles":      {user.Change{Roles: []string{}}, u.ID, controltest.Root, fault.Invalid},
+		"unknown account":  {user.Change{Email: &email}, "01a214f4-773a-7d66-b5f6-c679470cebf7", controltest.Root, fault.NotFound},
+		"no id":            {user.Change{Email: &email}, "../dana", controltest.Root, fault.NotFound},
+		"own roles":        {user.Change{Roles: []string{"admin", "operator"}}, u.ID, user.By{ID: u.ID, Roles: []string{"operator"}}, fault.Denied},
+		"roles above own":  {user.Change{Roles: []string{"auditor"}}, u.ID, user.By{ID: "y", Roles: []string{"operator"}}, fault.Denied},
+		"an admin by none": {user.Change{Email: &email}, r.File.User.ID, user.By{ID: "y", Roles: []string{"operator"}}, fault.Denied},
 	} {
 		if err := r.Users.Update(ctx, c.id, c.change, c.by); !fault.Is(err, c.kind) {
 			t.Errorf("%s: %v", what, err)
@@ -114,9 +117,11 @@ func TestLastAdmin_staysUnderFiftyRemovalsAtOnce(t *testing.T) {
 	}
 	no := false
 	removals := []func(id string) error{
-		func(id string) error { return r.Users.Update(ctx, id, user.Change{Enabled: &no}, "x") },
-		func(id string) error { return r.Users.Update(ctx, id, user.Change{Roles: []string{"viewer"}}, "x") },
-		func(id string) error { return r.Users.Delete(ctx, id, session.Forget(id)) },
+		func(id string) error { return r.Users.Update(ctx, id, user.Change{Enabled: &no}, controltest.Root) },
+		func(id string) error {
+			return r.Users.Update(ctx, id, user.Change{Roles: []string{"viewer"}}, controltest.Root)
+		},
+		func(id string) error { return r.Users.Delete(ctx, id, controltest.Root, session.Forget(id)) },
 	}
 	var wg sync.WaitGroup
 	for i := range 50 {
@@ -133,7 +138,7 @@ func TestLastAdmin_staysUnderFiftyRemovalsAtOnce(t *testing.T) {
 	if err != nil || len(left) != 1 || total != 1 {
 		t.Fatalf("%d usable administrators left (%d counted): %v", len(left), total, err)
 	}
-	if err := r.Users.Delete(ctx, left[0].ID, nil); fault.CodeOf(err) != "user.last_admin" {
+	if err := r.Users.Delete(ctx, left[0].ID, controltest.Root, nil); fault.CodeOf(err) != "user.last_admin" {
 		t.Fatalf("the last one: %v", err)
 	}
 }
@@ -143,10 +148,10 @@ func TestDelete_freesTheNameAndIsFinal(t *testing.T) {
 	ctx := context.Background()
 	r := controltest.New(t)
 	u := r.Account(t, "dana")
-	if err := r.Users.Delete(ctx, u.ID, session.Forget(u.ID)); err != nil {
+	if err := r.Users.Delete(ctx, u.ID, controltest.Root, session.Forget(u.ID)); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Users.Delete(ctx, u.ID, nil); !fault.Is(err, fault.NotFound) {
+	if err := r.Users.Delete(ctx, u.ID, controltest.Root, nil); !fault.Is(err, fault.NotFound) {
 		t.Fatalf("second: %v", err)
 	}
 	if again := r.Account(t, "dana"); again.ID == u.ID {
@@ -161,7 +166,7 @@ func TestList_filtersAndCounts(t *testing.T) {
 	v1 := r.Account(t, "v1", "viewer")
 	r.Account(t, "v2", "viewer", "operator")
 	no := false
-	if err := r.Users.Update(ctx, v1.ID, user.Change{Enabled: &no}, "x"); err != nil {
+	if err := r.Users.Update(ctx, v1.ID, user.Change{Enabled: &no}, controltest.Root); err != nil {
 		t.Fatal(err)
 	}
 	yes := true
