@@ -99,7 +99,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.mu.Lock()
 	e.ctx = ctx
 	for _, r := range e.runs { // submitted before Run
-		e.launch(r)
+		if r.stored {
+			e.launch(r)
+		}
 	}
 	e.mu.Unlock()
 	for wait := time.Duration(0); ; wait = e.Lease / 2 {

@@ -28,7 +28,7 @@ type runner struct {
 	over  bool          // nobody reads the inbox any more
 	wake  chan struct{} // capacity 1
 
-	launched bool // under Engine.mu
+	stored, launched bool // under Engine.mu: its first commit is done; loop was started
 
 	waiting, gone bool // under slots.mu
 	grants        int  // under slots.mu: slots given while it waited

@@ -120,6 +120,7 @@ func (e *Engine) submit(ctx context.Context, s Submission, origins []dag.Task, c
 	r.release()
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	r.stored = true
 	e.launch(r)
 	if held && e.rollback == "" { // it ended in between
 		r.post(message{command: dag.Start{}})

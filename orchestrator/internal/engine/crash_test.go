@@ -1,0 +1,128 @@
+package engine_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/storetest"
+)
+
+// scenario is a batch whose third operation fails, so that it is rolled back. It is serial, so that
+// its story is the same every time.
+func scenario(t *testing.T, db store.DB, w *world) (events []string, ended string) {
+	w.fails("do b1", dag.Result{Class: dag.Transient, Error: "busy"})
+	w.fails("do bad", dag.Result{Class: dag.Permanent, Error: "no"})
+	e := start(t, db, w)
+	sub := batch(servers("a", nil, "a1"), servers("b", []string{"a"}, "b1"), servers("c", []string{"b"}, "bad"), servers("d", []string{"c"}, "d1"))
+	sub.Definition.RollbackEnabled, sub.Definition.ParallelLimit = true, 1
+	sub.ID = "01890000-0000-7000-8000-000000000001"
+	for {
+		_, err := e.Submit(scene(), sub)
+		if err == nil {
+			break
+		}
+		if !fault.Is(err, fault.Unavailable) {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+	}
+	v := e.ended(sub.ID)
+	e.stop()
+	return story(t, db), string(v.Run.State) + " " + statuses(v)
+}
+
+// TestCrash_everyCommitFails lets each commit of the scenario fail in turn, before and after it took effect. The
+// engine recovers by itself, and what the world sees is the same as if nothing had happened.
+func TestCrash_everyCommitFails(t *testing.T) {
+	var want, calls []string
+	var end string
+	commits := 0
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		db := storetest.Faulty(memory(), storetest.At(0, storetest.Never))
+		want, end = scenario(t, db, w)
+		calls, commits = w.log(), db.Commits()
+	})
+	if commits < 8 || !strings.HasPrefix(end, "failed Completed Completed Failed Cancelled") {
+		t.Fatalf("the undisturbed run made %d commits and ended %s", commits, end)
+	}
+	for n := 1; n <= commits; n++ {
+		for _, m := range []storetest.Moment{storetest.Before, storetest.After} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				got, e := scenario(t, storetest.Faulty(memory(), storetest.At(n, m)), w)
+				if e != end || !slices.Equal(got, want) {
+					t.Errorf("commit %d, moment %d: ended %s with\n%s\nwant %s with\n%s", n, m, e, strings.Join(got, "\n"), end, strings.Join(want, "\n"))
+				}
+				if !slices.Equal(w.log(), calls) {
+					t.Errorf("commit %d, moment %d: the provider saw %v, want %v", n, m, w.log(), calls)
+				}
+			})
+		}
+	}
+}
+
+// TestCrash_restartAtEveryCommit kills the process at each commit of the scenario, before and after it took
+// effect; another one takes over.
+func TestCrash_restartAtEveryCommit(t *testing.T) {
+	var calls []string
+	var end string
+	commits := 0
+	run := func(t *testing.T, n int, m storetest.Moment) ([]string, string, int) {
+		w := newWorld()
+		w.fails("do b1", dag.Result{Class: dag.Transient, Error: "busy"})
+		w.fails("do bad", dag.Result{Class: dag.Permanent, Error: "no"}, dag.Result{Class: dag.Permanent, Error: "no"})
+		db := memory()
+		dead := make(chan struct{})
+		first := storetest.Faulty(db, func(i int, _ store.Batch) storetest.Moment {
+			switch {
+			case i == n:
+				close(dead)
+				return m
+			case n > 0 && i > n:
+				return storetest.Before // the process is dead
+			}
+			return storetest.Never
+		})
+		e := start(t, first, w)
+		sub := batch(servers("a", nil, "a1"), servers("b", []string{"a"}, "b1"), servers("c", []string{"b"}, "bad"), servers("d", []string{"c"}, "d1"))
+		sub.Definition.RollbackEnabled, sub.Definition.ParallelLimit = true, 1
+		got := e.submit(sub)
+		if n > 0 {
+			<-dead
+			e.stop()
+			e = start(t, db, w)
+		}
+		v := e.ended(got.Run.ID)
+		e.stop()
+		return w.log(), string(v.Run.State) + " " + statuses(v), first.Commits()
+	}
+	synctest.Test(t, func(t *testing.T) { calls, end, commits = run(t, 0, storetest.Never) })
+	for n := 2; n < commits; n++ {
+		for _, m := range []storetest.Moment{storetest.Before, storetest.After} {
+			synctest.Test(t, func(t *testing.T) {
+				got, e, _ := run(t, n, m)
+				if e != end || !slices.Equal(dedup(got), calls) {
+					t.Errorf("killed at commit %d, moment %d: ended %s after %v, want %s after %v", n, m, e, got, end, calls)
+				}
+			})
+		}
+	}
+}
+
+// dedup leaves out the repeats of an undo that a kill caused: it is keyed by its tag and harmless.
+func dedup(calls []string) []string {
+	var out []string
+	for _, c := range calls {
+		if !slices.Contains(out, c) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
