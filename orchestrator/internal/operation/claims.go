@@ -2,11 +2,19 @@ package operation
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
 )
+
+// lookAgain is how often a task that waits for another's server looks.
+const lookAgain = 50 * time.Millisecond
+
+// errHeld says that another task holds a name.
+var errHeld = errors.New("the name is held")
 
 // claims keeps two tasks from making a server of the same name: between the making and the commit that
 // puts it into the inventory, only this knows. What earlier processes left is learned once from each provider.
@@ -31,7 +39,7 @@ func (c *claims) take(ctx context.Context, providerName string, d provider.Drive
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if holder, ok := c.tags[name]; ok && holder != tag {
-		return provider.Errorf(dag.Transient, "server %s is being made or undone by another task; if this stays, a server of that name at provider %s is in no inventory", name, providerName)
+		return provider.Errorf(dag.Transient, "server %s is being made or undone by another task; if this stays, a server of that name at provider %s is in no inventory", name, providerName).Because(errHeld)
 	}
 	c.tags[name] = tag
 	return nil

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/infra"
@@ -72,12 +73,13 @@ type Config struct {
 // Executor performs attempts; it is the engine's Executor.
 type Executor struct {
 	Config
-	claims claims
+	claims   claims
+	patience time.Duration // how long an attempt waits for another task that makes the same server
 }
 
 // New returns an Executor.
 func New(c Config) *Executor {
-	return &Executor{Config: c, claims: claims{tags: map[string]string{}, learned: map[string]*learned{}}}
+	return &Executor{Config: c, claims: claims{tags: map[string]string{}, learned: map[string]*learned{}}, patience: 10 * time.Second}
 }
 
 // Execute makes one attempt and says what it came to. When ctx or the attempt's deadline ends first, the result says so.

@@ -2,8 +2,10 @@ package operation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
@@ -28,18 +30,15 @@ func (x *Executor) createServer(ctx context.Context, a dag.Attempt) (dag.Result,
 	if err != nil {
 		return dag.Result{}, err
 	}
-	there, ok, err := x.server(ctx, name)
+	there, err := x.claim(ctx, d, a)
 	if err != nil {
 		return dag.Result{}, err
 	}
-	if ok && there.Facts[factTag] != a.Tag {
-		if err := sameServer(there, a.Step); err != nil {
+	if there != nil {
+		if err := sameServer(*there, a.Step); err != nil {
 			return dag.Result{}, err
 		}
 		return dag.Result{Facts: map[string]string{factCreated: "false"}, Output: fmt.Sprintf("server %s exists already with plan %s in zone %s", name, orNone(plan), orNone(zone))}, nil
-	}
-	if err := x.claims.take(ctx, a.Step.Provider, d, name, a.Tag); err != nil {
-		return dag.Result{}, err
 	}
 	s, err := d.Create(ctx, provider.Spec{Tag: a.Tag, Name: name, Plan: plan, Zone: zone, Wait: a.Operation.Wait})
 	if err != nil {
@@ -49,6 +48,28 @@ func (x *Executor) createServer(ctx context.Context, a dag.Attempt) (dag.Result,
 		return dag.Result{}, err
 	}
 	return made(a.Step.Provider, s), nil
+}
+
+// claim returns the server of that name that another task has made, or nothing and the right to make it. While
+// another task is at it, it waits for what that comes to, with patience.
+func (x *Executor) claim(ctx context.Context, d provider.Driver, a dag.Attempt) (*dag.Resource, error) {
+	for tries := int(x.patience / lookAgain); ; tries-- {
+		there, ok, err := x.server(ctx, a.Step.Name)
+		if err != nil {
+			return nil, err
+		}
+		if ok && there.Facts[factTag] != a.Tag {
+			return &there, nil
+		}
+		if err = x.claims.take(ctx, a.Step.Provider, d, a.Step.Name, a.Tag); err == nil || tries <= 0 || !errors.Is(err, errHeld) {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(lookAgain):
+		}
+	}
 }
 
 // final says whether a failure leaves nothing behind and is not tried again.
