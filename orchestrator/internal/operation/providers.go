@@ -73,6 +73,10 @@ func OpenProviders(settings map[string]ProviderSettings, place Place) (*Provider
 			if dir == "" {
 				dir = filepath.Join(place.DataDir, "servers", name)
 			}
+			dir, err := filepath.Abs(dir) // a path of the configuration may be relative to where the program runs
+			if err != nil {
+				return nil, fmt.Errorf("providers.%s: %w", name, err)
+			}
 			d, err := local.Open(local.Config{Dir: dir, Command: place.Command, Log: log})
 			if err != nil {
 				return nil, fmt.Errorf("providers.%s: %w", name, err)
