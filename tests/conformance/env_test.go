@@ -212,7 +212,7 @@ func (e *env) want(a answer, statuses ...int) answer {
 			return a
 		}
 	}
-	e.t.Fatalf("status %d, want %v: %s", a.Status, statuses, a.Raw)
+	e.t.Fatalf("status %d, want %v: %.2000s", a.Status, statuses, a.Raw)
 	return a
 }
 
