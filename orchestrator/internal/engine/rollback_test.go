@@ -1,0 +1,244 @@
+package engine_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/storetest"
+)
+
+func (s *started) checkpoint(name string) engine.Checkpoint {
+	s.t.Helper()
+	c, err := s.Checkpoint(scene(), "", name, "")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return c
+}
+
+func (s *started) operations(c engine.Checkpoint) int {
+	s.t.Helper()
+	_, n, err := s.CheckpointByID(context.Background(), c.ID)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+func TestRollback_toACheckpointUndoesWhatCameAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, db := newWorld(), memory()
+		e := start(t, db, w)
+		e.ended(e.submit(workflow("before")).Run.ID)
+		c := e.checkpoint("cut")
+		if c.Size == 0 || e.operations(c) != 0 {
+			t.Errorf("size %d, %d operations", c.Size, e.operations(c))
+		}
+		one := e.submit(batch(servers("a", nil, "a1", "a2"), services("k", []string{"a"}, "kubernetes"))).Run.ID
+		e.ended(one)
+		two := e.submit(workflow("late")).Run.ID
+		e.ended(two)
+		if n := e.operations(c); n != 3 {
+			t.Errorf("%d operations after it, want 3", n)
+		}
+		before := len(w.log())
+		got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+		if err != nil || !got.Ended || got.Executed != 3 || got.Failed != 0 {
+			t.Fatalf("got %+v, %v", got, err)
+		}
+		undos := w.log()[before:]
+		if w.left() != 1 || len(undos) != 5 || slices.Index(undos, "undo a1") < slices.Index(undos, "undo kubernetes on a1") {
+			t.Errorf("%d effects left after %v", w.left(), undos)
+		}
+		v := e.view(one)
+		if statuses(v) != "Completed Completed" || v.Tasks[0].RolledBackAt == nil || v.Tasks[1].RolledBackAt == nil || v.Run.Status() != dag.StatusCompleted {
+			t.Errorf("the batch is %s: %s, %v", v.Run.Status(), statuses(v), v.Tasks[0].RolledBackAt)
+		}
+		if rows, _ := e.Resources(context.Background()); len(rows) != 1 {
+			t.Errorf("inventory %v", rows)
+		}
+		again, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+		if err != nil || again.Executed != 0 || again.Failed != 0 || !again.Ended || again.ID == got.ID {
+			t.Errorf("again: %+v, %v", again, err)
+		}
+		if list, _ := e.Tasks(context.Background(), engine.Page{Limit: 100}); list.Total != 4 {
+			t.Errorf("%d tasks listed, want 4: nodes of a rollback are none", list.Total)
+		}
+		lines := story(t, db)
+		if !slices.Contains(lines, "RollbackStarted <nil> running") || !slices.Contains(lines, "RollbackCompleted <nil> completed") {
+			t.Errorf("no start or end of the rollback in %v", lines)
+		}
+	})
+}
+
+func TestRollback_byOperationIDs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		e := start(t, memory(), w)
+		sub := batch(servers("a", nil, "a1"), servers("b", []string{"a"}, "b1"), servers("c", []string{"b"}, "c1"), servers("x", nil, "x1"))
+		first := e.submit(sub)
+		e.ended(first.Run.ID)
+		other := e.submit(batch(servers("x", nil, "x2")))
+		e.ended(other.Run.ID)
+		refused := func(kind fault.Kind, says string, q engine.RollbackRequest) {
+			t.Helper()
+			if _, err := e.Rollback(scene(), q); !fault.Is(err, kind) || !strings.Contains(err.Error(), says) {
+				t.Errorf("%v: %v", q, err)
+			}
+		}
+		refused(fault.NotFound, "ghost", engine.RollbackRequest{Operations: []string{"c", "ghost"}})
+		refused(fault.Invalid, other.Run.ID, engine.RollbackRequest{Operations: []string{"x"}})
+		refused(fault.Conflict, "demo/b", engine.RollbackRequest{Operations: []string{"a"}})
+		refused(fault.NotFound, "checkpoint", engine.RollbackRequest{Checkpoint: other.Run.ID})
+		before := len(w.log())
+		got, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{"b", first.Tasks[2].ID, "b", other.Run.ID + "/x"}})
+		if err != nil || got.Executed != 3 {
+			t.Fatalf("got %+v, %v", got, err)
+		}
+		if undos := w.log()[before:]; slices.Index(undos, "undo c1") > slices.Index(undos, "undo b1") || len(undos) != 3 {
+			t.Errorf("calls %v", undos)
+		}
+		got, err = e.Rollback(scene(), engine.RollbackRequest{Operations: []string{"x"}}) // the other one is undone
+		if err != nil || got.Executed != 1 || w.left() != 1 {
+			t.Errorf("got %+v, %v, %d left", got, err, w.left())
+		}
+	})
+}
+
+func TestRollback_cascadeTakesDependentsAlong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		e := start(t, memory(), w)
+		e.ended(e.submit(batch(servers("a", nil, "a1"))).Run.ID)
+		sub := batch(services("k", nil, "kubernetes")) // another batch, on the same server
+		sub.Definition.Nodes[0].Operation.Targets = []string{"a1"}
+		e.ended(e.submit(sub).Run.ID)
+		if _, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{"a"}}); !fault.Is(err, fault.Conflict) {
+			t.Errorf("without cascade: %v", err)
+		}
+		got, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{"a"}, Cascade: true})
+		if calls := w.log(); err != nil || got.Executed != 2 || !slices.Equal(calls[2:], []string{"undo kubernetes on a1", "undo a1"}) {
+			t.Errorf("got %+v, %v, %v", got, err, calls)
+		}
+	})
+}
+
+func TestRollback_oneFailsTheOthersGoOnAndASecondCallRetriesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		e := start(t, memory(), w)
+		c := e.checkpoint("cut")
+		for _, name := range []string{"a", "b", "c"} {
+			e.ended(e.submit(workflow(name)).Run.ID)
+		}
+		w.fails("undo b", dag.Result{Class: dag.Permanent, Error: "irreversible: the server was deleted"})
+		got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+		if err != nil || got.Executed != 2 || got.Failed != 1 || len(got.Failures) != 1 || !strings.Contains(got.Failures[0].Error, "irreversible") {
+			t.Fatalf("got %+v, %v", got, err)
+		}
+		if n := e.operations(c); n != 1 {
+			t.Errorf("%d operations left", n)
+		}
+		before := len(w.log())
+		got, err = e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+		if err != nil || got.Executed != 1 || got.Failed != 0 || len(w.log()) != before+1 || w.left() != 0 {
+			t.Errorf("got %+v, %v", got, err)
+		}
+	})
+}
+
+func TestRollback_oneAtATimeAndSubmissionsWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		e := start(t, memory(), w)
+		c := e.checkpoint("cut")
+		e.ended(e.submit(workflow("a")).Run.ID)
+		w.mu.Lock()
+		w.delay = 10 * time.Second
+		w.mu.Unlock()
+		live := e.submit(batch(servers("one", nil, "s1"), servers("two", []string{"one"}, "s2"))).Run.ID
+		time.Sleep(15 * time.Second) // one is done, two is at work
+		done := make(chan error, 1)
+		go func() {
+			got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+			if err == nil && got.Executed != 2 {
+				t.Errorf("got %+v", got)
+			}
+			done <- err
+		}()
+		time.Sleep(time.Second)
+		if _, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID}); !fault.Is(err, fault.Conflict) {
+			t.Errorf("a second rollback: %v", err)
+		}
+		held := e.submit(workflow("new")).Run.ID
+		time.Sleep(5 * time.Second)
+		if v := e.view(held); v.Tasks[0].Status() != dag.StatusPending {
+			t.Errorf("a submission during the rollback is %s", v.Tasks[0].Status())
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if v := e.view(live); v.Run.Status() != dag.StatusCancelled || v.Tasks[0].RolledBackAt == nil {
+			t.Errorf("the running batch is %s", v.Run.Status())
+		}
+		if v := e.until(held, func(v engine.BatchView) bool { return v.Tasks[0].State.Terminal() }); v.Tasks[0].Status() != dag.StatusCompleted || w.left() != 1 {
+			t.Errorf("the held one ended %s, %d effects", v.Tasks[0].Status(), w.left())
+		}
+	})
+}
+
+// TestRollback_restartAtEveryCommit kills the process at each commit of a rollback; the next one finishes it.
+func TestRollback_restartAtEveryCommit(t *testing.T) {
+	for n := 1; n <= 8; n++ {
+		for _, m := range []storetest.Moment{storetest.Before, storetest.After} {
+			synctest.Test(t, func(t *testing.T) {
+				w, db := newWorld(), memory()
+				w.delay = time.Second
+				e := start(t, db, w)
+				c := e.checkpoint("cut")
+				e.ended(e.submit(batch(servers("a", nil, "a1"), services("k", []string{"a"}, "x", "y"), servers("z", nil, "z1"))).Run.ID)
+				e.stop()
+				var dead bool
+				e = start(t, storetest.Faulty(db, func(i int, _ store.Batch) storetest.Moment {
+					switch {
+					case i == n:
+						dead = true
+						return m
+					case i > n:
+						return storetest.Before
+					}
+					return storetest.Never
+				}), w)
+				time.Sleep(time.Second)
+				ctx, cancel := context.WithTimeout(scene(), time.Minute)
+				defer cancel()
+				_, err := e.Rollback(ctx, engine.RollbackRequest{Checkpoint: c.ID})
+				if err == nil && dead {
+					t.Errorf("commit %d: a rollback without its end stored was reported", n)
+				}
+				e.stop()
+				e = start(t, db, w)
+				time.Sleep(time.Minute)
+				if _, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID}); err != nil {
+					t.Errorf("commit %d moment %d: %v", n, m, err)
+				}
+				v, err := e.Batches(context.Background(), engine.Page{Limit: 1})
+				if err != nil || w.left() != 0 || v.Rows[0].Tasks[0].RolledBackAt == nil || e.operations(c) != 0 {
+					t.Errorf("commit %d moment %d: %d effects left, %v", n, m, w.left(), w.log())
+				}
+				undos := slices.DeleteFunc(w.log(), func(c string) bool { return strings.HasPrefix(c, "do ") })
+				if len(dedup(undos)) != len(undos) {
+					t.Errorf("commit %d moment %d: undone twice: %v", n, m, undos)
+				}
+			})
+		}
+	}
+}
