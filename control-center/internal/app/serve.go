@@ -147,7 +147,7 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 	issuer := tokens.Issuer(file.Deployment)
 	people := &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: &ring.Public, Revoked: revoked.State.Check}
 	services := &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: clients, MaxLife: 2 * time.Minute}
-	hasher := user.NewHasher()
+	hasher := user.NewHasher(user.Standard())
 	dummy, err := mfa.Dummy(sealer)
 	if err != nil {
 		return nil, err
@@ -183,7 +183,7 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 		return index.Add(ctx, token.ControlCenter, entries[0].Seq-1, bodies)
 	}}
 	return &service{db: db, server: server, components: []process.Component{
-		component("signing keys", ring.Run), component("sessions", desk.Run),
+		component("revocations", revoked.Run), component("signing keys", ring.Run), component("sessions", desk.Run),
 		component("audit index", rows.Run), component("audit log", ledger.Run),
 	}}, nil
 }

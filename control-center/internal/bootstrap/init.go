@@ -30,6 +30,7 @@ type Options struct {
 	Username string
 	Email    string
 	Password secret.Text // generated when empty
+	Hasher   *user.Hasher
 }
 
 // Printed is what init prints, once: nobody can read any of it again. Password is empty when it came
@@ -75,7 +76,11 @@ func Init(ctx context.Context, o Options, now time.Time) (Printed, error) {
 		password = generated()
 		out.Password = password
 	}
-	u, err := user.Make(ctx, user.NewHasher(), user.New{Username: out.Username, Email: email, Password: password, Roles: []string{user.Admin}, Enabled: true}, false, now)
+	hasher := o.Hasher
+	if hasher == nil {
+		hasher = user.NewHasher(user.Standard())
+	}
+	u, err := user.Make(ctx, hasher, user.New{Username: out.Username, Email: email, Password: password, Roles: []string{user.Admin}, Enabled: true}, false, now)
 	if err != nil {
 		return Printed{}, err
 	}

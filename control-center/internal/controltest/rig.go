@@ -98,7 +98,8 @@ func Over(t testing.TB, db store.DB) *Rig {
 			t.Fatal(err)
 		}
 	}
-	r.Admin, err = bootstrap.Init(ctx, bootstrap.Options{Dir: r.Dir}, r.Clock.Now())
+	hasher := user.NewHasher(user.Cost{Memory: 64, Time: 1}) // the real cost would be most of a test's time
+	r.Admin, err = bootstrap.Init(ctx, bootstrap.Options{Dir: r.Dir, Hasher: hasher}, r.Clock.Now())
 	must(err)
 	r.File, err = bootstrap.Load(r.Dir)
 	must(err)
@@ -109,7 +110,6 @@ func Over(t testing.TB, db store.DB) *Rig {
 	r.Revoked = &revocation.Log{DB: r.DB, State: &token.Revocations{}, Epoch: r.File.Deployment}
 	r.Ring = &keys.Ring{Revoked: r.Revoked, Sealer: r.Sealer, Now: r.Clock.Now, Log: log}
 	must(r.Ring.Load(ctx))
-	hasher := user.NewHasher()
 	r.Users = &user.Users{DB: r.DB, Revoked: r.Revoked, Hasher: hasher, Now: r.Clock.Now}
 	r.Factors = &mfa.Factors{DB: r.DB, Revoked: r.Revoked, Sealer: r.Sealer, Issuer: bootstrap.MFAIssuer, Now: r.Clock.Now}
 	dummy, err := mfa.Dummy(r.Sealer)

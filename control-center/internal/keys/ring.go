@@ -221,6 +221,9 @@ func (r *Ring) change(ctx context.Context, act *audit.Act, fn func([]TokenKey, t
 		return items, rings.Save(tx, ringDoc{ID: ringID, Keys: keys})
 	})
 	if err != nil {
+		if fault.Is(err, fault.Unavailable) { // it may have happened; Run looks again when this fails
+			_ = r.Load(context.WithoutCancel(ctx))
+		}
 		return "", err
 	}
 	// Read back instead of adopting next: of two changes at once the stored one counts.
@@ -235,9 +238,10 @@ func (r *Ring) change(ctx context.Context, act *audit.Act, fn func([]TokenKey, t
 	return "", nil
 }
 
-// Run rotates when the current key has signed for thirty days.
+// Run rotates when the current key has signed for thirty days, and reads the ring again now and then, for
+// a change whose outcome was unknown.
 func (r *Ring) Run(ctx context.Context) error {
-	tick := time.NewTicker(time.Hour)
+	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
 		select {
@@ -245,12 +249,14 @@ func (r *Ring) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+		err := r.Load(ctx)
 		for _, k := range r.Keys() {
-			if k.State == token.Current && r.Now().Sub(time.Unix(k.Since, 0)) > rotateAfter {
-				if _, err := r.Rotate(ctx); err != nil {
-					r.Log.Warn("signing key not rotated; tried again in an hour", "error", err)
-				}
+			if err == nil && k.State == token.Current && r.Now().Sub(time.Unix(k.Since, 0)) > rotateAfter {
+				_, err = r.Rotate(ctx)
 			}
+		}
+		if err != nil && ctx.Err() == nil {
+			r.Log.Warn("signing keys not read or rotated; tried again in a minute", "error", err)
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/audit"
-	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -27,6 +26,8 @@ type Log struct {
 	DB    *feed.Hub
 	State *token.Revocations // what the own verifier asks
 	Epoch string             // identity of the stream: the deployment's id
+
+	after uint64 // the place Run goes on from; set by Load, then Run's own
 }
 
 // Update is audit.Update for changes that revoke: what fn returns is appended to the stream in the
@@ -47,30 +48,58 @@ func (l *Log) Update(ctx context.Context, act *audit.Act, fn func(*store.Tx) ([]
 		}
 		return nil
 	})
-	// An unknown outcome may have committed: refusing too much for a while is the safe side.
-	if err == nil || fault.Is(err, fault.Unavailable) {
-		for i, it := range items {
-			if i < len(r.Seqs) {
-				it.Seq = r.Seqs[i] // the items are the first appends of the commit
-			}
-			l.State.Apply(it)
-		}
+	if err != nil { // of an unknown outcome Run sees the end
+		return err
 	}
-	return err
+	for i, it := range items {
+		it.Seq = r.Seqs[i] // the items are the first appends of the commit
+		l.State.Apply(it)
+	}
+	return nil
 }
 
 // Load reads the stream into memory; it is called once, before anything is served.
 func (l *Log) Load(ctx context.Context, now time.Time) error {
-	for after := uint64(0); ; {
-		f, err := l.read(ctx, after, store.MaxPage)
-		if err != nil {
+	for {
+		n, err := l.catchUp(ctx)
+		l.State.Expire(now.Unix())
+		if err != nil || n < store.MaxPage {
 			return err
 		}
-		for _, it := range f.Items {
-			l.State.Apply(it)
+	}
+}
+
+// catchUp applies the next page of the stream and returns how many items it held.
+func (l *Log) catchUp(ctx context.Context) (int, error) {
+	f, err := l.read(ctx, l.after, store.MaxPage)
+	if err != nil {
+		return 0, err
+	}
+	for _, it := range f.Items {
+		l.State.Apply(it)
+	}
+	l.after = f.Head
+	return len(f.Items), nil
+}
+
+// Run applies what was committed although its commit was reported as of unknown outcome; what Update
+// applied already is applied again without effect.
+func (l *Log) Run(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		wake := l.DB.Wait(Stream)
+		n, err := l.catchUp(ctx)
+		if err == nil && n == store.MaxPage {
+			continue
 		}
-		l.State.Expire(now.Unix())
-		if after = f.Head; len(f.Items) < store.MaxPage {
+		if err != nil { // the store is away: look again with the next tick
+			wake = nil
+		}
+		select {
+		case <-wake:
+		case <-tick.C:
+		case <-ctx.Done():
 			return nil
 		}
 	}

@@ -9,6 +9,10 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/controltest"
 	"github.com/provisioning-platform/platform/control-center/internal/session"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/memstore"
+	"github.com/provisioning-platform/platform/shared/store/storetest"
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
@@ -47,6 +51,34 @@ func TestRefresh_lostAnswerIsRepeatedAndReuseEndsTheSession(t *testing.T) {
 	}
 	if !found {
 		t.Fatal("the reuse is not in the audit log")
+	}
+}
+
+func TestRefresh_crashBetweenCommitAndAnswer(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for _, moment := range []storetest.Moment{storetest.Before, storetest.After} {
+		armed := false
+		r := controltest.Over(t, storetest.Faulty(memstore.New(controltest.Schema()), func(int, store.Batch) storetest.Moment {
+			if armed {
+				armed = false
+				return moment
+			}
+			return storetest.Never
+		}))
+		r.Account(t, "dana")
+		first := r.SignIn(t, "dana")
+		armed = true
+		if _, err := r.Desk.Refresh(ctx, first.Refresh); !fault.Is(err, fault.Unavailable) {
+			t.Fatalf("outcome unknown is shown as %v", err)
+		}
+		second, err := r.Desk.Refresh(ctx, first.Refresh)
+		if err != nil || !r.Alive(second.Token) {
+			t.Fatalf("the same token again: %v", err)
+		}
+		if _, err := r.Desk.Refresh(ctx, second.Refresh); err != nil {
+			t.Fatalf("its successor: %v", err)
+		}
 	}
 }
 

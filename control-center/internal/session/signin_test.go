@@ -234,9 +234,26 @@ func TestSignIn_wrongCodesSuspendTheFactor(t *testing.T) {
 	}
 }
 
+func TestSignIn_weakHashIsReplacedOnce(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	u := r.Account(t, "dana")
+	r.Desk.Hasher = user.NewHasher(user.Cost{Memory: 128, Time: 1})
+	r.SignIn(t, "dana")
+	first, err := r.Users.Get(context.Background(), u.ID)
+	if err != nil || first.Password == u.Password || !strings.Contains(first.Password, "m=128,") {
+		t.Fatalf("%s then %s: %v", u.Password, first.Password, err)
+	}
+	r.SignIn(t, "dana")
+	if second, _ := r.Users.Get(context.Background(), u.ID); second.Password != first.Password {
+		t.Fatal("replaced again")
+	}
+}
+
 func TestSignIn_burstIsShed(t *testing.T) {
 	t.Parallel()
 	r := controltest.New(t)
+	r.Desk.Hasher = user.NewHasher(user.Standard())
 	var busy, judged atomic.Int32
 	var wg sync.WaitGroup
 	for range 120 {

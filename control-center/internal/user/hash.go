@@ -17,10 +17,17 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// The parameters new hashes are made with (A45), and the bounds a stored one may have.
+// Cost is what one new hash costs.
+type Cost struct {
+	Memory uint32 // KiB
+	Time   uint32 // passes
+}
+
+// Standard is the cost of every hash outside tests (A45).
+func Standard() Cost { return Cost{Memory: 19 * 1024, Time: 2} }
+
+// The bounds a stored hash may have, and those of the queue.
 const (
-	argonMemory  = 19 * 1024 // KiB
-	argonTime    = 2
 	argonLanes   = 1
 	maxMemory    = 128 * 1024
 	maxTime      = 10
@@ -40,23 +47,25 @@ var ErrBusy = fault.New(fault.Throttled, "auth.busy", "too many sign-ins at the 
 type Hasher struct {
 	slots chan struct{} // running
 	queue chan struct{} // running and waiting
-	dummy string        // a valid hash of nobody's password
+	cost  Cost
+	dummy string // a valid hash of nobody's password
 }
 
 // NewHasher returns a Hasher with two slots and fifty places to wait.
-func NewHasher() *Hasher {
+func NewHasher(cost Cost) *Hasher {
 	h := &Hasher{
+		cost:  cost,
 		slots: make(chan struct{}, min(hashSlots, max(1, runtime.GOMAXPROCS(0)))),
 		queue: make(chan struct{}, hashSlots+hashQueue),
 	}
-	h.dummy = derive(rand.Text(), argonMemory, argonTime, argonLanes)
+	h.dummy = derive(rand.Text(), cost)
 	return h
 }
 
 // Hash returns the PHC string of password.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	var phc string
-	err := h.run(ctx, password, func() { phc = derive(password, argonMemory, argonTime, argonLanes) })
+	err := h.run(ctx, password, func() { phc = derive(password, h.cost) })
 	return phc, err
 }
 
@@ -75,7 +84,7 @@ func (h *Hasher) Verify(ctx context.Context, password, phc string) (ok, weak boo
 		key := argon2.IDKey(normal(password), p.salt, p.time, p.memory, p.lanes, uint32(len(p.key)))
 		ok = subtle.ConstantTimeCompare(key, p.key) == 1 && phc != ""
 	})
-	return ok, p.memory < argonMemory || p.time < argonTime, err
+	return ok, p.memory < h.cost.Memory || p.time < h.cost.Time, err
 }
 
 func (h *Hasher) run(ctx context.Context, password string, fn func()) error {
@@ -101,12 +110,12 @@ func (h *Hasher) run(ctx context.Context, password string, fn func()) error {
 // normal is the form of a password that is hashed, so that the same text typed on two systems fits.
 func normal(password string) []byte { return norm.NFC.Bytes([]byte(password)) }
 
-func derive(password string, memory, passes uint32, lanes uint8) string {
+func derive(password string, c Cost) string {
 	salt := make([]byte, hashSaltSize)
 	_, _ = rand.Read(salt)
-	key := argon2.IDKey(normal(password), salt, passes, memory, lanes, hashKeySize)
+	key := argon2.IDKey(normal(password), salt, c.Time, c.Memory, argonLanes, hashKeySize)
 	e := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, memory, passes, lanes, e.EncodeToString(salt), e.EncodeToString(key))
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, c.Memory, c.Time, argonLanes, e.EncodeToString(salt), e.EncodeToString(key))
 }
 
 type phc struct {

@@ -35,7 +35,7 @@ func TestCheckPassword(t *testing.T) {
 func TestHasher_phcStringsAndHostileParameters(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	h := NewHasher()
+	h := NewHasher(Standard())
 	phc, err := h.Hash(ctx, "violet harbour")
 	if err != nil || !strings.HasPrefix(phc, "$argon2id$v=19$m=19456,t=2,p=1$") {
 		t.Fatalf("%s %v", phc, err)
@@ -45,8 +45,8 @@ func TestHasher_phcStringsAndHostileParameters(t *testing.T) {
 		ok, weak      bool
 	}{
 		{"violet harbour", phc, true, false}, {"violet harbour ", phc, false, false}, {"violet harbour", "", false, false},
-		{"old", derive("old", 8*1024, 1, 1), true, true},
-		{"caf\u00e9 au lait", derive("cafe\u0301 au lait", argonMemory, argonTime, 1), true, false}, // composed and decomposed
+		{"old", derive("old", Cost{Memory: 8 * 1024, Time: 1}), true, true},
+		{"caf\u00e9 au lait", derive("cafe\u0301 au lait", Standard()), true, false}, // composed and decomposed
 	} {
 		ok, weak, err := h.Verify(ctx, c.password, c.phc)
 		if err != nil || ok != c.ok || weak != c.weak {
@@ -54,7 +54,7 @@ func TestHasher_phcStringsAndHostileParameters(t *testing.T) {
 		}
 	}
 	long := strings.Repeat("x", 300)
-	phc = derive(long+"a", argonMemory, argonTime, 1)
+	phc = derive(long+"a", Standard())
 	if ok, _, _ := h.Verify(ctx, long+"b", phc); ok {
 		t.Error("a long password is cut off")
 	}

@@ -1,0 +1,98 @@
+package revocation_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/provisioning-platform/platform/control-center/internal/revocation"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/memstore"
+	"github.com/provisioning-platform/platform/shared/store/storetest"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+func fresh(plan func(int, store.Batch) storetest.Moment) *revocation.Log {
+	db := memstore.New(store.Schema{Service: "control_center", Kinds: nil})
+	return &revocation.Log{DB: feed.NewHub(storetest.Faulty(db, plan)), State: &token.Revocations{}, Epoch: "e1"}
+}
+
+func never(int, store.Batch) storetest.Moment { return storetest.Never }
+
+func revoke(l *revocation.Log, sid string) error {
+	return l.Update(context.Background(), &audit.Act{Action: "auth.logout", Resource: "sessions/" + sid}, func(*store.Tx) ([]token.Revocation, error) {
+		return []token.Revocation{token.RevokeSession(sid, time.Now().Add(time.Hour).Unix())}, nil
+	})
+}
+
+func revoked(l *revocation.Log, sid string) bool {
+	return l.State.Check(token.Claims{SessionID: sid}) != ""
+}
+
+func TestUpdate_isInForceWhenItReturnsAndAfterARestart(t *testing.T) {
+	t.Parallel()
+	l := fresh(never)
+	if err := revoke(l, "s1"); err != nil || !revoked(l, "s1") || revoked(l, "s2") {
+		t.Fatal("not in force", err)
+	}
+	again := &revocation.Log{DB: l.DB, State: &token.Revocations{}, Epoch: "e1"}
+	if err := again.Load(context.Background(), time.Now()); err != nil || !revoked(again, "s1") {
+		t.Fatal("lost by a restart", err)
+	}
+}
+
+func TestUpdate_unknownOutcomeIsNeitherAssumedNorMissed(t *testing.T) {
+	for _, moment := range []storetest.Moment{storetest.Before, storetest.After} {
+		synctest.Test(t, func(t *testing.T) {
+			l := fresh(storetest.At(1, moment))
+			ctx, stop := context.WithCancel(context.Background())
+			done := make(chan error, 1)
+			go func() { done <- l.Run(ctx) }()
+			if err := revoke(l, "s1"); !fault.Is(err, fault.Unavailable) {
+				t.Errorf("%v", err)
+			}
+			<-time.After(2 * time.Second) // of the bubble's clock
+			if revoked(l, "s1") != (moment == storetest.After) {
+				t.Errorf("moment %d: in force is %v", moment, revoked(l, "s1"))
+			}
+			stop()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestFeed_longPoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		l := fresh(never)
+		began := time.Now()
+		f, err := l.Feed(ctx, "e1", 0, time.Minute)
+		if err != nil || len(f.Items) != 0 || time.Since(began) != 2*time.Second {
+			t.Errorf("heartbeat after %s: %+v %v", time.Since(began), f, err)
+		}
+		got := make(chan token.Feed, 1)
+		go func() { f, _ := l.Feed(ctx, "e1", 0, time.Minute); got <- f }()
+		synctest.Wait()
+		began = time.Now()
+		if err := revoke(l, "s1"); err != nil {
+			t.Error(err)
+		}
+		if f = <-got; len(f.Items) != 1 || f.Head != 1 || f.Items[0].Seq != 1 || f.Reset || time.Since(began) != 0 {
+			t.Errorf("news after %s: %+v", time.Since(began), f)
+		}
+		for what, f := range map[string]func() (token.Feed, error){
+			"another epoch":  func() (token.Feed, error) { return l.Feed(ctx, "e0", 1, 0) },
+			"a future place": func() (token.Feed, error) { return l.Feed(ctx, "e1", 99, 0) },
+		} {
+			if f, err := f(); err != nil || !f.Reset || len(f.Items) != 1 || f.Head != 1 || f.Epoch != "e1" {
+				t.Errorf("%s: %+v %v", what, f, err)
+			}
+		}
+	})
+}
