@@ -253,7 +253,7 @@ func TestSignIn_weakHashIsReplacedOnce(t *testing.T) {
 func TestSignIn_burstIsShed(t *testing.T) {
 	t.Parallel()
 	r := controltest.New(t)
-	r.Desk.Hasher = user.NewHasher(user.Standard())
+	r.Desk.Hasher = user.NewHasher(user.Cost{Memory: 8 * 1024, Time: 1}) // slow enough for a queue
 	var busy, judged atomic.Int32
 	var wg sync.WaitGroup
 	for range 120 {
