@@ -1,4 +1,3 @@
 module github.com/provisioning-platform/platform/policies
 
 go 1.26.0
-
