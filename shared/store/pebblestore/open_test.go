@@ -4,7 +4,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -182,5 +185,48 @@ func TestOpen_recountsWhenTheSchemaCountsMore(t *testing.T) {
 	page, err := s.List(t.Context(), store.Query{Kind: "task", Total: true})
 	if err != nil || page.Total != 3 {
 		t.Errorf("all: %d, %v", page.Total, err)
+	}
+}
+
+// Closing under load: who was acknowledged is there afterwards, everybody else is told unavailable,
+// and nobody waits for ever.
+func TestClose_whileOthersReadAndWrite(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := Open(dir, storetest.Schema(), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var acknowledged atomic.Int64
+	var wg sync.WaitGroup
+	for w := range 16 {
+		wg.Go(func() {
+			for i := range 1000 {
+				_, readErr := s.Read(t.Context(), "events", 0, 10)
+				if err := entry(t, s, w*1000+i); err != nil {
+					if !fault.Is(err, fault.Unavailable) || readErr != nil && !fault.Is(readErr, fault.Unavailable) {
+						t.Errorf("%v, %v", err, readErr)
+					}
+					return
+				}
+				acknowledged.Add(1)
+			}
+		})
+	}
+	for acknowledged.Load() < 50 {
+		runtime.Gosched()
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+	if s, err = Open(dir, storetest.Schema(), quiet); err != nil {
+		t.Fatal(err)
+	}
+	if e, err := s.Read(t.Context(), "events", store.Latest, 0); err != nil || e.Head < uint64(acknowledged.Load()) {
+		t.Errorf("head %d, %v; %d were acknowledged", e.Head, err, acknowledged.Load())
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
