@@ -3,6 +3,8 @@ package web
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"reflect"
@@ -118,6 +120,11 @@ func (x *exchange) run() error {
 		}
 		x.ep.route.Stream.ServeHTTP(x.c.Writer, x.r.WithContext(context.WithValue(x.r.Context(), exchangeKey{}, x)))
 		return nil
+	}
+	if wait := x.ep.route.Wait; wait > 0 {
+		if err := http.NewResponseController(x.c.Writer).SetWriteDeadline(x.began.Add(wait)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return fmt.Errorf("extend the time for the answer: %w", err)
+		}
 	}
 	return x.handle()
 }

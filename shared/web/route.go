@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Route is one operation of a service: a literal in the table of its api package.
@@ -14,15 +15,16 @@ type Route struct {
 	Summary    string // one line for people
 	Permission Permission
 	Limit      Limit
-	Status     int          // of success; 0 means 200
-	Audit      string       // "user.create": the audit action; a route that changes something must have one
-	Reads      bool         // a POST that changes nothing (a dry run): it needs no Audit
-	Internal   bool         // served, but not in the OpenAPI document
-	MaxBody    int64        // bytes of body; 0 means DefaultMaxBody
-	Idempotent bool         // POST only: honours Idempotency-Key. Its answers are stored for a day, so they hold no secret
-	Face       *Face        // another wire format; nil is the envelope
-	Handle     Handler      // made by To
-	Stream     http.Handler // instead of Handle, for /ws and /metrics: not enveloped, not bound
+	Status     int           // of success; 0 means 200
+	Audit      string        // "user.create": the audit action; a route that changes something must have one
+	Reads      bool          // a POST that changes nothing (a dry run): it needs no Audit
+	Internal   bool          // served, but not in the OpenAPI document
+	MaxBody    int64         // bytes of body; 0 means DefaultMaxBody
+	Idempotent bool          // POST only: honours Idempotency-Key. Its answers are stored for a day, so they hold no secret
+	Wait       time.Duration // how long the answer may take; 0 means writeTimeout
+	Face       *Face         // another wire format; nil is the envelope
+	Handle     Handler       // made by To
+	Stream     http.Handler  // instead of Handle, for /ws and /metrics: not enveloped, not bound
 }
 
 // DefaultMaxBody is the limit of a request body where the route says nothing (decision 20).
