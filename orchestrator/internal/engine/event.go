@@ -9,8 +9,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// encodeEvent returns the bytes of an event: canonical JSON. metadata is a flat map of texts with the
-// same values as in data (contract I16). It is written by hand because a task has several.
+// encodeEvent returns the bytes of an event: canonical JSON. metadata is a flat map of texts, the status and the ids
+// with the same values as in data (contract I16). It is written by hand because a task has several.
 func encodeEvent(e *dag.Event) []byte {
 	o := object{b: make([]byte, 0, 512)}
 	o.b = append(o.b, `{"data":`...)
@@ -74,8 +74,6 @@ func (o *object) metadata(e *dag.Event) {
 	o.begin()
 	o.text("batch_id", e.BatchID)
 	o.text("checkpoint_id", e.Checkpoint)
-	o.text("name", e.Name)
-	o.text("operation_id", e.Operation)
 	o.text("rollback_id", e.Rollback)
 	o.text("status", e.Status)
 	o.text("task_id", e.TaskID)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 
@@ -116,12 +117,22 @@ func (r *runner) loop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-r.wake:
+			for n := 0; n < 4 && r.few(); n++ {
+				runtime.Gosched() // attempts that end at the same moment share a commit
+			}
 		case <-timer.C:
 		}
 		if !r.step(ctx, r.take()) {
 			return
 		}
 	}
+}
+
+// few says whether more results may be about to come than are here.
+func (r *runner) few() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.inbox) < len(r.flights)
 }
 
 // pause returns how long nothing is due.

@@ -1,0 +1,191 @@
+package dag_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+// by hand: a run of one step an operation, driven attempt by attempt.
+type byHand struct {
+	t   *testing.T
+	run *dag.Run
+	now time.Time
+}
+
+func hand(t *testing.T, d dag.Definition) *byHand {
+	for i := range d.Nodes {
+		d.Nodes[i].TaskID = "task-" + d.Nodes[i].ID
+	}
+	h := &byHand{t: t, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), run: dag.New("run", d, dag.Grant{}, nil, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))}
+	h.run.Quota = 100
+	h.apply(dag.Start{})
+	return h
+}
+
+func (h *byHand) apply(c dag.Command) {
+	h.t.Helper()
+	if err := dag.Apply(h.run, c, h.now); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// next answers the attempt that is due; a Resolve always with one step.
+func (h *byHand) next(kind dag.AttemptKind, class dag.Class) dag.Launch {
+	h.t.Helper()
+	for {
+		due := dag.Pending(h.run, h.now)
+		if len(due.Start) != 1 {
+			h.t.Fatalf("%d attempts due, want one", len(due.Start))
+		}
+		l := due.Start[0]
+		if l.Attempt.Kind == dag.Resolve {
+			h.apply(dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: dag.Result{Class: dag.OK, Steps: []dag.Step{{Action: "server.create", Name: "web"}}}})
+			continue
+		}
+		if l.Attempt.Kind != kind {
+			h.t.Fatalf("a %s is due, want %s", l.Attempt.Kind, kind)
+		}
+		h.apply(dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: dag.Result{Class: class, Error: string(class)}})
+		return l
+	}
+}
+
+func two() dag.Definition {
+	return dag.Definition{Kind: dag.Batch, Name: "b", RollbackEnabled: true, Nodes: []dag.Node{op("a"), op("b", "a")}}
+}
+
+func TestApply_cancelWhileRollingBack(t *testing.T) {
+	t.Parallel()
+	h := hand(t, two())
+	h.next(dag.Do, dag.OK)
+	h.next(dag.Do, dag.Permanent)
+	if h.run.Header.State != dag.Undoing || h.run.Header.Status() != dag.StatusRunning {
+		t.Fatalf("state %s", h.run.Header.State)
+	}
+	err := dag.Apply(h.run, dag.Cancel{ID: "1", By: "alice"}, h.now)
+	if !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "rolled back") {
+		t.Errorf("cancel: %v", err)
+	}
+	h.next(dag.Undo, dag.OK)
+	if h.run.Header.State != dag.Failed || h.run.Tasks[0].State != dag.Undone || h.run.Tasks[0].Status() != dag.StatusCompleted {
+		t.Errorf("ended %s, a is %s", h.run.Header.State, h.run.Tasks[0].State)
+	}
+}
+
+func TestApply_cancelIsRepeatableByItsID(t *testing.T) {
+	t.Parallel()
+	h := hand(t, two())
+	c := dag.Cancel{ID: "1", By: "alice"}
+	h.apply(c)
+	h.apply(c)
+	if err := dag.Apply(h.run, dag.Cancel{ID: "2"}, h.now); !fault.Is(err, fault.Conflict) {
+		t.Errorf("another cancel: %v", err)
+	}
+}
+
+func TestApply_lateResultChangesNothing(t *testing.T) {
+	t.Parallel()
+	h := hand(t, two())
+	l := h.next(dag.Do, dag.OK)
+	h.run.Take()
+	h.apply(dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: dag.Result{Class: dag.Permanent, Error: "late"}})
+	if c := h.run.Take(); !c.Empty() {
+		t.Errorf("a late result changed %+v", c)
+	}
+}
+
+func TestApply_stopIgnoredPastItsGraceIsAbandonedAndFlagged(t *testing.T) {
+	t.Parallel()
+	h := hand(t, dag.Definition{Kind: dag.Batch, Name: "b", Nodes: []dag.Node{op("a")}})
+	due := dag.Pending(h.run, h.now)
+	h.apply(dag.Done{Ref: due.Start[0].Ref, ID: due.Start[0].Attempt.ID, Result: dag.Result{Class: dag.OK, Steps: []dag.Step{{Action: "server.create", Name: "web"}}}})
+	dag.Pending(h.run, h.now)
+	h.apply(dag.Cancel{ID: "1", By: "alice"})
+	due = dag.Pending(h.run, h.now)
+	if len(due.Stop) != 1 || due.At.Sub(h.now) != 10*time.Second {
+		t.Fatalf("due %+v", due)
+	}
+	h.now = due.At
+	h.apply(dag.Tick{})
+	task := h.run.Tasks[0]
+	if h.run.Header.State != dag.Cancelled || task.State != dag.Cancelled || !task.Standing() || task.Attention == "" {
+		t.Errorf("ended %s, task %+v", h.run.Header.State, task)
+	}
+}
+
+func TestApply_unclearOutcomeWaitsForAPerson(t *testing.T) {
+	t.Parallel()
+	h := hand(t, two())
+	h.next(dag.Do, dag.UnknownOutcome)
+	for range 3 {
+		h.next(dag.Find, dag.UnknownOutcome)
+		if at := dag.Pending(h.run, h.now).At; !at.IsZero() {
+			h.now = at
+			h.apply(dag.Tick{})
+		}
+	}
+	if task := h.run.Tasks[0]; task.State != dag.NeedsAttention || task.Status() != dag.StatusRunning || task.Attention == "" {
+		t.Fatalf("task %+v", task)
+	}
+	h.apply(dag.Adopt{})
+	h.next(dag.Find, dag.OK)
+	if h.run.Tasks[0].State != dag.Succeeded {
+		t.Errorf("after a second look it is %s", h.run.Tasks[0].State)
+	}
+}
+
+func TestApply_timeNeverFalls(t *testing.T) {
+	t.Parallel()
+	h := hand(t, two())
+	h.next(dag.Do, dag.OK)
+	h.now = h.now.Add(-time.Hour)
+	h.next(dag.Do, dag.OK)
+	for _, task := range h.run.Tasks {
+		if task.CompletedAt.Before(*task.StartedAt) || task.StartedAt.Before(task.CreatedAt) {
+			t.Errorf("times of %s fall: %v %v %v", task.ID, task.CreatedAt, task.StartedAt, task.CompletedAt)
+		}
+	}
+}
+
+func TestApply_continueLetsSoftDependentsRun(t *testing.T) {
+	t.Parallel()
+	d := two()
+	d.Nodes[0].OnFailure = dag.OnFailureContinue
+	h := hand(t, d)
+	h.next(dag.Do, dag.Permanent)
+	h.next(dag.Do, dag.OK)
+	if h.run.Header.State != dag.Succeeded || h.run.Header.Counts.Failed != 1 {
+		t.Errorf("ended %s %+v", h.run.Header.State, h.run.Header.Counts)
+	}
+}
+
+func BenchmarkApply_chain(b *testing.B) {
+	nodes := []dag.Node{op("n0")}
+	for i := 1; i < 1000; i++ {
+		nodes = append(nodes, op("n"+string(rune('a'+i%26))+strings.Repeat("x", i/26), nodes[i-1].ID))
+	}
+	d := dag.Definition{Kind: dag.Batch, Name: "b", Nodes: nodes}
+	for i := range d.Nodes {
+		d.Nodes[i].TaskID = d.Nodes[i].ID
+	}
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for b.Loop() {
+		r := dag.New("run", d, dag.Grant{}, nil, now)
+		r.Quota = 10
+		_ = dag.Apply(r, dag.Start{}, now)
+		for !r.Done() {
+			for _, l := range dag.Pending(r, now).Start {
+				res := dag.Result{Class: dag.OK}
+				if l.Attempt.Kind == dag.Resolve {
+					res.Steps = []dag.Step{{Action: "server.create", Name: "web"}}
+				}
+				_ = dag.Apply(r, dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: res}, now)
+			}
+			r.Take()
+		}
+	}
+}
