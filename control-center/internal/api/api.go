@@ -15,6 +15,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web"
 )
@@ -31,6 +32,7 @@ type API struct {
 	Log      *audit.Log
 	Peer     *audit.Peer
 	Metrics  http.Handler
+	Logins   obs.Counter  // by result
 	Public   bool         // /metrics needs no token
 	Ready    func() error // why the service is not ready, nil when it is
 	Now      func() time.Time

@@ -54,10 +54,10 @@ func (a *API) removeFactor(ctx context.Context, _ web.None) (web.Text, error) {
 }
 
 func (a *API) enrolFor(ctx context.Context, in oneUser) (enrolmentView, error) {
-	e, err := a.Factors.EnrolFor(ctx, in.ID)
+	e, err := a.Factors.EnrolFor(ctx, in.ID, by(ctx))
 	return viewEnrolment(e), err
 }
 
 func (a *API) removeFactorOf(ctx context.Context, in oneUser) (web.Text, error) {
-	return "MFA removed", a.Factors.Remove(ctx, in.ID)
+	return "MFA removed", a.Factors.RemoveFor(ctx, in.ID, by(ctx))
 }

@@ -68,7 +68,10 @@ func (a *API) login(ctx context.Context, in loginIn) (loginView, error) {
 		c.Code = *in.Code
 	}
 	g, err := a.Desk.SignIn(ctx, c)
-	if err != nil {
+	if err == nil {
+		a.Logins.Inc("success")
+	} else {
+		a.Logins.Inc(fault.CodeOf(err))
 		return loginView{}, err
 	}
 	v := a.grant(g)

@@ -297,6 +297,40 @@ func TestService_whatTheOrchestratorAsks(t *testing.T) {
 	}
 }
 
+func TestService_everyKindOfTokenOnlyAtItsOwnDoor(t *testing.T) {
+	t.Parallel()
+	r := start(t, "memory:")
+	status, out := r.do("POST", "/auth/login", "", map[string]any{"username": "admin", "password": r.admin.Password, "mfa_code": r.admin.RecoveryCodes[0]})
+	if status != 200 {
+		t.Fatal(out)
+	}
+	grant := out["data"].(map[string]any)
+	access, refresh, service, recovery := grant["token"].(string), grant["refresh_token"].(string), r.service(nil), r.admin.RecoveryCodes[1]
+	for what, bearer := range map[string]string{"a refresh token": refresh, "a service token": service, "a recovery code": recovery} {
+		for _, path := range []string{"/users", "/audit/logs", "/metrics"} {
+			if status, out := r.do("GET", path, bearer, nil); status != 401 && status != 403 {
+				t.Errorf("%s at %s: %d %v", what, path, status, out)
+			}
+		}
+	}
+	for what, raw := range map[string]string{"a service token": service, "a recovery code": recovery, "half a refresh token": refresh[:20], "a stranger's": "rt_" + strings.Repeat("A", 43)} {
+		if status, out := r.do("POST", "/auth/refresh", "", map[string]any{"token": raw}); status != 401 {
+			t.Errorf("%s refreshed: %d %v", what, status, out)
+		}
+	}
+	for what, bearer := range map[string]string{"an access token": access, "a refresh token": refresh} {
+		if status, out := r.do("GET", "/internal/v1/policies", bearer, nil); status != 401 && status != 403 {
+			t.Errorf("%s inside: %d %v", what, status, out)
+		}
+	}
+	if status, out := r.do("POST", "/auth/login", "", map[string]any{"username": "admin", "password": r.admin.Password, "mfa_code": access}); status != 422 && status != 401 {
+		t.Errorf("an access token as code: %d %v", status, out)
+	}
+	if status, _ := r.do("GET", "/users", access, nil); status != 200 {
+		t.Errorf("the right one: %d", status)
+	}
+}
+
 func TestConfig_refusesNonsense(t *testing.T) {
 	t.Parallel()
 	for what, change := range map[string]func(*Config){

@@ -159,10 +159,11 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 		Idle:     time.Duration(c.Tokens.RefreshIdle), Absolute: time.Duration(c.Tokens.SessionMax),
 	}
 	index := &auditlog.Index{DB: db}
-	metrics := obs.NewRegistry()
+	metrics := figures(ledger, revoked)
 	a := &api.API{
 		Users:   &user.Users{DB: db, Revoked: revoked, Hasher: hasher, MFA: c.MFA.Required, Now: now},
 		Factors: &mfa.Factors{DB: db, Revoked: revoked, Sealer: sealer, Issuer: bootstrap.MFAIssuer, Now: now},
+		Logins:  metrics.Counter("control_center_logins_total", "Sign-ins by result.", "result"),
 		Desk:    desk, Ring: ring, Revoked: revoked, Policies: policies, Index: index, Log: ledger, Peer: peer,
 		Metrics: metrics.Handler(), Public: c.Metrics.Public, Ready: func() error { return bootstrap.Probe(db) }, Now: now,
 	}
@@ -186,6 +187,16 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 		component("revocations", revoked.Run), component("signing keys", ring.Run), component("sessions", desk.Run),
 		component("audit index", rows.Run), component("audit log", ledger.Run),
 	}}, nil
+}
+
+// figures returns the registry with what this service shows beside requests and the runtime.
+func figures(ledger *audit.Log, revoked *revocation.Log) *obs.Registry {
+	m := obs.NewRegistry()
+	m.GaugeFunc("control_center_audit_entries", "Entries of the audit log that are in its tree.", func() float64 { return float64(ledger.Status().Size) })
+	m.GaugeFunc("control_center_audit_signed_entries", "Entries of the audit log under its newest signed head.", func() float64 { return float64(ledger.Status().Signed) })
+	m.GaugeFunc("control_center_audit_witnessed_entries", "Entries of the audit log under its newest head that the peer has cosigned.", func() float64 { return float64(ledger.Status().Witnessed) })
+	m.GaugeFunc("control_center_revocations", "Sequence of the newest revocation.", func() float64 { return float64(revoked.State.Head()) })
+	return m
 }
 
 // component runs part in the scene of background acts.

@@ -55,6 +55,10 @@ func AuditOrigin(deployment string) string { return deployment + "/audit/control
 
 // Load reads the bootstrap file of dir. The errors say what to do.
 func Load(dir string) (File, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return File{}, err
+	}
 	if _, err := os.Stat(filepath.Join(dir, fileName)); errors.Is(err, fs.ErrNotExist) {
 		return File{}, fault.New(fault.Conflict, "bootstrap.missing", "%s is not initialised: run `control-center init --data %s` once, then start again", dir, dir)
 	}

@@ -103,13 +103,16 @@ func (fs *Factors) Verify(ctx context.Context, userID, code string) error {
 
 // EnrolFor gives an account a factor that is in use at once: the administrator who asks hands the
 // secret over. A factor that exists is replaced and all sessions of the account end.
-func (fs *Factors) EnrolFor(ctx context.Context, userID string) (Enrolment, error) {
+func (fs *Factors) EnrolFor(ctx context.Context, userID string, by user.By) (Enrolment, error) {
 	u, err := user.Table.Get(ctx, fs.DB, userID)
 	if err != nil {
 		return Enrolment{}, err
 	}
 	if u.Rev == 0 {
 		return Enrolment{}, user.ErrNotFound
+	}
+	if err := by.May(u.Value.Roles, nil); err != nil {
+		return Enrolment{}, err
 	}
 	e, p, err := Generate(fs.Sealer, fs.Issuer, userID, u.Value.Username, fs.Now())
 	if err != nil {
@@ -123,6 +126,21 @@ func (fs *Factors) EnrolFor(ctx context.Context, userID string) (Enrolment, erro
 		return fs.raise(tx, userID, true)
 	})
 	return e, err
+}
+
+// RemoveFor is Remove for somebody else's account.
+func (fs *Factors) RemoveFor(ctx context.Context, userID string, by user.By) error {
+	u, err := user.Table.Get(ctx, fs.DB, userID)
+	if err != nil {
+		return err
+	}
+	if u.Rev == 0 {
+		return user.ErrNotFound
+	}
+	if err := by.May(u.Value.Roles, nil); err != nil {
+		return err
+	}
+	return fs.Remove(ctx, userID)
 }
 
 // Remove takes the factor of an account away and ends all its sessions.

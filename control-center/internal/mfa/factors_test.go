@@ -89,11 +89,11 @@ func TestEnrolFor_isInUseAtOnceAndBindsToItsAccount(t *testing.T) {
 	ctx := context.Background()
 	r := controltest.New(t)
 	a, b := r.Account(t, "anna"), r.Account(t, "bert")
-	ea, err := r.Factors.EnrolFor(ctx, a.ID)
+	ea, err := r.Factors.EnrolFor(ctx, a.ID, controltest.Root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Factors.EnrolFor(ctx, b.ID); err != nil {
+	if _, err := r.Factors.EnrolFor(ctx, b.ID, controltest.Root); err != nil {
 		t.Fatal(err)
 	}
 	for name, ok := range map[string]bool{"anna": true, "bert": false} {
@@ -109,7 +109,7 @@ func TestEnrolFor_isInUseAtOnceAndBindsToItsAccount(t *testing.T) {
 	if _, _, err := mfa.Check(r.Sealer, stolen, "123456", r.Clock.Now()); err == nil {
 		t.Error("a moved secret opens")
 	}
-	if _, err := r.Factors.EnrolFor(ctx, "01a214f4-773a-7d66-b5f6-c679470cebf7"); !fault.Is(err, fault.NotFound) {
+	if _, err := r.Factors.EnrolFor(ctx, "01a214f4-773a-7d66-b5f6-c679470cebf7", controltest.Root); !fault.Is(err, fault.NotFound) {
 		t.Errorf("unknown account: %v", err)
 	}
 }

@@ -244,7 +244,10 @@ func TestChangesOfAnAccount_endItsTokensAndSessions(t *testing.T) {
 		{"roles", func(r *controltest.Rig, id string) error {
 			return r.Users.Update(ctx, id, user.Change{Roles: []string{"viewer"}}, controltest.Root)
 		}, true},
-		{"factor by an administrator", func(r *controltest.Rig, id string) error { _, err := r.Factors.EnrolFor(ctx, id); return err }, false},
+		{"factor by an administrator", func(r *controltest.Rig, id string) error {
+			_, err := r.Factors.EnrolFor(ctx, id, controltest.Root)
+			return err
+		}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

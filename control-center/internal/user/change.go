@@ -65,7 +65,7 @@ func (us *Users) Update(ctx context.Context, userID string, c Change, by By) err
 		rolesChange := c.Roles != nil && !slices.Equal(roles, u.Roles)
 		stateChange := c.Enabled != nil && *c.Enabled != u.Enabled
 		if by.ID != userID || rolesChange {
-			if err := by.may(u.Roles, roles); err != nil {
+			if err := by.May(u.Roles, roles); err != nil {
 				return nil, err
 			}
 		}

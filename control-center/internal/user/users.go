@@ -74,9 +74,9 @@ type By struct {
 	Roles []string
 }
 
-// may refuses to by what only an administrator may do to an account: raise roles beyond the own ones, the
+// May refuses to by what only an administrator may do to an account: raise roles beyond the own ones, the
 // own account's included, or touch an administrator. An administrator has every right already.
-func (by By) may(have, want []string) error {
+func (by By) May(have, want []string) error {
 	if slices.Contains(by.Roles, Admin) {
 		return nil
 	}
@@ -89,7 +89,7 @@ func (by By) may(have, want []string) error {
 
 // Create makes an account. Its name and address must not be taken in any spelling.
 func (us *Users) Create(ctx context.Context, n New, by By) (User, error) {
-	if err := by.may(nil, n.Roles); err != nil {
+	if err := by.May(nil, n.Roles); err != nil {
 		return User{}, err
 	}
 	u, err := Make(ctx, us.Hasher, n, us.MFA, us.Now())
@@ -155,7 +155,7 @@ func (us *Users) Delete(ctx context.Context, userID string, by By, with func(*st
 		}
 		u := row.Value
 		act.Details["username"] = u.Username
-		if err := by.may(u.Roles, nil); err != nil {
+		if err := by.May(u.Roles, nil); err != nil {
 			return nil, err
 		}
 		if err := countAdmins(tx, u, User{}); err != nil {
