@@ -59,8 +59,8 @@ type Header struct {
 	Owner           string     `json:"owner,omitempty"`
 	ParallelLimit   int        `json:"parallel_limit"`
 	Policy          Policy     `json:"policy"`
-	RollbackEnabled bool       `json:"rollback_enabled,omitempty"`
 	RollBack        bool       `json:"roll_back,omitempty"` // what was done is undone once nothing runs any more
+	RollbackEnabled bool       `json:"rollback_enabled,omitempty"`
 	Slices          int        `json:"slices"`              // documents that the definition is stored in
 	StartedAt       *time.Time `json:"started_at,omitempty"`
 	State           State      `json:"state"`

@@ -138,6 +138,9 @@ func (v *validation) servers(i int, servers []ServerConfig) {
 
 // texts reports empty and repeated elements.
 func (v *validation) texts(i int, member string, list []string) {
+	if len(v.faults) >= maxFaults {
+		return
+	}
 	seen := make(map[string]bool, len(list))
 	for k, s := range list {
 		switch {
@@ -159,19 +162,21 @@ func (v *validation) edges() {
 	for i := range v.nodes {
 		seen := make(map[string]bool, len(v.nodes[i].Dependencies))
 		for k, dep := range v.nodes[i].Dependencies {
-			pointer := at(i, fmt.Sprintf("dependencies/%d", k))
 			d, known := v.index[dep]
+			if known && d != i && !seen[dep] {
+				v.deps[i] = append(v.deps[i], d)
+				seen[dep] = true
+				continue
+			}
+			pointer := at(i, fmt.Sprintf("dependencies/%d", k))
 			switch {
 			case !known:
 				v.report(pointer, "operation %s depends on %s, which is not in this batch", short(v.nodes[i].ID), short(dep))
 			case d == i:
 				v.report(pointer, "operation %s depends on itself", short(dep))
-			case seen[dep]:
-				v.report(pointer, "operation %s names the dependency %s twice", short(v.nodes[i].ID), short(dep))
 			default:
-				v.deps[i] = append(v.deps[i], d)
+				v.report(pointer, "operation %s names the dependency %s twice", short(v.nodes[i].ID), short(dep))
 			}
-			seen[dep] = true
 		}
 	}
 }

@@ -106,7 +106,7 @@ func TestValidate_hugeGraphs(t *testing.T) {
 	if f := dag.Validate(d, dag.Limits{}); len(f) != 1 || f[0].Pointer != "/operations" {
 		t.Errorf("faults %v", f)
 	}
-	if took := time.Since(began); took > 50*time.Millisecond {
+	if took := time.Since(began); took > 50*time.Millisecond && !testing.Short() {
 		t.Errorf("the limit took %s", took)
 	}
 	var before, after runtime.MemStats
@@ -116,7 +116,7 @@ func TestValidate_hugeGraphs(t *testing.T) {
 		t.Errorf("faults %v", f)
 	}
 	runtime.ReadMemStats(&after)
-	if took, mib := time.Since(began), (after.TotalAlloc-before.TotalAlloc)>>20; took > 2*time.Second || mib > 256 {
+	if took, mib := time.Since(began), (after.TotalAlloc-before.TotalAlloc)>>20; took > 2*time.Second && !testing.Short() || mib > 256 {
 		t.Errorf("took %s and %d MiB", took, mib)
 	}
 	if f := dag.Validate(dag.Definition{Kind: dag.Batch, Name: "b", Nodes: ring(n)}, dag.Limits{Operations: n}); len(f) != 1 || !strings.Contains(f[0].Message, "cycle of 100000") {

@@ -44,37 +44,25 @@ func (r *runner) commit(ctx context.Context, c dag.Change, entries [][]byte, now
 // batch gives a change its bytes. shared says that it touches effects or inventory.
 func (r *runner) batch(c dag.Change, entries [][]byte, now time.Time) (b store.Batch, shared bool, err error) {
 	b.Writes = make([]store.Write, 0, 1+2*len(c.Tasks)+len(c.Resources))
-	w, err := headers().Write(r.run.Header, store.At(r.rev))
-	if err != nil {
-		return b, false, err
-	}
-	b.Writes = append(b.Writes, w)
+	h := &r.run.Header
+	b.Writes = append(b.Writes, store.Write{Key: headers().Key(h.ID), Expect: store.At(r.rev), Index: headers().Index(*h), Body: encodeHeader(h)})
 	table := tasks()
 	if r.run.Header.Kind == dag.Rollback {
 		table = undos()
 	}
 	for _, i := range c.Tasks {
 		t := &r.run.Tasks[i]
-		if w, err = table.Write(*t, store.Any()); err != nil {
-			return b, false, err
-		}
+		w := putTask(table, t)
 		r.sizes[i] = len(w.Body)
 		b.Writes = append(b.Writes, w)
 		if table.Kind == taskKind {
-			if b.Writes, err = r.effect(b.Writes, t, &r.standing[i]); err != nil {
-				return b, false, err
-			}
+			b.Writes = r.effect(b.Writes, t, &r.standing[i])
 		}
 	}
 	for _, i := range c.Origins {
 		o := &r.run.Origins[i]
-		if w, err = tasks().Write(*o, store.Any()); err != nil {
-			return b, false, err
-		}
-		b.Writes = append(b.Writes, w)
-		if b.Writes, err = r.effect(b.Writes, o, &r.standing[i]); err != nil {
-			return b, false, err
-		}
+		b.Writes = append(b.Writes, putTask(tasks(), o))
+		b.Writes = r.effect(b.Writes, o, &r.standing[i])
 	}
 	if b.Writes, err = r.inventory(b.Writes, c.Resources, now); err != nil {
 		return b, false, err
@@ -94,18 +82,23 @@ func (r *runner) batch(c dag.Change, entries [][]byte, now time.Time) (b store.B
 
 // effect adds the write that makes the effect document of a task agree with the task, if it does not.
 // stored is what the store will have then; it is only right once the commit is.
-func (r *runner) effect(writes []store.Write, t *dag.Task, stored *bool) ([]store.Write, error) {
+func (r *runner) effect(writes []store.Write, t *dag.Task, stored *bool) []store.Write {
 	stands := t.Standing()
 	if stands == *stored {
-		return writes, nil
+		return writes
 	}
 	*stored = stands
 	if !stands {
-		return append(writes, store.Write{Key: effects().Key(t.ID), Expect: store.Any(), Action: store.Delete}), nil
+		return append(writes, store.Write{Key: effects().Key(t.ID), Expect: store.Any(), Action: store.Delete})
 	}
 	made, used := t.Servers()
-	w, err := effects().Write(Effect{At: r.run.Header.UpdatedAt, Made: made, Operation: t.Operation, Run: t.Run, Task: t.ID, Used: used}, store.Any())
-	return append(writes, w), err
+	e := Effect{At: r.run.Header.UpdatedAt, Made: made, Operation: t.Operation, Run: t.Run, Task: t.ID, Used: used}
+	return append(writes, store.Write{Key: effects().Key(t.ID), Expect: store.Any(), Index: effects().Index(e), Body: encodeEffect(&e)})
+}
+
+// putTask writes a task. Only the owner of a run writes its tasks, and the header's revision says who that is.
+func putTask(table store.Table[dag.Task], t *dag.Task) store.Write {
+	return store.Write{Key: table.Key(t.ID), Expect: store.Any(), Index: table.Index(*t), Body: encodeTask(t)}
 }
 
 // inventory adds the writes of changed resources; the last word on each counts.

@@ -221,7 +221,7 @@ func TestRollback_restartAtEveryCommit(t *testing.T) {
 				ctx, cancel := context.WithTimeout(scene(), time.Minute)
 				defer cancel()
 				_, err := e.Rollback(ctx, engine.RollbackRequest{Checkpoint: c.ID})
-				if err == nil && dead {
+				if err == nil && dead && m == storetest.Before {
 					t.Errorf("commit %d: a rollback without its end stored was reported", n)
 				}
 				e.stop()

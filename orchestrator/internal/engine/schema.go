@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
@@ -66,7 +67,10 @@ func undos() store.Table[dag.Task] {
 }
 
 // place is the order of tasks within their run.
-func place(run string, number int) string { return fmt.Sprintf("%s/%06d", run, number) }
+func place(run string, number int) string {
+	digits := strconv.Itoa(1_000_000 + number)
+	return run + "/" + digits[1:]
+}
 
 // Effect is a task whose effects stand. Its revision is its place in the order of all completions.
 type Effect struct {

@@ -1,0 +1,87 @@
+package engine
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// fill sets fields at random, each with a chance of staying empty.
+func fill(rng *rand.Rand, v reflect.Value, empty float64) {
+	if v.Type() == reflect.TypeFor[time.Time]() {
+		v.Set(reflect.ValueOf(time.UnixMicro(rng.Int64N(1 << 51)).UTC()))
+		return
+	}
+	if rng.Float64() < empty && v.Kind() != reflect.Struct {
+		return
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString([]string{"plain", "quote\" back\\slash", "umlaut ä <&> \u2028", "tab\t nul\x00", "bad \xff"}[rng.IntN(5)] + fmt.Sprint(rng.IntN(1000)))
+	case reflect.Int, reflect.Int64:
+		v.SetInt(rng.Int64N(1_000_000))
+	case reflect.Uint64:
+		v.SetUint(rng.Uint64N(1_000_000))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(rng, v.Elem(), empty)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), rng.IntN(4), 4))
+		for i := range v.Len() {
+			fill(rng, v.Index(i), empty)
+		}
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		for i := range rng.IntN(4) {
+			v.SetMapIndex(reflect.ValueOf(fmt.Sprintf("k%d ä", 9-i)), reflect.ValueOf("value"))
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(rng, v.Field(i), empty)
+		}
+	default:
+		panic(v.Kind())
+	}
+}
+
+func TestEncode_isCanonicalWhateverIsSet(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	same := func(what string, got []byte, v any) {
+		t.Helper()
+		want, err := store.Canonical(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != string(want) {
+			t.Fatalf("%s:\n got %s\nwant %s", what, got, want)
+		}
+	}
+	for n := range 2000 {
+		empty := []float64{0, 0.5, 1}[n%3]
+		var task dag.Task
+		fill(rng, reflect.ValueOf(&task).Elem(), empty)
+		if task.Args == nil { // never nil in a run
+			task.Args = []string{}
+		}
+		if task.Dependencies == nil {
+			task.Dependencies = []string{}
+		}
+		same("task", encodeTask(&task), task)
+		var h dag.Header
+		fill(rng, reflect.ValueOf(&h).Elem(), empty)
+		same("header", encodeHeader(&h), h)
+		var e Effect
+		fill(rng, reflect.ValueOf(&e).Elem(), empty)
+		same("effect", encodeEffect(&e), e)
+	}
+}
