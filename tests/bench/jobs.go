@@ -1,0 +1,271 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/provisioning-platform/platform/tests/rig"
+)
+
+// job is a set of equal batches of operations that do nothing, some of them in flight at once.
+type job struct {
+	name     string
+	batches  int
+	inFlight int
+	graph    [][]int // for each operation those it depends on
+	limit    string  // the bound of its goal: raw or pebble
+}
+
+// jobs are those of BenchmarkDag, in the same shapes.
+func jobs() []job {
+	chain, fan, layered := make([][]int, 1000), make([][]int, 1000), make([][]int, 1000)
+	for i := 1; i < 1000; i++ {
+		chain[i] = []int{i - 1}
+		if i < 999 {
+			fan[i] = []int{0}
+			fan[999] = append(fan[999], i)
+		}
+		if at := i - i%50 - 50; at >= 0 {
+			layered[i] = []int{at + i%50, at + (i+1)%50}
+		}
+	}
+	ten := [][]int{nil, {0}, {0}, {0}, {1, 2}, {2, 3}, {4}, {4, 5}, {5}, {6, 7, 8}}
+	return []job{{"chain", 1, 1, chain, "raw"}, {"fan", 1, 1, fan, "pebble"}, {"layered", 1, 1, layered, "pebble"}, {"many", 1000, 200, ten, "pebble"}}
+}
+
+// turns is how often what is compared is measured.
+func (b *bench) turns() int {
+	if b.quick {
+		return 1
+	}
+	return 3
+}
+
+// job runs a job beside its limits, turn by turn, and prints the medians.
+func (b *bench) job(ctx context.Context, r *rig.Rig, j job) error {
+	var rates, cpus, raws, pebbles, late []float64
+	pid := r.Orchestrator.PID()
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil { // the peak starts anew
+		return err
+	}
+	for turn := range b.turns() {
+		limits, err := b.gobench(ctx, "./shared/store/pebblestore", "^BenchmarkDag$/^"+j.name+"$", "300ms", "100ms")
+		if err != nil {
+			return err
+		}
+		raws = append(raws, limits[read{"Dag/" + j.name + "/raw", "tasks/s"}])
+		pebbles = append(pebbles, limits[read{"Dag/" + j.name + "/pebble", "tasks/s"}])
+		before, err := cpuOf(pid)
+		if err != nil {
+			return err
+		}
+		took, waits, err := j.run(ctx, r, turn)
+		if err != nil {
+			return err
+		}
+		after, err := cpuOf(pid)
+		if err != nil {
+			return err
+		}
+		tasks := float64(j.batches * len(j.graph))
+		rates = append(rates, tasks/took.Seconds())
+		cpus = append(cpus, (after-before).Seconds()*1000/tasks)
+		late = append(late, waits[len(waits)*99/100].Seconds()*1000)
+	}
+	peak, err := peakOf(pid)
+	if err != nil {
+		return err
+	}
+	raw, pebble := value{"raw_log_" + j.name, median(raws), "tasks/s"}, value{"pebble_" + j.name, median(pebbles), "tasks/s"}
+	limit, other := raw, pebble
+	if j.limit == "pebble" {
+		limit, other = pebble, raw
+	}
+	b.print(value{"dag_" + j.name, median(rates), "tasks/s"}, limit)
+	b.print(value{"dag_" + j.name + "_beside_" + j.other(), median(rates), "tasks/s"}, other)
+	b.print(value{"dag_" + j.name + "_cpu", median(cpus), "ms/task"}, value{})
+	b.print(value{"dag_" + j.name + "_rss", peak, "MiB"}, value{})
+	if j.batches > 1 {
+		b.print(value{"dag_" + j.name + "_p99", median(late), "ms/batch"}, value{})
+	}
+	return nil
+}
+
+func (j job) other() string {
+	if j.limit == "raw" {
+		return "pebble"
+	}
+	return "raw"
+}
+
+// run submits the batches and waits on the event stream until all have completed. It returns the time from the
+// first request to the last event, and the time of each batch, in order of length.
+func (j job) run(ctx context.Context, r *rig.Rig, turn int) (time.Duration, []time.Duration, error) {
+	ws, resp, err := websocket.DefaultDialer.DialContext(ctx, "ws"+strings.TrimPrefix(r.Orchestrator.Address, "http")+"/ws",
+		http.Header{"Authorization": {"Bearer " + r.Token.Reveal()}})
+	if err != nil {
+		return 0, nil, err
+	}
+	_ = resp.Body.Close()
+	defer func() { _ = ws.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = ws.Close() })
+	defer stop()
+	api := *r.Orch(r.Token)
+	api.HTTP = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: j.inFlight}}
+	defer api.HTTP.CloseIdleConnections()
+	w := &watched{began: make([]time.Time, j.batches), ended: make([]time.Time, j.batches), free: make(chan struct{}, j.inFlight)}
+	bodies := make([]json.RawMessage, j.batches)
+	for i := range bodies {
+		if bodies[i], err = j.body(turn, i); err != nil {
+			return 0, nil, err
+		}
+	}
+	seen := make(chan error, 1)
+	go func() { seen <- w.watch(ws, j.batches*len(j.graph)) }()
+	start := time.Now()
+	var all sync.WaitGroup
+	failed := make(chan error, j.batches)
+	for i := range bodies {
+		select {
+		case w.free <- struct{}{}:
+		case err := <-failed:
+			return 0, nil, err
+		case err := <-seen:
+			return 0, nil, errors.Join(err, errors.New("the event stream ended early"))
+		}
+		w.began[i] = time.Now()
+		all.Go(func() {
+			if _, err := api.SubmitBatch(ctx, bodies[i], ""); err != nil {
+				failed <- err
+			}
+		})
+	}
+	all.Wait()
+	select {
+	case err = <-failed:
+		return 0, nil, err
+	case err = <-seen:
+	}
+	took := time.Since(start)
+	waits := make([]time.Duration, j.batches)
+	for i := range waits {
+		waits[i] = w.ended[i].Sub(w.began[i])
+	}
+	slices.Sort(waits)
+	return took, waits, err
+}
+
+// body is the i-th batch; every operation makes a server with a name of its own.
+func (j job) body(turn, i int) (json.RawMessage, error) {
+	type server struct {
+		Name string `json:"name"`
+		Plan string `json:"plan"`
+		Zone string `json:"zone"`
+	}
+	type operation struct {
+		ID            string   `json:"id"`
+		Type          string   `json:"type"`
+		Provider      string   `json:"provider"`
+		Dependencies  []string `json:"dependencies"`
+		ServerConfigs []server `json:"server_configs"`
+	}
+	ops := make([]operation, len(j.graph))
+	for k, deps := range j.graph {
+		o := operation{ID: fmt.Sprintf("op-%04d", k), Type: "server_batch", Provider: "noop", Dependencies: []string{},
+			ServerConfigs: []server{{fmt.Sprintf("%s-%d-%d-%d", j.name, turn, i, k), "1xCPU-2GB", "de-fra1"}}}
+		for _, d := range deps {
+			o.Dependencies = append(o.Dependencies, fmt.Sprintf("op-%04d", d))
+		}
+		ops[k] = o
+	}
+	return json.Marshal(map[string]any{"name": fmt.Sprintf("bench-%d", i), "parallel_limit": 1000, "operations": ops})
+}
+
+// watched is what the event stream tells about a job.
+type watched struct {
+	began []time.Time // of each batch, before its request
+	ended []time.Time
+	free  chan struct{} // one element a batch in flight
+}
+
+// watch reads events until all batches have ended, and checks that every task was reported as completed. It looks
+// for texts instead of parsing: the client shares the processors with the server.
+func (w *watched) watch(ws *websocket.Conn, tasks int) error {
+	completed := 0
+	for left := len(w.ended); left > 0; {
+		_, event, err := ws.ReadMessage()
+		if err != nil {
+			return err
+		}
+		final := bytes.Contains(event, []byte(`"status":"completed"`))
+		switch {
+		case bytes.Contains(event, []byte(`"event_type":"TaskStatusChanged"`)):
+			if final {
+				completed++
+			}
+		case bytes.Contains(event, []byte(`"event_type":"BatchStatusChanged"`)):
+			_, rest, ok := bytes.Cut(event, []byte(`"name":"bench-`))
+			number, _, _ := bytes.Cut(rest, []byte(`"`))
+			i, err := strconv.Atoi(string(number))
+			if bytes.Contains(event, []byte(`"status":"failed"`)) || !ok || err != nil {
+				return fmt.Errorf("unexpected event: %s", event)
+			}
+			if final {
+				w.ended[i] = time.Now()
+				left--
+				<-w.free
+			}
+		}
+	}
+	if completed != tasks {
+		return fmt.Errorf("%d of %d tasks were reported as completed", completed, tasks)
+	}
+	return nil
+}
+
+// cpuOf returns the processor time that a process has used, from /proc.
+func cpuOf(pid int) (time.Duration, error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:])) // from the third field on
+	ticks := 0
+	for _, f := range fields[11:13] { // user and system time, in hundredths of a second
+		n, err := strconv.Atoi(f)
+		if err != nil {
+			return 0, err
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond, nil
+}
+
+// peakOf returns the most memory that a process had resident, in MiB.
+func peakOf(pid int) (float64, error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(raw), "VmHWM:")
+	kib, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+	n, err := strconv.ParseFloat(kib, 64)
+	return n / 1024, err
+}
+
+func median(v []float64) float64 {
+	s := slices.Sorted(slices.Values(v))
+	return s[len(s)/2]
+}
