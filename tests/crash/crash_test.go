@@ -1,0 +1,170 @@
+// Package crash kills the built binaries with SIGKILL at random moments under load and holds what they kept against
+// what they had acknowledged. It also restores older folders and cuts logs, which is what the witness is for.
+//
+// The one rule: a client's ledger is the only judge. What was answered with 2xx is there for ever, what was deleted
+// stays deleted, and everything that was accepted comes to its end without a person's help.
+package crash
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/store/surrealstore/surrealtest"
+	"github.com/provisioning-platform/platform/tests/rig"
+)
+
+var (
+	kills   = flag.Int("kills", 20, "kills on the embedded store; the SurrealDB store gets a quarter")
+	seed    = flag.Uint64("seed", 0, "seed of the random moments; 0 takes one from the clock")
+	bin     = flag.String("bin", "../../bin", "folder with the built binaries")
+	readyIn = flag.Duration("ready", 2*time.Second, "how soon a killed service must be ready again")
+)
+
+const clients = 8
+
+// TestCrash_nothingAcknowledgedIsLost is the bar's D01, with X01 and E01 in the same run.
+func TestCrash_nothingAcknowledgedIsLost(t *testing.T) {
+	for store, n := range map[string]int{"embedded": *kills, "surrealdb": max(2, *kills/4)} {
+		t.Run(store, func(t *testing.T) {
+			run(t, store, n)
+		})
+	}
+}
+
+func run(t *testing.T, store string, n int) {
+	random := rand.New(rand.NewPCG(seedOf(t), 1))
+	o := rig.Options{Bin: binaries(t), Dir: t.TempDir(), Env: []string{"CONTROL_CENTER_TOKENS_ACCESS_TTL=4h"}}
+	w := newWorld(t, &o)
+	if store == "surrealdb" {
+		useSurreal(t, &o)
+	}
+	w.rig = start(t, o)
+	load, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, clients)
+	for i := range clients {
+		c := newClient(w, i, random.Uint64())
+		w.clients = append(w.clients, c)
+		go func() { ended <- c.run(load) }()
+	}
+	var starts []time.Duration
+	for i := range n {
+		starts = append(starts, w.kill(random)...)
+		if t.Failed() {
+			t.Fatalf("after kill %d of %d", i+1, n)
+		}
+		w.compare()
+	}
+	stop()
+	for range clients {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	w.settle()
+	w.compare()
+	w.effects()
+	w.events()
+	w.verify()
+	slices.Sort(starts)
+	t.Logf("%s: %d kills, %s; ready again after p50 %s, max %s", store, n, w.counts(), round(starts[len(starts)/2]), round(starts[len(starts)-1]))
+	for _, took := range starts {
+		if took > *readyIn {
+			t.Errorf("a service was ready only %s after its start; the bar is %s", round(took), *readyIn)
+		}
+	}
+}
+
+// kill ends one service or both at a random moment and starts what it ended; it returns the times from exec to ready.
+func (w *world) kill(random *rand.Rand) (starts []time.Duration) {
+	wait(w.t.Context(), time.Duration(50+random.IntN(350))*time.Millisecond)
+	victims := [][]*rig.Service{
+		{w.rig.Orchestrator}, {w.rig.ControlCenter}, {w.rig.Orchestrator}, {w.rig.ControlCenter}, {w.rig.Orchestrator, w.rig.ControlCenter},
+	}[random.IntN(5)]
+	for _, s := range victims {
+		if err := s.Kill(); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	for _, s := range victims {
+		began := time.Now()
+		if err := s.Start(w.t.Context()); err != nil {
+			w.t.Error(err)
+			return starts
+		}
+		starts = append(starts, time.Since(began))
+	}
+	return starts
+}
+
+// seedOf prints the seed.
+func seedOf(t *testing.T) uint64 {
+	s := *seed
+	if s == 0 {
+		s = uint64(time.Now().UnixNano())
+	}
+	t.Logf("again with: go test ./tests/crash -run '%s' -seed %d", t.Name(), s)
+	return s
+}
+
+// binaries returns the folder with the built binaries.
+func binaries(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs(*bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "orchestrator")); err != nil {
+		t.Fatal("the binaries are not built; run: make build")
+	}
+	return dir
+}
+
+// start starts an installation that ends with the test and must end cleanly.
+func start(t *testing.T, o rig.Options) *rig.Rig {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r, err := rig.Start(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// useSurreal points an installation at a fresh database that both services share.
+func useSurreal(t *testing.T, o *rig.Options) {
+	t.Helper()
+	url, password := surrealtest.Start(t)
+	file := filepath.Join(o.Dir, "store-password")
+	if err := os.WriteFile(file, []byte(password), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.OrchestratorStore, o.ControlCenterStore = url, url
+	o.Env = append(o.Env, "ORCHESTRATOR_STORE_PASSWORD_FILE="+file, "CONTROL_CENTER_STORE_PASSWORD_FILE="+file,
+		"ORCHESTRATOR_STORE_SYNC=every", "CONTROL_CENTER_STORE_SYNC=every")
+}
+
+// wait returns after d or when the context ends.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+func round(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }

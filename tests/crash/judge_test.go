@@ -1,0 +1,320 @@
+package crash
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/watch"
+	"github.com/provisioning-platform/platform/tests/rig"
+)
+
+// world is one installation with its clients.
+type world struct {
+	t            *testing.T
+	rig          *rig.Rig
+	clients      []*writer
+	infra        string // folder of infra definitions
+	state, calls string // files of the simulated provider
+}
+
+// newWorld writes the configuration: one simulated provider that keeps its servers in a file.
+func newWorld(t *testing.T, o *rig.Options) *world {
+	t.Helper()
+	w := &world{t: t, infra: filepath.Join(o.Dir, "infra"), state: filepath.Join(o.Dir, "servers.jsonl"), calls: filepath.Join(o.Dir, "calls.jsonl")}
+	if err := os.MkdirAll(w.infra, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	o.OrchestratorConfig = filepath.Join(o.Dir, "orchestrator.toml")
+	text := fmt.Sprintf("[infra]\ndir = \"infra\"\n[providers.cloud]\ndriver = \"simulated\"\nlatency = \"10ms\"\njitter = \"40ms\"\nstate = %q\ncalls = %q\n", w.state, w.calls)
+	if err := os.WriteFile(o.OrchestratorConfig, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) orch() *client.Client { return w.rig.Orch(w.rig.Token) }
+func (w *world) cc() *client.Client   { return w.rig.CC(w.rig.Token) }
+
+// pages reads a whole list.
+func pages[T any](w *world, read func(client.Page) ([]T, int, error)) (all []T) {
+	w.t.Helper()
+	for {
+		var rows []T
+		var total int
+		err := again(w.t.Context(), func() (err error) {
+			rows, total, err = read(client.Page{Limit: 1000, Offset: len(all)})
+			return err
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if all = append(all, rows...); len(rows) == 0 || len(all) >= total {
+			return all
+		}
+	}
+}
+
+func (w *world) users(ctx context.Context) map[string]client.User {
+	byID := map[string]client.User{}
+	for _, u := range pages(w, func(p client.Page) ([]client.User, int, error) { return w.cc().Users(ctx, client.UserFilter{}, p) }) {
+		byID[u.ID] = u
+	}
+	return byID
+}
+
+// find returns the user with a name.
+func (w *world) find(ctx context.Context, name string) (client.User, error) {
+	for offset := 0; ; offset += 1000 {
+		rows, _, err := w.cc().Users(ctx, client.UserFilter{}, client.Page{Limit: 1000, Offset: offset})
+		if err != nil {
+			return client.User{}, err
+		}
+		for _, u := range rows {
+			if u.Username == name {
+				return u, nil
+			}
+		}
+		if len(rows) == 0 {
+			return client.User{}, fault.New(fault.Internal, "crash.no_user", "user %s exists and is not listed", name)
+		}
+	}
+}
+
+// all returns the ledgers of all clients as one.
+func (w *world) all() ledger {
+	sum := newClient(w, 0, 0).ledger
+	for _, c := range w.clients {
+		l := c.acknowledged()
+		maps.Copy(sum.tasks, l.tasks)
+		maps.Copy(sum.batches, l.batches)
+		maps.Copy(sum.servers, l.servers)
+		maps.Copy(sum.users, l.users)
+		maps.Copy(sum.dying, l.dying)
+		maps.Copy(sum.deleted, l.deleted)
+	}
+	return sum
+}
+
+// compare holds what is there against what was acknowledged before it was asked for.
+func (w *world) compare() {
+	w.t.Helper()
+	before, ctx := w.all(), w.t.Context()
+	tasks, batches := map[string]bool{}, map[string]bool{}
+	for _, r := range pages(w, func(p client.Page) ([]client.Task, int, error) { return w.orch().Tasks(ctx, "", p) }) {
+		tasks[r.ID] = true
+	}
+	for _, b := range pages(w, func(p client.Page) ([]client.Batch, int, error) { return w.orch().Batches(ctx, "", p) }) {
+		batches[b.BatchID] = true
+	}
+	users, after := w.users(ctx), w.all()
+	for id := range before.tasks {
+		if !tasks[id] && !w.task(id) {
+			w.t.Errorf("task %s was acknowledged and is lost", id)
+		}
+	}
+	for id := range before.batches {
+		if !batches[id] {
+			if _, err := w.orch().Batch(ctx, id); err != nil {
+				w.t.Errorf("batch %s was acknowledged and is lost: %v", id, err)
+			}
+		}
+	}
+	for id, name := range before.users {
+		if _, there := users[id]; !there && !after.dying[id] {
+			if _, err := w.cc().User(ctx, id); err != nil {
+				w.t.Errorf("user %s (%s) was acknowledged and is lost: %v", name, id, err)
+			}
+		}
+	}
+	for id := range before.deleted {
+		if u, there := users[id]; there {
+			w.t.Errorf("user %s (%s) was deleted and is back", u.Username, id)
+		}
+	}
+}
+
+// task says whether one task is there: rows may move between pages while tasks are added.
+func (w *world) task(id string) bool {
+	_, err := w.orch().Task(w.t.Context(), id)
+	return err == nil
+}
+
+// settle waits until nothing runs any more and looks at how everything ended.
+func (w *world) settle() {
+	w.t.Helper()
+	ctx, open := w.t.Context(), 0
+	for began := time.Now(); ; wait(ctx, 50*time.Millisecond) {
+		open = 0
+		for _, status := range []string{"pending", "running"} {
+			_, n, err := w.orch().Tasks(ctx, status, client.Page{Limit: 1})
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			open += n
+		}
+		if open == 0 {
+			break
+		}
+		if time.Since(began) > 60*time.Second {
+			rows, _, _ := w.orch().Tasks(ctx, "running", client.Page{Limit: 3})
+			w.t.Fatalf("%d tasks have not ended a minute after the load did, for example %+v", open, rows)
+		}
+	}
+	for _, r := range pages(w, func(p client.Page) ([]client.Task, int, error) { return w.orch().Tasks(ctx, "", p) }) {
+		if r.Status != "Completed" {
+			text := ""
+			if r.Error != nil {
+				text = *r.Error
+			}
+			w.t.Errorf("task %s (%s) is %s: %s", r.Name, r.ID, r.Status, text)
+		}
+	}
+	for id, n := range w.all().batches {
+		b, err := w.orch().Batch(ctx, id)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if b.Status != "Completed" || len(b.Operations) != n {
+			w.t.Errorf("batch %s is %s with %d operations, want Completed with %d", id, b.Status, len(b.Operations), n)
+		}
+	}
+}
+
+// effects holds the provider's own records against the ledger: every accepted server exists, none was made twice.
+func (w *world) effects() {
+	w.t.Helper()
+	ids := map[string]map[string]bool{}
+	w.lines(w.state, func(raw []byte) error {
+		var line struct {
+			Server struct{ ID, Name string } `json:"server"`
+		}
+		err := json.Unmarshal(raw, &line)
+		if ids[line.Server.Name] == nil {
+			ids[line.Server.Name] = map[string]bool{}
+		}
+		ids[line.Server.Name][line.Server.ID] = true
+		return err
+	})
+	created := map[string]int{}
+	w.lines(w.calls, func(raw []byte) error {
+		var call struct {
+			Action, Name string
+			Effect       bool
+		}
+		err := json.Unmarshal(raw, &call)
+		if call.Action == "create" && call.Effect {
+			created[call.Name]++
+		}
+		return err
+	})
+	for name := range w.all().servers {
+		if len(ids[name]) != 1 {
+			w.t.Errorf("server %s exists %d times", name, len(ids[name]))
+		}
+	}
+	for name, n := range created {
+		if n > 1 {
+			w.t.Errorf("server %s was created %d times", name, n)
+		}
+	}
+}
+
+// lines calls see for every line of a file; a last line that a kill cut short is not one.
+func (w *world) lines(path string, see func([]byte) error) {
+	w.t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	for in := bufio.NewScanner(f); in.Scan(); {
+		if err := see(in.Bytes()); err != nil {
+			w.t.Errorf("%s: %v in %s", filepath.Base(path), err, in.Text())
+		}
+	}
+}
+
+// events reads the whole stream and checks that it has no gap and tells each task's end once.
+func (w *world) events() {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	epoch, head := w.place(ctx)
+	conn, err := watch.Dial(ctx, w.rig.Orchestrator.Address+"/ws", w.rig.Token.Reveal(), 0, epoch)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	ends := map[string]int{}
+	for want := uint64(1); want <= head; want++ {
+		e, err := conn.Next(ctx)
+		if err != nil {
+			w.t.Fatalf("event %d of %d: %v", want, head, err)
+		}
+		if e.Sequence != want || e.Epoch != epoch {
+			w.t.Fatalf("event %d of epoch %s came as number %d of epoch %s", want, epoch, e.Sequence, e.Epoch)
+		}
+		if task, _ := e.Metadata["task_id"].(string); e.Type == "TaskStatusChanged" && e.Metadata["status"] == "completed" {
+			ends[task]++
+		}
+	}
+	for task := range w.all().tasks {
+		if ends[task] != 1 {
+			w.t.Errorf("the end of task %s is told %d times", task, ends[task])
+		}
+	}
+}
+
+// place returns the epoch and the head of the event stream.
+func (w *world) place(ctx context.Context) (epoch string, head uint64) {
+	w.t.Helper()
+	ws, resp, err := websocket.DefaultDialer.DialContext(ctx, "ws"+strings.TrimPrefix(w.rig.Orchestrator.Address, "http")+"/ws",
+		http.Header{"Authorization": {"Bearer " + w.rig.Token.Reveal()}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = ws.Close() }()
+	head, err = strconv.ParseUint(resp.Header.Get("X-Events-Sequence"), 10, 64)
+	if err != nil || head == 0 {
+		w.t.Fatalf("the stream does not say where it is: %v %v", resp.Header, err)
+	}
+	return resp.Header.Get("X-Events-Epoch"), head
+}
+
+// verify stops both services and verifies their logs offline.
+func (w *world) verify() {
+	w.t.Helper()
+	if err := w.rig.Close(); err != nil {
+		w.t.Error(err)
+	}
+	for binary, store := range map[string]string{"control-center": w.rig.ControlCenterStore, "orchestrator": w.rig.OrchestratorStore} {
+		args := []string{"audit", "verify", "--data", filepath.Join(w.rig.Dir, binary)}
+		if store != "" {
+			args = append(args, "--store", store)
+		}
+		out, err := w.rig.Run(w.t.Context(), binary, args...)
+		if err != nil {
+			w.t.Errorf("%v\n%s", err, out)
+		}
+		w.t.Logf("%s: %s", binary, strings.Join(strings.Fields(string(out)), " "))
+	}
+}
+
+func (w *world) counts() string {
+	l := w.all()
+	return fmt.Sprintf("%d workflows, %d batches, %d servers, %d users made and %d deleted", len(l.tasks), len(l.batches), len(l.servers), len(l.users), len(l.deleted))
+}

@@ -1,0 +1,70 @@
+package crash
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/shared/secret"
+	"github.com/provisioning-platform/platform/tests/rig"
+)
+
+// logouts is the size of the histogram.
+const logouts = 20
+
+// TestLogout_isHeardByBoth is the bar's A24: at home a token is refused at the next request, at the orchestrator within 5 s.
+func TestLogout_isHeardByBoth(t *testing.T) {
+	o := rig.Options{Bin: binaries(t), Dir: t.TempDir()}
+	w := newWorld(t, &o)
+	w.rig = start(t, o)
+	const password = "a rather long passphrase 7"
+	if _, err := w.cc().CreateUser(t.Context(), client.NewUser{Username: "comes-and-goes", Email: "c@example.com", Password: secret.New(password), Roles: []string{"operator"}}); err != nil {
+		t.Fatal(err)
+	}
+	var took []time.Duration
+	for range logouts {
+		s, err := w.rig.CC(secret.Text{}).Login(t.Context(), "comes-and-goes", secret.New(password), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		home, away := w.rig.ControlCenter.Address+"/users", w.rig.Orchestrator.Address+"/tasks?limit=1"
+		if a, b := status(t, home, s.Token), status(t, away, s.Token); a == http.StatusUnauthorized || b != http.StatusOK {
+			t.Fatalf("before the logout: %d and %d", a, b)
+		}
+		if err := w.rig.CC(s.Token).Logout(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		out := time.Now()
+		if got := status(t, home, s.Token); got != http.StatusUnauthorized {
+			t.Errorf("the next request at the control-center: status %d", got)
+		}
+		for status(t, away, s.Token) != http.StatusUnauthorized {
+			if time.Since(out) > 5*time.Second {
+				t.Fatal("the orchestrator still takes the token 5 s after the logout")
+			}
+			wait(t.Context(), 10*time.Millisecond)
+		}
+		took = append(took, time.Since(out))
+	}
+	slices.Sort(took)
+	t.Logf("%d logouts: the orchestrator refused after p50 %s, p90 %s, max %s", logouts,
+		took[logouts/2].Round(time.Millisecond), took[logouts*9/10].Round(time.Millisecond), took[logouts-1].Round(time.Millisecond))
+}
+
+// status sends a GET and returns the status of the answer.
+func status(t *testing.T, url string, token secret.Text) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token.Reveal())
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}

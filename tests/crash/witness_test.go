@@ -1,0 +1,153 @@
+package crash
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/tests/rig"
+)
+
+// noticed bounds the time from the start of a rolled-back service to the refusal of changes.
+const noticed = 5 * time.Second
+
+// TestWitness_noticesARestoredFolder is the bar's L02 and L16: an older copy of a service's folder is put back, which no
+// look at that folder alone can tell; the other service has seen more.
+func TestWitness_noticesARestoredFolder(t *testing.T) {
+	o := rig.Options{Bin: binaries(t), Dir: t.TempDir()}
+	w := newWorld(t, &o)
+	w.rig = start(t, o)
+	data, older := filepath.Join(o.Dir, "orchestrator"), filepath.Join(o.Dir, "older")
+	w.checkpoints(3)
+	w.stop(w.rig.Orchestrator)
+	copyTree(t, data, older)
+	w.startAgain(w.rig.Orchestrator)
+	w.checkpoints(20)
+	w.witnessed(data, 23)
+	w.stop(w.rig.Orchestrator)
+	newer := filepath.Join(o.Dir, "newer")
+	copyTree(t, data, newer)
+
+	t.Run("a_removed_tail_is_found_offline", func(t *testing.T) { removedTail(t, w, older, newer) })
+
+	if err := os.RemoveAll(data); err != nil {
+		t.Fatal(err)
+	}
+	copyTree(t, older, data)
+	w.startAgain(w.rig.Orchestrator)
+	began := time.Now()
+	for {
+		_, err := w.orch().CreateCheckpoint(t.Context(), "refused", "", "")
+		if fault.CodeOf(err) == "audit.rolled_back" {
+			if !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "operator") {
+				t.Errorf("the refusal does not say what to do: %v", err)
+			}
+			t.Logf("%s after it was ready again: %v", time.Since(began).Round(time.Millisecond), err)
+			break
+		}
+		if time.Since(began) > noticed {
+			log, _ := os.ReadFile(w.rig.Orchestrator.Log)
+			t.Fatalf("%s after the start changes are still taken (%v)\n%s", noticed, err, log)
+		}
+		wait(t.Context(), 20*time.Millisecond)
+	}
+	if got := status(t, w.rig.Orchestrator.Address+"/tasks", w.rig.Token); got != http.StatusOK {
+		t.Errorf("reads are served with status %d", got)
+	}
+	t.Run("the_state_survives_a_restart", func(t *testing.T) {
+		w.stop(w.rig.Orchestrator)
+		w.startAgain(w.rig.Orchestrator)
+		refused := func() bool {
+			_, err := w.orch().CreateCheckpoint(t.Context(), "refused", "", "")
+			return fault.CodeOf(err) == "audit.rolled_back"
+		}
+		for began := time.Now(); !refused(); wait(t.Context(), 20*time.Millisecond) {
+			if time.Since(began) > noticed {
+				t.Fatal("a restart makes the service forget that it was rolled back")
+			}
+		}
+	})
+}
+
+// removedTail pairs the newer signed head with the older entries, which is what a cut log looks like.
+func removedTail(t *testing.T, w *world, older, newer string) {
+	cut := filepath.Join(w.rig.Dir, "cut")
+	copyTree(t, older, cut)
+	if err := os.RemoveAll(filepath.Join(cut, "audit")); err != nil {
+		t.Fatal(err)
+	}
+	copyTree(t, filepath.Join(newer, "audit"), filepath.Join(cut, "audit"))
+	for folder, ok := range map[string]bool{older: true, newer: true, cut: false} {
+		out, err := w.rig.Run(t.Context(), "orchestrator", "audit", "verify", "--data", folder, "-o", "json")
+		var report struct {
+			OK            bool
+			Verdict, Text string
+		}
+		if jerr := json.Unmarshal(out, &report); jerr != nil || report.OK != ok || (err == nil) != ok {
+			t.Errorf("%s: %v %v %s", filepath.Base(folder), err, jerr, out)
+		}
+		if !ok && (report.Verdict != "truncated" || !strings.Contains(err.Error(), "exit status 11")) {
+			t.Errorf("a removed tail is called %q: %s (%v)", report.Verdict, report.Text, err)
+		}
+		t.Logf("%s: %s", filepath.Base(folder), report.Text)
+	}
+}
+
+func (w *world) checkpoints(n int) {
+	w.t.Helper()
+	for range n {
+		err := again(w.t.Context(), func() error { // just started, it may not have heard the control-center yet
+			_, err := w.orch().CreateCheckpoint(w.t.Context(), "an entry of the log", "", "")
+			return err
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// witnessed waits until the control-center has cosigned a head of the orchestrator's log over at least n entries.
+func (w *world) witnessed(data string, n int) {
+	w.t.Helper()
+	seen := func() int {
+		raw, _ := os.ReadFile(filepath.Join(data, "audit", "witnessed")) // written when there is something to write
+		lines := strings.Split(string(raw), "\n")
+		if len(lines) < 2 {
+			return 0
+		}
+		size, _ := strconv.Atoi(lines[1]) // the second line of a signed head
+		return size
+	}
+	for began := time.Now(); seen() < n; wait(w.t.Context(), 50*time.Millisecond) {
+		if time.Since(began) > 2*noticed {
+			w.t.Fatalf("%d entries are witnessed, want %d", seen(), n)
+		}
+	}
+}
+
+func (w *world) stop(s *rig.Service) {
+	w.t.Helper()
+	if code, err := s.Stop(); err != nil || code != 0 {
+		w.t.Fatalf("%s ended with %d: %v", s.Name, code, err)
+	}
+}
+
+func (w *world) startAgain(s *rig.Service) {
+	w.t.Helper()
+	if err := s.Start(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func copyTree(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+}
