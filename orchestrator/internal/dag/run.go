@@ -61,7 +61,7 @@ type Header struct {
 	Policy          Policy     `json:"policy"`
 	RollBack        bool       `json:"roll_back,omitempty"` // what was done is undone once nothing runs any more
 	RollbackEnabled bool       `json:"rollback_enabled,omitempty"`
-	Slices          int        `json:"slices"`              // documents that the definition is stored in
+	Slices          int        `json:"slices"` // documents that the definition is stored in
 	StartedAt       *time.Time `json:"started_at,omitempty"`
 	State           State      `json:"state"`
 	StepLimit       int        `json:"step_limit"`

@@ -119,7 +119,7 @@ func BenchmarkEngine(b *testing.B) {
 				total += len(nodes)
 			}
 			meter := &ends{left: total * b.N, done: make(chan struct{})}
-			e := start(b, count, noop{}, func(c *engine.Config) { c.Meter, c.MaxTasks, c.MaxSteps = meter, 256, 256 })
+			e := start(b, count, noop{}, func(c *engine.Config) { c.Meter = meter })
 			cpu := cpuTime()
 			b.ResetTimer()
 			for range b.N {

@@ -49,7 +49,7 @@ type Config struct {
 	Lease    time.Duration    // 10 s
 	Policy   dag.Policy       // what definitions leave open; dag.DefaultPolicy
 	Limits   dag.Limits
-	MaxTasks int // tasks running at once; 64
+	MaxTasks int // tasks running at once; 1000
 	MaxSteps int // attempts running at once; 64
 }
 
@@ -84,7 +84,7 @@ func New(c Config) *Engine {
 		c.Lease = 10 * time.Second
 	}
 	if c.MaxTasks == 0 {
-		c.MaxTasks = 64
+		c.MaxTasks = 1000
 	}
 	if c.MaxSteps == 0 {
 		c.MaxSteps = 64

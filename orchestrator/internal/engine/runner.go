@@ -32,7 +32,7 @@ type runner struct {
 	stored, launched bool // under Engine.mu: its first commit is done; loop was started
 
 	waiting, gone bool // under slots.mu
-	grants        int  // under slots.mu: slots given while it waited
+	wants, grants int  // under slots.mu: slots waited for; slots given meanwhile
 
 	run      *dag.Run
 	rev      uint64                        // of the header
@@ -117,7 +117,7 @@ func (r *runner) loop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-r.wake:
-			for n := 0; n < 4 && r.few(); n++ {
+			if r.few() {
 				runtime.Gosched() // attempts that end at the same moment share a commit
 			}
 		case <-timer.C:

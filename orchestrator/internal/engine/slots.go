@@ -2,7 +2,7 @@ package engine
 
 import "sync"
 
-// slots bounds the tasks that run at once over all runs. Who finds none free is granted one later, in the
+// slots bounds the tasks that run at once over all runs. Who finds too few free is granted more later, in the
 // order of asking.
 type slots struct {
 	mu      sync.Mutex
@@ -10,13 +10,13 @@ type slots struct {
 	waiting []*runner
 }
 
-// take returns up to n slots. When it has fewer, the runner waits for one and is woken when it got it.
+// take returns up to n slots. When it has fewer, the runner waits for more and is woken when it got some.
 func (s *slots) take(r *runner, n int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	got := max(0, min(n, s.free))
 	s.free -= got
-	if got < n && !r.waiting {
+	if r.wants = n - got; r.wants > 0 && !r.waiting {
 		r.waiting = true
 		s.waiting = append(s.waiting, r)
 	}
@@ -44,8 +44,9 @@ func (s *slots) give(n int) {
 		if r.gone {
 			continue
 		}
-		s.free--
-		r.grants++
+		n := min(s.free, r.wants)
+		s.free -= n
+		r.grants += n
 		r.nudge()
 	}
 }
