@@ -7,23 +7,21 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/config"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store/driver"
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
-// envPrefix begins the names of environment variables.
-const envPrefix = "CONTROL_CENTER"
-
 // Config is the configuration; its defaults are in Default.
 type Config struct {
-	Data           config.Path    `toml:"data"`
-	Listen         []string       `toml:"listen"`
-	LogLevel       string         `toml:"log_level"`       // debug, info, warn, error
-	TrustedProxies []string       `toml:"trusted_proxies"` // networks whose X-Forwarded-For is believed
-	Metrics        Metrics        `toml:"metrics"`
-	MFA            MFA            `toml:"mfa"`
-	RateLimits     web.RateLimits `toml:"rate_limits"`
-	Store          Store          `toml:"store"`
-	Tokens         Tokens         `toml:"tokens"`
+	Data           config.Path     `toml:"data"`
+	Listen         []string        `toml:"listen"`
+	LogLevel       string          `toml:"log_level"`       // debug, info, warn, error
+	TrustedProxies []string        `toml:"trusted_proxies"` // networks whose X-Forwarded-For is believed
+	Metrics        Metrics         `toml:"metrics"`
+	MFA            MFA             `toml:"mfa"`
+	RateLimits     web.RateLimits  `toml:"rate_limits"`
+	Store          driver.Settings `toml:"store"`
+	Tokens         Tokens          `toml:"tokens"`
 }
 
 // Metrics configures /metrics.
@@ -34,13 +32,6 @@ type Metrics struct {
 // MFA configures second factors.
 type MFA struct {
 	Required bool `toml:"required"` // policies demand a code at every sign-in, so passwords may have 8 characters
-}
-
-// Store says where the store is.
-type Store struct {
-	PasswordFile config.Path `toml:"password_file"`
-	Sync         string      `toml:"sync"` // what the operator states of a SurrealDB server: "every"
-	URL          string      `toml:"url"`  // embedded:, memory:, surrealdb://user@host:port/namespace/database
 }
 
 // Tokens configures how long people stay signed in.
@@ -54,7 +45,7 @@ type Tokens struct {
 func Default() Config {
 	return Config{
 		Listen: []string{"localhost:9080"}, LogLevel: "info", RateLimits: web.DefaultRateLimits(),
-		Store:  Store{URL: "embedded:"},
+		Store:  driver.Settings{URL: "embedded:"},
 		Tokens: Tokens{AccessTTL: config.Duration(15 * time.Minute), RefreshIdle: config.Duration(8 * time.Hour), SessionMax: config.Duration(7 * 24 * time.Hour)},
 	}
 }

@@ -45,11 +45,8 @@ func Serve(ctx context.Context, o Options) error {
 		return err
 	}
 	log := obs.NewLogger(o.Stderr, token.ControlCenter, level)
-	stores, err := o.Config.Store.options(string(o.Config.Data), o.URLFile, log)
+	stores, err := o.Config.Store.Options(string(o.Config.Data), o.URLFile, Schema(), log)
 	if err != nil {
-		return err
-	}
-	if err := driver.Check(stores.URL); err != nil {
 		return err
 	}
 	ctx, stop := process.Signals(ctx, log)
@@ -97,7 +94,7 @@ func build(ctx context.Context, c Config, stores driver.Options, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
-	s, err := assemble(ctx, c, stores.URL == memoryURL, dir, file, sealer, db, log)
+	s, err := assemble(ctx, c, stores.InMemory(), dir, file, sealer, db, log)
 	if err != nil {
 		_ = db.Close()
 	}

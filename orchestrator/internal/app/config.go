@@ -14,9 +14,6 @@ import (
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
-// envPrefix begins the names of environment variables.
-const envPrefix = "ORCHESTRATOR"
-
 // Config is the configuration; its defaults are in Default.
 type Config struct {
 	Data           config.Path                           `toml:"data"`

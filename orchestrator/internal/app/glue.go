@@ -10,6 +10,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/shared/web"
 )
 
 // alive says why an open socket's session is over, nil while it is not.
@@ -29,7 +30,7 @@ var watched = map[string]string{"task": "tasks", "progress": "tasks", "batch": "
 func mayWatch(known *trust.Trust, now func() time.Time) func(token.Claims, string) bool {
 	return func(c token.Claims, category string) bool {
 		return known.Decide(authz.Request{
-			Subject: authz.Subject{ID: c.Subject, Username: c.Username, Roles: c.Roles}, Action: "read",
+			Subject: (&web.Caller{Claims: c}).Subject(), Action: "read",
 			Resource: authz.Resource{Type: watched[category]}, Time: now(),
 		}).Allowed
 	}

@@ -102,7 +102,7 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 	if err != nil {
 		return nil, err
 	}
-	ledger, err := audit.Open(ctx, audit.Options{DB: db, Dir: auditDir(stores.Dir, c.Store.InMemory()), Keys: keys, Log: log})
+	ledger, err := audit.Open(ctx, audit.Options{DB: db, Dir: auditDir(stores.Dir, stores.InMemory()), Keys: keys, Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 		Verify: known.Authenticate, Alive: alive(known), Allowed: mayWatch(known, now), Fail: refuseSocket,
 	})
 	a := &api.API{
-		Engine: runs, Catalogue: executor, Decide: known.Decide, Storage: storageName(c), Metrics: metrics.Handler(), Public: c.Metrics.Public,
+		Engine: runs, Catalogue: executor, Decide: known.Decide, Storage: storageName(stores), Metrics: metrics.Handler(), Public: c.Metrics.Public,
 		Socket: sockets, Ready: readiness(known, db), Now: now,
 	}
 	server, err := web.NewServer(web.Config{
@@ -176,8 +176,8 @@ func executorOf(c Config, dir string, db *feed.Hub, log *slog.Logger) (*operatio
 }
 
 // storageName is the word of the contract for the store in use.
-func storageName(c Config) string {
-	if c.Store.InMemory() || c.Store.URL == "embedded:" {
+func storageName(o driver.Options) string {
+	if o.InMemory() || o.Embedded() {
 		return "filesystem"
 	}
 	return "surrealdb"

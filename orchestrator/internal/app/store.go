@@ -11,6 +11,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/driver"
 	"github.com/provisioning-platform/platform/shared/web"
@@ -57,6 +58,9 @@ func epochOf(ctx context.Context, db store.DB) (string, error) {
 func open(ctx context.Context, o driver.Options) (*feed.Hub, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	if err := secret.Private(o.Dir, 0o700); err != nil {
+		return nil, err
 	}
 	db, err := driver.Open(ctx, o)
 	if err != nil {

@@ -19,7 +19,10 @@ type Settings struct {
 }
 
 // InMemory says whether the store ends with the process.
-func (c Settings) InMemory() bool { return strings.HasPrefix(c.URL, "memory:") }
+func (o Options) InMemory() bool { return strings.HasPrefix(o.URL, "memory:") }
+
+// Embedded says whether the store lives in the data folder.
+func (o Options) Embedded() bool { return o.URL == "" || strings.HasPrefix(o.URL, "embedded:") }
 
 // Options turns the settings into what Open takes. urlFile is the value of *_STORE_FILE: a file with the whole URL, in
 // which alone a password may stand (decision 2). Faults are the operator's and name what to correct.
