@@ -82,7 +82,9 @@ func build(c Command, std *IO) *cobra.Command {
 		cmd.AddCommand(build(sub, std))
 	}
 	if c.Run == nil {
-		// A noun without a verb, or with one that does not exist, is a usage error that names the verbs.
+		// A noun without a verb, or with one that does not exist, is a usage error that names the verbs; the root as well,
+		// whose unknown words the library would refuse by itself, with the wrong exit code.
+		cmd.Args = cobra.ArbitraryArgs
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return cmd.Help()

@@ -22,6 +22,8 @@ type Task struct {
 	Output       *string    `json:"output"`
 	Error        *string    `json:"error"`
 	RolledBackAt *time.Time `json:"rolled_back_at,omitempty"`
+
+	Results json.RawMessage `json:"results,omitempty"` // in the view of one task only, as Operation's
 }
 
 // Tasks lists tasks, newest first, and returns how many match. status is one of the five words or empty.

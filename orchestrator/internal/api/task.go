@@ -37,6 +37,8 @@ type taskView struct {
 	BatchID      string     `json:"batch_id,omitempty"`
 	Attention    string     `json:"attention,omitempty"`
 	RolledBackAt *time.Time `json:"rolled_back_at,omitempty"`
+
+	Results *resultsView `json:"results,omitempty"` // in the view of one task only
 }
 
 func viewTask(t dag.Task) taskView {
@@ -87,7 +89,9 @@ func (a *API) getTask(ctx context.Context, in oneID) (taskView, error) {
 	if err != nil {
 		return taskView{}, err
 	}
-	return viewTask(t), nil
+	v := viewTask(t)
+	v.Results, err = a.results(ctx, &t)
+	return v, err
 }
 
 func (a *API) cancelTask(ctx context.Context, in oneID) (web.Text, error) {
