@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
+
+	"github.com/provisioning-platform/platform/shared/secret"
 )
 
 // Signature types of C2SP signed notes.
@@ -104,7 +106,7 @@ func (k *Keys) named(origin string) *Keys {
 }
 
 func loadOrMake(folder, name string) (ed25519.PrivateKey, error) {
-	data, err := os.ReadFile(filepath.Join(folder, name))
+	data, err := secret.FromFile(filepath.Join(folder, name)) // which refuses what others can read
 	if errors.Is(err, os.ErrNotExist) {
 		_, key, err := ed25519.GenerateKey(rand.Reader)
 		if err != nil {
@@ -119,7 +121,7 @@ func loadOrMake(folder, name string) (ed25519.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	block, _ := pem.Decode(data)
+	block, _ := pem.Decode([]byte(data.Reveal()))
 	if block == nil {
 		return nil, fmt.Errorf("audit key %s: no PEM block", name)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
@@ -48,6 +49,19 @@ func (t *Text) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &t.value
 
 // UnmarshalText reads a secret from a configuration value.
 func (t *Text) UnmarshalText(b []byte) error { t.value = string(b); return nil }
+
+// Private refuses a file or folder that others than its owner can read, with the command that repairs it;
+// mode is what it should have.
+func Private(path string, mode fs.FileMode) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("private file: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("%s can be read by others than its owner; run: chmod %o %s", path, mode, path)
+	}
+	return nil
+}
 
 // FromFile reads a secret from a file, without one trailing line break. It refuses an empty file
 // and a file that others than its owner can read.

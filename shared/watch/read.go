@@ -170,7 +170,11 @@ func (c *conn) auth(m message) (code int, reason string) {
 	defer cancel()
 	claims, err := c.h.Verify(ctx, m.Token)
 	if err != nil {
-		c.answer(answer{Type: "error", For: "auth", ID: m.ID, Code: fault.CodeOf(err), Error: "the token is not good; sign in again"})
+		code := "token.refused" // which check it failed is nobody's business
+		if !fault.Is(err, fault.Unauthenticated) {
+			code = fault.CodeOf(err)
+		}
+		c.answer(answer{Type: "error", For: "auth", ID: m.ID, Code: code, Error: "the token is not good; sign in again"})
 		return closeUnauthenticated, "the token is not good"
 	}
 	if old := c.who(); old != nil && old.Subject != claims.Subject {

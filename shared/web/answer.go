@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -104,9 +105,16 @@ func (c *codec) refuse(to *bytes.Buffer, f *fault.Error, requestID string) {
 	}
 }
 
-// shown returns the fault to show for err: itself, or the fixed text of an internal one.
+// refusedToken is what everybody hears whose token is no good. Which check it failed would help a forger; log and
+// audit record say it.
+var refusedToken = fault.New(fault.Unauthenticated, "token.refused", "the token is not valid; sign in again and retry with the new one")
+
+// shown returns the fault to show for err: itself, the one answer to a bad token, or the fixed text of an internal one.
 func shown(err error, requestID string) *fault.Error {
 	if f := fault.Of(err); f != nil && f.Kind != fault.Internal && f.Message != "" {
+		if f.Kind == fault.Unauthenticated && strings.HasPrefix(f.Code, "token.") && f.Code != "token.missing" {
+			return refusedToken
+		}
 		return f
 	}
 	return fault.New(fault.Internal, "internal", "internal error; the operator finds the cause in the log under request id %s", requestID)

@@ -24,7 +24,7 @@ func bearer(h http.Header) (string, error) {
 	scheme, raw, _ := strings.Cut(lines[0], " ")
 	raw = strings.TrimSpace(raw)
 	if len(lines) > 1 || !strings.EqualFold(scheme, "Bearer") || raw == "" || strings.ContainsAny(raw, " ,\t") {
-		return "", fault.New(fault.Unauthenticated, "token.malformed", "the Authorization header must hold one token: Bearer <token>")
+		return "", fault.New(fault.Unauthenticated, "auth.bad_scheme", "the Authorization header must hold one token: Bearer <token>")
 	}
 	return raw, nil
 }

@@ -76,6 +76,9 @@ func (x *exchange) open() {
 	x.lines[0] = rid
 	h["X-Request-Id"] = x.lines[0:1:1]
 	x.s.headers.secure(h)
+	if len(x.r.TransferEncoding) > 0 { // it may have had a length as well, which net/http drops: what follows is nobody's request
+		h["Connection"] = x.s.headers.close
+	}
 	x.caller.IP, x.caller.RequestID = x.s.clientAddress(x.r), rid
 	x.scene = audit.Scene{Op: x.ep.route.Op, Origin: x.s.cfg.Service, RequestID: rid}
 	x.scene.Actor.IP = x.caller.IP.String()

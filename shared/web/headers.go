@@ -9,7 +9,7 @@ import (
 // They are shared and never changed.
 type headers struct {
 	nosniff, policy, referrer, frame, store, vary []string
-	json, vendor, bearer                          []string
+	json, vendor, bearer, close                   []string
 }
 
 const (
@@ -29,6 +29,7 @@ func newHeaders() headers {
 		json:     []string{typeJSON},
 		vendor:   []string{typeVendor},
 		bearer:   []string{"Bearer"},
+		close:    []string{"close"},
 	}
 }
 

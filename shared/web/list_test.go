@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"regexp"
@@ -141,6 +142,32 @@ func TestFace_writesAnotherWireFormat(t *testing.T) {
 	}
 	if w := g.send("GET", "/t/no", ""); w.Body.String() != "404 t.no" || w.Code != 404 {
 		t.Errorf("%s", w.Body.String())
+	}
+}
+
+// TestHTTP_smuggledRequest is the pair of I14: net/http reads the chunks and forgets the length, so nothing behind
+// such a body may be taken for a request.
+func TestHTTP_smuggledRequest(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := newRig(t, nil).HTTP()
+	go func() { _ = srv.Serve(l) }()
+	defer srv.Close()
+	for _, length := range []string{"", "Content-Length: 6\r\n", "Content-Length: 1000\r\n"} {
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = conn.Write([]byte("POST /things HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer alice\r\nContent-Type: application/json\r\n" + length +
+			"Transfer-Encoding: chunked\r\n\r\nc\r\n{\"name\":\"a\"}\r\n0\r\n\r\nGET /health HTTP/1.1\r\nHost: a\r\n\r\n"))
+		raw, err := io.ReadAll(conn)
+		if n := strings.Count(string(raw), "HTTP/1.1 "); err != nil || n != 1 || !strings.Contains(string(raw), "Connection: close") {
+			t.Errorf("%q: %d answers (%v):\n%s", length, n, err, raw)
+		}
+		_ = conn.Close()
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/obs"
 )
 
@@ -62,7 +63,7 @@ func (x *exchange) log() {
 		attrs = append(attrs, slog.String("sub", sub))
 	}
 	if x.err != nil {
-		attrs = append(attrs, slog.String("error", x.err.Error()))
+		attrs = append(attrs, slog.String("code", fault.CodeOf(x.err)), slog.String("code", fault.CodeOf(x.err)), slog.String("error", x.err.Error()))
 	}
 	x.s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "request", attrs...)
 }

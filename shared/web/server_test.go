@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/token"
 )
 
 func TestServe_statusTable(t *testing.T) {
@@ -168,6 +170,32 @@ func TestAuthenticate_schemes(t *testing.T) {
 	} {
 		if w := g.send("GET", "/me", "", c.lines...); w.Code != c.status {
 			t.Errorf("%q: %d", c.lines, w.Code)
+		}
+	}
+}
+
+// TestAuthenticate_oneAnswerForEveryBadToken: the record and the log say which check failed, the answer does not.
+func TestAuthenticate_oneAnswerForEveryBadToken(t *testing.T) {
+	t.Parallel()
+	answers := map[string]bool{}
+	for _, code := range []string{"token.signature", "token.revoked", "token.expired", "token.unknown_key"} {
+		g := newRig(t, func(c *Config) {
+			c.Authenticate = func(context.Context, string, *http.Request) (token.Claims, error) {
+				return token.Claims{}, fault.New(fault.Unauthenticated, code, "what "+code+" says")
+			}
+		})
+		w := g.send("PUT", "/things/7", `{}`, asAlice, "X-Request-ID: q1")
+		answers[fmt.Sprint(w.Code, w.Header(), w.Body.String())] = true
+		if e := g.entries(); len(e) != 1 || e[0].Code != code || !strings.Contains(g.log.String(), `"code":"`+code+`"`) {
+			t.Errorf("%s is not on record: %+v\n%s", code, e, g.log.String())
+		}
+	}
+	if len(answers) != 1 {
+		t.Errorf("answers differ: %v", answers)
+	}
+	for a := range answers {
+		if !strings.HasPrefix(a, "401") || !strings.Contains(a, `"code":"token.refused"`) {
+			t.Error(a)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/tokens"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/secret"
 )
 
 // Names inside DIR.
@@ -63,7 +64,7 @@ func Load(dir string) (File, error) {
 		return File{}, fault.New(fault.Conflict, "bootstrap.missing", "%s is not initialised: run `control-center init --data %s` once, then start again", dir, dir)
 	}
 	for path, mode := range map[string]fs.FileMode{dir: 0o700, filepath.Join(dir, fileName): 0o600} {
-		if err := keys.Private(path, mode); err != nil {
+		if err := secret.Private(path, mode); err != nil {
 			return File{}, err
 		}
 	}

@@ -60,7 +60,7 @@ func Init(ctx context.Context, o Options, now time.Time) (Printed, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return Printed{}, err
 	}
-	if err := keys.Private(dir, 0o700); err != nil {
+	if err := secret.Private(dir, 0o700); err != nil {
 		return Printed{}, err
 	}
 	out := Printed{Username: o.Username, OrchestratorCredential: filepath.Join(dir, credentialName)}

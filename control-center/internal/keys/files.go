@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/provisioning-platform/platform/shared/secret"
 )
 
 // kekFile is the name of the key-encryption key in DIR/keys: one line of base64url. It lives outside the
@@ -41,10 +43,10 @@ func MakeSealer(dir string) (*Sealer, error) {
 // (S04), with the command that repairs it.
 func OpenSealer(dir string) (*Sealer, error) {
 	path := filepath.Join(dir, kekFile)
-	if err := Private(dir, 0o700); err != nil {
+	if err := secret.Private(dir, 0o700); err != nil {
 		return nil, err
 	}
-	if err := Private(path, 0o600); err != nil {
+	if err := secret.Private(path, 0o600); err != nil {
 		return nil, err
 	}
 	text, err := os.ReadFile(path)
@@ -56,16 +58,4 @@ func OpenSealer(dir string) (*Sealer, error) {
 		return nil, fmt.Errorf("key file %s is damaged: it must hold 32 bytes in base64url; restore it from a backup", path)
 	}
 	return NewSealer(kek)
-}
-
-// Private refuses a file or folder that others than its owner can read; mode is what it should have.
-func Private(path string, mode fs.FileMode) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return fmt.Errorf("keys: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("%s can be read by others than its owner; run: chmod %o %s", path, mode, path)
-	}
-	return nil
 }
