@@ -95,7 +95,7 @@ func (a *API) getAudit(ctx context.Context, in getAuditIn) (auditView, error) {
 		return v, nil
 	}
 	if r.Origin != token.ControlCenter {
-		return auditView{}, fault.New(fault.NotFound, "audit.proof_elsewhere", "this entry is in the log of %s; its proof comes from there (index %d)", r.Origin, r.Index)
+		return auditView{}, fault.New(fault.NotFound, "audit.proof_elsewhere", "this entry is in the log of the %s, which alone can prove it: GET /audit/entries/%d there", r.Origin, r.Index)
 	}
 	b, err := a.Log.Bundle(ctx, int64(r.Index))
 	v.Proof = &b

@@ -27,6 +27,7 @@ type Catalogue interface {
 // API holds what the handlers speak to. Its fields are set in one literal.
 type API struct {
 	Engine    *engine.Engine
+	Log       *audit.Log
 	Catalogue Catalogue
 	Decide    func(authz.Request) authz.Decision
 	Storage   string // name of the store in use, as batches show it
@@ -48,7 +49,7 @@ func (a *API) Routes() []web.Route {
 		{Method: "GET", Path: "/metrics", Op: "metrics", Summary: "Figures in the text format of Prometheus", Permission: metrics, Limit: web.Free, Stream: a.Metrics},
 		{Method: "GET", Path: "/ws", Op: "watchEvents", Summary: "Live events over WebSocket, from any kept sequence on", Permission: web.Open(), Stream: a.Socket},
 	}
-	for _, part := range [][]web.Route{a.taskRoutes(), a.workflowRoutes(), a.batchRoutes(), a.rollbackRoutes()} {
+	for _, part := range [][]web.Route{a.taskRoutes(), a.workflowRoutes(), a.batchRoutes(), a.rollbackRoutes(), a.auditRoutes()} {
 		all = append(all, part...)
 	}
 	return all

@@ -133,7 +133,7 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 		Verify: known.Authenticate, Alive: alive(known), Allowed: mayWatch(known, now), Fail: refuseSocket,
 	})
 	a := &api.API{
-		Engine: runs, Catalogue: executor, Decide: known.Decide, Storage: storageName(stores), Metrics: metrics.Handler(), Public: c.Metrics.Public,
+		Engine: runs, Log: ledger, Catalogue: executor, Decide: known.Decide, Storage: storageName(stores), Metrics: metrics.Handler(), Public: c.Metrics.Public,
 		Socket: sockets, Ready: readiness(known, db), Now: now,
 	}
 	server, err := web.NewServer(web.Config{
