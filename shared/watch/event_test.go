@@ -28,3 +28,27 @@ func TestItem_keepsTheStoredBytes(t *testing.T) {
 		}
 	}
 }
+
+func TestItem_glanceSeesWhatParseSees(t *testing.T) {
+	for body, plain := range map[string]bool{
+		string(body300[:len(body300)-len(`,"pad":"xxxxxxxxxxxxxxxxxxxxxxxx"}`)]) + "}":                                                                     true,
+		`{"data":{},"event_type":"BatchStatusChanged","metadata":{"batch_id":"b","status":"x"},"timestamp":"t"}`:                                           true,
+		`{"data":{"output":"a},\"event_type\":\"no"},"event_type":"WorkflowProgress","metadata":{"task_id":"t,:{}1"},"timestamp":"t"}`:                     false,
+		`{"data":{"output":"a},\"event_type\":\"no"},"event_type":"WorkflowProgress","metadata":{"task_id":"t,:1"},"timestamp":"t"}`:                       true,
+		`{"data":{},"event_type":"TaskStatusChanged","metadata":{},"timestamp":"t"}`:                                                                       false,
+		`{"data":{},"event_type":"TaskStatusChanged","metadata":{"batch_id":"b","n":1,"task_id":"t"},"timestamp":"t"}`:                                     false,
+		`{"data":{},"event_type":"TaskStatusChanged","metadata":{"batch_id":"b\n","task_id":"t"},"timestamp":"t"}`:                                         false,
+		`{"data":{},"event_type":"RollbackStarted","metadata":{"rollback_id":"r"}}`:                                                                        false,
+		`{"data":{"x":{"a":1},"event_type":"no","metadata":{"task_id":"no"}},"event_type":"RollbackStarted","metadata":{"task_id":"yes"},"timestamp":"t"}`: true,
+	} {
+		var quick, full item
+		if !full.parse([]byte(body)) {
+			t.Fatalf("not JSON: %s", body)
+		}
+		if got := quick.glance([]byte(body)); got != plain {
+			t.Errorf("glance says %v of %s", got, body)
+		} else if got && (quick.category != full.category || quick.task != full.task || quick.batch != full.batch) {
+			t.Errorf("%s: %v %q %q, want %v %q %q", body, quick.category, quick.task, quick.batch, full.category, full.task, full.batch)
+		}
+	}
+}
