@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -20,7 +21,7 @@ type Copied struct {
 // at least once and in order. send returns nil when the receiver has stored them.
 func NewCopier(db *feed.Hub, origin string, log *slog.Logger, send func(context.Context, Copied) error) *feed.Follower {
 	return &feed.Follower{
-		Name: "audit-copy", Stream: Stream, DB: db, Batch: 200, Log: log,
+		Name: "audit-copy", Stream: Stream, DB: db, Batch: store.MaxPage, Every: time.Second, Linger: copyLinger, Log: log,
 		Handle: func(ctx context.Context, entries []store.Entry) error {
 			for len(entries) > 0 {
 				c := Copied{First: int64(entries[0].Seq) - 1, Origin: origin}
@@ -38,6 +39,10 @@ func NewCopier(db *feed.Hub, origin string, log *slog.Logger, send func(context.
 		},
 	}
 }
+
+// copyLinger is how far the copy may stay behind for the sake of larger runs: each costs a request here and a synced
+// commit there.
+const copyLinger = 100 * time.Millisecond
 
 // copyBytes bounds the entries of one Copied: escaped as JSON it stays below the 1 MiB of a body.
 const copyBytes = 400 << 10

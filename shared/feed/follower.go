@@ -40,6 +40,7 @@ type Follower struct {
 	Batch  int           // entries handed over at once; 0 means 100
 	Start  uint64        // where to begin without a cursor: 0 at the beginning, store.Latest at the end
 	Every  time.Duration // how often a busy follower stores its cursor; 0 after every batch
+	Linger time.Duration // how long it lets entries gather after a wake-up, for whom a batch costs much more than an entry
 	Handle func(ctx context.Context, entries []store.Entry) error
 	Log    *slog.Logger
 
@@ -121,7 +122,7 @@ func (f *Follower) follow(ctx context.Context) error {
 			}
 			saved, unsaved = time.Now(), false
 		}
-		if n < f.batch() && !pause(ctx, pollEvery, wake) {
+		if n < f.batch() && !f.await(ctx, wake) {
 			if unsaved { // a clean stop leaves nothing to be handled again
 				stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), pollEvery)
 				defer cancel()
@@ -143,6 +144,11 @@ func (f *Follower) save(ctx context.Context, row store.Row[Cursor]) (store.Row[C
 	r, err := f.DB.Commit(ctx, store.Batch{Writes: []store.Write{w}})
 	row.Rev = r.Rev
 	return row, err
+}
+
+// await waits for entries to come and to gather; it says false when ctx has ended.
+func (f *Follower) await(ctx context.Context, wake <-chan struct{}) bool {
+	return pause(ctx, pollEvery, wake) && (f.Linger == 0 || pause(ctx, f.Linger, nil))
 }
 
 func (f *Follower) batch() int {
