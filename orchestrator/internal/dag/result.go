@@ -68,7 +68,7 @@ func (r *Run) resolved(i int32, res Result) {
 			r.setState(i, Retrying)
 			return
 		}
-		t.Error = reason(res)
+		t.Error = clip(reason(res), maxError)
 		r.end(i, Failed)
 		return
 	}

@@ -10,6 +10,9 @@ import (
 // maxFaults bounds the faults that Validate reports, and the names in one message.
 const maxFaults = 20
 
+// maxEdges bounds the dependencies of a batch, so that its tasks fit into one commit.
+const maxEdges = 100_000
+
 // Limits bounds what is accepted.
 type Limits struct {
 	Operations int // 0 means DefaultOperations
@@ -38,8 +41,14 @@ func Validate(d Definition, l Limits) []fault.Field {
 	if d.Kind == Batch {
 		v.ids()
 	}
+	edges := 0
 	for i := range d.Nodes {
 		v.node(i)
+		edges += len(d.Nodes[i].Dependencies)
+	}
+	if most := max(maxEdges, 4*limit); edges > most {
+		v.report("/operations", "%d dependencies in all; at most %d are accepted", edges, most)
+		return v.faults
 	}
 	v.edges()
 	if !v.broken { // a cycle is only meaningful among known nodes

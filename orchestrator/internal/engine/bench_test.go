@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"testing"
@@ -143,9 +144,31 @@ func BenchmarkEngine(b *testing.B) {
 			b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/tasks, "cpu-µs/task")
 			b.ReportMetric(float64(count.n)/tasks, "commits/task")
 			b.ReportMetric(float64(count.bytes)/tasks, "B/task")
+			b.ReportMetric(rawLog(b, count.n, count.bytes/count.n).Seconds()/b.Elapsed().Seconds(), "of-raw-log")
 			e.stop()
 		})
 	}
+}
+
+// rawLog returns how long a file takes to append and sync n records of that size one after the other: what the disk
+// asks for the same commits when nothing else is done (many jobs share syncs, so they can be faster).
+func rawLog(b *testing.B, n, size int) time.Duration {
+	f, err := os.Create(filepath.Join(b.TempDir(), "log"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	record := make([]byte, size)
+	began := time.Now()
+	for range n {
+		if _, err := f.Write(record); err != nil {
+			b.Fatal(err)
+		}
+		if err := syscall.Fdatasync(int(f.Fd())); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return time.Since(began)
 }
 
 // counter counts commits and their bytes.

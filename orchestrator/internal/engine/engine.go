@@ -110,13 +110,30 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.mu.Lock()
 			e.stopped = true
 			e.mu.Unlock()
-			e.work.Wait()
+			e.settle()
 			return nil
 		case <-time.After(wait):
 		}
 		if err := e.adopt(ctx); err != nil && ctx.Err() == nil {
 			e.Log.Error("engine: unfinished runs cannot be listed; trying again", "error", err)
 		}
+	}
+}
+
+// patience bounds how long a stopping engine waits for attempts that were told to stop.
+const patience = 15 * time.Second
+
+// settle waits until no runner and no attempt is at work.
+func (e *Engine) settle() {
+	done := make(chan struct{})
+	go func() {
+		e.work.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		e.Log.Error("engine: attempts do not stop; leaving them, their outcome will be looked up")
 	}
 }
 

@@ -96,7 +96,11 @@ func (e *Engine) Rollback(ctx context.Context, q RollbackRequest) (RollbackResul
 	if err := ctx.Err(); err != nil {
 		return RollbackResult{ID: q.ID}, fault.New(fault.Unavailable, "rollback.pending", "The rollback %s goes on; its end was not waited for.", q.ID).Because(err)
 	}
-	return e.RollbackByID(ctx, q.ID)
+	got, err := e.RollbackByID(ctx, q.ID)
+	if err == nil && !got.Ended {
+		err = fault.New(fault.Unavailable, "rollback.pending", "The orchestrator is stopping; the rollback %s goes on when it is back.", q.ID)
+	}
+	return got, err
 }
 
 // RollbackByID returns what a rollback has come to so far.
