@@ -137,7 +137,7 @@ func (l *Log) adopt(ctx context.Context, usable int64) error {
 	if err := l.hashes.cut(usable); err != nil {
 		return err
 	}
-	if usable == l.signed.Size {
+	if usable == l.signed.Size && usable > 0 { // a log before its first signature has nothing to compare with
 		t, err := loadTree(usable, l.hashes)
 		same, newest := false, error(nil)
 		if err == nil && t.root() == l.signed.Root {

@@ -67,8 +67,13 @@ func Main(ctx context.Context, root Command, std *IO, args []string) int {
 	cmd.PersistentFlags().StringVarP(&std.Format, "output", "o", "table", "output format: table, json, yaml or jsonl")
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return Usage("%s\nrun: %s --help", err, c.CommandPath()) })
 	if err := cmd.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(std.Err, "error: "+explain(err))
-		return Code(err)
+		code := Code(err)
+		if code == ExitInterrupted { // by the person at the keyboard, who knows
+			fmt.Fprintln(std.Err, "interrupted")
+		} else {
+			fmt.Fprintln(std.Err, "error: "+explain(err))
+		}
+		return code
 	}
 	return 0
 }
@@ -81,6 +86,7 @@ func build(c Command, std *IO) *cobra.Command {
 	for _, sub := range c.Commands {
 		cmd.AddCommand(build(sub, std))
 	}
+	cmd.Args = cobra.ArbitraryArgs // counted below; cobra's own check would not know our exit codes
 	if c.Run == nil {
 		// A noun without a verb, or with one that does not exist, is a usage error that names the verbs; the root as well,
 		// whose unknown words the library would refuse by itself, with the wrong exit code.

@@ -15,6 +15,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -70,7 +71,7 @@ func (c *Client) do(ctx context.Context, in call, out any) (http.Header, error) 
 		target += "?" + in.query.Encode()
 	}
 	req, err := http.NewRequestWithContext(ctx, in.method, target, body)
-	if err != nil {
+	if err != nil || req.URL.Host == "" || (req.URL.Scheme != "http" && req.URL.Scheme != "https") {
 		return nil, fault.New(fault.Malformed, "client.address", "%q is no address of a service; give one like http://127.0.0.1:9090", c.Base)
 	}
 	req.Header.Set("Accept", accept)
@@ -92,7 +93,7 @@ func (c *Client) do(ctx context.Context, in call, out any) (http.Header, error) 
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return nil, ctx.Err()
 		}
-		return nil, fault.New(fault.Unavailable, "client.unreachable", "cannot reach %s; is the service running there?", c.Base).Because(err)
+		return nil, fault.New(fault.Unavailable, "client.unreachable", "cannot reach %s (%s); is the service running there?", c.Base, reason(err)).Because(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
@@ -104,6 +105,9 @@ func (c *Client) do(ctx context.Context, in call, out any) (http.Header, error) 
 		return resp.Header, fault.New(kindOf(resp.StatusCode), "client.answer", "%s answered status %d without the platform's envelope; is it this platform?", c.Base, resp.StatusCode)
 	}
 	if !e.Success {
+		if e.Code == "http.not_found" { // this client asks only for paths that exist
+			e.Error += " (" + in.method + " " + in.path + "); is " + c.Base + " the address of the right service?"
+		}
 		return resp.Header, refusal(resp, e)
 	}
 	if out == nil {
@@ -113,6 +117,19 @@ func (c *Client) do(ctx context.Context, in call, out any) (http.Header, error) 
 		return resp.Header, fmt.Errorf("decode answer of %s %s: %w", in.method, in.path, err)
 	}
 	return resp.Header, nil
+}
+
+// reason returns why a request got no answer, without the URL that net/http puts before it.
+func reason(err error) string {
+	var at *url.Error
+	if errors.As(err, &at) {
+		err = at.Err
+	}
+	var call *os.SyscallError
+	if errors.As(err, &call) {
+		err = call.Err
+	}
+	return err.Error()
 }
 
 func (c *Client) http() *http.Client {

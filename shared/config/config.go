@@ -59,7 +59,7 @@ func Load(into any, o Options) (*Loaded, error) {
 	if o.File != "" {
 		data, err := os.ReadFile(o.File)
 		if err != nil {
-			return nil, fault.New(fault.Invalid, "config.file", "configuration file %s cannot be read", o.File).Because(err)
+			return nil, fault.New(fault.Invalid, "config.file", "the configuration file cannot be read: %v", err)
 		}
 		set, err := decode(data, into, o.File)
 		if err != nil {

@@ -23,11 +23,13 @@ func NewLogger(w io.Writer, service string, level slog.Leveler) *slog.Logger {
 // Discard returns a logger that writes nothing.
 func Discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// clean puts times into UTC and masks what must not be logged, as a second line behind secret.Text.
+// clean puts times into UTC and durations into words, and masks what must not be logged, as a second line behind secret.Text.
 func clean(_ []string, a slog.Attr) slog.Attr {
 	switch {
 	case a.Value.Kind() == slog.KindTime:
 		a.Value = slog.StringValue(a.Value.Time().UTC().Format(time.RFC3339Nano))
+	case a.Value.Kind() == slog.KindDuration: // "50ms" says more than 50000000
+		a.Value = slog.StringValue(a.Value.Duration().String())
 	case sensitive(a.Key):
 		a.Value = slog.StringValue("[secret]")
 	}

@@ -13,7 +13,7 @@ import (
 const docsStyle = `body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
 h2{margin-top:2.5rem;border-bottom:1px solid #d0d7de}code{font-family:ui-monospace,monospace}
 details{border:1px solid #d0d7de;border-radius:6px;margin:.5rem 0;padding:.4rem .8rem}
-summary{cursor:pointer}b{display:inline-block;min-width:4.5rem}
+summary{cursor:pointer}b{display:inline-block;min-width:5rem}
 table{border-collapse:collapse;width:100%;margin:.5rem 0}td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0;border-bottom:1px solid #eaeef2}
 small{color:#57606a}
 @media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}h2,details,td,th{border-color:#30363d}small{color:#9198a1}a{color:#79c0ff}}`

@@ -134,10 +134,12 @@ func (d *demo) submitAndKill(ctx context.Context) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	killErr := d.killWhenHalfDone(ctx, events)
+	down, killErr := d.killWhenHalfDone(ctx, events)
 	if err := errors.Join(killErr, cmd.Wait()); err != nil {
 		return fmt.Errorf("the batch did not complete: %w", err)
 	}
+	// Said only now: on a terminal the live block above would be drawn over it.
+	fmt.Printf("\n   half way the orchestrator was killed with SIGKILL; started again, it was ready after %.2f s and went on\n", down.Seconds())
 	rows, _, err := d.api().Batches(ctx, "", client.Page{Limit: 1})
 	if err != nil || len(rows) != 1 {
 		return fmt.Errorf("the batch is not listed: %w", err)
@@ -161,13 +163,13 @@ func (d *demo) submitAndKill(ctx context.Context) error {
 }
 
 // killWhenHalfDone waits until the first operation is done and the next one runs, kills the orchestrator and starts it
-// again.
-func (d *demo) killWhenHalfDone(ctx context.Context, events *watch.Conn) error {
+// again. It returns how long nobody was there.
+func (d *demo) killWhenHalfDone(ctx context.Context, events *watch.Conn) (down time.Duration, err error) {
 	completed := false
 	for {
 		e, err := events.Next(ctx)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if e.Type != "OperationStatusChanged" {
 			continue
@@ -179,14 +181,11 @@ func (d *demo) killWhenHalfDone(ctx context.Context, events *watch.Conn) error {
 		}
 	}
 	if err := d.rig.Orchestrator.Kill(); err != nil {
-		return err
+		return 0, err
 	}
 	died := time.Now()
-	if err := d.rig.Orchestrator.Start(ctx); err != nil {
-		return err
-	}
-	fmt.Fprintf(os.Stderr, "   *** orchestrator killed with SIGKILL and ready again after %.2f s ***\n", time.Since(died).Seconds())
-	return nil
+	err = d.rig.Orchestrator.Start(ctx)
+	return time.Since(died), err
 }
 
 // useServers proves that the servers are real: the system's ssh runs a command on each.

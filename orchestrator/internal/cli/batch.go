@@ -98,16 +98,26 @@ func batchWatch() cli.Command {
 // socket is the only source while it runs; one request at the end fetches the results.
 func followBatch(ctx context.Context, o *cli.IO, api *client.Client, events *watch.Conn, b client.Batch) error {
 	show := newDisplay(o, b)
+	clock := time.NewTicker(time.Second) // the seconds go on while nothing happens
+	defer clock.Stop()
+	following, stop := context.WithCancel(ctx)
+	defer stop()
+	arrived := listen(following, events)
 	for !show.ended() {
-		e, err := events.Next(ctx)
-		if ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
 			o.Note("\nthe batch goes on; follow it again with: orchestrator batch watch %s", b.BatchID)
 			return context.Canceled
+		case <-clock.C:
+			show.draw()
+		case a := <-arrived:
+			if a.err != nil && ctx.Err() == nil {
+				return a.err
+			}
+			if a.err == nil {
+				show.event(a.event)
+			}
 		}
-		if err != nil {
-			return err
-		}
-		show.event(e)
 	}
 	show.close()
 	end, err := api.Batch(ctx, b.BatchID)
@@ -124,6 +134,31 @@ func followBatch(ctx context.Context, o *cli.IO, api *client.Client, events *wat
 		return cli.Exit(cli.ExitRunCancelled, fmt.Errorf("batch %s was cancelled", end.BatchID))
 	}
 	return cli.Exit(cli.ExitRunFailed, fmt.Errorf("batch %s is %s: %s", end.BatchID, strings.ToLower(end.Status), firstError(end)))
+}
+
+// arrival is what the socket gave: an event, or why there will be none.
+type arrival struct {
+	event watch.Event
+	err   error
+}
+
+// listen reads events until the first error, which it hands on too, or until nobody wants them.
+func listen(ctx context.Context, events *watch.Conn) <-chan arrival {
+	arrived := make(chan arrival)
+	go func() {
+		for {
+			e, err := events.Next(ctx)
+			select {
+			case arrived <- arrival{e, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return arrived
 }
 
 func firstError(b client.Batch) string {

@@ -22,8 +22,8 @@ type display struct {
 	began  time.Time
 	rows   []*row
 	byID   map[string]*row
-	width  int // of the terminal; 0 when there is none
-	drawn  int // lines on the screen
+	width  int      // of the terminal; 0 when there is none
+	drawn  []string // lines on the screen
 }
 
 // row is one operation.
@@ -82,12 +82,12 @@ func (d *display) event(e watch.Event) {
 		if data.Status == "running" {
 			r.began = e.Timestamp
 		}
-		r.status, r.progress = data.Status, max(r.progress, data.Progress)
-		took := ""
+		r.status, r.progress, r.step = data.Status, max(r.progress, data.Progress), ""
 		if data.Status != "running" && !r.began.IsZero() {
-			took = fmt.Sprintf(" after %.1f s", e.Timestamp.Sub(r.began).Seconds())
+			r.step = fmt.Sprintf("after %.1f s", e.Timestamp.Sub(r.began).Seconds())
 		}
-		d.line("  %-24s %s%s%s", r.id, r.status, took, because(data.Error))
+		r.step += because(data.Error)
+		d.line("  %-24s %s %s", r.id, r.status, r.step)
 	}
 	d.draw()
 }
@@ -102,24 +102,28 @@ func because(text string) string {
 // line writes one line where there is no terminal.
 func (d *display) line(format string, args ...any) {
 	if d.width == 0 {
-		d.o.Note(format, args...)
+		d.o.Note("%s", strings.TrimRight(fmt.Sprintf(format, args...), " "))
 	}
 }
 
-// draw writes the block over the one before.
+// draw writes the block over the one before, in one write and only the lines that changed: nothing flickers.
 func (d *display) draw() {
 	if d.width == 0 {
 		return
 	}
 	var out strings.Builder
-	if d.drawn > 0 {
-		fmt.Fprintf(&out, "\x1b[%dA", d.drawn)
-	}
 	lines := d.block()
-	for _, l := range lines {
-		out.WriteString("\r\x1b[K" + cut(l, d.width) + "\n")
+	if len(d.drawn) > 0 {
+		fmt.Fprintf(&out, "\x1b[%dA", len(d.drawn))
 	}
-	d.drawn = max(d.drawn, len(lines))
+	for i, l := range lines {
+		lines[i] = cut(l, d.width)
+		if i >= len(d.drawn) || d.drawn[i] != lines[i] {
+			out.WriteString("\r" + lines[i] + "\x1b[K")
+		}
+		out.WriteString("\r\n")
+	}
+	d.drawn = lines
 	fmt.Fprint(d.o.Err, out.String())
 }
 
@@ -143,7 +147,7 @@ func (d *display) block() []string {
 	for _, r := range shown {
 		lines = append(lines, fmt.Sprintf("  %-24s %-10s %s %3.0f%%  %s", r.id, r.status, bar(r.progress), r.progress, r.step))
 	}
-	for len(lines) < d.drawn { // keep the block's height
+	for len(lines) < len(d.drawn) { // keep the block's height
 		lines = append(lines, "")
 	}
 	return lines

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/cli"
@@ -27,7 +28,12 @@ func taskList() cli.Command {
 			return err
 		}
 		more(o, len(rows), total, p)
-		return o.Print(rows, taskTable(rows))
+		t := taskTable(rows)
+		for _, row := range t.Rows { // the first line of a result says how it went; task show has the rest
+			last := len(row) - 1
+			row[last], _, _ = strings.Cut(row[last], "\n")
+		}
+		return o.Print(rows, t)
 	})
 }
 
