@@ -1,6 +1,7 @@
 package dag_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -187,5 +188,26 @@ func BenchmarkApply_chain(b *testing.B) {
 			}
 			r.Take()
 		}
+	}
+}
+
+// TestApply_hugeResultsFitIntoTheStore lets a provider write far too much on 256 steps: the document stays below the
+// store's limit, and nothing is lost silently.
+func TestApply_hugeResultsFitIntoTheStore(t *testing.T) {
+	t.Parallel()
+	h := hand(t, dag.Definition{Kind: dag.Batch, Name: "b", StepLimit: 256, Nodes: []dag.Node{op("a")}})
+	steps := make([]dag.Step, dag.MaxSteps)
+	for k := range steps {
+		steps[k] = dag.Step{Action: "server.create", Name: strings.Repeat("n", 100) + string(rune('a'+k%26)) + strings.Repeat("x", k), Params: map[string]string{"p": strings.Repeat("v", 500)}}
+	}
+	l := dag.Pending(h.run, h.now).Start[0]
+	h.apply(dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: dag.Result{Class: dag.OK, Steps: steps}})
+	huge := dag.Result{Class: dag.OK, Output: strings.Repeat("o\n", 50_000), Facts: map[string]string{"f": strings.Repeat("f", 100_000)}}
+	for _, l := range dag.Pending(h.run, h.now).Start {
+		h.apply(dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: huge})
+	}
+	body, err := json.Marshal(h.run.Tasks[0])
+	if err != nil || len(body) > 1<<20 || h.run.Header.State != dag.Succeeded || h.run.Tasks[0].Attention == "" {
+		t.Errorf("%d bytes, %v, %s", len(body), err, h.run.Header.State)
 	}
 }

@@ -9,9 +9,12 @@ import (
 // Sizes of what attempts may leave in a task document, so that one always fits into the store.
 const (
 	maxOutput = 4 << 10   // of a step, and of a task
-	allOutput = 256 << 10 // of all steps of a task
-	maxError  = 1 << 10
-	maxParams = 400 << 10 // of all steps of a task
+	allOutput = 128 << 10 // of all steps of a task
+	maxError  = 1 << 10   // of a step
+	allErrors = 128 << 10
+	maxFacts  = 16 << 10 // of a step, and of a resource
+	allFacts  = 192 << 10
+	maxParams = 256 << 10 // of all steps of a task
 )
 
 // done takes the result of an attempt.
@@ -74,10 +77,7 @@ func (r *Run) resolved(i int32, res Result) {
 	}
 	size := 0
 	for _, s := range res.Steps {
-		size += len(s.Name) + len(s.Target)
-		for k, v := range s.Params {
-			size += len(k) + len(v)
-		}
+		size += len(s.Name) + len(s.Target) + sizeOf(s.Params)
 	}
 	if len(res.Steps) > MaxSteps || size > maxParams {
 		t.Error = fmt.Sprintf("the operation has %d steps of %d bytes in all; at most %d steps and %d bytes are possible: split it", len(res.Steps), size, MaxSteps, maxParams)
@@ -115,19 +115,42 @@ func (r *Run) did(i, k int32, res Result) {
 	case class == Stopped && stopping && !p.Doubt:
 		r.setStep(p, Cancelled)
 	case (retryable(class, policy) || class == UnknownOutcome) && !stopping && p.Tries < policy.MaxAttempts:
-		p.Error = clip(reason(res), maxError)
+		p.Error = clip(reason(res), min(maxError, allErrors/len(t.Steps)))
 		r.rest(i, k, Do, res)
 	case p.Doubt:
-		p.Error = clip(reason(res), maxError)
+		p.Error = clip(reason(res), min(maxError, allErrors/len(t.Steps)))
 		r.verify(i, k)
 	default:
-		p.Error = clip(reason(res), maxError)
+		p.Error = clip(reason(res), min(maxError, allErrors/len(t.Steps)))
 		if stopping && class == UnknownOutcome {
 			r.setStep(p, Cancelled)
 			return
 		}
 		r.setStep(p, Failed)
 	}
+}
+
+// facts keeps what an attempt has recorded. Facts that do not fit are left out, and a person is told.
+func (r *Run) facts(t *Task, p *Progress, res Result) {
+	p.Facts = res.Facts
+	if most := min(maxFacts, allFacts/len(t.Steps)); sizeOf(p.Facts) > most {
+		p.Facts = nil
+		t.Attention = fmt.Sprintf("%s: the provider recorded more than %d bytes of facts; they are not kept, and an undo has to do without", p.Step.Name, most)
+	}
+	for _, c := range res.Resources {
+		if sizeOf(c.Facts) > maxFacts {
+			c.Facts = nil
+		}
+		r.change.Resources = append(r.change.Resources, c)
+	}
+}
+
+func sizeOf(m map[string]string) int {
+	n := 0
+	for k, v := range m {
+		n += len(k) + len(v) + 6
+	}
+	return n
 }
 
 // verify asks whether a step that has failed for good took effect all the same, so that an undo knows.
@@ -141,10 +164,9 @@ func (r *Run) succeeded(i int32, p *Progress, res Result) {
 	t := &r.Tasks[i]
 	p.Error, p.Ended, p.Doubt = "", false, false
 	p.Output = clip(res.Output, min(maxOutput, allOutput/len(t.Steps)))
-	p.Facts = res.Facts
+	r.facts(t, p, res)
 	p.Stands = t.mutates(p)
 	r.setStep(p, Succeeded)
-	r.change.Resources = append(r.change.Resources, res.Resources...)
 	if progress := min(9_900, 10_000*t.DoneSteps()/len(t.Steps)); progress > t.Progress {
 		t.Progress = progress
 	}
@@ -174,8 +196,8 @@ func (r *Run) found(i, k int32, res Result) {
 	case p.Ended: // the verdict was in: it ran out of time
 		switch res.Class {
 		case OK:
-			p.Facts, p.Stands = res.Facts, true
-			r.change.Resources = append(r.change.Resources, res.Resources...)
+			r.facts(t, p, res)
+			p.Stands = true
 		case NotFoundClass:
 		default:
 			r.unclear(t, p)

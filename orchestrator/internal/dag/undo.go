@@ -114,7 +114,7 @@ func (r *Run) undone(i, k int32, res Result) {
 		}
 		fallthrough
 	default:
-		p.UndoError = clip(reason(res), maxError)
+		p.UndoError = clip(reason(res), min(maxError, allErrors/len(r.Tasks[i].Steps)))
 		r.setStep(p, Succeeded)
 	}
 }
