@@ -1,0 +1,244 @@
+package security
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/client"
+)
+
+// nowhere is an id that does not exist.
+const nowhere = "00000000-0000-7000-8000-000000000000"
+
+var parameter = regexp.MustCompile(`\{[a-z]+\}`)
+
+// answer is a response.
+type answer struct {
+	status int
+	header http.Header
+	raw    []byte
+}
+
+// data decodes the member data of the envelope.
+func (a answer) data(t *testing.T, into any) {
+	t.Helper()
+	v := struct {
+		Data any `json:"data"`
+	}{into}
+	if err := json.Unmarshal(a.raw, &v); err != nil {
+		t.Fatalf("%v: %s", err, a.raw)
+	}
+}
+
+// address returns where a service listens.
+func (s *site) address(service string) string {
+	if service == "orchestrator" {
+		return s.Orchestrator.Address
+	}
+	return s.ControlCenter.Address
+}
+
+// send sends one request; body is sent as it is when it is text, as JSON otherwise; header lines are "Name: value",
+// one with an empty value removes the header.
+func (s *site) send(t *testing.T, service, method, path, token string, body any, header ...string) answer {
+	t.Helper()
+	var in io.Reader
+	switch b := body.(type) {
+	case nil:
+	case string:
+		in = strings.NewReader(b)
+	default:
+		raw, err := json.Marshal(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, s.address(service)+path, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	for _, line := range header {
+		name, value, _ := strings.Cut(line, ": ")
+		if req.Header.Set(name, value); value == "" {
+			req.Header.Del(name)
+		}
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{resp.StatusCode, resp.Header, raw}
+}
+
+// operation is one operation of an OpenAPI document.
+type operation struct {
+	service, method, path, id string
+	open                      bool
+	body                      *schema // nil: takes none
+}
+
+// schema is as much of a JSON schema as the documents use.
+type schema struct {
+	Ref        string            `json:"$ref"`
+	Type       any               `json:"type"`
+	Properties map[string]schema `json:"properties"`
+	Required   []string          `json:"required"`
+	Items      *schema           `json:"items"`
+	Enum       []any             `json:"enum"`
+	Examples   []any             `json:"examples"`
+}
+
+// is says whether the schema allows a JSON type.
+func (s schema) is(name string) bool {
+	list, ok := s.Type.([]any)
+	if !ok {
+		return s.Type == name
+	}
+	for _, t := range list {
+		if t == name {
+			return true
+		}
+	}
+	return false
+}
+
+// operations returns what both services publish.
+func (s *site) operations(t *testing.T) []operation {
+	t.Helper()
+	var all []operation
+	for _, service := range []string{"orchestrator", "control-center"} {
+		var doc struct {
+			Paths map[string]map[string]struct {
+				OperationID string            `json:"operationId"`
+				Security    *[]map[string]any `json:"security"`
+				RequestBody struct {
+					Content map[string]struct {
+						Schema schema `json:"schema"`
+					} `json:"content"`
+				} `json:"requestBody"`
+			} `json:"paths"`
+			Components struct {
+				Schemas map[string]schema `json:"schemas"`
+			} `json:"components"`
+		}
+		if err := json.Unmarshal(s.send(t, service, "GET", "/openapi.json", "", nil).raw, &doc); err != nil {
+			t.Fatal(err)
+		}
+		for path, methods := range doc.Paths {
+			for method, o := range methods {
+				op := operation{service: service, method: strings.ToUpper(method), path: path, id: o.OperationID, open: o.Security == nil || len(*o.Security) == 0}
+				if c, ok := o.RequestBody.Content["application/json"]; ok {
+					body := resolve(c.Schema, doc.Components.Schemas)
+					op.body = &body
+				}
+				all = append(all, op)
+			}
+		}
+	}
+	if len(all) < 35 {
+		t.Fatalf("only %d operations are published", len(all))
+	}
+	return all
+}
+
+func resolve(s schema, from map[string]schema) schema {
+	if name, ok := strings.CutPrefix(s.Ref, "#/components/schemas/"); ok {
+		s = from[name]
+	}
+	resolved := map[string]schema{}
+	for name, p := range s.Properties {
+		resolved[name] = resolve(p, from)
+	}
+	if s.Properties != nil {
+		s.Properties = resolved
+	}
+	if s.Items != nil {
+		items := resolve(*s.Items, from)
+		s.Items = &items
+	}
+	return s
+}
+
+// sample returns a value that the schema allows, with its required members only.
+func (s schema) sample() any {
+	switch {
+	case len(s.Examples) > 0:
+		return s.Examples[0]
+	case len(s.Enum) > 0:
+		return s.Enum[0]
+	case s.Properties != nil:
+		v := map[string]any{}
+		for _, name := range s.Required {
+			v[name] = s.Properties[name].sample()
+		}
+		return v
+	case s.is("array"):
+		return []any{}
+	case s.is("boolean"):
+		return false
+	case s.is("integer"), s.is("number"):
+		return 1
+	}
+	return "x"
+}
+
+// url fills path parameters with an id.
+func (o operation) url(id string) string {
+	path := strings.ReplaceAll(o.path, "{index}", "999999999") // the one parameter that is a number
+	return parameter.ReplaceAllLiteralString(path, id)
+}
+
+// String names the operation in failures.
+func (o operation) String() string { return fmt.Sprint(o.service, " ", o.method, " ", o.path) }
+
+// ended submits a simulated workflow as a person and returns its task's id once it has ended.
+func (s *site) ended(t *testing.T, token string) string {
+	t.Helper()
+	a := s.send(t, "orchestrator", "POST", "/workflows/servers/create", token, map[string]any{"infra": "fast", "check_mode": true})
+	var id string
+	if a.data(t, &id); a.status != 200 {
+		t.Fatalf("%d %s", a.status, a.raw)
+	}
+	s.await(t, "the task has ended", func() bool {
+		var task client.Task
+		s.send(t, "orchestrator", "GET", "/tasks/"+id, token, nil).data(t, &task)
+		return task.Status != "Pending" && task.Status != "Running"
+	})
+	return id
+}
+
+// await polls until ok says yes, at most 10 s.
+func (s *site) await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal("after 10 s still not: " + what)
+		}
+	}
+}
