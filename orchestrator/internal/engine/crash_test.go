@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -125,4 +126,28 @@ func dedup(calls []string) []string {
 		}
 	}
 	return out
+}
+
+// refusing is a store that refuses every commit with a certain word in a document, as it would one that is too large.
+type refusing struct{ store.DB }
+
+func (d refusing) Commit(ctx context.Context, b store.Batch) (store.Receipt, error) {
+	for _, w := range b.Writes {
+		if strings.Contains(string(w.Body), "poison") {
+			return store.Receipt{}, fault.New(fault.Invalid, "store.too_large", "too large")
+		}
+	}
+	return d.DB.Commit(ctx, b)
+}
+
+func TestCrash_aResultThatCannotBeStoredFailsItsTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.fails("do a", dag.Result{Class: dag.OK, Output: "poison"})
+		e := start(t, refusing{memory()}, w)
+		v := e.ended(e.submit(workflow("a")).Run.ID)
+		if v.Tasks[0].Status() != dag.StatusFailed || !strings.Contains(v.Tasks[0].Error, "cannot be stored") {
+			t.Errorf("ended %s: %q", v.Tasks[0].Status(), v.Tasks[0].Error)
+		}
+	})
 }

@@ -165,6 +165,9 @@ func (r *runner) step(ctx context.Context, messages []message) bool {
 			return true
 		}
 		r.e.Log.Warn("engine: a commit was refused or its outcome is unknown; loading the run again", "run", r.id, "error", err)
+		if try >= 2 && !fault.Is(err, fault.Conflict) && !fault.Is(err, fault.Unavailable) {
+			messages = defuse(messages, err)
+		}
 		if !r.recover(ctx, try) {
 			for i := range messages {
 				if m := &messages[i]; m.reply != nil {
@@ -174,6 +177,23 @@ func (r *runner) step(ctx context.Context, messages []message) bool {
 			return false
 		}
 	}
+}
+
+// defuse makes harmless what the store refuses for good, so that one bad result does not hold its run for ever: results
+// become failures that say so, callers get the refusal.
+func defuse(messages []message, err error) []message {
+	var kept []message
+	for _, m := range messages {
+		if d, ok := m.command.(dag.Done); ok {
+			d.Result = dag.Result{Class: dag.Permanent, Error: "the result cannot be stored: " + err.Error()}
+			m.command = d
+		} else if m.reply != nil {
+			m.reply <- err
+			continue
+		}
+		kept = append(kept, m)
+	}
+	return kept
 }
 
 // once applies the messages to the run in memory and commits the change.
