@@ -108,6 +108,7 @@ func TestLoad_refusesWhatItDoesNotKnow(t *testing.T) {
 		"bad flag value":       {"", nil, map[string]string{"rate_limits.enabled": "yes"}, []string{"--rate_limits.enabled", "true or false"}},
 		"unknown flag":         {"", nil, map[string]string{"lisen": "x"}, []string{"did you mean listen?"}},
 		"secret file is away":  {"", map[string]string{"APP_STORE_PASSWORD_FILE": "/nowhere/x"}, nil, []string{"APP_STORE_PASSWORD_FILE"}},
+		"number as a duration": {"access_ttl = 5\n", nil, nil, []string{"access_ttl", `"5s"`}},
 		"bad duration in file": {"access_ttl = \"soon\"\n", nil, nil, []string{":1:"}},
 	} {
 		_, _, err := load(t, c.text, c.env, c.flags)

@@ -21,7 +21,7 @@ func DecodeTOML(data []byte, into any, name string) error {
 }
 
 // decode reads a document and returns the keys it sets.
-func decode(data []byte, into any, name string) (map[string]bool, error) {
+func decode(data []byte, into any, name string) (map[string]any, error) {
 	err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(into)
 	var unknown *toml.StrictMissingError
 	var wrong *toml.DecodeError
@@ -38,9 +38,19 @@ func decode(data []byte, into any, name string) (map[string]bool, error) {
 	if err := toml.Unmarshal(data, &tree); err != nil {
 		return nil, fault.New(fault.Invalid, "config.toml", "%s: %s", name, err)
 	}
-	set := map[string]bool{}
+	set := map[string]any{}
 	flatten(tree, "", set)
-	return set, nil
+	return set, bareDurations(into, set, name)
+}
+
+// bareDurations refuses a number where a time span belongs: the library would take it for nanoseconds.
+func bareDurations(into any, set map[string]any, name string) (err error) {
+	walk(reflect.ValueOf(into).Elem(), "", func(key string, v reflect.Value) {
+		if n, isNumber := set[key].(int64); isNumber && v.Type() == reflect.TypeFor[Duration]() && err == nil {
+			err = fault.New(fault.Invalid, "config.toml", "%s: %s must be a time span with a unit, such as \"%ds\", not %d", name, key, n, n)
+		}
+	})
+	return err
 }
 
 // reason is the library's text without what it quotes: a value may be a secret.
@@ -118,8 +128,8 @@ func knownKeys(t reflect.Type, key string, inside map[reflect.Type]bool) []strin
 	return keys
 }
 
-// flatten collects the dotted keys that a document sets.
-func flatten(v any, key string, into map[string]bool) {
+// flatten collects the dotted keys that a document sets, with their values; a list's own value is true.
+func flatten(v any, key string, into map[string]any) {
 	switch v := v.(type) {
 	case map[string]any:
 		for name, elem := range v {
@@ -131,7 +141,7 @@ func flatten(v any, key string, into map[string]bool) {
 			flatten(elem, join(key, strconv.Itoa(i)), into)
 		}
 	default:
-		into[key] = true
+		into[key] = v
 	}
 }
 

@@ -51,7 +51,11 @@ func (x *exchange) log() {
 	}
 	x.ep.observe.duration(took.Seconds())
 	ctx := context.Background() // the attributes of the request's context stand in the line already
-	if !x.s.cfg.Log.Enabled(ctx, slog.LevelInfo) {
+	level := slog.LevelInfo
+	if r := x.ep.route; status == http.StatusOK && (r.Internal || r.Path == "/health") {
+		level = slog.LevelDebug // the services and a load balancer ask every second; only what goes wrong is news
+	}
+	if !x.s.cfg.Log.Enabled(ctx, level) {
 		return
 	}
 	attrs := []slog.Attr{
@@ -63,9 +67,9 @@ func (x *exchange) log() {
 		attrs = append(attrs, slog.String("sub", sub))
 	}
 	if x.err != nil {
-		attrs = append(attrs, slog.String("code", fault.CodeOf(x.err)), slog.String("code", fault.CodeOf(x.err)), slog.String("error", x.err.Error()))
+		attrs = append(attrs, slog.String("code", fault.CodeOf(x.err)), slog.String("error", x.err.Error()))
 	}
-	x.s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "request", attrs...)
+	x.s.cfg.Log.LogAttrs(ctx, level, "request", attrs...)
 }
 
 // method returns a request's method as the log shows it: whatever a client made up is one word.

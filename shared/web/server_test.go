@@ -257,6 +257,8 @@ func TestLog_oneLineARequestWithoutSecrets(t *testing.T) {
 	g := newRig(t, nil)
 	g.send("GET", "/things/a%0d%0ab?token=hunter2", "", asAlice, "X-Request-ID: bad\r\nid", "User-Agent: \x1b[31m")
 	g.send("GET", "/none/hunter2?token=hunter2", "", asAlice)
+	g.send("GET", "/health", "") // asked all the time, and news only when it fails
+	g.send("GET", "/internal/v1/policies", "", "Authorization: Bearer svc")
 	lines := strings.Split(strings.TrimSpace(g.log.String()), "\n")
 	if len(lines) != 2 {
 		t.Fatalf("%d lines:\n%s", len(lines), g.log.String())
