@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/client"
@@ -35,6 +36,8 @@ type writer struct {
 	n      int
 	random *rand.Rand
 	made   int // things made so far; part of every name
+
+	unknown atomic.Int64 // answers that left the outcome open
 
 	mu     sync.Mutex
 	ledger ledger // under mu
@@ -64,9 +67,20 @@ func (c *writer) run(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("client %d: %w", c.n, err)
 		}
-		wait(ctx, time.Duration(c.random.IntN(60))*time.Millisecond)
+		wait(ctx, time.Duration(c.random.IntN(30))*time.Millisecond)
 	}
 	return nil
+}
+
+// again is again, counted.
+func (c *writer) again(ctx context.Context, write func() error) error {
+	return again(ctx, func() error {
+		err := write()
+		if fault.Is(err, fault.Unavailable) {
+			c.unknown.Add(1)
+		}
+		return err
+	})
 }
 
 // again repeats a write until its outcome is known. The write must be safe to repeat.
@@ -104,7 +118,7 @@ func (c *writer) workflow(ctx context.Context) error {
 		return err
 	}
 	var task string
-	err := again(ctx, func() (err error) {
+	err := c.again(ctx, func() (err error) {
 		task, err = c.w.orch().SubmitWorkflow(ctx, "servers", client.Workflow{Infra: infra, Settings: "config.toml"}, infra)
 		return err
 	})
@@ -134,7 +148,7 @@ func (c *writer) batch(ctx context.Context) error {
 		return err
 	}
 	var b client.Batch
-	err = again(ctx, func() (err error) {
+	err = c.again(ctx, func() (err error) {
 		b, err = c.w.orch().SubmitBatch(ctx, definition, name)
 		return err
 	})
@@ -155,7 +169,7 @@ func (c *writer) createUser(ctx context.Context) error {
 	name := c.name("user")
 	var u client.User
 	unknown := false
-	err := again(ctx, func() (err error) {
+	err := c.again(ctx, func() (err error) {
 		u, err = c.w.cc().CreateUser(ctx, client.NewUser{Username: name, Email: name + "@example.com", Password: secret.New("a rather long passphrase 7"), Roles: []string{"viewer"}})
 		if unknown && fault.Is(err, fault.Conflict) {
 			u, err = c.w.find(ctx, name)
@@ -184,7 +198,7 @@ func (c *writer) deleteUser(ctx context.Context) error {
 		return nil
 	}
 	unknown := false
-	err := again(ctx, func() error {
+	err := c.again(ctx, func() error {
 		err := c.w.cc().DeleteUser(ctx, victim)
 		if unknown && fault.Is(err, fault.NotFound) {
 			err = nil

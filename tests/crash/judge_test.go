@@ -315,6 +315,9 @@ func (w *world) verify() {
 }
 
 func (w *world) counts() string {
-	l := w.all()
-	return fmt.Sprintf("%d workflows, %d batches, %d servers, %d users made and %d deleted", len(l.tasks), len(l.batches), len(l.servers), len(l.users), len(l.deleted))
+	l, unknown := w.all(), int64(0)
+	for _, c := range w.clients {
+		unknown += c.unknown.Load()
+	}
+	return fmt.Sprintf("%d answers lost or refused, %d workflows, %d batches, %d servers, %d users made and %d deleted", unknown, len(l.tasks), len(l.batches), len(l.servers), len(l.users), len(l.deleted))
 }

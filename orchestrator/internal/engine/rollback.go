@@ -49,6 +49,12 @@ func (e *Engine) Rollback(ctx context.Context, q RollbackRequest) (RollbackResul
 	if q.ID == "" {
 		q.ID = id.New()
 	}
+	if known, err := e.rejoin(ctx, q.ID); known {
+		if err != nil {
+			return RollbackResult{ID: q.ID}, err
+		}
+		return e.outcome(ctx, q.ID)
+	}
 	e.mu.Lock()
 	switch {
 	case e.ctx == nil || e.stopped:
@@ -93,14 +99,62 @@ func (e *Engine) Rollback(ctx context.Context, q RollbackRequest) (RollbackResul
 		}
 	case <-ctx.Done():
 	}
+	return e.outcome(ctx, q.ID)
+}
+
+// outcome returns what a rollback came to after it was waited for, and a fault when it has not ended.
+func (e *Engine) outcome(ctx context.Context, rollbackID string) (RollbackResult, error) {
 	if err := ctx.Err(); err != nil {
-		return RollbackResult{ID: q.ID}, fault.New(fault.Unavailable, "rollback.pending", "The rollback %s goes on; its end was not waited for.", q.ID).Because(err)
+		return RollbackResult{ID: rollbackID}, fault.New(fault.Unavailable, "rollback.pending", "The rollback %s goes on; its end was not waited for.", rollbackID).Because(err)
 	}
-	got, err := e.RollbackByID(ctx, q.ID)
+	got, err := e.RollbackByID(ctx, rollbackID)
 	if err == nil && !got.Ended {
-		err = fault.New(fault.Unavailable, "rollback.pending", "The orchestrator is stopping; the rollback %s goes on when it is back.", q.ID)
+		err = fault.New(fault.Unavailable, "rollback.pending", "The orchestrator is stopping; the rollback %s goes on when it is back.", rollbackID)
 	}
 	return got, err
+}
+
+// adoptWithin is how often rejoin looks whether somebody has taken up a rollback that nobody runs yet.
+const adoptWithin = 100 * time.Millisecond
+
+// rejoin waits for a rollback that a request with the same id began before, for example in a process that was killed
+// before it could answer; known is false when there is none.
+func (e *Engine) rejoin(ctx context.Context, rollbackID string) (known bool, err error) {
+	for {
+		h, err := e.header(ctx, dag.Rollback, rollbackID)
+		switch {
+		case fault.Is(err, fault.NotFound):
+			return false, nil
+		case err != nil:
+			return true, err
+		}
+		audit.SceneOf(ctx).MarkRecorded() // by the request that began it
+		e.mu.Lock()
+		r, life := e.runs[rollbackID], e.ctx
+		e.mu.Unlock()
+		switch {
+		case h.State.Terminal():
+			return true, nil
+		case life == nil:
+			return true, errStopping
+		case r != nil:
+			select {
+			case <-r.ended:
+			case <-ctx.Done():
+			}
+			return true, nil
+		}
+		again := time.NewTimer(adoptWithin) // just started, or another process owns it
+		select {
+		case <-again.C:
+		case <-life.Done():
+			again.Stop()
+			return true, errStopping
+		case <-ctx.Done():
+			again.Stop()
+			return true, nil
+		}
+	}
 }
 
 // RollbackByID returns what a rollback has come to so far.

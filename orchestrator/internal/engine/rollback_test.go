@@ -195,6 +195,37 @@ func TestRollback_oneAtATimeAndSubmissionsWait(t *testing.T) {
 	})
 }
 
+// TestRollback_aRepeatJoinsTheFirst is the request whose answer was lost: its repeat has the same id and gets the same
+// outcome, while the rollback runs, after a restart in the middle, and after the end.
+func TestRollback_aRepeatJoinsTheFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, db := newWorld(), memory()
+		e := start(t, db, w)
+		c := e.checkpoint("cut")
+		e.ended(e.submit(batch(servers("a", nil, "a1"), servers("z", []string{"a"}, "z1"))).Run.ID)
+		w.mu.Lock()
+		w.delay = 10 * time.Second
+		w.mu.Unlock()
+		q := engine.RollbackRequest{ID: "the-rollback", Checkpoint: c.ID}
+		short, cancel := context.WithTimeout(scene(), 5*time.Second)
+		defer cancel()
+		if _, err := e.Rollback(short, q); !fault.Is(err, fault.Unavailable) {
+			t.Fatalf("the first was not cut short: %v", err)
+		}
+		e.stop()
+		e = start(t, db, w)
+		synctest.Wait()
+		for range 2 {
+			if got, err := e.Rollback(scene(), q); err != nil || got.ID != q.ID || got.Executed != 2 || got.Failed != 0 || !got.Ended {
+				t.Errorf("a repeat: %+v, %v", got, err)
+			}
+		}
+		if w.left() != 0 {
+			t.Errorf("%d effects left", w.left())
+		}
+	})
+}
+
 // TestRollback_restartAtEveryCommit kills the process at each commit of a rollback; the next one finishes it.
 func TestRollback_restartAtEveryCommit(t *testing.T) {
 	for n := 1; n <= 8; n++ {

@@ -1,0 +1,119 @@
+package crash
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/tests/rig"
+)
+
+// TestCrash_rollbackIsFinished is the bar's X06 with real kills: the orchestrator dies again and again while it undoes.
+func TestCrash_rollbackIsFinished(t *testing.T) {
+	random := rand.New(rand.NewPCG(seedOf(t), 2))
+	o := rig.Options{Bin: binaries(t), Dir: t.TempDir()}
+	w := newWorld(t, &o)
+	w.rig = start(t, o)
+	ctx := t.Context()
+	checkpoint, err := w.orch().CreateCheckpoint(ctx, "an empty fleet", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const chain = 12 // operations, each of three servers and each after the one before
+	var operations []map[string]any
+	for i := range chain {
+		var servers []map[string]string
+		for s := range 3 {
+			servers = append(servers, map[string]string{"name": fmt.Sprintf("link-%02d-%d", i, s), "plan": "1xCPU-2GB", "zone": "de-fra1"})
+		}
+		dependencies := []string{}
+		if i > 0 {
+			dependencies = append(dependencies, fmt.Sprintf("link-%02d", i-1))
+		}
+		operations = append(operations, map[string]any{"id": fmt.Sprintf("link-%02d", i), "type": "server_batch", "provider": "cloud", "dependencies": dependencies, "server_configs": servers})
+	}
+	definition, err := json.Marshal(map[string]any{"name": "chain", "version": "1.0.0", "storage_backend": "filesystem", "parallel_limit": 3, "rollback_enabled": true, "operations": operations})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := w.orch().SubmitBatch(ctx, definition, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for began := time.Now(); b.Status != "Completed"; wait(ctx, 50*time.Millisecond) {
+		if b, err = w.orch().Batch(ctx, b.BatchID); err != nil || time.Since(began) > time.Minute {
+			t.Fatalf("%+v %v", b, err)
+		}
+	}
+	done := make(chan error, 1)
+	var out client.Rollback
+	go func() { // repeated with its key, as a client does whose connection broke
+		done <- again(ctx, func() (err error) {
+			out, err = w.orch().ExecuteRollback(ctx, client.RollbackRequest{CheckpointID: checkpoint}, "the rollback")
+			return err
+		})
+	}()
+	died := 0
+	for ended := false; !ended; {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended = true
+		case <-time.After(time.Duration(20+random.IntN(200)) * time.Millisecond):
+			if died == 6 {
+				continue
+			}
+			died++
+			if err := w.rig.Orchestrator.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			w.startAgain(w.rig.Orchestrator)
+		}
+	}
+	if !out.Success || out.OperationsExecuted != chain || out.OperationsFailed != 0 {
+		t.Errorf("the rollback says %+v, want %d operations undone", out, chain)
+	}
+	w.undone(chain)
+	t.Logf("killed %d times; %d operations undone in %.2f s", died, out.OperationsExecuted, out.Duration)
+	w.verify()
+}
+
+// undone holds the provider's records against what a rollback of the chain must have done: every server removed once,
+// the later links first.
+func (w *world) undone(chain int) {
+	w.t.Helper()
+	gone, last := map[string]int{}, chain
+	w.lines(w.calls, func(raw []byte) error {
+		var call struct {
+			Action, Name string
+			Effect       bool
+		}
+		err := json.Unmarshal(raw, &call)
+		if call.Action != "delete" || !call.Effect {
+			return err
+		}
+		gone[call.Name]++
+		link := 0
+		if _, err := fmt.Sscanf(call.Name, "link-%02d-", &link); err != nil {
+			return err
+		}
+		if link > last {
+			w.t.Errorf("%s was removed after a server of link %d", call.Name, last)
+		}
+		last = link
+		return err
+	})
+	for name, n := range gone {
+		if n != 1 {
+			w.t.Errorf("%s was removed %d times", name, n)
+		}
+	}
+	if len(gone) != 3*chain {
+		w.t.Errorf("%d servers were removed, want %d", len(gone), 3*chain)
+	}
+}
