@@ -239,3 +239,21 @@ func (l *Log) Head() Head {
 
 // Public returns the keys that this log's heads and cosignatures verify with.
 func (l *Log) Public() Public { return l.keys.Public() }
+
+// Publication is what a service shows of its log: enough to compare with what a witness saw.
+type Publication struct {
+	Origin    string `json:"origin"`
+	Size      int64  `json:"size"` // of the signed head
+	Root      string `json:"root"`
+	Treehead  string `json:"treehead"` // the signed note with its cosignatures
+	Keys      Public `json:"keys"`
+	State     State  `json:"state"`
+	Entries   int64  `json:"entries"` // stored, signed or not
+	Witnessed int64  `json:"witnessed_size"`
+}
+
+// Publish returns the newest signed head with the state of the log.
+func (l *Log) Publish() Publication {
+	h, s := l.Head(), l.Status()
+	return Publication{Origin: h.Origin, Size: h.Size, Root: h.Root.String(), Treehead: h.Note, Keys: l.Public(), State: s.State, Entries: s.Size, Witnessed: s.Witnessed}
+}

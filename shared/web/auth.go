@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -103,23 +104,38 @@ func (x *exchange) authorise(resources []authz.Resource) error {
 	if p.kind != permitPolicy {
 		return nil
 	}
-	x.resource = resources[0]
 	for _, r := range resources {
-		d := x.s.cfg.Decide(authz.Request{
-			Subject: x.caller.Subject(), Action: p.action, Resource: r, IP: x.scene.Actor.IP, Time: x.s.now(),
-		})
-		x.scene.Decision = &audit.Decision{Allowed: d.Allowed, Inputs: d.Inputs, Policy: d.Version, Rule: d.Rule}
-		if d.Allowed {
-			continue
+		if err := x.require(p.action, r); err != nil {
+			return err
 		}
-		x.resource = r
-		why := d.Reason
-		if why == "" {
-			why = "no policy allows you to " + p.action + " " + r.Type
-		}
-		return fault.New(fault.Denied, "authz.denied", "%s", why)
 	}
+	x.resource = resources[0]
 	return nil
+}
+
+// require asks the policies one question and keeps the decision for the audit entry.
+func (x *exchange) require(action string, r authz.Resource) error {
+	x.resource = r
+	d := x.s.cfg.Decide(authz.Request{Subject: x.caller.Subject(), Action: action, Resource: r, IP: x.scene.Actor.IP, Time: x.s.now()})
+	x.scene.Decision = &audit.Decision{Allowed: d.Allowed, Inputs: d.Inputs, Policy: d.Version, Rule: d.Rule}
+	if d.Allowed {
+		return nil
+	}
+	why := d.Reason
+	if why == "" {
+		why = "no policy allows you to " + action + " " + r.Type
+	}
+	return fault.New(fault.Denied, "authz.denied", "%s", why)
+}
+
+// Require asks the policies where the right depends on more than the route: whose work it is, what an operation does. It
+// does what Allow does for a route, the decision in the audit entry included. Outside a request it denies.
+func Require(ctx context.Context, action string, r authz.Resource) error {
+	x, ok := ctx.Value(exchangeKey{}).(*exchange)
+	if !ok || x.s.cfg.Decide == nil {
+		return fault.New(fault.Denied, "authz.denied", "nobody asks")
+	}
+	return x.require(action, r)
 }
 
 // resources returns what the decision is about: what the input says, else the type with the route's

@@ -121,7 +121,7 @@ func (x *exchange) run() error {
 		if err := x.authorise(x.resources(nil)); err != nil {
 			return err
 		}
-		x.ep.route.Stream.ServeHTTP(x.c.Writer, x.r.WithContext(context.WithValue(x.r.Context(), exchangeKey{}, x)))
+		x.ep.route.Stream.ServeHTTP(x.c.Writer, x.r)
 		return nil
 	}
 	if wait := x.ep.route.Wait; wait > 0 {
@@ -193,6 +193,7 @@ func (x *exchange) context() context.Context {
 	}
 	ctx := audit.WithScene(x.r.Context(), &x.scene)
 	ctx = context.WithValue(ctx, callerKey{}, &x.caller)
+	ctx = context.WithValue(ctx, exchangeKey{}, x)
 	x.ctx = obs.With(ctx, slog.String("request_id", x.caller.RequestID), slog.String("op", x.ep.route.Op))
 	return x.ctx
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/session"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/audit"
-	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -62,24 +61,6 @@ func (a *API) health(context.Context, web.None) (web.Text, error) {
 		return "", err
 	}
 	return "Control Center is healthy", nil
-}
-
-// allow asks the policies, where the right depends on more than the route: it does what web does for a
-// route with web.Allow, the decision in the audit entry included.
-func (a *API) allow(ctx context.Context, action, kind, name string) error {
-	c, scene := web.CallerOf(ctx), audit.SceneOf(ctx)
-	d := a.Policies.Authority.Decide(authz.Request{
-		Subject: c.Subject(), Action: action, Resource: authz.Resource{Type: kind, Name: name}, IP: c.IP.String(), Time: a.Now(),
-	})
-	scene.Decision = &audit.Decision{Allowed: d.Allowed, Inputs: d.Inputs, Policy: d.Version, Rule: d.Rule}
-	if d.Allowed {
-		return nil
-	}
-	reason := d.Reason
-	if reason == "" {
-		reason = "no policy allows you to do this"
-	}
-	return fault.New(fault.Denied, "authz.denied", "%s", reason)
 }
 
 // fresh refuses a session whose sign-in is too long ago for what it wants to change.

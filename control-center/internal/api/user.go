@@ -6,6 +6,7 @@ import (
 
 	"github.com/provisioning-platform/platform/control-center/internal/session"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
+	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
@@ -80,7 +81,7 @@ func (a *API) getUser(ctx context.Context, in oneUser) (userView, error) {
 	if in.ID == web.CallerOf(ctx).ID() {
 		action = "read_own"
 	}
-	if err := a.allow(ctx, action, "users", in.ID); err != nil {
+	if err := web.Require(ctx, action, authz.Resource{Type: "users", Name: in.ID}); err != nil {
 		return userView{}, err
 	}
 	u, err := a.Users.Get(ctx, in.ID)
@@ -105,7 +106,7 @@ func (a *API) updateUser(ctx context.Context, in updateUserIn) (web.Text, error)
 	if own {
 		action = "update_own"
 	}
-	if err := a.allow(ctx, action, "users", in.ID); err != nil {
+	if err := web.Require(ctx, action, authz.Resource{Type: "users", Name: in.ID}); err != nil {
 		return "", err
 	}
 	if in.ID == c.ID() && in.Password != nil {

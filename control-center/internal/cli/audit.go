@@ -23,7 +23,7 @@ func auditList() cli.Command {
 			f.StringVar(&filter.Resource, "resource", "", "only this resource, e.g. servers/web-01")
 			f.StringVar(&filter.From, "from", "", "not before (ISO 8601)")
 			f.StringVar(&filter.To, "to", "", "not after (ISO 8601)")
-			page(f, &p)
+			cli.PageFlags(f, &p)
 		},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
 		rows, total, err := api.AuditLogs(ctx, filter, p)
@@ -34,7 +34,7 @@ func auditList() cli.Command {
 		for _, r := range rows {
 			t.Rows = append(t.Rows, []string{r.Timestamp.Format(time.RFC3339), r.UserID, r.Action, r.Resource, r.Result, r.Origin})
 		}
-		more(o, len(rows), total, p)
+		o.More(len(rows), total, p)
 		return o.Print(rows, t)
 	})
 }

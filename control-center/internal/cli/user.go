@@ -21,7 +21,7 @@ func userList() cli.Command {
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&role, "role", "", "only users with this role")
 			f.StringVar(&enabled, "enabled", "", "only enabled (true) or disabled (false) users")
-			page(f, &p)
+			cli.PageFlags(f, &p)
 		},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
 		filter := client.UserFilter{Role: role}
@@ -49,7 +49,7 @@ func userList() cli.Command {
 			}
 			t.Rows = append(t.Rows, []string{u.Username, u.Email, join(u.Roles), on, last, u.ID})
 		}
-		more(o, len(rows), total, p)
+		o.More(len(rows), total, p)
 		return o.Print(rows, t)
 	})
 }

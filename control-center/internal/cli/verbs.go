@@ -28,40 +28,14 @@ func Root(l Local) cli.Command {
 	}
 }
 
-func target() *cli.Target {
-	return &cli.Target{Default: "http://127.0.0.1:9080", Env: "CONTROL_CENTER_SERVER", Issuer: true}
+// target is the service that the verbs talk to.
+func target() cli.Target {
+	return cli.Target{Default: "http://127.0.0.1:9080", Env: "CONTROL_CENTER_SERVER", Issuer: true}
 }
 
 // remote returns a command that runs with a signed-in client.
 func remote(c cli.Command, run func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error) cli.Command {
-	t := target()
-	flags := c.Flags
-	c.Flags = func(f *cli.Flags) {
-		t.Declare(f)
-		if flags != nil {
-			flags(f)
-		}
-	}
-	c.Run = func(ctx context.Context, o *cli.IO, args []string) error {
-		api, err := t.Client(ctx, o)
-		if err != nil {
-			return err
-		}
-		return run(ctx, o, api, args)
-	}
-	return c
-}
-
-// page declares the paging flags of a list.
-func page(f *cli.Flags, p *client.Page) {
-	f.IntVar(&p.Limit, "limit", 50, "rows at most (1 to 1000)")
-	f.IntVar(&p.Offset, "offset", 0, "rows to skip")
-}
-
-func more(o *cli.IO, shown, total int, p client.Page) {
-	if p.Offset+shown < total {
-		o.Note("%d of %d shown; the next: --offset %d", shown, total, p.Offset+shown)
-	}
+	return target().Remote(c, run)
 }
 
 func join(words []string) string { return strings.Join(words, ",") }

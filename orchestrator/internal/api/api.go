@@ -9,12 +9,10 @@ package api
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
-	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
@@ -29,13 +27,11 @@ type API struct {
 	Engine    *engine.Engine
 	Log       *audit.Log
 	Catalogue Catalogue
-	Decide    func(authz.Request) authz.Decision
 	Storage   string // name of the store in use, as batches show it
 	Metrics   http.Handler
 	Public    bool // /metrics needs no token
 	Socket    http.Handler
 	Ready     func() error // why the service is not ready, nil when it is
-	Now       func() time.Time
 }
 
 // Routes returns the whole table.
@@ -62,28 +58,12 @@ func (a *API) health(context.Context, web.None) (web.Text, error) {
 	return "Orchestrator is healthy", nil
 }
 
-// allow asks the policies where the right depends on more than the route: whose work it is, or what an operation
-// does. The decision goes into the audit entry, as web does it for a route.
-func (a *API) allow(ctx context.Context, action string, r authz.Resource) error {
-	c, scene := web.CallerOf(ctx), audit.SceneOf(ctx)
-	d := a.Decide(authz.Request{Subject: c.Subject(), Action: action, Resource: r, IP: c.IP.String(), Time: a.Now()})
-	scene.Decision = &audit.Decision{Allowed: d.Allowed, Inputs: d.Inputs, Policy: d.Version, Rule: d.Rule}
-	if d.Allowed {
-		return nil
-	}
-	reason := d.Reason
-	if reason == "" {
-		reason = "no policy allows you to " + action + " " + r.Type
-	}
-	return fault.New(fault.Denied, "authz.denied", "%s", reason)
-}
-
 // mine asks for the right to act on somebody's work: the weaker right when it is the caller's own.
-func (a *API) mine(ctx context.Context, action, resourceType, name, owner string) error {
+func mine(ctx context.Context, action, resourceType, name, owner string) error {
 	if owner == web.CallerOf(ctx).ID() {
 		action += "_own"
 	}
-	return a.allow(ctx, action, authz.Resource{Type: resourceType, Name: name})
+	return web.Require(ctx, action, authz.Resource{Type: resourceType, Name: name})
 }
 
 // page turns the paging of a request into the engine's.

@@ -16,21 +16,8 @@ func (a *API) auditRoutes() []web.Route {
 	}
 }
 
-// treeheadView is the signed state of the log.
-type treeheadView struct {
-	Origin    string       `json:"origin"`
-	Size      int64        `json:"size"`
-	Root      string       `json:"root"`
-	Treehead  string       `json:"treehead"`
-	Keys      audit.Public `json:"keys"`
-	State     string       `json:"state"`
-	Entries   int64        `json:"entries"`
-	Witnessed int64        `json:"witnessed_size"`
-}
-
-func (a *API) treehead(context.Context, web.None) (treeheadView, error) {
-	h, s := a.Log.Head(), a.Log.Status()
-	return treeheadView{Origin: h.Origin, Size: h.Size, Root: h.Root.String(), Treehead: h.Note, Keys: a.Log.Public(), State: string(s.State), Entries: s.Size, Witnessed: s.Witnessed}, nil
+func (a *API) treehead(context.Context, web.None) (audit.Publication, error) {
+	return a.Log.Publish(), nil
 }
 
 type entryIn struct {

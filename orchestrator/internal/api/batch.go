@@ -210,12 +210,12 @@ func (a *API) getBatch(ctx context.Context, in oneID) (batchView, error) {
 func (a *API) cancelBatch(ctx context.Context, in oneID) (web.Text, error) {
 	b, err := a.Engine.Batch(ctx, in.ID)
 	if err != nil {
-		if denied := a.mine(ctx, "cancel", "batches", in.ID, web.CallerOf(ctx).ID()); denied != nil {
+		if denied := mine(ctx, "cancel", "batches", in.ID, web.CallerOf(ctx).ID()); denied != nil {
 			return "", denied
 		}
 		return "", err
 	}
-	if err := a.mine(ctx, "cancel", "batches", in.ID, b.Run.Grant.Sub); err != nil {
+	if err := mine(ctx, "cancel", "batches", in.ID, b.Run.Grant.Sub); err != nil {
 		return "", err
 	}
 	return "Operation cancelled", a.Engine.Cancel(ctx, dag.Batch, in.ID)

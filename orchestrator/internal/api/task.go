@@ -98,12 +98,12 @@ func (a *API) cancelTask(ctx context.Context, in oneID) (web.Text, error) {
 	t, err := a.Engine.Task(ctx, in.ID)
 	if err != nil {
 		// Who may not cancel anything learns nothing about what exists.
-		if denied := a.mine(ctx, "cancel", "tasks", in.ID, web.CallerOf(ctx).ID()); denied != nil {
+		if denied := mine(ctx, "cancel", "tasks", in.ID, web.CallerOf(ctx).ID()); denied != nil {
 			return "", denied
 		}
 		return "", err
 	}
-	if err := a.mine(ctx, "cancel", "tasks", in.ID, t.User); err != nil {
+	if err := mine(ctx, "cancel", "tasks", in.ID, t.User); err != nil {
 		return "", err
 	}
 	if t.Batch {

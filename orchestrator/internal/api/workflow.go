@@ -97,7 +97,7 @@ func (t target) operation(kind, verb string) dag.Operation {
 
 // submit stores a workflow of one task and answers with its id (contract Q1).
 func (a *API) submit(ctx context.Context, op dag.Operation, r authz.Resource) (web.Text, error) {
-	if err := a.allow(ctx, right(op.Verb), r); err != nil {
+	if err := web.Require(ctx, right(op.Verb), r); err != nil {
 		return "", err
 	}
 	id := web.NewID(ctx)

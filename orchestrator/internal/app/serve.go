@@ -133,8 +133,8 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 		Verify: known.Authenticate, Alive: alive(known), Allowed: mayWatch(known, now), Fail: refuseSocket,
 	})
 	a := &api.API{
-		Engine: runs, Log: ledger, Catalogue: executor, Decide: known.Decide, Storage: storageName(stores), Metrics: metrics.Handler(), Public: c.Metrics.Public,
-		Socket: sockets, Ready: readiness(known, db), Now: now,
+		Engine: runs, Log: ledger, Catalogue: executor, Storage: storageName(stores), Metrics: metrics.Handler(), Public: c.Metrics.Public,
+		Socket: sockets, Ready: readiness(known, db),
 	}
 	server, err := web.NewServer(web.Config{
 		Service: token.Orchestrator, Title: "Orchestrator", Version: "v1", Routes: a.Routes(), Log: log, Metrics: metrics, Store: db, Now: now,

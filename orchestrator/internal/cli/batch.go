@@ -177,14 +177,14 @@ func batchList() cli.Command {
 		Use: "list", Short: "list batches, newest first",
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&status, "status", "", "running, completed, failed or cancelled")
-			page(f, &p)
+			cli.PageFlags(f, &p)
 		},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
 		rows, total, err := api.Batches(ctx, status, p)
 		if err != nil {
 			return err
 		}
-		more(o, len(rows), total, p)
+		o.More(len(rows), total, p)
 		return o.Print(rows, batchTable(rows))
 	})
 }

@@ -35,13 +35,13 @@ func checkpointCreate() cli.Command {
 
 func checkpointList() cli.Command {
 	var p client.Page
-	return remote(cli.Command{Use: "list", Short: "list checkpoints, newest first", Flags: func(f *cli.Flags) { page(f, &p) }},
+	return remote(cli.Command{Use: "list", Short: "list checkpoints, newest first", Flags: func(f *cli.Flags) { cli.PageFlags(f, &p) }},
 		func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
 			rows, total, err := api.Checkpoints(ctx, p)
 			if err != nil {
 				return err
 			}
-			more(o, len(rows), total, p)
+			o.More(len(rows), total, p)
 			return o.Print(rows, checkpointTable(rows))
 		})
 }

@@ -20,14 +20,14 @@ func taskList() cli.Command {
 		Use: "list", Short: "list tasks, newest first",
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&status, "status", "", "pending, running, completed, failed or cancelled")
-			page(f, &p)
+			cli.PageFlags(f, &p)
 		},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
 		rows, total, err := api.Tasks(ctx, status, p)
 		if err != nil {
 			return err
 		}
-		more(o, len(rows), total, p)
+		o.More(len(rows), total, p)
 		t := taskTable(rows)
 		for _, row := range t.Rows { // the first line of a result says how it went; task show has the rest
 			last := len(row) - 1

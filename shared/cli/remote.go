@@ -1,0 +1,39 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/provisioning-platform/platform/shared/client"
+)
+
+// Remote returns c as a verb that runs with a signed-in client of the target.
+func (t Target) Remote(c Command, run func(ctx context.Context, o *IO, api *client.Client, args []string) error) Command {
+	flags := c.Flags
+	c.Flags = func(f *Flags) {
+		t.Declare(f)
+		if flags != nil {
+			flags(f)
+		}
+	}
+	c.Run = func(ctx context.Context, o *IO, args []string) error {
+		api, err := t.Client(ctx, o)
+		if err != nil {
+			return err
+		}
+		return run(ctx, o, api, args)
+	}
+	return c
+}
+
+// PageFlags declares the paging flags of a list.
+func PageFlags(f *Flags, p *client.Page) {
+	f.IntVar(&p.Limit, "limit", 50, "rows at most (1 to 1000)")
+	f.IntVar(&p.Offset, "offset", 0, "rows to skip")
+}
+
+// More says on Err how to see the rows behind a page that shows some of total.
+func (o *IO) More(shown, total int, p client.Page) {
+	if p.Offset+shown < total {
+		o.Note("%d of %d shown; the next: --offset %d", shown, total, p.Offset+shown)
+	}
+}
