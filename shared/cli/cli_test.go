@@ -1,0 +1,169 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/cli"
+	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+// sandbox returns streams in memory and an environment with a folder of its own.
+func sandbox(t *testing.T) (*cli.IO, *bytes.Buffer, *bytes.Buffer) {
+	t.Helper()
+	dir := t.TempDir()
+	out, errs := &bytes.Buffer{}, &bytes.Buffer{}
+	return &cli.IO{In: strings.NewReader(""), Out: out, Err: errs, Format: "table", Getenv: func(name string) string {
+		if name == "XDG_CONFIG_HOME" {
+			return dir
+		}
+		return ""
+	}}, out, errs
+}
+
+func tree(run func(context.Context, *cli.IO, []string) error) cli.Command {
+	return cli.Command{Use: "prog", Commands: []cli.Command{{Use: "noun", Commands: []cli.Command{{Use: "verb ID", Args: 1, Run: run}}}}}
+}
+
+func TestMain_exitCodesFollowTheFault(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err  error
+		want int
+	}{
+		{nil, 0}, {errors.New("x"), 1}, {fault.New(fault.Internal, "a", "x"), 1}, {cli.Usage("x"), 2}, {fault.New(fault.Invalid, "a", "x"), 2},
+		{fault.New(fault.NotFound, "a", "x"), 3}, {fault.New(fault.Unauthenticated, "a", "x"), 4}, {fault.New(fault.Denied, "a", "x"), 5},
+		{fault.New(fault.Conflict, "a", "x"), 6}, {context.DeadlineExceeded, 7}, {cli.Exit(8, errors.New("x")), 8},
+		{fault.New(fault.Unavailable, "a", "x"), 10}, {cli.Exit(cli.ExitUnverified, fault.New(fault.Conflict, "a", "x")), 11}, {context.Canceled, 130},
+	} {
+		o, _, errs := sandbox(t)
+		got := cli.Main(t.Context(), tree(func(context.Context, *cli.IO, []string) error { return c.err }), o, []string{"noun", "verb", "1"})
+		if got != c.want || (c.err != nil) != strings.HasPrefix(errs.String(), "error: ") {
+			t.Errorf("%v ends with %d and %q, want %d", c.err, got, errs, c.want)
+		}
+	}
+}
+
+func TestMain_wrongWordsNameTheRightOnes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"noun", "verbs"}, "it has: verb"},
+		{[]string{"noun", "verb"}, "takes 1 argument(s), not 0"},
+		{[]string{"noun", "verb", "1", "--nope"}, "--help"},
+		{[]string{"noun", "verb", "1", "-o", "xml"}, "table, json, yaml or jsonl"},
+	} {
+		o, _, errs := sandbox(t)
+		code := cli.Main(t.Context(), tree(func(context.Context, *cli.IO, []string) error { return nil }), o, c.args)
+		if code != cli.ExitUsage || !strings.Contains(errs.String(), c.want) {
+			t.Errorf("%v ends with %d: %s", c.args, code, errs)
+		}
+	}
+}
+
+func TestMain_faultyFieldsStandBelowTheMessage(t *testing.T) {
+	t.Parallel()
+	o, _, errs := sandbox(t)
+	refused := fault.New(fault.Invalid, "batch.invalid", "not valid").With(fault.Field{Pointer: "/name", Message: "a name is needed"})
+	cli.Main(t.Context(), tree(func(context.Context, *cli.IO, []string) error { return refused }), o, []string{"noun", "verb", "1"})
+	if errs.String() != "error: not valid\n  /name: a name is needed\n" {
+		t.Errorf("%q", errs)
+	}
+}
+
+func TestPrint_formats(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		ID   string `json:"id"`
+		Done bool   `json:"done"`
+	}
+	rows := []row{{"a", true}, {"b: c", false}}
+	table := cli.Table{Head: []string{"ID", "DONE"}, Rows: [][]string{{"a", "yes"}, {"b:\nc", "no"}}}
+	for format, want := range map[string]string{
+		"table": "ID    DONE\na     yes\nb: c  no\n",
+		"jsonl": "{\"id\":\"a\",\"done\":true}\n{\"id\":\"b: c\",\"done\":false}\n",
+		"yaml":  "- id: a\n  done: true\n- id: 'b: c'\n  done: false\n",
+	} {
+		o, out, _ := sandbox(t)
+		o.Format = format
+		if err := o.Print(rows, table); err != nil || out.String() != want {
+			t.Errorf("%s: %v\n%s\nwant\n%s", format, err, out, want)
+		}
+	}
+	o, out, _ := sandbox(t)
+	o.Format = "json"
+	var back []row
+	if err := o.Print(rows, table); err != nil || json.Unmarshal(out.Bytes(), &back) != nil || len(back) != 2 || back[1] != rows[1] {
+		t.Errorf("json: %v %s", err, out)
+	}
+}
+
+func TestSignIn_isSavedForItsOwnerOnlyAndRenewedInTime(t *testing.T) {
+	t.Parallel()
+	renewals := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		renewals++
+		if r.URL.Path != "/auth/refresh" || r.Header.Get("Authorization") != "" {
+			t.Errorf("%s %s", r.URL.Path, r.Header)
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"success": true, "data": map[string]any{"token": "fresh", "expires_at": time.Now().Add(time.Hour), "refresh_token": "rt_next"}})
+	}))
+	t.Cleanup(server.Close)
+	o, _, _ := sandbox(t)
+	target := cli.Target{Default: server.URL, Env: "X_SERVER", Issuer: true}
+	if _, err := target.Client(t.Context(), o); !fault.Is(err, fault.Unauthenticated) || !strings.Contains(err.Error(), "auth login") {
+		t.Errorf("signed out: %v", err)
+	}
+	if err := o.SaveSignIn(cli.SignIn{Server: server.URL, Username: "ann", Token: "old", ExpiresAt: time.Now().Add(time.Second), RefreshToken: "rt_first"}); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(o.Getenv("XDG_CONFIG_HOME"), "provisioning-platform", "credentials.json")
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v", info, err)
+	}
+	for range 2 {
+		api, err := target.Client(t.Context(), o)
+		if err != nil || api.Token.Reveal() != "fresh" {
+			t.Fatalf("%v", err)
+		}
+	}
+	if saved, err := o.LoadSignIn(); err != nil || renewals != 1 || saved.RefreshToken != "rt_next" {
+		t.Errorf("%d renewals, %+v, %v", renewals, saved.ExpiresAt, err)
+	}
+	if err := o.DropSignIn(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.LoadSignIn(); !fault.Is(err, fault.Unauthenticated) {
+		t.Errorf("dropped, but %v", err)
+	}
+}
+
+func TestAsk_refusesWithoutTerminal(t *testing.T) {
+	t.Parallel()
+	o, _, _ := sandbox(t)
+	if _, err := o.Ask("password: ", true); !errors.Is(err, cli.ErrNoTerminal) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestMore_saysHowToGoOn(t *testing.T) {
+	t.Parallel()
+	o, _, errs := sandbox(t)
+	o.More(50, 120, client.Page{Offset: 50})
+	o.More(20, 120, client.Page{Offset: 100})
+	if errs.String() != "50 of 120 shown; the next: --offset 100\n" {
+		t.Errorf("%q", errs)
+	}
+}
