@@ -60,7 +60,7 @@ func run(t *testing.T, store string, n int) {
 		if t.Failed() {
 			t.Fatalf("after kill %d of %d", i+1, n)
 		}
-		w.compare()
+		w.compare(false)
 	}
 	stop()
 	for range clients {
@@ -69,7 +69,7 @@ func run(t *testing.T, store string, n int) {
 		}
 	}
 	w.settle()
-	w.compare()
+	w.compare(true)
 	w.effects()
 	w.events()
 	w.verify()
