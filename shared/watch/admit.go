@@ -53,12 +53,11 @@ func (h *Handler) admit(r *http.Request) (*conn, map[string]any, error) {
 // authenticate takes the token out of the header or the query, if there is one.
 func (h *Handler) authenticate(r *http.Request, query string, c *conn) error {
 	raw := query
-	if head := r.Header.Get("Authorization"); head != "" {
-		scheme, value, _ := strings.Cut(head, " ")
-		if !strings.EqualFold(scheme, "Bearer") {
-			return fault.New(fault.Unauthenticated, "auth.bad_scheme", "the Authorization header must say Bearer and a token")
+	if lines := r.Header["Authorization"]; len(lines) > 0 {
+		scheme, value, _ := strings.Cut(lines[0], " ")
+		if raw = strings.TrimSpace(value); len(lines) > 1 || raw == "" || !strings.EqualFold(scheme, "Bearer") {
+			return fault.New(fault.Unauthenticated, "auth.bad_scheme", "the Authorization header must hold one token: Bearer <token>")
 		}
-		raw = strings.TrimSpace(value)
 	} else if query != "" {
 		h.queryTokens.Add(1)
 		if h.NoQueryToken {

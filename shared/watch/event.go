@@ -27,7 +27,7 @@ func categoryOf(eventType string) mask {
 		return 1 << 1
 	case "WorkflowProgress":
 		return 1 << 2
-	case "CheckpointCreated", "RollbackStarted", "RollbackCompleted":
+	case "CheckpointCreated", "RollbackStarted", "RollbackCompleted", "TaskRolledBack":
 		return 1 << 3
 	default:
 		return 1 << 4

@@ -74,7 +74,7 @@ func Default() Config {
 	d := func(ms int64) config.Duration { return config.Duration(time.Duration(ms) * time.Millisecond) }
 	return Config{
 		Listen: []string{"localhost:9090"}, LogLevel: "info", RateLimits: web.DefaultRateLimits(),
-		Limits: Limits{Operations: dag.DefaultOperations, Tasks: 64, Steps: 64},
+		Limits: Limits{Operations: dag.DefaultOperations, Tasks: 1000, Steps: 64},
 		Retry:  Retry{MaxAttempts: p.MaxAttempts, InitialDelay: d(p.InitialDelay), MaxDelay: d(p.MaxDelay), AttemptTimeout: d(p.AttemptTimeout), Grace: d(p.Grace)},
 		Store:  driver.Settings{URL: "embedded:"},
 		WS:     WS{AllowQueryToken: true, MaxConnections: 5000, MaxPerUser: 20},

@@ -31,7 +31,7 @@ func scenario(t *testing.T, db store.DB, w *world) (events []string, ended strin
 		if !fault.Is(err, fault.Unavailable) {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 	}
 	v := e.ended(sub.ID)
 	e.stop()

@@ -23,7 +23,7 @@ func TestLease_anotherProcessTakesOverWhenItHasRunOut(t *testing.T) {
 		w.delay = 30 * time.Second
 		a := start(t, db, w, named("a"))
 		id := a.submit(workflow("s1")).Run.ID
-		time.Sleep(12 * time.Second)
+		<-time.After(12 * time.Second)
 		a.stop()
 		died := time.Now()
 		w.mu.Lock()
@@ -51,10 +51,10 @@ func TestLease_aCutOffProcessLosesItsRun(t *testing.T) {
 			return storetest.Never
 		}), w, named("a"))
 		id := a.submit(batch(servers("x", nil, "x1"), servers("y", []string{"x"}, "y1"))).Run.ID
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		cut.Store(true)
 		b := start(t, db, w, named("b"))
-		time.Sleep(25 * time.Second) // b looks x1 up, does not find it yet, does it
+		<-time.After(25 * time.Second) // b looks x1 up, does not find it yet, does it
 		cut.Store(false)             // a has the result of its own attempt by now
 		v := b.ended(id)
 		if calls := w.log(); v.Run.State != dag.Succeeded || !slices.Equal(calls, []string{"do x1", "do y1"}) {

@@ -165,7 +165,7 @@ func TestRollback_oneAtATimeAndSubmissionsWait(t *testing.T) {
 		w.delay = 10 * time.Second
 		w.mu.Unlock()
 		live := e.submit(batch(servers("one", nil, "s1"), servers("two", []string{"one"}, "s2"))).Run.ID
-		time.Sleep(15 * time.Second) // one is done, two is at work
+		<-time.After(15 * time.Second) // one is done, two is at work
 		done := make(chan error, 1)
 		go func() {
 			got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
@@ -174,12 +174,12 @@ func TestRollback_oneAtATimeAndSubmissionsWait(t *testing.T) {
 			}
 			done <- err
 		}()
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		if _, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID}); !fault.Is(err, fault.Conflict) {
 			t.Errorf("a second rollback: %v", err)
 		}
 		held := e.submit(workflow("new")).Run.ID
-		time.Sleep(5 * time.Second)
+		<-time.After(5 * time.Second)
 		if v := e.view(held); v.Tasks[0].Status() != dag.StatusPending {
 			t.Errorf("a submission during the rollback is %s", v.Tasks[0].Status())
 		}
@@ -248,7 +248,7 @@ func TestRollback_restartAtEveryCommit(t *testing.T) {
 					}
 					return storetest.Never
 				}), w)
-				time.Sleep(time.Second)
+				<-time.After(time.Second)
 				ctx, cancel := context.WithTimeout(scene(), time.Minute)
 				defer cancel()
 				_, err := e.Rollback(ctx, engine.RollbackRequest{Checkpoint: c.ID})
@@ -257,7 +257,7 @@ func TestRollback_restartAtEveryCommit(t *testing.T) {
 				}
 				e.stop()
 				e = start(t, db, w)
-				time.Sleep(time.Minute)
+				<-time.After(time.Minute)
 				if _, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID}); err != nil {
 					t.Errorf("commit %d moment %d: %v", n, m, err)
 				}

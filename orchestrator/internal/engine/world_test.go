@@ -203,7 +203,7 @@ func (s *started) until(runID string, suits func(engine.BatchView) bool) engine.
 		if suits(v) {
 			return v
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-time.After(10 * time.Millisecond)
 	}
 	s.t.Fatalf("waited too long for run %s: %+v", runID, s.view(runID))
 	return engine.BatchView{}
