@@ -178,7 +178,7 @@ func TestCLI_exitCodes(t *testing.T) {
 	}
 }
 
-// TestCLI_watchEndsAsTheRunDid cancels a batch that another command line watches: 9.
+// TestCLI_watchEndsAsTheRunDid cancels a batch that another command line watches: 9; one that lost patience ended with 7.
 func TestCLI_watchEndsAsTheRunDid(t *testing.T) {
 	s := newShell(t)
 	out, _ := s.run(t, verb{line: "orchestrator batch submit {slow} -o json"})
@@ -187,6 +187,7 @@ func TestCLI_watchEndsAsTheRunDid(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.values["batch"] = b.BatchID
+	s.run(t, verb{line: "orchestrator batch watch {batch} --timeout 100ms", code: exitTimeout, err: "batch watch " + b.BatchID})
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)

@@ -21,14 +21,17 @@ func batches() cli.Command {
 
 func batchSubmit() cli.Command {
 	var follow bool
+	var limit time.Duration
 	var idempotency string
 	return remote(cli.Command{
 		Use: "submit FILE", Short: "submit a batch from a JSON file (- for standard input)", Args: 1,
 		Long: "Without --watch it returns as soon as the batch is stored. With --watch it follows the batch over the WebSocket, also over a restart of the\n" +
-			"orchestrator, and ends with 0 when it completed, 8 when it failed, 9 when it was cancelled. Interrupting it leaves the batch running.",
+			"orchestrator, and ends with 0 when it completed, 8 when it failed, 9 when it was cancelled, 7 when --timeout passed first. Interrupting it leaves\n" +
+			"the batch running.",
 		Example: "  orchestrator batch submit batch.json --watch",
 		Flags: func(f *cli.Flags) {
 			f.BoolVar(&follow, "watch", false, "follow the batch to its end")
+			patience(f, &limit)
 			key(f, &idempotency)
 		},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
@@ -51,8 +54,13 @@ func batchSubmit() cli.Command {
 			o.Note("submitted; follow it with: orchestrator batch watch %s", b.BatchID)
 			return o.Print(b, batchTable([]client.Batch{b}))
 		}
-		return followBatch(ctx, o, api, events, b)
+		return followBatch(ctx, o, api, events, b, limit)
 	})
+}
+
+// patience declares how long a verb follows a batch.
+func patience(f *cli.Flags, into *time.Duration) {
+	f.DurationVar(into, "timeout", 0, "stop following after this long, for example 10m; the batch goes on (default: never)")
 }
 
 // readDefinition reads the file and says early what is not JSON; everything else is the service's to judge.
@@ -79,7 +87,8 @@ func dial(ctx context.Context, api *client.Client) (*watch.Conn, error) {
 }
 
 func batchWatch() cli.Command {
-	return remote(cli.Command{Use: "watch ID", Short: "follow a batch to its end", Args: 1},
+	var limit time.Duration
+	return remote(cli.Command{Use: "watch ID", Short: "follow a batch to its end", Args: 1, Flags: func(f *cli.Flags) { patience(f, &limit) }},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 			events, err := dial(ctx, api)
 			if err != nil {
@@ -90,13 +99,19 @@ func batchWatch() cli.Command {
 			if err != nil {
 				return err
 			}
-			return followBatch(ctx, o, api, events, b)
+			return followBatch(ctx, o, api, events, b, limit)
 		})
 }
 
 // followBatch shows events until the batch has ended, prints its last view and returns how it ended. The
-// socket is the only source while it runs; one request at the end fetches the results.
-func followBatch(ctx context.Context, o *cli.IO, api *client.Client, events *watch.Conn, b client.Batch) error {
+// socket is the only source while it runs; one request at the end fetches the results. A limit of 0 is none.
+func followBatch(ctx context.Context, o *cli.IO, api *client.Client, events *watch.Conn, b client.Batch, limit time.Duration) error {
+	var over <-chan time.Time
+	if limit > 0 {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		over = timer.C
+	}
 	show := newDisplay(o, b)
 	clock := time.NewTicker(time.Second) // the seconds go on while nothing happens
 	defer clock.Stop()
@@ -108,6 +123,8 @@ func followBatch(ctx context.Context, o *cli.IO, api *client.Client, events *wat
 		case <-ctx.Done():
 			o.Note("\nthe batch goes on; follow it again with: orchestrator batch watch %s", b.BatchID)
 			return context.Canceled
+		case <-over:
+			return cli.Exit(cli.ExitTimeout, fmt.Errorf("batch %s has not ended within %s; it goes on, follow it again with: orchestrator batch watch %s", b.BatchID, limit, b.BatchID))
 		case <-clock.C:
 			show.draw()
 		case a := <-arrived:
