@@ -55,7 +55,7 @@ func TestLease_aCutOffProcessLosesItsRun(t *testing.T) {
 		cut.Store(true)
 		b := start(t, db, w, named("b"))
 		<-time.After(25 * time.Second) // b looks x1 up, does not find it yet, does it
-		cut.Store(false)             // a has the result of its own attempt by now
+		cut.Store(false)               // a has the result of its own attempt by now
 		v := b.ended(id)
 		if calls := w.log(); v.Run.State != dag.Succeeded || !slices.Equal(calls, []string{"do x1", "do y1"}) {
 			t.Errorf("ended %s after %v", v.Run.State, calls)
