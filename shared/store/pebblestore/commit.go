@@ -145,6 +145,7 @@ func (s *Store) commit(group []*request) {
 	j, err := store.Judge(s.schema, store.Ground{Number: s.number, Heads: heads, Lookup: s.known}, batches)
 	if err == nil && j.Number != s.number {
 		if err = s.write(j); err == nil {
+			s.recent.keep(j.Finals)
 			s.show(heads, j)
 		}
 	}
@@ -159,6 +160,9 @@ func (s *Store) commit(group []*request) {
 
 // known is the judge's lookup. The committer reads the engine itself: all it wrote before is synced.
 func (s *Store) known(k store.Key) (store.Known, error) {
+	if known, ok := s.recent.get(k); ok {
+		return known, nil
+	}
 	v, closer, err := s.db.Get(keyOfDoc(k))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return store.Known{}, nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/provisioning-platform/platform/shared/fault"
@@ -22,6 +23,7 @@ const (
 	blockCache   = 32 << 20
 	logSyncBytes = 1 << 20
 	bloomBits    = 10
+	mergeLayers  = 8 // flushed tables on top of each other before they are merged: half the merging of the default
 )
 
 // options returns the engine's options. The newest format includes FormatWALSyncChunks, without which one
@@ -33,7 +35,9 @@ func (s *Store) options(fs vfs.FS) *pebble.Options {
 		MemTableSize:       memTable,
 		CacheSize:          blockCache,
 		WALBytesPerSync:    logSyncBytes,
-		Logger:             engineLog{s},
+
+		L0CompactionThreshold: mergeLayers,
+		Logger:                engineLog{s},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { s.log.Error("store: background work failed", "error", err) },
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
@@ -46,7 +50,10 @@ func (s *Store) options(fs vfs.FS) *pebble.Options {
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
+		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
 	}
+	// What was just flushed is soon read again and then merged: compressing it is not worth the time.
+	o.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	return o
 }
 

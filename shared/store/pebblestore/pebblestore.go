@@ -38,6 +38,7 @@ type Store struct {
 
 	view   atomic.Pointer[view] // what readers see; replaced by the committer
 	number uint64               // last commit number; of the committer
+	recent recent               // of the committer
 
 	open    sync.RWMutex // held for reading by every read, for writing by Close
 	ended   bool         // guarded by open

@@ -1,0 +1,80 @@
+package pebblestore
+
+import (
+	"errors"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store/storetest"
+)
+
+// TestLasting_goesOnWhenThereIsSpaceAgain fills the disk twice: no refused commit is there afterwards half, every
+// acknowledged one is, and nobody has to do anything.
+func TestLasting_goesOnWhenThereIsSpaceAgain(t *testing.T) {
+	t.Parallel()
+	var full atomic.Bool
+	fs := errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if full.Load() && (op.Kind == errorfs.OpFileWrite || op.Kind == errorfs.OpCreate) {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	db, err := openLasting(t.TempDir(), storetest.Schema(), quiet, fs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	acknowledged := 0
+	for i := range 2 {
+		if err := entry(t, db, 10*i); err != nil {
+			t.Fatal(err)
+		}
+		full.Store(true)
+		if err := entry(t, db, 10*i+1); !fault.Is(err, fault.Unavailable) {
+			t.Fatalf("commit on a full disk: %v", err)
+		}
+		full.Store(false)
+		deadline := time.Now().Add(5 * time.Second)
+		for n := 10*i + 2; ; n++ {
+			if err = entry(t, db, n); err == nil {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("nothing is taken 5 s after there is space again: %v", err)
+			}
+			<-time.After(20 * time.Millisecond)
+		}
+		acknowledged += 2
+	}
+	if n := whole(t, db); n < acknowledged {
+		t.Errorf("%d entries, %d were acknowledged", n, acknowledged)
+	}
+	if err := errors.Join(db.Close(), db.Close()); err != nil {
+		t.Error(err)
+	}
+	if err := entry(t, db, 99); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("commit after Close: %v", err)
+	}
+}
+
+// TestLasting_closesWhileTheDiskIsFull ends the wait for space.
+func TestLasting_closesWhileTheDiskIsFull(t *testing.T) {
+	t.Parallel()
+	fs := vfs.Default
+	db, err := openLasting(t.TempDir(), storetest.Schema(), quiet, fs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.(*lasting).now.Load().fail(syscall.ENOSPC)
+	if err := entry(t, db, 1); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("commit on a store that gave up: %v", err)
+	}
+	if err := db.Close(); err != nil && !fault.Is(err, fault.Unavailable) {
+		t.Error(err)
+	}
+}
