@@ -45,11 +45,7 @@ func Open(ctx context.Context, o Options) (store.DB, error) {
 	}
 	switch u.Scheme {
 	case "embedded":
-		s, err := pebblestore.Open(Folder(o.Dir), o.Schema, o.Log)
-		if err != nil {
-			return nil, err // not s: a nil pointer in an interface is not nil
-		}
-		return s, nil
+		return pebblestore.OpenLasting(Folder(o.Dir), o.Schema, o.Log)
 	case "memory":
 		if err := o.Schema.Check(); err != nil {
 			return nil, err
