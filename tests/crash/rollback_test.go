@@ -88,22 +88,22 @@ func TestCrash_rollbackIsFinished(t *testing.T) {
 func (w *world) undone(chain int) {
 	w.t.Helper()
 	gone, last := map[string]int{}, chain
-	w.lines(w.calls, func(raw []byte) error {
-		var call struct {
-			Action, Name string
-			Effect       bool
+	w.lines(w.state, func(raw []byte) error { // written with the effect; a kill may come before the call's record
+		var line struct {
+			Gone   bool
+			Server struct{ Name string }
 		}
-		err := json.Unmarshal(raw, &call)
-		if call.Action != "delete" || !call.Effect {
+		err := json.Unmarshal(raw, &line)
+		if !line.Gone {
 			return err
 		}
-		gone[call.Name]++
-		link := 0
-		if _, err := fmt.Sscanf(call.Name, "link-%02d-", &link); err != nil {
+		name, link := line.Server.Name, 0
+		gone[name]++
+		if _, err := fmt.Sscanf(name, "link-%02d-", &link); err != nil {
 			return err
 		}
 		if link > last {
-			w.t.Errorf("%s was removed after a server of link %d", call.Name, last)
+			w.t.Errorf("%s was removed after a server of link %d", name, last)
 		}
 		last = link
 		return err

@@ -2,6 +2,7 @@ package crash
 
 import (
 	"encoding/json"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -102,11 +103,8 @@ func removedTail(t *testing.T, w *world, older, newer string) {
 func (w *world) checkpoints(n int) {
 	w.t.Helper()
 	for range n {
-		err := again(w.t.Context(), func() error { // just started, it may not have heard the control-center yet
-			_, err := w.orch().CreateCheckpoint(w.t.Context(), "an entry of the log", "", "")
-			return err
-		})
-		if err != nil {
+		// Also directly after a start: who is ready has heard the control-center and takes changes.
+		if _, err := w.orch().CreateCheckpoint(w.t.Context(), "an entry of the log", "", ""); err != nil {
 			w.t.Fatal(err)
 		}
 	}
@@ -145,9 +143,23 @@ func (w *world) startAgain(s *rig.Service) {
 	}
 }
 
+// copyTree copies a data folder with its modes: a service refuses keys that others can read.
 func copyTree(t *testing.T, from, to string) {
 	t.Helper()
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+	err := os.CopyFS(to, os.DirFS(from))
+	if err == nil {
+		err = filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := d.Info()
+			if err != nil {
+				return err
+			}
+			return os.Chmod(filepath.Join(to, strings.TrimPrefix(path, from)), info.Mode().Perm())
+		})
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }

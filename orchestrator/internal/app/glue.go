@@ -39,11 +39,18 @@ func mayWatch(known *trust.Trust, now func() time.Time) func(token.Claims, strin
 // probeWithin bounds the look at the store that health takes.
 const probeWithin = 2 * time.Second
 
+// firstWord is how long a start waits to hear the control-center, without which changes are refused (decision 5).
+const firstWord = 500 * time.Millisecond
+
 // readiness says why the service cannot serve (decision 3), nil when it can.
-func readiness(known *trust.Trust, db store.DB) func() error {
+func readiness(known *trust.Trust, db store.DB, now func() time.Time) func() error {
+	started := now()
 	return func() error {
 		if !known.Ready() {
 			return fault.New(fault.Unavailable, "orchestrator.not_ready", "waiting for the control-center's keys and policies")
+		}
+		if t := now(); t.Sub(started) < firstWord && !known.Fresh(t) {
+			return fault.New(fault.Unavailable, "orchestrator.not_ready", "waiting for the control-center's first answer since the start")
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), probeWithin)
 		defer cancel()

@@ -134,7 +134,7 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 	})
 	a := &api.API{
 		Engine: runs, Log: ledger, Catalogue: executor, Storage: storageName(stores), Metrics: metrics.Handler(), Public: c.Metrics.Public,
-		Socket: sockets, Ready: readiness(known, db),
+		Socket: sockets, Ready: readiness(known, db, now),
 	}
 	server, err := web.NewServer(web.Config{
 		Service: token.Orchestrator, Title: "Orchestrator", Version: "v1", Routes: a.Routes(), Log: log, Metrics: metrics, Store: db, Now: now,
