@@ -117,7 +117,11 @@ func (p *Peer) Run(ctx context.Context, send func(context.Context, Statement) (S
 		}
 		if (err != nil) != down && ctx.Err() == nil {
 			down = err != nil
-			p.log.log.Warn("audit: witness", "reachable", !down, "error", err)
+			if down {
+				p.log.log.Warn("audit: heads cannot be exchanged with the other service; trying again", "error", err)
+			} else {
+				p.log.log.Info("audit: heads are exchanged with the other service again")
+			}
 		}
 		if !sleep(ctx, time.Second, nil) {
 			return nil
