@@ -38,8 +38,8 @@ func (e *Engine) Checkpoint(ctx context.Context, checkpointID, name, description
 	if checkpointID == "" {
 		checkpointID = id.New()
 	}
-	e.cut.Lock() // no effect and no resource changes between the look and the commit
-	defer e.cut.Unlock()
+	e.cut.enter(looking) // no effect and no resource changes between the look and the commit
+	defer e.cut.leave(looking)
 	now := e.Now().UTC().Truncate(time.Microsecond)
 	c := Checkpoint{CreatedAt: now, Description: description, ID: checkpointID, Name: name, V: 1}
 	head, err := e.DB.Read(ctx, EventStream, store.Latest, 0)

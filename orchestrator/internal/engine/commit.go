@@ -20,8 +20,8 @@ func (r *runner) commit(ctx context.Context, c dag.Change, entries [][]byte, now
 	}
 	b.Writes = append(b.Writes, more...)
 	if shared {
-		r.e.cut.RLock()
-		defer r.e.cut.RUnlock()
+		r.e.cut.enter(changing)
+		defer r.e.cut.leave(changing)
 	}
 	receipt, err := r.e.DB.Commit(ctx, b)
 	if err != nil {

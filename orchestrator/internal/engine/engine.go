@@ -59,7 +59,7 @@ type Engine struct {
 	slots *slots
 	steps chan struct{} // one element an attempt at work
 
-	cut sync.RWMutex // held for reading by commits that change effects or inventory, for writing by a checkpoint
+	cut *cut // between commits that change effects or inventory and checkpoints
 
 	mu       sync.Mutex
 	runs     map[string]*runner // the runs this process owns
@@ -90,7 +90,7 @@ func New(c Config) *Engine {
 		c.MaxSteps = 64
 	}
 	c.Policy = c.Policy.Or(dag.DefaultPolicy())
-	return &Engine{Config: c, slots: &slots{free: c.MaxTasks}, steps: make(chan struct{}, c.MaxSteps), runs: map[string]*runner{}}
+	return &Engine{Config: c, slots: &slots{free: c.MaxTasks}, cut: newCut(), steps: make(chan struct{}, c.MaxSteps), runs: map[string]*runner{}}
 }
 
 // Run takes over what is unfinished and drives runs until ctx ends. It returns when all its goroutines
