@@ -19,8 +19,8 @@ import (
 
 // Settings of the engine, measured (decision 36); its defaults halve the rate.
 const (
-	memTable     = 32 << 20
-	blockCache   = 32 << 20
+	memTable     = 16 << 20
+	blockCache   = 32<<20 + 2*memTable // two mem tables count against it
 	logSyncBytes = 1 << 20
 	bloomBits    = 10
 	mergeLayers  = 8 // flushed tables on top of each other before they are merged: half the merging of the default
