@@ -108,7 +108,7 @@ type Ledger struct {
 // VerifyCommand returns the verb verify of the noun audit. find says where the log of the configured data folder is;
 // peer is the name of the other service.
 func VerifyCommand(peer string, s Setup, find func(*IO, *Setup) (Ledger, error)) Command {
-	var peerKeys, export, keys string
+	var peerKeys, peerAudit, export, keys string
 	return Command{
 		Use: "verify", Short: "verify the log offline, with the data folder or an export alone",
 		Long: "Computes the log again from its entries and compares it with every signed head at hand. Changes nothing and asks nobody.\n" +
@@ -116,6 +116,7 @@ func VerifyCommand(peer string, s Setup, find func(*IO, *Setup) (Ledger, error))
 		Flags: func(f *Flags) {
 			s.Declare(f)
 			f.StringVar(&peerKeys, "peer-keys", "", "file with the public audit keys of the "+peer+" (its DIR/keys/audit/public), to check cosignatures too")
+			f.StringVar(&peerAudit, "peer-audit", "", "folder DIR/audit of the "+peer+": what it has seen of this log is compared too, which finds a log that was put back")
 			f.StringVar(&export, "export", "", "verify this export instead of a data folder; needs --keys")
 			f.StringVar(&keys, "keys", "", "file with the public audit keys of the log in the export")
 		},
@@ -147,6 +148,16 @@ func VerifyCommand(peer string, s Setup, find func(*IO, *Setup) (Ledger, error))
 				if opt.Peer, err = publicKeys(peerKeys); err != nil {
 					return err
 				}
+			}
+			if peerAudit != "" {
+				seen, err := audit.SeenBy(peerAudit, opt.Log.Origin())
+				if err != nil {
+					return err
+				}
+				if len(seen) == 0 {
+					return fault.New(fault.NotFound, "audit.unseen", "%s holds nothing that the %s has seen of the log %s; give the folder audit of its data folder", peerAudit, peer, opt.Log.Origin())
+				}
+				opt.Heads = append(opt.Heads, seen...)
 			}
 			return o.verdict(audit.Verify(ctx, opt))
 		},

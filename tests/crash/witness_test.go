@@ -84,8 +84,14 @@ func removedTail(t *testing.T, w *world, older, newer string) {
 		t.Fatal(err)
 	}
 	copyTree(t, filepath.Join(newer, "audit"), filepath.Join(cut, "audit"))
-	for folder, ok := range map[string]bool{older: true, newer: true, cut: false} {
-		out, err := w.rig.Run(t.Context(), "orchestrator", "audit", "verify", "--data", folder, "-o", "json")
+	witness := []string{"--peer-audit", filepath.Join(w.rig.Dir, "control-center", "audit")}
+	for _, c := range []struct {
+		folder string
+		more   []string
+		ok     bool
+	}{{older, nil, true}, {newer, nil, true}, {newer, witness, true}, {cut, nil, false}, {older, witness, false}} {
+		folder, ok := c.folder, c.ok
+		out, err := w.rig.Run(t.Context(), "orchestrator", append([]string{"audit", "verify", "--data", folder, "-o", "json"}, c.more...)...)
 		var report struct {
 			OK            bool
 			Verdict, Text string
@@ -96,7 +102,7 @@ func removedTail(t *testing.T, w *world, older, newer string) {
 		if !ok && (report.Verdict != "truncated" || !strings.Contains(err.Error(), "exit status 11")) {
 			t.Errorf("a removed tail is called %q: %s (%v)", report.Verdict, report.Text, err)
 		}
-		t.Logf("%s: %s", filepath.Base(folder), report.Text)
+		t.Logf("%s %s: %s", filepath.Base(folder), strings.Join(c.more[:min(1, len(c.more))], ""), report.Text)
 	}
 }
 
