@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"time"
@@ -26,8 +27,8 @@ func NewCopier(db *feed.Hub, origin string, log *slog.Logger, send func(context.
 			for len(entries) > 0 {
 				c := Copied{First: int64(entries[0].Seq) - 1, Origin: origin}
 				size := 0
-				for len(entries) > 0 && (size == 0 || size+len(entries[0].Body) <= copyBytes) {
-					size += len(entries[0].Body)
+				for len(entries) > 0 && (size == 0 || size+quoted(entries[0].Body) <= copyBytes) {
+					size += quoted(entries[0].Body)
 					c.Entries = append(c.Entries, string(entries[0].Body))
 					entries = entries[1:]
 				}
@@ -44,5 +45,16 @@ func NewCopier(db *feed.Hub, origin string, log *slog.Logger, send func(context.
 // commit there.
 const copyLinger = 100 * time.Millisecond
 
-// copyBytes bounds the entries of one Copied: escaped as JSON it stays below the 1 MiB of a body.
-const copyBytes = 400 << 10
+// copyBytes bounds the entries of one Copied, quoted as they travel: a request has a body of 1 MiB at most, and a larger
+// one would be refused again and again.
+const copyBytes = 900 << 10
+
+// quoted returns what an entry takes at most as a JSON string inside a request: a quote or a backslash takes two
+// bytes, and an encoder that thinks of HTML makes six of an angle bracket.
+func quoted(entry []byte) int {
+	n := 2*len(entry) + len(`"",`)
+	for _, c := range []string{"<", ">", "&"} {
+		n += 4 * bytes.Count(entry, []byte(c))
+	}
+	return n
+}
