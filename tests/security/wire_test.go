@@ -1,0 +1,248 @@
+package security
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/provisioning-platform/platform/tests/rig"
+)
+
+// TestHeaders_onEveryAnswer is S06 and A53: good and refused answers of every operation carry the headers that keep
+// browsers harmless, and none tells what we are made of or opens itself to other pages.
+func TestHeaders_onEveryAnswer(t *testing.T) {
+	s := shared
+	for _, op := range append(s.operations(t), operation{service: "orchestrator", method: "GET", path: "/nothing"}, operation{service: "control-center", method: "PATCH", path: "/users"}) {
+		for _, tok := range []string{"", "bad", s.people["viewer"].token} {
+			if (op.id == "logout" || op.id == "removeMFA") && tok != "" {
+				continue // they would end the viewer's session
+			}
+			a := s.send(t, op.service, op.method, op.url(nowhere), tok, nil, "Origin: https://evil.example", "Host: evil.example", "X-Forwarded-Host: evil.example",
+				"X-Forwarded-Proto: https", "Forwarded: host=evil.example", "X-HTTP-Method-Override: DELETE")
+			h := a.header
+			if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" || !strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") || h.Get("X-Frame-Options") != "DENY" {
+				t.Errorf("%s: %v", op, h)
+			}
+			public := op.id == "getOpenAPI" || op.id == "getDocs" || op.id == "jwks"
+			if c := h.Get("Cache-Control"); c != "no-store" && !public {
+				t.Errorf("%s: Cache-Control %q", op, c)
+			}
+			for name := range h {
+				if strings.HasPrefix(name, "Access-Control-") || name == "Server" || name == "X-Powered-By" || name == "Set-Cookie" {
+					t.Errorf("%s: %s", op, name)
+				}
+			}
+			if strings.Contains(fmt.Sprint(h), "evil.example") || bytes.Contains(a.raw, []byte("evil.example")) {
+				t.Errorf("%s repeats a forged host: %v %.300s", op, h, a.raw)
+			}
+		}
+	}
+}
+
+// TestPaths_spellingsGainNothing is Z11 and Z02: what is denied or absent stays so in every spelling of its path.
+func TestPaths_spellingsGainNothing(t *testing.T) {
+	s := shared
+	for _, op := range s.operations(t) {
+		path := op.url(nowhere)
+		if op.open || op.method != "GET" {
+			continue
+		}
+		for _, spelled := range []string{"/" + path, "//x/.." + path, "/." + path, "/health/.." + path, "/%2e%2e" + path, "/health%2f.." + path, "/health;" + path, path + ";x=y", path + "%00", path + "%20", path + "/.", path + "/..",
+			path + "//", strings.ToUpper(path), strings.Replace(path, "/", "/%c0%af", 1), strings.Replace(path, "/", "%2f", 1), "/." + path + "?", path + "%3f", path + "#", "http://evil.example" + path, path + "\\", "/%5c" + path} {
+			status, raw := s.raw(t, op.service, "GET "+spelled+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+			if status < 300 && !bytes.Contains(raw, []byte("healthy")) {
+				t.Errorf("%s as %q without a token: %d %.200s", op, spelled, status, raw)
+			}
+			status, raw = s.raw(t, op.service, "GET "+spelled+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer "+s.people["viewer"].token+"\r\n\r\n")
+			plain := s.send(t, op.service, "GET", path, s.people["viewer"].token, nil)
+			if plain.status == 401 || status < 300 && plain.status >= 300 && !bytes.Contains(raw, []byte("healthy")) {
+				t.Errorf("%s as %q by a viewer: %d, plainly %d", op, spelled, status, plain.status)
+			}
+		}
+	}
+	for _, service := range []string{"orchestrator", "control-center"} {
+		for _, path := range []string{"/debug/pprof/", "/debug/vars", "/debug", "/.env", "/.git/config", "/admin", "/api/v1/users", "/internal/v1", "/internal/v1/", "/swagger.json", "/server-status"} {
+			if a := s.send(t, service, "GET", path, s.people["admin+mfa"].token, nil); a.status != 404 {
+				t.Errorf("%s %s: %d", service, path, a.status)
+			}
+		}
+		for _, method := range []string{"TRACE", "TRACK", "CONNECT", "OPTIONS", "PROPFIND", "get", "G\u00cbT"} {
+			status, raw := s.raw(t, service, method+" /health HTTP/1.1\r\nHost: a\r\nX-Secret: hunter2\r\nConnection: close\r\n\r\n")
+			if status < 400 || status >= 502 || bytes.Contains(raw, []byte("hunter2")) {
+				t.Errorf("%s %s: %d %.200s", service, method, status, raw)
+			}
+		}
+	}
+}
+
+// raw sends bytes and returns the answer's status and body.
+func (s *site) raw(t *testing.T, service, request string) (int, []byte) {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.address(service), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.Write([]byte(request)); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatalf("%.80q: %v", request, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var b bytes.Buffer
+	_, _ = b.ReadFrom(resp.Body)
+	return resp.StatusCode, b.Bytes()
+}
+
+// TestForwarded_spoofedAddressesGainNothing is R05 and A44's door: with the limits on, no header gives a client the
+// bucket of another address, and records name the address that really asked.
+func TestForwarded_spoofedAddressesGainNothing(t *testing.T) {
+	dir := t.TempDir()
+	r, err := rig.Prepare(t.Context(), rig.Options{Bin: *bin, Dir: dir, RateLimits: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.ControlCenter.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = r.ControlCenter.Stop() })
+	s := &site{Rig: r}
+	refusals := 0
+	for i := range 12 {
+		ip := fmt.Sprintf("203.0.113.%d", i)
+		a := s.send(t, "control-center", "POST", "/auth/login", "", map[string]any{"username": fmt.Sprint("nobody", i), "password": password}, "X-Forwarded-For: "+ip, "X-Real-IP: "+ip,
+			"Forwarded: for="+ip, "CF-Connecting-IP: "+ip, "True-Client-IP: "+ip, "X-Client-IP: "+ip, "X-Forwarded: "+ip)
+		if a.status == 429 {
+			refusals++
+		}
+	}
+	if refusals < 7 {
+		t.Errorf("only %d of 12 sign-ins were limited", refusals)
+	}
+	log, err := os.ReadFile(r.ControlCenter.Log)
+	if err != nil || bytes.Contains(log, []byte("203.0.113.")) || !bytes.Contains(log, []byte(`"ip":"127.0.0.1"`)) {
+		t.Errorf("the log names other addresses (%v)", err)
+	}
+}
+
+// TestLog_everyLineIsOneRecord is I13: line breaks, escape sequences and quotes in everything that a client controls.
+func TestLog_everyLineIsOneRecord(t *testing.T) {
+	s := shared
+	const evil = "x\r\n{\"level\":\"ERROR\",\"msg\":\"forged\"}\u2028\x1b[2J\"\\"
+	for _, op := range s.operations(t) {
+		if op.id == "logout" || op.id == "removeMFA" {
+			continue
+		}
+		path := op.url("a%0d%0a%7b%22msg%22%3a%22forged%22%7d%1b%5b2J") + "?limit=1&x=%0d%0aforged"
+		var body any
+		if op.body != nil {
+			full := map[string]any{}
+			for name, p := range op.body.Properties {
+				if full[name] = evil; !p.is("string") {
+					full[name] = []any{evil}
+				}
+			}
+			body = full
+		}
+		for _, tok := range []string{"", "a\"b{}", s.people["operator"].token} {
+			s.send(t, op.service, op.method, path, tok, body, "User-Agent: \t\"forged\" {}", "X-Request-Id: a\"b", "Accept: \"x\"")
+		}
+	}
+	s.send(t, "control-center", "POST", "/auth/login", "", map[string]any{"username": evil, "password": evil, "mfa_code": evil})
+	for _, path := range []string{s.Orchestrator.Log, s.ControlCenter.Log} {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := 0
+		for line := range bytes.Lines(raw) {
+			var v struct{ Msg, Level, Time string }
+			if err := json.Unmarshal(line, &v); err != nil || v.Msg == "" || v.Level == "" || v.Time == "" || v.Msg == "forged" {
+				t.Errorf("%s: %v in %.300s", path, err, line)
+			}
+			if bytes.ContainsAny(line[:len(line)-1], "\x1b\r\x00") {
+				t.Errorf("%s: control characters in %.300q", path, line)
+			}
+			lines++
+		}
+		if lines < 50 {
+			t.Errorf("%s: only %d lines", path, lines)
+		}
+	}
+}
+
+// TestSocket_origins is A60 at the built binary; the whole table stands in package watch.
+func TestSocket_origins(t *testing.T) {
+	s := shared
+	address := "ws" + strings.TrimPrefix(s.Orchestrator.Address, "http") + "/ws?token=" + s.people["viewer"].token
+	own := strings.TrimPrefix(s.Orchestrator.Address, "http://")
+	for _, c := range []struct {
+		header, value string
+		ok            bool
+	}{
+		{"X-Nothing", "x", true}, {"Origin", "http://" + own, true}, {"Origin", "https://evil.example", false}, {"Origin", "null", false}, {"Origin", "http://" + own + ".evil.example", false},
+		{"Origin", "http://evil.example/" + own, false}, {"Origin", "http://" + own + "@evil.example", false}, {"Origin", "http://x@" + own, false}, {"Origin", "file://" + own, false},
+		{"Origin", "http://" + own + "/", false}, {"Origin", own, false}, {"Origin", "http://localhost:1", false}, {"Cookie", "session=x", false},
+	} {
+		ws, resp, err := websocket.DefaultDialer.Dial(address, http.Header{c.header: {c.value}})
+		if err == nil {
+			_ = ws.Close()
+		}
+		if (err == nil) != c.ok || (!c.ok && (resp == nil || resp.StatusCode != 403)) {
+			t.Errorf("%s: %s: %v", c.header, c.value, err)
+		}
+	}
+}
+
+// TestNames_likeRolesGainNothing is Z07 and abuse story 4: accounts named like roles, services and the first
+// administrator have the rights of their role and no others.
+func TestNames_likeRolesGainNothing(t *testing.T) {
+	s := shared
+	admin := s.people["admin+mfa"].token
+	made := 0
+	names := []string{"r-admin", "h-admin", "s-orchestrator", "operator", "auditor", "everyone", "root", "service.orchestrator", "u-admin", "admin2"}
+	for i, name := range append(names, "r:admin", "service:orchestrator", "*", "admin,operator", "admin\n", "ａｄｍｉｎ", "аdmin", "ADMIN", "Admin", " admin", "admin ", "admin\u200b", "", ".", "..", "a/b") {
+		a := s.send(t, "control-center", "POST", "/users", admin, map[string]any{"username": name, "email": fmt.Sprintf("n%d@example.com", i), "password": password, "roles": []string{"viewer"}})
+		if a.status != 201 {
+			if a.status != 409 && a.status != 422 {
+				t.Errorf("%q: %d %s", name, a.status, a.raw)
+			}
+			continue
+		}
+		made++
+		login := s.send(t, "control-center", "POST", "/auth/login", "", map[string]any{"username": name, "password": password})
+		if login.status != 200 {
+			t.Fatalf("%q: %s", name, login.raw)
+		}
+		var tok struct{ Token string }
+		login.data(t, &tok)
+		for _, at := range [][3]string{{"control-center", "GET", "/users"}, {"control-center", "GET", "/audit/logs"}, {"control-center", "POST", "/keys/rotate"}, {"control-center", "GET", "/internal/v1/policies"}, {"orchestrator", "POST", "/rollback/checkpoints"}} {
+			var body any
+			if at[1] == "POST" {
+				body = map[string]any{"name": "x"}
+			}
+			if a := s.send(t, at[0], at[1], at[2], tok.Token, body); a.status != 403 {
+				t.Errorf("%q may %s %s: %d", name, at[1], at[2], a.status)
+			}
+		}
+	}
+	if made < len(names) {
+		t.Errorf("only %d of the honest names were taken", made)
+	}
+	for _, role := range []string{"r:admin", "Admin", "admin ", "superuser", "service:orchestrator", "*", "admin,viewer", "", "everyone"} {
+		a := s.send(t, "control-center", "POST", "/users", admin, map[string]any{"username": "roles-of-no-role", "email": "x@example.com", "password": password, "roles": []string{role}})
+		if a.status != 422 {
+			t.Errorf("role %q: %d %s", role, a.status, a.raw)
+		}
+	}
+}
