@@ -33,7 +33,7 @@ type Session struct {
 	Newest    string   `json:"newest"` // jti of the newest access token
 	Refresh   string   `json:"refresh"`
 	Rotated   int64    `json:"rotated"` // Unix milliseconds of the last refresh
-	TokenEnds int64    `json:"token_ends"`
+	TokenEnds int64    `json:"token_ends"` // of the access token that lives longest
 	User      string   `json:"user"`
 }
 
@@ -131,7 +131,8 @@ func (d *Desk) issue(tx *store.Tx, s *Session, u user.User, now time.Time) (Gran
 		return Grant{}, err
 	}
 	g := Grant{Token: raw, ExpiresAt: time.Unix(c.Expires, 0).UTC(), Refresh: newRefresh(), RefreshExpiresAt: time.Unix(s.Idle, 0).UTC(), User: u}
-	s.Newest, s.TokenEnds, s.Refresh = c.ID, c.Expires, hash(g.Refresh)
+	s.Newest, s.Refresh = c.ID, hash(g.Refresh)
+	s.TokenEnds = max(s.TokenEnds, c.Expires) // the lifetime may have been configured shorter since
 	if err := refreshes.Create(tx, refresh{Ends: s.Idle, ID: s.Refresh, Session: s.ID}); err != nil {
 		return Grant{}, err
 	}

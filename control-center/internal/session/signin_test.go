@@ -271,3 +271,29 @@ func TestSignIn_burstIsShed(t *testing.T) {
 		t.Fatalf("%d judged, %d shed", judged.Load(), busy.Load())
 	}
 }
+
+func TestSignOut_alsoEndsATokenFromBeforeALongLifetimeWasShortened(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := controltest.New(t)
+	r.Account(t, "dana")
+	r.Desk.Mint.TTL = 8 * time.Hour
+	long := r.SignIn(t, "dana")
+	r.Desk.Mint.TTL = time.Minute // configured and started again
+	short, err := r.Desk.Refresh(ctx, long.Refresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := r.Verify.Verify(short.Token, token.Access, r.Clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Desk.SignOut(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	r.Clock.Add(time.Hour)
+	r.Revoked.State.Expire(r.Clock.Now().Unix())
+	if r.Alive(long.Token) {
+		t.Fatal("a token of a session that was signed out is accepted again")
+	}
+}
