@@ -125,6 +125,26 @@ func TestFollower_inOrderAtLeastOnceOverRestartsAndFailures(t *testing.T) {
 	})
 }
 
+// TestFollower_stoppedInTheMiddleKeepsItsPlace stops one that has more to read and stores its cursor rarely.
+func TestFollower_stoppedInTheMiddleKeepsItsPlace(t *testing.T) {
+	t.Parallel()
+	h := newHub()
+	emit(t, h, 10)
+	ctx, stop := context.WithCancel(t.Context())
+	f := &Follower{Name: "f", Stream: "events", DB: h, Batch: 1, Every: time.Hour, Log: quiet, Handle: func(_ context.Context, entries []store.Entry) error {
+		if entries[0].Seq == 3 {
+			stop()
+		}
+		return nil
+	}}
+	if err := f.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if row, err := Cursors.Get(t.Context(), h, "f"); err != nil || row.Value.Seq != 3 {
+		t.Errorf("cursor %+v, %v; want 3", row, err)
+	}
+}
+
 func TestFollower_fromNowOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

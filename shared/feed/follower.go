@@ -77,7 +77,7 @@ func (f *Follower) Run(ctx context.Context) error {
 }
 
 // follow runs until something fails.
-func (f *Follower) follow(ctx context.Context) error {
+func (f *Follower) follow(ctx context.Context) (err error) {
 	row, err := Cursors.Get(ctx, f.DB, f.Name)
 	if err != nil {
 		return err
@@ -97,6 +97,14 @@ func (f *Follower) follow(ctx context.Context) error {
 	}
 	f.seq.Store(row.Value.Seq)
 	saved, unsaved := time.Now(), false
+	defer func() {
+		if unsaved { // what went well is not to be handled again, neither because of what failed nor after a clean stop
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), pollEvery)
+			defer cancel()
+			_, lost := f.save(last, row)
+			err = errors.Join(err, lost)
+		}
+	}()
 	for {
 		wake := f.DB.Wait(f.Stream)
 		page, err := f.DB.Read(ctx, f.Stream, row.Value.Seq, f.batch())
@@ -107,28 +115,18 @@ func (f *Follower) follow(ctx context.Context) error {
 		n := len(page.Entries)
 		if n > 0 {
 			if err := f.Handle(ctx, page.Entries); err != nil {
-				if unsaved { // what went well before is not to be handled again because of this
-					_, lost := f.save(ctx, row)
-					err = errors.Join(err, lost)
-				}
 				return err
 			}
 			row.Value.Seq, unsaved = page.Entries[n-1].Seq, true
 			f.seq.Store(row.Value.Seq)
 		}
 		if unsaved && (n == 0 || time.Since(saved) >= f.Every) {
+			saved, unsaved = time.Now(), false
 			if row, err = f.save(ctx, row); err != nil {
 				return err
 			}
-			saved, unsaved = time.Now(), false
 		}
 		if n < f.batch() && !f.await(ctx, wake) {
-			if unsaved { // a clean stop leaves nothing to be handled again
-				stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), pollEvery)
-				defer cancel()
-				_, err = f.save(stop, row)
-				return err
-			}
 			return ctx.Err()
 		}
 	}
