@@ -135,7 +135,7 @@ func (l *link) redial(a *attempt, pause time.Duration) {
 	l.last, l.attempt, a.err = time.Now(), nil, err
 	if err == nil {
 		l.cur, l.socket = db, sock
-		context.AfterFunc(l.ctx, func() { _ = sock.Close(context.Background()) })
+		sock.endWith(l.ctx)
 	}
 }
 

@@ -45,6 +45,7 @@ type socket struct {
 	waiting map[string]chan connection.RPCResponse[cbor.RawMessage] // buffered: the reader never blocks
 	gone    chan struct{}
 	cause   error
+	release func() bool // of endWith; nil before
 }
 
 var _ connection.Connection = (*socket)(nil)
@@ -141,12 +142,25 @@ func (s *socket) SignIn(ctx context.Context, auth any) (string, error) {
 	return rpc.SignIn(s, ctx, auth)
 }
 
-func (s *socket) end(cause error) {
+// endWith closes the connection when ctx ends. One that ends before is forgotten by ctx, which outlives many.
+func (s *socket) endWith(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cause == nil {
-		s.cause = cause
-		close(s.gone)
+		s.release = context.AfterFunc(ctx, func() { _ = s.Close(context.Background()) })
+	}
+}
+
+func (s *socket) end(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause != nil {
+		return
+	}
+	s.cause = cause
+	close(s.gone)
+	if s.release != nil {
+		s.release()
 	}
 }
 
