@@ -39,17 +39,17 @@ type batchIn struct {
 }
 
 type operationIn struct {
-	ID            string     `json:"id" required:"true" max:"128" example:"upcloud_servers"`
-	Type          string     `json:"type" required:"true" max:"64" example:"server_batch"`
-	Provider      string     `json:"provider" required:"true" max:"256" example:"upcloud"`
-	Dependencies  []string   `json:"dependencies"`
-	ServerConfigs []serverIn `json:"server_configs"`
-	Taskservs     []string   `json:"taskservs"`
+	ID            string     `json:"id" required:"true" max:"128" example:"upcloud_servers" doc:"unique in the batch"`
+	Type          string     `json:"type" required:"true" max:"64" example:"server_batch" doc:"server_batch or taskserv_batch"`
+	Provider      string     `json:"provider" required:"true" max:"256" example:"upcloud" doc:"a configured provider"`
+	Dependencies  []string   `json:"dependencies" doc:"ids of operations of this batch that come first"`
+	ServerConfigs []serverIn `json:"server_configs" doc:"of a server_batch: the servers to create"`
+	Taskservs     []string   `json:"taskservs" doc:"of a taskserv_batch: the task services to install"`
 	Targets       []string   `json:"targets" doc:"servers a taskserv_batch goes to; default: those of the operations it depends on"`
-	OnFailure     string     `json:"on_failure" enum:"fail,continue,rollback"`
+	OnFailure     string     `json:"on_failure" enum:"fail,continue,rollback" doc:"what its failure means for the batch; default: rollback when rollback_enabled, else fail"`
 	Timeout       int        `json:"timeout" min:"0" max:"604800" doc:"of the whole operation, in seconds; 0 is none"`
-	Retry         *retryIn   `json:"retry"`
-	CheckMode     bool       `json:"check_mode"`
+	Retry         *retryIn   `json:"retry" doc:"default: the configured policy"`
+	CheckMode     bool       `json:"check_mode" doc:"say what would be done and change nothing"`
 }
 
 type serverIn struct {
@@ -59,7 +59,7 @@ type serverIn struct {
 }
 
 type retryIn struct {
-	MaxAttempts  int `json:"max_attempts" min:"0" max:"100"`
+	MaxAttempts  int `json:"max_attempts" min:"0" max:"100" doc:"the first one included; 0 is the configured number"`
 	InitialDelay int `json:"initial_delay" min:"0" max:"3600" doc:"seconds"`
 	MaxDelay     int `json:"max_delay" min:"0" max:"86400" doc:"seconds"`
 }
