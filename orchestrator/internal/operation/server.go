@@ -42,7 +42,7 @@ func (x *Executor) createServer(ctx context.Context, a dag.Attempt) (dag.Result,
 	}
 	s, err := d.Create(ctx, provider.Spec{Tag: a.Tag, Name: name, Plan: plan, Zone: zone, Wait: a.Operation.Wait})
 	if err != nil {
-		if final(provider.Classify(err).Class) {
+		if refused(provider.Classify(err).Class) {
 			x.claims.drop(name, a.Tag)
 		}
 		return dag.Result{}, err
@@ -72,8 +72,14 @@ func (x *Executor) claim(ctx context.Context, d provider.Driver, a dag.Attempt) 
 	}
 }
 
-// final says whether a failure leaves nothing behind and is not tried again.
-func final(c dag.Class) bool { return c == dag.Auth || c == dag.Permanent || c == dag.ConflictClass }
+// refused says whether a failure leaves nothing behind.
+func refused(c dag.Class) bool {
+	switch c {
+	case dag.Auth, dag.ConflictClass, dag.Permanent, dag.Quota, dag.Throttled:
+		return true
+	}
+	return false
+}
 
 // sameServer says what keeps a server that exists from being the one asked for.
 func sameServer(there dag.Resource, want dag.Step) error {
@@ -159,8 +165,13 @@ func handle(r dag.Resource) provider.Server {
 	return provider.Server{ID: r.Facts[factID], Tag: r.Facts[factTag], Name: r.Name, Plan: r.Facts[factPlan], Zone: r.Facts[factZone]}
 }
 
-// destroy deletes a server and reports it, and what was on it, as gone.
+// destroy deletes a server and reports it, and what was on it, as gone. An inventory that has another server of that
+// name by now keeps it.
 func (x *Executor) destroy(ctx context.Context, d provider.Driver, providerName string, s provider.Server) (dag.Result, error) {
+	there, known, err := x.Inventory.Resource(ctx, providerName, kindServer, s.Name)
+	if err != nil {
+		return dag.Result{}, err
+	}
 	services, err := x.Inventory.Taskservs(ctx, providerName, s.Name)
 	if err == nil {
 		err = x.claims.learn(ctx, providerName, d)
@@ -173,6 +184,9 @@ func (x *Executor) destroy(ctx context.Context, d provider.Driver, providerName 
 	}
 	x.claims.drop(s.Name, s.Tag)
 	res := dag.Result{Output: fmt.Sprintf("deleted server %s at %s", s.Name, providerName)}
+	if known && there.Facts[factTag] != s.Tag {
+		return res, nil
+	}
 	for _, r := range services {
 		res.Resources = append(res.Resources, dag.Resource{Gone: true, Kind: kindTaskserv, Name: r.Name, Provider: providerName})
 	}
@@ -191,6 +205,7 @@ func (x *Executor) findServer(ctx context.Context, a dag.Attempt) (dag.Result, e
 		return dag.Result{}, err
 	}
 	if !ok {
+		x.claims.drop(a.Step.Name, a.Tag)
 		return dag.Result{Class: dag.NotFoundClass}, nil
 	}
 	if a.Operation.Wait { // the try was cut off: the server is there, whether it answers is not known

@@ -169,11 +169,80 @@ func TestExecute_endsWithItsContext(t *testing.T) {
 	steps, _ := Expand(op)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if res := b.Execute(ctx, dag.Attempt{Tag: "1", Kind: dag.Do, Operation: op, Step: steps[0]}); res.Class != dag.Stopped {
+	if res := b.Execute(ctx, dag.Attempt{Tag: "1", Kind: dag.Do, Operation: op, Step: steps[0]}); res.Class != dag.UnknownOutcome {
 		t.Errorf("cancelled: %+v", res)
 	}
 	if res := b.Execute(t.Context(), dag.Attempt{Tag: "1", Kind: dag.Do, Operation: op, Step: steps[0], Deadline: time.Now()}); res.Class != dag.TimedOut {
 		t.Errorf("deadline: %+v", res)
+	}
+}
+
+// TestExecute_aStoppedCreateIsLookedUp stops a create when the server is there and only its boot is waited for.
+func TestExecute_aStoppedCreateIsLookedUp(t *testing.T) {
+	t.Parallel()
+	b := simulatedBench(t, simulated.Config{Boot: time.Hour})
+	op, _ := batch()
+	steps, _ := Expand(op)
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	if res := b.Execute(ctx, dag.Attempt{Tag: "1", Kind: dag.Do, Operation: op, Step: steps[0]}); res.Class != dag.UnknownOutcome {
+		t.Errorf("stopped: %+v", res)
+	}
+	if res := b.attempt(dag.Find, op, "1", steps[0], nil); res.Class != dag.OK || len(b.ledger.names()) != 1 {
+		t.Errorf("found: %+v, inventory %v", res, b.ledger.names())
+	}
+}
+
+// TestExecute_aFailedCreateDoesNotKeepTheName lets a create fail for good without an effect: another task gets the name.
+func TestExecute_aFailedCreateDoesNotKeepTheName(t *testing.T) {
+	t.Parallel()
+	for _, class := range []dag.Class{dag.Throttled, dag.Quota, dag.Transient, dag.UnknownOutcome} {
+		b := simulatedBench(t, simulated.Config{Faults: []simulated.Fault{{Action: "create", Times: 1, Class: class}}})
+		b.patience = 0
+		op, _ := batch()
+		steps, _ := Expand(op)
+		if res := b.attempt(dag.Do, op, "1", steps[0], nil); res.Class != class {
+			t.Fatalf("create: %+v", res)
+		}
+		if class == dag.Transient || class == dag.UnknownOutcome { // the machine asks
+			if res := b.attempt(dag.Find, op, "1", steps[0], nil); res.Class != dag.NotFoundClass {
+				t.Fatalf("find: %+v", res)
+			}
+		}
+		if res := b.attempt(dag.Do, op, "2", steps[0], nil); res.Class != dag.OK {
+			t.Errorf("after %s another task: %+v", class, res)
+		}
+	}
+}
+
+// TestExecute_aLateUndoLeavesWhatOthersMadeSince undoes a server and a task service that were removed and made anew
+// by other tasks.
+func TestExecute_aLateUndoLeavesWhatOthersMadeSince(t *testing.T) {
+	t.Parallel()
+	b := simulatedBench(t, simulated.Config{})
+	servers, _ := batch()
+	servers.Servers = servers.Servers[:1]
+	service := dag.Operation{Type: "taskserv_batch", Verb: "create", Provider: "upcloud", Taskservs: []string{"os"}, Targets: []string{"web-01"}}
+	gone, without := servers, service
+	gone.Verb, without.Verb = "delete", "delete"
+	first, firstOS := b.perform("s1", servers), b.perform("t1", service)
+	removed := b.perform("t2", without)
+	b.undoAll(without, removed) // it is the first one's again
+	b.undoAll(service, firstOS)
+	if rows := b.ledger.names(); len(rows) != 1 {
+		t.Errorf("after both undos: %v", rows)
+	}
+	b.perform("s2", gone)
+	b.perform("s3", servers)
+	b.perform("t3", service)
+	want := b.ledger.names()
+	b.undoAll(service, firstOS)
+	b.undoAll(servers, first)
+	if rows := b.ledger.names(); !slices.Equal(rows, want) {
+		t.Errorf("the inventory is %v, want %v", rows, want)
+	}
+	if list, _ := b.Providers["upcloud"].List(t.Context()); len(list) != 1 {
+		t.Errorf("servers: %v", list)
 	}
 }
 

@@ -206,7 +206,7 @@ func (x *Executor) remove(ctx context.Context, a dag.Attempt) (dag.Result, error
 	if err != nil {
 		return dag.Result{}, err
 	}
-	res.Facts = map[string]string{factCreated: "true", factVersion: before.Facts[factVersion]}
+	res.Facts = map[string]string{factCreated: "true", factTag: before.Facts[factTag], factVersion: before.Facts[factVersion]}
 	return res, nil
 }
 
@@ -253,6 +253,13 @@ func (x *Executor) undoInstall(ctx context.Context, a dag.Attempt) (dag.Result, 
 		return dag.Result{}, err
 	}
 	defer s.conn.Close()
+	there, known, err := x.Inventory.Resource(ctx, s.server.Provider, kindTaskserv, s.name())
+	if err != nil {
+		return dag.Result{}, err
+	}
+	if known && there.Facts[factTag] != a.Tag {
+		return dag.Result{Output: fmt.Sprintf("%s was installed anew by another task and stays", a.Step.Name)}, nil
+	}
 	return s.uninstall(ctx)
 }
 
@@ -268,7 +275,13 @@ func (x *Executor) undoRemove(ctx context.Context, a dag.Attempt) (dag.Result, e
 	if was := a.Facts[factVersion]; was != "" && was != r.Version {
 		return dag.Result{}, provider.Errorf(dag.Permanent, "%s %s cannot be installed again: the recipe has version %s now", r.Name, was, r.Version)
 	}
-	return x.install(ctx, a)
+	res, err := x.install(ctx, a)
+	if tag := a.Facts[factTag]; tag != "" {
+		for i := range res.Resources { // whose it was
+			res.Resources[i].Facts[factTag] = tag
+		}
+	}
+	return res, err
 }
 
 // findInstall asks the server whether the task service is as the step wants it. Both directions may simply be made
