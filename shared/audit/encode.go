@@ -108,6 +108,9 @@ func detailsJSON(details map[string]any, limit int) ([]byte, error) {
 	if len(details) == 0 {
 		return nil, nil
 	}
+	if b, ok := plainJSON(details); ok && len(b) <= limit {
+		return b, nil
+	}
 	b, err := store.Canonical(details)
 	if err != nil || len(b) <= limit {
 		return b, err
@@ -141,6 +144,39 @@ func detailsJSON(details map[string]any, limit int) ([]byte, error) {
 		}
 	}
 	return b, err
+}
+
+// plainJSON is the encoding of details with nothing but numbers and short texts: those of the engine, two entries
+// a task.
+func plainJSON(details map[string]any) ([]byte, bool) {
+	names := make([]string, 0, 8)
+	for k := range details {
+		if len(k) > maxText {
+			return nil, false
+		}
+		names = append(names, k)
+	}
+	slices.Sort(names)
+	b := make([]byte, 0, 256)
+	for i, k := range names {
+		b = append(b, ',')
+		if i == 0 {
+			b[0] = '{'
+		}
+		b = append(text(b, k), ':')
+		switch v := details[k].(type) {
+		case int:
+			b = strconv.AppendInt(b, int64(v), 10)
+		case string:
+			if len(v) > maxText {
+				return nil, false
+			}
+			b = text(b, v)
+		default:
+			return nil, false
+		}
+	}
+	return append(b, '}'), true
 }
 
 // optional appends name (with its comma and colon) and s, or nothing when s is empty.

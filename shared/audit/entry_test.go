@@ -23,7 +23,8 @@ func sample() Entry {
 
 func TestEncode_isWhatTheStructDeclares(t *testing.T) {
 	t.Parallel()
-	for name, e := range map[string]Entry{"full": sample(), "bare": {Action: "a", Time: time.Unix(0, 0).UTC()}, "actor": {Actor: Actor{Sub: "x"}}} {
+	for name, e := range map[string]Entry{"full": sample(), "bare": {Action: "a", Time: time.Unix(0, 0).UTC()}, "actor": {Actor: Actor{Sub: "x"}},
+		"plain": {Details: map[string]any{"run": "r", "attempt": -2, "ä\n": "\"ö\\", "": ""}}} {
 		got, err := e.Encode()
 		if err != nil {
 			t.Fatal(err)

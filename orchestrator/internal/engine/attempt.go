@@ -14,11 +14,39 @@ const overrun = 10 * time.Second
 
 // dispatch starts an attempt that is stored. Its result comes back as a message.
 func (r *runner) dispatch(ctx context.Context, l dag.Launch) {
-	ctx, cancel := context.WithCancel(ctx)
+	own, cancel := context.WithCancel(ctx)
 	r.flights[l.Attempt.ID] = cancel
-	r.e.work.Go(func() {
+	r.e.labour(ctx, func() {
 		defer cancel()
-		r.post(message{command: dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: r.e.attempt(ctx, r, l)}})
+		r.post(message{command: dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: r.e.attempt(own, r, l)}})
+	})
+}
+
+// rest is how long a goroutine waits for its next attempt.
+const rest = time.Second
+
+// labour makes an attempt on a goroutine of its own, until ctx ends on one that made another just before: growing
+// a stack costs more than an attempt that does little.
+func (e *Engine) labour(ctx context.Context, attempt func()) {
+	select {
+	case e.idle <- attempt:
+		return
+	default:
+	}
+	e.work.Go(func() {
+		tired := time.NewTimer(rest)
+		defer tired.Stop()
+		for {
+			attempt()
+			tired.Reset(rest)
+			select {
+			case attempt = <-e.idle:
+			case <-tired.C:
+				return
+			case <-ctx.Done():
+				return
+			}
+		}
 	})
 }
 

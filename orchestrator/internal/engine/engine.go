@@ -58,6 +58,7 @@ type Engine struct {
 	Config
 	slots *slots
 	steps chan struct{} // one element an attempt at work
+	idle  chan func()   // takes an attempt when a goroutine is free for it
 
 	cut *cut // between commits that change effects or inventory and checkpoints
 
@@ -90,7 +91,7 @@ func New(c Config) *Engine {
 		c.MaxSteps = 64
 	}
 	c.Policy = c.Policy.Or(dag.DefaultPolicy())
-	return &Engine{Config: c, slots: &slots{free: c.MaxTasks}, cut: newCut(), steps: make(chan struct{}, c.MaxSteps), runs: map[string]*runner{}}
+	return &Engine{Config: c, slots: &slots{free: c.MaxTasks}, cut: newCut(), steps: make(chan struct{}, c.MaxSteps), idle: make(chan func()), runs: map[string]*runner{}}
 }
 
 // Run takes over what is unfinished and drives runs until ctx ends. It returns when all its goroutines
