@@ -86,7 +86,11 @@ func (c *conn) stop(code int, reason string) bool {
 func (c *conn) stopSlow() {
 	if c.stop(closeSlow, "you do not read fast enough") {
 		c.h.slowCut.Add(1)
-		c.h.Log.Info("event stream closed: its client does not read", "user", c.who().Subject, "sequence", c.cursor.Load())
+		user := "" // not known yet: answers and pings are written before anybody said who he is
+		if claims := c.who(); claims != nil {
+			user = claims.Subject
+		}
+		c.h.Log.Info("event stream closed: its client does not read", "user", user, "sequence", c.cursor.Load())
 	}
 }
 

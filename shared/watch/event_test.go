@@ -2,6 +2,7 @@ package watch
 
 import (
 	"encoding/json"
+	"log/slog"
 	"strings"
 	"testing"
 )
@@ -50,5 +51,16 @@ func TestItem_glanceSeesWhatParseSees(t *testing.T) {
 		} else if got && (quick.category != full.category || quick.task != full.task || quick.batch != full.batch) {
 			t.Errorf("%s: %v %q %q, want %v %q %q", body, quick.category, quick.task, quick.batch, full.category, full.task, full.batch)
 		}
+	}
+}
+
+// TestConn_slowBeforeItSaidWhoItIs ends a socket whose client does not even read the answers to its pings.
+func TestConn_slowBeforeItSaidWhoItIs(t *testing.T) {
+	t.Parallel()
+	h := New(Config{Log: slog.New(slog.DiscardHandler)})
+	c := newConn(h)
+	c.stopSlow()
+	if h.Stats().SlowCut != 1 || c.stop(1000, "again") {
+		t.Error("not ended")
 	}
 }
