@@ -118,7 +118,7 @@ func (fs *Factors) EnrolFor(ctx context.Context, userID string, by user.By) (Enr
 	if err != nil {
 		return Enrolment{}, err
 	}
-	act := &audit.Act{Action: "mfa.enrol_for", Resource: "users/" + userID, Details: map[string]any{"username": u.Value.Username}}
+	act := &audit.Act{Action: "mfa.enrol_for", Resource: "users/" + userID, Details: map[string]any{"account": u.Value.Username}}
 	err = fs.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
 		if err := Table.Save(tx, Factor{ID: userID}.Activate(p, 0, fs.Now())); err != nil {
 			return nil, err

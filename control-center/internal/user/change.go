@@ -60,7 +60,7 @@ func (us *Users) Update(ctx context.Context, userID string, c Change, by By) err
 			return nil, ErrNotFound
 		}
 		u := row.Value
-		act.Details["username"] = u.Username
+		act.Details["account"] = u.Username
 		roles := slices.Sorted(slices.Values(c.Roles))
 		rolesChange := c.Roles != nil && !slices.Equal(roles, u.Roles)
 		stateChange := c.Enabled != nil && *c.Enabled != u.Enabled

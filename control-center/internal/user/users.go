@@ -96,7 +96,7 @@ func (us *Users) Create(ctx context.Context, n New, by By) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	act := &audit.Act{Action: "user.create", Resource: "users/" + u.ID, Details: map[string]any{"username": u.Username, "roles": u.Roles, "enabled": u.Enabled}}
+	act := &audit.Act{Action: "user.create", Resource: "users/" + u.ID, Details: map[string]any{"account": u.Username, "roles": u.Roles, "enabled": u.Enabled}}
 	_, err = audit.Update(ctx, us.DB, act, func(tx *store.Tx) error { return Insert(tx, u) })
 	return u, err
 }
@@ -154,7 +154,7 @@ func (us *Users) Delete(ctx context.Context, userID string, by By, with func(*st
 			return nil, ErrNotFound
 		}
 		u := row.Value
-		act.Details["username"] = u.Username
+		act.Details["account"] = u.Username
 		if err := by.May(u.Roles, nil); err != nil {
 			return nil, err
 		}
