@@ -33,6 +33,7 @@ type Peer struct {
 	seen    memory // under mu: stored in DIR/audit/peers before it is told
 	theyHad int64  // under mu: size of our log that the other has cosigned, as it last said
 	alarm   string // under mu: why the other's newest head was refused
+	kept    bool   // under mu: the alarm has its evidence and its entry
 }
 
 // memory is what is stored about the other log.

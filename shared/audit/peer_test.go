@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"os"
@@ -230,6 +231,40 @@ func TestPeer_rewrittenHistoryIsRefusedAndKept(t *testing.T) {
 				t.Errorf("evidence is piled up: %d", len(kept))
 			}
 		})
+	}
+}
+
+// TestPeer_anAlarmThatCouldNotBeRecordedIsRecordedLater offers the same bad head twice; the first time the witness's store
+// takes nothing.
+func TestPeer_anAlarmThatCouldNotBeRecordedIsRecordedLater(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	p.one.add(9)
+	p.settle()
+	p.one.rewrite(p.one.bodies()[:4])
+	var err error
+	if p.pone, err = NewPeer(p.one.log, p.two.keys.Public()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := p.pone.Speak()
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorded := func() int {
+		return strings.Count(string(bytes.Join(p.two.bodies(), nil)), "audit.inconsistent")
+	}
+	p.two.hub.Refuse(fault.New(fault.Unavailable, "x", "not now"))
+	if _, err := p.ptwo.Exchange(t.Context(), s); err == nil || p.ptwo.Alarm() == "" || recorded() != 0 {
+		t.Fatalf("%v, alarm %q, %d entries", err, p.ptwo.Alarm(), recorded())
+	}
+	p.two.hub.Refuse(nil)
+	for range 2 {
+		if answer, err := p.ptwo.Exchange(t.Context(), s); err != nil || answer.Refused == "" || recorded() != 1 {
+			t.Errorf("%v, refused %q, %d entries; want 1", err, answer.Refused, recorded())
+		}
+	}
+	if kept, _ := filepath.Glob(filepath.Join(p.two.dir, "audit", "evidence", "*")); len(kept) != 1 {
+		t.Errorf("evidence: %v", kept)
 	}
 }
 

@@ -189,18 +189,19 @@ func (p *Peer) accept(ctx context.Context, h Head, keys Public) error {
 	return nil
 }
 
-// refuse keeps both heads as evidence and says why.
+// refuse keeps both heads as evidence and says why. What could not be kept is kept when the head is offered again.
 func (p *Peer) refuse(ctx context.Context, last, offered Head, why string) (string, error) {
-	if p.alarm == why {
-		return why, nil // told and kept already
+	if p.alarm == why && p.kept {
+		return why, nil
 	}
+	p.alarm, p.kept = why, false
 	p.log.log.Error("audit: the other service's log contradicts what it showed before", "reason", why, "origin", offered.Origin)
 	if p.log.dir != "" {
 		folder := filepath.Join(p.log.dir, "evidence")
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return why, err
 		}
-		name := time.Now().UTC().Format("20060102T150405.000000000Z") + "-" + peerFile(offered.Origin)
+		name := fmt.Sprintf("%d-%x-%s", offered.Size, offered.Root[:8], peerFile(offered.Origin))
 		data, err := json.MarshalIndent(map[string]string{"cosigned_before": last.Note, "offered": offered.Note, "reason": why}, "", "  ")
 		if err != nil {
 			return why, err
@@ -209,9 +210,10 @@ func (p *Peer) refuse(ctx context.Context, last, offered Head, why string) (stri
 			return why, err
 		}
 	}
-	p.alarm = why
 	details := map[string]any{"cosigned_size": last.Size, "cosigned_root": last.Root.String(), "offered_root": offered.Root.String(), "offered_size": offered.Size}
-	return why, p.record(ctx, Failure, "audit.inconsistent", details, offered.Origin)
+	err := p.record(ctx, Failure, "audit.inconsistent", details, offered.Origin)
+	p.kept = err == nil
+	return why, err
 }
 
 func (p *Peer) record(ctx context.Context, result, code string, details map[string]any, origin string) error {
