@@ -8,6 +8,7 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/keys"
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
 	"github.com/provisioning-platform/platform/control-center/internal/policy"
+	"github.com/provisioning-platform/platform/control-center/internal/revocation"
 	"github.com/provisioning-platform/platform/control-center/internal/session"
 	"github.com/provisioning-platform/platform/control-center/internal/tokens"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
@@ -22,7 +23,7 @@ func Schema() store.Schema {
 	var kinds []store.Kind
 	for _, k := range [][]store.Kind{
 		auditlog.Kinds(), bootstrap.Kinds(), feed.Kinds(), keys.Kinds(), mfa.Kinds(), policy.Kinds(),
-		session.Kinds(), tokens.Kinds(), user.Kinds(), web.Kinds(),
+		revocation.Kinds(), session.Kinds(), tokens.Kinds(), user.Kinds(), web.Kinds(),
 	} {
 		kinds = append(kinds, k...)
 	}

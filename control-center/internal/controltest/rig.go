@@ -74,7 +74,7 @@ type Rig struct {
 // Schema returns the kinds of the packages below this one.
 func Schema() store.Schema {
 	var kinds []store.Kind
-	for _, k := range [][]store.Kind{user.Kinds(), mfa.Kinds(), session.Kinds(), keys.Kinds(), tokens.Kinds(), bootstrap.Kinds(), feed.Kinds()} {
+	for _, k := range [][]store.Kind{user.Kinds(), mfa.Kinds(), session.Kinds(), keys.Kinds(), tokens.Kinds(), revocation.Kinds(), bootstrap.Kinds(), feed.Kinds()} {
 		kinds = append(kinds, k...)
 	}
 	return store.Schema{Service: "control_center", Kinds: kinds}

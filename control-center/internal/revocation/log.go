@@ -3,6 +3,7 @@ package revocation
 import (
 	"context"
 	"encoding/json"
+	"sync"
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/audit"
@@ -27,7 +28,9 @@ type Log struct {
 	State *token.Revocations // what the own verifier asks
 	Epoch string             // identity of the stream: the deployment's id
 
-	after uint64 // the place Run goes on from; set by Load, then Run's own
+	mu    sync.Mutex
+	after uint64 // under mu: everything up to here is in State
+	place place  // under mu: as stored
 }
 
 // Update is audit.Update for changes that revoke: what fn returns is appended to the stream in the
@@ -58,28 +61,38 @@ func (l *Log) Update(ctx context.Context, act *audit.Act, fn func(*store.Tx) ([]
 	return nil
 }
 
-// Load reads the stream into memory; it is called once, before anything is served.
+// Load brings what still matters of the stream into memory; it is called once, before anything is served.
 func (l *Log) Load(ctx context.Context, now time.Time) error {
-	for {
-		n, err := l.catchUp(ctx)
-		l.State.Expire(now.Unix())
-		if err != nil || n < store.MaxPage {
-			return err
-		}
-	}
-}
-
-// catchUp applies the next page of the stream and returns how many items it held.
-func (l *Log) catchUp(ctx context.Context) (int, error) {
-	f, err := l.read(ctx, l.after, store.MaxPage)
+	row, err := places.Get(ctx, l.DB, placeID)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	for _, it := range f.Items {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.place, l.after = row.Value, row.Value.Start
+	for _, it := range l.place.Kept {
 		l.State.Apply(it)
 	}
-	l.after = f.Head
-	return len(f.Items), nil
+	err = l.catchUp(ctx)
+	l.State.Expire(now.Unix())
+	return err
+}
+
+// catchUp applies the rest of the stream. Called with mu held.
+func (l *Log) catchUp(ctx context.Context) error {
+	for {
+		f, err := l.read(ctx, l.after, store.MaxPage)
+		if err != nil {
+			return err
+		}
+		for _, it := range f.Items {
+			l.State.Apply(it)
+		}
+		l.after = f.Head
+		if len(f.Items) < store.MaxPage {
+			return nil
+		}
+	}
 }
 
 // Run applies what was committed although its commit was reported as of unknown outcome; what Update
@@ -89,10 +102,12 @@ func (l *Log) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		wake := l.DB.Wait(Stream)
-		n, err := l.catchUp(ctx)
-		if err == nil && n == store.MaxPage {
-			continue
+		l.mu.Lock()
+		err := l.catchUp(ctx)
+		if err == nil {
+			err = l.moveOn(ctx, time.Now())
 		}
+		l.mu.Unlock()
 		if err != nil { // the store is away: look again with the next tick
 			wake = nil
 		}
@@ -106,8 +121,8 @@ func (l *Log) Run(ctx context.Context) error {
 }
 
 // Feed answers a long poll: the items above after, at once when there are some, else when one comes or
-// after wait without. Another epoch, or a place that does not exist, gets the whole state; an empty epoch
-// stands for the present one.
+// after wait without. Another epoch, a place that does not exist, and one below what is kept get the whole
+// state; an empty epoch stands for the present one.
 func (l *Log) Feed(ctx context.Context, epoch string, after uint64, wait time.Duration) (token.Feed, error) {
 	timeout := time.NewTimer(min(wait, longestPoll))
 	defer timeout.Stop()
@@ -117,10 +132,8 @@ func (l *Log) Feed(ctx context.Context, epoch string, after uint64, wait time.Du
 		if err != nil {
 			return f, err
 		}
-		if epoch != "" && epoch != l.Epoch || f.Head < after {
-			f, err = l.read(ctx, store.Latest, 0)
-			f.Items, f.Reset = l.State.Snapshot(), true
-			return f, err
+		if epoch != "" && epoch != l.Epoch || f.Head < after || l.dropped(after) {
+			return l.whole(ctx)
 		}
 		if len(f.Items) > 0 {
 			return f, nil
@@ -133,6 +146,15 @@ func (l *Log) Feed(ctx context.Context, epoch string, after uint64, wait time.Du
 			return f, nil
 		}
 	}
+}
+
+// whole returns the state with the place it is complete up to: what was committed a moment ago may not be
+// in State yet, and whoever is told its sequence never asks for it again.
+func (l *Log) whole(ctx context.Context) (token.Feed, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := l.catchUp(ctx)
+	return token.Feed{Epoch: l.Epoch, Head: l.after, Items: l.State.Snapshot(), Reset: true}, err
 }
 
 // read returns a page of the stream as a feed; Head is the last sequence handed out, or the stream's

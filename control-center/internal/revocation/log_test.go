@@ -17,7 +17,7 @@ import (
 )
 
 func fresh(plan func(int, store.Batch) storetest.Moment) *revocation.Log {
-	db := memstore.New(store.Schema{Service: "control_center", Kinds: nil})
+	db := memstore.New(store.Schema{Service: "control_center", Kinds: revocation.Kinds()})
 	return &revocation.Log{DB: feed.NewHub(storetest.Faulty(db, plan)), State: &token.Revocations{}, Epoch: "e1"}
 }
 
@@ -48,10 +48,11 @@ func TestUpdate_isInForceWhenItReturnsAndAfterARestart(t *testing.T) {
 func TestUpdate_unknownOutcomeIsNeitherAssumedNorMissed(t *testing.T) {
 	for _, moment := range []storetest.Moment{storetest.Before, storetest.After} {
 		synctest.Test(t, func(t *testing.T) {
-			l := fresh(storetest.At(1, moment))
+			l := fresh(storetest.At(2, moment)) // the first is Run's own
 			ctx, stop := context.WithCancel(context.Background())
 			done := make(chan error, 1)
 			go func() { done <- l.Run(ctx) }()
+			synctest.Wait()
 			if err := revoke(l, "s1"); !fault.Is(err, fault.Unavailable) {
 				t.Errorf("%v", err)
 			}

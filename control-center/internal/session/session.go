@@ -32,7 +32,7 @@ type Session struct {
 	Idle      int64    `json:"idle"`   // ends earlier when not refreshed until then
 	Newest    string   `json:"newest"` // jti of the newest access token
 	Refresh   string   `json:"refresh"`
-	Rotated   int64    `json:"rotated"` // Unix milliseconds of the last refresh
+	Rotated   int64    `json:"rotated"`    // Unix milliseconds of the last refresh
 	TokenEnds int64    `json:"token_ends"` // of the access token that lives longest
 	User      string   `json:"user"`
 }

@@ -1,0 +1,55 @@
+package revocation
+
+import (
+	"context"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+// place is where Load begins: below Start nothing matters any more but what never expires. It moves once a
+// day or so, so that a start reads two days of the stream at most. Fields stand in the order of their JSON
+// names.
+type place struct {
+	At    int64              `json:"at"` // Unix second at which the stream ended with Next
+	ID    string             `json:"id"`
+	Kept  []token.Revocation `json:"kept"` // what never expires of the stream up to Start
+	Next  uint64             `json:"next"` // Start's successor, when everything up to it is over
+	Start uint64             `json:"start"`
+}
+
+var places = store.Table[place]{Kind: "revocation_place", ID: func(p place) string { return p.ID }}
+
+const placeID = "place"
+
+// Kinds declares the documents of this package.
+func Kinds() []store.Kind { return []store.Kind{{Name: places.Kind}} }
+
+// moveEvery is when everything that stood in the stream before is over: Keep, and what clocks may differ.
+const moveEvery = Keep + 5*time.Minute
+
+// moveOn moves the place when it is time to. It is no act: nothing that counts changes. Called with mu held.
+func (l *Log) moveOn(ctx context.Context, now time.Time) error {
+	if now.Sub(time.Unix(l.place.At, 0)) < moveEvery {
+		return nil
+	}
+	p := place{At: now.Unix(), ID: placeID, Kept: []token.Revocation{}, Next: l.after, Start: l.place.Next}
+	for _, it := range l.State.Snapshot() {
+		if it.Exp == 0 && it.Seq <= p.Start {
+			p.Kept = append(p.Kept, it)
+		}
+	}
+	_, err := store.Update(ctx, l.DB, func(tx *store.Tx) error { return places.Save(tx, p) })
+	if err == nil {
+		l.place = p
+	}
+	return err
+}
+
+// dropped says whether items above after may be missing from what Load has read.
+func (l *Log) dropped(after uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return after < l.place.Start
+}
