@@ -118,6 +118,42 @@ func TestApply_stopIgnoredPastItsGraceIsAbandonedAndFlagged(t *testing.T) {
 	}
 }
 
+// TestApply_effectOfAStepThatFailedAsTransientIsUndone makes a server whose creation reports a passing trouble until
+// no tries are left.
+func TestApply_effectOfAStepThatFailedAsTransientIsUndone(t *testing.T) {
+	t.Parallel()
+	h := hand(t, two())
+	for n := range 3 {
+		if n > 0 {
+			h.now = dag.Pending(h.run, h.now).At
+			h.apply(dag.Tick{})
+		}
+		h.next(dag.Do, dag.Transient)
+	}
+	h.next(dag.Find, dag.OK)
+	if task := h.run.Tasks[0]; task.State != dag.Failed || task.Error != "transient" || !task.Standing() {
+		t.Fatalf("task %+v", task)
+	}
+	h.next(dag.Undo, dag.OK)
+	if h.run.Header.State != dag.Failed || h.run.Tasks[0].Standing() {
+		t.Errorf("ended %s, task %+v", h.run.Header.State, h.run.Tasks[0])
+	}
+}
+
+// TestApply_cancelBetweenTwoTriesLooksWhetherTheFirstTookEffect cancels while a step rests after a passing trouble.
+func TestApply_cancelBetweenTwoTriesLooksWhetherTheFirstTookEffect(t *testing.T) {
+	t.Parallel()
+	for found, stands := range map[dag.Class]bool{dag.OK: true, dag.NotFoundClass: false} {
+		h := hand(t, two())
+		h.next(dag.Do, dag.Transient)
+		h.apply(dag.Cancel{ID: "1", By: "alice"})
+		h.next(dag.Find, found)
+		if task := h.run.Tasks[0]; h.run.Header.State != dag.Cancelled || task.Standing() != stands || task.Attention != "" {
+			t.Errorf("%s: ended %s, task %+v", found, h.run.Header.State, task)
+		}
+	}
+}
+
 func TestApply_unclearOutcomeWaitsForAPerson(t *testing.T) {
 	t.Parallel()
 	h := hand(t, two())

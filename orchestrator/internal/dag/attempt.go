@@ -69,7 +69,8 @@ type Attempt struct {
 type Class string
 
 // The classes. Transient, Throttled and Quota are retried by the node's policy; TimedOut is retried when the policy says
-// so; UnknownOutcome leads to a Find; the rest is final.
+// so; UnknownOutcome leads to a Find; the rest is final. After Transient and TimedOut the effect may be there all the
+// same, which is looked up when nothing more is tried; after the others, but UnknownOutcome, it is not.
 const (
 	OK             Class = "ok"
 	Transient      Class = "transient"

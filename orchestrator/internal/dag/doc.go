@@ -32,7 +32,7 @@
 //
 //	waiting         -> running | cancelled
 //	running         -> retrying | succeeded | failed | cancelling | needs_attention
-//	retrying        -> running | cancelled
+//	retrying        -> running | cancelling | cancelled
 //	cancelling      -> succeeded | failed | cancelled
 //	needs_attention -> running | cancelled
 //	succeeded, failed, cancelled -> undoing

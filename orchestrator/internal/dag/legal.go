@@ -58,7 +58,7 @@ func nextStep(s State) []State {
 	case Running:
 		return []State{Retrying, Succeeded, Failed, Cancelling, NeedsAttention}
 	case Retrying:
-		return []State{Running, Cancelled}
+		return []State{Running, Cancelling, Cancelled}
 	case Cancelling:
 		return []State{Succeeded, Failed, Cancelled}
 	case NeedsAttention:

@@ -103,7 +103,7 @@ func (r *Run) did(i, k int32, res Result) {
 	p := &t.Steps[k]
 	policy := r.policies[i]
 	stopping := t.State == Cancelling
-	if res.Class == TimedOut && t.mutates(p) {
+	if (res.Class == TimedOut || res.Class == Transient) && t.mutates(p) {
 		p.Doubt = true
 	}
 	switch class := res.Class; {

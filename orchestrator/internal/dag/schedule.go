@@ -128,7 +128,8 @@ func (r *Run) endFailed(i int32) {
 	r.end(i, Failed)
 }
 
-// stop tells a live task to end: steps in flight are told so by Pending, the others end here.
+// stop tells a live task to end: steps in flight are told so by Pending, those in doubt are looked up, the others end
+// here.
 func (r *Run) stop(i int32) {
 	t := &r.Tasks[i]
 	at := r.now().Add(millis(r.policies[i].Grace))
@@ -143,7 +144,10 @@ func (r *Run) stop(i int32) {
 		case Retrying:
 			p.RetryAt = nil
 			if p.Kind == Find || p.Doubt {
-				r.unclear(t, p)
+				p.Finds = 0
+				r.setStep(p, Cancelling)
+				r.try(i, int32(k), Find)
+				continue
 			}
 			r.setStep(p, Cancelled)
 		case NeedsAttention:

@@ -290,7 +290,7 @@ func (w *world) perform(l dag.Launch) dag.Result {
 	}
 	if bad {
 		c := []dag.Class{dag.Transient, dag.Throttled, dag.Quota, dag.Auth, dag.ConflictClass, dag.Permanent, dag.TimedOut, dag.UnknownOutcome, dag.Stopped}[w.rng.IntN(9)]
-		if (c == dag.TimedOut || c == dag.UnknownOutcome) && w.rng.IntN(2) == 0 {
+		if (c == dag.TimedOut || c == dag.UnknownOutcome || c == dag.Transient) && w.rng.IntN(2) == 0 {
 			w.effects[a.Tag] = true
 		}
 		return fail(c)
