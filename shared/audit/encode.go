@@ -192,10 +192,7 @@ func text(b []byte, s string) []byte {
 	s = clip(s)
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
-			slow, err := store.Canonical(s)
-			if err != nil { // not UTF-8: Quote's ASCII form is plain text again
-				return text(b, strconv.QuoteToASCII(s))
-			}
+			slow, _ := store.Canonical(s) // cannot fail: what is not UTF-8 becomes U+FFFD
 			return append(b, slow...)
 		}
 	}

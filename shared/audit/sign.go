@@ -115,6 +115,9 @@ func (l *Log) sign() error {
 		return err
 	}
 	if l.dir != "" {
+		if err := l.hashes.sync(); err != nil {
+			return err
+		}
 		if err := writeFile(l.dir, "treehead", []byte(h.Note)); err != nil {
 			return err
 		}

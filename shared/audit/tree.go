@@ -159,6 +159,14 @@ func (h *hashes) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	return out, nil
 }
 
+// sync puts what was appended on disk. Hashes that a power cut tore holes into would be taken for another history.
+func (h *hashes) sync() error {
+	if h.file == nil {
+		return nil
+	}
+	return h.file.Sync()
+}
+
 func (h *hashes) close() error {
 	if h.file == nil {
 		return nil
