@@ -193,7 +193,7 @@ func TestConditions_costIsBounded(t *testing.T) {
 	if compile(t, src).Decide(q).Allowed {
 		t.Error("a condition over the limit counts as false")
 	}
-	if d := time.Since(start); d > 2*time.Second {
+	if d := time.Since(start); d > 20*time.Second { // unbounded it takes hours
 		t.Error("took", d)
 	}
 }
