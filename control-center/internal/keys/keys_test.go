@@ -5,12 +5,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/controltest"
 	"github.com/provisioning-platform/platform/control-center/internal/keys"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/memstore"
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
@@ -123,5 +126,79 @@ func TestRemove_killsEveryTokenOfTheKey(t *testing.T) {
 	}
 	if err := r.Ring.Remove(ctx, "unknown"); !fault.Is(err, fault.NotFound) {
 		t.Fatalf("unknown: %v", err)
+	}
+}
+
+// watched is a store that tells of what passes through.
+type watched struct {
+	store.DB
+	got       func(store.Key) // after a read
+	committed func()          // after a commit
+}
+
+func (w *watched) Get(ctx context.Context, k store.Key) (store.Doc, error) {
+	d, err := w.DB.Get(ctx, k)
+	if w.got != nil {
+		w.got(k)
+	}
+	return d, err
+}
+
+func (w *watched) Commit(ctx context.Context, b store.Batch) (store.Receipt, error) {
+	r, err := w.DB.Commit(ctx, b)
+	if w.committed != nil {
+		w.committed()
+	}
+	return r, err
+}
+
+func holds(r *controltest.Rig, kid string) bool {
+	_, ok := r.Ring.Public.Key(kid)
+	return ok
+}
+
+func TestRemove_isInForceThoughTheCallerHasLeft(t *testing.T) {
+	t.Parallel()
+	db := &watched{DB: memstore.New(controltest.Schema())}
+	r := controltest.Over(t, db)
+	kid := r.Ring.Keys()[0].ID
+	ctx, leave := context.WithCancel(context.Background())
+	db.committed = leave
+	if err := r.Ring.Remove(ctx, kid); err != nil || holds(r, kid) {
+		t.Fatalf("the removed key is still in use: %v %v", holds(r, kid), err)
+	}
+}
+
+func TestLoad_neverPutsBackARemovedKey(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	db := &watched{DB: memstore.New(controltest.Schema())}
+	r := controltest.Over(t, db)
+	kid := r.Ring.Keys()[0].ID
+	read, goOn := make(chan struct{}), make(chan struct{})
+	var slow atomic.Bool
+	db.got = func(k store.Key) {
+		if k.Kind == "token_ring" && slow.CompareAndSwap(false, true) {
+			close(read)
+			<-goOn
+		}
+	}
+	loaded, removed := make(chan error, 1), make(chan error, 1)
+	go func() { loaded <- r.Ring.Load(ctx) }() // as Run does: it has read the ring and is slow from here on
+	<-read
+	go func() { removed <- r.Ring.Remove(ctx, kid) }()
+	select {
+	case err := <-removed:
+		removed <- err
+	case <-time.After(50 * time.Millisecond): // it waits for the other one
+	}
+	close(goOn)
+	for _, done := range []chan error{loaded, removed} {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if holds(r, kid) {
+		t.Fatal("the removed key is in use again")
 	}
 }

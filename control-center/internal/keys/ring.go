@@ -58,6 +58,8 @@ type Ring struct {
 
 	Public token.KeySet // what verifies; the own verifier's KeySource
 
+	loading sync.Mutex // one Load at a time, so that none puts back what a later one has replaced
+
 	mu      sync.RWMutex
 	current ed25519.PrivateKey // under mu
 	keys    []TokenKey         // under mu
@@ -81,6 +83,8 @@ func newKey(s *Sealer, state token.State, now time.Time) TokenKey {
 
 // Load reads the ring from the store.
 func (r *Ring) Load(ctx context.Context) error {
+	r.loading.Lock()
+	defer r.loading.Unlock()
 	row, err := rings.Get(ctx, r.Revoked.DB, ringID)
 	if err != nil {
 		return err
@@ -220,14 +224,15 @@ func (r *Ring) change(ctx context.Context, act *audit.Act, fn func([]TokenKey, t
 		next = keys
 		return items, rings.Save(tx, ringDoc{ID: ringID, Keys: keys})
 	})
-	if err != nil {
-		if fault.Is(err, fault.Unavailable) { // it may have happened; Run looks again when this fails
-			_ = r.Load(context.WithoutCancel(ctx))
-		}
+	if err != nil && !fault.Is(err, fault.Unavailable) {
 		return "", err
 	}
-	// Read back instead of adopting next: of two changes at once the stored one counts.
-	if err := r.Load(ctx); err != nil {
+	// Read back instead of adopting next: of two changes at once the stored one counts, and one of unknown
+	// outcome may have happened. Whoever asked may be gone meanwhile; Run looks again when this fails.
+	if loaded := r.Load(context.WithoutCancel(ctx)); err == nil {
+		err = loaded
+	}
+	if err != nil {
 		return "", err
 	}
 	for _, k := range next {
