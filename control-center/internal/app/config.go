@@ -31,7 +31,7 @@ type Metrics struct {
 
 // MFA configures second factors.
 type MFA struct {
-	Required bool `toml:"required"` // policies demand a code at every sign-in, so passwords may have 8 characters
+	Required bool `toml:"required"` // nobody signs in without a code, so passwords may have 8 characters
 }
 
 // Tokens configures how long people stay signed in.

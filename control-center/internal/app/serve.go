@@ -153,6 +153,7 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 		Revoked: revoked, Hasher: hasher, Sealer: sealer, Dummy: dummy, Now: now, Log: log,
 		Mint:     &tokens.Mint{Ring: ring, Issuer: issuer, TTL: time.Duration(c.Tokens.AccessTTL)},
 		Verifier: &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: &ring.Public},
+		MFA:      c.MFA.Required,
 		Idle:     time.Duration(c.Tokens.RefreshIdle), Absolute: time.Duration(c.Tokens.SessionMax),
 	}
 	index := &auditlog.Index{DB: db}

@@ -148,8 +148,8 @@ func userDelete() cli.Command {
 
 func userEnrolTOTP() cli.Command {
 	return remote(cli.Command{
-		Use: "enrol-totp ID", Short: "start a new second factor for a user; shown once", Args: 1,
-		Long: "Prints the secret, its otpauth address and recovery codes. The factor is active after its first good code at login or at /mfa/verify.",
+		Use: "enrol-totp ID", Short: "give a user a new second factor; shown once", Args: 1,
+		Long: "Prints the secret, its otpauth address and recovery codes. The factor is in use at once; it replaces the one there is, and the user's sessions end.",
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		e, err := api.EnrolTOTP(ctx, args[0])
 		if err != nil {

@@ -7,6 +7,7 @@ type Facts struct {
 	Blocked  bool // a pause after failures is in force
 	Password bool // the password is right
 
+	Demanded    bool // every account needs a one-time code
 	Factor      bool // the account has a one-time-code factor that is in use
 	CodeGiven   bool
 	CodeBlocked bool // too many wrong codes; this one was not looked at
@@ -16,16 +17,17 @@ type Facts struct {
 
 // Verdict is what follows. Reason is for the audit log only; nothing of it is shown.
 type Verdict struct {
-	Granted   bool
-	NeedCode  bool // the one refusal that says more: password right, code missing
-	CountPass bool // count a wrong password
-	CountCode bool // count a wrong code
-	Reason    string
-	AMR       []string
-	ACR       string
+	Granted    bool
+	NeedCode   bool // the one refusal that says more: password right, code missing; or
+	NeedFactor bool // nothing to make the code with
+	CountPass  bool // count a wrong password
+	CountCode  bool // count a wrong code
+	Reason     string
+	AMR        []string
+	ACR        string
 }
 
-// Judge returns the verdict for one try. Every refusal but NeedCode is shown alike.
+// Judge returns the verdict for one try. Every refusal but NeedCode and NeedFactor is shown alike.
 func Judge(f Facts) Verdict {
 	switch {
 	case !f.Known:
@@ -36,6 +38,8 @@ func Judge(f Facts) Verdict {
 		return Verdict{Reason: "wrong_password", CountPass: true}
 	case !f.Enabled:
 		return Verdict{Reason: "disabled"}
+	case f.Demanded && !f.Factor:
+		return Verdict{Reason: "factor_missing", NeedFactor: true}
 	case f.Factor && !f.CodeGiven:
 		return Verdict{Reason: "code_missing", NeedCode: true}
 	case f.Factor && f.CodeBlocked:

@@ -25,6 +25,8 @@ func TestJudge_order(t *testing.T) {
 		{"codes suspended", with(func(f *Facts) { f.CodeBlocked = true }), "codes_suspended", false},
 		{"wrong code", with(func(f *Facts) { f.Code = false }), "wrong_code", false},
 		{"no factor", with(func(f *Facts) { f.Factor = false }), "", false},
+		{"no factor where one is demanded", with(func(f *Facts) { f.Factor, f.Demanded = false, true }), "factor_missing", false},
+		{"wrong password where a factor is demanded", with(func(f *Facts) { f.Factor, f.Password, f.Demanded = false, false, true }), "wrong_password", false},
 	} {
 		v := Judge(c.facts)
 		if v.Reason != c.reason || v.NeedCode != c.need || v.Granted != (c.reason == "") {

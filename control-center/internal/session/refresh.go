@@ -84,6 +84,10 @@ func (r *rotation) run(sid string) (Grant, []token.Revocation, error) {
 		r.reason = "account"
 		return Grant{}, nil, nil
 	}
+	if r.MFA && s.ACR != "aal2" { // begun before codes were demanded
+		r.reason = "factor_missing"
+		return Grant{}, nil, nil
+	}
 	current, err := refreshes.Load(r.tx, s.Refresh)
 	if err != nil {
 		return Grant{}, nil, err

@@ -84,6 +84,7 @@ type Desk struct {
 	Mint     *tokens.Mint
 	Verifier *token.Verifier // without revocations: refresh looks at the session itself
 	Dummy    mfa.Factor      // what codes are checked against when there is nothing real to check
+	MFA      bool            // [mfa] required: no session without a one-time code
 	Idle     time.Duration   // a session ends when not refreshed for this long (8 h)
 	Absolute time.Duration   // and in any case after this (7 days)
 	Now      func() time.Time

@@ -15,10 +15,13 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// The two answers to a sign-in that fails (decision 22).
+// The answers to a sign-in that fails (decision 22): one for all who do not know the password, and two that
+// say what is missing.
 var (
 	ErrSignIn   = fault.New(fault.Unauthenticated, "auth.refused", "Invalid username, password or MFA code")
 	ErrNeedCode = fault.New(fault.Unauthenticated, "auth.mfa_required", "MFA code required: send it as mfa_code")
+
+	ErrNeedFactor = fault.New(fault.Unauthenticated, "auth.mfa_not_enrolled", "MFA code required, but this account has no authenticator yet: an administrator enrols one for it (control-center user enrol-totp)")
 )
 
 // knownPlaces is how many places of successful sign-ins an account remembers.
@@ -64,7 +67,7 @@ func (d *Desk) SignIn(ctx context.Context, c Credentials) (Grant, error) {
 		if err != nil {
 			return err
 		}
-		t.facts.Known = exact && t.found
+		t.facts.Known, t.facts.Demanded = exact && t.found, d.MFA
 		t.facts.Password = right && t.user.Password == stored
 		if err := d.tryCode(&t, c, now); err != nil {
 			return err
@@ -89,6 +92,8 @@ func (d *Desk) SignIn(ctx context.Context, c Credentials) (Grant, error) {
 		return Grant{}, err
 	case verdict.NeedCode:
 		return Grant{}, ErrNeedCode
+	case verdict.NeedFactor:
+		return Grant{}, ErrNeedFactor
 	case !verdict.Granted:
 		return Grant{}, ErrSignIn
 	}

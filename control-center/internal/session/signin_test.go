@@ -297,3 +297,34 @@ func TestSignOut_alsoEndsATokenFromBeforeALongLifetimeWasShortened(t *testing.T)
 		t.Fatal("a token of a session that was signed out is accepted again")
 	}
 }
+
+func TestSignIn_whereCodesAreDemandedNobodyComesInWithoutOne(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	dana := r.Account(t, "dana")
+	before := r.SignIn(t, "dana")
+	r.Desk.MFA = true // configured and started again
+	_, err := signIn(r, "dana", controltest.Password, "")
+	if fault.CodeOf(err) != "auth.mfa_not_enrolled" || !fault.Is(err, fault.Unauthenticated) || !strings.HasPrefix(err.Error(), "MFA code required") {
+		t.Fatalf("without a factor: %v", err)
+	}
+	if _, err := signIn(r, "dana", "not the password at all", ""); fault.CodeOf(err) != "auth.refused" {
+		t.Fatalf("who does not know the password learns %v", err)
+	}
+	for _, held := range []string{before.Refresh, before.Token} {
+		if _, err := r.Desk.Refresh(context.Background(), held); err == nil {
+			t.Fatal("a session from before is refreshed without a code")
+		}
+	}
+	e, err := r.Factors.EnrolFor(context.Background(), dana.ID, controltest.Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := signIn(r, "dana", controltest.Password, r.Code(t, e.Secret, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Desk.Refresh(context.Background(), g.Refresh); err != nil {
+		t.Fatal(err)
+	}
+}
