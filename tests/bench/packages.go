@@ -44,7 +44,7 @@ func (b *bench) packages() []part {
 func suites() []suite {
 	stores := suite{pkg: "./shared/store/pebblestore", pattern: "^BenchmarkCommit$", time: "1s", quickTime: "200ms"}
 	surreal := suite{pkg: "./shared/store/surrealstore", pattern: "^BenchmarkCommit$", time: "2s", quickTime: "300ms"}
-	audit := suite{pkg: "./shared/audit", pattern: "^BenchmarkRecord$", time: "1s", quickTime: "200ms"}
+	audit := suite{pkg: "./shared/store/pebblestore", pattern: "^BenchmarkRecord$", time: "1s", quickTime: "200ms"}
 	decide := suite{pkg: "./shared/authz", pattern: "^BenchmarkDecide$/^policies=[0-9]+$/^(maps|allow-create|deny)$", time: "300ms", quickTime: "50ms"}
 	for _, n := range []string{"1", "16", "256"} {
 		raw := read{"Commit/pebble-" + n, "raw-commits/s"}
