@@ -100,6 +100,10 @@ func goodRequestID(s string) bool {
 	return true
 }
 
+// maxParam is the most bytes of a path parameter. Names are that long at most (decision 20); what is longer, such as a
+// token in the wrong place, is neither asked about nor recorded.
+const maxParam = 256
+
 // run takes the request through all stages; the order is decision 23's.
 func (x *exchange) run() error {
 	switch {
@@ -111,6 +115,11 @@ func (x *exchange) run() error {
 	}
 	if err := x.enter(); err != nil {
 		return err
+	}
+	for _, p := range x.c.Params {
+		if len(p.Value) > maxParam {
+			return fault.New(fault.NotFound, "http.not_found", "there is nothing at this path")
+		}
 	}
 	if x.version == versionForeign {
 		return fault.New(fault.NotAcceptable, "http.version", "only version v1 exists; send Accept: %s", typeVendor)

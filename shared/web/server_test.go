@@ -286,6 +286,7 @@ func TestRecord_refusalsLeaveExactlyOneEntry(t *testing.T) {
 		{"denied with a broken body", "POST", "/things", `{`, asGuest, "thing.create things denied authz.denied"},
 		{"denied read", "GET", "/things/7", "", asGuest, "thing.read things/7 denied authz.denied"},
 		{"unknown fields", "POST", "/things", `{"x":1}`, asAlice, "thing.create things failure input.invalid"},
+		{"overlong id", "PUT", "/things/" + strings.Repeat("x", 257), `{}`, asAlice, "thing.update things failure http.not_found"},
 		{"conflict", "POST", "/things", `{"name":"taken"}`, asAlice, "thing.create things/taken failure thing.taken"},
 		{"bad token", "PUT", "/things/7", `{}`, "Authorization: Bearer bad", "thing.update things/7 denied token.invalid"},
 		{"no token", "PUT", "/things/7", `{}`, "X-Nothing: 1", ""},
