@@ -192,6 +192,9 @@ func (s *Service) tail() string {
 	if err != nil {
 		return err.Error()
 	}
+	if i := strings.LastIndex(string(raw), "\nerror: "); i >= 0 { // it said why it ended
+		return strings.TrimSpace(string(raw[i:]))
+	}
 	if len(raw) > 2000 {
 		raw = raw[len(raw)-2000:]
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
 	"time"
 
@@ -112,6 +113,8 @@ func followBatch(ctx context.Context, o *cli.IO, api *client.Client, events *wat
 		defer timer.Stop()
 		over = timer.C
 	}
+	ctx, ignore := signal.NotifyContext(ctx, os.Interrupt) // so that Ctrl-C can say that the batch goes on
+	defer ignore()
 	show := newDisplay(o, b)
 	clock := time.NewTicker(time.Second) // the seconds go on while nothing happens
 	defer clock.Stop()
