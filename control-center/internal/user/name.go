@@ -18,13 +18,18 @@ const maxName = 256
 // normal form, case folded, invisible characters and outer blanks gone.
 func Fold(name string) string {
 	name = strings.Map(func(r rune) rune {
-		if unicode.Is(unicode.Cf, r) || unicode.IsControl(r) {
+		if invisible(r) {
 			return -1
 		}
 		return r
 	}, name)
-	name = norm.NFKC.String(cases.Fold().String(norm.NFKC.String(name)))
-	return strings.TrimSpace(name)
+	name = strings.ToLower(cases.Fold().String(norm.NFKC.String(name))) // Fold alone swaps the cases of Cherokee
+	return strings.TrimSpace(norm.NFKC.String(name))
+}
+
+// invisible says whether r shows as nothing: format and control characters, variation selectors, fillers.
+func invisible(r rune) bool {
+	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
 }
 
 // checkName returns what is wrong with a new user name, or "".
@@ -32,7 +37,7 @@ func checkName(name string) string {
 	switch {
 	case name == "":
 		return "a user name is needed"
-	case len(name) > maxName:
+	case len(name) > maxName || len(Fold(name)) > maxName:
 		return "a user name has at most 256 bytes"
 	case norm.NFKC.String(name) != name:
 		return "a user name must be in Unicode normal form NFKC, without look-alike characters"
@@ -40,7 +45,7 @@ func checkName(name string) string {
 		return "a user name has no colon: names with a prefix belong to services and roles"
 	}
 	for _, r := range name {
-		if !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.Is(unicode.Mn, r) && !strings.ContainsRune("._-@+", r) {
+		if invisible(r) || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.Is(unicode.Mn, r) && !strings.ContainsRune("._-@+", r) {
 			return "a user name consists of letters, digits and . _ - @ +"
 		}
 	}
@@ -51,7 +56,7 @@ func checkName(name string) string {
 func checkEmail(email string) string {
 	const hint = "an e-mail address looks like name@example.com"
 	a, err := mail.ParseAddress(email)
-	if err != nil || a.Address != email || len(email) > maxName {
+	if err != nil || a.Address != email || max(len(email), len(Fold(email))) > maxName {
 		return hint
 	}
 	local, domain, _ := strings.Cut(email, "@")

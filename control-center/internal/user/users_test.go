@@ -69,6 +69,30 @@ func TestCreate_namesAndAddressesAreUniqueInEverySpelling(t *testing.T) {
 	}
 }
 
+func TestFold_whatShowsAsNothingMakesNoOtherName(t *testing.T) {
+	t.Parallel()
+	for _, r := range "\u200b\u00ad\ufe0f\U000e0101\u034f\u115f\u1160\u3164\uffa0\u180b\u2065\u17b4\x00" {
+		if got := user.Fold("ad" + string(r) + "min"); got != "admin" {
+			t.Errorf("with %U: %q", r, got)
+		}
+	}
+	if upper, lower := user.Fold("\u13a0"), user.Fold("\uab70"); upper != lower {
+		t.Errorf("one letter of Cherokee in two cases: %q %q", upper, lower)
+	}
+	r := controltest.New(t)
+	for what, n := range map[string]user.New{
+		"variation selector":               {Username: "admin\ufe0f", Email: "x@example.com"},
+		"filler":                           {Username: "admin\u1160", Email: "x@example.com"},
+		"longer when folded than a key is": {Username: strings.Repeat("\u1fb3", 85), Email: "x@example.com"},
+		"address longer when folded":       {Username: "x", Email: strings.Repeat("\u1fb3", 80) + "@example.com"},
+	} {
+		n.Password, n.Roles = controltest.Password, []string{"viewer"}
+		if _, err := r.Users.Create(context.Background(), n, controltest.Root); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 func TestUpdate_changesOnlyWhatIsGiven(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
