@@ -61,7 +61,7 @@ func pages[T any](w *world, read func(client.Page) ([]T, int, error)) (all []T) 
 			return err
 		})
 		if err != nil {
-			w.t.Fatal(err)
+			w.t.Fatalf("a list cannot be read: %v", err)
 		}
 		if all = append(all, rows...); len(rows) == 0 || len(all) >= total {
 			return all
@@ -127,21 +127,21 @@ func (w *world) compare(full bool) {
 	}
 	for id := range before.tasks {
 		if due(id) {
-			if _, err := w.orch().Task(ctx, id); err != nil {
+			if err := again(ctx, func() error { _, err := w.orch().Task(ctx, id); return err }); err != nil {
 				w.t.Errorf("task %s was acknowledged and is lost: %v", id, err)
 			}
 		}
 	}
 	for id := range before.batches {
 		if due(id) {
-			if _, err := w.orch().Batch(ctx, id); err != nil {
+			if err := again(ctx, func() error { _, err := w.orch().Batch(ctx, id); return err }); err != nil {
 				w.t.Errorf("batch %s was acknowledged and is lost: %v", id, err)
 			}
 		}
 	}
 	for id, name := range before.users {
 		if _, there := users[id]; !there && !after.dying[id] {
-			if _, err := w.cc().User(ctx, id); err != nil { // rows move between pages while users are added
+			if err := again(ctx, func() error { _, err := w.cc().User(ctx, id); return err }); err != nil { // rows move between pages while users are added
 				w.t.Errorf("user %s (%s) was acknowledged and is lost: %v", name, id, err)
 			}
 		}
@@ -160,11 +160,14 @@ func (w *world) settle() {
 	for began := time.Now(); ; wait(ctx, 50*time.Millisecond) {
 		open = 0
 		for _, status := range []string{"pending", "running"} {
-			_, n, err := w.orch().Tasks(ctx, status, client.Page{Limit: 1})
+			err := again(ctx, func() error {
+				_, n, err := w.orch().Tasks(ctx, status, client.Page{Limit: 1})
+				open += n
+				return err
+			})
 			if err != nil {
-				w.t.Fatal(err)
+				w.t.Fatalf("the %s tasks cannot be counted: %v", status, err)
 			}
-			open += n
 		}
 		if open == 0 {
 			break
@@ -191,9 +194,13 @@ func (w *world) settle() {
 		}
 	}
 	for id, n := range w.all().batches {
-		b, err := w.orch().Batch(ctx, id)
+		var b client.Batch
+		err := again(ctx, func() (err error) {
+			b, err = w.orch().Batch(ctx, id)
+			return err
+		})
 		if err != nil {
-			w.t.Fatal(err)
+			w.t.Fatalf("batch %s: %v", id, err)
 		}
 		if b.Status != "Completed" || len(b.Operations) != n {
 			w.t.Errorf("batch %s is %s with %d operations, want Completed with %d", id, b.Status, len(b.Operations), n)
