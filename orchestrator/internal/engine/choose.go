@@ -219,6 +219,9 @@ func (e *Engine) operationOf(ctx context.Context, cache map[string][]dag.Node, t
 		if err != nil {
 			return dag.Operation{}, err
 		}
+		if !h.Value.State.Terminal() { // its owner still writes its tasks
+			return dag.Operation{}, fault.New(fault.Conflict, "rollback.running_batch", "%s is part of a %s that has not ended; cancel that or wait.", t.Name, h.Value.Kind)
+		}
 		for n := range h.Value.Slices {
 			part, err := parts[dag.Node](definitionKind).Get(ctx, e.DB, sliceID(t.Run, n))
 			if err != nil {

@@ -13,11 +13,17 @@ import (
 // is done stays. When it returns nil the cancel is durable and nothing more starts. Who cancels comes from the
 // audit scene of the context.
 func (e *Engine) Cancel(ctx context.Context, kind dag.Kind, runID string) error {
+	r := e.lookup(runID) // before the look at the header, so that none slips away in between
 	h, err := e.header(ctx, kind, runID)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case r != nil:
+		return e.cancel(ctx, r, "")
+	case !h.State.Terminal():
+		return errStopping // not taken over yet
 	}
-	return e.cancel(ctx, h, "")
+	return dag.Apply(dag.Load(h, nil, nil, nil), dag.Cancel{ID: id.New()}, e.Now())
 }
 
 // header returns the header of a run of that kind.
@@ -48,10 +54,9 @@ func clip(s string) string {
 }
 
 // cancel posts the command with its audit entry and waits until it is committed.
-func (e *Engine) cancel(ctx context.Context, h dag.Header, why string) error {
+func (e *Engine) cancel(ctx context.Context, r *runner, why string) error {
 	scene := audit.SceneOf(ctx)
-	now := e.Now()
-	entry := audit.Act{Action: singular(h.Kind) + ".cancel", Resource: plural(h.Kind) + "/" + h.ID}.Entry(ctx, now)
+	entry := audit.Act{Action: singular(r.kind) + ".cancel", Resource: plural(r.kind) + "/" + r.id}.Entry(ctx, e.Now())
 	if entry.Origin == "" {
 		entry.Origin = origin
 	}
@@ -63,15 +68,7 @@ func (e *Engine) cancel(ctx context.Context, h dag.Header, why string) error {
 	if by == "" {
 		by = "the orchestrator"
 	}
-	command := dag.Cancel{ID: id.New(), By: by, Reason: why}
-	r := e.lookup(h.ID)
-	if r == nil {
-		if h.State.Terminal() {
-			return dag.Apply(dag.Load(h, nil, nil, nil), command, now)
-		}
-		return errStopping // not taken over yet
-	}
-	m := message{command: command, entry: body, reply: make(chan error, 1)}
+	m := message{command: dag.Cancel{ID: id.New(), By: by, Reason: why}, entry: body, reply: make(chan error, 1)}
 	r.post(m)
 	select {
 	case err := <-m.reply:
@@ -80,7 +77,7 @@ func (e *Engine) cancel(ctx context.Context, h dag.Header, why string) error {
 		}
 		return err
 	case <-ctx.Done():
-		return fault.New(fault.Unavailable, "engine.cancel_pending", "The cancel was not confirmed in time; look at the %s before trying again.", h.Kind).Because(ctx.Err())
+		return fault.New(fault.Unavailable, "engine.cancel_pending", "The cancel was not confirmed in time; look at the %s before trying again.", r.kind).Because(ctx.Err())
 	}
 }
 

@@ -66,6 +66,7 @@ type Engine struct {
 	runs     map[string]*runner // the runs this process owns
 	rollback string             // id of the rollback that runs; others wait
 	ctx      context.Context    // of Run; nil before it
+	adopted  bool               // what was unfinished when Run began is in runs
 	stopped  bool
 	work     sync.WaitGroup // runners and attempts
 }
@@ -115,9 +116,13 @@ func (e *Engine) Run(ctx context.Context) error {
 			return nil
 		case <-time.After(wait):
 		}
-		if err := e.adopt(ctx); err != nil && ctx.Err() == nil {
+		err := e.adopt(ctx)
+		if err != nil && ctx.Err() == nil {
 			e.Log.Error("engine: unfinished runs cannot be listed; trying again", "error", err)
 		}
+		e.mu.Lock()
+		e.adopted = e.adopted || err == nil
+		e.mu.Unlock()
 	}
 }
 

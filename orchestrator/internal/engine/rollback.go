@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
@@ -57,7 +59,7 @@ func (e *Engine) Rollback(ctx context.Context, q RollbackRequest) (RollbackResul
 	}
 	e.mu.Lock()
 	switch {
-	case e.ctx == nil || e.stopped:
+	case !e.adopted || e.stopped:
 		e.mu.Unlock()
 		return RollbackResult{}, errStopping
 	case e.rollback != "":
@@ -65,18 +67,19 @@ func (e *Engine) Rollback(ctx context.Context, q RollbackRequest) (RollbackResul
 		return RollbackResult{}, errRollback
 	}
 	e.rollback = q.ID
+	live := slices.Collect(maps.Values(e.runs)) // what comes from now on is held back
 	life := e.ctx
+	scene := *audit.SceneOf(ctx) // the request's own belongs to its goroutine
 	type outcome struct {
 		r   *runner
 		err error
 	}
 	begun := make(chan outcome, 1)
 	e.work.Go(func() { // the caller may leave; what it began goes on
-		scene := *audit.SceneOf(ctx) // the request's own belongs to its goroutine
 		detached, cancel := context.WithCancel(audit.WithScene(context.WithoutCancel(ctx), &scene))
 		defer cancel()
 		defer context.AfterFunc(life, cancel)()
-		r, err := e.beginRollback(detached, q)
+		r, err := e.beginRollback(detached, q, live)
 		if err != nil {
 			e.mu.Lock()
 			if e.rollback == q.ID && e.runs[q.ID] == nil {
@@ -186,8 +189,8 @@ func (e *Engine) Rollbacks(ctx context.Context, p Page) (Window[dag.Header], err
 	return list(ctx, e.DB, headers(), store.Query{Index: "kind", Prefix: string(dag.Rollback), Exact: true}, p)
 }
 
-// beginRollback finds what is to be undone and submits it as a run.
-func (e *Engine) beginRollback(ctx context.Context, q RollbackRequest) (*runner, error) {
+// beginRollback finds what is to be undone and submits it as a run; live are the runs there were when it was asked for.
+func (e *Engine) beginRollback(ctx context.Context, q RollbackRequest, live []*runner) (*runner, error) {
 	var chosen []store.Row[Effect]
 	var err error
 	act := audit.Act{Action: "rollback.execute", Resource: "rollbacks/" + q.ID}
@@ -197,7 +200,7 @@ func (e *Engine) beginRollback(ctx context.Context, q RollbackRequest) (*runner,
 		if err != nil {
 			return nil, err
 		}
-		if err := e.quiesce(ctx); err != nil {
+		if err := e.quiesce(ctx, live); err != nil {
 			return nil, err
 		}
 		if chosen, err = e.effectsAfter(ctx, c); err != nil {
@@ -227,14 +230,8 @@ func (e *Engine) beginRollback(ctx context.Context, q RollbackRequest) (*runner,
 	return accepted.runner, nil
 }
 
-// quiesce cancels whatever runs and waits for its end.
-func (e *Engine) quiesce(ctx context.Context) error {
-	e.mu.Lock()
-	var live []*runner
-	for _, r := range e.runs {
-		live = append(live, r)
-	}
-	e.mu.Unlock()
+// quiesce cancels what has begun and waits for its end.
+func (e *Engine) quiesce(ctx context.Context, live []*runner) error {
 	for _, r := range live {
 		h, err := headers().Get(ctx, e.DB, r.id)
 		if err != nil {
@@ -243,7 +240,7 @@ func (e *Engine) quiesce(ctx context.Context) error {
 		if r.kind == dag.Rollback || h.Value.State == dag.Queued {
 			continue // a queued run has done nothing and goes on afterwards
 		}
-		if err := e.cancel(ctx, dag.Header{ID: r.id, Kind: r.kind}, "cancelled by a rollback"); err != nil && !fault.Is(err, fault.Conflict) {
+		if err := e.cancel(ctx, r, "cancelled by a rollback"); err != nil && !fault.Is(err, fault.Conflict) {
 			return err
 		}
 		select {

@@ -148,6 +148,10 @@ func (r *runner) pause() time.Duration {
 // step applies what has come, commits it, answers, and acts on what is due then. It returns false when the
 // run is not ours any more.
 func (r *runner) step(ctx context.Context, messages []message) bool {
+	if ctx.Err() != nil { // attempts end because we do; the next process looks what they came to
+		turnAway(messages)
+		return false
+	}
 	for i := range messages {
 		if d, ok := messages[i].command.(dag.Done); ok {
 			delete(r.flights, d.ID)
@@ -169,12 +173,17 @@ func (r *runner) step(ctx context.Context, messages []message) bool {
 			messages = defuse(messages, err)
 		}
 		if !r.recover(ctx, try) {
-			for i := range messages {
-				if m := &messages[i]; m.reply != nil {
-					m.reply <- errStopping
-				}
-			}
+			turnAway(messages)
 			return false
+		}
+	}
+}
+
+// turnAway answers commands that nobody carries out.
+func turnAway(messages []message) {
+	for i := range messages {
+		if m := &messages[i]; m.reply != nil {
+			m.reply <- errStopping
 		}
 	}
 }

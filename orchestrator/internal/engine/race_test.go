@@ -1,0 +1,162 @@
+package engine_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// slow is a store whose calls can be held up: a read after it has read, a commit before it commits.
+type slow struct {
+	store.DB
+	get    func(store.Key)
+	list   func(store.Query)
+	commit func(store.Batch)
+}
+
+func (s *slow) Get(ctx context.Context, k store.Key) (store.Doc, error) {
+	d, err := s.DB.Get(ctx, k)
+	if s.get != nil {
+		s.get(k)
+	}
+	return d, err
+}
+
+func (s *slow) List(ctx context.Context, q store.Query) (store.Page, error) {
+	if s.list != nil {
+		s.list(q)
+	}
+	return s.DB.List(ctx, q)
+}
+
+func (s *slow) Commit(ctx context.Context, b store.Batch) (store.Receipt, error) {
+	if s.commit != nil {
+		s.commit(b)
+	}
+	return s.DB.Commit(ctx, b)
+}
+
+// holdUp delays the first call about a document.
+func holdUp(kind, id string) func(store.Key) {
+	held := false
+	return func(k store.Key) {
+		if k.Kind == kind && (id == "" || k.ID == id) && !held {
+			held = true
+			<-time.After(time.Minute)
+		}
+	}
+}
+
+func TestCancel_ofARunThatEndsMeanwhileSaysThatItHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, db := newWorld(), &slow{DB: memory()}
+		w.delay = 10 * time.Second
+		e := start(t, db, w)
+		id := e.submit(workflow("s1")).Run.ID
+		<-time.After(time.Second)
+		db.get = holdUp("run", id)
+		if err := e.Cancel(scene(), dag.Workflow, id); !fault.Is(err, fault.Conflict) {
+			t.Errorf("cancel: %v", err)
+		}
+	})
+}
+
+func TestRollback_whileARunEndsIsNoStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, db := newWorld(), &slow{DB: memory()}
+		e := start(t, db, w)
+		c := e.checkpoint("cut")
+		w.delay = 10 * time.Second
+		id := e.submit(workflow("s1")).Run.ID
+		<-time.After(time.Second)
+		db.get = holdUp("run", id)
+		if got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID}); err != nil || got.Executed != 1 {
+			t.Errorf("rollback: %+v, %v", got, err)
+		}
+	})
+}
+
+// TestRollback_doesNotCancelWhatIsSubmittedMeanwhile submits while the rollback looks at its checkpoint.
+func TestRollback_doesNotCancelWhatIsSubmittedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, db := newWorld(), &slow{DB: memory()}
+		e := start(t, db, w)
+		c := e.checkpoint("cut")
+		db.get = holdUp("checkpoint", c.ID)
+		done := make(chan error, 1)
+		go func() {
+			_, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+			done <- err
+		}()
+		<-time.After(59 * time.Second)
+		db.commit = func(store.Batch) { <-time.After(5 * time.Second) }
+		id := e.submit(workflow("new")).Run.ID
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		v := e.until(id, func(v engine.BatchView) bool { return v.Tasks[0].State.Terminal() })
+		if v.Tasks[0].State != dag.Succeeded {
+			t.Errorf("the submission is %s: %s", v.Tasks[0].State, v.Tasks[0].Error)
+		}
+	})
+}
+
+// TestRollback_beforeUnfinishedRunsAreTakenOverIsRefused asks while the list of what a crash has left is being read: what
+// is in it would go on beside the rollback.
+func TestRollback_beforeUnfinishedRunsAreTakenOverIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, db := newWorld(), &slow{DB: memory()}
+		e := start(t, db, w)
+		c := e.checkpoint("cut")
+		w.delay = 10 * time.Second
+		id := e.submit(workflow("s1")).Run.ID
+		<-time.After(time.Second)
+		e.stop()
+		db.list = func(q store.Query) {
+			if q.Index == "active" {
+				<-time.After(time.Second)
+			}
+		}
+		e = start(t, db, w)
+		synctest.Wait()
+		if _, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID}); !fault.Is(err, fault.Unavailable) {
+			t.Errorf("at once: %v", err)
+		}
+		<-time.After(2 * time.Second)
+		if _, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID}); err != nil {
+			t.Error(err)
+		}
+		if v := e.view(id); v.Tasks[0].State != dag.Cancelled || w.left() != 0 {
+			t.Errorf("the run is %s, %d effects", v.Tasks[0].State, w.left())
+		}
+	})
+}
+
+// TestRollback_ofAnOperationWhoseBatchGoesOnIsRefused: two runs would write the same task, and what waits for it would
+// start on nothing.
+func TestRollback_ofAnOperationWhoseBatchGoesOnIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		e := start(t, memory(), w)
+		w.block["b1"] = true
+		id := e.submit(batch(servers("a", nil, "a1"), servers("b", []string{"a"}, "b1"))).Run.ID
+		e.until(id, func(v engine.BatchView) bool { return v.Tasks[0].State.Terminal() })
+		q := engine.RollbackRequest{Operations: []string{id + "/a"}}
+		if _, err := e.Rollback(scene(), q); !fault.Is(err, fault.Conflict) {
+			t.Errorf("rollback: %v", err)
+		}
+		if err := e.Cancel(scene(), dag.Batch, id); err != nil {
+			t.Fatal(err)
+		}
+		e.ended(id)
+		if got, err := e.Rollback(scene(), q); err != nil || got.Executed != 1 {
+			t.Errorf("after its end: %+v, %v", got, err)
+		}
+	})
+}
