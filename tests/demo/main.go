@@ -20,8 +20,11 @@ func main() {
 	serve := flag.String("serve", "", "keep serving on this folder instead of running the demo")
 	keep := flag.Bool("keep", false, "leave the demo's folder in place")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A closed terminal is an end like Ctrl-C, and a reader that went away first (make run | tee) must not end this
+	// process before it has ended the services.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	signal.Ignore(syscall.SIGPIPE)
 
 	var err error
 	if *serve != "" {

@@ -193,7 +193,8 @@ func (s *Service) tail() string {
 		return err.Error()
 	}
 	if i := strings.LastIndex(string(raw), "\nerror: "); i >= 0 { // it said why it ended
-		return strings.TrimSpace(string(raw[i:]))
+		said, _, _ := strings.Cut(string(raw[i+1:]), "\n{") // another process may be writing on
+		return strings.TrimSpace(said)
 	}
 	if len(raw) > 2000 {
 		raw = raw[len(raw)-2000:]
