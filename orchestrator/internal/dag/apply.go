@@ -53,8 +53,14 @@ func (r *Run) start() {
 	r.emitRun()
 }
 
+// queue makes a task ready. A node of a rollback is not touched for that: there may be more of them than fit into a
+// commit, and Load knows them.
 func (r *Run) queue(i int32) {
-	r.setState(i, Queued)
+	if r.Header.Kind == Rollback {
+		r.Tasks[i].State = Queued
+	} else {
+		r.setState(i, Queued)
+	}
 	r.ready = append(r.ready, i)
 }
 

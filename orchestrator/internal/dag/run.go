@@ -212,6 +212,9 @@ func Load(h Header, nodes []Node, tasks, origins []Task) *Run {
 				r.wait[i]++
 			}
 		}
+		if h.Kind == Rollback && h.State == Running && t.State == Waiting && r.wait[i] == 0 {
+			t.State = Queued // which is not stored
+		}
 		if t.State == Queued {
 			r.ready = append(r.ready, int32(i))
 		}

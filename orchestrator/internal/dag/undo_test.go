@@ -1,0 +1,58 @@
+package dag_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+)
+
+// TestRollback_ofMoreOperationsThanACommitHoldsIsWrittenInParts undoes many independent tasks and loads the run anew
+// after each turn, from what was written.
+func TestRollback_ofMoreOperationsThanACommitHoldsIsWrittenInParts(t *testing.T) {
+	t.Parallel()
+	const many = 5000
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	d := dag.Definition{Kind: dag.Rollback, Name: "rollback"}
+	var origins []dag.Task
+	for i := range many {
+		id := fmt.Sprintf("task-%d", i)
+		steps := []dag.Progress{{Stands: true, State: dag.Succeeded, Step: dag.Step{Action: "server.create", Name: id}}}
+		origins = append(origins, dag.Task{ID: id, State: dag.Succeeded, CompletedAt: &now, Steps: steps})
+		d.Nodes = append(d.Nodes, dag.Node{ID: id, OnFailure: dag.OnFailureContinue, TaskID: "undo-" + id, Undo: id})
+	}
+	run := dag.New("run", d, dag.Grant{}, origins, now)
+	if err := dag.Apply(run, dag.Start{}, now); err != nil {
+		t.Fatal(err)
+	}
+	stored := map[int32]dag.Task{}
+	most, turns := 0, 0
+	for ; !run.Done(); turns++ {
+		run.Quota = many
+		due := dag.Pending(run, now)
+		for _, l := range due.Start {
+			if err := dag.Apply(run, dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: dag.Result{Class: dag.OK}}, now); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(due.Start) == 0 {
+			_ = dag.Apply(run, dag.Tick{}, now)
+		}
+		c := run.Take()
+		most = max(most, len(c.Tasks))
+		for _, i := range c.Tasks {
+			stored[i] = run.Tasks[i]
+		}
+		if turns%500 == 0 && !run.Done() {
+			tasks := dag.Fresh(run.Header, d.Nodes, run.Origins)
+			for i, task := range stored {
+				tasks[i] = task
+			}
+			run = dag.Load(run.Header, d.Nodes, tasks, run.Origins)
+		}
+	}
+	if run.Header.State != dag.Succeeded || run.Header.Counts.Completed != many || most > 2*dag.DefaultParallel {
+		t.Errorf("ended %s after %d turns, %+v, at most %d tasks in a commit", run.Header.State, turns, run.Header.Counts, most)
+	}
+}
