@@ -45,9 +45,10 @@ func NewCopier(db *feed.Hub, origin string, log *slog.Logger, send func(context.
 // commit there.
 const copyLinger = 100 * time.Millisecond
 
-// copyBytes bounds the entries of one Copied, quoted as they travel: a request has a body of 1 MiB at most, and a larger
-// one would be refused again and again.
-const copyBytes = 900 << 10
+// copyBytes bounds the entries of one Copied, quoted as they travel: well below what the receiver's route takes in one
+// body (16 MiB), for a larger one would be refused again and again; and large, because intent and outcome of an act
+// are joined cheapest when they come together.
+const copyBytes = 4 << 20
 
 // quoted returns what an entry takes at most as a JSON string inside a request: a quote or a backslash takes two
 // bytes, and an encoder that thinks of HTML makes six of an angle bracket.

@@ -28,7 +28,7 @@ func TestCopier_aRequestIsNeverTooLargeForItsReceiver(t *testing.T) {
 		next := int64(0)
 		f := NewCopier(nil, "orchestrator", slog.New(slog.NewTextHandler(io.Discard, nil)), func(_ context.Context, c Copied) error {
 			sent, err := json.Marshal(c)
-			if err != nil || len(sent) > 1<<20 {
+			if err != nil || len(sent) > 16<<20 {
 				t.Errorf("%q: a request of %d bytes, %v", filling, len(sent), err)
 			}
 			if c.First != next {
