@@ -23,7 +23,7 @@ const (
 	blockCache   = 32<<20 + 2*memTable // two mem tables count against it
 	logSyncBytes = 1 << 20
 	bloomBits    = 10
-	mergeLayers  = 8 // flushed tables on top of each other before they are merged: half the merging of the default
+	mergeLayers  = 8 // flushed tables on top of each other before they are merged; the default is 4
 )
 
 // options returns the engine's options. The newest format includes FormatWALSyncChunks, without which one
@@ -37,6 +37,7 @@ func (s *Store) options(fs vfs.FS) *pebble.Options {
 		WALBytesPerSync:    logSyncBytes,
 
 		L0CompactionThreshold: mergeLayers,
+		L0StopWritesThreshold: 3 * mergeLayers,
 		Logger:                engineLog{s},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { s.log.Error("store: background work failed", "error", err) },
