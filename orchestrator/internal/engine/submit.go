@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -151,13 +152,13 @@ func (e *Engine) submitted(ctx context.Context, id string) (Submitted, error) {
 // slicesOf cuts the nodes of a definition into documents.
 func slicesOf(owner string, nodes []dag.Node) ([]store.Write, error) {
 	var writes []store.Write
-	table := parts[dag.Node](definitionKind)
-	part := slice[dag.Node]{ID: sliceID(owner, 0), Items: []dag.Node{}}
+	table := parts[json.RawMessage](definitionKind) // each node is encoded once
+	part := slice[json.RawMessage]{ID: sliceID(owner, 0), Items: []json.RawMessage{}}
 	size := 0
 	flush := func() error {
 		w, err := table.Write(part, store.Absent())
 		writes = append(writes, w)
-		part = slice[dag.Node]{ID: sliceID(owner, len(writes)), Items: []dag.Node{}}
+		part = slice[json.RawMessage]{ID: sliceID(owner, len(writes)), Items: []json.RawMessage{}}
 		size = 0
 		return err
 	}
@@ -175,7 +176,7 @@ func slicesOf(owner string, nodes []dag.Node) ([]store.Write, error) {
 				return nil, err
 			}
 		}
-		part.Items = append(part.Items, nodes[i])
+		part.Items = append(part.Items, n)
 		size += len(n) + 1
 	}
 	return writes, flush()
