@@ -79,11 +79,16 @@ func (b *bench) http(ctx context.Context, r *rig.Rig) error {
 	address = strings.TrimSpace(address)
 	orchestrator := strings.TrimPrefix(r.Orchestrator.Address, "http://")
 	for _, f := range []struct{ name, method, path, body string }{
-		{"http_get_tasks", "GET", "/tasks?limit=1", ""},
 		{"http_post_checkpoint", "POST", "/rollback/checkpoints", `{"name":"before_the_change","description":"of a benchmark"}`},
+		{"http_get_tasks", "GET", "/tasks?limit=1", ""},
 	} {
 		request := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
 			f.method, f.path, r.Token.Reveal(), len(f.body), f.body)
+		if f.method == "GET" { // something to read
+			if _, _, err := (job{name: "read", batches: 1, inFlight: 1, graph: ten()}).run(ctx, r, 0); err != nil {
+				return err
+			}
+		}
 		var ours, limit []float64
 		for range b.turns() {
 			for _, side := range []struct {

@@ -41,9 +41,11 @@ func jobs() []job {
 			layered[i] = []int{at + i%50, at + (i+1)%50}
 		}
 	}
-	ten := [][]int{nil, {0}, {0}, {0}, {1, 2}, {2, 3}, {4}, {4, 5}, {5}, {6, 7, 8}}
-	return []job{{"chain", 1, 1, chain, "raw"}, {"fan", 1, 1, fan, "pebble"}, {"layered", 1, 1, layered, "pebble"}, {"many", 1000, 200, ten, "pebble"}}
+	return []job{{"chain", 1, 1, chain, "raw"}, {"fan", 1, 1, fan, "pebble"}, {"layered", 1, 1, layered, "pebble"}, {"many", 1000, 200, ten(), "pebble"}}
 }
+
+// ten is a graph of ten operations.
+func ten() [][]int { return [][]int{nil, {0}, {0}, {0}, {1, 2}, {2, 3}, {4}, {4, 5}, {5}, {6, 7, 8}} }
 
 // turns is how often what is compared is measured.
 func (b *bench) turns() int {
@@ -113,7 +115,8 @@ func (j job) other() string {
 // run submits the batches and waits on the event stream until all have completed. It returns the time from the
 // first request to the last event, and the time of each batch, in order of length.
 func (j job) run(ctx context.Context, r *rig.Rig, turn int) (time.Duration, []time.Duration, error) {
-	ws, resp, err := websocket.DefaultDialer.DialContext(ctx, "ws"+strings.TrimPrefix(r.Orchestrator.Address, "http")+"/ws",
+	dialer := websocket.Dialer{ReadBufferSize: 256 << 10} // few system calls
+	ws, resp, err := dialer.DialContext(ctx, "ws"+strings.TrimPrefix(r.Orchestrator.Address, "http")+"/ws",
 		http.Header{"Authorization": {"Bearer " + r.Token.Reveal()}})
 	if err != nil {
 		return 0, nil, err
