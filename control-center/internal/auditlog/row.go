@@ -3,12 +3,13 @@ package auditlog
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -38,8 +39,8 @@ func cut(s string) string {
 	return s
 }
 
-// rows are ordered by id, and an entry's id by its time.
-var rows = store.Table[Row]{
+// Table maps Row to its documents. They are ordered by id, and an entry's id by its time.
+var Table = store.Table[Row]{
 	Kind: "audit_row",
 	ID:   func(r Row) string { return r.ID },
 	Index: func(r Row) []store.IndexKey {
@@ -54,7 +55,7 @@ var rows = store.Table[Row]{
 // Kinds declares the documents of this package.
 func Kinds() []store.Kind {
 	counted := []string{"action", "resource", "user_id"}
-	return []store.Kind{{Name: rows.Kind, Indexes: append([]string{"op"}, counted...), Counted: counted}}
+	return []store.Kind{{Name: Table.Kind, Indexes: append([]string{"op"}, counted...), Counted: counted}}
 }
 
 // Index is the index. Its writes are no acts: they follow from entries, so they have none of their own.
@@ -108,7 +109,7 @@ func (x *Index) Add(ctx context.Context, origin string, first uint64, entries []
 				}
 				r = joined
 			}
-			old, err := rows.Load(tx, r.ID)
+			old, err := Table.Load(tx, r.ID)
 			if err != nil {
 				return err
 			}
@@ -121,7 +122,7 @@ func (x *Index) Add(ctx context.Context, origin string, first uint64, entries []
 				}
 				intents[r.OpID] = r
 			}
-			if err := rows.Save(tx, r); err != nil {
+			if err := Table.Save(tx, r); err != nil {
 				return err
 			}
 		}
@@ -134,7 +135,7 @@ func (x *Index) Add(ctx context.Context, origin string, first uint64, entries []
 func (x *Index) join(ctx context.Context, r Row, intents map[string]Row) (Row, error) {
 	intent, ok := intents[r.OpID]
 	if !ok {
-		found, _, err := rows.List(ctx, x.DB, store.Query{Index: "op", Prefix: cut(r.Origin + " " + r.OpID), Exact: true, Limit: 1})
+		found, _, err := Table.List(ctx, x.DB, store.Query{Index: "op", Prefix: cut(r.Origin + " " + r.OpID), Exact: true, Limit: 1})
 		if err != nil {
 			return r, err
 		}
@@ -158,7 +159,7 @@ func rowOf(origin string, index uint64, body []byte) (Row, audit.Phase) {
 		Details json.RawMessage `json:"details"`
 	}
 	if err := json.Unmarshal(body, &e); err != nil || e.ID == "" {
-		r.ID = fmt.Sprintf("00000000-0000-8000-8000-%012d", index)
+		r.ID = "00000000-0000" + id.Derived(origin, strconv.FormatUint(index, 10))[13:] // below all others
 		r.Action, r.Resource, r.Result, r.Timestamp = "audit.unreadable", "logs/"+origin, audit.Unknown, time.Unix(0, 0).UTC()
 		return r, audit.Event
 	}

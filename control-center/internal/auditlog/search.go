@@ -20,8 +20,8 @@ const (
 // ErrNotFound is the answer to an unknown row.
 var ErrNotFound = fault.New(fault.NotFound, "audit.not_found", "there is no audit record with this id")
 
-// Filter selects rows; zero values select all. From and To are inclusive. Before is the id of a row:
-// only older ones match.
+// Filter selects rows; zero values select all. From and To are inclusive. Before is the id of a row with
+// which a search begins.
 type Filter struct {
 	UserID, Action, Resource string
 	From, To                 time.Time
@@ -40,46 +40,45 @@ func (x *Index) Get(ctx context.Context, id string) (Row, error) {
 	if len(id) > store.MaxKey || id == "" {
 		return Row{}, ErrNotFound
 	}
-	r, err := rows.Get(ctx, x.DB, id)
+	r, err := Table.Get(ctx, x.DB, id)
 	if err == nil && r.Rev == 0 {
 		err = ErrNotFound
 	}
 	return r.Value, err
 }
 
-// Search returns a page of the rows that match.
-func (x *Index) Search(ctx context.Context, f Filter, skip, limit int) (Found, error) {
-	q := store.Query{Reverse: true}
-	plain := 0
+// Plain returns the query that lists what f selects with totals from the store's counters, if one does: at
+// most one text and no time. Its Before is the caller's business.
+func (f Filter) Plain() (store.Query, bool) {
+	q, texts := f.narrowest()
+	return q, texts < 2 && len(q.Prefix) < indexValue && f.From.IsZero() && f.To.IsZero()
+}
+
+// narrowest returns the query of the index that holds the fewest rows as a rule, and how many texts f names.
+func (f Filter) narrowest() (q store.Query, texts int) {
+	q.Reverse = true
 	for _, c := range []struct{ index, value string }{{"user_id", f.UserID}, {"resource", f.Resource}, {"action", f.Action}} {
 		if c.value == "" {
 			continue
 		}
-		if plain++; q.Index == "" {
+		if texts++; q.Index == "" {
 			q.Index, q.Prefix, q.Exact = c.index, cut(c.value), true
 		}
 	}
-	if plain < 2 && len(q.Prefix) < indexValue && f.From.IsZero() && f.To.IsZero() && f.Before == "" {
-		q.Skip, q.Limit, q.Total = skip, limit, true
-		found, page, err := rows.List(ctx, x.DB, q)
-		out := Found{Total: page.Total, Exact: true}
-		for _, r := range found {
-			out.Rows = append(out.Rows, r.Value)
-		}
-		return out, err
-	}
-	return x.scan(ctx, f, q, skip, limit)
+	return q, texts
 }
 
-// scan walks the narrowest index from the newest row in question and compares the rest.
-func (x *Index) scan(ctx context.Context, f Filter, q store.Query, skip, limit int) (Found, error) {
+// Search returns a page of the rows that match. It walks the narrowest index from the newest row in question
+// and compares the rest.
+func (x *Index) Search(ctx context.Context, f Filter, skip, limit int) (Found, error) {
+	q, _ := f.narrowest()
 	out := Found{Exact: true}
 	upper := ""
 	if !f.To.IsZero() {
 		upper = idAt(f.To.Add(idSlack))
 	}
-	if f.Before != "" && (upper == "" || f.Before < upper) {
-		upper = f.Before
+	if from := f.Before + "\x01"; f.Before != "" && (upper == "" || from < upper) { // the row itself is part of it
+		upper = from
 	}
 	if upper != "" {
 		q.After = store.Cursor{Value: q.Prefix, ID: upper}
@@ -90,7 +89,7 @@ func (x *Index) scan(ctx context.Context, f Filter, q store.Query, skip, limit i
 	}
 	q.Limit = store.MaxPage
 	for looked := 0; ; {
-		found, page, err := rows.List(ctx, x.DB, q)
+		found, page, err := Table.List(ctx, x.DB, q)
 		if err != nil {
 			return out, err
 		}

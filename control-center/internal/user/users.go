@@ -2,8 +2,10 @@ package user
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/revocation"
@@ -210,39 +212,65 @@ type Filter struct {
 	Enabled *bool
 }
 
-// List returns a page of accounts, newest first, with the number of all that match.
-func (us *Users) List(ctx context.Context, f Filter, skip, limit int) ([]User, int, error) {
-	q := store.Query{Reverse: true, Skip: skip, Limit: limit, Total: true}
+// queries returns the ranges that together hold what f selects; each is counted by the store.
+func (f Filter) queries() []store.Query {
+	states := []string{"true", "false"}
+	if f.Enabled != nil {
+		states = []string{strconv.FormatBool(*f.Enabled)}
+	}
+	index := "enabled"
 	switch {
 	case f.Role != "" && !known(f.Role):
-		return []User{}, 0, nil
+		return nil
 	case f.Role != "":
-		q.Index = "role_" + f.Role
-	case f.Enabled != nil:
-		q.Index = "enabled"
+		index = "role_" + f.Role
+	case f.Enabled == nil:
+		return []store.Query{{}}
 	}
-	if f.Enabled != nil {
-		q.Prefix, q.Exact = strconv.FormatBool(*f.Enabled), true
+	var all []store.Query
+	for _, s := range states {
+		all = append(all, store.Query{Index: index, Prefix: s, Exact: true})
 	}
-	total := 0
-	if q.Index != "" && !q.Exact { // the index holds two values, each with a count of its own
-		q.Total = false
-		for _, value := range []string{"true", "false"} {
-			_, page, err := Table.List(ctx, us.DB, store.Query{Index: q.Index, Prefix: value, Exact: true, Total: true})
-			if err != nil {
-				return nil, 0, err
-			}
-			total += page.Total
+	return all
+}
+
+// List returns a page of accounts, newest first, with the number of all that match. With before the list
+// begins at the account of that id.
+func (us *Users) List(ctx context.Context, f Filter, before string, skip, limit int) ([]User, int, error) {
+	users, total := []User{}, 0
+	skip = min(skip, math.MaxInt-limit)
+	for _, q := range f.queries() {
+		part, n, err := us.newest(ctx, q, before, skip+limit)
+		if err != nil {
+			return nil, 0, err
 		}
+		users, total = append(users, part...), total+n
 	}
-	rows, page, err := Table.List(ctx, us.DB, q)
-	if err != nil {
-		return nil, 0, err
+	slices.SortFunc(users, func(a, b User) int { return strings.Compare(b.ID, a.ID) })
+	return users[min(skip, len(users)):min(skip+limit, len(users))], total, nil
+}
+
+// newest returns the first accounts of a range from before on, up to most, and how many there are in all.
+func (us *Users) newest(ctx context.Context, q store.Query, before string, most int) ([]User, int, error) {
+	q.Reverse, q.Total, q.Limit = true, true, min(most, store.MaxPage)
+	var users []User
+	total := 0
+	for {
+		rows, page, err := Table.List(ctx, us.DB, q)
+		if err != nil {
+			return nil, 0, err
+		}
+		total += page.Total
+		for _, r := range rows {
+			if before != "" && r.Value.ID > before {
+				total--
+			} else if len(users) < most {
+				users = append(users, r.Value)
+			}
+		}
+		if len(users) >= most || !page.More {
+			return users, total, nil
+		}
+		q.After, q.Total = page.Next, false
 	}
-	total += page.Total
-	users := make([]User, len(rows))
-	for i, r := range rows {
-		users[i] = r.Value
-	}
-	return users, total, nil
 }

@@ -2,6 +2,9 @@ package user_test
 
 import (
 	"context"
+	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -158,7 +161,7 @@ func TestLastAdmin_staysUnderFiftyRemovalsAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 	yes := true
-	left, total, err := r.Users.List(ctx, user.Filter{Role: "admin", Enabled: &yes}, 0, 10)
+	left, total, err := r.Users.List(ctx, user.Filter{Role: "admin", Enabled: &yes}, "", 0, 10)
 	if err != nil || len(left) != 1 || total != 1 {
 		t.Fatalf("%d usable administrators left (%d counted): %v", len(left), total, err)
 	}
@@ -201,7 +204,7 @@ func TestList_filtersAndCounts(t *testing.T) {
 		{user.Filter{}, "v2 v1 admin"}, {user.Filter{Role: "viewer"}, "v2 v1"}, {user.Filter{Role: "viewer", Enabled: &yes}, "v2"},
 		{user.Filter{Enabled: &no}, "v1"}, {user.Filter{Role: "nobody"}, ""}, {user.Filter{Role: "admin", Enabled: &no}, ""},
 	} {
-		users, total, err := r.Users.List(ctx, c.f, 0, 50)
+		users, total, err := r.Users.List(ctx, c.f, "", 0, 50)
 		var names []string
 		for _, u := range users {
 			names = append(names, u.Username)
@@ -210,7 +213,49 @@ func TestList_filtersAndCounts(t *testing.T) {
 			t.Errorf("%+v: %v, total %d, %v", c.f, names, total, err)
 		}
 	}
-	if users, total, err := r.Users.List(ctx, user.Filter{}, 1, 1); err != nil || len(users) != 1 || users[0].Username != "v1" || total != 3 {
+	if users, total, err := r.Users.List(ctx, user.Filter{}, "", 1, 1); err != nil || len(users) != 1 || users[0].Username != "v1" || total != 3 {
 		t.Errorf("second page: %v %d %v", users, total, err)
+	}
+}
+
+func TestList_newestFirstWhateverTheFilterAndStableWhileAccountsAreAdded(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := controltest.New(t)
+	no := false
+	var all []string
+	add := func(name string, enabled bool) {
+		u := r.Account(t, name, "viewer")
+		if !enabled {
+			if err := r.Users.Update(ctx, u.ID, user.Change{Enabled: &no}, controltest.Root); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all = append([]string{u.ID}, all...)
+	}
+	for i, name := range []string{"v0", "v1", "v2", "v3", "v4", "v5", "v6"} {
+		add(name, i%3 != 0)
+	}
+	want := slices.Clone(all)
+	for _, f := range []user.Filter{{}, {Role: "viewer"}} {
+		var got []string
+		for skip := 0; skip < len(want); skip += 2 {
+			users, total, err := r.Users.List(ctx, f, want[0], skip, 2)
+			if err != nil || f.Role != "" && total != len(want) {
+				t.Fatalf("%+v from %d: total %d %v", f, skip, total, err)
+			}
+			for _, u := range users {
+				if u.Username != "admin" {
+					got = append(got, u.ID)
+				}
+			}
+			add(fmt.Sprintf("later%d%s", skip, f.Role), skip%4 == 0)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%+v:\n%v, not\n%v", f, got, want)
+		}
+	}
+	if users, _, err := r.Users.List(ctx, user.Filter{Role: "viewer"}, "", math.MaxInt, 50); err != nil || len(users) != 0 {
+		t.Errorf("far behind the end: %v %v", users, err)
 	}
 }
