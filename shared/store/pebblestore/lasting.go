@@ -2,7 +2,10 @@ package pebblestore
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -11,8 +14,10 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// reopenPause is the time between two attempts to open a store anew.
-const reopenPause = time.Second
+const (
+	reopenPause = time.Second // between two attempts to open a store anew
+	reopenRoom  = 16 << 20    // bytes that must be free for one, besides those of the logs
+)
 
 // lasting is a store that outlives its engine. An engine that cannot write its log (no space, a failed sync) gives up
 // for good, because what is on disk is not known any more; reading the folder again is how to know it. Until
@@ -21,8 +26,9 @@ type lasting struct {
 	now     atomic.Pointer[Store]
 	open    func() (*Store, error)
 	log     *slog.Logger
-	closing chan struct{}
-	ended   chan struct{}
+	once    sync.Once     // of closing
+	closing chan struct{} // closed by Close
+	ended   chan struct{} // closed when watch has ended
 }
 
 // OpenLasting opens the store in dir like Open and opens it anew whenever its engine gives up.
@@ -31,9 +37,13 @@ func OpenLasting(dir string, schema store.Schema, log *slog.Logger) (store.DB, e
 }
 
 func openLasting(dir string, schema store.Schema, log *slog.Logger, fs vfs.FS) (store.DB, error) {
-	l := &lasting{log: log, closing: make(chan struct{}), ended: make(chan struct{}),
-		open: func() (*Store, error) { return open(dir, schema, log, fs) }}
-	s, err := l.open()
+	l := &lasting{log: log, closing: make(chan struct{}), ended: make(chan struct{}), open: func() (*Store, error) {
+		if err := room(dir, fs); err != nil {
+			return nil, err
+		}
+		return open(dir, schema, log, fs)
+	}}
+	s, err := open(dir, schema, log, fs)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +65,25 @@ func (l *lasting) watch(s *Store) {
 	}
 }
 
+// room says whether the folder can be opened: the engine writes its logs once more, as tables. One that runs out of
+// space half way hangs or panics where nobody can recover it (tried), so it is not let near.
+func room(dir string, fs vfs.FS) error {
+	names, err := fs.List(dir)
+	if err != nil {
+		return err
+	}
+	need := uint64(reopenRoom)
+	for _, name := range names {
+		if info, err := fs.Stat(fs.PathJoin(dir, name)); err == nil && strings.HasSuffix(name, ".log") {
+			need += uint64(info.Size())
+		}
+	}
+	if usage, err := fs.GetDiskUsage(dir); err == nil && usage.AvailBytes < need {
+		return errors.New("the disk has not enough free space")
+	}
+	return nil
+}
+
 // replace closes a dead store and opens the folder again; nil when the store was closed meanwhile.
 func (l *lasting) replace(dead *Store) *Store {
 	_ = dead.Close()
@@ -64,13 +93,24 @@ func (l *lasting) replace(dead *Store) *Store {
 		case <-l.closing:
 			return nil
 		}
-		s, err := l.open()
-		if err == nil {
-			l.now.Store(s)
-			l.log.Warn("store: opened anew; changes are taken again")
-			return s
+		var s *Store
+		opened := make(chan error, 1)
+		go func() {
+			var err error
+			s, err = l.open()
+			opened <- err
+		}()
+		select {
+		case err := <-opened:
+			if err == nil {
+				l.now.Store(s)
+				l.log.Warn("store: opened anew; changes are taken again")
+				return s
+			}
+			l.log.Error("store: cannot be opened anew; trying again", "error", err)
+		case <-l.closing: // an engine that gives up while it is opened may never come back
+			return nil
 		}
-		l.log.Error("store: cannot be opened anew; trying again", "error", err)
 	}
 }
 
@@ -96,12 +136,7 @@ func (l *lasting) Read(ctx context.Context, stream string, after uint64, limit i
 
 // Close implements store.DB.
 func (l *lasting) Close() error {
-	select {
-	case <-l.closing:
-		return nil
-	default:
-		close(l.closing)
-	}
+	l.once.Do(func() { close(l.closing) })
 	<-l.ended
 	return l.now.Load().Close()
 }
