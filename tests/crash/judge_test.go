@@ -116,11 +116,11 @@ func (w *world) compare(full bool) {
 	w.t.Helper()
 	before, ctx := w.all(), w.t.Context()
 	users, after := w.users(ctx), w.all()
-	again := 50
+	sample := 50
 	due := func(id string) bool {
 		if w.seen[id] && !full {
-			again--
-			return again >= 0
+			sample--
+			return sample >= 0
 		}
 		w.seen[id] = true
 		return true
