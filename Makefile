@@ -17,7 +17,7 @@ demo: build ## the main job end to end on a fresh folder, then exit 0
 	@$(GO) run ./tests/demo -bin bin
 
 run: build ## both services on a persistent folder (.run) until Ctrl-C
-	@$(GO) run ./tests/demo -bin bin -serve .run
+	@mkdir -p .cache && $(GO) build -o .cache/demo ./tests/demo && exec .cache/demo -bin bin -serve .run
 
 build: ## bin/orchestrator and bin/control-center
 	@mkdir -p bin

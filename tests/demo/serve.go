@@ -56,7 +56,14 @@ func keepServing(ctx context.Context, bin, dir string) error {
 		return errors.Join(fmt.Errorf("the orchestrator ended by itself; its log: %s", r.Orchestrator.Log), r.Close())
 	}
 	fmt.Println("\nstopping …")
-	return r.Close()
+	if err := r.Close(); err != nil {
+		return err
+	}
+	servers, err := processesBelow(dir)
+	if len(servers) > 0 {
+		fmt.Printf("servers that batches made keep running (%d) and are found again by the next make run; a rollback removes them\n", len(servers))
+	}
+	return err
 }
 
 // openOrPrepare returns the installation in the folder, initialised at the first call.
