@@ -74,7 +74,7 @@ func BenchmarkCompile(b *testing.B) {
 	set := compile(b, src)
 	for b.Loop() {
 		src.Version++
-		if _, err := authz.Recompile(set, src); err != nil {
+		if _, _, err := authz.Load(set, src); err != nil {
 			b.Fatal(err)
 		}
 	}

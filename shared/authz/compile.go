@@ -42,16 +42,14 @@ type Quarantined struct {
 
 // Compile returns the set of src, or one Invalid fault that names everything wrong with it, with JSON
 // pointers into src ("/policies/3/rules/0/condition").
-func Compile(src Source) (*Set, error) { return Recompile(nil, src) }
-
-// Recompile is Compile that takes over from before (may be nil) the conditions that did not change.
-func Recompile(before *Set, src Source) (*Set, error) {
-	set, _, err := compile(src, before, false)
+func Compile(src Source) (*Set, error) {
+	set, _, err := compile(src, nil, false)
 	return set, err
 }
 
 // Load compiles what is stored. A broken policy is left out and reported, so that one bad row does not
-// change what all others decide; broken roles or services are an error. before may be nil.
+// change what all others decide; broken roles or services are an error. Conditions that did not change are taken
+// over from before, which may be nil.
 func Load(before *Set, src Source) (*Set, []Quarantined, error) { return compile(src, before, true) }
 
 func compile(src Source, before *Set, tolerant bool) (*Set, []Quarantined, error) {

@@ -91,7 +91,7 @@ func TestTrap_nothingIsStaleAfterASwap(t *testing.T) {
 	src := defaults(t)
 	open := compile(t, src)
 	src.Version, src.Policies = 2, []authz.Policy{policy("stop", rule("Deny", "*:*", "create", ""))}
-	shut, err := authz.Recompile(open, src)
+	shut, _, err := authz.Load(open, src)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,16 +216,5 @@ func TestExplain_namesTheNearestMissesAndWhatFailed(t *testing.T) {
 	}
 	if e = set.Explain(ask("admin", "read", "servers/x")); len(e.Matched) < 2 || !e.Decision.Allowed || e.Misses != nil {
 		t.Errorf("%+v", e)
-	}
-}
-
-func TestVocabulary(t *testing.T) {
-	for in, want := range map[string]string{"servers": "server.x", "policies": "policy.x", "batches": "batch.x", "mfa": "mfa.x", "audit": "audit.x", "keys": "key.x", "taskservs": "taskserv.x"} {
-		if got := authz.AuditAction(in, "x"); got != want {
-			t.Error(got)
-		}
-	}
-	if authz.AuditResource(authz.Resource{Type: "servers", Name: "web-01"}) != "servers/web-01" || authz.AuditResource(authz.Resource{Type: "tasks"}) != "tasks" {
-		t.Error("resource")
 	}
 }
