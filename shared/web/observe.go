@@ -44,6 +44,9 @@ func (m metrics) of(op string) observer {
 // query: neither a token nor an id of somebody gets into a log that way.
 func (x *exchange) log() {
 	took, status := x.s.now().Sub(x.began), x.c.Writer.Status()
+	if status == http.StatusOK && x.r.Header.Get("Upgrade") != "" && x.c.Writer.Size() <= 0 {
+		status = http.StatusSwitchingProtocols // the socket wrote it past the writer
+	}
 	if status == http.StatusOK {
 		x.ep.observe.ok()
 	} else {
