@@ -207,7 +207,7 @@ func (l *Log) fail(s State, reason string) {
 		code = "audit.altered"
 	}
 	f := fault.New(fault.Unavailable, code,
-		"the audit log is %s: %s. Nothing can be changed until an operator has compared it with the other service's copy and recorded a fork; reads are served.", s, reason)
+		"the audit log is %s: %s. Nothing can be changed any more; reads are served. Put the newest data folder back, or keep this one as evidence and start a new deployment; see `audit verify`.", s, reason)
 	l.state, l.failed = s, f
 	l.db.Refuse(f)
 	l.log.Error("audit log", "state", s, "reason", reason)

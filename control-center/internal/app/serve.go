@@ -190,9 +190,7 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 // figures returns the registry with what this service shows beside requests and the runtime.
 func figures(ledger *audit.Log, revoked *revocation.Log) *obs.Registry {
 	m := obs.NewRegistry()
-	m.GaugeFunc("control_center_audit_entries", "Entries of the audit log that are in its tree.", func() float64 { return float64(ledger.Status().Size) })
-	m.GaugeFunc("control_center_audit_signed_entries", "Entries of the audit log under its newest signed head.", func() float64 { return float64(ledger.Status().Signed) })
-	m.GaugeFunc("control_center_audit_witnessed_entries", "Entries of the audit log under its newest head that the peer has cosigned.", func() float64 { return float64(ledger.Status().Witnessed) })
+	ledger.Meter(m, "control_center")
 	m.GaugeFunc("control_center_revocations", "Sequence of the newest revocation.", func() float64 { return float64(revoked.State.Head()) })
 	return m
 }

@@ -1,0 +1,25 @@
+package audit
+
+import "github.com/provisioning-platform/platform/shared/obs"
+
+// Meter shows the log in a service's metrics, under names that begin with prefix: how far entries, signatures and
+// cosignatures are, and whether the log is in order. An alert on state, and on witnessed entries that stand still, is all
+// that an operator needs.
+func (l *Log) Meter(r *obs.Registry, prefix string) {
+	for _, g := range []struct {
+		name, help string
+		read       func(Status) float64
+	}{
+		{"entries", "Entries of the audit log that are in its tree.", func(s Status) float64 { return float64(s.Size) }},
+		{"signed_entries", "Entries of the audit log under its newest signed head.", func(s Status) float64 { return float64(s.Signed) }},
+		{"witnessed_entries", "Entries of the audit log under its newest head that the peer has cosigned.", func(s Status) float64 { return float64(s.Witnessed) }},
+		{"in_order", "1 while the audit log is what was signed and witnessed, 0 when it was altered or rolled back.", func(s Status) float64 {
+			if s.Reason != "" {
+				return 0
+			}
+			return 1
+		}},
+	} {
+		r.GaugeFunc(prefix+"_audit_"+g.name, g.help, func() float64 { return g.read(l.Status()) })
+	}
+}
