@@ -21,23 +21,13 @@ type Caller struct {
 // ID returns the user's id, or the service's "service:<name>"; empty in an open route.
 func (c *Caller) ID() string { return c.Claims.Subject }
 
-// MFA says whether the session was opened with a second factor.
-func (c *Caller) MFA() bool {
-	for _, m := range c.Claims.AMR {
-		if m == "otp" || m == "rc" {
-			return true
-		}
-	}
-	return false
-}
-
 // Subject returns the caller as the policies see it.
 func (c *Caller) Subject() authz.Subject {
 	name := c.Claims.Subject
 	if c.Service {
 		name = serviceName(name)
 	}
-	return authz.Subject{ID: name, Username: c.Claims.Username, Roles: c.Claims.Roles, MFA: c.MFA(), Service: c.Service}
+	return authz.Subject{ID: name, Username: c.Claims.Username, Roles: c.Claims.Roles, MFA: c.Claims.MFA(), Service: c.Service}
 }
 
 type callerKey struct{}

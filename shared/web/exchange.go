@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -253,18 +254,19 @@ func contentFault(faults []fault.Field) error {
 // answer writes the output of a handler.
 func (x *exchange) answer(in, out any) error {
 	h := x.c.Writer.Header()
-	if raw, ok := out.(Raw); ok {
-		if raw.MaxAge > 0 {
-			h.Set("Cache-Control", "max-age="+seconds(raw.MaxAge))
-		}
+	raw, isRaw := out.(Raw)
+	if isRaw && raw.MaxAge > 0 {
+		h.Set("Cache-Control", "max-age="+seconds(raw.MaxAge))
+	}
+	if x.matched(out) {
+		x.c.Writer.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	if isRaw {
 		for name, value := range raw.Headers {
 			h.Set(name, value)
 		}
 		x.write(x.ep.route.status(), raw.ContentType, raw.Body)
-		return nil
-	}
-	if x.matched(out) {
-		x.c.Writer.WriteHeader(http.StatusNotModified)
 		return nil
 	}
 	buf := x.s.codec.get()
@@ -285,7 +287,19 @@ func (x *exchange) matched(out any) bool {
 	}
 	tag := `"` + tagged.ETag() + `"`
 	x.c.Writer.Header().Set("ETag", tag)
-	return x.r.Method != http.MethodPost && !x.ep.mutates && x.r.Header.Get("If-None-Match") == tag
+	return x.ep.route.Method == http.MethodGet && names(x.r.Header["If-None-Match"], tag)
+}
+
+// names says whether an If-None-Match header names the tag: in a list, as a weak one, or by "*" (RFC 9110 13.1.2).
+func names(lines []string, tag string) bool {
+	for _, line := range lines {
+		for item := range strings.SplitSeq(line, ",") {
+			if item = strings.TrimSpace(item); item == "*" || strings.TrimPrefix(item, "W/") == tag {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // encode writes an output in the wire format of the route, and the headers of a page.

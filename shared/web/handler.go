@@ -40,6 +40,14 @@ type Raw struct {
 	Headers     map[string]string // over those that every answer has
 }
 
+// ETag tells the states of what may be cached apart; empty for what may not.
+func (r Raw) ETag() string {
+	if r.MaxAge == 0 {
+		return ""
+	}
+	return digest(r.Body)[:32]
+}
+
 // Paging is embedded in the input of a list. Limit is at most MaxLimit whatever was asked for.
 type Paging struct {
 	Limit  int    `query:"limit" default:"50" min:"1" doc:"rows at most; above 1000 is lowered to 1000"`

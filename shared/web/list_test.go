@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -111,8 +112,38 @@ func TestETag_answers304ToWhoHasIt(t *testing.T) {
 	if w.Code != 200 || w.Header().Get("ETag") != `"r7"` || !strings.Contains(w.Body.String(), `"text":"x"`) {
 		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body.String())
 	}
-	if w := g.send("GET", "/t", "", `If-None-Match: "r7"`); w.Code != 304 || w.Body.Len() != 0 {
-		t.Errorf("%d %s", w.Code, w.Body.String())
+	for _, has := range []string{`"r7"`, `W/"r7"`, `"r6", "r7"`, `*`} {
+		if w := g.send("GET", "/t", "", "If-None-Match: "+has); w.Code != 304 || w.Body.Len() != 0 {
+			t.Errorf("%s: %d %s", has, w.Code, w.Body.String())
+		}
+	}
+	if w := g.send("GET", "/t", "", `If-None-Match: "r8"`); w.Code != 200 {
+		t.Errorf("%d", w.Code)
+	}
+}
+
+func TestRaw_whatMayBeCachedHasAnETagAndNothingElse(t *testing.T) {
+	t.Parallel()
+	g := newRig(t, func(c *Config) {
+		c.Routes = []Route{
+			{Method: "GET", Path: "/keys", Op: "keys", Permission: Open(), Handle: To(func(context.Context, None) (Raw, error) {
+				return Raw{ContentType: "application/json", Body: []byte("{}"), MaxAge: time.Minute}, nil
+			})},
+			{Method: "GET", Path: "/fresh", Op: "fresh", Permission: Open(), Handle: To(func(context.Context, None) (Raw, error) {
+				return Raw{ContentType: "application/json", Body: []byte("{}")}, nil
+			})},
+		}
+	})
+	first := g.send("GET", "/keys", "")
+	tag := first.Header().Get("ETag")
+	if first.Code != 200 || tag == "" || first.Header().Get("Cache-Control") != "max-age=60" {
+		t.Fatalf("%d %v", first.Code, first.Header())
+	}
+	if w := g.send("GET", "/keys", "", "If-None-Match: "+tag); w.Code != 304 || w.Body.Len() != 0 || w.Header().Get("Cache-Control") != "max-age=60" {
+		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body.String())
+	}
+	if w := g.send("GET", "/fresh", ""); w.Header().Get("ETag") != "" || w.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("%v", w.Header())
 	}
 }
 
