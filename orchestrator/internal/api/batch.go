@@ -97,12 +97,18 @@ func (a *API) executeBatch(ctx context.Context, in batchIn) (batchView, error) {
 	return v, nil
 }
 
+// maxUnknown is how many operations with unknown names are reported at most.
+const maxUnknown = 20
+
 // unknown reports providers and task services that the installation does not have; the shape of the graph is the
 // machine's to judge.
 func (a *API) unknown(in batchIn) []fault.Field {
 	providers, services := a.Catalogue.ProviderNames(), a.Catalogue.Taskservs()
 	var faults []fault.Field
 	for i, op := range in.Operations {
+		if len(faults) >= maxUnknown {
+			break
+		}
 		if !slices.Contains(providers, op.Provider) {
 			faults = append(faults, fault.Field{Pointer: fmt.Sprintf("/operations/%d/provider", i),
 				Message: fmt.Sprintf("%q is no provider of this installation; it has: %s", op.Provider, strings.Join(providers, ", "))})
@@ -121,12 +127,13 @@ func (in batchIn) definition() dag.Definition {
 	d := dag.Definition{Kind: dag.Batch, Name: in.Name, ParallelLimit: in.ParallelLimit, RollbackEnabled: in.RollbackEnabled,
 		StorageBackend: in.StorageBackend, Version: in.Version, Nodes: make([]dag.Node, len(in.Operations))}
 	servers := in.serversBelow()
+	judged := len(in.Operations) <= dag.DefaultOperations // else Validate refuses the batch unseen, and so does this
 	for i, op := range in.Operations {
 		o := dag.Operation{CheckMode: op.CheckMode, Provider: op.Provider, Taskservs: op.Taskservs, Targets: op.Targets, Type: op.Type, Verb: "create", Wait: true}
 		for _, s := range op.ServerConfigs {
 			o.Servers = append(o.Servers, dag.ServerConfig(s))
 		}
-		if op.Type == "taskserv_batch" && len(op.Targets) == 0 {
+		if judged && op.Type == "taskserv_batch" && len(op.Targets) == 0 {
 			o.Targets = servers(i)
 		}
 		n := dag.Node{Dependencies: op.Dependencies, ID: op.ID, OnFailure: op.OnFailure, Operation: o, Policy: op.policy()}
@@ -149,7 +156,8 @@ func (op operationIn) policy() *dag.Policy {
 }
 
 // serversBelow returns a function from an operation's index to the servers that the operations it depends on make,
-// directly or not (contract I39). Unknown ids and cycles are passed over: the machine reports them.
+// directly or not (contract I39). It stops above the number that an operation may have. Unknown ids and cycles are passed
+// over: the machine reports them.
 func (in batchIn) serversBelow() func(int) []string {
 	index := make(map[string]int, len(in.Operations))
 	for i, op := range in.Operations {
@@ -157,17 +165,18 @@ func (in batchIn) serversBelow() func(int) []string {
 	}
 	return func(start int) []string {
 		var names []string
-		seen := map[int]bool{start: true}
+		seen, named := map[int]bool{start: true}, map[string]bool{}
 		for queue := []int{start}; len(queue) > 0; queue = queue[1:] {
 			for _, dep := range in.Operations[queue[0]].Dependencies {
 				i, known := index[dep]
-				if !known || seen[i] {
+				if !known || seen[i] || len(names) > dag.MaxSteps {
 					continue
 				}
 				seen[i] = true
 				queue = append(queue, i)
 				for _, s := range in.Operations[i].ServerConfigs {
-					if !slices.Contains(names, s.Name) {
+					if !named[s.Name] {
+						named[s.Name] = true
 						names = append(names, s.Name)
 					}
 				}

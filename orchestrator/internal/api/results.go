@@ -31,12 +31,13 @@ func (a *API) results(ctx context.Context, t *dag.Task) (*resultsView, error) {
 	v := &resultsView{}
 	for i := range t.Steps {
 		p := &t.Steps[i]
-		if !p.Stands {
+		switch {
+		case !p.Stands:
 			continue
-		}
-		service, server, onServer := strings.Cut(p.Step.Name, " on ")
-		if onServer {
-			v.Taskservs = append(v.Taskservs, taskservView{Name: service, Server: server})
+		case p.Step.Action == "taskserv.install":
+			v.Taskservs = append(v.Taskservs, taskservView{Name: strings.TrimSuffix(p.Step.Name, " on "+p.Step.Target), Server: p.Step.Target})
+			continue
+		case p.Step.Action != "server.create": // what was removed is not there
 			continue
 		}
 		r, known, err := a.Engine.Resource(ctx, p.Step.Provider, "server", p.Step.Name)
