@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -341,6 +342,41 @@ func TestOpen_afterACrashBetweenCommitAndHead(t *testing.T) {
 	s.sign()
 	if r := s.verify(Public{}); !r.OK || r.Signed != 12 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// holed is a store out of which somebody took one entry.
+type holed struct {
+	store.DB
+	seq uint64
+}
+
+func (h *holed) Read(ctx context.Context, stream string, after uint64, limit int) (store.Entries, error) {
+	page, err := h.DB.Read(ctx, stream, after, limit)
+	page.Entries = slices.DeleteFunc(page.Entries, func(e store.Entry) bool { return e.Seq == h.seq })
+	return page, err
+}
+
+func TestRun_aMissingEntryIsNotSignedOver(t *testing.T) {
+	t.Parallel()
+	for name, missing := range map[string]uint64{"in the middle": 13, "the last one": 15, "none": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newService(t, "test/audit/orchestrator")
+			s.add(10)
+			s.hub.DB = &holed{s.hub.DB, missing}
+			s.add(5)
+			want, most := Altered, int64(missing)-1
+			if missing == 0 {
+				want, most = OK, 15
+			}
+			if st := s.log.Status(); st.State != want || st.Signed > most {
+				t.Errorf("%+v", st)
+			}
+			if err := Record(t.Context(), s.hub, Act{Action: "a"}); (err == nil) != (missing == 0) {
+				t.Errorf("a change after it: %v", err)
+			}
+		})
 	}
 }
 

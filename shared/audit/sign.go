@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -73,7 +74,8 @@ func (l *Log) gate(good time.Time, err error) {
 	}
 }
 
-// extend hashes the entries behind the tree, up to the given size (all of them when negative).
+// extend hashes the entries behind the tree, up to the given size (all of them when negative). A missing entry is
+// found out here, before a head would be signed that hides it.
 func (l *Log) extend(ctx context.Context, upto int64) error {
 	for upto < 0 || l.tree.size < upto {
 		page, err := l.db.Read(ctx, Stream, uint64(l.tree.size), readAtOnce)
@@ -86,6 +88,10 @@ func (l *Log) extend(ctx context.Context, upto int64) error {
 			if t.size == upto {
 				break
 			}
+			if int64(e.Seq) != t.size+1 {
+				l.fail(Altered, fmt.Sprintf("the entry with index %d is missing", t.size))
+				return nil
+			}
 			add = t.add(tlog.RecordHash(e.Body), add)
 			news = news || !bytes.HasPrefix(e.Body, witnessPrefix)
 		}
@@ -96,6 +102,9 @@ func (l *Log) extend(ctx context.Context, upto int64) error {
 		l.tree, l.news = t, l.news || news
 		l.mu.Unlock()
 		if len(page.Entries) < readAtOnce {
+			if upto < 0 && int64(page.Head) > t.size {
+				l.fail(Altered, fmt.Sprintf("the entry with index %d is missing", t.size))
+			}
 			return nil
 		}
 	}
