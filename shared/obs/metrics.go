@@ -21,6 +21,9 @@ func NewRegistry() *Registry {
 
 // Handler serves the metrics in the text format of Prometheus.
 func (r *Registry) Handler() http.Handler {
+	if r == nil {
+		return http.NotFoundHandler()
+	}
 	return promhttp.HandlerFor(r.reg, promhttp.HandlerOpts{})
 }
 

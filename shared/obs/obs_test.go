@@ -86,4 +86,9 @@ func TestRegistry_nilTakesEverything(t *testing.T) {
 	r.GaugeFunc("a", "a", nil)
 	r.Histogram("a", "a", nil).Observe(1)
 	r.Histogram("a", "a", nil).At()(1)
+	w := httptest.NewRecorder()
+	r.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if w.Code != 404 {
+		t.Errorf("status %d", w.Code)
+	}
 }
