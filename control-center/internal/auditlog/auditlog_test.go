@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -137,6 +138,18 @@ func TestAdd_neverStopsAtAnEntryAndRefusesForeignRows(t *testing.T) {
 	}
 	if found, err := x.Search(ctx, auditlog.Filter{Action: "audit.unreadable"}, 0, 10); err != nil || found.Total != 2 {
 		t.Fatalf("%+v %v", found, err)
+	}
+	// Names that people chose: one of them must not keep the rows of all others out.
+	for i, name := range []string{"a\x00b", strings.Repeat("é", 150), "x" + strings.Repeat("é", 150), "x" + strings.Repeat("🚀", 80), "\uFFFD", strings.Repeat("y", 1000), "\u2028\x1b"} {
+		hostile := entry(t, 100+i, now, func(e *audit.Entry) { e.Resource, e.Action, e.Actor.Sub = name, name, name })
+		if err := x.Add(ctx, "orchestrator", uint64(100+i), [][]byte{hostile}); err != nil {
+			t.Fatalf("%.20q: %v", name, err)
+		}
+		for _, f := range []auditlog.Filter{{Resource: name}, {Action: name}, {UserID: name}} {
+			if found, err := x.Search(ctx, f, 0, 10); err != nil || found.Total != 1 {
+				t.Errorf("%.20q is not found by %+.40v: %d %v", name, f, found.Total, err)
+			}
+		}
 	}
 	if err := x.Add(ctx, "control-center", 7, [][]byte{good}); !fault.Is(err, fault.Conflict) {
 		t.Fatalf("an entry took over the row of another log: %v", err)

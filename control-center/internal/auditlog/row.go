@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
@@ -32,11 +34,17 @@ type Row struct {
 // indexValue is the longest index value; longer ones are cut and the rows compared in full.
 const indexValue = 200
 
+// cut returns s as an index takes it, whatever somebody wrote into a request: short, and U+0000 shown as U+FFFD.
 func cut(s string) string {
-	if len(s) > indexValue {
-		return s[:indexValue]
+	s = strings.ReplaceAll(s, "\x00", "\uFFFD")
+	if len(s) <= indexValue {
+		return s
 	}
-	return s
+	end := indexValue
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end]
 }
 
 // Table maps Row to its documents. They are ordered by id, and an entry's id by its time.
@@ -158,7 +166,7 @@ func rowOf(origin string, index uint64, body []byte) (Row, audit.Phase) {
 		audit.Entry
 		Details json.RawMessage `json:"details"`
 	}
-	if err := json.Unmarshal(body, &e); err != nil || e.ID == "" {
+	if err := json.Unmarshal(body, &e); err != nil || e.ID == "" || len(e.ID) > indexValue || strings.Contains(e.ID, "\x00") {
 		r.ID = "00000000-0000" + id.Derived(origin, strconv.FormatUint(index, 10))[13:] // below all others
 		r.Action, r.Resource, r.Result, r.Timestamp = "audit.unreadable", "logs/"+origin, audit.Unknown, time.Unix(0, 0).UTC()
 		return r, audit.Event

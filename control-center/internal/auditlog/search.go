@@ -3,7 +3,9 @@ package auditlog
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -51,7 +53,7 @@ func (x *Index) Get(ctx context.Context, id string) (Row, error) {
 // most one text and no time. Its Before is the caller's business.
 func (f Filter) Plain() (store.Query, bool) {
 	q, texts := f.narrowest()
-	return q, texts < 2 && len(q.Prefix) < indexValue && f.From.IsZero() && f.To.IsZero()
+	return q, texts < 2 && len(q.Prefix) < indexValue-utf8.UTFMax && !strings.ContainsRune(q.Prefix, utf8.RuneError) && f.From.IsZero() && f.To.IsZero()
 }
 
 // narrowest returns the query of the index that holds the fewest rows as a rule, and how many texts f names.
