@@ -102,12 +102,9 @@ func (r *rotation) run(sid string) (Grant, []token.Revocation, error) {
 	case r.own != "" && r.own != s.Refresh:
 		return r.again(s, current)
 	}
+	s.Rotated = r.now.UnixMilli()
 	grant, err := r.issue(r.tx, &s, u.Value, r.now)
 	if err != nil {
-		return Grant{}, nil, err
-	}
-	s.Rotated = r.now.UnixMilli()
-	if err := sessions.Save(r.tx, s); err != nil {
 		return Grant{}, nil, err
 	}
 	if err := r.spend(current.Value, s, grant); err != nil {

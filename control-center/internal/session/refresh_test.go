@@ -2,8 +2,10 @@ package session_test
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/controltest"
@@ -277,4 +279,31 @@ func TestChangesOfAnAccount_endItsTokensAndSessions(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestRun_removesMoreThanOnePageAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := controltest.New(t)
+		b := store.Batch{}
+		for i := range 2*store.MaxPage + 1 {
+			id := fmt.Sprintf("%064d", i)
+			b.Writes = append(b.Writes, store.Write{Key: store.Key{Kind: "refresh", ID: id}, Action: store.Put, Index: []store.IndexKey{{Name: "ends", Value: "000000000001"}},
+				Body: []byte(`{"ends":1,"id":"` + id + `","session":"s","used":true}`)})
+		}
+		if _, err := r.DB.Commit(context.Background(), b); err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- r.Desk.Run(ctx) }()
+		<-time.After(11 * time.Minute) // of the bubble's clock
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		page, err := r.DB.List(context.Background(), store.Query{Kind: "refresh", Limit: 10})
+		if err != nil || len(page.Docs) != 0 {
+			t.Errorf("%d are left: %v", len(page.Docs), err)
+		}
+	})
 }

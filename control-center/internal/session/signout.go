@@ -47,8 +47,11 @@ func (d *Desk) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if _, err := d.Sweep(ctx); err != nil && !fault.Is(err, fault.Unavailable) {
-			d.Log.Warn("ended sessions not removed; tried again later", "error", err)
+		for n := store.MaxPage; n >= store.MaxPage; { // as long as a page of either kind is full
+			var err error
+			if n, err = d.Sweep(ctx); err != nil && !fault.Is(err, fault.Unavailable) {
+				d.Log.Warn("ended sessions not removed; tried again later", "error", err)
+			}
 		}
 		d.Revoked.State.Expire(d.Now().Unix())
 	}
