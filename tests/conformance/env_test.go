@@ -2,13 +2,10 @@ package conformance
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +13,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/client"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/tests/rig"
+	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
 // password of every user that the suite makes; long enough for accounts without a second factor.
@@ -41,49 +39,19 @@ type socketUsers struct {
 func newEnv(t *testing.T, store string) *env {
 	t.Helper()
 	e := &env{t: t, tokens: map[string]secret.Text{}, sockets: &socketUsers{}}
-	o := rig.Options{Bin: binaries(t), Dir: t.TempDir()}
+	o := rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir()}
 	o.OrchestratorConfig, e.calls = writeConfig(t, o.Dir)
 	if store == "surrealdb" {
 		e.surreal = true
-		useSurreal(t, &o)
+		rigtest.UseSurreal(t, &o)
 	}
-	e.Rig = start(t, o)
+	e.Rig = rigtest.Start(t, o)
 	e.tokens["admin"] = e.Token
 	for _, role := range []string{"operator", "developer", "viewer", "auditor"} {
 		e.createUser(role+"-1", role)
 		e.tokens[role] = e.login(role+"-1", password)
 	}
 	return e
-}
-
-// start starts an installation that ends with the test and must end cleanly.
-func start(t *testing.T, o rig.Options) *rig.Rig {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	r, err := rig.Start(ctx, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return r
-}
-
-// binaries returns the folder with the built binaries.
-func binaries(t *testing.T) string {
-	t.Helper()
-	dir, err := filepath.Abs("../../bin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(dir, "orchestrator")); err != nil {
-		t.Fatal("the binaries are not built; run: make build")
-	}
-	return dir
 }
 
 // in returns the same installation for a subtest.

@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/provisioning-platform/platform/shared/store/surrealstore/surrealtest"
 	"github.com/provisioning-platform/platform/tests/rig"
+	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
 // writeConfig writes the orchestrator's configuration with simulated providers that behave as their names say, an infra
@@ -65,9 +65,9 @@ func (e *env) another(limits bool) *env {
 	o := rig.Options{Bin: e.Bin, Dir: e.t.TempDir(), RateLimits: limits}
 	o.OrchestratorConfig, f.calls = writeConfig(e.t, o.Dir)
 	if e.surreal {
-		useSurreal(e.t, &o)
+		rigtest.UseSurreal(e.t, &o)
 	}
-	f.Rig = start(e.t, o)
+	f.Rig = rigtest.Start(e.t, o)
 	f.tokens["admin"] = f.Token
 	return f
 }
@@ -114,17 +114,4 @@ func (e *env) signingKey() ed25519.PublicKey {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
-}
-
-// useSurreal points an installation at a fresh database. Both services share it (decision 1).
-func useSurreal(t *testing.T, o *rig.Options) {
-	t.Helper()
-	url, password := surrealtest.Start(t)
-	file := filepath.Join(o.Dir, "store-password")
-	if err := os.WriteFile(file, []byte(password), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	o.OrchestratorStore, o.ControlCenterStore = url, url
-	o.Env = append(o.Env, "ORCHESTRATOR_STORE_PASSWORD_FILE="+file, "CONTROL_CENTER_STORE_PASSWORD_FILE="+file,
-		"ORCHESTRATOR_STORE_SYNC=every", "CONTROL_CENTER_STORE_SYNC=every")
 }

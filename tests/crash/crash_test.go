@@ -10,20 +10,17 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/provisioning-platform/platform/shared/store/surrealstore/surrealtest"
 	"github.com/provisioning-platform/platform/tests/rig"
+	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
 var (
 	kills   = flag.Int("kills", 20, "kills on the embedded store; the SurrealDB store gets a quarter")
 	seed    = flag.Uint64("seed", 0, "seed of the random moments; 0 takes one from the clock")
-	bin     = flag.String("bin", "../../bin", "folder with the built binaries")
 	readyIn = flag.Duration("ready", 2*time.Second, "how soon a killed service must be ready again")
 )
 
@@ -40,12 +37,12 @@ func TestCrash_nothingAcknowledgedIsLost(t *testing.T) {
 
 func run(t *testing.T, store string, n int) {
 	random := rand.New(rand.NewPCG(seedOf(t), 1))
-	o := rig.Options{Bin: binaries(t), Dir: t.TempDir(), Env: []string{"CONTROL_CENTER_TOKENS_ACCESS_TTL=4h"}}
+	o := rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir(), Env: []string{"CONTROL_CENTER_TOKENS_ACCESS_TTL=4h"}}
 	w := newWorld(t, &o)
 	if store == "surrealdb" {
-		useSurreal(t, &o)
+		rigtest.UseSurreal(t, &o)
 	}
-	w.rig = start(t, o)
+	w.rig = rigtest.Start(t, o)
 	load, stop := context.WithCancel(t.Context())
 	defer stop()
 	ended := make(chan error, clients)
@@ -112,49 +109,6 @@ func seedOf(t *testing.T) uint64 {
 	}
 	t.Logf("again with: go test ./tests/crash -run '%s' -seed %d", t.Name(), s)
 	return s
-}
-
-// binaries returns the folder with the built binaries.
-func binaries(t *testing.T) string {
-	t.Helper()
-	dir, err := filepath.Abs(*bin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(dir, "orchestrator")); err != nil {
-		t.Fatal("the binaries are not built; run: make build")
-	}
-	return dir
-}
-
-// start starts an installation that ends with the test and must end cleanly.
-func start(t *testing.T, o rig.Options) *rig.Rig {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	r, err := rig.Start(ctx, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return r
-}
-
-// useSurreal points an installation at a fresh database that both services share.
-func useSurreal(t *testing.T, o *rig.Options) {
-	t.Helper()
-	url, password := surrealtest.Start(t)
-	file := filepath.Join(o.Dir, "store-password")
-	if err := os.WriteFile(file, []byte(password), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	o.OrchestratorStore, o.ControlCenterStore = url, url
-	o.Env = append(o.Env, "ORCHESTRATOR_STORE_PASSWORD_FILE="+file, "CONTROL_CENTER_STORE_PASSWORD_FILE="+file,
-		"ORCHESTRATOR_STORE_SYNC=every", "CONTROL_CENTER_STORE_SYNC=every")
 }
 
 // wait returns after d or when the context ends.

@@ -9,6 +9,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/client"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/tests/rig"
+	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
 // logouts is the size of the histogram.
@@ -16,9 +17,9 @@ const logouts = 20
 
 // TestLogout_isHeardByBoth is the bar's A24: at home a token is refused at the next request, at the orchestrator within 5 s.
 func TestLogout_isHeardByBoth(t *testing.T) {
-	o := rig.Options{Bin: binaries(t), Dir: t.TempDir()}
+	o := rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir()}
 	w := newWorld(t, &o)
-	w.rig = start(t, o)
+	w.rig = rigtest.Start(t, o)
 	const password = "a rather long passphrase 7"
 	if _, err := w.cc().CreateUser(t.Context(), client.NewUser{Username: "comes-and-goes", Email: "c@example.com", Password: secret.New(password), Roles: []string{"operator"}}); err != nil {
 		t.Fatal(err)

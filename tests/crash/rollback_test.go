@@ -9,14 +9,15 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/client"
 	"github.com/provisioning-platform/platform/tests/rig"
+	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
 // TestCrash_rollbackIsFinished is the bar's X06 with real kills: the orchestrator dies again and again while it undoes.
 func TestCrash_rollbackIsFinished(t *testing.T) {
 	random := rand.New(rand.NewPCG(seedOf(t), 2))
-	o := rig.Options{Bin: binaries(t), Dir: t.TempDir()}
+	o := rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir()}
 	w := newWorld(t, &o)
-	w.rig = start(t, o)
+	w.rig = rigtest.Start(t, o)
 	ctx := t.Context()
 	checkpoint, err := w.orch().CreateCheckpoint(ctx, "an empty fleet", "", "")
 	if err != nil {

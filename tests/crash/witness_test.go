@@ -13,6 +13,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/tests/rig"
+	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
 // noticed bounds the time from the start of a rolled-back service to the refusal of changes.
@@ -21,9 +22,9 @@ const noticed = 5 * time.Second
 // TestWitness_noticesARestoredFolder is the bar's L02 and L16: an older copy of a service's folder is put back, which no
 // look at that folder alone can tell; the other service has seen more.
 func TestWitness_noticesARestoredFolder(t *testing.T) {
-	o := rig.Options{Bin: binaries(t), Dir: t.TempDir()}
+	o := rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir()}
 	w := newWorld(t, &o)
-	w.rig = start(t, o)
+	w.rig = rigtest.Start(t, o)
 	data, older := filepath.Join(o.Dir, "orchestrator"), filepath.Join(o.Dir, "older")
 	w.checkpoints(3)
 	w.stop(w.rig.Orchestrator)

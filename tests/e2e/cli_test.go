@@ -16,6 +16,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/client"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/tests/rig"
+	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
 // The exit codes of architecture section 10.
@@ -100,7 +101,7 @@ class = "permanent"
 message = "simulated: there is no such plan"
 `)
 	write(t, filepath.Join(o.Dir, "infra", "small", "config.toml"), "[[servers]]\nname = \"one\"\nplan = \"1xCPU-2GB\"\nzone = \"de-fra1\"\nprovider = \"fast\"\n")
-	s := &shell{Rig: start(t, o), values: map[string]string{"dir": o.Dir, "nowhere": nowhere}}
+	s := &shell{Rig: rigtest.Start(t, o), values: map[string]string{"dir": o.Dir, "nowhere": nowhere}}
 	const password = "a rather long passphrase 7"
 	if _, err := s.CC(s.Token).CreateUser(t.Context(), client.NewUser{Username: "vera", Email: "vera@example.com", Password: secret.New(password), Roles: []string{"viewer"}}); err != nil {
 		t.Fatal(err)

@@ -6,7 +6,6 @@
 package e2e
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -16,9 +15,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/provisioning-platform/platform/tests/rig"
+	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
 // root of the repository, seen from here.
@@ -37,33 +36,9 @@ func absolute(t *testing.T, below ...string) string {
 // sample returns the options of the sample installation, as make run starts it.
 func sample(t *testing.T) rig.Options {
 	t.Helper()
-	bin := absolute(t, "bin")
-	if dir := os.Getenv("PLATFORM_BIN"); dir != "" {
-		bin = dir
-	}
-	if _, err := os.Stat(filepath.Join(bin, "orchestrator")); err != nil {
-		t.Fatal("the binaries are not built; run: make build")
-	}
-	return rig.Options{Bin: bin, Dir: t.TempDir(), RateLimits: true,
+	return rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir(), RateLimits: true,
 		OrchestratorConfig:  absolute(t, "deploy", "sample", "orchestrator.toml"),
 		ControlCenterConfig: absolute(t, "deploy", "sample", "control-center.toml")}
-}
-
-// start starts an installation that ends with the test and must end cleanly.
-func start(t *testing.T, o rig.Options) *rig.Rig {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	r, err := rig.Start(ctx, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return r
 }
 
 // need returns the path of a program that must be there.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
 // TestSDK_asPrinted runs the reference's client programs one after the other: Python makes the servers, JavaScript asks
@@ -19,7 +20,7 @@ func TestSDK_asPrinted(t *testing.T) {
 	python := python(t)
 	node, packages := node(t)
 	need(t, "ssh", "the OpenSSH client (Debian: openssh-client)")
-	r := start(t, sample(t))
+	r := rigtest.Start(t, sample(t))
 	api := r.Orch(r.Token)
 	checkpoint, err := api.CreateCheckpoint(t.Context(), "before the clients", "", "")
 	if err != nil {

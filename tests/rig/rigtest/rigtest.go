@@ -1,0 +1,62 @@
+// Package rigtest is the rig for tests: installations that end with the test and must end cleanly. It owns no assertion
+// about the product; the suites do.
+package rigtest
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/store/surrealstore/surrealtest"
+	"github.com/provisioning-platform/platform/tests/rig"
+)
+
+// Binaries returns the folder with the built binaries: bin of the repository, or PLATFORM_BIN. Tests run two folders
+// below the repository.
+func Binaries(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv("PLATFORM_BIN")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "bin")
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "orchestrator")); err != nil {
+		t.Fatal("the binaries are not built; run: make build")
+	}
+	return dir
+}
+
+// Start starts an installation that ends with the test; each service must end with exit code 0.
+func Start(t *testing.T, o rig.Options) *rig.Rig {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r, err := rig.Start(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// UseSurreal points an installation at a fresh database, which both services share (decision 1).
+func UseSurreal(t *testing.T, o *rig.Options) {
+	t.Helper()
+	url, password := surrealtest.Start(t)
+	file := filepath.Join(o.Dir, "store-password")
+	if err := os.WriteFile(file, []byte(password), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.OrchestratorStore, o.ControlCenterStore = url, url
+	o.Env = append(o.Env, "ORCHESTRATOR_STORE_PASSWORD_FILE="+file, "CONTROL_CENTER_STORE_PASSWORD_FILE="+file,
+		"ORCHESTRATOR_STORE_SYNC=every", "CONTROL_CENTER_STORE_SYNC=every")
+}
