@@ -198,7 +198,7 @@ func TestTail_manyReadersSeeEverythingInOrder(t *testing.T) {
 				if len(items) == 0 {
 					select {
 					case <-more:
-					case <-time.After(5 * time.Second):
+					case <-time.After(60 * time.Second):
 						t.Errorf("reader %d hangs at %d", r, at)
 						return
 					}

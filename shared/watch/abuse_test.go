@@ -70,7 +70,7 @@ func rawFrame(first byte, payload []byte, mask bool) []byte {
 // closed reads until the close frame and returns its code, or 0 when the connection just ended.
 func (c *raw) closed(t *testing.T) int {
 	t.Helper()
-	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(2*time.Second + busy))
 	for {
 		head := make([]byte, 2)
 		if _, err := io.ReadFull(c.r, head); err != nil {

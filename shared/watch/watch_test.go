@@ -24,7 +24,7 @@ import (
 )
 
 // busy is what a limit of a second or two is given on top, since the tests of all packages share the machine.
-const busy = 4 * time.Second
+const busy = 20 * time.Second
 
 // place is a running handler over a store in memory. Tokens are "name", "name:category,category", with
 // "expired" never good.

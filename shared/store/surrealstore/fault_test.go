@@ -27,7 +27,7 @@ func TestCommit_lostReplyIsSettled(t *testing.T) {
 			at, password := surrealtest.Start(t)
 			p, through := newProxy(t, at)
 			s := open(t, through, password, schema)
-			ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 			defer cancel()
 			if _, err := s.Commit(ctx, store.Batch{Appends: []store.Append{{Stream: "events", Body: []byte("first")}}}); err != nil {
 				t.Fatal(err)
