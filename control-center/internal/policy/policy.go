@@ -11,7 +11,6 @@ import (
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
-	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -51,12 +50,15 @@ func Kinds() []store.Kind { return []store.Kind{{Name: Table.Kind}, {Name: sets.
 
 // Book is the effective policies. Build it as a literal and Load it before use.
 type Book struct {
-	DB        *feed.Hub
+	DB        store.DB
 	Authority *authz.Authority
 	Now       func() time.Time
 	Log       *slog.Logger
 
 	mu sync.Mutex // one change at a time, so that what is swapped in is what was stored last
+
+	waiting sync.Mutex
+	news    chan struct{} // under waiting: closed by the next swap; nil when nobody waits
 }
 
 // Load brings the stored policies into force. On a fresh store it stores the built-in ones first.
@@ -150,7 +152,24 @@ func (b *Book) swap(ctx context.Context) error {
 		b.Log.Error("a stored policy is not in force", "policy", q)
 	}
 	b.Authority.Swap(compiled)
+	b.waiting.Lock()
+	defer b.waiting.Unlock()
+	if b.news != nil {
+		close(b.news)
+		b.news = nil
+	}
 	return nil
+}
+
+// next returns a channel that is closed by the next swap. The store's own wake-up comes too early: what is
+// committed is in force a moment later.
+func (b *Book) next() <-chan struct{} {
+	b.waiting.Lock()
+	defer b.waiting.Unlock()
+	if b.news == nil {
+		b.news = make(chan struct{})
+	}
+	return b.news
 }
 
 // Put stores p, new or changed, and brings it into force. What does not compile is refused.
@@ -218,7 +237,7 @@ func (b *Book) Feed(ctx context.Context, version uint64, wait time.Duration) aut
 	timeout := time.NewTimer(min(wait, longestPoll))
 	defer timeout.Stop()
 	for {
-		wake := b.DB.Wait(audit.Stream) // every change of a policy has an entry
+		wake := b.next()
 		s := b.Authority.Set()
 		if s.Version() != version {
 			src := s.Source()

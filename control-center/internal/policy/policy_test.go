@@ -3,18 +3,18 @@ package policy_test
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/policy"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
-	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 )
 
-func book(t *testing.T, db *feed.Hub) *policy.Book {
+func book(t *testing.T, db store.DB) *policy.Book {
 	t.Helper()
 	b := &policy.Book{DB: db, Authority: &authz.Authority{}, Now: time.Now, Log: obs.Discard()}
 	if err := b.Load(context.Background()); err != nil {
@@ -23,8 +23,8 @@ func book(t *testing.T, db *feed.Hub) *policy.Book {
 	return b
 }
 
-func hub() *feed.Hub {
-	return feed.NewHub(memstore.New(store.Schema{Service: "control_center", Kinds: policy.Kinds()}))
+func fresh() store.DB {
+	return memstore.New(store.Schema{Service: "control_center", Kinds: policy.Kinds()})
 }
 
 func denyWeb() authz.Policy {
@@ -40,7 +40,7 @@ func allowed(b *policy.Book, name string) bool {
 func TestBook_changeIsInForceWhenItReturns(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	b := book(t, hub())
+	b := book(t, fresh())
 	if !allowed(b, "web-01") {
 		t.Fatal("the operator's default right is missing")
 	}
@@ -66,7 +66,7 @@ func TestBook_changeIsInForceWhenItReturns(t *testing.T) {
 
 func TestBook_survivesARestart(t *testing.T) {
 	t.Parallel()
-	db := hub()
+	db := fresh()
 	b := book(t, db)
 	if err := b.Put(context.Background(), "policy.create", denyWeb()); err != nil {
 		t.Fatal(err)
@@ -78,9 +78,12 @@ func TestBook_survivesARestart(t *testing.T) {
 }
 
 func TestFeed_wakesOnAChange(t *testing.T) {
-	t.Parallel()
+	synctest.Test(t, feedWakes)
+}
+
+func feedWakes(t *testing.T) {
 	ctx := context.Background()
-	b := book(t, hub())
+	b := book(t, fresh())
 	version := b.Authority.Set().Version()
 	if f := b.Feed(ctx, 0, 0); f.Source == nil || f.Version != version {
 		t.Fatalf("first contact: %+v", f)
@@ -88,12 +91,14 @@ func TestFeed_wakesOnAChange(t *testing.T) {
 	if f := b.Feed(ctx, version, 0); f.Source != nil || f.Version != version {
 		t.Fatalf("nothing new: %+v", f)
 	}
+	began := time.Now()
 	got := make(chan authz.Feed, 1)
 	go func() { got <- b.Feed(ctx, version, 2*time.Second) }()
+	synctest.Wait()
 	if err := b.Put(ctx, "policy.create", denyWeb()); err != nil {
-		t.Fatal(err)
+		t.Error(err)
 	}
-	if f := <-got; f.Source == nil || f.Version != version+1 {
-		t.Fatalf("%+v", f)
+	if f := <-got; f.Source == nil || f.Version != version+1 || time.Since(began) != 0 {
+		t.Errorf("after %s: %+v", time.Since(began), f)
 	}
 }
