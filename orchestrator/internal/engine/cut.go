@@ -40,6 +40,9 @@ func (c *cut) enter(s side) {
 	}
 	c.waiting[s]--
 	c.inside[s]++
+	if c.waiting[s] == 0 && c.waiting[other] > 0 { // all of this side that waited are in
+		c.turn = other
+	}
 }
 
 func (c *cut) leave(s side) {
