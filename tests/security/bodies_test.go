@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -169,17 +170,55 @@ func TestBodies_nothingIsAssignedInPassing(t *testing.T) {
 	}
 }
 
+// strange are texts that break what is careless with them.
+var strange = []string{"\x00", "a\x00b", "\x1b[31m", "\r\n", "\u202e", "\u200b", "\ufeff", strings.Repeat("e\u0301", 5000), strings.Repeat("é", 150), strings.Repeat("x", 900_000), "../../etc/passwd", "/etc/passwd", "%2e%2e%2f",
+	"..\\..", "C:\\", "file:///etc/passwd", "'; DROP TABLE user; --", "$(touch /tmp/x)", "`id`", "{{7*7}}", "${jndi:ldap://x}", "<script>", "𝕏🚀", "ａｄｍｉｎ", "\U0010ffff", " ", ""}
+
+// TestQueries_boundedAndNeverAFault is I06 and I16 in the queries and path parameters of every operation.
+func TestQueries_boundedAndNeverAFault(t *testing.T) {
+	s := shared
+	values := append([]string{"0", "-1", "-0", "1", "1000", "1001", "1000000000", "1000000000000", "2147483648", "9007199254740993", "9223372036854775807", "9223372036854775808", "1e3", "1e400", "0x10", "1.5", "NaN", "+1", "true",
+		"\xff\xfe", nowhere, nowhere + "\x01"}, strange...)
+	tried := 0
+	for _, op := range s.operations(t) {
+		if op.method != "GET" {
+			continue
+		}
+		var paths []string
+		for _, v := range values {
+			if len(v) > 20_000 {
+				v = v[:20_000] // the request line has its own limit
+			}
+			for _, name := range op.query {
+				paths = append(paths, op.url(nowhere)+"?"+name+"="+url.QueryEscape(v))
+			}
+			if p := op.url(url.PathEscape(v)); p != op.path {
+				paths = append(paths, p)
+			}
+		}
+		for _, path := range paths {
+			began := time.Now()
+			a := s.send(t, op.service, "GET", path, s.people["admin"].token, nil)
+			if took := time.Since(began); a.status >= 500 || took > 2*time.Second {
+				t.Errorf("%s %.80s: %d after %s: %.300s", op, path, a.status, took, a.raw)
+			}
+			tried++
+		}
+	}
+	if tried < 1000 {
+		t.Errorf("only %d requests", tried)
+	}
+}
+
 // TestBodies_strangeTexts is I05: no text in any member brings a service down or comes back changed.
 func TestBodies_strangeTexts(t *testing.T) {
 	s := shared
-	texts := []string{"\x00", "a\x00b", "\x1b[31m", "\r\n", "\u202e", "\u200b", "\ufeff", strings.Repeat("e\u0301", 5000), strings.Repeat("x", 900_000), "../../etc/passwd", "/etc/passwd", "%2e%2e%2f",
-		"..\\..", "C:\\", "file:///etc/passwd", "'; DROP TABLE user; --", "$(touch /tmp/x)", "`id`", "{{7*7}}", "${jndi:ldap://x}", "<script>", "𝕏🚀", "ａｄｍｉｎ", "\U0010ffff", " ", ""}
 	for _, op := range s.withBody(t) {
 		for name, p := range op.body.Properties {
 			if !p.is("string") {
 				continue
 			}
-			for _, text := range texts {
+			for _, text := range strange {
 				body := op.body.sample().(map[string]any)
 				body[name] = text
 				raw, _ := json.Marshal(body)

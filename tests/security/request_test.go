@@ -95,6 +95,7 @@ type operation struct {
 	service, method, path, id string
 	open                      bool
 	body                      *schema // nil: takes none
+	query                     []string
 }
 
 // schema is as much of a JSON schema as the documents use.
@@ -131,6 +132,7 @@ func (s *site) operations(t *testing.T) []operation {
 			Paths map[string]map[string]struct {
 				OperationID string            `json:"operationId"`
 				Security    *[]map[string]any `json:"security"`
+				Parameters  []struct{ Name, In string }
 				RequestBody struct {
 					Content map[string]struct {
 						Schema schema `json:"schema"`
@@ -150,6 +152,11 @@ func (s *site) operations(t *testing.T) []operation {
 				if c, ok := o.RequestBody.Content["application/json"]; ok {
 					body := resolve(c.Schema, doc.Components.Schemas)
 					op.body = &body
+				}
+				for _, p := range o.Parameters {
+					if p.In == "query" {
+						op.query = append(op.query, p.Name)
+					}
 				}
 				all = append(all, op)
 			}
