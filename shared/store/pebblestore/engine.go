@@ -20,10 +20,10 @@ import (
 // Settings of the engine, measured (decision 36); its defaults halve the rate.
 const (
 	memTable     = 16 << 20
-	blockCache   = 32<<20 + 2*memTable // two mem tables count against it
+	blockCache   = 16<<20 + 2*memTable // two mem tables count against it
 	logSyncBytes = 1 << 20
 	bloomBits    = 10
-	mergeLayers  = 8 // flushed tables on top of each other before they are merged; the default is 4
+	mergeLayers  = 16 // half as many flushed tables lie on top of each other before they are merged; the default is 4
 )
 
 // options returns the engine's options. The newest format includes FormatWALSyncChunks, without which one
