@@ -87,6 +87,7 @@ func TestRollback_doesNotCancelWhatIsSubmittedMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, db := newWorld(), &slow{DB: memory()}
 		e := start(t, db, w)
+		synctest.Wait()
 		c := e.checkpoint("cut")
 		db.get = holdUp("checkpoint", c.ID)
 		done := make(chan error, 1)
