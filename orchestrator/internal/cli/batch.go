@@ -234,16 +234,23 @@ func batchCancel() cli.Command {
 func batchTable(rows []client.Batch) cli.Table {
 	t := cli.Table{Head: []string{"ID", "NAME", "STATUS", "OPERATIONS", "CREATED"}}
 	for _, b := range rows {
-		done, created := 0, ""
+		done, undone, created := 0, 0, ""
 		for _, op := range b.Operations {
 			if op.Status == "Completed" {
 				done++
 			}
+			if op.RolledBackAt != nil {
+				undone++
+			}
+		}
+		count := fmt.Sprintf("%d/%d", done, len(b.Operations))
+		if undone > 0 {
+			count += fmt.Sprintf(", %d undone", undone)
 		}
 		if b.CreatedAt != nil {
 			created = b.CreatedAt.Format(time.RFC3339)
 		}
-		t.Rows = append(t.Rows, []string{b.BatchID, b.Name, b.Status, fmt.Sprintf("%d/%d", done, len(b.Operations)), created})
+		t.Rows = append(t.Rows, []string{b.BatchID, b.Name, b.Status, count, created})
 	}
 	return t
 }
