@@ -178,3 +178,19 @@ func TestCompile_rolesMustMakeSense(t *testing.T) {
 		t.Error("a circle of roles was accepted")
 	}
 }
+
+// TestDecide_asksForASecondFactorOnlyWhereItHelps: who would be refused with one too is not sent to fetch it.
+func TestDecide_asksForASecondFactorOnlyWhereItHelps(t *testing.T) {
+	t.Parallel()
+	set := compile(t, authz.Source{Policies: []authz.Policy{policy("web", rule("Allow", "servers:*-web", "create", "request.mfa && resource.infra == 'lab'"))}})
+	for _, c := range []struct {
+		infra, resource string
+		helps           bool
+	}{{"lab", "servers/a-web", true}, {"lab", "servers/a-db", false}, {"live", "servers/a-web", false}} {
+		q := ask("", "create", c.resource)
+		q.Resource.Infra = c.infra
+		if d := set.Decide(q); d.Allowed || strings.Contains(d.Reason, "second factor") != c.helps {
+			t.Errorf("%s in %s: %+v", c.resource, c.infra, d)
+		}
+	}
+}

@@ -54,10 +54,15 @@ func (s *Set) weigh(q *Request) (decided *rule, allowed bool, why string) {
 			if yes, err := holds(r); yes && err == nil {
 				return r, true, ""
 			}
-			needsMFA = needsMFA || r.cond != nil && r.cond.mfa
+			if r.cond != nil && r.cond.mfa && !q.Subject.MFA && !needsMFA {
+				with := *q
+				with.Subject.MFA = true
+				yes, err := r.cond.holds(&question{&with})
+				needsMFA = yes && err == nil && (r.name == "*" || glob(q.Resource.Name, r.name))
+			}
 		}
 	}
-	if needsMFA && !q.Subject.MFA {
+	if needsMFA {
 		return nil, false, "this needs a session with a second factor; sign in with your MFA code and retry"
 	}
 	return nil, false, "none of your roles and no policy allows this; ask an administrator"
