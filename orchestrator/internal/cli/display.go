@@ -86,7 +86,7 @@ func (d *display) event(e watch.Event) {
 		if data.Status != "running" && !r.began.IsZero() {
 			r.step = fmt.Sprintf("after %.1f s", e.Timestamp.Sub(r.began).Seconds())
 		}
-		r.step += because(data.Error)
+		r.step = strings.TrimPrefix(r.step+because(data.Error), ": ")
 		d.line("  %-24s %s %s", r.id, r.status, r.step)
 	}
 	d.draw()
