@@ -163,6 +163,22 @@ func TestAdd_neverStopsAtAnEntryAndRefusesForeignRows(t *testing.T) {
 	}
 }
 
+func TestSearch_textThatIsNoUTF8FindsNothingAndBreaksNothing(t *testing.T) {
+	t.Parallel()
+	x := fresh()
+	if err := x.Add(context.Background(), "orchestrator", 0, [][]byte{entry(t, 1, time.Now(), nil)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"\xff", strings.Repeat("\x80", 300)} {
+		if found, err := x.Search(context.Background(), auditlog.Filter{Resource: text}, 0, 10); err != nil || found.Total != 0 {
+			t.Errorf("%.10q: %+v %v", text, found, err)
+		}
+		if _, err := x.Get(context.Background(), text); !fault.Is(err, fault.NotFound) {
+			t.Errorf("%.10q as an id: %v", text, err)
+		}
+	}
+}
+
 func TestParseTime(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{

@@ -36,7 +36,7 @@ const indexValue = 200
 
 // cut returns s as an index takes it, whatever somebody wrote into a request: short, and U+0000 shown as U+FFFD.
 func cut(s string) string {
-	s = strings.ReplaceAll(s, "\x00", "\uFFFD")
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 	if len(s) <= indexValue {
 		return s
 	}

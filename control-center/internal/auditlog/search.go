@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -38,11 +39,11 @@ type Found struct {
 }
 
 // Get returns one row.
-func (x *Index) Get(ctx context.Context, id string) (Row, error) {
-	if len(id) > store.MaxKey || id == "" {
+func (x *Index) Get(ctx context.Context, rowID string) (Row, error) {
+	if !id.Valid(rowID) {
 		return Row{}, ErrNotFound
 	}
-	r, err := Table.Get(ctx, x.DB, id)
+	r, err := Table.Get(ctx, x.DB, rowID)
 	if err == nil && r.Rev == 0 {
 		err = ErrNotFound
 	}
