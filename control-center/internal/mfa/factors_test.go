@@ -113,3 +113,48 @@ func TestEnrolFor_isInUseAtOnceAndBindsToItsAccount(t *testing.T) {
 		t.Errorf("unknown account: %v", err)
 	}
 }
+
+// TestCheck_codeIsSixDigitsAndItsStepIsSpent is A30, A31 and A34: Check is tried by itself, so that no variant is
+// refused merely because too many were wrong before it.
+func TestCheck_codeIsSixDigitsAndItsStepIsSpent(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	found, err := mfa.Table.Get(context.Background(), r.DB, r.File.User.ID)
+	if err != nil || !found.Value.Active {
+		t.Fatalf("%+v %v", found, err)
+	}
+	accepted := func(f mfa.Factor, code string) (mfa.Factor, bool) {
+		t.Helper()
+		after, result, err := mfa.Check(r.Sealer, f, code, r.Clock.Now())
+		if err != nil || result.Blocked {
+			t.Fatalf("%q: %+v %v", code, result, err)
+		}
+		return after, result.OK
+	}
+	code := func(steps int) string { return r.Code(t, r.Admin.TOTPSecret, steps) }
+	fresh, now := found.Value, code(0)
+	spent, ok := accepted(fresh, now)
+	if !ok {
+		t.Fatal("a good code is refused")
+	}
+	full := strings.Map(func(d rune) rune { return d - '0' + '０' }, now)
+	for _, variant := range []string{" " + now, now + " ", now + "\t", now + "\n", "\u00a0" + now, now + "\u200b", now + "\x00", "+" + now, "-" + now, "0" + now, now + "0", now[:5], now[:3] + " " + now[3:], now[:3] + "-" + now[3:],
+		now + "," + now, full, "0x" + now, now + ".0", now + "e0", "", "000000x", strings.Repeat(now, 2)} {
+		if _, ok := accepted(fresh, variant); ok {
+			t.Errorf("%q is accepted", variant)
+		}
+		if _, ok := accepted(spent, variant); ok {
+			t.Errorf("%q is accepted after its step", variant)
+		}
+	}
+	for steps, want := range map[int]bool{-2: false, -1: true, 0: true, 1: true, 2: false} {
+		if _, ok := accepted(fresh, code(steps)); ok != want {
+			t.Errorf("step %+d: %v", steps, ok)
+		}
+	}
+	for steps, want := range map[int]bool{-1: false, 0: false, 1: true} {
+		if _, ok := accepted(spent, code(steps)); ok != want {
+			t.Errorf("step %+d after step 0: %v", steps, ok)
+		}
+	}
+}
