@@ -132,9 +132,6 @@ func (x *Executor) failed(ctx context.Context, a dag.Attempt, err error) dag.Res
 		return dag.Result{Class: class, Error: f.Message, RetryAfter: f.RetryAfter}
 	}
 	e := provider.Classify(err)
-	if e.Class == dag.Stopped && a.Kind == dag.Do { // at work when it was stopped: what is there has to be looked up
-		e.Class = dag.UnknownOutcome
-	}
 	return dag.Result{Class: e.Class, Error: e.Message, RetryAfter: e.RetryAfter}
 }
 

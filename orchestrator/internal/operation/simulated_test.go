@@ -169,7 +169,7 @@ func TestExecute_endsWithItsContext(t *testing.T) {
 	steps, _ := Expand(op)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if res := b.Execute(ctx, dag.Attempt{Tag: "1", Kind: dag.Do, Operation: op, Step: steps[0]}); res.Class != dag.UnknownOutcome {
+	if res := b.Execute(ctx, dag.Attempt{Tag: "1", Kind: dag.Do, Operation: op, Step: steps[0]}); res.Class != dag.Stopped {
 		t.Errorf("cancelled: %+v", res)
 	}
 	if res := b.Execute(t.Context(), dag.Attempt{Tag: "1", Kind: dag.Do, Operation: op, Step: steps[0], Deadline: time.Now()}); res.Class != dag.TimedOut {

@@ -41,6 +41,15 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Begun marks the error of a call that had begun to change something: when it was stopped, what is there has to be
+// looked up.
+func Begun(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return Errorf(dag.UnknownOutcome, "stopped while the provider was working").Because(err)
+	}
+	return err
+}
+
 // Classify turns any error of a driver into an Error; nil for nil. An error that no driver classified is
 // transient: providers fail in ways nobody listed, and every call is safe to repeat.
 func Classify(err error) *Error {

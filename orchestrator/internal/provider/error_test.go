@@ -17,6 +17,8 @@ func TestClassify(t *testing.T) {
 		{fmt.Errorf("create: %w", Errorf(dag.Quota, "no more")), dag.Quota},
 		{fmt.Errorf("create: %w", context.DeadlineExceeded), dag.TimedOut},
 		{context.Canceled, dag.Stopped},
+		{Begun(fmt.Errorf("create: %w", context.Canceled)), dag.UnknownOutcome},
+		{Begun(context.DeadlineExceeded), dag.TimedOut},
 		{errors.New("odd"), dag.Transient},
 	} {
 		if got := Classify(c.err); got.Class != c.want {

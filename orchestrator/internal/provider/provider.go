@@ -35,7 +35,8 @@ type Server struct {
 
 // Driver is one account at one provider. All methods may be called concurrently.
 type Driver interface {
-	// Create makes the server, or returns the one that has spec.Tag already.
+	// Create makes the server, or returns the one that has spec.Tag already. When ctx is cancelled, its own error says that
+	// nothing was made; see Begun.
 	Create(ctx context.Context, spec Spec) (Server, error)
 	// Delete ends the server with that ID if it carries that Tag; gone already is success.
 	Delete(ctx context.Context, server Server) error

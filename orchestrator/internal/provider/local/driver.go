@@ -119,13 +119,11 @@ func (d *Driver) Create(ctx context.Context, spec provider.Spec) (provider.Serve
 		}
 	}
 	p, err := d.ensure(ctx, f, want, e)
-	if err != nil {
-		return provider.Server{}, err
+	if err == nil && spec.Wait {
+		err = d.probe(ctx, f, p)
 	}
-	if spec.Wait {
-		if err := d.probe(ctx, f, p); err != nil {
-			return provider.Server{}, err
-		}
+	if err != nil {
+		return provider.Server{}, provider.Begun(err)
 	}
 	return f.server(want, p), nil
 }

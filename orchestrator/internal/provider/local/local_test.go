@@ -181,6 +181,30 @@ func TestCreate_sameTagIsSameServer(t *testing.T) {
 	}
 }
 
+// TestCreate_stoppedWhileItsProcessStarts: the server's folder is there, so nobody may say that nothing was made.
+func TestCreate_stoppedWhileItsProcessStarts(t *testing.T) {
+	t.Parallel()
+	dir := place(t)
+	d, err := Open(Config{Dir: dir, Command: []string{"/bin/sh", "-c", "exec sleep 1000"}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		waitFor(10*time.Second, func() bool { _, ok, _ := d.Find(ctx, "one"); return ok })
+		cancel()
+	}()
+	if _, err := d.Create(ctx, provider.Spec{Tag: "one", Name: "web-01"}); provider.Classify(err).Class != dag.UnknownOutcome {
+		t.Errorf("stopped: %v", err)
+	}
+	if _, err := d.Create(ctx, provider.Spec{Tag: "two", Name: "web-02"}); provider.Classify(err).Class != dag.Stopped {
+		t.Errorf("stopped before it began: %v", err)
+	}
+	if err := d.Delete(t.Context(), provider.Server{Tag: "one"}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDelete_leavesNothing(t *testing.T) {
 	t.Parallel()
 	dir := place(t)

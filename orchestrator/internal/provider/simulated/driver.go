@@ -215,7 +215,7 @@ func (d *Driver) Create(ctx context.Context, spec provider.Spec) (provider.Serve
 		return nil
 	})
 	if err == nil && spec.Wait {
-		err = pause(ctx, d.config.Boot)
+		err = provider.Begun(pause(ctx, d.config.Boot))
 	}
 	if err != nil {
 		return provider.Server{}, err

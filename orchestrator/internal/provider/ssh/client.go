@@ -28,6 +28,7 @@ type Target struct {
 	Key     []byte // our private key, as in an OpenSSH key file
 	HostKey string // the server's public key, one line
 
+	Timeout   time.Duration // of the dialling; 0: 15 s
 	KeepAlive time.Duration // how often a silent server is asked whether it is there, and how long it may take; 0: 15 s
 }
 
@@ -53,13 +54,13 @@ func Dial(ctx context.Context, t Target) (*Client, error) {
 	if err != nil {
 		return nil, provider.Errorf(dag.Permanent, "the host key of %s cannot be read", t.Address).Because(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	dialling, cancel := context.WithTimeout(ctx, cmp.Or(t.Timeout, dialTimeout))
 	defer cancel()
-	wire, err := (&net.Dialer{}).DialContext(ctx, "tcp", t.Address)
+	wire, err := (&net.Dialer{}).DialContext(dialling, "tcp", t.Address)
 	if err != nil {
 		return nil, refused(ctx, t.Address, err)
 	}
-	stop := context.AfterFunc(ctx, func() { wire.Close() })
+	stop := context.AfterFunc(dialling, func() { wire.Close() })
 	conn, channels, requests, err := ssh.NewClientConn(wire, t.Address, &ssh.ClientConfig{
 		User:              t.User,
 		Auth:              []ssh.AuthMethod{ssh.PublicKeys(signer)},

@@ -97,6 +97,10 @@ func TestDial_endsWithItsContext(t *testing.T) {
 	if _, err := Dial(ctx, target); provider.Classify(err).Class != dag.TimedOut {
 		t.Errorf("silent server: %v", err)
 	}
+	target.Timeout = 50 * time.Millisecond // our own patience: it may just be coming up, so it is worth another try
+	if _, err := Dial(t.Context(), target); provider.Classify(err).Class != dag.Transient {
+		t.Errorf("server that is not up yet: %v", err)
+	}
 }
 
 // TestRun_serverVanishes puts a wire between that stops carrying anything.
