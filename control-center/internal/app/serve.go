@@ -157,7 +157,7 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 		Idle:     time.Duration(c.Tokens.RefreshIdle), Absolute: time.Duration(c.Tokens.SessionMax),
 	}
 	index := &auditlog.Index{DB: db}
-	metrics := figures(ledger, revoked)
+	metrics := figures(ledger, peer, revoked)
 	a := &api.API{
 		Users:   &user.Users{DB: db, Revoked: revoked, Hasher: hasher, MFA: c.MFA.Required, Now: now},
 		Factors: &mfa.Factors{DB: db, Revoked: revoked, Sealer: sealer, Issuer: bootstrap.MFAIssuer, Now: now},
@@ -188,9 +188,10 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 }
 
 // figures returns the registry with what this service shows beside requests and the runtime.
-func figures(ledger *audit.Log, revoked *revocation.Log) *obs.Registry {
+func figures(ledger *audit.Log, peer *audit.Peer, revoked *revocation.Log) *obs.Registry {
 	m := obs.NewRegistry()
 	ledger.Meter(m, "control_center")
+	peer.Meter(m, "control_center")
 	m.GaugeFunc("control_center_revocations", "Sequence of the newest revocation.", func() float64 { return float64(revoked.State.Head()) })
 	return m
 }

@@ -121,6 +121,7 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 	}
 	metrics := obs.NewRegistry()
 	ledger.Meter(metrics, token.Orchestrator)
+	witness.Meter(metrics, token.Orchestrator)
 	executor, providers, err := executorOf(c, stores.Dir, db, log)
 	if err != nil {
 		return nil, err
