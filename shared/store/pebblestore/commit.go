@@ -19,11 +19,13 @@ import (
 const (
 	maxGroup      = 1024
 	maxGroupBytes = 16 << 20
+	maxRoom       = 1 << 20 // bytes of a room that is used again
 )
 
 // request is a batch on its way to the committer, which answers exactly once.
 type request struct {
 	batch  store.Batch
+	room   *[]byte // all bodies and entries of batch; back to Store.rooms when it is written
 	size   int
 	answer chan store.Verdict // room for one
 }
@@ -40,7 +42,8 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 		return store.Receipt{}, store.ErrUnavailable.Because(err)
 	}
 	r := &request{answer: make(chan store.Verdict, 1)}
-	r.batch, r.size = copied(b)
+	r.batch, r.room = s.copied(b)
+	r.size = len(*r.room)
 	select {
 	case s.requests <- r:
 	case <-ctx.Done():
@@ -69,7 +72,7 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 
 // copied copies a batch, all bytes into one piece: the caller may go on when ctx ends, while the
 // committer still reads.
-func copied(b store.Batch) (store.Batch, int) {
+func (s *Store) copied(b store.Batch) (store.Batch, *[]byte) {
 	size := 0
 	for i := range b.Writes {
 		size += len(b.Writes[i].Body)
@@ -77,7 +80,11 @@ func copied(b store.Batch) (store.Batch, int) {
 	for i := range b.Appends {
 		size += len(b.Appends[i].Body)
 	}
-	room := make([]byte, 0, size)
+	used, _ := s.rooms.Get().(*[]byte)
+	if used == nil {
+		used = new([]byte)
+	}
+	room := slices.Grow((*used)[:0], size)
 	keep := func(body []byte) []byte {
 		start := len(room)
 		room = append(room, body...)
@@ -91,7 +98,8 @@ func copied(b store.Batch) (store.Batch, int) {
 	for i := range out.Appends {
 		out.Appends[i].Body = keep(out.Appends[i].Body)
 	}
-	return out, size
+	*used = room
+	return out, used
 }
 
 // run is the committer.
@@ -108,6 +116,11 @@ func (s *Store) run() {
 		case r := <-s.requests:
 			group = s.drain(append(group[:0], r))
 			s.commit(group)
+			for _, r := range group {
+				if cap(*r.room) <= maxRoom {
+					s.rooms.Put(r.room)
+				}
+			}
 			clear(group)
 		case <-s.closing:
 			return
@@ -184,12 +197,22 @@ func firstError(a, b error) error {
 	return b
 }
 
+// rowBytes is about what a document or entry takes in a batch besides its body.
+const rowBytes = 256
+
 // write commits a judgement durably. When the sync fails the engine calls Fatalf, which ends the store.
 func (s *Store) write(j store.Judgement) error {
-	b := s.db.NewBatch()
+	size := 0
+	for i := range j.Finals {
+		size += len(j.Finals[i].Body) + rowBytes
+	}
+	for i := range j.Appends {
+		size += len(j.Appends[i].Body) + rowBytes
+	}
+	b := s.db.NewBatchWithSize(size)
 	defer func() { _ = b.Close() }()
 	for i := range j.Finals {
-		if err := writeDoc(b, &j.Finals[i]); err != nil {
+		if err := s.writeDoc(b, &j.Finals[i]); err != nil {
 			return engineFault(err)
 		}
 	}
@@ -214,7 +237,7 @@ func (s *Store) write(j store.Judgement) error {
 }
 
 // writeDoc writes the difference that a group makes to one document and its index rows.
-func writeDoc(b *pebble.Batch, f *store.Final) error {
+func (s *Store) writeDoc(b *pebble.Batch, f *store.Final) error {
 	for _, x := range f.Was.Index {
 		if !slices.Contains(f.Now.Index, x) {
 			if err := b.Delete(keyOfIndex(f.Key.Kind, x, f.Key.ID), nil); err != nil {
@@ -232,7 +255,8 @@ func writeDoc(b *pebble.Batch, f *store.Final) error {
 	if f.Now.Rev == 0 {
 		return b.Delete(keyOfDoc(f.Key), nil)
 	}
-	return b.Set(keyOfDoc(f.Key), appendDoc(make([]byte, 0, docSize(f)), f), nil)
+	s.scratch = appendDoc(s.scratch[:0], f)
+	return b.Set(keyOfDoc(f.Key), s.scratch, nil) // copies
 }
 
 // addCount adds n to a counter; one that comes to nothing is removed.

@@ -69,15 +69,6 @@ func after(prefix []byte) []byte {
 	return end
 }
 
-// docSize returns the length of a document's value.
-func docSize(f *store.Final) int {
-	size := 8 + 1 + len(f.Body)
-	for _, x := range f.Now.Index {
-		size += 2*binary.MaxVarintLen16 + len(x.Name) + len(x.Value)
-	}
-	return size
-}
-
 // appendDoc appends the value of a document.
 func appendDoc(out []byte, f *store.Final) []byte {
 	out = binary.BigEndian.AppendUint64(out, f.Now.Rev)

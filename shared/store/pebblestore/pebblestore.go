@@ -36,9 +36,11 @@ type Store struct {
 	stopped  chan struct{} // closed when the committer has ended
 	dead     chan struct{} // closed by fail: the engine has given up
 
-	view   atomic.Pointer[view] // what readers see; replaced by the committer
-	number uint64               // last commit number; of the committer
-	recent recent               // of the committer
+	view    atomic.Pointer[view] // what readers see; replaced by the committer
+	number  uint64               // last commit number; of the committer
+	recent  recent               // of the committer
+	scratch []byte               // of the committer: the document being written
+	rooms   sync.Pool            // of *[]byte, for the bytes of batches
 
 	open    sync.RWMutex // held for reading by every read, for writing by Close
 	ended   bool         // guarded by open
