@@ -191,6 +191,32 @@ func sorted(h http.Header) []string {
 	return lines
 }
 
+// TestSessions_idsAreNew is A49: each sign-in begins a session of its own, whatever ids the client brings along.
+func TestSessions_idsAreNew(t *testing.T) {
+	s := shared
+	p, err := s.hire(t.Context(), "sessions-one", "viewer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first struct{ SID, JTI string }
+	payload(t, p.token, 1, &first)
+	seen := map[string]bool{first.SID: true, first.JTI: true}
+	for range 5 {
+		a := s.send(t, "control-center", "POST", "/auth/login?sid="+first.SID, p.token, map[string]any{"username": p.name, "password": password},
+			"Cookie: session="+first.SID+"; sid="+first.SID, "X-Session-Id: "+first.SID, "X-Request-Id: "+first.SID)
+		var grant struct{ Token string }
+		if a.data(t, &grant); a.status != 200 {
+			t.Fatalf("%s", a.raw)
+		}
+		var next struct{ SID, JTI string }
+		payload(t, grant.Token, 1, &next)
+		if next.SID == "" || seen[next.SID] || seen[next.JTI] {
+			t.Errorf("ids come again: %+v", next)
+		}
+		seen[next.SID], seen[next.JTI] = true, true
+	}
+}
+
 // TestEscalation_ownRights is Z05: nobody gives himself or others more than he has, by any spelling of the request.
 func TestEscalation_ownRights(t *testing.T) {
 	s := shared
