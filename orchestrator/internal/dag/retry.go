@@ -17,13 +17,14 @@ func retryable(c Class, p Policy) bool {
 	return false
 }
 
-// delay returns how long to wait after n failed tries: initial x 2^(n-1), at most the maximum, of which the
-// upper half is jitter, so that delays grow and callers spread. The jitter is a hash of key, so the same
+// delay returns how long to wait after n failed tries: initial x 2^(n-1), at most the maximum unless the initial is
+// longer, of which the upper half is jitter, so that delays grow and callers spread. The jitter is a hash of key, so the same
 // state always gives the same time. What the provider asked for is honoured, up to an hour.
 func delay(p Policy, key string, n int, asked time.Duration) time.Duration {
 	d := millis(p.InitialDelay)
+	most := max(d, millis(p.MaxDelay))
 	for range min(n-1, 30) {
-		d = min(2*d, millis(p.MaxDelay))
+		d = min(2*d, most)
 	}
 	h := fnv.New64a()
 	h.Write([]byte(key + "#" + strconv.Itoa(n)))
