@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
@@ -57,7 +58,8 @@ func (e *Engine) attempt(ctx context.Context, r *runner, l dag.Launch) dag.Resul
 	case <-ctx.Done():
 		return dag.Result{Class: dag.Stopped, Error: "stopped before it began"}
 	}
-	defer func() { <-e.steps }()
+	free := sync.OnceFunc(func() { <-e.steps })
+	defer free()
 	if ctx.Err() != nil {
 		return dag.Result{Class: dag.Stopped, Error: "stopped before it began"}
 	}
@@ -67,6 +69,7 @@ func (e *Engine) attempt(ctx context.Context, r *runner, l dag.Launch) dag.Resul
 	hung := time.AfterFunc(l.Timeout+overrun, func() {
 		e.Log.Error("engine: an attempt does not end at its deadline; its outcome is unknown", "run", r.id, "task", l.Attempt.TaskID, "step", l.Attempt.Step.Name)
 		r.post(message{command: dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: dag.Result{Class: dag.UnknownOutcome, Error: "timeout: the attempt did not end"}}})
+		free() // whatever holds it up shall not hold up the others
 	})
 	defer hung.Stop()
 	res := e.execute(ctx, l.Attempt)

@@ -161,3 +161,37 @@ func TestRollback_ofAnOperationWhoseBatchGoesOnIsRefused(t *testing.T) {
 		}
 	})
 }
+
+// deaf ignores the end of its context when it makes one server.
+type deaf struct {
+	*world
+	name string
+	end  chan struct{}
+}
+
+func (d deaf) Execute(ctx context.Context, a dag.Attempt) dag.Result {
+	if a.Kind == dag.Do && a.Step.Name == d.name {
+		<-d.end
+	}
+	return d.world.Execute(ctx, a)
+}
+
+func TestAttempt_thatNeverEndsDoesNotHoldUpOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := deaf{world: newWorld(), name: "s1", end: make(chan struct{})}
+		e := start(t, memory(), x, func(c *engine.Config) {
+			c.MaxSteps, c.Policy = 1, dag.Policy{AttemptTimeout: 60_000, MaxAttempts: 1}
+		})
+		stuck := e.submit(workflow("s1")).Run.ID
+		<-time.After(time.Second)
+		other := e.submit(workflow("s2")).Run.ID
+		ended := func(v engine.BatchView) bool { return v.Tasks[0].State.Terminal() }
+		if v := e.until(other, ended); v.Tasks[0].State != dag.Succeeded {
+			t.Errorf("the other is %s", v.Tasks[0].State)
+		}
+		if v := e.until(stuck, ended); v.Tasks[0].State != dag.Failed {
+			t.Errorf("the stuck one is %s", v.Tasks[0].State)
+		}
+		close(x.end)
+	})
+}

@@ -97,7 +97,6 @@ type Resource struct {
 	Kind     string            `json:"kind"`
 	Name     string            `json:"name"`
 	Provider string            `json:"provider"`
-	Task     string            `json:"task"` // that last changed it
 	Updated  time.Time         `json:"updated"`
 }
 
