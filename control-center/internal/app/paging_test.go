@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -78,5 +79,24 @@ func TestJWKS_mayBeAskedForAgainForNothing(t *testing.T) {
 	}
 	if rotated, _ := r.get("/.well-known/jwks.json", "", "If-None-Match", tag); rotated.StatusCode != 200 {
 		t.Errorf("other keys: %d", rotated.StatusCode)
+	}
+}
+
+func TestIDs_whateverIsWrittenThereIsNoSuchThing(t *testing.T) {
+	t.Parallel()
+	r := start(t, "memory:")
+	admin := r.login("admin", r.admin.Password, r.admin.RecoveryCodes[0])
+	for _, c := range []struct{ method, path string }{
+		{"GET", "/users/"}, {"DELETE", "/users/"}, {"DELETE", "/keys/"}, {"GET", "/audit/logs/"}, {"POST", "/users/@/mfa/totp"}, {"DELETE", "/users/@/mfa"},
+	} {
+		for _, id := range []string{"%00", "%ff", "..%2f", "nobody", strings.Repeat("%c3%a9", 128)} {
+			path := c.path + id
+			if at := strings.IndexByte(c.path, '@'); at >= 0 {
+				path = c.path[:at] + id + c.path[at+1:]
+			}
+			if status, out := r.do(c.method, path, admin, nil); status != 404 {
+				t.Errorf("%s %s: %d %v", c.method, path, status, out)
+			}
+		}
 	}
 }

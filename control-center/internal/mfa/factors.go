@@ -36,14 +36,11 @@ type Factors struct {
 
 // Enrol starts an enrolment of the own account: the secret is shown once and counts after Verify.
 func (fs *Factors) Enrol(ctx context.Context, userID string) (Enrolment, error) {
-	u, err := user.Table.Get(ctx, fs.DB, userID)
+	u, err := user.Get(ctx, fs.DB, userID)
 	if err != nil {
 		return Enrolment{}, err
 	}
-	if u.Rev == 0 {
-		return Enrolment{}, user.ErrNotFound
-	}
-	e, p, err := Generate(fs.Sealer, fs.Issuer, userID, u.Value.Username, fs.Now())
+	e, p, err := Generate(fs.Sealer, fs.Issuer, userID, u.Username, fs.Now())
 	if err != nil {
 		return Enrolment{}, err
 	}
@@ -104,21 +101,18 @@ func (fs *Factors) Verify(ctx context.Context, userID, code string) error {
 // EnrolFor gives an account a factor that is in use at once: the administrator who asks hands the
 // secret over. A factor that exists is replaced and all sessions of the account end.
 func (fs *Factors) EnrolFor(ctx context.Context, userID string, by user.By) (Enrolment, error) {
-	u, err := user.Table.Get(ctx, fs.DB, userID)
+	u, err := user.Get(ctx, fs.DB, userID)
 	if err != nil {
 		return Enrolment{}, err
 	}
-	if u.Rev == 0 {
-		return Enrolment{}, user.ErrNotFound
-	}
-	if err := by.May(u.Value.Roles, nil); err != nil {
+	if err := by.May(u.Roles, nil); err != nil {
 		return Enrolment{}, err
 	}
-	e, p, err := Generate(fs.Sealer, fs.Issuer, userID, u.Value.Username, fs.Now())
+	e, p, err := Generate(fs.Sealer, fs.Issuer, userID, u.Username, fs.Now())
 	if err != nil {
 		return Enrolment{}, err
 	}
-	act := &audit.Act{Action: "mfa.enrol_for", Resource: "users/" + userID, Details: map[string]any{"account": u.Value.Username}}
+	act := &audit.Act{Action: "mfa.enrol_for", Resource: "users/" + userID, Details: map[string]any{"account": u.Username}}
 	err = fs.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
 		if err := Table.Save(tx, Factor{ID: userID}.Activate(p, 0, fs.Now())); err != nil {
 			return nil, err
@@ -130,14 +124,11 @@ func (fs *Factors) EnrolFor(ctx context.Context, userID string, by user.By) (Enr
 
 // RemoveFor is Remove for somebody else's account.
 func (fs *Factors) RemoveFor(ctx context.Context, userID string, by user.By) error {
-	u, err := user.Table.Get(ctx, fs.DB, userID)
+	u, err := user.Get(ctx, fs.DB, userID)
 	if err != nil {
 		return err
 	}
-	if u.Rev == 0 {
-		return user.ErrNotFound
-	}
-	if err := by.May(u.Value.Roles, nil); err != nil {
+	if err := by.May(u.Roles, nil); err != nil {
 		return err
 	}
 	return fs.Remove(ctx, userID)

@@ -56,7 +56,7 @@ func checkName(name string) string {
 func checkEmail(email string) string {
 	const hint = "an e-mail address looks like name@example.com"
 	a, err := mail.ParseAddress(email)
-	if err != nil || a.Address != email || max(len(email), len(Fold(email))) > maxName {
+	if err != nil || a.Address != email || strings.ContainsFunc(email, invisible) || max(len(email), len(Fold(email))) > maxName {
 		return hint
 	}
 	local, domain, _ := strings.Cut(email, "@")

@@ -146,6 +146,9 @@ func countAdmins(tx *store.Tx, before, after User) error {
 // Delete removes an account; its name and address are free again, its audit records stay. with, when
 // not nil, removes what other packages keep about it in the same transaction.
 func (us *Users) Delete(ctx context.Context, userID string, by By, with func(*store.Tx) error) error {
+	if !id.Valid(userID) {
+		return ErrNotFound
+	}
 	act := &audit.Act{Action: "user.delete", Resource: "users/" + userID, Details: map[string]any{}}
 	return us.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
 		row, err := Table.Load(tx, userID)
@@ -177,10 +180,15 @@ func (us *Users) Delete(ctx context.Context, userID string, by By, with func(*st
 
 // Get returns one account.
 func (us *Users) Get(ctx context.Context, userID string) (User, error) {
+	return Get(ctx, us.DB, userID)
+}
+
+// Get returns one account of db.
+func Get(ctx context.Context, db store.DB, userID string) (User, error) {
 	if !id.Valid(userID) {
 		return User{}, ErrNotFound
 	}
-	row, err := Table.Get(ctx, us.DB, userID)
+	row, err := Table.Get(ctx, db, userID)
 	if err == nil && row.Rev == 0 {
 		err = ErrNotFound
 	}

@@ -85,6 +85,7 @@ func TestFold_whatShowsAsNothingMakesNoOtherName(t *testing.T) {
 	r := controltest.New(t)
 	for what, n := range map[string]user.New{
 		"variation selector":               {Username: "admin\ufe0f", Email: "x@example.com"},
+		"address with nothing in it":       {Username: "x", Email: "ad\u200bmin@example.com"},
 		"filler":                           {Username: "admin\u1160", Email: "x@example.com"},
 		"longer when folded than a key is": {Username: strings.Repeat("\u1fb3", 85), Email: "x@example.com"},
 		"address longer when folded":       {Username: "x", Email: strings.Repeat("\u1fb3", 80) + "@example.com"},
