@@ -183,6 +183,29 @@ func TestWatch_tokenPlaces(t *testing.T) {
 	}
 }
 
+// TestWatch_queryTokensCanBeSwitchedOff is A62: the other two places go on.
+func TestWatch_queryTokensCanBeSwitchedOff(t *testing.T) {
+	t.Parallel()
+	p := start(t, func(c *Config) { c.NoQueryToken = true })
+	address := p.url
+	ws, resp, err := websocket.DefaultDialer.Dial(address+"?token=ann", nil)
+	if err == nil || resp == nil || resp.StatusCode != 401 {
+		t.Fatalf("a token in the address: %v %v", ws, err)
+	}
+	if ws, _, err = websocket.DefaultDialer.Dial(address, http.Header{"Authorization": {"Bearer ann"}}); err != nil {
+		t.Fatal(err)
+	}
+	_ = ws.Close()
+	if ws, _, err = websocket.DefaultDialer.Dial(address, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ws.Close() }()
+	say(t, ws, `{"type":"auth","token":"ann"}`)
+	if m := next(t, ws); m["type"] != "ack" {
+		t.Errorf("the first message: %v", m)
+	}
+}
+
 func TestWatch_refusedBeforeTheUpgrade(t *testing.T) {
 	t.Parallel()
 	p := start(t, func(c *Config) { c.Origins = []string{"https://console.example"} })
@@ -195,6 +218,9 @@ func TestWatch_refusedBeforeTheUpgrade(t *testing.T) {
 	}{
 		{"token=expired", nil, 401},
 		{"", http.Header{"Authorization": {"Basic x"}}, 401},
+		{"", http.Header{"Authorization": {"Bearer "}}, 401},
+		{"token=ann", http.Header{"Authorization": {""}}, 401},
+		{"", http.Header{"Authorization": {"Bearer ann", "Bearer bob"}}, 401},
 		{"token=ann&events=task,nonsense", nil, 400},
 		{"token=ann&batch_size=0", nil, 400},
 		{"token=ann&batch_size=x", nil, 400},
