@@ -154,15 +154,27 @@ func (e *Engine) effectsSince(ctx context.Context, from time.Time) ([]store.Row[
 
 // inventorySlices cuts the inventory into documents.
 func inventorySlices(owner string, rows []Resource) ([]store.Write, error) {
+	const most, room = 200, 150 << 10 // rows, and bytes of text, which JSON may make six times as long
 	var writes []store.Write
-	const perSlice = 200
-	for n := 0; n*perSlice < len(rows) || n == 0; n++ {
-		part := slice[Resource]{ID: sliceID(owner, n), Items: append([]Resource{}, rows[n*perSlice:min(len(rows), (n+1)*perSlice)]...)}
+	for first := true; first || len(rows) > 0; first = false {
+		n := 0
+		for size := 0; n < min(most, len(rows)) && (n == 0 || size < room); n++ {
+			size += textOf(rows[n])
+		}
+		part := slice[Resource]{ID: sliceID(owner, len(writes)), Items: append([]Resource{}, rows[:n]...)}
 		w, err := parts[Resource](inventoryKind).Write(part, store.Absent())
 		if err != nil {
 			return nil, err
 		}
-		writes = append(writes, w)
+		writes, rows = append(writes, w), rows[n:]
 	}
 	return writes, nil
+}
+
+func textOf(r Resource) int {
+	n := len(r.Name) + len(r.Provider)
+	for k, v := range r.Facts {
+		n += len(k) + len(v)
+	}
+	return n
 }
