@@ -88,9 +88,7 @@ func build(c Command, std *IO) *cobra.Command {
 	}
 	cmd.Args = cobra.ArbitraryArgs // counted below; cobra's own check would not know our exit codes
 	if c.Run == nil {
-		// A noun without a verb, or with one that does not exist, is a usage error that names the verbs; the root as well,
-		// whose unknown words the library would refuse by itself, with the wrong exit code.
-		cmd.Args = cobra.ArbitraryArgs
+		// A noun with a verb that does not exist is a usage error that names the verbs; the root as well.
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return cmd.Help()

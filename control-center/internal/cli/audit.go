@@ -8,8 +8,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/client"
 )
 
-func auditLog(verify cli.Command) cli.Command {
-	return cli.Command{Use: "audit", Short: "the tamper-evident log", Commands: []cli.Command{auditList(), verify}}
+func auditLog(local []cli.Command) cli.Command {
+	return cli.Command{Use: "audit", Short: "the tamper-evident log", Commands: append([]cli.Command{auditList()}, local...)}
 }
 
 func auditList() cli.Command {

@@ -86,10 +86,13 @@ func logout() cli.Command {
 		Use: "logout", Short: "end the saved session everywhere", Flags: t.Declare,
 		Run: func(ctx context.Context, o *cli.IO, _ []string) error {
 			api, err := t.Client(ctx, o)
-			if err != nil {
+			if fault.CodeOf(err) == "cli.signed_out" {
 				return err
 			}
-			if err := api.Logout(ctx); err != nil && !fault.Is(err, fault.Unauthenticated) {
+			if err == nil {
+				err = api.Logout(ctx)
+			}
+			if err != nil && !fault.Is(err, fault.Unauthenticated) { // what is over already needs no ending
 				return fmt.Errorf("the session is still valid: %w", err)
 			}
 			if err := o.DropSignIn(); err != nil {

@@ -13,10 +13,10 @@ import (
 
 // Local holds the commands that need no running service; app brings them.
 type Local struct {
-	Init        cli.Command
-	Serve       cli.Command
-	Config      cli.Command // config check|show
-	AuditVerify cli.Command
+	Init   cli.Command
+	Serve  cli.Command
+	Config cli.Command   // config check|show
+	Audit  []cli.Command // audit verify|export
 }
 
 // Root returns the whole command line.
@@ -24,7 +24,7 @@ func Root(l Local) cli.Command {
 	return cli.Command{
 		Use: "control-center", Short: "who may do what: users, tokens, policies and the audit log",
 		Example:  "  control-center init --data ./data\n  control-center serve --data ./data\n  control-center auth login --username admin",
-		Commands: []cli.Command{l.Init, l.Serve, l.Config, auth(), users(), auditLog(l.AuditVerify)},
+		Commands: []cli.Command{l.Init, l.Serve, l.Config, auth(), users(), auditLog(l.Audit)},
 	}
 }
 
