@@ -78,7 +78,7 @@ func (x *exchange) authenticate() error {
 		return err
 	}
 	c := &x.caller
-	c.Claims, c.Token, c.Service = claims, raw, strings.HasPrefix(claims.Subject, servicePrefix)
+	c.Claims, c.Service = claims, strings.HasPrefix(claims.Subject, servicePrefix)
 	a := &x.scene.Actor
 	a.Sub, a.Username, a.JTI, a.SID, a.AMR = claims.Subject, claims.Username, claims.ID, claims.SessionID, claims.AMR
 	return nil

@@ -12,7 +12,6 @@ import (
 // are known.
 type Caller struct {
 	Claims    token.Claims // of the verified token; zero in an open route
-	Token     string       // the verified token itself, for logout; never log it
 	Service   bool         // a service, not a user
 	IP        netip.Addr
 	RequestID string
@@ -38,9 +37,4 @@ func CallerOf(ctx context.Context) *Caller {
 		return c
 	}
 	return &Caller{}
-}
-
-// WithCaller returns a context that carries c: for tests of handlers and for acts on somebody's behalf.
-func WithCaller(ctx context.Context, c *Caller) context.Context {
-	return context.WithValue(ctx, callerKey{}, c)
 }

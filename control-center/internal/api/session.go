@@ -40,13 +40,8 @@ type grantView struct {
 
 // loginView is a grant with the account it is for.
 type loginView struct {
-	Token            string      `json:"token"`
-	ExpiresAt        time.Time   `json:"expires_at"`
-	User             accountView `json:"user"`
-	RefreshToken     string      `json:"refresh_token"`
-	RefreshExpiresAt time.Time   `json:"refresh_expires_at"`
-	TokenType        string      `json:"token_type"`
-	ExpiresIn        int64       `json:"expires_in"`
+	grantView
+	User accountView `json:"user"`
 }
 
 // accountView is the account as a login shows it.
@@ -68,17 +63,13 @@ func (a *API) login(ctx context.Context, in loginIn) (loginView, error) {
 		c.Code = *in.Code
 	}
 	g, err := a.Desk.SignIn(ctx, c)
-	if err == nil {
-		a.Logins.Inc("success")
-	} else {
+	if err != nil {
 		a.Logins.Inc(fault.CodeOf(err))
 		return loginView{}, err
 	}
-	v := a.grant(g)
-	return loginView{
-		Token: v.Token, ExpiresAt: v.ExpiresAt, RefreshToken: v.RefreshToken, RefreshExpiresAt: v.RefreshExpiresAt, TokenType: v.TokenType, ExpiresIn: v.ExpiresIn,
-		User: accountView{ID: g.User.ID, Username: g.User.Username, Email: g.User.Email, Roles: g.User.Roles},
-	}, nil
+	a.Logins.Inc("success")
+	u := g.User
+	return loginView{grantView: a.grant(g), User: accountView{ID: u.ID, Username: u.Username, Email: u.Email, Roles: u.Roles}}, nil
 }
 
 type refreshIn struct {
