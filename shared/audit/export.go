@@ -28,33 +28,40 @@ type exportLine struct {
 	LeafHash string `json:"leaf_hash"`
 }
 
-// Export writes the whole log up to its newest signed head as JSON lines; Verify of ReadExport checks it
-// without the service.
-func (l *Log) Export(ctx context.Context, w io.Writer) error {
-	l.mu.RLock()
-	signed, witnessed := l.signed, l.witnessed
-	l.mu.RUnlock()
-	head := exportHeader{Format: exportFormat, Heads: []string{}, Keys: l.Public()}
-	for _, h := range []Head{signed, witnessed} {
-		if h.Note != "" {
-			head.Heads = append(head.Heads, h.Note)
+// Export writes the log of a data folder, up to its newest signed head, as JSON lines; Verify of ReadExport checks it
+// without folder and service. Of the options Read, Dir and Log are used. It verifies nothing itself: what is damaged is
+// exported damaged.
+func Export(ctx context.Context, o VerifyOptions, w io.Writer) error {
+	head, size := exportHeader{Format: exportFormat, Heads: []string{}, Keys: o.Log}, int64(0)
+	for _, name := range []string{"treehead", "witnessed"} {
+		note, err := readFile(o.Dir, name)
+		if err != nil {
+			return err
 		}
+		if note == nil {
+			continue
+		}
+		h, err := OpenHead(string(note), o.Log)
+		if err != nil {
+			return fmt.Errorf("audit export: DIR/audit/%s: %w", name, err)
+		}
+		head.Heads, size = append(head.Heads, string(note)), max(size, h.Size)
 	}
 	out := bufio.NewWriter(w)
 	enc := json.NewEncoder(out)
 	if err := enc.Encode(head); err != nil {
 		return err
 	}
-	for at := int64(0); at < signed.Size; {
-		page, err := l.db.Read(ctx, Stream, uint64(at), readAtOnce)
+	for at := int64(0); at < size; {
+		page, err := o.Read(ctx, Stream, uint64(at), readAtOnce)
 		if err != nil {
 			return err
 		}
 		if len(page.Entries) == 0 {
-			return fmt.Errorf("audit export: the entry with index %d is missing", at)
+			return fmt.Errorf("audit export: the entry with index %d is missing; run audit verify", at)
 		}
 		for _, e := range page.Entries {
-			if at = int64(e.Seq); at > signed.Size {
+			if at = int64(e.Seq); at > size {
 				break
 			}
 			if err := enc.Encode(exportLine{Entry: string(e.Body), Index: at - 1, LeafHash: LeafHash(e.Body)}); err != nil {

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
@@ -89,7 +90,17 @@ func open(signed string, keys ...string) (*note.Note, error) {
 		}
 		known = append(known, v)
 	}
-	return note.Open([]byte(signed), note.VerifierList(known...))
+	n, err := note.Open([]byte(signed), note.VerifierList(known...))
+	if err != nil {
+		return nil, err
+	}
+	// The note package decodes base64 leniently: bits that no byte is made of may differ. A head has one spelling.
+	for _, s := range append(n.Sigs, n.UnverifiedSigs...) {
+		if _, err := base64.StdEncoding.Strict().DecodeString(s.Base64); err != nil {
+			return nil, fmt.Errorf("the signature of %s is not spelled as it was made: %w", s.Name, err)
+		}
+	}
+	return n, nil
 }
 
 func parseHead(text string) (Head, error) {

@@ -136,7 +136,7 @@ func TestExport_verifiesAndShowsDamage(t *testing.T) {
 	s := newService(t, "test/audit/orchestrator")
 	s.add(30)
 	var out bytes.Buffer
-	if err := s.log.Export(t.Context(), &out); err != nil {
+	if err := Export(t.Context(), VerifyOptions{Read: s.hub.Read, Dir: filepath.Join(s.dir, "audit"), Log: s.keys.Public()}, &out); err != nil {
 		t.Fatal(err)
 	}
 	check := func(text string) Report {
@@ -163,6 +163,24 @@ func TestExport_verifiesAndShowsDamage(t *testing.T) {
 	} {
 		if r := check(text); r.OK {
 			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+func TestOpenHead_hasOneSpelling(t *testing.T) {
+	t.Parallel()
+	s := newService(t, "test/audit/orchestrator")
+	s.add(3)
+	signed := s.log.Head().Note
+	at := strings.LastIndexByte(signed, '=') - 1 // the last character has two bits that no byte is made of
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	value := strings.IndexByte(alphabet, signed[at])
+	for other := value ^ 1; other <= value^3; other++ {
+		if other == value {
+			continue
+		}
+		if _, err := OpenHead(signed[:at]+alphabet[other:other+1]+signed[at+1:], s.keys.Public()); err == nil {
+			t.Errorf("%q instead of %q is the same signature", alphabet[other], signed[at])
 		}
 	}
 }

@@ -13,9 +13,9 @@ import (
 // Local holds the commands that need no running service; app brings them.
 type Local struct {
 	Serve       cli.Command
-	Config      cli.Command // config check|show
-	AuditVerify cli.Command
-	LocalServer cli.Command // hidden: what a server of the local driver runs
+	Config      cli.Command   // config check|show
+	Audit       []cli.Command // audit verify|export
+	LocalServer cli.Command   // hidden: what a server of the local driver runs
 }
 
 // Root returns the whole command line.
@@ -24,7 +24,7 @@ func Root(l Local) cli.Command {
 		Use: "orchestrator", Short: "runs provisioning work: batches, checkpoints, rollback",
 		Example: "  orchestrator batch submit batch.json --watch\n  orchestrator task list --status running",
 		Commands: []cli.Command{l.Serve, l.Config, batches(), workflows(), tasks(), checkpoints(), rollback(),
-			{Use: "audit", Short: "the tamper-evident log", Commands: []cli.Command{l.AuditVerify}}, l.LocalServer},
+			{Use: "audit", Short: "the tamper-evident log", Commands: l.Audit}, l.LocalServer},
 	}
 }
 

@@ -1,0 +1,150 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"strings"
+
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/driver"
+)
+
+// Ledger says where a program's audit log is.
+type Ledger struct {
+	Dir   string         // signed heads and hashes: DIR/audit
+	Keys  string         // file with the public keys
+	Store driver.Options // the entries
+}
+
+// LedgerCommands returns the verbs of the noun audit that need no running service. find says where the log of the
+// configured data folder is; peer is the name of the other service.
+func LedgerCommands(peer string, s Setup, find func(*IO, *Setup) (Ledger, error)) []Command {
+	return []Command{verifyCommand(peer, s, find), exportCommand(s, find)}
+}
+
+func exportCommand(s Setup, find func(*IO, *Setup) (Ledger, error)) Command {
+	return Command{
+		Use: "export", Short: "write the signed log as JSON lines, for somebody who verifies it elsewhere", Flags: s.Declare,
+		Long:    "Writes to standard output. Hand the public keys over another way than the export: DIR/keys/audit/public.",
+		Example: "  " + strings.ToLower(strings.ReplaceAll(s.Prefix, "_", "-")) + " audit export --data ./data > log.jsonl",
+		Run: func(ctx context.Context, o *IO, _ []string) error {
+			opt, closed, err := openLedger(ctx, o, &s, find)
+			if err != nil {
+				return err
+			}
+			defer closed()
+			return audit.Export(ctx, opt, o.Out)
+		},
+	}
+}
+
+// openLedger opens the log of the configured data folder to read it.
+func openLedger(ctx context.Context, o *IO, s *Setup, find func(*IO, *Setup) (Ledger, error)) (opt audit.VerifyOptions, closed func(), err error) {
+	ledger, err := find(o, s)
+	if err != nil {
+		return opt, nil, err
+	}
+	if opt.Log, err = publicKeys(ledger.Keys); err != nil {
+		return opt, nil, err
+	}
+	db, err := openToRead(ctx, ledger.Store)
+	if err != nil {
+		return opt, nil, err
+	}
+	opt.Dir, opt.Read = ledger.Dir, db.Read
+	return opt, func() { _ = db.Close() }, nil
+}
+
+func verifyCommand(peer string, s Setup, find func(*IO, *Setup) (Ledger, error)) Command {
+	var peerKeys, peerAudit, export, keys string
+	return Command{
+		Use: "verify", Short: "verify the log offline, with the data folder or an export alone",
+		Long: "Computes the log again from its entries and compares it with every signed head at hand. Changes nothing and asks nobody.\n" +
+			"A running service holds its folder: stop it first, or verify a copy or an export. Ends with 11 when the log does not verify.",
+		Flags: func(f *Flags) {
+			s.Declare(f)
+			f.StringVar(&peerKeys, "peer-keys", "", "file with the public audit keys of the "+peer+" (its DIR/keys/audit/public), to check cosignatures too")
+			f.StringVar(&peerAudit, "peer-audit", "", "folder DIR/audit of the "+peer+": what it has seen of this log is compared too, which finds a log that was put back")
+			f.StringVar(&export, "export", "", "verify this export instead of a data folder; needs --keys")
+			f.StringVar(&keys, "keys", "", "file with the public audit keys of the log in the export")
+		},
+		Run: func(ctx context.Context, o *IO, _ []string) error {
+			var opt audit.VerifyOptions
+			var err error
+			if export == "" {
+				var closed func()
+				if opt, closed, err = openLedger(ctx, o, &s, find); err != nil {
+					return err
+				}
+				defer closed()
+			} else {
+				exported, err := readExport(export)
+				if err != nil {
+					return err
+				}
+				opt.Read, opt.Heads = exported.Read, exported.Heads
+				if opt.Log, err = publicKeys(keys); err != nil {
+					return err
+				}
+			}
+			if peerKeys != "" {
+				if opt.Peer, err = publicKeys(peerKeys); err != nil {
+					return err
+				}
+			}
+			if peerAudit != "" {
+				seen, err := audit.SeenBy(peerAudit, opt.Log.Origin())
+				if err != nil {
+					return err
+				}
+				if len(seen) == 0 {
+					return fault.New(fault.NotFound, "audit.unseen", "%s holds nothing that the %s has seen of the log %s; give the folder audit of its data folder", peerAudit, peer, opt.Log.Origin())
+				}
+				opt.Heads = append(opt.Heads, seen...)
+			}
+			return o.verdict(audit.Verify(ctx, opt))
+		},
+	}
+}
+
+// verdict prints a report and returns the error that the program ends with.
+func (o *IO) verdict(report audit.Report, err error) error {
+	if err != nil {
+		return err
+	}
+	t := Table{Rows: [][]string{{"verdict", string(report.Verdict)}, {"log", report.Origin}, {"report", report.Text}}}
+	if err := o.Print(report, t); err != nil || report.OK {
+		return err
+	}
+	return Exit(ExitUnverified, fault.New(fault.Conflict, "audit.unverified", "the log does not verify: %s", report.Text))
+}
+
+// openToRead opens the embedded store without changing it; a server's store is opened as ever and only read.
+func openToRead(ctx context.Context, o driver.Options) (store.DB, error) {
+	if o.Embedded() {
+		return driver.OpenReadOnly(o.Dir, o.Schema)
+	}
+	return driver.Open(ctx, o)
+}
+
+func readExport(path string) (*audit.Exported, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fault.New(fault.NotFound, "audit.export", "the export cannot be read: %s", err)
+	}
+	defer func() { _ = f.Close() }()
+	return audit.ReadExport(f)
+}
+
+func publicKeys(path string) (audit.Public, error) {
+	if path == "" {
+		return audit.Public{}, Usage("--keys is needed with --export: the file DIR/keys/audit/public of the service whose log it is")
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return audit.Public{}, fault.New(fault.NotFound, "audit.keys", "the public audit keys cannot be read: %s", err)
+	}
+	return audit.ParsePublic(string(b))
+}
