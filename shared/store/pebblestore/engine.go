@@ -38,7 +38,9 @@ func (s *Store) options(fs vfs.FS) *pebble.Options {
 
 		L0CompactionThreshold: mergeLayers,
 		L0StopWritesThreshold: 3 * mergeLayers,
-		Logger:                engineLog{s},
+		// With the default of 2 writes stall whenever a table fills before the one before it is flushed.
+		MemTableStopWritesThreshold: 4,
+		Logger:                      engineLog{s},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { s.log.Error("store: background work failed", "error", err) },
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
