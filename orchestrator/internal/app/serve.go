@@ -22,6 +22,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/config"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/process"
 	"github.com/provisioning-platform/platform/shared/store/driver"
@@ -127,7 +128,10 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 		return nil, err
 	}
 	runs := engine.New(engine.Config{
-		DB: db, Executor: executor, Now: now, Log: log, Meter: newMeter(metrics), Policy: c.Retry.policy(),
+		// The data folder's audit key names this instance: the same after a restart, another one for a second orchestrator
+		// on the same server, which then has to wait for leases.
+		Instance: id.Derived(keys.Public().String()),
+		DB:       db, Executor: executor, Now: now, Log: log, Meter: newMeter(metrics), Policy: c.Retry.policy(),
 		Limits: dag.Limits{Operations: c.Limits.Operations}, MaxTasks: c.Limits.Tasks, MaxSteps: c.Limits.Steps,
 	})
 	sockets := watch.New(watch.Config{
