@@ -111,16 +111,23 @@ func (a *API) unknown(in batchIn) []fault.Field {
 		}
 		if !slices.Contains(providers, op.Provider) {
 			faults = append(faults, fault.Field{Pointer: fmt.Sprintf("/operations/%d/provider", i),
-				Message: fmt.Sprintf("%q is no provider of this installation; it has: %s", op.Provider, strings.Join(providers, ", "))})
+				Message: fmt.Sprintf("%q is no provider of this installation; it has: %s", op.Provider, listed(providers, "none; its operator adds them as [providers.NAME]"))})
 		}
 		for k, t := range op.Taskservs {
 			if !slices.Contains(services, t) {
 				faults = append(faults, fault.Field{Pointer: fmt.Sprintf("/operations/%d/taskservs/%d", i, k),
-					Message: fmt.Sprintf("%q is no task service of this installation; it has: %s", t, strings.Join(services, ", "))})
+					Message: fmt.Sprintf("%q is no task service of this installation; it has: %s", t, listed(services, "none"))})
 			}
 		}
 	}
 	return faults
+}
+
+func listed(names []string, none string) string {
+	if len(names) == 0 {
+		return none
+	}
+	return strings.Join(names, ", ")
 }
 
 func (in batchIn) definition() dag.Definition {
