@@ -17,13 +17,13 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Settings of the engine, measured (decision 36); its defaults halve the rate.
+// Settings of the engine, measured (decision 36 and ADR 3); its defaults halve the rate.
 const (
 	memTable     = 16 << 20
 	blockCache   = 16<<20 + 2*memTable // two mem tables count against it
 	logSyncBytes = 1 << 20
 	bloomBits    = 10
-	mergeLayers  = 16 // half as many flushed tables lie on top of each other before they are merged; the default is 4
+	mergeLayers  = 16 // flushed tables on top of each other before they are merged; the default, 4, merges all at once again
 )
 
 // options returns the engine's options. The newest format includes FormatWALSyncChunks, without which one
