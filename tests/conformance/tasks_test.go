@@ -15,8 +15,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/client"
 )
 
-// health holds section 3.2. Behaviour 25 belongs to the second half of the contract as far as /state goes; its first half,
-// 503 without storage, stands here.
+// health holds section 3.2. Of behaviour 25 the first half, 503 without storage, stands here; what /state/system/health
+// says then comes with /state.
 var health = []behaviour{
 	{22, "health_answers_without_a_token_with_the_exact_text", func(t *testing.T, e *env) {
 		if a := e.want(e.orch("", "GET", "/health", nil), 200); string(a.Raw) != `{"success":true,"data":"Orchestrator is healthy"}` {
@@ -34,6 +34,19 @@ var health = []behaviour{
 		l := e.limited()
 		for range 200 {
 			l.want(l.orch("", "GET", "/health", nil), 200)
+		}
+	}},
+	{25, "without_storage_health_is_503", func(t *testing.T, e *env) {
+		away, back := e.withoutStorage()
+		away()
+		e.await(20*time.Second, "health says 503", func() bool {
+			e.orch("admin", "POST", "/rollback/checkpoints", map[string]any{"name": "x"}) // a store is missed when it is used
+			return e.orch("", "GET", "/health", nil).Status == 503
+		})
+		e.want(e.orch("", "GET", "/health", nil), 503)
+		if back != nil {
+			back()
+			e.await(20*time.Second, "health is good again", func() bool { return e.orch("", "GET", "/health", nil).Status == 200 })
 		}
 	}},
 }

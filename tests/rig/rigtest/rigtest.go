@@ -52,6 +52,19 @@ func Start(t *testing.T, o rig.Options) *rig.Rig {
 func UseSurreal(t *testing.T, o *rig.Options) {
 	t.Helper()
 	url, password := surrealtest.Start(t)
+	useSurreal(t, o, url, password)
+}
+
+// UseOwnSurreal is UseSurreal with an engine of the test's own, which stop takes away.
+func UseOwnSurreal(t *testing.T, o *rig.Options) (stop func()) {
+	t.Helper()
+	url, password, stop := surrealtest.Separate(t)
+	useSurreal(t, o, url, password)
+	return stop
+}
+
+func useSurreal(t *testing.T, o *rig.Options, url, password string) {
+	t.Helper()
 	file := filepath.Join(o.Dir, "store-password")
 	if err := os.WriteFile(file, []byte(password), 0o600); err != nil {
 		t.Fatal(err)

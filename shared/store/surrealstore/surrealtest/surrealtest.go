@@ -21,13 +21,19 @@ import (
 	"testing"
 )
 
-// front is the engine of this test process; it ends with the process, because its standard input does.
-var front struct {
-	once     sync.Once
+// engine is a running front. It ends with this process, because its standard input does.
+type engine struct {
 	host     string
 	password string
 	leash    io.WriteCloser // never written; the kernel closes it with us (a lost one the collector closes)
-	err      error
+	cmd      *exec.Cmd
+}
+
+// front is the engine that the tests of this process share.
+var front struct {
+	once sync.Once
+	engine
+	err error
 }
 
 // Start returns the store URL of an empty database (surrealdb://root@127.0.0.1:PORT/test/NAME) and the
@@ -37,48 +43,73 @@ func Start(t testing.TB) (url, password string) {
 	if testing.Short() {
 		t.Skip("needs a SurrealDB engine, which -short leaves out")
 	}
-	front.once.Do(func() { front.host, front.password, front.err = start() })
+	front.once.Do(func() { front.engine, front.err = start() })
 	if front.err != nil {
 		t.Fatalf("start the SurrealDB front: %v", front.err)
 	}
-	return fmt.Sprintf("surrealdb://root@%s/test/d%s", front.host, strings.ToLower(rand.Text())), front.password
+	return front.fresh(), front.password
+}
+
+// Separate is Start with an engine of the test's own, which stop takes away.
+func Separate(t testing.TB) (url, password string, stop func()) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs a SurrealDB engine, which -short leaves out")
+	}
+	e, err := start()
+	if err != nil {
+		t.Fatalf("start the SurrealDB front: %v", err)
+	}
+	stop = sync.OnceFunc(func() {
+		_ = e.cmd.Process.Kill()
+		_ = e.cmd.Wait()
+	})
+	t.Cleanup(stop)
+	return e.fresh(), e.password, stop
+}
+
+// fresh returns the store URL of an empty database.
+func (e engine) fresh() string {
+	return fmt.Sprintf("surrealdb://root@%s/test/d%s", e.host, strings.ToLower(rand.Text()))
 }
 
 // start installs and runs the front.
-func start() (host, password string, err error) {
+func start() (e engine, err error) {
 	_, here, _, _ := runtime.Caller(0)
 	dir := filepath.Join(filepath.Dir(here), "..", "..", "..", "..", "deploy", "surrealdb")
 	if err := install(dir); err != nil {
-		return "", "", err
+		return e, err
 	}
-	password = rand.Text()
+	e.password = rand.Text()
 	file, err := os.CreateTemp("", "surrealdb-password-*")
 	if err != nil {
-		return "", "", err
+		return e, err
 	}
 	defer os.Remove(file.Name())
-	if _, err := file.WriteString(password); err != nil {
-		return "", "", err
+	if _, err := file.WriteString(e.password); err != nil {
+		return e, err
 	}
 	cmd := exec.Command("node", "server.mjs", "--temporary", "--leashed", "--listen", "127.0.0.1:0", "--password-file", file.Name())
 	cmd.Dir = dir
 	cmd.Stderr = os.Stderr
-	if front.leash, err = cmd.StdinPipe(); err != nil {
-		return "", "", err
+	if e.leash, err = cmd.StdinPipe(); err != nil {
+		return e, err
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return "", "", err
+		return e, err
 	}
 	if err := cmd.Start(); err != nil {
-		return "", "", err
+		return e, err
 	}
+	e.cmd = cmd
 	line, err := bufio.NewReader(out).ReadString('\n')
 	host, found := strings.CutPrefix(strings.TrimSpace(line), "listening ws://")
 	if !found {
-		return "", "", fmt.Errorf("the front said %q: %w", line, err)
+		return e, fmt.Errorf("the front said %q: %w", line, err)
 	}
-	return strings.TrimSuffix(host, "/rpc"), password, nil
+	e.host = strings.TrimSuffix(host, "/rpc")
+	return e, nil
 }
 
 // install runs npm ci once; test processes that run beside each other wait for the first one.
