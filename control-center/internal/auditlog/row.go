@@ -3,13 +3,13 @@ package auditlog
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/provisioning-platform/platform/shared/audit"
-	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -103,102 +103,109 @@ func (x *Index) Await(ctx context.Context) error {
 	}
 }
 
-// Add takes entries of the log called origin in, the first of which has leaf index first. An entry that
-// cannot be read becomes a row that says so: the index never stops at one.
-func (x *Index) Add(ctx context.Context, origin string, first uint64, entries [][]byte) error {
-	_, err := store.Update(ctx, x.DB, func(tx *store.Tx) error {
-		intents := map[string]Row{} // of this batch, by operation id
-		for i, body := range entries {
-			r, phase := rowOf(origin, first+uint64(i), body)
-			if phase == audit.Outcome {
-				joined, err := x.join(ctx, r, intents)
-				if err != nil {
-					return err
-				}
-				r = joined
-			}
-			old, err := Table.Load(tx, r.ID)
-			if err != nil {
-				return err
-			}
-			if old.Rev != 0 && old.Value.Origin != origin {
-				return fault.New(fault.Conflict, "audit.foreign_row", "an entry of %s carries the id of an entry of %s", origin, old.Value.Origin)
-			}
-			if phase == audit.Intent {
-				if old.Rev != 0 && old.Value.Outcome != nil {
-					r = old.Value // taken in again: its outcome is known already
-				}
-				intents[r.OpID] = r
-			}
-			if err := Table.Save(tx, r); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return err
+// detail is a member of a row's details, as it is written.
+type detail struct {
+	name  string
+	value json.RawMessage
 }
 
-// join returns the row of the intent that r is the outcome of, completed; r itself when there is none.
-func (x *Index) join(ctx context.Context, r Row, intents map[string]Row) (Row, error) {
-	intent, ok := intents[r.OpID]
-	if !ok {
-		found, _, err := Table.List(ctx, x.DB, store.Query{Index: "op", Prefix: cut(r.Origin + " " + r.OpID), Exact: true, Limit: 1})
-		if err != nil {
-			return r, err
-		}
-		if len(found) == 0 {
-			return r, nil
-		}
-		intent = found[0].Value
-	}
-	at := r.Index
-	intent.Outcome, intent.Result = &at, r.Result
-	if string(r.Details) != "{}" {
-		intent.Details = r.Details
-	}
-	return intent, nil
-}
-
+// rowOf returns the row of an entry, and its phase.
 func rowOf(origin string, index uint64, body []byte) (Row, audit.Phase) {
-	r := Row{Details: json.RawMessage("{}"), Index: index, LeafHash: audit.LeafHash(body), Origin: origin}
-	var e struct {
-		audit.Entry
-		Details json.RawMessage `json:"details"`
+	r := Row{Index: index, LeafHash: audit.LeafHash(body), Origin: origin}
+	if phase, ok := r.read(body); ok {
+		return r, phase
 	}
-	if err := json.Unmarshal(body, &e); err != nil || e.ID == "" || len(e.ID) > indexValue || strings.Contains(e.ID, "\x00") {
-		r.ID = "00000000-0000" + id.Derived(origin, strconv.FormatUint(index, 10))[13:] // below all others
-		r.Action, r.Resource, r.Result, r.Timestamp = "audit.unreadable", "logs/"+origin, audit.Unknown, time.Unix(0, 0).UTC()
-		return r, audit.Event
+	return Row{
+		Action: "audit.unreadable", Details: json.RawMessage("{}"), ID: "00000000-0000" + id.Derived(origin, strconv.FormatUint(index, 10))[13:], // below all others
+		Index: index, LeafHash: r.LeafHash, Origin: origin, Resource: "logs/" + origin, Result: audit.Unknown, Timestamp: time.Unix(0, 0).UTC(),
+	}, audit.Event
+}
+
+// read takes over what an entry says.
+func (r *Row) read(entry []byte) (phase audit.Phase, ok bool) {
+	if store.CheckCanonical(entry) != nil { // none of ours
+		var err error
+		if entry, err = store.Canonical(json.RawMessage(entry)); err != nil {
+			return "", false
+		}
 	}
-	r.Action, r.ID, r.OpID, r.Resource, r.Result = e.Action, e.ID, e.OpID, e.Resource, e.Result
-	r.Timestamp, r.UserID = e.Time.UTC(), e.Actor.Sub
-	r.Details = details(e.Entry, e.Details)
-	if e.Phase == audit.Intent {
+	var own json.RawMessage
+	more := make([]detail, 0, 12)
+	for name, value := range members(entry) {
+		ok := true
+		switch name {
+		case "action":
+			r.Action, ok = text(value)
+		case "actor":
+			for name, value := range members(value) {
+				switch name {
+				case "ip", "username":
+					more = append(more, detail{name, value})
+				case "sid":
+					more = append(more, detail{"session", value})
+				case "sub":
+					r.UserID, ok = text(value)
+				}
+			}
+		case "code", "decision", "request_id":
+			more = append(more, detail{name, value})
+		case "details":
+			own = value
+		case "id":
+			r.ID, ok = text(value)
+		case "op":
+			more = append(more, detail{"operation", value})
+		case "op_id":
+			r.OpID, ok = text(value)
+		case "phase":
+			var s string
+			s, ok = text(value)
+			phase = audit.Phase(s)
+		case "resource":
+			r.Resource, ok = text(value)
+		case "result":
+			r.Result, ok = text(value)
+		case "time":
+			r.Timestamp, ok = moment(value)
+		}
+		if !ok {
+			return "", false
+		}
+	}
+	if phase == audit.Intent {
 		r.Result = "pending"
 	}
-	return r, e.Phase
+	r.Details = details(own, more)
+	return phase, r.ID != "" && len(r.ID) <= indexValue && !strings.Contains(r.ID, "\x00")
 }
 
-// details returns what the entry says beyond the members of a row.
-func details(e audit.Entry, own json.RawMessage) json.RawMessage {
-	m := map[string]any{}
-	if len(own) > 0 {
-		if err := json.Unmarshal(own, &m); err != nil || m == nil {
-			m = map[string]any{"unreadable": true}
+// details returns the details of an entry with what more the entry says beyond the members of a row. A name of
+// its own wins, but the decision is the one of the entry.
+func details(own json.RawMessage, more []detail) json.RawMessage {
+	if len(own) > 0 && own[0] != '{' {
+		own = json.RawMessage(`{"unreadable":true}`)
+	}
+	all := make([]detail, 0, 16)
+	for name, value := range members(own) {
+		if name != "decision" || !slices.ContainsFunc(more, func(d detail) bool { return d.name == name }) {
+			all = append(all, detail{name, value})
 		}
 	}
-	for name, v := range map[string]string{"username": e.Actor.Username, "ip": e.Actor.IP, "session": e.Actor.SID, "request_id": e.RequestID, "code": e.Code, "operation": e.Op} {
-		if _, taken := m[name]; !taken && v != "" {
-			m[name] = v
+	for _, d := range more {
+		if string(d.value) != `""` {
+			all = append(all, d)
 		}
 	}
-	if e.Decision != nil {
-		m["decision"] = e.Decision
+	slices.SortStableFunc(all, func(a, b detail) int { return strings.Compare(a.name, b.name) })
+	out := append(make([]byte, 0, 512), '{')
+	for i, d := range all {
+		if i > 0 && d.name == all[i-1].name {
+			continue
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(append(append(append(out, '"'), d.name...), `":`...), d.value...)
 	}
-	body, err := store.Canonical(m)
-	if err != nil {
-		return json.RawMessage("{}")
-	}
-	return body
+	return append(out, '}')
 }

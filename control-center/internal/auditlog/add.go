@@ -1,0 +1,131 @@
+package auditlog
+
+import (
+	"context"
+
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// taken is a row on its way into the index.
+type taken struct {
+	row    Row
+	phase  audit.Phase // of the entry that gave the row its id
+	joined bool        // intent and outcome came together
+}
+
+// Add takes entries of the log called origin in, the first of which has leaf index first, as one commit. An
+// entry that cannot be read becomes a row that says so: the index never stops at one.
+//
+// Most entries are new, so it writes them as such without a look, and looks only when the store objects.
+func (x *Index) Add(ctx context.Context, origin string, first uint64, entries [][]byte) error {
+	rows := fold(origin, first, entries)
+	fresh, err := x.asNew(ctx, rows)
+	if err != nil {
+		return err
+	}
+	if fresh != nil {
+		if _, err := x.DB.Commit(ctx, store.Batch{Writes: fresh}); !fault.Is(err, fault.Conflict) {
+			return err
+		}
+	}
+	return x.again(ctx, rows)
+}
+
+// fold turns entries into rows; an outcome completes the row of an intent before it.
+func fold(origin string, first uint64, entries [][]byte) []taken {
+	rows := make([]taken, 0, len(entries))
+	intents := map[string]int{} // by operation id
+	for i, body := range entries {
+		r, phase := rowOf(origin, first+uint64(i), body)
+		switch at, ok := intents[r.OpID]; {
+		case phase == audit.Outcome && ok:
+			rows[at].row, rows[at].joined = complete(rows[at].row, r), true
+			continue
+		case phase == audit.Intent:
+			intents[r.OpID] = len(rows)
+		}
+		rows = append(rows, taken{row: r, phase: phase})
+	}
+	return rows
+}
+
+// complete returns the intent's row with what its outcome says.
+func complete(intent, outcome Row) Row {
+	at := outcome.Index
+	intent.Outcome, intent.Result = &at, outcome.Result
+	if string(outcome.Details) != "{}" {
+		intent.Details = outcome.Details
+	}
+	return intent
+}
+
+// asNew returns the writes for rows that the index does not have; none when an id comes twice.
+func (x *Index) asNew(ctx context.Context, rows []taken) ([]store.Write, error) {
+	writes, seen := make([]store.Write, 0, len(rows)), make(map[string]bool, len(rows))
+	for _, t := range rows {
+		r, expect := t.row, store.Absent()
+		if t.phase == audit.Outcome {
+			intent, err := x.intent(ctx, r)
+			if err != nil {
+				return nil, err
+			}
+			if intent.Rev != 0 {
+				r, expect = complete(intent.Value, r), store.At(intent.Rev)
+			}
+		}
+		if seen[r.ID] {
+			return nil, nil
+		}
+		seen[r.ID] = true
+		w, err := Table.Write(r, expect)
+		if err != nil {
+			return nil, err
+		}
+		writes = append(writes, w)
+	}
+	return writes, nil
+}
+
+// again takes rows in of which the index may have some already.
+func (x *Index) again(ctx context.Context, rows []taken) error {
+	_, err := store.Update(ctx, x.DB, func(tx *store.Tx) error {
+		for _, t := range rows {
+			r := t.row
+			if t.phase == audit.Outcome {
+				intent, err := x.intent(ctx, r)
+				if err != nil {
+					return err
+				}
+				if intent.Rev != 0 {
+					r = complete(intent.Value, r)
+				}
+			}
+			old, err := Table.Load(tx, r.ID)
+			if err != nil {
+				return err
+			}
+			if old.Rev != 0 && old.Value.Origin != r.Origin {
+				return fault.New(fault.Conflict, "audit.foreign_row", "an entry of %s carries the id of an entry of %s", r.Origin, old.Value.Origin)
+			}
+			if t.phase == audit.Intent && !t.joined && old.Rev != 0 && old.Value.Outcome != nil {
+				r = old.Value // its outcome is known already
+			}
+			if err := Table.Save(tx, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return err
+}
+
+// intent returns the row of the intent that r is the outcome of, if the index has it.
+func (x *Index) intent(ctx context.Context, r Row) (store.Row[Row], error) {
+	found, _, err := Table.List(ctx, x.DB, store.Query{Index: "op", Prefix: cut(r.Origin + " " + r.OpID), Exact: true, Limit: 1})
+	if err != nil || len(found) == 0 {
+		return store.Row[Row]{}, err
+	}
+	return found[0], nil
+}

@@ -1,0 +1,58 @@
+package auditlog_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/control-center/internal/auditlog"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+func TestAdd_keepsWhatAnEntrySaysWhateverItsForm(t *testing.T) {
+	t.Parallel()
+	const head = `{"action":"server.create","actor":{"ip":"::1","sid":"s","sub":"u \"1\"","username":"d\\"},"code":"a.b","decision":{"allowed":true,"policy":3,"rule":"r"},`
+	const tail = `"id":"019cb8b2-0000-7000-8000-000000000001","op":"o","origin":"orchestrator","phase":"event","request_id":"q","resource":"servers/ä","result":"success","time":"2026-03-04T10:00:00.5+01:00","v":1}`
+	for _, c := range []struct{ name, entry, details string }{
+		{"without details", head + tail, `{"code":"a.b","decision":{"allowed":true,"policy":3,"rule":"r"},"ip":"::1","operation":"o","request_id":"q","session":"s","username":"d\\"}`},
+		{"with details that take names", head + `"details":{"\"":["}",{"x":"\\\""}],"code":"own","decision":"own","zone":1},` + tail,
+			`{"\"":["}",{"x":"\\\""}],"code":"own","decision":{"allowed":true,"policy":3,"rule":"r"},"ip":"::1","operation":"o","request_id":"q","session":"s","username":"d\\","zone":1}`},
+		{"with details that are no object", head + `"details":7,` + tail,
+			`{"code":"a.b","decision":{"allowed":true,"policy":3,"rule":"r"},"ip":"::1","operation":"o","request_id":"q","session":"s","unreadable":true,"username":"d\\"}`},
+		{"with names that need an escape", head + `"details":{"\u0007":1,"!":2,"a":3,"a b":4},` + tail,
+			`{"\u0007":1,"!":2,"a":3,"a b":4,"code":"a.b","decision":{"allowed":true,"policy":3,"rule":"r"},"ip":"::1","operation":"o","request_id":"q","session":"s","username":"d\\"}`},
+		{"with blanks and another order", `{ "details" : { "z" : 1, "b" : 2 }, "time":"2026-03-04T09:00:00.5Z","resource":"servers/ä","phase":"event","result":"success","id":"019cb8b2-0000-7000-8000-000000000001","action":"server.create","actor":{"sub":"u \"1\""}}`,
+			`{"b":2,"z":1}`},
+	} {
+		x := fresh()
+		if err := x.Add(context.Background(), "orchestrator", 5, [][]byte{[]byte(c.entry)}); err != nil {
+			t.Fatal(c.name, err)
+		}
+		rows, _, err := auditlog.Table.List(context.Background(), x.DB, store.Query{Limit: 2})
+		if err != nil || len(rows) != 1 {
+			t.Fatal(c.name, len(rows), err)
+		}
+		r := rows[0].Value
+		if string(r.Details) != c.details {
+			t.Errorf("%s: details\n%s, want\n%s", c.name, r.Details, c.details)
+		}
+		if r.UserID != `u "1"` || r.Resource != "servers/ä" || r.Action != "server.create" || r.Index != 5 || !r.Timestamp.Equal(time.Date(2026, 3, 4, 9, 0, 0, 5e8, time.UTC)) {
+			t.Errorf("%s: %+v", c.name, r)
+		}
+	}
+}
+
+func FuzzAdd_takesAnything(f *testing.F) {
+	for _, s := range []string{`{`, `{}`, `[1]`, `7`, `{"id":"x"}`, `{"id":"x","details":{"a":{}}}`, `{"id":"x","actor":[],"details":[{"a":"]"}]}`, `{"id":null}`, `{"id":"x","time":3}`, `{"id":"\u0000"}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, entry []byte) {
+		x := fresh()
+		if err := x.Add(context.Background(), "orchestrator", 0, [][]byte{entry}); err != nil {
+			t.Fatal(err)
+		}
+		if rows, _, err := auditlog.Table.List(context.Background(), x.DB, store.Query{Limit: 2}); err != nil || len(rows) != 1 {
+			t.Fatal(len(rows), err)
+		}
+	})
+}
