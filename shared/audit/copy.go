@@ -41,8 +41,8 @@ func NewCopier(db *feed.Hub, origin string, log *slog.Logger, send func(context.
 	}
 }
 
-// copyLinger is how far the copy may stay behind for the sake of larger runs: each costs a request here and a synced
-// commit there.
+// copyLinger is how far the copy may stay behind for the sake of larger runs, or ten times that while entries keep coming:
+// each run costs a request here and a synced commit there, and an outcome costs least when it comes with its intent.
 const copyLinger = 100 * time.Millisecond
 
 // copyBytes bounds the entries of one Copied, quoted as they travel: well below what the receiver's route takes in one

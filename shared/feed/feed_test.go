@@ -145,6 +145,38 @@ func TestFollower_stoppedInTheMiddleKeepsItsPlace(t *testing.T) {
 	}
 }
 
+func TestFollower_lingersWhileEntriesKeepComingButNotForEver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub()
+		var batches []int
+		var at []time.Duration
+		start := time.Now()
+		f := &Follower{Name: "f", Stream: "events", DB: h, Linger: 100 * time.Millisecond, Log: quiet, Handle: func(_ context.Context, entries []store.Entry) error {
+			batches, at = append(batches, len(entries)), append(at, time.Since(start))
+			return nil
+		}}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- f.Run(ctx) }()
+		synctest.Wait()
+		emit(t, h, 1) // alone
+		<-time.After(500 * time.Millisecond)
+		for range 30 { // for a second and a half
+			emit(t, h, 1)
+			<-time.After(50 * time.Millisecond)
+		}
+		<-time.After(2 * time.Second)
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if len(batches) != 3 || batches[0] != 1 || at[0] != 100*time.Millisecond || at[1] != 1500*time.Millisecond || batches[1]+batches[2] != 30 {
+			t.Errorf("batches of %v entries after %v", batches, at)
+		}
+	})
+}
+
 func TestFollower_fromNowOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

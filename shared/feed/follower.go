@@ -16,6 +16,7 @@ const (
 	pollEvery  = time.Second // reads without a wake-up: an append whose outcome was unknown may land later
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 5 * time.Second
+	lingers    = 10 // at most, while entries keep coming
 )
 
 // Cursor is the stored place of a follower: the last sequence it has handled.
@@ -40,7 +41,7 @@ type Follower struct {
 	Batch  int           // entries handed over at once; 0 means 100
 	Start  uint64        // where to begin without a cursor: 0 at the beginning, store.Latest at the end
 	Every  time.Duration // how often a busy follower stores its cursor; 0 after every batch
-	Linger time.Duration // how long it lets entries gather after a wake-up, for whom a batch costs much more than an entry
+	Linger time.Duration // how long it lets entries gather after a wake-up, for whom a batch costs much more than an entry; ten times that while they keep coming
 	Handle func(ctx context.Context, entries []store.Entry) error
 	Log    *slog.Logger
 
@@ -146,7 +147,24 @@ func (f *Follower) save(ctx context.Context, row store.Row[Cursor]) (store.Row[C
 
 // await waits for entries to come and to gather; it says false when ctx has ended.
 func (f *Follower) await(ctx context.Context, wake <-chan struct{}) bool {
-	return pause(ctx, pollEvery, wake) && (f.Linger == 0 || pause(ctx, f.Linger, nil))
+	if !pause(ctx, pollEvery, wake) {
+		return false
+	}
+	for range lingers {
+		if f.Linger == 0 {
+			return true
+		}
+		more := f.DB.Wait(f.Stream)
+		if !pause(ctx, f.Linger, nil) {
+			return false
+		}
+		select {
+		case <-more:
+		default:
+			return true
+		}
+	}
+	return true
 }
 
 func (f *Follower) batch() int {
