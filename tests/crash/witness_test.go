@@ -47,7 +47,7 @@ func TestWitness_noticesARestoredFolder(t *testing.T) {
 	for {
 		_, err := w.orch().CreateCheckpoint(t.Context(), "refused", "", "")
 		if fault.CodeOf(err) == "audit.rolled_back" {
-			if !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "operator") {
+			if !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "Put the newest data folder back") {
 				t.Errorf("the refusal does not say what to do: %v", err)
 			}
 			t.Logf("%s after it was ready again: %v", time.Since(began).Round(time.Millisecond), err)
