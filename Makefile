@@ -46,7 +46,7 @@ test: check unit blackbox vuln ## everything the gate needs
 vuln:
 	@for m in orchestrator control-center; do \
 	  out=$$(cd $$m && $(GO) run $(GOVULNCHECK) ./... 2>&1) && echo "govulncheck $$m: none reachable" || { \
-	  case "$$out" in *"Vulnerability #"*) echo "$$out"; exit 1;; *) echo "govulncheck $$m could not run here (no vulnerability database reachable): $$(echo "$$out" | tail -n 1)";; esac; }; done
+	  case "$$out" in *"Vulnerability #"*) echo "$$out"; exit 1;; *) echo "govulncheck $$m could not run here (no vulnerability database reachable): $$(echo "$$out" | grep -m 1 govulncheck)";; esac; }; done
 
 crash: build ## kill -9 of either service 100 times under load
 	$(GO) test -timeout 60m -count=1 ./tests/crash -kills 100
