@@ -26,12 +26,34 @@ func (x *Index) Add(ctx context.Context, origin string, first uint64, entries []
 		return err
 	}
 	if fresh != nil {
-		if _, err := x.DB.Commit(ctx, store.Batch{Writes: fresh}); !fault.Is(err, fault.Conflict) {
+		receipt, err := x.DB.Commit(ctx, store.Batch{Writes: fresh})
+		if err == nil {
+			x.remember(rows, receipt.Rev)
+		}
+		if !fault.Is(err, fault.Conflict) {
 			return err
 		}
 	}
+	x.remember(nil, 0)
 	return x.again(ctx, rows)
 }
+
+// remember keeps the intents of a stored run for the outcomes in the next. It is a hint: a commit that relies on it
+// demands the revision.
+func (x *Index) remember(rows []taken, rev uint64) {
+	pending := map[string]store.Row[Row]{}
+	for _, t := range rows {
+		if t.phase == audit.Intent && !t.joined {
+			pending[opOf(t.row)] = store.Row[Row]{Value: t.row, Rev: rev}
+		}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.pending = pending
+}
+
+// opOf is what links the rows of an operation.
+func opOf(r Row) string { return cut(r.Origin + " " + r.OpID) }
 
 // fold turns entries into rows; an outcome completes the row of an intent before it.
 func fold(origin string, first uint64, entries [][]byte) []taken {
@@ -67,9 +89,14 @@ func (x *Index) asNew(ctx context.Context, rows []taken) ([]store.Write, error) 
 	for _, t := range rows {
 		r, expect := t.row, store.Absent()
 		if t.phase == audit.Outcome {
-			intent, err := x.intent(ctx, r)
-			if err != nil {
-				return nil, err
+			x.mu.Lock()
+			intent, ok := x.pending[opOf(r)]
+			x.mu.Unlock()
+			if !ok {
+				var err error
+				if intent, err = x.intent(ctx, r); err != nil {
+					return nil, err
+				}
 			}
 			if intent.Rev != 0 {
 				r, expect = complete(intent.Value, r), store.At(intent.Rev)
@@ -123,7 +150,7 @@ func (x *Index) again(ctx context.Context, rows []taken) error {
 
 // intent returns the row of the intent that r is the outcome of, if the index has it.
 func (x *Index) intent(ctx context.Context, r Row) (store.Row[Row], error) {
-	found, _, err := Table.List(ctx, x.DB, store.Query{Index: "op", Prefix: cut(r.Origin + " " + r.OpID), Exact: true, Limit: 1})
+	found, _, err := Table.List(ctx, x.DB, store.Query{Index: "op", Prefix: opOf(r), Exact: true, Limit: 1})
 	if err != nil || len(found) == 0 {
 		return store.Row[Row]{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -54,7 +55,7 @@ var Table = store.Table[Row]{
 	Index: func(r Row) []store.IndexKey {
 		keys := []store.IndexKey{{Name: "action", Value: cut(r.Action)}, {Name: "resource", Value: cut(r.Resource)}, {Name: "user_id", Value: cut(r.UserID)}}
 		if r.OpID != "" {
-			keys = append(keys, store.IndexKey{Name: "op", Value: cut(r.Origin + " " + r.OpID)})
+			keys = append(keys, store.IndexKey{Name: "op", Value: opOf(r)})
 		}
 		return keys
 	},
@@ -67,7 +68,12 @@ func Kinds() []store.Kind {
 }
 
 // Index is the index. Its writes are no acts: they follow from entries, so they have none of their own.
-type Index struct{ DB store.DB }
+type Index struct {
+	DB store.DB
+
+	mu      sync.Mutex
+	pending map[string]store.Row[Row] // intents of the last run that still wait for their outcome, by origin and operation id
+}
 
 // Follower is the name of the follower that feeds the index from the own log.
 const Follower = "audit-index"

@@ -2,10 +2,15 @@ package auditlog_test
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/auditlog"
+	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -55,4 +60,58 @@ func FuzzAdd_takesAnything(f *testing.F) {
 			t.Fatal(len(rows), err)
 		}
 	})
+}
+
+// However entries are cut into runs, and whichever come again, the rows are those of one run.
+func TestAdd_inAnyRunsAndAgainGivesTheSameRows(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	now := time.Now()
+	for range 50 {
+		var bodies [][]byte
+		var waiting []int
+		for op := 0; op < 20 || len(waiting) > 0; {
+			n := len(bodies)
+			if len(waiting) > 0 && (op == 20 || rng.IntN(2) == 0) {
+				k := rng.IntN(len(waiting))
+				bodies = append(bodies, entry(t, n, now, func(e *audit.Entry) {
+					e.Phase, e.OpID, e.Result, e.Details = audit.Outcome, fmt.Sprint("op", waiting[k]), audit.Failure, map[string]any{"class": "quota"}
+				}))
+				waiting = slices.Delete(waiting, k, k+1)
+				continue
+			}
+			bodies = append(bodies, entry(t, n, now, func(e *audit.Entry) { e.Phase, e.OpID = audit.Intent, fmt.Sprint("op", op) }))
+			waiting = append(waiting, op)
+			op++
+		}
+		once, parts := fresh(), fresh()
+		if err := once.Add(ctx, "orchestrator", 0, bodies); err != nil {
+			t.Fatal(err)
+		}
+		for at := 0; at < len(bodies); {
+			to := min(at+1+rng.IntN(8), len(bodies))
+			if err := parts.Add(ctx, "orchestrator", uint64(at), bodies[at:to]); err != nil {
+				t.Fatal(err)
+			}
+			if at = to; rng.IntN(4) == 0 && at < len(bodies) {
+				at = rng.IntN(at + 1) // its cursor was not stored
+			}
+		}
+		rows := func(x *auditlog.Index) (all []auditlog.Row) {
+			found, _, err := auditlog.Table.List(ctx, x.DB, store.Query{Limit: 100})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range found {
+				all = append(all, r.Value)
+			}
+			return all
+		}
+		if want, got := rows(once), rows(parts); len(want) != 20 || !reflect.DeepEqual(want, got) {
+			t.Fatalf("%d rows:\n%+v\nwant %d:\n%+v", len(got), got, len(want), want)
+		}
+	}
 }
