@@ -1,6 +1,6 @@
 // Package process runs a program: its listeners, its components in order, and its end. A component is
 // whatever lives long; it has Run(ctx) and nothing else. The package owns signals, the order of shutdown
-// and the time it may take. The one rule a caller must know: a component that returns before its context
+// and the time it may take, and how the garbage collector is set. The one rule a caller must know: a component that returns before its context
 // ends stops the whole program, with its error; half a program is not kept alive.
 package process
 
@@ -91,6 +91,7 @@ func Run(ctx context.Context, p Program) error {
 	if p.Grace == 0 {
 		p.Grace = defaultGrace
 	}
+	defer tendMemory()()
 	r := &runner{Program: p, failed: make(chan error, len(p.Components)+len(p.Listeners)+1)}
 	r.start(ctx)
 	var cause error
