@@ -94,10 +94,13 @@ func newMeter(r *obs.Registry) *meter {
 	return m
 }
 
-// TaskEnded counts one task; a task that never started has no duration.
+// TaskEnded counts one task. Durations are those of completed and failed tasks, so that their count is the sum of the
+// two, as the contract's sample has it; what was cancelled took as long as somebody let it.
 func (m *meter) TaskEnded(status string, took time.Duration) {
 	if count := m.ended[status]; count != nil {
 		count()
 	}
-	m.took(took.Seconds())
+	if status != "cancelled" {
+		m.took(took.Seconds())
+	}
 }

@@ -31,11 +31,11 @@ func (r *runner) commit(ctx context.Context, c dag.Change, entries [][]byte, now
 	if r.e.Meter != nil && r.run.Header.Kind != dag.Rollback {
 		for _, i := range c.Finished {
 			t := &r.run.Tasks[i]
-			from := t.CreatedAt
+			took := time.Duration(0)
 			if t.StartedAt != nil {
-				from = *t.StartedAt
+				took = t.CompletedAt.Sub(*t.StartedAt)
 			}
-			r.e.Meter.TaskEnded(t.Status().Lower(), t.CompletedAt.Sub(from))
+			r.e.Meter.TaskEnded(t.Status().Lower(), took)
 		}
 	}
 	return nil

@@ -33,7 +33,7 @@ type Instant interface {
 	Instant(a dag.Attempt) (dag.Result, bool)
 }
 
-// Meter is told of each task that ended.
+// Meter is told of each task that ended: how, and how long after its start; 0 when it never started.
 type Meter interface {
 	TaskEnded(status string, took time.Duration)
 }
