@@ -15,7 +15,8 @@ import (
 // Rhythm of the calls. A long poll is held a second: its start is what freshness counts from.
 const (
 	pollWait    = time.Second
-	callTimeout = 3 * time.Second // beyond the wait
+	callTimeout = 3 * time.Second      // beyond the wait
+	pollFloor   = 5 * time.Millisecond // between polls: one that is answered at once, again and again, must not spin
 	keysEvery   = time.Minute
 	minBackOff  = 100 * time.Millisecond
 	maxBackOff  = time.Second // well below Staleness, so that being heard again takes no longer
@@ -24,8 +25,8 @@ const (
 // Run follows the control-center until ctx ends. It never fails for its absence.
 func (t *Trust) Run(ctx context.Context) error {
 	var all sync.WaitGroup
-	all.Go(func() { t.loop(ctx, "revocations", 0, t.pollRevocations) })
-	all.Go(func() { t.loop(ctx, "policies", 0, t.pollPolicies) })
+	all.Go(func() { t.loop(ctx, "revocations", pollFloor, t.pollRevocations) })
+	all.Go(func() { t.loop(ctx, "policies", pollFloor, t.pollPolicies) })
 	all.Go(func() { t.loop(ctx, "keys", keysEvery, t.fetchKeys) })
 	all.Go(func() { t.loop(ctx, "expiry", keysEvery, t.expire) })
 	all.Wait()
