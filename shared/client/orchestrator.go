@@ -168,6 +168,11 @@ type Rollback struct {
 	OperationsExecuted int     `json:"operations_executed"`
 	OperationsFailed   int     `json:"operations_failed"`
 	Duration           float64 `json:"duration"`
+	Failures           []struct {
+		TaskID string `json:"task_id"`
+		Name   string `json:"name"`
+		Error  string `json:"error"`
+	} `json:"failures,omitempty"`
 }
 
 // ExecuteRollback undoes and returns when the rollback has ended, which may take long: give the client's

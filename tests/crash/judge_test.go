@@ -40,8 +40,7 @@ func newWorld(t *testing.T, o *rig.Options) *world {
 		t.Fatal(err)
 	}
 	o.OrchestratorConfig = filepath.Join(o.Dir, "orchestrator.toml")
-	// A kill costs the try that it interrupts (contract Q9), and a few of them may hit the same step: more tries than kills.
-	text := fmt.Sprintf("[retry]\nmax_attempts = 100\n[infra]\ndir = \"infra\"\n[providers.cloud]\ndriver = \"simulated\"\nlatency = \"10ms\"\njitter = \"40ms\"\nstate = %q\ncalls = %q\n", w.state, w.calls)
+	text := fmt.Sprintf("[infra]\ndir = \"infra\"\n[providers.cloud]\ndriver = \"simulated\"\nlatency = \"10ms\"\njitter = \"40ms\"\nstate = %q\ncalls = %q\n", w.state, w.calls)
 	if err := os.WriteFile(o.OrchestratorConfig, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

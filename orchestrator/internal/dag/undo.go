@@ -122,14 +122,14 @@ func (r *Run) undone(i, k int32, res Result) {
 // foundUndo takes the answer to the question whether the effect of an interrupted undo still stands.
 func (r *Run) foundUndo(i, k int32, res Result) {
 	p := &r.Tasks[i].Steps[k]
-	switch {
-	case res.Class == NotFoundClass:
+	if res.Class == NotFoundClass {
 		r.undone(i, k, Result{Class: OK, Resources: res.Resources})
-	case p.Tries < r.policies[i].MaxAttempts:
-		r.try(i, k, Undo)
-	default:
-		r.undone(i, k, Result{Class: Permanent, Error: "interrupted, and there are no tries left"})
+		return
 	}
+	// Our own end interrupted it, not the provider: that costs no try, or a rollback that is killed often enough would
+	// give up what nobody refused (behaviour 95). Undoing twice is safe.
+	p.Tries = max(0, p.Tries-1)
+	r.try(i, k, Undo)
 }
 
 // undoFailure returns why a task could not be undone, empty when it could.

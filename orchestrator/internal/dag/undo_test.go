@@ -56,3 +56,23 @@ func TestRollback_ofMoreOperationsThanACommitHoldsIsWrittenInParts(t *testing.T)
 		t.Errorf("ended %s after %d turns, %+v, at most %d tasks in a commit", run.Header.State, turns, run.Header.Counts, most)
 	}
 }
+
+// TestApply_undoThatIsKilledOftenerThanItHasTriesIsFinished ends the process in the middle of the same undo again and
+// again; only what the provider refuses may use up its tries.
+func TestApply_undoThatIsKilledOftenerThanItHasTriesIsFinished(t *testing.T) {
+	t.Parallel()
+	h := hand(t, two())
+	h.next(dag.Do, dag.OK)
+	h.next(dag.Do, dag.Permanent) // the second operation fails, so the first is undone
+	for range 2 * dag.DefaultPolicy().MaxAttempts {
+		if due := dag.Pending(h.run, h.now); len(due.Start) != 1 || due.Start[0].Attempt.Kind != dag.Undo {
+			t.Fatalf("due: %+v", due.Start)
+		}
+		h.apply(dag.Adopt{})
+		h.next(dag.Find, dag.OK) // the server still stands
+	}
+	h.next(dag.Undo, dag.OK)
+	if task := h.run.Tasks[0]; h.run.Header.State != dag.Failed || task.Standing() || task.RolledBackAt == nil {
+		t.Errorf("ended %s, task %+v", h.run.Header.State, task)
+	}
+}
