@@ -69,12 +69,18 @@ type judged struct {
 // no commit number and no sequence and changes nothing. It is a pure function, shared by all drivers;
 // the batches must have passed Validate. The only error is one of Lookup.
 func Judge(schema Schema, g Ground, batches []Batch) (Judgement, error) {
+	writes, appends := 0, 0
+	for i := range batches {
+		writes, appends = writes+len(batches[i].Writes), appends+len(batches[i].Appends)
+	}
 	j := Judgement{
 		Number:   g.Number,
 		Verdicts: make([]Verdict, len(batches)),
+		Appends:  make([]Placed, 0, appends),
 		Heads:    map[string]uint64{},
 		Counts:   map[Counter]int64{},
-		found:    map[Key]int{},
+		found:    make(map[Key]int, writes),
+		docs:     make([]judged, 0, writes),
 	}
 	places := make([]int, 0, 16)
 	for i := range batches {
@@ -100,6 +106,7 @@ func Judge(schema Schema, g Ground, batches []Batch) (Judgement, error) {
 			j.docs[at].apply(&b.Writes[k], j.Number)
 		}
 	}
+	j.Finals = make([]Final, 0, len(j.docs))
 	for i := range j.docs {
 		if d := &j.docs[i]; d.touched && (d.Was.Rev != 0 || d.Now.Rev != 0) {
 			j.Finals = append(j.Finals, d.Final)

@@ -162,6 +162,19 @@ func TestExecute_oneServerAName(t *testing.T) {
 	}
 }
 
+// TestExecute_oneServerANameAtAllProviders starts anew with a server in the inventory and asks for one of the same name
+// elsewhere: nobody looks a name up that was never taken, so what was there before has to be learned.
+func TestExecute_oneServerANameAtAllProviders(t *testing.T) {
+	t.Parallel()
+	b := simulatedBench(t, simulated.Config{})
+	op, _ := batch()
+	steps, _ := Expand(op)
+	b.ledger.take([]dag.Resource{{Facts: map[string]string{"tag": "1"}, Kind: "server", Name: steps[0].Name, Provider: "aws"}})
+	if res := New(b.Config).Execute(t.Context(), dag.Attempt{ID: "2", Tag: "2", Kind: dag.Do, Operation: op, Step: steps[0]}); res.Class != dag.ConflictClass {
+		t.Errorf("a second server of that name: %+v", res)
+	}
+}
+
 func TestExecute_endsWithItsContext(t *testing.T) {
 	t.Parallel()
 	b := simulatedBench(t, simulated.Config{Latency: time.Hour})

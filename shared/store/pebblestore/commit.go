@@ -3,7 +3,6 @@ package pebblestore
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"maps"
 	"runtime/debug"
@@ -19,7 +18,7 @@ import (
 const (
 	maxGroup      = 1024
 	maxGroupBytes = 16 << 20
-	maxRoom       = 1 << 20 // bytes of a room that is used again
+	maxRoom       = 4 << 20 // bytes of a room, and of a batch of the engine, that is used again
 )
 
 // request is a batch on its way to the committer, which answers exactly once.
@@ -171,25 +170,6 @@ func (s *Store) commit(group []*request) {
 	}
 }
 
-// known is the judge's lookup. The committer reads the engine itself: all it wrote before is synced.
-func (s *Store) known(k store.Key) (store.Known, error) {
-	if known, ok := s.recent.get(k); ok {
-		return known, nil
-	}
-	v, closer, err := s.db.Get(keyOfDoc(k))
-	if errors.Is(err, pebble.ErrNotFound) {
-		return store.Known{}, nil
-	}
-	if err != nil {
-		return store.Known{}, engineFault(err)
-	}
-	known, _, err := splitDoc(v)
-	if err != nil {
-		err = engineFault(err)
-	}
-	return known, firstError(err, closer.Close())
-}
-
 func firstError(a, b error) error {
 	if a != nil {
 		return a
@@ -209,7 +189,7 @@ func (s *Store) write(j store.Judgement) error {
 	for i := range j.Appends {
 		size += len(j.Appends[i].Body) + rowBytes
 	}
-	b := s.db.NewBatchWithSize(size)
+	b := s.db.NewBatchWithSize(size, pebble.WithMaxRetainedSizeBytes(maxRoom))
 	defer func() { _ = b.Close() }()
 	for i := range j.Finals {
 		if err := s.writeDoc(b, &j.Finals[i]); err != nil {

@@ -100,6 +100,7 @@ func newStore(schema store.Schema, log *slog.Logger) (*Store, error) {
 	return &Store{
 		schema:   schema,
 		log:      log,
+		recent:   recent{half: recentDocs, young: map[store.Key]store.Known{}, floors: map[string]string{}},
 		requests: make(chan *request, maxGroup),
 		closing:  make(chan struct{}),
 		stopped:  make(chan struct{}),
