@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -27,8 +28,10 @@ func (r *runner) dispatch(ctx context.Context, l dag.Launch) {
 const rest = time.Second
 
 // labour makes an attempt on a goroutine of its own, until ctx ends on one that made another just before: growing
-// a stack costs more than an attempt that does little.
+// a stack costs more than an attempt that does little. For the same reason it yields: an attempt that is over at once
+// leaves its goroutine to the next.
 func (e *Engine) labour(ctx context.Context, attempt func()) {
+	defer runtime.Gosched()
 	select {
 	case e.idle <- attempt:
 		return
