@@ -187,19 +187,8 @@ func optional(b []byte, name, s string) []byte {
 	return text(append(b, name...), s)
 }
 
-// text appends s as a JSON string, the same bytes as store.Canonical, without its cost for plain text.
-func text(b []byte, s string) []byte {
-	s = clip(s)
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
-			slow, _ := store.Canonical(s) // cannot fail: what is not UTF-8 becomes U+FFFD
-			return append(b, slow...)
-		}
-	}
-	b = append(b, '"')
-	b = append(b, s...)
-	return append(b, '"')
-}
+// text appends s as a JSON string, cut to maxText.
+func text(b []byte, s string) []byte { return store.AppendString(b, clip(s)) }
 
 func clip(s string) string {
 	if len(s) <= maxText {

@@ -35,6 +35,19 @@ func Canonical(v any) ([]byte, error) {
 	return recode(body)
 }
 
+// AppendString appends s as a canonical JSON string: the bytes of Canonical, without its cost for plain text.
+func AppendString(b []byte, s string) []byte {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
+			quoted, _ := Canonical(s) // cannot fail: what is not UTF-8 becomes U+FFFD
+			return append(b, quoted...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}
+
 // recode rewrites any JSON text canonically.
 func recode(text []byte) ([]byte, error) {
 	dec := json.NewDecoder(bytes.NewReader(text))

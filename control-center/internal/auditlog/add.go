@@ -106,7 +106,7 @@ func (x *Index) asNew(ctx context.Context, rows []taken) ([]store.Write, error) 
 			return nil, nil
 		}
 		seen[r.ID] = true
-		w, err := Table.Write(r, expect)
+		w, err := r.write(expect)
 		if err != nil {
 			return nil, err
 		}

@@ -56,8 +56,16 @@ func FuzzAdd_takesAnything(f *testing.F) {
 		if err := x.Add(context.Background(), "orchestrator", 0, [][]byte{entry}); err != nil {
 			t.Fatal(err)
 		}
-		if rows, _, err := auditlog.Table.List(context.Background(), x.DB, store.Query{Limit: 2}); err != nil || len(rows) != 1 {
-			t.Fatal(len(rows), err)
+		page, err := x.DB.List(context.Background(), store.Query{Kind: auditlog.Table.Kind, Limit: 2})
+		if err != nil || len(page.Docs) != 1 {
+			t.Fatal(len(page.Docs), err)
+		}
+		row, err := auditlog.Table.Decode(page.Docs[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want, err := store.Canonical(row); err != nil || string(page.Docs[0].Body) != string(want) {
+			t.Errorf("written by hand:\n%s\nby the encoder:\n%s %v", page.Docs[0].Body, want, err)
 		}
 	})
 }

@@ -22,18 +22,17 @@ func (r *runner) dispatch(ctx context.Context, l dag.Launch) {
 		defer cancel()
 		r.post(message{command: dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: r.e.attempt(own, r, l)}})
 	})
+	runtime.Gosched() // an attempt that is over at once leaves its goroutine to the next
 }
 
-// rest is how long a goroutine waits for its next attempt.
+// rest is how long a goroutine waits for its next work.
 const rest = time.Second
 
-// labour makes an attempt on a goroutine of its own, until ctx ends on one that made another just before: growing
-// a stack costs more than an attempt that does little. For the same reason it yields: an attempt that is over at once
-// leaves its goroutine to the next.
-func (e *Engine) labour(ctx context.Context, attempt func()) {
-	defer runtime.Gosched()
+// labour does work on a goroutine of its own, until ctx ends on one that did other work just before: growing a stack
+// costs more than an attempt that does little, or a short run.
+func (e *Engine) labour(ctx context.Context, work func()) {
 	select {
-	case e.idle <- attempt:
+	case e.idle <- work:
 		return
 	default:
 	}
@@ -41,10 +40,10 @@ func (e *Engine) labour(ctx context.Context, attempt func()) {
 		tired := time.NewTimer(rest)
 		defer tired.Stop()
 		for {
-			attempt()
+			work()
 			tired.Reset(rest)
 			select {
-			case attempt = <-e.idle:
+			case work = <-e.idle:
 			case <-tired.C:
 				return
 			case <-ctx.Done():

@@ -64,9 +64,7 @@ func (r *runner) batch(c dag.Change, entries [][]byte, now time.Time) (b store.B
 		b.Writes = append(b.Writes, putTask(tasks(), o))
 		b.Writes = r.effect(b.Writes, o, &r.standing[i])
 	}
-	if b.Writes, err = r.inventory(b.Writes, c.Resources, now); err != nil {
-		return b, false, err
-	}
+	b.Writes = r.inventory(b.Writes, c.Resources, now)
 	shared = len(b.Writes) > 1+len(c.Tasks)+len(c.Origins)
 	for _, e := range entries {
 		b.Appends = append(b.Appends, store.Append{Stream: audit.Stream, Body: e})
@@ -102,19 +100,18 @@ func putTask(table store.Table[dag.Task], t *dag.Task) store.Write {
 }
 
 // inventory adds the writes of changed resources; the last word on each counts.
-func (r *runner) inventory(writes []store.Write, changes []dag.Resource, now time.Time) ([]store.Write, error) {
+func (r *runner) inventory(writes []store.Write, changes []dag.Resource, now time.Time) []store.Write {
 	if len(changes) == 0 {
-		return writes, nil
+		return writes
 	}
 	place := map[string]int{}
 	for _, c := range changes {
 		row := Resource{Facts: c.Facts, Kind: c.Kind, Name: c.Name, Provider: c.Provider, Updated: now.UTC().Truncate(time.Microsecond)}
-		w, err := resources().Write(row, store.Any())
-		if err != nil {
-			return writes, err
-		}
+		w := store.Write{Key: resources().Key(resources().ID(row)), Expect: store.Any()}
 		if c.Gone {
-			w = store.Write{Key: w.Key, Expect: store.Any(), Action: store.Delete}
+			w.Action = store.Delete
+		} else {
+			w.Body = encodeResource(&row)
 		}
 		if at, twice := place[w.Key.ID]; twice {
 			writes[at] = w
@@ -123,7 +120,7 @@ func (r *runner) inventory(writes []store.Write, changes []dag.Resource, now tim
 		place[w.Key.ID] = len(writes)
 		writes = append(writes, w)
 	}
-	return writes, nil
+	return writes
 }
 
 // trials adds the audit entries of attempts: the intent with the commit that stores one, the outcome with

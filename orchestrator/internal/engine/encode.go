@@ -37,14 +37,14 @@ func (o *object) name(name string) {
 func (o *object) text(name, value string) {
 	if value != "" {
 		o.name(name)
-		o.b = appendText(o.b, value)
+		o.b = store.AppendString(o.b, value)
 	}
 }
 
 // always appends a member also when it is empty.
 func (o *object) always(name, value string) {
 	o.name(name)
-	o.b = appendText(o.b, value)
+	o.b = store.AppendString(o.b, value)
 }
 
 func (o *object) number(name string, value int64) {
@@ -92,7 +92,7 @@ func (o *object) list(name string, values []string) {
 		if i > 0 {
 			o.b = append(o.b, ',')
 		}
-		o.b = appendText(o.b, v)
+		o.b = store.AppendString(o.b, v)
 	}
 	o.b = append(o.b, ']')
 }
@@ -109,26 +109,10 @@ func (o *object) dict(name string, m map[string]string) {
 			o.b = append(o.b, ',')
 		}
 		o.open = true
-		o.b = append(appendText(o.b, k), ':')
-		o.b = appendText(o.b, m[k])
+		o.b = append(store.AppendString(o.b, k), ':')
+		o.b = store.AppendString(o.b, m[k])
 	}
 	o.end()
-}
-
-// appendText appends s as a JSON string. Plain text needs no second look.
-func appendText(b []byte, s string) []byte {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
-			quoted, err := store.Canonical(s)
-			if err != nil { // a string always encodes
-				quoted = []byte(`""`)
-			}
-			return append(b, quoted...)
-		}
-	}
-	b = append(b, '"')
-	b = append(b, s...)
-	return append(b, '"')
 }
 
 func encodeTask(t *dag.Task) []byte {
@@ -277,6 +261,18 @@ func encodeEffect(e *Effect) []byte {
 	if len(e.Used) > 0 {
 		o.list("used", e.Used)
 	}
+	o.end()
+	return o.b
+}
+
+func encodeResource(r *Resource) []byte {
+	o := object{b: make([]byte, 0, 256)}
+	o.begin()
+	o.dict("facts", r.Facts)
+	o.always("kind", r.Kind)
+	o.always("name", r.Name)
+	o.always("provider", r.Provider)
+	o.time("updated", r.Updated)
 	o.end()
 	return o.b
 }

@@ -83,5 +83,17 @@ func TestEncode_isCanonicalWhateverIsSet(t *testing.T) {
 		var e Effect
 		fill(rng, reflect.ValueOf(&e).Elem(), empty)
 		same("effect", encodeEffect(&e), e)
+		var r Resource
+		fill(rng, reflect.ValueOf(&r).Elem(), empty)
+		same("resource", encodeResource(&r), r)
+		nodes := make([]dag.Node, n%4)
+		for i := range nodes {
+			fill(rng, reflect.ValueOf(&nodes[i]).Elem(), empty)
+		}
+		parts, err := slicesOf("owner", nodes)
+		if err != nil || len(parts) != 1 {
+			t.Fatalf("%d parts, %v", len(parts), err)
+		}
+		same("definition", parts[0].Body, slice[dag.Node]{ID: "owner.0", Items: nodes})
 	}
 }

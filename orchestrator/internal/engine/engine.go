@@ -149,7 +149,7 @@ func (e *Engine) launch(r *runner) {
 		return
 	}
 	r.launched = true
-	e.work.Go(func() { r.loop(e.ctx) })
+	e.labour(e.ctx, func() { r.loop(e.ctx) })
 }
 
 // errStopping is the answer to whoever comes when the engine stops.

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -149,19 +148,10 @@ func (e *Engine) submitted(ctx context.Context, id string) (Submitted, error) {
 	return Submitted{Run: h.Value, Tasks: rows}, err
 }
 
-// slicesOf cuts the nodes of a definition into documents.
+// slicesOf cuts the nodes of a definition into documents of type slice.
 func slicesOf(owner string, nodes []dag.Node) ([]store.Write, error) {
 	var writes []store.Write
-	table := parts[json.RawMessage](definitionKind) // each node is encoded once
-	part := slice[json.RawMessage]{ID: sliceID(owner, 0), Items: []json.RawMessage{}}
-	size := 0
-	flush := func() error {
-		w, err := table.Write(part, store.Absent())
-		writes = append(writes, w)
-		part = slice[json.RawMessage]{ID: sliceID(owner, len(writes)), Items: []json.RawMessage{}}
-		size = 0
-		return err
-	}
+	var body []byte
 	for i := range nodes {
 		n, err := store.Canonical(nodes[i])
 		if err != nil {
@@ -171,15 +161,24 @@ func slicesOf(owner string, nodes []dag.Node) ([]store.Write, error) {
 			return nil, fault.New(fault.Invalid, "batch.operation_too_large", "Operation %d is larger than 1 MiB; split it.", i).
 				With(fault.Field{Pointer: fmt.Sprintf("/operations/%d", i), Message: "larger than 1 MiB"})
 		}
-		if size > 0 && size+len(n) > sliceBytes {
-			if err := flush(); err != nil {
-				return nil, err
-			}
+		if len(body) > 0 && len(body)+len(n) <= sliceBytes {
+			body = append(append(body, ','), n...)
+			continue
 		}
-		part.Items = append(part.Items, n)
-		size += len(n) + 1
+		if len(body) > 0 {
+			writes = append(writes, slicePut(owner, len(writes), body))
+		}
+		body = append(make([]byte, 0, min(sliceBytes, len(nodes)*len(n)*2)), n...)
 	}
-	return writes, flush()
+	return append(writes, slicePut(owner, len(writes), body)), nil
+}
+
+// slicePut writes the n-th slice of a definition; items are its encoded nodes.
+func slicePut(owner string, n int, items []byte) store.Write {
+	k := parts[dag.Node](definitionKind).Key(sliceID(owner, n))
+	body := store.AppendString(append(make([]byte, 0, len(items)+len(k.ID)+32), `{"id":`...), k.ID)
+	body = append(append(append(body, `,"items":[`...), items...), "]}"...)
+	return store.Write{Key: k, Expect: store.Absent(), Body: body}
 }
 
 func plural(k dag.Kind) string {

@@ -191,10 +191,8 @@ func (s *Store) write(j store.Judgement) error {
 	}
 	b := s.db.NewBatchWithSize(size, pebble.WithMaxRetainedSizeBytes(maxRoom))
 	defer func() { _ = b.Close() }()
-	for i := range j.Finals {
-		if err := s.writeDoc(b, &j.Finals[i]); err != nil {
-			return engineFault(err)
-		}
+	if err := s.writeDocs(b, j.Finals); err != nil {
+		return engineFault(err)
 	}
 	for _, p := range j.Appends {
 		if err := b.Set(keyOfEntry(p.Stream, p.Seq), p.Body, nil); err != nil {
@@ -216,20 +214,62 @@ func (s *Store) write(j store.Judgement) error {
 	return nil
 }
 
-// writeDoc writes the difference that a group makes to one document and its index rows.
-func (s *Store) writeDoc(b *pebble.Batch, f *store.Final) error {
-	for _, x := range f.Was.Index {
-		if !slices.Contains(f.Now.Index, x) {
-			if err := b.Delete(keyOfIndex(f.Key.Kind, x, f.Key.ID), nil); err != nil {
+// writeDocs writes the difference that a group makes to documents and their index rows. Rows that are neighbours in the
+// engine are written one after the other, which makes them half as dear: kind by kind the documents, then index by
+// index the rows that go and those that come, each in the order of first touch, which is mostly that of the ids.
+func (s *Store) writeDocs(b *pebble.Batch, finals []store.Final) error {
+	for _, kind := range s.schema.Kinds {
+		s.same = s.same[:0]
+		for i := range finals {
+			if finals[i].Key.Kind == kind.Name {
+				s.same = append(s.same, &finals[i])
+			}
+		}
+		if len(s.same) == 0 {
+			continue
+		}
+		for _, f := range s.same {
+			if err := s.writeDoc(b, &kind, f); err != nil {
 				return err
 			}
 		}
-	}
-	for _, x := range f.Now.Index {
-		if !slices.Contains(f.Was.Index, x) {
-			if err := b.Set(keyOfIndex(f.Key.Kind, x, f.Key.ID), nil, nil); err != nil {
-				return err
+		for _, name := range kind.Indexes {
+			for _, f := range s.same {
+				if x, ok := missing(f.Was.Index, f.Now.Index, name); ok {
+					if err := b.Delete(keyOfIndex(kind.Name, x, f.Key.ID), nil); err != nil {
+						return err
+					}
+				}
 			}
+			for _, f := range s.same {
+				if x, ok := missing(f.Now.Index, f.Was.Index, name); ok {
+					if err := b.Set(keyOfIndex(kind.Name, x, f.Key.ID), nil, nil); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// missing returns the key of an index in a document's keys that its other keys do not have.
+func missing(keys, others []store.IndexKey, name string) (store.IndexKey, bool) {
+	for _, x := range keys {
+		if x.Name == name {
+			return x, !slices.Contains(others, x)
+		}
+	}
+	return store.IndexKey{}, false
+}
+
+func (s *Store) writeDoc(b *pebble.Batch, kind *store.Kind, f *store.Final) error {
+	for _, x := range f.Was.Index {
+		if slices.Contains(kind.Indexes, x.Name) {
+			continue
+		}
+		if err := b.Delete(keyOfIndex(kind.Name, x, f.Key.ID), nil); err != nil { // of an index that is no longer declared
+			return err
 		}
 	}
 	if f.Now.Rev == 0 {

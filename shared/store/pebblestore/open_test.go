@@ -230,3 +230,37 @@ func TestClose_whileOthersReadAndWrite(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A row of an index that is not declared for a while does not come back to life with it.
+func TestOpen_indexNotDeclaredForAWhile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	with := func(revision int, indexes ...string) int {
+		s, err := Open(dir, store.Schema{Service: "test", Kinds: []store.Kind{{Name: "doc", Indexes: indexes}}}, quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = s.Close() }()
+		var keys []store.IndexKey
+		if revision == 0 {
+			keys = []store.IndexKey{{Name: "a", Value: "1"}, {Name: "b", Value: "1"}}
+		}
+		w := store.Write{Key: store.Key{Kind: "doc", ID: "1"}, Expect: store.Any(), Index: keys, Body: []byte(`{}`)}
+		if revision < 2 {
+			if _, err := s.Commit(t.Context(), store.Batch{Writes: []store.Write{w}}); err != nil {
+				t.Fatal(err)
+			}
+			return 0
+		}
+		page, err := s.List(t.Context(), store.Query{Kind: "doc", Index: "b", Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(page.Docs)
+	}
+	with(0, "a", "b")
+	with(1, "a")
+	if n := with(2, "a", "b"); n != 0 {
+		t.Errorf("index b lists %d documents that have no key in it", n)
+	}
+}

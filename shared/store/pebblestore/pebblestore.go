@@ -40,6 +40,7 @@ type Store struct {
 	number  uint64               // last commit number; of the committer
 	recent  recent               // of the committer
 	scratch []byte               // of the committer: the document being written
+	same    []*store.Final       // of the committer: the documents of one kind in a group
 	rooms   sync.Pool            // of *[]byte, for the bytes of batches
 
 	open    sync.RWMutex // held for reading by every read, for writing by Close
