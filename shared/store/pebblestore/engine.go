@@ -22,6 +22,7 @@ const (
 	memTable     = 16 << 20
 	blockCache   = 16<<20 + 2*memTable // two mem tables count against it
 	logSyncBytes = 1 << 20
+	blockBytes   = 32 << 10 // of a table: one write each; the default is 4 KiB
 	bloomBits    = 10
 	mergeLayers  = 16 // flushed tables on top of each other before they are merged; the default, 4, merges all at once again
 )
@@ -51,7 +52,9 @@ func (s *Store) options(fs vfs.FS) *pebble.Options {
 			},
 		},
 	}
+	o.TargetFileSizes[0] = memTable / 2
 	for i := range o.Levels {
+		o.Levels[i].BlockSize = blockBytes
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
 	}
