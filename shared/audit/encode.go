@@ -17,13 +17,17 @@ const maxText = 1024
 // Encode returns the bytes of e, to be appended to Stream as they are: canonical JSON of at most
 // store.MaxEntry bytes (details are cut to fit, and say so in "truncated"). It is written by hand
 // because the engine encodes two entries a task.
-func (e Entry) Encode() ([]byte, error) {
+func (e Entry) Encode() ([]byte, error) { return e.AppendTo(nil) }
+
+// AppendTo appends the bytes of Encode to b.
+func (e Entry) AppendTo(b []byte) ([]byte, error) {
 	details, err := detailsJSON(e.Details, store.MaxEntry/2)
 	if err != nil {
-		return nil, err
+		return b, err
 	}
-	b := e.encode(make([]byte, 0, 512+len(details)), details)
-	if len(b) <= store.MaxEntry {
+	start := len(b)
+	b = e.encode(slices.Grow(b, 512+len(details)), details)
+	if len(b)-start <= store.MaxEntry {
 		return b, nil
 	}
 	if e.Decision != nil { // only a decision with many inputs can be this large
@@ -34,7 +38,7 @@ func (e Entry) Encode() ([]byte, error) {
 	if len(e.Actor.AMR) > 16 {
 		e.Actor.AMR = e.Actor.AMR[:16]
 	}
-	return e.encode(b[:0], details), nil
+	return e.encode(b[:start], details), nil
 }
 
 func (e *Entry) encode(b, details []byte) []byte {

@@ -37,11 +37,9 @@ func Canonical(v any) ([]byte, error) {
 
 // AppendString appends s as a canonical JSON string: the bytes of Canonical, without its cost for plain text.
 func AppendString(b []byte, s string) []byte {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
-			quoted, _ := Canonical(s) // cannot fail: what is not UTF-8 becomes U+FFFD
-			return append(b, quoted...)
-		}
+	if plain(s, 0) < len(s) {
+		quoted, _ := Canonical(s) // cannot fail: what is not UTF-8 becomes U+FFFD
+		return append(b, quoted...)
 	}
 	b = append(b, '"')
 	b = append(b, s...)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"strconv"
 	"strings"
@@ -200,24 +199,26 @@ func (c *checker) text() (raw []byte, plain, ok bool) {
 	}
 }
 
-// skipPlain moves over bytes that need no second look, eight at a time: ASCII without quote, backslash
-// and control characters.
-func (c *checker) skipPlain() {
+// skipPlain moves over bytes that need no second look.
+func (c *checker) skipPlain() { c.at = plain(c.b, c.at) }
+
+// plain returns where from at on the first byte of s stands that a canonical string does not show as it is or that
+// has to be checked: quote, backslash, control characters, and what is not ASCII. It looks at eight at a time.
+func plain[T string | []byte](s T, at int) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	b, at := c.b, c.at
-	for len(b)-at >= 8 {
-		w := binary.LittleEndian.Uint64(b[at:])
+	for len(s)-at >= 8 {
+		t := s[at : at+8]
+		w := uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 | uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
 		quote, slash := w^(ones*'"'), w^(ones*'\\')
-		special := (w | (w - ones*0x20) | (quote - ones) | (slash - ones)) & highs
-		if special != 0 {
+		if (w|(w-ones*0x20)|(quote-ones)|(slash-ones))&highs != 0 {
 			break
 		}
 		at += 8
 	}
-	for at < len(b) && b[at] >= 0x20 && b[at] < 0x80 && b[at] != '"' && b[at] != '\\' {
+	for at < len(s) && s[at] >= 0x20 && s[at] < 0x80 && s[at] != '"' && s[at] != '\\' {
 		at++
 	}
-	c.at = at
+	return at
 }
 
 // escape consumes one canonical escape.

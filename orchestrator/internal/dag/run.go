@@ -242,7 +242,7 @@ func (r *Run) Take() Change {
 	for _, i := range c.Origins {
 		r.dirtyOrig[i] = false
 	}
-	r.change = Change{}
+	r.change = Change{Events: make([]Event, 0, len(c.Events))} // the next is often like this one
 	return c
 }
 

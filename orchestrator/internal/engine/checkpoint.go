@@ -78,7 +78,7 @@ func (e *Engine) Checkpoint(ctx context.Context, checkpointID, name, description
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	event := encodeEvent(&dag.Event{Type: dag.CheckpointCreated, Time: now, Status: "created", Name: name, Checkpoint: c.ID})
+	event := new(object).event(&dag.Event{Type: dag.CheckpointCreated, Time: now, Status: "created", Name: name, Checkpoint: c.ID})
 	_, err = e.DB.Commit(ctx, store.Batch{Writes: append(writes, own), Appends: []store.Append{
 		{Stream: audit.Stream, Body: body}, {Stream: EventStream, Body: event},
 	}})

@@ -14,7 +14,17 @@ import (
 func (r *runner) commit(ctx context.Context, c dag.Change, entries [][]byte, now time.Time, more ...store.Write) error {
 	r.run.Header.Owner = r.e.Instance
 	r.run.Header.Until = now.Add(r.e.Lease).UTC().Truncate(time.Microsecond)
-	b, shared, err := r.batch(c, entries, now)
+	used, _ := r.e.rooms.Get().(*object) // stores copy what they commit
+	if used == nil {
+		used = &object{}
+	}
+	used.b = used.b[:0]
+	defer func() {
+		if cap(used.b) <= maxRoom {
+			r.e.rooms.Put(used)
+		}
+	}()
+	b, shared, err := r.batch(used, c, entries, now)
 	if err != nil {
 		return err
 	}
@@ -41,46 +51,49 @@ func (r *runner) commit(ctx context.Context, c dag.Change, entries [][]byte, now
 	return nil
 }
 
-// batch gives a change its bytes. shared says that it touches effects or inventory.
-func (r *runner) batch(c dag.Change, entries [][]byte, now time.Time) (b store.Batch, shared bool, err error) {
+// maxRoom is how many bytes of a room for a commit are kept for the next.
+const maxRoom = 4 << 20
+
+// batch gives a change its bytes, in room. shared says that it touches effects or inventory.
+func (r *runner) batch(room *object, c dag.Change, entries [][]byte, now time.Time) (b store.Batch, shared bool, err error) {
 	b.Writes = make([]store.Write, 0, 1+2*len(c.Tasks)+len(c.Resources))
 	h := &r.run.Header
-	b.Writes = append(b.Writes, store.Write{Key: headers().Key(h.ID), Expect: store.At(r.rev), Index: headers().Index(*h), Body: encodeHeader(h)})
+	b.Writes = append(b.Writes, store.Write{Key: headers().Key(h.ID), Expect: store.At(r.rev), Index: headers().Index(*h), Body: room.header(h)})
 	table := tasks()
 	if r.run.Header.Kind == dag.Rollback {
 		table = undos()
 	}
 	for _, i := range c.Tasks {
 		t := &r.run.Tasks[i]
-		w := putTask(table, t)
+		w := putTask(room, table, t)
 		r.sizes[i] = len(w.Body)
 		b.Writes = append(b.Writes, w)
 		if table.Kind == taskKind {
-			b.Writes = r.effect(b.Writes, t, &r.standing[i])
+			b.Writes = r.effect(room, b.Writes, t, &r.standing[i])
 		}
 	}
 	for _, i := range c.Origins {
 		o := &r.run.Origins[i]
-		b.Writes = append(b.Writes, putTask(tasks(), o))
-		b.Writes = r.effect(b.Writes, o, &r.standing[i])
+		b.Writes = append(b.Writes, putTask(room, tasks(), o))
+		b.Writes = r.effect(room, b.Writes, o, &r.standing[i])
 	}
-	b.Writes = r.inventory(b.Writes, c.Resources, now)
+	b.Writes = r.inventory(room, b.Writes, c.Resources, now)
 	shared = len(b.Writes) > 1+len(c.Tasks)+len(c.Origins)
 	for _, e := range entries {
 		b.Appends = append(b.Appends, store.Append{Stream: audit.Stream, Body: e})
 	}
-	if b.Appends, err = r.trials(b.Appends, c, now); err != nil {
+	if b.Appends, err = r.trials(room, b.Appends, c, now); err != nil {
 		return b, false, err
 	}
 	for i := range c.Events {
-		b.Appends = append(b.Appends, store.Append{Stream: EventStream, Body: encodeEvent(&c.Events[i])})
+		b.Appends = append(b.Appends, store.Append{Stream: EventStream, Body: room.event(&c.Events[i])})
 	}
 	return b, shared, nil
 }
 
 // effect adds the write that makes the effect document of a task agree with the task, if it does not.
 // stored is what the store will have then; it is only right once the commit is.
-func (r *runner) effect(writes []store.Write, t *dag.Task, stored *bool) []store.Write {
+func (r *runner) effect(room *object, writes []store.Write, t *dag.Task, stored *bool) []store.Write {
 	stands := t.Standing()
 	if stands == *stored {
 		return writes
@@ -91,16 +104,16 @@ func (r *runner) effect(writes []store.Write, t *dag.Task, stored *bool) []store
 	}
 	made, used := t.Servers()
 	e := Effect{At: r.run.Header.UpdatedAt, Made: made, Operation: t.Operation, Run: t.Run, Task: t.ID, Used: used}
-	return append(writes, store.Write{Key: effects().Key(t.ID), Expect: store.Any(), Index: effects().Index(e), Body: encodeEffect(&e)})
+	return append(writes, store.Write{Key: effects().Key(t.ID), Expect: store.Any(), Index: effects().Index(e), Body: room.effect(&e)})
 }
 
 // putTask writes a task. Only the owner of a run writes its tasks, and the header's revision says who that is.
-func putTask(table store.Table[dag.Task], t *dag.Task) store.Write {
-	return store.Write{Key: table.Key(t.ID), Expect: store.Any(), Index: table.Index(*t), Body: encodeTask(t)}
+func putTask(room *object, table store.Table[dag.Task], t *dag.Task) store.Write {
+	return store.Write{Key: table.Key(t.ID), Expect: store.Any(), Index: table.Index(*t), Body: room.task(t)}
 }
 
 // inventory adds the writes of changed resources; the last word on each counts.
-func (r *runner) inventory(writes []store.Write, changes []dag.Resource, now time.Time) []store.Write {
+func (r *runner) inventory(room *object, writes []store.Write, changes []dag.Resource, now time.Time) []store.Write {
 	if len(changes) == 0 {
 		return writes
 	}
@@ -111,7 +124,7 @@ func (r *runner) inventory(writes []store.Write, changes []dag.Resource, now tim
 		if c.Gone {
 			w.Action = store.Delete
 		} else {
-			w.Body = encodeResource(&row)
+			w.Body = room.resource(&row)
 		}
 		if at, twice := place[w.Key.ID]; twice {
 			writes[at] = w
@@ -125,7 +138,7 @@ func (r *runner) inventory(writes []store.Write, changes []dag.Resource, now tim
 
 // trials adds the audit entries of attempts: the intent with the commit that stores one, the outcome with
 // the commit of its result.
-func (r *runner) trials(appends []store.Append, c dag.Change, now time.Time) ([]store.Append, error) {
+func (r *runner) trials(room *object, appends []store.Append, c dag.Change, now time.Time) ([]store.Append, error) {
 	for _, t := range c.Ended {
 		e := r.entry(t, audit.Outcome, now)
 		switch {
@@ -134,14 +147,14 @@ func (r *runner) trials(appends []store.Append, c dag.Change, now time.Time) ([]
 		case t.Class != dag.OK:
 			e.Result, e.Code = audit.Failure, "attempt."+string(t.Class)
 		}
-		body, err := e.Encode()
+		body, err := room.entry(e)
 		if err != nil {
 			return appends, err
 		}
 		appends = append(appends, store.Append{Stream: audit.Stream, Body: body})
 	}
 	for _, t := range c.Begun {
-		body, err := r.entry(t, audit.Intent, now).Encode()
+		body, err := room.entry(r.entry(t, audit.Intent, now))
 		if err != nil {
 			return appends, err
 		}

@@ -13,11 +13,14 @@ import (
 // The documents that every commit of a run writes are encoded by hand: it is a quarter of the engine's time with
 // encoding/json. The bytes are those of store.Canonical; a test with every field set holds them equal.
 
-// object appends members of JSON objects; the caller gives them in bytewise order of their names.
+// object appends JSON objects, one behind the other; the caller gives the members in bytewise order of their names.
 type object struct {
 	b    []byte
 	open bool // a member stands in front
 }
+
+// since returns what was appended from start on.
+func (o *object) since(start int) []byte { return o.b[start:len(o.b):len(o.b)] }
 
 func (o *object) begin() { o.b, o.open = append(o.b, '{'), false }
 
@@ -104,7 +107,10 @@ func (o *object) dict(name string, m map[string]string) {
 	}
 	o.name(name)
 	o.begin()
-	for _, k := range slices.Sorted(maps.Keys(m)) {
+	var room [8]string
+	names := slices.AppendSeq(room[:0], maps.Keys(m))
+	slices.Sort(names)
+	for _, k := range names {
 		if o.open {
 			o.b = append(o.b, ',')
 		}
@@ -115,8 +121,8 @@ func (o *object) dict(name string, m map[string]string) {
 	o.end()
 }
 
-func encodeTask(t *dag.Task) []byte {
-	o := object{b: make([]byte, 0, 768+256*len(t.Steps))}
+func (o *object) task(t *dag.Task) []byte {
+	start := len(o.b)
 	o.begin()
 	o.list("args", t.Args)
 	o.text("attention", t.Attention)
@@ -158,7 +164,7 @@ func encodeTask(t *dag.Task) []byte {
 	o.text("undoes", t.Undoes)
 	o.text("user", t.User)
 	o.end()
-	return o.b
+	return o.since(start)
 }
 
 func (o *object) step(p *dag.Progress) {
@@ -188,8 +194,8 @@ func (o *object) step(p *dag.Progress) {
 	o.end()
 }
 
-func encodeHeader(h *dag.Header) []byte {
-	o := object{b: make([]byte, 0, 1024)}
+func (o *object) header(h *dag.Header) []byte {
+	start := len(o.b)
 	o.begin()
 	o.text("cancel_id", h.CancelID)
 	o.text("cancelled_by", h.CancelledBy)
@@ -233,7 +239,7 @@ func encodeHeader(h *dag.Header) []byte {
 	o.time("updated_at", h.UpdatedAt)
 	o.text("version", h.Version)
 	o.end()
-	return o.b
+	return o.since(start)
 }
 
 func (o *object) policy(p *dag.Policy) {
@@ -248,8 +254,8 @@ func (o *object) policy(p *dag.Policy) {
 	o.end()
 }
 
-func encodeEffect(e *Effect) []byte {
-	o := object{b: make([]byte, 0, 256)}
+func (o *object) effect(e *Effect) []byte {
+	start := len(o.b)
 	o.begin()
 	o.time("at", e.At)
 	if len(e.Made) > 0 {
@@ -262,11 +268,11 @@ func encodeEffect(e *Effect) []byte {
 		o.list("used", e.Used)
 	}
 	o.end()
-	return o.b
+	return o.since(start)
 }
 
-func encodeResource(r *Resource) []byte {
-	o := object{b: make([]byte, 0, 256)}
+func (o *object) resource(r *Resource) []byte {
+	start := len(o.b)
 	o.begin()
 	o.dict("facts", r.Facts)
 	o.always("kind", r.Kind)
@@ -274,5 +280,5 @@ func encodeResource(r *Resource) []byte {
 	o.always("provider", r.Provider)
 	o.time("updated", r.Updated)
 	o.end()
-	return o.b
+	return o.since(start)
 }

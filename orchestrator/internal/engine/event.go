@@ -6,10 +6,10 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 )
 
-// encodeEvent returns the bytes of an event: canonical JSON. metadata is a flat map of texts, the status and the ids
+// event returns the bytes of an event: canonical JSON. metadata is a flat map of texts, the status and the ids
 // with the same values as in data (contract I16). It is written by hand because a task has several.
-func encodeEvent(e *dag.Event) []byte {
-	o := object{b: make([]byte, 0, 512)}
+func (o *object) event(e *dag.Event) []byte {
+	start := len(o.b)
 	o.b = append(o.b, `{"data":`...)
 	o.data(e)
 	o.b = append(o.b, `,"event_type":"`...)
@@ -18,7 +18,8 @@ func encodeEvent(e *dag.Event) []byte {
 	o.metadata(e)
 	o.b = append(o.b, `,"timestamp":"`...)
 	o.b = e.Time.UTC().AppendFormat(o.b, time.RFC3339Nano)
-	return append(o.b, `"}`...)
+	o.b = append(o.b, `"}`...)
+	return o.since(start)
 }
 
 func (o *object) data(e *dag.Event) {

@@ -151,6 +151,9 @@ func list(v *view, q store.Query, page *store.Page) (err error) {
 	return nil
 }
 
+// readRoom is the most that entries of one read share, in bytes.
+const readRoom = 64 << 10
+
 // Read implements store.DB.
 func (s *Store) Read(ctx context.Context, stream string, from uint64, limit int) (out store.Entries, err error) {
 	if err := store.ValidateRead(stream, limit); err != nil {
@@ -171,13 +174,20 @@ func (s *Store) Read(ctx context.Context, stream string, from uint64, limit int)
 		}
 		defer func() { err = firstError(err, it.Close()) }()
 		out.Entries = make([]store.Entry, 0, last-from)
+		var room []byte // all bodies in one piece
 		for ok := it.First(); ok; ok = it.Next() {
 			body, err := it.ValueAndErr()
 			if err != nil {
 				return err
 			}
+			if len(room)+len(body) > cap(room) {
+				left := int(last-from) - len(out.Entries)
+				room = make([]byte, 0, max(len(body), min(left*len(body), readRoom)))
+			}
+			start := len(room)
+			room = append(room, body...)
 			seq := binary.BigEndian.Uint64(it.Key()[len(it.Key())-8:])
-			out.Entries = append(out.Entries, store.Entry{Seq: seq, Body: append([]byte{}, body...)})
+			out.Entries = append(out.Entries, store.Entry{Seq: seq, Body: room[start:len(room):len(room)]})
 		}
 		return nil
 	})
