@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
@@ -14,17 +15,9 @@ import (
 func (r *runner) commit(ctx context.Context, c dag.Change, entries [][]byte, now time.Time, more ...store.Write) error {
 	r.run.Header.Owner = r.e.Instance
 	r.run.Header.Until = now.Add(r.e.Lease).UTC().Truncate(time.Microsecond)
-	used, _ := r.e.rooms.Get().(*object) // stores copy what they commit
-	if used == nil {
-		used = &object{}
-	}
-	used.b = used.b[:0]
-	defer func() {
-		if cap(used.b) <= maxRoom {
-			r.e.rooms.Put(used)
-		}
-	}()
-	b, shared, err := r.batch(used, c, entries, now)
+	docs, log := r.e.room(), r.e.room() // stores copy what they commit
+	defer r.e.leaveRooms(docs, log)
+	b, shared, err := r.batch(docs, log, c, entries, now)
 	if err != nil {
 		return err
 	}
@@ -54,41 +47,82 @@ func (r *runner) commit(ctx context.Context, c dag.Change, entries [][]byte, now
 // maxRoom is how many bytes of a room for a commit are kept for the next.
 const maxRoom = 4 << 20
 
-// batch gives a change its bytes, in room. shared says that it touches effects or inventory.
-func (r *runner) batch(room *object, c dag.Change, entries [][]byte, now time.Time) (b store.Batch, shared bool, err error) {
-	b.Writes = make([]store.Write, 0, 1+2*len(c.Tasks)+len(c.Resources))
+// room returns room for bytes of a commit.
+func (e *Engine) room() *object {
+	if o, ok := e.rooms.Get().(*object); ok {
+		return o
+	}
+	return &object{}
+}
+
+func (e *Engine) leaveRooms(rooms ...*object) {
+	for _, o := range rooms {
+		if cap(o.b) <= maxRoom {
+			o.b = o.b[:0]
+			e.rooms.Put(o)
+		}
+	}
+}
+
+// large is the number of tasks in a change from which on its entries are encoded beside its documents.
+const large = 16
+
+// batch gives a change its bytes, those of the documents in docs and those of the entries in log. shared says that it
+// touches effects or inventory.
+func (r *runner) batch(docs, log *object, c dag.Change, entries [][]byte, now time.Time) (b store.Batch, shared bool, err error) {
+	if len(c.Tasks) < large {
+		b.Appends, err = r.entries(log, c, entries, now)
+		b.Writes, shared = r.documents(docs, c, now)
+		return b, shared, err
+	}
+	var beside sync.WaitGroup
+	beside.Go(func() { b.Appends, err = r.entries(log, c, entries, now) })
+	b.Writes, shared = r.documents(docs, c, now)
+	beside.Wait()
+	return b, shared, err
+}
+
+// documents returns the writes of a change: header, tasks, effects and inventory.
+func (r *runner) documents(room *object, c dag.Change, now time.Time) (writes []store.Write, shared bool) {
 	h := &r.run.Header
-	b.Writes = append(b.Writes, store.Write{Key: headers().Key(h.ID), Expect: store.At(r.rev), Index: headers().Index(*h), Body: room.header(h)})
+	writes = make([]store.Write, 0, 1+2*(len(c.Tasks)+len(c.Origins))+len(c.Resources))
+	writes = append(writes, store.Write{Key: headers().Key(h.ID), Expect: store.At(r.rev), Index: headers().Index(*h), Body: room.header(h)})
 	table := tasks()
-	if r.run.Header.Kind == dag.Rollback {
+	if h.Kind == dag.Rollback {
 		table = undos()
 	}
 	for _, i := range c.Tasks {
 		t := &r.run.Tasks[i]
 		w := putTask(room, table, t)
 		r.sizes[i] = len(w.Body)
-		b.Writes = append(b.Writes, w)
+		writes = append(writes, w)
 		if table.Kind == taskKind {
-			b.Writes = r.effect(room, b.Writes, t, &r.standing[i])
+			writes = r.effect(room, writes, t, &r.standing[i])
 		}
 	}
 	for _, i := range c.Origins {
 		o := &r.run.Origins[i]
-		b.Writes = append(b.Writes, putTask(room, tasks(), o))
-		b.Writes = r.effect(room, b.Writes, o, &r.standing[i])
+		writes = append(writes, putTask(room, tasks(), o))
+		writes = r.effect(room, writes, o, &r.standing[i])
 	}
-	b.Writes = r.inventory(room, b.Writes, c.Resources, now)
-	shared = len(b.Writes) > 1+len(c.Tasks)+len(c.Origins)
-	for _, e := range entries {
-		b.Appends = append(b.Appends, store.Append{Stream: audit.Stream, Body: e})
+	writes = inventory(room, writes, c.Resources, now)
+	return writes, len(writes) > 1+len(c.Tasks)+len(c.Origins)
+}
+
+// entries returns the appends of a change: audit entries, those of callers first, and events.
+func (r *runner) entries(room *object, c dag.Change, callers [][]byte, now time.Time) ([]store.Append, error) {
+	appends := make([]store.Append, 0, len(callers)+len(c.Begun)+len(c.Ended)+len(c.Events))
+	for _, e := range callers {
+		appends = append(appends, store.Append{Stream: audit.Stream, Body: e})
 	}
-	if b.Appends, err = r.trials(room, b.Appends, c, now); err != nil {
-		return b, false, err
+	appends, err := r.trials(room, appends, c, now)
+	if err != nil {
+		return nil, err
 	}
 	for i := range c.Events {
-		b.Appends = append(b.Appends, store.Append{Stream: EventStream, Body: room.event(&c.Events[i])})
+		appends = append(appends, store.Append{Stream: EventStream, Body: room.event(&c.Events[i])})
 	}
-	return b, shared, nil
+	return appends, nil
 }
 
 // effect adds the write that makes the effect document of a task agree with the task, if it does not.
@@ -113,7 +147,7 @@ func putTask(room *object, table store.Table[dag.Task], t *dag.Task) store.Write
 }
 
 // inventory adds the writes of changed resources; the last word on each counts.
-func (r *runner) inventory(room *object, writes []store.Write, changes []dag.Resource, now time.Time) []store.Write {
+func inventory(room *object, writes []store.Write, changes []dag.Resource, now time.Time) []store.Write {
 	if len(changes) == 0 {
 		return writes
 	}

@@ -55,8 +55,8 @@ func (o *object) number(name string, value int64) {
 	o.b = strconv.AppendInt(o.b, value, 10)
 }
 
-// some appends a number, nothing when it is 0.
-func (o *object) some(name string, value int64) {
+// count appends a number, nothing when it is 0.
+func (o *object) count(name string, value int64) {
 	if value != 0 {
 		o.number(name, value)
 	}
@@ -100,6 +100,13 @@ func (o *object) list(name string, values []string) {
 	o.b = append(o.b, ']')
 }
 
+// some appends a list of texts, nothing when it is empty.
+func (o *object) some(name string, values []string) {
+	if len(values) > 0 {
+		o.list(name, values)
+	}
+}
+
 // dict appends a map of texts, nothing when it is empty.
 func (o *object) dict(name string, m map[string]string) {
 	if len(m) == 0 {
@@ -140,9 +147,9 @@ func (o *object) task(t *dag.Task) []byte {
 	o.number("number", int64(t.Number))
 	o.text("operation", t.Operation)
 	o.text("output", t.Output)
-	o.some("progress", int64(t.Progress))
+	o.count("progress", int64(t.Progress))
 	o.flag("resolved", t.Resolved)
-	o.some("resolves", int64(t.Resolves))
+	o.count("resolves", int64(t.Resolves))
 	o.moment("retry_at", t.RetryAt)
 	o.moment("rolled_back_at", t.RolledBackAt)
 	o.always("run", t.Run)
@@ -174,11 +181,11 @@ func (o *object) step(p *dag.Progress) {
 	o.flag("ended", p.Ended)
 	o.text("error", p.Error)
 	o.dict("facts", p.Facts)
-	o.some("finds", int64(p.Finds))
+	o.count("finds", int64(p.Finds))
 	o.text("kind", string(p.Kind))
 	o.text("output", p.Output)
 	o.moment("retry_at", p.RetryAt)
-	o.some("seq", int64(p.Seq))
+	o.count("seq", int64(p.Seq))
 	o.flag("stands", p.Stands)
 	o.always("state", string(p.State))
 	o.name("step")
@@ -189,7 +196,7 @@ func (o *object) step(p *dag.Progress) {
 	o.text("provider", p.Step.Provider)
 	o.text("target", p.Step.Target)
 	o.end()
-	o.some("tries", int64(p.Tries))
+	o.count("tries", int64(p.Tries))
 	o.text("undo_error", p.UndoError)
 	o.end()
 }
@@ -216,7 +223,7 @@ func (o *object) header(h *dag.Header) []byte {
 	o.begin()
 	o.text("decision", h.Grant.Decision)
 	o.text("plan", h.Grant.Plan)
-	o.some("policy", int64(h.Grant.Policy))
+	o.count("policy", int64(h.Grant.Policy))
 	o.text("rule", h.Grant.Rule)
 	o.text("sub", h.Grant.Sub)
 	o.text("username", h.Grant.Username)
@@ -244,13 +251,62 @@ func (o *object) header(h *dag.Header) []byte {
 
 func (o *object) policy(p *dag.Policy) {
 	o.begin()
-	o.some("attempt_timeout_ms", p.AttemptTimeout)
-	o.some("grace_ms", p.Grace)
-	o.some("initial_delay_ms", p.InitialDelay)
-	o.some("max_attempts", int64(p.MaxAttempts))
-	o.some("max_delay_ms", p.MaxDelay)
+	o.count("attempt_timeout_ms", p.AttemptTimeout)
+	o.count("grace_ms", p.Grace)
+	o.count("initial_delay_ms", p.InitialDelay)
+	o.count("max_attempts", int64(p.MaxAttempts))
+	o.count("max_delay_ms", p.MaxDelay)
 	o.flag("retry_timeouts", p.RetryTimeouts)
-	o.some("timeout_ms", p.Timeout)
+	o.count("timeout_ms", p.Timeout)
+	o.end()
+}
+
+func (o *object) node(n *dag.Node) []byte {
+	start := len(o.b)
+	o.begin()
+	o.some("args", n.Args)
+	o.text("command", n.Command)
+	o.some("dependencies", n.Dependencies)
+	o.always("id", n.ID)
+	o.text("name", n.Name)
+	o.text("on_failure", n.OnFailure)
+	o.name("operation")
+	o.operation(&n.Operation)
+	if n.Policy != nil {
+		o.name("policy")
+		o.policy(n.Policy)
+	}
+	o.text("task_id", n.TaskID)
+	o.text("undo", n.Undo)
+	o.end()
+	return o.since(start)
+}
+
+func (o *object) operation(p *dag.Operation) {
+	o.begin()
+	o.flag("check_mode", p.CheckMode)
+	o.text("cluster_type", p.ClusterType)
+	o.text("infra", p.Infra)
+	o.text("provider", p.Provider)
+	if len(p.Servers) > 0 {
+		o.name("servers")
+		for i, s := range p.Servers {
+			o.b = append(o.b, "[,"[min(i, 1)])
+			o.begin()
+			o.always("name", s.Name)
+			o.text("plan", s.Plan)
+			o.text("zone", s.Zone)
+			o.end()
+		}
+		o.b = append(o.b, ']')
+	}
+	o.text("settings", p.Settings)
+	o.some("targets", p.Targets)
+	o.text("taskserv", p.Taskserv)
+	o.some("taskservs", p.Taskservs)
+	o.always("type", p.Type)
+	o.always("verb", p.Verb)
+	o.flag("wait", p.Wait)
 	o.end()
 }
 
@@ -258,15 +314,11 @@ func (o *object) effect(e *Effect) []byte {
 	start := len(o.b)
 	o.begin()
 	o.time("at", e.At)
-	if len(e.Made) > 0 {
-		o.list("made", e.Made)
-	}
+	o.some("made", e.Made)
 	o.text("operation", e.Operation)
 	o.always("run", e.Run)
 	o.always("task", e.Task)
-	if len(e.Used) > 0 {
-		o.list("used", e.Used)
-	}
+	o.some("used", e.Used)
 	o.end()
 	return o.since(start)
 }

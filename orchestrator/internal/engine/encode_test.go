@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,5 +98,34 @@ func TestEncode_isCanonicalWhateverIsSet(t *testing.T) {
 			t.Fatalf("%d parts, %v", len(parts), err)
 		}
 		same("definition", parts[0].Body, slice[dag.Node]{ID: "owner.0", Items: nodes})
+	}
+}
+
+func TestSlicesOf_cutsBetweenNodes(t *testing.T) {
+	t.Parallel()
+	nodes := make([]dag.Node, 7)
+	for i := range nodes {
+		nodes[i] = dag.Node{ID: fmt.Sprint(i), Command: strings.Repeat("x", i*100<<10)}
+	}
+	writes, err := slicesOf("owner", nodes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []dag.Node
+	for n, w := range writes {
+		if err := store.CheckCanonical(w.Body); err != nil || len(w.Body) > sliceBytes+1024 && n != len(writes)-1 {
+			t.Errorf("part %d has %d bytes: %v", n, len(w.Body), err)
+		}
+		part, err := parts[dag.Node](definitionKind).Decode(store.Doc{Key: w.Key, Rev: 1, Body: w.Body})
+		if err != nil || part.ID != sliceID("owner", n) || w.Key.ID != part.ID {
+			t.Errorf("part %d is %q: %v", n, part.ID, err)
+		}
+		got = append(got, part.Items...)
+	}
+	if !reflect.DeepEqual(got, nodes) || len(writes) < 4 {
+		t.Errorf("%d nodes in %d parts", len(got), len(writes))
+	}
+	if _, err := slicesOf("owner", []dag.Node{{Command: strings.Repeat("x", store.MaxBody)}}); err == nil {
+		t.Error("a node that no document can hold was cut")
 	}
 }

@@ -151,34 +151,35 @@ func (e *Engine) submitted(ctx context.Context, id string) (Submitted, error) {
 // slicesOf cuts the nodes of a definition into documents of type slice.
 func slicesOf(owner string, nodes []dag.Node) ([]store.Write, error) {
 	var writes []store.Write
-	var body []byte
+	var room object
+	put := func(items []byte) {
+		k := parts[dag.Node](definitionKind).Key(sliceID(owner, len(writes)))
+		doc := object{b: make([]byte, 0, len(items)+len(k.ID)+32)}
+		doc.begin()
+		doc.always("id", k.ID)
+		doc.name("items")
+		doc.b = append(append(append(doc.b, '['), items...), ']')
+		doc.end()
+		writes = append(writes, store.Write{Key: k, Expect: store.Absent(), Body: doc.b})
+	}
+	start := 0 // of the slice in room
 	for i := range nodes {
-		n, err := store.Canonical(nodes[i])
-		if err != nil {
-			return nil, err
+		before := len(room.b)
+		if before > start {
+			room.b = append(room.b, ',')
 		}
-		if len(n) > store.MaxBody-1024 {
+		size := len(room.node(&nodes[i]))
+		if size > store.MaxBody-1024 {
 			return nil, fault.New(fault.Invalid, "batch.operation_too_large", "Operation %d is larger than 1 MiB; split it.", i).
 				With(fault.Field{Pointer: fmt.Sprintf("/operations/%d", i), Message: "larger than 1 MiB"})
 		}
-		if len(body) > 0 && len(body)+len(n) <= sliceBytes {
-			body = append(append(body, ','), n...)
-			continue
+		if before > start && len(room.b)-start > sliceBytes {
+			put(room.b[start:before])
+			start = before + 1
 		}
-		if len(body) > 0 {
-			writes = append(writes, slicePut(owner, len(writes), body))
-		}
-		body = append(make([]byte, 0, min(sliceBytes, len(nodes)*len(n)*2)), n...)
 	}
-	return append(writes, slicePut(owner, len(writes), body)), nil
-}
-
-// slicePut writes the n-th slice of a definition; items are its encoded nodes.
-func slicePut(owner string, n int, items []byte) store.Write {
-	k := parts[dag.Node](definitionKind).Key(sliceID(owner, n))
-	body := store.AppendString(append(make([]byte, 0, len(items)+len(k.ID)+32), `{"id":`...), k.ID)
-	body = append(append(append(body, `,"items":[`...), items...), "]}"...)
-	return store.Write{Key: k, Expect: store.Absent(), Body: body}
+	put(room.b[start:])
+	return writes, nil
 }
 
 func plural(k dag.Kind) string {
