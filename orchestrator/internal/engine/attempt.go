@@ -65,9 +65,9 @@ func (e *Engine) attempt(ctx context.Context, r *runner, l dag.Launch) dag.Resul
 	if ctx.Err() != nil {
 		return dag.Result{Class: dag.Stopped, Error: "stopped before it began"}
 	}
-	l.Attempt.Deadline = e.Now().Add(l.Timeout)
 	ctx, cancel := context.WithTimeout(ctx, l.Timeout)
 	defer cancel()
+	l.Attempt.Deadline, _ = ctx.Deadline()
 	hung := time.AfterFunc(l.Timeout+overrun, func() {
 		e.Log.Error("engine: an attempt does not end at its deadline; its outcome is unknown", "run", r.id, "task", l.Attempt.TaskID, "step", l.Attempt.Step.Name)
 		r.post(message{command: dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: dag.Result{Class: dag.UnknownOutcome, Error: "timeout: the attempt did not end"}}})

@@ -86,7 +86,7 @@ func New(c Config) *Executor {
 
 // Execute makes one attempt and says what it came to. When ctx or the attempt's deadline ends first, the result says so.
 func (x *Executor) Execute(ctx context.Context, a dag.Attempt) dag.Result {
-	if !a.Deadline.IsZero() {
+	if d, ok := ctx.Deadline(); !a.Deadline.IsZero() && !(ok && d.Equal(a.Deadline)) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, a.Deadline)
 		defer cancel()
