@@ -60,9 +60,12 @@ type envelope struct {
 func (c *Client) do(ctx context.Context, in call, out any) (http.Header, error) {
 	var body io.Reader
 	if in.body != nil {
-		b, err := json.Marshal(in.body)
-		if err != nil {
-			return nil, fmt.Errorf("encode request: %w", err)
+		b, encoded := in.body.(json.RawMessage)
+		if !encoded {
+			var err error
+			if b, err = json.Marshal(in.body); err != nil {
+				return nil, fmt.Errorf("encode request: %w", err)
+			}
 		}
 		body = bytes.NewReader(b)
 	}

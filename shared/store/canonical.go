@@ -35,15 +35,28 @@ func Canonical(v any) ([]byte, error) {
 	return recode(body)
 }
 
-// AppendString appends s as a canonical JSON string: the bytes of Canonical, without its cost for plain text.
+// AppendString appends s as a canonical JSON string: the bytes of Canonical, without its cost for ASCII text.
 func AppendString(b []byte, s string) []byte {
-	if plain(s, 0) < len(s) {
-		quoted, _ := Canonical(s) // cannot fail: what is not UTF-8 becomes U+FFFD
-		return append(b, quoted...)
-	}
+	start := len(b)
 	b = append(b, '"')
-	b = append(b, s...)
-	return append(b, '"')
+	for at := 0; ; {
+		n := plain(s, at)
+		b = append(b, s[at:n]...)
+		if n == len(s) {
+			return append(b, '"')
+		}
+		c := s[n]
+		switch k := strings.IndexByte(shortFrom, c); {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case k >= 0:
+			b = append(b, '\\', shortTo[k])
+		default:
+			quoted, _ := Canonical(s) // cannot fail: what is not UTF-8 becomes U+FFFD
+			return append(b[:start], quoted...)
+		}
+		at = n + 1
+	}
 }
 
 // recode rewrites any JSON text canonically.

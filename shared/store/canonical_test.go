@@ -113,3 +113,18 @@ func BenchmarkCheckCanonical(b *testing.B) {
 		}
 	}
 }
+
+func FuzzAppendString(f *testing.F) {
+	for _, s := range []string{"", "plain", "two\nlines \"quoted\\\" and\ta tab", "\b\f\r", "ä\n", "\x00\n", "\x7f", "bad \xff\n", "12345678\n12345678\u2028"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		want, err := Canonical(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := AppendString([]byte("x"), s); string(got) != "x"+string(want) {
+			t.Errorf("%q is written as %s, want %s", s, got[1:], want)
+		}
+	})
+}

@@ -204,26 +204,32 @@ type watched struct {
 }
 
 // watch reads events until all batches have ended, and checks that every task was reported as completed. It looks
-// for texts instead of parsing: the client shares the processors with the server.
+// for texts, in one buffer, instead of parsing: the client shares the processors with the server.
 func (w *watched) watch(ws *websocket.Conn, tasks int) error {
+	var event bytes.Buffer
 	completed := 0
 	for left := len(w.ended); left > 0; {
-		_, event, err := ws.ReadMessage()
+		_, r, err := ws.NextReader()
 		if err != nil {
 			return err
 		}
-		final := bytes.Contains(event, []byte(`"status":"completed"`))
+		event.Reset()
+		if _, err := event.ReadFrom(r); err != nil {
+			return err
+		}
+		data, rest, _ := bytes.Cut(event.Bytes(), []byte(`"event_type":"`)) // the status stands in both halves
+		final := bytes.Contains(rest, []byte(`"status":"completed"`))
 		switch {
-		case bytes.Contains(event, []byte(`"event_type":"TaskStatusChanged"`)):
+		case bytes.HasPrefix(rest, []byte("TaskStatusChanged")):
 			if final {
 				completed++
 			}
-		case bytes.Contains(event, []byte(`"event_type":"BatchStatusChanged"`)):
-			_, rest, ok := bytes.Cut(event, []byte(`"name":"bench-`))
-			number, _, _ := bytes.Cut(rest, []byte(`"`))
+		case bytes.HasPrefix(rest, []byte("BatchStatusChanged")):
+			_, name, ok := bytes.Cut(data, []byte(`"name":"bench-`))
+			number, _, _ := bytes.Cut(name, []byte(`"`))
 			i, err := strconv.Atoi(string(number))
-			if bytes.Contains(event, []byte(`"status":"failed"`)) || !ok || err != nil {
-				return fmt.Errorf("unexpected event: %s", event)
+			if bytes.Contains(rest, []byte(`"status":"failed"`)) || !ok || err != nil {
+				return fmt.Errorf("unexpected event: %s", event.Bytes())
 			}
 			if final {
 				w.ended[i] = time.Now()
