@@ -18,22 +18,23 @@ const overrun = 10 * time.Second
 func (r *runner) dispatch(ctx context.Context, l dag.Launch) {
 	own, cancel := context.WithCancel(ctx)
 	r.flights[l.Attempt.ID] = cancel
-	r.e.labour(ctx, func() {
+	if r.e.labour(ctx, func() {
 		defer cancel()
 		r.post(message{command: dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: r.e.attempt(own, r, l)}})
-	})
-	runtime.Gosched() // an attempt that is over at once leaves its goroutine to the next
+	}) {
+		runtime.Gosched() // an attempt that is over at once leaves its goroutine to the next
+	}
 }
 
 // rest is how long a goroutine waits for its next work.
 const rest = time.Second
 
 // labour does work on a goroutine of its own, until ctx ends on one that did other work just before: growing a stack
-// costs more than an attempt that does little, or a short run.
-func (e *Engine) labour(ctx context.Context, work func()) {
+// costs more than an attempt that does little, or a short run. It says whether the goroutine is a new one.
+func (e *Engine) labour(ctx context.Context, work func()) (started bool) {
 	select {
 	case e.idle <- work:
-		return
+		return false
 	default:
 	}
 	e.work.Go(func() {
@@ -51,6 +52,7 @@ func (e *Engine) labour(ctx context.Context, work func()) {
 			}
 		}
 	})
+	return true
 }
 
 // attempt waits for a place and makes the attempt.
