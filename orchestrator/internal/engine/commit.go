@@ -44,15 +44,18 @@ func (r *runner) commit(ctx context.Context, c dag.Change, entries [][]byte, now
 	return nil
 }
 
-// maxRoom is how many bytes of a room for a commit are kept for the next.
-const maxRoom = 4 << 20
+// The bytes that a room for a commit begins with, and those of one that is kept for the next.
+const (
+	minRoom = 16 << 10
+	maxRoom = 4 << 20
+)
 
 // room returns room for bytes of a commit.
 func (e *Engine) room() *object {
 	if o, ok := e.rooms.Get().(*object); ok {
 		return o
 	}
-	return &object{}
+	return &object{b: make([]byte, 0, minRoom)}
 }
 
 func (e *Engine) leaveRooms(rooms ...*object) {

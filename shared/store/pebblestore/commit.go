@@ -195,7 +195,8 @@ func (s *Store) write(j store.Judgement) error {
 		return engineFault(err)
 	}
 	for _, p := range j.Appends {
-		if err := b.Set(keyOfEntry(p.Stream, p.Seq), p.Body, nil); err != nil {
+		s.keyRoom = appendEntryKey(s.keyRoom[:0], p.Stream, p.Seq)
+		if err := b.Set(s.keyRoom, p.Body, nil); err != nil {
 			return engineFault(err)
 		}
 	}
@@ -236,14 +237,16 @@ func (s *Store) writeDocs(b *pebble.Batch, finals []store.Final) error {
 		for _, name := range kind.Indexes {
 			for _, f := range s.same {
 				if x, ok := missing(f.Was.Index, f.Now.Index, name); ok {
-					if err := b.Delete(keyOfIndex(kind.Name, x, f.Key.ID), nil); err != nil {
+					s.keyRoom = appendIndexKey(s.keyRoom[:0], kind.Name, x, f.Key.ID)
+					if err := b.Delete(s.keyRoom, nil); err != nil {
 						return err
 					}
 				}
 			}
 			for _, f := range s.same {
 				if x, ok := missing(f.Now.Index, f.Was.Index, name); ok {
-					if err := b.Set(keyOfIndex(kind.Name, x, f.Key.ID), nil, nil); err != nil {
+					s.keyRoom = appendIndexKey(s.keyRoom[:0], kind.Name, x, f.Key.ID)
+					if err := b.Set(s.keyRoom, nil, nil); err != nil {
 						return err
 					}
 				}
@@ -268,15 +271,17 @@ func (s *Store) writeDoc(b *pebble.Batch, kind *store.Kind, f *store.Final) erro
 		if slices.Contains(kind.Indexes, x.Name) {
 			continue
 		}
-		if err := b.Delete(keyOfIndex(kind.Name, x, f.Key.ID), nil); err != nil { // of an index that is no longer declared
+		s.keyRoom = appendIndexKey(s.keyRoom[:0], kind.Name, x, f.Key.ID)
+		if err := b.Delete(s.keyRoom, nil); err != nil { // of an index that is no longer declared
 			return err
 		}
 	}
+	s.keyRoom = appendKey(s.keyRoom[:0], docKey, f.Key.Kind, f.Key.ID)
 	if f.Now.Rev == 0 {
-		return b.Delete(keyOfDoc(f.Key), nil)
+		return b.Delete(s.keyRoom, nil)
 	}
-	s.scratch = appendDoc(s.scratch[:0], f)
-	return b.Set(keyOfDoc(f.Key), s.scratch, nil) // copies
+	s.docRoom = appendDoc(s.docRoom[:0], f)
+	return b.Set(s.keyRoom, s.docRoom, nil) // copies
 }
 
 // addCount adds n to a counter; one that comes to nothing is removed.

@@ -31,7 +31,11 @@ func key(first byte, texts ...string) []byte {
 	for _, t := range texts {
 		size += len(t)
 	}
-	k := append(make([]byte, 0, size), first)
+	return appendKey(make([]byte, 0, size), first, texts...)
+}
+
+func appendKey(k []byte, first byte, texts ...string) []byte {
+	k = append(k, first)
 	for i, t := range texts {
 		if i > 0 {
 			k = append(k, 0)
@@ -43,14 +47,16 @@ func key(first byte, texts ...string) []byte {
 
 func keyOfDoc(k store.Key) []byte { return key(docKey, k.Kind, k.ID) }
 
-func keyOfIndex(kind string, x store.IndexKey, id string) []byte {
-	return key(indexKey, kind, x.Name, x.Value, id)
+func appendIndexKey(k []byte, kind string, x store.IndexKey, id string) []byte {
+	return appendKey(k, indexKey, kind, x.Name, x.Value, id)
 }
 
 func keyOfCounter(c store.Counter) []byte { return key(counterKey, c.Kind, c.Index, c.Value) }
 
-func keyOfEntry(stream string, seq uint64) []byte {
-	return binary.BigEndian.AppendUint64(key(entryKey, stream, ""), seq)
+func keyOfEntry(stream string, seq uint64) []byte { return appendEntryKey(nil, stream, seq) }
+
+func appendEntryKey(k []byte, stream string, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(appendKey(k, entryKey, stream, ""), seq)
 }
 
 // listPrefix is what the keys of a query's list have in front of their rows.

@@ -39,7 +39,8 @@ type Store struct {
 	view    atomic.Pointer[view] // what readers see; replaced by the committer
 	number  uint64               // last commit number; of the committer
 	recent  recent               // of the committer
-	scratch []byte               // of the committer: the document being written
+	keyRoom []byte               // of the committer: the key of the row being written
+	docRoom []byte               // of the committer: the document being written
 	same    []*store.Final       // of the committer: the documents of one kind in a group
 	rooms   sync.Pool            // of *[]byte, for the bytes of batches
 
