@@ -15,7 +15,7 @@ import (
 )
 
 // body300 is an event of about 300 bytes.
-var body300 = []byte(`{"data":{"task_id":"0193a0c0-0000-7000-8000-000000000000"},"event_type":"TaskStatusChanged","metadata":{"batch_id":"0193a0c0-0000-7000-8000-000000000001","task_id":"0193a0c0-0000-7000-8000-000000000000"},"timestamp":"2026-01-01T00:00:00Z","pad":"xxxxxxxxxxxxxxxxxxxxxxxx"}`)
+var body300 = []byte(`{"data":{"batch_id":"0193a0c0-0000-7000-8000-000000000001","task_id":"0193a0c0-0000-7000-8000-000000000000"},"event_type":"TaskStatusChanged","timestamp":"2026-01-01T00:00:00Z","pad":"xxxxxxxxxxxxxxxxxxxxxxxx"}`)
 
 // readers opens n sockets whose clients only count bytes.
 func readers(b *testing.B, address string, n int, got *atomic.Int64) {

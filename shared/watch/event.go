@@ -78,17 +78,17 @@ type item struct {
 	body     []byte // the JSON object in it
 }
 
-// ready fills in the rest: sequence and epoch are put in front of the closing brace, all else stays as
-// stored.
+// ready fills in the rest: metadata, sequence and epoch are put in, all else stays as stored.
 func (it *item) ready() *item {
 	it.once.Do(func() {
 		body := it.stored
-		if !it.glance(body) && !it.parse(body) {
-			body = []byte(`{}`) // nothing we store; but its number exists
+		frame := make([]byte, maxHeader, maxHeader+len(body)+len(it.epoch)+256)
+		whole, ok := it.glance(frame, body)
+		if !ok {
+			whole = it.parse(frame, body)
 		}
-		frame := make([]byte, maxHeader, maxHeader+len(body)+len(it.epoch)+48)
-		frame = append(frame, body[:len(body)-1]...)
-		if len(body) > 2 {
+		frame = whole[:len(whole)-1]
+		if frame[len(frame)-1] != '{' {
 			frame = append(frame, ',')
 		}
 		frame = append(frame, `"epoch":`...)
@@ -103,59 +103,121 @@ func (it *item) ready() *item {
 	return it
 }
 
-// parse takes type and ids out of an event in any JSON text.
-func (it *item) parse(body []byte) bool {
+// repeated says which members of data an event has in its metadata too (contract I16): texts that somebody filters or
+// routes by. They are not stored twice.
+func repeated(name []byte) bool {
+	switch string(name) {
+	case "batch_id", "checkpoint_id", "rollback_id", "status", "task_id":
+		return true
+	}
+	return false
+}
+
+// parse appends an event in any JSON text with its metadata, and takes out type and ids.
+func (it *item) parse(out, body []byte) []byte {
 	var head struct {
 		EventType string         `json:"event_type"`
+		Data      map[string]any `json:"data"`
 		Metadata  map[string]any `json:"metadata"`
 	}
-	if json.Unmarshal(body, &head) != nil || body[0] != '{' {
-		return false
+	var text bytes.Buffer
+	if json.Unmarshal(body, &head) != nil || json.Compact(&text, body) != nil || text.Bytes()[0] != '{' {
+		return append(out, `{}`...) // nothing we store; but its number exists
+	}
+	out = append(out, text.Bytes()...)
+	if head.Metadata == nil {
+		head.Metadata = map[string]any{}
+		for name, v := range head.Data {
+			if text, ok := v.(string); ok && repeated([]byte(name)) {
+				head.Metadata[name] = text
+			}
+		}
+		if meta, err := json.Marshal(head.Metadata); err == nil && len(head.Metadata) > 0 {
+			out = append(append(append(out[:len(out)-1], `,"metadata":`...), meta...), '}')
+		}
 	}
 	it.category = categoryOf(head.EventType)
 	it.task, _ = head.Metadata["task_id"].(string)
 	it.batch, _ = head.Metadata["batch_id"].(string)
-	return true
+	return out
 }
 
-// The seams of an event as it is stored: canonical JSON, whose strings cannot contain them.
-var (
-	seamType     = []byte(`},"event_type":"`)
-	seamMetadata = []byte(`","metadata":{"`)
-	seamTime     = []byte(`"},"timestamp":"`)
+// The seams of an event as it is stored.
+const (
+	seamData = `{"data":{`
+	seamType = `},"event_type":"`
+	seamTime = `","timestamp":"`
 )
 
-// glance is parse for the form that nearly all events have: data, event_type, metadata of plain texts, timestamp. It
+// glance is parse for the form that nearly all events have: data of plain texts and numbers, event_type, timestamp. It
 // returns false for everything else, and is an order of magnitude cheaper.
-func (it *item) glance(body []byte) bool {
-	at := bytes.LastIndex(body, seamType)
-	if at < 0 || !bytes.HasPrefix(body, []byte(`{"data":{`)) || !bytes.HasSuffix(body, []byte(`"}`)) {
-		return false
+func (it *item) glance(out, body []byte) ([]byte, bool) {
+	if !bytes.HasPrefix(body, []byte(seamData)) {
+		return out, false
 	}
-	kind, rest, ok := bytes.Cut(body[at+len(seamType):], seamMetadata)
-	metadata, _, ends := bytes.Cut(rest, seamTime)
-	if !ok || !ends || bytes.IndexByte(metadata, '\\') >= 0 || bytes.IndexByte(metadata, '{') >= 0 {
-		return false
-	}
+	var room [256]byte
+	meta := room[:0]
 	task, batch := "", ""
-	for len(metadata) > 0 { // name":"value and, between two, ","
-		var name, value []byte
-		if name, metadata, ok = bytes.Cut(metadata, []byte(`":"`)); !ok || bytes.IndexByte(name, '"') >= 0 {
-			return false
+	at := len(seamData)
+	for at < len(body) && body[at] == '"' {
+		name := at + 1
+		colon := bytes.IndexByte(body[name:], '"') + name
+		value := colon + 2
+		if colon < name || value >= len(body) || body[colon+1] != ':' {
+			return out, false
 		}
-		value, metadata, _ = bytes.Cut(metadata, []byte(`","`))
-		if bytes.IndexByte(value, '"') >= 0 {
-			return false
+		end := value
+		if body[value] == '"' {
+			end = endOfText(body, value)
 		}
-		switch string(name) {
-		case "task_id":
-			task = string(value)
-		case "batch_id":
-			batch = string(value)
+		for end < len(body) && body[end] != ',' && body[end] != '}' {
+			if body[end] == '{' || body[end] == '[' {
+				return out, false
+			}
+			end++
+		}
+		if end == len(body) {
+			return out, false
+		}
+		if member := body[at:end]; body[value] == '"' && repeated(body[name:colon]) {
+			text := string(body[value+1 : end-1])
+			if strings.IndexByte(text, '\\') >= 0 {
+				return out, false
+			}
+			switch string(body[name:colon]) {
+			case "task_id":
+				task = text
+			case "batch_id":
+				batch = text
+			}
+			meta = append(append(meta, ','), member...)
+		}
+		if at = end; body[at] == ',' {
+			at++
 		}
 	}
-	it.category, it.task, it.batch = categoryOf(string(kind)), task, batch
-	return true
+	kind, ok := bytes.CutPrefix(body[at:], []byte(seamType))
+	quote := bytes.IndexByte(kind, '"')
+	if !ok || quote < 0 || !bytes.HasPrefix(kind[quote:], []byte(seamTime)) || !bytes.HasSuffix(kind, []byte(`"}`)) || len(meta) == 0 {
+		return out, false
+	}
+	it.category, it.task, it.batch = categoryOf(string(kind[:quote])), task, batch
+	out = append(out, body[:len(body)-len(kind)+quote+1]...)
+	out = append(append(append(out, `,"metadata":{`...), meta[1:]...), '}')
+	return append(out, kind[quote+1:]...), true
+}
+
+// endOfText returns where the string ends that begins at i, behind its quote, or the end of b.
+func endOfText(b []byte, i int) int {
+	for i++; i < len(b); i++ {
+		switch b[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return len(b)
 }
 
 // filter is what a client asked to see; it is replaced, never changed.

@@ -3,6 +3,7 @@ package watch
 import (
 	"encoding/json"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -30,28 +31,58 @@ func TestItem_keepsTheStoredBytes(t *testing.T) {
 	}
 }
 
+// Whichever way an event is made ready, the client gets the same, with the status and the ids of data in metadata.
 func TestItem_glanceSeesWhatParseSees(t *testing.T) {
+	t.Parallel()
 	for body, plain := range map[string]bool{
-		string(body300[:len(body300)-len(`,"pad":"xxxxxxxxxxxxxxxxxxxxxxxx"}`)]) + "}":                                                                     true,
-		`{"data":{},"event_type":"BatchStatusChanged","metadata":{"batch_id":"b","status":"x"},"timestamp":"t"}`:                                           true,
-		`{"data":{"output":"a},\"event_type\":\"no"},"event_type":"WorkflowProgress","metadata":{"task_id":"t,:{}1"},"timestamp":"t"}`:                     false,
-		`{"data":{"output":"a},\"event_type\":\"no"},"event_type":"WorkflowProgress","metadata":{"task_id":"t,:1"},"timestamp":"t"}`:                       true,
-		`{"data":{},"event_type":"TaskStatusChanged","metadata":{},"timestamp":"t"}`:                                                                       false,
-		`{"data":{},"event_type":"TaskStatusChanged","metadata":{"batch_id":"b","n":1,"task_id":"t"},"timestamp":"t"}`:                                     false,
-		`{"data":{},"event_type":"TaskStatusChanged","metadata":{"batch_id":"b\n","task_id":"t"},"timestamp":"t"}`:                                         false,
-		`{"data":{},"event_type":"RollbackStarted","metadata":{"rollback_id":"r"}}`:                                                                        false,
-		`{"data":{"x":{"a":1},"event_type":"no","metadata":{"task_id":"no"}},"event_type":"RollbackStarted","metadata":{"task_id":"yes"},"timestamp":"t"}`: true,
+		string(body300): true,
+		`{"data":{"batch_id":"b","completed":3,"status":"x","total":4},"event_type":"BatchStatusChanged","timestamp":"t"}`:           true,
+		`{"data":{"name":"n","output":"a},\"event_type\":\"no","task_id":"t,:{}1"},"event_type":"WorkflowProgress","timestamp":"t"}`: true,
+		`{"data":{"output":"\\","task_id":"t"},"event_type":"WorkflowProgress","timestamp":"t"}`:                                     true,
+		`{"data":{"output":"[{","progress":1.5,"task_id":"t"},"event_type":"WorkflowProgress","timestamp":"t"}`:                      true,
+		`{"data":{},"event_type":"TaskStatusChanged","timestamp":"t"}`:                                                               false,
+		`{"data":{"n":1},"event_type":"TaskStatusChanged","timestamp":"t"}`:                                                          false,
+		`{"data":{"n":{"task_id":"no"},"task_id":"yes"},"event_type":"TaskStatusChanged","timestamp":"t"}`:                           false,
+		`{"data":{"n":["task_id",{"}":1}],"task_id":"yes"},"event_type":"TaskStatusChanged","timestamp":"t"}`:                        false,
+		`{"data":{"task_id":"t\n"},"event_type":"TaskStatusChanged","timestamp":"t"}`:                                                false,
+		`{"data":{"task_id":7},"event_type":"TaskStatusChanged","timestamp":"t"}`:                                                    false,
+		`{"data":{"rollback_id":"r"},"event_type":"RollbackStarted"}`:                                                                false,
+		`{"data":{"task_id":"t"},"event_type":"TaskStatusChanged","metadata":{"task_id":"own"},"timestamp":"t"}`:                     false,
+		`{ "data" : {"task_id" : "t"}, "timestamp":"t", "event_type":"TaskStatusChanged"}`:                                           false,
+		`{"data":{"task_id":"t"`: false,
+		`{"data":{"task_id":"`:   false,
+		`{"data":{"task_id`:      false,
+		`{"data":{"task_id":`:    false,
 	} {
 		var quick, full item
-		if !full.parse([]byte(body)) {
-			t.Fatalf("not JSON: %s", body)
+		want := full.parse(nil, []byte(body))
+		got, ok := quick.glance(nil, []byte(body))
+		if ok != plain {
+			t.Errorf("glance says %v of %s", ok, body)
 		}
-		if got := quick.glance([]byte(body)); got != plain {
-			t.Errorf("glance says %v of %s", got, body)
-		} else if got && (quick.category != full.category || quick.task != full.task || quick.batch != full.batch) {
+		if !ok {
+			continue
+		}
+		if quick.category != full.category || quick.task != full.task || quick.batch != full.batch {
 			t.Errorf("%s: %v %q %q, want %v %q %q", body, quick.category, quick.task, quick.batch, full.category, full.task, full.batch)
 		}
+		var a, b map[string]any
+		if json.Unmarshal(got, &a) != nil || json.Unmarshal(want, &b) != nil || !reflect.DeepEqual(a, b) || a["metadata"] == nil {
+			t.Errorf("%s became\n%s, want\n%s", body, got, want)
+		}
 	}
+}
+
+func FuzzItem_isJSONWhateverIsStored(f *testing.F) {
+	f.Add(body300)
+	f.Add([]byte(" { } "))
+	f.Add([]byte(`{"data":{"batch_id":"b\\","n":{"x":1}},"event_type":"BatchStatusChanged","metadata":null,"timestamp":"t"}`))
+	f.Fuzz(func(t *testing.T, stored []byte) {
+		it := (&item{seq: 1, epoch: "e", stored: stored}).ready()
+		if json.Valid(stored) && !json.Valid(it.body) {
+			t.Errorf("%q became %s", stored, it.body)
+		}
+	})
 }
 
 // TestConn_slowBeforeItSaidWhoItIs ends a socket whose client does not even read the answers to its pings.

@@ -95,7 +95,7 @@ func (p *place) emit(t testing.TB, kind string, n int) {
 	t.Helper()
 	var b store.Batch
 	for i := range n {
-		body := fmt.Sprintf(`{"data":{"task_id":"t%d"},"event_type":%q,"metadata":{"batch_id":"b%d","task_id":"t%d"},"timestamp":"2026-01-01T00:00:00Z"}`, i, kind, i%2, i)
+		body := fmt.Sprintf(`{"data":{"batch_id":"b%d","task_id":"t%d"},"event_type":%q,"timestamp":"2026-01-01T00:00:00Z"}`, i%2, i, kind)
 		b.Appends = append(b.Appends, store.Append{Stream: Stream, Body: []byte(body)})
 	}
 	if _, err := p.hub.Commit(t.Context(), b); err != nil {

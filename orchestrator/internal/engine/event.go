@@ -6,17 +6,15 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 )
 
-// event returns the bytes of an event: canonical JSON. metadata is a flat map of texts, the status and the ids
-// with the same values as in data (contract I16). It is written by hand because a task has several.
+// event returns the bytes of an event: canonical JSON, written by hand because a task has several. What goes over the
+// wire has metadata too; that repeats members of data (contract I16), so package watch puts it in.
 func (o *object) event(e *dag.Event) []byte {
 	start := len(o.b)
 	o.b = append(o.b, `{"data":`...)
 	o.data(e)
 	o.b = append(o.b, `,"event_type":"`...)
 	o.b = append(o.b, e.Type...)
-	o.b = append(o.b, `","metadata":`...)
-	o.metadata(e)
-	o.b = append(o.b, `,"timestamp":"`...)
+	o.b = append(o.b, `","timestamp":"`...)
 	o.b = e.Time.UTC().AppendFormat(o.b, time.RFC3339Nano)
 	o.b = append(o.b, `"}`...)
 	return o.since(start)
@@ -59,15 +57,5 @@ func (o *object) data(e *dag.Event) {
 		}
 		o.text("workflow_id", workflow)
 	}
-	o.end()
-}
-
-func (o *object) metadata(e *dag.Event) {
-	o.begin()
-	o.text("batch_id", e.BatchID)
-	o.text("checkpoint_id", e.Checkpoint)
-	o.text("rollback_id", e.Rollback)
-	o.text("status", e.Status)
-	o.text("task_id", e.TaskID)
 	o.end()
 }
