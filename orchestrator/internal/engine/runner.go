@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"runtime"
 	"sync"
 	"time"
 
@@ -117,9 +116,7 @@ func (r *runner) loop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-r.wake:
-			if r.few() {
-				runtime.Gosched() // attempts that end at the same moment share a commit
-			}
+			r.gather()
 		case <-timer.C:
 		}
 		if !r.step(ctx, r.take()) {
@@ -128,11 +125,21 @@ func (r *runner) loop(ctx context.Context) {
 	}
 }
 
-// few says whether more results may be about to come than are here.
-func (r *runner) few() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.inbox) < len(r.flights)
+// breath is how long gather waits for more. A commit takes several times as long.
+const breath = 50 * time.Microsecond
+
+// gather waits while results keep coming: attempts that end at about the same time share a commit.
+func (r *runner) gather() {
+	for last := 0; ; {
+		r.mu.Lock()
+		n := len(r.inbox)
+		r.mu.Unlock()
+		if n == last || n >= len(r.flights) || n >= maxTake {
+			return
+		}
+		last = n
+		time.Sleep(breath)
+	}
 }
 
 // pause returns how long nothing is due.
