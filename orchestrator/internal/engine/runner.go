@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 
@@ -125,10 +126,7 @@ func (r *runner) loop(ctx context.Context) {
 	}
 }
 
-// breath is how long gather waits for more. A commit takes several times as long.
-const breath = 50 * time.Microsecond
-
-// gather waits while results keep coming: attempts that end at about the same time share a commit.
+// gather yields while results keep coming: attempts that end at about the same time share a commit.
 func (r *runner) gather() {
 	for last := 0; ; {
 		r.mu.Lock()
@@ -138,7 +136,7 @@ func (r *runner) gather() {
 			return
 		}
 		last = n
-		time.Sleep(breath)
+		runtime.Gosched()
 	}
 }
 
