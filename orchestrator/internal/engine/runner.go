@@ -117,7 +117,9 @@ func (r *runner) loop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-r.wake:
-			r.gather()
+			if r.few() {
+				runtime.Gosched() // attempts that end at the same moment share a commit
+			}
 		case <-timer.C:
 		}
 		if !r.step(ctx, r.take()) {
@@ -126,18 +128,11 @@ func (r *runner) loop(ctx context.Context) {
 	}
 }
 
-// gather yields while results keep coming: attempts that end at about the same time share a commit.
-func (r *runner) gather() {
-	for last := 0; ; {
-		r.mu.Lock()
-		n := len(r.inbox)
-		r.mu.Unlock()
-		if n == last || n >= len(r.flights) || n >= maxTake {
-			return
-		}
-		last = n
-		runtime.Gosched()
-	}
+// few says whether more results may be about to come than are here.
+func (r *runner) few() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.inbox) < len(r.flights)
 }
 
 // pause returns how long nothing is due.
