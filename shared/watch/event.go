@@ -209,15 +209,19 @@ func (it *item) glance(out, body []byte) ([]byte, bool) {
 
 // endOfText returns where the string ends that begins at i, behind its quote, or the end of b.
 func endOfText(b []byte, i int) int {
-	for i++; i < len(b); i++ {
-		switch b[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
+	for at := i + 1; ; {
+		n := bytes.IndexByte(b[at:], '"')
+		if n < 0 {
+			return len(b)
+		}
+		end, escapes := at+n, 0
+		for b[end-1-escapes] == '\\' {
+			escapes++
+		}
+		if at = end + 1; escapes%2 == 0 {
+			return at
 		}
 	}
-	return len(b)
 }
 
 // filter is what a client asked to see; it is replaced, never changed.
