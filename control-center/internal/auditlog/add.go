@@ -34,22 +34,35 @@ func (x *Index) Add(ctx context.Context, origin string, first uint64, entries []
 			return err
 		}
 	}
-	x.remember(nil, 0)
+	x.forget()
 	return x.again(ctx, rows)
 }
 
-// remember keeps the intents of a stored run for the outcomes in the next. It is a hint: a commit that relies on it
-// demands the revision.
+// maxPending is how many intents are remembered at most.
+const maxPending = 4096
+
+// remember keeps the intents of a stored run for their outcomes. It is a hint: a commit that relies on it demands
+// the revision.
 func (x *Index) remember(rows []taken, rev uint64) {
-	pending := map[string]store.Row[Row]{}
-	for _, t := range rows {
-		if t.phase == audit.Intent && !t.joined {
-			pending[opOf(t.row)] = store.Row[Row]{Value: t.row, Rev: rev}
-		}
-	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.pending = pending
+	for _, t := range rows {
+		switch {
+		case t.phase == audit.Outcome:
+			delete(x.pending, opOf(t.row))
+		case t.phase == audit.Intent && !t.joined:
+			if x.pending == nil || len(x.pending) >= maxPending {
+				x.pending = map[string]store.Row[Row]{}
+			}
+			x.pending[opOf(t.row)] = store.Row[Row]{Value: t.row, Rev: rev}
+		}
+	}
+}
+
+func (x *Index) forget() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.pending = nil
 }
 
 // opOf is what links the rows of an operation.

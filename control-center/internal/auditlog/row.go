@@ -99,7 +99,7 @@ type Index struct {
 	DB store.DB
 
 	mu      sync.Mutex
-	pending map[string]store.Row[Row] // intents of the last run that still wait for their outcome, by origin and operation id
+	pending map[string]store.Row[Row] // intents that still wait for their outcome, by origin and operation id
 }
 
 // Follower is the name of the follower that feeds the index from the own log.
