@@ -47,7 +47,7 @@ func (r *runner) commit(ctx context.Context, c dag.Change, entries [][]byte, now
 // The bytes that a room for a commit begins with, and those of one that is kept for the next.
 const (
 	minRoom = 16 << 10
-	maxRoom = 4 << 20
+	maxRoom = 1 << 20
 )
 
 // room returns room for bytes of a commit.

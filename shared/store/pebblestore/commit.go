@@ -18,7 +18,7 @@ import (
 const (
 	maxGroup      = 1024
 	maxGroupBytes = 16 << 20
-	maxRoom       = 4 << 20 // bytes of a room, and of a batch of the engine, that is used again
+	maxRoom       = 1 << 20 // bytes of a room that is used again
 )
 
 // request is a batch on its way to the committer, which answers exactly once.
@@ -189,7 +189,7 @@ func (s *Store) write(j store.Judgement) error {
 	for i := range j.Appends {
 		size += len(j.Appends[i].Body) + rowBytes
 	}
-	b := s.db.NewBatchWithSize(size, pebble.WithMaxRetainedSizeBytes(maxRoom))
+	b := s.db.NewBatchWithSize(size)
 	defer func() { _ = b.Close() }()
 	if err := s.writeDocs(b, j.Finals); err != nil {
 		return engineFault(err)
