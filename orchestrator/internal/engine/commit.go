@@ -46,7 +46,7 @@ func (r *runner) commit(ctx context.Context, c dag.Change, entries [][]byte, now
 
 // The bytes that a room for a commit begins with, and those of one that is kept for the next.
 const (
-	minRoom = 16 << 10
+	minRoom = 8 << 10
 	maxRoom = 1 << 20
 )
 
