@@ -32,6 +32,9 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 	if err := store.Validate(s.schema, b); err != nil {
 		return store.Receipt{}, err
 	}
+	if err := ctx.Err(); err != nil {
+		return store.Receipt{}, store.ErrUnavailable.Because(err)
+	}
 	w, err := newWaiter(b)
 	if err != nil {
 		return store.Receipt{}, s.away("encode", err)

@@ -48,6 +48,9 @@ type link struct {
 // query runs a text with bound variables and returns the result of each statement. An error of the
 // engine is an *surrealdb.QueryError inside; everything else means that the connection was dropped.
 func (l *link) query(ctx context.Context, q text, vars map[string]any) ([]cbor.RawMessage, error) {
+	if err := ctx.Err(); err != nil { // a fast reply would win over it, now and then
+		return nil, notSent{err}
+	}
 	db, sock, err := l.connection(ctx)
 	if err != nil {
 		return nil, notSent{err}
