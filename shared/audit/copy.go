@@ -22,7 +22,7 @@ type Copied struct {
 // at least once and in order. send returns nil when the receiver has stored them.
 func NewCopier(db *feed.Hub, origin string, log *slog.Logger, send func(context.Context, Copied) error) *feed.Follower {
 	return &feed.Follower{
-		Name: "audit-copy", Stream: Stream, DB: db, Batch: copyEntries, Every: time.Second, Linger: copyLinger, Log: log,
+		Name: "audit-copy", Stream: Stream, DB: db, Batch: store.MaxPage, Every: time.Second, Linger: copyLinger, Log: log,
 		Handle: func(ctx context.Context, entries []store.Entry) error {
 			for len(entries) > 0 {
 				c := Copied{First: int64(entries[0].Seq) - 1, Origin: origin}
@@ -45,12 +45,9 @@ func NewCopier(db *feed.Hub, origin string, log *slog.Logger, send func(context.
 // each run costs a request here and a synced commit there, and an outcome costs least when it comes with its intent.
 const copyLinger = 100 * time.Millisecond
 
-// copyEntries is how many go at once: intent and outcome of an act are joined cheapest when they come together, and
-// under load some thousand others lie between them.
-const copyEntries = 4000
-
 // copyBytes bounds the entries of one Copied, quoted as they travel: well below what the receiver's route takes in one
-// body (16 MiB), for a larger one would be refused again and again.
+// body (16 MiB), for a larger one would be refused again and again; and large, because intent and outcome of an act
+// are joined cheapest when they come together.
 const copyBytes = 4 << 20
 
 // quoted returns what an entry takes at most as a JSON string inside a request: a quote or a backslash takes two

@@ -46,6 +46,9 @@ type call struct {
 	header       map[string]string // additional headers
 }
 
+// encoded is a body that is JSON already.
+type encoded []byte
+
 // envelope is the answer of every enveloped route (platform.md 1.1).
 type envelope struct {
 	Success   bool            `json:"success"`
@@ -60,8 +63,8 @@ type envelope struct {
 func (c *Client) do(ctx context.Context, in call, out any) (http.Header, error) {
 	var body io.Reader
 	if in.body != nil {
-		b, encoded := in.body.(json.RawMessage)
-		if !encoded {
+		b, ready := in.body.(encoded)
+		if !ready {
 			var err error
 			if b, err = json.Marshal(in.body); err != nil {
 				return nil, fmt.Errorf("encode request: %w", err)

@@ -108,7 +108,7 @@ func (f *Follower) follow(ctx context.Context) (err error) {
 	}()
 	for {
 		wake := f.DB.Wait(f.Stream)
-		page, err := f.read(ctx, row.Value.Seq)
+		page, err := f.DB.Read(ctx, f.Stream, row.Value.Seq, f.batch())
 		if err != nil {
 			return err
 		}
@@ -171,24 +171,7 @@ func (f *Follower) batch() int {
 	if f.Batch == 0 {
 		return 100
 	}
-	return f.Batch
-}
-
-// read returns the entries after a sequence, up to a batch.
-func (f *Follower) read(ctx context.Context, after uint64) (all store.Entries, err error) {
-	for {
-		page, err := f.DB.Read(ctx, f.Stream, after, min(f.batch()-len(all.Entries), store.MaxPage))
-		if err != nil {
-			return all, err
-		}
-		all.Head = page.Head
-		if all.Entries = append(all.Entries, page.Entries...); len(page.Entries) == 0 || len(all.Entries) == f.batch() {
-			return all, nil
-		}
-		if after = page.Entries[len(page.Entries)-1].Seq; after >= page.Head {
-			return all, nil
-		}
-	}
+	return min(f.Batch, store.MaxPage)
 }
 
 // pause waits for d, for wake, or for the end of ctx, and then says false.

@@ -46,7 +46,7 @@ func (a *API) heads(ctx context.Context, in audit.Statement) (audit.Statement, e
 
 type entriesIn struct {
 	First   uint64   `json:"first" doc:"leaf index of the first entry"`
-	Entries []string `json:"entries" required:"true" max:"4000"`
+	Entries []string `json:"entries" required:"true" max:"1000"`
 }
 
 // storedView says how many entries were taken in.

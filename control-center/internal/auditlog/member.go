@@ -63,9 +63,10 @@ func text(value json.RawMessage) (string, bool) {
 	return s, json.Unmarshal(value, &s) == nil
 }
 
-// moment reads a time; false when the value is none.
+// moment reads a time; false when the value is none, or in UTC none of RFC 3339.
 func moment(value json.RawMessage) (time.Time, bool) {
 	s, _ := text(value)
 	t, err := time.Parse(time.RFC3339Nano, s)
-	return t.UTC(), err == nil
+	t = t.UTC()
+	return t, err == nil && t.Year() >= 0 && t.Year() <= 9999
 }

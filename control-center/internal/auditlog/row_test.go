@@ -48,7 +48,7 @@ func TestAdd_keepsWhatAnEntrySaysWhateverItsForm(t *testing.T) {
 }
 
 func FuzzAdd_takesAnything(f *testing.F) {
-	for _, s := range []string{`{`, `{}`, `[1]`, `7`, `{"id":"x"}`, `{"id":"x","details":{"a":{}}}`, `{"id":"x","actor":[],"details":[{"a":"]"}]}`, `{"id":null}`, `{"id":"x","time":3}`, `{"id":"\u0000"}`} {
+	for _, s := range []string{`{`, `{}`, `[1]`, `7`, `{"id":"x"}`, `{"id":"x","details":{"a":{}}}`, `{"id":"x","actor":[],"details":[{"a":"]"}]}`, `{"id":null}`, `{"id":"x","time":3}`, `{"id":"\u0000"}`, `{"id":"x","time":"9999-12-31T23:59:59-01:00"}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, entry []byte) {

@@ -19,21 +19,11 @@ func (v Inventory) Resource(ctx context.Context, provider, kind, name string) (d
 	return row.Value.plain(), row.Rev != 0, err
 }
 
-// Servers returns the servers at a provider, by name.
-func (v Inventory) Servers(ctx context.Context, provider string) ([]dag.Resource, error) {
-	return v.below(ctx, provider+"/server/")
-}
-
 // Taskservs returns the task services on a server, by name: a resource on a server has the server's name and a slash
 // in front of its own.
 func (v Inventory) Taskservs(ctx context.Context, provider, server string) ([]dag.Resource, error) {
-	return v.below(ctx, provider+"/taskserv/"+server+"/")
-}
-
-// below returns the resources whose ids begin with prefix.
-func (v Inventory) below(ctx context.Context, prefix string) ([]dag.Resource, error) {
 	var all []dag.Resource
-	q := store.Query{Prefix: prefix, Limit: store.MaxPage}
+	q := store.Query{Prefix: provider + "/taskserv/" + server + "/", Limit: store.MaxPage}
 	for {
 		rows, page, err := resources().List(ctx, v.DB, q)
 		if err != nil {

@@ -57,8 +57,6 @@ const (
 type Inventory interface {
 	// Resource returns one by its provider, kind and name; false when there is none.
 	Resource(ctx context.Context, provider, kind, name string) (dag.Resource, bool, error)
-	// Servers returns those of a provider.
-	Servers(ctx context.Context, provider string) ([]dag.Resource, error)
 	// Taskservs returns the task services on a server.
 	Taskservs(ctx context.Context, provider, server string) ([]dag.Resource, error)
 }

@@ -43,19 +43,11 @@ func (l *ledger) Resource(_ context.Context, provider, kind, name string) (dag.R
 	return r, ok, nil
 }
 
-func (l *ledger) Servers(_ context.Context, provider string) ([]dag.Resource, error) {
-	return l.below(provider + "/server/")
-}
-
-func (l *ledger) Taskservs(_ context.Context, provider, server string) ([]dag.Resource, error) {
-	return l.below(provider + "/taskserv/" + server + "/")
-}
-
-func (l *ledger) below(prefix string) (found []dag.Resource, err error) {
+func (l *ledger) Taskservs(_ context.Context, provider, server string) (found []dag.Resource, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for key, r := range l.rows {
-		if strings.HasPrefix(key, prefix) {
+		if strings.HasPrefix(key, provider+"/taskserv/"+server+"/") {
 			found = append(found, r)
 		}
 	}

@@ -2,6 +2,7 @@ package operation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -52,26 +53,16 @@ func (x *Executor) createServer(ctx context.Context, a dag.Attempt) (dag.Result,
 // claim returns the server of that name that another task has made, or nothing and the right to make it. While
 // another task is at it, it waits for what that comes to, with patience.
 func (x *Executor) claim(ctx context.Context, d provider.Driver, a dag.Attempt) (*dag.Resource, error) {
-	if err := x.learn(ctx, a.Step.Provider, d); err != nil {
-		return nil, err
-	}
 	for tries := int(x.patience / lookAgain); ; tries-- {
-		used, held := x.claims.take(a.Step.Provider, a.Step.Name, a.Tag)
-		if !used {
-			return nil, nil
-		}
 		there, ok, err := x.server(ctx, a.Step.Name)
-		ok = ok && there.Facts[factTag] != a.Tag
-		if (ok || err != nil) && held == nil {
-			x.claims.drop(a.Step.Name, a.Tag)
-		}
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, err
-		case ok:
+		}
+		if ok && there.Facts[factTag] != a.Tag {
 			return &there, nil
-		case held == nil || tries <= 0:
-			return nil, held
+		}
+		if err = x.claims.take(ctx, a.Step.Provider, d, a.Step.Name, a.Tag); err == nil || tries <= 0 || !errors.Is(err, errHeld) {
+			return nil, err
 		}
 		select {
 		case <-ctx.Done():
@@ -183,7 +174,7 @@ func (x *Executor) destroy(ctx context.Context, d provider.Driver, providerName 
 	}
 	services, err := x.Inventory.Taskservs(ctx, providerName, s.Name)
 	if err == nil {
-		err = x.learn(ctx, providerName, d)
+		err = x.claims.learn(ctx, providerName, d)
 	}
 	if err != nil {
 		return dag.Result{}, err

@@ -162,15 +162,16 @@ func TestExecute_oneServerAName(t *testing.T) {
 	}
 }
 
-// TestExecute_oneServerANameAtAllProviders starts anew with a server in the inventory and asks for one of the same name
-// elsewhere: nobody looks a name up that was never taken, so what was there before has to be learned.
+// TestExecute_oneServerANameAtAllProviders asks for a server whose name somebody else has put into the inventory, at
+// another provider and after this process began: another orchestrator on the same store does.
 func TestExecute_oneServerANameAtAllProviders(t *testing.T) {
 	t.Parallel()
 	b := simulatedBench(t, simulated.Config{})
 	op, _ := batch()
 	steps, _ := Expand(op)
-	b.ledger.take([]dag.Resource{{Facts: map[string]string{"tag": "1"}, Kind: "server", Name: steps[0].Name, Provider: "aws"}})
-	if res := New(b.Config).Execute(t.Context(), dag.Attempt{ID: "2", Tag: "2", Kind: dag.Do, Operation: op, Step: steps[0]}); res.Class != dag.ConflictClass {
+	b.attempt(dag.Do, op, "1", steps[1], nil) // it knows what there is
+	b.ledger.take([]dag.Resource{{Facts: map[string]string{"tag": "2"}, Kind: "server", Name: steps[0].Name, Provider: "aws"}})
+	if res := b.Execute(t.Context(), dag.Attempt{ID: "3", Tag: "3", Kind: dag.Do, Operation: op, Step: steps[0]}); res.Class != dag.ConflictClass {
 		t.Errorf("a second server of that name: %+v", res)
 	}
 }

@@ -216,8 +216,8 @@ func (s *Store) write(j store.Judgement) error {
 }
 
 // writeDocs writes the difference that a group makes to documents and their index rows. Rows that are neighbours in the
-// engine are written one after the other, which makes them half as dear: kind by kind the documents, then index by
-// index the rows that go and those that come, each in the order of first touch, which is mostly that of the ids.
+// engine are written one after the other, which spares it searches: kind by kind the documents, then index by index the
+// rows that go and those that come, each in the order of first touch, which is mostly that of the ids.
 func (s *Store) writeDocs(b *pebble.Batch, finals []store.Final) error {
 	for _, kind := range s.schema.Kinds {
 		s.same = s.same[:0]
