@@ -157,7 +157,7 @@ func (s *Store) commit(group []*request) {
 	j, err := store.Judge(s.schema, store.Ground{Number: s.number, Heads: heads, Lookup: s.known}, batches)
 	if err == nil && j.Number != s.number {
 		if err = s.write(j); err == nil {
-			s.recent.keep(j.Finals)
+			s.remember(j.Finals)
 			s.show(heads, j)
 		}
 	}

@@ -39,10 +39,12 @@ type Store struct {
 	view    atomic.Pointer[view] // what readers see; replaced by the committer
 	number  uint64               // last commit number; of the committer
 	recent  recent               // of the committer
-	keyRoom []byte               // of the committer: the key of the row being written
-	docRoom []byte               // of the committer: the document being written
-	same    []*store.Final       // of the committer: the documents of one kind in a group
-	rooms   sync.Pool            // of *[]byte, for the bytes of batches
+	asked   []int                // of the committer, by place of the kind in the schema: questions to the engine
+	sieves  []atomic.Pointer[sieve]
+	keyRoom []byte         // of the committer: the key of the row being written
+	docRoom []byte         // of the committer: the document being written
+	same    []*store.Final // of the committer: the documents of one kind in a group
+	rooms   sync.Pool      // of *[]byte, for the bytes of batches
 
 	open    sync.RWMutex // held for reading by every read, for writing by Close
 	ended   bool         // guarded by open
@@ -102,6 +104,8 @@ func newStore(schema store.Schema, log *slog.Logger) (*Store, error) {
 	return &Store{
 		schema:   schema,
 		log:      log,
+		asked:    make([]int, len(schema.Kinds)),
+		sieves:   make([]atomic.Pointer[sieve], len(schema.Kinds)),
 		recent:   recent{half: recentDocs, young: map[store.Key]store.Known{}, floors: map[string]string{}},
 		requests: make(chan *request, maxGroup),
 		closing:  make(chan struct{}),

@@ -41,6 +41,9 @@ func (s *Store) Get(ctx context.Context, k store.Key) (doc store.Doc, err error)
 	}
 	doc.Key = k
 	err = s.reading(ctx, func(v *view) error {
+		if s.absent(k) {
+			return nil
+		}
 		value, closer, err := v.snapshot.Get(keyOfDoc(k))
 		if errors.Is(err, pebble.ErrNotFound) {
 			return nil

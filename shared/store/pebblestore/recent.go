@@ -63,6 +63,9 @@ func (s *Store) known(k store.Key) (store.Known, error) {
 			return store.Known{}, nil
 		}
 	}
+	if err := s.sift(k.Kind); err != nil || s.absent(k) {
+		return store.Known{}, err
+	}
 	v, closer, err := s.db.Get(keyOfDoc(k))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return store.Known{}, nil
