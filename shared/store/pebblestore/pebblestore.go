@@ -36,15 +36,15 @@ type Store struct {
 	stopped  chan struct{} // closed when the committer has ended
 	dead     chan struct{} // closed by fail: the engine has given up
 
-	view    atomic.Pointer[view] // what readers see; replaced by the committer
-	number  uint64               // last commit number; of the committer
-	recent  recent               // of the committer
-	asked   []int                // of the committer, by place of the kind in the schema: questions to the engine
-	sieves  []atomic.Pointer[sieve]
-	keyRoom []byte         // of the committer: the key of the row being written
-	docRoom []byte         // of the committer: the document being written
-	same    []*store.Final // of the committer: the documents of one kind in a group
-	rooms   sync.Pool      // of *[]byte, for the bytes of batches
+	view    atomic.Pointer[view]    // what readers see; replaced by the committer
+	number  uint64                  // last commit number; of the committer
+	recent  recent                  // of the committer
+	asked   []int                   // of the committer, by place of the kind in the schema: questions to the engine
+	sieves  []atomic.Pointer[sieve] // filled by the committer, asked by all
+	keyRoom []byte                  // of the committer: the key of the row being written
+	docRoom []byte                  // of the committer: the document being written
+	same    []*store.Final          // of the committer: the documents of one kind in a group
+	rooms   sync.Pool               // of *[]byte, for the bytes of batches
 
 	open    sync.RWMutex // held for reading by every read, for writing by Close
 	ended   bool         // guarded by open

@@ -10,12 +10,14 @@ import (
 )
 
 // Size of a sieve: with a million ids one in forty that are not there passes. A kind gets one when the committer has
-// asked the engine for its documents so often, if there are no more than so many to fill it with.
+// asked the engine for its documents so often, if there are no more documents and bytes to fill it from: commits wait
+// meanwhile. What is deleted stays in it.
 const (
 	sieveBits  = 1 << 23
 	sieveProbe = 4
 	sieveAsked = 64
 	sieveDocs  = 50_000
+	sieveBytes = 32 << 20
 )
 
 // sieve knows ids of one kind: of one that it does not have there is no document (a Bloom filter). The engine has
@@ -70,28 +72,28 @@ func (s *Store) remember(finals []store.Final) {
 	}
 }
 
-// sift counts a question to the engine and fills the sieve of a kind when it is time; of the committer.
-func (s *Store) sift(kind string) error {
+// sift counts a question to the engine and fills the sieve of a kind when it is time; of the committer. What cannot be
+// read gets none: whoever asks for it hears why.
+func (s *Store) sift(kind string) {
 	place := s.place(kind)
 	if s.asked[place]++; s.asked[place] != sieveAsked {
-		return nil
+		return
 	}
 	count, err := s.value(keyOfCounter(store.Counter{Kind: kind}))
 	if err != nil || number(count) > sieveDocs {
-		return err
+		return
 	}
 	span := key(docKey, kind, "")
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: span, UpperBound: after(span)})
 	if err != nil {
-		return engineFault(err)
+		return
 	}
-	f := &sieve{seed: maphash.MakeSeed()}
-	for ok := it.First(); ok; ok = it.Next() {
+	f, size := &sieve{seed: maphash.MakeSeed()}, 0
+	for ok := it.First(); ok && size <= sieveBytes; ok = it.Next() {
 		f.add(string(it.Key()[len(span):]))
+		size += len(it.Key()) + len(it.Value())
 	}
-	if err := it.Close(); err != nil {
-		return engineFault(err)
+	if it.Close() == nil && size <= sieveBytes {
+		s.sieves[place].Store(f)
 	}
-	s.sieves[place].Store(f)
-	return nil
 }
