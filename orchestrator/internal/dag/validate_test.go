@@ -116,7 +116,7 @@ func TestValidate_hugeGraphs(t *testing.T) {
 		t.Errorf("faults %v", f)
 	}
 	runtime.ReadMemStats(&after)
-	if took, mib := time.Since(began), (after.TotalAlloc-before.TotalAlloc)>>20; took > 20*time.Second || mib > 256 {
+	if took, mib := time.Since(began), (after.TotalAlloc-before.TotalAlloc)>>20; took > 2*time.Second && !testing.Short() || mib > 256 {
 		t.Errorf("took %s and %d MiB", took, mib)
 	}
 	if f := dag.Validate(dag.Definition{Kind: dag.Batch, Name: "b", Nodes: ring(n)}, dag.Limits{Operations: n}); len(f) != 1 || !strings.Contains(f[0].Message, "cycle of 100000") {
