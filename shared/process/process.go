@@ -1,7 +1,8 @@
 // Package process runs a program: its listeners, its components in order, and its end. A component is
 // whatever lives long; it has Run(ctx) and nothing else. The package owns signals, the order of shutdown
-// and the time it may take, and how the garbage collector is set. The one rule a caller must know: a component that returns before its context
-// ends stops the whole program, with its error; half a program is not kept alive.
+// and the time it may take, and how the garbage collector is set. The one rule a caller must know: a
+// component that returns before its context ends stops the whole program, with its error; half a program
+// is not kept alive.
 package process
 
 import (

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/provisioning-platform/platform/shared/store"
 )
 
 // mask is a set of categories, a bit each, in the order of Categories.
@@ -81,16 +83,8 @@ type item struct {
 // ready fills in the rest: metadata, sequence and epoch are put in, all else stays as stored.
 func (it *item) ready() *item {
 	it.once.Do(func() {
-		body := it.stored
-		frame := make([]byte, maxHeader, maxHeader+len(body)+len(it.epoch)+256)
-		whole, ok := it.glance(frame, body)
-		if !ok {
-			whole = it.parse(frame, body)
-		}
-		frame = whole[:len(whole)-1]
-		if frame[len(frame)-1] != '{' {
-			frame = append(frame, ',')
-		}
+		frame := make([]byte, maxHeader, maxHeader+len(it.stored)+len(it.epoch)+256)
+		frame = it.open(frame)
 		frame = append(frame, `"epoch":`...)
 		frame = strconv.AppendQuote(frame, it.epoch)
 		frame = append(frame, `,"sequence":`...)
@@ -103,125 +97,75 @@ func (it *item) ready() *item {
 	return it
 }
 
-// repeated says which members of data an event has in its metadata too (contract I16): texts that somebody filters or
-// routes by. They are not stored twice.
-func repeated(name []byte) bool {
-	switch string(name) {
+// open appends the stored object without its end, ready for more members, and takes out type and ids. The metadata of
+// an event repeats members of its data (contract I16), so what is stored has none and it is put in here.
+func (it *item) open(out []byte) []byte {
+	body := it.stored
+	if store.CheckCanonical(body) != nil { // none of ours
+		var compact bytes.Buffer
+		if json.Compact(&compact, body) != nil {
+			return append(out, '{') // nothing that we store; but its number exists
+		}
+		body = compact.Bytes()
+	}
+	if body[0] != '{' {
+		return append(out, '{')
+	}
+	it.category = categoryOf("")
+	var data, metadata json.RawMessage
+	for name, value := range store.Members(body) {
+		switch name {
+		case "data":
+			data = value
+		case "event_type":
+			kind, _ := store.Text(value)
+			it.category = categoryOf(kind)
+		case "metadata":
+			metadata = value
+		}
+	}
+	out = append(out, body[:len(body)-1]...)
+	if len(body) > 2 {
+		out = append(out, ',')
+	}
+	from, start := metadata, len(out)
+	if metadata == nil {
+		from = data
+	}
+	for name, value := range store.Members(from) {
+		if !repeated(name) {
+			continue
+		}
+		text, ok := store.Text(value)
+		if !ok {
+			continue
+		}
+		switch name {
+		case "batch_id":
+			it.batch = text
+		case "task_id":
+			it.task = text
+		}
+		if metadata == nil {
+			if len(out) == start {
+				out = append(out, `"metadata":{`...)
+			}
+			out = append(append(append(append(append(out, '"'), name...), `":`...), value...), ',')
+		}
+	}
+	if len(out) > start {
+		out = append(out[:len(out)-1], "},"...)
+	}
+	return out
+}
+
+// repeated says which members of data an event has in its metadata too: texts that somebody filters or routes by.
+func repeated(name string) bool {
+	switch name {
 	case "batch_id", "checkpoint_id", "rollback_id", "status", "task_id":
 		return true
 	}
 	return false
-}
-
-// parse appends an event in any JSON text with its metadata, and takes out type and ids.
-func (it *item) parse(out, body []byte) []byte {
-	var head struct {
-		EventType string         `json:"event_type"`
-		Data      map[string]any `json:"data"`
-		Metadata  map[string]any `json:"metadata"`
-	}
-	var text bytes.Buffer
-	if json.Unmarshal(body, &head) != nil || json.Compact(&text, body) != nil || text.Bytes()[0] != '{' {
-		return append(out, `{}`...) // nothing we store; but its number exists
-	}
-	out = append(out, text.Bytes()...)
-	if head.Metadata == nil {
-		head.Metadata = map[string]any{}
-		for name, v := range head.Data {
-			if text, ok := v.(string); ok && repeated([]byte(name)) {
-				head.Metadata[name] = text
-			}
-		}
-		if meta, err := json.Marshal(head.Metadata); err == nil && len(head.Metadata) > 0 {
-			out = append(append(append(out[:len(out)-1], `,"metadata":`...), meta...), '}')
-		}
-	}
-	it.category = categoryOf(head.EventType)
-	it.task, _ = head.Metadata["task_id"].(string)
-	it.batch, _ = head.Metadata["batch_id"].(string)
-	return out
-}
-
-// The seams of an event as it is stored.
-const (
-	seamData = `{"data":{`
-	seamType = `},"event_type":"`
-	seamTime = `","timestamp":"`
-)
-
-// glance is parse for the form that nearly all events have: data of plain texts and numbers, event_type, timestamp. It
-// returns false for everything else, and is an order of magnitude cheaper.
-func (it *item) glance(out, body []byte) ([]byte, bool) {
-	if !bytes.HasPrefix(body, []byte(seamData)) {
-		return out, false
-	}
-	var room [256]byte
-	meta := room[:0]
-	task, batch := "", ""
-	at := len(seamData)
-	for at < len(body) && body[at] == '"' {
-		name := at + 1
-		colon := bytes.IndexByte(body[name:], '"') + name
-		value := colon + 2
-		if colon < name || value >= len(body) || body[colon+1] != ':' {
-			return out, false
-		}
-		end := value
-		if body[value] == '"' {
-			end = endOfText(body, value)
-		}
-		for end < len(body) && body[end] != ',' && body[end] != '}' {
-			if body[end] == '{' || body[end] == '[' {
-				return out, false
-			}
-			end++
-		}
-		if end == len(body) {
-			return out, false
-		}
-		if member := body[at:end]; body[value] == '"' && repeated(body[name:colon]) {
-			text := string(body[value+1 : end-1])
-			if strings.IndexByte(text, '\\') >= 0 {
-				return out, false
-			}
-			switch string(body[name:colon]) {
-			case "task_id":
-				task = text
-			case "batch_id":
-				batch = text
-			}
-			meta = append(append(meta, ','), member...)
-		}
-		if at = end; body[at] == ',' {
-			at++
-		}
-	}
-	kind, ok := bytes.CutPrefix(body[at:], []byte(seamType))
-	quote := bytes.IndexByte(kind, '"')
-	if !ok || quote < 0 || !bytes.HasPrefix(kind[quote:], []byte(seamTime)) || !bytes.HasSuffix(kind, []byte(`"}`)) || len(meta) == 0 {
-		return out, false
-	}
-	it.category, it.task, it.batch = categoryOf(string(kind[:quote])), task, batch
-	out = append(out, body[:len(body)-len(kind)+quote+1]...)
-	out = append(append(append(out, `,"metadata":{`...), meta[1:]...), '}')
-	return append(out, kind[quote+1:]...), true
-}
-
-// endOfText returns where the string ends that begins at i, behind its quote, or the end of b.
-func endOfText(b []byte, i int) int {
-	for at := i + 1; ; {
-		n := bytes.IndexByte(b[at:], '"')
-		if n < 0 {
-			return len(b)
-		}
-		end, escapes := at+n, 0
-		for b[end-1-escapes] == '\\' {
-			escapes++
-		}
-		if at = end + 1; escapes%2 == 0 {
-			return at
-		}
-	}
 }
 
 // filter is what a client asked to see; it is replaced, never changed.

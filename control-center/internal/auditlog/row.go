@@ -88,10 +88,10 @@ func (r *Row) write(e store.Expect) (store.Write, error) {
 	return store.Write{Key: Table.Key(r.ID), Expect: e, Index: Table.Index(*r), Body: append(b, '}')}, nil
 }
 
-// Kinds declares the documents of this package. Resources and operations are not counted: there are about as many of
-// them as rows.
+// Kinds declares the documents of this package.
 func Kinds() []store.Kind {
-	return []store.Kind{{Name: Table.Kind, Indexes: []string{"action", "op", "resource", "user_id"}, Counted: []string{"action", "user_id"}}}
+	counted := []string{"action", "resource", "user_id"}
+	return []store.Kind{{Name: Table.Kind, Indexes: append([]string{"op"}, counted...), Counted: counted}}
 }
 
 // Index is the index. Its writes are no acts: they follow from entries, so they have none of their own.
@@ -164,20 +164,20 @@ func (r *Row) read(entry []byte) (phase audit.Phase, ok bool) {
 	}
 	var own json.RawMessage
 	more := make([]detail, 0, 12)
-	for name, value := range members(entry) {
+	for name, value := range store.Members(entry) {
 		ok := true
 		switch name {
 		case "action":
-			r.Action, ok = text(value)
+			r.Action, ok = store.Text(value)
 		case "actor":
-			for name, value := range members(value) {
+			for name, value := range store.Members(value) {
 				switch name {
 				case "ip", "username":
 					more = append(more, detail{name, value})
 				case "sid":
 					more = append(more, detail{"session", value})
 				case "sub":
-					r.UserID, ok = text(value)
+					r.UserID, ok = store.Text(value)
 				}
 			}
 		case "code", "decision", "request_id":
@@ -185,19 +185,19 @@ func (r *Row) read(entry []byte) (phase audit.Phase, ok bool) {
 		case "details":
 			own = value
 		case "id":
-			r.ID, ok = text(value)
+			r.ID, ok = store.Text(value)
 		case "op":
 			more = append(more, detail{"operation", value})
 		case "op_id":
-			r.OpID, ok = text(value)
+			r.OpID, ok = store.Text(value)
 		case "phase":
 			var s string
-			s, ok = text(value)
+			s, ok = store.Text(value)
 			phase = audit.Phase(s)
 		case "resource":
-			r.Resource, ok = text(value)
+			r.Resource, ok = store.Text(value)
 		case "result":
-			r.Result, ok = text(value)
+			r.Result, ok = store.Text(value)
 		case "time":
 			r.Timestamp, ok = moment(value)
 		}
@@ -219,7 +219,7 @@ func details(own json.RawMessage, more []detail) json.RawMessage {
 		own = json.RawMessage(`{"unreadable":true}`)
 	}
 	all := make([]detail, 0, 16)
-	for name, value := range members(own) {
+	for name, value := range store.Members(own) {
 		if name != "decision" || !slices.ContainsFunc(more, func(d detail) bool { return d.name == name }) {
 			all = append(all, detail{name, value})
 		}
@@ -241,4 +241,12 @@ func details(own json.RawMessage, more []detail) json.RawMessage {
 		out = append(append(append(append(out, '"'), d.name...), `":`...), d.value...)
 	}
 	return append(out, '}')
+}
+
+// moment reads a time; false when the value is none, or in UTC none of RFC 3339.
+func moment(value json.RawMessage) (time.Time, bool) {
+	s, _ := store.Text(value)
+	t, err := time.Parse(time.RFC3339Nano, s)
+	t = t.UTC()
+	return t, err == nil && t.Year() >= 0 && t.Year() <= 9999
 }

@@ -51,10 +51,10 @@ func (x *Index) Get(ctx context.Context, rowID string) (Row, error) {
 }
 
 // Plain returns the query that lists what f selects with totals from the store's counters, if one does: at
-// most one user or action and no time. Its Before is the caller's business.
+// most one text and no time. Its Before is the caller's business.
 func (f Filter) Plain() (store.Query, bool) {
 	q, texts := f.narrowest()
-	return q, texts < 2 && f.Resource == "" && len(q.Prefix) < indexValue-utf8.UTFMax && !strings.ContainsRune(q.Prefix, utf8.RuneError) && f.From.IsZero() && f.To.IsZero()
+	return q, texts < 2 && len(q.Prefix) < indexValue-utf8.UTFMax && !strings.ContainsRune(q.Prefix, utf8.RuneError) && f.From.IsZero() && f.To.IsZero()
 }
 
 // narrowest returns the query of the index that holds the fewest rows as a rule, and how many texts f names.

@@ -73,13 +73,13 @@ const large = 16
 // batch gives a change its bytes, those of the documents in docs and those of the entries in log. shared says that it
 // touches effects or inventory.
 func (r *runner) batch(docs, log *object, c dag.Change, entries [][]byte, now time.Time) (b store.Batch, shared bool, err error) {
-	if len(c.Tasks) < large {
-		b.Appends, err = r.entries(log, c, entries, now)
-		b.Writes, shared = r.documents(docs, c, now)
-		return b, shared, err
-	}
+	encode := func() { b.Appends, err = r.entries(log, c, entries, now) }
 	var beside sync.WaitGroup
-	beside.Go(func() { b.Appends, err = r.entries(log, c, entries, now) })
+	if len(c.Tasks) < large {
+		encode()
+	} else {
+		beside.Go(encode)
+	}
 	b.Writes, shared = r.documents(docs, c, now)
 	beside.Wait()
 	return b, shared, err

@@ -290,8 +290,11 @@ func (o *object) operation(p *dag.Operation) {
 	o.text("provider", p.Provider)
 	if len(p.Servers) > 0 {
 		o.name("servers")
+		o.b = append(o.b, '[')
 		for i, s := range p.Servers {
-			o.b = append(o.b, "[,"[min(i, 1)])
+			if i > 0 {
+				o.b = append(o.b, ',')
+			}
 			o.begin()
 			o.always("name", s.Name)
 			o.text("plan", s.Plan)
