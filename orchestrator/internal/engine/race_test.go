@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,10 +45,9 @@ func (s *slow) Commit(ctx context.Context, b store.Batch) (store.Receipt, error)
 
 // holdUp delays the first call about a document.
 func holdUp(kind, id string) func(store.Key) {
-	held := false
+	var held atomic.Bool // the engine reads too, at moments of its own
 	return func(k store.Key) {
-		if k.Kind == kind && (id == "" || k.ID == id) && !held {
-			held = true
+		if k.Kind == kind && (id == "" || k.ID == id) && held.CompareAndSwap(false, true) {
 			<-time.After(time.Minute)
 		}
 	}
