@@ -4,32 +4,49 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Copied is a run of entries of one log on its way to the other service's index. Entry texts are the
-// exact bytes; the receiver puts each under origin and index, so that one that comes twice is one row.
+// Copied is a run of entries of the own log on its way to the other service's index, which puts each under its
+// origin and index, so that one that comes twice is one row.
 type Copied struct {
-	Entries []string `json:"entries"`
-	First   int64    `json:"first"` // index of the first entry; the others follow without a gap
-	Origin  string   `json:"origin"`
+	Entries [][]byte
+	First   int64 // index of the first entry; the others follow without a gap
 }
 
-// NewCopier returns the follower that sends every entry of db's log, called origin, to the other service,
+// JSON returns the request that carries c: every entry a text of its exact bytes. It is written by hand because there
+// are two entries a task, and encoding/json takes five times as long.
+func (c Copied) JSON() []byte {
+	size := 64
+	for _, e := range c.Entries {
+		size += len(e) + len(e)/4
+	}
+	out := append(make([]byte, 0, size), `{"entries":[`...)
+	for i, e := range c.Entries {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = store.AppendString(out, e)
+	}
+	return append(strconv.AppendInt(append(out, `],"first":`...), c.First, 10), '}')
+}
+
+// NewCopier returns the follower that sends every entry of db's log to the other service,
 // at least once and in order. send returns nil when the receiver has stored them.
-func NewCopier(db *feed.Hub, origin string, log *slog.Logger, send func(context.Context, Copied) error) *feed.Follower {
+func NewCopier(db *feed.Hub, log *slog.Logger, send func(context.Context, Copied) error) *feed.Follower {
 	return &feed.Follower{
 		Name: "audit-copy", Stream: Stream, DB: db, Batch: store.MaxPage, Every: time.Second, Linger: copyLinger, Log: log,
 		Handle: func(ctx context.Context, entries []store.Entry) error {
 			for len(entries) > 0 {
-				c := Copied{First: int64(entries[0].Seq) - 1, Origin: origin}
+				c := Copied{First: int64(entries[0].Seq) - 1}
 				size := 0
 				for len(entries) > 0 && (size == 0 || size+quoted(entries[0].Body) <= copyBytes) {
 					size += quoted(entries[0].Body)
-					c.Entries = append(c.Entries, string(entries[0].Body))
+					c.Entries = append(c.Entries, entries[0].Body)
 					entries = entries[1:]
 				}
 				if err := send(ctx, c); err != nil {

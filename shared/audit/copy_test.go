@@ -26,10 +26,17 @@ func TestCopier_aRequestIsNeverTooLargeForItsReceiver(t *testing.T) {
 			entries = append(entries, store.Entry{Seq: uint64(i) + 1, Body: body})
 		}
 		next := int64(0)
-		f := NewCopier(nil, "orchestrator", slog.New(slog.NewTextHandler(io.Discard, nil)), func(_ context.Context, c Copied) error {
-			sent, err := json.Marshal(c)
-			if err != nil || len(sent) > 16<<20 {
+		f := NewCopier(nil, slog.New(slog.NewTextHandler(io.Discard, nil)), func(_ context.Context, c Copied) error {
+			sent := c.JSON()
+			var got struct {
+				Entries []string
+				First   int64
+			}
+			if err := json.Unmarshal(sent, &got); err != nil || len(sent) > 16<<20 {
 				t.Errorf("%q: a request of %d bytes, %v", filling, len(sent), err)
+			}
+			if len(got.Entries) != len(c.Entries) || got.Entries[0] != string(body) || got.First != c.First {
+				t.Errorf("%q: the request does not say what is copied", filling)
 			}
 			if c.First != next {
 				t.Errorf("%q: first %d, want %d", filling, c.First, next)

@@ -36,7 +36,7 @@ func Canonical(v any) ([]byte, error) {
 }
 
 // AppendString appends s as a canonical JSON string: the bytes of Canonical, without its cost for ASCII text.
-func AppendString(b []byte, s string) []byte {
+func AppendString[T string | []byte](b []byte, s T) []byte {
 	start := len(b)
 	b = append(b, '"')
 	for at := 0; ; {
@@ -52,7 +52,7 @@ func AppendString(b []byte, s string) []byte {
 		case k >= 0:
 			b = append(b, '\\', shortTo[k])
 		default:
-			quoted, _ := Canonical(s) // cannot fail: what is not UTF-8 becomes U+FFFD
+			quoted, _ := Canonical(string(s)) // cannot fail: what is not UTF-8 becomes U+FFFD
 			return append(b[:start], quoted...)
 		}
 		at = n + 1

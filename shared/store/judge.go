@@ -1,5 +1,7 @@
 package store
 
+import "slices"
+
 // Known is what the judge has to know of a document: its revision (0 = there is none) and its index keys.
 type Known struct {
 	Rev   uint64
@@ -15,6 +17,8 @@ type Ground struct {
 	// are dear may guess, remember what it answered, and have the engine confirm all of it together with
 	// Number and Heads in the call that applies the Judgement.
 	Lookup func(Key) (Known, error)
+	// Spent is an earlier judgement that nobody reads any more; its memory is used again.
+	Spent Judgement
 }
 
 // Verdict is the answer to one batch: a receipt, or ErrConflict.
@@ -69,19 +73,14 @@ type judged struct {
 // no commit number and no sequence and changes nothing. It is a pure function, shared by all drivers;
 // the batches must have passed Validate. The only error is one of Lookup.
 func Judge(schema Schema, g Ground, batches []Batch) (Judgement, error) {
+	j := g.Spent.emptied()
+	j.Number = g.Number
 	writes, appends := 0, 0
 	for i := range batches {
 		writes, appends = writes+len(batches[i].Writes), appends+len(batches[i].Appends)
 	}
-	j := Judgement{
-		Number:   g.Number,
-		Verdicts: make([]Verdict, len(batches)),
-		Appends:  make([]Placed, 0, appends),
-		Heads:    map[string]uint64{},
-		Counts:   map[Counter]int64{},
-		found:    make(map[Key]int, writes),
-		docs:     make([]judged, 0, writes),
-	}
+	j.Verdicts = slices.Grow(j.Verdicts, len(batches))[:len(batches)]
+	j.Appends, j.docs = slices.Grow(j.Appends, appends), slices.Grow(j.docs, writes)
 	places := make([]int, 0, 16)
 	for i := range batches {
 		b := &batches[i]
@@ -106,7 +105,7 @@ func Judge(schema Schema, g Ground, batches []Batch) (Judgement, error) {
 			j.docs[at].apply(&b.Writes[k], j.Number)
 		}
 	}
-	j.Finals = make([]Final, 0, len(j.docs))
+	j.Finals = slices.Grow(j.Finals, len(j.docs))
 	for i := range j.docs {
 		if d := &j.docs[i]; d.touched && (d.Was.Rev != 0 || d.Now.Rev != 0) {
 			j.Finals = append(j.Finals, d.Final)
@@ -114,6 +113,22 @@ func Judge(schema Schema, g Ground, batches []Batch) (Judgement, error) {
 		}
 	}
 	return j, nil
+}
+
+// emptied returns an empty judgement in the memory of j.
+func (j Judgement) emptied() Judgement {
+	if j.found == nil {
+		j.Heads, j.Counts, j.found = map[string]uint64{}, map[Counter]int64{}, map[Key]int{}
+	}
+	clear(j.Heads)
+	clear(j.Counts)
+	clear(j.found)
+	clear(j.Verdicts)
+	clear(j.Appends)
+	clear(j.Finals)
+	clear(j.docs)
+	j.Verdicts, j.Appends, j.Finals, j.docs = j.Verdicts[:0], j.Appends[:0], j.Finals[:0], j.docs[:0]
+	return j
 }
 
 // find returns the place of the document in docs, looking it up on first sight.

@@ -21,8 +21,8 @@ const everything = mask(1<<5 - 1)
 
 // categoryOf returns the category of an event type; what is unknown here is for those who may see the
 // system's own events.
-func categoryOf(eventType string) mask {
-	switch eventType {
+func categoryOf(eventType []byte) mask {
+	switch string(eventType) {
 	case "TaskStatusChanged":
 		return 1 << 0
 	case "BatchStatusChanged", "OperationStatusChanged":
@@ -74,8 +74,8 @@ type item struct {
 
 	once     sync.Once // guards what follows
 	category mask
-	task     string
-	batch    string
+	task     []byte
+	batch    []byte
 	frame    []byte // the text frame as it goes over the wire
 	body     []byte // the JSON object in it
 }
@@ -111,15 +111,14 @@ func (it *item) open(out []byte) []byte {
 	if body[0] != '{' {
 		return append(out, '{')
 	}
-	it.category = categoryOf("")
+	it.category = categoryOf(nil)
 	var data, metadata json.RawMessage
 	for name, value := range store.Members(body) {
 		switch name {
 		case "data":
 			data = value
 		case "event_type":
-			kind, _ := store.Text(value)
-			it.category = categoryOf(kind)
+			it.category = categoryOf(inside(value))
 		case "metadata":
 			metadata = value
 		}
@@ -133,18 +132,14 @@ func (it *item) open(out []byte) []byte {
 		from = data
 	}
 	for name, value := range store.Members(from) {
-		if !repeated(name) {
-			continue
-		}
-		text, ok := store.Text(value)
-		if !ok {
+		if !repeated(name) || value[0] != '"' {
 			continue
 		}
 		switch name {
 		case "batch_id":
-			it.batch = text
+			it.batch = inside(value)
 		case "task_id":
-			it.task = text
+			it.task = inside(value)
 		}
 		if metadata == nil {
 			if len(out) == start {
@@ -157,6 +152,15 @@ func (it *item) open(out []byte) []byte {
 		out = append(out[:len(out)-1], "},"...)
 	}
 	return out
+}
+
+// inside returns a text as bytes, without a copy if it has no escapes; nil when it is none.
+func inside(value json.RawMessage) []byte {
+	if bytes.IndexByte(value, '\\') < 0 && value[0] == '"' {
+		return value[1 : len(value)-1]
+	}
+	text, _ := store.Text(value)
+	return []byte(text)
 }
 
 // repeated says which members of data an event has in its metadata too: texts that somebody filters or routes by.
@@ -183,5 +187,5 @@ func (f *filter) passes(it *item) bool {
 	if f.tasks == nil && f.batches == nil {
 		return true
 	}
-	return f.tasks[it.task] || f.batches[it.batch]
+	return f.tasks[string(it.task)] || f.batches[string(it.batch)]
 }

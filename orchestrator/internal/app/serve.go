@@ -153,7 +153,7 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 	if err != nil {
 		return nil, err
 	}
-	copier := audit.NewCopier(db, token.Orchestrator, log, peer.CopyEntries)
+	copier := audit.NewCopier(db, log, peer.CopyEntries)
 	return &service{server: server, ready: untilReady(a.Ready), components: []process.Component{
 		component("sockets", sockets.Run), component("engine", runs.Run), component("providers", providers.Run), component("trust", known.Run),
 		component("audit copy", copier.Run),

@@ -105,6 +105,7 @@ type Run struct {
 	looking    []bool
 	timers     timers
 	change     Change
+	spent      Change // of the Take before: its memory is used again
 	dirty      []bool
 	dirtyOrig  []bool
 }
@@ -233,7 +234,7 @@ func Load(h Header, nodes []Node, tasks, origins []Task) *Run {
 	return r
 }
 
-// Take returns what has changed since the last Take. It is to be committed as one.
+// Take returns what has changed since the last Take. It is to be committed as one, and good until the next Take.
 func (r *Run) Take() Change {
 	c := r.change
 	for _, i := range c.Tasks {
@@ -242,8 +243,16 @@ func (r *Run) Take() Change {
 	for _, i := range c.Origins {
 		r.dirtyOrig[i] = false
 	}
-	r.change = Change{Events: make([]Event, 0, len(c.Events))} // the next is often like this one
+	r.change, r.spent = r.spent.emptied(), c
 	return c
+}
+
+// emptied returns an empty change in the memory of c.
+func (c *Change) emptied() Change {
+	return Change{
+		Tasks: c.Tasks[:0], Origins: c.Origins[:0], Events: c.Events[:0], Begun: c.Begun[:0], Ended: c.Ended[:0],
+		Resources: c.Resources[:0], Finished: c.Finished[:0],
+	}
 }
 
 // Want returns how many more tasks the run could start if it had the places.

@@ -93,7 +93,7 @@ func TestEncode_isCanonicalWhateverIsSet(t *testing.T) {
 		for i := range nodes {
 			fill(rng, reflect.ValueOf(&nodes[i]).Elem(), empty)
 		}
-		parts, err := slicesOf("owner", nodes)
+		parts, err := slicesOf(new(object), "owner", nodes)
 		if err != nil || len(parts) != 1 {
 			t.Fatalf("%d parts, %v", len(parts), err)
 		}
@@ -107,7 +107,7 @@ func TestSlicesOf_cutsBetweenNodes(t *testing.T) {
 	for i := range nodes {
 		nodes[i] = dag.Node{ID: fmt.Sprint(i), Command: strings.Repeat("x", i*100<<10)}
 	}
-	writes, err := slicesOf("owner", nodes)
+	writes, err := slicesOf(new(object), "owner", nodes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestSlicesOf_cutsBetweenNodes(t *testing.T) {
 	if !reflect.DeepEqual(got, nodes) || len(writes) < 4 {
 		t.Errorf("%d nodes in %d parts", len(got), len(writes))
 	}
-	if _, err := slicesOf("owner", []dag.Node{{Command: strings.Repeat("x", store.MaxBody)}}); err == nil {
+	if _, err := slicesOf(new(object), "owner", []dag.Node{{Command: strings.Repeat("x", store.MaxBody)}}); err == nil {
 		t.Error("a node that no document can hold was cut")
 	}
 }

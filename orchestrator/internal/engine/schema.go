@@ -40,7 +40,7 @@ func Schema() []store.Kind {
 
 func headers() store.Table[dag.Header] {
 	return store.Table[dag.Header]{Kind: runKind, ID: func(h dag.Header) string { return h.ID }, Index: func(h dag.Header) []store.IndexKey {
-		keys := []store.IndexKey{{Name: "kind", Value: string(h.Kind)}, {Name: "status", Value: runStatus(h.Kind, h.Status())}}
+		keys := append(make([]store.IndexKey, 0, 3), store.IndexKey{Name: "kind", Value: string(h.Kind)}, store.IndexKey{Name: "status", Value: runStatus(h.Kind, h.Status())})
 		if !h.State.Terminal() {
 			keys = append(keys, store.IndexKey{Name: "active", Value: "yes"})
 		}
@@ -52,7 +52,7 @@ func runStatus(k dag.Kind, s dag.Status) string { return string(k) + "/" + strin
 
 func tasks() store.Table[dag.Task] {
 	return store.Table[dag.Task]{Kind: taskKind, ID: func(t dag.Task) string { return t.ID }, Index: func(t dag.Task) []store.IndexKey {
-		keys := []store.IndexKey{{Name: "run", Value: place(t.Run, t.Number)}, {Name: "status", Value: string(t.Status())}}
+		keys := append(make([]store.IndexKey, 0, 3), store.IndexKey{Name: "run", Value: place(t.Run, t.Number)}, store.IndexKey{Name: "status", Value: string(t.Status())})
 		if t.Batch {
 			keys = append(keys, store.IndexKey{Name: "operation", Value: t.Operation})
 		}
@@ -68,8 +68,9 @@ func undos() store.Table[dag.Task] {
 
 // place is the order of tasks within their run.
 func place(run string, number int) string {
-	digits := strconv.Itoa(1_000_000 + number)
-	return run + "/" + digits[1:]
+	var room [20]byte
+	digits := strconv.AppendInt(room[:0], 1_000_000+int64(number), 10)
+	return run + "/" + string(digits[1:])
 }
 
 // Effect is a task whose effects stand. Its revision is its place in the order of all completions.

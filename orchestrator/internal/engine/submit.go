@@ -99,7 +99,9 @@ func (e *Engine) submit(ctx context.Context, s Submission, origins []dag.Task, c
 		_ = dag.Apply(run, dag.Start{}, now)
 		r.advance(now)
 	}
-	parts, err := slicesOf(s.ID, s.Definition.Nodes)
+	room := e.room()
+	parts, err := slicesOf(room, s.ID, s.Definition.Nodes)
+	e.leaveRooms(room)
 	if err == nil {
 		run.Header.Slices = len(parts)
 		err = r.first(ctx, parts, body, now)
@@ -148,10 +150,9 @@ func (e *Engine) submitted(ctx context.Context, id string) (Submitted, error) {
 	return Submitted{Run: h.Value, Tasks: rows}, err
 }
 
-// slicesOf cuts the nodes of a definition into documents of type slice.
-func slicesOf(owner string, nodes []dag.Node) ([]store.Write, error) {
+// slicesOf cuts the nodes of a definition into documents of type slice; room is where it encodes them.
+func slicesOf(room *object, owner string, nodes []dag.Node) ([]store.Write, error) {
 	var writes []store.Write
-	var room object
 	put := func(items []byte) {
 		k := parts[dag.Node](definitionKind).Key(sliceID(owner, len(writes)))
 		doc := object{b: make([]byte, 0, len(items)+len(k.ID)+32)}

@@ -18,15 +18,22 @@ import (
 const (
 	maxGroup      = 1024
 	maxGroupBytes = 16 << 20
-	maxRoom       = 1 << 20 // bytes of a room that is used again
+	maxRoom       = 1 << 20 // bytes of what is used again: a parcel, the engine's batch
+	maxSpent      = 4096    // documents and entries of a judgement that is used again
 )
 
 // request is a batch on its way to the committer, which answers exactly once.
 type request struct {
-	batch  store.Batch
-	room   *[]byte // all bodies and entries of batch; back to Store.rooms when it is written
-	size   int
+	batch  store.Batch        // in parcel
+	parcel *parcel            // back to Store.parcels when the batch is written
 	answer chan store.Verdict // room for one
+}
+
+// parcel holds a copy of a batch, all its bodies and entries in one piece.
+type parcel struct {
+	bytes   []byte
+	writes  []store.Write
+	appends []store.Append
 }
 
 // Commit implements store.DB. When ctx ends while the batch waits the outcome is unknown.
@@ -41,8 +48,7 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 		return store.Receipt{}, store.ErrUnavailable.Because(err)
 	}
 	r := &request{answer: make(chan store.Verdict, 1)}
-	r.batch, r.room = s.copied(b)
-	r.size = len(*r.room)
+	r.batch, r.parcel = s.copied(b)
 	select {
 	case s.requests <- r:
 	case <-ctx.Done():
@@ -69,9 +75,9 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 	}
 }
 
-// copied copies a batch, all bytes into one piece: the caller may go on when ctx ends, while the
-// committer still reads.
-func (s *Store) copied(b store.Batch) (store.Batch, *[]byte) {
+// copied copies a batch: the caller may go on when ctx ends, while the committer still reads. Index keys are
+// copied apart, for they are remembered.
+func (s *Store) copied(b store.Batch) (store.Batch, *parcel) {
 	size := 0
 	for i := range b.Writes {
 		size += len(b.Writes[i].Body)
@@ -79,26 +85,34 @@ func (s *Store) copied(b store.Batch) (store.Batch, *[]byte) {
 	for i := range b.Appends {
 		size += len(b.Appends[i].Body)
 	}
-	used, _ := s.rooms.Get().(*[]byte)
-	if used == nil {
-		used = new([]byte)
+	p, _ := s.parcels.Get().(*parcel)
+	if p == nil {
+		p = new(parcel)
 	}
-	room := slices.Grow((*used)[:0], size)
+	p.bytes = slices.Grow(p.bytes[:0], size)
+	p.writes, p.appends = append(p.writes[:0], b.Writes...), append(p.appends[:0], b.Appends...)
 	keep := func(body []byte) []byte {
-		start := len(room)
-		room = append(room, body...)
-		return room[start:len(room):len(room)]
+		start := len(p.bytes)
+		p.bytes = append(p.bytes, body...)
+		return p.bytes[start:len(p.bytes):len(p.bytes)]
 	}
-	out := store.Batch{Writes: slices.Clone(b.Writes), Appends: slices.Clone(b.Appends)}
-	for i := range out.Writes {
-		w := &out.Writes[i]
+	for i := range p.writes {
+		w := &p.writes[i]
 		w.Body, w.Index = keep(w.Body), slices.Clone(w.Index)
 	}
-	for i := range out.Appends {
-		out.Appends[i].Body = keep(out.Appends[i].Body)
+	for i := range p.appends {
+		p.appends[i].Body = keep(p.appends[i].Body)
 	}
-	*used = room
-	return out, used
+	return store.Batch{Writes: p.writes, Appends: p.appends}, p
+}
+
+// leave gives a parcel back for the next batch.
+func (s *Store) leave(p *parcel) {
+	if cap(p.bytes) > maxRoom {
+		return
+	}
+	clear(p.writes) // what they point to is not held
+	s.parcels.Put(p)
 }
 
 // run is the committer.
@@ -116,9 +130,7 @@ func (s *Store) run() {
 			group = s.drain(append(group[:0], r))
 			s.commit(group)
 			for _, r := range group {
-				if cap(*r.room) <= maxRoom {
-					s.rooms.Put(r.room)
-				}
+				s.leave(r.parcel)
 			}
 			clear(group)
 		case <-s.closing:
@@ -134,12 +146,12 @@ func (s *Store) run() {
 
 // drain takes everything that waits, as far as one group goes.
 func (s *Store) drain(group []*request) []*request {
-	size := group[0].size
+	size := len(group[0].parcel.bytes)
 	for len(group) < maxGroup && size < maxGroupBytes {
 		select {
 		case r := <-s.requests:
 			group = append(group, r)
-			size += r.size
+			size += len(r.parcel.bytes)
 		default:
 			return group
 		}
@@ -149,12 +161,12 @@ func (s *Store) drain(group []*request) []*request {
 
 // commit judges a group, writes what it does, syncs, shows it to readers and answers.
 func (s *Store) commit(group []*request) {
-	batches := make([]store.Batch, len(group))
-	for i, r := range group {
-		batches[i] = r.batch
+	s.batches = s.batches[:0]
+	for _, r := range group {
+		s.batches = append(s.batches, r.batch)
 	}
 	heads := s.view.Load().heads
-	j, err := store.Judge(s.schema, store.Ground{Number: s.number, Heads: heads, Lookup: s.known}, batches)
+	j, err := store.Judge(s.schema, store.Ground{Number: s.number, Heads: heads, Lookup: s.known, Spent: s.spent}, s.batches)
 	if err == nil && j.Number != s.number {
 		if err = s.write(j); err == nil {
 			s.remember(j.Finals)
@@ -168,6 +180,10 @@ func (s *Store) commit(group []*request) {
 			r.answer <- j.Verdicts[i]
 		}
 	}
+	clear(s.batches)
+	if s.spent = j; len(j.Appends) > maxSpent || len(j.Finals) > maxSpent {
+		s.spent = store.Judgement{} // a rare size
+	}
 }
 
 func firstError(a, b error) error {
@@ -177,20 +193,10 @@ func firstError(a, b error) error {
 	return b
 }
 
-// rowBytes is about what a document or entry takes in a batch besides its body.
-const rowBytes = 256
-
 // write commits a judgement durably. When the sync fails the engine calls Fatalf, which ends the store.
 func (s *Store) write(j store.Judgement) error {
-	size := 0
-	for i := range j.Finals {
-		size += len(j.Finals[i].Body) + rowBytes
-	}
-	for i := range j.Appends {
-		size += len(j.Appends[i].Body) + rowBytes
-	}
-	b := s.db.NewBatchWithSize(size)
-	defer func() { _ = b.Close() }()
+	b := s.batch
+	defer b.Reset()
 	if err := s.writeDocs(b, j.Finals); err != nil {
 		return engineFault(err)
 	}

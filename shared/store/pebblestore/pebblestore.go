@@ -44,7 +44,10 @@ type Store struct {
 	keyRoom []byte                  // of the committer: the key of the row being written
 	docRoom []byte                  // of the committer: the document being written
 	same    []*store.Final          // of the committer: the documents of one kind in a group
-	rooms   sync.Pool               // of *[]byte, for the bytes of batches
+	batches []store.Batch           // of the committer: a group
+	spent   store.Judgement         // of the committer: the last one
+	batch   *pebble.Batch           // of the committer: what a group does to the engine
+	parcels sync.Pool               // of *parcel
 
 	open    sync.RWMutex // held for reading by every read, for writing by Close
 	ended   bool         // guarded by open
@@ -148,6 +151,7 @@ func (s *Store) start() error {
 		if err := s.recount(); err != nil {
 			return err
 		}
+		s.batch = s.db.NewBatch(pebble.WithMaxRetainedSizeBytes(maxRoom))
 	}
 	heads, err := s.heads()
 	if err != nil {
