@@ -18,8 +18,9 @@ import (
 const (
 	maxGroup      = 1024
 	maxGroupBytes = 16 << 20
-	maxRoom       = 1 << 20 // bytes of what is used again: a parcel, the engine's batch
-	maxSpent      = 4096    // documents and entries of a judgement that is used again
+	maxParcel     = 1 << 20 // bytes of a parcel that is used again
+	maxBatch      = 4 << 20 // the same of the engine's batch
+	maxSpent      = 8192    // documents and entries of a judgement that is used again
 )
 
 // request is a batch on its way to the committer, which answers exactly once.
@@ -108,7 +109,7 @@ func (s *Store) copied(b store.Batch) (store.Batch, *parcel) {
 
 // leave gives a parcel back for the next batch.
 func (s *Store) leave(p *parcel) {
-	if cap(p.bytes) > maxRoom {
+	if cap(p.bytes) > maxParcel {
 		return
 	}
 	clear(p.writes) // what they point to is not held

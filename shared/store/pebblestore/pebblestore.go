@@ -151,7 +151,7 @@ func (s *Store) start() error {
 		if err := s.recount(); err != nil {
 			return err
 		}
-		s.batch = s.db.NewBatch(pebble.WithMaxRetainedSizeBytes(maxRoom))
+		s.batch = s.db.NewBatch(pebble.WithMaxRetainedSizeBytes(maxBatch))
 	}
 	heads, err := s.heads()
 	if err != nil {
