@@ -21,7 +21,8 @@ func (e Entry) Encode() ([]byte, error) { return e.AppendTo(nil) }
 
 // AppendTo appends the bytes of Encode to b.
 func (e Entry) AppendTo(b []byte) ([]byte, error) {
-	details, err := detailsJSON(e.Details, store.MaxEntry/2)
+	var room [256]byte // most details fit
+	details, err := detailsJSON(room[:0], e.Details, store.MaxEntry/2)
 	if err != nil {
 		return b, err
 	}
@@ -106,13 +107,13 @@ func (d *Decision) encode(b []byte) []byte {
 	return append(text(append(b, `,"rule":`...), d.Rule), '}')
 }
 
-// detailsJSON returns the details as canonical JSON of at most limit bytes; members that do not fit
-// are left out, largest first, and named in the member "truncated".
-func detailsJSON(details map[string]any, limit int) ([]byte, error) {
+// detailsJSON returns the details as canonical JSON of at most limit bytes, in room if they fit; members that do not
+// fit into limit are left out, largest first, and named in the member "truncated".
+func detailsJSON(room []byte, details map[string]any, limit int) ([]byte, error) {
 	if len(details) == 0 {
 		return nil, nil
 	}
-	if b, ok := plainJSON(details); ok && len(b) <= limit {
+	if b, ok := plainJSON(room, details); ok && len(b) <= limit {
 		return b, nil
 	}
 	b, err := store.Canonical(details)
@@ -150,10 +151,11 @@ func detailsJSON(details map[string]any, limit int) ([]byte, error) {
 	return b, err
 }
 
-// plainJSON is the encoding of details with nothing but numbers and short texts: those of the engine, two entries
+// plainJSON appends the encoding of details with nothing but numbers and short texts: those of the engine, two entries
 // a task.
-func plainJSON(details map[string]any) ([]byte, bool) {
-	names := make([]string, 0, 8)
+func plainJSON(b []byte, details map[string]any) ([]byte, bool) {
+	var room [8]string
+	names := room[:0]
 	for k := range details {
 		if len(k) > maxText {
 			return nil, false
@@ -161,11 +163,11 @@ func plainJSON(details map[string]any) ([]byte, bool) {
 		names = append(names, k)
 	}
 	slices.Sort(names)
-	b := make([]byte, 0, 256)
+	start := len(b)
 	for i, k := range names {
 		b = append(b, ',')
 		if i == 0 {
-			b[0] = '{'
+			b[start] = '{'
 		}
 		b = append(text(b, k), ':')
 		switch v := details[k].(type) {

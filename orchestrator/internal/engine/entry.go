@@ -13,11 +13,16 @@ import (
 const origin = "orchestrator"
 
 // entry is what the audit log says about an attempt: who asked for the run, on which decision, what it did
-// to which resource.
+// to which resource. Its details are good until the next call.
 func (r *runner) entry(t dag.Trial, phase audit.Phase, now time.Time) audit.Entry {
 	h := &r.run.Header
 	task := &r.run.Tasks[t.Task]
-	details := map[string]any{"attempt": t.Number, "run": h.ID, "task": task.ID}
+	if r.details == nil {
+		r.details = map[string]any{}
+	}
+	details := r.details
+	clear(details)
+	details["attempt"], details["run"], details["task"] = t.Number, h.ID, task.ID
 	if task.Undoes != "" {
 		details["undoes"] = task.Undoes
 	}

@@ -39,6 +39,7 @@ type runner struct {
 	flights  map[string]context.CancelFunc // attempts at work, by id
 	standing []bool                        // tasks with an effect document
 	sizes    []int                         // bytes of each task's last document
+	details  map[string]any                // of the audit entry being encoded
 	held     int                           // slots
 	at       time.Time                     // of the next Tick; zero for none
 }
