@@ -10,30 +10,31 @@ import (
 )
 
 // Pending lists what is due by the state of the run, looking only at tasks that changed since the last
-// call (all of them after Load). Call it when what Take returned is committed.
+// call (all of them after Load). Call it when what Take returned is committed. What it returns is good until the next
+// call.
 func Pending(r *Run, now time.Time) Due {
-	var due Due
+	r.due = Due{Start: r.due.Start[:0], Stop: r.due.Stop[:0], Never: r.due.Never[:0]}
 	for _, i := range r.look {
 		r.looking[i] = false
-		r.pendingTask(i, &due)
+		r.pendingTask(i, &r.due)
 	}
 	r.look = r.look[:0]
 	if len(r.timers) > 0 {
-		due.At = r.timers[0].at
+		r.due.At = r.timers[0].at
 	}
-	return due
+	return r.due
 }
 
 // Unresolved returns the Resolve attempts that are due. They change nothing outside, so they may be made before
-// the commit.
+// the commit. What it returns is good until the next call.
 func Unresolved(r *Run) []Launch {
-	var launches []Launch
+	r.unresolved = r.unresolved[:0]
 	for _, i := range r.look {
 		if t := &r.Tasks[i]; t.State == Running && !t.Resolved {
-			launches = append(launches, r.resolve(i))
+			r.unresolved = append(r.unresolved, r.resolve(i))
 		}
 	}
-	return launches
+	return r.unresolved
 }
 
 func (r *Run) pendingTask(i int32, due *Due) {

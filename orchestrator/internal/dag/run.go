@@ -106,6 +106,8 @@ type Run struct {
 	timers     timers
 	change     Change
 	spent      Change // of the Take before: its memory is used again
+	due        Due    // the last, for its memory
+	unresolved []Launch
 	dirty      []bool
 	dirtyOrig  []bool
 }

@@ -70,9 +70,10 @@ func (e *Engine) attempt(ctx context.Context, r *runner, l dag.Launch) dag.Resul
 	ctx, cancel := context.WithTimeout(ctx, l.Timeout)
 	defer cancel()
 	l.Attempt.Deadline, _ = ctx.Deadline()
+	ref, id, task, step := l.Ref, l.Attempt.ID, l.Attempt.TaskID, l.Attempt.Step.Name // not all of l, which is large
 	hung := time.AfterFunc(l.Timeout+overrun, func() {
-		e.Log.Error("engine: an attempt does not end at its deadline; its outcome is unknown", "run", r.id, "task", l.Attempt.TaskID, "step", l.Attempt.Step.Name)
-		r.post(message{command: dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: dag.Result{Class: dag.UnknownOutcome, Error: "timeout: the attempt did not end"}}})
+		e.Log.Error("engine: an attempt does not end at its deadline; its outcome is unknown", "run", r.id, "task", task, "step", step)
+		r.post(message{command: dag.Done{Ref: ref, ID: id, Result: dag.Result{Class: dag.UnknownOutcome, Error: "timeout: the attempt did not end"}}})
 		free() // whatever holds it up shall not hold up the others
 	})
 	defer hung.Stop()

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,18 +16,18 @@ import (
 func (r *runner) commit(ctx context.Context, c dag.Change, entries [][]byte, now time.Time, more ...store.Write) error {
 	r.run.Header.Owner = r.e.Instance
 	r.run.Header.Until = now.Add(r.e.Lease).UTC().Truncate(time.Microsecond)
-	docs, log := r.e.room(), r.e.room() // stores copy what they commit
-	defer r.e.leaveRooms(docs, log)
-	b, shared, err := r.batch(docs, log, c, entries, now)
+	room := r.e.enter()
+	defer r.e.leave(room)
+	shared, err := r.fill(room, c, entries, now)
 	if err != nil {
 		return err
 	}
-	b.Writes = append(b.Writes, more...)
+	room.writes = append(room.writes, more...)
 	if shared {
 		r.e.cut.enter(changing)
 		defer r.e.cut.leave(changing)
 	}
-	receipt, err := r.e.DB.Commit(ctx, b)
+	receipt, err := r.e.DB.Commit(ctx, store.Batch{Writes: room.writes, Appends: room.appends})
 	if err != nil {
 		return err
 	}
@@ -44,88 +45,92 @@ func (r *runner) commit(ctx context.Context, c dag.Change, entries [][]byte, now
 	return nil
 }
 
-// The bytes that a room for a commit begins with, and those of one that is kept for the next.
+// The bytes that a room begins with, and those of one that is kept.
 const (
 	minRoom = 8 << 10
 	maxRoom = 1 << 20
 )
 
-// room returns room for bytes of a commit.
-func (e *Engine) room() *object {
-	if o, ok := e.rooms.Get().(*object); ok {
-		return o
-	}
-	return &object{b: make([]byte, 0, minRoom)}
+// room is where a commit is put together. Stores copy what they commit, so the next commit uses it again.
+type room struct {
+	docs, log object // bytes of documents and of entries
+	writes    []store.Write
+	appends   []store.Append
 }
 
-func (e *Engine) leaveRooms(rooms ...*object) {
-	for _, o := range rooms {
-		if cap(o.b) <= maxRoom {
-			o.b = o.b[:0]
-			e.rooms.Put(o)
-		}
+func (e *Engine) enter() *room {
+	if r, ok := e.rooms.Get().(*room); ok {
+		return r
 	}
+	return &room{docs: object{b: make([]byte, 0, minRoom)}, log: object{b: make([]byte, 0, minRoom)}}
+}
+
+func (e *Engine) leave(r *room) {
+	if max(cap(r.docs.b), cap(r.log.b)) > maxRoom {
+		return
+	}
+	clear(r.writes) // what they point to is not held
+	clear(r.appends)
+	r.docs.b, r.log.b, r.writes, r.appends = r.docs.b[:0], r.log.b[:0], r.writes[:0], r.appends[:0]
+	e.rooms.Put(r)
 }
 
 // large is the number of tasks in a change from which on its entries are encoded beside its documents.
 const large = 16
 
-// batch gives a change its bytes, those of the documents in docs and those of the entries in log. shared says that it
-// touches effects or inventory.
-func (r *runner) batch(docs, log *object, c dag.Change, entries [][]byte, now time.Time) (b store.Batch, shared bool, err error) {
-	encode := func() { b.Appends, err = r.entries(log, c, entries, now) }
+// fill puts a change into the room. shared says that it touches effects or inventory.
+func (r *runner) fill(room *room, c dag.Change, entries [][]byte, now time.Time) (shared bool, err error) {
+	encode := func() { err = r.entries(room, c, entries, now) }
 	var beside sync.WaitGroup
 	if len(c.Tasks) < large {
 		encode()
 	} else {
 		beside.Go(encode)
 	}
-	b.Writes, shared = r.documents(docs, c, now)
+	shared = r.documents(room, c, now)
 	beside.Wait()
-	return b, shared, err
+	return shared, err
 }
 
-// documents returns the writes of a change: header, tasks, effects and inventory.
-func (r *runner) documents(room *object, c dag.Change, now time.Time) (writes []store.Write, shared bool) {
-	h := &r.run.Header
-	writes = make([]store.Write, 0, 1+2*(len(c.Tasks)+len(c.Origins))+len(c.Resources))
-	writes = append(writes, store.Write{Key: headers().Key(h.ID), Expect: store.At(r.rev), Index: headers().Index(*h), Body: room.header(h)})
+// documents adds the writes of a change: header, tasks, effects and inventory.
+func (r *runner) documents(room *room, c dag.Change, now time.Time) (shared bool) {
+	h, docs := &r.run.Header, &room.docs
+	writes := slices.Grow(room.writes, 1+2*(len(c.Tasks)+len(c.Origins))+len(c.Resources))
+	writes = append(writes, store.Write{Key: headers().Key(h.ID), Expect: store.At(r.rev), Index: headers().Index(*h), Body: docs.header(h)})
 	table := tasks()
 	if h.Kind == dag.Rollback {
 		table = undos()
 	}
 	for _, i := range c.Tasks {
 		t := &r.run.Tasks[i]
-		w := putTask(room, table, t)
+		w := putTask(docs, table, t)
 		r.sizes[i] = len(w.Body)
 		writes = append(writes, w)
 		if table.Kind == taskKind {
-			writes = r.effect(room, writes, t, &r.standing[i])
+			writes = r.effect(docs, writes, t, &r.standing[i])
 		}
 	}
 	for _, i := range c.Origins {
 		o := &r.run.Origins[i]
-		writes = append(writes, putTask(room, tasks(), o))
-		writes = r.effect(room, writes, o, &r.standing[i])
+		writes = append(writes, putTask(docs, tasks(), o))
+		writes = r.effect(docs, writes, o, &r.standing[i])
 	}
-	writes = inventory(room, writes, c.Resources, now)
-	return writes, len(writes) > 1+len(c.Tasks)+len(c.Origins)
+	room.writes = inventory(docs, writes, c.Resources, now)
+	return len(room.writes) > 1+len(c.Tasks)+len(c.Origins)
 }
 
-// entries returns the appends of a change: audit entries, those of callers first, and events.
-func (r *runner) entries(room *object, c dag.Change, callers [][]byte, now time.Time) ([]store.Append, error) {
-	appends := make([]store.Append, 0, len(callers)+len(c.Begun)+len(c.Ended)+len(c.Events))
+// entries adds the appends of a change: audit entries, those of callers first, and events.
+func (r *runner) entries(room *room, c dag.Change, callers [][]byte, now time.Time) error {
+	appends := slices.Grow(room.appends, len(callers)+len(c.Begun)+len(c.Ended)+len(c.Events))
 	for _, e := range callers {
 		appends = append(appends, store.Append{Stream: audit.Stream, Body: e})
 	}
-	appends, err := r.trials(room, appends, c, now)
-	if err != nil {
-		return nil, err
-	}
+	appends, err := r.trials(&room.log, appends, c, now)
 	for i := range c.Events {
-		appends = append(appends, store.Append{Stream: EventStream, Body: room.event(&c.Events[i])})
+		appends = append(appends, store.Append{Stream: EventStream, Body: room.log.event(&c.Events[i])})
 	}
-	return appends, nil
+	room.appends = appends
+	return err
 }
 
 // effect adds the write that makes the effect document of a task agree with the task, if it does not.

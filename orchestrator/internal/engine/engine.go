@@ -59,7 +59,7 @@ type Engine struct {
 	slots *slots
 	steps chan struct{} // one element an attempt at work
 	idle  chan func()   // takes an attempt when a goroutine is free for it
-	rooms sync.Pool     // of *object: for the bytes of a commit
+	rooms sync.Pool     // of *room
 
 	cut *cut // between commits that change effects or inventory and checkpoints
 

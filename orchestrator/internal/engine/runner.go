@@ -309,12 +309,13 @@ func (r *runner) act(ctx context.Context) {
 			stop()
 		}
 	}
-	for _, l := range due.Start {
-		if r.flights[l.Attempt.ID] == nil {
-			r.dispatch(ctx, l)
+	for i := range due.Start {
+		if l := &due.Start[i]; r.flights[l.Attempt.ID] == nil {
+			r.dispatch(ctx, *l)
 		}
 	}
-	for _, l := range due.Never {
+	for i := range due.Never {
+		l := &due.Never[i]
 		if r.flights[l.Attempt.ID] == nil {
 			r.post(message{command: dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: dag.Result{Class: dag.Stopped, Error: "stopped before it began"}}})
 		}

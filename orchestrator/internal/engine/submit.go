@@ -99,9 +99,9 @@ func (e *Engine) submit(ctx context.Context, s Submission, origins []dag.Task, c
 		_ = dag.Apply(run, dag.Start{}, now)
 		r.advance(now)
 	}
-	room := e.room()
-	parts, err := slicesOf(room, s.ID, s.Definition.Nodes)
-	e.leaveRooms(room)
+	room := e.enter()
+	parts, err := slicesOf(&room.docs, s.ID, s.Definition.Nodes)
+	e.leave(room)
 	if err == nil {
 		run.Header.Slices = len(parts)
 		err = r.first(ctx, parts, body, now)
