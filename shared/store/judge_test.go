@@ -22,9 +22,28 @@ func entries(stream string, n int) []Append {
 // A group behaves as its batches would one by one: losers leave no trace, later ones see the winners.
 func TestJudge_groupEqualsOneByOne(t *testing.T) {
 	t.Parallel()
+	groupEqualsOneByOne(t, Judgement{})
+}
+
+// A judgement in the memory of another shows nothing of it, refusals and counters included.
+func TestJudge_inSpentMemory(t *testing.T) {
+	t.Parallel()
+	g := Ground{Number: 3, Heads: map[string]uint64{"other": 2}, Lookup: func(Key) (Known, error) { return Known{}, nil }}
+	refused := Batch{Writes: []Write{putTask("z", At(1), "x")}}
+	spent, err := Judge(judgeSchema(), g, []Batch{
+		refused, {Writes: []Write{putTask("a", Any(), "x"), putTask("q", Any(), "run")}, Appends: entries("other", 9)}, refused, refused, refused, refused,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	groupEqualsOneByOne(t, spent)
+}
+
+func groupEqualsOneByOne(t *testing.T, spent Judgement) {
+	t.Helper()
 	known := map[Key]Known{{"task", "a"}: {Rev: 5, Index: []IndexKey{{"state", "old"}}}}
 	var asked []string
-	g := Ground{Number: 40, Heads: map[string]uint64{"events": 7}, Lookup: func(k Key) (Known, error) {
+	g := Ground{Number: 40, Spent: spent, Heads: map[string]uint64{"events": 7}, Lookup: func(k Key) (Known, error) {
 		asked = append(asked, k.ID)
 		return known[k], nil
 	}}
@@ -39,6 +58,9 @@ func TestJudge_groupEqualsOneByOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Verdict{{Receipt: Receipt{41, []uint64{8, 9}}}, {Err: ErrConflict}, {Receipt: Receipt{42, []uint64{1}}}, {Receipt: Receipt{43, []uint64{10}}}, {Err: ErrConflict}}
+	if len(j.Verdicts) != len(want) {
+		t.Fatalf("%d verdicts", len(j.Verdicts))
+	}
 	for i, v := range j.Verdicts {
 		if v.Receipt.Rev != want[i].Receipt.Rev || !slices.Equal(v.Receipt.Seqs, want[i].Receipt.Seqs) || !errors.Is(v.Err, want[i].Err) {
 			t.Errorf("batch %d: %+v, want %+v", i, v, want[i])

@@ -2,6 +2,8 @@ package dag_test
 
 import (
 	"encoding/json"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +98,19 @@ func TestApply_lateResultChangesNothing(t *testing.T) {
 	h.apply(dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: dag.Result{Class: dag.Permanent, Error: "late"}})
 	if c := h.run.Take(); !c.Empty() {
 		t.Errorf("a late result changed %+v", c)
+	}
+}
+
+func TestTake_isGoodUntilTheNext(t *testing.T) {
+	t.Parallel()
+	h := hand(t, two())
+	h.run.Take()
+	h.next(dag.Do, dag.OK)
+	c := h.run.Take()
+	tasks, events, ended := slices.Clone(c.Tasks), slices.Clone(c.Events), slices.Clone(c.Ended)
+	h.next(dag.Do, dag.OK)
+	if len(events) == 0 || len(ended) == 0 || !slices.Equal(c.Tasks, tasks) || !slices.Equal(c.Events, events) || !reflect.DeepEqual(c.Ended, ended) {
+		t.Errorf("a change of before became %+v", c)
 	}
 }
 
