@@ -70,8 +70,8 @@ type judged struct {
 
 // Judge decides a group of batches in arrival order, each against the state that the earlier ones
 // leave: two batches of one group on one document behave exactly as in two groups. A refused batch takes
-// no commit number and no sequence and changes nothing. It is a pure function, shared by all drivers;
-// the batches must have passed Validate. The only error is one of Lookup.
+// no commit number and no sequence and changes nothing. But for the memory of Spent it is a pure function, shared by all
+// drivers; the batches must have passed Validate. The only error is one of Lookup.
 func Judge(schema Schema, g Ground, batches []Batch) (Judgement, error) {
 	j := g.Spent.emptied()
 	j.Number = g.Number
@@ -96,11 +96,11 @@ func Judge(schema Schema, g Ground, batches []Batch) (Judgement, error) {
 			met = met && w.Expect.Met(j.docs[at].Now.Rev)
 		}
 		if !met {
-			j.Verdicts[i].Err = ErrConflict
+			j.Verdicts[i] = Verdict{Err: ErrConflict}
 			continue
 		}
 		j.Number++
-		j.Verdicts[i].Receipt = Receipt{Rev: j.Number, Seqs: j.place(g, b.Appends)}
+		j.Verdicts[i] = Verdict{Receipt: Receipt{Rev: j.Number, Seqs: j.place(g, b.Appends)}}
 		for k, at := range places {
 			j.docs[at].apply(&b.Writes[k], j.Number)
 		}

@@ -74,8 +74,8 @@ type item struct {
 
 	once     sync.Once // guards what follows
 	category mask
-	task     []byte
-	batch    []byte
+	task     string // copies: the stored text is not held
+	batch    string
 	frame    []byte // the text frame as it goes over the wire
 	body     []byte // the JSON object in it
 }
@@ -137,9 +137,9 @@ func (it *item) open(out []byte) []byte {
 		}
 		switch name {
 		case "batch_id":
-			it.batch = inside(value)
+			it.batch = string(inside(value))
 		case "task_id":
-			it.task = inside(value)
+			it.task = string(inside(value))
 		}
 		if metadata == nil {
 			if len(out) == start {
@@ -154,7 +154,7 @@ func (it *item) open(out []byte) []byte {
 	return out
 }
 
-// inside returns a text as bytes, without a copy if it has no escapes; nil when it is none.
+// inside returns a text as bytes, without a copy if it has no escapes; empty when it is none.
 func inside(value json.RawMessage) []byte {
 	if bytes.IndexByte(value, '\\') < 0 && value[0] == '"' {
 		return value[1 : len(value)-1]
@@ -187,5 +187,5 @@ func (f *filter) passes(it *item) bool {
 	if f.tasks == nil && f.batches == nil {
 		return true
 	}
-	return f.tasks[string(it.task)] || f.batches[string(it.batch)]
+	return f.tasks[it.task] || f.batches[it.batch]
 }

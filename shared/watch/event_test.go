@@ -59,7 +59,7 @@ func TestItem_metadataRepeatsData(t *testing.T) {
 		`{"data":{"task_id":`:       {"", 0, "", ""},
 	} {
 		it := (&item{seq: 7, epoch: "e", stored: []byte(stored)}).ready()
-		if it.category != want.category || string(it.task) != want.task || string(it.batch) != want.batch {
+		if it.category != want.category || it.task != want.task || it.batch != want.batch {
 			t.Errorf("%s: %v %q %q", stored, it.category, it.task, it.batch)
 		}
 		var wire, original map[string]json.RawMessage

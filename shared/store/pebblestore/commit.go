@@ -163,8 +163,10 @@ func (s *Store) drain(group []*request) []*request {
 // commit judges a group, writes what it does, syncs, shows it to readers and answers.
 func (s *Store) commit(group []*request) {
 	s.batches = s.batches[:0]
+	bytes := 0
 	for _, r := range group {
 		s.batches = append(s.batches, r.batch)
+		bytes += len(r.parcel.bytes)
 	}
 	heads := s.view.Load().heads
 	j, err := store.Judge(s.schema, store.Ground{Number: s.number, Heads: heads, Lookup: s.known, Spent: s.spent}, s.batches)
@@ -182,7 +184,8 @@ func (s *Store) commit(group []*request) {
 		}
 	}
 	clear(s.batches)
-	if s.spent = j; len(j.Appends) > maxSpent || len(j.Finals) > maxSpent {
+	clear(s.same)
+	if s.spent = j; cap(j.Appends) > maxSpent || cap(j.Finals) > maxSpent || bytes > maxBatch {
 		s.spent = store.Judgement{} // a rare size
 	}
 }
@@ -197,7 +200,7 @@ func firstError(a, b error) error {
 // write commits a judgement durably. When the sync fails the engine calls Fatalf, which ends the store.
 func (s *Store) write(j store.Judgement) error {
 	b := s.batch
-	defer b.Reset()
+	b.Reset() // not behind a commit: a failed one may still be in use somewhere in the engine
 	if err := s.writeDocs(b, j.Finals); err != nil {
 		return engineFault(err)
 	}
@@ -227,6 +230,7 @@ func (s *Store) write(j store.Judgement) error {
 // rows that go and those that come, each in the order of first touch, which is mostly that of the ids.
 func (s *Store) writeDocs(b *pebble.Batch, finals []store.Final) error {
 	for _, kind := range s.schema.Kinds {
+		clear(s.same)
 		s.same = s.same[:0]
 		for i := range finals {
 			if finals[i].Key.Kind == kind.Name {
