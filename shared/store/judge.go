@@ -79,6 +79,9 @@ func Judge(schema Schema, g Ground, batches []Batch) (Judgement, error) {
 	for i := range batches {
 		writes, appends = writes+len(batches[i].Writes), appends+len(batches[i].Appends)
 	}
+	if j.found == nil {
+		j.Heads, j.Counts, j.found = map[string]uint64{}, map[Counter]int64{}, make(map[Key]int, writes)
+	}
 	j.Verdicts = slices.Grow(j.Verdicts, len(batches))[:len(batches)]
 	j.Appends, j.docs = slices.Grow(j.Appends, appends), slices.Grow(j.docs, writes)
 	places := make([]int, 0, 16)
@@ -88,7 +91,7 @@ func Judge(schema Schema, g Ground, batches []Batch) (Judgement, error) {
 		met := true
 		for k := range b.Writes {
 			w := &b.Writes[k]
-			at, err := j.find(g, w.Key)
+			at, err := j.find(&g, w.Key)
 			if err != nil {
 				return Judgement{}, err
 			}
@@ -100,7 +103,7 @@ func Judge(schema Schema, g Ground, batches []Batch) (Judgement, error) {
 			continue
 		}
 		j.Number++
-		j.Verdicts[i] = Verdict{Receipt: Receipt{Rev: j.Number, Seqs: j.place(g, b.Appends)}}
+		j.Verdicts[i] = Verdict{Receipt: Receipt{Rev: j.Number, Seqs: j.place(&g, b.Appends)}}
 		for k, at := range places {
 			j.docs[at].apply(&b.Writes[k], j.Number)
 		}
@@ -117,9 +120,6 @@ func Judge(schema Schema, g Ground, batches []Batch) (Judgement, error) {
 
 // emptied returns an empty judgement in the memory of j.
 func (j Judgement) emptied() Judgement {
-	if j.found == nil {
-		j.Heads, j.Counts, j.found = map[string]uint64{}, map[Counter]int64{}, map[Key]int{}
-	}
 	clear(j.Heads)
 	clear(j.Counts)
 	clear(j.found)
@@ -132,7 +132,7 @@ func (j Judgement) emptied() Judgement {
 }
 
 // find returns the place of the document in docs, looking it up on first sight.
-func (j *Judgement) find(g Ground, k Key) (int, error) {
+func (j *Judgement) find(g *Ground, k Key) (int, error) {
 	if at, ok := j.found[k]; ok {
 		return at, nil
 	}
@@ -155,7 +155,7 @@ func (d *judged) apply(w *Write, number uint64) {
 }
 
 // place gives the entries of an accepted batch their sequences.
-func (j *Judgement) place(g Ground, appends []Append) []uint64 {
+func (j *Judgement) place(g *Ground, appends []Append) []uint64 {
 	if len(appends) == 0 {
 		return nil
 	}

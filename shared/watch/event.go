@@ -21,8 +21,8 @@ const everything = mask(1<<5 - 1)
 
 // categoryOf returns the category of an event type; what is unknown here is for those who may see the
 // system's own events.
-func categoryOf(eventType []byte) mask {
-	switch string(eventType) {
+func categoryOf(eventType string) mask {
+	switch eventType {
 	case "TaskStatusChanged":
 		return 1 << 0
 	case "BatchStatusChanged", "OperationStatusChanged":
@@ -74,7 +74,7 @@ type item struct {
 
 	once     sync.Once // guards what follows
 	category mask
-	task     string // copies: the stored text is not held
+	task     string
 	batch    string
 	frame    []byte // the text frame as it goes over the wire
 	body     []byte // the JSON object in it
@@ -111,14 +111,15 @@ func (it *item) open(out []byte) []byte {
 	if body[0] != '{' {
 		return append(out, '{')
 	}
-	it.category = categoryOf(nil)
+	it.category = categoryOf("")
 	var data, metadata json.RawMessage
 	for name, value := range store.Members(body) {
 		switch name {
 		case "data":
 			data = value
 		case "event_type":
-			it.category = categoryOf(inside(value))
+			kind, _ := store.Text(value)
+			it.category = categoryOf(kind)
 		case "metadata":
 			metadata = value
 		}
@@ -137,9 +138,9 @@ func (it *item) open(out []byte) []byte {
 		}
 		switch name {
 		case "batch_id":
-			it.batch = string(inside(value))
+			it.batch, _ = store.Text(value)
 		case "task_id":
-			it.task = string(inside(value))
+			it.task, _ = store.Text(value)
 		}
 		if metadata == nil {
 			if len(out) == start {
@@ -152,15 +153,6 @@ func (it *item) open(out []byte) []byte {
 		out = append(out[:len(out)-1], "},"...)
 	}
 	return out
-}
-
-// inside returns a text as bytes, without a copy if it has no escapes; empty when it is none.
-func inside(value json.RawMessage) []byte {
-	if bytes.IndexByte(value, '\\') < 0 && value[0] == '"' {
-		return value[1 : len(value)-1]
-	}
-	text, _ := store.Text(value)
-	return []byte(text)
 }
 
 // repeated says which members of data an event has in its metadata too: texts that somebody filters or routes by.

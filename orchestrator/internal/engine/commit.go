@@ -16,8 +16,8 @@ import (
 func (r *runner) commit(ctx context.Context, c dag.Change, entries [][]byte, now time.Time, more ...store.Write) error {
 	r.run.Header.Owner = r.e.Instance
 	r.run.Header.Until = now.Add(r.e.Lease).UTC().Truncate(time.Microsecond)
-	room := r.e.enter()
-	defer r.e.leave(room)
+	room := r.e.room()
+	defer r.e.putRoom(room)
 	shared, err := r.fill(room, c, entries, now)
 	if err != nil {
 		return err
@@ -58,14 +58,15 @@ type room struct {
 	appends   []store.Append
 }
 
-func (e *Engine) enter() *room {
+// room returns an empty room; putRoom takes it back.
+func (e *Engine) room() *room {
 	if r, ok := e.rooms.Get().(*room); ok {
 		return r
 	}
 	return &room{docs: object{b: make([]byte, 0, minRoom)}, log: object{b: make([]byte, 0, minRoom)}}
 }
 
-func (e *Engine) leave(r *room) {
+func (e *Engine) putRoom(r *room) {
 	if max(cap(r.docs.b), cap(r.log.b)) > maxRoom {
 		return
 	}
@@ -126,11 +127,14 @@ func (r *runner) entries(room *room, c dag.Change, callers [][]byte, now time.Ti
 		appends = append(appends, store.Append{Stream: audit.Stream, Body: e})
 	}
 	appends, err := r.trials(&room.log, appends, c, now)
+	if err != nil {
+		return err
+	}
 	for i := range c.Events {
 		appends = append(appends, store.Append{Stream: EventStream, Body: room.log.event(&c.Events[i])})
 	}
 	room.appends = appends
-	return err
+	return nil
 }
 
 // effect adds the write that makes the effect document of a task agree with the task, if it does not.

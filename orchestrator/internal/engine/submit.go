@@ -99,9 +99,9 @@ func (e *Engine) submit(ctx context.Context, s Submission, origins []dag.Task, c
 		_ = dag.Apply(run, dag.Start{}, now)
 		r.advance(now)
 	}
-	room := e.enter()
+	room := e.room()
 	parts, err := slicesOf(&room.docs, s.ID, s.Definition.Nodes)
-	e.leave(room)
+	e.putRoom(room)
 	if err == nil {
 		run.Header.Slices = len(parts)
 		err = r.first(ctx, parts, body, now)
@@ -150,7 +150,7 @@ func (e *Engine) submitted(ctx context.Context, id string) (Submitted, error) {
 	return Submitted{Run: h.Value, Tasks: rows}, err
 }
 
-// slicesOf cuts the nodes of a definition into documents of type slice; room is where it encodes them.
+// slicesOf cuts the nodes of a definition into documents of type slice; room, empty, is where it encodes them.
 func slicesOf(room *object, owner string, nodes []dag.Node) ([]store.Write, error) {
 	var writes []store.Write
 	put := func(items []byte) {

@@ -25,16 +25,14 @@ const (
 
 // request is a batch on its way to the committer, which answers exactly once.
 type request struct {
-	batch  store.Batch        // in parcel
-	parcel *parcel            // back to Store.parcels when the batch is written
+	parcel *parcel            // back to Store.parcels when it is written
 	answer chan store.Verdict // room for one
 }
 
 // parcel holds a copy of a batch, all its bodies and entries in one piece.
 type parcel struct {
-	bytes   []byte
-	writes  []store.Write
-	appends []store.Append
+	bytes []byte
+	batch store.Batch
 }
 
 // Commit implements store.DB. When ctx ends while the batch waits the outcome is unknown.
@@ -48,8 +46,7 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 	if err := ctx.Err(); err != nil {
 		return store.Receipt{}, store.ErrUnavailable.Because(err)
 	}
-	r := &request{answer: make(chan store.Verdict, 1)}
-	r.batch, r.parcel = s.copied(b)
+	r := &request{parcel: s.copied(b), answer: make(chan store.Verdict, 1)}
 	select {
 	case s.requests <- r:
 	case <-ctx.Done():
@@ -78,7 +75,7 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 
 // copied copies a batch: the caller may go on when ctx ends, while the committer still reads. Index keys are
 // copied apart, for they are remembered.
-func (s *Store) copied(b store.Batch) (store.Batch, *parcel) {
+func (s *Store) copied(b store.Batch) *parcel {
 	size := 0
 	for i := range b.Writes {
 		size += len(b.Writes[i].Body)
@@ -91,20 +88,21 @@ func (s *Store) copied(b store.Batch) (store.Batch, *parcel) {
 		p = new(parcel)
 	}
 	p.bytes = slices.Grow(p.bytes[:0], size)
-	p.writes, p.appends = append(p.writes[:0], b.Writes...), append(p.appends[:0], b.Appends...)
+	own := &p.batch
+	own.Writes, own.Appends = append(own.Writes[:0], b.Writes...), append(own.Appends[:0], b.Appends...)
 	keep := func(body []byte) []byte {
 		start := len(p.bytes)
 		p.bytes = append(p.bytes, body...)
 		return p.bytes[start:len(p.bytes):len(p.bytes)]
 	}
-	for i := range p.writes {
-		w := &p.writes[i]
+	for i := range own.Writes {
+		w := &own.Writes[i]
 		w.Body, w.Index = keep(w.Body), slices.Clone(w.Index)
 	}
-	for i := range p.appends {
-		p.appends[i].Body = keep(p.appends[i].Body)
+	for i := range own.Appends {
+		own.Appends[i].Body = keep(own.Appends[i].Body)
 	}
-	return store.Batch{Writes: p.writes, Appends: p.appends}, p
+	return p
 }
 
 // leave gives a parcel back for the next batch.
@@ -112,7 +110,7 @@ func (s *Store) leave(p *parcel) {
 	if cap(p.bytes) > maxParcel {
 		return
 	}
-	clear(p.writes) // what they point to is not held
+	clear(p.batch.Writes) // what they point to is not held
 	s.parcels.Put(p)
 }
 
@@ -165,7 +163,7 @@ func (s *Store) commit(group []*request) {
 	s.batches = s.batches[:0]
 	bytes := 0
 	for _, r := range group {
-		s.batches = append(s.batches, r.batch)
+		s.batches = append(s.batches, r.parcel.batch)
 		bytes += len(r.parcel.bytes)
 	}
 	heads := s.view.Load().heads
