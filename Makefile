@@ -43,10 +43,12 @@ blackbox: build ## the built binaries: conformance on both stores, crash (short)
 
 test: check unit blackbox vuln ## everything the gate needs
 
+# Only one failure is let pass, and said: a machine that cannot reach the vulnerability database.
 vuln:
 	@for m in orchestrator control-center; do \
 	  out=$$(cd $$m && $(GO) run $(GOVULNCHECK) ./... 2>&1) && echo "govulncheck $$m: none reachable" || { \
-	  case "$$out" in *"Vulnerability #"*) echo "$$out"; exit 1;; *) echo "govulncheck $$m could not run here (no vulnerability database reachable): $$(echo "$$out" | grep -m 1 govulncheck)";; esac; }; done
+	  case "$$out" in *"fetching vulnerabilities"*"dial tcp"*) echo "govulncheck $$m could NOT run: no vulnerability database reachable: $$(echo "$$out" | grep -m 1 govulncheck:)";; \
+	  *) echo "$$out"; exit 1;; esac; }; done
 
 crash: build ## kill -9 of either service 100 times under load
 	$(GO) test -timeout 60m -count=1 ./tests/crash -kills 100

@@ -214,12 +214,12 @@ func (d *demo) rollBack(ctx context.Context) error {
 		return err
 	}
 	fmt.Printf("   %d operations undone in %.2f s, %d failed\n", r.OperationsExecuted, r.Duration, r.OperationsFailed)
-	left, err := processesBelow(d.dir)
+	left, err := serversBelow(d.dir)
 	if err != nil {
 		return err
 	}
 	if len(left) > 0 {
-		return fmt.Errorf("servers are still running: %v", left)
+		return fmt.Errorf("servers are still running (process ids %v)", left)
 	}
 	fmt.Println("   no server process is left")
 	return nil

@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -53,9 +54,14 @@ func onFreshFolder(ctx context.Context, bin string, keep bool) error {
 		return err
 	}
 	d := &demo{bin: bin, dir: dir, started: time.Now()}
-	err = d.run(ctx)
-	if stopErr := d.close(); err == nil {
-		err = stopErr
+	err = errors.Join(d.run(ctx), d.close())
+	if err != nil {
+		// The story ends with a rollback; one that broke off has left its servers.
+		ended, endErr := endServersBelow(dir)
+		if ended > 0 {
+			fmt.Printf("\n%d servers of the demo were ended\n", ended)
+		}
+		err = errors.Join(err, endErr)
 	}
 	if err != nil || keep {
 		fmt.Println("\nlogs and data are left in", dir)

@@ -1,27 +1,45 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
-	"strings"
+	"strconv"
+	"syscall"
 )
 
-// processesBelow returns the command lines of the local servers whose folder is below dir.
-func processesBelow(dir string) ([]string, error) {
+// serversBelow returns the process ids of the local servers whose folder is below dir.
+func serversBelow(dir string) ([]int, error) {
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		return nil, err
 	}
-	var found []string
+	var found []int
 	for _, f := range files {
-		raw, err := os.ReadFile(f)
+		line, err := os.ReadFile(f)
 		if err != nil {
 			continue // it ended meanwhile
 		}
-		line := strings.ReplaceAll(strings.TrimRight(string(raw), "\x00"), "\x00", " ")
-		if strings.Contains(line, "local-server") && strings.Contains(line, dir) {
-			found = append(found, line)
+		if !bytes.Contains(line, []byte("local-server")) || !bytes.Contains(line, []byte(dir)) {
+			continue
 		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, pid)
 	}
 	return found, nil
+}
+
+// endServersBelow ends the local servers whose folder is below dir and returns how many there were.
+func endServersBelow(dir string) (int, error) {
+	pids, err := serversBelow(dir)
+	for _, pid := range pids {
+		if killErr := syscall.Kill(pid, syscall.SIGTERM); !errors.Is(killErr, syscall.ESRCH) {
+			err = errors.Join(err, killErr)
+		}
+	}
+	return len(pids), err
 }

@@ -40,30 +40,34 @@ func keepServing(ctx context.Context, bin, dir string) error {
 	if err != nil {
 		return err
 	}
+	if err := errors.Join(serveUntil(ctx, r), r.Close()); err != nil {
+		return err
+	}
+	servers, err := serversBelow(dir)
+	if len(servers) > 0 {
+		fmt.Printf("servers that batches made keep running (%d) and are found again by the next make run; a rollback removes them\n", len(servers))
+	}
+	return err
+}
+
+// serveUntil starts both services and returns when the context ends or one of them has ended by itself, which the
+// Close of the rig reports.
+func serveUntil(ctx context.Context, r *rig.Rig) error {
 	if err := r.ControlCenter.StartOn(ctx, controlCenterListen); err != nil {
 		return err
 	}
 	r.Connect()
 	if err := r.Orchestrator.StartOn(ctx, orchestratorListen); err != nil {
-		return errors.Join(err, r.Close())
+		return err
 	}
 	firstSteps(r)
 	select {
 	case <-ctx.Done():
 	case <-r.ControlCenter.Done():
-		return errors.Join(fmt.Errorf("the control-center ended by itself; its log: %s", r.ControlCenter.Log), r.Close())
 	case <-r.Orchestrator.Done():
-		return errors.Join(fmt.Errorf("the orchestrator ended by itself; its log: %s", r.Orchestrator.Log), r.Close())
 	}
 	fmt.Println("\nstopping …")
-	if err := r.Close(); err != nil {
-		return err
-	}
-	servers, err := processesBelow(dir)
-	if len(servers) > 0 {
-		fmt.Printf("servers that batches made keep running (%d) and are found again by the next make run; a rollback removes them\n", len(servers))
-	}
-	return err
+	return nil
 }
 
 // openOrPrepare returns the installation in the folder, initialised at the first call.

@@ -171,9 +171,6 @@ func (r *Rig) Run(ctx context.Context, binary string, args ...string) ([]byte, e
 func (r *Rig) Close() error {
 	var first error
 	for _, s := range []*Service{r.Orchestrator, r.ControlCenter} {
-		if s == nil || s.cmd == nil {
-			continue
-		}
 		code, err := s.Stop()
 		if err == nil && code != 0 {
 			err = fmt.Errorf("%s ended with exit code %d: %s", s.Name, code, s.tail())

@@ -15,8 +15,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -30,9 +30,10 @@ type Service struct {
 	Log     string   // file that standard error goes to, appended over restarts
 	Address string   // "http://127.0.0.1:43211" once started
 
-	cmd    *exec.Cmd
+	cmd    *exec.Cmd     // of the last process that was started
 	ended  chan struct{} // closed when the process has ended
 	result error         // its Wait error; readable once ended is closed
+	known  bool          // the caller knows that and why it ended: Kill, or an error of Start
 }
 
 // readyWithin bounds the wait for a service, in time; a healthy start takes well under a second.
@@ -58,37 +59,39 @@ func (s *Service) StartOn(ctx context.Context, listen ...string) error {
 	for _, l := range listen {
 		args = append(args, "--listen", l)
 	}
-	s.cmd = exec.Command(s.Bin, args...)
-	s.cmd.Env = append(os.Environ(), s.Env...)
-	s.cmd.Stderr = logFile
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	out, err := s.cmd.StdoutPipe()
+	cmd := exec.Command(s.Bin, args...)
+	cmd.Env = append(os.Environ(), s.Env...)
+	cmd.Stderr = logFile
+	// A test process that is interrupted or timed out must not leave services behind.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
 	}
-	if err := s.cmd.Start(); err != nil {
-		return err
-	}
-	s.ended = make(chan struct{})
-	lines := make(chan string, 16)
-	var reading sync.WaitGroup
-	reading.Add(1)
+	started, ended, lines := make(chan error), make(chan struct{}), make(chan string, 16)
 	go func() {
-		defer reading.Done()
-		defer close(lines)
-		sc := bufio.NewScanner(out)
-		for sc.Scan() {
+		// The kernel sends that signal when the thread ends that started the process: it stays with this goroutine.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
+		for sc := bufio.NewScanner(out); sc.Scan(); {
 			select {
 			case lines <- sc.Text():
 			default: // nobody is interested in more
 			}
 		}
-	}()
-	go func(cmd *exec.Cmd, ended chan struct{}) {
-		reading.Wait()
+		close(lines)
 		s.result = cmd.Wait()
 		close(ended)
-	}(s.cmd, s.ended)
+	}()
+	if err := <-started; err != nil {
+		return err
+	}
+	s.cmd, s.ended, s.known = cmd, ended, false
 	return s.awaitReady(ctx, lines)
 }
 
@@ -100,6 +103,7 @@ func (s *Service) awaitReady(ctx context.Context, lines <-chan string) error {
 		case line, ok := <-lines:
 			if !ok {
 				<-s.ended
+				s.known = true
 				return fmt.Errorf("%s ended before it listened (%v): %s", s.Name, s.result, s.tail())
 			}
 			if address, found := strings.CutPrefix(line, "listening "); found {
@@ -130,6 +134,7 @@ func (s *Service) awaitHealth(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-s.ended:
+			s.known = true
 			return fmt.Errorf("%s ended before it was ready (%v): %s", s.Name, s.result, s.tail())
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not ready after %s: %s", s.Name, readyWithin, s.tail())
@@ -146,13 +151,21 @@ func (s *Service) Kill() error {
 		return err
 	}
 	<-s.ended
+	s.known = true
 	return nil
 }
 
-// Stop ends the process with SIGTERM and returns its exit code; one that does not end within 35 s is killed.
+// Stop ends the process with SIGTERM and returns its exit code, -1 for an end by a signal; one that does not end
+// within 35 s is killed. A process that nobody asked to end (Kill, Stop) and whose end no Start reported is an error.
 func (s *Service) Stop() (int, error) {
-	if s.cmd == nil || s.Ended() {
+	if s.cmd == nil || s.known {
 		return 0, nil
+	}
+	s.known = true
+	select {
+	case <-s.ended:
+		return s.cmd.ProcessState.ExitCode(), fmt.Errorf("%s ended by itself (%v): %s", s.Name, s.cmd.ProcessState, s.tail())
+	default:
 	}
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return -1, err
@@ -165,18 +178,8 @@ func (s *Service) Stop() (int, error) {
 	}
 }
 
-// Done returns a channel that is closed when the process has ended.
+// Done returns a channel that is closed when the started process has ended.
 func (s *Service) Done() <-chan struct{} { return s.ended }
-
-// Ended says whether the process has ended.
-func (s *Service) Ended() bool {
-	select {
-	case <-s.ended:
-		return true
-	default:
-		return false
-	}
-}
 
 // PID returns the process id.
 func (s *Service) PID() int { return s.cmd.Process.Pid }
