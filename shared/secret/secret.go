@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -63,14 +64,19 @@ func Private(path string, mode fs.FileMode) error {
 	return nil
 }
 
-// FromFile reads a secret from a file, without one trailing line break. It refuses an empty file
-// and a file that others than its owner can read.
+// FromFile reads a secret from a file, without one trailing line break. It refuses an empty file and a file that others
+// than its owner can read. In systemd's $CREDENTIALS_DIRECTORY the group's bits are let pass: there they are the mask of
+// the access list by which systemd lets the service's user in (systemd.exec, LoadCredential=).
 func FromFile(path string) (Text, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return Text{}, fmt.Errorf("secret file: %w", err)
 	}
-	if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+	others := fs.FileMode(0o077)
+	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && filepath.Dir(path) == filepath.Clean(dir) {
+		others = 0o007
+	}
+	if info.Mode().IsRegular() && info.Mode().Perm()&others != 0 {
 		return Text{}, fmt.Errorf("secret file %s can be read by others than its owner; run: chmod 600 %s", path, path)
 	}
 	b, err := os.ReadFile(path)

@@ -61,3 +61,28 @@ func TestFromFile_onlyTheOwnerReads(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A credential that systemd hands to a service of a dynamic user has mode 0440; it was refused as readable by others.
+func TestFromFile_systemdCredentialWithAnAccessListIsRead(t *testing.T) {
+	dir, elsewhere := t.TempDir(), t.TempDir()
+	t.Setenv("CREDENTIALS_DIRECTORY", dir+"/")
+	for _, c := range []struct {
+		path string
+		mode os.FileMode
+		read bool
+	}{
+		{filepath.Join(dir, "token"), 0o440, true},
+		{filepath.Join(dir, "open"), 0o444, false},
+		{filepath.Join(elsewhere, "token"), 0o440, false},
+	} {
+		if err := os.WriteFile(c.path, []byte("hunter2"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(c.path, c.mode); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := secret.FromFile(c.path); (err == nil) != c.read || c.read && v.Reveal() != "hunter2" {
+			t.Errorf("%s with mode %o: %v", c.path, c.mode, err)
+		}
+	}
+}
