@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/provisioning-platform/platform/tests/rig"
+	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
 // TestFiles_nobodyElseReadsThem is S04: everything in the data folders is the owner's alone, and a service whose
@@ -18,10 +19,7 @@ func TestFiles_nobodyElseReadsThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := rig.Prepare(t.Context(), rig.Options{Bin: *bin, Dir: dir, OrchestratorConfig: config})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := rigtest.Prepare(t, rig.Options{Bin: rigtest.Binaries(t), Dir: dir, OrchestratorConfig: config})
 	if err := r.StartServices(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -88,8 +86,5 @@ func TestFiles_nobodyElseReadsThem(t *testing.T) {
 	}
 	if err := r.StartServices(t.Context()); err != nil {
 		t.Error("with the modes as they were: ", err)
-	}
-	if err := r.Close(); err != nil {
-		t.Error(err)
 	}
 }

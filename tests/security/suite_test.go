@@ -18,12 +18,10 @@ import (
 	"github.com/provisioning-platform/platform/shared/client"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/tests/rig"
+	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-var (
-	bin    = flag.String("bin", filepath.Join("..", "..", "bin"), "folder with the built binaries")
-	update = flag.Bool("update", false, "write the enforcement matrix anew, to be reviewed")
-)
+var update = flag.Bool("update", false, "write the enforcement matrix anew, to be reviewed")
 
 // password of every person of the suite.
 const password = "a rather long passphrase 7"
@@ -74,11 +72,11 @@ func failed(err error) int {
 
 // open starts an installation whose providers are simulated, but for "real", and signs everybody in.
 func open(ctx context.Context, dir string) (*site, error) {
-	o := rig.Options{Bin: *bin, Dir: dir}
-	if _, err := os.Stat(filepath.Join(o.Bin, "orchestrator")); err != nil {
-		return nil, fmt.Errorf("the binaries are not built; run: make build")
-	}
+	o := rig.Options{Dir: dir}
 	var err error
+	if o.Bin, err = rigtest.Folder(); err != nil {
+		return nil, err
+	}
 	if o.OrchestratorConfig, err = configure(dir); err != nil {
 		return nil, err
 	}

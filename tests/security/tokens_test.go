@@ -20,6 +20,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/token/tokentest"
 	"github.com/provisioning-platform/platform/tests/rig"
+	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
 // payload returns the decoded part of a token: 0 is the header, 1 the claims.
@@ -200,18 +201,10 @@ func TestTokens_goodSignatureWrongClaims(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := rig.Prepare(t.Context(), rig.Options{Bin: *bin, Dir: dir, OrchestratorConfig: config})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := rigtest.Prepare(t, rig.Options{Bin: rigtest.Binaries(t), Dir: dir, OrchestratorConfig: config})
 	if err := r.ControlCenter.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	public, key, _ := ed25519.GenerateKey(nil)
 	target, _ := url.Parse(r.ControlCenter.Address)
 	proxy := httputil.NewSingleHostReverseProxy(target)

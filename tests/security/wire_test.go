@@ -14,6 +14,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/provisioning-platform/platform/tests/rig"
+	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
 // TestHeaders_onEveryAnswer is S06 and A53: good and refused answers of every operation carry the headers that keep
@@ -107,15 +108,10 @@ func (s *site) raw(t *testing.T, service, request string) (int, []byte) {
 // TestForwarded_spoofedAddressesGainNothing is R05 and A44's door: with the limits on, no header gives a client the
 // bucket of another address, and records name the address that really asked.
 func TestForwarded_spoofedAddressesGainNothing(t *testing.T) {
-	dir := t.TempDir()
-	r, err := rig.Prepare(t.Context(), rig.Options{Bin: *bin, Dir: dir, RateLimits: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := rigtest.Prepare(t, rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir(), RateLimits: true})
 	if err := r.ControlCenter.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _, _ = r.ControlCenter.Stop() })
 	s := &site{Rig: r}
 	refusals := 0
 	for i := range 12 {

@@ -13,30 +13,28 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig"
 )
 
-// Binaries returns the folder with the built binaries: bin of the repository, or PLATFORM_BIN. Tests run two folders
-// below the repository.
-func Binaries(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("PLATFORM_BIN")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "bin")
-	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(dir, "orchestrator")); err != nil {
-		t.Fatal("the binaries are not built; run: make build")
-	}
-	return dir
-}
-
 // Start starts an installation that ends with the test; each service must end with exit code 0.
 func Start(t *testing.T, o rig.Options) *rig.Rig {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	r, err := rig.Start(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// Prepare returns an installation that is not started yet. Whatever of it runs when the test ends is stopped, also after
+// a start that failed halfway, and must end with exit code 0.
+func Prepare(t *testing.T, o rig.Options) *rig.Rig {
+	t.Helper()
+	r, err := rig.Prepare(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
