@@ -251,14 +251,3 @@ func (e *env) undo(ids ...string) client.Rollback {
 	e.want(e.orch("operator", "POST", "/rollback/execute", map[string]any{"operation_ids": ids}), 200).into(e.t, &r)
 	return r
 }
-
-// deletes returns the delete calls that the provider saw for these servers.
-func (e *env) deletes(names ...string) []providerCall {
-	var list []providerCall
-	for _, c := range e.callsOf(names...) {
-		if c.Action == "delete" {
-			list = append(list, c)
-		}
-	}
-	return list
-}
