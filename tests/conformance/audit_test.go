@@ -151,7 +151,6 @@ var audits = []behaviour{
 	}},
 	{149, "records_made_while_the_control_center_was_down_arrive", func(t *testing.T, e *env) {
 		f := e.fresh()
-		f.tokens = map[string]secretText{"admin": f.Token, "auditor": f.Token, "operator": f.Token, "viewer": f.Token}
 		id := f.submit("slow") // its outcome is recorded while the control-center is away
 		if err := f.ControlCenter.Kill(); err != nil {
 			t.Fatal(err)
@@ -179,7 +178,6 @@ var audits = []behaviour{
 	}},
 	{151, "the_log_verifies_and_a_changed_record_is_found", func(t *testing.T, e *env) {
 		f := e.fresh()
-		f.tokens = map[string]secretText{"admin": f.Token, "operator": f.Token, "viewer": f.Token}
 		f.ended(f.submit("fast"))
 		if err := f.Close(); err != nil {
 			t.Fatal(err)

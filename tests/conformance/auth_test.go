@@ -108,7 +108,7 @@ var authentication = []behaviour{
 		e.want(e.logIn(u.Username, " "+password, ""), 401)
 	}},
 	{109, "the_sixth_login_in_a_minute_from_one_address_waits", func(t *testing.T, e *env) {
-		l := e.freshLimited()
+		l := e.limited()
 		last := answer{}
 		for range 6 {
 			last = l.logIn("nobody", "wrong password here", "")
@@ -208,7 +208,6 @@ var authentication = []behaviour{
 	}},
 	{117, "without_the_control_center_good_tokens_work_and_revoked_ones_do_not", func(t *testing.T, e *env) {
 		f := e.fresh()
-		f.tokens = map[string]secretText{"admin": f.Token}
 		u := f.createUser("gone", "viewer")
 		gone := f.login(u.Username, password).Reveal()
 		f.want(f.do(request{base: f.ControlCenter.Address, method: "POST", path: "/auth/logout", token: gone}), 200)
@@ -473,7 +472,6 @@ var users = []behaviour{
 	}},
 	{130, "the_last_administrator_stays", func(t *testing.T, e *env) {
 		f := e.fresh()
-		f.tokens = map[string]secretText{"admin": f.Token}
 		self := f.userID("admin")
 		f.want(f.cc("admin", "DELETE", "/users/"+self, nil), 409)
 		f.want(f.cc("admin", "PUT", "/users/"+self, map[string]any{"enabled": false}), 409)

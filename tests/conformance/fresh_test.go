@@ -58,34 +58,34 @@ func writeInfra(t *testing.T, dir, name, provider string) {
 	}
 }
 
-// another starts a further installation like e, with or without rate limits.
-func (e *env) another(limits bool) *env {
+// fresh starts a further installation on e's store, with changed options if asked; it ends with the test. Only the
+// administrator is there, under every role's name.
+func (e *env) fresh(change ...func(*rig.Options)) *env {
 	e.t.Helper()
-	f := &env{t: e.t, tokens: map[string]secretText{}, sockets: &socketUsers{}, surreal: e.surreal}
-	o := rig.Options{Bin: e.Bin, Dir: e.t.TempDir(), RateLimits: limits}
+	f := &env{t: e.t, sockets: &socketUsers{}, surreal: e.surreal}
+	o := rig.Options{Bin: e.Bin, Dir: e.t.TempDir()}
 	o.OrchestratorConfig, f.calls = writeConfig(e.t, o.Dir)
+	for _, c := range change {
+		c(&o)
+	}
 	if e.surreal {
 		rigtest.UseSurreal(e.t, &o)
 	}
 	f.Rig = rigtest.Start(e.t, o)
-	f.tokens["admin"] = f.Token
+	f.onlyAdmin()
 	return f
 }
 
-// fresh returns an installation of its own; only the administrator is signed in, under every role's name.
-func (e *env) fresh() *env { return e.another(false) }
+// limited is fresh with the rate limits on.
+func (e *env) limited() *env { return e.fresh(func(o *rig.Options) { o.RateLimits = true }) }
 
-// freshLimited is fresh with the rate limits on.
-func (e *env) freshLimited() *env {
-	f := e.another(true)
-	for _, role := range []string{"operator", "developer", "viewer", "auditor"} {
-		f.tokens[role] = f.Token
+// onlyAdmin puts the administrator's token under every role's name.
+func (e *env) onlyAdmin() {
+	e.tokens = map[string]secretText{}
+	for _, role := range []string{"admin", "operator", "developer", "viewer", "auditor"} {
+		e.tokens[role] = e.Token
 	}
-	return f
 }
-
-// limited returns an installation with the rate limits on.
-func (e *env) limited() *env { return e.freshLimited() }
 
 // signingKey returns the public key that the control-center publishes.
 func (e *env) signingKey() ed25519.PublicKey {

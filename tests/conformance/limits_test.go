@@ -10,7 +10,7 @@ import (
 // limits holds section 3.15.
 var limits = []behaviour{
 	{180, "the_101st_request_of_a_user_in_a_minute_waits_and_others_do_not", func(t *testing.T, e *env) {
-		l := e.freshLimited()
+		l := e.limited()
 		var last answer
 		for range 101 {
 			last = l.withToken(l.Token.Reveal(), l.Orchestrator.Address, "/tasks")
@@ -27,7 +27,7 @@ var limits = []behaviour{
 		})
 	}},
 	{181, "the_11th_batch_in_a_minute_waits_and_reading_goes_on", func(t *testing.T, e *env) {
-		l := e.freshLimited()
+		l := e.limited()
 		var last answer
 		for range 11 {
 			last = l.orch("admin", "POST", "/batch/execute", l.batch("limited", op("a")))
@@ -38,7 +38,7 @@ var limits = []behaviour{
 		}
 	}},
 	{182, "limits_are_per_service", func(t *testing.T, e *env) {
-		l := e.freshLimited()
+		l := e.limited()
 		for range 101 {
 			l.withToken(l.Token.Reveal(), l.Orchestrator.Address, "/tasks")
 		}
@@ -53,7 +53,7 @@ var limits = []behaviour{
 		l.want(l.withToken(l.Token.Reveal(), l.Orchestrator.Address, "/tasks"), 200)
 	}},
 	{183, "a_429_counts_for_nothing_else", func(t *testing.T, e *env) {
-		l := e.freshLimited()
+		l := e.limited()
 		for range 12 {
 			l.orch("admin", http.MethodPost, "/batch/execute", l.batch("limited", op("a")))
 		}

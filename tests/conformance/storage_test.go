@@ -32,7 +32,7 @@ func (e *env) withoutStorage() (away, back func()) {
 			}
 		}
 	}
-	e.tokens = map[string]secretText{"admin": e.Token}
+	e.onlyAdmin()
 	return away, back
 }
 
@@ -54,14 +54,14 @@ func (e *env) onSmallDisk(o rig.Options) *rig.Rig {
 	mount := `mount -t tmpfs -o size=64m,mode=0700 none "$0" && exec "$@"`
 	r.Orchestrator.Args = append(append(unshare, "sh", "-c", mount, data, r.Orchestrator.Bin), r.Orchestrator.Args...)
 	r.Orchestrator.Bin = "unshare"
-	if err := r.StartServices(e.t.Context()); err != nil {
-		e.t.Fatal(err)
-	}
-	e.t.Cleanup(func() {
+	e.t.Cleanup(func() { // before the start, which may leave one service running
 		if err := r.Close(); err != nil {
 			e.t.Error(err)
 		}
 	})
+	if err := r.StartServices(e.t.Context()); err != nil {
+		e.t.Fatal(err)
+	}
 	session, err := r.Login(e.t.Context())
 	if err != nil {
 		e.t.Fatal(err)
