@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -32,43 +33,132 @@ func (s *site) tries(t *testing.T, n int, path string, body any) map[int]int {
 	return counts
 }
 
-// TestCodes_oneCodeOneSignIn is A30 to A32 at the built binary: fifty sign-ins at once with one code are one success,
-// and the code is spent in every spelling; so is a recovery code.
+// coded makes an account with a second factor and returns a code that it takes now, and one that it takes after that.
+func (s *site) coded(t *testing.T, name, kind string) (code, next string) {
+	t.Helper()
+	if err := s.hireRoot(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	second := s.people[name].second
+	if kind == "recovery" {
+		return second.RecoveryCodes[0], second.RecoveryCodes[1]
+	}
+	step := time.Now().Unix() / 30
+	code, err := rig.TOTP(second.Secret, step)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next, err = rig.TOTP(second.Secret, step+1); err != nil { // one step ahead is within the drift
+		t.Fatal(err)
+	}
+	return code, next
+}
+
+// TestCodes_oneCodeOneSignIn is A32 at the built binary: fifty sign-ins at once with one code are one success.
 func TestCodes_oneCodeOneSignIn(t *testing.T) {
 	s := shared
 	for _, kind := range []string{"totp", "recovery"} {
 		name := "codes-" + kind
-		if err := s.hireRoot(t.Context(), name); err != nil {
-			t.Fatal(err)
-		}
-		second := s.people[name].second
-		code := second.RecoveryCodes[0]
-		if kind == "totp" {
-			var err error
-			if code, err = rig.TOTP(second.Secret, time.Now().Unix()/30); err != nil {
-				t.Fatal(err)
-			}
-		}
-		counts := s.tries(t, 20, "/auth/login", map[string]any{"username": name, "password": password, "mfa_code": code})
-		if counts[200] != 1 || counts[200]+counts[401]+counts[429]+counts[503] != 20 {
-			t.Errorf("%s: answers %v", kind, counts)
-		}
-		for _, spelled := range []string{code, " " + code, code + " ", code + "\t", code + "\u00a0", "+" + code, wide(code), code + "0", "0" + code} {
-			if a := s.send(t, "control-center", "POST", "/auth/login", "", map[string]any{"username": name, "password": password, "mfa_code": spelled}); a.status != 401 && a.status != 422 {
-				t.Errorf("%s: %q again: %d %s", kind, spelled, a.status, a.raw)
-			}
+		code, _ := s.coded(t, name, kind)
+		counts := s.tries(t, 50, "/auth/login", map[string]any{"username": name, "password": password, "mfa_code": code})
+		// As many as fit into the queue of hashes are judged (A48); a crowd that is turned away unjudged would show nothing.
+		if counts[200] != 1 || counts[401] < 40 || counts[200]+counts[401]+counts[429]+counts[503] != 50 {
+			t.Errorf("%s: the statuses of fifty sign-ins are %v, want one 200 and at least forty 401", kind, counts)
 		}
 	}
 }
 
-// wide writes digits in their full-width form.
-func wide(s string) string {
+// spellings are ways to write a code that somebody careless would take for another one, or for a new one (A30).
+var spellings = []func(code string) string{
+	func(c string) string { return c },
+	func(c string) string { return " " + c },
+	func(c string) string { return c + " " },
+	func(c string) string { return "  " + c + "  " },
+	func(c string) string { return "\t" + c },
+	func(c string) string { return c + "\t" },
+	func(c string) string { return c + "\n" },
+	func(c string) string { return c + "\r\n" },
+	func(c string) string { return c + "\v" },
+	func(c string) string { return "\u00a0" + c },
+	func(c string) string { return c + "\u00a0" },
+	func(c string) string { return c + "\u2003" },
+	func(c string) string { return "\u3000" + c },
+	func(c string) string { return c + "\u200b" },
+	func(c string) string { return "\u200b" + c },
+	func(c string) string { return "\ufeff" + c },
+	func(c string) string { return "\u202e" + c },
+	func(c string) string { return "\u00ad" + c },
+	func(c string) string { return c + "\x00" },
+	func(c string) string { return "\x00" + c },
+	func(c string) string { return "+" + c },
+	func(c string) string { return "-" + c },
+	func(c string) string { return digits(c, '０') },
+	func(c string) string { return digits(c, '٠') },
+	func(c string) string { return digits(c, '०') },
+	func(c string) string { return digits(c[:1], '０') + c[1:] },
+	func(c string) string { return c[:3] + " " + c[3:] },
+	func(c string) string { return c[:3] + "-" + c[3:] },
+	func(c string) string { return c[:3] + "\u00a0" + c[3:] },
+	func(c string) string { return strings.ToUpper(c) },
+	func(c string) string { return strings.ReplaceAll(c, "-", "") },
+	func(c string) string { return strings.ToUpper(strings.ReplaceAll(c, "-", "")) },
+	func(c string) string { return hexadecimal(c) },
+	func(c string) string { return c + "0" },
+	func(c string) string { return "0" + c },
+	func(c string) string { return "00" + c },
+	func(c string) string { return c + ".0" },
+	func(c string) string { return c + "e0" },
+	func(c string) string { return c[:len(c)-1] },
+	func(c string) string { return c + c },
+	func(c string) string { return c + "," + c },
+	func(c string) string { return "\"" + c + "\"" },
+}
+
+// digits writes the digits of another script, whose zero is given.
+func digits(s string, zero rune) string {
 	return strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' {
-			return r + '０' - '0'
+			return r - '0' + zero
 		}
 		return r
 	}, s)
+}
+
+// hexadecimal writes a number in another base, and letters as their bytes.
+func hexadecimal(s string) string {
+	if n, err := strconv.Atoi(s); err == nil {
+		return fmt.Sprintf("0x%x", n)
+	}
+	return fmt.Sprintf("%x", s)
+}
+
+// TestCodes_spentInEverySpelling is A30: after a sign-in its code is refused however it is written. Five wrong codes
+// suspend a factor, so each account stands for four spellings, and a fresh code at the end shows that codes were
+// still looked at.
+func TestCodes_spentInEverySpelling(t *testing.T) {
+	s := shared
+	for _, kind := range []string{"totp", "recovery"} {
+		account := 0
+		for few := range slices.Chunk(spellings, 4) {
+			account++
+			name := fmt.Sprintf("spelled-%s-%d", kind, account)
+			code, next := s.coded(t, name, kind)
+			try := func(code string) answer {
+				return s.send(t, "control-center", "POST", "/auth/login", "", map[string]any{"username": name, "password": password, "mfa_code": code})
+			}
+			if a := try(code); a.status != 200 {
+				t.Fatalf("%s: a good code: status %d, want 200: %s", kind, a.status, a.raw)
+			}
+			for _, spell := range few {
+				if a := try(spell(code)); a.status != 401 && a.status != 422 {
+					t.Errorf("%s: the spent code as %q: status %d, want 401 or 422: %s", kind, spell(code), a.status, a.raw)
+				}
+			}
+			if a := try(next); a.status != 200 {
+				t.Errorf("%s: a fresh code after four that were refused: status %d, want 200: %s", kind, a.status, a.raw)
+			}
+		}
+	}
 }
 
 // TestRefresh_raceHasOneSuccessor is A20 and A21 at the built binary: the uses of one refresh token at once lead to
@@ -137,39 +227,60 @@ func TestRefresh_raceHasOneSuccessor(t *testing.T) {
 func TestSignIn_everyClassLooksAlike(t *testing.T) {
 	s := shared
 	const rounds = 9 // below the tenth failure, from which an account is slowed down
-	off, err := s.hire(t.Context(), "disabled-one", "viewer")
-	if err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"wrong-one", "slowed-one"} {
+		if _, err := s.hire(t.Context(), name, "viewer"); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if a := s.send(t, "control-center", "PUT", "/users/"+off.id, s.people["admin+mfa"].token, map[string]any{"enabled": false}); a.status != 200 {
-		t.Fatalf("%s", a.raw)
+	off, _ := s.coded(t, "disabled-one", "totp")
+	suspended, _ := s.coded(t, "suspended-one", "totp")
+	for _, name := range []string{"code-one", "code-two", "code-three"} {
+		s.coded(t, name, "totp")
 	}
-	if _, err := s.hire(t.Context(), "wrong-one", "viewer"); err != nil {
-		t.Fatal(err)
+	if a := s.send(t, "control-center", "PUT", "/users/"+s.people["disabled-one"].id, s.people["admin+mfa"].token, map[string]any{"enabled": false}); a.status != 200 {
+		t.Fatalf("disabling an account: status %d, want 200: %s", a.status, a.raw)
 	}
-	if err := s.hireRoot(t.Context(), "code-one"); err != nil {
-		t.Fatal(err)
+	type try struct{ name, password, code string }
+	classes := map[string][]try{ // of several tries each round takes the next one
+		"unknown":                                {{"unknown-one", password, ""}},
+		"unknown with a code":                    {{"unknown-two", password, "000000"}},
+		"wrong password":                         {{"wrong-one", password + "x", ""}},
+		"wrong password and code":                {{"code-one", password + "x", "000000"}},
+		"right password, wrong code":             {{"code-two", password, "000000"}, {"code-three", password, "000000"}}, // five of one account, then it is suspended
+		"right password and code, but suspended": {{"suspended-one", password, suspended}},
+		"slowed down":                            {{"slowed-one", password + "x", ""}},
+		"disabled":                               {{"disabled-one", password, ""}},
+		"disabled, with its code":                {{"disabled-one", password, off}},
 	}
-	classes := map[string]map[string]any{
-		"unknown":                 {"username": "unknown-one", "password": password},
-		"unknown with a code":     {"username": "unknown-two", "password": password, "mfa_code": "000000"},
-		"wrong password":          {"username": "wrong-one", "password": password + "x"},
-		"disabled":                {"username": "disabled-one", "password": password},
-		"wrong password and code": {"username": "code-one", "password": password + "x", "mfa_code": "000000"},
+	signIn := func(try try) answer {
+		body := map[string]any{"username": try.name, "password": try.password}
+		if try.code != "" {
+			body["mfa_code"] = try.code
+		}
+		return s.send(t, "control-center", "POST", "/auth/login", "", body)
 	}
-	times, answers := map[string][]time.Duration{}, map[string]bool{}
-	for range rounds {
-		for class, body := range classes { // in random order
+	for range 5 { // wrong codes, and further ones are not looked at
+		signIn(try{"suspended-one", password, "000000"})
+	}
+	for range 10 { // wrong passwords, and further ones are not looked at for a while
+		signIn(classes["slowed down"][0])
+	}
+	times, answers := map[string][]time.Duration{}, map[string][]string{}
+	for round := range rounds {
+		for class, tries := range classes { // in random order
 			began := time.Now()
-			a := s.send(t, "control-center", "POST", "/auth/login", "", body)
+			a := signIn(tries[round%len(tries)])
 			times[class] = append(times[class], time.Since(began))
 			a.header.Del("Date")
 			rid := a.header.Get("X-Request-Id")
-			answers[strings.ReplaceAll(fmt.Sprint(a.status, sorted(a.header), string(a.raw)), rid, "RID")] = true
+			text := strings.ReplaceAll(fmt.Sprint(a.status, sorted(a.header), string(a.raw)), rid, "RID")
+			if !slices.Contains(answers[text], class) {
+				answers[text] = append(answers[text], class)
+			}
 		}
 	}
 	if len(answers) != 1 {
-		t.Errorf("%d different answers: %v", len(answers), answers)
+		t.Errorf("%d different answers, want one for all classes: %v", len(answers), answers)
 	}
 	slowest := time.Duration(0)
 	for class := range classes {
