@@ -47,7 +47,7 @@ func (s *site) address(service string) string {
 }
 
 // send sends one request; body is sent as it is when it is text, as JSON otherwise; header lines are "Name: value",
-// one with an empty value removes the header.
+// one with an empty value removes the header, and Host goes where net/http keeps it.
 func (s *site) send(t *testing.T, service, method, path, token string, body any, header ...string) answer {
 	t.Helper()
 	var in io.Reader
@@ -74,6 +74,10 @@ func (s *site) send(t *testing.T, service, method, path, token string, body any,
 	}
 	for _, line := range header {
 		name, value, _ := strings.Cut(line, ": ")
+		if name == "Host" {
+			req.Host = value
+			continue
+		}
 		if req.Header.Set(name, value); value == "" {
 			req.Header.Del(name)
 		}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,16 +19,23 @@ import (
 )
 
 // TestHeaders_onEveryAnswer is S06 and A53: good and refused answers of every operation carry the headers that keep
-// browsers harmless, and none tells what we are made of or opens itself to other pages.
+// browsers harmless, none tells what we are made of or opens itself to other pages, and the links of lists, the one
+// place where an answer names addresses, are paths whatever host a request claims to have asked.
 func TestHeaders_onEveryAnswer(t *testing.T) {
 	s := shared
+	linked := map[string]bool{}
 	for _, op := range append(s.operations(t), operation{service: "orchestrator", method: "GET", path: "/nothing"}, operation{service: "control-center", method: "PATCH", path: "/users"}) {
-		for _, tok := range []string{"", "bad", s.people["viewer"].token} {
+		path, tokens := op.url(nowhere), []string{"", "bad", s.people["viewer"].token}
+		list := slices.Contains(op.query, "offset")
+		if list { // its second page links to the first, and each list has a reader
+			path, tokens = path+"?limit=1&offset=1", append(tokens, s.people["admin"].token)
+		}
+		for _, tok := range tokens {
 			if (op.id == "logout" || op.id == "removeMFA") && tok != "" {
 				continue // they would end the viewer's session
 			}
-			a := s.send(t, op.service, op.method, op.url(nowhere), tok, nil, "Origin: https://evil.example", "Host: evil.example", "X-Forwarded-Host: evil.example",
-				"X-Forwarded-Proto: https", "Forwarded: host=evil.example", "X-HTTP-Method-Override: DELETE")
+			a := s.send(t, op.service, op.method, path, tok, nil, "Origin: https://evil.example", "Host: evil.example", "X-Forwarded-Host: evil.example",
+				"X-Forwarded-Proto: https", "X-Forwarded-Prefix: /evil.example", "Forwarded: host=evil.example;proto=https", "X-Original-URL: /evil.example", "X-HTTP-Method-Override: DELETE")
 			h := a.header
 			if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" || !strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") || h.Get("X-Frame-Options") != "DENY" {
 				t.Errorf("%s: %v", op, h)
@@ -44,7 +52,21 @@ func TestHeaders_onEveryAnswer(t *testing.T) {
 			if strings.Contains(fmt.Sprint(h), "evil.example") || bytes.Contains(a.raw, []byte("evil.example")) {
 				t.Errorf("%s repeats a forged host: %v %.300s", op, h, a.raw)
 			}
+			for link := range strings.SplitSeq(h.Get("Link"), ", ") {
+				if !list || link == "" {
+					continue
+				}
+				if linked[op.String()] = true; !strings.HasPrefix(link, "<"+op.path+"?") {
+					t.Errorf("%s links to %s, want a path of its own", op, link)
+				}
+			}
 		}
+		if list && !linked[op.String()] {
+			t.Errorf("%s: no answer has links, want some in the second page", op)
+		}
+	}
+	if len(linked) < 5 {
+		t.Errorf("the lists with links are %v, want at least five", linked)
 	}
 }
 
