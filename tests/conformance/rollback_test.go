@@ -1,6 +1,8 @@
 package conformance
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -147,21 +149,36 @@ var rollbacks = []behaviour{
 		var r client.Rollback
 		a := e.want(e.orch("operator", "POST", "/rollback/execute", map[string]any{"checkpoint_id": cp}), 200)
 		a.into(t, &r)
-		if !a.OK || r.Success || r.OperationsFailed != 1 || len(e.deletes(fine)) != 1 {
+		if !a.OK || r.Success || r.OperationsExecuted != 1 || r.OperationsFailed != 1 || len(e.deletes(fine)) != 1 {
 			t.Errorf("%s", a.Raw)
 		}
-		e.rollTo(cp)
-		if len(e.deletes(fine)) != 1 {
-			t.Error("the second call repeated what was done")
+		if n := len(e.deletes(stuck)); n != 1 {
+			t.Errorf("the one that cannot be undone was tried %d times, want once", n)
+		}
+		again := e.rollTo(cp)
+		if again.Success || again.OperationsExecuted != 0 || again.OperationsFailed != 1 {
+			t.Errorf("the second call should have failed at one operation and touched no other: %+v", again)
+		}
+		if n := len(e.deletes(stuck)); n != 2 {
+			t.Errorf("after the second call the one that cannot be undone was tried %d times in all, want twice", n)
+		}
+		if n := len(e.deletes(fine)); n != 1 {
+			t.Errorf("the second call repeated what was done: %d times in all", n)
 		}
 	}},
 	{93, "a_resource_that_is_gone_counts_as_undone", func(t *testing.T, e *env) {
-		id := e.execute(e.batch("gone", opNamed("a", "fast", "gone-"+e.name("s"))))
-		e.batchEnded(id)
-		if r := e.undo(id + "/a"); !r.Success || r.OperationsExecuted != 1 {
-			t.Errorf("%+v", r)
+		id := e.execute(e.batch("gone", opNamed("a", "upcloud", e.name("gone"))))
+		task := e.ended(e.batchEnded(id).Operations[0].TaskID)
+		if err := os.RemoveAll(filepath.Dir(e.root(task))); err != nil { // a local server is its folder
+			t.Fatal(err)
 		}
-		if r := e.undo(id + "/a"); !r.Success {
+		if r := e.undo(id + "/a"); !r.Success || r.OperationsExecuted != 1 || r.OperationsFailed != 0 {
+			t.Errorf("undoing what is gone at the provider: %+v", r)
+		}
+		if o := e.batchEnded(id).Operations[0]; o.RolledBackAt == nil {
+			t.Errorf("the operation, %s, does not count as undone", o.Status)
+		}
+		if r := e.undo(id + "/a"); !r.Success || r.OperationsExecuted != 0 || r.OperationsFailed != 0 {
 			t.Errorf("undoing the undone: %+v", r)
 		}
 	}},
@@ -182,37 +199,45 @@ var rollbacks = []behaviour{
 	}},
 	{95, "after_kill_9_the_rollback_is_finished_and_nothing_undone_twice", func(t *testing.T, e *env) {
 		f := e.fresh()
-		f.tokens = map[string]secretText{"operator": f.Token, "viewer": f.Token, "admin": f.Token}
 		cp := f.checkpoint("killed")
 		var names []string
 		var ops []map[string]any
-		for _, id := range []string{"a", "b", "c", "d"} {
+		for i, id := range []string{"a", "b", "c", "d"} { // a chain, so that they are undone one by one
 			names = append(names, f.name(id))
-			ops = append(ops, opNamed(id, "slow", names[len(names)-1]))
+			ops = append(ops, opNamed(id, "slow", names[i]))
+			if i > 0 {
+				ops[i]["dependencies"] = []any{ops[i-1]["id"]}
+			}
 		}
-		b := f.batch("killed", ops...)
-		b["parallel_limit"] = 1
-		f.batchEnded(f.execute(b))
+		if b := f.batchEnded(f.execute(f.batch("killed", ops...))); b.Status != "Completed" {
+			t.Fatalf("there is nothing to undo: %+v", b)
+		}
+		undone := func() (n int) {
+			for _, name := range names {
+				n += len(f.changes("slow", name)) - 1
+			}
+			return n
+		}
 		go func() {
 			_, _ = f.Orch(f.Token).ExecuteRollback(t.Context(), client.RollbackRequest{CheckpointID: cp}, "")
 		}()
-		f.await(20*time.Second, "the first compensation was made", func() bool { return len(f.deletes(names...)) > 0 })
+		f.await(20*time.Second, "the first compensation was made", func() bool { return undone() > 0 })
 		if err := f.Orchestrator.Kill(); err != nil {
 			t.Fatal(err)
+		}
+		if n := undone(); n == len(names) {
+			t.Fatal("everything was undone before the kill: nothing was left to finish")
 		}
 		if err := f.Orchestrator.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		f.await(30*time.Second, "nothing is left to undo", func() bool { return f.operationsAfter(cp) == 0 })
-		made := map[string]int{}
-		for _, c := range f.deletes(names...) {
-			if c.OK() {
-				made[c.Name]++
+		for _, name := range names {
+			if history := f.changes("slow", name); len(history) != 2 || history[0].Gone || !history[1].Gone {
+				t.Errorf("%s should have come and gone once: %+v", name, history)
 			}
-		}
-		for _, n := range names {
-			if made[n] != 1 {
-				t.Errorf("%s was undone %d times", n, made[n])
+			if calls := f.deletes(name); len(calls) > 1 { // one whose answer was lost is looked up, not asked for again
+				t.Errorf("%s was undone %d times: %+v", name, len(calls), calls)
 			}
 		}
 	}},
