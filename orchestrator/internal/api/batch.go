@@ -9,6 +9,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/infra"
 	"github.com/provisioning-platform/platform/orchestrator/internal/operation"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
@@ -62,6 +63,25 @@ type retryIn struct {
 	MaxAttempts  int `json:"max_attempts" min:"0" max:"100" doc:"the first one included; 0 is the configured number"`
 	InitialDelay int `json:"initial_delay" min:"0" max:"3600" doc:"seconds"`
 	MaxDelay     int `json:"max_delay" min:"0" max:"86400" doc:"seconds"`
+}
+
+// Validate holds servers to the rule of those in an infra, for they stand in one inventory by their names.
+func (in batchIn) Validate() []fault.Field {
+	var faults []fault.Field
+	check := func(i int, member string, k int, name string) {
+		if len(faults) < maxUnknown && !infra.ValidName(name) {
+			faults = append(faults, plain(fmt.Sprintf(member, i, k), name)...)
+		}
+	}
+	for i, op := range in.Operations {
+		for k, s := range op.ServerConfigs {
+			check(i, "/operations/%d/server_configs/%d/name", k, s.Name)
+		}
+		for k, name := range op.Targets {
+			check(i, "/operations/%d/targets/%d", k, name)
+		}
+	}
+	return faults
 }
 
 // Resources names what the batch touches, so that a policy on one server counts.
