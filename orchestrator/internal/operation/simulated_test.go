@@ -11,6 +11,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider/simulated"
+	"github.com/provisioning-platform/platform/shared/fault"
 )
 
 func TestExecute_simulatedFollowsThrough(t *testing.T) {
@@ -188,6 +189,34 @@ func TestExecute_endsWithItsContext(t *testing.T) {
 	}
 	if res := b.Execute(t.Context(), dag.Attempt{Tag: "1", Kind: dag.Do, Operation: op, Step: steps[0], Deadline: time.Now()}); res.Class != dag.TimedOut {
 		t.Errorf("deadline: %+v", res)
+	}
+}
+
+// cutOff is an inventory whose look-ups take until their context ends, and then fail as the stores do.
+type cutOff struct{ *ledger }
+
+func (cutOff) Resource(ctx context.Context, _, _, _ string) (dag.Resource, bool, error) {
+	<-ctx.Done()
+	return dag.Resource{}, false, fault.New(fault.Unavailable, "store.unavailable", "the store cannot be reached right now").Because(ctx.Err())
+}
+
+// TestExecute_aCancelInALookUpLeavesNothingInDoubt cancels while the inventory is read, before the provider is asked
+// for anything. As a failure that may have had an effect it was looked up at the provider, and the task that was
+// cancelled took all its grace time when that hangs, and asked for a person's attention.
+func TestExecute_aCancelInALookUpLeavesNothingInDoubt(t *testing.T) {
+	t.Parallel()
+	b := simulatedBench(t, simulated.Config{})
+	b.Inventory = cutOff{b.ledger}
+	op, _ := batch()
+	steps, _ := Expand(op)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if res := b.Execute(ctx, dag.Attempt{Tag: "1", Kind: dag.Do, Operation: op, Step: steps[0]}); res.Class != dag.Stopped {
+		t.Errorf("cancelled: %+v, want class %s", res, dag.Stopped)
+	}
+	res := b.Execute(t.Context(), dag.Attempt{Tag: "1", Kind: dag.Do, Operation: op, Step: steps[0], Deadline: time.Now()})
+	if res.Class != dag.Transient { // a slow store is worth another try
+		t.Errorf("out of time: %+v, want class %s", res, dag.Transient)
 	}
 }
 
