@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -71,23 +73,42 @@ var authentication = []behaviour{
 		}
 	}},
 	{104, "codes_of_the_neighbouring_steps_work_once", func(t *testing.T, e *env) {
-		now := time.Now().Unix() / 30
-		for offset, status := range map[int64]int{-1: 200, 1: 200, -3: 401, 3: 401} {
-			u := e.factor("step")
-			code := u.at(t, now+offset)
-			if offset == -1 && u.enrolledAt >= now-1 {
-				continue // its enrolment used that step; replay protection goes first
-			}
-			e.want(e.logIn(u.name, password, code), status)
-			if status == 200 {
-				e.want(e.logIn(u.name, password, code), 401)
+		for offset, want := range map[int64][]int{-2: {401, 401, 200}, -1: {200, 401}, 0: {200, 401}, 1: {200, 401}, 2: {401, 401, 200}} {
+			var got []int
+			e.inOneStep(func(step int64) {
+				u := e.enrolled("step") // none of its codes was used
+				got = nil
+				for _, s := range []int64{step + offset, step + offset, step}[:len(want)] {
+					got = append(got, e.logIn(u.name, password, u.at(t, s)).Status)
+				}
+			})
+			if !slices.Equal(got, want) {
+				t.Errorf("the code of step %+d, the same again and the present one are answered with %v, want %v", offset, got, want)
 			}
 		}
 	}},
 	{105, "codes_are_six_digits_and_backup_codes_work_once", func(t *testing.T, e *env) {
-		u := e.factor("digits")
-		for _, bad := range []any{123456, "12345", "1234567", "abcdef", "12 456", " 123456"} {
-			e.want(e.cc("", "POST", "/auth/login", map[string]any{"username": u.name, "password": password, "mfa_code": bad}), 401, 422)
+		const each = 4 // spellings to an account: after five wrong codes none is looked at
+		for from := 0; from < len(misspelled("000000")); from += each {
+			var bad []any
+			var answers []answer
+			var good answer
+			e.inOneStep(func(step int64) {
+				u := e.enrolled("digits")
+				code := u.at(t, step)
+				bad, answers = misspelled(code)[from:], nil
+				bad = bad[:min(each, len(bad))]
+				for _, b := range bad {
+					answers = append(answers, e.cc("", "POST", "/auth/login", map[string]any{"username": u.name, "password": password, "mfa_code": b}))
+				}
+				good = e.logIn(u.name, password, code)
+			})
+			for i, a := range answers {
+				if a.Status != 401 && a.Status != 422 {
+					t.Errorf("mfa_code %#v is answered with %d, want 401 or 422", bad[i], a.Status)
+				}
+			}
+			e.want(good, 200)
 		}
 		v := e.factor("backup")
 		e.want(e.logIn(v.name, password, v.backup[0]), 200)
@@ -267,6 +288,35 @@ func (e *env) factor(stem string) mfaUser {
 	u.enrolledAt = time.Now().Unix()/30 - 1 // an old code confirms, so that the present one stays unused
 	e.want(e.do(request{base: e.ControlCenter.Address, method: "POST", path: "/mfa/verify", token: tok, body: map[string]any{"code": u.at(e.t, u.enrolledAt)}}), 200)
 	return u
+}
+
+// enrolled creates a viewer with a factor from the administrator, so that no code of it was used yet.
+func (e *env) enrolled(stem string) mfaUser {
+	e.t.Helper()
+	u := mfaUser{name: e.name(stem)}
+	id := e.createUser(u.name, "viewer").ID
+	var enrolment struct{ Secret string }
+	e.want(e.cc("admin", "POST", "/users/"+id+"/mfa/totp", nil), 200, 201).into(e.t, &enrolment)
+	u.secret = enrolment.Secret
+	return u
+}
+
+// misspelled returns what is no code of six digits, made from one that is good: only the form can be what is refused.
+func misspelled(code string) []any {
+	number, _ := strconv.Atoi(code)
+	wide := strings.Map(func(d rune) rune { return d - '0' + '\uff10' }, code)
+	return []any{number, code[:5], code + "0", "0" + code, " " + code, code + " ", code + "\n", "\u00a0" + code, code[:3] + " " + code[3:],
+		code[:3] + "-" + code[3:], "+" + code, "-" + code, wide, code + "," + code, code + ".0", "abcdef"}
+}
+
+// inOneStep runs try until it began and ended in the same TOTP step, which it is told.
+func (e *env) inOneStep(try func(step int64)) {
+	e.t.Helper()
+	e.await(2*time.Minute, "all tries fall into one step", func() bool {
+		step := time.Now().Unix() / 30
+		try(step)
+		return time.Now().Unix()/30 == step
+	})
 }
 
 func (e *env) logIn(name, pass, code string) answer {
