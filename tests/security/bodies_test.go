@@ -26,12 +26,15 @@ func (s *site) withBody(t *testing.T) map[string]operation {
 	return all
 }
 
+// answerIn bounds every answer; it is the bar's figure (I01).
+const answerIn = 2 * time.Second
+
 // try sends a body as the administrator with a second factor, who could do harm.
 func (s *site) try(t *testing.T, op operation, body string, header ...string) answer {
 	t.Helper()
 	began := time.Now()
 	a := s.send(t, op.service, op.method, op.url(nowhere), s.people["admin+mfa"].token, body, header...)
-	if took := time.Since(began); a.status >= 500 || took > 2*time.Second {
+	if took := time.Since(began); a.status >= 500 || took > answerIn {
 		t.Errorf("%s answered %d after %s to %.200s", op, a.status, took, body)
 	}
 	return a
@@ -172,17 +175,25 @@ func TestBodies_nothingIsAssignedInPassing(t *testing.T) {
 
 // strange are texts that break what is careless with them.
 var strange = []string{"\x00", "a\x00b", "\x1b[31m", "\r\n", "\u202e", "\u200b", "\ufeff", strings.Repeat("e\u0301", 5000), strings.Repeat("é", 150), strings.Repeat("x", 900_000), "../../etc/passwd", "/etc/passwd", "%2e%2e%2f",
-	"..\\..", "C:\\", "file:///etc/passwd", "'; DROP TABLE user; --", "$(touch /tmp/x)", "`id`", "{{7*7}}", "${jndi:ldap://x}", "<script>", "𝕏🚀", "ａｄｍｉｎ", "\U0010ffff", " ", ""}
+	"..\\..", "C:\\", "file:///etc/passwd", "'; DROP TABLE user; --", "$(touch /tmp/x)", "`id`", "{{7*7}}", "${jndi:ldap://x}", "<script>", "𝕏🚀", "ａｄｍｉｎ", "\U0010ffff", " ", "", " a  b ", "Zoë", "Zoe\u0308", "अनुक्रम", "naïve-name_1"}
 
-// TestQueries_boundedAndNeverAFault is I06 and I16 in the queries and path parameters of every operation.
+// enough is the work that one look at a list or for a thing may be (I16).
+const enough = 50 * time.Millisecond
+
+// TestQueries_boundedAndNeverAFault is I06 and I16 in the queries and path parameters of every operation: no value is a
+// fault of ours, changes something, or costs more than its share of work.
 func TestQueries_boundedAndNeverAFault(t *testing.T) {
 	s := shared
 	values := append([]string{"0", "-1", "-0", "1", "1000", "1001", "1000000000", "1000000000000", "2147483648", "9007199254740993", "9223372036854775807", "9223372036854775808", "1e3", "1e400", "0x10", "1.5", "NaN", "+1", "true",
 		"\xff\xfe", nowhere, nowhere + "\x01"}, strange...)
-	tried := 0
+	tried := map[string]int{}
 	for _, op := range s.operations(t) {
-		if op.method != "GET" {
-			continue
+		token, body := s.people["admin"].token, any(nil)
+		if op.method != "GET" { // as one who could do harm
+			token = s.people["admin+mfa"].token
+		}
+		if op.body != nil {
+			body = op.body.sample()
 		}
 		var paths []string
 		for _, v := range values {
@@ -192,38 +203,30 @@ func TestQueries_boundedAndNeverAFault(t *testing.T) {
 			for _, name := range op.query {
 				paths = append(paths, op.url(nowhere)+"?"+name+"="+url.QueryEscape(v))
 			}
-			if p := op.url(url.PathEscape(v)); p != op.path {
+			if p := parameter.ReplaceAllLiteralString(op.path, url.PathEscape(v)); p != op.path {
 				paths = append(paths, p)
 			}
 		}
 		for _, path := range paths {
-			began := time.Now()
-			a := s.send(t, op.service, "GET", path, s.people["admin"].token, nil)
-			if took := time.Since(began); a.status >= 500 || took > 2*time.Second {
-				t.Errorf("%s %.80s: %d after %s: %.300s", op, path, a.status, took, a.raw)
+			tried[op.method]++
+			least := time.Hour // of a few tries: what the machine does besides is no work of ours
+			for try := 0; try < 5 && least > enough; try++ {
+				began := time.Now()
+				a := s.send(t, op.service, op.method, path, token, body)
+				took := time.Since(began)
+				if least = min(least, took); a.status >= 500 || took > answerIn {
+					t.Errorf("%s %.80s: %d after %s: %.300s", op, path, a.status, took, a.raw)
+				}
+				if op.method != "GET" && a.status < 400 {
+					t.Errorf("%s %.80s: status %d for something that is not there, want a refusal: %.300s", op, path, a.status, a.raw)
+				}
 			}
-			tried++
-		}
-	}
-	if tried < 1000 {
-		t.Errorf("only %d requests", tried)
-	}
-}
-
-// TestBodies_strangeTexts is I05: no text in any member brings a service down or comes back changed.
-func TestBodies_strangeTexts(t *testing.T) {
-	s := shared
-	for _, op := range s.withBody(t) {
-		for name, p := range op.body.Properties {
-			if !p.is("string") {
-				continue
-			}
-			for _, text := range strange {
-				body := op.body.sample().(map[string]any)
-				body[name] = text
-				raw, _ := json.Marshal(body)
-				s.try(t, op, string(raw))
+			if least > enough {
+				t.Errorf("%s %.80s: at least %s, want at most %s", op, path, least, enough)
 			}
 		}
+	}
+	if tried["GET"] < 1000 || tried["POST"] < 100 || tried["PUT"] < 40 || tried["DELETE"] < 100 {
+		t.Errorf("only %v requests", tried)
 	}
 }

@@ -1,0 +1,275 @@
+package security
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/provisioning-platform/platform/shared/client"
+)
+
+// member is a text in the body of an operation that keeps it.
+type member struct {
+	op, name string // operation id and member; dots lead into nested ones
+	send     func(s *site, t *testing.T, text string, n int) (a answer, shown string)
+	below    string // the member of what is shown that holds the text, or texts of which it is one; empty: shown nowhere
+}
+
+// kept are the members whose text is stored. send makes something with the text in a body that is good otherwise, n
+// times with other names, and returns where it is shown.
+var kept = []member{
+	{"createUser", "username", func(s *site, t *testing.T, text string, n int) (answer, string) {
+		return s.newUser(t, text, fmt.Sprintf("texts-%d@example.com", n), password)
+	}, "username"},
+	{"createUser", "email", func(s *site, t *testing.T, text string, n int) (answer, string) {
+		return s.newUser(t, fmt.Sprintf("texts-%d", n), text+"@example.com", password)
+	}, "email"},
+	{"updateUser", "email", func(s *site, t *testing.T, text string, n int) (answer, string) {
+		at := "/users/" + s.people["developer"].id
+		return s.send(t, "control-center", "PUT", at, s.people["admin+mfa"].token, map[string]any{"email": text + "@example.org"}), at
+	}, "email"},
+	{"createCheckpoint", "name", func(s *site, t *testing.T, text string, _ int) (answer, string) {
+		return s.made(t, "/rollback/checkpoints", map[string]any{"name": text}, "/rollback/checkpoints/")
+	}, "name"},
+	{"createCheckpoint", "description", func(s *site, t *testing.T, text string, _ int) (answer, string) {
+		return s.made(t, "/rollback/checkpoints", map[string]any{"name": "texts", "description": text}, "/rollback/checkpoints/")
+	}, "description"},
+	{"executeBatch", "name", func(s *site, t *testing.T, text string, n int) (answer, string) {
+		return s.batch(t, map[string]any{"name": text}, map[string]any{"id": "a"}, map[string]any{"name": fmt.Sprint("texts-", n)})
+	}, "name"},
+	{"executeBatch", "version", func(s *site, t *testing.T, text string, n int) (answer, string) {
+		return s.batch(t, map[string]any{"name": "texts", "version": text}, map[string]any{"id": "a"}, map[string]any{"name": fmt.Sprint("texts-", n)})
+	}, ""},
+	{"executeBatch", "operations.server_configs.name", func(s *site, t *testing.T, text string, _ int) (answer, string) {
+		return s.batch(t, map[string]any{"name": "texts"}, map[string]any{"id": "a"}, map[string]any{"name": text})
+	}, "servers"},
+	{"executeBatch", "operations.server_configs.plan", func(s *site, t *testing.T, text string, n int) (answer, string) {
+		return s.batch(t, map[string]any{"name": "texts"}, map[string]any{"id": "a"}, map[string]any{"name": fmt.Sprint("texts-", n), "plan": text})
+	}, "facts"},
+	{"executeBatch", "operations.server_configs.zone", func(s *site, t *testing.T, text string, n int) (answer, string) {
+		return s.batch(t, map[string]any{"name": "texts"}, map[string]any{"id": "a"}, map[string]any{"name": fmt.Sprint("texts-", n), "zone": text})
+	}, "facts"},
+	{"createServers", "infra", workflow("servers", "infra", nil), "args"},
+	{"createServers", "settings", workflow("servers", "settings", nil), "args"},
+	{"createTaskserv", "infra", workflow("taskserv", "infra", map[string]any{"taskserv": "kubernetes"}), "args"},
+	{"createTaskserv", "settings", workflow("taskserv", "settings", map[string]any{"taskserv": "kubernetes"}), "args"},
+	{"createTaskserv", "taskserv", workflow("taskserv", "taskserv", nil), "args"},
+	{"createCluster", "infra", workflow("cluster", "infra", map[string]any{"cluster_type": "buildkit"}), "args"},
+	{"createCluster", "settings", workflow("cluster", "settings", map[string]any{"cluster_type": "buildkit"}), "args"},
+	{"createCluster", "cluster_type", workflow("cluster", "cluster_type", nil), "args"},
+}
+
+// unkept are the other members with texts, and why nothing of them is stored: a strange text is refused there, or it is
+// a password, which signs in afterwards.
+var unkept = map[string]string{
+	"login.username": "names an account", "login.password": "is compared", "login.mfa_code": "is compared", "refresh.token": "is compared", "verifyTOTP.code": "is compared",
+	"createUser.password": "TestPasswords_strangeTexts", "updateUser.password": "TestPasswords_strangeTexts", "createUser.roles": "are five words", "updateUser.roles": "are five words",
+	"executeBatch.storage_backend": "one of two words", "createTaskserv.operation": "one of four words", "createCluster.operation": "one of four words",
+	"executeRollback.checkpoint_id": "names a checkpoint", "executeRollback.operation_ids": "name operations",
+	"executeBatch.operations.id": "has an alphabet", "executeBatch.operations.type": "one of two words", "executeBatch.operations.on_failure": "one of three words",
+	"executeBatch.operations.provider": "names a provider", "executeBatch.operations.dependencies": "name operations", "executeBatch.operations.taskservs": "name task services",
+	"executeBatch.operations.targets": "name servers",
+}
+
+// newUser makes an account.
+func (s *site) newUser(t *testing.T, name, email, pass string) (answer, string) {
+	t.Helper()
+	a := s.send(t, "control-center", "POST", "/users", s.people["admin+mfa"].token, map[string]any{"username": name, "email": email, "password": pass, "roles": []string{"viewer"}})
+	if a.status != 201 {
+		return a, ""
+	}
+	var u client.User
+	a.data(t, &u)
+	return a, "/users/" + u.ID
+}
+
+// made sends a body to an operation of the orchestrator that answers with an id.
+func (s *site) made(t *testing.T, path string, body map[string]any, shown string) (answer, string) {
+	t.Helper()
+	a := s.send(t, "orchestrator", "POST", path, s.people["admin+mfa"].token, body)
+	var id string
+	if a.status < 300 {
+		a.data(t, &id)
+	}
+	return a, shown + id
+}
+
+// workflow sends one member of a workflow in check mode; what it names need not exist, for the task says so.
+func workflow(kind, name string, rest map[string]any) func(*site, *testing.T, string, int) (answer, string) {
+	return func(s *site, t *testing.T, text string, _ int) (answer, string) {
+		body := map[string]any{"infra": "fast", "check_mode": true}
+		for k, v := range rest {
+			body[k] = v
+		}
+		body[name] = text
+		return s.made(t, "/workflows/"+kind+"/create", body, "/tasks/")
+	}
+}
+
+// batch runs a batch of one operation with one server to its end.
+func (s *site) batch(t *testing.T, batch, op, server map[string]any) (answer, string) {
+	t.Helper()
+	for name, usual := range map[string]string{"plan": "1xCPU-2GB", "zone": "de-fra1"} {
+		if server[name] == nil {
+			server[name] = usual
+		}
+	}
+	op["type"], op["provider"], op["dependencies"], op["server_configs"] = "server_batch", "fast", []string{}, []any{server}
+	batch["operations"] = []any{op}
+	a := s.send(t, "orchestrator", "POST", "/batch/execute", s.people["admin+mfa"].token, batch)
+	if a.status != 200 {
+		return a, ""
+	}
+	var b client.Batch
+	a.data(t, &b)
+	shown := "/batch/operations/" + b.BatchID
+	s.await(t, "the batch has ended", func() bool {
+		s.send(t, "orchestrator", "GET", shown, s.people["admin"].token, nil).data(t, &b)
+		return b.Status != "Pending" && b.Status != "Running"
+	})
+	return a, shown
+}
+
+// texts returns the members, with dots between them, that are texts or lists of texts.
+func (s schema) texts(prefix string) (names []string) {
+	for name, p := range s.Properties {
+		if p.Items != nil {
+			p = *p.Items
+		}
+		if p.is("string") {
+			names = append(names, prefix+name)
+		}
+		names = append(names, p.texts(prefix+name+".")...)
+	}
+	return names
+}
+
+// with returns a sample that has the text at a member.
+func (s schema) with(path []string, text string) any {
+	switch {
+	case s.Items != nil:
+		return []any{s.Items.with(path, text)}
+	case len(path) == 0:
+		return text
+	}
+	v := s.sample().(map[string]any)
+	v[path[0]] = s.Properties[path[0]].with(path[1:], text)
+	return v
+}
+
+// textsBelow returns all texts that stand below a member of that name, wherever it is.
+func textsBelow(v any, name string, inside bool) (texts []string) {
+	switch v := v.(type) {
+	case string:
+		if inside {
+			texts = append(texts, v)
+		}
+	case []any:
+		for _, e := range v {
+			texts = append(texts, textsBelow(e, name, inside)...)
+		}
+	case map[string]any:
+		for k, e := range v {
+			texts = append(texts, textsBelow(e, name, inside || k == name)...)
+		}
+	}
+	return texts
+}
+
+// TestBodies_strangeTexts is I05: a text in any member is refused, or it is stored and shown again byte for byte.
+func TestBodies_strangeTexts(t *testing.T) {
+	s := shared
+	n, known := 0, map[string]bool{}
+	for _, m := range kept {
+		known[m.op+"."+m.name] = true
+		taken, service := 0, "orchestrator"
+		if strings.HasSuffix(m.op, "User") {
+			service = "control-center"
+		}
+		for _, text := range strange {
+			n++
+			a, shown := m.send(s, t, text, n)
+			if a.status >= 300 {
+				refused(t, operation{service: service, path: m.op}, fmt.Sprintf("%s = %.40q", m.name, text), a, 400, 409, 413, 422)
+				continue
+			}
+			taken++
+			view := s.send(t, service, "GET", shown, s.people["admin"].token, nil)
+			if m.op == "createUser" {
+				s.send(t, service, "DELETE", shown, s.people["admin+mfa"].token, nil)
+			}
+			var doc any
+			if view.data(t, &doc); view.status != 200 {
+				t.Errorf("%s took %s = %.40q and shows nothing: status %d: %.300s", m.op, m.name, text, view.status, view.raw)
+			}
+			if m.below == "" || text == "" { // an empty text is an absent one
+				continue
+			}
+			if texts := textsBelow(doc, m.below, false); !slices.ContainsFunc(texts, func(got string) bool {
+				return got == text || m.name == "email" && got == text+got[max(0, len(got)-len("@example.com")):]
+			}) {
+				t.Errorf("%s took %s = %.40q and shows %.300q", m.op, m.name, text, texts)
+			}
+		}
+		if taken < 3 {
+			t.Errorf("%s takes %d strange texts as %s, want some: nothing is shown otherwise", m.op, taken, m.name)
+		}
+	}
+	for _, op := range s.withBody(t) {
+		for _, name := range op.body.texts("") {
+			key := op.id + "." + name
+			if known[key] {
+				continue
+			}
+			if unkept[key] == "" {
+				t.Errorf("%s has a member %s: say in the tables where its text is shown, or why it is not stored", op, name)
+			}
+			for _, text := range strange {
+				if text == "" || name == "password" {
+					continue
+				}
+				raw, err := json.Marshal(op.body.with(strings.Split(name, "."), text))
+				if err != nil {
+					t.Fatal(err)
+				}
+				refused(t, op, fmt.Sprintf("%s = %.40q", name, text), s.try(t, op, string(raw)), 400, 401, 404, 409, 413, 422)
+			}
+		}
+	}
+}
+
+// TestPasswords_strangeTexts is I05 for the member that nothing shows: a password is refused, or it signs in as it was
+// given and not without its strange part.
+func TestPasswords_strangeTexts(t *testing.T) {
+	s := shared
+	changed, err := s.hire(t.Context(), "passwords-changed", "viewer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signIn := func(name, pass string) int {
+		return s.send(t, "control-center", "POST", "/auth/login", "", map[string]any{"username": name, "password": pass}).status
+	}
+	taken := 0
+	for i, text := range strange {
+		name, pass := fmt.Sprintf("passwords-%d", i), password+text
+		a, _ := s.newUser(t, name, name+"@example.com", pass)
+		b := s.send(t, "control-center", "PUT", "/users/"+changed.id, s.people["admin+mfa"].token, map[string]any{"password": pass})
+		if a.status != 201 || b.status != 200 {
+			refused(t, operation{path: "createUser"}, fmt.Sprintf("password = %.40q", text), a, 413, 422)
+			refused(t, operation{path: "updateUser"}, fmt.Sprintf("password = %.40q", text), b, 413, 422)
+			continue
+		}
+		taken++
+		if one, other := signIn(name, pass), signIn(changed.name, pass); one != 200 || other != 200 {
+			t.Errorf("a password with %.40q was taken and signs in with status %d, and %d where it was changed; want 200", text, one, other)
+		}
+		if got := signIn(name, password); text != "" && got != 401 {
+			t.Errorf("a password with %.40q signs in without it: status %d, want 401", text, got)
+		}
+	}
+	if taken < 10 {
+		t.Errorf("%d strange passwords were taken, want at least 10", taken)
+	}
+}
