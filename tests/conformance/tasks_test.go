@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -129,12 +129,33 @@ var tasks = []behaviour{
 		}
 	}},
 	{31, "the_status_filter_knows_five_words_in_any_case", func(t *testing.T, e *env) {
-		e.ended(e.submit("fast"))
-		e.ended(e.submit("broken"))
-		for _, word := range []string{"Pending", "Running", "Completed", "Failed", "Cancelled"} {
+		one := map[string]string{"Completed": e.submit("fast"), "Failed": e.submit("broken"), "Cancelled": e.submit("hang")} // a task of each status
+		e.want(e.orch("operator", "POST", "/tasks/"+one["Cancelled"]+"/cancel", nil), 200)
+		for status, id := range one {
+			if task := e.ended(id); task.Status != status {
+				t.Fatalf("the task should be %s: %+v", status, task)
+			}
+		}
+		batch := e.execute(e.batch("filter", op("a", "hang"), op("b", "fast", "a")))
+		defer func() { // what hangs would stay in the way of others
+			e.want(e.orch("operator", "POST", "/batch/operations/"+batch+"/cancel", nil), 200)
+			e.batchEnded(batch)
+		}()
+		e.await(10*time.Second, "an operation runs and another waits for it", func() bool {
+			b, err := e.Orch(e.tokens["viewer"]).Batch(t.Context(), batch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			one["Running"], one["Pending"] = b.Operations[0].TaskID, b.Operations[1].TaskID
+			return b.Operations[0].Status == "Running" && b.Operations[1].Status == "Pending"
+		})
+		for word, id := range one {
 			for _, spelled := range []string{word, strings.ToLower(word), strings.ToUpper(word)} {
 				var rows []client.Task
-				e.want(e.orch("viewer", "GET", "/tasks?status="+spelled, nil), 200).into(t, &rows)
+				e.want(e.orch("viewer", "GET", "/tasks?limit=1000&status="+spelled, nil), 200).into(t, &rows)
+				if !slices.ContainsFunc(rows, func(r client.Task) bool { return r.ID == id }) {
+					t.Errorf("status=%s does not list task %s, which is %s", spelled, id, word)
+				}
 				for _, r := range rows {
 					if r.Status != word {
 						t.Errorf("status=%s lists a task that is %s", spelled, r.Status)
@@ -190,20 +211,37 @@ var tasks = []behaviour{
 		}
 	}},
 	{34, "tasks_are_listed_newest_first", func(t *testing.T, e *env) {
-		e.ended(e.submit("fast"))
-		var rows, again []client.Task
-		e.want(e.orch("viewer", "GET", "/tasks?limit=1000&status=completed", nil), 200).into(t, &rows)
-		if !sort.SliceIsSorted(rows, func(i, j int) bool { return rows[i].CreatedAt.After(rows[j].CreatedAt) }) {
-			for i := 1; i < len(rows); i++ {
-				if rows[i].CreatedAt.After(rows[i-1].CreatedAt) {
-					t.Errorf("row %d is newer than the one before", i)
+		older := e.submit("fast")
+		e.ended(older)
+		tied := e.batchEnded(e.execute(e.batch("tied", op("a"), op("b"), op("c"), op("d"), op("e")))) // of one moment
+		newer := e.submit("fast")
+		e.ended(newer)
+		for _, path := range []string{"/tasks?", "/tasks?status=completed&"} {
+			rows, at := e.walk(path+"limit=1000"), map[string]int{}
+			for i, r := range rows {
+				at[r.ID] = i
+				if i > 0 && r.CreatedAt.After(rows[i-1].CreatedAt) {
+					t.Errorf("%s: row %d is newer than the one before", path, i)
 				}
 			}
-		}
-		e.want(e.orch("viewer", "GET", "/tasks?limit=1000&status=completed", nil), 200).into(t, &again)
-		for i := range rows {
-			if rows[i].ID != again[i].ID {
-				t.Fatal("the order of two equal requests differs")
+			for _, o := range tied.Operations {
+				i, there := at[o.TaskID]
+				if !there || !rows[i].CreatedAt.Equal(rows[at[tied.Operations[0].TaskID]].CreatedAt) {
+					t.Fatalf("%s: the tasks of a batch should be listed, and of one moment; %s is not", path, o.TaskID)
+				}
+				if n, there := at[newer]; !there || n > i {
+					t.Errorf("%s: the newer task should stand before row %d: row %d, %v", path, i, n, there)
+				}
+				if n, there := at[older]; !there || n < i {
+					t.Errorf("%s: the older task should stand behind row %d: row %d, %v", path, i, n, there)
+				}
+			}
+			ids := func(r client.Task, s client.Task) bool { return r.ID == s.ID }
+			if again := e.walk(path + "limit=1000"); !slices.EqualFunc(rows, again, ids) {
+				t.Errorf("%s: the order of two equal requests differs", path)
+			}
+			if pages := e.walk(path + "limit=2"); !slices.EqualFunc(rows, pages, ids) {
+				t.Errorf("%s: the order of pages of two differs from that of the whole", path)
 			}
 		}
 	}},
@@ -228,12 +266,17 @@ var tasks = []behaviour{
 		}
 	}},
 	{37, "one_task_can_be_cancelled", func(t *testing.T, e *env) {
-		id := e.submit("slow")
-		e.want(e.orch("operator", "POST", "/tasks/"+id+"/cancel", nil), 200)
-		if task := e.ended(id); task.Status != "Cancelled" {
-			t.Errorf("%+v", task)
+		for _, provider := range []string{"slow", "hang"} { // cancelled before anything was made: nothing is in doubt
+			id := e.submit(provider)
+			e.want(e.orch("operator", "POST", "/tasks/"+id+"/cancel", nil), 200)
+			if task := e.ended(id); task.Status != "Cancelled" {
+				t.Errorf("the task should be Cancelled: %+v", task)
+			}
+			if a := e.orch("viewer", "GET", "/tasks/"+id, nil); strings.Contains(string(a.Raw), `"attention"`) {
+				t.Errorf("the task asks for attention: %s", a.Raw)
+			}
+			e.want(e.orch("operator", "POST", "/tasks/"+id+"/cancel", nil), 409)
 		}
-		e.want(e.orch("operator", "POST", "/tasks/"+id+"/cancel", nil), 409)
 	}},
 }
 
@@ -247,6 +290,19 @@ func (e *env) submit(provider string) string {
 		e.t.Fatal(err)
 	}
 	return id
+}
+
+// walk returns all tasks of a list, following its links.
+func (e *env) walk(path string) []client.Task {
+	e.t.Helper()
+	var all []client.Task
+	for path != "" {
+		var rows []client.Task
+		a := e.want(e.orch("viewer", "GET", path, nil), 200)
+		a.into(e.t, &rows)
+		all, path = append(all, rows...), next(e.t, a)
+	}
+	return all
 }
 
 // next returns path and query of the rel="next" link, or "".
