@@ -2,10 +2,12 @@ package conformance
 
 import (
 	"encoding/json"
-	"fmt"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -61,14 +63,22 @@ var audits = []behaviour{
 		}
 	}},
 	{143, "reads_leave_no_record", func(t *testing.T, e *env) {
-		before := len(e.audit("user_id=" + e.userID("viewer")))
-		for _, path := range []string{"/tasks", "/batch/operations", "/rollback/checkpoints"} {
-			e.want(e.orch("viewer", "GET", path, nil), 200)
+		reader := e.createUser(e.name("reader"), "admin")
+		tok := e.login(reader.Username, password).Reveal()
+		for _, p := range endpoints() {
+			if p.method != "GET" {
+				continue
+			}
+			if a := e.do(request{base: e.address(p), method: p.method, path: p.path, token: tok}); a.Status != 200 && a.Status != 404 {
+				t.Errorf("GET %s answered %d, want 200 or 404", p.path, a.Status)
+			}
 		}
-		e.checkpoint("a record to wait for")
-		e.await(10*time.Second, "the index has caught up", func() bool { return len(e.audit("user_id="+e.userID("operator")+"&action=checkpoint.create")) > 0 })
-		if after := len(e.audit("user_id=" + e.userID("viewer"))); after != before {
-			t.Errorf("reading left %d records", after-before)
+		// An act on each service after the reads: once both are listed, records of the reads would be too.
+		for _, later := range []string{"checkpoints/" + e.checkpoint("later"), "users/" + e.createUser(e.name("later"), "viewer").ID} {
+			e.await(10*time.Second, later+" is listed", func() bool { return e.audited("resource="+later) == 1 })
+		}
+		if n := e.audited("user_id=" + reader.ID); n != 1 {
+			t.Errorf("%d records of somebody who signed in and read, want the sign-in alone: %+v", n, e.audit("user_id="+reader.ID))
 		}
 	}},
 	{144, "the_seven_members_are_always_there", func(t *testing.T, e *env) {
@@ -111,21 +121,25 @@ var audits = []behaviour{
 		}
 	}},
 	{146, "from_and_to_take_iso_8601", func(t *testing.T, e *env) {
-		u := e.createUser(e.name("dated"), "viewer")
-		e.await(10*time.Second, "the index has caught up", func() bool { return len(e.audit("action=user.create&resource=users/"+u.ID)) == 1 })
-		now := time.Now().UTC()
-		all := len(e.audit("action=user.create"))
-		for q, some := range map[string]bool{
-			"from=" + now.Add(-time.Hour).Format(time.RFC3339):                                                    true,
-			"from=" + url.QueryEscape(now.Add(-time.Hour).In(time.FixedZone("", 7200)).Format(time.RFC3339)):      true,
-			"from=" + now.Format(time.DateOnly):                                                                   true,
-			"to=" + now.Add(time.Hour).Format(time.RFC3339):                                                       true,
-			"to=" + now.Add(-time.Hour).Format(time.RFC3339):                                                      false,
-			"from=" + now.Add(time.Hour).Format(time.RFC3339):                                                     false,
-			"from=" + now.Add(time.Hour).Format(time.RFC3339) + "&to=" + now.Add(-time.Hour).Format(time.RFC3339): false,
+		mine := "action=user.create&resource=users/" + e.createUser(e.name("dated"), "viewer").ID
+		e.await(10*time.Second, "the record is listed", func() bool { return e.audited(mine) == 1 })
+		at := e.audit(mine)[0].Timestamp.UTC() // everything is relative to it, whenever the test runs
+		in := func(offset int, after time.Duration) string {
+			return url.QueryEscape(at.Add(after).In(time.FixedZone("", offset*3600)).Format(time.RFC3339))
+		}
+		day := func(after int) string { return at.AddDate(0, 0, after).Format(time.DateOnly) }
+		for query, want := range map[string]int{
+			"from=" + in(0, -time.Minute): 1, "from=" + in(0, time.Minute): 0,
+			"to=" + in(0, -time.Minute): 0, "to=" + in(0, time.Minute): 1,
+			// With the offset left out, each of these would be two hours off, on the other side of the record.
+			"from=" + in(2, -time.Minute): 1, "from=" + in(-2, time.Minute): 0,
+			"to=" + in(2, -time.Minute): 0, "to=" + in(-2, time.Minute): 1,
+			"from=" + day(0): 1, "from=" + day(1): 0, "to=" + day(-1): 0, "to=" + day(0): 1,
+			"from=" + day(0) + "&to=" + day(0):                          1,
+			"from=" + in(0, time.Minute) + "&to=" + in(0, -time.Minute): 0,
 		} {
-			if n := len(e.audit("action=user.create&" + q)); (n > 0) != some || (some && n != all && !strings.Contains(q, "02:00")) {
-				t.Errorf("%s finds %d of %d", q, n, all)
+			if n := e.audited(mine + "&" + query); n != want {
+				t.Errorf("%s finds %d records of %s, want %d", query, n, at.Format(time.RFC3339Nano), want)
 			}
 		}
 		for _, bad := range []string{"from=yesterday", "to=2025-13-45"} {
@@ -232,6 +246,17 @@ func (e *env) audit(query string) []client.AuditRow {
 	return rows
 }
 
+// audited returns X-Total-Count of a query for audit rows, as the auditor.
+func (e *env) audited(query string) int {
+	e.t.Helper()
+	a := e.want(e.cc("auditor", "GET", "/audit/logs?limit=1&"+query, nil), 200)
+	n, err := strconv.Atoi(a.Header.Get("X-Total-Count"))
+	if err != nil {
+		e.t.Fatalf("X-Total-Count of %s: %v", query, err)
+	}
+	return n
+}
+
 // metrics holds section 3.12.
 var metrics = []behaviour{
 	{152, "a_prometheus_parser_reads_the_metrics", func(t *testing.T, e *env) {
@@ -257,24 +282,37 @@ var metrics = []behaviour{
 		e.await(5*time.Second, "both counters have risen", func() bool { return e.counter("completed") > completed && e.counter("failed") > failed })
 	}},
 	{154, "buckets_are_cumulative", func(t *testing.T, e *env) {
+		completed := e.counter("completed")
 		e.ended(e.submit("fast"))
+		e.await(5*time.Second, "the task is counted", func() bool { return e.counter("completed") > completed })
 		parser := expfmt.NewTextParser(model.LegacyValidation)
 		families, err := parser.TextToMetricFamilies(strings.NewReader(string(e.orch("admin", "GET", "/metrics", nil).Raw)))
 		if err != nil {
 			t.Fatal(err)
 		}
+		ended := uint64(0)
 		for _, m := range families["orchestrator_task_duration_seconds"].GetMetric() {
-			h, last, bounds := m.GetHistogram(), uint64(0), ""
+			h, last, bounds := m.GetHistogram(), uint64(0), []float64{}
 			for _, b := range h.GetBucket() {
 				if b.GetCumulativeCount() < last {
-					t.Errorf("%v", h)
+					t.Errorf("the bucket up to %v has %d, the one before it %d", b.GetUpperBound(), b.GetCumulativeCount(), last)
 				}
 				last = b.GetCumulativeCount()
-				bounds += fmt.Sprintf(" %v", b.GetUpperBound())
+				bounds = append(bounds, b.GetUpperBound())
 			}
-			if h.SampleSum == nil || h.GetSampleCount() < last || !strings.Contains(bounds, " 10 ") || !strings.Contains(bounds, " 30 ") {
-				t.Errorf("count %d, sum %v, bounds%s", h.GetSampleCount(), h.SampleSum, bounds)
+			if !slices.Contains(bounds, 10) || !slices.Contains(bounds, 30) || !math.IsInf(bounds[len(bounds)-1], 1) {
+				t.Errorf("the bounds are %v, want 10 and 30 among them and +Inf at the end", bounds)
 			}
+			if h.SampleCount == nil || h.GetSampleCount() != last {
+				t.Errorf("the last bucket has %d, _count is %d, want the same", last, h.GetSampleCount())
+			}
+			if h.SampleSum == nil {
+				t.Error("there is no _sum")
+			}
+			ended += last
+		}
+		if ended == 0 {
+			t.Error("no task is in the histogram")
 		}
 	}},
 	{155, "label_values_are_from_a_fixed_set", func(t *testing.T, e *env) {
