@@ -2,6 +2,8 @@ package arch
 
 import (
 	"go/ast"
+	"go/parser"
+	"go/token"
 	"sort"
 	"strings"
 	"testing"
@@ -126,7 +128,7 @@ func TestProduct_hasNoInitAndNoSleepInTests(t *testing.T) {
 				}
 			}
 			if f.Test {
-				for _, at := range calls(f, "time", "Sleep") {
+				for _, at := range uses(f, "time", "Sleep") {
 					t.Errorf("%s: time.Sleep in a test; use testing/synctest or wait for an event", at)
 				}
 			}
@@ -153,7 +155,7 @@ func TestPurePackages_readNoClock(t *testing.T) {
 				continue
 			}
 			for _, name := range []string{"Now", "Since", "Until"} {
-				for _, at := range calls(f, "time", name) {
+				for _, at := range uses(f, "time", name) {
 					t.Errorf("%s: time.%s in a pure package", at, name)
 				}
 			}
@@ -161,20 +163,49 @@ func TestPurePackages_readNoClock(t *testing.T) {
 	}
 }
 
-// calls returns the places in f that call pkg.name.
-func calls(f File, pkg, name string) []string {
+// uses returns the places in f that name a symbol of the package with an import path: called or passed on, and whatever
+// the file calls the package. A dot import counts as one, for it hides what it is used for.
+func uses(f File, imp, symbol string) []string {
 	var places []string
+	names := f.names(imp)
+	if names["."] {
+		places = append(places, f.Path+" (dot import)")
+	}
 	ast.Inspect(f.AST, func(n ast.Node) bool {
-		call, ok := n.(*ast.CallExpr)
-		if !ok {
-			return true
-		}
-		if sel, ok := call.Fun.(*ast.SelectorExpr); ok && sel.Sel.Name == name {
-			if id, ok := sel.X.(*ast.Ident); ok && id.Name == pkg && id.Obj == nil {
-				places = append(places, f.Fset.Position(call.Pos()).String())
+		if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == symbol {
+			if id, ok := sel.X.(*ast.Ident); ok && names[id.Name] && id.Obj == nil {
+				places = append(places, f.Fset.Position(sel.Pos()).String())
 			}
 		}
 		return true
 	})
 	return places
+}
+
+// TestUses_noSpellingEscapes is about the search itself: every test that forbids a symbol stands on it.
+func TestUses_noSpellingEscapes(t *testing.T) {
+	for _, c := range []struct {
+		imports, body string
+		want          int
+	}{
+		{`import "time"`, `time.Sleep(1)`, 1}, {`import "time"`, `nap := time.Sleep; nap(1); time.Now()`, 1}, {`import clock "time"`, `clock.Sleep(1)`, 1}, {`import . "time"`, `Sleep(1)`, 1},
+		{`import ("time"; clock "time")`, `time.Sleep(1); clock.Sleep(1)`, 2}, {`import time "example.com/fake"`, `time.Sleep(1)`, 0}, {`import _ "time"`, ``, 0}, {`import "time"`, `time := napper{}; time.Sleep(1)`, 0},
+	} {
+		fset := token.NewFileSet()
+		parsed, err := parser.ParseFile(fset, "x.go", "package x\n"+c.imports+"\nfunc f() { "+c.body+" }", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := uses(File{Path: "x.go", AST: parsed, Fset: fset}, "time", "Sleep"); len(got) != c.want {
+			t.Errorf("%s with %s: time.Sleep is used at %v, want %d places", c.body, c.imports, got, c.want)
+		}
+	}
+	parsed, err := parser.ParseFile(token.NewFileSet(), "x.go", `package x; import ("example.com/casbin/v2"; "example.com/v2ray"); import . "fmt"`, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := File{AST: parsed}
+	if !f.names("example.com/casbin/v2")["casbin"] || !f.names("example.com/v2ray")["v2ray"] || !f.names("fmt")["."] || len(f.names("os")) != 0 {
+		t.Errorf("names of imports: %v %v %v %v", f.names("example.com/casbin/v2"), f.names("example.com/v2ray"), f.names("fmt"), f.names("os"))
+	}
 }

@@ -9,7 +9,9 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -41,7 +43,7 @@ func Load(root string) ([]Package, error) {
 				return err
 			}
 			if d.IsDir() {
-				if name := d.Name(); name == "testdata" || name == "node_modules" || name == "zzdeps" {
+				if name := d.Name(); name == "testdata" || name == "node_modules" {
 					return filepath.SkipDir
 				}
 				return nil
@@ -91,4 +93,22 @@ func (f File) Imports() []string {
 		paths = append(paths, strings.Trim(spec.Path.Value, `"`))
 	}
 	return paths
+}
+
+// version is the last element of the import path of a module's later major versions, which is not in the package's name.
+var version = regexp.MustCompile(`/v[0-9]+$`)
+
+// names returns under which names f imports a package, "." among them; a package is called like the end of its path.
+func (f File) names(imp string) map[string]bool {
+	names := map[string]bool{}
+	for _, spec := range f.AST.Imports {
+		switch {
+		case strings.Trim(spec.Path.Value, `"`) != imp:
+		case spec.Name != nil:
+			names[spec.Name.Name] = true
+		default:
+			names[path.Base(version.ReplaceAllString(imp, ""))] = true
+		}
+	}
+	return names
 }
