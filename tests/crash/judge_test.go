@@ -1,9 +1,7 @@
 package crash
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -204,60 +202,6 @@ func (w *world) settle() {
 		}
 		if b.Status != "Completed" || len(b.Operations) != n {
 			w.t.Errorf("batch %s is %s with %d operations, want Completed with %d", id, b.Status, len(b.Operations), n)
-		}
-	}
-}
-
-// effects holds the provider's own records against the ledger: every accepted server exists, none was made twice.
-func (w *world) effects() {
-	w.t.Helper()
-	ids := map[string]map[string]bool{}
-	w.lines(w.state, func(raw []byte) error {
-		var line struct {
-			Server struct{ ID, Name string } `json:"server"`
-		}
-		err := json.Unmarshal(raw, &line)
-		if ids[line.Server.Name] == nil {
-			ids[line.Server.Name] = map[string]bool{}
-		}
-		ids[line.Server.Name][line.Server.ID] = true
-		return err
-	})
-	created := map[string]int{}
-	w.lines(w.calls, func(raw []byte) error {
-		var call struct {
-			Action, Name string
-			Effect       bool
-		}
-		err := json.Unmarshal(raw, &call)
-		if call.Action == "create" && call.Effect {
-			created[call.Name]++
-		}
-		return err
-	})
-	for name := range w.all().servers {
-		if len(ids[name]) != 1 {
-			w.t.Errorf("server %s exists %d times", name, len(ids[name]))
-		}
-	}
-	for name, n := range created {
-		if n > 1 {
-			w.t.Errorf("server %s was created %d times", name, n)
-		}
-	}
-}
-
-// lines calls see for every line of a file; a last line that a kill cut short is not one.
-func (w *world) lines(path string, see func([]byte) error) {
-	w.t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	for in := bufio.NewScanner(f); in.Scan(); {
-		if err := see(in.Bytes()); err != nil {
-			w.t.Errorf("%s: %v in %s", filepath.Base(path), err, in.Text())
 		}
 	}
 }

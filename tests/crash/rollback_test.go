@@ -76,6 +76,9 @@ func TestCrash_rollbackIsFinished(t *testing.T) {
 			w.startAgain(w.rig.Orchestrator)
 		}
 	}
+	if died == 0 {
+		t.Error("the rollback ended before the first kill: nothing is shown about kills")
+	}
 	if !out.Success || out.OperationsExecuted != chain || out.OperationsFailed != 0 {
 		t.Errorf("the rollback says %+v, want %d operations undone", out, chain)
 	}
