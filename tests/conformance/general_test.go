@@ -1,12 +1,7 @@
 package conformance
 
 import (
-	"bufio"
 	"encoding/json"
-	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,7 +11,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/provisioning-platform/platform/shared/token/tokentest"
-	"github.com/provisioning-platform/platform/tests/rig"
 )
 
 // general holds section 3.1: what is true of every endpoint.
@@ -224,28 +218,13 @@ var general = []behaviour{
 		e.want(e.cc("admin", "PUT", "/users/"+u.ID, map[string]any{"id": u.ID, "username": u.Username, "enabled": true, "created_at": "2025-09-26T10:00:00Z"}), 200)
 	}},
 	{16, "a_member_of_the_wrong_type_is_refused_by_name", func(t *testing.T, e *env) {
-		type wrong struct {
-			path, member string
-			body         map[string]any
-		}
-		var cases []wrong
-		for member, bad := range map[string]any{"infra": 1, "settings": true, "check_mode": "true", "wait": 1} {
-			b := servers("production")
-			b[member] = bad
-			cases = append(cases, wrong{"/workflows/servers/create", member, b})
-		}
-		for member, bad := range map[string]any{"name": 1, "version": 2, "storage_backend": true, "parallel_limit": "5", "rollback_enabled": 1, "operations": "none"} {
-			b := e.batch("types", op("a"))
-			b[member] = bad
-			cases = append(cases, wrong{"/batch/execute", member, b})
-		}
-		for member, bad := range map[string]any{"name": 3, "description": []any{}} {
-			cases = append(cases, wrong{"/rollback/checkpoints", member, map[string]any{"name": "x", member: bad}})
-		}
-		for _, c := range cases {
-			if a := e.want(e.orch("operator", "POST", c.path, c.body), 422, 400); !strings.Contains(string(a.Raw), c.member) {
-				t.Errorf("%s: the answer does not name %s: %s", c.path, c.member, a.Raw)
-			}
+		account := e.createUser(e.name("typed"), "viewer").ID
+		for _, p := range e.bodies(account) {
+			mistype("", p.body, nil, func(pointer string, wrong any) {
+				if a := e.call(p, "admin"); a.Status != 422 || !strings.Contains(a.Error, pointer) {
+					t.Errorf("%s %s with %#v at %s: %d %s; want 422 and the place in the text", p.method, p.path, wrong, pointer, a.Status, a.Raw)
+				}
+			})
 		}
 	}},
 	{17, "strange_texts_are_refused_or_kept_as_they_are", func(t *testing.T, e *env) {
@@ -290,12 +269,43 @@ var general = []behaviour{
 		}
 	}},
 	{19, "error_texts_show_no_internals", func(t *testing.T, e *env) {
-		for _, p := range endpoints() {
-			a := e.call(p, "")
-			for _, leak := range []string{"goroutine ", ".go:", "SELECT ", e.Dir, "pebble", "panic"} {
+		seen := map[int]bool{}
+		look := func(p endpoint, role string) {
+			a := e.call(p, role)
+			if a.Status < 400 {
+				return
+			}
+			seen[a.Status] = true
+			for _, leak := range []string{"goroutine ", ".go:", "SELECT ", e.Dir, e.Bin, "pebble", "panic", "unmarshal", "Go struct", "github.com/"} {
 				if strings.Contains(string(a.Raw), leak) {
-					t.Errorf("%s %s shows %q: %s", p.method, p.path, leak, a.Raw)
+					t.Errorf("%s %s as %q shows %q: %s", p.method, p.path, role, leak, a.Raw)
 				}
+			}
+		}
+		for _, p := range endpoints() {
+			look(p, "")
+			if p.path != "/auth/logout" { // it would end the suite's sessions
+				look(p, "viewer")
+				look(p, "admin")
+			}
+			look(endpoint{service: p.service, method: "PATCH", path: p.path}, "admin")
+			if p.method == "GET" {
+				look(endpoint{service: p.service, method: "GET", path: p.path + "?limit=none&from=yesterday"}, "admin")
+			}
+		}
+		u := e.createUser(e.name("known"), "viewer")
+		for _, p := range e.bodies(u.ID) {
+			for _, body := range []any{`{"name":`, `{"nmae":"x"}`, `{"name":"` + strings.Repeat("x", 9<<20) + `"}`} {
+				look(endpoint{service: p.service, method: p.method, path: p.path, body: body}, "admin")
+			}
+		}
+		ended := e.execute(e.batch("ended", op("a")))
+		e.batchEnded(ended)
+		look(endpoint{service: "orch", method: "POST", path: "/batch/operations/" + ended + "/cancel"}, "admin")
+		look(endpoint{service: "cc", method: "POST", path: "/users", body: newUser(u.Username)}, "admin")
+		for _, status := range []int{400, 401, 403, 404, 405, 409, 413, 422} {
+			if !seen[status] {
+				t.Errorf("no refusal with %d was looked at, only %v", status, seen)
 			}
 		}
 	}},
@@ -335,42 +345,9 @@ var general = []behaviour{
 		}
 	}},
 	{21, "sigterm_lets_requests_end_and_exits_0", func(t *testing.T, e *env) {
-		dir := t.TempDir()
-		config, _ := writeConfig(t, dir)
-		r, err := rig.Start(t.Context(), rig.Options{Bin: e.Bin, Dir: dir, OrchestratorConfig: config})
-		if err != nil {
-			t.Fatal(err)
-		}
-		own := &env{Rig: r, t: t, tokens: e.tokens}
-		conn, err := net.Dial("tcp", strings.TrimPrefix(r.Orchestrator.Address, "http://"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = conn.Close() }()
-		body := `{"name":"half sent"}`
-		fmt.Fprintf(conn, "POST /rollback/checkpoints HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", r.Token.Reveal(), len(body), body[:8])
-		own.want(own.do(request{base: r.Orchestrator.Address, method: "GET", path: "/tasks", token: r.Token.Reveal()}), 200)
-		stopped := make(chan error, 1)
-		go func() {
-			code, err := r.Orchestrator.Stop()
-			if err == nil && code != 0 {
-				err = fmt.Errorf("exit code %d", code)
-			}
-			stopped <- err
-		}()
-		_, _ = io.WriteString(conn, body[8:])
-		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil {
-			t.Errorf("the running request was cut: %v", err)
-		} else if resp.StatusCode != 201 && resp.StatusCode != 503 {
-			t.Errorf("the running request answered %d", resp.StatusCode)
-		}
-		if err := <-stopped; err != nil {
-			t.Error(err)
-		}
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
+		f := e.fresh()
+		f.endsInOrder(f.Orchestrator, "/rollback/checkpoints", map[string]any{"name": "half sent"})
+		f.endsInOrder(f.ControlCenter, "/users", newUser("half-sent"))
 	}},
 }
 
