@@ -22,29 +22,36 @@ type providerCall struct {
 	Time    time.Time `json:"time"`    // of the answer
 }
 
+// serverRecord is a server as its provider keeps it.
+type serverRecord struct {
+	Name string `json:"name"`
+	Plan string `json:"plan"`
+	Zone string `json:"zone"`
+}
+
 // serverChange is a line of a simulated provider's state file: a server came into being, or went.
 type serverChange struct {
-	Gone   bool `json:"gone"`
-	Server struct {
-		Name string `json:"name"`
-		Plan string `json:"plan"`
-		Zone string `json:"zone"`
-	} `json:"server"`
+	Gone   bool         `json:"gone"`
+	Server serverRecord `json:"server"`
 }
 
 // configured is fresh with further settings of the orchestrator, as TOML tables. Their paths are relative to the
 // installation's folder: calls.jsonl and NAME.state are where callsOf and changes look.
 func (e *env) configured(settings string) *env {
 	e.t.Helper()
-	return e.fresh(func(o *rig.Options) {
-		text, err := os.ReadFile(o.OrchestratorConfig)
-		if err == nil {
-			err = os.WriteFile(o.OrchestratorConfig, append(text, settings...), 0o600)
-		}
-		if err != nil {
-			e.t.Fatal(err)
-		}
-	})
+	return e.fresh(func(o *rig.Options) { e.appendTo(o.OrchestratorConfig, settings) })
+}
+
+// appendTo writes text at the end of a file.
+func (e *env) appendTo(file, text string) {
+	e.t.Helper()
+	was, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, append(was, text...), 0o600)
+	}
+	if err != nil {
+		e.t.Fatal(err)
+	}
 }
 
 // simulated is a provider for configured, with settings of its own.
@@ -66,6 +73,17 @@ func (e *env) callCount(name string) int { return len(e.callsOf(name)) }
 func (e *env) deletes(names ...string) []providerCall {
 	e.t.Helper()
 	return slices.DeleteFunc(e.callsOf(names...), func(c providerCall) bool { return c.Action != "delete" })
+}
+
+// scripts returns the names of the recipe scripts that a server was told to run.
+func (e *env) scripts(server string) (names []string) {
+	e.t.Helper()
+	for _, c := range e.callsOf(server) {
+		if c.Action == "run" && c.Command[0] == "/bin/sh" {
+			names = append(names, filepath.Base(c.Command[1]))
+		}
+	}
+	return names
 }
 
 // changes returns how a server came and went at a simulated provider.

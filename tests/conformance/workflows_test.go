@@ -1,7 +1,11 @@
 package conformance
 
 import (
+	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,32 +36,42 @@ var workflows = []behaviour{
 	}},
 	{39, "the_id_is_readable_at_once_and_after_kill_9", func(t *testing.T, e *env) {
 		f := e.fresh()
-		id, err := f.Orch(f.Token).SubmitWorkflow(t.Context(), "servers", client.Workflow{Infra: "slow", Settings: "config.k", Wait: true}, "")
-		if err != nil {
-			t.Fatal(err)
+		for range 20 {
+			id := f.submit("fast")
+			f.want(f.orch("viewer", "GET", "/tasks/"+id, nil), 200)
 		}
-		if err := f.Orchestrator.Kill(); err != nil {
+		id := f.submit("slow")
+		if err := f.Orchestrator.Kill(); err != nil { // nothing between the answer and the kill
 			t.Fatal(err)
 		}
 		if err := f.Orchestrator.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.Orch(f.Token).Task(t.Context(), id); err != nil {
-			t.Errorf("after kill -9 the task is gone: %v", err)
+		if task, err := f.Orch(f.Token).Task(t.Context(), id); err != nil || task.ID != id || task.Name != "create_servers" {
+			t.Errorf("after kill -9 the task should still be there: %+v, %v", task, err)
 		}
 	}},
 	{40, "wait_decides_when_the_task_is_complete_not_when_the_answer_comes", func(t *testing.T, e *env) {
+		const boot = 2 * time.Second
+		f := e.configured(simulated("booting", fmt.Sprintf("boot = %q", boot)))
 		for _, wait := range []bool{false, true} {
-			began := time.Now()
-			b := servers("fast")
+			infra := f.name("booting")
+			writeInfra(t, f.Dir, infra, "booting")
+			b := servers(infra)
 			b["wait"] = wait
+			began := time.Now()
 			var id string
-			e.want(e.orch("operator", "POST", "/workflows/servers/create", b), 200).into(t, &id)
-			if time.Since(began) > time.Second {
-				t.Error("the answer waited")
+			f.want(f.orch("operator", "POST", "/workflows/servers/create", b), 200).into(t, &id)
+			if took := time.Since(began); took > time.Second {
+				t.Errorf("wait %v: the answer took %s", wait, took)
 			}
-			if task := e.ended(id); task.Status != "Completed" {
-				t.Errorf("wait %v: %+v", wait, *task.Error)
+			task, calls := f.ended(id), f.callsOf(infra+"-server")
+			if task.Status != "Completed" || len(calls) != 1 {
+				t.Fatalf("wait %v: the task should be Completed after one call: %+v, calls %+v", wait, task, calls)
+			}
+			accepted := calls[0].Time.Truncate(time.Microsecond) // as exact as the task's times
+			if took := task.CompletedAt.Sub(accepted); (took >= boot) != wait {
+				t.Errorf("wait %v: the task was complete %s after the provider had accepted, the server is up after %s", wait, took, boot)
 			}
 		}
 	}},
@@ -136,8 +150,8 @@ var workflows = []behaviour{
 				var id string
 				a.into(t, &id)
 				task := e.ended(id)
-				if task.Status != "Failed" {
-					t.Errorf("%s: %+v", path, task)
+				if task.Status != "Failed" || task.Error == nil {
+					t.Errorf("%s: the task should have Failed with a reason: %+v", path, task)
 					continue
 				}
 				text = *task.Error
@@ -148,32 +162,86 @@ var workflows = []behaviour{
 		}
 	}},
 	{47, "the_operation_decides_and_defaults_to_create", func(t *testing.T, e *env) {
-		for _, verb := range []string{"create", "check", "delete", "update"} {
-			var id string
-			e.want(e.orch("operator", "POST", "/workflows/taskserv/create", map[string]any{"operation": verb, "taskserv": "containerd", "infra": "fast"}), 200).into(t, &id)
-			e.ended(id)
-		}
-		for _, bad := range []string{"destroy", ""} {
-			e.want(e.orch("operator", "POST", "/workflows/taskserv/create", map[string]any{"operation": bad, "taskserv": "containerd", "infra": "fast"}), 422)
+		for kind, named := range map[string][2]string{"taskserv": {"taskserv", "containerd"}, "cluster": {"cluster_type", "small"}} {
+			infra := e.name(kind)
+			writeInfra(t, e.Dir, infra, "fast")
+			e.appendTo(filepath.Join(e.Dir, "infra", infra, "config.toml"), "[[clusters]]\ntype = \"small\"\ntaskservs = [\"containerd\"]\n")
+			if task := e.submitted("servers", servers(infra)); task.Status != "Completed" {
+				t.Fatalf("there is no server to work on: %+v", task)
+			}
+			body := map[string]any{"infra": infra, named[0]: named[1]}
+			for _, step := range []struct {
+				operation          any // nil: not named
+				verb, status, runs string
+			}{
+				{nil, "create", "Completed", "install.sh check.sh"},
+				{"check", "check", "Completed", "check.sh"},
+				{"update", "update", "Completed", "install.sh check.sh"},
+				{"delete", "delete", "Completed", "uninstall.sh"},
+				{"check", "check", "Failed", ""},
+				{"create", "create", "Completed", "install.sh check.sh"},
+			} {
+				if body["operation"] = step.operation; step.operation == nil {
+					delete(body, "operation")
+				}
+				before := len(e.scripts(infra + "-server"))
+				if task := e.submitted(kind, body); task.Status != step.status || task.Name != step.verb+"_"+kind {
+					t.Errorf("operation %v should be a %s_%s that is %s: %+v", step.operation, step.verb, kind, step.status, task)
+				}
+				if ran := strings.Join(e.scripts(infra + "-server")[before:], " "); ran != step.runs {
+					t.Errorf("operation %v of a %s ran %q on the server, want %q", step.operation, kind, ran, step.runs)
+				}
+			}
+			for _, bad := range []string{"destroy", ""} {
+				body["operation"] = bad
+				e.want(e.orch("operator", "POST", "/workflows/"+kind+"/create", body), 422)
+			}
 		}
 	}},
 	{48, "shell_characters_are_taken_literally", func(t *testing.T, e *env) {
-		trap := e.Dir + "/trap"
-		for _, payload := range []string{"$(touch " + trap + ")", "`touch " + trap + "`", "x; touch " + trap, "x && touch " + trap, "x | tee " + trap, "x\ntouch " + trap, "-x", "*"} {
-			b := servers(payload)
-			if a := e.orch("operator", "POST", "/workflows/servers/create", b); a.Status == 200 {
-				var id string
-				a.into(t, &id)
-				e.ended(id)
-			} else {
-				e.want(a, 422)
+		trap := e.name("trap")
+		for _, payload := range []string{"$(touch TRAP)", "`touch TRAP`", "x; touch TRAP", "x && touch TRAP", "x | tee TRAP", "x\ntouch TRAP", "'; touch TRAP; '", "\"; touch TRAP; \"", "-x", "*"} {
+			name := strings.ReplaceAll(payload, "TRAP", trap)                       // of what is a folder: without slashes
+			text := strings.ReplaceAll(payload, "TRAP", filepath.Join(e.Dir, trap)) // of everything else
+			e.writeNamed(name, text)
+			root := "" // of the local server
+			for _, w := range []struct{ kind, member string }{{"servers", ""}, {"taskserv", "taskserv"}, {"cluster", "cluster_type"}} {
+				body, args := map[string]any{"infra": name, "settings": name + ".toml"}, []string{"--infra", name, "--settings", name + ".toml"}
+				if w.member != "" {
+					body[w.member], args = name, append([]string{name}, args...)
+				}
+				task := e.submitted(w.kind, body)
+				if task.Status != "Completed" || !slices.Equal(task.Args, args) {
+					t.Fatalf("%s of %q should be Completed with the arguments %q: %+v", w.kind, name, args, task)
+				}
+				if w.kind == "servers" {
+					root = e.root(task)
+					continue
+				}
+				called, err := os.ReadFile(filepath.Join(root, "called"))
+				if want := fmt.Sprintf("<var/lib/provisioning/recipes/%s/install.sh><%s><%s><%s>", name, name, name, name); err != nil || string(called) != want {
+					t.Errorf("%s of %q called %q, want %q (%v)", w.kind, name, called, want, err)
+				}
+				if err := os.Remove(filepath.Join(root, "called")); err != nil {
+					t.Fatal(err)
+				}
 			}
-			name := strings.NewReplacer("/", "_", "\n", "_").Replace(payload)
-			id := e.execute(e.batch(name, map[string]any{"id": "a", "type": "server_batch", "provider": "fast", "server_configs": []any{map[string]any{"name": "s", "plan": payload, "zone": payload}}}))
-			e.batchEnded(id)
+			if made := records[serverRecord](e, filepath.Join(root, "..", "server.json")); len(made) != 1 || made[0] != (serverRecord{name, text, text}) {
+				t.Errorf("the server of infra %q was made as %+v", name, made)
+			}
+			other := serverRecord{name + "2", text, text}
+			e.batchEnded(e.execute(e.batch(text, map[string]any{"id": "a", "type": "server_batch", "provider": "fast", "server_configs": []any{other}})))
+			if made := e.changes("fast", other.Name); len(made) != 1 || made[0].Server != other {
+				t.Errorf("the server of batch %q was made as %+v", text, made)
+			}
+			if exists(filepath.Join(root, trap)) {
+				t.Errorf("%q was run by a shell on the server", name)
+			}
 		}
-		if exists(trap) {
-			t.Error("a payload was run by a shell")
+		for _, dir := range []string{e.Dir, ".", "/"} {
+			if exists(filepath.Join(dir, trap)) {
+				t.Errorf("a payload was run by a shell in %s", dir)
+			}
 		}
 	}},
 	{49, "the_servers_task_is_named_and_shows_its_arguments", func(t *testing.T, e *env) {
@@ -190,21 +258,39 @@ var workflows = []behaviour{
 		}
 	}},
 	{50, "a_provider_error_is_the_tasks_error_after_retries", func(t *testing.T, e *env) {
-		task := e.ended(e.submit("down"))
-		if task.Status != "Failed" || task.Error == nil || !strings.Contains(*task.Error, "simulated") {
-			t.Errorf("%+v", task)
+		for provider, want := range map[string]struct {
+			tries  int // max_attempts of the suite's configuration, and one for what does not go away
+			reason string
+		}{"down": {3, "simulated: the provider is down"}, "broken": {1, "simulated: there is no such plan"}} {
+			infra := e.name(provider)
+			writeInfra(t, e.Dir, infra, provider)
+			task, calls := e.submitted("servers", servers(infra)), e.callsOf(infra+"-server")
+			if task.Status != "Failed" || task.Error == nil || *task.Error != want.reason {
+				t.Errorf("the task should have Failed with %q: %+v", want.reason, task)
+			}
+			if len(calls) != want.tries {
+				t.Errorf("the provider saw %d tries, want %d: %+v", len(calls), want.tries, calls)
+			}
 		}
 	}},
 	{51, "fifty_submissions_at_once_all_end", func(t *testing.T, e *env) {
+		const most, latency = 4, 200 * time.Millisecond
+		f := e.configured(fmt.Sprintf("[limits]\ntasks = %d\n", most) + simulated("crowded", fmt.Sprintf("latency = %q", latency)))
+		for _, role := range []string{"operator", "developer"} {
+			f.createUser(role+"-1", role)
+			f.tokens[role] = f.login(role+"-1", password)
+		}
 		var mu sync.Mutex
 		ids := map[string]bool{}
+		var names []string
 		var all sync.WaitGroup
 		for i := range 50 {
-			infra := fmt.Sprintf("%s-%d", e.name("fifty"), i)
-			writeInfra(t, e.Dir, infra, "fast")
+			infra := fmt.Sprintf("%s-%d", f.name("fifty"), i)
+			names = append(names, infra+"-server")
+			writeInfra(t, f.Dir, infra, "crowded")
 			all.Go(func() {
 				role := []string{"operator", "developer", "admin"}[i%3]
-				id, err := e.Orch(e.tokens[role]).SubmitWorkflow(t.Context(), "servers", client.Workflow{Infra: infra}, "")
+				id, err := f.Orch(f.tokens[role]).SubmitWorkflow(t.Context(), "servers", client.Workflow{Infra: infra}, "")
 				if err != nil {
 					t.Error(err)
 				}
@@ -215,29 +301,78 @@ var workflows = []behaviour{
 		}
 		all.Wait()
 		if len(ids) != 50 {
-			t.Fatalf("%d ids", len(ids))
+			t.Fatalf("%d ids, want 50", len(ids))
 		}
 		for id := range ids {
-			if task := e.ended(id); task.Status != "Completed" {
-				t.Errorf("%+v", task)
+			if task := f.ended(id); task.Status != "Completed" {
+				t.Errorf("the task should be Completed: %+v", task)
 			}
+		}
+		// Calls that are answered within the latency of one were all at work when the first of them was answered.
+		calls := f.callsOf(names...)
+		slices.SortFunc(calls, func(a, b providerCall) int { return a.Time.Compare(b.Time) })
+		if len(calls) != 50 {
+			t.Fatalf("the provider saw %d calls, want 50", len(calls))
+		}
+		together := 0
+		for i := range calls {
+			n := 0
+			for n < len(calls)-i && calls[i+n].Time.Sub(calls[i].Time) < latency {
+				n++
+			}
+			together = max(together, n)
+		}
+		if together != most {
+			t.Errorf("%d tasks were at work at once, want the %d that are configured and no more", together, most)
 		}
 	}},
 	{52, "a_viewer_is_refused_and_that_is_recorded", func(t *testing.T, e *env) {
 		before := e.count("/tasks")
-		e.want(e.orch("viewer", "POST", "/workflows/servers/create", servers("fast")), 403)
+		request := e.want(e.orch("viewer", "POST", "/workflows/servers/create", servers("fast")), 403).Header.Get("X-Request-Id")
 		if e.count("/tasks") != before {
 			t.Error("a task appeared")
 		}
+		var found []client.AuditRow
 		e.await(10*time.Second, "the refusal is in the audit log", func() bool {
-			var rows []client.AuditRow
-			e.want(e.cc("auditor", "GET", "/audit/logs?user_id="+e.userID("viewer"), nil), 200).into(t, &rows)
-			for _, r := range rows {
-				if r.Result == "denied" && r.Origin == "orchestrator" {
-					return true
+			found = slices.DeleteFunc(e.audit("action=workflow.create&user_id="+e.userID("viewer")), func(r client.AuditRow) bool {
+				var details struct {
+					Request string `json:"request_id"`
 				}
-			}
-			return false
+				return json.Unmarshal(r.Details, &details) != nil || details.Request != request
+			})
+			return len(found) > 0
 		})
+		if len(found) != 1 || found[0].Result != "denied" || found[0].Origin != "orchestrator" || found[0].Action != "workflow.create" {
+			t.Errorf("one denied workflow.create of the orchestrator is expected for request %q: %+v", request, found)
+		}
 	}},
+}
+
+// submitted submits a workflow of kind "servers", "taskserv" or "cluster" and returns its task when that has ended.
+func (e *env) submitted(kind string, body map[string]any) client.Task {
+	e.t.Helper()
+	var id string
+	e.want(e.orch("operator", "POST", "/workflows/"+kind+"/create", body), 200).into(e.t, &id)
+	return e.ended(id)
+}
+
+// writeNamed writes an infra in which a server of a local provider, a task service and a cluster have the infra's name,
+// and the server's plan and zone are the text. Installing the task service leaves on the server, in the file "called",
+// with what it was called.
+func (e *env) writeNamed(name, text string) {
+	e.t.Helper()
+	for file, content := range map[string]string{
+		name + ".toml": fmt.Sprintf("[[servers]]\nname = %q\nplan = %q\nzone = %q\nprovider = \"upcloud\"\n[[clusters]]\ntype = %q\ntaskservs = [%q]\n", name, text, text, name, name),
+		filepath.Join("recipes", name, "recipe.toml"): fmt.Sprintf("name = %q\nversion = \"1\"\n", name),
+		filepath.Join("recipes", name, "install.sh"):  `printf '<%s>' "$0" "$@" "$PROVISIONING_INFRA" "$PROVISIONING_TASKSERV" "$PROVISIONING_SERVER" >called`,
+	} {
+		file = filepath.Join(e.Dir, "infra", name, file)
+		err := os.MkdirAll(filepath.Dir(file), 0o700)
+		if err == nil {
+			err = os.WriteFile(file, []byte(content), 0o600)
+		}
+		if err != nil {
+			e.t.Fatal(err)
+		}
+	}
 }
