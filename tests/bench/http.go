@@ -102,7 +102,9 @@ func (b *bench) http(ctx context.Context, r *rig.Rig) error {
 				*side.rates = append(*side.rates, rate)
 			}
 		}
-		b.print(value{f.name, median(ours), "req/s"}, value{"echo_" + strings.ToLower(f.method), median(limit), ""})
+		if err := b.print(value{f.name, median(ours), "req/s"}, value{"echo_" + strings.ToLower(f.method), median(limit), ""}); err != nil {
+			return err
+		}
 	}
 	return nil
 }

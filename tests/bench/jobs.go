@@ -67,8 +67,15 @@ func (b *bench) job(ctx context.Context, r *rig.Rig, j job) error {
 		if err != nil {
 			return err
 		}
-		raws = append(raws, limits[read{"Dag/" + j.name + "/raw", "tasks/s"}])
-		pebbles = append(pebbles, limits[read{"Dag/" + j.name + "/pebble", "tasks/s"}])
+		raw, err := limits.of(read{"Dag/" + j.name + "/raw", "tasks/s"})
+		if err != nil {
+			return err
+		}
+		pebble, err := limits.of(read{"Dag/" + j.name + "/pebble", "tasks/s"})
+		if err != nil {
+			return err
+		}
+		raws, pebbles = append(raws, raw), append(pebbles, pebble)
 		before, err := cpuOf(pid)
 		if err != nil {
 			return err
@@ -95,14 +102,32 @@ func (b *bench) job(ctx context.Context, r *rig.Rig, j job) error {
 	if j.limit == "pebble" {
 		limit, other = pebble, raw
 	}
-	b.print(value{"dag_" + j.name, median(rates), "tasks/s"}, limit)
-	b.print(value{"dag_" + j.name + "_beside_" + j.other(), median(rates), "tasks/s"}, other)
-	b.print(value{"dag_" + j.name + "_cpu", median(cpus), "ms/task"}, value{})
-	b.print(value{"dag_" + j.name + "_rss", peak, "MiB"}, value{})
+	names := j.figures()
+	lines := [][2]value{
+		{{names[0], median(rates), "tasks/s"}, limit},
+		{{names[1], median(rates), "tasks/s"}, other},
+		{{names[2], median(cpus), "ms/task"}},
+		{{names[3], peak, "MiB"}},
+	}
 	if j.batches > 1 {
-		b.print(value{"dag_" + j.name + "_p99", median(late), "ms/batch"}, value{})
+		lines = append(lines, [2]value{{names[4], median(late), "ms/batch"}})
+	}
+	for _, l := range lines {
+		if err := b.print(l[0], l[1]); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// figures returns the names of what a job measures, for -only.
+func (j job) figures() []string {
+	stem := "dag_" + j.name
+	names := []string{stem, stem + "_beside_" + j.other(), stem + "_cpu", stem + "_rss"}
+	if j.batches > 1 {
+		names = append(names, stem+"_p99")
+	}
+	return names
 }
 
 func (j job) other() string {

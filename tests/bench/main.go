@@ -13,10 +13,12 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"syscall"
 )
 
 func main() {
@@ -28,7 +30,8 @@ func main() {
 	if *echo {
 		exit(serveEcho())
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	// The services end with the run: also when something else ends it, such as a time limit.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	exit(run(ctx, *bin, *only, *quick))
 }
@@ -103,10 +106,14 @@ type value struct {
 }
 
 // print prints a figure beside its limit; a limit without a name is none. Ratios are the share of the limit that
-// is reached, so 1 is the best for times as well as for rates.
-func (b *bench) print(figure, limit value) {
+// is reached, so 1 is the best for times as well as for rates. A figure or a limit that is not above zero was not
+// measured.
+func (b *bench) print(figure, limit value) error {
 	if !b.only.MatchString(figure.name) {
-		return
+		return nil
+	}
+	if !measured(figure.v) || limit.name != "" && !measured(limit.v) {
+		return fmt.Errorf("%s was not measured: %v, beside %s %v", figure.name, figure.v, limit.name, limit.v)
 	}
 	line := fmt.Sprintf("bench %s %s %s", figure.name, short(figure.v), figure.unit)
 	if limit.name != "" {
@@ -117,7 +124,11 @@ func (b *bench) print(figure, limit value) {
 		line += fmt.Sprintf(" ratio=%.3g of=%s:%s", ratio, limit.name, short(limit.v))
 	}
 	fmt.Println(line)
+	return nil
 }
+
+// measured says whether v can be what a measurement gave.
+func measured(v float64) bool { return v > 0 && !math.IsInf(v, 1) }
 
 // short writes a number with three or more significant digits and no exponent.
 func short(v float64) string {

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"os/exec"
@@ -84,18 +82,37 @@ func (b *bench) suite(ctx context.Context, s suite) error {
 		return err
 	}
 	for _, f := range s.figures {
-		v, ok := got[f.value]
-		limit, known := got[f.limit]
-		if !ok || f.limitName != "" && !known {
-			return fmt.Errorf("%s: the benchmark printed no %v or %v", f.name, f.value, f.limit)
+		v, err := got.of(f.value)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
 		}
-		b.print(value{f.name, v, f.unit}, value{f.limitName, limit, ""})
+		limit := 0.0
+		if f.limitName != "" {
+			if limit, err = got.of(f.limit); err != nil {
+				return fmt.Errorf("limit of %s: %w", f.name, err)
+			}
+		}
+		if err := b.print(value{f.name, v, f.unit}, value{f.limitName, limit, ""}); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
+// values are what the benchmarks of a package printed.
+type values map[read]float64
+
+// of returns one value; a benchmark that was renamed or did not run has none.
+func (v values) of(r read) (float64, error) {
+	got, ok := v[r]
+	if !ok {
+		return 0, fmt.Errorf("Benchmark%s printed no %s", r.benchmark, r.unit)
+	}
+	return got, nil
+}
+
 // gobench runs the benchmarks of a package and returns all their values.
-func (b *bench) gobench(ctx context.Context, pkg, pattern, time, quickTime string) (map[read]float64, error) {
+func (b *bench) gobench(ctx context.Context, pkg, pattern, time, quickTime string) (values, error) {
 	if b.quick {
 		time = quickTime
 	}
@@ -104,10 +121,15 @@ func (b *bench) gobench(ctx context.Context, pkg, pattern, time, quickTime strin
 	if err != nil {
 		return nil, fmt.Errorf("%v: %w:\n%s", cmd.Args, err, out)
 	}
+	return parse(out)
+}
+
+// parse reads the output of `go test -bench`.
+func parse(out []byte) (values, error) {
 	cpus := "-" + strconv.Itoa(runtime.GOMAXPROCS(0)) // go test adds it to names when it is not 1
-	got := map[read]float64{}
-	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
-		words := strings.Fields(lines.Text())
+	got := values{}
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
 		if len(words) < 4 || !strings.HasPrefix(words[0], "Benchmark") {
 			continue
 		}
@@ -118,7 +140,7 @@ func (b *bench) gobench(ctx context.Context, pkg, pattern, time, quickTime strin
 		for i := 2; i+1 < len(words); i += 2 { // name, iterations, then value and unit, again and again
 			v, err := strconv.ParseFloat(words[i], 64)
 			if err != nil {
-				return nil, fmt.Errorf("%q: %w", lines.Text(), err)
+				return nil, fmt.Errorf("%q: %w", line, err)
 			}
 			got[read{name, words[i+1]}] = v
 		}

@@ -24,9 +24,9 @@ driver = "simulated"
 func (b *bench) services() []part {
 	names := []string{"http_get_tasks", "http_post_checkpoint"}
 	for _, j := range jobs() {
-		names = append(names, "dag_"+j.name, "dag_"+j.name+"_cpu", "dag_"+j.name+"_rss")
+		names = append(names, j.figures()...)
 	}
-	return []part{{append(names, "dag_many_p99"), b.withServices}}
+	return []part{{names, b.withServices}}
 }
 
 // withServices starts an installation and measures what needs one.
@@ -50,7 +50,7 @@ func (b *bench) withServices(ctx context.Context) (err error) {
 		}
 	}
 	for _, j := range jobs() {
-		if !b.wanted([]string{"dag_" + j.name, "dag_" + j.name + "_cpu", "dag_" + j.name + "_rss", "dag_" + j.name + "_p99"}) {
+		if !b.wanted(j.figures()) {
 			continue
 		}
 		if err := b.job(ctx, r, j); err != nil {
