@@ -57,15 +57,5 @@ func TestLogout_isHeardByBoth(t *testing.T) {
 // status sends a GET and returns the status of the answer.
 func status(t *testing.T, url string, token secret.Text) int {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+token.Reveal())
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = resp.Body.Close()
-	return resp.StatusCode
+	return rigtest.Send(t, http.MethodGet, url, token.Reveal(), nil).Status
 }

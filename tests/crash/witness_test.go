@@ -69,11 +69,7 @@ func TestWitness_noticesARestoredFolder(t *testing.T) {
 			_, err := w.orch().CreateCheckpoint(t.Context(), "refused", "", "")
 			return fault.CodeOf(err) == "audit.rolled_back"
 		}
-		for began := time.Now(); !refused(); wait(t.Context(), 20*time.Millisecond) {
-			if time.Since(began) > noticed {
-				t.Fatal("a restart makes the service forget that it was rolled back")
-			}
-		}
+		rigtest.Await(t, noticed, "a restarted service knows that it was rolled back", refused)
 	})
 }
 

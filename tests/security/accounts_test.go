@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/tests/rig"
+	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
 // tries sends the same sign-in or refresh n times at once and returns how many got each status.
@@ -212,7 +213,7 @@ func TestRefresh_raceHasOneSuccessor(t *testing.T) {
 		t.Error("after the reuse the session goes on at home")
 	}
 	began := time.Now()
-	s.await(t, "the orchestrator refuses the session", func() bool { return !alive("orchestrator", "/tasks") })
+	rigtest.Await(t, patience, "the orchestrator refuses the session", func() bool { return !alive("orchestrator", "/tasks") })
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("the orchestrator took %s", took)
 	}

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +18,8 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/tests/rig"
+	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
 // canaries are secrets by name, in every form in which they could leak.
@@ -260,43 +261,24 @@ func (s *site) realServer(t *testing.T) []int {
 	if a.data(t, &task); a.status != 200 {
 		t.Fatalf("%d %s", a.status, a.raw)
 	}
-	var pids []int
-	s.await(t, "the server's process runs", func() bool {
-		pids = nil
-		for _, pid := range processes(t) {
-			line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-			if bytes.Contains(line, []byte(s.Dir)) && bytes.Contains(line, []byte("local-server")) {
-				pids = append(pids, pid)
+	servers := func() (pids []int) {
+		all, err := rig.ProcessesBelow(s.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range all {
+			if p.LocalServer() {
+				pids = append(pids, p.PID)
 			}
 		}
-		return len(pids) > 0
-	})
+		return pids
+	}
+	var pids []int
+	rigtest.Await(t, patience, "the server's process runs", func() bool { pids = servers(); return len(pids) > 0 })
 	t.Cleanup(func() { // a local server ends when its folder is gone
 		_ = os.RemoveAll(filepath.Join(s.Dir, "orchestrator"))
-		s.await(t, "the server's process has ended", func() bool {
-			for _, pid := range pids {
-				if line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); bytes.Contains(line, []byte(s.Dir)) {
-					return false
-				}
-			}
-			return true
-		})
+		rigtest.Await(t, patience, "the server's process has ended", func() bool { return len(servers()) == 0 })
 	})
-	return pids
-}
-
-func processes(t *testing.T) []int {
-	t.Helper()
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var pids []int
-	for _, e := range entries {
-		if pid, err := strconv.Atoi(e.Name()); err == nil {
-			pids = append(pids, pid)
-		}
-	}
 	return pids
 }
 

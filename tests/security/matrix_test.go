@@ -13,6 +13,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
 // personas are the columns of the matrix.
@@ -103,7 +104,7 @@ func (s *site) recorded(t *testing.T, denied map[string]bool) {
 			t.Error("records of denied cells: ", wrong)
 		}
 	}()
-	s.await(t, "each denied cell has one record", func() bool {
+	rigtest.Await(t, patience, "each denied cell has one record", func() bool {
 		count := map[string]int{}
 		for offset := 0; ; offset += 1000 {
 			var rows []struct {
@@ -231,7 +232,7 @@ func (s *site) owned(t *testing.T, op, tok string) string {
 	if a.data(t, &b); a.status != 200 {
 		t.Fatalf("%d %s", a.status, a.raw)
 	}
-	s.await(t, "the batch has ended", func() bool {
+	rigtest.Await(t, patience, "the batch has ended", func() bool {
 		v, err := s.Orch(s.Token).Batch(t.Context(), b.ID)
 		return err == nil && v.Status != "Pending" && v.Status != "Running"
 	})

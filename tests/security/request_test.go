@@ -1,11 +1,8 @@
 package security
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"regexp"
 	"strings"
@@ -13,7 +10,11 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
+
+// patience is how long a test waits for what takes an instant.
+const patience = 10 * time.Second
 
 // nowhere is an id that does not exist.
 const nowhere = "00000000-0000-7000-8000-000000000000"
@@ -46,52 +47,11 @@ func (s *site) address(service string) string {
 	return s.ControlCenter.Address
 }
 
-// send sends one request; body is sent as it is when it is text, as JSON otherwise; header lines are "Name: value",
-// one with an empty value removes the header, and Host goes where net/http keeps it.
+// send sends one request to a service, as rigtest.Send does.
 func (s *site) send(t *testing.T, service, method, path, token string, body any, header ...string) answer {
 	t.Helper()
-	var in io.Reader
-	switch b := body.(type) {
-	case nil:
-	case string:
-		in = strings.NewReader(b)
-	default:
-		raw, err := json.Marshal(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		in = bytes.NewReader(raw)
-	}
-	req, err := http.NewRequestWithContext(t.Context(), method, s.address(service)+path, in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	for _, line := range header {
-		name, value, _ := strings.Cut(line, ": ")
-		if name == "Host" {
-			req.Host = value
-			continue
-		}
-		if req.Header.Set(name, value); value == "" {
-			req.Header.Del(name)
-		}
-	}
-	resp, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer{resp.StatusCode, resp.Header, raw}
+	a := rigtest.Send(t, method, s.address(service)+path, token, body, header...)
+	return answer{a.Status, a.Header, a.Raw}
 }
 
 // operation is one operation of an OpenAPI document.
@@ -230,26 +190,10 @@ func (s *site) ended(t *testing.T, token string) string {
 	if a.data(t, &id); a.status != 200 {
 		t.Fatalf("%d %s", a.status, a.raw)
 	}
-	s.await(t, "the task has ended", func() bool {
+	rigtest.Await(t, patience, "the task has ended", func() bool {
 		var task client.Task
 		s.send(t, "orchestrator", "GET", "/tasks/"+id, token, nil).data(t, &task)
 		return task.Status != "Pending" && task.Status != "Running"
 	})
 	return id
-}
-
-// await polls until ok says yes, at most 10 s.
-func (s *site) await(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatal("after 10 s still not: " + what)
-		}
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
 // member is a text in the body of an operation that keeps it.
@@ -125,7 +126,7 @@ func (s *site) batch(t *testing.T, batch, op, server map[string]any) (answer, st
 	var b client.Batch
 	a.data(t, &b)
 	shown := "/batch/operations/" + b.BatchID
-	s.await(t, "the batch has ended", func() bool {
+	rigtest.Await(t, patience, "the batch has ended", func() bool {
 		s.send(t, "orchestrator", "GET", shown, s.people["admin"].token, nil).data(t, &b)
 		return b.Status != "Pending" && b.Status != "Running"
 	})
