@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -90,6 +91,7 @@ type request struct {
 	token              string // overrides role
 	body               any    // string and []byte are sent as they are, everything else as JSON
 	header             map[string]string
+	from               string // a loopback address to call from; "" is the usual one
 }
 
 // do sends the request and decodes the envelope. A transport error fails the test.
@@ -130,7 +132,12 @@ func (e *env) do(r request) answer {
 		}
 		req.Header.Set(k, v)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	caller := http.DefaultClient
+	if r.from != "" {
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(r.from)}}
+		caller = &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}}
+	}
+	resp, err := caller.Do(req)
 	if err != nil {
 		e.t.Fatal(err)
 	}

@@ -1,10 +1,12 @@
 package conformance
 
 import (
-	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/provisioning-platform/platform/tests/rig"
 )
 
 // limits holds section 3.15.
@@ -54,16 +56,57 @@ var limits = []behaviour{
 	}},
 	{183, "a_429_counts_for_nothing_else", func(t *testing.T, e *env) {
 		l := e.limited()
-		for range 12 {
-			l.orch("admin", http.MethodPost, "/batch/execute", l.batch("limited", op("a")))
+		// Twelve failures slow an account down (behaviour 110), from wherever they come.
+		u := l.createUser("guessed", "viewer")
+		for i := range 30 {
+			status := 401
+			if i >= 5 {
+				status = 429
+			}
+			l.want(l.logInFrom("127.0.0.2", u.Username, "not the right passphrase"), status)
 		}
-		for _, r := range l.audit("action=batch.create") {
-			if r.Result != "success" {
-				t.Errorf("a 429 left %+v", r)
+		l.want(l.logInFrom("127.0.0.3", u.Username, password), 200)
+		refused := func(path string, body any) bool {
+			return l.want(l.orch("admin", "POST", path, body), 200, 429).Status == 429
+		}
+		batches, workflows := 0, 0
+		for !refused("/batch/execute", l.batch("limited", op("a"))) {
+			batches++
+		}
+		for !refused("/workflows/servers/create", servers("fast")) {
+			workflows++
+		}
+		l.liftLimits()
+		// An act on each service after the refusals: once both are listed, records of the refusals would be too.
+		for _, later := range []string{"checkpoints/" + l.checkpoint("later"), "users/" + l.createUser("later", "viewer").ID} {
+			l.await(10*time.Second, later+" is listed", func() bool { return l.audited("resource="+later) == 1 })
+		}
+		for query, want := range map[string]int{"action=auth.login&resource=users/" + u.ID: 6, "action=batch.create": batches, "action=workflow.create": workflows} {
+			if n := l.audited(query); n != want {
+				t.Errorf("%s finds %d records, want %d: those of what was let through", query, n, want)
 			}
 		}
-		if n := l.count("/tasks"); n != 10 {
-			t.Errorf("%d tasks exist", n)
+		if n := l.count("/batch/operations"); n != batches || n != 10 {
+			t.Errorf("%d batches exist and %d were accepted, want 10 of both", n, batches)
+		}
+		if n := l.count("/tasks"); n != batches+workflows {
+			t.Errorf("%d tasks exist, want one for each of %d batches and %d workflows", n, batches, workflows)
 		}
 	}},
+}
+
+// liftLimits starts both services anew, without rate limits.
+func (e *env) liftLimits() {
+	e.t.Helper()
+	for _, s := range []*rig.Service{e.Orchestrator, e.ControlCenter} {
+		if code, err := s.Stop(); err != nil || code != 0 {
+			e.t.Fatalf("%s ended with %d, %v", s.Name, code, err)
+		}
+		s.Env = append(s.Env, strings.ReplaceAll(strings.ToUpper(s.Name), "-", "_")+"_RATE_LIMITS_ENABLED=false")
+	}
+	for _, s := range []*rig.Service{e.ControlCenter, e.Orchestrator} {
+		if err := s.Start(e.t.Context()); err != nil {
+			e.t.Fatal(err)
+		}
+	}
 }
