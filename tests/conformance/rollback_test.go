@@ -49,10 +49,23 @@ var rollbacks = []behaviour{
 		}
 	}},
 	{85, "a_checkpoint_while_tasks_run_is_consistent", func(t *testing.T, e *env) {
-		name := e.name("half")
-		id := e.execute(e.batch("running", opNamed("a", "slow", name)))
-		cp := e.checkpoint("meanwhile")
-		e.batchEnded(id)
+		var name, cp string
+		e.await(time.Minute, "a checkpoint was taken while the operation ran", func() bool {
+			name = e.name("half")
+			id := e.execute(e.batch("running", opNamed("a", "slow", name)))
+			status := func() string {
+				b, err := e.Orch(e.tokens["viewer"]).Batch(t.Context(), id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return b.Operations[0].Status
+			}
+			e.await(20*time.Second, "the operation has begun", func() bool { return status() != "Pending" })
+			cp = e.checkpoint("meanwhile")
+			still := status() == "Running"
+			e.batchEnded(id)
+			return still
+		})
 		if n := e.operationsAfter(cp); n != 1 {
 			t.Errorf("the operation that completed after it counts %d", n)
 		}

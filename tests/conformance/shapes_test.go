@@ -131,8 +131,8 @@ func (e *env) shapes(t *testing.T) {
 	check("checkpoint", e.orch("viewer", "GET", "/rollback/checkpoints/"+cp, nil), 200, strings.Replace(checkpointShape, "{", `{"operations_count":"whole",`, 1))
 	check("rollback", e.orch("operator", "POST", "/rollback/execute", map[string]any{"operation_ids": []string{b.ID + "/upcloud_servers"}, "cascade": true}), 200,
 		`{"rollback_id":"uuid","success":"bool","operations_executed":"whole","operations_failed":"whole","duration":"number"}`)
-	slow := e.execute(e.batch("cancelled", op("a", "slow")))
-	check("cancel", e.orch("operator", "POST", "/batch/operations/"+slow+"/cancel", nil), 200, `"=Operation cancelled"`)
+	hanging := e.execute(e.batch("cancelled", op("a", "hang")))
+	check("cancel", e.orch("operator", "POST", "/batch/operations/"+hanging+"/cancel", nil), 200, `"=Operation cancelled"`)
 
 	name := e.name("shape")
 	made := check("create a user", e.cc("admin", "POST", "/users", newUser(name)), 201, userShape)
