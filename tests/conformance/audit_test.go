@@ -165,21 +165,26 @@ var audits = []behaviour{
 	}},
 	{149, "records_made_while_the_control_center_was_down_arrive", func(t *testing.T, e *env) {
 		f := e.fresh()
-		id := f.submit("slow") // its outcome is recorded while the control-center is away
-		if err := f.ControlCenter.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		f.ended(id)
-		if err := f.ControlCenter.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		f.await(15*time.Second, "the record has arrived", func() bool {
-			for _, r := range f.audit("action=server.create") {
-				if r.Result == "success" && r.Origin == "orchestrator" {
-					return true
-				}
+		id := ""
+		f.await(time.Minute, "a task ended while the control-center was away", func() bool {
+			id = f.submit("slow")
+			if err := f.ControlCenter.Kill(); err != nil {
+				t.Fatal(err)
 			}
-			return false
+			task, err := f.Orch(f.Token).Task(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.ended(id)
+			if err := f.ControlCenter.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return task.Status == "Pending" || task.Status == "Running"
+		})
+		f.await(15*time.Second, "the record of its outcome has arrived", func() bool {
+			return slices.ContainsFunc(f.audit("action=server.create"), func(r client.AuditRow) bool {
+				return r.Result == "success" && r.Origin == "orchestrator" && strings.Contains(string(r.Details), id)
+			})
 		})
 	}},
 	{150, "auditors_and_administrators_read", func(t *testing.T, e *env) {
