@@ -50,7 +50,7 @@ vuln:
 	  case "$$out" in *"fetching vulnerabilities"*"dial tcp"*) echo "govulncheck $$m could NOT run: no vulnerability database reachable: $$(echo "$$out" | grep -m 1 govulncheck:)";; \
 	  *) echo "$$out"; exit 1;; esac; }; done
 
-crash: build ## kill -9 of either service 100 times under load
+crash: build ## kill -9 of either service 100 times on each store, under load
 	$(GO) test -timeout 60m -count=1 ./tests/crash -kills 100
 
 bench: build ## one line a figure: bench NAME VALUE UNIT [ratio=R of=LIMIT]

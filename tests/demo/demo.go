@@ -60,17 +60,8 @@ func (d *demo) run(ctx context.Context) error {
 	return nil
 }
 
-// sample returns the options of the sample installation.
-func sample(bin, dir string) (rig.Options, error) {
-	root := filepath.Join(filepath.Dir(bin), "deploy", "sample")
-	if _, err := os.Stat(root); err != nil {
-		return rig.Options{}, fmt.Errorf("the sample installation is not there: %w; run this from the repository", err)
-	}
-	return rig.Options{Bin: bin, Dir: dir, OrchestratorConfig: filepath.Join(root, "orchestrator.toml"), ControlCenterConfig: filepath.Join(root, "control-center.toml"), RateLimits: true}, nil
-}
-
 func (d *demo) start(ctx context.Context) error {
-	o, err := sample(d.bin, d.dir)
+	o, err := rig.Sample(filepath.Dir(d.bin), d.bin, d.dir)
 	if err != nil {
 		return err
 	}
@@ -219,7 +210,7 @@ func (d *demo) rollBack(ctx context.Context) error {
 		return err
 	}
 	if len(left) > 0 {
-		return fmt.Errorf("servers are still running (process ids %v)", left)
+		return fmt.Errorf("servers are still running %v", left)
 	}
 	fmt.Println("   no server process is left")
 	return nil

@@ -1,45 +1,26 @@
 package main
 
 import (
-	"bytes"
 	"errors"
-	"os"
-	"path/filepath"
-	"strconv"
+	"slices"
 	"syscall"
+
+	"github.com/provisioning-platform/platform/tests/rig"
 )
 
-// serversBelow returns the process ids of the local servers whose folder is below dir.
-func serversBelow(dir string) ([]int, error) {
-	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		return nil, err
-	}
-	var found []int
-	for _, f := range files {
-		line, err := os.ReadFile(f)
-		if err != nil {
-			continue // it ended meanwhile
-		}
-		if !bytes.Contains(line, []byte("local-server")) || !bytes.Contains(line, []byte(dir)) {
-			continue
-		}
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(f)))
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, pid)
-	}
-	return found, nil
+// serversBelow returns the local servers whose folder is below dir.
+func serversBelow(dir string) ([]rig.Process, error) {
+	found, err := rig.ProcessesBelow(dir)
+	return slices.DeleteFunc(found, func(p rig.Process) bool { return !p.LocalServer() }), err
 }
 
 // endServersBelow ends the local servers whose folder is below dir and returns how many there were.
 func endServersBelow(dir string) (int, error) {
-	pids, err := serversBelow(dir)
-	for _, pid := range pids {
-		if killErr := syscall.Kill(pid, syscall.SIGTERM); !errors.Is(killErr, syscall.ESRCH) {
+	servers, err := serversBelow(dir)
+	for _, s := range servers {
+		if killErr := syscall.Kill(s.PID, syscall.SIGTERM); !errors.Is(killErr, syscall.ESRCH) {
 			err = errors.Join(err, killErr)
 		}
 	}
-	return len(pids), err
+	return len(servers), err
 }

@@ -31,11 +31,10 @@ func keepServing(ctx context.Context, bin, dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	o, err := sample(bin, dir)
+	o, err := rig.Sample(filepath.Dir(bin), bin, dir)
 	if err != nil {
 		return err
 	}
-	o.RateLimits = true
 	r, err := openOrPrepare(ctx, o, filepath.Join(dir, "first-login.json"))
 	if err != nil {
 		return err

@@ -36,9 +36,11 @@ func absolute(t *testing.T, below ...string) string {
 // sample returns the options of the sample installation, as make run starts it.
 func sample(t *testing.T) rig.Options {
 	t.Helper()
-	return rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir(), RateLimits: true,
-		OrchestratorConfig:  absolute(t, "deploy", "sample", "orchestrator.toml"),
-		ControlCenterConfig: absolute(t, "deploy", "sample", "control-center.toml")}
+	o, err := rig.Sample(absolute(t), rigtest.Binaries(t), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
 }
 
 // need returns the path of a program that must be there.
@@ -124,19 +126,12 @@ func node(t *testing.T) (program, packages string) {
 	return program, filepath.Join(dir, "package.json")
 }
 
-// processesBelow returns the command lines that name a folder, this process's own children of other folders excluded.
-func processesBelow(t *testing.T, dir string) (found []string) {
+// processesBelow is rig.ProcessesBelow.
+func processesBelow(t *testing.T, dir string) []rig.Process {
 	t.Helper()
-	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	found, err := rig.ProcessesBelow(dir)
 	if err != nil {
 		t.Fatal(err)
-	}
-	for _, f := range files {
-		raw, err := os.ReadFile(f)
-		line := strings.ReplaceAll(strings.TrimRight(string(raw), "\x00"), "\x00", " ")
-		if err == nil && strings.Contains(line, dir) {
-			found = append(found, line)
-		}
 	}
 	return found
 }

@@ -73,16 +73,16 @@ func TestSDK_asPrinted(t *testing.T) {
 	if err != nil || !out.Success {
 		t.Fatalf("rollback: %+v %v", out, err)
 	}
-	for _, line := range processesBelow(t, r.Dir) {
-		if strings.Contains(line, "local-server") {
-			t.Errorf("after the rollback there is still: %s", line)
+	for _, p := range processesBelow(t, r.Dir) {
+		if p.LocalServer() {
+			t.Errorf("after the rollback there is still: %v", p)
 		}
 	}
 	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
 	if left := processesBelow(t, r.Dir); len(left) > 0 {
-		t.Errorf("processes are left: %q", left)
+		t.Errorf("processes are left: %v", left)
 	}
 }
 

@@ -47,6 +47,17 @@ type Rig struct {
 	lastStep int64 // of the last TOTP code that was used
 }
 
+// Sample returns the options of the sample installation of the given repository.
+func Sample(repository, bin, dir string) (Options, error) {
+	root := filepath.Join(repository, "deploy", "sample")
+	if _, err := os.Stat(root); err != nil {
+		return Options{}, fmt.Errorf("the sample installation is not there: %w; run this from the repository", err)
+	}
+	return Options{Bin: bin, Dir: dir, RateLimits: true,
+		OrchestratorConfig:  filepath.Join(root, "orchestrator.toml"),
+		ControlCenterConfig: filepath.Join(root, "control-center.toml")}, nil
+}
+
 // Prepare initialises the data folder and returns the installation without starting it.
 func Prepare(ctx context.Context, o Options) (*Rig, error) {
 	r := &Rig{Options: o}

@@ -9,14 +9,15 @@ import (
 	"testing"
 )
 
-// script returns a service whose binary is a shell script that listens where a healthy test server does.
-func script(t *testing.T, then string) *Service {
+// script returns a service whose binary is a shell script; after its first line it listens where a healthy test server
+// does.
+func script(t *testing.T, first, then string) *Service {
 	t.Helper()
 	healthy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(healthy.Close)
 	dir := t.TempDir()
 	s := &Service{Name: "script", Bin: filepath.Join(dir, "script"), Log: filepath.Join(dir, "log")}
-	if err := os.WriteFile(s.Bin, []byte("#!/bin/sh\necho listening "+healthy.URL+"\n"+then+"\n"), 0o700); err != nil {
+	if err := os.WriteFile(s.Bin, []byte("#!/bin/sh\n"+first+"\necho listening "+healthy.URL+"\n"+then+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -24,7 +25,7 @@ func script(t *testing.T, then string) *Service {
 
 func TestStop_aServiceThatDiedByItselfIsNoCleanEnd(t *testing.T) {
 	end := filepath.Join(t.TempDir(), "end")
-	s := script(t, "until [ -e "+end+" ]; do sleep 0.02; done; echo broken >&2; exit 3")
+	s := script(t, "", "until [ -e "+end+" ]; do sleep 0.02; done; echo broken >&2; exit 3")
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +39,7 @@ func TestStop_aServiceThatDiedByItselfIsNoCleanEnd(t *testing.T) {
 }
 
 func TestStop_endsWithTheExitCodeAndIsCleanTheSecondTime(t *testing.T) {
-	s := script(t, "trap 'exit 4' TERM; while :; do sleep 1 & wait; done")
+	s := script(t, "trap 'exit 4' TERM", "while :; do sleep 1 & wait; done")
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
