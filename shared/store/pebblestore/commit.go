@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"runtime/debug"
@@ -113,19 +114,7 @@ func (s *Store) leave(p *parcel) {
 	s.parcels.Put(p)
 }
 
-// round is a group on its way through the engine. There are two: while one is being synced, the next one is judged on
-// what it wrote, and written behind it.
-type round struct {
-	group     []*request
-	batches   []store.Batch   // of the group
-	judgement store.Judgement // of the batches; the next one uses its memory
-	batch     *pebble.Batch   // what the group does to the engine
-	view      *view           // what readers see after the sync; nil when there is nothing to sync
-	err       error           // what everybody in the group is answered instead of a verdict
-}
-
-// run is the committer. It writes a group during the sync of the one before only when that group waits already, so that
-// a single writer is answered right after its own sync.
+// run is the committer.
 func (s *Store) run() {
 	defer close(s.stopped)
 	defer func() {
@@ -133,58 +122,25 @@ func (s *Store) run() {
 			s.fail(fmt.Errorf("%v\n%s", r, debug.Stack()))
 		}
 	}()
-	var rounds [2]round
-	for i := range rounds {
-		rounds[i].batch = s.db.NewBatch(pebble.WithMaxRetainedSizeBytes(maxBatch))
-	}
-	for i, syncing := 0, false; ; i = 1 - i {
-		now, before := &rounds[i], &rounds[1-i]
-		taken := s.take(now, !syncing)
-		if !taken && !syncing {
-			return
-		}
-		if taken {
-			s.write(now)
-		}
-		if syncing {
-			s.finish(before)
-		}
-		syncing = taken
+	group := make([]*request, 0, maxGroup)
+	for {
 		select {
-		case <-s.dead: // who still waits is told by this, too
-			if now.view != nil {
-				now.view.release()
+		case r := <-s.requests:
+			group = s.drain(append(group[:0], r))
+			s.commit(group)
+			for _, r := range group {
+				s.leave(r.parcel)
 			}
+			clear(group)
+		case <-s.closing:
+			return
+		}
+		select {
+		case <-s.dead:
 			return
 		default:
 		}
 	}
-}
-
-// take fills a round with what waits. With wait it waits for a first request; false means that there is none, or that
-// the store is being closed.
-func (s *Store) take(r *round, wait bool) bool {
-	select {
-	case <-s.closing:
-		return false
-	default:
-	}
-	var first *request
-	if wait {
-		select {
-		case first = <-s.requests:
-		case <-s.closing:
-			return false
-		}
-	} else {
-		select {
-		case first = <-s.requests:
-		default:
-			return false
-		}
-	}
-	r.group = s.drain(append(r.group[:0], first))
-	return true
 }
 
 // drain takes everything that waits, as far as one group goes.
@@ -202,55 +158,167 @@ func (s *Store) drain(group []*request) []*request {
 	return group
 }
 
-// write judges a group and gives what it does to the engine.
-func (s *Store) write(r *round) {
-	for _, q := range r.group {
-		r.batches = append(r.batches, q.parcel.batch)
+// commit judges a group, writes what it does, syncs, shows it to readers and answers.
+func (s *Store) commit(group []*request) {
+	s.batches = s.batches[:0]
+	bytes := 0
+	for _, r := range group {
+		s.batches = append(s.batches, r.parcel.batch)
+		bytes += len(r.parcel.bytes)
 	}
-	r.judgement, r.err = store.Judge(s.schema, store.Ground{Number: s.number, Heads: s.heads, Lookup: s.known, Spent: r.judgement}, r.batches)
-	if r.err != nil || r.judgement.Number == s.number {
-		return
+	heads := s.view.Load().heads
+	j, err := store.Judge(s.schema, store.Ground{Number: s.number, Heads: heads, Lookup: s.known, Spent: s.spent}, s.batches)
+	if err == nil && j.Number != s.number {
+		if err = s.write(j); err == nil {
+			s.remember(j.Finals)
+			s.show(heads, j)
+		}
 	}
-	if r.err = s.apply(r.batch, r.judgement); r.err != nil {
-		return
+	for i, r := range group {
+		if err != nil {
+			r.answer <- store.Verdict{Err: err}
+		} else {
+			r.answer <- j.Verdicts[i]
+		}
 	}
-	s.remember(r.judgement.Finals)
-	s.number = r.judgement.Number
-	if len(r.judgement.Heads) > 0 {
-		heads := maps.Clone(s.heads) // readers have the old ones
-		maps.Copy(heads, r.judgement.Heads)
-		s.heads = heads
+	clear(s.batches)
+	clear(s.same)
+	if s.spent = j; cap(j.Appends) > maxSpent || cap(j.Finals) > maxSpent || bytes > maxBatch {
+		s.spent = store.Judgement{} // a rare size
 	}
-	r.view = newView(s.db.NewSnapshot(), s.heads)
 }
 
-// finish waits for the sync of a round, shows it to readers and answers. When the sync fails the engine calls Fatalf,
-// which ends the store.
-func (s *Store) finish(r *round) {
-	if r.view != nil {
-		if err := r.batch.SyncWait(); err != nil {
-			s.fail(err) // what is on disk is not known any more
-			r.err = engineFault(err)
-			r.view.release()
-		} else {
-			s.view.Swap(r.view).release()
+func firstError(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// write commits a judgement durably. When the sync fails the engine calls Fatalf, which ends the store.
+func (s *Store) write(j store.Judgement) error {
+	b := s.batch
+	b.Reset() // not behind a commit: a failed one may still be in use somewhere in the engine
+	if err := s.writeDocs(b, j.Finals); err != nil {
+		return engineFault(err)
+	}
+	for _, p := range j.Appends {
+		s.keyRoom = appendEntryKey(s.keyRoom[:0], p.Stream, p.Seq)
+		if err := b.Set(s.keyRoom, p.Body, nil); err != nil {
+			return engineFault(err)
 		}
-		r.view = nil
 	}
-	bytes := 0
-	for i, q := range r.group {
-		if r.err != nil {
-			q.answer <- store.Verdict{Err: r.err}
-		} else {
-			q.answer <- r.judgement.Verdicts[i]
+	for c, n := range j.Counts {
+		if err := s.addCount(b, c, n); err != nil {
+			return err
 		}
-		bytes += len(q.parcel.bytes)
-		s.leave(q.parcel)
 	}
-	clear(r.group)
-	clear(r.batches)
-	r.batches = r.batches[:0]
-	if j := &r.judgement; cap(j.Appends) > maxSpent || cap(j.Finals) > maxSpent || bytes > maxBatch {
-		*j = store.Judgement{} // a rare size
+	if err := b.Set(numberKey, binary.BigEndian.AppendUint64(nil, j.Number), nil); err != nil {
+		return engineFault(err)
 	}
+	if err := b.Commit(pebble.Sync); err != nil {
+		s.fail(err) // what is on disk is not known any more
+		return engineFault(err)
+	}
+	return nil
+}
+
+// writeDocs writes the difference that a group makes to documents and their index rows. Rows that are neighbours in the
+// engine are written one after the other, which spares it searches: kind by kind the documents, then index by index the
+// rows that go and those that come, each in the order of first touch, which is mostly that of the ids.
+func (s *Store) writeDocs(b *pebble.Batch, finals []store.Final) error {
+	for _, kind := range s.schema.Kinds {
+		clear(s.same)
+		s.same = s.same[:0]
+		for i := range finals {
+			if finals[i].Key.Kind == kind.Name {
+				s.same = append(s.same, &finals[i])
+			}
+		}
+		if len(s.same) == 0 {
+			continue
+		}
+		for _, f := range s.same {
+			if err := s.writeDoc(b, &kind, f); err != nil {
+				return err
+			}
+		}
+		for _, name := range kind.Indexes {
+			for _, f := range s.same {
+				if x, ok := missing(f.Was.Index, f.Now.Index, name); ok {
+					s.keyRoom = appendIndexKey(s.keyRoom[:0], kind.Name, x, f.Key.ID)
+					if err := b.Delete(s.keyRoom, nil); err != nil {
+						return err
+					}
+				}
+			}
+			for _, f := range s.same {
+				if x, ok := missing(f.Now.Index, f.Was.Index, name); ok {
+					s.keyRoom = appendIndexKey(s.keyRoom[:0], kind.Name, x, f.Key.ID)
+					if err := b.Set(s.keyRoom, nil, nil); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// missing returns the key of an index in a document's keys that its other keys do not have.
+func missing(keys, others []store.IndexKey, name string) (store.IndexKey, bool) {
+	for _, x := range keys {
+		if x.Name == name {
+			return x, !slices.Contains(others, x)
+		}
+	}
+	return store.IndexKey{}, false
+}
+
+func (s *Store) writeDoc(b *pebble.Batch, kind *store.Kind, f *store.Final) error {
+	for _, x := range f.Was.Index {
+		if slices.Contains(kind.Indexes, x.Name) {
+			continue
+		}
+		s.keyRoom = appendIndexKey(s.keyRoom[:0], kind.Name, x, f.Key.ID)
+		if err := b.Delete(s.keyRoom, nil); err != nil { // of an index that is no longer declared
+			return err
+		}
+	}
+	s.keyRoom = appendKey(s.keyRoom[:0], docKey, f.Key.Kind, f.Key.ID)
+	if f.Now.Rev == 0 {
+		return b.Delete(s.keyRoom, nil)
+	}
+	s.docRoom = appendDoc(s.docRoom[:0], f)
+	return b.Set(s.keyRoom, s.docRoom, nil) // copies
+}
+
+// addCount adds n to a counter; one that comes to nothing is removed.
+func (s *Store) addCount(b *pebble.Batch, c store.Counter, n int64) error {
+	k := keyOfCounter(c)
+	old, err := s.value(k)
+	if err != nil {
+		return err
+	}
+	sum := int64(number(old)) + n
+	if sum == 0 {
+		err = b.Delete(k, nil)
+	} else {
+		err = b.Set(k, binary.BigEndian.AppendUint64(nil, uint64(sum)), nil)
+	}
+	if err != nil {
+		return engineFault(err)
+	}
+	return nil
+}
+
+// show replaces the view of the readers after a sync.
+func (s *Store) show(heads map[string]uint64, j store.Judgement) {
+	if len(j.Heads) > 0 {
+		heads = maps.Clone(heads)
+		maps.Copy(heads, j.Heads)
+	}
+	s.number = j.Number
+	old := s.view.Swap(newView(s.db.NewSnapshot(), heads))
+	old.release()
 }

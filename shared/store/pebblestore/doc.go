@@ -1,9 +1,9 @@
 // Package pebblestore is the embedded store: one folder, one process, every commit synced to disk.
 //
-// One goroutine, the committer, is the only writer: it drains all waiting batches, lets store.Judge decide them,
-// writes the winners as one Pebble batch, syncs once, shows the new state to readers and answers everybody. While
-// a group is being synced the next one is judged and written behind it; it is answered after it, for it may build on it.
-// Readers work on a snapshot that is shown after the sync, because Pebble shows a commit before it is durable.
+// One goroutine, the committer, is the only writer: it drains all waiting batches, lets store.Judge
+// decide them, writes the winners as one Pebble batch, syncs once, shows the new state to readers and
+// answers everybody. Readers work on a snapshot that is replaced after each sync, because Pebble shows a
+// commit before it is durable.
 //
 // The package owns the layout below and the options of the engine; it owns no rule of the contract: those
 // are in store and held by storetest. The one rule a caller must know: when a sync fails the store

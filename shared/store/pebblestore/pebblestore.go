@@ -37,14 +37,16 @@ type Store struct {
 	dead     chan struct{} // closed by fail: the engine has given up
 
 	view    atomic.Pointer[view]    // what readers see; replaced by the committer
-	number  uint64                  // of the committer: last commit number
-	heads   map[string]uint64       // of the committer: last sequence of every stream; never changed, replaced
+	number  uint64                  // last commit number; of the committer
 	recent  recent                  // of the committer
 	asked   []int                   // of the committer, by place of the kind in the schema: questions to the engine
 	sieves  []atomic.Pointer[sieve] // filled by the committer, asked by all
 	keyRoom []byte                  // of the committer: the key of the row being written
 	docRoom []byte                  // of the committer: the document being written
 	same    []*store.Final          // of the committer: the documents of one kind in a group
+	batches []store.Batch           // of the committer: a group
+	spent   store.Judgement         // of the committer: the last one
+	batch   *pebble.Batch           // of the committer: what a group does to the engine
 	parcels sync.Pool               // of *parcel
 
 	open    sync.RWMutex // held for reading by every read, for writing by Close
@@ -149,11 +151,13 @@ func (s *Store) start() error {
 		if err := s.recount(); err != nil {
 			return err
 		}
+		s.batch = s.db.NewBatch(pebble.WithMaxRetainedSizeBytes(maxBatch))
 	}
-	if s.heads, err = s.lastSequences(); err != nil {
+	heads, err := s.heads()
+	if err != nil {
 		return err
 	}
-	s.view.Store(newView(s.db.NewSnapshot(), s.heads))
+	s.view.Store(newView(s.db.NewSnapshot(), heads))
 	return nil
 }
 
@@ -170,8 +174,8 @@ func (s *Store) value(k []byte) ([]byte, error) {
 	return out, closer.Close()
 }
 
-// lastSequences finds the last sequence of every stream, with two seeks a stream.
-func (s *Store) lastSequences() (map[string]uint64, error) {
+// heads finds the last sequence of every stream, with two seeks a stream.
+func (s *Store) heads() (map[string]uint64, error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{entryKey}, UpperBound: []byte{entryKey + 1}})
 	if err != nil {
 		return nil, engineFault(err)

@@ -196,10 +196,3 @@ func (s *Store) Read(ctx context.Context, stream string, from uint64, limit int)
 	})
 	return out, err
 }
-
-func firstError(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
-}
