@@ -93,6 +93,7 @@ func Run(ctx context.Context, p Program) error {
 		p.Grace = defaultGrace
 	}
 	defer tendMemory()()
+	defer addProcessor()()
 	r := &runner{Program: p, failed: make(chan error, len(p.Components)+len(p.Listeners)+1)}
 	r.start(ctx)
 	var cause error

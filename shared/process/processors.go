@@ -1,0 +1,19 @@
+package process
+
+import (
+	"os"
+	"runtime"
+)
+
+// addProcessor lets one goroutine more run than there are processors, until the returned function is called. The
+// thread that syncs the log waits in the kernel, and Go gives its place to another goroutine only when its watcher
+// comes by, which in a run of few and large commits is most of the sync: with one place more "layered" was 17 to 20 %
+// faster on two processors, everything else the same. An operator who sets GOMAXPROCS knows better.
+func addProcessor() (stop func()) {
+	if os.Getenv("GOMAXPROCS") != "" {
+		return func() {}
+	}
+	runtime.SetDefaultGOMAXPROCS() // what the machine or its control group gives
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	return runtime.SetDefaultGOMAXPROCS
+}

@@ -1,0 +1,25 @@
+package process
+
+import (
+	"runtime"
+	"testing"
+)
+
+// Not parallel: the setting belongs to the whole process.
+func TestAddProcessor_oneMoreUnlessTheOperatorSays(t *testing.T) {
+	t.Setenv("GOMAXPROCS", "")
+	before := runtime.GOMAXPROCS(0)
+	stop := addProcessor()
+	if got := runtime.GOMAXPROCS(0); got != before+1 {
+		t.Errorf("%d, want %d", got, before+1)
+	}
+	stop()
+	if got := runtime.GOMAXPROCS(0); got != before {
+		t.Errorf("%d is left behind, it was %d", got, before)
+	}
+	t.Setenv("GOMAXPROCS", "1")
+	addProcessor()()
+	if got := runtime.GOMAXPROCS(0); got != before {
+		t.Errorf("%d against the operator's setting", got)
+	}
+}
