@@ -86,6 +86,14 @@ func (r *Registry) GaugeFunc(name, help string, read func() float64) {
 	}
 }
 
+// CounterFunc registers a counter whose value is asked for when the metrics are read. read is called from
+// any goroutine, must not block, and never returns less than before.
+func (r *Registry) CounterFunc(name, help string, read func() float64) {
+	if r != nil {
+		r.reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, read))
+	}
+}
+
 // Histogram counts observations in buckets. The zero Histogram counts nothing.
 type Histogram struct{ vec *prometheus.HistogramVec }
 

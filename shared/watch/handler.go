@@ -15,6 +15,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
 )
@@ -122,6 +123,21 @@ func (h *Handler) Stats() Stats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return Stats{Connections: len(h.conns), Delivered: h.delivered.Load(), SlowCut: h.slowCut.Load(), QueryTokens: h.queryTokens.Load()}
+}
+
+// Meter shows the counters in a service's metrics, under names that begin with prefix.
+func (h *Handler) Meter(r *obs.Registry, prefix string) {
+	r.GaugeFunc(prefix+"_websocket_connections", "WebSocket clients that are connected.", func() float64 { return float64(h.Stats().Connections) })
+	for _, c := range []struct {
+		name, help string
+		read       func(Stats) int64
+	}{
+		{"delivered", "Events written to WebSocket clients.", func(s Stats) int64 { return s.Delivered }},
+		{"slow_cut", "WebSocket clients that were cut off because they did not read.", func(s Stats) int64 { return s.SlowCut }},
+		{"query_tokens", "WebSocket clients that gave their token in the URL, where others may have logged it.", func(s Stats) int64 { return s.QueryTokens }},
+	} {
+		r.CounterFunc(prefix+"_websocket_"+c.name+"_total", c.help, func() float64 { return float64(c.read(h.Stats())) })
+	}
 }
 
 // ServeHTTP checks the handshake, upgrades, and returns when the socket is closed.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -155,7 +156,6 @@ var sockets = []behaviour{
 		}
 	}},
 	{163, "logout_and_expiry_close_the_socket", func(t *testing.T, e *env) {
-		t.Parallel() // the shortest life of a token is a minute
 		f := e.fresh(func(o *rig.Options) {
 			o.ControlCenterConfig = filepath.Join(o.Dir, "control-center.toml")
 			if err := os.WriteFile(o.ControlCenterConfig, []byte("[tokens]\naccess_ttl = \"1m\"\n"), 0o600); err != nil {
@@ -290,6 +290,9 @@ var sockets = []behaviour{
 		})
 		if err := closed(slow, 10*time.Second); !websocket.IsCloseError(err, 1008, 1013) {
 			t.Errorf("the reader that did not read ends with %v, want a close with 1008 or 1013", err)
+		}
+		if cut := regexp.MustCompile(`(?m)^orchestrator_websocket_slow_cut_total [1-9]`); !cut.Match(e.orch("admin", "GET", "/metrics", nil).Raw) {
+			t.Error("the metrics do not count the reader that was cut")
 		}
 	}},
 	{167, "many_sockets_get_each_event_once_in_order", func(t *testing.T, e *env) {

@@ -138,6 +138,7 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 		DB: db, Epoch: epoch, Log: log, Origins: c.WS.Origins, NoQueryToken: !c.WS.AllowQueryToken, MaxSockets: c.WS.MaxConnections, MaxPerUser: c.WS.MaxPerUser,
 		Verify: known.Authenticate, Alive: alive(known), Allowed: mayWatch(known, now), Fail: refuseSocket,
 	})
+	sockets.Meter(metrics, token.Orchestrator)
 	a := &api.API{
 		Engine: runs, Log: ledger, Catalogue: executor, Storage: storageName(stores), Metrics: metrics.Handler(), Public: c.Metrics.Public,
 		Socket: sockets, Ready: readiness(known, db, now),
