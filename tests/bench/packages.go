@@ -106,7 +106,7 @@ type values map[read]float64
 func (v values) of(r read) (float64, error) {
 	got, ok := v[r]
 	if !ok {
-		return 0, fmt.Errorf("Benchmark%s printed no %s", r.benchmark, r.unit)
+		return 0, fmt.Errorf("the benchmark %s printed no %s", r.benchmark, r.unit)
 	}
 	return got, nil
 }
