@@ -7,7 +7,10 @@ import (
 
 // Not parallel: the setting belongs to the whole process.
 func TestAddProcessor_oneMoreUnlessTheOperatorSays(t *testing.T) {
+	was := runtime.GOMAXPROCS(0) // by -cpu or the environment
+	t.Cleanup(func() { runtime.GOMAXPROCS(was) })
 	t.Setenv("GOMAXPROCS", "")
+	runtime.SetDefaultGOMAXPROCS()
 	before := runtime.GOMAXPROCS(0)
 	stop := addProcessor()
 	if got := runtime.GOMAXPROCS(0); got != before+1 {

@@ -116,7 +116,7 @@ func (b *bench) gobench(ctx context.Context, pkg, pattern, time, quickTime strin
 	if b.quick {
 		time = quickTime
 	}
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", pattern, "-benchtime", time, pkg)
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", pattern, "-benchtime", time, "-cpu", strconv.Itoa(processors()), pkg)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("%v: %w:\n%s", cmd.Args, err, out)
@@ -124,19 +124,20 @@ func (b *bench) gobench(ctx context.Context, pkg, pattern, time, quickTime strin
 	return parse(out)
 }
 
+// processors is GOMAXPROCS of what is measured in go test: as many as the services give themselves (shared/process), for
+// a limit is one only under the same conditions.
+func processors() int { return runtime.GOMAXPROCS(0) + 1 }
+
 // parse reads the output of `go test -bench`.
 func parse(out []byte) (values, error) {
-	cpus := "-" + strconv.Itoa(runtime.GOMAXPROCS(0)) // go test adds it to names when it is not 1
+	cpus := "-" + strconv.Itoa(processors()) // go test adds it to names
 	got := values{}
 	for line := range strings.Lines(string(out)) {
 		words := strings.Fields(line)
 		if len(words) < 4 || !strings.HasPrefix(words[0], "Benchmark") {
 			continue
 		}
-		name := strings.TrimPrefix(words[0], "Benchmark")
-		if cpus != "-1" {
-			name = strings.TrimSuffix(name, cpus)
-		}
+		name := strings.TrimSuffix(strings.TrimPrefix(words[0], "Benchmark"), cpus)
 		for i := 2; i+1 < len(words); i += 2 { // name, iterations, then value and unit, again and again
 			v, err := strconv.ParseFloat(words[i], 64)
 			if err != nil {

@@ -59,7 +59,7 @@ func onFreshFolder(ctx context.Context, bin string, keep bool) error {
 		// The story ends with a rollback; one that broke off has left its servers.
 		ended, endErr := endServersBelow(dir)
 		if ended > 0 {
-			fmt.Printf("\n%d servers of the demo were ended\n", ended)
+			fmt.Printf("\n%d servers of the demo were told to end\n", ended)
 		}
 		err = errors.Join(err, endErr)
 	}

@@ -158,7 +158,11 @@ func (s *Service) Kill() error {
 // Stop ends the process with SIGTERM and returns its exit code, -1 for an end by a signal; one that does not end
 // within 35 s is killed. A process that nobody asked to end (Kill, Stop) and whose end no Start reported is an error.
 func (s *Service) Stop() (int, error) {
-	if s.cmd == nil || s.known {
+	if s.cmd == nil {
+		return 0, nil
+	}
+	if s.known {
+		<-s.ended // somebody else may be stopping it
 		return 0, nil
 	}
 	s.known = true

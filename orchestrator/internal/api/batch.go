@@ -68,17 +68,17 @@ type retryIn struct {
 // Validate holds servers to the rule of those in an infra, for they stand in one inventory by their names.
 func (in batchIn) Validate() []fault.Field {
 	var faults []fault.Field
-	check := func(i int, member string, k int, name string) {
-		if len(faults) < maxUnknown && !infra.ValidName(name) {
-			faults = append(faults, plain(fmt.Sprintf(member, i, k), name)...)
+	check := func(good bool, member string, i, k int) {
+		if !good && len(faults) < maxUnknown {
+			faults = append(faults, notPlain(fmt.Sprintf(member, i, k)))
 		}
 	}
 	for i, op := range in.Operations {
-		for k, s := range op.ServerConfigs {
-			check(i, "/operations/%d/server_configs/%d/name", k, s.Name)
+		for k, s := range op.ServerConfigs { // one without a name is web's to report
+			check(s.Name == "" || infra.ValidName(s.Name), "/operations/%d/server_configs/%d/name", i, k)
 		}
 		for k, name := range op.Targets {
-			check(i, "/operations/%d/targets/%d", k, name)
+			check(infra.ValidName(name), "/operations/%d/targets/%d", i, k)
 		}
 	}
 	return faults
@@ -117,7 +117,7 @@ func (a *API) executeBatch(ctx context.Context, in batchIn) (batchView, error) {
 	return v, nil
 }
 
-// maxUnknown is how many operations with unknown names are reported at most.
+// maxUnknown is how many operations with bad or unknown names are reported at most.
 const maxUnknown = 20
 
 // unknown reports providers and task services that the installation does not have; the shape of the graph is the

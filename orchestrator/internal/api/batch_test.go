@@ -75,13 +75,13 @@ func TestBatch_aServerNameWithNULFailedOnlyWhenItRan(t *testing.T) {
 	t.Parallel()
 	in := batchIn{Operations: []operationIn{
 		{ID: "a", ServerConfigs: []serverIn{{Name: "web-01"}, {Name: "a\x00b"}, {Name: "../web"}, {Name: "Zoë 1"}}},
-		{ID: "b", Targets: []string{"web-01", "\x00"}},
+		{ID: "b", Targets: []string{"web-01", "\x00", ""}},
 	}}
 	var got []string
 	for _, f := range in.Validate() {
 		got = append(got, f.Pointer)
 	}
-	want := []string{"/operations/0/server_configs/1/name", "/operations/0/server_configs/2/name", "/operations/1/targets/1"}
+	want := []string{"/operations/0/server_configs/1/name", "/operations/0/server_configs/2/name", "/operations/1/targets/1", "/operations/1/targets/2"}
 	if !slices.Equal(got, want) {
 		t.Errorf("refused members %v, want %v", got, want)
 	}

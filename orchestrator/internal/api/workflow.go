@@ -43,7 +43,11 @@ func plain(pointer, name string) []fault.Field {
 	if name == "" || infra.ValidName(name) {
 		return nil
 	}
-	return []fault.Field{{Pointer: pointer, Message: "must be a plain name, without separators or .."}}
+	return []fault.Field{notPlain(pointer)}
+}
+
+func notPlain(pointer string) fault.Field {
+	return fault.Field{Pointer: pointer, Message: "must be a plain name, without separators or .."}
 }
 
 type serversIn struct {

@@ -123,7 +123,7 @@ func (x *Executor) failed(ctx context.Context, a dag.Attempt, err error) dag.Res
 	x.Log.LogAttrs(ctx, slog.LevelWarn, "attempt failed", slog.String("attempt", a.ID), slog.String("task", a.TaskID),
 		slog.String("kind", string(a.Kind)), slog.String("step", a.Step.Name), slog.Any("error", err))
 	if f := fault.Of(err); f != nil {
-		if errors.Is(err, context.Canceled) { // a look-up was cut off: nothing was begun, so nothing is in doubt
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) { // our look-up was cut off: nothing was begun, so nothing is in doubt
 			return dag.Result{Class: dag.Stopped, Error: "stopped before it began"}
 		}
 		class := dag.Permanent
