@@ -25,7 +25,7 @@ func (s *site) tries(t *testing.T, n int, path string, body any) map[int]int {
 			<-begin
 			a := s.send(t, "control-center", "POST", path, "", body)
 			mu.Lock()
-			counts[a.status]++
+			counts[a.Status]++
 			mu.Unlock()
 		})
 	}
@@ -147,16 +147,16 @@ func TestCodes_spentInEverySpelling(t *testing.T) {
 			try := func(code string) answer {
 				return s.send(t, "control-center", "POST", "/auth/login", "", map[string]any{"username": name, "password": password, "mfa_code": code})
 			}
-			if a := try(code); a.status != 200 {
-				t.Fatalf("%s: a good code: status %d, want 200: %s", kind, a.status, a.raw)
+			if a := try(code); a.Status != 200 {
+				t.Fatalf("%s: a good code: status %d, want 200: %s", kind, a.Status, a.Raw)
 			}
 			for _, spell := range few {
-				if a := try(spell(code)); a.status != 401 && a.status != 422 {
-					t.Errorf("%s: the spent code as %q: status %d, want 401 or 422: %s", kind, spell(code), a.status, a.raw)
+				if a := try(spell(code)); a.Status != 401 && a.Status != 422 {
+					t.Errorf("%s: the spent code as %q: status %d, want 401 or 422: %s", kind, spell(code), a.Status, a.Raw)
 				}
 			}
-			if a := try(next); a.status != 200 {
-				t.Errorf("%s: a fresh code after four that were refused: status %d, want 200: %s", kind, a.status, a.raw)
+			if a := try(next); a.Status != 200 {
+				t.Errorf("%s: a fresh code after four that were refused: status %d, want 200: %s", kind, a.Status, a.Raw)
 			}
 		}
 	}
@@ -182,7 +182,7 @@ func TestRefresh_raceHasOneSuccessor(t *testing.T) {
 	for range 50 {
 		all.Go(func() {
 			<-begin
-			if a := s.send(t, "control-center", "POST", "/auth/refresh", "", map[string]any{"token": first.Refresh}); a.status == 200 {
+			if a := s.send(t, "control-center", "POST", "/auth/refresh", "", map[string]any{"token": first.Refresh}); a.Status == 200 {
 				var next pair
 				a.data(t, &next)
 				mu.Lock()
@@ -201,13 +201,13 @@ func TestRefresh_raceHasOneSuccessor(t *testing.T) {
 	}
 	s.send(t, "control-center", "POST", "/auth/refresh", "", map[string]any{"token": second.Refresh}).data(t, &third)
 	alive := func(service, path string) bool {
-		return s.send(t, service, "GET", path, third.Token, nil).status != 401
+		return s.send(t, service, "GET", path, third.Token, nil).Status != 401
 	}
 	if !alive("orchestrator", "/tasks") || !alive("control-center", "/users/"+p.id) {
 		t.Fatal("the newest token is refused")
 	}
-	if a := s.send(t, "control-center", "POST", "/auth/refresh", "", map[string]any{"token": first.Refresh}); a.status != 401 {
-		t.Errorf("reuse: %d %s", a.status, a.raw)
+	if a := s.send(t, "control-center", "POST", "/auth/refresh", "", map[string]any{"token": first.Refresh}); a.Status != 401 {
+		t.Errorf("reuse: %d %s", a.Status, a.Raw)
 	}
 	if alive("control-center", "/users/"+p.id) {
 		t.Error("after the reuse the session goes on at home")
@@ -217,8 +217,8 @@ func TestRefresh_raceHasOneSuccessor(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("the orchestrator took %s", took)
 	}
-	if a := s.send(t, "control-center", "POST", "/auth/refresh", "", map[string]any{"token": third.Refresh}); a.status != 401 {
-		t.Errorf("the family lives: %d", a.status)
+	if a := s.send(t, "control-center", "POST", "/auth/refresh", "", map[string]any{"token": third.Refresh}); a.Status != 401 {
+		t.Errorf("the family lives: %d", a.Status)
 	}
 }
 
@@ -238,8 +238,8 @@ func TestSignIn_everyClassLooksAlike(t *testing.T) {
 	for _, name := range []string{"code-one", "code-two", "code-three"} {
 		s.coded(t, name, "totp")
 	}
-	if a := s.send(t, "control-center", "PUT", "/users/"+s.people["disabled-one"].id, s.people["admin+mfa"].token, map[string]any{"enabled": false}); a.status != 200 {
-		t.Fatalf("disabling an account: status %d, want 200: %s", a.status, a.raw)
+	if a := s.send(t, "control-center", "PUT", "/users/"+s.people["disabled-one"].id, s.people["admin+mfa"].token, map[string]any{"enabled": false}); a.Status != 200 {
+		t.Fatalf("disabling an account: status %d, want 200: %s", a.Status, a.Raw)
 	}
 	type try struct{ name, password, code string }
 	classes := map[string][]try{ // of several tries each round takes the next one
@@ -272,9 +272,9 @@ func TestSignIn_everyClassLooksAlike(t *testing.T) {
 			began := time.Now()
 			a := signIn(tries[round%len(tries)])
 			times[class] = append(times[class], time.Since(began))
-			a.header.Del("Date")
-			rid := a.header.Get("X-Request-Id")
-			text := strings.ReplaceAll(fmt.Sprint(a.status, sorted(a.header), string(a.raw)), rid, "RID")
+			a.Header.Del("Date")
+			rid := a.Header.Get("X-Request-Id")
+			text := strings.ReplaceAll(fmt.Sprint(a.Status, sorted(a.Header), string(a.Raw)), rid, "RID")
 			if !slices.Contains(answers[text], class) {
 				answers[text] = append(answers[text], class)
 			}
@@ -317,8 +317,8 @@ func TestSessions_idsAreNew(t *testing.T) {
 		a := s.send(t, "control-center", "POST", "/auth/login?sid="+first.SID, p.token, map[string]any{"username": p.name, "password": password},
 			"Cookie: session="+first.SID+"; sid="+first.SID, "X-Session-Id: "+first.SID, "X-Request-Id: "+first.SID)
 		var grant struct{ Token string }
-		if a.data(t, &grant); a.status != 200 {
-			t.Fatalf("%s", a.raw)
+		if a.data(t, &grant); a.Status != 200 {
+			t.Fatalf("%s", a.Raw)
 		}
 		var next struct{ SID, JTI string }
 		payload(t, grant.Token, 1, &next)
@@ -336,13 +336,13 @@ func TestEscalation_ownRights(t *testing.T) {
 		p := s.people[role]
 		for _, body := range []map[string]any{{"roles": []string{"admin"}}, {"roles": append([]string{"admin"}, p.roles...)}, {"enabled": true}, {"roles": []string{}}, {"email": "new-" + role + "@example.com"},
 			{"password": password + "!", "roles": []string{"admin"}}, {"password": password + "!", "enabled": true}} {
-			if a := s.send(t, "control-center", "PUT", "/users/"+p.id, p.token, body); a.status != 403 {
-				t.Errorf("%s with %v: %d %s", role, body, a.status, a.raw)
+			if a := s.send(t, "control-center", "PUT", "/users/"+p.id, p.token, body); a.Status != 403 {
+				t.Errorf("%s with %v: %d %s", role, body, a.Status, a.Raw)
 			}
 		}
 		for _, at := range [][2]string{{"POST", "/users/" + p.id + "/mfa/totp"}, {"DELETE", "/users/" + s.people["admin+mfa"].id + "/mfa"}, {"DELETE", "/users/" + s.people["viewer"].id}} {
-			if a := s.send(t, "control-center", at[0], at[1], p.token, nil); a.status != 403 {
-				t.Errorf("%s %s by %s: %d", at[0], at[1], role, a.status)
+			if a := s.send(t, "control-center", at[0], at[1], p.token, nil); a.Status != 403 {
+				t.Errorf("%s %s by %s: %d", at[0], at[1], role, a.Status)
 			}
 		}
 	}

@@ -36,8 +36,8 @@ func (s *site) try(t *testing.T, op operation, body string, header ...string) an
 	t.Helper()
 	began := time.Now()
 	a := s.send(t, op.service, op.method, op.url(nowhere), s.people["admin+mfa"].token, body, header...)
-	if took := time.Since(began); a.status >= 500 || took > answerIn {
-		t.Errorf("%s answered %d after %s to %.200s", op, a.status, took, body)
+	if took := time.Since(began); a.Status >= 500 || took > answerIn {
+		t.Errorf("%s answered %d after %s to %.200s", op, a.Status, took, body)
 	}
 	return a
 }
@@ -46,11 +46,11 @@ func (s *site) try(t *testing.T, op operation, body string, header ...string) an
 func refused(t *testing.T, op operation, what string, a answer, statuses ...int) {
 	t.Helper()
 	for _, want := range statuses {
-		if a.status == want {
+		if a.Status == want {
 			return
 		}
 	}
-	t.Errorf("%s with %s: %d, want %v: %.300s", op, what, a.status, statuses, a.raw)
+	t.Errorf("%s with %s: %d, want %v: %.300s", op, what, a.Status, statuses, a.Raw)
 }
 
 // population is what a body that slipped through would have changed.
@@ -58,7 +58,7 @@ func (s *site) population(t *testing.T) string {
 	t.Helper()
 	var counts []string
 	for _, list := range []operation{{service: "control-center", path: "/users"}, {service: "orchestrator", path: "/tasks"}, {service: "orchestrator", path: "/batch/operations"}, {service: "orchestrator", path: "/rollback/checkpoints"}} {
-		counts = append(counts, list.path+" "+s.send(t, list.service, "GET", list.path, s.people["admin"].token, nil).header.Get("X-Total-Count"))
+		counts = append(counts, list.path+" "+s.send(t, list.service, "GET", list.path, s.people["admin"].token, nil).Header.Get("X-Total-Count"))
 	}
 	return strings.Join(counts, ", ")
 }
@@ -162,13 +162,13 @@ func TestBodies_nothingIsAssignedInPassing(t *testing.T) {
 	}
 	p := s.people["viewer"]
 	view := func() string {
-		return string(s.send(t, "control-center", "GET", "/users/"+p.id, s.people["admin"].token, nil).raw)
+		return string(s.send(t, "control-center", "GET", "/users/"+p.id, s.people["admin"].token, nil).Raw)
 	}
 	old := view()
 	a := s.send(t, "control-center", "PUT", "/users/"+p.id, s.people["admin+mfa"].token,
 		map[string]any{"email": p.name + "@example.com", "id": nowhere, "username": "root", "created_at": "1970-01-01T00:00:00Z", "last_login": nil})
-	if a.status != 200 || view() != old {
-		t.Errorf("read-only members: %d, before %s after %s", a.status, old, view())
+	if a.Status != 200 || view() != old {
+		t.Errorf("read-only members: %d, before %s after %s", a.Status, old, view())
 	}
 	if after := s.population(t); after != before {
 		t.Errorf("something was made: before %s, after %s", before, after)
@@ -213,7 +213,7 @@ func TestQueries_boundedAndNeverAFault(t *testing.T) {
 			tried[op.method]++
 			signed := func() bool { // what is newer than the last signed head is asked for again (decision 26)
 				a := s.send(t, op.service, op.method, path, token, body)
-				return a.status != 503 || !bytes.Contains(a.raw, []byte(`"code":"audit.not_signed_yet"`))
+				return a.Status != 503 || !bytes.Contains(a.Raw, []byte(`"code":"audit.not_signed_yet"`))
 			}
 			if op.id == "getAuditEntry" {
 				rigtest.Await(t, patience, path+" is signed", signed)
@@ -223,11 +223,11 @@ func TestQueries_boundedAndNeverAFault(t *testing.T) {
 				began := time.Now()
 				a := s.send(t, op.service, op.method, path, token, body)
 				took := time.Since(began)
-				if least = min(least, took); a.status >= 500 || took > answerIn {
-					t.Errorf("%s %.80s: %d after %s: %.300s", op, path, a.status, took, a.raw)
+				if least = min(least, took); a.Status >= 500 || took > answerIn {
+					t.Errorf("%s %.80s: %d after %s: %.300s", op, path, a.Status, took, a.Raw)
 				}
-				if op.method != "GET" && a.status < 400 {
-					t.Errorf("%s %.80s: status %d for something that is not there, want a refusal: %.300s", op, path, a.status, a.raw)
+				if op.method != "GET" && a.Status < 400 {
+					t.Errorf("%s %.80s: status %d for something that is not there, want a refusal: %.300s", op, path, a.Status, a.Raw)
 				}
 			}
 			if least > enough {

@@ -88,9 +88,9 @@ func TestCanaries_noSecretIsAnywhere(t *testing.T) {
 		search(where, b)
 	}
 	for _, service := range []string{"orchestrator", "control-center"} {
-		search("the metrics of the "+service, s.send(t, service, "GET", "/metrics", s.people["admin"].token, nil).raw)
+		search("the metrics of the "+service, s.send(t, service, "GET", "/metrics", s.people["admin"].token, nil).Raw)
 	}
-	rows := s.send(t, "control-center", "GET", "/audit/logs?limit=1000", s.people["auditor"].token, nil).raw
+	rows := s.send(t, "control-center", "GET", "/audit/logs?limit=1000", s.people["auditor"].token, nil).Raw
 	search("the audit rows", rows)
 	if !bytes.Contains(rows, []byte(marker)) {
 		t.Error("the sweep of the audit rows is blind")
@@ -164,7 +164,7 @@ func (s *site) plant(t *testing.T, c *canaries) {
 func (s *site) useSecrets(t *testing.T, c *canaries) map[string][]byte {
 	t.Helper()
 	answers := map[string][]byte{}
-	keep := func(what string, a answer) { answers[what] = append(fmt.Append(nil, a.header), a.raw...) }
+	keep := func(what string, a answer) { answers[what] = append(fmt.Append(nil, a.Header), a.Raw...) }
 	root := s.people["admin+mfa"]
 	keep("the marker", s.send(t, "control-center", "POST", "/users", root.token, map[string]any{"username": marker, "email": marker + "@example.com", "password": password, "roles": []string{"viewer"}}))
 	login := map[string]any{"username": marker, "password": password}
@@ -258,8 +258,8 @@ func (s *site) realServer(t *testing.T) []int {
 	t.Helper()
 	a := s.send(t, "orchestrator", "POST", "/workflows/servers/create", s.people["operator"].token, map[string]any{"infra": "real", "wait": true})
 	var task string
-	if a.data(t, &task); a.status != 200 {
-		t.Fatalf("%d %s", a.status, a.raw)
+	if a.data(t, &task); a.Status != 200 {
+		t.Fatalf("%d %s", a.Status, a.Raw)
 	}
 	servers := func() (pids []int) {
 		all, err := rig.ProcessesBelow(s.Dir)

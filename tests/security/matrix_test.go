@@ -67,12 +67,12 @@ func TestMatrix_everyRoleAtEveryOperation(t *testing.T) {
 			if want != "-" {
 				rid := fmt.Sprintf("mx-%.2s-%s-%s-%d", f[0], f[1], object, i)
 				a := s.cell(t, op, object, who, "X-Request-Id: "+rid)
-				got = fmt.Sprint(a.status)
-				if a.status == 403 {
+				got = fmt.Sprint(a.Status)
+				if a.Status == 403 {
 					denied[rid] = true
 				}
 				if got != want && !*update {
-					t.Errorf("%s (%s) as %s: %s, declared %s: %.300s", op, object, who, got, want, a.raw)
+					t.Errorf("%s (%s) as %s: %s, declared %s: %.300s", op, object, who, got, want, a.Raw)
 				}
 			}
 			fmt.Fprintf(&out, "%-*s", len(who)+2, got)
@@ -229,8 +229,8 @@ func (s *site) owned(t *testing.T, op, tok string) string {
 	var b struct {
 		ID string `json:"batch_id"`
 	}
-	if a.data(t, &b); a.status != 200 {
-		t.Fatalf("%d %s", a.status, a.raw)
+	if a.data(t, &b); a.Status != 200 {
+		t.Fatalf("%d %s", a.Status, a.Raw)
 	}
 	rigtest.Await(t, patience, "the batch has ended", func() bool {
 		v, err := s.Orch(s.Token).Batch(t.Context(), b.ID)

@@ -3,7 +3,6 @@ package security
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -22,11 +21,7 @@ const nowhere = "00000000-0000-7000-8000-000000000000"
 var parameter = regexp.MustCompile(`\{[a-z]+\}`)
 
 // answer is a response.
-type answer struct {
-	status int
-	header http.Header
-	raw    []byte
-}
+type answer struct{ rigtest.Answer }
 
 // data decodes the member data of the envelope.
 func (a answer) data(t *testing.T, into any) {
@@ -34,8 +29,8 @@ func (a answer) data(t *testing.T, into any) {
 	v := struct {
 		Data any `json:"data"`
 	}{into}
-	if err := json.Unmarshal(a.raw, &v); err != nil {
-		t.Fatalf("%v: %s", err, a.raw)
+	if err := json.Unmarshal(a.Raw, &v); err != nil {
+		t.Fatalf("%v: %s", err, a.Raw)
 	}
 }
 
@@ -50,8 +45,7 @@ func (s *site) address(service string) string {
 // send sends one request to a service, as rigtest.Send does.
 func (s *site) send(t *testing.T, service, method, path, token string, body any, header ...string) answer {
 	t.Helper()
-	a := rigtest.Send(t, method, s.address(service)+path, token, body, header...)
-	return answer{a.Status, a.Header, a.Raw}
+	return answer{rigtest.Send(t, method, s.address(service)+path, token, body, header...)}
 }
 
 // operation is one operation of an OpenAPI document.
@@ -107,7 +101,7 @@ func (s *site) operations(t *testing.T) []operation {
 				Schemas map[string]schema `json:"schemas"`
 			} `json:"components"`
 		}
-		if err := json.Unmarshal(s.send(t, service, "GET", "/openapi.json", "", nil).raw, &doc); err != nil {
+		if err := json.Unmarshal(s.send(t, service, "GET", "/openapi.json", "", nil).Raw, &doc); err != nil {
 			t.Fatal(err)
 		}
 		for path, methods := range doc.Paths {
@@ -187,8 +181,8 @@ func (s *site) ended(t *testing.T, token string) string {
 	t.Helper()
 	a := s.send(t, "orchestrator", "POST", "/workflows/servers/create", token, map[string]any{"infra": "fast", "check_mode": true})
 	var id string
-	if a.data(t, &id); a.status != 200 {
-		t.Fatalf("%d %s", a.status, a.raw)
+	if a.data(t, &id); a.Status != 200 {
+		t.Fatalf("%d %s", a.Status, a.Raw)
 	}
 	rigtest.Await(t, patience, "the task has ended", func() bool {
 		var task client.Task

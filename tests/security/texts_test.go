@@ -78,7 +78,7 @@ var unkept = map[string]string{
 func (s *site) newUser(t *testing.T, name, email, pass string) (answer, string) {
 	t.Helper()
 	a := s.send(t, "control-center", "POST", "/users", s.people["admin+mfa"].token, map[string]any{"username": name, "email": email, "password": pass, "roles": []string{"viewer"}})
-	if a.status != 201 {
+	if a.Status != 201 {
 		return a, ""
 	}
 	var u client.User
@@ -91,7 +91,7 @@ func (s *site) made(t *testing.T, path string, body map[string]any, shown string
 	t.Helper()
 	a := s.send(t, "orchestrator", "POST", path, s.people["admin+mfa"].token, body)
 	var id string
-	if a.status < 300 {
+	if a.Status < 300 {
 		a.data(t, &id)
 	}
 	return a, shown + id
@@ -120,7 +120,7 @@ func (s *site) batch(t *testing.T, batch, op, server map[string]any) (answer, st
 	op["type"], op["provider"], op["dependencies"], op["server_configs"] = "server_batch", "fast", []string{}, []any{server}
 	batch["operations"] = []any{op}
 	a := s.send(t, "orchestrator", "POST", "/batch/execute", s.people["admin+mfa"].token, batch)
-	if a.status != 200 {
+	if a.Status != 200 {
 		return a, ""
 	}
 	var b client.Batch
@@ -192,7 +192,7 @@ func TestBodies_strangeTexts(t *testing.T) {
 		for _, text := range strange {
 			n++
 			a, shown := m.send(s, t, text, n)
-			if a.status >= 300 {
+			if a.Status >= 300 {
 				refused(t, operation{service: service, path: m.op}, fmt.Sprintf("%s = %.40q", m.name, text), a, 400, 409, 413, 422)
 				continue
 			}
@@ -202,8 +202,8 @@ func TestBodies_strangeTexts(t *testing.T) {
 				s.send(t, service, "DELETE", shown, s.people["admin+mfa"].token, nil)
 			}
 			var doc any
-			if view.data(t, &doc); view.status != 200 {
-				t.Errorf("%s took %s = %.40q and shows nothing: status %d: %.300s", m.op, m.name, text, view.status, view.raw)
+			if view.data(t, &doc); view.Status != 200 {
+				t.Errorf("%s took %s = %.40q and shows nothing: status %d: %.300s", m.op, m.name, text, view.Status, view.Raw)
 			}
 			if m.below == "" || text == "" { // an empty text is an absent one
 				continue
@@ -250,14 +250,14 @@ func TestPasswords_strangeTexts(t *testing.T) {
 		t.Fatal(err)
 	}
 	signIn := func(name, pass string) int {
-		return s.send(t, "control-center", "POST", "/auth/login", "", map[string]any{"username": name, "password": pass}).status
+		return s.send(t, "control-center", "POST", "/auth/login", "", map[string]any{"username": name, "password": pass}).Status
 	}
 	taken := 0
 	for i, text := range strange {
 		name, pass := fmt.Sprintf("passwords-%d", i), password+text
 		a, _ := s.newUser(t, name, name+"@example.com", pass)
 		b := s.send(t, "control-center", "PUT", "/users/"+changed.id, s.people["admin+mfa"].token, map[string]any{"password": pass})
-		if a.status != 201 || b.status != 200 {
+		if a.Status != 201 || b.Status != 200 {
 			refused(t, operation{path: "createUser"}, fmt.Sprintf("password = %.40q", text), a, 413, 422)
 			refused(t, operation{path: "updateUser"}, fmt.Sprintf("password = %.40q", text), b, 413, 422)
 			continue

@@ -41,7 +41,7 @@ func (s *site) publicKey(t *testing.T, raw string) ed25519.PublicKey {
 	var head struct{ Kid string }
 	payload(t, raw, 0, &head)
 	var set struct{ Keys []struct{ Kid, X string } }
-	if err := json.Unmarshal(s.send(t, "control-center", "GET", "/.well-known/jwks.json", "", nil).raw, &set); err != nil {
+	if err := json.Unmarshal(s.send(t, "control-center", "GET", "/.well-known/jwks.json", "", nil).Raw, &set); err != nil {
 		t.Fatal(err)
 	}
 	for _, k := range set.Keys {
@@ -68,7 +68,7 @@ func (s *site) places(t *testing.T) map[string]func(token string) (accepted bool
 	request := func(service, method, path string, body any) func(string) (bool, string) {
 		return func(tok string) (bool, string) {
 			a := s.send(t, service, method, path, "", body, "Authorization: Bearer "+tok)
-			return a.status < 400, code(t, a)
+			return a.Status < 400, code(t, a)
 		}
 	}
 	socket := func(query, header string) (bool, string) {
@@ -85,7 +85,7 @@ func (s *site) places(t *testing.T) map[string]func(token string) (accepted bool
 			return false, "no answer"
 		}
 		raw, _ := io.ReadAll(resp.Body)
-		return false, code(t, answer{status: resp.StatusCode, raw: raw})
+		return false, code(t, answer{rigtest.Answer{Status: resp.StatusCode, Raw: raw}})
 	}
 	return map[string]func(string) (bool, string){
 		"a read of the orchestrator":      request("orchestrator", "GET", "/tasks", nil),
@@ -97,7 +97,7 @@ func (s *site) places(t *testing.T) map[string]func(token string) (accepted bool
 		"the first message of the socket": s.firstMessage(t),
 		"the refresh of the control-center": func(tok string) (bool, string) {
 			a := s.send(t, "control-center", "POST", "/auth/refresh", "", map[string]any{"token": tok})
-			return a.status < 400, code(t, a)
+			return a.Status < 400, code(t, a)
 		},
 	}
 }
@@ -127,11 +127,11 @@ func (s *site) firstMessage(t *testing.T) func(string) (bool, string) {
 func code(t *testing.T, a answer) string {
 	t.Helper()
 	var v struct{ Code string }
-	if a.status == 431 || len(a.raw) == 0 {
-		return strconv.Itoa(a.status)
+	if a.Status == 431 || len(a.Raw) == 0 {
+		return strconv.Itoa(a.Status)
 	}
-	if err := json.Unmarshal(a.raw, &v); err != nil {
-		return string(a.raw)
+	if err := json.Unmarshal(a.Raw, &v); err != nil {
+		return string(a.Raw)
 	}
 	return v.Code
 }
@@ -187,8 +187,8 @@ func TestTokens_oneKindAtTheDoorOfAnother(t *testing.T) {
 		}
 	}
 	for _, op := range internalOps {
-		if a := s.send(t, op.service, op.method, op.path, s.people["admin+mfa"].token, nil); a.status != 403 {
-			t.Errorf("an administrator at %s: %d", op, a.status)
+		if a := s.send(t, op.service, op.method, op.path, s.people["admin+mfa"].token, nil); a.Status != 403 {
+			t.Errorf("an administrator at %s: %d", op, a.Status)
 		}
 	}
 }

@@ -36,7 +36,7 @@ func TestHeaders_onEveryAnswer(t *testing.T) {
 			}
 			a := s.send(t, op.service, op.method, path, tok, nil, "Origin: https://evil.example", "Host: evil.example", "X-Forwarded-Host: evil.example",
 				"X-Forwarded-Proto: https", "X-Forwarded-Prefix: /evil.example", "Forwarded: host=evil.example;proto=https", "X-Original-URL: /evil.example", "X-HTTP-Method-Override: DELETE")
-			h := a.header
+			h := a.Header
 			if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" || !strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") || h.Get("X-Frame-Options") != "DENY" {
 				t.Errorf("%s: %v", op, h)
 			}
@@ -49,8 +49,8 @@ func TestHeaders_onEveryAnswer(t *testing.T) {
 					t.Errorf("%s: %s", op, name)
 				}
 			}
-			if strings.Contains(fmt.Sprint(h), "evil.example") || bytes.Contains(a.raw, []byte("evil.example")) {
-				t.Errorf("%s repeats a forged host: %v %.300s", op, h, a.raw)
+			if strings.Contains(fmt.Sprint(h), "evil.example") || bytes.Contains(a.Raw, []byte("evil.example")) {
+				t.Errorf("%s repeats a forged host: %v %.300s", op, h, a.Raw)
 			}
 			for link := range strings.SplitSeq(h.Get("Link"), ", ") {
 				if !list || link == "" {
@@ -86,15 +86,15 @@ func TestPaths_spellingsGainNothing(t *testing.T) {
 			}
 			status, raw = s.raw(t, op.service, "GET "+spelled+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer "+s.people["viewer"].token+"\r\n\r\n")
 			plain := s.send(t, op.service, "GET", path, s.people["viewer"].token, nil)
-			if plain.status == 401 || status < 300 && plain.status >= 300 && !bytes.Contains(raw, []byte("healthy")) {
-				t.Errorf("%s as %q by a viewer: %d, plainly %d", op, spelled, status, plain.status)
+			if plain.Status == 401 || status < 300 && plain.Status >= 300 && !bytes.Contains(raw, []byte("healthy")) {
+				t.Errorf("%s as %q by a viewer: %d, plainly %d", op, spelled, status, plain.Status)
 			}
 		}
 	}
 	for _, service := range []string{"orchestrator", "control-center"} {
 		for _, path := range []string{"/debug/pprof/", "/debug/vars", "/debug", "/.env", "/.git/config", "/admin", "/api/v1/users", "/internal/v1", "/internal/v1/", "/swagger.json", "/server-status"} {
-			if a := s.send(t, service, "GET", path, s.people["admin+mfa"].token, nil); a.status != 404 {
-				t.Errorf("%s %s: %d", service, path, a.status)
+			if a := s.send(t, service, "GET", path, s.people["admin+mfa"].token, nil); a.Status != 404 {
+				t.Errorf("%s %s: %d", service, path, a.Status)
 			}
 		}
 		for _, method := range []string{"TRACE", "TRACK", "CONNECT", "OPTIONS", "PROPFIND", "get", "G\u00cbT"} {
@@ -140,7 +140,7 @@ func TestForwarded_spoofedAddressesGainNothing(t *testing.T) {
 		ip := fmt.Sprintf("203.0.113.%d", i)
 		a := s.send(t, "control-center", "POST", "/auth/login", "", map[string]any{"username": fmt.Sprint("nobody", i), "password": password}, "X-Forwarded-For: "+ip, "X-Real-IP: "+ip,
 			"Forwarded: for="+ip, "CF-Connecting-IP: "+ip, "True-Client-IP: "+ip, "X-Client-IP: "+ip, "X-Forwarded: "+ip)
-		if a.status == 429 {
+		if a.Status == 429 {
 			refusals++
 		}
 	}
@@ -231,16 +231,16 @@ func TestNames_likeRolesGainNothing(t *testing.T) {
 	names := []string{"r-admin", "h-admin", "s-orchestrator", "operator", "auditor", "everyone", "root", "service.orchestrator", "u-admin", "admin2"}
 	for i, name := range append(names, "r:admin", "service:orchestrator", "*", "admin,operator", "admin\n", "ａｄｍｉｎ", "аdmin", "ADMIN", "Admin", " admin", "admin ", "admin\u200b", "", ".", "..", "a/b") {
 		a := s.send(t, "control-center", "POST", "/users", admin, map[string]any{"username": name, "email": fmt.Sprintf("n%d@example.com", i), "password": password, "roles": []string{"viewer"}})
-		if a.status != 201 {
-			if a.status != 409 && a.status != 422 {
-				t.Errorf("%q: %d %s", name, a.status, a.raw)
+		if a.Status != 201 {
+			if a.Status != 409 && a.Status != 422 {
+				t.Errorf("%q: %d %s", name, a.Status, a.Raw)
 			}
 			continue
 		}
 		made++
 		login := s.send(t, "control-center", "POST", "/auth/login", "", map[string]any{"username": name, "password": password})
-		if login.status != 200 {
-			t.Fatalf("%q: %s", name, login.raw)
+		if login.Status != 200 {
+			t.Fatalf("%q: %s", name, login.Raw)
 		}
 		var tok struct{ Token string }
 		login.data(t, &tok)
@@ -249,8 +249,8 @@ func TestNames_likeRolesGainNothing(t *testing.T) {
 			if at[1] == "POST" {
 				body = map[string]any{"name": "x"}
 			}
-			if a := s.send(t, at[0], at[1], at[2], tok.Token, body); a.status != 403 {
-				t.Errorf("%q may %s %s: %d", name, at[1], at[2], a.status)
+			if a := s.send(t, at[0], at[1], at[2], tok.Token, body); a.Status != 403 {
+				t.Errorf("%q may %s %s: %d", name, at[1], at[2], a.Status)
 			}
 		}
 	}
@@ -259,8 +259,8 @@ func TestNames_likeRolesGainNothing(t *testing.T) {
 	}
 	for _, role := range []string{"r:admin", "Admin", "admin ", "superuser", "service:orchestrator", "*", "admin,viewer", "", "everyone"} {
 		a := s.send(t, "control-center", "POST", "/users", admin, map[string]any{"username": "roles-of-no-role", "email": "x@example.com", "password": password, "roles": []string{role}})
-		if a.status != 422 {
-			t.Errorf("role %q: %d %s", role, a.status, a.raw)
+		if a.Status != 422 {
+			t.Errorf("role %q: %d %s", role, a.Status, a.Raw)
 		}
 	}
 }
