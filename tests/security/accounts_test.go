@@ -2,7 +2,6 @@ package security
 
 import (
 	"fmt"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -220,87 +219,6 @@ func TestRefresh_raceHasOneSuccessor(t *testing.T) {
 	if a := s.send(t, "control-center", "POST", "/auth/refresh", "", map[string]any{"token": third.Refresh}); a.Status != 401 {
 		t.Errorf("the family lives: %d", a.Status)
 	}
-}
-
-// TestSignIn_everyClassLooksAlike is A40 and A41: unknown, wrong, disabled and wrong-code sign-ins have one answer to
-// the byte, and none is answered without the work of a hash. The least of a class's times is compared, which a busy
-// machine moves little; differences below half a hash are beyond this test.
-func TestSignIn_everyClassLooksAlike(t *testing.T) {
-	s := shared
-	const rounds = 9 // below the tenth failure, from which an account is slowed down
-	for _, name := range []string{"wrong-one", "slowed-one"} {
-		if _, err := s.hire(t.Context(), name, "viewer"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	off, _ := s.coded(t, "disabled-one", "totp")
-	suspended, _ := s.coded(t, "suspended-one", "totp")
-	for _, name := range []string{"code-one", "code-two", "code-three"} {
-		s.coded(t, name, "totp")
-	}
-	if a := s.send(t, "control-center", "PUT", "/users/"+s.people["disabled-one"].id, s.people["admin+mfa"].token, map[string]any{"enabled": false}); a.Status != 200 {
-		t.Fatalf("disabling an account: status %d, want 200: %s", a.Status, a.Raw)
-	}
-	type try struct{ name, password, code string }
-	classes := map[string][]try{ // of several tries each round takes the next one
-		"unknown":                                {{"unknown-one", password, ""}},
-		"unknown with a code":                    {{"unknown-two", password, "000000"}},
-		"wrong password":                         {{"wrong-one", password + "x", ""}},
-		"wrong password and code":                {{"code-one", password + "x", "000000"}},
-		"right password, wrong code":             {{"code-two", password, "000000"}, {"code-three", password, "000000"}}, // five of one account, then it is suspended
-		"right password and code, but suspended": {{"suspended-one", password, suspended}},
-		"slowed down":                            {{"slowed-one", password + "x", ""}},
-		"disabled":                               {{"disabled-one", password, ""}},
-		"disabled, with its code":                {{"disabled-one", password, off}},
-	}
-	signIn := func(try try) answer {
-		body := map[string]any{"username": try.name, "password": try.password}
-		if try.code != "" {
-			body["mfa_code"] = try.code
-		}
-		return s.send(t, "control-center", "POST", "/auth/login", "", body)
-	}
-	for range 5 { // wrong codes, and further ones are not looked at
-		signIn(try{"suspended-one", password, "000000"})
-	}
-	for range 10 { // wrong passwords, and further ones are not looked at for a while
-		signIn(classes["slowed down"][0])
-	}
-	times, answers := map[string][]time.Duration{}, map[string][]string{}
-	for round := range rounds {
-		for class, tries := range classes { // in random order
-			began := time.Now()
-			a := signIn(tries[round%len(tries)])
-			times[class] = append(times[class], time.Since(began))
-			a.Header.Del("Date")
-			rid := a.Header.Get("X-Request-Id")
-			text := strings.ReplaceAll(fmt.Sprint(a.Status, sorted(a.Header), string(a.Raw)), rid, "RID")
-			if !slices.Contains(answers[text], class) {
-				answers[text] = append(answers[text], class)
-			}
-		}
-	}
-	if len(answers) != 1 {
-		t.Errorf("%d different answers, want one for all classes: %v", len(answers), answers)
-	}
-	slowest := time.Duration(0)
-	for class := range classes {
-		slowest = max(slowest, slices.Min(times[class]))
-	}
-	for class := range classes {
-		if fastest := slices.Min(times[class]); fastest < slowest/2 {
-			t.Errorf("%s is answered in %s, another class takes %s: the hash is skipped", class, fastest, slowest)
-		}
-	}
-}
-
-func sorted(h http.Header) []string {
-	var lines []string
-	for name, v := range h {
-		lines = append(lines, name+": "+strings.Join(v, ","))
-	}
-	slices.Sort(lines)
-	return lines
 }
 
 // TestSessions_idsAreNew is A49: each sign-in begins a session of its own, whatever ids the client brings along.
