@@ -4,6 +4,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +15,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/tests/rig"
+	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
 // secretText shortens literals of token maps.
@@ -331,7 +335,19 @@ func (e *env) logIn(name, pass, code string) answer {
 // logInFrom signs in without a code, from a loopback address.
 func (e *env) logInFrom(address, name, pass string) answer {
 	e.t.Helper()
-	return e.do(request{base: e.ControlCenter.Address, method: "POST", path: "/auth/login", from: address, body: map[string]any{"username": name, "password": pass}})
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	caller := http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}}
+	body := fmt.Sprintf(`{"username":%q,"password":%q}`, name, pass)
+	resp, err := caller.Post(e.ControlCenter.Address+"/auth/login", "application/json", strings.NewReader(body))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return opened(rigtest.Answer{Status: resp.StatusCode, Header: resp.Header, Raw: raw})
 }
 
 func (e *env) refresh(tok string) answer {

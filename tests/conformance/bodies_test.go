@@ -8,7 +8,7 @@ import (
 )
 
 // bodies returns the endpoints that take a body, each with all members that the contract documents (platform.md 1.4 to
-// 1.8); the account whose id they name is the caller's.
+// 1.8); account is the id of the user that is changed.
 func (e *env) bodies(account string) []endpoint {
 	e.t.Helper()
 	raw, err := os.ReadFile(reference)

@@ -69,7 +69,7 @@ func (e *env) callWith(p endpoint, authorization string) answer {
 	e.t.Helper()
 	r := request{base: e.address(p), method: p.method, path: p.path, body: p.body}
 	if authorization != "" {
-		r.header = map[string]string{"Authorization": authorization}
+		r.header = "Authorization: " + authorization
 	}
 	return e.do(r)
 }

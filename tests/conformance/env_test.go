@@ -1,13 +1,8 @@
 package conformance
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -67,13 +62,11 @@ func (e *env) name(stem string) string { return fmt.Sprintf("%s-%d", stem, time.
 
 // answer is a response with its envelope.
 type answer struct {
-	Status int
-	Header http.Header
-	Raw    []byte
-	OK     bool
-	Data   json.RawMessage
-	Error  string
-	Code   string
+	rigtest.Answer
+	OK    bool
+	Data  json.RawMessage
+	Error string
+	Code  string
 }
 
 // into decodes data.
@@ -89,75 +82,35 @@ type request struct {
 	base, method, path string
 	role               string // whose token; "" sends none
 	token              string // overrides role
-	body               any    // string and []byte are sent as they are, everything else as JSON
-	header             map[string]string
-	from               string // a loopback address to call from; "" is the usual one
+	body               any    // as rigtest.Send takes it
+	header             string // a line, as rigtest.Send takes it; "" is none
 }
 
-// do sends the request and decodes the envelope. A transport error fails the test.
+// do sends the request and decodes the envelope. It follows no redirect; a transport error fails the test.
 func (e *env) do(r request) answer {
 	e.t.Helper()
-	var body io.Reader
-	switch b := r.body.(type) {
-	case nil:
-	case string:
-		body = strings.NewReader(b)
-	case []byte:
-		body = bytes.NewReader(b)
-	default:
-		raw, err := json.Marshal(b)
-		if err != nil {
-			e.t.Fatal(err)
-		}
-		body = bytes.NewReader(raw)
-	}
-	req, err := http.NewRequestWithContext(e.t.Context(), r.method, r.base+r.path, body)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
 	token := r.token
 	if token == "" && r.role != "" {
 		token = e.tokens[r.role].Reveal()
 	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
+	var header []string
+	if r.header != "" {
+		header = append(header, r.header)
 	}
-	for k, v := range r.header {
-		if v == "" {
-			req.Header.Del(k)
-			continue
-		}
-		req.Header.Set(k, v)
-	}
-	caller := http.DefaultClient
-	if r.from != "" {
-		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(r.from)}}
-		caller = &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}}
-	}
-	resp, err := caller.Do(req)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	a := answer{Status: resp.StatusCode, Header: resp.Header, Raw: raw}
+	return opened(rigtest.Send(e.t, r.method, r.base+r.path, token, r.body, header...))
+}
+
+// opened decodes the envelope of an answer, if it has one.
+func opened(raw rigtest.Answer) answer {
+	a := answer{Answer: raw}
 	var envelope struct {
 		Success *bool           `json:"success"`
 		Data    json.RawMessage `json:"data"`
-		Error   *string         `json:"error"`
+		Error   string          `json:"error"`
 		Code    string          `json:"code"`
 	}
-	if json.Unmarshal(raw, &envelope) == nil && envelope.Success != nil {
-		a.OK, a.Data, a.Code = *envelope.Success, envelope.Data, envelope.Code
-		if envelope.Error != nil {
-			a.Error = *envelope.Error
-		}
+	if json.Unmarshal(raw.Raw, &envelope) == nil && envelope.Success != nil {
+		a.OK, a.Data, a.Error, a.Code = *envelope.Success, envelope.Data, envelope.Error, envelope.Code
 	}
 	return a
 }
@@ -212,19 +165,10 @@ func (e *env) login(name, pass string) secret.Text {
 	return s.Token
 }
 
-// await polls until ok says yes, at most for the given time.
+// await is rigtest.Await.
 func (e *env) await(within time.Duration, what string, ok func() bool) {
 	e.t.Helper()
-	deadline := time.After(within)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			e.t.Fatalf("after %s still not: %s", within, what)
-		}
-	}
+	rigtest.Await(e.t, within, what, ok)
 }
 
 // ended waits until a task is terminal and returns it.

@@ -39,10 +39,7 @@ func (e *env) withoutStorage() (away, back func()) {
 // onSmallDisk starts an installation whose orchestrator has its data folder on a disk of 64 MiB that nobody else sees.
 func (e *env) onSmallDisk(o rig.Options) *rig.Rig {
 	e.t.Helper()
-	r, err := rig.Prepare(e.t.Context(), o)
-	if err != nil {
-		e.t.Fatal(err)
-	}
+	r := rigtest.Prepare(e.t, o)
 	data := filepath.Join(o.Dir, "orchestrator")
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		e.t.Fatal(err)
@@ -54,11 +51,6 @@ func (e *env) onSmallDisk(o rig.Options) *rig.Rig {
 	mount := `mount -t tmpfs -o size=64m,mode=0700 none "$0" && exec "$@"`
 	r.Orchestrator.Args = append(append(unshare, "sh", "-c", mount, data, r.Orchestrator.Bin), r.Orchestrator.Args...)
 	r.Orchestrator.Bin = "unshare"
-	e.t.Cleanup(func() { // before the start, which may leave one service running
-		if err := r.Close(); err != nil {
-			e.t.Error(err)
-		}
-	})
 	if err := r.StartServices(e.t.Context()); err != nil {
 		e.t.Fatal(err)
 	}

@@ -96,7 +96,7 @@ var workflows = []behaviour{
 			t.Error("two submissions share an id")
 		}
 		keyed := func(body any) answer {
-			return e.do(request{base: e.Orchestrator.Address, method: "POST", path: "/workflows/servers/create", role: "operator", body: body, header: map[string]string{"Idempotency-Key": "B42-" + e.Dir}})
+			return e.do(request{base: e.Orchestrator.Address, method: "POST", path: "/workflows/servers/create", role: "operator", body: body, header: "Idempotency-Key: B42-" + e.Dir})
 		}
 		first := e.want(keyed(servers("fast")), 200)
 		second := e.want(keyed(servers("fast")), 200)
