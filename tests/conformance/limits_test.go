@@ -77,10 +77,7 @@ var limits = []behaviour{
 			workflows++
 		}
 		l.liftLimits()
-		// An act on each service after the refusals: once both are listed, records of the refusals would be too.
-		for _, later := range []string{"checkpoints/" + l.checkpoint("later"), "users/" + l.createUser("later", "viewer").ID} {
-			l.await(10*time.Second, later+" is listed", func() bool { return l.audited("resource="+later) == 1 })
-		}
+		l.allRecorded()
 		for query, want := range map[string]int{"action=auth.login&resource=users/" + u.ID: 6, "action=batch.create": batches, "action=workflow.create": workflows} {
 			if n := l.audited(query); n != want {
 				t.Errorf("%s finds %d records, want %d: those of what was let through", query, n, want)
