@@ -3,6 +3,7 @@ package conformance
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,11 +18,8 @@ import (
 // workflows holds section 3.4.
 var workflows = []behaviour{
 	{38, "the_documented_bodies_answer_with_a_bare_id_within_a_second", func(t *testing.T, e *env) {
-		for path, body := range map[string]map[string]any{
-			"/workflows/servers/create":  servers("hanging"),
-			"/workflows/taskserv/create": {"operation": "create", "taskserv": "kubernetes", "infra": "hanging", "settings": "config.k", "check_mode": false, "wait": true},
-			"/workflows/cluster/create":  {"operation": "create", "cluster_type": "buildkit", "infra": "hanging", "settings": "config.k", "check_mode": false, "wait": true},
-		} {
+		for kind, body := range documented("hanging") {
+			path := "/workflows/" + kind + "/create"
 			began := time.Now()
 			var id string
 			e.want(e.orch("operator", "POST", path, body), 200).into(t, &id)
@@ -76,68 +74,96 @@ var workflows = []behaviour{
 		}
 	}},
 	{41, "check_mode_says_what_would_be_done_and_touches_nothing", func(t *testing.T, e *env) {
-		name := e.name("fast")
-		writeInfra(e.t, e.Dir, name, "fast")
-		before := e.callCount("")
-		for range 2 { // the second look shows that the first left nothing
-			b := servers(name)
-			b["check_mode"] = true
-			want := "would create server " + name + "-server"
-			if task := e.submitted("servers", b); task.Status != "Completed" || task.Output == nil || !strings.Contains(*task.Output, want) {
-				t.Errorf("%+v, want it Completed and saying %q", task, want)
+		infra, server := e.infra("checked")
+		install := "would install containerd 2.1.4 on " + server
+		for _, there := range []bool{false, true} { // whether there is a server, which a task service could be put on
+			says := map[string]string{"servers": "would create server " + server, "taskserv": install, "cluster": install}
+			if there {
+				if task := e.submitted("servers", servers(infra)); task.Status != "Completed" {
+					t.Fatalf("there is no server to work on: %+v", task)
+				}
+				says["servers"] = "nothing would be done"
 			}
-		}
-		if after := e.callCount(""); after != before {
-			t.Errorf("the provider saw %d mutating calls", after-before)
+			before := e.callCount(server)
+			for kind, want := range says {
+				for range 2 { // the second look shows that the first left nothing
+					b := small(infra)[kind]
+					b["check_mode"] = true
+					if task := e.submitted(kind, b); task.Status != "Completed" || task.Output == nil || !strings.Contains(*task.Output, want) {
+						t.Errorf("%s, server there %v: %+v, want it Completed and saying %q", kind, there, task, want)
+					}
+				}
+			}
+			if calls := e.callsOf(server); len(calls) != before {
+				t.Errorf("server there %v: the provider should have seen the %d calls of before and saw %+v", there, before, calls)
+			}
 		}
 	}},
 	{42, "equal_submissions_are_two_tasks_unless_the_key_is_the_same", func(t *testing.T, e *env) {
-		if a, b := e.submit("fast"), e.submit("fast"); a == b {
-			t.Error("two submissions share an id")
+		infra, _ := e.infra("equal")
+		other, _ := e.infra("other")
+		for kind, body := range small(infra) {
+			send := func(body any, header string) answer {
+				return e.do(request{base: e.Orchestrator.Address, method: "POST", path: "/workflows/" + kind + "/create", role: "operator", body: body, header: header})
+			}
+			if a, b := e.want(send(body, ""), 200), e.want(send(body, ""), 200); string(a.Data) == string(b.Data) {
+				t.Errorf("two submissions of a %s workflow share the id %s", kind, a.Data)
+			}
+			key, before := "Idempotency-Key: "+e.name("B42"), e.count("/tasks")
+			first, second := e.want(send(body, key), 200), e.want(send(body, key), 200)
+			if string(first.Raw) != string(second.Raw) || second.Header.Get("Idempotency-Replayed") != "true" {
+				t.Errorf("%s: with one key %s, then %s, replayed %q", kind, first.Raw, second.Raw, second.Header.Get("Idempotency-Replayed"))
+			}
+			if n := e.count("/tasks") - before; n != 1 {
+				t.Errorf("%s: two submissions with one key made %d tasks, want one", kind, n)
+			}
+			e.want(send(small(other)[kind], key), 422)
 		}
-		keyed := func(body any) answer {
-			return e.do(request{base: e.Orchestrator.Address, method: "POST", path: "/workflows/servers/create", role: "operator", body: body, header: "Idempotency-Key: B42-" + e.Dir})
-		}
-		first := e.want(keyed(servers("fast")), 200)
-		second := e.want(keyed(servers("fast")), 200)
-		if string(first.Raw) != string(second.Raw) || second.Header.Get("Idempotency-Replayed") != "true" {
-			t.Errorf("%s then %s, replayed %q", first.Raw, second.Raw, second.Header.Get("Idempotency-Replayed"))
-		}
-		e.want(keyed(servers("slow")), 422)
 	}},
 	{43, "names_are_required_and_must_be_plain", func(t *testing.T, e *env) {
-		for path, member := range map[string]string{"/workflows/servers/create": "infra", "/workflows/taskserv/create": "taskserv", "/workflows/cluster/create": "cluster_type"} {
-			for _, bad := range []any{nil, "", 7, "a/b", "..", "../x", "/etc", "absent"} {
-				b := map[string]any{"infra": "production", "taskserv": "kubernetes", "cluster_type": "buildkit"}
-				for _, other := range []string{"taskserv", "cluster_type"} {
-					if !strings.Contains(path, strings.TrimSuffix(other, "_type")) {
-						delete(b, other)
+		for kind, members := range map[string][]string{"servers": {"infra"}, "taskserv": {"infra", "taskserv"}, "cluster": {"infra", "cluster_type"}} {
+			for _, member := range members {
+				for _, bad := range []any{nil, "", 7, "a/b", "..", "../x", "/etc", "absent"} {
+					b := documented("production")[kind]
+					if b[member] = bad; bad == "absent" {
+						delete(b, member)
 					}
-				}
-				if b[member] = bad; bad == "absent" {
-					delete(b, member)
-				}
-				if a := e.want(e.orch("operator", "POST", path, b), 422); !strings.Contains(string(a.Raw), member) {
-					t.Errorf("%s with %v: %s", path, bad, a.Raw)
+					if a := e.want(e.orch("operator", "POST", "/workflows/"+kind+"/create", b), 422); !strings.Contains(a.Error, member) {
+						t.Errorf("%s with %v as %s: the text should name the member: %s", kind, bad, member, a.Raw)
+					}
 				}
 			}
 		}
 	}},
-	{44, "settings_stay_inside_the_infra", func(t *testing.T, e *env) {
-		for _, bad := range []string{"../config.k", "a/config.k", "/etc/passwd", "..", "a\\b"} {
-			b := servers("production")
-			b["settings"] = bad
-			e.want(e.orch("operator", "POST", "/workflows/servers/create", b), 422)
+	{44, "settings_stay_inside_the_infra_and_have_a_default", func(t *testing.T, e *env) {
+		infra, server := e.infra("settled")
+		for _, kind := range []string{"servers", "taskserv", "cluster"} { // the server first, which the others work on
+			for _, bad := range []string{"../config.k", "a/config.k", "/etc/passwd", "..", "a\\b"} {
+				b := documented("production")[kind]
+				b["settings"] = bad
+				if a := e.want(e.orch("operator", "POST", "/workflows/"+kind+"/create", b), 422); !strings.Contains(a.Error, "settings") {
+					t.Errorf("%s with settings %q: the text should name the member: %s", kind, bad, a.Raw)
+				}
+			}
+			b := small(infra)[kind]
+			delete(b, "settings")
+			if task := e.submitted(kind, b); task.Status != "Completed" {
+				t.Errorf("%s without settings should be Completed: %+v", kind, task)
+			}
 		}
-		b := servers("fast")
-		delete(b, "settings")
-		e.want(e.orch("operator", "POST", "/workflows/servers/create", b), 200)
+		if len(e.changes("fast", server)) != 1 || !slices.Contains(e.scripts(server), "install.sh") {
+			t.Errorf("without settings the server should have been made and installed: %+v", e.callsOf(server))
+		}
 	}},
 	{45, "flags_are_booleans", func(t *testing.T, e *env) {
-		for member, bad := range map[string]any{"check_mode": "true", "wait": 1} {
-			b := servers("production")
-			b[member] = bad
-			e.want(e.orch("operator", "POST", "/workflows/servers/create", b), 422)
+		for _, kind := range []string{"servers", "taskserv", "cluster"} {
+			for member, bad := range map[string]any{"check_mode": "true", "wait": 1} {
+				b := documented("production")[kind]
+				b[member] = bad
+				if a := e.want(e.orch("operator", "POST", "/workflows/"+kind+"/create", b), 422); !strings.Contains(a.Error, member) {
+					t.Errorf("%s with %v as %s: the text should name the member: %s", kind, bad, member, a.Raw)
+				}
+			}
 		}
 	}},
 	{46, "unknown_things_make_the_task_fail_by_name", func(t *testing.T, e *env) {
@@ -165,9 +191,7 @@ var workflows = []behaviour{
 	}},
 	{47, "the_operation_decides_and_defaults_to_create", func(t *testing.T, e *env) {
 		for kind, named := range map[string][2]string{"taskserv": {"taskserv", "containerd"}, "cluster": {"cluster_type", "small"}} {
-			infra := e.name(kind)
-			writeInfra(t, e.Dir, infra, "fast")
-			e.appendTo(filepath.Join(e.Dir, "infra", infra, "config.toml"), "[[clusters]]\ntype = \"small\"\ntaskservs = [\"containerd\"]\n")
+			infra, server := e.infra(kind)
 			if task := e.submitted("servers", servers(infra)); task.Status != "Completed" {
 				t.Fatalf("there is no server to work on: %+v", task)
 			}
@@ -186,11 +210,11 @@ var workflows = []behaviour{
 				if body["operation"] = step.operation; step.operation == nil {
 					delete(body, "operation")
 				}
-				before := len(e.scripts(infra + "-server"))
+				before := len(e.scripts(server))
 				if task := e.submitted(kind, body); task.Status != step.status || task.Name != step.verb+"_"+kind {
 					t.Errorf("operation %v should be a %s_%s that is %s: %+v", step.operation, step.verb, kind, step.status, task)
 				}
-				if ran := strings.Join(e.scripts(infra + "-server")[before:], " "); ran != step.runs {
+				if ran := strings.Join(e.scripts(server)[before:], " "); ran != step.runs {
 					t.Errorf("operation %v of a %s ran %q on the server, want %q", step.operation, kind, ran, step.runs)
 				}
 			}
@@ -329,25 +353,60 @@ var workflows = []behaviour{
 		}
 	}},
 	{52, "a_viewer_is_refused_and_that_is_recorded", func(t *testing.T, e *env) {
-		before := e.count("/tasks")
-		request := e.want(e.orch("viewer", "POST", "/workflows/servers/create", servers("fast")), 403).Header.Get("X-Request-Id")
-		if e.count("/tasks") != before {
-			t.Error("a task appeared")
+		before, refused := e.count("/tasks"), map[string]string{} // by request id: the kind
+		for kind, body := range documented("fast") {
+			refused[e.want(e.orch("viewer", "POST", "/workflows/"+kind+"/create", body), 403).Header.Get("X-Request-Id")] = kind
 		}
-		var found []client.AuditRow
-		e.await(10*time.Second, "the refusal is in the audit log", func() bool {
-			found = slices.DeleteFunc(e.audit("action=workflow.create&user_id="+e.userID("viewer")), func(r client.AuditRow) bool {
-				var details struct {
-					Request string `json:"request_id"`
-				}
-				return json.Unmarshal(r.Details, &details) != nil || details.Request != request
-			})
-			return len(found) > 0
-		})
-		if len(found) != 1 || found[0].Result != "denied" || found[0].Origin != "orchestrator" || found[0].Action != "workflow.create" {
-			t.Errorf("one denied workflow.create of the orchestrator is expected for request %q: %+v", request, found)
+		e.allRecorded()
+		if n := e.count("/tasks") - before; n != 0 {
+			t.Errorf("%d tasks appeared", n)
+		}
+		found := map[string]int{} // by kind
+		for _, r := range e.audit("action=workflow.create&user_id=" + e.userID("viewer")) {
+			var details struct {
+				Request string `json:"request_id"`
+			}
+			if err := json.Unmarshal(r.Details, &details); err != nil {
+				t.Fatal(err)
+			}
+			kind, mine := refused[details.Request]
+			if !mine {
+				continue
+			}
+			found[kind]++
+			if r.Result != "denied" || r.Origin != "orchestrator" || r.Action != "workflow.create" {
+				t.Errorf("a denied workflow.create of the orchestrator is expected: %+v", r)
+			}
+		}
+		if want := map[string]int{"servers": 1, "taskserv": 1, "cluster": 1}; !maps.Equal(found, want) {
+			t.Errorf("the log has %v refusals, want %v", found, want)
 		}
 	}},
+}
+
+// documented returns the documented bodies of the three workflows, by kind.
+func documented(infra string) map[string]map[string]any {
+	bodies := map[string]map[string]any{"servers": {}, "taskserv": {"operation": "create", "taskserv": "kubernetes"}, "cluster": {"operation": "create", "cluster_type": "buildkit"}}
+	for _, b := range bodies {
+		maps.Copy(b, servers(infra))
+	}
+	return bodies
+}
+
+// small is documented for an infra of infra, which has fewer parts.
+func small(infra string) map[string]map[string]any {
+	bodies := documented(infra)
+	bodies["taskserv"]["taskserv"], bodies["cluster"]["cluster_type"] = "containerd", "small"
+	return bodies
+}
+
+// infra writes an infra of its own with one server at the fast provider and a cluster "small" of containerd on it.
+func (e *env) infra(stem string) (name, server string) {
+	e.t.Helper()
+	name = e.name(stem)
+	writeInfra(e.t, e.Dir, name, "fast")
+	e.appendTo(filepath.Join(e.Dir, "infra", name, "config.toml"), "[[clusters]]\ntype = \"small\"\ntaskservs = [\"containerd\"]\n")
+	return name, name + "-server"
 }
 
 // submitted submits a workflow of kind "servers", "taskserv" or "cluster" and returns its task when that has ended.
