@@ -62,11 +62,13 @@ var kept = []member{
 	{"createCluster", "cluster_type", workflow("cluster", "cluster_type", nil), "args"},
 }
 
-// unkept are the other members with texts, and why nothing of them is stored: a strange text is refused there, or it is
-// a password, which signs in afterwards.
+// signsIn is why a strange text is not tried at a member below: it is taken there, as a password.
+const signsIn = "TestPasswords_strangeTexts"
+
+// unkept are the other members with texts, and why nothing of them is stored: a strange text is refused there.
 var unkept = map[string]string{
 	"login.username": "names an account", "login.password": "is compared", "login.mfa_code": "is compared", "refresh.token": "is compared", "verifyTOTP.code": "is compared",
-	"createUser.password": "TestPasswords_strangeTexts", "updateUser.password": "TestPasswords_strangeTexts", "createUser.roles": "are five words", "updateUser.roles": "are five words",
+	"createUser.password": signsIn, "updateUser.password": signsIn, "createUser.roles": "are five words", "updateUser.roles": "are five words",
 	"executeBatch.storage_backend": "one of two words", "createTaskserv.operation": "one of four words", "createCluster.operation": "one of four words",
 	"executeRollback.checkpoint_id": "names a checkpoint", "executeRollback.operation_ids": "name operations",
 	"executeBatch.operations.id": "has an alphabet", "executeBatch.operations.type": "one of two words", "executeBatch.operations.on_failure": "one of three words",
@@ -182,7 +184,7 @@ func textsBelow(v any, name string, inside bool) (texts []string) {
 // TestBodies_strangeTexts is I05: a text in any member is refused, or it is stored and shown again byte for byte.
 func TestBodies_strangeTexts(t *testing.T) {
 	s := shared
-	n, known := 0, map[string]bool{}
+	n, known, published := 0, map[string]bool{}, map[string]bool{}
 	for _, m := range kept {
 		known[m.op+"."+m.name] = true
 		taken, service := 0, "orchestrator"
@@ -221,6 +223,7 @@ func TestBodies_strangeTexts(t *testing.T) {
 	for _, op := range s.withBody(t) {
 		for _, name := range op.body.texts("") {
 			key := op.id + "." + name
+			published[key] = true
 			if known[key] {
 				continue
 			}
@@ -228,7 +231,7 @@ func TestBodies_strangeTexts(t *testing.T) {
 				t.Errorf("%s has a member %s: say in the tables where its text is shown, or why it is not stored", op, name)
 			}
 			for _, text := range strange {
-				if text == "" || name == "password" {
+				if text == "" || unkept[key] == signsIn {
 					continue
 				}
 				raw, err := json.Marshal(op.body.with(strings.Split(name, "."), text))
@@ -239,13 +242,25 @@ func TestBodies_strangeTexts(t *testing.T) {
 			}
 		}
 	}
+	for key := range unkept {
+		known[key] = true
+	}
+	for key := range known {
+		if !published[key] {
+			t.Errorf("the tables have %s, which no operation takes", key)
+		}
+	}
 }
 
-// TestPasswords_strangeTexts is I05 for the member that nothing shows: a password is refused, or it signs in as it was
-// given and not without its strange part.
+// TestPasswords_strangeTexts is I05 for the member that nothing shows: a password is refused and signs nobody in, or it
+// signs in as it was given and not without its strange part.
 func TestPasswords_strangeTexts(t *testing.T) {
 	s := shared
 	changed, err := s.hire(t.Context(), "passwords-changed", "viewer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := s.hire(t.Context(), "passwords-plain", "viewer")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,6 +275,9 @@ func TestPasswords_strangeTexts(t *testing.T) {
 		if a.Status != 201 || b.Status != 200 {
 			refused(t, operation{path: "createUser"}, fmt.Sprintf("password = %.40q", text), a, 413, 422)
 			refused(t, operation{path: "updateUser"}, fmt.Sprintf("password = %.40q", text), b, 413, 422)
+			if got := signIn(plain.name, pass); got != 401 && got != 413 && got != 422 {
+				t.Errorf("a password with %.40q is refused for an account and signs in with status %d, want 401, 413 or 422", text, got)
+			}
 			continue
 		}
 		taken++
@@ -269,6 +287,9 @@ func TestPasswords_strangeTexts(t *testing.T) {
 		if got := signIn(name, password); text != "" && got != 401 {
 			t.Errorf("a password with %.40q signs in without it: status %d, want 401", text, got)
 		}
+	}
+	if got := signIn(plain.name, password); got != 200 {
+		t.Errorf("after the refused passwords the right one signs in with status %d, want 200: a slowed account shows nothing", got)
 	}
 	if taken < 10 {
 		t.Errorf("%d strange passwords were taken, want at least 10", taken)
