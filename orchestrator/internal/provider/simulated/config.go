@@ -1,6 +1,7 @@
 package simulated
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -64,18 +65,43 @@ func (c Config) check() error {
 	return nil
 }
 
-// journal appends JSON lines to a file, one write each: a kill leaves whole lines.
+// journal appends JSON lines to a file, one write each, so that a kill leaves whole lines or, where a page of memory ends
+// within the last one, its beginning.
 type journal struct{ file *os.File }
+
+// maxLine bounds a line of a journal.
+const maxLine = 1 << 20
 
 func openJournal(name string) (*journal, error) {
 	if name == "" {
 		return nil, nil
 	}
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	if err == nil {
+		err = cutTorn(f)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("simulated provider: %w", err)
 	}
 	return &journal{f}, nil
+}
+
+// cutTorn cuts off a last line that has no end: its call was never answered, and the next line would be joined to it.
+func cutTorn(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	tail := make([]byte, min(info.Size(), maxLine))
+	start := info.Size() - int64(len(tail))
+	if _, err := f.ReadAt(tail, start); err != nil {
+		return err
+	}
+	whole := bytes.LastIndexByte(tail, '\n') + 1
+	if whole == len(tail) || whole == 0 && start > 0 { // nothing is torn, or this is no journal
+		return nil
+	}
+	return f.Truncate(start + int64(whole))
 }
 
 func (j *journal) add(v any) error {

@@ -72,7 +72,7 @@ func (d *Driver) load() error {
 		return nil
 	}
 	lines := bufio.NewScanner(d.state.file)
-	lines.Buffer(nil, 1<<20)
+	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
 		var c change
 		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {

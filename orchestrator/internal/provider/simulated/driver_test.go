@@ -89,6 +89,44 @@ func TestDriver_keepsServersByTag(t *testing.T) {
 	}
 }
 
+func TestOpen_startsAfterAKillCutTheLastLine(t *testing.T) {
+	torn := []string{`{"server":{"id":"sim-`, `{"server":{"id":"whole but for its end"}}`, strings.Repeat("x", 5000)}
+	for _, before := range []int{0, 1, 3} { // whole lines
+		for _, rest := range torn {
+			dir := t.TempDir()
+			config := Config{State: filepath.Join(dir, "state"), Calls: filepath.Join(dir, "calls")}
+			d := open(t, config)
+			for n := range before {
+				if _, err := d.Create(t.Context(), spec(fmt.Sprint(n))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, j := range []*journal{d.state, d.calls} {
+				if _, err := j.file.WriteString(rest); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := open(t, config).Create(t.Context(), spec("next")); err != nil {
+				t.Fatal(err)
+			}
+			if list, _ := open(t, config).List(t.Context()); len(list) != before+1 {
+				t.Errorf("%d servers and %.30q: then %d servers, want %d", before, rest, len(list), before+1)
+			}
+			raw, err := os.ReadFile(config.Calls)
+			if err != nil || strings.Count(string(raw), "\n") != before+1 || strings.Contains(string(raw), rest) {
+				t.Errorf("%d calls and %.30q: %v, then %q, want %d whole lines", before, rest, err, raw, before+1)
+			}
+		}
+	}
+	whole := filepath.Join(t.TempDir(), "state")
+	if err := os.WriteFile(whole, []byte("{\n{}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Config{State: whole}, time.Now); err == nil {
+		t.Error("a broken line that is not the last one was taken")
+	}
+}
+
 func TestDriver_faults(t *testing.T) {
 	d := open(t, Config{Faults: []Fault{
 		{Match: "web-1", Action: "create", Times: 2, Class: dag.Transient},
