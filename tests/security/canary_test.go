@@ -77,7 +77,7 @@ func TestCanaries_noSecretIsAnywhere(t *testing.T) {
 	s.plant(t, c)
 	events, stop := s.listen(t)
 	answers := s.useSecrets(t, c)
-	pids := s.realServer(t)
+	servers := s.realServer(t)
 
 	search := func(where string, b []byte) {
 		if found := c.in(b); found != nil {
@@ -100,7 +100,7 @@ func TestCanaries_noSecretIsAnywhere(t *testing.T) {
 		t.Error("the sweep of the events is blind")
 	}
 	stop()
-	s.children(t, pids, search)
+	s.children(t, servers, search)
 	s.sweepFiles(t, dir, "while running", search)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -252,8 +252,8 @@ func (s *site) listen(t *testing.T) (events func() []byte, stop func()) {
 	return func() []byte { mu.Lock(); defer mu.Unlock(); return bytes.Clone(all) }, func() { _ = ws.Close(); <-done }
 }
 
-// realServer makes a server on the local driver, so that there are children, and returns the pids of all processes
-// that are the services' or descend from them.
+// realServer makes a server on the local driver, so that there is a child that outlives its call, and returns the pids
+// of the local servers.
 func (s *site) realServer(t *testing.T) []int {
 	t.Helper()
 	a := s.send(t, "orchestrator", "POST", "/workflows/servers/create", s.people["operator"].token, map[string]any{"infra": "real", "wait": true})
