@@ -155,14 +155,19 @@ func (e *env) createUser(name string, roles ...string) client.User {
 	return u
 }
 
-// login signs a user without second factor in.
-func (e *env) login(name, pass string) secret.Text {
+// session signs a user without second factor in; login returns the access token alone.
+func (e *env) session(name, pass string) client.Session {
 	e.t.Helper()
 	s, err := e.CC(secret.Text{}).Login(e.t.Context(), name, secret.New(pass), "")
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	return s.Token
+	return s
+}
+
+func (e *env) login(name, pass string) secret.Text {
+	e.t.Helper()
+	return e.session(name, pass).Token
 }
 
 // await is rigtest.Await.

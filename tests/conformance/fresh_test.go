@@ -76,6 +76,16 @@ func (e *env) fresh(change ...func(*rig.Options)) *env {
 	return f
 }
 
+// tokenSettings is for fresh: what stands in the control-center's table [tokens].
+func tokenSettings(t *testing.T, settings string) func(*rig.Options) {
+	return func(o *rig.Options) {
+		o.ControlCenterConfig = filepath.Join(o.Dir, "control-center.toml")
+		if err := os.WriteFile(o.ControlCenterConfig, []byte("[tokens]\n"+settings), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // limited is fresh with the rate limits on.
 func (e *env) limited() *env { return e.fresh(func(o *rig.Options) { o.RateLimits = true }) }
 

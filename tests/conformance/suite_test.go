@@ -28,7 +28,7 @@ type behaviour struct {
 }
 
 // waiting lists the behaviours that mostly wait for a window or a time-out to pass: they run beside each other.
-var waiting = map[int]bool{110: true, 158: true, 163: true, 165: true, 180: true}
+var waiting = map[int]bool{110: true, 112: true, 158: true, 163: true, 165: true, 180: true}
 
 // all returns every behaviour, in order of number.
 func all() []behaviour {
