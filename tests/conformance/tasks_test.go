@@ -184,9 +184,9 @@ var tasks = []behaviour{
 		}
 	}},
 	{33, "walking_by_link_meets_each_task_once_while_new_ones_arrive", func(t *testing.T, e *env) {
-		want := map[string]bool{}
+		var before, meanwhile []string
 		for range 50 {
-			want[e.submit("fast")] = false
+			before = append(before, e.submit("fast"))
 		}
 		seen := map[string]int{}
 		for path := "/tasks?limit=7"; path != ""; {
@@ -196,10 +196,10 @@ var tasks = []behaviour{
 			for _, r := range rows {
 				seen[r.ID]++
 			}
-			e.submit("fast")
+			meanwhile = append(meanwhile, e.submit("fast"))
 			path = next(t, a)
 		}
-		for id := range want {
+		for _, id := range before {
 			if seen[id] != 1 {
 				t.Errorf("task %s was met %d times", id, seen[id])
 			}
@@ -208,6 +208,9 @@ var tasks = []behaviour{
 			if n > 1 {
 				t.Errorf("task %s was met %d times", id, n)
 			}
+		}
+		for _, id := range append(before, meanwhile...) { // none ends within another behaviour
+			e.ended(id)
 		}
 	}},
 	{34, "tasks_are_listed_newest_first", func(t *testing.T, e *env) {
@@ -266,16 +269,38 @@ var tasks = []behaviour{
 		}
 	}},
 	{37, "one_task_can_be_cancelled", func(t *testing.T, e *env) {
-		for _, provider := range []string{"slow", "hang"} { // cancelled before anything was made: nothing is in doubt
-			id := e.submit(provider)
-			e.want(e.orch("operator", "POST", "/tasks/"+id+"/cancel", nil), 200)
-			if task := e.ended(id); task.Status != "Cancelled" {
-				t.Errorf("the task should be Cancelled: %+v", task)
+		f := e.configured("[limits]\ntasks = 1\n") // while one hangs, the next stays pending
+		is := func(id, status string) func() bool {
+			return func() bool {
+				task, err := f.Orch(f.tokens["viewer"]).Task(t.Context(), id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return task.Status == status
 			}
-			if a := e.orch("viewer", "GET", "/tasks/"+id, nil); strings.Contains(string(a.Raw), `"attention"`) {
-				t.Errorf("the task asks for attention: %s", a.Raw)
+		}
+		running := f.submit("hang")
+		f.await(10*time.Second, "the task runs", is(running, "Running"))
+		pending := f.submit("fast")
+		f.await(10*time.Second, "the next is pending", is(pending, "Pending"))
+		for _, id := range []string{pending, running} {
+			f.want(f.orch("operator", "POST", "/tasks/"+id+"/cancel", nil), 200)
+			task := f.ended(id)
+			if task.Status != "Cancelled" || (task.StartedAt != nil) != (id == running) {
+				t.Errorf("the task should be Cancelled and have started only if it was Running: %+v", task)
 			}
-			e.want(e.orch("operator", "POST", "/tasks/"+id+"/cancel", nil), 409)
+			if a := f.orch("viewer", "GET", "/tasks/"+id, nil); strings.Contains(string(a.Raw), `"attention"`) {
+				t.Errorf("nothing was made and the task asks for attention: %s", a.Raw)
+			}
+			f.want(f.orch("operator", "POST", "/tasks/"+id+"/cancel", nil), 409)
+		}
+		ended := f.submit("fast") // in the place that the cancels made free
+		if task := f.ended(ended); task.Status != "Completed" {
+			t.Errorf("after the cancels a task should be Completed: %+v", task)
+		}
+		f.want(f.orch("operator", "POST", "/tasks/"+ended+"/cancel", nil), 409)
+		if calls := f.callsOf(""); len(calls) != 1 || !strings.HasPrefix(calls[0].Name, "fast-") {
+			t.Errorf("the provider should have been asked once, for the last task: %+v", calls)
 		}
 	}},
 }
