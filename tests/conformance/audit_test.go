@@ -1,7 +1,10 @@
 package conformance
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
+	"maps"
 	"math"
 	"net/url"
 	"os"
@@ -80,20 +83,32 @@ var audits = []behaviour{
 	{145, "filters_work_alone_and_together", func(t *testing.T, e *env) {
 		u := e.createUser(e.name("filtered"), "viewer")
 		e.login(u.Username, password)
-		admin := e.userID("admin")
-		resource := ""
-		for _, r := range e.audit("action=user.create&user_id=" + admin) {
-			if r.Action != "user.create" || r.UserID != admin {
-				t.Errorf("%+v", r)
-			}
-			resource = r.Resource
+		admin, resource := e.userID("admin"), "users/"+u.ID
+		mine := "action=user.create&user_id=" + admin + "&resource=" + resource
+		e.await(10*time.Second, "the record of the new user is listed", func() bool { return e.audited(mine) == 1 })
+		e.await(10*time.Second, "the sign-in is listed", func() bool { return e.audited("action=auth.login&user_id="+u.ID) == 1 })
+		created := e.audit(mine)[0]
+		by := map[string]func(client.AuditRow) bool{
+			"action=user.create":   func(r client.AuditRow) bool { return r.Action == "user.create" },
+			"user_id=" + admin:     func(r client.AuditRow) bool { return r.UserID == admin },
+			"resource=" + resource: func(r client.AuditRow) bool { return r.Resource == resource },
 		}
-		if resource == "" {
-			t.Fatal("user.create is not found")
-		}
-		for _, r := range e.audit("resource=" + url.QueryEscape(resource)) {
-			if r.Resource != resource {
-				t.Errorf("%+v", r)
+		for one, fits := range by {
+			for other, fitsToo := range by { // each with itself is each alone
+				query := one + "&" + other
+				if one == other {
+					query = one
+				}
+				found := false
+				for _, r := range e.audit(query) {
+					if !fits(r) || !fitsToo(r) {
+						t.Errorf("%s finds %+v", query, r)
+					}
+					found = found || r.ID == created.ID
+				}
+				if !found {
+					t.Errorf("%s does not find the record of the new user", query)
+				}
 			}
 		}
 		for _, none := range []string{"user_id=nobody", "action=no.such", "resource=none/none", "action=user.create&user_id=" + u.ID} {
@@ -260,31 +275,46 @@ var metrics = []behaviour{
 		if !strings.HasPrefix(a.Header.Get("Content-Type"), "text/plain; version=0.0.4") {
 			t.Errorf("content type %q", a.Header.Get("Content-Type"))
 		}
-		parser := expfmt.NewTextParser(model.LegacyValidation)
-		families, err := parser.TextToMetricFamilies(strings.NewReader(string(a.Raw)))
-		if err != nil {
-			t.Fatal(err)
-		}
+		families := read(e, parser().TextToMetricFamilies)
 		tasks, durations := families["orchestrator_tasks_total"], families["orchestrator_task_duration_seconds"]
 		if tasks.GetHelp() != "Total number of tasks" || tasks.GetType().String() != "COUNTER" || durations.GetHelp() != "Task execution duration" || durations.GetType().String() != "HISTOGRAM" {
 			t.Errorf("%v %v", tasks, durations)
 		}
 	}},
-	{153, "counters_rise_with_tasks", func(t *testing.T, e *env) {
-		completed, failed := e.counter("completed"), e.counter("failed")
-		e.ended(e.submit("fast"))
-		e.ended(e.submit("broken"))
-		e.await(5*time.Second, "both counters have risen", func() bool { return e.counter("completed") > completed && e.counter("failed") > failed })
+	{153, "counters_rise_with_tasks_and_never_fall", func(t *testing.T, e *env) {
+		words := []string{"completed", "failed", "cancelled"}
+		first, last := map[string]float64{}, map[string]float64{}
+		look := func() {
+			for _, w := range words {
+				n := e.counter("orchestrator_tasks_total", w)
+				if n < last[w] {
+					t.Errorf("the %s tasks fell from %v to %v", w, last[w], n)
+				}
+				last[w] = n
+			}
+		}
+		look()
+		maps.Copy(first, last)
+		for range 3 {
+			e.ended(e.submit("fast"))
+			look()
+			e.ended(e.submit("broken"))
+			look()
+			id := e.submit("hang")
+			e.want(e.orch("operator", "POST", "/tasks/"+id+"/cancel", nil), 200)
+			e.ended(id)
+			look()
+		}
+		e.await(5*time.Second, "each counter has risen by three", func() bool {
+			look()
+			return !slices.ContainsFunc(words, func(w string) bool { return last[w] < first[w]+3 })
+		})
 	}},
 	{154, "buckets_are_cumulative", func(t *testing.T, e *env) {
-		completed := e.counter("completed")
+		completed := e.counter("orchestrator_tasks_total", "completed")
 		e.ended(e.submit("fast"))
-		e.await(5*time.Second, "the task is counted", func() bool { return e.counter("completed") > completed })
-		parser := expfmt.NewTextParser(model.LegacyValidation)
-		families, err := parser.TextToMetricFamilies(strings.NewReader(string(e.orch("admin", "GET", "/metrics", nil).Raw)))
-		if err != nil {
-			t.Fatal(err)
-		}
+		e.await(5*time.Second, "the task is counted", func() bool { return e.counter("orchestrator_tasks_total", "completed") > completed })
+		families := read(e, parser().TextToMetricFamilies)
 		ended := uint64(0)
 		for _, m := range families["orchestrator_task_duration_seconds"].GetMetric() {
 			h, last, bounds := m.GetHistogram(), uint64(0), []float64{}
@@ -322,19 +352,27 @@ var metrics = []behaviour{
 	}},
 }
 
-// counter returns orchestrator_tasks_total of a status.
-func (e *env) counter(status string) float64 {
+// parser returns a Prometheus parser, read what one of its methods makes of the orchestrator's metrics.
+func parser() *expfmt.TextParser {
+	p := expfmt.NewTextParser(model.LegacyValidation)
+	return &p
+}
+
+func read[T any](e *env, parse func(io.Reader) (T, error)) T {
 	e.t.Helper()
-	parser := expfmt.NewTextParser(model.LegacyValidation)
-	families, err := parser.TextToMetricFamilies(strings.NewReader(string(e.orch("admin", "GET", "/metrics", nil).Raw)))
+	parsed, err := parse(bytes.NewReader(e.orch("admin", "GET", "/metrics", nil).Raw))
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	for _, m := range families["orchestrator_tasks_total"].GetMetric() {
-		for _, l := range m.GetLabel() {
-			if l.GetName() == "status" && l.GetValue() == status {
-				return m.GetCounter().GetValue()
-			}
+	return parsed
+}
+
+// counter returns a counter of the orchestrator, that of a status if it has one; what was never counted is 0.
+func (e *env) counter(name, status string) float64 {
+	e.t.Helper()
+	for _, m := range read(e, parser().TextToMetricFamilies)[name].GetMetric() {
+		if len(m.GetLabel()) == 0 && status == "" || len(m.GetLabel()) == 1 && m.GetLabel()[0].GetValue() == status {
+			return m.GetCounter().GetValue()
 		}
 	}
 	return 0
