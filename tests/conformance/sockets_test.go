@@ -1,22 +1,16 @@
 package conformance
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
-
-	"github.com/provisioning-platform/platform/tests/rig"
 )
 
 // event is a message of /ws.
@@ -104,24 +98,30 @@ var sockets = []behaviour{
 		}
 	}},
 	{160, "no_event_is_ahead_of_what_get_shows", func(t *testing.T, e *env) {
-		ws := e.dial("viewer", "events=task")
-		order := map[string]int{"pending": 0, "running": 1, "completed": 2}
-		id := e.submit("slow")
-		for {
-			ev, _ := e.next(ws)
-			if ev.Data["task_id"] != id {
-				continue
-			}
-			task, err := e.Orch(e.tokens["viewer"]).Task(t.Context(), id)
-			if err != nil {
-				t.Fatal(err)
-			}
-			status := ev.Data["status"].(string)
-			if order[strings.ToLower(task.Status)] < order[status] {
-				t.Errorf("the event says %s, GET says %s", status, task.Status)
-			}
-			if status == "completed" {
-				return
+		order := map[string]int{"pending": 1, "running": 2, "completed": 3, "failed": 3, "cancelled": 3}
+		for provider, end := range map[string]string{"slow": "completed", "broken": "failed", "hang": "cancelled"} {
+			ws := e.dial("viewer", "events=task")
+			id := e.submit(provider)
+			for last := ""; order[last] < 3; {
+				ev, _ := e.next(ws)
+				if ev.Data["task_id"] != id {
+					continue
+				}
+				task, err := e.Orch(e.tokens["viewer"]).Task(t.Context(), id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				last = ev.Data["status"].(string)
+				shown := strings.ToLower(task.Status)
+				if order[last] == 0 || order[last] > order[shown] || order[last] == 3 && last != shown {
+					t.Errorf("the event says %s, GET says %s", last, shown)
+				}
+				if order[last] == 3 && last != end {
+					t.Errorf("the task at the provider %q should be %s and is %s", provider, end, last)
+				}
+				if end == "cancelled" && last == "running" {
+					e.want(e.orch("operator", "POST", "/tasks/"+id+"/cancel", nil), 200)
+				}
 			}
 		}
 	}},
@@ -144,24 +144,38 @@ var sockets = []behaviour{
 			t.Errorf("%v %v", resp, err)
 		}
 	}},
+	// Each of the five roles may read what all events are about (Q13), and policies cannot be changed yet: that a category
+	// is kept from somebody who may not read it is held by the watch package's own tests.
 	{162, "everybody_sees_what_they_may_read", func(t *testing.T, e *env) {
-		for _, role := range []string{"viewer", "auditor", "operator"} {
-			ws := e.dial(role, "")
-			id := e.submit("fast")
-			for {
-				if ev, _ := e.next(ws); ev.Data["task_id"] == id {
-					break
+		roles := []string{"admin", "operator", "developer", "viewer", "auditor"}
+		seeing := map[string]*websocket.Conn{}
+		for _, role := range roles {
+			seeing[role] = e.dial(role, "")
+		}
+		id, cp := e.execute(e.batch("seen", op("a"))), e.checkpoint("seen")
+		task := e.batchEnded(id).Operations[0].TaskID
+		for _, role := range roles {
+			for _, path := range []string{"/tasks/" + task, "/batch/operations/" + id, "/rollback/checkpoints/" + cp} {
+				e.want(e.orch(role, "GET", path, nil), 200)
+			}
+			missing := map[string]string{"TaskStatusChanged": "task_id " + task, "BatchStatusChanged": "batch_id " + id, "OperationStatusChanged": "batch_id " + id, "CheckpointCreated": "checkpoint_id " + cp}
+			for len(missing) > 0 {
+				ev, _ := e.next(seeing[role])
+				member, want, _ := strings.Cut(missing[ev.EventType], " ")
+				if member != "" && ev.Data[member] == want {
+					delete(missing, ev.EventType)
 				}
 			}
 		}
+		// Nobody is without a role, so that nobody may read nothing.
+		nobody := newUser(e.name("nobody"))
+		nobody["roles"] = []string{}
+		e.want(e.cc("admin", "POST", "/users", nobody), 422)
+		viewer := e.createUser(e.name("stripped"), "viewer")
+		e.want(e.cc("admin", "PUT", "/users/"+viewer.ID, map[string]any{"roles": []string{}}), 422)
 	}},
 	{163, "logout_and_expiry_close_the_socket", func(t *testing.T, e *env) {
-		f := e.fresh(func(o *rig.Options) {
-			o.ControlCenterConfig = filepath.Join(o.Dir, "control-center.toml")
-			if err := os.WriteFile(o.ControlCenterConfig, []byte("[tokens]\naccess_ttl = \"1m\"\n"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		})
+		f := e.fresh(tokenSettings(t, "access_ttl = \"1m\"\n"))
 		f.createUser("leaving", "viewer")
 		f.createUser("staying", "viewer")
 		left, stayed := f.login("leaving", password), f.login("staying", password)
@@ -256,8 +270,9 @@ var sockets = []behaviour{
 		}
 	}},
 	{166, "a_reader_that_does_not_read_slows_nobody", func(t *testing.T, e *env) {
-		idler := e.createUser(e.name("idler"), "viewer")
-		slow := e.dialAs(e.login(idler.Username, password).Reveal(), "")
+		const cut = "orchestrator_websocket_slow_cut_total"
+		before := e.counter(cut, "")
+		slow := e.dial("viewer", "")
 		// Not less: with a smaller window the kernel sends the backlog in drops once it is read, and the close comes late.
 		if err := slow.NetConn().(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
 			t.Fatal(err)
@@ -275,24 +290,10 @@ var sockets = []behaviour{
 				break
 			}
 		}
-		// The close waits behind what was not read, and reading any of it too early would make up for it: the log says when.
-		e.await(30*time.Second, "the orchestrator gives the idle reader up", func() bool {
-			log, err := os.ReadFile(e.Orchestrator.Log)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for line := range bytes.Lines(log) {
-				if bytes.Contains(line, []byte("its client does not read")) && bytes.Contains(line, []byte(idler.ID)) {
-					return true
-				}
-			}
-			return false
-		})
+		// The close waits behind what was not read, and reading any of it too early would make up for it: a metric says when.
+		e.await(30*time.Second, "the orchestrator gives the idle reader up", func() bool { return e.counter(cut, "") > before })
 		if err := closed(slow, 10*time.Second); !websocket.IsCloseError(err, 1008, 1013) {
 			t.Errorf("the reader that did not read ends with %v, want a close with 1008 or 1013", err)
-		}
-		if cut := regexp.MustCompile(`(?m)^orchestrator_websocket_slow_cut_total [1-9]`); !cut.Match(e.orch("admin", "GET", "/metrics", nil).Raw) {
-			t.Error("the metrics do not count the reader that was cut")
 		}
 	}},
 	{167, "many_sockets_get_each_event_once_in_order", func(t *testing.T, e *env) {
