@@ -99,14 +99,11 @@ var audits = []behaviour{
 				if one == other {
 					query = one
 				}
-				found := false
-				for _, r := range e.audit(query) {
-					if !fits(r) || !fitsToo(r) {
-						t.Errorf("%s finds %+v", query, r)
-					}
-					found = found || r.ID == created.ID
+				rows := e.audit(query)
+				if i := slices.IndexFunc(rows, func(r client.AuditRow) bool { return !fits(r) || !fitsToo(r) }); i >= 0 {
+					t.Errorf("%s finds %s of %s on %s, among others", query, rows[i].Action, rows[i].UserID, rows[i].Resource)
 				}
-				if !found {
+				if !slices.ContainsFunc(rows, func(r client.AuditRow) bool { return r.ID == created.ID }) {
 					t.Errorf("%s does not find the record of the new user", query)
 				}
 			}

@@ -395,7 +395,7 @@ func (e *env) inOrder(id string, ops []map[string]any) {
 		for _, d := range o["dependencies"].([]string) {
 			started, ended := operations[id].StartedAt, operations[d].CompletedAt
 			if started == nil || ended == nil || started.Before(*ended) {
-				e.t.Errorf("%s started at %v, want that after %s ended, %v", id, started, d, ended)
+				e.t.Fatalf("%s started at %v, want that after %s ended, %v", id, started, d, ended)
 			}
 		}
 	}

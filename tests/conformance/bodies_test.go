@@ -3,6 +3,7 @@ package conformance
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 )
@@ -37,6 +38,22 @@ func (e *env) bodies(account string) []endpoint {
 		list = append(list, p)
 	}
 	return list
+}
+
+// documented returns the documented bodies of the three workflows, by kind.
+func documented(infra string) map[string]map[string]any {
+	bodies := map[string]map[string]any{"servers": {}, "taskserv": {"operation": "create", "taskserv": "kubernetes"}, "cluster": {"operation": "create", "cluster_type": "buildkit"}}
+	for _, b := range bodies {
+		maps.Copy(b, servers(infra))
+	}
+	return bodies
+}
+
+// small is documented for an infra of infra, which has fewer parts.
+func small(infra string) map[string]map[string]any {
+	bodies := documented(infra)
+	bodies["taskserv"]["taskserv"], bodies["cluster"]["cluster_type"] = "containerd", "small"
+	return bodies
 }
 
 // mistype puts values of all other JSON types in the place of each value inside a decoded body, one at a time, and calls

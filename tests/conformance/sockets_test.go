@@ -158,14 +158,8 @@ var sockets = []behaviour{
 			for _, path := range []string{"/tasks/" + task, "/batch/operations/" + id, "/rollback/checkpoints/" + cp} {
 				e.want(e.orch(role, "GET", path, nil), 200)
 			}
-			missing := map[string]string{"TaskStatusChanged": "task_id " + task, "BatchStatusChanged": "batch_id " + id, "OperationStatusChanged": "batch_id " + id, "CheckpointCreated": "checkpoint_id " + cp}
-			for len(missing) > 0 {
-				ev, _ := e.next(seeing[role])
-				member, want, _ := strings.Cut(missing[ev.EventType], " ")
-				if member != "" && ev.Data[member] == want {
-					delete(missing, ev.EventType)
-				}
-			}
+			e.sees(role, seeing[role], map[string]string{"TaskStatusChanged": "task_id " + task, "BatchStatusChanged": "batch_id " + id,
+				"OperationStatusChanged": "batch_id " + id, "CheckpointCreated": "checkpoint_id " + cp})
 		}
 		// Nobody is without a role, so that nobody may read nothing.
 		nobody := newUser(e.name("nobody"))
@@ -405,6 +399,22 @@ func closed(ws *websocket.Conn, within time.Duration) error {
 	for {
 		if _, _, err := ws.ReadMessage(); err != nil {
 			return err
+		}
+	}
+}
+
+// sees reads until there was an event of each type that is named, with that member in its data.
+func (e *env) sees(role string, ws *websocket.Conn, missing map[string]string) {
+	e.t.Helper()
+	defer func() {
+		if len(missing) > 0 {
+			e.t.Errorf("the %s did not see %v", role, missing)
+		}
+	}()
+	for len(missing) > 0 {
+		ev, _ := e.next(ws)
+		if member, value, named := strings.Cut(missing[ev.EventType], " "); named && ev.Data[member] == value {
+			delete(missing, ev.EventType)
 		}
 	}
 }

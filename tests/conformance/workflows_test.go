@@ -384,22 +384,6 @@ var workflows = []behaviour{
 	}},
 }
 
-// documented returns the documented bodies of the three workflows, by kind.
-func documented(infra string) map[string]map[string]any {
-	bodies := map[string]map[string]any{"servers": {}, "taskserv": {"operation": "create", "taskserv": "kubernetes"}, "cluster": {"operation": "create", "cluster_type": "buildkit"}}
-	for _, b := range bodies {
-		maps.Copy(b, servers(infra))
-	}
-	return bodies
-}
-
-// small is documented for an infra of infra, which has fewer parts.
-func small(infra string) map[string]map[string]any {
-	bodies := documented(infra)
-	bodies["taskserv"]["taskserv"], bodies["cluster"]["cluster_type"] = "containerd", "small"
-	return bodies
-}
-
 // infra writes an infra of its own with one server at the fast provider and a cluster "small" of containerd on it.
 func (e *env) infra(stem string) (name, server string) {
 	e.t.Helper()
