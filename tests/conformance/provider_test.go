@@ -22,6 +22,14 @@ type providerCall struct {
 	Time    time.Time `json:"time"`    // of the answer
 }
 
+// script returns the name of the recipe script that the call ran, or "".
+func (c providerCall) script() string {
+	if c.Action != "run" || c.Command[0] != "/bin/sh" {
+		return ""
+	}
+	return filepath.Base(c.Command[1])
+}
+
 // serverRecord is a server as its provider keeps it.
 type serverRecord struct {
 	Name string `json:"name"`
@@ -59,6 +67,11 @@ func simulated(name, settings string) string {
 	return fmt.Sprintf("[providers.%s]\ndriver = \"simulated\"\ncalls = \"calls.jsonl\"\nstate = \"%s.state\"\n%s\n", name, name, settings)
 }
 
+// simulatedFault follows simulated: a fault of that provider's, with further settings.
+func simulatedFault(name, match, action, settings string) string {
+	return fmt.Sprintf("[[providers.%s.faults]]\nmatch = %q\naction = %q\n%s\n", name, match, action, settings)
+}
+
 // callsOf returns the mutating calls that concern the servers with these names, in order; "" stands for any name.
 func (e *env) callsOf(names ...string) []providerCall {
 	e.t.Helper()
@@ -79,8 +92,8 @@ func (e *env) deletes(names ...string) []providerCall {
 func (e *env) scripts(server string) (names []string) {
 	e.t.Helper()
 	for _, c := range e.callsOf(server) {
-		if c.Action == "run" && c.Command[0] == "/bin/sh" {
-			names = append(names, filepath.Base(c.Command[1]))
+		if name := c.script(); name != "" {
+			names = append(names, name)
 		}
 	}
 	return names

@@ -34,47 +34,58 @@ var workflows = []behaviour{
 	}},
 	{39, "the_id_is_readable_at_once_and_after_kill_9", func(t *testing.T, e *env) {
 		f := e.fresh()
-		for range 20 {
-			id := f.submit("fast")
-			f.want(f.orch("viewer", "GET", "/tasks/"+id, nil), 200)
-		}
-		id := f.submit("slow")
-		if err := f.Orchestrator.Kill(); err != nil { // nothing between the answer and the kill
-			t.Fatal(err)
-		}
-		if err := f.Orchestrator.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if task, err := f.Orch(f.Token).Task(t.Context(), id); err != nil || task.ID != id || task.Name != "create_servers" {
-			t.Errorf("after kill -9 the task should still be there: %+v, %v", task, err)
+		for kind, name := range map[string]string{"servers": "create_servers", "taskserv": "create_taskserv", "cluster": "create_cluster"} {
+			for range 20 {
+				infra, _ := f.infra(kind, "fast")
+				f.want(f.orch("viewer", "GET", "/tasks/"+f.posted(kind, small(infra)[kind]), nil), 200)
+			}
+			infra, _ := f.ready(kind, "slow")
+			id := f.posted(kind, small(infra)[kind])
+			if err := f.Orchestrator.Kill(); err != nil { // nothing between the answer and the kill
+				t.Fatal(err)
+			}
+			if err := f.Orchestrator.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if task, err := f.Orch(f.Token).Task(t.Context(), id); err != nil || task.ID != id || task.Name != name {
+				t.Errorf("after kill -9 the task %s should still be there: %+v, %v", name, task, err)
+			}
 		}
 	}},
 	{40, "wait_decides_when_the_task_is_complete_not_when_the_answer_comes", func(t *testing.T, e *env) {
-		const boot = 2 * time.Second
-		f := e.configured(simulated("booting", fmt.Sprintf("boot = %q", boot)))
-		for _, wait := range []bool{false, true} {
-			infra := f.name("booting")
-			writeInfra(t, f.Dir, infra, "booting")
-			b := servers(infra)
-			b["wait"] = wait
-			began := time.Now()
-			var id string
-			f.want(f.orch("operator", "POST", "/workflows/servers/create", b), 200).into(t, &id)
-			if took := time.Since(began); took > time.Second {
-				t.Errorf("wait %v: the answer took %s", wait, took)
-			}
-			task, calls := f.ended(id), f.callsOf(infra+"-server")
-			if task.Status != "Completed" || len(calls) != 1 {
-				t.Fatalf("wait %v: the task should be Completed after one call: %+v, calls %+v", wait, task, calls)
-			}
-			accepted := calls[0].Time.Truncate(time.Microsecond) // as exact as the task's times
-			if took := task.CompletedAt.Sub(accepted); (took >= boot) != wait {
-				t.Errorf("wait %v: the task was complete %s after the provider had accepted, the server is up after %s", wait, took, boot)
+		const boot = 2 * time.Second // of a server; a task service alone takes as long to install
+		f := e.configured(simulated("booting", fmt.Sprintf("boot = %q\n", boot)+
+			simulatedFault("booting", "taskserv-*", "run", fmt.Sprintf("command = \"install.sh\"\nlatency = %q", boot))))
+		const installing = "upload upload upload run run" // the recipe's three scripts, then install.sh and check.sh
+		for kind, want := range map[string]string{"servers": "create", "taskserv": installing, "cluster": "create " + installing} {
+			for _, wait := range []bool{false, true} {
+				infra, server := f.ready(kind, "booting")
+				before := f.callCount(server)
+				b := small(infra)[kind]
+				b["wait"] = wait
+				began := time.Now()
+				id := f.posted(kind, b)
+				if took := time.Since(began); took > time.Second {
+					t.Errorf("%s, wait %v: the answer took %s", kind, wait, took)
+				}
+				task, calls := f.ended(id), f.callsOf(server)[before:]
+				var did []string
+				for _, c := range calls {
+					did = append(did, c.Action)
+				}
+				if task.Status != "Completed" || strings.Join(did, " ") != want {
+					t.Fatalf("%s, wait %v: the task should be Completed after the calls %q: %+v, calls %+v", kind, wait, want, task, calls)
+				}
+				accepted := calls[0].Time.Truncate(time.Microsecond) // as exact as the task's times
+				up := wait || kind == "taskserv"                     // nobody accepts a task service before its scripts have ended, and then it is up
+				if took := task.CompletedAt.Sub(accepted); (took >= boot) != up {
+					t.Errorf("%s, wait %v: the task was complete %s after the provider had accepted, the resource is up after %s", kind, wait, took, boot)
+				}
 			}
 		}
 	}},
 	{41, "check_mode_says_what_would_be_done_and_touches_nothing", func(t *testing.T, e *env) {
-		infra, server := e.infra("checked")
+		infra, server := e.infra("checked", "fast")
 		install := "would install containerd 2.1.4 on " + server
 		for _, there := range []bool{false, true} { // whether there is a server, which a task service could be put on
 			says := map[string]string{"servers": "would create server " + server, "taskserv": install, "cluster": install}
@@ -100,8 +111,8 @@ var workflows = []behaviour{
 		}
 	}},
 	{42, "equal_submissions_are_two_tasks_unless_the_key_is_the_same", func(t *testing.T, e *env) {
-		infra, _ := e.infra("equal")
-		other, _ := e.infra("other")
+		infra, _ := e.infra("equal", "fast")
+		other, _ := e.infra("other", "fast")
 		for kind, body := range small(infra) {
 			send := func(body any, header string) answer {
 				return e.do(request{base: e.Orchestrator.Address, method: "POST", path: "/workflows/" + kind + "/create", role: "operator", body: body, header: header})
@@ -136,7 +147,7 @@ var workflows = []behaviour{
 		}
 	}},
 	{44, "settings_stay_inside_the_infra_and_have_a_default", func(t *testing.T, e *env) {
-		infra, server := e.infra("settled")
+		infra, server := e.infra("settled", "fast")
 		for _, kind := range []string{"servers", "taskserv", "cluster"} { // the server first, which the others work on
 			for _, bad := range []string{"../config.k", "a/config.k", "/etc/passwd", "..", "a\\b"} {
 				b := documented("production")[kind]
@@ -191,7 +202,7 @@ var workflows = []behaviour{
 	}},
 	{47, "the_operation_decides_and_defaults_to_create", func(t *testing.T, e *env) {
 		for kind, named := range map[string][2]string{"taskserv": {"taskserv", "containerd"}, "cluster": {"cluster_type", "small"}} {
-			infra, server := e.infra(kind)
+			infra, server := e.infra(kind, "fast")
 			if task := e.submitted("servers", servers(infra)); task.Status != "Completed" {
 				t.Fatalf("there is no server to work on: %+v", task)
 			}
@@ -284,24 +295,41 @@ var workflows = []behaviour{
 		}
 	}},
 	{50, "a_provider_error_is_the_tasks_error_after_retries", func(t *testing.T, e *env) {
-		for provider, want := range map[string]struct {
-			tries  int // max_attempts of the suite's configuration, and one for what does not go away
-			reason string
-		}{"down": {3, "simulated: the provider is down"}, "broken": {1, "simulated: there is no such plan"}} {
-			infra := e.name(provider)
-			writeInfra(t, e.Dir, infra, provider)
-			task, calls := e.submitted("servers", servers(infra)), e.callsOf(infra+"-server")
-			if task.Status != "Failed" || task.Error == nil || *task.Error != want.reason {
-				t.Errorf("the task should have Failed with %q: %+v", want.reason, task)
+		tries := map[string]int{"transient": 3, "permanent": 1} // max_attempts of the suite's configuration, and one for what does not go away
+		settings := ""
+		for class := range tries { // each is a provider
+			settings += simulated(class, "")
+			for kind, action := range map[string]string{"servers": "create", "taskserv": "upload", "cluster": "create"} {
+				settings += simulatedFault(class, kind+"-*", action, fmt.Sprintf("class = %q\nmessage = \"simulated: the provider says %s\"", class, class))
 			}
-			if len(calls) != want.tries {
-				t.Errorf("the provider saw %d tries, want %d: %+v", len(calls), want.tries, calls)
+		}
+		f := e.configured(settings)
+		for class, tries := range tries {
+			for _, kind := range []string{"servers", "taskserv", "cluster"} {
+				infra, server := f.ready(kind, class)
+				want := "simulated: the provider says " + class
+				if kind == "cluster" { // has several parts: which of them failed comes first
+					want = server + ": " + want
+				}
+				before := f.callCount(server)
+				task := f.submitted(kind, small(infra)[kind])
+				calls := slices.DeleteFunc(f.callsOf(server)[before:], func(c providerCall) bool { // that only look whether the last try took effect
+					return c.Action == "run" && c.script() != "install.sh"
+				})
+				if task.Status != "Failed" || task.Error == nil || *task.Error != want {
+					t.Errorf("%s: the task should have Failed with %q: %+v", kind, want, task)
+				}
+				if len(calls) != tries {
+					t.Errorf("%s: the provider saw %d tries, want %d: %+v", kind, len(calls), tries, calls)
+				}
 			}
 		}
 	}},
 	{51, "fifty_submissions_at_once_all_end", func(t *testing.T, e *env) {
 		const most, latency = 4, 200 * time.Millisecond
-		f := e.configured(fmt.Sprintf("[limits]\ntasks = %d\n", most) + simulated("crowded", fmt.Sprintf("latency = %q", latency)))
+		slow := fmt.Sprintf("latency = %q", latency) // of one call of each task
+		f := e.configured(fmt.Sprintf("[limits]\ntasks = %d\n", most) + simulated("crowded", "") +
+			simulatedFault("crowded", "servers-*", "create", slow) + simulatedFault("crowded", "", "run", "command = \"install.sh\"\n"+slow))
 		for _, role := range []string{"operator", "developer"} {
 			f.createUser(role+"-1", role)
 			f.tokens[role] = f.login(role+"-1", password)
@@ -309,14 +337,17 @@ var workflows = []behaviour{
 		var mu sync.Mutex
 		ids := map[string]bool{}
 		var names []string
+		var submit []func()
 		var all sync.WaitGroup
 		for i := range 50 {
-			infra := fmt.Sprintf("%s-%d", f.name("fifty"), i)
-			names = append(names, infra+"-server")
-			writeInfra(t, f.Dir, infra, "crowded")
-			all.Go(func() {
+			kind := []string{"servers", "taskserv", "cluster"}[i/3%3]
+			infra, server := f.ready(kind, "crowded")
+			names = append(names, server)
+			submit = append(submit, func() {
 				role := []string{"operator", "developer", "admin"}[i%3]
-				id, err := f.Orch(f.tokens[role]).SubmitWorkflow(t.Context(), "servers", client.Workflow{Infra: infra}, "")
+				w := map[string]client.Workflow{"servers": {}, "taskserv": {Taskserv: "containerd"}, "cluster": {ClusterType: "small"}}[kind]
+				w.Infra = infra
+				id, err := f.Orch(f.tokens[role]).SubmitWorkflow(t.Context(), kind, w, "")
 				if err != nil {
 					t.Error(err)
 				}
@@ -324,6 +355,9 @@ var workflows = []behaviour{
 				defer mu.Unlock()
 				ids[id] = true
 			})
+		}
+		for _, f := range submit { // when every infra is ready
+			all.Go(f)
 		}
 		all.Wait()
 		if len(ids) != 50 {
@@ -335,10 +369,12 @@ var workflows = []behaviour{
 			}
 		}
 		// Calls that are answered within the latency of one were all at work when the first of them was answered.
-		calls := f.callsOf(names...)
+		calls := slices.DeleteFunc(f.callsOf(names...), func(c providerCall) bool { // that are not slow
+			return c.script() != "install.sh" && (c.Action != "create" || !strings.HasPrefix(c.Name, "servers-"))
+		})
 		slices.SortFunc(calls, func(a, b providerCall) int { return a.Time.Compare(b.Time) })
 		if len(calls) != 50 {
-			t.Fatalf("the provider saw %d calls, want 50", len(calls))
+			t.Fatalf("the provider saw %d slow calls, want 50", len(calls))
 		}
 		together := 0
 		for i := range calls {
@@ -384,21 +420,39 @@ var workflows = []behaviour{
 	}},
 }
 
-// infra writes an infra of its own with one server at the fast provider and a cluster "small" of containerd on it.
-func (e *env) infra(stem string) (name, server string) {
+// infra writes an infra of its own with one server at the provider and a cluster "small" of containerd on it. Its name
+// and the server's start with the stem.
+func (e *env) infra(stem, provider string) (name, server string) {
 	e.t.Helper()
 	name = e.name(stem)
-	writeInfra(e.t, e.Dir, name, "fast")
+	writeInfra(e.t, e.Dir, name, provider)
 	e.appendTo(filepath.Join(e.Dir, "infra", name, "config.toml"), "[[clusters]]\ntype = \"small\"\ntaskservs = [\"containerd\"]\n")
 	return name, name + "-server"
 }
 
-// submitted submits a workflow of kind "servers", "taskserv" or "cluster" and returns its task when that has ended.
+// ready is infra for a workflow of a kind, which is the stem: for a task service the server is there.
+func (e *env) ready(kind, provider string) (name, server string) {
+	e.t.Helper()
+	name, server = e.infra(kind, provider)
+	if kind == "taskserv" {
+		if task := e.submitted("servers", map[string]any{"infra": name}); task.Status != "Completed" {
+			e.t.Fatalf("there is no server to work on: %+v", task)
+		}
+	}
+	return name, server
+}
+
+// posted submits a workflow of kind "servers", "taskserv" or "cluster" and returns its task's id.
+func (e *env) posted(kind string, body map[string]any) (id string) {
+	e.t.Helper()
+	e.want(e.orch("operator", "POST", "/workflows/"+kind+"/create", body), 200).into(e.t, &id)
+	return id
+}
+
+// submitted is posted, and returns the task when that has ended.
 func (e *env) submitted(kind string, body map[string]any) client.Task {
 	e.t.Helper()
-	var id string
-	e.want(e.orch("operator", "POST", "/workflows/"+kind+"/create", body), 200).into(e.t, &id)
-	return e.ended(id)
+	return e.ended(e.posted(kind, body))
 }
 
 // writeNamed writes an infra in which a server of a local provider, a task service and a cluster have the infra's name,
