@@ -210,7 +210,7 @@ func (d *demo) rollBack(ctx context.Context) error {
 		return err
 	}
 	if len(left) > 0 {
-		return fmt.Errorf("servers are still running %v", left)
+		return fmt.Errorf("servers are still running: %v", left)
 	}
 	fmt.Println("   no server process is left")
 	return nil

@@ -69,7 +69,7 @@ type retryIn struct {
 func (in batchIn) Validate() []fault.Field {
 	var faults []fault.Field
 	check := func(good bool, member string, i, k int) {
-		if !good && len(faults) < maxUnknown {
+		if !good && len(faults) < maxBadNames {
 			faults = append(faults, notPlain(fmt.Sprintf(member, i, k)))
 		}
 	}
@@ -117,8 +117,8 @@ func (a *API) executeBatch(ctx context.Context, in batchIn) (batchView, error) {
 	return v, nil
 }
 
-// maxUnknown is how many operations with bad or unknown names are reported at most.
-const maxUnknown = 20
+// maxBadNames is how many operations with bad or unknown names are reported at most.
+const maxBadNames = 20
 
 // unknown reports providers and task services that the installation does not have; the shape of the graph is the
 // machine's to judge.
@@ -126,7 +126,7 @@ func (a *API) unknown(in batchIn) []fault.Field {
 	providers, services := a.Catalogue.ProviderNames(), a.Catalogue.Taskservs()
 	var faults []fault.Field
 	for i, op := range in.Operations {
-		if len(faults) >= maxUnknown {
+		if len(faults) >= maxBadNames {
 			break
 		}
 		if !slices.Contains(providers, op.Provider) {

@@ -89,7 +89,7 @@ func TestBatch_aServerNameWithNULFailedOnlyWhenItRan(t *testing.T) {
 	for i := range many.Operations[0].Targets {
 		many.Operations[0].Targets[i] = "/"
 	}
-	if n := len(many.Validate()); n != maxUnknown {
-		t.Errorf("%d faults are reported, want %d", n, maxUnknown)
+	if n := len(many.Validate()); n != maxBadNames {
+		t.Errorf("%d faults are reported, want %d", n, maxBadNames)
 	}
 }
