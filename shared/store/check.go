@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"math/bits"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -203,15 +204,16 @@ func (c *checker) text() (raw []byte, plain, ok bool) {
 func (c *checker) skipPlain() { c.at = plain(c.b, c.at) }
 
 // plain returns where from at on the first byte of s stands that a canonical string does not show as it is or that
-// has to be checked: quote, backslash, control characters, and what is not ASCII. It looks at eight at a time.
+// has to be checked: quote, backslash, control characters, and what is not ASCII. It looks at eight at a time: the high
+// bit of a byte of odd is set for such a one, and of none before the first.
 func plain[T string | []byte](s T, at int) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	for len(s)-at >= 8 {
 		t := s[at : at+8]
 		w := uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 | uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
-		quote, slash := w^(ones*'"'), w^(ones*'\\')
-		if (w|(w-ones*0x20)|(quote-ones)|(slash-ones))&highs != 0 {
-			break
+		odd := (w | (w - ones*0x20) | ((w ^ ones*'"') - ones) | ((w ^ ones*'\\') - ones)) & highs
+		if odd != 0 {
+			return at + bits.TrailingZeros64(odd)/8
 		}
 		at += 8
 	}

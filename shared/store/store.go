@@ -159,7 +159,7 @@ type Page struct {
 }
 
 // DB is the storage port. All methods are safe for concurrent use, copy what they are given and hand
-// out copies, and show only what is durable. Faults: Invalid for what breaks a limit or the schema
+// out copies (but for Read), and show only what is durable. Faults: Invalid for what breaks a limit or the schema
 // (before any I/O), Conflict for an expectation that is not met (nothing is written), Unavailable for an
 // engine that is away, closed or whose outcome is unknown.
 type DB interface {
@@ -170,7 +170,7 @@ type DB interface {
 	// Commit applies the batch atomically and durably.
 	Commit(ctx context.Context, b Batch) (Receipt, error)
 	// Read returns up to limit entries of a stream with sequences above after, ascending, and the
-	// head. An unknown stream is an empty one.
+	// head. An unknown stream is an empty one. Entries are no copies: others read the same, so nobody changes them.
 	Read(ctx context.Context, stream string, after uint64, limit int) (Entries, error)
 	// Close ends the store; later calls are Unavailable.
 	Close() error

@@ -166,12 +166,12 @@ func (s *Store) commit(group []*request) {
 		s.batches = append(s.batches, r.parcel.batch)
 		bytes += len(r.parcel.bytes)
 	}
-	heads := s.view.Load().heads
-	j, err := store.Judge(s.schema, store.Ground{Number: s.number, Heads: heads, Lookup: s.known, Spent: s.spent}, s.batches)
+	shown := s.view.Load() // ours until it is replaced
+	j, err := store.Judge(s.schema, store.Ground{Number: s.number, Heads: shown.heads, Lookup: s.known, Spent: s.spent}, s.batches)
 	if err == nil && j.Number != s.number {
 		if err = s.write(j); err == nil {
 			s.remember(j.Finals)
-			s.show(heads, j)
+			s.show(shown, j)
 		}
 	}
 	for i, r := range group {
@@ -313,12 +313,14 @@ func (s *Store) addCount(b *pebble.Batch, c store.Counter, n int64) error {
 }
 
 // show replaces the view of the readers after a sync.
-func (s *Store) show(heads map[string]uint64, j store.Judgement) {
+func (s *Store) show(old *view, j store.Judgement) {
+	heads, tails := old.heads, old.tails
 	if len(j.Heads) > 0 {
 		heads = maps.Clone(heads)
 		maps.Copy(heads, j.Heads)
+		tails = keep(tails, j.Appends)
 	}
 	s.number = j.Number
-	old := s.view.Swap(newView(s.db.NewSnapshot(), heads))
+	s.view.Store(newView(s.db.NewSnapshot(), heads, tails))
 	old.release()
 }

@@ -157,7 +157,7 @@ func (s *Store) start() error {
 	if err != nil {
 		return err
 	}
-	s.view.Store(newView(s.db.NewSnapshot(), heads))
+	s.view.Store(newView(s.db.NewSnapshot(), heads, nil))
 	return nil
 }
 

@@ -167,6 +167,10 @@ func (s *Store) Read(ctx context.Context, stream string, from uint64, limit int)
 		if limit == 0 || from >= out.Head {
 			return nil
 		}
+		var near bool
+		if out.Entries, near = v.tails[stream].read(from, limit); near {
+			return nil
+		}
 		last := out.Head
 		if out.Head-from > uint64(limit) {
 			last = from + uint64(limit)

@@ -167,7 +167,6 @@ func valuesAreCopied(t *testing.T, db store.DB) look {
 			if err != nil || string(e.Entries[0].Body) != "entry" {
 				t.Fatalf("got %+v, %v", e, err)
 			}
-			scribble(e.Entries[0].Body)
 		}
 		is(t, db, task("a"), r.Rev, `{"n":1}`)
 		ended, cancel := context.WithCancel(t.Context())
