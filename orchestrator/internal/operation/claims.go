@@ -2,6 +2,7 @@ package operation
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"sync"
 	"time"
@@ -20,8 +21,18 @@ var errHeld = errors.New("the name is held")
 // puts it into the inventory, only this knows. What earlier processes left is learned once from each provider.
 type claims struct {
 	mu      sync.Mutex          // guards both maps
-	tags    map[string]string   // server name → tag of the step that makes or made it
+	tags    map[mark]mark       // server name → tag of the step that makes or made it
 	learned map[string]*learned // by provider
+}
+
+// mark stands for a text. Claims of all servers there are stay in memory, where texts would cost much more, and the
+// collector would look at each.
+type mark [16]byte
+
+func markOf(text string) (m mark) {
+	sum := sha256.Sum256([]byte(text))
+	copy(m[:], sum[:])
+	return m
 }
 
 // learned says whether the servers of a provider are in tags. A provider that hangs holds up only its own.
@@ -36,12 +47,13 @@ func (c *claims) take(ctx context.Context, providerName string, d provider.Drive
 	if err := c.learn(ctx, providerName, d); err != nil {
 		return err
 	}
+	key, holds := markOf(name), markOf(tag)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if holder, ok := c.tags[name]; ok && holder != tag {
+	if holder, ok := c.tags[key]; ok && holder != holds {
 		return provider.Errorf(dag.Transient, "server %s is being made or undone by another task; if this stays, a server of that name at provider %s is in no inventory", name, providerName).Because(errHeld)
 	}
-	c.tags[name] = tag
+	c.tags[key] = holds
 	return nil
 }
 
@@ -66,8 +78,8 @@ func (c *claims) learn(ctx context.Context, providerName string, d provider.Driv
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range servers {
-		if _, ok := c.tags[s.Name]; !ok {
-			c.tags[s.Name] = s.Tag
+		if name := markOf(s.Name); c.tags[name] == (mark{}) {
+			c.tags[name] = markOf(s.Tag)
 		}
 	}
 	l.done = true
@@ -76,9 +88,10 @@ func (c *claims) learn(ctx context.Context, providerName string, d provider.Driv
 
 // drop gives a name back when the tag has no server any more.
 func (c *claims) drop(name, tag string) {
+	key, holds := markOf(name), markOf(tag)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.tags[name] == tag {
-		delete(c.tags, name)
+	if c.tags[key] == holds {
+		delete(c.tags, key)
 	}
 }

@@ -80,7 +80,7 @@ type Executor struct {
 
 // New returns an Executor.
 func New(c Config) *Executor {
-	return &Executor{Config: c, claims: claims{tags: map[string]string{}, learned: map[string]*learned{}}, patience: 10 * time.Second}
+	return &Executor{Config: c, claims: claims{tags: map[mark]mark{}, learned: map[string]*learned{}}, patience: 10 * time.Second}
 }
 
 // Execute makes one attempt and says what it came to. When ctx or the attempt's deadline ends first, the result says so.

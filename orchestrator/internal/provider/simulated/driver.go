@@ -3,8 +3,6 @@ package simulated
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -24,7 +22,7 @@ type Driver struct {
 	now    func() time.Time
 
 	mu      sync.Mutex // guards all below
-	servers map[string]provider.Server
+	servers map[key]record
 	used    []int // by fault: how often it applied
 	tokens  float64
 	filled  time.Time
@@ -55,7 +53,7 @@ func Open(config Config, now func() time.Time) (*Driver, error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
-	d := &Driver{config: config, now: now, servers: map[string]provider.Server{}, used: make([]int, len(config.Faults)),
+	d := &Driver{config: config, now: now, servers: map[key]record{}, used: make([]int, len(config.Faults)),
 		tokens: max(1, config.Throttle), filled: now()}
 	var err error
 	if d.state, err = openJournal(config.State); err != nil {
@@ -78,19 +76,13 @@ func (d *Driver) load() error {
 		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
 			return fmt.Errorf("simulated provider: state file %s: %w", d.config.State, err)
 		}
-		if c.Gone {
-			delete(d.servers, c.Server.ID)
+		if k := keyOf(c.Server.Tag); c.Gone {
+			delete(d.servers, k)
 		} else {
-			d.servers[c.Server.ID] = c.Server
+			d.servers[k] = recordOf(c.Server)
 		}
 	}
 	return lines.Err()
-}
-
-// idOf gives the id of the server with that tag.
-func idOf(tag string) string {
-	sum := sha256.Sum256([]byte(tag))
-	return "sim-" + hex.EncodeToString(sum[:8])
 }
 
 // call is the frame of every call: throttle, fault, latency, effect, record.
@@ -200,9 +192,11 @@ func (f Fault) err(c Call) error {
 
 // Create records the server.
 func (d *Driver) Create(ctx context.Context, spec provider.Spec) (provider.Server, error) {
-	s := provider.Server{ID: idOf(spec.Tag), Tag: spec.Tag, Name: spec.Name, Plan: spec.Plan, Zone: spec.Zone}
+	k := keyOf(spec.Tag)
+	s := provider.Server{ID: k.id(), Tag: spec.Tag, Name: spec.Name, Plan: spec.Plan, Zone: spec.Zone}
 	err := d.call(ctx, Call{Action: "create", ID: s.ID, Name: spec.Name, Tag: spec.Tag}, func() error {
-		if old, ok := d.servers[s.ID]; ok {
+		if r, ok := d.servers[k]; ok {
+			old := r.server()
 			if old.Name != s.Name || old.Plan != s.Plan || old.Zone != s.Zone {
 				return provider.Errorf(dag.ConflictClass, "the tag already belongs to server %s with plan %q in zone %q", old.Name, old.Plan, old.Zone)
 			}
@@ -211,7 +205,7 @@ func (d *Driver) Create(ctx context.Context, spec provider.Spec) (provider.Serve
 		if err := d.state.add(change{Server: s}); err != nil {
 			return err
 		}
-		d.servers[s.ID] = s
+		d.servers[k] = recordOf(s)
 		return nil
 	})
 	if err == nil && spec.Wait {
@@ -226,10 +220,10 @@ func (d *Driver) Create(ctx context.Context, spec provider.Spec) (provider.Serve
 // Delete forgets the server.
 func (d *Driver) Delete(ctx context.Context, server provider.Server) error {
 	if server.ID == "" {
-		server.ID = idOf(server.Tag)
+		server.ID = keyOf(server.Tag).id()
 	}
 	return d.call(ctx, Call{Action: "delete", ID: server.ID, Name: server.Name, Tag: server.Tag}, func() error {
-		old, ok := d.servers[server.ID]
+		old, ok := d.server(server.ID)
 		switch {
 		case !ok:
 			return nil
@@ -239,15 +233,16 @@ func (d *Driver) Delete(ctx context.Context, server provider.Server) error {
 		if err := d.state.add(change{Gone: true, Server: old}); err != nil {
 			return err
 		}
-		delete(d.servers, server.ID)
+		delete(d.servers, keyOf(old.Tag))
 		return nil
 	})
 }
 
 // Find answers by tag.
 func (d *Driver) Find(ctx context.Context, tag string) (s provider.Server, ok bool, err error) {
-	err = d.call(ctx, Call{Action: "find", Tag: tag, Name: d.name(idOf(tag))}, func() error {
-		s, ok = d.servers[idOf(tag)]
+	id := keyOf(tag).id()
+	err = d.call(ctx, Call{Action: "find", Tag: tag, Name: d.name(id)}, func() error {
+		s, ok = d.server(id)
 		return nil
 	})
 	return s, ok && err == nil, err
@@ -256,14 +251,15 @@ func (d *Driver) Find(ctx context.Context, tag string) (s provider.Server, ok bo
 func (d *Driver) name(id string) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.servers[id].Name
+	s, _ := d.server(id)
+	return s.Name
 }
 
 // List returns all servers, ordered by ID.
 func (d *Driver) List(ctx context.Context) (list []provider.Server, err error) {
 	err = d.call(ctx, Call{Action: "list"}, func() error {
-		for _, s := range d.servers {
-			list = append(list, s)
+		for _, r := range d.servers {
+			list = append(list, r.server())
 		}
 		return nil
 	})
@@ -276,7 +272,7 @@ func (d *Driver) Connect(ctx context.Context, server provider.Server) (provider.
 	c := &connection{driver: d}
 	err := d.call(ctx, Call{Action: "connect", ID: server.ID, Name: d.name(server.ID)}, func() error {
 		var ok bool
-		if c.server, ok = d.servers[server.ID]; !ok {
+		if c.server, ok = d.server(server.ID); !ok {
 			return provider.Errorf(dag.Permanent, "server %s does not exist any more", server.Name)
 		}
 		return nil
