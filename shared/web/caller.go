@@ -29,12 +29,10 @@ func (c *Caller) Subject() authz.Subject {
 	return authz.Subject{ID: name, Username: c.Claims.Username, Roles: c.Claims.Roles, MFA: c.Claims.MFA(), Service: c.Service}
 }
 
-type callerKey struct{}
-
 // CallerOf returns who asks; an empty one outside a request.
 func CallerOf(ctx context.Context) *Caller {
-	if c, ok := ctx.Value(callerKey{}).(*Caller); ok {
-		return c
+	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
+		return &x.caller
 	}
 	return &Caller{}
 }

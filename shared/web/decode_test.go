@@ -161,7 +161,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body string) {
 		v := reflect.New(reflect.TypeFor[thing]()).Elem()
-		if err := decode([]byte(body), s, v); err == nil && !json.Valid([]byte(body)) {
+		if err := new(decoder).decode([]byte(body), s, v); err == nil && !json.Valid([]byte(body)) {
 			t.Errorf("accepted %q", body)
 		} else if err != nil && fault.KindOf(err) == fault.Internal {
 			t.Errorf("%q: %v", body, err)

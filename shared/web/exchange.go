@@ -44,6 +44,7 @@ type exchange struct {
 	lines    [3]string       // values of headers of this answer: request id, content length, content type
 	ctx      context.Context // what handlers and log lines get; made by context
 	err      error           // why it was refused, for the log
+	body     *bytes.Buffer   // of the request; given back when the exchange ends
 }
 
 func newEndpoint(r *Route, b *binding, m metrics) *endpoint {
@@ -125,13 +126,11 @@ func (x *exchange) run() error {
 	if x.version == versionForeign {
 		return fault.New(fault.NotAcceptable, "http.version", "only version v1 exists; send Accept: %s", typeVendor)
 	}
-	x.r = x.r.WithContext(x.context())
-	x.c.Request = x.r
 	if x.ep.route.Stream != nil {
 		if err := x.authorise(x.resources(nil)); err != nil {
 			return err
 		}
-		x.ep.route.Stream.ServeHTTP(x.c.Writer, x.r)
+		x.ep.route.Stream.ServeHTTP(x.c.Writer, x.r.WithContext(x.context()))
 		return nil
 	}
 	if wait := x.ep.route.Wait; wait > 0 {
@@ -202,7 +201,6 @@ func (x *exchange) context() context.Context {
 		return x.ctx
 	}
 	ctx := audit.WithScene(x.r.Context(), &x.scene)
-	ctx = context.WithValue(ctx, callerKey{}, &x.caller)
 	ctx = context.WithValue(ctx, exchangeKey{}, x)
 	x.ctx = obs.With(ctx, slog.String("request_id", x.caller.RequestID), slog.String("op", x.ep.route.Op))
 	return x.ctx
@@ -213,7 +211,8 @@ func (x *exchange) context() context.Context {
 func (x *exchange) handle() error {
 	h := x.ep.route.Handle
 	in := h.fresh()
-	body, err := x.ep.bind.bind(x.c, reflect.ValueOf(in).Elem())
+	x.body = x.s.codec.get()
+	body, err := x.ep.bind.bind(x.c, x.body, reflect.ValueOf(in).Elem())
 	if err != nil {
 		if denied := x.authorise(x.resources(nil)[:1]); denied != nil {
 			return denied
@@ -234,7 +233,7 @@ func (x *exchange) handle() error {
 	if key := x.r.Header.Get("Idempotency-Key"); key != "" && x.ep.route.Idempotent {
 		return x.once(key, body, in)
 	}
-	out, err := h.call(x.r.Context(), in)
+	out, err := h.call(x.context(), in)
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func (x *exchange) runClaimed(mine store.Row[claim], in any) (err error) {
 			x.settle(mine, claimOpen, 0, "")
 		}
 	}()
-	out, err := x.ep.route.Handle.call(context.WithValue(x.r.Context(), newIDKey{}, mine.Value.NewID), in)
+	out, err := x.ep.route.Handle.call(context.WithValue(x.context(), newIDKey{}, mine.Value.NewID), in)
 	finished = true
 	if err != nil {
 		f := shown(err, x.caller.RequestID)
@@ -112,7 +112,7 @@ func (x *exchange) runClaimed(mine store.Row[claim], in any) (err error) {
 
 // claim takes the claim, or returns the one that is done. Others that run are a conflict.
 func (x *exchange) claim(key, body string) (store.Row[claim], error) {
-	ctx, db, t := x.r.Context(), x.s.cfg.Store, claims()
+	ctx, db, t := x.context(), x.s.cfg.Store, claims()
 	for range 8 { // lost races; each round another request has won
 		row, err := t.Get(ctx, db, key)
 		if err != nil {
@@ -152,12 +152,12 @@ func (x *exchange) settle(mine store.Row[claim], state string, status int, respo
 	c.State, c.Status, c.Response = state, status, response
 	w, err := claims().Write(c, store.At(mine.Rev))
 	if err == nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), recordTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(x.context()), recordTimeout)
 		defer cancel()
 		_, err = x.s.cfg.Store.Commit(ctx, store.Batch{Writes: []store.Write{w}})
 	}
 	if err != nil {
-		x.s.cfg.Log.WarnContext(x.r.Context(), "idempotency claim not settled", "error", err)
+		x.s.cfg.Log.WarnContext(x.context(), "idempotency claim not settled", "error", err)
 	}
 }
 

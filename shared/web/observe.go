@@ -61,11 +61,10 @@ func (x *exchange) log() {
 	if !x.s.cfg.Log.Enabled(ctx, level) {
 		return
 	}
-	attrs := []slog.Attr{
+	attrs := append(make([]slog.Attr, 0, 11),
 		slog.String("method", method(x.r.Method)), slog.String("route", x.c.FullPath()), slog.Int("status", status),
 		slog.Int("bytes", x.c.Writer.Size()), slog.Float64("ms", float64(took.Microseconds())/1000),
-		slog.String("ip", x.scene.Actor.IP), slog.String("request_id", x.caller.RequestID), slog.String("op", x.ep.route.Op),
-	}
+		slog.String("ip", x.scene.Actor.IP), slog.String("request_id", x.caller.RequestID), slog.String("op", x.ep.route.Op))
 	if sub := x.caller.Claims.Subject; sub != "" {
 		attrs = append(attrs, slog.String("sub", sub))
 	}

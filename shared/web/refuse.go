@@ -56,6 +56,9 @@ func Refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 // done ends the exchange: a panic becomes a 500, the request becomes one log line and its metrics.
 func (x *exchange) done() {
+	if x.body != nil {
+		x.s.codec.put(x.body)
+	}
 	if p := recover(); p != nil {
 		if p == http.ErrAbortHandler {
 			panic(p)

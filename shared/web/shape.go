@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -20,6 +21,8 @@ type shape struct {
 	elem   *shape          // of a list, a table, a pointer
 	fields []*field        // of an object, in the order of declaration
 	takes  map[string]bool // members of an object that are read and ignored
+	empty  reflect.Value   // of a list
+	rooms  sync.Pool       // of a list: *reflect.Value, where its elements are read before their number is known
 }
 
 type shapeKind uint8
@@ -136,6 +139,7 @@ func (k *shapes) fill(s *shape, t reflect.Type) (err error) {
 			s.kind = shapeCustom // bytes: base64 text
 			return nil
 		}
+		s.empty = reflect.MakeSlice(t, 0, 0)
 		s.elem, err = k.of(t.Elem())
 	case reflect.Map:
 		s.kind = shapeTable

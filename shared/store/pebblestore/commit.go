@@ -29,10 +29,12 @@ type request struct {
 	answer chan store.Verdict // room for one
 }
 
-// parcel holds a copy of a batch, all its bodies and entries in one piece.
+// parcel holds a copy of a batch, all its bodies in one piece that is used again. Entries are in another that is not: the
+// tail of their stream keeps it.
 type parcel struct {
 	bytes []byte
 	batch store.Batch
+	size  int // of bodies and entries
 }
 
 // Commit implements store.DB. When ctx ends while the batch waits the outcome is unknown.
@@ -76,33 +78,38 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 // copied copies a batch: the caller may go on when ctx ends, while the committer still reads. Index keys are
 // copied apart, for they are remembered.
 func (s *Store) copied(b store.Batch) *parcel {
-	size := 0
-	for i := range b.Writes {
-		size += len(b.Writes[i].Body)
-	}
-	for i := range b.Appends {
-		size += len(b.Appends[i].Body)
-	}
 	p, _ := s.parcels.Get().(*parcel)
 	if p == nil {
 		p = new(parcel)
 	}
-	p.bytes = slices.Grow(p.bytes[:0], size)
+	bodies, entries := 0, 0
+	for i := range b.Writes {
+		bodies += len(b.Writes[i].Body)
+	}
+	for i := range b.Appends {
+		entries += len(b.Appends[i].Body)
+	}
+	p.bytes, p.size = slices.Grow(p.bytes[:0], bodies), bodies+entries
 	own := &p.batch
 	own.Writes, own.Appends = append(own.Writes[:0], b.Writes...), append(own.Appends[:0], b.Appends...)
-	keep := func(body []byte) []byte {
-		start := len(p.bytes)
-		p.bytes = append(p.bytes, body...)
-		return p.bytes[start:len(p.bytes):len(p.bytes)]
-	}
 	for i := range own.Writes {
 		w := &own.Writes[i]
-		w.Body, w.Index = keep(w.Body), slices.Clone(w.Index)
+		w.Index = slices.Clone(w.Index)
+		p.bytes, w.Body = kept(p.bytes, w.Body)
 	}
+	lasting := make([]byte, 0, entries)
 	for i := range own.Appends {
-		own.Appends[i].Body = keep(own.Appends[i].Body)
+		a := &own.Appends[i]
+		lasting, a.Body = kept(lasting, a.Body)
 	}
 	return p
+}
+
+// kept appends body to room, which has space for it, and returns the copy.
+func kept(room, body []byte) (all, own []byte) {
+	start := len(room)
+	room = append(room, body...)
+	return room, room[start:len(room):len(room)]
 }
 
 // leave gives a parcel back for the next batch.
@@ -111,6 +118,7 @@ func (s *Store) leave(p *parcel) {
 		return
 	}
 	clear(p.batch.Writes) // what they point to is not held
+	clear(p.batch.Appends)
 	s.parcels.Put(p)
 }
 
@@ -145,12 +153,12 @@ func (s *Store) run() {
 
 // drain takes everything that waits, as far as one group goes.
 func (s *Store) drain(group []*request) []*request {
-	size := len(group[0].parcel.bytes)
+	size := group[0].parcel.size
 	for len(group) < maxGroup && size < maxGroupBytes {
 		select {
 		case r := <-s.requests:
 			group = append(group, r)
-			size += len(r.parcel.bytes)
+			size += r.parcel.size
 		default:
 			return group
 		}
@@ -164,7 +172,7 @@ func (s *Store) commit(group []*request) {
 	bytes := 0
 	for _, r := range group {
 		s.batches = append(s.batches, r.parcel.batch)
-		bytes += len(r.parcel.bytes)
+		bytes += r.parcel.size
 	}
 	shown := s.view.Load() // ours until it is replaced
 	j, err := store.Judge(s.schema, store.Ground{Number: s.number, Heads: shown.heads, Lookup: s.known, Spent: s.spent}, s.batches)
@@ -247,7 +255,8 @@ func (s *Store) writeDocs(b *pebble.Batch, finals []store.Final) error {
 			for _, f := range s.same {
 				if x, ok := missing(f.Was.Index, f.Now.Index, name); ok {
 					s.keyRoom = appendIndexKey(s.keyRoom[:0], kind.Name, x, f.Key.ID)
-					if err := b.Delete(s.keyRoom, nil); err != nil {
+					// A row is set once before it goes, so both vanish where they meet, mostly before they reach the disk.
+					if err := b.SingleDelete(s.keyRoom, nil); err != nil {
 						return err
 					}
 				}

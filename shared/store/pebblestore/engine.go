@@ -56,7 +56,7 @@ func (s *Store) options(fs vfs.FS) *pebble.Options {
 	for i := range o.Levels {
 		o.Levels[i].BlockSize = blockBytes
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
-		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.FastestCompression }
+		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
 	}
 	// What was just flushed is soon read again and then merged: compressing it is not worth the time.
 	o.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }

@@ -1,9 +1,13 @@
 package pebblestore
 
-import "github.com/provisioning-platform/platform/shared/store"
+import (
+	"maps"
+
+	"github.com/provisioning-platform/platform/shared/store"
+)
 
 // tailBytes bounds the entries of a stream that are kept in memory.
-const tailBytes = 1 << 20
+const tailBytes = 2 << 20
 
 // tail is the newest entries of a stream, without a gap up to its head. Followers read right behind the commits, several
 // of them the same entries, and to find these in the engine costs more than to keep them.
@@ -22,22 +26,14 @@ func (t tail) read(after uint64, limit int) ([]store.Entry, bool) {
 	return t.entries[from:to:to], true
 }
 
-// keep returns the tails after the appends of a group, which are copied. What earlier tails hold stays as it is.
+// keep returns the tails after the appends of a group. What earlier tails hold stays as it is.
 func keep(tails map[string]tail, appends []store.Placed) map[string]tail {
 	now := make(map[string]tail, len(tails)+1)
-	for stream, t := range tails {
-		now[stream] = t
-	}
-	size := 0
+	maps.Copy(now, tails)
 	for i := range appends {
-		size += len(appends[i].Body)
-	}
-	room := make([]byte, 0, size)
-	for _, p := range appends {
-		start := len(room)
-		room = append(room, p.Body...)
+		p := &appends[i]
 		t := now[p.Stream]
-		t.entries = append(t.entries, store.Entry{Seq: p.Seq, Body: room[start:len(room):len(room)]})
+		t.entries = append(t.entries, store.Entry{Seq: p.Seq, Body: p.Body})
 		if t.bytes += len(p.Body); t.bytes > tailBytes {
 			t = t.shorter()
 		}
