@@ -127,7 +127,7 @@ func (x *exchange) require(action string, resources ...authz.Resource) error {
 	}
 	why := d.Reason
 	if why == "" {
-		why = "no policy allows you to " + action + " " + r.Type
+		why = "no policy allows you to " + action + " " + x.resource.Type
 	}
 	return fault.New(fault.Denied, "authz.denied", "%s", why)
 }
