@@ -30,6 +30,27 @@ func Derived(parts ...string) string {
 	return u.String()
 }
 
+// MaxWithin is how many ids there are within another.
+const MaxWithin = 1 << 24
+
+// familyText is how much of the text of an id its family shares: all but the last 24 bits.
+const familyText = 36 - 6
+
+// Within returns the n-th id, from 0, of the family of owner, a valid id: it differs from it in the last 24 bits only. What
+// belongs together stands together in the order of ids, and is found without an index: see Family. n is below MaxWithin.
+func Within(owner string, n int) string {
+	const hex = "0123456789abcdef"
+	text := []byte(owner)
+	for i := len(text) - 1; i >= familyText; i-- {
+		text[i] = hex[n&15]
+		n >>= 4
+	}
+	return string(text)
+}
+
+// Family returns what all ids within owner, a valid id, begin with.
+func Family(owner string) string { return owner[:familyText] }
+
 // Valid says whether s is an id in the canonical lower-case text form.
 func Valid(s string) bool {
 	u, err := uuid.Parse(s)

@@ -176,7 +176,7 @@ func (e *Engine) undoing(ctx context.Context, rollbackID string, chosen []store.
 		origins = append(origins, t.Value)
 		nodes = append(nodes, dag.Node{
 			ID: t.Value.ID, Name: t.Value.Name, OnFailure: dag.OnFailureContinue, Operation: op,
-			TaskID: id.Derived(rollbackID, t.Value.ID), Undo: t.Value.ID,
+			TaskID: id.Within(rollbackID, len(nodes)), Undo: t.Value.ID,
 		})
 	}
 	before := make([]map[string]bool, len(nodes)) // ids of nodes that come first

@@ -97,23 +97,20 @@ func (r *runner) fill(room *room, c dag.Change, entries [][]byte, now time.Time)
 func (r *runner) documents(room *room, c dag.Change, now time.Time) (shared bool) {
 	h, docs := &r.run.Header, &room.docs
 	writes := slices.Grow(room.writes, 1+2*(len(c.Tasks)+len(c.Origins))+len(c.Resources))
-	writes = append(writes, store.Write{Key: headers().Key(h.ID), Expect: store.At(r.rev), Index: headers().Index(*h), Body: docs.header(h)})
-	table := tasks()
-	if h.Kind == dag.Rollback {
-		table = undos()
-	}
+	writes = append(writes, store.Write{Key: headers().Key(h.ID), Expect: store.At(r.rev), Index: headerIndex(h), Body: docs.header(h)})
 	for _, i := range c.Tasks {
 		t := &r.run.Tasks[i]
-		w := putTask(docs, table, t)
-		r.sizes[i] = len(w.Body)
-		writes = append(writes, w)
-		if table.Kind == taskKind {
-			writes = r.effect(docs, writes, t, &r.standing[i])
+		start := len(writes)
+		if h.Kind == dag.Rollback {
+			writes = append(writes, store.Write{Key: undos().Key(t.ID), Expect: store.Any(), Body: docs.task(t)})
+		} else {
+			writes = r.effect(docs, append(writes, putTask(docs, t)), t, &r.standing[i])
 		}
+		r.sizes[i] = len(writes[start].Body)
 	}
 	for _, i := range c.Origins {
 		o := &r.run.Origins[i]
-		writes = append(writes, putTask(docs, tasks(), o))
+		writes = append(writes, putTask(docs, o))
 		writes = r.effect(docs, writes, o, &r.standing[i])
 	}
 	room.writes = inventory(docs, writes, c.Resources, now)
@@ -154,8 +151,8 @@ func (r *runner) effect(room *object, writes []store.Write, t *dag.Task, stored 
 }
 
 // putTask writes a task. Only the owner of a run writes its tasks, and the header's revision says who that is.
-func putTask(room *object, table store.Table[dag.Task], t *dag.Task) store.Write {
-	return store.Write{Key: table.Key(t.ID), Expect: store.Any(), Index: table.Index(*t), Body: room.task(t)}
+func putTask(room *object, t *dag.Task) store.Write {
+	return store.Write{Key: store.Key{Kind: taskKind, ID: t.ID}, Expect: store.Any(), Index: taskIndex(t), Body: room.task(t)}
 }
 
 // inventory adds the writes of changed resources; the last word on each counts.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -122,21 +123,21 @@ func (e *Engine) held(id string) bool {
 }
 
 // read loads a run with everything that belongs to it; nil when there is none.
-func (e *Engine) read(ctx context.Context, id string) (*dag.Run, uint64, error) {
-	h, err := headers().Get(ctx, e.DB, id)
+func (e *Engine) read(ctx context.Context, runID string) (*dag.Run, uint64, error) {
+	h, err := headers().Get(ctx, e.DB, runID)
 	if err != nil || h.Rev == 0 {
 		return nil, 0, err
 	}
 	var nodes []dag.Node
 	for n := range h.Value.Slices {
-		part, err := parts[dag.Node](definitionKind).Get(ctx, e.DB, sliceID(id, n))
+		part, err := parts[dag.Node](definitionKind).Get(ctx, e.DB, sliceID(runID, n))
 		if err != nil {
 			return nil, 0, err
 		}
 		nodes = append(nodes, part.Value.Items...)
 	}
 	if len(nodes) != h.Value.Counts.Total() {
-		return nil, 0, fmt.Errorf("run %s: %d nodes stored, %d counted", id, len(nodes), h.Value.Counts.Total())
+		return nil, 0, fmt.Errorf("run %s: %d nodes stored, %d counted", runID, len(nodes), h.Value.Counts.Total())
 	}
 	table, rows := tasks(), make([]dag.Task, len(nodes))
 	var origins []dag.Task
@@ -151,12 +152,12 @@ func (e *Engine) read(ctx context.Context, id string) (*dag.Run, uint64, error) 
 		}
 		rows = dag.Fresh(h.Value, nodes, origins)
 	}
-	stored, err := e.tasksOf(ctx, table, id)
+	stored, err := e.tasksOf(ctx, table, runID)
 	if err != nil {
 		return nil, 0, err
 	}
 	if table.Kind == taskKind && len(stored) != len(nodes) {
-		return nil, 0, fmt.Errorf("run %s: %d tasks stored for %d nodes", id, len(stored), len(nodes))
+		return nil, 0, fmt.Errorf("run %s: %d tasks stored for %d nodes", runID, len(stored), len(nodes))
 	}
 	for _, t := range stored {
 		rows[t.Number] = t
@@ -164,17 +165,19 @@ func (e *Engine) read(ctx context.Context, id string) (*dag.Run, uint64, error) 
 	return dag.Load(h.Value, nodes, rows, origins), h.Rev, nil
 }
 
-// tasksOf returns the tasks of a run in the order of its definition.
+// tasksOf returns the tasks of a run in the order of its definition, which is that of their ids.
 func (e *Engine) tasksOf(ctx context.Context, table store.Table[dag.Task], run string) ([]dag.Task, error) {
 	var all []dag.Task
-	q := store.Query{Index: "run", Prefix: run + "/", Limit: store.MaxPage}
+	q := store.Query{Prefix: id.Family(run), Limit: store.MaxPage}
 	for {
 		rows, page, err := table.List(ctx, e.DB, q)
 		if err != nil {
 			return nil, err
 		}
 		for _, row := range rows {
-			all = append(all, row.Value)
+			if row.Value.Run == run {
+				all = append(all, row.Value)
+			}
 		}
 		if !page.More {
 			return all, nil

@@ -11,6 +11,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/storetest"
 )
@@ -206,7 +207,7 @@ func TestRollback_aRepeatJoinsTheFirst(t *testing.T) {
 		w.mu.Lock()
 		w.delay = 10 * time.Second
 		w.mu.Unlock()
-		q := engine.RollbackRequest{ID: "the-rollback", Checkpoint: c.ID}
+		q := engine.RollbackRequest{ID: id.Derived("the rollback"), Checkpoint: c.ID}
 		short, cancel := context.WithTimeout(scene(), 5*time.Second)
 		defer cancel()
 		if _, err := e.Rollback(short, q); !fault.Is(err, fault.Unavailable) {

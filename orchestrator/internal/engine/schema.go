@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
@@ -16,8 +15,8 @@ const EventStream = "events"
 const (
 	runKind        = "run"        // header of a run; id = run id
 	definitionKind = "definition" // a slice of a definition; id = "<run id>.<n>"
-	taskKind       = "task"       // what GET /tasks lists
-	undoKind       = "undo"       // a node of a rollback
+	taskKind       = "task"       // what GET /tasks lists; id = within the run's, or the same for a workflow
+	undoKind       = "undo"       // a node of a rollback; id = within the run's
 	effectKind     = "effect"     // a task whose effects stand; id = task id
 	resourceKind   = "resource"   // inventory; id = "<provider>/<kind>/<name>"
 	checkpointKind = "checkpoint"
@@ -29,8 +28,8 @@ func Schema() []store.Kind {
 	return []store.Kind{
 		{Name: runKind, Indexes: []string{"active", "kind", "status"}, Counted: []string{"kind", "status"}},
 		{Name: definitionKind},
-		{Name: taskKind, Indexes: []string{"operation", "run", "status"}, Counted: []string{"status"}},
-		{Name: undoKind, Indexes: []string{"run"}},
+		{Name: taskKind, Indexes: []string{"operation", "status"}, Counted: []string{"status"}},
+		{Name: undoKind},
 		{Name: effectKind, Indexes: []string{"stamp"}},
 		{Name: resourceKind},
 		{Name: checkpointKind},
@@ -39,38 +38,33 @@ func Schema() []store.Kind {
 }
 
 func headers() store.Table[dag.Header] {
-	return store.Table[dag.Header]{Kind: runKind, ID: func(h dag.Header) string { return h.ID }, Index: func(h dag.Header) []store.IndexKey {
-		keys := append(make([]store.IndexKey, 0, 3), store.IndexKey{Name: "kind", Value: string(h.Kind)}, store.IndexKey{Name: "status", Value: runStatus(h.Kind, h.Status())})
-		if !h.State.Terminal() {
-			keys = append(keys, store.IndexKey{Name: "active", Value: "yes"})
-		}
-		return keys
-	}}
+	return store.Table[dag.Header]{Kind: runKind, ID: func(h dag.Header) string { return h.ID }, Index: func(h dag.Header) []store.IndexKey { return headerIndex(&h) }}
+}
+
+func headerIndex(h *dag.Header) []store.IndexKey {
+	keys := append(make([]store.IndexKey, 0, 3), store.IndexKey{Name: "kind", Value: string(h.Kind)}, store.IndexKey{Name: "status", Value: runStatus(h.Kind, h.Status())})
+	if !h.State.Terminal() {
+		keys = append(keys, store.IndexKey{Name: "active", Value: "yes"})
+	}
+	return keys
 }
 
 func runStatus(k dag.Kind, s dag.Status) string { return string(k) + "/" + string(s) }
 
 func tasks() store.Table[dag.Task] {
-	return store.Table[dag.Task]{Kind: taskKind, ID: func(t dag.Task) string { return t.ID }, Index: func(t dag.Task) []store.IndexKey {
-		keys := append(make([]store.IndexKey, 0, 3), store.IndexKey{Name: "run", Value: place(t.Run, t.Number)}, store.IndexKey{Name: "status", Value: string(t.Status())})
-		if t.Batch {
-			keys = append(keys, store.IndexKey{Name: "operation", Value: t.Operation})
-		}
-		return keys
-	}}
+	return store.Table[dag.Task]{Kind: taskKind, ID: func(t dag.Task) string { return t.ID }, Index: func(t dag.Task) []store.IndexKey { return taskIndex(&t) }}
+}
+
+func taskIndex(t *dag.Task) []store.IndexKey {
+	keys := append(make([]store.IndexKey, 0, 2), store.IndexKey{Name: "status", Value: string(t.Status())})
+	if t.Batch {
+		keys = append(keys, store.IndexKey{Name: "operation", Value: t.Operation})
+	}
+	return keys
 }
 
 func undos() store.Table[dag.Task] {
-	return store.Table[dag.Task]{Kind: undoKind, ID: func(t dag.Task) string { return t.ID }, Index: func(t dag.Task) []store.IndexKey {
-		return []store.IndexKey{{Name: "run", Value: place(t.Run, t.Number)}}
-	}}
-}
-
-// place is the order of tasks within their run.
-func place(run string, number int) string {
-	var room [20]byte
-	digits := strconv.AppendInt(room[:0], 1_000_000+int64(number), 10)
-	return run + "/" + string(digits[1:])
+	return store.Table[dag.Task]{Kind: undoKind, ID: func(t dag.Task) string { return t.ID }}
 }
 
 // Effect is a task whose effects stand. Its revision is its place in the order of all completions.

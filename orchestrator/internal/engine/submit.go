@@ -47,7 +47,7 @@ func (e *Engine) Submit(ctx context.Context, s Submission) (Submitted, error) {
 	nodes := make([]dag.Node, len(s.Definition.Nodes))
 	copy(nodes, s.Definition.Nodes)
 	for i := range nodes {
-		nodes[i].TaskID = id.New()
+		nodes[i].TaskID = id.Within(s.ID, i)
 		if s.Definition.Kind == dag.Workflow {
 			nodes[i].TaskID = s.ID
 		}
@@ -70,6 +70,9 @@ func Invalid(kind dag.Kind, faults []fault.Field) error {
 
 // submit commits a new run and launches it. It returns nil when there is such a run already.
 func (e *Engine) submit(ctx context.Context, s Submission, origins []dag.Task, checkpoint string) (*Submitted, error) {
+	if n := len(s.Definition.Nodes); n > id.MaxWithin {
+		return nil, fault.New(fault.Invalid, string(s.Definition.Kind)+".too_large", "A %s of %d nodes is too large; at most %d can be stored.", s.Definition.Kind, n, id.MaxWithin)
+	}
 	now := e.Now()
 	scene := audit.SceneOf(ctx)
 	if s.Act.Resource == "" {
