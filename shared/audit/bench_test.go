@@ -85,8 +85,8 @@ func BenchmarkCopier(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 }
 
-// BenchmarkEncode encodes an entry of the engine.
-func BenchmarkEncode(b *testing.B) {
+// BenchmarkAppendTo encodes an entry of the engine.
+func BenchmarkAppendTo(b *testing.B) {
 	e := attempt()
 	var room []byte
 	b.ReportAllocs()
