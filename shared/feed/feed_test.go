@@ -201,7 +201,13 @@ func TestTail_manyReadersSeeEverythingInOrder(t *testing.T) {
 	h := newHub()
 	emit(t, h, 10)
 	var made atomic.Int64
-	tail := NewTail(h, "events", 64, func(e store.Entry) uint64 { made.Add(1); return e.Seq })
+	tail := NewTail(h, "events", 64, func(into []uint64, entries []store.Entry) []uint64 {
+		made.Add(int64(len(entries)))
+		for _, e := range entries {
+			into = append(into, e.Seq)
+		}
+		return into
+	})
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var running sync.WaitGroup

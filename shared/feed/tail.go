@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -12,7 +13,8 @@ import (
 type Tail[T any] struct {
 	db      *Hub
 	stream  string
-	prepare func(store.Entry) T
+	prepare func([]T, []store.Entry) []T
+	made    []T // of push, used again
 
 	mu   sync.RWMutex
 	ring []T           // under mu: entry of sequence s stands at s modulo its length
@@ -21,21 +23,23 @@ type Tail[T any] struct {
 	more chan struct{} // under mu: closed when head rises
 }
 
-// NewTail returns a tail of the newest size entries of stream; prepare is called once for each of them
-// and again for each entry a slow reader fetches from the store.
-func NewTail[T any](db *Hub, stream string, size int, prepare func(store.Entry) T) *Tail[T] {
+// NewTail returns a tail of the newest size entries of stream. prepare appends what readers get for some entries to into;
+// it is called once for each of the newest and again for each entry a slow reader fetches from the store.
+func NewTail[T any](db *Hub, stream string, size int, prepare func(into []T, entries []store.Entry) []T) *Tail[T] {
 	return &Tail[T]{db: db, stream: stream, prepare: prepare, ring: make([]T, size), more: make(chan struct{})}
 }
 
 // Run fills the ring until ctx ends and then returns nil. While the store is away it tries again.
 func (t *Tail[T]) Run(ctx context.Context) error {
+	timer := time.NewTimer(pollEvery)
+	defer timer.Stop()
 	first := true
 	for ctx.Err() == nil {
 		wake := t.db.Wait(t.stream)
 		if first {
 			page, err := t.db.Read(ctx, t.stream, store.Latest, 0)
 			if err != nil {
-				pause(ctx, pollEvery, nil)
+				pause(ctx, timer, pollEvery, nil)
 				continue
 			}
 			t.start(page.Head)
@@ -44,9 +48,11 @@ func (t *Tail[T]) Run(ctx context.Context) error {
 		page, err := t.db.Read(ctx, t.stream, t.Head(), min(len(t.ring), store.MaxPage))
 		if err == nil && len(page.Entries) > 0 {
 			t.push(page.Entries)
-			continue
+			if t.Head() < page.Head {
+				continue
+			}
 		}
-		pause(ctx, pollEvery, wake)
+		pause(ctx, timer, pollEvery, wake)
 	}
 	return nil
 }
@@ -61,10 +67,7 @@ func (t *Tail[T]) start(head uint64) {
 }
 
 func (t *Tail[T]) push(entries []store.Entry) {
-	made := make([]T, len(entries))
-	for i, e := range entries {
-		made[i] = t.prepare(e)
-	}
+	made := t.prepare(t.made[:0], entries)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := uint64(len(t.ring))
@@ -77,6 +80,8 @@ func (t *Tail[T]) push(entries []store.Entry) {
 	}
 	close(t.more)
 	t.more = make(chan struct{})
+	clear(made)
+	t.made = made
 }
 
 // Head returns the sequence of the newest entry the tail knows.
@@ -112,9 +117,8 @@ func (t *Tail[T]) Read(ctx context.Context, into []T, after uint64, limit int) (
 	if err != nil {
 		return into, after, err
 	}
-	for _, e := range page.Entries {
-		into = append(into, t.prepare(e))
-		after = e.Seq
+	if n := len(page.Entries); n > 0 {
+		into, after = t.prepare(into, page.Entries), page.Entries[n-1].Seq
 	}
 	return into, after, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -143,7 +144,7 @@ func (c *conn) goodbye(rest []byte) {
 	}
 	conn := c.ws.NetConn()
 	_ = conn.SetWriteDeadline(time.Now().Add(wait)) // a dead socket shows in the write
-	if _, err := conn.Write(append(rest, closeFrame(code, reason)...)); err != nil {
+	if _, err := conn.Write(slices.Concat(rest, closeFrame(code, reason))); err != nil {
 		_ = conn.Close()
 	}
 }

@@ -65,42 +65,81 @@ func (m mask) names() []string {
 	return out
 }
 
-// item is one event of the stream, shared by all connections. It is made ready by the first that needs
-// it, so that events nobody watches cost nothing but their reading.
-type item struct {
-	seq    uint64
-	epoch  string
-	stored []byte
+// page is what one read of the store found. Its events are made ready together, by the first who needs one of them: so
+// events nobody watches cost nothing but their reading, and the frames of neighbours lie in one piece.
+type page struct {
+	once  sync.Once // guards what items hold
+	epoch string
+	items []item
+}
 
-	once     sync.Once // guards what follows
+// item is one event of the stream, shared by all connections.
+type item struct {
+	page     *page
+	seq      uint64
+	frame    []byte // as stored; once ready, the text frame as it goes over the wire
+	header   uint8  // bytes of the frame in front of its payload
 	category mask
-	task     string
-	batch    string
-	frame    []byte // the text frame as it goes over the wire
-	body     []byte // the JSON object in it
+	task     []byte
+	batch    []byte
+}
+
+// prepare appends the events of a page to into.
+func prepare(epoch string, into []*item, entries []store.Entry) []*item {
+	p := &page{epoch: epoch, items: make([]item, len(entries))}
+	for i, e := range entries {
+		p.items[i] = item{page: p, seq: e.Seq, frame: e.Body}
+		into = append(into, &p.items[i])
+	}
+	return into
 }
 
 // ready fills in the rest: metadata, sequence and epoch are put in, all else stays as stored.
 func (it *item) ready() *item {
-	it.once.Do(func() {
-		frame := make([]byte, maxHeader, maxHeader+len(it.stored)+len(it.epoch)+256)
-		frame = it.open(frame)
-		frame = append(frame, `"epoch":`...)
-		frame = strconv.AppendQuote(frame, it.epoch)
-		frame = append(frame, `,"sequence":`...)
-		frame = strconv.AppendUint(frame, it.seq, 10)
-		frame = append(frame, '}')
-		it.body = frame[maxHeader:]
-		it.frame = sealFrame(opText, frame)
-		it.stored = nil
-	})
+	it.page.once.Do(it.page.render)
 	return it
+}
+
+// body returns the JSON object in the frame.
+func (it *item) body() []byte { return it.frame[it.header:] }
+
+// added is about what the engine's events grow by, beside the epoch; with more, the page's buffer grows once more.
+const added = 192
+
+func (p *page) render() {
+	size := 0
+	for i := range p.items {
+		size += len(p.items[i].frame) + len(p.epoch) + added
+	}
+	out := make([]byte, 0, size)
+	for i := range p.items {
+		out = p.items[i].render(out, p.epoch)
+	}
+}
+
+// render appends the frame to out.
+func (it *item) render(out []byte, epoch string) []byte {
+	start, header, n := len(out), 0, 1<<16-1 // a guess: most headers are as long as for this length
+	for {
+		out = appendHeader(out[:start], opText, n)
+		header = len(out) - start
+		out = it.open(out)
+		out = strconv.AppendQuote(append(out, `"epoch":`...), epoch)
+		out = strconv.AppendUint(append(out, `,"sequence":`...), it.seq, 10)
+		out = append(out, '}')
+		n = len(out) - start - header
+		if len(appendHeader(out[:start], opText, n)) == start+header {
+			break
+		}
+	}
+	it.frame, it.header = out[start:], uint8(header)
+	return out
 }
 
 // open appends the stored object without its end, ready for more members, and takes out type and ids. The metadata of
 // an event repeats members of its data (contract I16), so what is stored has none and it is put in here.
 func (it *item) open(out []byte) []byte {
-	body := it.stored
+	body := it.frame
 	if store.CheckCanonical(body) != nil { // none of ours
 		var compact bytes.Buffer
 		if json.Compact(&compact, body) != nil {
@@ -118,8 +157,7 @@ func (it *item) open(out []byte) []byte {
 		case "data":
 			data = value
 		case "event_type":
-			kind, _ := store.Text(value)
-			it.category = categoryOf(kind)
+			it.category = categoryOf(string(text(value)))
 		case "metadata":
 			metadata = value
 		}
@@ -136,23 +174,33 @@ func (it *item) open(out []byte) []byte {
 		if !repeated(name) || value[0] != '"' {
 			continue
 		}
-		switch name {
-		case "batch_id":
-			it.batch, _ = store.Text(value)
-		case "task_id":
-			it.task, _ = store.Text(value)
-		}
 		if metadata == nil {
 			if len(out) == start {
 				out = append(out, `"metadata":{`...)
 			}
 			out = append(append(append(append(append(out, '"'), name...), `":`...), value...), ',')
+			value = out[len(out)-1-len(value) : len(out)-1] // does not hold what is stored
+		}
+		switch name {
+		case "batch_id":
+			it.batch = text(value)
+		case "task_id":
+			it.task = text(value)
 		}
 	}
 	if len(out) > start {
 		out = append(out[:len(out)-1], "},"...)
 	}
 	return out
+}
+
+// text returns what a JSON text says, nothing for another value. It is a part of value if that is possible.
+func text(value json.RawMessage) []byte {
+	if value[0] == '"' && bytes.IndexByte(value, '\\') < 0 {
+		return value[1 : len(value)-1]
+	}
+	s, _ := store.Text(value)
+	return []byte(s)
 }
 
 // repeated says which members of data an event has in its metadata too: texts that somebody filters or routes by.
@@ -179,5 +227,5 @@ func (f *filter) passes(it *item) bool {
 	if f.tasks == nil && f.batches == nil {
 		return true
 	}
-	return f.tasks[it.task] || f.batches[it.batch]
+	return f.tasks[string(it.task)] || f.batches[string(it.batch)]
 }

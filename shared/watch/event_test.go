@@ -6,7 +6,14 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+
+	"github.com/provisioning-platform/platform/shared/store"
 )
+
+// ready returns the event of epoch "e" that stored is.
+func ready(seq uint64, stored []byte) *item {
+	return prepare("e", nil, []store.Entry{{Seq: seq, Body: stored}})[0].ready()
+}
 
 func TestItem_keepsTheStoredBytes(t *testing.T) {
 	t.Parallel()
@@ -17,16 +24,16 @@ func TestItem_keepsTheStoredBytes(t *testing.T) {
 		`[1]`:  `{"epoch":"e","sequence":7}`,
 		``:     `{"epoch":"e","sequence":7}`,
 	} {
-		it := (&item{seq: 7, epoch: "e", stored: []byte(stored)}).ready()
-		if string(it.body) != want || !json.Valid(it.body) {
-			t.Errorf("%q became %s", stored, it.body)
+		it := ready(7, []byte(stored))
+		if string(it.body()) != want || !json.Valid(it.body()) {
+			t.Errorf("%q became %s", stored, it.body())
 		}
 	}
 	long := `{"a":"` + strings.Repeat("x", 65400) + `"}`
 	for _, stored := range []string{`{"a":1}`, `{"a":"` + strings.Repeat("x", 200) + `"}`, long, long[:65408] + strings.Repeat("x", 200) + `"}`} {
-		it := (&item{seq: 1, epoch: "e", stored: []byte(stored)}).ready()
-		if !strings.HasSuffix(string(it.frame), string(it.body)) || len(it.frame)-len(it.body) > maxHeader {
-			t.Errorf("frame of %d bytes over a body of %d", len(it.frame), len(it.body))
+		it := ready(1, []byte(stored))
+		if !strings.HasSuffix(string(it.frame), string(it.body())) || len(it.frame)-len(it.body()) > maxHeader {
+			t.Errorf("frame of %d bytes over a body of %d", len(it.frame), len(it.body()))
 		}
 	}
 }
@@ -58,16 +65,16 @@ func TestItem_metadataRepeatsData(t *testing.T) {
 		`{"data":{"task_id":"t"`:    {"", 0, "", ""},
 		`{"data":{"task_id":`:       {"", 0, "", ""},
 	} {
-		it := (&item{seq: 7, epoch: "e", stored: []byte(stored)}).ready()
-		if it.category != want.category || it.task != want.task || it.batch != want.batch {
+		it := ready(7, []byte(stored))
+		if it.category != want.category || string(it.task) != want.task || string(it.batch) != want.batch {
 			t.Errorf("%s: %v %q %q", stored, it.category, it.task, it.batch)
 		}
 		var wire, original map[string]json.RawMessage
-		if err := json.Unmarshal(it.body, &wire); err != nil {
-			t.Fatalf("%s became %s: %v", stored, it.body, err)
+		if err := json.Unmarshal(it.body(), &wire); err != nil {
+			t.Fatalf("%s became %s: %v", stored, it.body(), err)
 		}
 		if string(wire["metadata"]) != want.metadata || string(wire["sequence"]) != "7" || string(wire["epoch"]) != `"e"` {
-			t.Errorf("%s became %s", stored, it.body)
+			t.Errorf("%s became %s", stored, it.body())
 		}
 		_ = json.Unmarshal([]byte(stored), &original)
 		for name, value := range original {
@@ -84,9 +91,9 @@ func FuzzItem_isJSONWhateverIsStored(f *testing.F) {
 	f.Add([]byte(" { } "))
 	f.Add([]byte(`{"data":{"batch_id":"b\\","n":{"x":1}},"event_type":"BatchStatusChanged","metadata":null,"timestamp":"t"}`))
 	f.Fuzz(func(t *testing.T, stored []byte) {
-		it := (&item{seq: 1, epoch: "e", stored: stored}).ready()
-		if json.Valid(stored) && !json.Valid(it.body) {
-			t.Errorf("%q became %s", stored, it.body)
+		it := ready(1, stored)
+		if json.Valid(stored) && !json.Valid(it.body()) {
+			t.Errorf("%q became %s", stored, it.body())
 		}
 	})
 }

@@ -13,32 +13,20 @@ const (
 	maxHeader = 10
 )
 
-// sealFrame writes the header of a frame into the space of maxHeader bytes in front of its payload and
-// returns the frame.
-func sealFrame(op byte, buf []byte) []byte {
-	n := len(buf) - maxHeader
-	var at int
-	switch {
+// appendHeader appends the header of a frame with n bytes of payload.
+func appendHeader(b []byte, op byte, n int) []byte {
+	switch b = append(b, 0x80|op); {
 	case n < 126:
-		at = maxHeader - 2
-		buf[at+1] = byte(n)
+		return append(b, byte(n))
 	case n < 1<<16:
-		at = maxHeader - 4
-		buf[at+1] = 126
-		binary.BigEndian.PutUint16(buf[at+2:], uint16(n))
-	default:
-		at = 0
-		buf[at+1] = 127
-		binary.BigEndian.PutUint64(buf[at+2:], uint64(n))
+		return binary.BigEndian.AppendUint16(append(b, 126), uint16(n))
 	}
-	buf[at] = 0x80 | op
-	return buf[at:]
+	return binary.BigEndian.AppendUint64(append(b, 127), uint64(n))
 }
 
 // frameOf returns a frame with the given payload.
 func frameOf(op byte, payload []byte) []byte {
-	buf := make([]byte, maxHeader, maxHeader+len(payload))
-	return sealFrame(op, append(buf, payload...))
+	return append(appendHeader(make([]byte, 0, maxHeader+len(payload)), op, len(payload)), payload...)
 }
 
 // closeFrame returns a close frame; the reason is cut to what fits into one.

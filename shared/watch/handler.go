@@ -105,8 +105,8 @@ func New(c Config) *Handler {
 		c.MaxPerUser = 20
 	}
 	h := &Handler{Config: c, conns: map[*conn]struct{}{}, perUser: map[string]int{}}
-	h.tail = feed.NewTail(c.DB, Stream, ringSize, func(e store.Entry) *item {
-		return &item{seq: e.Seq, epoch: c.Epoch, stored: e.Body}
+	h.tail = feed.NewTail(c.DB, Stream, ringSize, func(into []*item, entries []store.Entry) []*item {
+		return prepare(c.Epoch, into, entries)
 	})
 	h.upgrader = websocket.Upgrader{
 		ReadBufferSize: 1024, WriteBufferSize: 256, HandshakeTimeout: authWithin,

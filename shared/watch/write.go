@@ -59,7 +59,7 @@ type writer struct {
 	items  []*item
 	frames [][]byte    // to go out with the next flush
 	seqs   []uint64    // with events: for each frame, the cursor once it is out
-	bufs   net.Buffers // frames again, consumed by the system call
+	bufs   net.Buffers // frames in fewer pieces, consumed by the system call
 	left   net.Buffers
 }
 
@@ -105,19 +105,20 @@ func (w *writer) events(cursor uint64) (rest []byte, ok bool) {
 // listFrame returns a frame with a JSON list of the first events, and how many: at most size, and as
 // many as fit into 64 KiB, but one at least.
 func listFrame(events []*item, size int) ([]byte, int) {
-	buf := append(make([]byte, maxHeader, 4096), '[')
-	n := 0
-	for n < len(events) && n < size {
-		if n > 0 {
-			if len(buf)+len(events[n].body) > maxMessage {
-				break
-			}
-			buf = append(buf, ',')
-		}
-		buf = append(buf, events[n].body...)
+	n, length := 0, 1
+	for n < len(events) && n < size && (n == 0 || length+len(events[n].body()) < maxMessage) {
+		length += len(events[n].body()) + 1
 		n++
 	}
-	return sealFrame(opText, append(buf, ']')), n
+	frame := appendHeader(make([]byte, 0, maxHeader+length), opText, length)
+	for i, it := range events[:n] {
+		sep := byte(',')
+		if i == 0 {
+			sep = '['
+		}
+		frame = append(append(frame, sep), it.body()...)
+	}
+	return append(frame, ']'), n
 }
 
 // flush writes all frames with one system call. When the socket ends in the middle, it returns how many
@@ -155,13 +156,27 @@ func (w *writer) flush() (n int, rest []byte, ok bool) {
 	return n, rest, false
 }
 
+// send writes the frames; those that lie one behind the other in memory are one to the system.
 func (w *writer) send(frames [][]byte) (int64, error) {
 	conn := w.ws.NetConn()
-	if len(frames) == 1 {
-		n, err := conn.Write(frames[0])
+	w.bufs = w.bufs[:0]
+	for _, frame := range frames {
+		if last := len(w.bufs) - 1; last >= 0 && adjoin(w.bufs[last], frame) {
+			w.bufs[last] = w.bufs[last][:len(w.bufs[last])+len(frame)]
+		} else {
+			w.bufs = append(w.bufs, frame)
+		}
+	}
+	defer clear(w.bufs) // what they point to is not held
+	if len(w.bufs) == 1 {
+		n, err := conn.Write(w.bufs[0])
 		return int64(n), err
 	}
-	w.bufs = append(w.bufs[:0], frames...)
 	w.left = w.bufs
 	return w.left.WriteTo(conn)
+}
+
+// adjoin says whether b follows a in memory.
+func adjoin(a, b []byte) bool {
+	return len(a) < cap(a) && &a[:len(a)+1][len(a)] == &b[0]
 }
