@@ -51,12 +51,12 @@ type encoded []byte
 
 // envelope is the answer of every enveloped route (platform.md 1.1).
 type envelope struct {
-	Success   bool            `json:"success"`
-	Data      json.RawMessage `json:"data"`
-	Error     string          `json:"error"`
-	Code      string          `json:"code"`
-	Fields    []fault.Field   `json:"fields"`
-	RequestID string          `json:"request_id"`
+	Success   bool          `json:"success"`
+	Data      any           `json:"data"` // a pointer to where it is wanted
+	Error     string        `json:"error"`
+	Code      string        `json:"code"`
+	Fields    []fault.Field `json:"fields"`
+	RequestID string        `json:"request_id"`
 }
 
 // do performs the call and decodes data into out (nil: ignored). It returns the answer's headers.
@@ -106,8 +106,16 @@ func (c *Client) do(ctx context.Context, in call, out any) (http.Header, error) 
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "client.unreachable", "the connection to %s broke before the answer was complete", c.Base).Because(err)
 	}
-	var e envelope
-	if err := json.Unmarshal(raw, &e); err != nil {
+	e := envelope{Data: out}
+	if out == nil {
+		e.Data = new(json.RawMessage)
+	}
+	err = json.Unmarshal(raw, &e)
+	var odd *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &odd) && e.Success && strings.HasPrefix(odd.Field, "data"):
+		return resp.Header, fmt.Errorf("decode answer of %s %s: %w", in.method, in.path, err)
+	case err != nil:
 		return resp.Header, fault.New(kindOf(resp.StatusCode), "client.answer", "%s answered status %d without the platform's envelope; is it this platform?", c.Base, resp.StatusCode)
 	}
 	if !e.Success {
@@ -115,12 +123,6 @@ func (c *Client) do(ctx context.Context, in call, out any) (http.Header, error) 
 			e.Error += " (" + in.method + " " + in.path + "); is " + c.Base + " the address of the right service?"
 		}
 		return resp.Header, refusal(resp, e)
-	}
-	if out == nil {
-		return resp.Header, nil
-	}
-	if err := json.Unmarshal(e.Data, out); err != nil {
-		return resp.Header, fmt.Errorf("decode answer of %s %s: %w", in.method, in.path, err)
 	}
 	return resp.Header, nil
 }

@@ -91,7 +91,7 @@ type Batch struct {
 // SubmitBatch submits a batch as its JSON text stands and returns its first view.
 func (c *Client) SubmitBatch(ctx context.Context, definition json.RawMessage, idempotencyKey string) (Batch, error) {
 	var b Batch
-	_, err := c.do(ctx, keyed(post("/batch/execute", definition), idempotencyKey), &b)
+	_, err := c.do(ctx, keyed(post("/batch/execute", encoded(definition)), idempotencyKey), &b)
 	return b, err
 }
 
