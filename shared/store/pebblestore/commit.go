@@ -180,6 +180,8 @@ func (s *Store) commit(group []*request) {
 		if err = s.write(j); err == nil {
 			s.remember(j.Finals)
 			s.show(shown, j)
+		} else {
+			clear(s.counts) // they are those of what was not written
 		}
 	}
 	for i, r := range group {
@@ -302,18 +304,31 @@ func (s *Store) writeDoc(b *pebble.Batch, kind *store.Kind, f *store.Final) erro
 	return b.Set(s.keyRoom, s.docRoom, nil) // copies
 }
 
+// maxCounts is how many counters are remembered.
+const maxCounts = 4096
+
 // addCount adds n to a counter; one that comes to nothing is removed.
 func (s *Store) addCount(b *pebble.Batch, c store.Counter, n int64) error {
-	k := keyOfCounter(c)
-	old, err := s.value(k)
-	if err != nil {
-		return err
+	s.keyRoom = appendKey(s.keyRoom[:0], counterKey, c.Kind, c.Index, c.Value)
+	sum, known := s.counts[c]
+	if !known {
+		old, err := s.value(s.keyRoom)
+		if err != nil {
+			return err
+		}
+		if sum = int64(number(old)); len(s.counts) >= maxCounts {
+			clear(s.counts)
+		}
 	}
-	sum := int64(number(old)) + n
+	sum += n
+	s.counts[c] = sum
+	var err error
 	if sum == 0 {
-		err = b.Delete(k, nil)
+		err = b.Delete(s.keyRoom, nil)
 	} else {
-		err = b.Set(k, binary.BigEndian.AppendUint64(nil, uint64(sum)), nil)
+		var value [8]byte
+		binary.BigEndian.PutUint64(value[:], uint64(sum))
+		err = b.Set(s.keyRoom, value[:], nil)
 	}
 	if err != nil {
 		return engineFault(err)

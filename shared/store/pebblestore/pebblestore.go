@@ -39,6 +39,7 @@ type Store struct {
 	view    atomic.Pointer[view]    // what readers see; replaced by the committer
 	number  uint64                  // last commit number; of the committer
 	recent  recent                  // of the committer
+	counts  map[store.Counter]int64 // of the committer: counters as it wrote or read them last
 	asked   []int                   // of the committer, by place of the kind in the schema: questions to the engine
 	sieves  []atomic.Pointer[sieve] // filled by the committer, asked by all
 	keyRoom []byte                  // of the committer: the key of the row being written
@@ -110,6 +111,7 @@ func newStore(schema store.Schema, log *slog.Logger) (*Store, error) {
 		asked:    make([]int, len(schema.Kinds)),
 		sieves:   make([]atomic.Pointer[sieve], len(schema.Kinds)),
 		recent:   recent{half: recentDocs, young: map[store.Key]store.Known{}, floors: map[string]string{}},
+		counts:   map[store.Counter]int64{},
 		requests: make(chan *request, maxGroup),
 		closing:  make(chan struct{}),
 		stopped:  make(chan struct{}),
