@@ -152,6 +152,36 @@ func TestValidate_queryFaultsAre400AndBodyFaults422(t *testing.T) {
 	}
 }
 
+// TestDecode_nothingOfOneBodyIsInTheNext reads bodies with one decoder, whose lists share their room.
+func TestDecode_nothingOfOneBodyIsInTheNext(t *testing.T) {
+	t.Parallel()
+	s, err := newShapes().of(reflect.TypeFor[thing]())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d decoder
+	read := func(body string) (got thing, err error) {
+		err = d.decode([]byte(body), s, reflect.ValueOf(&got).Elem())
+		return got, err
+	}
+	first, err := read(`{"name":"a","tags":["x","y","z"],"parts":[{"id":"p","n":7},{"id":"q","n":8}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{`{"name":"a","parts":[{"id":"bad","n":9},{"id":1}]}`, `{"name":"a","parts":[{"id":"bad","n":9},{"id":`} {
+		if _, err := read(bad); err == nil {
+			t.Errorf("%s is accepted", bad)
+		}
+	}
+	second, err := read(`{"name":"b","tags":[],"parts":[{"id":"r"},{"id":"s"}]}`)
+	if err != nil || len(second.Tags) != 0 || second.Tags == nil || fmt.Sprint(second.Parts) != "[{r 0} {s 0}]" {
+		t.Errorf("%+v, %v", second, err)
+	}
+	if fmt.Sprint(first.Name, first.Tags, first.Parts) != "a[x y z] [{p 7} {q 8}]" {
+		t.Errorf("the first is now %+v", first)
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add(`{"name":"a","parts":[{"id":"x"}]}`)
 	f.Add(`{"name":"a","free":{"x":[1,null]},"labels":{"a":"b"}}`)

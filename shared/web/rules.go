@@ -99,7 +99,7 @@ func oneOf(words []string) string {
 // put sets v from the text of a parameter or a default. Words of an enum are matched without regard
 // to case and stored as the tag spells them. It returns what is wrong, or empty.
 func (f *field) put(v reflect.Value, s *shape, text string) string {
-	bad := "must be " + s.want()
+	bad := func() string { return "must be " + s.want() }
 	switch s.kind {
 	case shapePointer:
 		p := reflect.New(s.elem.typ)
@@ -117,26 +117,26 @@ func (f *field) put(v reflect.Value, s *shape, text string) string {
 		v.SetString(text)
 	case shapeBool:
 		if text != "true" && text != "false" {
-			return bad
+			return bad()
 		}
 		v.SetBool(text == "true")
 	case shapeWhole:
 		if !putWhole(v, text) {
-			return bad
+			return bad()
 		}
 	case shapeNumber:
 		n, err := strconv.ParseFloat(text, v.Type().Bits())
 		if err != nil || n != n {
-			return bad
+			return bad()
 		}
 		v.SetFloat(n)
 	case shapeTime, shapeCustom:
 		u, ok := v.Addr().Interface().(interface{ UnmarshalText([]byte) error })
 		if !ok || u.UnmarshalText([]byte(text)) != nil {
-			return bad
+			return bad()
 		}
 	default:
-		return bad
+		return bad()
 	}
 	return ""
 }
