@@ -86,7 +86,11 @@ func (in batchIn) Validate() []fault.Field {
 
 // Resources names what the batch touches, so that a policy on one server counts.
 func (in batchIn) Resources() []authz.Resource {
-	list := []authz.Resource{{Type: "batches", Name: in.Name}}
+	n := 1
+	for i := range in.Operations {
+		n += len(in.Operations[i].ServerConfigs) + len(in.Operations[i].Taskservs)
+	}
+	list := append(make([]authz.Resource, 0, n), authz.Resource{Type: "batches", Name: in.Name})
 	for _, op := range in.Operations {
 		for _, s := range op.ServerConfigs {
 			list = append(list, authz.Resource{Type: "servers", Name: s.Name})
@@ -109,12 +113,16 @@ func (a *API) executeBatch(ctx context.Context, in batchIn) (batchView, error) {
 	if err != nil {
 		return batchView{}, err
 	}
-	// The answer shows the batch as it was accepted; its first operations may be running by now.
+	return a.accepted(s), nil
+}
+
+// accepted shows a batch as it was accepted; its first operations may be running by now.
+func (a *API) accepted(s engine.Submitted) batchView {
 	v := batchView{BatchID: s.Run.ID, Status: dag.StatusRunning, StorageBackend: a.Storage, Operations: make([]operationView, len(s.Tasks))}
-	for i, t := range s.Tasks {
-		v.Operations[i] = operationView{ID: t.Operation, Status: dag.StatusPending, TaskID: t.ID}
+	for i := range s.Tasks {
+		v.Operations[i] = operationView{ID: s.Tasks[i].Operation, Status: dag.StatusPending, TaskID: s.Tasks[i].ID}
 	}
-	return v, nil
+	return v
 }
 
 // maxBadNames is how many operations with bad or unknown names are reported at most.
@@ -157,8 +165,11 @@ func (in batchIn) definition() dag.Definition {
 	judged := len(in.Operations) <= dag.DefaultOperations // else Validate refuses the batch unseen, and so does this
 	for i, op := range in.Operations {
 		o := dag.Operation{CheckMode: op.CheckMode, Provider: op.Provider, Taskservs: op.Taskservs, Targets: op.Targets, Type: op.Type, Verb: "create", Wait: true}
-		for _, s := range op.ServerConfigs {
-			o.Servers = append(o.Servers, dag.ServerConfig(s))
+		if len(op.ServerConfigs) > 0 {
+			o.Servers = make([]dag.ServerConfig, len(op.ServerConfigs))
+			for k, s := range op.ServerConfigs {
+				o.Servers[k] = dag.ServerConfig(s)
+			}
 		}
 		if judged && op.Type == "taskserv_batch" && len(op.Targets) == 0 {
 			o.Targets = servers(i)
@@ -179,18 +190,22 @@ func (op operationIn) policy() *dag.Policy {
 	if p == (dag.Policy{}) {
 		return nil
 	}
-	return &p
+	said := p // so that most operations, which say nothing, need no room for it
+	return &said
 }
 
 // serversBelow returns a function from an operation's index to the servers that the operations it depends on make,
 // directly or not (contract I39). It stops above the number that an operation may have. Unknown ids and cycles are passed
 // over: the machine reports them.
 func (in batchIn) serversBelow() func(int) []string {
-	index := make(map[string]int, len(in.Operations))
-	for i, op := range in.Operations {
-		index[op.ID] = i
-	}
+	var index map[string]int // of the ids; made when it is first asked for
 	return func(start int) []string {
+		if index == nil {
+			index = make(map[string]int, len(in.Operations))
+			for i, op := range in.Operations {
+				index[op.ID] = i
+			}
+		}
 		var names []string
 		seen, named := map[int]bool{start: true}, map[string]bool{}
 		for queue := []int{start}; len(queue) > 0; queue = queue[1:] {

@@ -38,9 +38,7 @@ func Validate(d Definition, l Limits) []fault.Field {
 	if d.ParallelLimit < 0 {
 		v.report("/parallel_limit", "must be at least 1")
 	}
-	if d.Kind == Batch {
-		v.ids()
-	}
+	v.ids(d.Kind == Batch)
 	edges := 0
 	for i := range d.Nodes {
 		v.node(i)
@@ -50,19 +48,21 @@ func Validate(d Definition, l Limits) []fault.Field {
 		v.report("/operations", "%d dependencies in all; at most %d are accepted", edges, most)
 		return v.faults
 	}
-	v.edges()
-	if !v.broken { // a cycle is only meaningful among known nodes
+	v.edges(edges)
+	if v.backward && !v.broken { // a cycle is only meaningful among known nodes
 		v.cycles()
 	}
 	return v.faults
 }
 
 type validation struct {
-	nodes  []Node
-	index  map[string]int
-	deps   [][]int
-	faults []fault.Field
-	broken bool
+	nodes    []Node
+	index    map[string]int // ids; the first of two equal ones
+	deps     [][]int
+	faults   []fault.Field
+	broken   bool
+	backward bool     // some node depends on one behind it: else there is no cycle
+	names    []string // room for those of one operation
 }
 
 func (v *validation) report(pointer, message string, args ...any) {
@@ -73,22 +73,27 @@ func (v *validation) report(pointer, message string, args ...any) {
 
 func at(i int, member string) string { return fmt.Sprintf("/operations/%d/%s", i, member) }
 
-func (v *validation) ids() {
-	seen := make(map[string]int, len(v.nodes))
+// ids indexes the nodes, and judges their ids when the caller chose them.
+func (v *validation) ids(chosen bool) {
+	v.index = make(map[string]int, len(v.nodes))
 	for i := range v.nodes {
 		id := v.nodes[i].ID
+		first, twice := v.index[id]
+		if !twice {
+			v.index[id] = i
+		}
 		switch {
+		case !chosen:
+			continue
 		case id == "":
 			v.report(at(i, "id"), "an id is needed")
 		case len(id) > MaxOperationID || !validID(id):
 			v.report(at(i, "id"), "%s: an id is 1 to %d of the characters A-Z a-z 0-9 _ - .", short(id), MaxOperationID)
 		}
-		if first, twice := seen[id]; twice && id != "" {
+		if twice && id != "" {
 			v.report(at(i, "id"), "operation %d has the same id, %s; ids are unique within a batch", first, short(id))
 			v.broken = true
-			continue
 		}
-		seen[id] = i
 	}
 }
 
@@ -135,14 +140,14 @@ func (v *validation) servers(i int, servers []ServerConfig) {
 		v.report(at(i, "server_configs"), "%d servers; between 1 and %d are needed", len(servers), MaxSteps)
 		return
 	}
-	names := make([]string, len(servers))
+	v.names = v.names[:0]
 	for k := range servers {
-		names[k] = servers[k].Name
+		v.names = append(v.names, servers[k].Name)
 		if servers[k].Name == "" {
 			v.report(at(i, fmt.Sprintf("server_configs/%d/name", k)), "a name is needed")
 		}
 	}
-	v.texts(i, "server_configs", names)
+	v.texts(i, "server_configs", v.names)
 }
 
 // texts reports empty and repeated elements.
@@ -150,7 +155,7 @@ func (v *validation) texts(i int, member string, list []string) {
 	if len(v.faults) >= maxFaults {
 		return
 	}
-	seen := make(map[string]bool, len(list))
+	seen := map[string]bool{} // on the stack while there are few
 	for k, s := range list {
 		switch {
 		case s == "" && member != "server_configs":
@@ -162,19 +167,18 @@ func (v *validation) texts(i int, member string, list []string) {
 	}
 }
 
-func (v *validation) edges() {
-	v.index = make(map[string]int, len(v.nodes))
-	for i := len(v.nodes) - 1; i >= 0; i-- { // the first of two equal ids wins
-		v.index[v.nodes[i].ID] = i
-	}
+// edges looks all dependencies up, of which there are at most so many.
+func (v *validation) edges(most int) {
 	v.deps = make([][]int, len(v.nodes))
+	all, seen := make([]int, 0, most), make([]int, len(v.nodes)) // seen: one more than the last node that named it
 	for i := range v.nodes {
-		seen := make(map[string]bool, len(v.nodes[i].Dependencies))
+		start := len(all)
 		for k, dep := range v.nodes[i].Dependencies {
 			d, known := v.index[dep]
-			if known && d != i && !seen[dep] {
-				v.deps[i] = append(v.deps[i], d)
-				seen[dep] = true
+			if known && d != i && seen[d] != i+1 {
+				all = append(all, d)
+				seen[d] = i + 1
+				v.backward = v.backward || d > i
 				continue
 			}
 			pointer := at(i, fmt.Sprintf("dependencies/%d", k))
@@ -187,6 +191,7 @@ func (v *validation) edges() {
 				v.report(pointer, "operation %s names the dependency %s twice", short(v.nodes[i].ID), short(dep))
 			}
 		}
+		v.deps[i] = all[start:]
 	}
 }
 
