@@ -69,7 +69,7 @@ func BenchmarkCopier(b *testing.B) {
 	for i := range page {
 		page[i].Body = body
 	}
-	f := NewCopier(nil, quiet, func(_ context.Context, c Copied) error {
+	f := NewCopier(nil, quiet, func(_ context.Context, c *Copied) error {
 		_ = c.JSON()
 		return nil
 	})

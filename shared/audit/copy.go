@@ -16,40 +16,44 @@ import (
 type Copied struct {
 	Entries [][]byte
 	First   int64 // index of the first entry; the others follow without a gap
+
+	room []byte // of JSON, used again
 }
 
-// JSON returns the request that carries c: every entry a text of its exact bytes. It is written by hand because there
-// are two entries a task, and encoding/json takes five times as long.
-func (c Copied) JSON() []byte {
-	size := 64
-	for _, e := range c.Entries {
-		size += len(e) + len(e)/4
-	}
-	out := append(make([]byte, 0, size), `{"entries":[`...)
+// JSON returns the request that carries c, good until the next call: every entry a text of its exact bytes. It is written
+// by hand because there are two entries a task, and encoding/json takes five times as long.
+func (c *Copied) JSON() []byte {
+	out := append(c.room[:0], `{"entries":[`...)
 	for i, e := range c.Entries {
 		if i > 0 {
 			out = append(out, ',')
 		}
 		out = store.AppendString(out, e)
 	}
-	return append(strconv.AppendInt(append(out, `],"first":`...), c.First, 10), '}')
+	c.room = append(strconv.AppendInt(append(out, `],"first":`...), c.First, 10), '}')
+	return c.room
 }
 
 // NewCopier returns the follower that sends every entry of db's log to the other service,
-// at least once and in order. send returns nil when the receiver has stored them.
-func NewCopier(db *feed.Hub, log *slog.Logger, send func(context.Context, Copied) error) *feed.Follower {
+// at least once and in order. send returns nil when the receiver has stored them, and then does not keep what it was given.
+func NewCopier(db *feed.Hub, log *slog.Logger, send func(context.Context, *Copied) error) *feed.Follower {
+	c := &Copied{}
 	return &feed.Follower{
 		Name: "audit-copy", Stream: Stream, DB: db, Batch: store.MaxPage, Every: time.Second, Linger: copyLinger, Log: log,
 		Handle: func(ctx context.Context, entries []store.Entry) error {
 			for len(entries) > 0 {
-				c := Copied{First: int64(entries[0].Seq) - 1}
-				size := 0
-				for len(entries) > 0 && (size == 0 || size+quoted(entries[0].Body) <= copyBytes) {
+				c.First, c.Entries = int64(entries[0].Seq)-1, c.Entries[:0]
+				for size := 0; len(entries) > 0; entries = entries[1:] {
 					size += quoted(entries[0].Body)
+					if size > copyBytes && len(c.Entries) > 0 {
+						break
+					}
 					c.Entries = append(c.Entries, entries[0].Body)
-					entries = entries[1:]
 				}
-				if err := send(ctx, c); err != nil {
+				err := send(ctx, c)
+				clear(c.Entries)
+				if err != nil {
+					c.room = nil // a request that failed may be read still
 					return err
 				}
 			}

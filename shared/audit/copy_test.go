@@ -26,7 +26,7 @@ func TestCopier_aRequestIsNeverTooLargeForItsReceiver(t *testing.T) {
 			entries = append(entries, store.Entry{Seq: uint64(i) + 1, Body: body})
 		}
 		next := int64(0)
-		f := NewCopier(nil, slog.New(slog.NewTextHandler(io.Discard, nil)), func(_ context.Context, c Copied) error {
+		f := NewCopier(nil, slog.New(slog.NewTextHandler(io.Discard, nil)), func(_ context.Context, c *Copied) error {
 			sent := c.JSON()
 			var got struct {
 				Entries []string

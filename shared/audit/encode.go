@@ -92,15 +92,15 @@ func (a *Actor) encode(b []byte) []byte {
 
 func (d *Decision) encode(b []byte) []byte {
 	b = strconv.AppendBool(append(b, `{"allowed":`...), d.Allowed)
-	for i, k := range slices.Sorted(maps.Keys(d.Inputs)) {
-		if i == 0 {
-			b = append(b, `,"inputs":{`...)
-		} else {
-			b = append(b, ',')
-		}
-		b = text(append(text(b, k), ':'), d.Inputs[k])
-	}
 	if len(d.Inputs) > 0 {
+		for i, k := range slices.Sorted(maps.Keys(d.Inputs)) {
+			if i == 0 {
+				b = append(b, `,"inputs":{`...)
+			} else {
+				b = append(b, ',')
+			}
+			b = text(append(text(b, k), ':'), d.Inputs[k])
+		}
 		b = append(b, '}')
 	}
 	b = strconv.AppendUint(append(b, `,"policy":`...), d.Policy, 10)

@@ -54,7 +54,8 @@ type Log struct {
 	keys *Keys
 	log  *slog.Logger
 
-	hashes *hashes // appended to by Run only
+	hashes *hashes     // appended to by Run only
+	added  []tlog.Hash // of extend, used again
 
 	mu        sync.RWMutex
 	tree      tree      // under mu: over all leaves in hashes

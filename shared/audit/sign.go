@@ -83,7 +83,7 @@ func (l *Log) extend(ctx context.Context, upto int64) error {
 			return err
 		}
 		t, news := l.tree, false
-		var add []tlog.Hash
+		l.added = l.added[:0]
 		for _, e := range page.Entries {
 			if t.size == upto {
 				break
@@ -92,10 +92,10 @@ func (l *Log) extend(ctx context.Context, upto int64) error {
 				l.fail(Altered, fmt.Sprintf("the entry with index %d is missing", t.size))
 				return nil
 			}
-			add = t.add(tlog.RecordHash(e.Body), add)
+			l.added = t.add(tlog.RecordHash(e.Body), l.added)
 			news = news || !bytes.HasPrefix(e.Body, witnessPrefix)
 		}
-		if err := l.hashes.append(add); err != nil {
+		if err := l.hashes.append(l.added); err != nil {
 			return err
 		}
 		l.mu.Lock()

@@ -78,6 +78,7 @@ type hashes struct {
 	mu    sync.RWMutex
 	mem   []tlog.Hash // under mu
 	count int64       // under mu: hashes stored
+	room  []byte      // under mu: of append, used again
 }
 
 // openHashes opens the file at path, or memory when path is empty.
@@ -129,11 +130,11 @@ func (h *hashes) append(add []tlog.Hash) error {
 	if h.file == nil {
 		h.mem = append(h.mem, add...)
 	} else {
-		buf := make([]byte, 0, len(add)*tlog.HashSize)
+		h.room = h.room[:0]
 		for i := range add {
-			buf = append(buf, add[i][:]...)
+			h.room = append(h.room, add[i][:]...)
 		}
-		if _, err := h.file.WriteAt(buf, h.count*tlog.HashSize); err != nil {
+		if _, err := h.file.WriteAt(h.room, h.count*tlog.HashSize); err != nil {
 			return err
 		}
 	}

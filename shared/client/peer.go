@@ -123,7 +123,7 @@ func (p *Peer) ExchangeHeads(ctx context.Context, s audit.Statement) (audit.Stat
 }
 
 // CopyEntries stores entries of the own log in the control-center's index.
-func (p *Peer) CopyEntries(ctx context.Context, c audit.Copied) error {
+func (p *Peer) CopyEntries(ctx context.Context, c *audit.Copied) error {
 	return p.do(ctx, post("/internal/v1/audit/entries", encoded(c.JSON())), nil)
 }
 
