@@ -3,7 +3,7 @@
 // One goroutine, the committer, is the only writer: it drains all waiting batches, lets store.Judge
 // decide them, writes the winners as one Pebble batch, syncs once, shows the new state to readers and
 // answers everybody. Readers work on a snapshot that is replaced after each sync, because Pebble shows a
-// commit before it is durable.
+// commit before it is durable. The newest entries of each stream are kept in memory, where its followers find them.
 //
 // The package owns the layout below and the options of the engine; it owns no rule of the contract: those
 // are in store and held by storetest. The one rule a caller must know: when a sync fails the store
