@@ -104,7 +104,7 @@ func BenchmarkFanOut(b *testing.B) {
 			var got atomic.Int64
 			readers(b, p.url+"?token=ann", sockets, &got)
 			settle(&got)
-			it := len(prepare("e1", nil, []store.Entry{{Seq: 100, Body: body300}})[0].ready().frame)
+			it := len(prepare(`"e1"`, nil, []store.Entry{{Seq: 100, Body: body300}})[0].ready().frame)
 			seq := 99 // so that every sequence has as many digits
 			for range seq {
 				_, _ = p.hub.DB.Commit(b.Context(), store.Batch{Appends: []store.Append{{Stream: Stream, Body: []byte(`{"event_type":"none"}`)}}})
@@ -121,7 +121,7 @@ func BenchmarkFanOut(b *testing.B) {
 			var got atomic.Int64
 			readers(b, address, sockets, &got)
 			settle(&got)
-			it := prepare("e1", nil, []store.Entry{{Seq: 100, Body: body300}})[0].ready()
+			it := prepare(`"e1"`, nil, []store.Entry{{Seq: 100, Body: body300}})[0].ready()
 			run(b, &got, len(it.frame), mode.window, func() { send(it.body()) })
 		})
 	}

@@ -69,7 +69,7 @@ func (m mask) names() []string {
 // events nobody watches cost nothing but their reading, and the frames of neighbours lie in one piece.
 type page struct {
 	once  sync.Once // guards what items hold
-	epoch string
+	epoch string    // in quotes
 	items []item
 }
 
@@ -84,7 +84,7 @@ type item struct {
 	batch    []byte
 }
 
-// prepare appends the events of a page to into.
+// prepare appends the events of a page to into; epoch is in quotes.
 func prepare(epoch string, into []*item, entries []store.Entry) []*item {
 	p := &page{epoch: epoch, items: make([]item, len(entries))}
 	for i, e := range entries {
@@ -124,7 +124,7 @@ func (it *item) render(out []byte, epoch string) []byte {
 		out = appendHeader(out[:start], opText, n)
 		header = len(out) - start
 		out = it.open(out)
-		out = strconv.AppendQuote(append(out, `"epoch":`...), epoch)
+		out = append(append(out, `"epoch":`...), epoch...)
 		out = strconv.AppendUint(append(out, `,"sequence":`...), it.seq, 10)
 		out = append(out, '}')
 		n = len(out) - start - header

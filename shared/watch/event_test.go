@@ -12,7 +12,7 @@ import (
 
 // ready returns the event of epoch "e" that stored is.
 func ready(seq uint64, stored []byte) *item {
-	return prepare("e", nil, []store.Entry{{Seq: seq, Body: stored}})[0].ready()
+	return prepare(`"e"`, nil, []store.Entry{{Seq: seq, Body: stored}})[0].ready()
 }
 
 func TestItem_keepsTheStoredBytes(t *testing.T) {
@@ -106,5 +106,37 @@ func TestConn_slowBeforeItSaidWhoItIs(t *testing.T) {
 	c.stopSlow()
 	if h.Stats().SlowCut != 1 || c.stop(1000, "again") {
 		t.Error("not ended")
+	}
+}
+
+// TestPage_framesLieInOnePiece looks at the frames of neighbours, and at what a socket that ends within one leaves of the next.
+func TestPage_framesLieInOnePiece(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil)
+	ws := p.dial(t, "token=ann")
+	say(t, ws, `{"type":"ping"}`) // whose answer says that the socket is served
+	next(t, ws)
+	var entries []store.Entry
+	for i, body := range []string{`{}`, string(body300), `{"a":"` + strings.Repeat("x", 70_000) + `"}`, `{"a":1}`} {
+		entries = append(entries, store.Entry{Seq: uint64(i + 1), Body: []byte(body)})
+	}
+	items := prepare(`"e"`, nil, entries)
+	for i, it := range items[:3] {
+		if before, after := it.ready().frame, items[i+1].frame; !adjoin(before, after) || adjoin(after, before) {
+			t.Errorf("frames %d and %d do not lie one behind the other", i, i+1)
+		}
+	}
+	was := bytes.Clone(items[1].frame)
+	for _, c := range p.open() {
+		c.mu.Lock()
+		c.code = 1000
+		c.mu.Unlock()
+		c.goodbye(items[0].frame)
+	}
+	if !bytes.Equal(items[1].frame, was) {
+		t.Errorf("the next frame became %q", items[1].frame)
+	}
+	if got := next(t, ws); got["sequence"] != 1.0 {
+		t.Errorf("got %v", got)
 	}
 }

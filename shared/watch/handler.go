@@ -105,8 +105,9 @@ func New(c Config) *Handler {
 		c.MaxPerUser = 20
 	}
 	h := &Handler{Config: c, conns: map[*conn]struct{}{}, perUser: map[string]int{}}
+	epoch := strconv.Quote(c.Epoch)
 	h.tail = feed.NewTail(c.DB, Stream, ringSize, func(into []*item, entries []store.Entry) []*item {
-		return prepare(c.Epoch, into, entries)
+		return prepare(epoch, into, entries)
 	})
 	h.upgrader = websocket.Upgrader{
 		ReadBufferSize: 1024, WriteBufferSize: 256, HandshakeTimeout: authWithin,

@@ -17,20 +17,22 @@ const origin = "orchestrator"
 func (r *runner) entry(t dag.Trial, phase audit.Phase, now time.Time) audit.Entry {
 	h := &r.run.Header
 	task := &r.run.Tasks[t.Task]
-	if r.details == nil {
-		r.details = map[string]any{}
-	}
 	details := r.details
-	clear(details)
-	details["attempt"], details["run"], details["task"] = t.Number, h.ID, task.ID
+	if details == nil { // what is the same for the whole run
+		details = map[string]any{"run": h.ID}
+		if h.Grant.Decision != "" {
+			details["decision"] = h.Grant.Decision
+		}
+		if h.Grant.Plan != "" {
+			details["plan"] = h.Grant.Plan
+		}
+		r.details = details
+	}
+	details["attempt"], details["task"] = t.Number, task.ID
 	if task.Undoes != "" {
 		details["undoes"] = task.Undoes
-	}
-	if h.Grant.Decision != "" {
-		details["decision"] = h.Grant.Decision
-	}
-	if h.Grant.Plan != "" {
-		details["plan"] = h.Grant.Plan
+	} else {
+		delete(details, "undoes")
 	}
 	return audit.Entry{
 		Action: actionOf(t), Actor: audit.Actor{Sub: h.Grant.Sub, Username: h.Grant.Username}, Details: details,
