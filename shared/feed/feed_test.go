@@ -254,3 +254,33 @@ func TestTail_manyReadersSeeEverythingInOrder(t *testing.T) {
 		t.Errorf("head %d", tail.Head())
 	}
 }
+
+// TestTail_gathers emits entries alone and close together.
+func TestTail_gathers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub()
+		tail := NewTail(h, "events", 64, func(into []uint64, entries []store.Entry) []uint64 {
+			return append(into, make([]uint64, len(entries))...)
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- tail.Run(ctx) }()
+		<-time.After(time.Second)
+		for i, step := range []struct {
+			pause time.Duration
+			head  uint64
+		}{{time.Second, 1}, {gather / 4, 1}, {gather / 4, 1}, {gather / 4, 1}, {gather / 2, 4}, {gather, 5}, {time.Second, 7}} {
+			<-time.After(step.pause)
+			emit(t, h, 1)
+			synctest.Wait()
+			if tail.Head() != step.head {
+				t.Errorf("step %d: head %d, want %d", i, tail.Head(), step.head)
+			}
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -23,6 +23,10 @@ type Tail[T any] struct {
 	more chan struct{} // under mu: closed when head rises
 }
 
+// gather is the least time between two looks that find something: each wakes all readers, and small commits come in
+// thousands a second. What comes after a pause of that length is found at once.
+const gather = time.Millisecond
+
 // NewTail returns a tail of the newest size entries of stream. prepare appends what readers get for some entries to into;
 // it is called once for each of the newest and again for each entry a slow reader fetches from the store.
 func NewTail[T any](db *Hub, stream string, size int, prepare func(into []T, entries []store.Entry) []T) *Tail[T] {
@@ -34,6 +38,7 @@ func (t *Tail[T]) Run(ctx context.Context) error {
 	timer := time.NewTimer(pollEvery)
 	defer timer.Stop()
 	first := true
+	var found time.Time
 	for ctx.Err() == nil {
 		wake := t.db.Wait(t.stream)
 		if first {
@@ -48,11 +53,15 @@ func (t *Tail[T]) Run(ctx context.Context) error {
 		page, err := t.db.Read(ctx, t.stream, t.Head(), min(len(t.ring), store.MaxPage))
 		if err == nil && len(page.Entries) > 0 {
 			t.push(page.Entries)
+			found = time.Now()
 			if t.Head() < page.Head {
 				continue
 			}
 		}
 		pause(ctx, timer, pollEvery, wake)
+		if early := gather - time.Since(found); early > 0 {
+			pause(ctx, timer, early, nil)
+		}
 	}
 	return nil
 }

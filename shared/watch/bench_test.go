@@ -151,7 +151,7 @@ func (e *endless) Read(_ context.Context, _ string, after uint64, limit int) (st
 }
 
 // BenchmarkEvent commits groups of events and delivers them to sockets: what an event costs from the store's answer to the
-// system call.
+// system call, in memory; the time is that in which the tail gathers.
 func BenchmarkEvent(b *testing.B) {
 	for _, sockets := range []int{1, 100} {
 		for _, group := range []int{1, 32} {
