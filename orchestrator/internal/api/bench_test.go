@@ -69,7 +69,7 @@ func BenchmarkExecuteBatch(b *testing.B) {
 	var authority authz.Authority
 	authority.Swap(set)
 	a := &API{Catalogue: named{}, Storage: "filesystem", Metrics: http.NotFoundHandler(), Socket: http.NotFoundHandler()}
-	accepted := engine.Submitted{Run: dag.Header{ID: id.New()}, Tasks: make([]dag.Task, 10)}
+	accepted := engine.Submitted{Run: dag.Header{ID: id.New()}, Tasks: make([]engine.Accepted, 10)}
 	for i := range accepted.Tasks {
 		accepted.Tasks[i].ID, accepted.Tasks[i].Operation = id.New(), fmt.Sprintf("op-%04d", i)
 	}

@@ -29,13 +29,24 @@ type Submission struct {
 // Submitted is a run as it was accepted.
 type Submitted struct {
 	Run   dag.Header
-	Tasks []dag.Task // in the order of the definition
+	Tasks []Accepted // in the order of the definition
 
 	runner *runner
 }
 
-// Submit validates a definition and stores it as a run with all its tasks, in one commit with the
-// audit entry of the request. When it returns, the run is durable and goes on whatever happens.
+// Accepted names a task of a run that was accepted, and its operation.
+type Accepted struct{ ID, Operation string }
+
+func acceptedOf(tasks []dag.Task) []Accepted {
+	list := make([]Accepted, len(tasks))
+	for i := range tasks {
+		list[i] = Accepted{ID: tasks[i].ID, Operation: tasks[i].Operation}
+	}
+	return list
+}
+
+// Submit validates a definition, whose nodes become the engine's, and stores it as a run with all its tasks, in one
+// commit with the audit entry of the request. When it returns, the run is durable and goes on whatever happens.
 func (e *Engine) Submit(ctx context.Context, s Submission) (Submitted, error) {
 	if faults := dag.Validate(s.Definition, e.Limits); len(faults) > 0 {
 		return Submitted{}, Invalid(s.Definition.Kind, faults)
@@ -44,15 +55,13 @@ func (e *Engine) Submit(ctx context.Context, s Submission) (Submitted, error) {
 		s.ID = id.New()
 	}
 	s.Definition.Policy = s.Definition.Policy.Or(e.Policy)
-	nodes := make([]dag.Node, len(s.Definition.Nodes))
-	copy(nodes, s.Definition.Nodes)
-	for i := range nodes {
-		nodes[i].TaskID = id.Within(s.ID, i)
+	for i := range s.Definition.Nodes {
+		n := &s.Definition.Nodes[i]
+		n.TaskID = id.Within(s.ID, i)
 		if s.Definition.Kind == dag.Workflow {
-			nodes[i].TaskID = s.ID
+			n.TaskID = s.ID
 		}
 	}
-	s.Definition.Nodes = nodes
 	r, err := e.submit(ctx, s, nil, "")
 	if err != nil {
 		return Submitted{}, err
@@ -118,10 +127,7 @@ func (e *Engine) submit(ctx context.Context, s Submission, origins []dag.Task, c
 		return nil, err
 	}
 	scene.MarkRecorded()
-	accepted := Submitted{runner: r, Run: run.Header, Tasks: append([]dag.Task(nil), run.Tasks...)}
-	for i := range accepted.Tasks { // the runner goes on changing its steps
-		accepted.Tasks[i].Steps = append([]dag.Progress(nil), accepted.Tasks[i].Steps...)
-	}
+	accepted := Submitted{runner: r, Run: run.Header, Tasks: acceptedOf(run.Tasks)}
 	r.release()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -150,7 +156,7 @@ func (e *Engine) submitted(ctx context.Context, id string) (Submitted, error) {
 		return Submitted{}, store.ErrUnavailable
 	}
 	rows, err := e.tasksOf(ctx, tasks(), id)
-	return Submitted{Run: h.Value, Tasks: rows}, err
+	return Submitted{Run: h.Value, Tasks: acceptedOf(rows)}, err
 }
 
 // slicesOf cuts the nodes of a definition into documents of type slice; room, empty, is where it encodes them.

@@ -13,13 +13,14 @@ func Command(op dag.Operation) (command string, args []string, name string) {
 	if verb == "" {
 		verb = verbCreate
 	}
+	args = make([]string, 0, max(1, len(op.Servers), len(op.Taskservs))+8) // with all flags
 	switch op.Type {
 	case typeServers:
 		command, name = "servers "+verb, verb+"_servers"
 	case typeTaskserv:
-		command, args, name = "taskserv "+verb, []string{op.Taskserv}, verb+"_taskserv"
+		command, args, name = "taskserv "+verb, append(args, op.Taskserv), verb+"_taskserv"
 	case typeCluster:
-		command, args, name = "cluster "+verb, []string{op.ClusterType}, verb+"_cluster"
+		command, args, name = "cluster "+verb, append(args, op.ClusterType), verb+"_cluster"
 	case typeServerB:
 		command, name = "servers "+verb, verb+"_servers"
 		for _, s := range op.Servers {
