@@ -27,10 +27,12 @@ func (r *runner) commit(ctx context.Context, c dag.Change, entries [][]byte, now
 		r.e.cut.enter(changing)
 		defer r.e.cut.leave(changing)
 	}
+	start := time.Now()
 	receipt, err := r.e.DB.Commit(ctx, store.Batch{Writes: room.writes, Appends: room.appends})
 	if err != nil {
 		return err
 	}
+	r.took = time.Since(start)
 	r.rev = receipt.Rev
 	if r.e.Meter != nil && r.run.Header.Kind != dag.Rollback {
 		for _, i := range c.Finished {

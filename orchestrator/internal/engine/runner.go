@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"runtime"
 	"sync"
 	"time"
 
@@ -16,6 +15,9 @@ const (
 	maxBytes = 6 << 20
 )
 
+// maxGather bounds how long a result waits for others.
+const maxGather = 2 * time.Millisecond
+
 // runner drives one run. Everything below mu belongs to the goroutine of loop (before it starts, to
 // whoever made the runner).
 type runner struct {
@@ -24,10 +26,11 @@ type runner struct {
 	kind  dag.Kind
 	ended chan struct{} // closed when loop has returned
 
-	mu    sync.Mutex
-	inbox []message
-	over  bool          // nobody reads the inbox any more
-	wake  chan struct{} // capacity 1
+	mu     sync.Mutex
+	inbox  []message
+	over   bool          // nobody reads the inbox any more
+	wake   chan struct{} // capacity 1
+	enough int           // results that are worth to wake the loop for
 
 	stored, launched bool // under Engine.mu: its first commit is done; loop was started
 
@@ -36,6 +39,7 @@ type runner struct {
 
 	run      *dag.Run
 	rev      uint64                        // of the header
+	took     time.Duration                 // of the last commit
 	flights  map[string]context.CancelFunc // attempts at work, by id
 	standing []bool                        // tasks with an effect document
 	sizes    []int                         // bytes of each task's last document
@@ -58,16 +62,18 @@ func (e *Engine) newRunner(id string, kind dag.Kind) *runner {
 
 // post hands a message to the run; it never blocks.
 func (r *runner) post(m message) {
+	_, result := m.command.(dag.Done)
 	r.mu.Lock()
 	over := r.over
 	if !over {
 		r.inbox = append(r.inbox, m)
 	}
+	early := result && len(r.inbox) < r.enough
 	r.mu.Unlock()
 	switch {
-	case !over:
+	case !over && !early:
 		r.nudge()
-	case m.reply != nil:
+	case over && m.reply != nil:
 		m.reply <- r.late()
 	}
 }
@@ -118,9 +124,7 @@ func (r *runner) loop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-r.wake:
-			if r.few() {
-				runtime.Gosched() // attempts that end at the same moment share a commit
-			}
+			r.gather(ctx, timer)
 		case <-timer.C:
 		}
 		if !r.step(ctx, r.take()) {
@@ -129,11 +133,24 @@ func (r *runner) loop(ctx context.Context) {
 	}
 }
 
-// few says whether more results may be about to come than are here.
-func (r *runner) few() bool {
+// gather waits for the other attempts at work, when the first has ended, so that those that end at the same moment share a
+// commit: no longer than half of what the last one took, for a second commit would hold up the late ones by all of it.
+func (r *runner) gather(ctx context.Context, timer *time.Timer) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.inbox) < len(r.flights)
+	r.enough = len(r.flights)
+	all := len(r.inbox) >= r.enough
+	r.mu.Unlock()
+	if !all {
+		timer.Reset(min(r.took/2, maxGather))
+		select {
+		case <-ctx.Done():
+		case <-r.wake:
+		case <-timer.C:
+		}
+	}
+	r.mu.Lock()
+	r.enough = 0
+	r.mu.Unlock()
 }
 
 // pause returns how long nothing is due.
