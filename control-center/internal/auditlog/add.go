@@ -21,7 +21,12 @@ type taken struct {
 // Most entries are new, so it writes them as such without a look, and looks only when the store objects.
 func (x *Index) Add(ctx context.Context, origin string, first uint64, entries [][]byte) error {
 	rows := fold(origin, first, entries)
-	fresh, err := x.asNew(ctx, rows)
+	room, _ := x.rooms.Get().(*[]byte)
+	if room == nil {
+		room = new([]byte)
+	}
+	defer x.rooms.Put(room) // a commit copies what it is given
+	fresh, err := x.asNew(ctx, rows, room)
 	if err != nil {
 		return err
 	}
@@ -49,12 +54,12 @@ func (x *Index) remember(rows []taken, rev uint64) {
 	for _, t := range rows {
 		switch {
 		case t.phase == audit.Outcome:
-			delete(x.pending, opOf(t.row))
+			delete(x.pending, operation{t.row.Origin, t.row.OpID})
 		case t.phase == audit.Intent && !t.joined:
 			if x.pending == nil || len(x.pending) >= maxPending {
-				x.pending = map[string]store.Row[Row]{}
+				x.pending = map[operation]store.Row[Row]{}
 			}
-			x.pending[opOf(t.row)] = store.Row[Row]{Value: t.row, Rev: rev}
+			x.pending[operation{t.row.Origin, t.row.OpID}] = store.Row[Row]{Value: t.row, Rev: rev}
 		}
 	}
 }
@@ -71,9 +76,11 @@ func opOf(r Row) string { return cut(r.Origin + " " + r.OpID) }
 // fold turns entries into rows; an outcome completes the row of an intent before it.
 func fold(origin string, first uint64, entries [][]byte) []taken {
 	rows := make([]taken, 0, len(entries))
-	intents := map[string]int{} // by operation id
+	intents := make(map[string]int, len(entries)) // by operation id
+	var r Row
 	for i, body := range entries {
-		r, phase := rowOf(origin, first+uint64(i), body)
+		var phase audit.Phase
+		r, phase = rowOf(origin, first+uint64(i), body, &r)
 		switch at, ok := intents[r.OpID]; {
 		case phase == audit.Outcome && ok:
 			rows[at].row, rows[at].joined = complete(rows[at].row, r), true
@@ -81,6 +88,7 @@ func fold(origin string, first uint64, entries [][]byte) []taken {
 		case phase == audit.Intent:
 			intents[r.OpID] = len(rows)
 		}
+		r.LeafHash = audit.LeafHash(body)
 		rows = append(rows, taken{row: r, phase: phase})
 	}
 	return rows
@@ -96,14 +104,15 @@ func complete(intent, outcome Row) Row {
 	return intent
 }
 
-// asNew returns the writes for rows that the index does not have; none when an id comes twice.
-func (x *Index) asNew(ctx context.Context, rows []taken) ([]store.Write, error) {
+// asNew returns the writes for rows that the index does not have, with their documents in room; none when an id comes twice.
+func (x *Index) asNew(ctx context.Context, rows []taken, room *[]byte) ([]store.Write, error) {
+	*room = (*room)[:0]
 	writes, seen := make([]store.Write, 0, len(rows)), make(map[string]bool, len(rows))
 	for _, t := range rows {
 		r, expect := t.row, store.Absent()
 		if t.phase == audit.Outcome {
 			x.mu.Lock()
-			intent, ok := x.pending[opOf(r)]
+			intent, ok := x.pending[operation{r.Origin, r.OpID}]
 			x.mu.Unlock()
 			if !ok {
 				var err error
@@ -119,8 +128,9 @@ func (x *Index) asNew(ctx context.Context, rows []taken) ([]store.Write, error) 
 			return nil, nil
 		}
 		seen[r.ID] = true
-		w, err := r.write(expect)
-		if err != nil {
+		var w store.Write
+		var err error
+		if *room, w, err = r.write(*room, expect); err != nil {
 			return nil, err
 		}
 		writes = append(writes, w)

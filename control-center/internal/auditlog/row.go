@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,6 +37,9 @@ const indexValue = 200
 
 // cut returns s as an index takes it, whatever somebody wrote into a request: short, and U+0000 shown as U+FFFD.
 func cut(s string) string {
+	if len(s) <= indexValue && strings.IndexByte(s, 0) < 0 && utf8.ValidString(s) {
+		return s
+	}
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 	if len(s) <= indexValue {
 		return s
@@ -54,7 +56,8 @@ var Table = store.Table[Row]{
 	Kind: "audit_row",
 	ID:   func(r Row) string { return r.ID },
 	Index: func(r Row) []store.IndexKey {
-		keys := []store.IndexKey{{Name: "action", Value: cut(r.Action)}, {Name: "resource", Value: cut(r.Resource)}, {Name: "user_id", Value: cut(r.UserID)}}
+		keys := append(make([]store.IndexKey, 0, 4),
+			store.IndexKey{Name: "action", Value: cut(r.Action)}, store.IndexKey{Name: "resource", Value: cut(r.Resource)}, store.IndexKey{Name: "user_id", Value: cut(r.UserID)})
 		if r.OpID != "" {
 			keys = append(keys, store.IndexKey{Name: "op", Value: opOf(r)})
 		}
@@ -62,14 +65,14 @@ var Table = store.Table[Row]{
 	},
 }
 
-// write is Table.Write with the encoding written by hand, for there are two rows a task. Details with an escape in a
-// name need not be in canonical order as they are.
-func (r *Row) write(e store.Expect) (store.Write, error) {
+// write is Table.Write with the encoding written by hand, at the end of room, for there are two rows a task. Details with
+// an escape in a name need not be in canonical order as they are.
+func (r *Row) write(room []byte, e store.Expect) ([]byte, store.Write, error) {
 	if len(r.Details) == 0 || bytes.IndexByte(r.Details, '\\') >= 0 {
-		return Table.Write(*r, e)
+		w, err := Table.Write(*r, e)
+		return room, w, err
 	}
-	b := make([]byte, 0, 512+len(r.Details))
-	b = store.AppendString(append(b, `{"action":`...), r.Action)
+	b := store.AppendString(append(room, `{"action":`...), r.Action)
 	b = append(append(b, `,"details":`...), r.Details...)
 	b = store.AppendString(append(b, `,"id":`...), r.ID)
 	b = strconv.AppendUint(append(b, `,"index":`...), r.Index, 10)
@@ -84,8 +87,8 @@ func (r *Row) write(e store.Expect) (store.Write, error) {
 	b = store.AppendString(append(b, `,"resource":`...), r.Resource)
 	b = store.AppendString(append(b, `,"result":`...), r.Result)
 	b = r.Timestamp.AppendFormat(append(b, `,"timestamp":"`...), time.RFC3339Nano)
-	b = store.AppendString(append(b, `","user_id":`...), r.UserID)
-	return store.Write{Key: Table.Key(r.ID), Expect: e, Index: Table.Index(*r), Body: append(b, '}')}, nil
+	b = append(store.AppendString(append(b, `","user_id":`...), r.UserID), '}')
+	return b, store.Write{Key: Table.Key(r.ID), Expect: e, Index: Table.Index(*r), Body: b[len(room):len(b):len(b)]}, nil
 }
 
 // Kinds declares the documents of this package.
@@ -99,8 +102,13 @@ type Index struct {
 	DB store.DB
 
 	mu      sync.Mutex
-	pending map[string]store.Row[Row] // intents that still wait for their outcome, by origin and operation id
+	pending map[operation]store.Row[Row] // intents that still wait for their outcome
+
+	rooms sync.Pool // of *[]byte: for the documents of a run
 }
+
+// operation is what links an intent and its outcome.
+type operation struct{ origin, id string }
 
 // Follower is the name of the follower that feeds the index from the own log.
 const Follower = "audit-index"
@@ -136,68 +144,67 @@ func (x *Index) Await(ctx context.Context) error {
 	}
 }
 
-// detail is a member of a row's details, as it is written.
-type detail struct {
-	name  string
-	value json.RawMessage
-}
-
-// rowOf returns the row of an entry, and its phase.
-func rowOf(origin string, index uint64, body []byte) (Row, audit.Phase) {
-	r := Row{Index: index, LeafHash: audit.LeafHash(body), Origin: origin}
-	if phase, ok := r.read(body); ok {
+// rowOf returns the row of an entry, and its phase. Its texts are those of the row before where they are the same: most are.
+func rowOf(origin string, index uint64, body []byte, before *Row) (Row, audit.Phase) {
+	r := Row{Index: index, Origin: origin}
+	if phase, ok := r.read(body, before); ok {
 		return r, phase
 	}
 	return Row{
 		Action: "audit.unreadable", Details: json.RawMessage("{}"), ID: "00000000-0000" + id.Derived(origin, strconv.FormatUint(index, 10))[13:], // below all others
-		Index: index, LeafHash: r.LeafHash, Origin: origin, Resource: "logs/" + origin, Result: audit.Unknown, Timestamp: time.Unix(0, 0).UTC(),
+		Index: index, Origin: origin, Resource: "logs/" + origin, Result: audit.Unknown, Timestamp: time.Unix(0, 0).UTC(),
 	}, audit.Event
 }
 
-// read takes over what an entry says.
-func (r *Row) read(entry []byte) (phase audit.Phase, ok bool) {
+// read takes over what an entry says, but for its hash.
+func (r *Row) read(entry []byte, before *Row) (phase audit.Phase, ok bool) {
 	if store.CheckCanonical(entry) != nil { // none of ours
 		var err error
 		if entry, err = store.Canonical(json.RawMessage(entry)); err != nil {
 			return "", false
 		}
 	}
-	var own json.RawMessage
-	more := make([]detail, 0, 12)
+	var own, code, decision, ip, op, request, session, username json.RawMessage
 	for name, value := range store.Members(entry) {
 		ok := true
 		switch name {
 		case "action":
-			r.Action, ok = store.Text(value)
+			r.Action, ok = text(value, before.Action)
 		case "actor":
 			for name, value := range store.Members(value) {
 				switch name {
-				case "ip", "username":
-					more = append(more, detail{name, value})
+				case "ip":
+					ip = value
 				case "sid":
-					more = append(more, detail{"session", value})
+					session = value
 				case "sub":
-					r.UserID, ok = store.Text(value)
+					r.UserID, ok = text(value, before.UserID)
+				case "username":
+					username = value
 				}
 			}
-		case "code", "decision", "request_id":
-			more = append(more, detail{name, value})
+		case "code":
+			code = value
+		case "decision":
+			decision = value
 		case "details":
 			own = value
 		case "id":
-			r.ID, ok = store.Text(value)
+			r.ID, ok = text(value)
 		case "op":
-			more = append(more, detail{"operation", value})
+			op = value
 		case "op_id":
-			r.OpID, ok = store.Text(value)
+			r.OpID, ok = text(value)
 		case "phase":
 			var s string
-			s, ok = store.Text(value)
+			s, ok = text(value, string(audit.Intent), string(audit.Outcome))
 			phase = audit.Phase(s)
+		case "request_id":
+			request = value
 		case "resource":
-			r.Resource, ok = store.Text(value)
+			r.Resource, ok = text(value)
 		case "result":
-			r.Result, ok = store.Text(value)
+			r.Result, ok = text(value, before.Result, audit.Success)
 		case "time":
 			r.Timestamp, ok = moment(value)
 		}
@@ -208,44 +215,75 @@ func (r *Row) read(entry []byte) (phase audit.Phase, ok bool) {
 	if phase == audit.Intent {
 		r.Result = "pending"
 	}
-	r.Details = details(own, more)
+	r.Details = details(own, []detail{{"code", code}, {"decision", decision}, {"ip", ip}, {"operation", op}, {"request_id", request}, {"session", session}, {"username", username}})
 	return phase, r.ID != "" && len(r.ID) <= indexValue && !strings.Contains(r.ID, "\x00")
 }
 
-// details returns the details of an entry with what more the entry says beyond the members of a row. A name of
-// its own wins, but the decision is the one of the entry.
+// text is store.Text, without a copy of what is one of the usual texts.
+func text(value json.RawMessage, usual ...string) (string, bool) {
+	if value[0] != '"' || bytes.IndexByte(value, '\\') >= 0 {
+		return store.Text(value)
+	}
+	value = value[1 : len(value)-1]
+	for _, u := range usual {
+		if string(value) == u {
+			return u, true
+		}
+	}
+	return string(value), true
+}
+
+// detail is a member of a row's details, as it is written; one without a value is none.
+type detail struct {
+	name  string
+	value json.RawMessage
+}
+
+// details returns the details of an entry with what more the entry says beyond the members of a row, in the order of the
+// names. A name of its own wins, but the decision is the one of the entry.
 func details(own json.RawMessage, more []detail) json.RawMessage {
 	if len(own) > 0 && own[0] != '{' {
 		own = json.RawMessage(`{"unreadable":true}`)
 	}
-	all := make([]detail, 0, 16)
-	for name, value := range store.Members(own) {
-		if name != "decision" || !slices.ContainsFunc(more, func(d detail) bool { return d.name == name }) {
-			all = append(all, detail{name, value})
+	size := len(own) + 2
+	for i, d := range more {
+		if string(d.value) == `""` {
+			more[i].value = nil
 		}
+		size += len(d.name) + len(d.value) + len(`"":,`)
+	}
+	out := append(make([]byte, 0, size), '{')
+	for name, value := range store.Members(own) {
+		for len(more) > 0 && more[0].name < name {
+			out, more = more[0].appendTo(out), more[1:]
+		}
+		if len(more) > 0 && more[0].name == name {
+			if name == "decision" && more[0].value != nil {
+				continue
+			}
+			more = more[1:]
+		}
+		out = detail{name, value}.appendTo(out)
 	}
 	for _, d := range more {
-		if string(d.value) != `""` {
-			all = append(all, d)
-		}
-	}
-	slices.SortStableFunc(all, func(a, b detail) int { return strings.Compare(a.name, b.name) })
-	out := append(make([]byte, 0, 512), '{')
-	for i, d := range all {
-		if i > 0 && d.name == all[i-1].name {
-			continue
-		}
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		out = append(append(append(append(out, '"'), d.name...), `":`...), d.value...)
+		out = d.appendTo(out)
 	}
 	return append(out, '}')
 }
 
+func (d detail) appendTo(out []byte) []byte {
+	if d.value == nil {
+		return out
+	}
+	if len(out) > 1 {
+		out = append(out, ',')
+	}
+	return append(append(append(append(out, '"'), d.name...), `":`...), d.value...)
+}
+
 // moment reads a time; false when the value is none, or in UTC none of RFC 3339.
 func moment(value json.RawMessage) (time.Time, bool) {
-	s, _ := store.Text(value)
+	s, _ := text(value)
 	t, err := time.Parse(time.RFC3339Nano, s)
 	t = t.UTC()
 	return t, err == nil && t.Year() >= 0 && t.Year() <= 9999
