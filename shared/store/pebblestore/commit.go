@@ -312,7 +312,7 @@ func (s *Store) addCount(b *pebble.Batch, c store.Counter, n int64) error {
 	s.keyRoom = appendKey(s.keyRoom[:0], counterKey, c.Kind, c.Index, c.Value)
 	sum, known := s.counts[c]
 	if !known {
-		old, err := s.value(s.keyRoom)
+		old, err := s.stored(s.keyRoom)
 		if err != nil {
 			return err
 		}
@@ -334,6 +334,27 @@ func (s *Store) addCount(b *pebble.Batch, c store.Counter, n int64) error {
 		return engineFault(err)
 	}
 	return nil
+}
+
+// stored returns the stored value of a counter; nil when there is none, which a sieve mostly knows: a value of an index that
+// is seen for the first time.
+func (s *Store) stored(counter []byte) ([]byte, error) {
+	if s.counted == nil {
+		if s.countsAsked++; s.countsAsked == sieveAsked {
+			if s.counted = s.sieveOf([]byte{counterKey}); s.counted != nil {
+				for c := range s.counts { // some of this very group, which the engine does not have yet
+					s.counted.add(string(keyOfCounter(c)[1:]))
+				}
+			}
+		}
+	}
+	if name := string(counter[1:]); s.counted != nil {
+		if !s.counted.has(name) {
+			s.counted.add(name) // it is about to be written
+			return nil, nil
+		}
+	}
+	return s.value(counter)
 }
 
 // show replaces the view of the readers after a sync.

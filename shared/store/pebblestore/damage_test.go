@@ -251,8 +251,13 @@ func TestCommit_failedSyncEndsTheStore(t *testing.T) {
 func TestCommit_readersSeeOnlyWhatIsDurable(t *testing.T) {
 	t.Parallel()
 	var hold atomic.Pointer[chan struct{}]
+	held := make(chan struct{}, 1)
 	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if c := hold.Load(); c != nil && strings.HasSuffix(op.Path, ".log") && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) {
+			select {
+			case held <- struct{}{}:
+			default:
+			}
 			<-*c
 		}
 		return nil
@@ -265,9 +270,7 @@ func TestCommit_readersSeeOnlyWhatIsDurable(t *testing.T) {
 	hold.Store(&gate)
 	done := make(chan error)
 	go func() { done <- entry(t, s, 2) }()
-	for len(s.requests) > 0 { // until the committer has it
-		runtime.Gosched()
-	}
+	<-held // the committer has it
 	for range 100 {
 		if n := whole(t, s); n != 1 {
 			t.Fatalf("readers see %d commits while the second is not durable", n)

@@ -36,19 +36,21 @@ type Store struct {
 	stopped  chan struct{} // closed when the committer has ended
 	dead     chan struct{} // closed by fail: the engine has given up
 
-	view    atomic.Pointer[view]    // what readers see; replaced by the committer
-	number  uint64                  // last commit number; of the committer
-	recent  recent                  // of the committer
-	counts  map[store.Counter]int64 // of the committer: counters as it wrote or read them last
-	asked   []int                   // of the committer, by place of the kind in the schema: questions to the engine
-	sieves  []atomic.Pointer[sieve] // filled by the committer, asked by all
-	keyRoom []byte                  // of the committer: the key of the row being written
-	docRoom []byte                  // of the committer: the document being written
-	same    []*store.Final          // of the committer: the documents of one kind in a group
-	batches []store.Batch           // of the committer: a group
-	spent   store.Judgement         // of the committer: the last one
-	batch   *pebble.Batch           // of the committer: what a group does to the engine
-	parcels sync.Pool               // of *parcel
+	view        atomic.Pointer[view]    // what readers see; replaced by the committer
+	number      uint64                  // last commit number; of the committer
+	recent      recent                  // of the committer
+	counts      map[store.Counter]int64 // of the committer: counters as it wrote or read them last
+	asked       []int                   // of the committer, by place of the kind in the schema: questions to the engine
+	sieves      []atomic.Pointer[sieve] // filled by the committer, asked by all
+	counted     *sieve                  // of the committer: names of counters; nil before there are many questions, or when they are too many
+	countsAsked int                     // of the committer: questions to the engine for counters
+	keyRoom     []byte                  // of the committer: the key of the row being written
+	docRoom     []byte                  // of the committer: the document being written
+	same        []*store.Final          // of the committer: the documents of one kind in a group
+	batches     []store.Batch           // of the committer: a group
+	spent       store.Judgement         // of the committer: the last one
+	batch       *pebble.Batch           // of the committer: what a group does to the engine
+	parcels     sync.Pool               // of *parcel
 
 	open    sync.RWMutex // held for reading by every read, for writing by Close
 	ended   bool         // guarded by open

@@ -83,17 +83,25 @@ func (s *Store) sift(kind string) {
 	if err != nil || number(count) > sieveDocs {
 		return
 	}
-	span := key(docKey, kind, "")
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: span, UpperBound: after(span)})
-	if err != nil {
-		return
-	}
-	f, size := &sieve{seed: maphash.MakeSeed()}, 0
-	for ok := it.First(); ok && size <= sieveBytes; ok = it.Next() {
-		f.add(string(it.Key()[len(span):]))
-		size += len(it.Key()) + len(it.Value())
-	}
-	if it.Close() == nil && size <= sieveBytes {
+	if f := s.sieveOf(key(docKey, kind, "")); f != nil {
 		s.sieves[place].Store(f)
 	}
+}
+
+// sieveOf returns a sieve with what follows the prefix in every key that has it; nil when there is too much of it, or it
+// cannot be read.
+func (s *Store) sieveOf(prefix []byte) *sieve {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	if err != nil {
+		return nil
+	}
+	f, rows, size := &sieve{seed: maphash.MakeSeed()}, 0, 0
+	for ok := it.First(); ok && rows <= sieveDocs && size <= sieveBytes; ok = it.Next() {
+		f.add(string(it.Key()[len(prefix):]))
+		rows, size = rows+1, size+len(it.Key())+len(it.Value())
+	}
+	if it.Close() != nil || rows > sieveDocs || size > sieveBytes {
+		return nil
+	}
+	return f
 }

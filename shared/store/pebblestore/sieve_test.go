@@ -3,7 +3,9 @@ package pebblestore
 import (
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 
@@ -79,6 +81,67 @@ func TestGet_findsWhatIsThereThroughTheSieve(t *testing.T) {
 		}
 		if round == 1 && s.sieves[1].Load() == nil || s.sieves[0].Load() != nil {
 			t.Error("the kind that is asked for has no sieve, or the other one has: the test shows nothing")
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Values that are seen once, and values that come back after many others: totals are right, also across the moment in
+// which the counters get their sieve, when more values were counted than are remembered, and after a restart.
+func TestList_countsValuesThroughTheSieve(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	dice := rand.New(rand.NewPCG(seed, 0))
+	dir := t.TempDir()
+	schema := store.Schema{Service: "test", Kinds: []store.Kind{{Name: "doc", Indexes: []string{"value"}, Counted: []string{"value"}}}}
+	values, next := map[string]string{}, 0 // by id
+	for range 3 {
+		s, err := Open(dir, schema, quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 120 {
+			writes := map[string]store.Write{}
+			for range 1 + dice.IntN(200) {
+				id := fmt.Sprint(dice.IntN(3000))
+				w := store.Write{Key: store.Key{Kind: "doc", ID: id}, Expect: store.Any()}
+				switch dice.IntN(4) {
+				case 0:
+					w.Action = store.Delete
+					delete(values, id)
+				case 1: // one of few
+					values[id] = fmt.Sprint("few", dice.IntN(20))
+				default:
+					next++
+					values[id] = fmt.Sprint("new", next-dice.IntN(min(next, 50)))
+				}
+				if w.Action != store.Delete {
+					w.Body, w.Index = []byte(`{}`), []store.IndexKey{{Name: "value", Value: values[id]}}
+				}
+				writes[id] = w
+			}
+			if _, err := s.Commit(t.Context(), store.Batch{Writes: slices.Collect(maps.Values(writes))}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := map[string]int{}
+		for _, v := range values {
+			want[v]++
+		}
+		for v := range next {
+			want[fmt.Sprint("new", v)] += 0
+		}
+		for v, n := range want {
+			page, err := s.List(t.Context(), store.Query{Kind: "doc", Index: "value", Prefix: v, Exact: true, Total: true})
+			if err != nil || page.Total != n {
+				t.Fatalf("%s is counted %d times, want %d, %v", v, page.Total, n, err)
+			}
+		}
+		if s.counted == nil || next < maxCounts {
+			t.Fatalf("nothing was tested: %d values", next)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
