@@ -14,16 +14,78 @@ import (
 // overrun is how long an attempt may ignore the end of its time before its outcome counts as unknown.
 const overrun = 10 * time.Second
 
+// flight is an attempt at work, and the context of it: one timer serves its deadline and then its overrun. As a context
+// it does not end with the engine's but by the runner, which stops its flights when it leaves.
+type flight struct {
+	context.Context // of the engine, for its values
+	dag.Launch
+	r *runner
+
+	mu    sync.Mutex    // guards all below
+	done  chan struct{} // made when it is asked for
+	err   error
+	timer *time.Timer
+	over  bool // its place is given back
+}
+
 // dispatch starts an attempt that is stored. Its result comes back as a message.
 func (r *runner) dispatch(ctx context.Context, l dag.Launch) {
-	own, cancel := context.WithCancel(ctx)
-	r.flights[l.Attempt.ID] = cancel
-	if r.e.labour(ctx, func() {
-		defer cancel()
-		r.post(message{command: dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: r.e.attempt(own, r, l)}})
-	}) {
+	f := &flight{Context: ctx, Launch: l, r: r}
+	r.flights[l.Attempt.ID] = f.stop
+	if r.e.labour(ctx, f.fly) {
 		runtime.Gosched() // an attempt that is over at once leaves its goroutine to the next
 	}
+}
+
+// Deadline implements context.Context.
+func (f *flight) Deadline() (time.Time, bool) { return f.Attempt.Deadline, true }
+
+// Done implements context.Context.
+func (f *flight) Done() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.done == nil {
+		f.done = make(chan struct{})
+		if f.err != nil {
+			close(f.done)
+		}
+	}
+	return f.done
+}
+
+// Err implements context.Context.
+func (f *flight) Err() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
+// stop cancels the context.
+func (f *flight) stop() { f.end(context.Canceled) }
+
+// end ends the context; the first reason stays.
+func (f *flight) end(why error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return
+	}
+	f.err = why
+	if f.done != nil {
+		close(f.done)
+	}
+}
+
+// fly makes the attempt and posts its result.
+func (f *flight) fly() {
+	res := f.attempt()
+	f.stop()
+	f.land(res)
+}
+
+// land reports what the attempt came to.
+func (f *flight) land(res dag.Result) {
+	f.r.post(message{command: dag.Done{Ref: f.Ref, ID: f.Attempt.ID, Result: res}})
 }
 
 // rest is how long a goroutine waits for its next work.
@@ -56,32 +118,67 @@ func (e *Engine) labour(ctx context.Context, work func()) (started bool) {
 }
 
 // attempt waits for a place and makes the attempt.
-func (e *Engine) attempt(ctx context.Context, r *runner, l dag.Launch) dag.Result {
+func (f *flight) attempt() dag.Result {
+	e := f.r.e
 	select {
-	case e.steps <- struct{}{}:
-	case <-ctx.Done():
+	case e.steps <- struct{}{}: // without a look at Done, which would have to be made
+	default:
+		select {
+		case e.steps <- struct{}{}:
+		case <-f.Done():
+			return dag.Result{Class: dag.Stopped, Error: "stopped before it began"}
+		}
+	}
+	f.begin()
+	defer f.leave()
+	if f.Err() != nil || f.Context.Err() != nil {
 		return dag.Result{Class: dag.Stopped, Error: "stopped before it began"}
 	}
-	free := sync.OnceFunc(func() { <-e.steps })
-	defer free()
-	if ctx.Err() != nil {
-		return dag.Result{Class: dag.Stopped, Error: "stopped before it began"}
-	}
-	ctx, cancel := context.WithTimeout(ctx, l.Timeout)
-	defer cancel()
-	l.Attempt.Deadline, _ = ctx.Deadline()
-	ref, id, task, step := l.Ref, l.Attempt.ID, l.Attempt.TaskID, l.Attempt.Step.Name // not all of l, which is large
-	hung := time.AfterFunc(l.Timeout+overrun, func() {
-		e.Log.Error("engine: an attempt does not end at its deadline; its outcome is unknown", "run", r.id, "task", task, "step", step)
-		r.post(message{command: dag.Done{Ref: ref, ID: id, Result: dag.Result{Class: dag.UnknownOutcome, Error: "timeout: the attempt did not end"}}})
-		free() // whatever holds it up shall not hold up the others
-	})
-	defer hung.Stop()
-	res := e.execute(ctx, l.Attempt)
+	res := e.execute(f, f.Attempt)
 	if res.Class == "" {
 		res = dag.Result{Class: dag.UnknownOutcome, Error: "the executor gave no result"}
 	}
 	return res
+}
+
+// begin starts the time of an attempt that has its place.
+func (f *flight) begin() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.Attempt.Deadline = time.Now().Add(f.Timeout)
+	f.timer = time.AfterFunc(f.Timeout, f.expire)
+}
+
+// leave gives the place back; it returns false when that was done before.
+func (f *flight) leave() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.over {
+		return false
+	}
+	f.over = true
+	f.timer.Stop()
+	<-f.r.e.steps
+	return true
+}
+
+// expire ends the context at the deadline. Then the attempt may overrun.
+func (f *flight) expire() {
+	f.end(context.DeadlineExceeded)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.over {
+		f.timer = time.AfterFunc(overrun, f.giveUp)
+	}
+}
+
+// giveUp no longer waits for the attempt: whatever holds it up shall not hold up the others.
+func (f *flight) giveUp() {
+	if !f.leave() {
+		return
+	}
+	f.r.e.Log.Error("engine: an attempt does not end at its deadline; its outcome is unknown", "run", f.r.id, "task", f.Attempt.TaskID, "step", f.Attempt.Step.Name)
+	f.land(dag.Result{Class: dag.UnknownOutcome, Error: "timeout: the attempt did not end"})
 }
 
 // execute makes the attempt; a panic of a provider is an unknown outcome, not the end of the process.
