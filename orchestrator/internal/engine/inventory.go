@@ -15,8 +15,12 @@ type Inventory struct {
 
 // Resource returns one by its provider, kind and name; false when there is none.
 func (v Inventory) Resource(ctx context.Context, provider, kind, name string) (dag.Resource, bool, error) {
-	row, err := resources().Get(ctx, v.DB, provider+"/"+kind+"/"+name)
-	return row.Value.plain(), row.Rev != 0, err
+	d, err := v.DB.Get(ctx, resources().Key(provider+"/"+kind+"/"+name))
+	if err != nil || !d.Exists() { // most have not: nothing to decode into
+		return dag.Resource{}, false, err
+	}
+	r, err := resources().Decode(d)
+	return r.plain(), true, err
 }
 
 // Taskservs returns the task services on a server, by name: a resource on a server has the server's name and a slash

@@ -2,8 +2,8 @@ package operation
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -20,19 +20,22 @@ var errHeld = errors.New("the name is held")
 // claims keeps two tasks from making a server of the same name: between the making and the commit that
 // puts it into the inventory, only this knows. What earlier processes left is learned once from each provider.
 type claims struct {
+	seeds   [2]maphash.Seed
 	mu      sync.Mutex          // guards both maps
 	tags    map[mark]mark       // server name → tag of the step that makes or made it
 	learned map[string]*learned // by provider
 }
 
-// mark stands for a text. Claims of all servers there are stay in memory, where texts would cost much more, and the
-// collector would look at each.
-type mark [16]byte
+func newClaims() claims {
+	return claims{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, tags: map[mark]mark{}, learned: map[string]*learned{}}
+}
 
-func markOf(text string) (m mark) {
-	sum := sha256.Sum256([]byte(text))
-	copy(m[:], sum[:])
-	return m
+// mark stands for a text in this process. Claims of all servers there are stay in memory, where texts would cost much
+// more, and the collector would look at each.
+type mark [2]uint64
+
+func (c *claims) markOf(text string) mark {
+	return mark{maphash.String(c.seeds[0], text), maphash.String(c.seeds[1], text)}
 }
 
 // learned says whether the servers of a provider are in tags. A provider that hangs holds up only its own.
@@ -47,7 +50,7 @@ func (c *claims) take(ctx context.Context, providerName string, d provider.Drive
 	if err := c.learn(ctx, providerName, d); err != nil {
 		return err
 	}
-	key, holds := markOf(name), markOf(tag)
+	key, holds := c.markOf(name), c.markOf(tag)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if holder, ok := c.tags[key]; ok && holder != holds {
@@ -78,8 +81,8 @@ func (c *claims) learn(ctx context.Context, providerName string, d provider.Driv
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range servers {
-		if name := markOf(s.Name); c.tags[name] == (mark{}) {
-			c.tags[name] = markOf(s.Tag)
+		if name := c.markOf(s.Name); c.tags[name] == (mark{}) {
+			c.tags[name] = c.markOf(s.Tag)
 		}
 	}
 	l.done = true
@@ -88,7 +91,7 @@ func (c *claims) learn(ctx context.Context, providerName string, d provider.Driv
 
 // drop gives a name back when the tag has no server any more.
 func (c *claims) drop(name, tag string) {
-	key, holds := markOf(name), markOf(tag)
+	key, holds := c.markOf(name), c.markOf(tag)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.tags[key] == holds {

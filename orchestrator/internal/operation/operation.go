@@ -14,7 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,13 +75,14 @@ type Config struct {
 // Executor performs attempts; it is the engine's Executor.
 type Executor struct {
 	Config
+	names    []string // of the providers
 	claims   claims
 	patience time.Duration // how long an attempt waits for another task that makes the same server
 }
 
 // New returns an Executor.
 func New(c Config) *Executor {
-	return &Executor{Config: c, claims: claims{tags: map[mark]mark{}, learned: map[string]*learned{}}, patience: 10 * time.Second}
+	return &Executor{Config: c, names: slices.Sorted(maps.Keys(c.Providers)), claims: newClaims(), patience: 10 * time.Second}
 }
 
 // Execute makes one attempt and says what it came to. When ctx or the attempt's deadline ends first, the result says so.
@@ -191,25 +193,18 @@ func (x *Executor) driver(name string) (provider.Driver, error) {
 	if d := x.Providers[name]; d != nil {
 		return d, nil
 	}
-	return nil, fault.New(fault.NotFound, "provider.unknown", "there is no provider %q; there is: %s", name, list(x.ProviderNames()))
+	return nil, fault.New(fault.NotFound, "provider.unknown", "there is no provider %q; there is: %s", name, list(x.names))
 }
 
-// ProviderNames lists the names of the providers.
-func (x *Executor) ProviderNames() []string {
-	var names []string
-	for n := range x.Providers {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return names
-}
+// ProviderNames lists the names of the providers. The list is not to be changed.
+func (x *Executor) ProviderNames() []string { return x.names }
 
 // Taskservs lists the task services that can be installed without an infra of its own.
 func (x *Executor) Taskservs() []string { return x.Recipes.Names("") }
 
 // server looks a server up by name, whichever provider has it: names are unique in the inventory.
 func (x *Executor) server(ctx context.Context, name string) (dag.Resource, bool, error) {
-	for _, p := range x.ProviderNames() {
+	for _, p := range x.names {
 		r, ok, err := x.Inventory.Resource(ctx, p, kindServer, name)
 		if ok || err != nil {
 			return r, ok, fault.Wrap("look up server "+name, err)

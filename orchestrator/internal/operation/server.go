@@ -30,12 +30,12 @@ func (x *Executor) createServer(ctx context.Context, a dag.Attempt) (dag.Result,
 	if err != nil {
 		return dag.Result{}, err
 	}
-	there, err := x.claim(ctx, d, a)
+	there, ok, err := x.claim(ctx, d, a)
 	if err != nil {
 		return dag.Result{}, err
 	}
-	if there != nil {
-		if err := sameServer(*there, a.Step); err != nil {
+	if ok {
+		if err := sameServer(there, a.Step); err != nil {
 			return dag.Result{}, err
 		}
 		return dag.Result{Facts: map[string]string{factCreated: "false"}, Output: fmt.Sprintf("server %s exists already with plan %s in zone %s", name, orNone(plan), orNone(zone))}, nil
@@ -52,21 +52,18 @@ func (x *Executor) createServer(ctx context.Context, a dag.Attempt) (dag.Result,
 
 // claim returns the server of that name that another task has made, or nothing and the right to make it. While
 // another task is at it, it waits for what that comes to, with patience.
-func (x *Executor) claim(ctx context.Context, d provider.Driver, a dag.Attempt) (*dag.Resource, error) {
+func (x *Executor) claim(ctx context.Context, d provider.Driver, a dag.Attempt) (dag.Resource, bool, error) {
 	for tries := int(x.patience / lookAgain); ; tries-- {
 		there, ok, err := x.server(ctx, a.Step.Name)
-		if err != nil {
-			return nil, err
-		}
-		if ok && there.Facts[factTag] != a.Tag {
-			return &there, nil
+		if err != nil || ok && there.Facts[factTag] != a.Tag {
+			return there, ok, err
 		}
 		if err = x.claims.take(ctx, a.Step.Provider, d, a.Step.Name, a.Tag); err == nil || tries <= 0 || !errors.Is(err, errHeld) {
-			return nil, err
+			return dag.Resource{}, false, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return dag.Resource{}, false, ctx.Err()
 		case <-time.After(lookAgain):
 		}
 	}
@@ -106,7 +103,7 @@ func orNone(s string) string {
 func made(providerName string, s provider.Server) dag.Result {
 	facts := map[string]string{factID: s.ID, factTag: s.Tag, factPlan: s.Plan, factZone: s.Zone}
 	maps.Copy(facts, s.Facts)
-	out := fmt.Sprintf("server %s (%s, %s) is up at %s", s.Name, orNone(s.Plan), orNone(s.Zone), providerName)
+	out := "server " + s.Name + " (" + orNone(s.Plan) + ", " + orNone(s.Zone) + ") is up at " + providerName
 	if address := s.Facts["address"]; address != "" {
 		out += ": " + address + " port " + s.Facts["port"]
 	}
