@@ -105,9 +105,6 @@ func cutTorn(f *os.File) error {
 }
 
 func (j *journal) add(v any) error {
-	if j == nil {
-		return nil
-	}
 	line, err := json.Marshal(v)
 	if err != nil {
 		return err

@@ -85,6 +85,14 @@ func (d *Driver) load() error {
 	return lines.Err()
 }
 
+// keep writes a change into the state file, if there is one.
+func (d *Driver) keep(c change) error {
+	if d.state == nil {
+		return nil
+	}
+	return d.state.add(c)
+}
+
 // call is the frame of every call: throttle, fault, latency, effect, record.
 func (d *Driver) call(ctx context.Context, c Call, effect func() error) error {
 	fault, throttled := d.admit(c)
@@ -202,7 +210,7 @@ func (d *Driver) Create(ctx context.Context, spec provider.Spec) (provider.Serve
 			}
 			return nil
 		}
-		if err := d.state.add(change{Server: s}); err != nil {
+		if err := d.keep(change{Server: s}); err != nil {
 			return err
 		}
 		d.servers[k] = recordOf(s)
@@ -230,7 +238,7 @@ func (d *Driver) Delete(ctx context.Context, server provider.Server) error {
 		case old.Tag != server.Tag:
 			return provider.Errorf(dag.Permanent, "server %s carries another tag than ours and is not deleted", old.Name)
 		}
-		if err := d.state.add(change{Gone: true, Server: old}); err != nil {
+		if err := d.keep(change{Gone: true, Server: old}); err != nil {
 			return err
 		}
 		delete(d.servers, keyOf(old.Tag))

@@ -12,7 +12,8 @@ import (
 type key [8]byte
 
 func keyOf(tag string) (k key) {
-	sum := sha256.Sum256([]byte(tag))
+	var room [64]byte // for a tag of ours
+	sum := sha256.Sum256(append(room[:0], tag...))
 	copy(k[:], sum[:])
 	return k
 }
@@ -35,7 +36,7 @@ type record struct {
 func recordOf(s provider.Server) record {
 	name := len(s.Tag)
 	plan := name + len(s.Name)
-	return record{texts: strings.Join([]string{s.Tag, s.Name, s.Plan, s.Zone}, ""), name: name, plan: plan, zone: plan + len(s.Plan)}
+	return record{texts: s.Tag + s.Name + s.Plan + s.Zone, name: name, plan: plan, zone: plan + len(s.Plan)}
 }
 
 func (r record) server() provider.Server {
