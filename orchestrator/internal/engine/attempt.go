@@ -99,7 +99,9 @@ func (e *Engine) labour(ctx context.Context, work func()) (started bool) {
 		return false
 	default:
 	}
+	first := work // or each call would have work on the heap
 	e.work.Go(func() {
+		work := first
 		tired := time.NewTimer(rest)
 		defer tired.Stop()
 		for {
