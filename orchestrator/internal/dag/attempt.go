@@ -60,7 +60,7 @@ type Attempt struct {
 	User      string // user id on whose behalf
 	Number    int    // 1 for the first try
 	Deadline  time.Time
-	Operation Operation
+	Operation *Operation        // of the definition, which never changes
 	Step      Step              // Do, Undo, Find
 	Facts     map[string]string // Undo: what the forward step recorded
 }

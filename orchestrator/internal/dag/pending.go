@@ -64,9 +64,11 @@ func (r *Run) resolveID(i int32) string {
 
 func (r *Run) resolve(i int32) Launch {
 	t := &r.Tasks[i]
-	op := r.nodes[i].Operation
+	op := &r.nodes[i].Operation
 	if len(op.Targets) == 0 && strings.HasPrefix(op.Type, "taskserv") {
-		op.Targets = r.targets(i)
+		aimed := *op
+		aimed.Targets = r.targets(i)
+		op = &aimed
 	}
 	return Launch{Ref: Ref{Task: i, Step: -1}, Timeout: millis(r.policies[i].AttemptTimeout), Attempt: Attempt{
 		ID: r.resolveID(i), Tag: t.ID, Kind: Resolve, RunID: t.Run, TaskID: t.ID, User: t.User, Number: t.Resolves + 1, Operation: op,
@@ -97,7 +99,7 @@ func (r *Run) launch(i, k int32) Launch {
 	}
 	return Launch{Ref: Ref{Task: i, Step: k}, Timeout: millis(r.policies[i].AttemptTimeout), Attempt: Attempt{
 		ID: p.Attempt, Tag: Tag(task, int(k)), Kind: p.Kind, RunID: t.Run, TaskID: task, User: t.User, Number: p.Tries,
-		Operation: r.nodes[i].Operation, Step: p.Step, Facts: p.Facts,
+		Operation: &r.nodes[i].Operation, Step: p.Step, Facts: p.Facts,
 	}}
 }
 

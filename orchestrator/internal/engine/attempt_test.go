@@ -153,7 +153,7 @@ func BenchmarkAttempt(b *testing.B) {
 		op := dag.Operation{Type: "server_batch", Verb: "create", Provider: "simulated", Wait: true, Servers: []dag.ServerConfig{{Name: name, Plan: "1xCPU-1GB", Zone: "de-fra1"}}}
 		steps, _ := operation.Expand(op)
 		launches[i] = dag.Launch{Timeout: time.Hour, Attempt: dag.Attempt{
-			ID: fmt.Sprintf("%036d", i), Tag: fmt.Sprintf("%036d", i), Kind: dag.Do, RunID: "run", TaskID: fmt.Sprintf("%036d", i), Number: 1, Operation: op, Step: steps[0],
+			ID: fmt.Sprintf("%036d", i), Tag: fmt.Sprintf("%036d", i), Kind: dag.Do, RunID: "run", TaskID: fmt.Sprintf("%036d", i), Number: 1, Operation: &op, Step: steps[0],
 		}}
 	}
 	b.ReportAllocs()

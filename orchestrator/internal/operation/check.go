@@ -11,7 +11,7 @@ import (
 
 // check says what a step would do, or, for the verb check, how things are. It changes nothing, and looking ahead
 // does not even ask the provider.
-func (x *Executor) check(ctx context.Context, a dag.Attempt) (dag.Result, error) {
+func (x *Executor) check(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	text, err := "", error(nil)
 	if a.Step.Params[paramService] == "" {
 		text, err = x.checkServer(ctx, a)
@@ -21,7 +21,7 @@ func (x *Executor) check(ctx context.Context, a dag.Attempt) (dag.Result, error)
 	return dag.Result{Output: text}, err
 }
 
-func (x *Executor) checkServer(ctx context.Context, a dag.Attempt) (string, error) {
+func (x *Executor) checkServer(ctx context.Context, a *dag.Attempt) (string, error) {
 	name, plan, zone := a.Step.Name, a.Step.Params[paramPlan], a.Step.Params[paramZone]
 	if _, err := x.driver(a.Step.Provider); err != nil {
 		return "", err
@@ -63,7 +63,7 @@ func (x *Executor) probe(ctx context.Context, there dag.Resource) (string, error
 	return fmt.Sprintf("server %s at %s answers", there.Name, there.Provider), nil
 }
 
-func (x *Executor) checkService(ctx context.Context, a dag.Attempt) (string, error) {
+func (x *Executor) checkService(ctx context.Context, a *dag.Attempt) (string, error) {
 	r, err := x.Recipes.Get(a.Step.Params[paramInfra], a.Step.Params[paramService])
 	if err != nil {
 		return "", err
@@ -105,7 +105,7 @@ func (x *Executor) checkService(ctx context.Context, a dag.Attempt) (string, err
 }
 
 // look runs the check script of an installed task service, which only reads.
-func (x *Executor) look(ctx context.Context, a dag.Attempt) (string, error) {
+func (x *Executor) look(ctx context.Context, a *dag.Attempt) (string, error) {
 	s, err := x.connect(ctx, a)
 	if err != nil {
 		return "", err

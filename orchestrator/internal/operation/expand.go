@@ -62,7 +62,7 @@ func (x *Executor) Instant(a dag.Attempt) (dag.Result, bool) {
 	if a.Kind != dag.Resolve {
 		return dag.Result{}, false
 	}
-	steps, ok := Expand(a.Operation)
+	steps, ok := Expand(*a.Operation)
 	if !ok {
 		return dag.Result{}, false
 	}

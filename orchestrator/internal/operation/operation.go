@@ -96,18 +96,18 @@ func (x *Executor) Execute(ctx context.Context, a dag.Attempt) dag.Result {
 	var err error
 	switch a.Kind {
 	case dag.Resolve:
-		res, err = x.resolve(ctx, a.Operation)
+		res, err = x.resolve(ctx, *a.Operation)
 	case dag.Do:
-		res, err = x.do(ctx, a)
+		res, err = x.do(ctx, &a)
 	case dag.Undo:
-		res, err = x.undo(ctx, a)
+		res, err = x.undo(ctx, &a)
 	case dag.Find:
-		res, err = x.find(ctx, a)
+		res, err = x.find(ctx, &a)
 	default:
 		err = fmt.Errorf("there is no attempt of kind %q", a.Kind)
 	}
 	if err != nil {
-		return x.failed(ctx, a, err)
+		return x.failed(ctx, &a, err)
 	}
 	res.Class = orOK(res.Class)
 	return res
@@ -121,7 +121,7 @@ func orOK(c dag.Class) dag.Class {
 }
 
 // failed turns an error into a result. A fault of ours (unknown infra, unknown recipe) does not go away by itself.
-func (x *Executor) failed(ctx context.Context, a dag.Attempt, err error) dag.Result {
+func (x *Executor) failed(ctx context.Context, a *dag.Attempt, err error) dag.Result {
 	x.Log.LogAttrs(ctx, slog.LevelWarn, "attempt failed", slog.String("attempt", a.ID), slog.String("task", a.TaskID),
 		slog.String("kind", string(a.Kind)), slog.String("step", a.Step.Name), slog.Any("error", err))
 	if f := fault.Of(err); f != nil {
@@ -141,7 +141,7 @@ func (x *Executor) failed(ctx context.Context, a dag.Attempt, err error) dag.Res
 	return dag.Result{Class: e.Class, Error: e.Message, RetryAfter: e.RetryAfter}
 }
 
-func (x *Executor) do(ctx context.Context, a dag.Attempt) (dag.Result, error) {
+func (x *Executor) do(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	switch a.Step.Action {
 	case createServer:
 		return x.createServer(ctx, a)
@@ -157,7 +157,7 @@ func (x *Executor) do(ctx context.Context, a dag.Attempt) (dag.Result, error) {
 	return dag.Result{}, fmt.Errorf("there is no action %q", a.Step.Action)
 }
 
-func (x *Executor) undo(ctx context.Context, a dag.Attempt) (dag.Result, error) {
+func (x *Executor) undo(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	switch a.Step.Action {
 	case createServer:
 		return x.undoCreate(ctx, a)
@@ -176,7 +176,7 @@ func (x *Executor) undo(ctx context.Context, a dag.Attempt) (dag.Result, error) 
 	return dag.Result{}, fmt.Errorf("there is no action %q", a.Step.Action)
 }
 
-func (x *Executor) find(ctx context.Context, a dag.Attempt) (dag.Result, error) {
+func (x *Executor) find(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	switch a.Step.Action {
 	case createServer:
 		return x.findServer(ctx, a)

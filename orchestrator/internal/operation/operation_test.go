@@ -125,7 +125,7 @@ func simulatedBench(t *testing.T, config simulated.Config) *bench {
 }
 
 func (b *bench) attempt(kind dag.AttemptKind, op dag.Operation, tag string, step dag.Step, facts map[string]string) dag.Result {
-	res := b.Execute(b.t.Context(), dag.Attempt{ID: "attempt-" + tag, Tag: tag, Kind: kind, TaskID: "task", Number: 1, Operation: op, Step: step, Facts: facts})
+	res := b.Execute(b.t.Context(), dag.Attempt{ID: "attempt-" + tag, Tag: tag, Kind: kind, TaskID: "task", Number: 1, Operation: &op, Step: step, Facts: facts})
 	b.ledger.take(res.Resources)
 	return res
 }

@@ -24,7 +24,7 @@ const (
 
 // createServer makes a server, or finds that it is there: the same name with the same plan and zone is what was
 // asked for, anything else is a conflict.
-func (x *Executor) createServer(ctx context.Context, a dag.Attempt) (dag.Result, error) {
+func (x *Executor) createServer(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	name, plan, zone := a.Step.Name, a.Step.Params[paramPlan], a.Step.Params[paramZone]
 	d, err := x.driver(a.Step.Provider)
 	if err != nil {
@@ -52,7 +52,7 @@ func (x *Executor) createServer(ctx context.Context, a dag.Attempt) (dag.Result,
 
 // claim returns the server of that name that another task has made, or nothing and the right to make it. While
 // another task is at it, it waits for what that comes to, with patience.
-func (x *Executor) claim(ctx context.Context, d provider.Driver, a dag.Attempt) (dag.Resource, bool, error) {
+func (x *Executor) claim(ctx context.Context, d provider.Driver, a *dag.Attempt) (dag.Resource, bool, error) {
 	for tries := int(x.patience / lookAgain); ; tries-- {
 		there, ok, err := x.server(ctx, a.Step.Name)
 		if err != nil || ok && there.Facts[factTag] != a.Tag {
@@ -115,7 +115,7 @@ func made(providerName string, s provider.Server) dag.Result {
 }
 
 // undoCreate deletes the server if this step made it.
-func (x *Executor) undoCreate(ctx context.Context, a dag.Attempt) (dag.Result, error) {
+func (x *Executor) undoCreate(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	if a.Facts[factCreated] == "false" {
 		return dag.Result{Output: fmt.Sprintf("server %s was there before and stays", a.Step.Name)}, nil
 	}
@@ -139,7 +139,7 @@ func (x *Executor) undoCreate(ctx context.Context, a dag.Attempt) (dag.Result, e
 }
 
 // deleteServer deletes a server of the inventory.
-func (x *Executor) deleteServer(ctx context.Context, a dag.Attempt) (dag.Result, error) {
+func (x *Executor) deleteServer(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	there, ok, err := x.server(ctx, a.Step.Name)
 	if err != nil {
 		return dag.Result{}, err
@@ -192,7 +192,7 @@ func (x *Executor) destroy(ctx context.Context, d provider.Driver, providerName 
 }
 
 // findServer asks the provider for the server with the step's tag.
-func (x *Executor) findServer(ctx context.Context, a dag.Attempt) (dag.Result, error) {
+func (x *Executor) findServer(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	d, err := x.driver(a.Step.Provider)
 	if err != nil {
 		return dag.Result{}, err
@@ -216,7 +216,7 @@ func (x *Executor) findServer(ctx context.Context, a dag.Attempt) (dag.Result, e
 }
 
 // findDeletion asks whether the server of the inventory is gone at its provider.
-func (x *Executor) findDeletion(ctx context.Context, a dag.Attempt) (dag.Result, error) {
+func (x *Executor) findDeletion(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	there, ok, err := x.server(ctx, a.Step.Name)
 	if err != nil || !ok {
 		return dag.Result{}, err

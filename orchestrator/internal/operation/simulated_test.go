@@ -145,10 +145,10 @@ func TestExecute_oneServerAName(t *testing.T) {
 	b := simulatedBench(t, simulated.Config{})
 	op, _ := batch()
 	steps, _ := Expand(op)
-	first := b.Execute(t.Context(), dag.Attempt{ID: "1", Tag: "1", Kind: dag.Do, Operation: op, Step: steps[0]})
+	first := b.Execute(t.Context(), dag.Attempt{ID: "1", Tag: "1", Kind: dag.Do, Operation: &op, Step: steps[0]})
 	for _, x := range []*Executor{b.Executor, New(b.Config)} { // this process, and the next one
 		x.patience = 0
-		if res := x.Execute(t.Context(), dag.Attempt{ID: "2", Tag: "2", Kind: dag.Do, Operation: op, Step: steps[0]}); res.Class != dag.Transient {
+		if res := x.Execute(t.Context(), dag.Attempt{ID: "2", Tag: "2", Kind: dag.Do, Operation: &op, Step: steps[0]}); res.Class != dag.Transient {
 			t.Errorf("second task before the commit of the first: %+v", res)
 		}
 	}
@@ -172,7 +172,7 @@ func TestExecute_oneServerANameAtAllProviders(t *testing.T) {
 	steps, _ := Expand(op)
 	b.attempt(dag.Do, op, "1", steps[1], nil) // it knows what there is
 	b.ledger.take([]dag.Resource{{Facts: map[string]string{"tag": "2"}, Kind: "server", Name: steps[0].Name, Provider: "aws"}})
-	if res := b.Execute(t.Context(), dag.Attempt{ID: "3", Tag: "3", Kind: dag.Do, Operation: op, Step: steps[0]}); res.Class != dag.ConflictClass {
+	if res := b.Execute(t.Context(), dag.Attempt{ID: "3", Tag: "3", Kind: dag.Do, Operation: &op, Step: steps[0]}); res.Class != dag.ConflictClass {
 		t.Errorf("a second server of that name: %+v", res)
 	}
 }
@@ -184,10 +184,10 @@ func TestExecute_endsWithItsContext(t *testing.T) {
 	steps, _ := Expand(op)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if res := b.Execute(ctx, dag.Attempt{Tag: "1", Kind: dag.Do, Operation: op, Step: steps[0]}); res.Class != dag.Stopped {
+	if res := b.Execute(ctx, dag.Attempt{Tag: "1", Kind: dag.Do, Operation: &op, Step: steps[0]}); res.Class != dag.Stopped {
 		t.Errorf("cancelled: %+v", res)
 	}
-	if res := b.Execute(t.Context(), dag.Attempt{Tag: "1", Kind: dag.Do, Operation: op, Step: steps[0], Deadline: time.Now()}); res.Class != dag.TimedOut {
+	if res := b.Execute(t.Context(), dag.Attempt{Tag: "1", Kind: dag.Do, Operation: &op, Step: steps[0], Deadline: time.Now()}); res.Class != dag.TimedOut {
 		t.Errorf("deadline: %+v", res)
 	}
 }
@@ -211,10 +211,10 @@ func TestExecute_aCancelInALookUpLeavesNothingInDoubt(t *testing.T) {
 	steps, _ := Expand(op)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if res := b.Execute(ctx, dag.Attempt{Tag: "1", Kind: dag.Do, Operation: op, Step: steps[0]}); res.Class != dag.Stopped {
+	if res := b.Execute(ctx, dag.Attempt{Tag: "1", Kind: dag.Do, Operation: &op, Step: steps[0]}); res.Class != dag.Stopped {
 		t.Errorf("cancelled: %+v, want class %s", res, dag.Stopped)
 	}
-	res := b.Execute(t.Context(), dag.Attempt{Tag: "1", Kind: dag.Do, Operation: op, Step: steps[0], Deadline: time.Now()})
+	res := b.Execute(t.Context(), dag.Attempt{Tag: "1", Kind: dag.Do, Operation: &op, Step: steps[0], Deadline: time.Now()})
 	if res.Class != dag.Transient { // a slow store is worth another try
 		t.Errorf("out of time: %+v, want class %s", res, dag.Transient)
 	}
@@ -228,7 +228,7 @@ func TestExecute_aStoppedCreateIsLookedUp(t *testing.T) {
 	steps, _ := Expand(op)
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
-	if res := b.Execute(ctx, dag.Attempt{Tag: "1", Kind: dag.Do, Operation: op, Step: steps[0]}); res.Class != dag.UnknownOutcome {
+	if res := b.Execute(ctx, dag.Attempt{Tag: "1", Kind: dag.Do, Operation: &op, Step: steps[0]}); res.Class != dag.UnknownOutcome {
 		t.Errorf("stopped: %+v", res)
 	}
 	if res := b.attempt(dag.Find, op, "1", steps[0], nil); res.Class != dag.OK || len(b.ledger.names()) != 1 {
@@ -312,13 +312,13 @@ func TestCommand(t *testing.T) {
 func TestInstant(t *testing.T) {
 	x := New(Config{})
 	servers, services := batch()
-	if res, ok := x.Instant(dag.Attempt{Kind: dag.Resolve, Operation: servers}); !ok || len(res.Steps) != 2 || res.Class != dag.OK {
+	if res, ok := x.Instant(dag.Attempt{Kind: dag.Resolve, Operation: &servers}); !ok || len(res.Steps) != 2 || res.Class != dag.OK {
 		t.Errorf("servers: %+v %v", res, ok)
 	}
-	if _, ok := x.Instant(dag.Attempt{Kind: dag.Resolve, Operation: services}); ok {
+	if _, ok := x.Instant(dag.Attempt{Kind: dag.Resolve, Operation: &services}); ok {
 		t.Error("task services need the recipes")
 	}
-	if _, ok := x.Instant(dag.Attempt{Kind: dag.Do, Operation: servers}); ok {
+	if _, ok := x.Instant(dag.Attempt{Kind: dag.Do, Operation: &servers}); ok {
 		t.Error("a Do is not instant")
 	}
 }

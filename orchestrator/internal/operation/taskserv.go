@@ -44,7 +44,7 @@ func (s *service) name() string { return s.server.Name + "/" + s.recipe.Name }
 var errNoServer = errors.New("no such server")
 
 // connect opens the server of a step. The caller closes service.conn.
-func (x *Executor) connect(ctx context.Context, a dag.Attempt) (*service, error) {
+func (x *Executor) connect(ctx context.Context, a *dag.Attempt) (*service, error) {
 	r, err := x.Recipes.Get(a.Step.Params[paramInfra], a.Step.Params[paramService])
 	if err != nil {
 		return nil, err
@@ -64,11 +64,11 @@ func (x *Executor) connect(ctx context.Context, a dag.Attempt) (*service, error)
 	if err != nil {
 		return nil, err
 	}
-	return &service{recipe: r, server: there, conn: conn, a: a}, nil
+	return &service{recipe: r, server: there, conn: conn, a: *a}, nil
 }
 
 // install brings the task service about: upload, install, read back what it wrote, check.
-func (x *Executor) install(ctx context.Context, a dag.Attempt) (dag.Result, error) {
+func (x *Executor) install(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	s, err := x.connect(ctx, a)
 	if err != nil {
 		return dag.Result{}, err
@@ -178,7 +178,7 @@ func (x *Executor) verify(ctx context.Context, s *service, simulated bool) error
 }
 
 // remove uninstalls a task service unless others on the server need it.
-func (x *Executor) remove(ctx context.Context, a dag.Attempt) (dag.Result, error) {
+func (x *Executor) remove(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	s, err := x.connect(ctx, a)
 	if errors.Is(err, errNoServer) {
 		return dag.Result{Facts: map[string]string{factCreated: "false"}, Output: fmt.Sprintf("server %s does not exist: nothing to remove", a.Step.Target)}, nil
@@ -241,7 +241,7 @@ func (s *service) uninstall(ctx context.Context) (dag.Result, error) {
 }
 
 // undoInstall uninstalls what this step installed.
-func (x *Executor) undoInstall(ctx context.Context, a dag.Attempt) (dag.Result, error) {
+func (x *Executor) undoInstall(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	if a.Facts[factCreated] == "false" {
 		return dag.Result{Output: fmt.Sprintf("%s was there before and stays", a.Step.Name)}, nil
 	}
@@ -264,7 +264,7 @@ func (x *Executor) undoInstall(ctx context.Context, a dag.Attempt) (dag.Result, 
 }
 
 // undoRemove installs again what was removed, when the recipe still has that version.
-func (x *Executor) undoRemove(ctx context.Context, a dag.Attempt) (dag.Result, error) {
+func (x *Executor) undoRemove(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	if a.Facts[factCreated] == "false" {
 		return dag.Result{Output: "nothing was removed"}, nil
 	}
@@ -286,7 +286,7 @@ func (x *Executor) undoRemove(ctx context.Context, a dag.Attempt) (dag.Result, e
 
 // findInstall asks the server whether the task service is as the step wants it. Both directions may simply be made
 // again, so when in doubt the answer is that it did not take effect.
-func (x *Executor) findInstall(ctx context.Context, a dag.Attempt) (dag.Result, error) {
+func (x *Executor) findInstall(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	again := dag.Result{Class: dag.NotFoundClass}
 	s, err := x.connect(ctx, a)
 	if errors.Is(err, errNoServer) {
