@@ -93,6 +93,8 @@ type Write struct {
 	Action Action
 	Index  []IndexKey
 	Body   []byte
+
+	canonical []byte // what this package made; when it is Body, that is known to be canonical
 }
 
 // Append adds one entry to the end of a stream.

@@ -51,7 +51,7 @@ func (t Table[T]) Write(v T, e Expect) (Write, error) {
 	if err != nil {
 		return Write{}, fmt.Errorf("encode %s: %w", t.Kind, err)
 	}
-	return Write{Key: t.Key(t.ID(v)), Expect: e, Action: Put, Index: t.index(v), Body: body}, nil
+	return Write{Key: t.Key(t.ID(v)), Expect: e, Action: Put, Index: t.index(v), Body: body, canonical: body}, nil
 }
 
 // Get reads the value with that id from the store.
@@ -80,7 +80,7 @@ func (t Table[T]) Save(tx *Tx, v T) error {
 	if err != nil {
 		return err
 	}
-	tx.Put(w.Key, w.Index, w.Body)
+	tx.write(w)
 	return nil
 }
 
@@ -90,7 +90,7 @@ func (t Table[T]) Create(tx *Tx, v T) error {
 	if err != nil {
 		return err
 	}
-	tx.Create(w.Key, w.Index, w.Body)
+	tx.create(w)
 	return nil
 }
 

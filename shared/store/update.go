@@ -53,6 +53,11 @@ func (tx *Tx) Put(key Key, index []IndexKey, body []byte) {
 // Create stores body under key and demands that there is no such document: the way to claim
 // something unique. When there is one, Update ends with ErrConflict.
 func (tx *Tx) Create(key Key, index []IndexKey, body []byte) {
+	tx.create(Write{Key: key, Action: Put, Index: index, Body: body})
+}
+
+func (tx *Tx) create(own Write) {
+	key := own.Key
 	if w, ok := tx.writes[key]; ok {
 		if w.Action == Put {
 			tx.failed = ErrConflict
@@ -68,7 +73,7 @@ func (tx *Tx) Create(key Key, index []IndexKey, body []byte) {
 	} else if d.Exists() { // this is what the conflict was about: do not run into it again
 		tx.failed = ErrConflict
 	}
-	tx.Put(key, index, body)
+	tx.write(own)
 }
 
 // Delete removes the document when the transaction commits.

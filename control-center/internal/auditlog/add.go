@@ -21,9 +21,9 @@ type taken struct {
 // Most entries are new, so it writes them as such without a look, and looks only when the store objects.
 func (x *Index) Add(ctx context.Context, origin string, first uint64, entries [][]byte) error {
 	rows := fold(origin, first, entries)
-	room, _ := x.rooms.Get().(*[]byte)
+	room, _ := x.rooms.Get().(*store.Encoder)
 	if room == nil {
-		room = new([]byte)
+		room = new(store.Encoder)
 	}
 	defer x.rooms.Put(room) // a commit copies what it is given
 	fresh, err := x.asNew(ctx, rows, room)
@@ -105,8 +105,8 @@ func complete(intent, outcome Row) Row {
 }
 
 // asNew returns the writes for rows that the index does not have, with their documents in room; none when an id comes twice.
-func (x *Index) asNew(ctx context.Context, rows []taken, room *[]byte) ([]store.Write, error) {
-	*room = (*room)[:0]
+func (x *Index) asNew(ctx context.Context, rows []taken, room *store.Encoder) ([]store.Write, error) {
+	room.Reset()
 	writes, seen := make([]store.Write, 0, len(rows)), make(map[string]bool, len(rows))
 	for _, t := range rows {
 		r, expect := t.row, store.Absent()
@@ -128,9 +128,8 @@ func (x *Index) asNew(ctx context.Context, rows []taken, room *[]byte) ([]store.
 			return nil, nil
 		}
 		seen[r.ID] = true
-		var w store.Write
-		var err error
-		if *room, w, err = r.write(*room, expect); err != nil {
+		w, err := r.write(room, expect)
+		if err != nil {
 			return nil, err
 		}
 		writes = append(writes, w)

@@ -65,30 +65,29 @@ var Table = store.Table[Row]{
 	},
 }
 
-// write is Table.Write with the encoding written by hand, at the end of room, for there are two rows a task. Details with
-// an escape in a name need not be in canonical order as they are.
-func (r *Row) write(room []byte, e store.Expect) ([]byte, store.Write, error) {
+// write is Table.Write with the encoding written by hand, in room, for there are two rows a task. Details with an escape in
+// a name need not be in canonical order as they are.
+func (r *Row) write(room *store.Encoder, e store.Expect) (store.Write, error) {
 	if len(r.Details) == 0 || bytes.IndexByte(r.Details, '\\') >= 0 {
-		w, err := Table.Write(*r, e)
-		return room, w, err
+		return Table.Write(*r, e)
 	}
-	b := store.AppendString(append(room, `{"action":`...), r.Action)
-	b = append(append(b, `,"details":`...), r.Details...)
-	b = store.AppendString(append(b, `,"id":`...), r.ID)
-	b = strconv.AppendUint(append(b, `,"index":`...), r.Index, 10)
-	b = store.AppendString(append(b, `,"leaf_hash":`...), r.LeafHash)
-	if r.OpID != "" {
-		b = store.AppendString(append(b, `,"op_id":`...), r.OpID)
-	}
-	b = store.AppendString(append(b, `,"origin":`...), r.Origin)
+	room.Begin()
+	room.Always("action", r.Action)
+	room.JSON("details", r.Details)
+	room.Always("id", r.ID)
+	room.Number("index", int64(r.Index))
+	room.Always("leaf_hash", r.LeafHash)
+	room.Text("op_id", r.OpID)
+	room.Always("origin", r.Origin)
 	if r.Outcome != nil {
-		b = strconv.AppendUint(append(b, `,"outcome":`...), *r.Outcome, 10)
+		room.Number("outcome", int64(*r.Outcome))
 	}
-	b = store.AppendString(append(b, `,"resource":`...), r.Resource)
-	b = store.AppendString(append(b, `,"result":`...), r.Result)
-	b = r.Timestamp.AppendFormat(append(b, `,"timestamp":"`...), time.RFC3339Nano)
-	b = append(store.AppendString(append(b, `","user_id":`...), r.UserID), '}')
-	return b, store.Write{Key: Table.Key(r.ID), Expect: e, Index: Table.Index(*r), Body: b[len(room):len(b):len(b)]}, nil
+	room.Always("resource", r.Resource)
+	room.Always("result", r.Result)
+	room.Time("timestamp", r.Timestamp)
+	room.Always("user_id", r.UserID)
+	room.End()
+	return room.Write(Table.Key(r.ID), e, Table.Index(*r)), nil
 }
 
 // Kinds declares the documents of this package.
@@ -104,7 +103,7 @@ type Index struct {
 	mu      sync.Mutex
 	pending map[operation]store.Row[Row] // intents that still wait for their outcome
 
-	rooms sync.Pool // of *[]byte: for the documents of a run
+	rooms sync.Pool // of *store.Encoder: for the documents of a run
 }
 
 // operation is what links an intent and its outcome.

@@ -47,17 +47,15 @@ func (r *runner) commit(ctx context.Context, c dag.Change, entries [][]byte, now
 	return nil
 }
 
-// The bytes that a room begins with, and those of one that is kept.
-const (
-	minRoom = 8 << 10
-	maxRoom = 1 << 20
-)
+// maxRoom is the bytes of a room that is kept.
+const maxRoom = 1 << 20
 
 // room is where a commit is put together. Stores copy what they commit, so the next commit uses it again.
 type room struct {
-	docs, log object // bytes of documents and of entries
-	writes    []store.Write
-	appends   []store.Append
+	docs, events object
+	trail        []byte // audit entries
+	writes       []store.Write
+	appends      []store.Append
 }
 
 // room returns an empty room; putRoom takes it back.
@@ -65,16 +63,18 @@ func (e *Engine) room() *room {
 	if r, ok := e.rooms.Get().(*room); ok {
 		return r
 	}
-	return &room{docs: object{b: make([]byte, 0, minRoom)}, log: object{b: make([]byte, 0, minRoom)}}
+	return new(room)
 }
 
 func (e *Engine) putRoom(r *room) {
-	if max(cap(r.docs.b), cap(r.log.b)) > maxRoom {
+	if max(r.docs.Cap(), r.events.Cap(), cap(r.trail)) > maxRoom {
 		return
 	}
 	clear(r.writes) // what they point to is not held
 	clear(r.appends)
-	r.docs.b, r.log.b, r.writes, r.appends = r.docs.b[:0], r.log.b[:0], r.writes[:0], r.appends[:0]
+	r.docs.Reset()
+	r.events.Reset()
+	r.trail, r.writes, r.appends = r.trail[:0], r.writes[:0], r.appends[:0]
 	e.rooms.Put(r)
 }
 
@@ -99,12 +99,14 @@ func (r *runner) fill(room *room, c dag.Change, entries [][]byte, now time.Time)
 func (r *runner) documents(room *room, c dag.Change, now time.Time) (shared bool) {
 	h, docs := &r.run.Header, &room.docs
 	writes := slices.Grow(room.writes, 1+2*(len(c.Tasks)+len(c.Origins))+len(c.Resources))
-	writes = append(writes, store.Write{Key: headers().Key(h.ID), Expect: store.At(r.rev), Index: headerIndex(h), Body: docs.header(h)})
+	docs.header(h)
+	writes = append(writes, docs.Write(headers().Key(h.ID), store.At(r.rev), headerIndex(h)))
 	for _, i := range c.Tasks {
 		t := &r.run.Tasks[i]
 		start := len(writes)
 		if h.Kind == dag.Rollback {
-			writes = append(writes, store.Write{Key: undos().Key(t.ID), Expect: store.Any(), Body: docs.task(t)})
+			docs.task(t)
+			writes = append(writes, docs.Write(undos().Key(t.ID), store.Any(), nil))
 		} else {
 			writes = r.effect(docs, append(writes, putTask(docs, t)), t, &r.standing[i])
 		}
@@ -125,12 +127,12 @@ func (r *runner) entries(room *room, c dag.Change, callers [][]byte, now time.Ti
 	for _, e := range callers {
 		appends = append(appends, store.Append{Stream: audit.Stream, Body: e})
 	}
-	appends, err := r.trials(&room.log, appends, c, now)
+	appends, err := r.trials(room, appends, c, now)
 	if err != nil {
 		return err
 	}
 	for i := range c.Events {
-		appends = append(appends, store.Append{Stream: EventStream, Body: room.log.event(&c.Events[i])})
+		appends = append(appends, store.Append{Stream: EventStream, Body: room.events.event(&c.Events[i])})
 	}
 	room.appends = appends
 	return nil
@@ -149,12 +151,14 @@ func (r *runner) effect(room *object, writes []store.Write, t *dag.Task, stored 
 	}
 	made, used := t.Servers()
 	e := Effect{At: r.run.Header.UpdatedAt, Made: made, Operation: t.Operation, Run: t.Run, Task: t.ID, Used: used}
-	return append(writes, store.Write{Key: effects().Key(t.ID), Expect: store.Any(), Index: effects().Index(e), Body: room.effect(&e)})
+	room.effect(&e)
+	return append(writes, room.Write(effects().Key(t.ID), store.Any(), effects().Index(e)))
 }
 
 // putTask writes a task. Only the owner of a run writes its tasks, and the header's revision says who that is.
 func putTask(room *object, t *dag.Task) store.Write {
-	return store.Write{Key: store.Key{Kind: taskKind, ID: t.ID}, Expect: store.Any(), Index: taskIndex(t), Body: room.task(t)}
+	room.task(t)
+	return room.Write(store.Key{Kind: taskKind, ID: t.ID}, store.Any(), taskIndex(t))
 }
 
 // inventory adds the writes of changed resources; the last word on each counts.
@@ -165,11 +169,10 @@ func inventory(room *object, writes []store.Write, changes []dag.Resource, now t
 	place := map[string]int{}
 	for _, c := range changes {
 		row := Resource{Facts: c.Facts, Kind: c.Kind, Name: c.Name, Provider: c.Provider, Updated: now.UTC().Truncate(time.Microsecond)}
-		w := store.Write{Key: resources().Key(resources().ID(row)), Expect: store.Any()}
-		if c.Gone {
-			w.Action = store.Delete
-		} else {
-			w.Body = room.resource(&row)
+		w := store.Write{Key: resources().Key(resources().ID(row)), Expect: store.Any(), Action: store.Delete}
+		if !c.Gone {
+			room.resource(&row)
+			w = room.Write(w.Key, w.Expect, nil)
 		}
 		if at, twice := place[w.Key.ID]; twice {
 			writes[at] = w
@@ -183,7 +186,7 @@ func inventory(room *object, writes []store.Write, changes []dag.Resource, now t
 
 // trials adds the audit entries of attempts: the intent with the commit that stores one, the outcome with
 // the commit of its result.
-func (r *runner) trials(room *object, appends []store.Append, c dag.Change, now time.Time) ([]store.Append, error) {
+func (r *runner) trials(room *room, appends []store.Append, c dag.Change, now time.Time) (_ []store.Append, err error) {
 	for _, t := range c.Ended {
 		e := r.entry(t, audit.Outcome, now)
 		switch {
@@ -192,18 +195,22 @@ func (r *runner) trials(room *object, appends []store.Append, c dag.Change, now 
 		case t.Class != dag.OK:
 			e.Result, e.Code = audit.Failure, "attempt."+string(t.Class)
 		}
-		body, err := room.entry(e)
-		if err != nil {
+		if appends, err = room.entry(appends, e); err != nil {
 			return appends, err
 		}
-		appends = append(appends, store.Append{Stream: audit.Stream, Body: body})
 	}
 	for _, t := range c.Begun {
-		body, err := room.entry(r.entry(t, audit.Intent, now))
-		if err != nil {
+		if appends, err = room.entry(appends, r.entry(t, audit.Intent, now)); err != nil {
 			return appends, err
 		}
-		appends = append(appends, store.Append{Stream: audit.Stream, Body: body})
 	}
 	return appends, nil
+}
+
+// entry adds an audit entry.
+func (r *room) entry(appends []store.Append, e audit.Entry) ([]store.Append, error) {
+	start := len(r.trail)
+	var err error
+	r.trail, err = e.AppendTo(r.trail)
+	return append(appends, store.Append{Stream: audit.Stream, Body: r.trail[start:len(r.trail):len(r.trail)]}), err
 }

@@ -1,11 +1,6 @@
 package engine
 
 import (
-	"maps"
-	"slices"
-	"strconv"
-	"time"
-
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -13,327 +8,191 @@ import (
 // The documents that every commit of a run writes are encoded by hand: it is a quarter of the engine's time with
 // encoding/json. The bytes are those of store.Canonical; a test with every field set holds them equal.
 
-// object appends JSON objects, one behind the other; the caller gives the members in bytewise order of their names.
-type object struct {
-	b    []byte
-	open bool // a member stands in front
-}
+// object is a store.Encoder that knows the engine's documents. Each of its methods appends one.
+type object struct{ store.Encoder }
 
-// since returns what was appended from start on.
-func (o *object) since(start int) []byte { return o.b[start:len(o.b):len(o.b)] }
-
-func (o *object) begin() { o.b, o.open = append(o.b, '{'), false }
-
-func (o *object) end() { o.b, o.open = append(o.b, '}'), true }
-
-func (o *object) name(name string) {
-	if o.open {
-		o.b = append(o.b, ',')
-	}
-	o.open = true
-	o.b = append(o.b, '"')
-	o.b = append(o.b, name...)
-	o.b = append(o.b, `":`...)
-}
-
-// text appends a member, nothing when it is empty.
-func (o *object) text(name, value string) {
-	if value != "" {
-		o.name(name)
-		o.b = store.AppendString(o.b, value)
-	}
-}
-
-// always appends a member also when it is empty.
-func (o *object) always(name, value string) {
-	o.name(name)
-	o.b = store.AppendString(o.b, value)
-}
-
-func (o *object) number(name string, value int64) {
-	o.name(name)
-	o.b = strconv.AppendInt(o.b, value, 10)
-}
-
-// count appends a number, nothing when it is 0.
-func (o *object) count(name string, value int64) {
-	if value != 0 {
-		o.number(name, value)
-	}
-}
-
-func (o *object) flag(name string, value bool) {
-	if value {
-		o.name(name)
-		o.b = append(o.b, "true"...)
-	}
-}
-
-// percent appends hundredths of a percent as a percentage.
-func (o *object) percent(name string, hundredths int) {
-	o.name(name)
-	o.b = strconv.AppendFloat(o.b, float64(hundredths)/100, 'f', -1, 64)
-}
-
-func (o *object) time(name string, t time.Time) {
-	o.name(name)
-	o.b = t.AppendFormat(append(o.b, '"'), time.RFC3339Nano)
-	o.b = append(o.b, '"')
-}
-
-// moment appends a time, nothing when there is none.
-func (o *object) moment(name string, t *time.Time) {
-	if t != nil {
-		o.time(name, *t)
-	}
-}
-
-func (o *object) list(name string, values []string) {
-	o.name(name)
-	o.b = append(o.b, '[')
-	for i, v := range values {
-		if i > 0 {
-			o.b = append(o.b, ',')
-		}
-		o.b = store.AppendString(o.b, v)
-	}
-	o.b = append(o.b, ']')
-}
-
-// some appends a list of texts, nothing when it is empty.
-func (o *object) some(name string, values []string) {
-	if len(values) > 0 {
-		o.list(name, values)
-	}
-}
-
-// dict appends a map of texts, nothing when it is empty.
-func (o *object) dict(name string, m map[string]string) {
-	if len(m) == 0 {
-		return
-	}
-	o.name(name)
-	o.begin()
-	var room [8]string
-	names := slices.AppendSeq(room[:0], maps.Keys(m))
-	slices.Sort(names)
-	for _, k := range names {
-		if o.open {
-			o.b = append(o.b, ',')
-		}
-		o.open = true
-		o.b = append(store.AppendString(o.b, k), ':')
-		o.b = store.AppendString(o.b, m[k])
-	}
-	o.end()
-}
-
-func (o *object) task(t *dag.Task) []byte {
-	start := len(o.b)
-	o.begin()
-	o.list("args", t.Args)
-	o.text("attention", t.Attention)
-	o.flag("batch", t.Batch)
-	o.flag("check_mode", t.CheckMode)
-	o.always("command", t.Command)
-	o.moment("completed_at", t.CompletedAt)
-	o.time("created_at", t.CreatedAt)
-	o.moment("deadline", t.Deadline)
-	o.list("dependencies", t.Dependencies)
-	o.text("error", t.Error)
-	o.flag("expired", t.Expired)
-	o.always("id", t.ID)
-	o.always("name", t.Name)
-	o.number("number", int64(t.Number))
-	o.text("operation", t.Operation)
-	o.text("output", t.Output)
-	o.count("progress", int64(t.Progress))
-	o.flag("resolved", t.Resolved)
-	o.count("resolves", int64(t.Resolves))
-	o.moment("retry_at", t.RetryAt)
-	o.moment("rolled_back_at", t.RolledBackAt)
-	o.always("run", t.Run)
-	o.moment("started_at", t.StartedAt)
-	o.always("state", string(t.State))
+func (o *object) task(t *dag.Task) {
+	o.Begin()
+	o.List("args", t.Args)
+	o.Text("attention", t.Attention)
+	o.Flag("batch", t.Batch)
+	o.Flag("check_mode", t.CheckMode)
+	o.Always("command", t.Command)
+	o.Moment("completed_at", t.CompletedAt)
+	o.Time("created_at", t.CreatedAt)
+	o.Moment("deadline", t.Deadline)
+	o.List("dependencies", t.Dependencies)
+	o.Text("error", t.Error)
+	o.Flag("expired", t.Expired)
+	o.Always("id", t.ID)
+	o.Always("name", t.Name)
+	o.Number("number", int64(t.Number))
+	o.Text("operation", t.Operation)
+	o.Text("output", t.Output)
+	o.Count("progress", int64(t.Progress))
+	o.Flag("resolved", t.Resolved)
+	o.Count("resolves", int64(t.Resolves))
+	o.Moment("retry_at", t.RetryAt)
+	o.Moment("rolled_back_at", t.RolledBackAt)
+	o.Always("run", t.Run)
+	o.Moment("started_at", t.StartedAt)
+	o.Always("state", string(t.State))
 	if len(t.Steps) > 0 {
-		o.name("steps")
-		o.b = append(o.b, '[')
+		o.Array("steps")
 		for i := range t.Steps {
-			if i > 0 {
-				o.b = append(o.b, ',')
-			}
 			o.step(&t.Steps[i])
 		}
-		o.b = append(o.b, ']')
+		o.EndArray()
 	}
-	o.moment("stop_by", t.StopBy)
-	o.text("type", t.Type)
-	o.text("undoes", t.Undoes)
-	o.text("user", t.User)
-	o.end()
-	return o.since(start)
+	o.Moment("stop_by", t.StopBy)
+	o.Text("type", t.Type)
+	o.Text("undoes", t.Undoes)
+	o.Text("user", t.User)
+	o.End()
 }
 
 func (o *object) step(p *dag.Progress) {
-	o.begin()
-	o.text("attempt", p.Attempt)
-	o.flag("doubt", p.Doubt)
-	o.flag("ended", p.Ended)
-	o.text("error", p.Error)
-	o.dict("facts", p.Facts)
-	o.count("finds", int64(p.Finds))
-	o.text("kind", string(p.Kind))
-	o.text("output", p.Output)
-	o.moment("retry_at", p.RetryAt)
-	o.count("seq", int64(p.Seq))
-	o.flag("stands", p.Stands)
-	o.always("state", string(p.State))
-	o.name("step")
-	o.begin()
-	o.always("action", p.Step.Action)
-	o.always("name", p.Step.Name)
-	o.dict("params", p.Step.Params)
-	o.text("provider", p.Step.Provider)
-	o.text("target", p.Step.Target)
-	o.end()
-	o.count("tries", int64(p.Tries))
-	o.text("undo_error", p.UndoError)
-	o.end()
+	o.Begin()
+	o.Text("attempt", p.Attempt)
+	o.Flag("doubt", p.Doubt)
+	o.Flag("ended", p.Ended)
+	o.Text("error", p.Error)
+	o.Dict("facts", p.Facts)
+	o.Count("finds", int64(p.Finds))
+	o.Text("kind", string(p.Kind))
+	o.Text("output", p.Output)
+	o.Moment("retry_at", p.RetryAt)
+	o.Count("seq", int64(p.Seq))
+	o.Flag("stands", p.Stands)
+	o.Always("state", string(p.State))
+	o.Object("step")
+	o.Always("action", p.Step.Action)
+	o.Always("name", p.Step.Name)
+	o.Dict("params", p.Step.Params)
+	o.Text("provider", p.Step.Provider)
+	o.Text("target", p.Step.Target)
+	o.End()
+	o.Count("tries", int64(p.Tries))
+	o.Text("undo_error", p.UndoError)
+	o.End()
 }
 
-func (o *object) header(h *dag.Header) []byte {
-	start := len(o.b)
-	o.begin()
-	o.text("cancel_id", h.CancelID)
-	o.text("cancelled_by", h.CancelledBy)
-	o.text("checkpoint", h.Checkpoint)
-	o.moment("completed_at", h.CompletedAt)
-	o.name("counts")
-	o.begin()
-	o.number("cancelled", int64(h.Counts.Cancelled))
-	o.number("completed", int64(h.Counts.Completed))
-	o.number("failed", int64(h.Counts.Failed))
-	o.number("pending", int64(h.Counts.Pending))
-	o.number("running", int64(h.Counts.Running))
-	o.end()
-	o.time("created_at", h.CreatedAt)
-	o.text("error", h.Error)
-	o.text("failed_by", h.FailedBy)
-	o.name("grant")
-	o.begin()
-	o.text("decision", h.Grant.Decision)
-	o.text("plan", h.Grant.Plan)
-	o.count("policy", int64(h.Grant.Policy))
-	o.text("rule", h.Grant.Rule)
-	o.text("sub", h.Grant.Sub)
-	o.text("username", h.Grant.Username)
-	o.end()
-	o.always("id", h.ID)
-	o.always("kind", string(h.Kind))
-	o.always("name", h.Name)
-	o.text("owner", h.Owner)
-	o.number("parallel_limit", int64(h.ParallelLimit))
-	o.name("policy")
+func (o *object) header(h *dag.Header) {
+	o.Begin()
+	o.Text("cancel_id", h.CancelID)
+	o.Text("cancelled_by", h.CancelledBy)
+	o.Text("checkpoint", h.Checkpoint)
+	o.Moment("completed_at", h.CompletedAt)
+	o.Object("counts")
+	o.Number("cancelled", int64(h.Counts.Cancelled))
+	o.Number("completed", int64(h.Counts.Completed))
+	o.Number("failed", int64(h.Counts.Failed))
+	o.Number("pending", int64(h.Counts.Pending))
+	o.Number("running", int64(h.Counts.Running))
+	o.End()
+	o.Time("created_at", h.CreatedAt)
+	o.Text("error", h.Error)
+	o.Text("failed_by", h.FailedBy)
+	o.Object("grant")
+	o.Text("decision", h.Grant.Decision)
+	o.Text("plan", h.Grant.Plan)
+	o.Count("policy", int64(h.Grant.Policy))
+	o.Text("rule", h.Grant.Rule)
+	o.Text("sub", h.Grant.Sub)
+	o.Text("username", h.Grant.Username)
+	o.End()
+	o.Always("id", h.ID)
+	o.Always("kind", string(h.Kind))
+	o.Always("name", h.Name)
+	o.Text("owner", h.Owner)
+	o.Number("parallel_limit", int64(h.ParallelLimit))
 	o.policy(&h.Policy)
-	o.flag("roll_back", h.RollBack)
-	o.flag("rollback_enabled", h.RollbackEnabled)
-	o.number("slices", int64(h.Slices))
-	o.moment("started_at", h.StartedAt)
-	o.always("state", string(h.State))
-	o.number("step_limit", int64(h.StepLimit))
-	o.text("storage_backend", h.StorageBackend)
-	o.time("until", h.Until)
-	o.time("updated_at", h.UpdatedAt)
-	o.text("version", h.Version)
-	o.end()
-	return o.since(start)
+	o.Flag("roll_back", h.RollBack)
+	o.Flag("rollback_enabled", h.RollbackEnabled)
+	o.Number("slices", int64(h.Slices))
+	o.Moment("started_at", h.StartedAt)
+	o.Always("state", string(h.State))
+	o.Number("step_limit", int64(h.StepLimit))
+	o.Text("storage_backend", h.StorageBackend)
+	o.Time("until", h.Until)
+	o.Time("updated_at", h.UpdatedAt)
+	o.Text("version", h.Version)
+	o.End()
 }
 
 func (o *object) policy(p *dag.Policy) {
-	o.begin()
-	o.count("attempt_timeout_ms", p.AttemptTimeout)
-	o.count("grace_ms", p.Grace)
-	o.count("initial_delay_ms", p.InitialDelay)
-	o.count("max_attempts", int64(p.MaxAttempts))
-	o.count("max_delay_ms", p.MaxDelay)
-	o.flag("retry_timeouts", p.RetryTimeouts)
-	o.count("timeout_ms", p.Timeout)
-	o.end()
+	o.Object("policy")
+	o.Count("attempt_timeout_ms", p.AttemptTimeout)
+	o.Count("grace_ms", p.Grace)
+	o.Count("initial_delay_ms", p.InitialDelay)
+	o.Count("max_attempts", int64(p.MaxAttempts))
+	o.Count("max_delay_ms", p.MaxDelay)
+	o.Flag("retry_timeouts", p.RetryTimeouts)
+	o.Count("timeout_ms", p.Timeout)
+	o.End()
 }
 
-func (o *object) node(n *dag.Node) []byte {
-	start := len(o.b)
-	o.begin()
-	o.some("args", n.Args)
-	o.text("command", n.Command)
-	o.some("dependencies", n.Dependencies)
-	o.always("id", n.ID)
-	o.text("name", n.Name)
-	o.text("on_failure", n.OnFailure)
-	o.name("operation")
+func (o *object) node(n *dag.Node) {
+	o.Begin()
+	o.Some("args", n.Args)
+	o.Text("command", n.Command)
+	o.Some("dependencies", n.Dependencies)
+	o.Always("id", n.ID)
+	o.Text("name", n.Name)
+	o.Text("on_failure", n.OnFailure)
 	o.operation(&n.Operation)
 	if n.Policy != nil {
-		o.name("policy")
 		o.policy(n.Policy)
 	}
-	o.text("task_id", n.TaskID)
-	o.text("undo", n.Undo)
-	o.end()
-	return o.since(start)
+	o.Text("task_id", n.TaskID)
+	o.Text("undo", n.Undo)
+	o.End()
 }
 
 func (o *object) operation(p *dag.Operation) {
-	o.begin()
-	o.flag("check_mode", p.CheckMode)
-	o.text("cluster_type", p.ClusterType)
-	o.text("infra", p.Infra)
-	o.text("provider", p.Provider)
+	o.Object("operation")
+	o.Flag("check_mode", p.CheckMode)
+	o.Text("cluster_type", p.ClusterType)
+	o.Text("infra", p.Infra)
+	o.Text("provider", p.Provider)
 	if len(p.Servers) > 0 {
-		o.name("servers")
-		o.b = append(o.b, '[')
-		for i, s := range p.Servers {
-			if i > 0 {
-				o.b = append(o.b, ',')
-			}
-			o.begin()
-			o.always("name", s.Name)
-			o.text("plan", s.Plan)
-			o.text("zone", s.Zone)
-			o.end()
+		o.Array("servers")
+		for _, s := range p.Servers {
+			o.Begin()
+			o.Always("name", s.Name)
+			o.Text("plan", s.Plan)
+			o.Text("zone", s.Zone)
+			o.End()
 		}
-		o.b = append(o.b, ']')
+		o.EndArray()
 	}
-	o.text("settings", p.Settings)
-	o.some("targets", p.Targets)
-	o.text("taskserv", p.Taskserv)
-	o.some("taskservs", p.Taskservs)
-	o.always("type", p.Type)
-	o.always("verb", p.Verb)
-	o.flag("wait", p.Wait)
-	o.end()
+	o.Text("settings", p.Settings)
+	o.Some("targets", p.Targets)
+	o.Text("taskserv", p.Taskserv)
+	o.Some("taskservs", p.Taskservs)
+	o.Always("type", p.Type)
+	o.Always("verb", p.Verb)
+	o.Flag("wait", p.Wait)
+	o.End()
 }
 
-func (o *object) effect(e *Effect) []byte {
-	start := len(o.b)
-	o.begin()
-	o.time("at", e.At)
-	o.some("made", e.Made)
-	o.text("operation", e.Operation)
-	o.always("run", e.Run)
-	o.always("task", e.Task)
-	o.some("used", e.Used)
-	o.end()
-	return o.since(start)
+func (o *object) effect(e *Effect) {
+	o.Begin()
+	o.Time("at", e.At)
+	o.Some("made", e.Made)
+	o.Text("operation", e.Operation)
+	o.Always("run", e.Run)
+	o.Always("task", e.Task)
+	o.Some("used", e.Used)
+	o.End()
 }
 
-func (o *object) resource(r *Resource) []byte {
-	start := len(o.b)
-	o.begin()
-	o.dict("facts", r.Facts)
-	o.always("kind", r.Kind)
-	o.always("name", r.Name)
-	o.always("provider", r.Provider)
-	o.time("updated", r.Updated)
-	o.end()
-	return o.since(start)
+func (o *object) resource(r *Resource) {
+	o.Begin()
+	o.Dict("facts", r.Facts)
+	o.Always("kind", r.Kind)
+	o.Always("name", r.Name)
+	o.Always("provider", r.Provider)
+	o.Time("updated", r.Updated)
+	o.End()
 }

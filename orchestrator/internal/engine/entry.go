@@ -58,10 +58,3 @@ func resourceOf(s dag.Step) string {
 	noun, _, _ := strings.Cut(s.Action, ".")
 	return noun + "s/" + s.Name
 }
-
-// entry returns the bytes of an audit entry.
-func (o *object) entry(e audit.Entry) (body []byte, err error) {
-	start := len(o.b)
-	o.b, err = e.AppendTo(o.b)
-	return o.since(start), err
-}

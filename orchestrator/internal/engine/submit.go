@@ -112,8 +112,8 @@ func (e *Engine) submit(ctx context.Context, s Submission, origins []dag.Task, c
 		r.advance(now)
 	}
 	room := e.room()
+	defer e.putRoom(room)
 	parts, err := slicesOf(&room.docs, s.ID, s.Definition.Nodes)
-	e.putRoom(room)
 	if err == nil {
 		run.Header.Slices = len(parts)
 		err = r.first(ctx, parts, body, now)
@@ -159,36 +159,30 @@ func (e *Engine) submitted(ctx context.Context, id string) (Submitted, error) {
 	return Submitted{Run: h.Value, Tasks: acceptedOf(rows)}, err
 }
 
-// slicesOf cuts the nodes of a definition into documents of type slice; room, empty, is where it encodes them.
+// slicesOf cuts the nodes of a definition into documents of type slice.
 func slicesOf(room *object, owner string, nodes []dag.Node) ([]store.Write, error) {
 	var writes []store.Write
-	put := func(items []byte) {
-		k := parts[dag.Node](definitionKind).Key(sliceID(owner, len(writes)))
-		doc := object{b: make([]byte, 0, len(items)+len(k.ID)+32)}
-		doc.begin()
-		doc.always("id", k.ID)
-		doc.name("items")
-		doc.b = append(append(append(doc.b, '['), items...), ']')
-		doc.end()
-		writes = append(writes, store.Write{Key: k, Expect: store.Absent(), Body: doc.b})
+	for i := 0; i < len(nodes) || len(writes) == 0; {
+		key := parts[dag.Node](definitionKind).Key(sliceID(owner, len(writes)))
+		room.Begin()
+		room.Always("id", key.ID)
+		room.Array("items")
+		for first := i; i < len(nodes); i++ {
+			before, size := room.Mark(), room.Len()
+			room.node(&nodes[i])
+			if room.Len()-size > store.MaxBody-1024 {
+				return nil, fault.New(fault.Invalid, "batch.operation_too_large", "Operation %d is larger than 1 MiB; split it.", i).
+					With(fault.Field{Pointer: fmt.Sprintf("/operations/%d", i), Message: "larger than 1 MiB"})
+			}
+			if i > first && room.Len() > sliceBytes {
+				room.Back(before)
+				break
+			}
+		}
+		room.EndArray()
+		room.End()
+		writes = append(writes, room.Write(key, store.Absent(), nil))
 	}
-	start := 0 // of the slice in room
-	for i := range nodes {
-		before := len(room.b)
-		if before > start {
-			room.b = append(room.b, ',')
-		}
-		size := len(room.node(&nodes[i]))
-		if size > store.MaxBody-1024 {
-			return nil, fault.New(fault.Invalid, "batch.operation_too_large", "Operation %d is larger than 1 MiB; split it.", i).
-				With(fault.Field{Pointer: fmt.Sprintf("/operations/%d", i), Message: "larger than 1 MiB"})
-		}
-		if before > start && len(room.b)-start > sliceBytes {
-			put(room.b[start:before])
-			start = before + 1
-		}
-	}
-	put(room.b[start:])
 	return writes, nil
 }
 
