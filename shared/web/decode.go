@@ -1,12 +1,9 @@
 package web
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"reflect"
-	"strings"
+	"strconv"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -14,44 +11,35 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// Limits of a body's structure, refused before anything is built from it (reliability-bar I03).
+// Limits of a body's structure, refused before anything is kept of it (reliability-bar I03).
 const (
 	maxDepth    = 64
-	maxMembers  = 10_000  // of one object
-	maxElements = 100_000 // of one list
-	maxFaults   = 32      // reported at once
-	maxRoom     = 256     // elements of a list whose room is kept for the next
+	maxMembers  = 10_000    // of one object
+	maxElements = 100_000   // of one list
+	maxFaults   = 32        // reported at once
+	maxRoom     = 512 << 10 // bytes of a list whose room is kept for the next
 )
 
 // decoder reads bodies into values, one after the other: what is no JSON by our rules ends it (400), what is of
 // the wrong shape is collected (422).
 type decoder struct {
-	dec    jsontext.Decoder
-	from   bytes.Buffer // the one reader that dec does not copy from
+	reader
+	path   []step // from the body to the value being read
 	faults []fault.Field
+}
+
+// step leads from a value to one within it.
+type step struct {
+	name  string // of a member
+	index int    // of an element; -1 for a member
 }
 
 // decode reads body, an object of the given shape, into v, which keeps nothing of it.
 func (d *decoder) decode(body []byte, s *shape, v reflect.Value) error {
-	if why := structure(body); why != "" {
-		return fault.New(fault.Malformed, "json.structure", "the body "+why)
-	}
-	d.from, d.faults = *bytes.NewBuffer(body), nil
-	d.dec.Reset(&d.from)
-	if k := d.dec.PeekKind(); k != '{' {
-		if _, err := d.dec.ReadToken(); err != nil {
-			return syntax(err)
-		}
-		return fault.New(fault.Malformed, "json.not_object", "the body must be a JSON object")
-	}
-	if err := d.object(s, v); err != nil {
-		return syntax(err)
-	}
-	switch _, err := d.dec.ReadToken(); {
-	case err == nil:
-		return fault.New(fault.Malformed, "json.trailing", "the body must end behind its object")
-	case !errors.Is(err, io.EOF):
-		return syntax(err)
+	d.reader, d.path, d.faults = reader{body: body, skipped: -1}, d.path[:0], nil
+	defer func() { d.reader = reader{} }()
+	if d.kind() != '{' || d.object(s, v) != nil || d.kind() != 0 || d.at < len(body) {
+		return d.malformed()
 	}
 	if len(d.faults) > 0 {
 		return invalid(d.faults)
@@ -75,42 +63,34 @@ func named(f fault.Field) string {
 	return f.Pointer + " " + f.Message
 }
 
-// syntax turns an error of the JSON reader into a 400 with the place.
-func syntax(err error) error {
-	var s *jsontext.SyntacticError
-	if !errors.As(err, &s) {
-		return fault.New(fault.Malformed, "json.syntax", "the body is not valid JSON: it ends too early").Because(err)
+// fault notes what is wrong with the value being read.
+func (d *decoder) fault(message string) {
+	if len(d.faults) >= maxFaults {
+		return
 	}
-	place := string(s.JSONPointer)
-	if errors.Is(err, jsontext.ErrDuplicateName) {
-		return fault.New(fault.Malformed, "json.duplicate", "%s stands twice in its object", place).
-			With(fault.Field{Pointer: place, Message: "stands twice"}).Because(err)
+	var place jsontext.Pointer
+	for _, at := range d.path {
+		name := at.name
+		if at.index >= 0 {
+			name = strconv.Itoa(at.index)
+		}
+		place = place.AppendToken(name)
 	}
-	f := fault.New(fault.Malformed, "json.syntax", "the body is not valid JSON at byte %d", s.ByteOffset).Because(err)
-	if place != "" {
-		f = f.With(fault.Field{Pointer: place, Message: "is not valid JSON"})
-	}
-	return f
-}
-
-func (d *decoder) fault(pointer, message string) {
-	if len(d.faults) < maxFaults {
-		d.faults = append(d.faults, fault.Field{Pointer: pointer, Message: message})
-	}
+	d.faults = append(d.faults, fault.Field{Pointer: string(place), Message: message})
 }
 
 // wrong skips the next value and notes what it should have been.
 func (d *decoder) wrong(message string) error {
-	if err := d.dec.SkipValue(); err != nil {
+	if _, err := d.skip(len(d.path), false); err != nil {
 		return err
 	}
-	d.fault(string(d.dec.StackPointer()), message)
+	d.fault(message)
 	return nil
 }
 
-// value reads the next value. Its error is one of syntax; faults of shape are collected.
+// value reads the next value. Its error is errMalformed; faults of shape are collected.
 func (d *decoder) value(s *shape, v reflect.Value) error {
-	k := d.dec.PeekKind()
+	k := d.kind()
 	if k == 'n' && s.kind != shapeAny {
 		return d.wrong("must be " + s.want() + ", not null")
 	}
@@ -132,25 +112,25 @@ func (d *decoder) value(s *shape, v reflect.Value) error {
 		}
 	case shapeText:
 		if k == '"' {
-			t, err := d.dec.ReadToken()
+			t, err := d.text()
 			if err == nil {
-				v.SetString(t.String())
+				v.SetString(string(t))
 			}
 			return err
 		}
 	case shapeBool:
 		if k == 't' || k == 'f' {
-			t, err := d.dec.ReadToken()
+			raw, err := d.skip(len(d.path), false)
 			if err == nil {
-				v.SetBool(t.Bool())
+				v.SetBool(raw[0] == 't')
 			}
 			return err
 		}
 	case shapeWhole:
-		if k == '0' {
-			raw, err := d.dec.ReadValue()
+		if k == '-' || '0' <= k && k <= '9' {
+			raw, err := d.skip(len(d.path), true)
 			if err == nil && !putWhole(v, string(raw)) {
-				d.fault(string(d.dec.StackPointer()), "must be a whole number within range")
+				d.fault("must be a whole number within range")
 			}
 			return err
 		}
@@ -162,53 +142,72 @@ func (d *decoder) value(s *shape, v reflect.Value) error {
 
 // leaf reads a value that the JSON library or the type itself understands.
 func (d *decoder) leaf(s *shape, v reflect.Value) error {
-	raw, err := d.dec.ReadValue()
+	raw, err := d.skip(len(d.path), true)
 	if err != nil {
 		return err
 	}
 	if err := json.Unmarshal(raw, v.Addr().Interface(), json.RejectUnknownMembers(true)); err != nil {
-		d.fault(string(d.dec.StackPointer()), "must be "+s.want())
+		d.fault("must be " + s.want())
 	}
 	return nil
 }
 
 func (d *decoder) object(s *shape, v reflect.Value) error {
-	if _, err := d.dec.ReadToken(); err != nil {
-		return err
+	at := len(d.path)
+	if at >= maxDepth {
+		return errMalformed
 	}
-	var seen uint64 // by position in fields
-	for next := 0; d.dec.PeekKind() != '}'; {
-		t, err := d.dec.ReadToken()
+	var seen uint64            // by position in fields
+	var others map[string]bool // names that are of no field
+	next := 0
+	for n := 0; ; n++ {
+		if more, err := d.more(n, maxMembers, '}'); err != nil {
+			return err
+		} else if !more {
+			break
+		}
+		name, err := d.name()
 		if err != nil {
 			return err
 		}
-		i, f := s.find(t.String(), next)
+		i, f := s.find(name, next)
 		if f == nil {
-			if s.takes[t.String()] {
-				err = d.dec.SkipValue()
+			if others[string(name)] {
+				return errMalformed
+			}
+			if others == nil {
+				others = map[string]bool{}
+			}
+			others[string(name)] = true
+			if s.takes[string(name)] {
+				_, err = d.skip(at+1, false)
 			} else {
+				d.path = append(d.path, step{string(name), -1})
 				err = d.wrong("is not a member of this object")
+				d.path = d.path[:at]
 			}
 			if err != nil {
 				return err
 			}
 			continue
 		}
+		if seen&(1<<i) != 0 {
+			return errMalformed
+		}
 		seen |= 1 << i
 		next = i + 1
 		before := len(d.faults)
 		to := v.FieldByIndex(f.index)
+		d.path = append(d.path, step{f.name, -1})
 		if err := d.value(f.shape, to); err != nil {
 			return err
 		}
 		if len(d.faults) == before {
 			if why := f.rules.broken(f.shape, to); why != "" {
-				d.fault(string(d.dec.StackPointer()), why)
+				d.fault(why)
 			}
 		}
-	}
-	if _, err := d.dec.ReadToken(); err != nil {
-		return err
+		d.path = d.path[:at]
 	}
 	for i, f := range s.fields {
 		if seen&(1<<(i&63)) != 0 {
@@ -216,7 +215,9 @@ func (d *decoder) object(s *shape, v reflect.Value) error {
 		}
 		switch {
 		case f.rules.required:
-			d.fault(string(d.dec.StackPointer().AppendToken(f.name)), "is required")
+			d.path = append(d.path, step{f.name, -1})
+			d.fault("is required")
+			d.path = d.path[:at]
 		case f.rules.hasFallback:
 			f.put(v.FieldByIndex(f.index), f.shape, f.rules.fallback)
 		}
@@ -226,14 +227,14 @@ func (d *decoder) object(s *shape, v reflect.Value) error {
 
 // find returns the field of that name and its position. Few fields, and members mostly in their order: faster than a
 // map when the search begins behind the last one.
-func (s *shape) find(name string, next int) (int, *field) {
+func (s *shape) find(name []byte, next int) (int, *field) {
 	for i := next; i < len(s.fields); i++ {
-		if s.fields[i].name == name {
+		if s.fields[i].name == string(name) {
 			return i, s.fields[i]
 		}
 	}
 	for i, f := range s.fields[:next] {
-		if f.name == name {
+		if f.name == string(name) {
 			return i, f
 		}
 	}
@@ -241,22 +242,34 @@ func (s *shape) find(name string, next int) (int, *field) {
 }
 
 func (d *decoder) list(s *shape, v reflect.Value) error {
-	if _, err := d.dec.ReadToken(); err != nil {
-		return err
+	at := len(d.path)
+	if at >= maxDepth {
+		return errMalformed
 	}
 	room, ok := s.rooms.Get().(*reflect.Value)
 	if !ok {
 		fresh := reflect.New(s.typ).Elem()
 		room = &fresh
 	}
+	d.path = append(d.path, step{})
 	n := 0
-	for ; d.dec.PeekKind() != ']'; n++ {
-		room.Grow(1)
-		room.SetLen(n + 1)
+	for ; ; n++ {
+		if more, err := d.more(n, maxElements, ']'); err != nil {
+			return err
+		} else if !more {
+			break
+		}
+		if n == room.Len() {
+			room.Grow(1)
+			room.SetLen(room.Cap())
+		}
+		d.path[at].index = n
 		if err := d.value(s.elem, room.Index(n)); err != nil {
 			return err
 		}
 	}
+	d.path = d.path[:at]
+	room.SetLen(n)
 	if n == 0 {
 		v.Set(s.empty)
 	} else {
@@ -264,68 +277,41 @@ func (d *decoder) list(s *shape, v reflect.Value) error {
 		v.SetLen(n)
 		reflect.Copy(v, *room)
 	}
-	if n <= maxRoom {
+	if n*int(s.elem.typ.Size()) <= maxRoom {
 		room.Clear()
-		room.SetLen(0)
 		s.rooms.Put(room)
 	}
-	_, err := d.dec.ReadToken()
-	return err
+	return nil
 }
 
 func (d *decoder) table(s *shape, v reflect.Value) error {
-	if _, err := d.dec.ReadToken(); err != nil {
-		return err
+	at := len(d.path)
+	if at >= maxDepth {
+		return errMalformed
 	}
 	out := reflect.MakeMap(s.typ)
-	for d.dec.PeekKind() != '}' {
-		t, err := d.dec.ReadToken()
+	for n := 0; ; n++ {
+		if more, err := d.more(n, maxMembers, '}'); err != nil {
+			return err
+		} else if !more {
+			break
+		}
+		raw, err := d.name()
 		if err != nil {
 			return err
 		}
-		name := reflect.ValueOf(strings.Clone(t.String())).Convert(s.typ.Key())
+		name := reflect.ValueOf(string(raw)).Convert(s.typ.Key())
+		if out.MapIndex(name).IsValid() {
+			return errMalformed
+		}
 		elem := reflect.New(s.elem.typ).Elem()
+		d.path = append(d.path, step{name.String(), -1})
 		if err := d.value(s.elem, elem); err != nil {
 			return err
 		}
+		d.path = d.path[:at]
 		out.SetMapIndex(name, elem)
 	}
 	v.Set(out)
-	_, err := d.dec.ReadToken()
-	return err
-}
-
-// structure walks over the bytes of a body without building anything and says what is too much about
-// it: depth, members of one object, elements of one list. It knows texts, and leaves all else about
-// syntax to the reader.
-func structure(body []byte) string {
-	var commas [maxDepth + 1]int
-	var lists [maxDepth + 1]bool
-	depth := 0
-	for i := 0; i < len(body); i++ {
-		switch c := body[i]; c {
-		case '"':
-			for i++; i < len(body) && body[i] != '"'; i++ {
-				if body[i] == '\\' {
-					i++
-				}
-			}
-		case '{', '[':
-			if depth++; depth > maxDepth {
-				return fmt.Sprintf("is nested deeper than %d levels", maxDepth)
-			}
-			commas[depth], lists[depth] = 0, c == '['
-		case '}', ']':
-			depth = max(0, depth-1)
-		case ',':
-			commas[depth]++
-			if lists[depth] && commas[depth] >= maxElements {
-				return fmt.Sprintf("has a list with more than %d elements", maxElements)
-			}
-			if !lists[depth] && commas[depth] >= maxMembers {
-				return fmt.Sprintf("has an object with more than %d members", maxMembers)
-			}
-		}
-	}
-	return ""
+	return nil
 }

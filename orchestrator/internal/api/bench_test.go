@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,9 +40,15 @@ func (a *answer) Header() http.Header         { return a.header }
 func (a *answer) WriteHeader(status int)      { a.status = status }
 func (a *answer) Write(b []byte) (int, error) { return len(b), nil }
 
-// BenchmarkExecuteBatch sends a batch of ten operations through the whole service without its sockets and its
-// engine: routing, token, decisions, decoding, validation, answer; log off. What Submit costs is the engine's.
+// BenchmarkExecuteBatch sends a batch through the whole service without its sockets and its engine: routing, token,
+// decisions, decoding, validation, answer; log off. What Submit costs is the engine's.
 func BenchmarkExecuteBatch(b *testing.B) {
+	b.Run("operations=10", func(b *testing.B) { execute(b, tenOperations(b), 10) })
+	b.Run("operations=1000", func(b *testing.B) { execute(b, manyOperations(1000), 1000) })
+}
+
+// execute sends a body again and again, which has so many operations.
+func execute(b *testing.B, body []byte, operations int) {
 	public, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		b.Fatal(err)
@@ -69,14 +76,10 @@ func BenchmarkExecuteBatch(b *testing.B) {
 	var authority authz.Authority
 	authority.Swap(set)
 	a := &API{Catalogue: named{}, Storage: "filesystem", Metrics: http.NotFoundHandler(), Socket: http.NotFoundHandler()}
-	accepted := engine.Submitted{Run: dag.Header{ID: id.New()}, Tasks: make([]engine.Accepted, 10)}
-	for i := range accepted.Tasks {
-		accepted.Tasks[i].ID, accepted.Tasks[i].Operation = id.New(), fmt.Sprintf("op-%04d", i)
-	}
 	routes := a.Routes()
 	for i := range routes {
 		if routes[i].Op == "executeBatch" {
-			routes[i].Handle = a.judge(accepted)
+			routes[i].Handle = a.judge(accepted(operations))
 		}
 	}
 	limits := web.DefaultRateLimits()
@@ -91,7 +94,6 @@ func BenchmarkExecuteBatch(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	body := tenOperations(b)
 	r, err := http.NewRequest("POST", "/batch/execute", nil)
 	if err != nil {
 		b.Fatal(err)
@@ -109,6 +111,15 @@ func BenchmarkExecuteBatch(b *testing.B) {
 			b.Fatal(w.status)
 		}
 	}
+}
+
+// accepted is what an engine says that took a batch of so many operations.
+func accepted(operations int) engine.Submitted {
+	s := engine.Submitted{Run: dag.Header{ID: id.New()}, Tasks: make([]engine.Accepted, operations)}
+	for i := range s.Tasks {
+		s.Tasks[i].ID, s.Tasks[i].Operation = id.New(), fmt.Sprintf("op-%04d", i)
+	}
+	return s
 }
 
 // judge is executeBatch with an engine that only validates, and accepts always the same.
@@ -136,4 +147,18 @@ func tenOperations(b *testing.B) []byte {
 		b.Fatal(err)
 	}
 	return body
+}
+
+// manyOperations is a batch of operations that say only what they must, each of which depends on up to three before it.
+func manyOperations(n int) []byte {
+	body := []byte(`{"name":"bench-217","parallel_limit":1000,"operations":[`)
+	for i := range n {
+		deps := []string{}
+		for d := max(0, i-3); d < i; d++ {
+			deps = append(deps, fmt.Sprintf(`"op-%04d"`, d))
+		}
+		body = fmt.Appendf(body, `{"id":"op-%04d","type":"server_batch","provider":"noop","dependencies":[%s],"server_configs":[{"name":"many-1-217-%d","plan":"1xCPU-2GB","zone":"de-fra1"}]},`,
+			i, strings.Join(deps, ","), i)
+	}
+	return append(body[:len(body)-1], "]}"...)
 }
