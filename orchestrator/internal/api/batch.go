@@ -163,26 +163,31 @@ func (in batchIn) definition() dag.Definition {
 		StorageBackend: in.StorageBackend, Version: in.Version, Nodes: make([]dag.Node, len(in.Operations))}
 	servers := in.serversBelow()
 	judged := len(in.Operations) <= dag.DefaultOperations // else Validate refuses the batch unseen, and so does this
-	for i, op := range in.Operations {
-		o := dag.Operation{CheckMode: op.CheckMode, Provider: op.Provider, Taskservs: op.Taskservs, Targets: op.Targets, Type: op.Type, Verb: "create", Wait: true}
+	for i := range in.Operations {
+		op, n := &in.Operations[i], &d.Nodes[i]
+		n.Dependencies, n.ID, n.OnFailure, n.Policy = op.Dependencies, op.ID, op.OnFailure, op.policy()
+		n.Operation = dag.Operation{CheckMode: op.CheckMode, Provider: op.Provider, Taskservs: op.Taskservs, Targets: op.Targets, Type: op.Type, Verb: "create", Wait: true}
 		if len(op.ServerConfigs) > 0 {
-			o.Servers = make([]dag.ServerConfig, len(op.ServerConfigs))
+			n.Operation.Servers = make([]dag.ServerConfig, len(op.ServerConfigs))
 			for k, s := range op.ServerConfigs {
-				o.Servers[k] = dag.ServerConfig(s)
+				n.Operation.Servers[k] = dag.ServerConfig(s)
 			}
 		}
 		if judged && op.Type == "taskserv_batch" && len(op.Targets) == 0 {
-			o.Targets = servers(i)
+			n.Operation.Targets = servers(i)
 		}
-		n := dag.Node{Dependencies: op.Dependencies, ID: op.ID, OnFailure: op.OnFailure, Operation: o, Policy: op.policy()}
-		n.Command, n.Args, _ = operation.Command(o)
-		d.Nodes[i] = n
+		n.Args = operation.Args(n.Operation)
+		if i > 0 && op.Type == in.Operations[i-1].Type { // one text for all of them
+			n.Command = d.Nodes[i-1].Command
+		} else {
+			n.Command = operation.Command(n.Operation)
+		}
 	}
 	return d
 }
 
 // policy returns what the operation says about its tries, nil when it says nothing.
-func (op operationIn) policy() *dag.Policy {
+func (op *operationIn) policy() *dag.Policy {
 	p := dag.Policy{Timeout: int64(op.Timeout) * 1000}
 	if r := op.Retry; r != nil {
 		p.MaxAttempts, p.InitialDelay, p.MaxDelay = r.MaxAttempts, int64(r.InitialDelay)*1000, int64(r.MaxDelay)*1000

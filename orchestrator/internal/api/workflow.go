@@ -105,10 +105,10 @@ func (a *API) submit(ctx context.Context, op dag.Operation, r authz.Resource) (w
 		return "", err
 	}
 	id := web.NewID(ctx)
-	command, args, name := operation.Command(op)
+	name := operation.Name(op)
 	s, err := a.Engine.Submit(ctx, engine.Submission{
 		ID:         id,
-		Definition: dag.Definition{Kind: dag.Workflow, Name: name, Nodes: []dag.Node{{Args: args, Command: command, Name: name, Operation: op}}},
+		Definition: dag.Definition{Kind: dag.Workflow, Name: name, Nodes: []dag.Node{{Args: operation.Args(op), Command: operation.Command(op), Name: name, Operation: op}}},
 		Act: audit.Act{Action: "workflow.create", Resource: "workflows/" + id, Details: map[string]any{
 			"task": name, "infra": op.Infra, "check_mode": op.CheckMode,
 		}},

@@ -7,30 +7,29 @@ import (
 // Program is what tasks show as their command. It is for people; nothing runs it.
 const Program = "/usr/local/provisioning"
 
-// Command returns how an operation is shown on the wire: the command text, its arguments and the task's name.
-func Command(op dag.Operation) (command string, args []string, name string) {
-	verb := op.Verb
-	if verb == "" {
-		verb = verbCreate
-	}
-	args = make([]string, 0, max(1, len(op.Servers), len(op.Taskservs))+8) // with all flags
+// Command returns the text that an operation is shown with as a command, in front of its arguments.
+func Command(op dag.Operation) string {
+	verb, what := act(op)
+	return Program + " " + what + " " + verb
+}
+
+// Args returns the arguments that an operation is shown with.
+func Args(op dag.Operation) []string {
+	args := make([]string, 0, max(1, len(op.Servers), len(op.Taskservs))+4) // with the flags of a batch
 	switch op.Type {
 	case typeServers:
-		command, name = "servers "+verb, verb+"_servers"
 	case typeTaskserv:
-		command, args, name = "taskserv "+verb, append(args, op.Taskserv), verb+"_taskserv"
+		args = append(args, op.Taskserv)
 	case typeCluster:
-		command, args, name = "cluster "+verb, append(args, op.ClusterType), verb+"_cluster"
+		args = append(args, op.ClusterType)
 	case typeServerB:
-		command, name = "servers "+verb, verb+"_servers"
-		for _, s := range op.Servers {
-			args = append(args, s.Name)
+		for i := range op.Servers {
+			args = append(args, op.Servers[i].Name)
 		}
 	default:
-		command, name = "taskserv "+verb, verb+"_taskserv"
 		args = append(args, op.Taskservs...)
 	}
-	for _, flag := range []struct{ name, value string }{{"--infra", op.Infra}, {"--settings", op.Settings}, {"--provider", op.Provider}} {
+	for _, flag := range [...]struct{ name, value string }{{"--infra", op.Infra}, {"--settings", op.Settings}, {"--provider", op.Provider}} {
 		if flag.value != "" {
 			args = append(args, flag.name, flag.value)
 		}
@@ -41,7 +40,28 @@ func Command(op dag.Operation) (command string, args []string, name string) {
 	if op.Wait {
 		args = append(args, "--wait")
 	}
-	return Program + " " + command, args, name
+	return args
+}
+
+// Name returns what the task of a single operation is called.
+func Name(op dag.Operation) string {
+	verb, what := act(op)
+	return verb + "_" + what
+}
+
+// act returns the words for what an operation does.
+func act(op dag.Operation) (verb, what string) {
+	verb, what = op.Verb, "taskserv"
+	if verb == "" {
+		verb = verbCreate
+	}
+	switch op.Type {
+	case typeServers, typeServerB:
+		what = "servers"
+	case typeCluster:
+		what = "cluster"
+	}
+	return verb, what
 }
 
 // Expand returns the steps of an operation whose steps follow from it alone: the servers of a server_batch. Task

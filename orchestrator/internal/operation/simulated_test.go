@@ -302,7 +302,7 @@ func TestCommand(t *testing.T) {
 		{servers, "servers create", "create_servers", []string{"web-01", "web-02", "--provider", "upcloud", "--wait"}},
 		{services, "taskserv create", "create_taskserv", []string{"kubernetes", "cilium", "containerd", "--provider", "aws"}},
 	} {
-		command, args, name := Command(c.op)
+		command, args, name := Command(c.op), Args(c.op), Name(c.op)
 		if command != Program+" "+c.command || name != c.name || !slices.Equal(args, c.args) {
 			t.Errorf("Command(%s) = %q %q %q", c.op.Type, command, args, name)
 		}
