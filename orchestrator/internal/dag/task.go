@@ -32,6 +32,7 @@ type Task struct {
 	StartedAt    *time.Time `json:"started_at,omitempty"`
 	State        State      `json:"state"`
 	Steps        []Progress `json:"steps,omitempty"`
+	Stood        uint64     `json:"stood,omitempty"`   // the commit since which its effects stand, if a later one has written it again
 	StopBy       *time.Time `json:"stop_by,omitempty"` // Cancelling: when waiting for it ends
 	Type         string     `json:"type,omitempty"`    // of the operation
 	Undoes       string     `json:"undoes,omitempty"`  // in a rollback: the task whose steps these are

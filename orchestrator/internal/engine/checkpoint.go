@@ -14,7 +14,7 @@ import (
 )
 
 // Checkpoint is a cut: a position in the stream of events, the inventory at that moment (stored in slices) and
-// its hash. What was completed after it are the effects with a later revision than its own.
+// its hash. What was completed after it are the tasks that stand since a later commit than its own.
 type Checkpoint struct {
 	CreatedAt   time.Time `json:"created_at"`
 	Description string    `json:"description"`
@@ -123,28 +123,30 @@ func (e *Engine) checkpoint(ctx context.Context, checkpointID string) (store.Row
 // skew is how far the clock may have been set back between an effect and a checkpoint.
 const skew = time.Minute
 
-// effectsAfter returns the standing effects that are younger than the checkpoint.
-func (e *Engine) effectsAfter(ctx context.Context, c store.Row[Checkpoint]) ([]store.Row[Effect], error) {
+// effectsAfter returns the tasks whose effects stand since after the checkpoint.
+func (e *Engine) effectsAfter(ctx context.Context, c store.Row[Checkpoint]) ([]dag.Task, error) {
 	rows, err := e.effectsSince(ctx, c.Value.CreatedAt.Add(-skew))
 	younger := rows[:0]
 	for _, row := range rows {
-		if row.Rev > c.Rev {
+		if row.Stood > c.Rev {
 			younger = append(younger, row)
 		}
 	}
 	return younger, err
 }
 
-// effectsSince returns the standing effects with that time or a later one, oldest first.
-func (e *Engine) effectsSince(ctx context.Context, from time.Time) ([]store.Row[Effect], error) {
-	var all []store.Row[Effect]
-	q := store.Query{Index: "stamp", After: store.Cursor{Value: stampOf(from)}, Limit: store.MaxPage}
+// effectsSince returns the tasks whose effects stand and that ended at that time or later, oldest first.
+func (e *Engine) effectsSince(ctx context.Context, from time.Time) ([]dag.Task, error) {
+	var all []dag.Task
+	q := store.Query{Index: "stands", After: store.Cursor{Value: stampOf(from)}, Limit: store.MaxPage}
 	for {
-		rows, page, err := effects().List(ctx, e.DB, q)
+		rows, page, err := tasks().List(ctx, e.DB, q)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, rows...)
+		for _, row := range rows {
+			all = append(all, taskOf(row))
+		}
 		if !page.More {
 			return all, nil
 		}

@@ -13,9 +13,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// choose returns the standing effects of the operations named, and refuses when something that still stands
+// choose returns the tasks of the operations named whose effects stand, and refuses when something that still stands
 // depends on one of them. An operation with nothing to undo is left out.
-func (e *Engine) choose(ctx context.Context, q RollbackRequest) ([]store.Row[Effect], error) {
+func (e *Engine) choose(ctx context.Context, q RollbackRequest) ([]dag.Task, error) {
 	named := map[string]dag.Task{}
 	for _, ref := range q.Operations {
 		t, err := e.operation(ctx, ref)
@@ -37,26 +37,24 @@ func (e *Engine) choose(ctx context.Context, q RollbackRequest) ([]store.Row[Eff
 	if err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(rows, func(a, b store.Row[Effect]) int { return cmp.Compare(a.Rev, b.Rev) })
+	slices.SortStableFunc(rows, func(a, b dag.Task) int { return cmp.Compare(a.Stood, b.Stood) })
 	chosen := map[string]bool{}
 	made := map[string]bool{}
-	var out []store.Row[Effect]
+	var out []dag.Task
 	for _, row := range rows { // oldest first: what it depends on is already judged
-		_, wanted := named[row.Value.Task]
+		_, wanted := named[row.ID]
 		if !wanted {
-			needs, err := e.needs(ctx, row.Value, chosen, made)
-			if err != nil {
-				return nil, err
-			}
+			needs := e.needs(ctx, &row, chosen, made)
 			if needs == "" {
 				continue
 			}
 			if !q.Cascade {
-				return nil, fault.New(fault.Conflict, "rollback.needed", "%s still needs what you want to undo (%s); name it too, or set cascade.", e.nameOf(ctx, row.Value.Task), needs)
+				return nil, fault.New(fault.Conflict, "rollback.needed", "%s still needs what you want to undo (%s); name it too, or set cascade.", row.Name, needs)
 			}
 		}
-		chosen[row.Value.Task] = true
-		for _, server := range row.Value.Made {
+		chosen[row.ID] = true
+		servers, _ := row.Servers()
+		for _, server := range servers {
 			made[server] = true
 		}
 		out = append(out, row)
@@ -64,29 +62,20 @@ func (e *Engine) choose(ctx context.Context, q RollbackRequest) ([]store.Row[Eff
 	return out, nil
 }
 
-// needs says what the effect needs of the chosen ones: a server they made or an operation it depends on.
-func (e *Engine) needs(ctx context.Context, row Effect, chosen, made map[string]bool) (string, error) {
-	if len(chosen) == 0 {
-		return "", nil
-	}
-	for _, server := range row.Used {
+// needs says what the task needs of the chosen ones: a server they made or an operation it depends on.
+func (e *Engine) needs(ctx context.Context, t *dag.Task, chosen, made map[string]bool) string {
+	_, used := t.Servers()
+	for _, server := range used {
 		if made[server] {
-			return "server " + server, nil
+			return "server " + server
 		}
 	}
-	if row.Run == row.Task {
-		return "", nil
-	}
-	t, err := tasks().Get(ctx, e.DB, row.Task)
-	if err != nil {
-		return "", err
-	}
-	for _, dep := range t.Value.Dependencies {
+	for _, dep := range t.Dependencies {
 		if chosen[dep] {
-			return e.nameOf(ctx, dep), nil
+			return e.nameOf(ctx, dep)
 		}
 	}
-	return "", nil
+	return ""
 }
 
 func (e *Engine) nameOf(ctx context.Context, taskID string) string {
@@ -150,49 +139,40 @@ func (e *Engine) operation(ctx context.Context, ref string) (dag.Task, error) {
 	return dag.Task{}, fault.New(fault.Invalid, "rollback.ambiguous", "Operation %s is in %d batches; say which: %s.", name, len(found), strings.Join(batches, ", "))
 }
 
-// undoing makes the definition of a rollback: later completions first. A node waits for the undo of what depended
+// undoing makes the nodes of a rollback, and brings chosen into their order: later completions first. A node waits for the undo of what depended
 // on it in its own run, and of what was done later to the same server.
-func (e *Engine) undoing(ctx context.Context, rollbackID string, chosen []store.Row[Effect]) ([]dag.Node, []dag.Task, error) {
-	slices.SortStableFunc(chosen, func(a, b store.Row[Effect]) int {
-		return cmp.Or(cmp.Compare(b.Rev, a.Rev), b.Value.At.Compare(a.Value.At), cmp.Compare(b.Value.Task, a.Value.Task))
+func (e *Engine) undoing(ctx context.Context, rollbackID string, chosen []dag.Task) ([]dag.Node, error) {
+	slices.SortStableFunc(chosen, func(a, b dag.Task) int {
+		return cmp.Or(cmp.Compare(b.Stood, a.Stood), b.CompletedAt.Compare(*a.CompletedAt), cmp.Compare(b.ID, a.ID))
 	})
 	nodes := make([]dag.Node, 0, len(chosen))
-	origins := make([]dag.Task, 0, len(chosen))
 	place := map[string]int{}
 	definitions := map[string][]dag.Node{}
-	for _, row := range chosen {
-		t, err := tasks().Get(ctx, e.DB, row.Value.Task)
+	for i := range chosen {
+		t := &chosen[i]
+		op, err := e.operationOf(ctx, definitions, t)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		if t.Rev == 0 {
-			continue
-		}
-		op, err := e.operationOf(ctx, definitions, t.Value)
-		if err != nil {
-			return nil, nil, err
-		}
-		place[t.Value.ID] = len(nodes)
-		origins = append(origins, t.Value)
+		place[t.ID] = i
 		nodes = append(nodes, dag.Node{
-			ID: t.Value.ID, Name: t.Value.Name, OnFailure: dag.OnFailureContinue, Operation: op,
-			TaskID: id.Within(rollbackID, len(nodes)), Undo: t.Value.ID,
+			ID: t.ID, Name: t.Name, OnFailure: dag.OnFailureContinue, Operation: op, TaskID: id.Within(rollbackID, i), Undo: t.ID,
 		})
 	}
 	before := make([]map[string]bool, len(nodes)) // ids of nodes that come first
 	for i := range nodes {
 		before[i] = map[string]bool{}
 	}
-	for i := range origins {
-		for _, dep := range origins[i].Dependencies {
+	for i := range chosen {
+		for _, dep := range chosen[i].Dependencies {
 			if d, ok := place[dep]; ok {
 				before[d][nodes[i].ID] = true
 			}
 		}
 	}
 	last := map[string]int{} // the node so far that comes last on a server
-	for i := range origins {
-		made, used := origins[i].Servers()
+	for i := range chosen {
+		made, used := chosen[i].Servers()
 		for _, server := range append(made, used...) {
 			if j, ok := last[server]; ok && j != i {
 				before[i][nodes[j].ID] = true
@@ -208,11 +188,11 @@ func (e *Engine) undoing(ctx context.Context, rollbackID string, chosen []store.
 		}
 		slices.Sort(nodes[i].Dependencies)
 	}
-	return nodes, origins, nil
+	return nodes, nil
 }
 
 // operationOf returns what the task's node says, without what only its resolution needs.
-func (e *Engine) operationOf(ctx context.Context, cache map[string][]dag.Node, t dag.Task) (dag.Operation, error) {
+func (e *Engine) operationOf(ctx context.Context, cache map[string][]dag.Node, t *dag.Task) (dag.Operation, error) {
 	nodes, ok := cache[t.Run]
 	if !ok {
 		h, err := headers().Get(ctx, e.DB, t.Run)

@@ -11,7 +11,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// commit stores a change of the run: header, tasks, effects, inventory, events and audit entries, all or
+// commit stores a change of the run: header, tasks, inventory, events and audit entries, all or
 // nothing, on the revision of the header.
 func (r *runner) commit(ctx context.Context, c dag.Change, entries [][]byte, now time.Time, more ...store.Write) error {
 	r.run.Header.Owner = r.e.Instance
@@ -34,6 +34,11 @@ func (r *runner) commit(ctx context.Context, c dag.Change, entries [][]byte, now
 	}
 	r.took = time.Since(start)
 	r.rev = receipt.Rev
+	if r.run.Header.Kind == dag.Rollback {
+		stood(r.run.Origins, c.Origins, r.rev)
+	} else {
+		stood(r.run.Tasks, c.Tasks, r.rev)
+	}
 	if r.e.Meter != nil && r.run.Header.Kind != dag.Rollback {
 		for _, i := range c.Finished {
 			t := &r.run.Tasks[i]
@@ -95,30 +100,34 @@ func (r *runner) fill(room *room, c dag.Change, entries [][]byte, now time.Time)
 	return shared, err
 }
 
-// documents adds the writes of a change: header, tasks, effects and inventory.
+// documents adds the writes of a change: header, tasks and inventory.
 func (r *runner) documents(room *room, c dag.Change, now time.Time) (shared bool) {
 	h, docs := &r.run.Header, &room.docs
-	writes := slices.Grow(room.writes, 1+2*(len(c.Tasks)+len(c.Origins))+len(c.Resources))
+	writes := slices.Grow(room.writes, 1+len(c.Tasks)+len(c.Origins)+len(c.Resources))
 	docs.header(h)
 	writes = append(writes, docs.Write(headers().Key(h.ID), store.At(r.rev), headerIndex(h)))
+	shared = len(c.Resources) > 0
 	for _, i := range c.Tasks {
 		t := &r.run.Tasks[i]
-		start := len(writes)
+		var w store.Write
+		turned := false
 		if h.Kind == dag.Rollback {
 			docs.task(t)
-			writes = append(writes, docs.Write(undos().Key(t.ID), store.Any(), nil))
+			w = docs.Write(undos().Key(t.ID), store.Any(), nil)
 		} else {
-			writes = r.effect(docs, append(writes, putTask(docs, t)), t, &r.standing[i])
+			w, turned = putTask(docs, t)
 		}
-		r.sizes[i] = len(writes[start].Body)
+		shared = shared || turned
+		writes = append(writes, w)
+		r.sizes[i] = len(w.Body)
 	}
 	for _, i := range c.Origins {
-		o := &r.run.Origins[i]
-		writes = append(writes, putTask(docs, o))
-		writes = r.effect(docs, writes, o, &r.standing[i])
+		w, turned := putTask(docs, &r.run.Origins[i])
+		shared = shared || turned
+		writes = append(writes, w)
 	}
 	room.writes = inventory(docs, writes, c.Resources, now)
-	return len(room.writes) > 1+len(c.Tasks)+len(c.Origins)
+	return shared
 }
 
 // entries adds the appends of a change: audit entries, those of callers first, and events.
@@ -138,27 +147,25 @@ func (r *runner) entries(room *room, c dag.Change, callers [][]byte, now time.Ti
 	return nil
 }
 
-// effect adds the write that makes the effect document of a task agree with the task, if it does not.
-// stored is what the store will have then; it is only right once the commit is.
-func (r *runner) effect(room *object, writes []store.Write, t *dag.Task, stored *bool) []store.Write {
+// putTask writes a task, and says whether its effects begin or cease to stand with that. Only the owner of a run writes its
+// tasks, and the header's revision says who that is.
+func putTask(room *object, t *dag.Task) (w store.Write, turned bool) {
 	stands := t.Standing()
-	if stands == *stored {
-		return writes
-	}
-	*stored = stands
+	turned = stands != (t.Stood != 0)
 	if !stands {
-		return append(writes, store.Write{Key: effects().Key(t.ID), Expect: store.Any(), Action: store.Delete})
+		t.Stood = 0
 	}
-	made, used := t.Servers()
-	e := Effect{At: r.run.Header.UpdatedAt, Made: made, Operation: t.Operation, Run: t.Run, Task: t.ID, Used: used}
-	room.effect(&e)
-	return append(writes, room.Write(effects().Key(t.ID), store.Any(), effects().Index(e)))
+	room.task(t)
+	return room.Write(store.Key{Kind: taskKind, ID: t.ID}, store.Any(), taskIndex(t)), turned
 }
 
-// putTask writes a task. Only the owner of a run writes its tasks, and the header's revision says who that is.
-func putTask(room *object, t *dag.Task) store.Write {
-	room.task(t)
-	return room.Write(store.Key{Kind: taskKind, ID: t.ID}, store.Any(), taskIndex(t))
+// stood notes which tasks stand since the commit rev.
+func stood(tasks []dag.Task, written []int32, rev uint64) {
+	for _, i := range written {
+		if t := &tasks[i]; t.Stood == 0 && t.Standing() {
+			t.Stood = rev
+		}
+	}
 }
 
 // inventory adds the writes of changed resources; the last word on each counts.

@@ -44,6 +44,7 @@ func (o *object) task(t *dag.Task) {
 		}
 		o.EndArray()
 	}
+	o.Count("stood", int64(t.Stood))
 	o.Moment("stop_by", t.StopBy)
 	o.Text("type", t.Type)
 	o.Text("undoes", t.Undoes)
@@ -173,17 +174,6 @@ func (o *object) operation(p *dag.Operation) {
 	o.Always("type", p.Type)
 	o.Always("verb", p.Verb)
 	o.Flag("wait", p.Wait)
-	o.End()
-}
-
-func (o *object) effect(e *Effect) {
-	o.Begin()
-	o.Time("at", e.At)
-	o.Some("made", e.Made)
-	o.Text("operation", e.Operation)
-	o.Always("run", e.Run)
-	o.Always("task", e.Task)
-	o.Some("used", e.Used)
 	o.End()
 }
 

@@ -86,10 +86,6 @@ func TestEncode_isCanonicalWhateverIsSet(t *testing.T) {
 		fill(rng, reflect.ValueOf(&h).Elem(), empty)
 		o.header(&h)
 		same("header", h)
-		var e Effect
-		fill(rng, reflect.ValueOf(&e).Elem(), empty)
-		o.effect(&e)
-		same("effect", e)
 		var r Resource
 		fill(rng, reflect.ValueOf(&r).Elem(), empty)
 		o.resource(&r)

@@ -90,16 +90,7 @@ func (r *runner) load(ctx context.Context, first bool) bool {
 // own makes what was read the runner's.
 func (r *runner) own(run *dag.Run, rev uint64) {
 	r.run, r.rev = run, rev
-	n := max(len(run.Tasks), len(run.Origins))
-	r.sizes = make([]int, n)
-	r.standing = make([]bool, n)
-	rows := run.Tasks
-	if run.Header.Kind == dag.Rollback {
-		rows = run.Origins
-	}
-	for i := range rows {
-		r.standing[i] = rows[i].Standing()
-	}
+	r.sizes = make([]int, len(run.Tasks))
 	if more := run.Busy() - r.held; more > 0 { // they run, whatever the limit says
 		r.held += more
 		r.e.slots.give(-more)
@@ -148,7 +139,7 @@ func (e *Engine) read(ctx context.Context, runID string) (*dag.Run, uint64, erro
 			if err != nil {
 				return nil, 0, err
 			}
-			origins = append(origins, o.Value)
+			origins = append(origins, taskOf(o))
 		}
 		rows = dag.Fresh(h.Value, nodes, origins)
 	}
@@ -176,7 +167,7 @@ func (e *Engine) tasksOf(ctx context.Context, table store.Table[dag.Task], run s
 		}
 		for _, row := range rows {
 			if row.Value.Run == run {
-				all = append(all, row.Value)
+				all = append(all, taskOf(row))
 			}
 		}
 		if !page.More {

@@ -191,7 +191,7 @@ func (e *Engine) Rollbacks(ctx context.Context, p Page) (Window[dag.Header], err
 
 // beginRollback finds what is to be undone and submits it as a run; live are the runs there were when it was asked for.
 func (e *Engine) beginRollback(ctx context.Context, q RollbackRequest, live []*runner) (*runner, error) {
-	var chosen []store.Row[Effect]
+	var chosen []dag.Task
 	var err error
 	act := audit.Act{Action: "rollback.execute", Resource: "rollbacks/" + q.ID}
 	if q.Checkpoint != "" {
@@ -215,12 +215,12 @@ func (e *Engine) beginRollback(ctx context.Context, q RollbackRequest, live []*r
 		return nil, fault.New(fault.Conflict, "rollback.too_large", "%d operations would be undone, at most %d are in one rollback; undo a part by operation ids first.", len(chosen), maxUndone)
 	}
 	act.Details = map[string]any{"operations": len(chosen), "rollback": q.ID}
-	nodes, origins, err := e.undoing(ctx, q.ID, chosen)
+	nodes, err := e.undoing(ctx, q.ID, chosen)
 	if err != nil {
 		return nil, err
 	}
 	d := dag.Definition{Kind: dag.Rollback, Name: "rollback", Nodes: nodes, ParallelLimit: dag.DefaultParallel, Policy: e.Policy}
-	accepted, err := e.submit(ctx, Submission{ID: q.ID, Definition: d, Act: act}, origins, q.Checkpoint)
+	accepted, err := e.submit(ctx, Submission{ID: q.ID, Definition: d, Act: act}, chosen, q.Checkpoint)
 	if err != nil {
 		return nil, err
 	}

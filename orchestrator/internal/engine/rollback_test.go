@@ -132,6 +132,31 @@ func TestRollback_cascadeTakesDependentsAlong(t *testing.T) {
 	})
 }
 
+// TestRollback_aFailedUndoKeepsItsPlaceBeforeACheckpoint: what could not be undone is written again after a checkpoint, but
+// stands since before it, in this process and in the next.
+func TestRollback_aFailedUndoKeepsItsPlaceBeforeACheckpoint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, db := newWorld(), memory()
+		e := start(t, db, w)
+		e.ended(e.submit(batch(servers("a", nil, "a1"))).Run.ID)
+		e.ended(e.submit(batch(servers("b", nil, "b1"))).Run.ID)
+		c := e.checkpoint("cut")
+		for range 2 { // the second finds it as the first has left it
+			w.fails("undo a1", dag.Result{Class: dag.Permanent, Error: "no"})
+			if got, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{"a"}}); err != nil || got.Failed != 1 {
+				t.Fatalf("got %+v, %v", got, err)
+			}
+			if n := e.operations(c); n != 0 {
+				t.Errorf("%d operations after the checkpoint, want none", n)
+			}
+		}
+		got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+		if err != nil || got.Executed != 0 || w.left() != 2 {
+			t.Errorf("got %+v, %v, %d left", got, err, w.left())
+		}
+	})
+}
+
 func TestRollback_oneFailsTheOthersGoOnAndASecondCallRetriesIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()

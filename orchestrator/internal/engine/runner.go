@@ -34,15 +34,14 @@ type runner struct {
 	waiting, gone bool // under slots.mu
 	wants, grants int  // under slots.mu: slots waited for; slots given meanwhile
 
-	run      *dag.Run
-	rev      uint64                        // of the header
-	took     time.Duration                 // of the last commit
-	flights  map[string]context.CancelFunc // attempts at work, by id
-	standing []bool                        // tasks with an effect document
-	sizes    []int                         // bytes of each task's last document
-	details  map[string]any                // of the audit entry being encoded
-	held     int                           // slots
-	at       time.Time                     // of the next Tick; zero for none
+	run     *dag.Run
+	rev     uint64                        // of the header
+	took    time.Duration                 // of the last commit
+	flights map[string]context.CancelFunc // attempts at work, by id
+	sizes   []int                         // bytes of each task's last document
+	details map[string]any                // of the audit entry being encoded
+	held    int                           // slots
+	at      time.Time                     // of the next Tick; zero for none
 }
 
 func (e *Engine) newRunner(id string, kind dag.Kind) *runner {

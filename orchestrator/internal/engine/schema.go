@@ -17,7 +17,6 @@ const (
 	definitionKind = "definition" // a slice of a definition; id = "<run id>.<n>"
 	taskKind       = "task"       // what GET /tasks lists; id = within the run's, or the same for a workflow
 	undoKind       = "undo"       // a node of a rollback; id = within the run's
-	effectKind     = "effect"     // a task whose effects stand; id = task id
 	resourceKind   = "resource"   // inventory; id = "<provider>/<kind>/<name>"
 	checkpointKind = "checkpoint"
 	inventoryKind  = "inventory" // a slice of the inventory of a checkpoint; id = "<checkpoint id>.<n>"
@@ -28,9 +27,8 @@ func Schema() []store.Kind {
 	return []store.Kind{
 		{Name: runKind, Indexes: []string{"active", "kind", "status"}, Counted: []string{"kind", "status"}},
 		{Name: definitionKind},
-		{Name: taskKind, Indexes: []string{"operation", "status"}, Counted: []string{"status"}},
+		{Name: taskKind, Indexes: []string{"operation", "stands", "status"}, Counted: []string{"status"}},
 		{Name: undoKind},
-		{Name: effectKind, Indexes: []string{"stamp"}},
 		{Name: resourceKind},
 		{Name: checkpointKind},
 		{Name: inventoryKind},
@@ -56,9 +54,12 @@ func tasks() store.Table[dag.Task] {
 }
 
 func taskIndex(t *dag.Task) []store.IndexKey {
-	keys := append(make([]store.IndexKey, 0, 2), store.IndexKey{Name: "status", Value: string(t.Status())})
+	keys := append(make([]store.IndexKey, 0, 3), store.IndexKey{Name: "status", Value: string(t.Status())})
 	if t.Batch {
 		keys = append(keys, store.IndexKey{Name: "operation", Value: t.Operation})
+	}
+	if t.Standing() {
+		keys = append(keys, store.IndexKey{Name: "stands", Value: stampOf(*t.CompletedAt)})
 	}
 	return keys
 }
@@ -67,20 +68,14 @@ func undos() store.Table[dag.Task] {
 	return store.Table[dag.Task]{Kind: undoKind, ID: func(t dag.Task) string { return t.ID }}
 }
 
-// Effect is a task whose effects stand. Its revision is its place in the order of all completions.
-type Effect struct {
-	At        time.Time `json:"at"`
-	Made      []string  `json:"made,omitempty"` // servers that the task made
-	Operation string    `json:"operation,omitempty"`
-	Run       string    `json:"run"`
-	Task      string    `json:"task"`
-	Used      []string  `json:"used,omitempty"` // servers that the task changed
-}
-
-func effects() store.Table[Effect] {
-	return store.Table[Effect]{Kind: effectKind, ID: func(e Effect) string { return e.Task }, Index: func(e Effect) []store.IndexKey {
-		return []store.IndexKey{{Name: "stamp", Value: stampOf(e.At)}}
-	}}
+// taskOf returns the task of a row. One whose effects stand says since which commit: its place in the order of all
+// completions.
+func taskOf(row store.Row[dag.Task]) dag.Task {
+	t := row.Value
+	if t.Stood == 0 && t.Undoes == "" && t.Standing() {
+		t.Stood = row.Rev
+	}
+	return t
 }
 
 // stampOf orders times as text.

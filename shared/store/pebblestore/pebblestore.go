@@ -17,8 +17,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// format is the version of the layout in the package comment.
-const format = "1"
+// format is the version of the layout in the package comment, and of what the services keep in it.
+const format = "2"
 
 // closeWait bounds how long Close waits for an engine that has failed before.
 const closeWait = 5 * time.Second
