@@ -18,13 +18,13 @@ func Random() string { return uuid.NewString() }
 // Derived returns the same id for the same parts, always: the name under which something that
 // must happen once is known before it happens (RFC 9562 version 8 over SHA-256).
 func Derived(parts ...string) string {
-	h := sha256.New()
+	var room [128]byte
+	text := room[:0]
 	for _, p := range parts {
-		h.Write([]byte(p))
-		h.Write([]byte{0})
+		text = append(append(text, p...), 0)
 	}
-	var u uuid.UUID
-	copy(u[:], h.Sum(nil))
+	sum := sha256.Sum256(text)
+	u := uuid.UUID(sum[:16])
 	u[6] = u[6]&0x0f | 0x80
 	u[8] = u[8]&0x3f | 0x80
 	return u.String()

@@ -134,6 +134,7 @@ func (s *Store) run() {
 	for {
 		select {
 		case r := <-s.requests:
+			s.sift()
 			group = s.drain(append(group[:0], r))
 			s.commit(group)
 			for _, r := range group {

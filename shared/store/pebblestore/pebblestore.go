@@ -40,7 +40,8 @@ type Store struct {
 	number      uint64                  // last commit number; of the committer
 	recent      recent                  // of the committer
 	counts      map[store.Counter]int64 // of the committer: counters as it wrote or read them last
-	asked       []int                   // of the committer, by place of the kind in the schema: questions to the engine
+	asked       []atomic.Int64          // by place of the kind in the schema: questions to the engine for what may not be there, of all
+	sifted      []bool                  // of the committer, by place: it has tried to fill the sieve
 	sieves      []atomic.Pointer[sieve] // filled by the committer, asked by all
 	counted     *sieve                  // of the committer: names of counters; nil before there are many questions, or when they are too many
 	countsAsked int                     // of the committer: questions to the engine for counters
@@ -110,7 +111,8 @@ func newStore(schema store.Schema, log *slog.Logger) (*Store, error) {
 	return &Store{
 		schema:   schema,
 		log:      log,
-		asked:    make([]int, len(schema.Kinds)),
+		asked:    make([]atomic.Int64, len(schema.Kinds)),
+		sifted:   make([]bool, len(schema.Kinds)),
 		sieves:   make([]atomic.Pointer[sieve], len(schema.Kinds)),
 		recent:   recent{half: recentDocs, young: map[store.Key]store.Known{}, floors: map[string]string{}},
 		counts:   map[store.Counter]int64{},

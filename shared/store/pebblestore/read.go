@@ -46,6 +46,7 @@ func (s *Store) Get(ctx context.Context, k store.Key) (doc store.Doc, err error)
 		}
 		value, closer, err := v.snapshot.Get(keyOfDoc(k))
 		if errors.Is(err, pebble.ErrNotFound) {
+			s.ask(k.Kind)
 			return nil
 		}
 		if err != nil {

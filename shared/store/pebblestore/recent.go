@@ -63,9 +63,10 @@ func (s *Store) known(k store.Key) (store.Known, error) {
 			return store.Known{}, nil
 		}
 	}
-	if s.sift(k.Kind); s.absent(k) {
+	if s.absent(k) {
 		return store.Known{}, nil
 	}
+	s.ask(k.Kind)
 	v, closer, err := s.db.Get(keyOfDoc(k))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return store.Known{}, nil

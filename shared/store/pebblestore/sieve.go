@@ -9,9 +9,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Size of a sieve: with a million ids one in forty that are not there passes. A kind gets one when the committer has
-// asked the engine for its documents so often, if there are no more documents and bytes to fill it from: commits wait
-// meanwhile. What is deleted stays in it.
+// Size of a sieve: with a million ids one in forty that are not there passes. A kind gets one when the engine was asked so
+// often for documents that it does not have or that the committer does not know, if there are no more documents and bytes
+// to fill it from: commits wait meanwhile. What is deleted stays in it.
 const (
 	sieveBits  = 1 << 23
 	sieveProbe = 4
@@ -48,10 +48,12 @@ func (f *sieve) has(id string) bool {
 
 // absent says whether there is certainly no document with that key, of those that are durable.
 func (s *Store) absent(k store.Key) bool {
-	place := s.place(k.Kind)
-	f := s.sieves[place].Load()
+	f := s.sieves[s.place(k.Kind)].Load()
 	return f != nil && !f.has(k.ID)
 }
+
+// ask counts a question to the engine that a sieve might have answered.
+func (s *Store) ask(kind string) { s.asked[s.place(kind)].Add(1) }
 
 func (s *Store) place(kind string) int {
 	for i := range s.schema.Kinds {
@@ -72,19 +74,22 @@ func (s *Store) remember(finals []store.Final) {
 	}
 }
 
-// sift counts a question to the engine and fills the sieve of a kind when it is time; of the committer. What cannot be
-// read gets none: whoever asks for it hears why.
-func (s *Store) sift(kind string) {
-	place := s.place(kind)
-	if s.asked[place]++; s.asked[place] != sieveAsked {
-		return
-	}
-	count, err := s.value(keyOfCounter(store.Counter{Kind: kind}))
-	if err != nil || number(count) > sieveDocs {
-		return
-	}
-	if f := s.sieveOf(key(docKey, kind, "")); f != nil {
-		s.sieves[place].Store(f)
+// sift fills the sieves for which it is time; of the committer, between two groups. What cannot be read gets none: whoever
+// asks for it hears why.
+func (s *Store) sift() {
+	for place := range s.asked {
+		if s.sifted[place] || s.asked[place].Load() < sieveAsked {
+			continue
+		}
+		s.sifted[place] = true
+		kind := s.schema.Kinds[place].Name
+		count, err := s.value(keyOfCounter(store.Counter{Kind: kind}))
+		if err != nil || number(count) > sieveDocs {
+			continue
+		}
+		if f := s.sieveOf(key(docKey, kind, "")); f != nil {
+			s.sieves[place].Store(f)
+		}
 	}
 }
 
