@@ -108,16 +108,30 @@ func (r *reader) skip(depth int, whole bool) (jsontext.Value, error) {
 		case '}', ']':
 			open--
 		}
-		if open < 0 || open == 0 && c == ',' {
+		if open < 0 || open == 0 && (c == ',' || c <= ' ') {
 			break
 		}
 	}
-	raw := jsontext.Value(bytes.TrimRight(r.body[r.at:min(i, len(r.body))], " \t\r\n"))
+	raw := jsontext.Value(r.body[r.at:min(i, len(r.body))])
 	r.at = i
-	if structure(raw, depth) != "" || !raw.IsValid() {
+	if !simple(raw) && (structure(raw, depth) != "" || !raw.IsValid()) {
 		return nil, errMalformed
 	}
 	return raw, nil
+}
+
+// simple says that a value is a word or a whole number, which the library need not look at.
+func simple(raw []byte) bool {
+	switch string(raw) {
+	case "0", "false", "null", "true":
+		return true
+	}
+	for _, c := range raw {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return len(raw) > 0 && raw[0] != '0'
 }
 
 // textEnd returns where the text that begins at i ends: at its last byte.
