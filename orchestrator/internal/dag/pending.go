@@ -10,10 +10,10 @@ import (
 )
 
 // Pending lists what is due by the state of the run, looking only at tasks that changed since the last
-// call (all of them after Load). Call it when what Take returned is committed. What it returns is good until the next
-// call.
+// call (all of them after Load). Act on it when what Take has returned before is committed. What it returns is good until the
+// call after the next.
 func Pending(r *Run, now time.Time) Due {
-	r.due = Due{Start: r.due.Start[:0], Stop: r.due.Stop[:0], Never: r.due.Never[:0]}
+	r.due, r.before = Due{Start: r.before.Start[:0], Stop: r.before.Stop[:0], Never: r.before.Never[:0]}, r.due
 	for _, i := range r.look {
 		r.looking[i] = false
 		r.pendingTask(i, &r.due)

@@ -106,7 +106,8 @@ type Run struct {
 	timers     timers
 	change     Change
 	spent      Change // of the Take before: its memory is used again
-	due        Due    // the last, for its memory
+	due        Due    // the last
+	before     Due    // the one before: its memory is used again
 	unresolved []Launch
 	dirty      []bool
 	dirtyOrig  []bool
@@ -236,7 +237,8 @@ func Load(h Header, nodes []Node, tasks, origins []Task) *Run {
 	return r
 }
 
-// Take returns what has changed since the last Take. It is to be committed as one, and good until the next Take.
+// Take returns what has changed since the last Take. It is to be committed as one, and good until something is
+// applied after the next Take.
 func (r *Run) Take() Change {
 	c := r.change
 	for _, i := range c.Tasks {

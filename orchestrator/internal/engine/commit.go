@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"time"
@@ -11,45 +10,16 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// commit stores a change of the run: header, tasks, inventory, events and audit entries, all or
-// nothing, on the revision of the header.
-func (r *runner) commit(ctx context.Context, c dag.Change, entries [][]byte, now time.Time, more ...store.Write) error {
+// encode puts what a turn stores into a room: header, tasks, inventory, events and audit entries, which are committed all or
+// nothing.
+func (r *runner) encode(t *turn, more ...store.Write) error {
 	r.run.Header.Owner = r.e.Instance
-	r.run.Header.Until = now.Add(r.e.Lease).UTC().Truncate(time.Microsecond)
-	room := r.e.room()
-	defer r.e.putRoom(room)
-	shared, err := r.fill(room, c, entries, now)
-	if err != nil {
-		return err
-	}
-	room.writes = append(room.writes, more...)
-	if shared {
-		r.e.cut.enter(changing)
-		defer r.e.cut.leave(changing)
-	}
-	start := time.Now()
-	receipt, err := r.e.DB.Commit(ctx, store.Batch{Writes: room.writes, Appends: room.appends})
-	if err != nil {
-		return err
-	}
-	r.took = time.Since(start)
-	r.rev = receipt.Rev
-	if r.run.Header.Kind == dag.Rollback {
-		stood(r.run.Origins, c.Origins, r.rev)
-	} else {
-		stood(r.run.Tasks, c.Tasks, r.rev)
-	}
-	if r.e.Meter != nil && r.run.Header.Kind != dag.Rollback {
-		for _, i := range c.Finished {
-			t := &r.run.Tasks[i]
-			took := time.Duration(0)
-			if t.StartedAt != nil {
-				took = t.CompletedAt.Sub(*t.StartedAt)
-			}
-			r.e.Meter.TaskEnded(t.Status().Lower(), took)
-		}
-	}
-	return nil
+	r.run.Header.Until = t.now.Add(r.e.Lease).UTC().Truncate(time.Microsecond)
+	t.room = r.e.room()
+	var err error
+	t.shared, err = r.fill(t.room, t.change, t.entries, t.now)
+	t.room.writes = append(t.room.writes, more...)
+	return err
 }
 
 // maxRoom is the bytes of a room that is kept.

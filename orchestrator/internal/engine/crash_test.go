@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -113,6 +114,78 @@ func TestCrash_restartAtEveryCommit(t *testing.T) {
 					t.Errorf("killed at commit %d, moment %d: ended %s after %v, want %s after %v", n, m, e, got, end, calls)
 				}
 			})
+		}
+	}
+}
+
+// wide runs a batch of 120 operations in layers of 40, on a store that takes its time, so that turns are made ready while the one
+// before is on its way, and kills the engine at commit n when kill is set. It returns the events in the order of the text, for
+// operations of a layer end in any order.
+func wide(t *testing.T, n int, m storetest.Moment, kill bool) (events, calls []string, ended string, commits int) {
+	w, db := newWorld(), memory()
+	w.delay, w.spread = time.Millisecond, 200*time.Microsecond
+	dead := make(chan struct{})
+	first := storetest.Faulty(db, func(i int, _ store.Batch) storetest.Moment {
+		<-time.After(time.Millisecond)
+		switch {
+		case i == n && kill:
+			close(dead)
+			return m
+		case i == n:
+			return m
+		case n > 0 && i > n && kill:
+			return storetest.Before // the process is dead
+		}
+		return storetest.Never
+	})
+	e := start(t, first, w)
+	var nodes []dag.Node
+	for i := range 120 {
+		var deps []string
+		if above := i - i%40 - 40; above >= 0 {
+			deps = []string{fmt.Sprint("op", above+i%40), fmt.Sprint("op", above+(i+1)%40)}
+		}
+		nodes = append(nodes, servers(fmt.Sprint("op", i), deps, fmt.Sprint("server", i)))
+	}
+	sub := batch(nodes...)
+	sub.Definition.ParallelLimit = 200
+	got := e.submit(sub)
+	if kill {
+		select {
+		case <-dead:
+		case <-time.After(time.Minute): // it came to fewer commits this time
+		}
+		e.stop()
+		e = start(t, db, w)
+	}
+	v := e.ended(got.Run.ID)
+	e.stop()
+	events, calls = story(t, db), w.log()
+	slices.Sort(events)
+	slices.Sort(calls)
+	return events, calls, string(v.Run.State), first.Commits()
+}
+
+// TestCrash_everyCommitOfAWideBatch fails each commit in turn, and kills the engine there: what the world sees is the same as if
+// nothing had happened, though the turn behind it was made ready already.
+func TestCrash_everyCommitOfAWideBatch(t *testing.T) {
+	var want, calls []string
+	var end string
+	commits := 0
+	synctest.Test(t, func(t *testing.T) { want, calls, end, commits = wide(t, 0, storetest.Never, false) })
+	if commits < 6 || end != "succeeded" || len(calls) != 120 {
+		t.Fatalf("the undisturbed run made %d commits and ended %s after %d calls", commits, end, len(calls))
+	}
+	for n := 2; n < commits; n++ {
+		for _, m := range []storetest.Moment{storetest.Before, storetest.After} {
+			for _, kill := range []bool{false, true} {
+				synctest.Test(t, func(t *testing.T) {
+					got, did, e, _ := wide(t, n, m, kill)
+					if e != end || !slices.Equal(got, want) || !slices.Equal(did, calls) {
+						t.Errorf("commit %d, moment %d, killed %v: ended %s with %d events and %d calls, want %s with %d and %d", n, m, kill, e, len(got), len(did), end, len(want), len(calls))
+					}
+				})
+			}
 		}
 	}
 }

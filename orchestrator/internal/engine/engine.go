@@ -6,8 +6,9 @@
 // what an attempt does (package operation).
 //
 // The one rule: commit, then act. Every change of a run, with its events and its audit entries, is one
-// commit on the revision of the run's header; what is due is asked from the state after it. When a commit
-// fails or its outcome is unknown, memory is dropped, the run is loaded again, and the same commands are
+// commit on the revision of the run's header; what is due is asked from the state after it. When many attempts are at work, their
+// results are made ready while the commit before is on its way, and nothing is done about them until their own is stored. When
+// a commit fails or its outcome is unknown, memory is dropped, the run is loaded again, and the same commands are
 // applied to what is stored: recovery and ordinary work are the same code.
 package engine
 

@@ -64,18 +64,27 @@ func (r *runner) take() []message {
 }
 
 // gather waits for the other attempts at work, when the first has ended, so that those that end at the same moment share a
-// commit: no longer than half of what the last one took, for a second commit would hold up the late ones by all of it.
+// commit: no longer than half of what the last one took, for a second commit would hold up the late ones by all of it. Of many
+// it waits for half, and for the rest while that is stored.
 func (r *runner) gather(ctx context.Context, timer *time.Timer) {
+	enough, late := len(r.flights), timer.C
+	if r.sent != nil {
+		late = nil
+	} else {
+		timer.Reset(min(r.took/2, maxGather))
+		if enough >= 2*large {
+			enough /= 2
+		}
+	}
 	r.mu.Lock()
-	r.enough = len(r.flights)
-	all := len(r.inbox) >= r.enough
+	r.enough = enough
+	all := len(r.inbox) >= enough || len(r.landed) > 0
 	r.mu.Unlock()
 	if !all {
-		timer.Reset(min(r.took/2, maxGather))
 		select {
 		case <-ctx.Done():
 		case <-r.wake:
-		case <-timer.C:
+		case <-late:
 		}
 	}
 	r.mu.Lock()

@@ -37,6 +37,8 @@ type runner struct {
 	run     *dag.Run
 	rev     uint64                        // of the header
 	took    time.Duration                 // of the last commit
+	sent    *turn                         // on its way to the store
+	landed  chan verdict                  // to the turn on its way; capacity 1
 	flights map[string]context.CancelFunc // attempts at work, by id
 	sizes   []int                         // bytes of each task's last document
 	details map[string]any                // of the audit entry being encoded
@@ -45,7 +47,7 @@ type runner struct {
 }
 
 func (e *Engine) newRunner(id string, kind dag.Kind) *runner {
-	return &runner{e: e, id: id, kind: kind, ended: make(chan struct{}), wake: make(chan struct{}, 1), flights: map[string]context.CancelFunc{}}
+	return &runner{e: e, id: id, kind: kind, ended: make(chan struct{}), wake: make(chan struct{}, 1), landed: make(chan verdict, 1), flights: map[string]context.CancelFunc{}}
 }
 
 // loop drives the run to its end, or until ctx ends, or until somebody else owns it.
@@ -57,11 +59,11 @@ func (r *runner) loop(ctx context.Context) {
 			return
 		}
 	} else {
-		r.act(ctx)
+		r.act(ctx, dag.Pending(r.run, r.e.Now()))
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for !r.run.Done() {
+	for !r.run.Done() || r.sent != nil {
 		timer.Reset(r.pause())
 		select {
 		case <-ctx.Done():
@@ -70,7 +72,18 @@ func (r *runner) loop(ctx context.Context) {
 			r.gather(ctx, timer)
 		case <-timer.C:
 		}
-		if !r.step(ctx, r.take()) {
+		select {
+		case v := <-r.landed:
+			if messages, err := r.arrive(ctx, v); !r.insist(ctx, messages, err) {
+				return
+			}
+		default:
+		}
+		messages := r.take()
+		if len(messages) == 0 && r.sent != nil {
+			continue // what time brings waits until it has landed
+		}
+		if !r.step(ctx, messages) {
 			return
 		}
 	}
@@ -86,8 +99,7 @@ func (r *runner) pause() time.Duration {
 	return max(wait, 0)
 }
 
-// step applies what has come, commits it, answers, and acts on what is due then. It returns false when the
-// run is not ours any more.
+// step carries out what has come, patiently. It returns false when the run is not ours any more.
 func (r *runner) step(ctx context.Context, messages []message) bool {
 	if ctx.Err() != nil { // attempts end because we do; the next process looks what they came to
 		turnAway(messages)
@@ -98,17 +110,13 @@ func (r *runner) step(ctx context.Context, messages []message) bool {
 			delete(r.flights, d.ID)
 		}
 	}
-	for try := 0; ; try++ {
-		err := r.once(ctx, messages)
-		if err == nil {
-			for i := range messages {
-				if m := &messages[i]; m.reply != nil {
-					m.reply <- m.err
-				}
-			}
-			r.act(ctx)
-			return true
-		}
+	messages, err := r.turn(ctx, messages)
+	return r.insist(ctx, messages, err)
+}
+
+// insist loads the run again after a commit failed with err, and carries out the messages, until they are stored.
+func (r *runner) insist(ctx context.Context, messages []message, err error) bool {
+	for try := 0; err != nil; try++ {
 		r.e.Log.Warn("engine: a commit was refused or its outcome is unknown; loading the run again", "run", r.id, "error", err)
 		if try >= 2 && !fault.Is(err, fault.Conflict) && !fault.Is(err, fault.Unavailable) {
 			messages = defuse(messages, err)
@@ -117,7 +125,9 @@ func (r *runner) step(ctx context.Context, messages []message) bool {
 			turnAway(messages)
 			return false
 		}
+		messages, err = r.turn(ctx, messages)
 	}
+	return true
 }
 
 // turnAway answers commands that nobody carries out.
@@ -144,40 +154,6 @@ func defuse(messages []message, err error) []message {
 		kept = append(kept, m)
 	}
 	return kept
-}
-
-// once applies the messages to the run in memory and commits the change.
-func (r *runner) once(ctx context.Context, messages []message) error {
-	now := r.e.Now()
-	n := r.e.slots.granted(r)
-	r.held += n
-	r.run.Quota = r.held
-	var entries [][]byte
-	for i := range messages {
-		m := &messages[i]
-		known := r.run.Header.CancelID
-		if m.err = dag.Apply(r.run, m.command, now); m.err != nil {
-			continue
-		}
-		if c, ok := m.command.(dag.Cancel); ok && c.ID == known {
-			continue // it was committed before, and so was its entry
-		}
-		if m.entry != nil {
-			entries = append(entries, m.entry)
-		}
-	}
-	r.advance(now)
-	change := r.run.Take()
-	renew := !r.run.Done() && !now.Before(r.run.Header.Until.Add(-r.e.Lease/2))
-	if change.Empty() && len(entries) == 0 && !renew {
-		r.release()
-		return nil
-	}
-	if err := r.commit(ctx, change, entries, now); err != nil {
-		return err
-	}
-	r.release()
-	return nil
 }
 
 // advance lets time pass, takes places for what could start, and resolves at once what can be.
@@ -241,8 +217,7 @@ func (r *runner) sleep(ctx context.Context, try int) bool {
 }
 
 // act starts and stops attempts as the state demands.
-func (r *runner) act(ctx context.Context) {
-	due := dag.Pending(r.run, r.e.Now())
+func (r *runner) act(ctx context.Context, due dag.Due) {
 	r.at = due.At
 	for _, id := range due.Stop {
 		if stop := r.flights[id]; stop != nil {
@@ -266,6 +241,9 @@ func (r *runner) act(ctx context.Context) {
 func (r *runner) leave() {
 	for _, stop := range r.flights {
 		stop()
+	}
+	if r.sent != nil {
+		turnAway(r.sent.messages)
 	}
 	r.e.slots.leave(r, r.held)
 	r.e.forget(r)

@@ -143,7 +143,13 @@ func (e *Engine) submit(ctx context.Context, s Submission, origins []dag.Task, c
 func (r *runner) first(ctx context.Context, parts []store.Write, entry []byte, now time.Time) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitWait)
 	defer cancel()
-	return r.commit(ctx, r.run.Take(), [][]byte{entry}, now, parts...)
+	t := &turn{change: r.run.Take(), entries: [][]byte{entry}, now: now}
+	if err := r.encode(t, parts...); err != nil {
+		return err
+	}
+	v := r.e.store(ctx, t)
+	r.note(t, v)
+	return v.err
 }
 
 // submitted returns a run that was submitted before.

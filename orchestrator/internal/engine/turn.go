@@ -1,0 +1,159 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// turn is one commit of a run: the commands that it carries out, what it stores, and what is due once that is stored. While
+// one is on its way to the store, the next is made ready beside it, and goes behind it.
+type turn struct {
+	messages []message
+	entries  [][]byte // audit entries of callers
+	change   dag.Change
+	due      dag.Due
+	now      time.Time
+	empty    bool  // nothing is to be stored
+	room     *room // where it was encoded
+	shared   bool  // it touches effects or inventory
+}
+
+// verdict is what the store said to a turn.
+type verdict struct {
+	rev  uint64
+	took time.Duration
+	err  error
+}
+
+// turn carries out messages in a commit, behind the one that is on its way. When one of both fails it returns why, and what is
+// to be carried out again once the run is loaded.
+func (r *runner) turn(ctx context.Context, messages []message) ([]message, error) {
+	t := r.apply(messages)
+	var err error
+	if r.sent != nil {
+		if !t.empty && r.run.Header.State == dag.Running { // else what it writes may depend on when the one before is stored
+			err = r.encode(t)
+		}
+		if again, lost := r.arrive(ctx, <-r.landed); lost != nil {
+			return append(again, messages...), lost
+		}
+	}
+	if err == nil && !t.empty && t.room == nil {
+		err = r.encode(t)
+	}
+	if err == nil {
+		err = r.send(ctx, t)
+	}
+	return messages, err
+}
+
+// apply applies messages to the run in memory and takes what has changed.
+func (r *runner) apply(messages []message) *turn {
+	now := r.e.Now()
+	n := r.e.slots.granted(r)
+	r.held += n
+	r.run.Quota = r.held
+	t := &turn{messages: messages, now: now}
+	for i := range messages {
+		m := &messages[i]
+		known := r.run.Header.CancelID
+		if m.err = dag.Apply(r.run, m.command, now); m.err != nil {
+			continue
+		}
+		if c, ok := m.command.(dag.Cancel); ok && c.ID == known {
+			continue // it was committed before, and so was its entry
+		}
+		if m.entry != nil {
+			t.entries = append(t.entries, m.entry)
+		}
+	}
+	r.advance(now)
+	r.release()
+	t.change, t.due = r.run.Take(), dag.Pending(r.run, now)
+	renew := !r.run.Done() && !now.Before(r.run.Header.Until.Add(-r.e.Lease/2))
+	t.empty = t.change.Empty() && len(t.entries) == 0 && !renew
+	return t
+}
+
+// send commits a turn: beside the attempts at work when there are many, whose results then make the next turn.
+func (r *runner) send(ctx context.Context, t *turn) error {
+	if t.empty {
+		r.finish(ctx, t)
+		return nil
+	}
+	t.room.writes[0].Expect = store.At(r.rev) // of the header, which the turn before has moved
+	if len(r.flights) < large {
+		return r.settle(ctx, t, r.e.store(ctx, t))
+	}
+	r.sent = t
+	r.e.labour(ctx, func() {
+		r.landed <- r.e.store(ctx, t)
+		r.nudge()
+	})
+	return nil
+}
+
+// arrive takes what the store said to the turn on its way; with a fault it returns what is to be carried out again.
+func (r *runner) arrive(ctx context.Context, v verdict) ([]message, error) {
+	t := r.sent
+	r.sent = nil
+	return t.messages, r.settle(ctx, t, v)
+}
+
+// store commits what a turn has encoded.
+func (e *Engine) store(ctx context.Context, t *turn) verdict {
+	if t.shared {
+		e.cut.enter(changing)
+		defer e.cut.leave(changing)
+	}
+	start := time.Now()
+	receipt, err := e.DB.Commit(ctx, store.Batch{Writes: t.room.writes, Appends: t.room.appends})
+	return verdict{rev: receipt.Rev, took: time.Since(start), err: err}
+}
+
+// settle ends a turn to which the store has said something.
+func (r *runner) settle(ctx context.Context, t *turn, v verdict) error {
+	r.note(t, v)
+	if v.err == nil {
+		r.finish(ctx, t)
+	}
+	return v.err
+}
+
+// note takes in what the store said.
+func (r *runner) note(t *turn, v verdict) {
+	r.e.putRoom(t.room)
+	if v.err != nil {
+		return
+	}
+	r.rev, r.took = v.rev, v.took
+	if r.kind == dag.Rollback {
+		stood(r.run.Origins, t.change.Origins, r.rev)
+		return
+	}
+	stood(r.run.Tasks, t.change.Tasks, r.rev)
+	if r.e.Meter == nil {
+		return
+	}
+	for _, i := range t.change.Finished {
+		task := &r.run.Tasks[i]
+		took := time.Duration(0)
+		if task.StartedAt != nil {
+			took = task.CompletedAt.Sub(*task.StartedAt)
+		}
+		r.e.Meter.TaskEnded(task.Status().Lower(), took)
+	}
+}
+
+// finish answers the callers of a turn that is stored, and acts on what is due.
+func (r *runner) finish(ctx context.Context, t *turn) {
+	for i := range t.messages {
+		if m := &t.messages[i]; m.reply != nil {
+			m.reply <- m.err
+		}
+	}
+	r.act(ctx, t.due)
+}
