@@ -14,8 +14,13 @@ const MaxDepth = 128
 
 // CheckCanonical says whether body is canonical JSON as Canonical makes it, and where it is not. One
 // pass without allocation: it stands on the path of every commit.
-func CheckCanonical(body []byte) error {
-	c := checker{b: body}
+func CheckCanonical(body []byte) error { return Scan(body, nil) }
+
+// Scan is CheckCanonical that calls member, if there is one, for each member of the object that body is, and of the objects
+// that its members are: before parent itself, which is nil for a member of body. Names and values are as they are written.
+// With an error, what member was told means nothing.
+func Scan(body []byte, member func(parent, name, value []byte)) error {
+	c := checker{b: body, member: member}
 	if !c.value(0) {
 		return c.fault()
 	}
@@ -28,9 +33,11 @@ func CheckCanonical(body []byte) error {
 
 // checker walks over b; at is the next byte to look at, why what was wrong there.
 type checker struct {
-	b   []byte
-	at  int
-	why string
+	b      []byte
+	at     int
+	why    string
+	member func(parent, name, value []byte) // or nil
+	parent []byte                           // the member of body that is walked over
 }
 
 func (c *checker) fault() error { return fmt.Errorf("byte %d: %s", c.at, c.why) }
@@ -124,8 +131,15 @@ func (c *checker) object(depth int) bool {
 		if !c.next(':') {
 			return c.fail("want :")
 		}
+		if depth == 0 {
+			c.parent = name
+		}
+		from := c.at
 		if !c.value(depth + 1) {
 			return false
+		}
+		if depth < 2 && c.member != nil {
+			c.tell(depth, name, c.b[from:c.at])
 		}
 		if c.next('}') {
 			return true
@@ -134,6 +148,13 @@ func (c *checker) object(depth int) bool {
 			return c.fail("want , or }")
 		}
 	}
+}
+
+func (c *checker) tell(depth int, name, value []byte) {
+	if depth == 0 {
+		c.parent = nil
+	}
+	c.member(c.parent, name, value)
 }
 
 // ascending compares two member names as written; with escapes in one of them, as meant.

@@ -111,19 +111,20 @@ func (p *page) render() {
 	for i := range p.items {
 		size += len(p.items[i].frame) + len(p.epoch) + added
 	}
-	out := make([]byte, 0, size)
+	out, said := make([]byte, 0, size), new(sayings)
+	note := said.note // made once
 	for i := range p.items {
-		out = p.items[i].render(out, p.epoch)
+		out = p.items[i].render(out, p.epoch, said, note)
 	}
 }
 
 // render appends the frame to out.
-func (it *item) render(out []byte, epoch string) []byte {
+func (it *item) render(out []byte, epoch string, said *sayings, note func(parent, name, value []byte)) []byte {
 	start, header, n := len(out), 0, 1<<16-1 // a guess: most headers are as long as for this length
 	for {
 		out = appendHeader(out[:start], opText, n)
 		header = len(out) - start
-		out = it.open(out)
+		out = it.open(out, said, note)
 		out = append(append(out, `"epoch":`...), epoch...)
 		out = strconv.AppendUint(append(out, `,"sequence":`...), it.seq, 10)
 		out = append(out, '}')
@@ -138,50 +139,44 @@ func (it *item) render(out []byte, epoch string) []byte {
 
 // open appends the stored object without its end, ready for more members, and takes out type and ids. The metadata of
 // an event repeats members of its data (contract I16), so what is stored has none and it is put in here.
-func (it *item) open(out []byte) []byte {
+func (it *item) open(out []byte, said *sayings, note func(parent, name, value []byte)) []byte {
 	body := it.frame
-	if store.CheckCanonical(body) != nil { // none of ours
+	*said = sayings{}
+	if store.Scan(body, note) != nil { // none of ours
 		var compact bytes.Buffer
 		if json.Compact(&compact, body) != nil {
 			return append(out, '{') // nothing that we store; but its number exists
 		}
-		body = compact.Bytes()
+		body, *said = compact.Bytes(), sayings{}
+		for name, value := range store.Members(body) {
+			for inner, value := range store.Members(value) {
+				note([]byte(name), []byte(inner), value)
+			}
+			note(nil, []byte(name), value)
+		}
 	}
 	if body[0] != '{' {
 		return append(out, '{')
 	}
-	it.category = categoryOf("")
-	var data, metadata json.RawMessage
-	for name, value := range store.Members(body) {
-		switch name {
-		case "data":
-			data = value
-		case "event_type":
-			it.category = categoryOf(string(text(value)))
-		case "metadata":
-			metadata = value
-		}
-	}
+	it.category = categoryOf(string(text(said.kind)))
 	out = append(out, body[:len(body)-1]...)
 	if len(body) > 2 {
 		out = append(out, ',')
 	}
-	from, start := metadata, len(out)
-	if metadata == nil {
-		from = data
+	from, start := &said.data, len(out)
+	if said.described {
+		from = &said.metadata
 	}
-	for name, value := range store.Members(from) {
-		if !repeated(name) || value[0] != '"' {
-			continue
-		}
-		if metadata == nil {
+	for i := range from.texts[:from.n] {
+		name, value := from.texts[i].name, from.texts[i].value
+		if !said.described {
 			if len(out) == start {
 				out = append(out, `"metadata":{`...)
 			}
 			out = append(append(append(append(append(out, '"'), name...), `":`...), value...), ',')
 			value = out[len(out)-1-len(value) : len(out)-1] // does not hold what is stored
 		}
-		switch name {
+		switch string(name) {
 		case "batch_id":
 			it.batch = text(value)
 		case "task_id":
@@ -194,8 +189,48 @@ func (it *item) open(out []byte) []byte {
 	return out
 }
 
+// sayings is what a stored event says that is looked at.
+type sayings struct {
+	kind           []byte // event_type
+	described      bool   // it has metadata of its own
+	data, metadata texts
+}
+
+// texts are members of an object that are repeated in metadata.
+type texts struct {
+	texts [5]struct{ name, value []byte }
+	n     int
+}
+
+// note takes in a member of the event, or of its member parent, as it is written.
+func (s *sayings) note(parent, name, value []byte) {
+	switch string(parent) {
+	case "":
+		switch string(name) {
+		case "event_type":
+			s.kind = value
+		case "metadata":
+			s.described = true
+		}
+	case "data":
+		s.data.add(name, value)
+	case "metadata":
+		s.metadata.add(name, value)
+	}
+}
+
+func (t *texts) add(name, value []byte) {
+	if value[0] == '"' && t.n < len(t.texts) && repeated(string(name)) {
+		t.texts[t.n].name, t.texts[t.n].value = name, value
+		t.n++
+	}
+}
+
 // text returns what a JSON text says, nothing for another value. It is a part of value if that is possible.
-func text(value json.RawMessage) []byte {
+func text(value []byte) []byte {
+	if len(value) == 0 {
+		return nil
+	}
 	if value[0] == '"' && bytes.IndexByte(value, '\\') < 0 {
 		return value[1 : len(value)-1]
 	}
