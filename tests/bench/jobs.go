@@ -14,8 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gorilla/websocket"
-
 	"github.com/provisioning-platform/platform/tests/rig"
 )
 
@@ -140,28 +138,24 @@ func (j job) other() string {
 // run submits the batches and waits on the event stream until all have completed. It returns the time from the
 // first request to the last event, and the time of each batch, in order of length.
 func (j job) run(ctx context.Context, r *rig.Rig, turn int) (time.Duration, []time.Duration, error) {
-	dialer := websocket.Dialer{ReadBufferSize: 256 << 10} // few system calls
-	ws, resp, err := dialer.DialContext(ctx, "ws"+strings.TrimPrefix(r.Orchestrator.Address, "http")+"/ws",
-		http.Header{"Authorization": {"Bearer " + r.Token.Reveal()}})
+	events, err := dial(ctx, r.Orchestrator.Address, r.Token)
 	if err != nil {
 		return 0, nil, err
 	}
-	_ = resp.Body.Close()
-	defer func() { _ = ws.Close() }()
-	stop := context.AfterFunc(ctx, func() { _ = ws.Close() })
+	defer func() { _ = events.conn.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = events.conn.Close() })
 	defer stop()
-	api := *r.Orch(r.Token)
-	api.HTTP = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: j.inFlight}}
-	defer api.HTTP.CloseIdleConnections()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: j.inFlight}}
+	defer client.CloseIdleConnections()
 	w := &watched{began: make([]time.Time, j.batches), ended: make([]time.Time, j.batches), free: make(chan struct{}, j.inFlight)}
-	bodies := make([]json.RawMessage, j.batches)
+	bodies := make([][]byte, j.batches)
 	for i := range bodies {
 		if bodies[i], err = j.body(turn, i); err != nil {
 			return 0, nil, err
 		}
 	}
 	seen := make(chan error, 1)
-	go func() { seen <- w.watch(ws, j.batches*len(j.graph)) }()
+	go func() { seen <- w.watch(events, j.batches*len(j.graph)) }()
 	start := time.Now()
 	var all sync.WaitGroup
 	failed := make(chan error, j.batches)
@@ -175,7 +169,7 @@ func (j job) run(ctx context.Context, r *rig.Rig, turn int) (time.Duration, []ti
 		}
 		w.began[i] = time.Now()
 		all.Go(func() {
-			if _, err := api.SubmitBatch(ctx, bodies[i], ""); err != nil {
+			if err := submit(ctx, client, r.Orchestrator.Address, r.Token, bodies[i]); err != nil {
 				failed <- err
 			}
 		})
@@ -196,7 +190,7 @@ func (j job) run(ctx context.Context, r *rig.Rig, turn int) (time.Duration, []ti
 }
 
 // body is the i-th batch; every operation makes a server with a name of its own.
-func (j job) body(turn, i int) (json.RawMessage, error) {
+func (j job) body(turn, i int) ([]byte, error) {
 	type server struct {
 		Name string `json:"name"`
 		Plan string `json:"plan"`
@@ -229,20 +223,15 @@ type watched struct {
 }
 
 // watch reads events until all batches have ended, and checks that every task was reported as completed. It looks
-// for texts, in one buffer, instead of parsing: the client shares the processors with the server.
-func (w *watched) watch(ws *websocket.Conn, tasks int) error {
-	var event bytes.Buffer
+// for texts instead of parsing: the client shares the processors with the server.
+func (w *watched) watch(events *socket, tasks int) error {
 	completed := 0
 	for left := len(w.ended); left > 0; {
-		_, r, err := ws.NextReader()
+		event, err := events.next()
 		if err != nil {
 			return err
 		}
-		event.Reset()
-		if _, err := event.ReadFrom(r); err != nil {
-			return err
-		}
-		data, rest, _ := bytes.Cut(event.Bytes(), []byte(`"event_type":"`)) // the status stands in both halves
+		data, rest, _ := bytes.Cut(event, []byte(`"event_type":"`)) // the status stands in both halves
 		final := bytes.Contains(rest, []byte(`"status":"completed"`))
 		switch {
 		case bytes.HasPrefix(rest, []byte("TaskStatusChanged")):
@@ -254,7 +243,7 @@ func (w *watched) watch(ws *websocket.Conn, tasks int) error {
 			number, _, _ := bytes.Cut(name, []byte(`"`))
 			i, err := strconv.Atoi(string(number))
 			if bytes.Contains(rest, []byte(`"status":"failed"`)) || !ok || err != nil {
-				return fmt.Errorf("unexpected event: %s", event.Bytes())
+				return fmt.Errorf("unexpected event: %s", event)
 			}
 			if final {
 				w.ended[i] = time.Now()
