@@ -75,13 +75,13 @@ func (e *Encoder) Begin() {
 
 // Object begins an object as a member.
 func (e *Encoder) Object(name string) {
-	e.name(name)
+	e.b = e.member(name)
 	e.push('{', "")
 }
 
 // Array begins an array of objects as a member.
 func (e *Encoder) Array(name string) {
-	e.name(name)
+	e.b = e.member(name)
 	e.push('[', inArray)
 }
 
@@ -104,17 +104,21 @@ func (e *Encoder) pop(bracket byte) {
 	e.level = max(0, e.level-1)
 }
 
-func (e *Encoder) name(name string) {
+// member returns what was appended, with the beginning of a member behind it.
+func (e *Encoder) member(name string) []byte {
 	last := &e.names[e.level%maxLevels]
-	e.wrong = e.wrong || name <= *last
-	*last = name
-	if e.open {
-		e.b = append(e.b, ',')
+	if name <= *last {
+		e.wrong = true
 	}
-	e.open = true
-	e.b = append(e.b, '"')
-	e.b = append(e.b, name...)
-	e.b = append(e.b, `":`...)
+	*last = name
+	b := e.b
+	if e.open {
+		b = append(b, ',', '"')
+	} else {
+		b = append(b, '"')
+		e.open = true
+	}
+	return append(append(b, name...), '"', ':')
 }
 
 // Text appends a member, nothing when it is empty.
@@ -126,14 +130,12 @@ func (e *Encoder) Text(name, value string) {
 
 // Always appends a member also when it is empty.
 func (e *Encoder) Always(name, value string) {
-	e.name(name)
-	e.b = AppendString(e.b, value)
+	e.b = AppendString(e.member(name), value)
 }
 
 // Number appends a member.
 func (e *Encoder) Number(name string, value int64) {
-	e.name(name)
-	e.b = strconv.AppendInt(e.b, value, 10)
+	e.b = strconv.AppendInt(e.member(name), value, 10)
 }
 
 // Count appends a number, nothing when it is 0.
@@ -149,7 +151,7 @@ func (e *Encoder) Float(name string, value float64) {
 		e.Number(name, whole)
 		return
 	}
-	e.name(name)
+	e.b = e.member(name)
 	start := len(e.b)
 	e.b = appendFloat(e.b, value)
 	e.wrong = e.wrong || checkNumber(e.b[start:]) != nil
@@ -158,16 +160,13 @@ func (e *Encoder) Float(name string, value float64) {
 // Flag appends a member that is true, nothing when it is false.
 func (e *Encoder) Flag(name string, value bool) {
 	if value {
-		e.name(name)
-		e.b = append(e.b, "true"...)
+		e.b = append(e.member(name), "true"...)
 	}
 }
 
 // Time appends a time as encoding/json does.
 func (e *Encoder) Time(name string, t time.Time) {
-	e.name(name)
-	e.b = t.AppendFormat(append(e.b, '"'), time.RFC3339Nano)
-	e.b = append(e.b, '"')
+	e.b = append(t.AppendFormat(append(e.member(name), '"'), time.RFC3339Nano), '"')
 }
 
 // Moment appends a time, nothing when there is none.
@@ -179,15 +178,14 @@ func (e *Encoder) Moment(name string, t *time.Time) {
 
 // List appends a list of texts.
 func (e *Encoder) List(name string, values []string) {
-	e.name(name)
-	e.b = append(e.b, '[')
+	b := append(e.member(name), '[')
 	for i, v := range values {
 		if i > 0 {
-			e.b = append(e.b, ',')
+			b = append(b, ',')
 		}
-		e.b = AppendString(e.b, v)
+		b = AppendString(b, v)
 	}
-	e.b = append(e.b, ']')
+	e.b = append(b, ']')
 }
 
 // Some appends a list of texts, nothing when it is empty.
@@ -211,15 +209,13 @@ func (e *Encoder) Dict(name string, m map[string]string) {
 			e.b = append(e.b, ',')
 		}
 		e.wrong = e.wrong || plain(k, 0) < len(k) // as written it may stand elsewhere
-		e.b = append(AppendString(e.b, k), ':')
-		e.b = AppendString(e.b, m[k])
+		e.b = AppendString(append(AppendString(e.b, k), ':'), m[k])
 	}
 	e.End()
 }
 
 // JSON appends a member whose value is canonical JSON already; it is checked.
 func (e *Encoder) JSON(name string, value []byte) {
-	e.name(name)
 	e.wrong = e.wrong || CheckCanonical(value) != nil
-	e.b = append(e.b, value...)
+	e.b = append(e.member(name), value...)
 }

@@ -19,7 +19,9 @@ func FuzzMembers(f *testing.F) {
 		}
 		type told struct{ parent, name, value string }
 		var scanned, members []told
-		_ = Scan(text, func(parent, name, value []byte) { scanned = append(scanned, told{string(parent), string(name), string(value)}) })
+		_ = Scan(text, func(parent, name, value []byte) {
+			scanned = append(scanned, told{string(parent), string(name), string(value)})
+		})
 		for name, value := range Members(text) {
 			for inner, value := range Members(value) {
 				members = append(members, told{name, inner, string(value)})

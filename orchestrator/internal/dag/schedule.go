@@ -270,7 +270,7 @@ func (t *Task) laneBusy(k int) bool {
 // mutates says whether the step changes the world.
 func (t *Task) mutates(p *Progress) bool { return !t.CheckMode && p.Step.Action != "check" }
 
-// summary says what a task has done: one line for the whole, then what its steps said.
+// summary says what a task has done: one line for the whole, then what its steps said, which they need not say again.
 func (t *Task) summary() string {
 	var lines []string
 	if !t.CheckMode && len(t.Steps) > 0 {
@@ -288,7 +288,7 @@ func (t *Task) summary() string {
 		if len(t.Steps) != 1 {
 			noun += "s"
 		}
-		lines = append(lines, fmt.Sprintf("%s %d %s", done, len(t.Steps), noun))
+		lines = append(lines, done+" "+strconv.Itoa(len(t.Steps))+" "+noun)
 	}
 	size := 0
 	for k := range t.Steps {
@@ -296,6 +296,7 @@ func (t *Task) summary() string {
 			lines = append(lines, out)
 			size += len(out)
 		}
+		t.Steps[k].Output = ""
 	}
 	return strings.Join(lines, "\n")
 }

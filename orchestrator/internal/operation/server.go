@@ -13,13 +13,11 @@ import (
 
 // The facts of a server's resource and step, beside what its provider says of it.
 const (
-	factCreated  = "created" // "true": by this step; an undo leaves what was there before
-	factID       = "id"
-	factName     = "name"
-	factPlan     = "plan"
-	factProvider = "provider"
-	factTag      = "tag"
-	factZone     = "zone"
+	factCreated = "created" // "true": by this step; an undo leaves what was there before
+	factID      = "id"
+	factPlan    = "plan"
+	factTag     = "tag"
+	factZone    = "zone"
 )
 
 // createServer makes a server, or finds that it is there: the same name with the same plan and zone is what was
@@ -108,7 +106,7 @@ func made(providerName string, s provider.Server) dag.Result {
 		out += ": " + address + " port " + s.Facts["port"]
 	}
 	return dag.Result{
-		Facts:     map[string]string{factCreated: "true", factID: s.ID, factName: s.Name, factProvider: providerName, factTag: s.Tag},
+		Facts:     map[string]string{factCreated: "true", factID: s.ID},
 		Resources: []dag.Resource{{Facts: facts, Kind: kindServer, Name: s.Name, Provider: providerName}},
 		Output:    out,
 	}
