@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
@@ -104,6 +105,16 @@ func (e *Engine) submit(ctx context.Context, s Submission, origins []dag.Task, c
 	if err != nil || !added {
 		return nil, err
 	}
+	room := e.room()
+	defer e.putRoom(room)
+	var parts []store.Write
+	cut := func() { parts, err = slicesOf(&room.docs, s.ID, s.Definition.Nodes) }
+	var beside sync.WaitGroup
+	if len(s.Definition.Nodes) < large {
+		cut()
+	} else {
+		beside.Go(cut)
+	}
 	run := dag.New(s.ID, s.Definition, grant, origins, now)
 	run.Header.Checkpoint = checkpoint
 	r.own(run, 0)
@@ -111,9 +122,7 @@ func (e *Engine) submit(ctx context.Context, s Submission, origins []dag.Task, c
 		_ = dag.Apply(run, dag.Start{}, now)
 		r.advance(now)
 	}
-	room := e.room()
-	defer e.putRoom(room)
-	parts, err := slicesOf(&room.docs, s.ID, s.Definition.Nodes)
+	beside.Wait()
 	if err == nil {
 		run.Header.Slices = len(parts)
 		err = r.first(ctx, parts, body, now)
@@ -127,15 +136,16 @@ func (e *Engine) submit(ctx context.Context, s Submission, origins []dag.Task, c
 		return nil, err
 	}
 	scene.MarkRecorded()
-	accepted := Submitted{runner: r, Run: run.Header, Tasks: acceptedOf(run.Tasks)}
+	accepted := Submitted{runner: r, Run: run.Header}
 	r.release()
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	r.stored = true
 	e.launch(r)
 	if held && e.rollback == "" { // it ended in between
 		r.post(message{command: dag.Start{}})
 	}
+	e.mu.Unlock()
+	accepted.Tasks = acceptedOf(run.Tasks) // of what never changes
 	return &accepted, nil
 }
 
