@@ -23,7 +23,7 @@ func (r *runner) encode(t *turn, more ...store.Write) error {
 }
 
 // maxRoom is the bytes of a room that is kept.
-const maxRoom = 1 << 20
+const maxRoom = 2 << 20 // a thousand tasks fit
 
 // room is where a commit is put together. Stores copy what they commit, so the next commit uses it again.
 type room struct {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/storetest"
@@ -119,11 +120,11 @@ func TestCrash_restartAtEveryCommit(t *testing.T) {
 }
 
 // wide runs a batch of 120 operations in layers of 40, on a store that takes its time, so that turns are made ready while the one
-// before is on its way, and kills the engine at commit n when kill is set. It returns the events in the order of the text, for
+// before is on its way, and kills the engine at commit n when kill is set. Operations of a layer end up to ten times spread apart. It returns the events in the order of the text, for
 // operations of a layer end in any order.
-func wide(t *testing.T, n int, m storetest.Moment, kill bool) (events, calls []string, ended string, commits int) {
+func wide(t *testing.T, n int, m storetest.Moment, kill bool, spread time.Duration, change ...func(*engine.Config)) (events, calls []string, ended string, commits int) {
 	w, db := newWorld(), memory()
-	w.delay, w.spread = time.Millisecond, 200*time.Microsecond
+	w.delay, w.spread = time.Millisecond, spread
 	dead := make(chan struct{})
 	first := storetest.Faulty(db, func(i int, _ store.Batch) storetest.Moment {
 		<-time.After(time.Millisecond)
@@ -138,7 +139,7 @@ func wide(t *testing.T, n int, m storetest.Moment, kill bool) (events, calls []s
 		}
 		return storetest.Never
 	})
-	e := start(t, first, w)
+	e := start(t, first, w, change...)
 	var nodes []dag.Node
 	for i := range 120 {
 		var deps []string
@@ -166,13 +167,26 @@ func wide(t *testing.T, n int, m storetest.Moment, kill bool) (events, calls []s
 	return events, calls, string(v.Run.State), first.Commits()
 }
 
+// TestWide_whatTimeBringsWaitsForTheCommitOnItsWay: with a lease that is to be renewed while a commit is on its way, the run must
+// wait for that, and not look again and again.
+func TestWide_whatTimeBringsWaitsForTheCommitOnItsWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, calls, end, _ := wide(t, 0, storetest.Never, false, 3*time.Millisecond, func(c *engine.Config) { c.Lease = time.Millisecond })
+		if end != "succeeded" || len(calls) != 120 {
+			t.Errorf("ended %s after %d calls", end, len(calls))
+		}
+	})
+}
+
 // TestCrash_everyCommitOfAWideBatch fails each commit in turn, and kills the engine there: what the world sees is the same as if
 // nothing had happened, though the turn behind it was made ready already.
 func TestCrash_everyCommitOfAWideBatch(t *testing.T) {
 	var want, calls []string
 	var end string
 	commits := 0
-	synctest.Test(t, func(t *testing.T) { want, calls, end, commits = wide(t, 0, storetest.Never, false) })
+	synctest.Test(t, func(t *testing.T) {
+		want, calls, end, commits = wide(t, 0, storetest.Never, false, 200*time.Microsecond)
+	})
 	if commits < 6 || end != "succeeded" || len(calls) != 120 {
 		t.Fatalf("the undisturbed run made %d commits and ended %s after %d calls", commits, end, len(calls))
 	}
@@ -180,7 +194,7 @@ func TestCrash_everyCommitOfAWideBatch(t *testing.T) {
 		for _, m := range []storetest.Moment{storetest.Before, storetest.After} {
 			for _, kill := range []bool{false, true} {
 				synctest.Test(t, func(t *testing.T) {
-					got, did, e, _ := wide(t, n, m, kill)
+					got, did, e, _ := wide(t, n, m, kill, 200*time.Microsecond)
 					if e != end || !slices.Equal(got, want) || !slices.Equal(did, calls) {
 						t.Errorf("commit %d, moment %d, killed %v: ended %s with %d events and %d calls, want %s with %d and %d", n, m, kill, e, len(got), len(did), end, len(want), len(calls))
 					}

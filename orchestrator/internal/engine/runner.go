@@ -64,13 +64,17 @@ func (r *runner) loop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for !r.run.Done() || r.sent != nil {
-		timer.Reset(r.pause())
+		var due <-chan time.Time
+		if r.sent == nil { // what time brings waits for the turn on its way
+			timer.Reset(r.pause())
+			due = timer.C
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.wake:
 			r.gather(ctx, timer)
-		case <-timer.C:
+		case <-due:
 		}
 		select {
 		case v := <-r.landed:
@@ -81,7 +85,7 @@ func (r *runner) loop(ctx context.Context) {
 		}
 		messages := r.take()
 		if len(messages) == 0 && r.sent != nil {
-			continue // what time brings waits until it has landed
+			continue
 		}
 		if !r.step(ctx, messages) {
 			return
