@@ -53,7 +53,8 @@ func (e *Engine) putRoom(r *room) {
 	e.rooms.Put(r)
 }
 
-// large is the number of tasks in a change from which on its entries are encoded beside its documents.
+// large is the number of tasks in a change from which on it is encoded by two, its entries beside its documents, and of attempts
+// at work from which on a commit does not hold up their results.
 const large = 16
 
 // fill puts a change into the room. shared says that it touches effects or inventory.
