@@ -130,8 +130,8 @@ func (p *Peer) CopyEntries(ctx context.Context, c *audit.Copied) error {
 func (p *Peer) do(ctx context.Context, in call, out any) error {
 	now := p.Now().Unix()
 	signed, err := token.Sign(token.Claims{
-		Issuer: p.Credential.Issuer, Subject: "service:" + token.Orchestrator, Audience: []string{token.ControlCenter}, ID: id.Random(),
-		IssuedAt: now, NotBefore: now, Expires: now + int64(serviceTokenLife/time.Second), AuthTime: now,
+		Issuer: p.Credential.Issuer, Subject: token.ServiceSubject(token.Orchestrator), Audience: []string{token.ControlCenter}, ID: id.Random(),
+		IssuedAt: now, NotBefore: now, Expires: now + int64(serviceTokenLife/time.Second),
 	}, p.Credential.key, token.Service)
 	if err != nil {
 		return err

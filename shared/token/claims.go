@@ -1,9 +1,15 @@
 package token
 
-// The kinds of signed tokens, as they stand in the header's typ.
+import "strings"
+
+// Kind is the kind of a token, as it stands in the header's typ. The key that signed decides it: a
+// key of the control-center signs for people, the key of a service for that service only.
+type Kind string
+
+// The kinds of signed tokens.
 const (
-	Access  = "at+jwt"  // a person's token for the API
-	Service = "svc+jwt" // one service calling the other, lives a minute
+	Access  Kind = "at+jwt"  // a person's token for the API
+	Service Kind = "svc+jwt" // one service calling the other, lives a minute
 )
 
 // The audiences: each service's own id.
@@ -31,7 +37,22 @@ type Claims struct {
 	Provider    string   `json:"idp,omitempty"` // identity provider of a federated session
 	AuthVersion int64    `json:"av,omitempty"`  // raised by every change of roles, enabled state, password or factors
 	KeyID       string   `json:"-"`             // kid of the header
-	Type        string   `json:"-"`             // typ of the header: "at+jwt" or "svc+jwt"
+	Kind        Kind     `json:"-"`             // of the key that signed; the header's typ says the same
+}
+
+// servicePrefix begins the subject of a service token.
+const servicePrefix = "service:"
+
+// ServiceSubject returns the subject with which the named service speaks: "service:<name>".
+func ServiceSubject(name string) string { return servicePrefix + name }
+
+// Service returns the name of the service that a service token speaks for; empty for a person's
+// token, whatever its subject is.
+func (c Claims) Service() string {
+	if c.Kind != Service {
+		return ""
+	}
+	return strings.TrimPrefix(c.Subject, servicePrefix)
 }
 
 // MFA says whether the session was opened with a second factor.

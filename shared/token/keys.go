@@ -23,13 +23,22 @@ type Key struct {
 	ID        string
 	Public    ed25519.PublicKey
 	State     State
-	RetiredAt int64 // Unix seconds of the switch; a retiring key accepts only tokens issued until then
-	Until     int64 // Unix seconds after which the key accepts nothing; 0: no end set
+	Service   string // the one service that signs with it ("orchestrator"); empty: it signs for people
+	RetiredAt int64  // Unix seconds of the switch; a retiring key accepts only tokens issued until then
+	Until     int64  // Unix seconds after which the key accepts nothing; 0: no end set
 }
 
 // NewKey returns the key of pub with its derived id.
 func NewKey(pub ed25519.PublicKey, state State) Key {
 	return Key{ID: KeyID(pub), Public: pub, State: state}
+}
+
+// kind returns the only kind of token that the key may sign.
+func (k Key) kind() Kind {
+	if k.Service != "" {
+		return Service
+	}
+	return Access
 }
 
 // accepts says whether a token issued at iat may stand on this key at now.
@@ -40,6 +49,19 @@ func (k Key) accepts(iat, now int64) bool {
 // KeySource finds keys by kid, in memory only: it is asked with texts that strangers chose.
 type KeySource interface {
 	Key(kid string) (Key, bool)
+}
+
+// KeySources are several sources as one: the first that knows a key answers.
+type KeySources []KeySource
+
+// Key returns the key with that id.
+func (s KeySources) Key(kid string) (Key, bool) {
+	for _, source := range s {
+		if k, ok := source.Key(kid); ok {
+			return k, true
+		}
+	}
+	return Key{}, false
 }
 
 // KeySet is an in-memory KeySource that is replaced as a whole. The zero value is empty and ready.

@@ -18,8 +18,8 @@ func KeyID(pub ed25519.PublicKey) string {
 }
 
 // Sign returns a token of the given kind over c. The signer stays with the caller and must hold an
-// Ed25519 key; the kid is derived from its public half. c.KeyID and c.Type are not looked at.
-func Sign(c Claims, key crypto.Signer, typ string) (string, error) {
+// Ed25519 key; the kid is derived from its public half. c.KeyID and c.Kind are not looked at.
+func Sign(c Claims, key crypto.Signer, kind Kind) (string, error) {
 	pub, ok := key.Public().(ed25519.PublicKey)
 	if !ok {
 		return "", errors.New("sign token: the key is not an Ed25519 key")
@@ -28,7 +28,7 @@ func Sign(c Claims, key crypto.Signer, typ string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)
 	}
-	text := encode64([]byte(`{"alg":"EdDSA","kid":"`+KeyID(pub)+`","typ":"`+typ+`"}`)) + "." + encode64(payload)
+	text := encode64([]byte(`{"alg":"EdDSA","kid":"`+KeyID(pub)+`","typ":"`+string(kind)+`"}`)) + "." + encode64(payload)
 	sig, err := key.Sign(rand.Reader, []byte(text), crypto.Hash(0))
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)

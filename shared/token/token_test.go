@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/big"
@@ -34,9 +35,9 @@ func claims() token.Claims {
 		ACR: "aal2", AMR: []string{"pwd", "otp"}, Roles: []string{"admin"}, Username: "admin", AuthVersion: 3}
 }
 
-func sign(t testing.TB, c token.Claims, k ed25519.PrivateKey, typ string) string {
+func sign(t testing.TB, c token.Claims, k ed25519.PrivateKey, kind token.Kind) string {
 	t.Helper()
-	raw, err := token.Sign(c, k, typ)
+	raw, err := token.Sign(c, k, kind)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,14 +58,14 @@ func TestVerify_goodTokenComesBackWhole(t *testing.T) {
 	v, _, _ := verifier(t)
 	want := claims()
 	for range 2 { // the second time from memory
-		got, err := v.Verify(sign(t, want, testKey("k"), token.Access), token.Access, now)
+		got, err := v.Verify(sign(t, want, testKey("k"), token.Access), now)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.KeyID != token.KeyID(public(testKey("k"))) || got.Type != token.Access {
-			t.Fatalf("header: %q %q", got.KeyID, got.Type)
+		if got.KeyID != token.KeyID(public(testKey("k"))) || got.Kind != token.Access {
+			t.Fatalf("header: %q %q", got.KeyID, got.Kind)
 		}
-		got.KeyID, got.Type = "", ""
+		got.KeyID, got.Kind = "", ""
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Fatalf("got  %v\nwant %v", got, want)
 		}
@@ -90,13 +91,13 @@ func TestAttacks_areAllRefused(t *testing.T) {
 	}
 	for _, warm := range []bool{false, true} { // a remembered good token must not help its forgeries
 		for _, a := range attacks {
-			if _, err := v.Verify(a.Token, token.Access, now); !fault.Is(err, fault.Unauthenticated) {
+			if _, err := v.Verify(a.Token, now); !fault.Is(err, fault.Unauthenticated) {
 				t.Errorf("warm %v: %s: %v", warm, a.Name, err)
 			} else if fault.Of(err).Message != "the token is not valid; sign in again and retry with the new one" {
 				t.Errorf("%s tells more than it should: %v", a.Name, err)
 			}
 		}
-		if _, err := v.Verify(valid, token.Access, now); err != nil {
+		if _, err := v.Verify(valid, now); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -106,7 +107,7 @@ func TestAttacks_areAllRefused(t *testing.T) {
 func TestSigned_wrongClaimsAreRefused(t *testing.T) {
 	v, _, _ := verifier(t)
 	for _, a := range tokentest.Signed(sign(t, claims(), testKey("k"), token.Access), testKey("k")) {
-		if _, err := v.Verify(a.Token, token.Access, now); !fault.Is(err, fault.Unauthenticated) {
+		if _, err := v.Verify(a.Token, now); !fault.Is(err, fault.Unauthenticated) {
 			t.Errorf("%s: %v", a.Name, err)
 		}
 	}
@@ -125,19 +126,72 @@ func TestVerify_saysWhyInTheCode(t *testing.T) {
 		"":                    edit(func(c *token.Claims) { c.Expires, c.NotBefore = s-30, s-61; c.IssuedAt = s - 3600 }),
 	} {
 		v, _, _ := verifier(t)
-		_, err := v.Verify(sign(t, c, testKey("k"), token.Access), token.Access, now)
+		_, err := v.Verify(sign(t, c, testKey("k"), token.Access), now)
 		if got := fault.CodeOf(err); err != nil && got != code || err == nil && code != "" {
 			t.Errorf("want %q, got %v %s", code, err, got)
 		}
 	}
 	v, _, _ := verifier(t)
-	if _, err := v.Verify(sign(t, claims(), testKey("other"), token.Access), token.Access, now); fault.CodeOf(err) != "token.unknown_key" {
+	if _, err := v.Verify(sign(t, claims(), testKey("other"), token.Access), now); fault.CodeOf(err) != "token.unknown_key" {
 		t.Error(err)
 	}
-	for _, typ := range []string{token.Service, "JWT", ""} {
-		if _, err := v.Verify(sign(t, claims(), testKey("k"), token.Access), typ, now); fault.CodeOf(err) != "token.type" {
-			t.Errorf("typ %q: %v", typ, err)
+	for _, kind := range []token.Kind{token.Service, "JWT"} {
+		if _, err := v.Verify(sign(t, claims(), testKey("k"), kind), now); fault.CodeOf(err) != "token.type" {
+			t.Errorf("typ %q: %v", kind, err)
 		}
+	}
+}
+
+// TestVerify_aServicesKeySpeaksForThatServiceOnly: the key decides kind and subject, whatever the token says.
+func TestVerify_aServicesKeySpeaksForThatServiceOnly(t *testing.T) {
+	keys, clients := &token.KeySet{}, &token.KeySet{}
+	svc := token.NewKey(public(testKey("svc")), token.Current)
+	svc.Service = "orchestrator"
+	if err := errors.Join(keys.Replace([]token.Key{token.NewKey(public(testKey("k")), token.Current)}), clients.Replace([]token.Key{svc})); err != nil {
+		t.Fatal(err)
+	}
+	everybody := func(token.Claims) string { return "everybody was signed out" }
+	v := &token.Verifier{Issuer: "provisioning-platform:d1", Audience: token.ControlCenter, Keys: token.KeySources{keys, clients}, Revoked: everybody}
+	own := token.Claims{Issuer: v.Issuer, Subject: "service:orchestrator", Audience: []string{token.ControlCenter}, ID: "j",
+		IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: now.Unix() + 60}
+	for range 2 { // the second time from memory
+		got, err := v.Verify(sign(t, own, testKey("svc"), token.Service), now)
+		if err != nil || got.Kind != token.Service || got.Service() != "orchestrator" {
+			t.Fatalf("%+v: %v", got, err)
+		}
+	}
+	person := claims()
+	person.Subject = own.Subject
+	if got := person.Service(); got != "" {
+		t.Errorf("a person named like a service is the service %q", got)
+	}
+	for what, change := range map[string]func(*token.Claims){
+		"another service": func(c *token.Claims) { c.Subject = "service:control-center" }, "no service": func(c *token.Claims) { c.Subject = "orchestrator" },
+		"a person": func(c *token.Claims) { c.Subject = claims().Subject }, "roles": func(c *token.Claims) { c.Roles = []string{"admin"} },
+		"a session": func(c *token.Claims) { c.SessionID = "s1" }, "a second factor": func(c *token.Claims) { c.AMR = []string{"otp"} },
+		"assurance": func(c *token.Claims) { c.ACR = "aal2" }, "a sign-in": func(c *token.Claims) { c.AuthTime = now.Unix() },
+		"a version": func(c *token.Claims) { c.AuthVersion = 1 }, "a name": func(c *token.Claims) { c.Username = "admin" },
+		"a provider": func(c *token.Claims) { c.Provider = "p" }, "two audiences": func(c *token.Claims) { c.Audience = append(c.Audience, token.Orchestrator) },
+	} {
+		c := own
+		c.Audience = slices.Clone(own.Audience)
+		change(&c)
+		if _, err := v.Verify(sign(t, c, testKey("svc"), token.Service), now); fault.CodeOf(err) != "token.claims" {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	long := own
+	long.Expires = now.Unix() + 121
+	for what, raw := range map[string]string{
+		"token.lifetime": sign(t, long, testKey("svc"), token.Service),
+		"token.type":     sign(t, claims(), testKey("svc"), token.Access),
+	} {
+		if _, err := v.Verify(raw, now); fault.CodeOf(err) != what {
+			t.Errorf("want %s: %v", what, err)
+		}
+	}
+	if _, err := v.Verify(sign(t, own, testKey("k"), token.Service), now); fault.CodeOf(err) != "token.type" {
+		t.Errorf("a key of people signs for a service: %v", err)
 	}
 }
 
@@ -158,11 +212,11 @@ func TestVerify_aRememberedTokenIsStillLookedAt(t *testing.T) {
 		}, now, "token.key_retired"},
 	} {
 		v, keys, revoked := verifier(t)
-		if _, err := v.Verify(raw, token.Access, now); err != nil {
+		if _, err := v.Verify(raw, now); err != nil {
 			t.Fatal(err)
 		}
 		spoil.do(keys, revoked)
-		if _, err := v.Verify(raw, token.Access, spoil.at); fault.CodeOf(err) != spoil.code {
+		if _, err := v.Verify(raw, spoil.at); fault.CodeOf(err) != spoil.code {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -175,7 +229,7 @@ func TestVerify_noVariantOfARevokedTokenPasses(t *testing.T) {
 	revoked.Apply(token.RevokeToken("j1", now.Unix()+1000))
 	for i := range len(raw) {
 		for _, c := range []string{"", "A", "=", ".", "-", raw[i:i+1] + raw[i:i+1], string(raw[i] ^ 1), string(raw[i] ^ 2)} {
-			if _, err := v.Verify(raw[:i]+c+raw[i+1:], token.Access, now); err == nil {
+			if _, err := v.Verify(raw[:i]+c+raw[i+1:], now); err == nil {
 				t.Fatalf("accepted with %q at %d", c, i)
 			}
 		}
@@ -188,7 +242,7 @@ func TestVerify_hugeInputIsCheap(t *testing.T) {
 		r := testing.Benchmark(func(b *testing.B) {
 			b.ReportAllocs()
 			for range min(b.N, 100) {
-				_, _ = v.Verify(raw, token.Access, now)
+				_, _ = v.Verify(raw, now)
 			}
 		})
 		if per := r.AllocedBytesPerOp(); per > 64<<10 {
@@ -204,7 +258,7 @@ func TestEd25519_edgesOfTheSignatureMaths(t *testing.T) {
 	body := raw[:strings.LastIndexByte(raw, '.')]
 	sig, _ := base64.RawURLEncoding.DecodeString(raw[len(body)+1:])
 	try := func(name string, sig []byte) {
-		if _, err := v.Verify(body+"."+base64.RawURLEncoding.EncodeToString(sig), token.Access, now); err == nil {
+		if _, err := v.Verify(body+"."+base64.RawURLEncoding.EncodeToString(sig), now); err == nil {
 			t.Error("accepted:", name)
 		}
 	}
@@ -333,7 +387,7 @@ func FuzzVerify(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
-		if _, err := v.Verify(raw, token.Access, now); (err == nil) != (raw == valid) {
+		if _, err := v.Verify(raw, now); (err == nil) != (raw == valid) {
 			t.Fatalf("%q: %v", raw, err)
 		}
 	})
@@ -354,7 +408,7 @@ func FuzzClaims(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		raw := tokentest.Forge(strings.Split(valid, ".")[0], payload, testKey("k"))
-		c, err := v.Verify(raw, token.Access, now)
+		c, err := v.Verify(raw, now)
 		if err != nil {
 			return
 		}
@@ -381,7 +435,7 @@ func BenchmarkVerify(b *testing.B) {
 		_, keys, revoked := verifier(b)
 		for b.Loop() {
 			v := &token.Verifier{Issuer: "provisioning-platform:d1", Audience: token.Orchestrator, Keys: keys, Revoked: revoked.Check}
-			if _, err := v.Verify(raw, token.Access, now); err != nil {
+			if _, err := v.Verify(raw, now); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -390,7 +444,7 @@ func BenchmarkVerify(b *testing.B) {
 		v, _, _ := verifier(b)
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := v.Verify(raw, token.Access, now); err != nil {
+			if _, err := v.Verify(raw, now); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -13,6 +13,7 @@ const (
 	maxToken = 16 << 10     // bytes, checked before anything is parsed
 	leeway   = 30           // seconds of difference between clocks
 	maxLife  = 24 * 3600    // seconds between iat and exp at most (decision 25)
+	maxCall  = 120          // the same for a service token, which lives a minute (decision 4)
 	maxTime  = 253402300799 // the last second of the year 9999
 	refused  = "the token is not valid; sign in again and retry with the new one"
 )
@@ -23,17 +24,17 @@ type Verifier struct {
 	Issuer   string              // the only accepted iss
 	Audience string              // our own id; must be among aud
 	Keys     KeySource           // by kid
-	Revoked  func(Claims) string // says why the token is revoked, "" when it is not; nil: nothing is
-	MaxLife  time.Duration       // cap on exp-iat below the 24 h cap; 0: 24 h
+	Revoked  func(Claims) string // says why a person's token is revoked, "" when it is not; nil: nothing is
 
 	seen cache
 }
 
-// Verify returns the claims of raw when it is a good token of kind typ at the given time. Every refusal
-// is an Unauthenticated fault with the same message; its code says why (token.malformed, token.header,
-// token.unknown_key, token.signature, token.claims, token.issuer, token.audience, token.expired,
-// token.not_yet_valid, token.lifetime, token.type, token.key_retired, token.revoked).
-func (v *Verifier) Verify(raw, typ string, now time.Time) (Claims, error) {
+// Verify returns the claims of raw when it is a good token at the given time. Their Kind says of what
+// kind it is; whoever asks decides which kinds it takes. Every refusal is an Unauthenticated fault
+// with the same message; its code says why (token.malformed, token.header, token.unknown_key,
+// token.signature, token.type, token.claims, token.issuer, token.audience, token.expired,
+// token.not_yet_valid, token.lifetime, token.key_retired, token.revoked).
+func (v *Verifier) Verify(raw string, now time.Time) (Claims, error) {
 	if len(raw) > maxToken {
 		return Claims{}, refuse("token.malformed")
 	}
@@ -46,7 +47,7 @@ func (v *Verifier) Verify(raw, typ string, now time.Time) (Claims, error) {
 		}
 	}
 	// From here on everything may have changed since the text was first verified.
-	if k, ok := v.Keys.Key(c.KeyID); !ok || !k.Public.Equal(key.Public) {
+	if k, ok := v.Keys.Key(c.KeyID); !ok || !k.Public.Equal(key.Public) || k.Service != key.Service {
 		return Claims{}, refuse("token.unknown_key")
 	} else if !k.accepts(c.IssuedAt, now.Unix()) {
 		return Claims{}, refuse("token.key_retired")
@@ -54,10 +55,7 @@ func (v *Verifier) Verify(raw, typ string, now time.Time) (Claims, error) {
 	if err := v.inTime(c, now.Unix()); err != nil {
 		return Claims{}, err
 	}
-	if c.Type != typ {
-		return Claims{}, refuse("token.type")
-	}
-	if v.Revoked != nil && v.Revoked(c) != "" {
+	if c.Kind == Access && v.Revoked != nil && v.Revoked(c) != "" {
 		return Claims{}, refuse("token.revoked")
 	}
 	if !known {
@@ -95,11 +93,14 @@ func (v *Verifier) open(raw string) (Claims, Key, error) {
 	if len(sig) != ed25519.SignatureSize || !ed25519.Verify(key.Public, []byte(raw[:last]), sig) {
 		return Claims{}, Key{}, refuse("token.signature")
 	}
-	c, ok := parseClaims(payload, typ)
+	if typ != string(key.kind()) {
+		return Claims{}, Key{}, refuse("token.type")
+	}
+	c, ok := parseClaims(payload, key)
 	if !ok {
 		return Claims{}, Key{}, refuse("token.claims")
 	}
-	c.KeyID, c.Type = kid, typ
+	c.KeyID, c.Kind = kid, key.kind()
 	if c.Issuer != v.Issuer {
 		return Claims{}, Key{}, refuse("token.issuer")
 	}
@@ -129,29 +130,33 @@ func parseHeader(b []byte) (kid, typ string, ok bool) {
 	return kid, typ, true
 }
 
-// parseClaims reads the required set of the kind. Members we do not know are left alone: the signature
-// says that they are ours.
-func parseClaims(b []byte, typ string) (Claims, bool) {
+// parseClaims reads the required set of the kind that key signs. Members we do not know are left
+// alone in a person's token: the signature says that they are ours.
+func parseClaims(b []byte, key Key) (Claims, bool) {
 	m, err := parseObject(b)
 	if err != nil {
 		return Claims{}, false
 	}
 	r := reader{m: m}
-	person := typ != Service
 	c := Claims{
 		Issuer: r.text("iss", true), Subject: r.text("sub", true), Audience: r.texts("aud", true), ID: r.text("jti", true),
 		IssuedAt: r.integer("iat", true), NotBefore: r.integer("nbf", true), Expires: r.integer("exp", true),
-		SessionID: r.text("sid", person), AuthTime: r.integer("auth_time", person), AuthVersion: r.integer("av", person),
-		ACR: r.text("acr", person), AMR: r.texts("amr", person), Roles: r.texts("roles", false),
-		Username: r.text("username", false), Provider: r.text("idp", false),
 	}
+	if key.kind() == Service {
+		// A service token has those seven members only, the subject that its key belongs to, and one
+		// audience. Roles, a session and a second factor are a person's.
+		return c, r.err == nil && len(m) == 7 && len(c.Audience) == 1 && c.Subject == ServiceSubject(key.Service)
+	}
+	c.SessionID, c.AuthTime, c.AuthVersion = r.text("sid", true), r.integer("auth_time", true), r.integer("av", true)
+	c.ACR, c.AMR, c.Roles = r.text("acr", true), r.texts("amr", true), r.texts("roles", false)
+	c.Username, c.Provider = r.text("username", false), r.text("idp", false)
 	return c, r.err == nil
 }
 
 func (v *Verifier) inTime(c Claims, now int64) error {
 	limit := int64(maxLife)
-	if v.MaxLife > 0 {
-		limit = min(limit, int64(v.MaxLife/time.Second))
+	if c.Kind == Service {
+		limit = maxCall
 	}
 	switch {
 	case c.Expires-c.IssuedAt > limit || c.Expires <= c.IssuedAt:

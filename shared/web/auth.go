@@ -11,10 +11,6 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-const servicePrefix = "service:"
-
-func serviceName(subject string) string { return strings.TrimPrefix(subject, servicePrefix) }
-
 // bearer returns the token of the Authorization header: exactly one header, the scheme in any case, one
 // token without blanks.
 func bearer(h http.Header) (string, error) {
@@ -77,25 +73,22 @@ func (x *exchange) authenticate() error {
 	if err != nil {
 		return err
 	}
-	c := &x.caller
-	c.Claims, c.Service = claims, strings.HasPrefix(claims.Subject, servicePrefix)
+	x.caller.Claims = claims
 	a := &x.scene.Actor
 	a.Sub, a.Username, a.JTI, a.SID, a.AMR = claims.Subject, claims.Username, claims.ID, claims.SessionID, claims.AMR
 	return nil
 }
 
-// identity checks what the permission says about the kind of caller; the policies are asked later.
+// identity checks that the permission takes this kind of token; the policies are asked later.
 func (x *exchange) identity() error {
-	p := x.ep.route.Permission
+	p, c := x.ep.route.Permission, &x.caller.Claims
 	switch {
-	case p.kind == permitOpen:
+	case p.Takes() == c.Kind && p.service == c.Service():
 		return nil
-	case p.kind == permitService && (!x.caller.Service || serviceName(x.caller.Claims.Subject) != p.service):
+	case p.kind == permitService:
 		return fault.New(fault.Denied, "authz.service_only", "only the service %s may do this", p.service)
-	case p.kind != permitService && x.caller.Service:
-		return fault.New(fault.Denied, "authz.users_only", "a service may not do this; sign in as a user")
 	}
-	return nil
+	return fault.New(fault.Denied, "authz.users_only", "this takes the token of a person; sign in as a user")
 }
 
 // authorise asks the policies about each resource; the first refusal ends it.

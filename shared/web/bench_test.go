@@ -28,7 +28,7 @@ func BenchmarkEcho(b *testing.B) {
 	s, err := NewServer(Config{
 		Service: "bench", Log: obs.Discard(), Metrics: obs.NewRegistry(), RateLimits: limits,
 		Authenticate: func(context.Context, string, *http.Request) (token.Claims, error) {
-			return token.Claims{Subject: "alice"}, nil
+			return token.Claims{Kind: token.Access, Subject: "alice"}, nil
 		},
 		Decide: func(authz.Request) authz.Decision { return authz.Decision{Allowed: true} },
 		Routes: []Route{{Method: "GET", Path: "/echo/:id", Op: "echo", Permission: Allow("read", "things"),

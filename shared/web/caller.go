@@ -11,8 +11,7 @@ import (
 // Caller is who asks. It is in the context of every handler; in an open route only IP and RequestID
 // are known.
 type Caller struct {
-	Claims    token.Claims // of the verified token; zero in an open route
-	Service   bool         // a service, not a user
+	Claims    token.Claims // of the verified token, their Kind included; zero in an open route
 	IP        netip.Addr
 	RequestID string
 }
@@ -22,11 +21,10 @@ func (c *Caller) ID() string { return c.Claims.Subject }
 
 // Subject returns the caller as the policies see it.
 func (c *Caller) Subject() authz.Subject {
-	name := c.Claims.Subject
-	if c.Service {
-		name = serviceName(name)
+	if name := c.Claims.Service(); name != "" {
+		return authz.Subject{ID: name, Service: true}
 	}
-	return authz.Subject{ID: name, Username: c.Claims.Username, Roles: c.Claims.Roles, MFA: c.Claims.MFA(), Service: c.Service}
+	return authz.Subject{ID: c.Claims.Subject, Username: c.Claims.Username, Roles: c.Claims.Roles, MFA: c.Claims.MFA()}
 }
 
 // CallerOf returns who asks; an empty one outside a request.

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/provisioning-platform/platform/shared/token"
 )
 
 // Route is one operation of a service: a literal in the table of its api package.
@@ -62,10 +64,10 @@ const (
 // Open lets everybody in; a token is not looked at.
 func Open() Permission { return Permission{kind: permitOpen} }
 
-// Authenticated lets in who has a good token of a user.
+// Authenticated lets in who has a good token of a person.
 func Authenticated() Permission { return Permission{kind: permitAuthenticated} }
 
-// Allow lets in whom the policies allow action on the resources of that type (a plural noun). The
+// Allow lets in the persons whom the policies allow action on the resources of that type (a plural noun). The
 // resources are what the input's Resources says; else the route's only path parameter is the name.
 func Allow(action, resourceType string) Permission {
 	return Permission{kind: permitPolicy, action: action, resource: resourceType}
@@ -73,6 +75,17 @@ func Allow(action, resourceType string) Permission {
 
 // Service lets in only the named service ("orchestrator"), with a service token.
 func Service(name string) Permission { return Permission{kind: permitService, service: name} }
+
+// Takes returns the kind of token that lets somebody in; empty in an open route, which looks at none.
+func (p Permission) Takes() token.Kind {
+	switch p.kind {
+	case permitAuthenticated, permitPolicy:
+		return token.Access
+	case permitService:
+		return token.Service
+	}
+	return ""
+}
 
 // String returns the permission as the tables in tests show it: "open", "authenticated",
 // "create users", "service:orchestrator".

@@ -176,11 +176,13 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 		Authenticate: func(_ context.Context, raw string, _ *http.Request) (token.Claims, error) {
 			switch raw {
 			case "alice":
-				return token.Claims{Subject: "alice", Roles: []string{"admin"}, AMR: []string{"pwd", "otp"}}, nil
-			case "bob", "guest":
-				return token.Claims{Subject: raw, Roles: []string{raw}, AMR: []string{"pwd"}}, nil
+				return token.Claims{Kind: token.Access, Subject: "alice", Roles: []string{"admin"}, AMR: []string{"pwd", "otp"}}, nil
+			case "bob", "guest", "service:orchestrator":
+				return token.Claims{Kind: token.Access, Subject: raw, Roles: []string{raw}, AMR: []string{"pwd"}}, nil
 			case "svc":
-				return token.Claims{Subject: "service:orchestrator", Type: "svc+jwt"}, nil
+				return token.Claims{Kind: token.Service, Subject: "service:orchestrator"}, nil
+			case "kindless":
+				return token.Claims{Subject: "service:orchestrator", Roles: []string{"admin"}}, nil
 			case "away":
 				return token.Claims{}, fault.New(fault.Unavailable, "token.keys", "keys are not known yet")
 			}

@@ -1,9 +1,6 @@
 package security
 
 import (
-	"crypto/ed25519"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -11,10 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/provisioning-platform/platform/shared/id"
-	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
@@ -250,31 +245,4 @@ func (s *site) owned(t *testing.T, op, tok string) string {
 		return err == nil && v.Status != "Pending" && v.Status != "Running"
 	})
 	return b.ID
-}
-
-// service returns a token of the orchestrator, signed with its credential.
-func (s *site) service(t *testing.T) string {
-	t.Helper()
-	raw, err := os.ReadFile(s.Admin.OrchestratorCredential)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct {
-		Issuer     string `json:"issuer"`
-		PrivateKey string `json:"private_key"`
-	}
-	if err := json.Unmarshal(raw, &file); err != nil {
-		t.Fatal(err)
-	}
-	seed, err := base64.RawURLEncoding.DecodeString(file.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now().Unix()
-	signed, err := token.Sign(token.Claims{Issuer: file.Issuer, Subject: "service:" + token.Orchestrator, Audience: []string{token.ControlCenter}, ID: id.Random(),
-		IssuedAt: now, NotBefore: now, Expires: now + 60, AuthTime: now}, ed25519.NewKeyFromSeed(seed), token.Service)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signed
 }

@@ -41,7 +41,7 @@ func takeIn(b *testing.B, atOnce int) {
 	s, err := web.NewServer(web.Config{
 		Service: "bench", Log: obs.Discard(), Metrics: obs.NewRegistry(), RateLimits: web.DefaultRateLimits(),
 		Authenticate: func(context.Context, string, *http.Request) (token.Claims, error) {
-			return token.Claims{Subject: "service:" + token.Orchestrator}, nil
+			return token.Claims{Kind: token.Service, Subject: token.ServiceSubject(token.Orchestrator)}, nil
 		},
 		Decide: func(authz.Request) authz.Decision { return authz.Decision{} },
 		Routes: a.internalRoutes(),

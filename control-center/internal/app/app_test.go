@@ -243,7 +243,7 @@ func (r *running) service(change func(*token.Claims)) string {
 		r.t.Fatal(err)
 	}
 	now := time.Now().Unix()
-	claims := token.Claims{Issuer: c.Issuer, Subject: "service:" + token.Orchestrator, Audience: []string{token.ControlCenter}, ID: id.New(), IssuedAt: now, NotBefore: now, Expires: now + 60}
+	claims := token.Claims{Issuer: c.Issuer, Subject: token.ServiceSubject(token.Orchestrator), Audience: []string{token.ControlCenter}, ID: id.New(), IssuedAt: now, NotBefore: now, Expires: now + 60}
 	if change != nil {
 		change(&claims)
 	}

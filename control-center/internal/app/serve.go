@@ -20,7 +20,6 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
-	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/process"
@@ -75,7 +74,7 @@ type service struct {
 
 // background is the scene of acts that nobody asked for.
 func background(ctx context.Context) context.Context {
-	return audit.WithScene(ctx, &audit.Scene{Actor: audit.Actor{Sub: "service:" + token.ControlCenter}, Origin: token.ControlCenter})
+	return audit.WithScene(ctx, &audit.Scene{Actor: audit.Actor{Sub: token.ServiceSubject(token.ControlCenter)}, Origin: token.ControlCenter})
 }
 
 // build opens the store, brings the deployment into it if it is new, and wires everything.
@@ -142,8 +141,7 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 		}
 	}
 	issuer := tokens.Issuer(file.Deployment)
-	people := &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: &ring.Public, Revoked: revoked.State.Check}
-	services := &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: clients, MaxLife: 2 * time.Minute}
+	verifier := &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: token.KeySources{&ring.Public, clients}, Revoked: revoked.State.Check}
 	hasher := user.NewHasher(user.Standard())
 	dummy, err := mfa.Dummy(sealer)
 	if err != nil {
@@ -167,8 +165,11 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 	}
 	server, err := web.NewServer(web.Config{
 		Service: token.ControlCenter, Title: "Control-center", Version: "v1", Routes: a.Routes(), Log: log, Metrics: metrics, Store: db, Now: now,
-		Description:  "Who may do what: accounts, tokens, policies and the tamper-evident audit log.",
-		Authenticate: authenticate(people, services, now), Decide: policies.Authority.Decide,
+		Description: "Who may do what: accounts, tokens, policies and the tamper-evident audit log.",
+		Authenticate: func(_ context.Context, raw string, _ *http.Request) (token.Claims, error) {
+			return verifier.Verify(raw, now())
+		},
+		Decide:     policies.Authority.Decide,
 		RateLimits: c.RateLimits, TrustedProxies: proxies,
 	})
 	if err != nil {
@@ -207,16 +208,4 @@ func epoch(f bootstrap.File, memory bool) string {
 		return f.Deployment + "/" + time.Now().UTC().Format(time.RFC3339Nano)
 	}
 	return f.Deployment
-}
-
-// authenticate verifies a bearer token: a person's, or one that a service signed itself. The keys of
-// both are disjoint, so the key id says which it is.
-func authenticate(people, services *token.Verifier, now func() time.Time) func(context.Context, string, *http.Request) (token.Claims, error) {
-	return func(_ context.Context, raw string, _ *http.Request) (token.Claims, error) {
-		c, err := people.Verify(raw, token.Access, now())
-		if fault.CodeOf(err) == "token.unknown_key" {
-			return services.Verify(raw, token.Service, now())
-		}
-		return c, err
-	}
 }

@@ -120,12 +120,12 @@ func (r *Ring) adopt(stored []TokenKey) error {
 	return r.Public.Replace(public)
 }
 
-// Sign returns a token of kind typ over c, signed with the current key.
-func (r *Ring) Sign(c token.Claims, typ string) (string, error) {
+// Sign returns a token of that kind over c, signed with the current key.
+func (r *Ring) Sign(c token.Claims, kind token.Kind) (string, error) {
 	r.mu.RLock()
 	key := r.current
 	r.mu.RUnlock()
-	return token.Sign(c, key, typ)
+	return token.Sign(c, key, kind)
 }
 
 // Keys returns the ring without private halves, newest last.

@@ -29,7 +29,7 @@ func (d *Desk) Refresh(ctx context.Context, raw string) (Grant, error) {
 			return Grant{}, err
 		}
 		sid = row.Value.Session
-	} else if c, err := d.Verifier.Verify(raw, token.Access, d.Now()); err == nil && c.Expires > d.Now().Unix() {
+	} else if c, err := d.Verifier.Verify(raw, d.Now()); err == nil && c.Expires > d.Now().Unix() {
 		sid, jti = c.SessionID, c.ID
 	}
 	if sid == "" {

@@ -15,7 +15,6 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 	"github.com/provisioning-platform/platform/shared/store/storetest"
-	"github.com/provisioning-platform/platform/shared/token"
 )
 
 func TestRefresh_lostAnswerIsRepeatedAndReuseEndsTheSession(t *testing.T) {
@@ -204,7 +203,7 @@ func TestSignOut_tokenAndRefreshDie(t *testing.T) {
 	r := controltest.New(t)
 	r.Account(t, "dana")
 	g, other := r.SignIn(t, "dana"), r.SignIn(t, "dana")
-	c, err := r.Verify.Verify(g.Token, token.Access, r.Clock.Now())
+	c, err := r.Verify.Verify(g.Token, r.Clock.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +266,7 @@ func TestChangesOfAnAccount_endItsTokensAndSessions(t *testing.T) {
 				t.Fatalf("refresh: %v", err)
 			}
 			if c.refreshes {
-				claims, err := r.Verify.Verify(next.Token, token.Access, r.Clock.Now())
+				claims, err := r.Verify.Verify(next.Token, r.Clock.Now())
 				if err != nil || len(claims.Roles) != 1 || claims.Roles[0] != "viewer" {
 					t.Fatalf("new roles are not in the refreshed token: %+v %v", claims, err)
 				}

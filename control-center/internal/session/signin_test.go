@@ -15,7 +15,6 @@ import (
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
-	"github.com/provisioning-platform/platform/shared/token"
 )
 
 func signIn(r *controltest.Rig, name, password, code string) (session.Grant, error) {
@@ -48,7 +47,7 @@ func TestSignIn_firstAdministratorWithPasswordAndCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := r.Verify.Verify(g.Token, token.Access, r.Clock.Now())
+	c, err := r.Verify.Verify(g.Token, r.Clock.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +163,7 @@ func TestSignIn_recoveryCodeWorksOnceAndCountsAsSecondFactor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, _ := r.Verify.Verify(g.Token, token.Access, r.Clock.Now()); !c.MFA() || c.AMR[1] != "rc" {
+	if c, _ := r.Verify.Verify(g.Token, r.Clock.Now()); !c.MFA() || c.AMR[1] != "rc" {
 		t.Fatalf("claims %+v", c)
 	}
 	if _, err := signIn(r, "admin", r.Admin.Password, code); err == nil {
@@ -284,7 +283,7 @@ func TestSignOut_alsoEndsATokenFromBeforeALongLifetimeWasShortened(t *testing.T)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := r.Verify.Verify(short.Token, token.Access, r.Clock.Now())
+	c, err := r.Verify.Verify(short.Token, r.Clock.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

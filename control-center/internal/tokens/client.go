@@ -17,7 +17,7 @@ type Client struct {
 	CreatedAt time.Time `json:"created_at"`
 	Disabled  bool      `json:"disabled"`
 	ID        string    `json:"id"`
-	Name      string    `json:"name"`   // "orchestrator": the service its tokens speak for
+	Name      string    `json:"name"`   // "orchestrator": the only service its tokens speak for
 	Public    string    `json:"public"` // base64url
 }
 
@@ -27,7 +27,7 @@ var ClientTable = store.Table[Client]{Kind: "service_client", ID: func(c Client)
 // Kinds declares the documents of this package.
 func Kinds() []store.Kind { return []store.Kind{{Name: ClientTable.Kind}} }
 
-// LoadClients fills set with the keys of all services that may call.
+// LoadClients fills set with the keys of all services that may call, each for its own service only.
 func LoadClients(ctx context.Context, db store.DB, set *token.KeySet) error {
 	rows, _, err := ClientTable.List(ctx, db, store.Query{Limit: store.MaxPage})
 	if err != nil {
@@ -39,9 +39,15 @@ func LoadClients(ctx context.Context, db store.DB, set *token.KeySet) error {
 		if err != nil {
 			return fmt.Errorf("service client %s: %w", r.Value.ID, err)
 		}
-		if !r.Value.Disabled {
-			known = append(known, token.NewKey(ed25519.PublicKey(pub), token.Current))
+		if r.Value.Disabled {
+			continue
 		}
+		if r.Value.Name == "" {
+			return fmt.Errorf("service client %s names no service", r.Value.ID)
+		}
+		key := token.NewKey(ed25519.PublicKey(pub), token.Current)
+		key.Service = r.Value.Name
+		known = append(known, key)
 	}
 	return set.Replace(known)
 }

@@ -87,7 +87,7 @@ func execute(b *testing.B, body []byte, operations int) {
 	server, err := web.NewServer(web.Config{Service: token.Orchestrator, Routes: routes, Log: obs.Discard(), Metrics: obs.NewRegistry(), RateLimits: limits,
 		Store: memstore.New(store.Schema{Service: token.Orchestrator, Kinds: web.Kinds()}), Decide: authority.Decide,
 		Authenticate: func(_ context.Context, raw string, _ *http.Request) (token.Claims, error) {
-			return verifier.Verify(raw, token.Access, time.Now())
+			return verifier.Verify(raw, time.Now())
 		},
 		Admit: func(web.Route) error { return nil }, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 	})

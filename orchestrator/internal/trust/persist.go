@@ -130,7 +130,7 @@ func (t *Trust) loadPolicies(ctx context.Context) error {
 
 // scene names the orchestrator as the actor of what is done here.
 func scene(ctx context.Context) context.Context {
-	return audit.WithScene(ctx, &audit.Scene{Origin: token.Orchestrator, Actor: audit.Actor{Sub: "service:" + token.Orchestrator}})
+	return audit.WithScene(ctx, &audit.Scene{Origin: token.Orchestrator, Actor: audit.Actor{Sub: token.ServiceSubject(token.Orchestrator)}})
 }
 
 // keepPolicies stores src. The change of rights is an act of its own in the audit log.

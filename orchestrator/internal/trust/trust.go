@@ -119,7 +119,7 @@ func (t *Trust) Authenticate(ctx context.Context, raw string) (token.Claims, err
 		return token.Claims{}, fault.New(fault.Unavailable, "control_center.never_heard",
 			"no keys were received from the control-center yet; start it and retry").After(time.Second)
 	}
-	c, err := t.verifier.Verify(raw, token.Access, t.Now())
+	c, err := t.verifier.Verify(raw, t.Now())
 	if fault.CodeOf(err) != "token.unknown_key" || !t.mayRefetch() {
 		return c, err
 	}
@@ -128,7 +128,7 @@ func (t *Trust) Authenticate(ctx context.Context, raw string) (token.Claims, err
 	if t.fetchKeys(ctx) != nil {
 		return c, err
 	}
-	return t.verifier.Verify(raw, token.Access, t.Now())
+	return t.verifier.Verify(raw, t.Now())
 }
 
 func (t *Trust) mayRefetch() bool {
