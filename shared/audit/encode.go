@@ -4,9 +4,9 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"time"
 	"unicode/utf8"
 
+	"github.com/provisioning-platform/platform/shared/instant"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -60,7 +60,7 @@ func (e *Entry) encode(b, details []byte) []byte {
 	b = optional(b, `,"request_id":`, e.RequestID)
 	b = text(append(b, `,"resource":`...), e.Resource)
 	b = text(append(b, `,"result":`...), e.Result)
-	b = e.Time.UTC().AppendFormat(append(b, `,"time":"`...), time.RFC3339Nano)
+	b = instant.Append(append(b, `,"time":"`...), e.Time)
 	b = strconv.AppendInt(append(b, `","v":`...), int64(e.V), 10)
 	return append(b, '}')
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/instant"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -33,6 +34,12 @@ func TestEncode_isWhatTheStructDeclares(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		// encoding/json leaves digits of a time out that say nothing, and keeps those below a microsecond.
+		said, err := json.Marshal(e.Time)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = bytes.Replace(want, said, []byte(`"`+instant.Format(e.Time)+`"`), 1)
 		if !bytes.Equal(got, want) {
 			t.Errorf("%s:\n got %s\nwant %s", name, got, want)
 		}

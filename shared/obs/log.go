@@ -10,7 +10,8 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"time"
+
+	"github.com/provisioning-platform/platform/shared/instant"
 )
 
 // NewLogger returns a logger that writes one JSON object a line to w, with the service's name, times in
@@ -27,7 +28,7 @@ func Discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 func clean(_ []string, a slog.Attr) slog.Attr {
 	switch {
 	case a.Value.Kind() == slog.KindTime:
-		a.Value = slog.StringValue(a.Value.Time().UTC().Format(time.RFC3339Nano))
+		a.Value = slog.StringValue(instant.Format(a.Value.Time()))
 	case a.Value.Kind() == slog.KindDuration: // "50ms" says more than 50000000
 		a.Value = slog.StringValue(a.Value.Duration().String())
 	case sensitive(a.Key):

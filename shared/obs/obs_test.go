@@ -28,7 +28,7 @@ func TestLogger_oneParseableLineARecordWhateverIsInIt(t *testing.T) {
 	}
 	for key, want := range map[string]any{
 		"service": "orchestrator", "request_id": "r1", "op": "x", "field": "a\r\nb", "Password": "[secret]", "token": "[secret]",
-		"when": "2025-09-26T10:00:00Z", "a": 1.0, "level": "INFO",
+		"when": "2025-09-26T10:00:00.000000Z", "a": 1.0, "level": "INFO",
 	} {
 		if v[key] != want {
 			t.Errorf("%s is %v, want %v", key, v[key], want)

@@ -12,6 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/instant"
 )
 
 // message is what a client says.
@@ -186,7 +187,7 @@ func (c *conn) auth(m message) (code int, reason string) {
 	}
 	c.answer(answer{
 		Type: "ack", For: "auth", ID: m.ID, Events: (mask(c.allowed.Load()) & c.filter.Load().categories).names(),
-		ExpiresAt: time.Unix(claims.Expires, 0).UTC().Format(time.RFC3339),
+		ExpiresAt: instant.Format(time.Unix(claims.Expires, 0)),
 	})
 	return 0, ""
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/instant"
 )
 
 // Face writes answers in a wire format. The zero Face is the envelope; APIs with a format of their own
@@ -65,8 +66,13 @@ func newCodec() *codec {
 	return &codec{
 		buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }},
 		// What a program wrote may be no UTF-8; the answer still is. Maps come in a fixed order.
-		options: json.JoinOptions(json.Deterministic(true), jsontext.AllowInvalidUTF8(true)),
+		options: json.JoinOptions(json.Deterministic(true), jsontext.AllowInvalidUTF8(true), json.WithMarshalers(json.MarshalToFunc(encodeTime))),
 	}
+}
+
+// encodeTime writes a time in the one form of the wire (decision 47).
+func encodeTime(to *jsontext.Encoder, t time.Time) error {
+	return to.WriteValue(append(instant.Append(append(to.AvailableBuffer(), '"'), t), '"'))
 }
 
 func (c *codec) get() *bytes.Buffer { return c.buffers.Get().(*bytes.Buffer) }

@@ -118,6 +118,14 @@ func (d *decoder) value(s *shape, v reflect.Value) error {
 			}
 			return err
 		}
+	case shapeTime:
+		if k == '"' {
+			t, err := d.text()
+			if err == nil && !putTime(v, string(t)) {
+				d.fault("must be " + s.want())
+			}
+			return err
+		}
 	case shapeBool:
 		if k == 't' || k == 'f' {
 			raw, err := d.skip(len(d.path), false)

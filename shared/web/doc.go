@@ -22,5 +22,6 @@
 //	Resources() []authz.Resource    what the decision is about, when the path does not say it
 //	Ignores() []string              top-level members that are taken and ignored (read-only ones, decision 19)
 //
-// An output may have ETag() string. Times in outputs must be UTC.
+// A time in an input is a time.Time, or an instant.Span where it may bound something from above. An output may have
+// ETag() string. Times in outputs are written in UTC with six digits, whatever they are (decision 47).
 package web

@@ -9,6 +9,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/instant"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -47,7 +48,7 @@ func claims() store.Table[claim] {
 		Kind: claimKind,
 		ID:   func(c claim) string { return c.ID },
 		Index: func(c claim) []store.IndexKey {
-			return []store.IndexKey{{Name: "expires", Value: c.Expires.UTC().Format(time.RFC3339)}}
+			return []store.IndexKey{{Name: "expires", Value: instant.Format(c.Expires)}}
 		},
 	}
 }

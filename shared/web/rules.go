@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/instant"
 )
 
 // broken returns what is wrong with a value by the rules of its field; empty when nothing is.
@@ -130,7 +133,11 @@ func (f *field) put(v reflect.Value, s *shape, text string) string {
 			return bad()
 		}
 		v.SetFloat(n)
-	case shapeTime, shapeCustom:
+	case shapeTime:
+		if !putTime(v, text) {
+			return bad()
+		}
+	case shapeCustom:
 		u, ok := v.Addr().Interface().(interface{ UnmarshalText([]byte) error })
 		if !ok || u.UnmarshalText([]byte(text)) != nil {
 			return bad()
@@ -139,6 +146,18 @@ func (f *field) put(v reflect.Value, s *shape, text string) string {
 		return bad()
 	}
 	return ""
+}
+
+// putTime sets v from a time in any form (decision 47); a moment is the first of what the text names.
+func putTime(v reflect.Value, text string) bool {
+	span, err := instant.Parse(text)
+	switch to := v.Addr().Interface().(type) {
+	case *time.Time:
+		*to = span.First
+	case *instant.Span:
+		*to = span
+	}
+	return err == nil
 }
 
 func putWhole(v reflect.Value, text string) bool {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/provisioning-platform/platform/shared/instant"
 )
 
 // shape is how a Go type looks as JSON; it is worked out once a type, when the server is built, and
@@ -34,7 +36,7 @@ const (
 	shapeBool
 	shapeAny    // any JSON, null included
 	shapeCustom // a type that reads itself
-	shapeTime
+	shapeTime   // a moment (time.Time), or all the time that a text names (instant.Span)
 	shapeObject
 	shapeList
 	shapeTable   // an object with free names
@@ -80,7 +82,7 @@ func (s *shape) want() string {
 	case shapeBool:
 		return "true or false"
 	case shapeTime:
-		return "a time such as 2025-09-26T10:00:00Z"
+		return "a time such as 2025-09-26T10:00:00Z or 2025-09-26"
 	case shapeObject, shapeTable:
 		return "an object"
 	case shapeList:
@@ -105,7 +107,7 @@ func (k *shapes) of(t reflect.Type) (*shape, error) {
 	k.known[t] = s
 	var err error
 	switch {
-	case t == reflect.TypeFor[time.Time]():
+	case t == reflect.TypeFor[time.Time](), t == reflect.TypeFor[instant.Span]():
 		s.kind = shapeTime
 	case t == reflect.TypeFor[stdjson.RawMessage]():
 		s.kind = shapeAny

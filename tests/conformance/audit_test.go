@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/shared/instant"
 )
 
 // audits holds section 3.11.
@@ -121,6 +122,7 @@ var audits = []behaviour{
 		in := func(offset int, after time.Duration) string {
 			return url.QueryEscape(at.Add(after).In(time.FixedZone("", offset*3600)).Format(time.RFC3339))
 		}
+		seconds, digits := url.QueryEscape(at.Format(time.RFC3339)), url.QueryEscape(instant.Format(at)) // as the command line and the API print it
 		day := func(after int) string { return at.AddDate(0, 0, after).Format(time.DateOnly) }
 		for query, want := range map[string]int{
 			"from=" + in(0, -time.Minute): 1, "from=" + in(0, time.Minute): 0,
@@ -130,6 +132,12 @@ var audits = []behaviour{
 			"to=" + in(2, -time.Minute): 0, "to=" + in(-2, time.Minute): 1,
 			"from=" + day(0): 1, "from=" + day(1): 0, "to=" + day(-1): 0, "to=" + day(0): 1,
 			"from=" + day(0) + "&to=" + day(0):                          1,
+			"from=" + seconds + "&to=" + seconds:                        1,
+			"from=" + digits + "&to=" + digits:                          1,
+			"to=" + strings.ToLower(seconds):                            1,
+			"to=" + at.Format("20060102T150405Z"):                       1,
+			"to=" + at.Format("2006-01-02T15:04"):                       1,
+			"to=" + at.Format("20060102"):                               1,
 			"from=" + in(0, time.Minute) + "&to=" + in(0, -time.Minute): 0,
 		} {
 			if n := e.audited(mine + "&" + query); n != want {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
 // event is a message of /ws.
@@ -427,6 +429,7 @@ func (e *env) next(ws *websocket.Conn) (event, map[string]json.RawMessage) {
 	if err != nil {
 		e.t.Fatal(err)
 	}
+	rigtest.CheckTimes(e.t, "a message of the socket", msg)
 	var ev event
 	var raw map[string]json.RawMessage
 	if err := json.Unmarshal(msg, &raw); err != nil {

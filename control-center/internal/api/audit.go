@@ -8,6 +8,7 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/auditlog"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/instant"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web"
@@ -44,32 +45,19 @@ func viewRow(r auditlog.Row) auditView {
 
 type listAuditIn struct {
 	web.Paging
-	UserID   string  `query:"user_id" max:"256"`
-	Action   string  `query:"action" max:"256" example:"server.create"`
-	Resource string  `query:"resource" max:"1024" example:"servers/web-01"`
-	From     *string `query:"from" doc:"not before: ISO 8601, a date stands for its beginning"`
-	To       *string `query:"to" doc:"not after: ISO 8601, a date stands for its end"`
+	UserID   string       `query:"user_id" max:"256"`
+	Action   string       `query:"action" max:"256" example:"server.create"`
+	Resource string       `query:"resource" max:"1024" example:"servers/web-01"`
+	From     instant.Span `query:"from" doc:"not before: ISO 8601, a date stands for its beginning"`
+	To       instant.Span `query:"to" doc:"not after: ISO 8601, to the end of the day, minute or second it names"`
 }
 
-func (in listAuditIn) filter() (auditlog.Filter, error) {
-	f := auditlog.Filter{UserID: in.UserID, Action: in.Action, Resource: in.Resource, Before: in.Before}
-	var err error
-	if in.From != nil {
-		if f.From, err = auditlog.ParseTime(*in.From, false); err != nil {
-			return f, err
-		}
-	}
-	if in.To != nil {
-		f.To, err = auditlog.ParseTime(*in.To, true)
-	}
-	return f, err
+func (in listAuditIn) filter() auditlog.Filter {
+	return auditlog.Filter{UserID: in.UserID, Action: in.Action, Resource: in.Resource, From: in.From.First, To: in.To.Last, Before: in.Before}
 }
 
 func (a *API) listAudit(ctx context.Context, in listAuditIn) (web.Page[auditView], error) {
-	f, err := in.filter()
-	if err != nil {
-		return web.Page[auditView]{}, err
-	}
+	f := in.filter()
 	if err := a.Index.Await(ctx); err != nil {
 		return web.Page[auditView]{}, err
 	}

@@ -178,20 +178,3 @@ func TestSearch_textThatIsNoUTF8FindsNothingAndBreaksNothing(t *testing.T) {
 		}
 	}
 }
-
-func TestParseTime(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]string{
-		"2026-03-04T10:00:00Z": "2026-03-04T10:00:00Z", "2026-03-04T10:00:00+02:00": "2026-03-04T08:00:00Z", "2026-03-04T10:00:00.5Z": "2026-03-04T10:00:00.5Z",
-		"2026-03-04": "2026-03-04T23:59:59.999999999Z", "2026-03-04T10:00:00": "2026-03-04T10:00:00Z",
-	} {
-		if got, err := auditlog.ParseTime(text, true); err != nil || got.Format(time.RFC3339Nano) != want {
-			t.Errorf("%s: %v %v", text, got, err)
-		}
-	}
-	for _, bad := range []string{"", "yesterday", "2026-13-01", "1790000000", "2026-03-04T25:00:00Z"} {
-		if _, err := auditlog.ParseTime(bad, false); !fault.Is(err, fault.Malformed) {
-			t.Errorf("%q: %v", bad, err)
-		}
-	}
-}

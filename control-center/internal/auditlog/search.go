@@ -130,30 +130,3 @@ func idAt(t time.Time) string {
 	hex := fmt.Sprintf("%012x", ms)
 	return hex[:8] + "-" + hex[8:12]
 }
-
-// ParseTime reads a time of a filter: RFC 3339 with any offset, or a date, which stands for its first
-// moment in UTC, or with end for its last.
-func ParseTime(text string, end bool) (time.Time, error) {
-	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
-		return t.UTC(), nil
-	}
-	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02T15:04"} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t, nil
-		}
-	}
-	if t, err := time.Parse(time.DateOnly, text); err == nil {
-		if end {
-			t = t.Add(24*time.Hour - time.Nanosecond)
-		}
-		return t, nil
-	}
-	return time.Time{}, fault.New(fault.Malformed, "audit.bad_time", "%q is no time; write 2025-09-26, 2025-09-26T10:00:00Z or with an offset", clip(text))
-}
-
-func clip(s string) string {
-	if len(s) > 40 {
-		return s[:40] + "…"
-	}
-	return s
-}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/instant"
 )
 
 // event returns the bytes of an event: canonical JSON, written by hand because a task has several. What goes over the
@@ -10,7 +11,8 @@ func (o *object) event(e *dag.Event) []byte {
 	o.Begin()
 	o.data(e)
 	o.Always("event_type", string(e.Type))
-	o.Time("timestamp", e.Time.UTC())
+	var room [len(instant.Layout)]byte
+	o.Always("timestamp", string(instant.Append(room[:0], e.Time)))
 	o.End()
 	return o.Bytes()
 }
