@@ -85,6 +85,12 @@ func (p *Peer) Policies(ctx context.Context, after uint64, wait time.Duration) (
 	return f, p.follow(ctx, "/internal/v1/policies", after, wait, &f)
 }
 
+// Subjects asks what accounts may be taken for, after a sequence, and waits for news.
+func (p *Peer) Subjects(ctx context.Context, after uint64, wait time.Duration) (token.Subjects, error) {
+	var f token.Subjects
+	return f, p.follow(ctx, "/internal/v1/subjects", after, wait, &f)
+}
+
 func (p *Peer) follow(ctx context.Context, path string, after uint64, wait time.Duration, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, wait+longPollSlack)
 	defer cancel()

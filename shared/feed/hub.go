@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -53,6 +54,27 @@ func (h *Hub) Wait(stream string) <-chan struct{} {
 		h.waiting[stream] = ch
 	}
 	return ch
+}
+
+// Poll answers a long poll: up to limit entries of stream above after, at once when there are some, else when one
+// comes, and none when wait is over or ctx ends.
+func (h *Hub) Poll(ctx context.Context, stream string, after uint64, limit int, wait time.Duration) (store.Entries, error) {
+	timeout := time.NewTimer(wait)
+	defer timeout.Stop()
+	for {
+		wake := h.Wait(stream)
+		page, err := h.Read(ctx, stream, after, limit)
+		if err != nil || len(page.Entries) > 0 || page.Head < after {
+			return page, err
+		}
+		select {
+		case <-wake:
+		case <-timeout.C:
+			return page, nil
+		case <-ctx.Done():
+			return page, nil
+		}
+	}
 }
 
 func (h *Hub) wake(appends []store.Append) {

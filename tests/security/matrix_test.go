@@ -20,6 +20,7 @@ var personas = []string{"anonymous", "viewer", "auditor", "developer", "operator
 var internalOps = []operation{
 	{service: "control-center", method: "GET", path: "/internal/v1/revocations", id: "followRevocations"},
 	{service: "control-center", method: "GET", path: "/internal/v1/policies", id: "followPolicies"},
+	{service: "control-center", method: "GET", path: "/internal/v1/subjects", id: "followSubjects"},
 	{service: "control-center", method: "POST", path: "/internal/v1/audit/heads", id: "exchangeHeads"},
 	{service: "control-center", method: "POST", path: "/internal/v1/audit/entries", id: "copyEntries"},
 }

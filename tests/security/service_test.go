@@ -116,6 +116,7 @@ func TestServiceKey_isNoAdministrator(t *testing.T) {
 		{"control-center", "POST", "/auth/logout", nil},
 		{"control-center", "GET", "/internal/v1/revocations?wait=0", nil},
 		{"control-center", "GET", "/internal/v1/policies?wait=0", nil},
+		{"control-center", "GET", "/internal/v1/subjects?wait=0", nil},
 		{"orchestrator", "GET", "/tasks", nil},
 		{"orchestrator", "POST", "/rollback/checkpoints", map[string]any{"name": "thief"}},
 	}

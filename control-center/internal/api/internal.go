@@ -17,6 +17,7 @@ func (a *API) internalRoutes() []web.Route {
 	return []web.Route{
 		{Method: "GET", Path: "/internal/v1/revocations", Op: "followRevocations", Summary: "Long poll of the revocation stream", Permission: only, Limit: web.Free, Internal: true, Handle: web.To(a.revocations)},
 		{Method: "GET", Path: "/internal/v1/policies", Op: "followPolicies", Summary: "Long poll of the policies", Permission: only, Limit: web.Free, Internal: true, Handle: web.To(a.policies)},
+		{Method: "GET", Path: "/internal/v1/subjects", Op: "followSubjects", Summary: "Long poll of what accounts may be taken for", Permission: only, Limit: web.Free, Internal: true, Handle: web.To(a.subjects)},
 		{Method: "POST", Path: "/internal/v1/audit/heads", Op: "exchangeHeads", Summary: "Exchange of tree heads and cosignatures", Permission: only, Limit: web.Free, Internal: true, Reads: true, Handle: web.To(a.heads)},
 		{Method: "POST", Path: "/internal/v1/audit/entries", Op: "copyEntries", Summary: "Copy of audit entries into the index", Permission: only, Limit: web.Free, Internal: true, Reads: true, MaxBody: 16 << 20, Handle: web.To(a.entries)},
 	}
@@ -38,6 +39,10 @@ func (a *API) revocations(ctx context.Context, in followIn) (token.Feed, error) 
 
 func (a *API) policies(ctx context.Context, in followIn) (authz.Feed, error) {
 	return a.Policies.Feed(ctx, in.After, in.wait()), nil
+}
+
+func (a *API) subjects(ctx context.Context, in followIn) (token.Subjects, error) {
+	return a.Users.Follow(ctx, in.After, in.wait())
 }
 
 func (a *API) heads(ctx context.Context, in audit.Statement) (audit.Statement, error) {

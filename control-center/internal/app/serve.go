@@ -156,8 +156,12 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 	}
 	index := &auditlog.Index{DB: db}
 	metrics := figures(ledger, peer, revoked)
+	users := &user.Users{DB: db, Revoked: revoked, Hasher: hasher, MFA: c.MFA.Required, Now: now}
+	if err := users.Announce(ctx); err != nil {
+		return nil, err
+	}
 	a := &api.API{
-		Users:   &user.Users{DB: db, Revoked: revoked, Hasher: hasher, MFA: c.MFA.Required, Now: now},
+		Users:   users,
 		Factors: &mfa.Factors{DB: db, Revoked: revoked, Sealer: sealer, Issuer: bootstrap.MFAIssuer, Now: now},
 		Logins:  metrics.Counter("control_center_logins_total", "Sign-ins by result.", "result"),
 		Desk:    desk, Ring: ring, Revoked: revoked, Policies: policies, Index: index, Log: ledger, Peer: peer,

@@ -152,7 +152,7 @@ func (fs *Factors) Remove(ctx context.Context, userID string) error {
 
 // raise lifts the account's version inside tx.
 func (fs *Factors) raise(tx *store.Tx, userID string, end bool) ([]token.Revocation, error) {
-	row, err := user.Table.Load(tx, userID)
+	row, err := user.Load(tx, userID)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +161,7 @@ func (fs *Factors) raise(tx *store.Tx, userID string, end bool) ([]token.Revocat
 	}
 	u := row.Value
 	r := user.Raise(&u, end, fs.Now())
-	return []token.Revocation{r}, user.Table.Save(tx, u)
+	return []token.Revocation{r}, user.Save(tx, u)
 }
 
 // Dummy is a factor nobody can answer: checking a code against it costs what checking a real one does.

@@ -54,8 +54,9 @@ func (l *Log) Update(ctx context.Context, act *audit.Act, fn func(*store.Tx) ([]
 	if err != nil { // of an unknown outcome Run sees the end
 		return err
 	}
+	first := len(r.Seqs) - 1 - len(items) // fn may have appended to other streams; the audit entry is the last
 	for i, it := range items {
-		it.Seq = r.Seqs[i] // the items are the first appends of the commit
+		it.Seq = r.Seqs[first+i]
 		l.State.Apply(it)
 	}
 	return nil

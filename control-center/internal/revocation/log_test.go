@@ -45,6 +45,21 @@ func TestUpdate_isInForceWhenItReturnsAndAfterARestart(t *testing.T) {
 	}
 }
 
+func TestUpdate_knowsThePlaceOfItsItemsBesideOtherStreams(t *testing.T) {
+	t.Parallel()
+	l := fresh(never)
+	for n := range uint64(3) {
+		err := l.Update(context.Background(), &audit.Act{Action: "user.delete", Resource: "users/u"}, func(tx *store.Tx) ([]token.Revocation, error) {
+			tx.Append("elsewhere", []byte("{}"))
+			tx.Append("elsewhere", []byte("{}"))
+			return []token.Revocation{token.RevokeSession("s1", 0), token.RevokeSession("s2", 0)}, nil
+		})
+		if head := l.State.Head(); err != nil || head != 2*n+2 {
+			t.Fatalf("after %d items the place is %d: %v", 2*n+2, head, err)
+		}
+	}
+}
+
 func TestUpdate_unknownOutcomeIsNeitherAssumedNorMissed(t *testing.T) {
 	for _, moment := range []storetest.Moment{storetest.Before, storetest.After} {
 		synctest.Test(t, func(t *testing.T) {

@@ -74,7 +74,7 @@ func (r *rotation) run(sid string) (Grant, []token.Revocation, error) {
 		r.reason = "session_over"
 		return Grant{}, nil, nil
 	}
-	u, err := user.Table.Load(r.tx, s.User)
+	u, err := user.Load(r.tx, s.User)
 	if err != nil {
 		return Grant{}, nil, err
 	}

@@ -117,7 +117,7 @@ func (d *Desk) collect(tx *store.Tx, c Credentials, userID string, now time.Time
 	if userID == "" {
 		return t, nil
 	}
-	u, err := user.Table.Load(tx, userID)
+	u, err := user.Load(tx, userID)
 	if err != nil || u.Rev == 0 {
 		return t, err
 	}
@@ -206,7 +206,7 @@ func (d *Desk) begin(tx *store.Tx, t *try, v login.Verdict, now time.Time, act *
 	}
 	at := now.UTC().Truncate(time.Millisecond)
 	t.user.LastLogin = &at
-	if err := user.Table.Save(tx, t.user); err != nil {
+	if err := user.Save(tx, t.user); err != nil {
 		return Grant{}, err
 	}
 	s := Session{ACR: v.ACR, AMR: v.AMR, AuthTime: now.Unix(), Ends: now.Add(d.Absolute).Unix(), ID: id.New(), User: t.user.ID}

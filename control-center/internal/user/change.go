@@ -52,7 +52,7 @@ func (us *Users) Update(ctx context.Context, userID string, c Change, by By) err
 	}
 	act := &audit.Act{Action: "user.update", Resource: "users/" + userID, Details: c.details()}
 	return us.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
-		row, err := Table.Load(tx, userID)
+		row, err := Load(tx, userID)
 		if err != nil {
 			return nil, err
 		}
@@ -92,7 +92,7 @@ func (us *Users) Update(ctx context.Context, userID string, c Change, by By) err
 		if rolesChange || stateChange || c.Password != nil {
 			revoked = append(revoked, Raise(&u, stateChange || c.Password != nil, us.Now()))
 		}
-		return revoked, Table.Save(tx, u)
+		return revoked, Save(tx, u)
 	})
 }
 

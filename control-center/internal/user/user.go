@@ -33,9 +33,9 @@ type User struct {
 // usableAdmin says whether u counts for the rule of the last admin.
 func (u User) usableAdmin() bool { return u.Enabled && slices.Contains(u.Roles, Admin) }
 
-// Table maps User to its documents. The role indexes hold the enabled state as their value, so that
+// table maps User to its documents. The role indexes hold the enabled state as their value, so that
 // both filters together are one range.
-var Table = store.Table[User]{
+var table = store.Table[User]{
 	Kind: "user",
 	ID:   func(u User) string { return u.ID },
 	Index: func(u User) []store.IndexKey {
@@ -72,7 +72,7 @@ func Kinds() []store.Kind {
 		indexes = append(indexes, "role_"+r)
 	}
 	return []store.Kind{
-		{Name: Table.Kind, Indexes: indexes, Counted: indexes},
+		{Name: table.Kind, Indexes: indexes, Counted: indexes},
 		{Name: claims.Kind},
 		{Name: guards.Kind},
 	}

@@ -120,7 +120,10 @@ func Insert(tx *store.Tx, u User) error {
 	if err := countAdmins(tx, User{}, u); err != nil {
 		return err
 	}
-	return Table.Create(tx, u)
+	if err := announce(tx, u.Subject()); err != nil {
+		return err
+	}
+	return table.Create(tx, u)
 }
 
 // countAdmins keeps the number of usable admins when an account goes from before to after, and refuses
@@ -151,7 +154,7 @@ func (us *Users) Delete(ctx context.Context, userID string, by By, with func(*st
 	}
 	act := &audit.Act{Action: "user.delete", Resource: "users/" + userID, Details: map[string]any{}}
 	return us.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
-		row, err := Table.Load(tx, userID)
+		row, err := Load(tx, userID)
 		if err != nil {
 			return nil, err
 		}
@@ -168,13 +171,15 @@ func (us *Users) Delete(ctx context.Context, userID string, by By, with func(*st
 		}
 		claims.Remove(tx, "name:"+Fold(u.Username))
 		claims.Remove(tx, "email:"+Fold(u.Email))
-		Table.Remove(tx, userID)
+		table.Remove(tx, userID)
 		if with != nil {
 			if err := with(tx); err != nil {
 				return nil, err
 			}
 		}
-		return []token.Revocation{Raise(&u, true, us.Now())}, nil
+		revoked := []token.Revocation{Raise(&u, true, us.Now())}
+		gone := token.Subject{Deleted: true, Kind: token.SubjectUser, Roles: []string{}, Sub: userID, Version: u.AV}
+		return revoked, announce(tx, gone)
 	})
 }
 
@@ -188,7 +193,7 @@ func Get(ctx context.Context, db store.DB, userID string) (User, error) {
 	if !id.Valid(userID) {
 		return User{}, ErrNotFound
 	}
-	row, err := Table.Get(ctx, db, userID)
+	row, err := table.Get(ctx, db, userID)
 	if err == nil && row.Rev == 0 {
 		err = ErrNotFound
 	}
@@ -208,7 +213,7 @@ func Named(ctx context.Context, db store.DB, name string) (store.Row[User], erro
 			return store.Row[User]{}, err
 		}
 		if c.Rev != 0 {
-			return Table.Get(ctx, db, c.Value.User)
+			return table.Get(ctx, db, c.Value.User)
 		}
 	}
 	return store.Row[User]{}, nil
@@ -264,7 +269,7 @@ func (us *Users) newest(ctx context.Context, q store.Query, before string, most 
 	var users []User
 	total := 0
 	for {
-		rows, page, err := Table.List(ctx, us.DB, q)
+		rows, page, err := table.List(ctx, us.DB, q)
 		if err != nil {
 			return nil, 0, err
 		}

@@ -27,6 +27,7 @@ func (t *Trust) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	all.Go(func() { t.loop(ctx, "revocations", pollFloor, t.pollRevocations) })
 	all.Go(func() { t.loop(ctx, "policies", pollFloor, t.pollPolicies) })
+	all.Go(func() { t.loop(ctx, "subjects", pollFloor, t.pollSubjects) })
 	all.Go(func() { t.loop(ctx, "keys", keysEvery, t.fetchKeys) })
 	all.Go(func() { t.loop(ctx, "expiry", keysEvery, t.expire) })
 	all.Wait()

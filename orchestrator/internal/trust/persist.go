@@ -17,7 +17,7 @@ import (
 
 // Kinds returns the kinds of documents of this package.
 func Kinds() []store.Kind {
-	return []store.Kind{{Name: "trust"}, {Name: "trust_part"}, {Name: "trust_revocation"}}
+	return []store.Kind{{Name: "trust"}, {Name: "trust_part"}, {Name: "trust_revocation"}, {Name: "trust_subject"}}
 }
 
 const (
@@ -83,6 +83,11 @@ func (t *Trust) Load(ctx context.Context) error {
 	}
 	t.revoked.Restore(all, p.Value.Head)
 	t.after, t.epoch = p.Value.Head, p.Value.Epoch
+	people, err := subjectPlaces.Get(ctx, t.DB, subjectPlaceID)
+	if err != nil {
+		return fault.Wrap("load subjects", err)
+	}
+	t.people = people.Value
 	if err := t.loadKeys(ctx); err != nil {
 		return fault.Wrap("load keys", err)
 	}

@@ -3,6 +3,7 @@ package trust
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,12 +19,13 @@ const Staleness = 5 * time.Second
 // refetchEvery bounds key fetches that strangers can cause with unknown key ids.
 const refetchEvery = 30 * time.Second
 
-// Source is the control-center as this package needs it. The two followed calls answer at once when there
+// Source is the control-center as this package needs it. The three followed calls answer at once when there
 // is something after the given place, else after wait with what they have; each answer, also an empty one,
 // is a sign of life.
 type Source interface {
 	Revocations(ctx context.Context, after uint64, wait time.Duration) (token.Feed, error)
 	Policies(ctx context.Context, after uint64, wait time.Duration) (authz.Feed, error)
+	Subjects(ctx context.Context, after uint64, wait time.Duration) (token.Subjects, error)
 	Keys(ctx context.Context) (token.JWKS, error)
 }
 
@@ -44,6 +46,7 @@ type Trust struct {
 	epoch    string              // under mu: of the revocation stream
 	after    uint64              // under mu: the place in it that is stored
 	policy   uint64              // under mu: version of the policy set that is stored; 0: none
+	people   subjectPlace        // under mu: how far the subject stream is stored
 	heard    [followed]time.Time // under mu: start of the last answered call
 	fetched  time.Time           // under mu: last fetch that a stranger's key id caused
 	changed  chan struct{}       // under mu: closed by the next revocation
@@ -54,6 +57,7 @@ type Trust struct {
 const (
 	revocations = iota
 	policySet
+	subjects
 	followed
 )
 
@@ -61,7 +65,7 @@ const (
 type Status struct {
 	Ready       bool      // has ever received keys and policies
 	Fresh       bool      // heard within Staleness
-	Heard       time.Time // when the older of the two feeds was last known to be up to date; zero: not since the start
+	Heard       time.Time // when the oldest of the feeds was last known to be up to date; zero: not since the start
 	Policy      uint64    // version of the policy set in force
 	Revocations uint64    // place in the revocation stream
 	Keys        int
@@ -84,7 +88,7 @@ func (t *Trust) Status() Status {
 // without the control-center.
 func (t *Trust) Ready() bool { return t.keys.Len() > 0 && t.authority.Set() != nil }
 
-// Fresh says whether revocations and policies are known to be at most Staleness old at now.
+// Fresh says whether revocations, policies and subjects are known to be at most Staleness old at now.
 func (t *Trust) Fresh(now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -97,10 +101,7 @@ func (t *Trust) fresh(now time.Time) bool {
 }
 
 func (t *Trust) oldest() time.Time {
-	if t.heard[revocations].Before(t.heard[policySet]) {
-		return t.heard[revocations]
-	}
-	return t.heard[policySet]
+	return slices.MinFunc(t.heard[:], time.Time.Compare)
 }
 
 // AllowChanges returns the fault with which a change is refused while the control-center is silent.

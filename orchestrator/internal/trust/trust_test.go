@@ -34,6 +34,7 @@ type center struct {
 	epoch   string
 	stream  []token.Revocation
 	source  authz.Source
+	people  []token.Subject
 	keys    []token.Key
 	fetches int
 }
@@ -97,6 +98,27 @@ func (c *center) Policies(ctx context.Context, after uint64, wait time.Duration)
 		f.Source = &src
 	}
 	return f, nil
+}
+
+// say adds to the subject stream.
+func (c *center) say(s token.Subject) {
+	c.change(func(c *center) {
+		s.Kind, s.Seq = token.SubjectUser, uint64(len(c.people)+1)
+		c.people = append(c.people, s)
+	})
+}
+
+// Subjects answers with pages of two.
+func (c *center) Subjects(ctx context.Context, after uint64, wait time.Duration) (token.Subjects, error) {
+	if err := c.poll(ctx, wait, func() bool { return uint64(len(c.people)) != after }); err != nil {
+		return token.Subjects{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last := uint64(len(c.people))
+	from := min(after, last)
+	head := min(from+2, last)
+	return token.Subjects{Epoch: c.epoch, Head: head, Items: append([]token.Subject(nil), c.people[from:head]...), Last: last}, nil
 }
 
 func (c *center) Keys(context.Context) (token.JWKS, error) {

@@ -1,0 +1,165 @@
+package trust
+
+import (
+	"context"
+	"slices"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+// known is a subject as it is kept, with the epoch of the stream that named it.
+type known struct {
+	Epoch   string        `json:"epoch"`
+	Subject token.Subject `json:"subject"`
+}
+
+// subjectPlace is how far the subject stream is stored. Until Whole, accounts that this epoch has not named yet
+// are what an earlier epoch said of them.
+type subjectPlace struct {
+	Epoch string `json:"epoch"`
+	Head  uint64 `json:"head"`
+	Whole bool   `json:"whole"` // the stream of this epoch was read to its end
+}
+
+const subjectPlaceID = "subjects"
+
+var (
+	subjectPlaces = store.Table[subjectPlace]{Kind: "trust", ID: func(subjectPlace) string { return subjectPlaceID }}
+	knowns        = store.Table[known]{Kind: "trust_subject", ID: func(k known) string { return k.Subject.Sub }}
+)
+
+// errSubjectsBack is the answer of a control-center whose stream ends below what it has said before.
+var errSubjectsBack = fault.New(fault.Unavailable, "control_center.rolled_back", "the control-center's accounts are older than what it said before; its data folder was put back")
+
+// Subject returns what the account sub may be taken for, as the control-center said last; false when it was
+// never named. A deleted account stays, marked as such.
+func (t *Trust) Subject(ctx context.Context, sub string) (token.Subject, bool, error) {
+	row, err := knowns.Get(ctx, t.DB, sub)
+	return row.Value.Subject, row.Rev != 0, err
+}
+
+// Subjects calls each with every account that was ever named, a page at a time, in the order of their ids. db
+// may be that of a stopped orchestrator.
+func Subjects(ctx context.Context, db store.DB, each func(token.Subject) error) error {
+	return pages(ctx, db, func(rows []store.Row[known]) error {
+		for _, r := range rows {
+			if err := each(r.Value.Subject); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func pages(ctx context.Context, db store.DB, each func([]store.Row[known]) error) error {
+	for q := (store.Query{Limit: store.MaxPage}); ; {
+		rows, page, err := knowns.List(ctx, db, q)
+		if err == nil {
+			err = each(rows)
+		}
+		if err != nil || !page.More {
+			return err
+		}
+		q.After = page.Next
+	}
+}
+
+// pollSubjects makes one call and stores what is new.
+func (t *Trust) pollSubjects(ctx context.Context) error {
+	t.mu.Lock()
+	at := t.people
+	t.mu.Unlock()
+	start := t.Now()
+	feed, err := t.Source.Subjects(ctx, at.Head, t.wait(subjects, start))
+	switch {
+	case err != nil:
+		return err
+	case feed.Epoch != at.Epoch:
+		// Another stream, whose numbers say nothing about the one we know: read it from its beginning.
+		at = subjectPlace{Epoch: feed.Epoch}
+		if feed, err = t.Source.Subjects(ctx, 0, 0); err != nil {
+			return err
+		}
+	case feed.Last < at.Head:
+		return errSubjectsBack
+	}
+	if feed.Epoch != at.Epoch {
+		return fault.New(fault.Unavailable, "control_center.epoch", "the control-center changed its epoch between two answers; it is asked again")
+	}
+	next := subjectPlace{Epoch: feed.Epoch, Head: feed.Head, Whole: at.Whole}
+	if err := t.keepSubjects(ctx, feed.Items, next); err != nil {
+		return err
+	}
+	if feed.Head < feed.Last { // not up to date: go on before saying so
+		return nil
+	}
+	if !next.Whole {
+		if next, err = t.sweepSubjects(ctx, next); err != nil {
+			return err
+		}
+	}
+	t.sign(subjects, start)
+	return nil
+}
+
+// keepSubjects stores what is new in items, and the place behind them, in one commit. It is the cursor of a
+// follower and no act of its own: the control-center's log holds who changed what.
+func (t *Trust) keepSubjects(ctx context.Context, items []token.Subject, next subjectPlace) error {
+	t.mu.Lock()
+	same := len(items) == 0 && t.people == next
+	t.mu.Unlock()
+	if same {
+		return nil
+	}
+	_, err := store.Update(ctx, t.DB, func(tx *store.Tx) error {
+		for _, i := range items {
+			old, err := knowns.Load(tx, i.Sub)
+			if err != nil {
+				return err
+			}
+			if old.Rev != 0 && old.Value.Epoch == next.Epoch && old.Value.Subject.Version > i.Version {
+				continue // within an epoch, nothing older replaces what is known
+			}
+			if err := knowns.Save(tx, known{Epoch: next.Epoch, Subject: i}); err != nil {
+				return err
+			}
+		}
+		return subjectPlaces.Save(tx, next)
+	})
+	if err != nil {
+		return fault.Wrap("store subjects", err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.people = next
+	return nil
+}
+
+// sweepSubjects ends the reading of a new epoch: an account that its whole stream did not name is no account any
+// more.
+func (t *Trust) sweepSubjects(ctx context.Context, next subjectPlace) (subjectPlace, error) {
+	next.Whole = true
+	err := pages(ctx, t.DB, func(rows []store.Row[known]) error {
+		rows = slices.DeleteFunc(rows, func(r store.Row[known]) bool { return r.Value.Epoch == next.Epoch })
+		if len(rows) == 0 {
+			return nil
+		}
+		_, err := store.Update(ctx, t.DB, func(tx *store.Tx) error {
+			for _, r := range rows {
+				s := r.Value.Subject
+				s.Deleted, s.Enabled = true, false
+				if err := knowns.Save(tx, known{Epoch: next.Epoch, Subject: s}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return next, fault.Wrap("store subjects", err)
+	}
+	return next, t.keepSubjects(ctx, nil, next)
+}
