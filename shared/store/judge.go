@@ -12,6 +12,7 @@ type Known struct {
 type Ground struct {
 	Number uint64            // the last commit number
 	Heads  map[string]uint64 // the last sequence of every stream; a missing one is empty
+	Lows   map[string]uint64 // the last trimmed sequence of every stream; a missing one was never trimmed
 	// Lookup returns what is known of a document. It is called once a distinct key, in the order of
 	// the batches, checks included, and must answer for the state at Number. A driver whose lookups
 	// are dear may guess, remember what it answered, and have the engine confirm all of it together with
@@ -57,6 +58,7 @@ type Judgement struct {
 	Finals   []Final           // one a changed document, in the order of first touch
 	Appends  []Placed          // in the order of their sequences within a stream
 	Heads    map[string]uint64 // new heads of the streams that were appended to
+	Lows     map[string]uint64 // last trimmed sequences of the streams that lose entries, Appends among them or not
 	Counts   map[Counter]int64 // what to add to counters; no zeros
 	found    map[Key]int       // place in docs
 	docs     []judged
@@ -80,7 +82,7 @@ func Judge(schema Schema, g Ground, batches []Batch) (Judgement, error) {
 		writes, appends = writes+len(batches[i].Writes), appends+len(batches[i].Appends)
 	}
 	if j.found == nil {
-		j.Heads, j.Counts, j.found = map[string]uint64{}, map[Counter]int64{}, make(map[Key]int, writes)
+		j.Heads, j.Lows, j.Counts, j.found = map[string]uint64{}, map[string]uint64{}, map[Counter]int64{}, make(map[Key]int, writes)
 	}
 	j.Verdicts = slices.Grow(j.Verdicts, len(batches))[:len(batches)]
 	j.Appends, j.docs = slices.Grow(j.Appends, appends), slices.Grow(j.docs, writes)
@@ -104,6 +106,7 @@ func Judge(schema Schema, g Ground, batches []Batch) (Judgement, error) {
 		}
 		j.Number++
 		j.Verdicts[i] = Verdict{Receipt: Receipt{Rev: j.Number, Seqs: j.place(&g, b.Appends)}}
+		j.trim(&g, b.Trims)
 		for k, at := range places {
 			j.docs[at].apply(&b.Writes[k], j.Number)
 		}
@@ -121,6 +124,7 @@ func Judge(schema Schema, g Ground, batches []Batch) (Judgement, error) {
 // emptied returns an empty judgement in the memory of j.
 func (j Judgement) emptied() Judgement {
 	clear(j.Heads)
+	clear(j.Lows)
 	clear(j.Counts)
 	clear(j.found)
 	clear(j.Verdicts)
@@ -161,15 +165,29 @@ func (j *Judgement) place(g *Ground, appends []Append) []uint64 {
 	}
 	seqs := make([]uint64, len(appends))
 	for i, a := range appends {
-		head, ok := j.Heads[a.Stream]
-		if !ok {
-			head = g.Heads[a.Stream]
-		}
+		head := j.head(g, a.Stream)
 		seqs[i] = head + 1
 		j.Heads[a.Stream] = head + 1
 		j.Appends = append(j.Appends, Placed{Stream: a.Stream, Seq: head + 1, Body: a.Body})
 	}
 	return seqs
+}
+
+// head returns the last sequence of a stream as the group has left it so far.
+func (j *Judgement) head(g *Ground, stream string) uint64 {
+	if head, ok := j.Heads[stream]; ok {
+		return head
+	}
+	return g.Heads[stream]
+}
+
+// trim moves the low ends of streams up to what an accepted batch trims, at most to their heads.
+func (j *Judgement) trim(g *Ground, trims []Trim) {
+	for _, t := range trims {
+		if through := min(t.Through, j.head(g, t.Stream)); through > max(g.Lows[t.Stream], j.Lows[t.Stream]) {
+			j.Lows[t.Stream] = through
+		}
+	}
 }
 
 // count adds what one document does to the counters of its kind.

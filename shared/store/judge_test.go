@@ -106,3 +106,25 @@ func TestSchema_check(t *testing.T) {
 		}
 	}
 }
+
+// Trims move the low end up only, at most to the head that the group leaves, and those of refused batches not at all.
+func TestJudge_trims(t *testing.T) {
+	t.Parallel()
+	trim := func(stream string, through uint64) []Trim { return []Trim{{Stream: stream, Through: through}} }
+	g := Ground{Number: 1, Heads: map[string]uint64{"events": 10, "audit": 5}, Lows: map[string]uint64{"events": 3}, Lookup: func(Key) (Known, error) { return Known{}, nil }}
+	j, err := Judge(judgeSchema(), g, []Batch{
+		{Trims: trim("events", 2)},
+		{Trims: trim("events", 7)},
+		{Trims: trim("events", 4)},
+		{Writes: []Write{putTask("a", At(9), "x")}, Trims: trim("audit", 5)},
+		{Appends: entries("new", 2), Trims: trim("new", 9)},
+		{Appends: entries("new", 1)},
+		{Trims: trim("unknown", 9)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]uint64{"events": 7, "new": 2}; !maps.Equal(j.Lows, want) || j.Heads["new"] != 3 || j.Number != 7 {
+		t.Errorf("lows %v, heads %v, number %d; want lows %v", j.Lows, j.Heads, j.Number, want)
+	}
+}

@@ -1,8 +1,9 @@
 // Package store is the storage port: documents, commits and streams, and nothing else.
 //
 // A Document is a canonical JSON body with a key, a revision and named index keys. A Commit is one
-// atomic batch of conditional document writes and appends to streams: all or nothing, durable when
-// it returns. A Stream is a named, gapless sequence of entries.
+// atomic batch of conditional document writes, appends to streams and trims of streams: all or nothing,
+// durable when it returns. A Stream is a named, gapless sequence of entries, of which the oldest may have been
+// trimmed.
 //
 // The package owns the port, the judge that every driver shares, Update (optimistic transactions)
 // and Table. It owns no I/O: drivers live in memstore, pebblestore and surrealstore and are held to
@@ -24,6 +25,7 @@ const (
 	MaxEntry        = 64 << 10       // bytes of a stream entry
 	MaxWrites       = 4096           // document writes in one commit
 	MaxAppends      = 8192           // stream entries in one commit
+	MaxTrims        = 16             // streams trimmed in one commit
 	MaxCommit       = 16 << 20       // bytes of all bodies, entries and keys of one commit
 	MaxIndexKeys    = 8              // index keys of one document
 	MaxIndexKeySize = 256            // bytes of an index key, name and value together
@@ -103,10 +105,19 @@ type Append struct {
 	Body   []byte
 }
 
-// Batch is what one commit writes.
+// Trim removes the entries of a stream up to and including the sequence Through. It takes effect after
+// the appends of its batch; a Through above the head removes everything. Sequences are never given
+// twice: the next entry goes on from the head.
+type Trim struct {
+	Stream  string
+	Through uint64
+}
+
+// Batch is what one commit writes. A stream stands at most once in Trims.
 type Batch struct {
 	Writes  []Write
 	Appends []Append
+	Trims   []Trim
 }
 
 // Receipt tells where a commit landed: Rev is its number (the revision of every document it put),
@@ -116,16 +127,17 @@ type Receipt struct {
 	Seqs []uint64
 }
 
-// Entry is one element of a stream. Sequences start at 1 and have no gaps.
+// Entry is one element of a stream. Sequences start at 1; those that are kept have no gaps.
 type Entry struct {
 	Seq  uint64
 	Body []byte
 }
 
-// Entries is an answer of Read. Head is the last sequence of the stream at that moment, 0 when it
-// is empty.
+// Entries is an answer of Read. Head is the last sequence of the stream at that moment, 0 when nothing
+// was ever appended. First is the sequence of the oldest entry that is kept, Head+1 when none is.
 type Entries struct {
 	Entries []Entry
+	First   uint64
 	Head    uint64
 }
 
@@ -171,8 +183,9 @@ type DB interface {
 	List(ctx context.Context, q Query) (Page, error)
 	// Commit applies the batch atomically and durably.
 	Commit(ctx context.Context, b Batch) (Receipt, error)
-	// Read returns up to limit entries of a stream with sequences above after, ascending, and the
-	// head. An unknown stream is an empty one. Entries are no copies: others read the same, so nobody changes them.
+	// Read returns up to limit entries of a stream with sequences above after, ascending, and where the
+	// stream begins and ends. Trimmed entries are left out: whoever must not miss one compares First with after. An
+	// unknown stream is an empty one. Entries are no copies: others read the same, so nobody changes them.
 	Read(ctx context.Context, stream string, after uint64, limit int) (Entries, error)
 	// Close ends the store; later calls are Unavailable.
 	Close() error

@@ -21,6 +21,7 @@ type Tx struct {
 	writes map[Key]Write
 	order  []Key
 	batch  []Append
+	trims  []Trim
 	failed error // of Create, which returns none
 }
 
@@ -84,6 +85,11 @@ func (tx *Tx) Append(stream string, body []byte) {
 	tx.batch = append(tx.batch, Append{Stream: stream, Body: body})
 }
 
+// Trim removes the entries of a stream up to and including a sequence when the transaction commits.
+func (tx *Tx) Trim(stream string, through uint64) {
+	tx.trims = append(tx.trims, Trim{Stream: stream, Through: through})
+}
+
 // Context returns the context of the transaction.
 func (tx *Tx) Context() context.Context { return tx.ctx }
 
@@ -96,7 +102,7 @@ func (tx *Tx) write(w Write) {
 
 // seal turns what was read and written into one batch.
 func (tx *Tx) seal() Batch {
-	b := Batch{Appends: tx.batch}
+	b := Batch{Appends: tx.batch, Trims: tx.trims}
 	for _, k := range tx.order {
 		w := tx.writes[k]
 		w.Expect = Any()
@@ -126,7 +132,7 @@ func Update(ctx context.Context, db DB, fn func(*Tx) error) (Receipt, error) {
 		if tx.failed != nil {
 			return Receipt{}, tx.failed
 		}
-		if len(tx.writes) == 0 && len(tx.batch) == 0 {
+		if len(tx.writes) == 0 && len(tx.batch) == 0 && len(tx.trims) == 0 {
 			return Receipt{}, nil
 		}
 		r, err := db.Commit(ctx, tx.seal())

@@ -57,11 +57,11 @@ func isWord(s string) bool {
 
 // Validate says whether the batch keeps every limit and the schema.
 func Validate(s Schema, b Batch) error {
-	if len(b.Writes) == 0 && len(b.Appends) == 0 {
-		return fault.New(fault.Invalid, "store.empty", "a commit without a write and an entry")
+	if len(b.Writes) == 0 && len(b.Appends) == 0 && len(b.Trims) == 0 {
+		return fault.New(fault.Invalid, "store.empty", "a commit without a write, an entry and a trim")
 	}
-	if len(b.Writes) > MaxWrites || len(b.Appends) > MaxAppends {
-		return tooLarge("a commit has at most %d writes and %d entries", MaxWrites, MaxAppends)
+	if len(b.Writes) > MaxWrites || len(b.Appends) > MaxAppends || len(b.Trims) > MaxTrims {
+		return tooLarge("a commit has at most %d writes, %d entries and %d trims", MaxWrites, MaxAppends, MaxTrims)
 	}
 	size := 0
 	for i := range b.Writes {
@@ -85,6 +85,14 @@ func Validate(s Schema, b Batch) error {
 			return fault.New(fault.Invalid, "store.entry", "an entry that is not UTF-8 text")
 		}
 		size += len(a.Stream) + len(a.Body)
+	}
+	for i, t := range b.Trims {
+		if err := checkName("stream name", t.Stream); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(b.Trims[:i], func(o Trim) bool { return o.Stream == t.Stream }) {
+			return fault.New(fault.Invalid, "store.twice", "one commit trims a stream twice")
+		}
 	}
 	if size > MaxCommit {
 		return tooLarge("a commit of %d bytes, at most %d are stored", size, MaxCommit)

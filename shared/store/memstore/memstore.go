@@ -22,8 +22,16 @@ type Store struct {
 	closed  bool
 	number  uint64
 	kinds   map[string]*kind
-	streams map[string][][]byte
+	streams map[string]*stream
 }
+
+// stream holds the entries of one stream behind low, the last trimmed sequence.
+type stream struct {
+	low     uint64
+	entries [][]byte
+}
+
+func (t *stream) head() uint64 { return t.low + uint64(len(t.entries)) }
 
 // kind holds the documents of one kind and its lists in bytewise order: rows[""] by id, the others by
 // index (store.IndexRow).
@@ -37,7 +45,7 @@ func New(schema store.Schema) *Store {
 	if err := schema.Check(); err != nil {
 		panic(err)
 	}
-	s := &Store{schema: schema, kinds: map[string]*kind{}, streams: map[string][][]byte{}}
+	s := &Store{schema: schema, kinds: map[string]*kind{}, streams: map[string]*stream{}}
 	for _, k := range schema.Kinds {
 		s.kinds[k.Name] = &kind{docs: map[string]store.Doc{}, rows: map[string][]string{}}
 	}
@@ -116,11 +124,11 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 	if err := s.usable(ctx); err != nil {
 		return store.Receipt{}, err
 	}
-	heads := map[string]uint64{}
-	for _, a := range b.Appends {
-		heads[a.Stream] = uint64(len(s.streams[a.Stream]))
+	heads, lows := map[string]uint64{}, map[string]uint64{}
+	for name, t := range s.streams {
+		heads[name], lows[name] = t.head(), t.low
 	}
-	j, err := store.Judge(s.schema, store.Ground{Number: s.number, Heads: heads, Lookup: s.known}, []store.Batch{b})
+	j, err := store.Judge(s.schema, store.Ground{Number: s.number, Heads: heads, Lows: lows, Lookup: s.known}, []store.Batch{b})
 	if err != nil {
 		return store.Receipt{}, err
 	}
@@ -129,7 +137,16 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 		s.kinds[f.Key.Kind].replace(f)
 	}
 	for _, p := range j.Appends {
-		s.streams[p.Stream] = append(s.streams[p.Stream], bytes.Clone(p.Body))
+		t := s.streams[p.Stream]
+		if t == nil {
+			t = new(stream)
+			s.streams[p.Stream] = t
+		}
+		t.entries = append(t.entries, bytes.Clone(p.Body))
+	}
+	for name, low := range j.Lows {
+		t := s.streams[name]
+		t.entries, t.low = slices.Clone(t.entries[low-t.low:]), low
 	}
 	return j.Verdicts[0].Receipt, j.Verdicts[0].Err
 }
@@ -169,8 +186,8 @@ func (k *kind) remove(list, row string) {
 }
 
 // Read implements store.DB.
-func (s *Store) Read(ctx context.Context, stream string, after uint64, limit int) (store.Entries, error) {
-	if err := store.ValidateRead(stream, limit); err != nil {
+func (s *Store) Read(ctx context.Context, name string, after uint64, limit int) (store.Entries, error) {
+	if err := store.ValidateRead(name, limit); err != nil {
 		return store.Entries{}, err
 	}
 	s.mu.RLock()
@@ -178,10 +195,13 @@ func (s *Store) Read(ctx context.Context, stream string, after uint64, limit int
 	if err := s.usable(ctx); err != nil {
 		return store.Entries{}, err
 	}
-	all := s.streams[stream]
-	out := store.Entries{Head: uint64(len(all))}
-	for i := min(after, out.Head); i < out.Head && len(out.Entries) < limit; i++ {
-		out.Entries = append(out.Entries, store.Entry{Seq: i + 1, Body: bytes.Clone(all[i])})
+	t := s.streams[name]
+	if t == nil {
+		return store.Entries{First: 1}, nil
+	}
+	out := store.Entries{First: t.low + 1, Head: t.head()}
+	for i := max(t.low, min(after, out.Head)); i < out.Head && len(out.Entries) < limit; i++ {
+		out.Entries = append(out.Entries, store.Entry{Seq: i + 1, Body: bytes.Clone(t.entries[i-t.low])})
 	}
 	return out, nil
 }

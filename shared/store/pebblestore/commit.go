@@ -92,6 +92,7 @@ func (s *Store) copied(b store.Batch) *parcel {
 	p.bytes, p.size = slices.Grow(p.bytes[:0], bodies), bodies+entries
 	own := &p.batch
 	own.Writes, own.Appends = append(own.Writes[:0], b.Writes...), append(own.Appends[:0], b.Appends...)
+	own.Trims = append(own.Trims[:0], b.Trims...)
 	for i := range own.Writes {
 		w := &own.Writes[i]
 		w.Index = slices.Clone(w.Index)
@@ -176,10 +177,11 @@ func (s *Store) commit(group []*request) {
 		bytes += r.parcel.size
 	}
 	shown := s.view.Load() // ours until it is replaced
-	j, err := store.Judge(s.schema, store.Ground{Number: s.number, Heads: shown.heads, Lookup: s.known, Spent: s.spent}, s.batches)
+	j, err := store.Judge(s.schema, store.Ground{Number: s.number, Heads: shown.heads, Lows: shown.lows, Lookup: s.known, Spent: s.spent}, s.batches)
 	if err == nil && j.Number != s.number {
 		if err = s.write(j); err == nil {
 			s.remember(j.Finals)
+			s.waste.note(shown.lows, &j)
 			s.show(shown, j)
 		} else {
 			clear(s.counts) // they are those of what was not written
@@ -216,6 +218,12 @@ func (s *Store) write(j store.Judgement) error {
 	for _, p := range j.Appends {
 		s.keyRoom = appendEntryKey(s.keyRoom[:0], p.Stream, p.Seq)
 		if err := b.Set(s.keyRoom, p.Body, nil); err != nil {
+			return engineFault(err)
+		}
+	}
+	for stream, low := range j.Lows { // behind the entries, some of which may go at once
+		err := b.DeleteRange(keyOfEntry(stream, 0), keyOfEntry(stream, low+1), nil)
+		if err = firstError(err, b.Set(key(lowKey, stream), binary.BigEndian.AppendUint64(nil, low), nil)); err != nil {
 			return engineFault(err)
 		}
 	}
@@ -307,13 +315,17 @@ func (s *Store) writeDoc(b *pebble.Batch, kind *store.Kind, f *store.Final) erro
 
 // show replaces the view of the readers after a sync.
 func (s *Store) show(old *view, j store.Judgement) {
-	heads, tails := old.heads, old.tails
+	heads, lows, tails := old.heads, old.lows, old.tails
 	if len(j.Heads) > 0 {
 		heads = maps.Clone(heads)
 		maps.Copy(heads, j.Heads)
 		tails = keep(tails, j.Appends)
 	}
+	if len(j.Lows) > 0 {
+		lows = maps.Clone(lows)
+		maps.Copy(lows, j.Lows)
+	}
 	s.number = j.Number
-	s.view.Store(newView(s.db.NewSnapshot(), heads, tails))
+	s.view.Store(newView(s.db.NewSnapshot(), heads, lows, tails))
 	old.release()
 }

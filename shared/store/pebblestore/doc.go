@@ -19,8 +19,10 @@
 //	i kind 0 index 0 value 0 id     nothing; the index in its order
 //	c kind 0 index 0 value          how many documents; index and value are empty for the whole kind
 //	e stream 0 sequence             the entry
+//	t stream                        the last trimmed sequence
 //
 // Index keys in a document: their number in one byte, then name and value of each, both behind
 // their length as a varint. They stand in front of the body, so one read of the head of a value tells the
-// committer all it needs. The head of a stream is its last key.
+// committer all it needs. The head of a stream is its last key, or
+// the last trimmed sequence when nothing is kept.
 package pebblestore

@@ -15,6 +15,7 @@ const (
 	indexKey   = 'i'
 	counterKey = 'c'
 	entryKey   = 'e'
+	lowKey     = 't'
 )
 
 // Keys about the store itself.

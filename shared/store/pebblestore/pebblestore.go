@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,7 @@ type Store struct {
 	requests chan *request // to the committer
 	closing  chan struct{} // closed by Close: the committer ends after its group
 	stopped  chan struct{} // closed when the committer has ended
+	tidying  sync.WaitGroup
 	dead     chan struct{} // closed by fail: the engine has given up
 
 	view        atomic.Pointer[view]    // what readers see; replaced by the committer
@@ -52,6 +54,7 @@ type Store struct {
 	spent       store.Judgement         // of the committer: the last one
 	batch       *pebble.Batch           // of the committer: what a group does to the engine
 	parcels     sync.Pool               // of *parcel
+	waste       waste                   // what tidy is to free
 
 	open    sync.RWMutex // held for reading by every read, for writing by Close
 	ended   bool         // guarded by open
@@ -79,6 +82,7 @@ func open(dir string, schema store.Schema, log *slog.Logger, fs vfs.FS) (_ *Stor
 	if err := s.start(); err != nil {
 		return nil, errors.Join(err, s.db.Close(), s.lock.Close())
 	}
+	s.tidying.Go(s.tidy)
 	go s.run()
 	return s, nil
 }
@@ -159,11 +163,15 @@ func (s *Store) start() error {
 		}
 		s.batch = s.db.NewBatch(pebble.WithMaxRetainedSizeBytes(maxBatch))
 	}
-	heads, err := s.heads()
+	lows, err := s.lows()
 	if err != nil {
 		return err
 	}
-	s.view.Store(newView(s.db.NewSnapshot(), heads, nil))
+	heads, err := s.heads(lows)
+	if err != nil {
+		return err
+	}
+	s.view.Store(newView(s.db.NewSnapshot(), heads, lows, nil))
 	return nil
 }
 
@@ -180,13 +188,29 @@ func (s *Store) value(k []byte) ([]byte, error) {
 	return out, closer.Close()
 }
 
-// heads finds the last sequence of every stream, with two seeks a stream.
-func (s *Store) heads() (map[string]uint64, error) {
+// lows reads the last trimmed sequences of all streams that were trimmed.
+func (s *Store) lows() (map[string]uint64, error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{lowKey}, UpperBound: []byte{lowKey + 1}})
+	if err != nil {
+		return nil, engineFault(err)
+	}
+	lows := map[string]uint64{}
+	for ok := it.First(); ok; ok = it.Next() {
+		lows[string(it.Key()[1:])] = number(it.Value())
+	}
+	if err := it.Close(); err != nil {
+		return nil, engineFault(err)
+	}
+	return lows, nil
+}
+
+// heads finds the last sequence of every stream, with two seeks a stream. One that was trimmed to its head has no entry.
+func (s *Store) heads(lows map[string]uint64) (map[string]uint64, error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{entryKey}, UpperBound: []byte{entryKey + 1}})
 	if err != nil {
 		return nil, engineFault(err)
 	}
-	heads := map[string]uint64{}
+	heads := maps.Clone(lows)
 	for ok := it.First(); ok; {
 		k := it.Key()
 		if len(k) < 10 {
@@ -247,6 +271,7 @@ func (s *Store) close() error {
 
 func (s *Store) closeEngine() (err error) {
 	defer s.recoverInto(&err)
+	s.tidying.Wait()
 	s.view.Load().release()
 	select {
 	case <-s.dead:

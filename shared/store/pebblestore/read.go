@@ -164,7 +164,8 @@ func (s *Store) Read(ctx context.Context, stream string, from uint64, limit int)
 		return store.Entries{}, err
 	}
 	err = s.reading(ctx, func(v *view) (err error) {
-		out.Head = v.heads[stream]
+		out.First, out.Head = v.lows[stream]+1, v.heads[stream]
+		from = max(from, out.First-1)
 		if limit == 0 || from >= out.Head {
 			return nil
 		}

@@ -51,6 +51,8 @@ func Run(t *testing.T, open Open) {
 		{"bodiesComeBackByteForByte", bodies},
 		{"valuesAreCopied", valuesAreCopied},
 		{"streams", streams},
+		{"trims", trims},
+		{"trimmedToTheHead", trimmedToTheHead},
 		{"listsInOrder", listsInOrder},
 		{"indexesFollowTheDocument", indexesFollow},
 		{"listsByOddTexts", oddTexts},

@@ -56,7 +56,7 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 
 // newWaiter copies the batch in the form in which it is sent; the caller pays for the encoding.
 func newWaiter(b store.Batch) (*waiter, error) {
-	w := &waiter{answer: make(chan store.Verdict, 1)}
+	w := &waiter{answer: make(chan store.Verdict, 1), batch: store.Batch{Trims: slices.Clone(b.Trims)}}
 	for _, write := range b.Writes {
 		if write.Action == store.Put {
 			body, err := native(write.Body)
@@ -140,7 +140,7 @@ func (s *Store) commitGroup(ctx context.Context, group []*waiter) ([]store.Verdi
 			return nil, err
 		}
 		var asked []store.Key
-		j, err := store.Judge(s.schema, store.Ground{Number: g.number, Heads: g.heads, Lookup: func(k store.Key) (store.Known, error) {
+		j, err := store.Judge(s.schema, store.Ground{Number: g.number, Heads: g.heads, Lows: g.lows, Lookup: func(k store.Key) (store.Known, error) {
 			asked = append(asked, k)
 			return g.docs[k], nil
 		}}, batches)
@@ -195,16 +195,15 @@ func (s *Store) apply(ctx context.Context, asked []store.Key, j *store.Judgement
 		return s.settle(ctx, c.id, err)
 	}
 	if !reply.OK {
-		s.ground.moved(reply.N, reply.S)
+		s.ground.moved(reply.Head)
 	}
 	return reply.OK, nil
 }
 
 // reply is what the guarded query answers.
 type reply struct {
-	OK bool              `json:"ok"`
-	N  uint64            `json:"n"`
-	S  map[string]uint64 `json:"s"`
+	OK   bool `json:"ok"`
+	Head head `json:"head"`
 }
 
 // readReply finds the reply among the results of the statements. Whether BEGIN and COMMIT have one
@@ -253,6 +252,6 @@ func (s *Store) newCall(asked []store.Key, j *store.Judgement) call {
 	return call{id, map[string]any{
 		"n0": s.ground.number, "n1": j.Number, "ids": ids, "want": want, "new": fresh, "old": old, "gone": gone,
 		"entries": entries, "counts": counts, "call": id,
-		"head": map[string]any{"n": j.Number, "s": s.ground.headsWith(j.Heads)},
+		"head": s.ground.headAfter(j),
 	}}
 }

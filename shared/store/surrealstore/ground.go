@@ -12,30 +12,42 @@ import (
 // maxRemembered bounds the documents whose revisions the committer remembers.
 const maxRemembered = 1 << 16
 
+// head is the record of the service's head: the last commit number and, by stream, the last sequence and the last
+// trimmed one.
+type head struct {
+	N uint64            `json:"n"`
+	S map[string]uint64 `json:"s"`
+	L map[string]uint64 `json:"l"`
+}
+
 // ground is what the committer believes of the database. It may be wrong, because others write too:
 // the guarded query confirms head and revisions, or nothing is applied.
 type ground struct {
 	known  bool // the head was read
 	number uint64
 	heads  map[string]uint64
+	lows   map[string]uint64 // last trimmed sequences
 	docs   map[store.Key]store.Known
 }
 
 func newGround() ground {
-	return ground{heads: map[string]uint64{}, docs: map[store.Key]store.Known{}}
+	return ground{heads: map[string]uint64{}, lows: map[string]uint64{}, docs: map[store.Key]store.Known{}}
 }
 
 // forget drops all beliefs: the outcome of a call is unknown.
 func (g *ground) forget() { *g = newGround() }
 
 // moved takes over the head that the engine reported. What was remembered of documents may be old.
-func (g *ground) moved(number uint64, heads map[string]uint64) {
-	if number != g.number {
+func (g *ground) moved(h head) {
+	if h.N != g.number {
 		clear(g.docs)
 	}
-	g.known, g.number, g.heads = true, number, heads
-	if heads == nil {
+	g.known, g.number, g.heads, g.lows = true, h.N, h.S, h.L
+	if h.S == nil {
 		g.heads = map[string]uint64{}
+	}
+	if h.L == nil {
+		g.lows = map[string]uint64{}
 	}
 }
 
@@ -43,6 +55,7 @@ func (g *ground) moved(number uint64, heads map[string]uint64) {
 func (g *ground) advance(j *store.Judgement) {
 	g.number = j.Number
 	maps.Copy(g.heads, j.Heads)
+	maps.Copy(g.lows, j.Lows)
 	if len(g.docs) > maxRemembered {
 		clear(g.docs)
 	}
@@ -51,11 +64,12 @@ func (g *ground) advance(j *store.Judgement) {
 	}
 }
 
-// headsWith returns the heads of all streams with the given ones moved on.
-func (g *ground) headsWith(moved map[string]uint64) map[string]uint64 {
-	all := maps.Clone(g.heads)
-	maps.Copy(all, moved)
-	return all
+// headAfter returns the head as the judgement leaves it.
+func (g *ground) headAfter(j *store.Judgement) head {
+	h := head{N: j.Number, S: maps.Clone(g.heads), L: maps.Clone(g.lows)}
+	maps.Copy(h.S, j.Heads)
+	maps.Copy(h.L, j.Lows)
+	return h
 }
 
 // prepare makes sure that something is believed of every document of the batches. What the first
@@ -122,13 +136,10 @@ func (s *Store) readHead(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var head struct {
-		N uint64            `json:"n"`
-		S map[string]uint64 `json:"s"`
-	}
-	if err := decode(results[len(results)-1], &head); err != nil {
+	var h head
+	if err := decode(results[len(results)-1], &h); err != nil {
 		return err
 	}
-	s.ground.moved(head.N, head.S)
+	s.ground.moved(h)
 	return nil
 }

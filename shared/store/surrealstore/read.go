@@ -151,26 +151,30 @@ func (s *Store) Read(ctx context.Context, stream string, after uint64, limit int
 		return store.Entries{}, err
 	}
 	const most = 1 << 62 // sequences are int64 in the engine
-	from := min(after, most)
-	results, err := s.ask(ctx, "read stream", s.texts.read, map[string]any{"s": stream, "a": from, "z": from + uint64(limit)})
+	results, err := s.ask(ctx, "read stream", s.texts.read, map[string]any{"s": stream, "a": min(after, most), "limit": limit})
 	if err != nil {
 		return store.Entries{}, err
 	}
-	var out store.Entries
-	if err := decode(results[1], &out.Head); err != nil {
+	var ends struct {
+		Low  uint64 `json:"l"`
+		Head uint64 `json:"h"`
+	}
+	if err := decode(results[3], &ends); err != nil {
 		return store.Entries{}, s.away("read stream", err)
 	}
 	var rows []entryRow
-	if err := decode(results[2], &rows); err != nil {
+	if err := decode(results[4], &rows); err != nil {
 		return store.Entries{}, s.away("read stream", err)
 	}
+	from := max(min(after, most), ends.Low)
+	out := store.Entries{First: ends.Low + 1, Head: ends.Head}
 	for i, r := range rows {
 		seq, err := r.seq()
 		if err != nil || seq != from+uint64(i)+1 {
 			return store.Entries{}, s.away("read stream", fmt.Errorf("entry %d is missing in the database", from+uint64(i)+1))
 		}
 		out.Entries = append(out.Entries, store.Entry{Seq: seq, Body: []byte(r.B)})
-		out.Head = max(out.Head, seq) // appended between the two statements
+		out.Head = max(out.Head, seq) // appended between the statements
 	}
 	return out, nil
 }

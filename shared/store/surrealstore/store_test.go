@@ -74,3 +74,48 @@ func TestCommit_roundTrip(t *testing.T) {
 		t.Fatalf("got %+v, %v", e, err)
 	}
 }
+
+// TestTrimmedEntriesLeaveTheTable trims more than one query removes and looks into the table itself; a second sweep, as one
+// after a kill in the middle, finds what is left.
+func TestTrimmedEntriesLeaveTheTable(t *testing.T) {
+	t.Parallel()
+	at, password := surrealtest.Start(t)
+	s := open(t, at, password, schema)
+	const total, kept = 2*trimSlice + 500, 100
+	for at := 0; at < total; at += 500 {
+		b := store.Batch{Appends: []store.Append{{Stream: "other", Body: []byte("x")}}}
+		for range 500 {
+			b.Appends = append(b.Appends, store.Append{Stream: "events", Body: []byte("x")})
+		}
+		if _, err := s.Commit(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows := func(stream string) (n int) {
+		results, err := s.link.query(t.Context(), text("RETURN array::len(SELECT VALUE id FROM test__entry:[$s, 0]..=[$s, 1000000])"), map[string]any{"s": stream})
+		if err == nil {
+			err = decode(results[0], &n)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, through := range []uint64{300, total - kept} {
+		if _, err := s.Commit(t.Context(), store.Batch{Trims: []store.Trim{{Stream: "events", Through: through}}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.removeTrimmed(); err != nil {
+			t.Fatal(err)
+		}
+		if got := rows("events"); got != total-int(through) {
+			t.Errorf("%d rows after a trim through %d, want %d", got, through, total-int(through))
+		}
+	}
+	if got := rows("other"); got != total/500 {
+		t.Errorf("%d rows of another stream, want %d", got, total/500)
+	}
+	if e, err := s.Read(t.Context(), "events", 0, 1); err != nil || len(e.Entries) != 1 || e.Entries[0].Seq != total-kept+1 {
+		t.Errorf("%+v, %v", e, err)
+	}
+}

@@ -133,14 +133,15 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// sweep removes the records of calls that are settled long since.
+// sweep removes what is settled: the records of calls long since, and entries of streams that were trimmed.
 func (s *Store) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
 		before := time.Now().Add(-keepCalls).Unix()
-		if _, err := s.link.query(s.ctx, s.texts.sweep, map[string]any{"before": before}); err != nil && s.ctx.Err() == nil {
-			s.log.Debug("call records not swept", "cause", err.Error())
+		_, err := s.link.query(s.ctx, s.texts.sweep, map[string]any{"before": before})
+		if err = errors.Join(err, s.removeTrimmed()); err != nil && s.ctx.Err() == nil {
+			s.log.Debug("call records and trimmed entries not swept", "cause", err.Error())
 		}
 		select {
 		case <-tick.C:
@@ -148,6 +149,36 @@ func (s *Store) sweep() {
 			return
 		}
 	}
+}
+
+// trimSlice is how many trimmed entries one query removes.
+const trimSlice = 2000
+
+// removeTrimmed removes the entries that nobody is shown any more. A commit only moves the low end of a stream, for to
+// remove a million entries in one transaction would hold up every other.
+func (s *Store) removeTrimmed() error {
+	results, err := s.link.query(s.ctx, s.texts.untidy, nil)
+	if err != nil {
+		return err
+	}
+	var streams struct {
+		Lows    map[string]uint64 `json:"l"`
+		Trimmed map[string]uint64 `json:"t"`
+	}
+	if err := decode(results[len(results)-1], &streams); err != nil {
+		return err
+	}
+	for name, low := range streams.Lows {
+		for done := streams.Trimmed[name]; done < low; {
+			to := min(done+trimSlice, low)
+			vars := map[string]any{"s": name, "from": done + 1, "to": to, "done": map[string]uint64{name: to}}
+			if _, err := s.link.query(s.ctx, s.texts.trim, vars); err != nil {
+				return err
+			}
+			done = to
+		}
+	}
+	return nil
 }
 
 // away turns an error of the engine or the connection into the fault that callers see.

@@ -39,6 +39,7 @@ type texts struct {
 	define             []text
 	head, commit, read text
 	sweep              text
+	untidy, trim       text
 	list               map[listing]text
 	table              map[string]string // kind → table
 	headTable          string
@@ -72,10 +73,13 @@ func newTexts(schema store.Schema) (*texts, error) {
 			t.addList(table, listing{kind.Name, index, true}, "rx."+index)
 		}
 	}
-	t.head = text(fmt.Sprintf("LET $h = %s:main.*; RETURN { n: $h.n ?? 0, s: $h.s ?? {} }", t.headTable))
+	t.head = text(fmt.Sprintf("LET $h = %s:main.*; RETURN { n: $h.n ?? 0, s: $h.s ?? {}, l: $h.l ?? {} }", t.headTable))
 	t.commit = text(fmt.Sprintf(commitText, t.headTable, t.entryTable, t.headTable))
-	// Sequences have no gaps, so a bounded range is a page: LIMIT would read all that remains.
-	t.read = text(fmt.Sprintf("LET $h = %s:main.*; RETURN $h.s[$s] ?? 0; SELECT id, b FROM %s:[$s, $a + 1]..=[$s, $z]", t.headTable, t.entryTable))
+	// What is kept has no gaps, so a bounded range is a page: LIMIT would read all that remains.
+	t.read = text(fmt.Sprintf("LET $h = %s:main.*; LET $l = $h.l[$s] ?? 0; LET $f = IF $l > $a { $l } ELSE { $a }; "+
+		"RETURN { l: $l, h: $h.s[$s] ?? 0 }; SELECT id, b FROM %s:[$s, $f + 1]..=[$s, $f + $limit]", t.headTable, t.entryTable))
+	t.untidy = text(fmt.Sprintf("LET $h = %[1]s:main.*; LET $t = %[1]s:trimmed.*; RETURN { l: $h.l ?? {}, t: $t.s ?? {} }", t.headTable))
+	t.trim = text(fmt.Sprintf("DELETE %s:[$s, $from]..=[$s, $to] RETURN NONE; UPSERT %s:trimmed MERGE { s: $done } RETURN NONE", t.entryTable, t.headTable))
 	t.sweep = text(fmt.Sprintf("DELETE %s:[0]..[$before] RETURN NONE", t.callTable))
 	return t, nil
 }
@@ -113,5 +117,5 @@ IF $go {
   UPSERT %s:main CONTENT $head RETURN NONE;
   CREATE $call CONTENT { n: $n1 } RETURN NONE;
 };
-RETURN { ok: $go, n: $n, s: IF $go { {} } ELSE { $h.s ?? {} } };
+RETURN { ok: $go, head: IF $go { {} } ELSE { { n: $n, s: $h.s ?? {}, l: $h.l ?? {} } } };
 COMMIT;`
