@@ -43,16 +43,17 @@ const AnyArgs = -1
 
 // IO is where a command reads and writes.
 type IO struct {
-	In     io.Reader
-	Out    io.Writer
-	Err    io.Writer
-	Getenv func(string) string
-	Format string // "table", "json", "yaml" or "jsonl"
+	In      io.Reader
+	Out     io.Writer
+	Err     io.Writer
+	Getenv  func(string) string
+	Environ func() []string // all variables, NAME=value
+	Format  string          // "table", "json", "yaml" or "jsonl"
 }
 
 // System returns the process's own streams and environment.
 func System() *IO {
-	return &IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Format: "table"}
+	return &IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Environ: os.Environ, Format: "table"}
 }
 
 // Main runs the command line and returns the exit code. Errors are printed to std.Err with what to do next.

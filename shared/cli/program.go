@@ -32,8 +32,9 @@ func (s *Setup) Declare(f *Flags) {
 	}
 }
 
-// Load fills *into, which holds the defaults: flags beat the environment, which beats the file.
-func (s *Setup) Load(o *IO, into any) (*config.Loaded, error) {
+// Load fills *into, which holds the defaults: flags beat the environment, which beats the file. check notes
+// wrong values; nil: none are looked at. Loaded may be there beside an error: with what could be read.
+func (s *Setup) Load(o *IO, into any, check func(*config.Problems)) (*config.Loaded, error) {
 	flags := map[string]string{}
 	set := func(key, value string) {
 		if value != "" {
@@ -46,10 +47,10 @@ func (s *Setup) Load(o *IO, into any) (*config.Loaded, error) {
 	for name, value := range s.more {
 		set(strings.ReplaceAll(name, "-", "_"), *value)
 	}
-	return config.Load(into, config.Options{File: s.file, Prefix: s.Prefix, Flags: flags, Env: func(name string) (string, bool) {
-		v := o.Getenv(name)
-		return v, v != ""
-	}})
+	return config.Load(into, config.Options{
+		File: s.file, Prefix: s.Prefix, Flags: flags, Environ: o.Environ(), Check: check,
+		OwnNames: []string{s.Prefix + "_SERVER", s.Prefix + "_STORE_FILE"},
+	})
 }
 
 // StoreFile returns the value of *_STORE_FILE: a file with the whole URL of the store (decision 2).
@@ -67,28 +68,28 @@ func ServeCommand(short, example string, s Setup, run func(ctx context.Context, 
 	}}
 }
 
-// ConfigCommand returns the noun config with check and show. load reads the configuration; check says what is wrong with
-// its values.
-func ConfigCommand(s Setup, load func(*IO, *Setup) (loaded *config.Loaded, check func() error, err error)) Command {
-	verb := func(use, short string, run func(*IO, *config.Loaded, func() error) error) Command {
+// ConfigCommand returns the noun config with check and show. load reads the configuration, and looks at its
+// values when check is true; it is what serve decides with too.
+func ConfigCommand(s Setup, load func(o *IO, s *Setup, check bool) (*config.Loaded, error)) Command {
+	verb := func(use, short string, check bool, run func(*IO, *config.Loaded) error) Command {
 		own := s
 		return Command{Use: use, Short: short, Flags: own.Declare, Run: func(_ context.Context, o *IO, _ []string) error {
-			loaded, check, err := load(o, &own)
+			loaded, err := load(o, &own, check)
 			if err != nil {
 				return err
 			}
-			return run(o, loaded, check)
+			return run(o, loaded)
 		}}
 	}
 	return Command{Use: "config", Short: "look at the configuration", Commands: []Command{
-		verb("check", "say whether the configuration is good", func(o *IO, _ *config.Loaded, check func() error) error {
-			if err := check(); err != nil {
-				return err
+		verb("check", "say whether serve would take the configuration, and all that is wrong with it", true, func(o *IO, loaded *config.Loaded) error {
+			if len(loaded.Unknown) > 0 {
+				o.Note("no setting reads these names of the environment: %s", strings.Join(loaded.Unknown, ", "))
 			}
 			o.Note("the configuration is good")
 			return nil
 		}),
-		verb("show", "print every value and where it comes from; secrets are masked", func(o *IO, loaded *config.Loaded, _ func() error) error {
+		verb("show", "print every value and where it comes from; secrets are masked", false, func(o *IO, loaded *config.Loaded) error {
 			return loaded.Show(o.Out)
 		}),
 	}}

@@ -4,28 +4,32 @@
 // is its path of toml tags ("rate_limits.enabled"), and everything else follows from it mechanically:
 // PREFIX_RATE_LIMITS_ENABLED in the environment, and for a secret.Text also PREFIX_…_FILE.
 //
-// Environment names that match no key are ignored: schedulers put names of their own beside ours. Keys of
-// the file and of flags that are unknown are errors.
+// Keys of the file and of flags that are unknown are errors, in the spelling of a key too. Unknown names
+// of the environment are errors only when they are nearly a key (decision 61): schedulers put names of
+// their own beside ours. All faults are reported at once, one a line.
 package config
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/fault"
-	"github.com/provisioning-platform/platform/shared/secret"
 )
 
 // Options say where a configuration comes from.
 type Options struct {
-	File   string                           // path of the TOML file; empty: none
-	Prefix string                           // of environment names: "ORCHESTRATOR"
-	Flags  map[string]string                // given flags by key; lists are separated by commas
-	Env    func(name string) (string, bool) // nil: the process's environment
+	File     string            // path of the TOML file; empty: none
+	Prefix   string            // of environment names: "ORCHESTRATOR"
+	Flags    map[string]string // given flags by key; lists are separated by commas
+	Environ  []string          // NAME=value, as os.Environ returns it; an empty value is an absent one
+	OwnNames []string          // names with the prefix that are read elsewhere
+	Check    func(*Problems)   // notes wrong values; called when the file could be read; nil: no check
 }
 
 // Path is a path of a file or folder. In the file it is relative to the file's folder; from a flag
@@ -49,34 +53,37 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 type Loaded struct {
 	into    reflect.Value
 	origins map[string]string // by key; absent: default
-	file    string
+
+	Unknown []string // names of the environment with the prefix that nothing reads, sorted
 }
 
-// Load fills *into, which holds the defaults and must be a pointer to a struct. Errors are Invalid faults
-// that name file and line, variable or flag, and never show a secret's value.
+// Load fills *into, which holds the defaults and must be a pointer to a struct. Its error is an Invalid
+// fault with every problem on a line of its own, which names file and line, variable or flag, and never
+// shows a secret's value. Loaded is nil only when the file cannot be read at all.
 func Load(into any, o Options) (*Loaded, error) {
-	l := &Loaded{into: reflect.ValueOf(into).Elem(), origins: map[string]string{}, file: o.File}
+	l := &Loaded{into: reflect.ValueOf(into).Elem(), origins: map[string]string{}}
+	var problems Problems
 	if o.File != "" {
 		data, err := os.ReadFile(o.File)
 		if err != nil {
 			return nil, fault.New(fault.Invalid, "config.file", "the configuration file cannot be read: %v", err)
 		}
 		set, err := decode(data, into, o.File)
-		if err != nil {
+		if set == nil {
 			return nil, err
 		}
+		problems.AddError(err)
 		for key := range set {
 			l.origins[key] = "file " + o.File
 		}
 		l.rebase(filepath.Dir(o.File))
 	}
-	if o.Env == nil {
-		o.Env = os.LookupEnv
+	l.environment(o, &problems)
+	l.flags(o.Flags, &problems)
+	if o.Check != nil {
+		o.Check(&problems)
 	}
-	if err := l.environment(o); err != nil {
-		return nil, err
-	}
-	return l, l.flags(o.Flags)
+	return l, problems.Err()
 }
 
 // rebase makes relative paths that the file gave relative to its folder.
@@ -118,48 +125,17 @@ func (l *Loaded) Origin(key string) string {
 	return "default"
 }
 
-func (l *Loaded) environment(o Options) (err error) {
-	walk(l.into, "", func(key string, v reflect.Value) {
-		name := EnvName(o.Prefix, key)
-		if err != nil || !v.CanSet() {
-			return
-		}
-		if text, ok := o.Env(name); ok {
-			err = l.put(key, v, text, "environment "+name)
-		}
-		path, ok := o.Env(name + "_FILE")
-		if !ok || v.Type() != reflect.TypeFor[secret.Text]() || err != nil {
-			return
-		}
-		t, failed := secret.FromFile(path)
-		if failed != nil {
-			err = fault.New(fault.Invalid, "config.secret_file", "%s_FILE: %s", name, failed)
-			return
-		}
-		v.Set(reflect.ValueOf(t))
-		l.origins[key] = "environment " + name + "_FILE"
-	})
-	return err
-}
-
-// EnvName returns the environment name of a key.
-func EnvName(prefix, key string) string {
-	return prefix + "_" + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(key))
-}
-
-func (l *Loaded) flags(given map[string]string) error {
+func (l *Loaded) flags(given map[string]string, problems *Problems) {
 	known := map[string]reflect.Value{}
 	walk(l.into, "", func(key string, v reflect.Value) { known[key] = v })
-	for key, text := range given {
+	for _, key := range slices.Sorted(maps.Keys(given)) {
 		v, ok := known[key]
 		if !ok || !v.CanSet() {
-			return fault.New(fault.Invalid, "config.flag", "flag %s is no key of the configuration%s", key, suggest(key, keysOf(known)))
+			problems.Add("flag %s is no key of the configuration%s", key, suggest(key, keysOf(known)))
+			continue
 		}
-		if err := l.put(key, v, text, "flag --"+key); err != nil {
-			return err
-		}
+		problems.AddError(l.put(key, v, given[key], "flag --"+key))
 	}
-	return nil
 }
 
 // put sets one value from text and notes its origin.

@@ -54,10 +54,11 @@ func load(t *testing.T, text string, env, flags map[string]string) (*sample, *Lo
 		t.Fatal(err)
 	}
 	s := defaults()
-	l, err := Load(s, Options{File: file, Prefix: "APP", Flags: flags, Env: func(name string) (string, bool) {
-		v, ok := env[name]
-		return v, ok
-	}})
+	var environ []string
+	for name, value := range env {
+		environ = append(environ, name+"="+value)
+	}
+	l, err := Load(s, Options{File: file, Prefix: "APP", Flags: flags, Environ: environ, OwnNames: []string{"APP_SERVER"}})
 	return s, l, err
 }
 
@@ -98,9 +99,14 @@ func TestLoad_refusesWhatItDoesNotKnow(t *testing.T) {
 		flags map[string]string
 		want  []string
 	}{
-		"misspelt key":         {"[rate_limits]\nenabled = true\ngenral = 5\n", nil, nil, []string{":3:", "rate_limits.genral", "did you mean rate_limits.general?"}},
-		"misspelt in a map":    {"[providers.aws]\ndrivr = \"local\"\n", nil, nil, []string{":2:", "did you mean providers.aws.driver?"}},
-		"misspelt table":       {"[stroe]\nurl = \"x\"\n", nil, nil, []string{"unknown key stroe"}},
+		"misspelt key":          {"[rate_limits]\nenabled = true\ngenral = 5\n", nil, nil, []string{":3:", "rate_limits.genral", "did you mean rate_limits.general?"}},
+		"misspelt in a map":     {"[providers.aws]\ndrivr = \"local\"\n", nil, nil, []string{":2:", "did you mean providers.aws.driver?"}},
+		"misspelt table":        {"[stroe]\nurl = \"x\"\n", nil, nil, []string{"unknown key stroe"}},
+		"key in another case":   {"[Rate_Limits]\ngeneral = 5\n", nil, nil, []string{":1:", "unknown key Rate_Limits (did you mean rate_limits?)"}},
+		"case in a map":         {"[providers.Local]\nDriver = \"local\"\n", nil, nil, []string{":2:", "did you mean providers.Local.driver?"}},
+		"variable nearly right": {"", map[string]string{"APP_RATE_LIMIT_GENERAL": "5"}, nil, []string{"APP_RATE_LIMIT_GENERAL is no setting (did you mean APP_RATE_LIMITS_GENERAL?)"}},
+		"all faults at once": {"lisen = \"x\"\naccess_ttl = 5\n", map[string]string{"APP_RATE_LIMITS_GENERAL": "many", "APP_STROE_URL": "x"}, map[string]string{"rate_limits.enabled": "yes"},
+			[]string{"lisen", "access_ttl", "APP_RATE_LIMITS_GENERAL", "APP_STROE_URL", "--rate_limits.enabled"}},
 		"far from everything":  {"zzzzzzzz = 1\n", nil, nil, []string{":1:", "unknown key zzzzzzzz"}},
 		"wrong type":           {"[rate_limits]\ngeneral = \"many\"\n", nil, nil, []string{":2:", "general"}},
 		"broken":               {"[store\n", nil, nil, []string{":1:"}},
@@ -187,5 +193,45 @@ func TestDecodeTOML_strict(t *testing.T) {
 	}
 	if err := DecodeTOML([]byte("drver = \"ssh\"\n"), &p, "x.toml"); err == nil || !strings.Contains(err.Error(), "x.toml:1") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestLoad_namesOfSchedulersAreNoSettings is decision 61: what Kubernetes and links of containers put beside
+// our names is silent, and so are names that the command line reads; others are listed.
+func TestLoad_namesOfSchedulersAreNoSettings(t *testing.T) {
+	t.Parallel()
+	_, l, err := load(t, "", map[string]string{
+		"APP_SERVICE_HOST": "x", "APP_SERVICE_PORT": "1", "APP_SERVICE_PORT_HTTP": "1", "APP_PORT": "tcp://x", "APP_PORT_80_TCP": "x", "APP_PORT_80_TCP_ADDR": "x",
+		"APP_WEB_SERVICE_HOST": "x", "APP_SERVER": "x", "APP_SOMETHING_ELSE": "x", "APP_ANOTHER": "x", "APPLE": "x", "APP_LISTEN": "a:1",
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(l.Unknown, " "); got != "APP_ANOTHER APP_SOMETHING_ELSE" {
+		t.Errorf("unknown names: %q", got)
+	}
+}
+
+// TestLoad_byteOrderMark: editors of another system begin a file with a mark, which is no part of it.
+func TestLoad_byteOrderMark(t *testing.T) {
+	t.Parallel()
+	s, _, err := load(t, "\ufefflisten = [\"a:1\"]\n", nil, nil)
+	if err != nil || s.Listen[0] != "a:1" {
+		t.Errorf("%v %v", s.Listen, err)
+	}
+}
+
+// TestShow_passwordInAURL: a URL with a password is refused elsewhere, and shown without it here.
+func TestShow_passwordInAURL(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"surrealdb://root:hunter2@h:1/a/b":   "surrealdb://root:[secret]@h:1/a/b",
+		"surrealdb://root:hun/ter@2@h:1/a/b": "surrealdb://root:[secret]@h:1/a/b",
+		"surrealdb://root@h:1/a/b":           "surrealdb://root@h:1/a/b",
+		"http://127.0.0.1:9080":              "http://127.0.0.1:9080",
+	} {
+		if got := withoutPassword(given); got != want {
+			t.Errorf("%s: %s, want %s", given, got, want)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strings"
 
 	"github.com/provisioning-platform/platform/shared/secret"
 )
@@ -35,7 +36,7 @@ func shown(v reflect.Value) string {
 	}
 	switch v.Kind() {
 	case reflect.String:
-		return fmt.Sprintf("%q", v.String())
+		return fmt.Sprintf("%q", withoutPassword(v.String()))
 	case reflect.Slice:
 		text := "["
 		for i := range v.Len() {
@@ -48,3 +49,22 @@ func shown(v reflect.Value) string {
 	}
 	return fmt.Sprint(v.Interface())
 }
+
+// withoutPassword masks everything between the user's name and the last @ of a text that looks like a URL
+// with a password. Such a URL is refused wherever a configuration is checked, and is still shown here to
+// somebody who looks for the mistake.
+func withoutPassword(text string) string {
+	scheme, rest, isURL := strings.Cut(text, "://")
+	at := strings.LastIndexByte(rest, '@')
+	if !isURL || at < 0 {
+		return text
+	}
+	user, _, hasPassword := strings.Cut(rest[:at], ":")
+	if !hasPassword {
+		return text
+	}
+	return scheme + "://" + user + ":" + masked + rest[at:]
+}
+
+// masked is how every secret prints.
+var masked = secret.Text{}.String()

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,18 +22,19 @@ func DecodeTOML(data []byte, into any, name string) error {
 	return err
 }
 
-// decode reads a document and returns the keys it sets.
+// decode reads a document and returns the keys it sets; nil keys when the document is no TOML or has a
+// value of the wrong type. The error has a line for each problem.
 func decode(data []byte, into any, name string) (map[string]any, error) {
+	data = WithoutMark(data)
 	err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(into)
 	var unknown *toml.StrictMissingError
 	var wrong *toml.DecodeError
 	switch {
-	case errors.As(err, &unknown):
-		return nil, unknownKeys(unknown, into, name)
+	case err == nil || errors.As(err, &unknown):
 	case errors.As(err, &wrong):
 		line, column := wrong.Position()
 		return nil, fault.New(fault.Invalid, "config.toml", "%s:%d:%d: %s%s", name, line, column, reason(wrong), hint(data, line))
-	case err != nil:
+	default:
 		return nil, fault.New(fault.Invalid, "config.toml", "%s: %s", name, strings.TrimPrefix(err.Error(), "toml: "))
 	}
 	var tree map[string]any
@@ -40,17 +43,81 @@ func decode(data []byte, into any, name string) (map[string]any, error) {
 	}
 	set := map[string]any{}
 	flatten(tree, "", set)
-	return set, bareDurations(into, set, name)
+	var problems Problems
+	if unknown != nil {
+		unknownKeys(unknown, into, name, &problems)
+	}
+	otherSpellings(tree, reflect.TypeOf(into).Elem(), "", func(member, got, right string) {
+		problems.Add("%s:%d: unknown key %s (did you mean %s?)", name, lineOf(data, member), got, right)
+	})
+	bareDurations(into, set, name, &problems)
+	return set, problems.Err()
+}
+
+// WithoutMark returns text without the byte order mark that some editors write at its beginning.
+func WithoutMark(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) }
+
+// otherSpellings notes keys that the library matched although their case differs: what one reader takes
+// for a setting, another does not see. v is what stands in the document where t is read.
+func otherSpellings(v any, t reflect.Type, key string, note func(member, got, right string)) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch v := v.(type) {
+	case []any:
+		for _, elem := range v {
+			if t.Kind() == reflect.Slice {
+				otherSpellings(elem, t.Elem(), key, note)
+			}
+		}
+	case map[string]any:
+		for _, member := range slices.Sorted(maps.Keys(v)) {
+			if t.Kind() == reflect.Map {
+				otherSpellings(v[member], t.Elem(), join(key, member), note)
+			}
+			if t.Kind() != reflect.Struct || readsText(t) {
+				continue
+			}
+			for name, field := range fieldsOf(t) {
+				switch {
+				case name == member:
+					otherSpellings(v[member], field, join(key, member), note)
+				case strings.EqualFold(name, member):
+					note(member, join(key, member), join(key, name))
+				}
+			}
+		}
+	}
+}
+
+// fieldsOf returns the types of the fields of a struct by their toml tags, with those of embedded ones.
+func fieldsOf(t reflect.Type) map[string]reflect.Type {
+	fields := map[string]reflect.Type{}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("toml"), ",")
+		if f.Anonymous && name == "" {
+			maps.Copy(fields, fieldsOf(f.Type))
+		} else if name != "" && name != "-" {
+			fields[name] = f.Type
+		}
+	}
+	return fields
+}
+
+// lineOf returns the number of the first line that has text.
+func lineOf(data []byte, text string) int {
+	before, _, _ := bytes.Cut(data, []byte(text))
+	return bytes.Count(before, []byte("\n")) + 1
 }
 
 // bareDurations refuses a number where a time span belongs: the library would take it for nanoseconds.
-func bareDurations(into any, set map[string]any, name string) (err error) {
+func bareDurations(into any, set map[string]any, name string, problems *Problems) {
 	walk(reflect.ValueOf(into).Elem(), "", func(key string, v reflect.Value) {
-		if n, isNumber := set[key].(int64); isNumber && v.Type() == reflect.TypeFor[Duration]() && err == nil {
-			err = fault.New(fault.Invalid, "config.toml", "%s: %s must be a time span with a unit, such as \"%ds\", not %d", name, key, n, n)
+		if n, isNumber := set[key].(int64); isNumber && v.Type() == reflect.TypeFor[Duration]() {
+			problems.Add("%s: %s must be a time span with a unit, such as \"%ds\", not %d", name, key, n, n)
 		}
 	})
-	return err
 }
 
 // reason is the library's text without what it quotes: a value may be a secret.
@@ -83,16 +150,14 @@ func hint(data []byte, line int) string {
 	return ""
 }
 
-// unknownKeys names every key that nothing reads, with its line and the key that was probably meant.
-func unknownKeys(e *toml.StrictMissingError, into any, name string) error {
+// unknownKeys notes every key that nothing reads, with its line and the key that was probably meant.
+func unknownKeys(e *toml.StrictMissingError, into any, name string, problems *Problems) {
 	known := knownKeys(reflect.TypeOf(into).Elem(), "", map[reflect.Type]bool{})
-	var texts []string
 	for _, d := range e.Errors {
 		key := strings.Join(d.Key(), ".")
 		line, _ := d.Position()
-		texts = append(texts, fmt.Sprintf("%s:%d: unknown key %s%s", name, line, key, suggest(key, known)))
+		problems.Add("%s:%d: unknown key %s%s", name, line, key, suggest(key, known))
 	}
-	return fault.New(fault.Invalid, "config.unknown_key", "%s", strings.Join(texts, "\n"))
 }
 
 // knownKeys returns the keys of a type; elements of maps and lists stand as "*".

@@ -2,6 +2,8 @@ package config
 
 import (
 	"encoding"
+	"log/slog"
+	"net/netip"
 	"reflect"
 	"sort"
 	"strconv"
@@ -86,11 +88,24 @@ func keysOf(m map[string]reflect.Value) []string {
 	return keys
 }
 
+// wanted says what a text of a type must be.
+func wanted(t reflect.Type) string {
+	switch t {
+	case reflect.TypeFor[Duration]():
+		return `a time span with a unit, such as "15m"`
+	case reflect.TypeFor[slog.Level]():
+		return "debug, info, warn or error"
+	case reflect.TypeFor[netip.Prefix]():
+		return "a network such as 10.0.0.0/8"
+	}
+	return "a " + strings.ToLower(t.Name())
+}
+
 // setText sets a leaf from a flag or a variable.
 func setText(v reflect.Value, text string) error {
 	if readsText(v.Type()) {
 		if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)); err != nil {
-			return errWanted("a " + strings.ToLower(v.Type().Name()))
+			return errWanted(wanted(v.Type()))
 		}
 		return nil
 	}

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"strconv"
 	"syscall"
+
+	"github.com/provisioning-platform/platform/shared/config"
 )
 
 // Listen opens a listener for every address. Port 0 takes a free one. "localhost:PORT" is every loopback
@@ -29,10 +31,38 @@ func Listen(ctx context.Context, addresses []string) ([]net.Listener, error) {
 // portTries is how often a free port of the first loopback address may be taken on the second.
 const portTries = 16
 
+// CheckAddress says what is wrong with an address to listen on, without listening: it must be HOST:PORT
+// with a port of 0 to 65535.
+func CheckAddress(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q is not HOST:PORT, such as 127.0.0.1:9090 or [::1]:9090", address)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return fmt.Errorf("%q: the port must be a number of 0 to 65535", address)
+	}
+	return nil
+}
+
+// CheckListen notes what is wrong with the setting listen of a program.
+func CheckListen(addresses []string, problems *config.Problems) {
+	if len(addresses) == 0 {
+		problems.Add("listen needs at least one address")
+	}
+	for _, address := range addresses {
+		if err := CheckAddress(address); err != nil {
+			problems.Add("listen: %s", err)
+		}
+	}
+}
+
 func listenOne(ctx context.Context, address string) ([]net.Listener, error) {
+	if err := CheckAddress(address); err != nil {
+		return nil, err
+	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil, fmt.Errorf("must be HOST:PORT: %w", err)
+		return nil, err
 	}
 	hosts := []string{host}
 	if host == "localhost" {

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/provisioning-platform/platform/shared/config"
 )
 
 // RateLimits are requests per minute (contracts/platform.md 1.9). Not Enabled, nothing is counted and no
@@ -20,6 +22,13 @@ type RateLimits struct {
 // DefaultRateLimits returns the contract's limits, switched on.
 func DefaultRateLimits() RateLimits {
 	return RateLimits{Enabled: true, Authentication: 5, General: 100, Batch: 10}
+}
+
+// Check notes limits below 1: they would refuse everybody. `enabled = false` switches limits off.
+func (l RateLimits) Check(problems *config.Problems) {
+	problems.AtLeast("rate_limits.authentication", l.Authentication, 1)
+	problems.AtLeast("rate_limits.general", l.General, 1)
+	problems.AtLeast("rate_limits.batch", l.Batch, 1)
 }
 
 const (

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/config"
-	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/process"
 	"github.com/provisioning-platform/platform/shared/store/driver"
 	"github.com/provisioning-platform/platform/shared/web"
 )
@@ -15,8 +15,8 @@ import (
 type Config struct {
 	Data           config.Path     `toml:"data"`
 	Listen         []string        `toml:"listen"`
-	LogLevel       string          `toml:"log_level"`       // debug, info, warn, error
-	TrustedProxies []string        `toml:"trusted_proxies"` // networks whose X-Forwarded-For is believed
+	LogLevel       slog.Level      `toml:"log_level"`       // debug, info, warn, error
+	TrustedProxies []netip.Prefix  `toml:"trusted_proxies"` // networks whose X-Forwarded-For is believed
 	Metrics        Metrics         `toml:"metrics"`
 	MFA            MFA             `toml:"mfa"`
 	RateLimits     web.RateLimits  `toml:"rate_limits"`
@@ -44,39 +44,29 @@ type Tokens struct {
 // Default returns the configuration of a program that was told nothing.
 func Default() Config {
 	return Config{
-		Listen: []string{"localhost:9080"}, LogLevel: "info", RateLimits: web.DefaultRateLimits(),
+		Listen: []string{"localhost:9080"}, RateLimits: web.DefaultRateLimits(),
 		Store:  driver.Settings{URL: "embedded:"},
 		Tokens: Tokens{AccessTTL: config.Duration(15 * time.Minute), RefreshIdle: config.Duration(8 * time.Hour), SessionMax: config.Duration(7 * 24 * time.Hour)},
 	}
 }
 
-// check refuses values that make no sense, and returns the parsed ones.
-func (c Config) check() (level slog.Level, proxies []netip.Prefix, err error) {
-	bad := func(format string, args ...any) (slog.Level, []netip.Prefix, error) {
-		return 0, nil, fault.New(fault.Invalid, "config.value", format, args...)
+// check notes all that serve would refuse. urlFile is the value of CONTROL_CENTER_STORE_FILE.
+func (c Config) check(urlFile string, problems *config.Problems) {
+	if c.Data == "" {
+		problems.Add("the data folder is missing: give --data DIR")
 	}
-	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		return bad("log_level %q is not debug, info, warn or error", c.LogLevel)
-	}
-	for _, p := range c.TrustedProxies {
-		prefix, err := netip.ParsePrefix(p)
-		if err != nil {
-			return bad("trusted_proxies: %q is no network such as 10.0.0.0/8", p)
-		}
-		proxies = append(proxies, prefix)
-	}
+	process.CheckListen(c.Listen, problems)
+	_, err := c.Store.Options(string(c.Data), urlFile, Schema(), nil)
+	problems.AddError(err)
+	c.RateLimits.Check(problems)
 	ttl, idle, longest := time.Duration(c.Tokens.AccessTTL), time.Duration(c.Tokens.RefreshIdle), time.Duration(c.Tokens.SessionMax)
-	switch {
-	case c.Data == "":
-		return bad("the data folder is missing: give --data DIR")
-	case len(c.Listen) == 0:
-		return bad("listen needs at least one address")
-	case ttl < time.Minute || ttl > 24*time.Hour:
-		return bad("tokens.access_ttl must be 1m to 24h, not %s", ttl)
-	case idle < ttl:
-		return bad("tokens.refresh_idle (%s) must not be shorter than tokens.access_ttl (%s)", idle, ttl)
-	case longest < idle || longest > 31*24*time.Hour:
-		return bad("tokens.session_max must be at least tokens.refresh_idle and at most 744h, not %s", longest)
+	if ttl < time.Minute || ttl > 24*time.Hour {
+		problems.Add("tokens.access_ttl must be 1m to 24h, not %s", ttl)
 	}
-	return level, proxies, nil
+	if idle < ttl {
+		problems.Add("tokens.refresh_idle (%s) must not be shorter than tokens.access_ttl (%s)", idle, ttl)
+	}
+	if longest < idle || longest > 31*24*time.Hour {
+		problems.Add("tokens.session_max must be at least tokens.refresh_idle and at most 744h, not %s", longest)
+	}
 }

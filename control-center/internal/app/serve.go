@@ -32,18 +32,18 @@ import (
 // Options are what serve needs besides the configuration.
 type Options struct {
 	Config  Config
-	URLFile string // CONTROL_CENTER_STORE_FILE
+	URLFile string   // CONTROL_CENTER_STORE_FILE
+	Unknown []string // names of the environment with our prefix that no setting reads
 	Stdout  io.Writer
 	Stderr  io.Writer
 }
 
 // Serve runs the control-center until ctx ends.
 func Serve(ctx context.Context, o Options) error {
-	level, _, err := o.Config.check()
-	if err != nil {
-		return err
+	log := obs.NewLogger(o.Stderr, token.ControlCenter, o.Config.LogLevel)
+	if len(o.Unknown) > 0 {
+		log.Warn("no setting reads these names of the environment", "names", o.Unknown)
 	}
-	log := obs.NewLogger(o.Stderr, token.ControlCenter, level)
 	stores, err := o.Config.Store.Options(string(o.Config.Data), o.URLFile, Schema(), log)
 	if err != nil {
 		return err
@@ -102,10 +102,6 @@ func build(ctx context.Context, c Config, stores driver.Options, log *slog.Logge
 
 func assemble(ctx context.Context, c Config, memory bool, dir string, file bootstrap.File, sealer *keys.Sealer, db *feed.Hub, log *slog.Logger) (*service, error) {
 	now := time.Now
-	_, proxies, err := c.check()
-	if err != nil {
-		return nil, err
-	}
 	auditKeys, err := audit.MakeKeys(bootstrap.AuditKeysFolder(dir), bootstrap.AuditOrigin(file.Deployment))
 	if err != nil {
 		return nil, err
@@ -174,7 +170,7 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 			return verifier.Verify(raw, now())
 		},
 		Decide:     policies.Authority.Decide,
-		RateLimits: c.RateLimits, TrustedProxies: proxies,
+		RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies,
 	})
 	if err != nil {
 		return nil, err

@@ -29,22 +29,30 @@ func Root() cli.Command {
 
 func serve(ctx context.Context, o *cli.IO, s *cli.Setup) error {
 	c := Default()
-	if _, err := s.Load(o, &c); err != nil {
+	loaded, err := load(o, s, &c)
+	if err != nil {
 		return err
 	}
-	return Serve(ctx, Options{Config: c, URLFile: s.StoreFile(o), Stdout: o.Out, Stderr: o.Err})
+	return Serve(ctx, Options{Config: c, URLFile: s.StoreFile(o), Unknown: loaded.Unknown, Stdout: o.Out, Stderr: o.Err})
 }
 
-func look(o *cli.IO, s *cli.Setup) (*config.Loaded, func() error, error) {
+// load reads the configuration and refuses all that serve could not work with.
+func load(o *cli.IO, s *cli.Setup, c *Config) (*config.Loaded, error) {
+	return s.Load(o, c, func(problems *config.Problems) { c.check(s.StoreFile(o), problems) })
+}
+
+func look(o *cli.IO, s *cli.Setup, check bool) (*config.Loaded, error) {
 	c := Default()
-	loaded, err := s.Load(o, &c)
-	return loaded, func() error { _, _, err := c.check(); return err }, err
+	if check {
+		return load(o, s, &c)
+	}
+	return s.Load(o, &c, nil)
 }
 
 // ledgerOf says where the log is; it needs no more of the configuration than the data folder and the store.
 func ledgerOf(o *cli.IO, s *cli.Setup) (cli.Ledger, error) {
 	c := Default()
-	if _, err := s.Load(o, &c); err != nil {
+	if _, err := s.Load(o, &c, nil); err != nil {
 		return cli.Ledger{}, err
 	}
 	if c.Data == "" {

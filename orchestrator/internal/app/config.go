@@ -4,12 +4,15 @@ import (
 	"log/slog"
 	"net/netip"
 	"net/url"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/operation"
+	"github.com/provisioning-platform/platform/shared/client"
 	"github.com/provisioning-platform/platform/shared/config"
-	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/process"
 	"github.com/provisioning-platform/platform/shared/store/driver"
 	"github.com/provisioning-platform/platform/shared/web"
 )
@@ -20,8 +23,8 @@ type Config struct {
 	Listen         []string                              `toml:"listen"`
 	ControlCenter  string                                `toml:"control_center"`  // its address
 	Credential     config.Path                           `toml:"credential"`      // the file that `control-center init` named
-	LogLevel       string                                `toml:"log_level"`       // debug, info, warn, error
-	TrustedProxies []string                              `toml:"trusted_proxies"` // networks whose X-Forwarded-For is believed
+	LogLevel       slog.Level                            `toml:"log_level"`       // debug, info, warn, error
+	TrustedProxies []netip.Prefix                        `toml:"trusted_proxies"` // networks whose X-Forwarded-For is believed
 	Infra          operation.InfraSettings               `toml:"infra"`
 	Limits         Limits                                `toml:"limits"`
 	Metrics        Metrics                               `toml:"metrics"`
@@ -73,7 +76,7 @@ func Default() Config {
 	p := dag.DefaultPolicy()
 	d := func(ms int64) config.Duration { return config.Duration(time.Duration(ms) * time.Millisecond) }
 	return Config{
-		Listen: []string{"localhost:9090"}, LogLevel: "info", RateLimits: web.DefaultRateLimits(),
+		Listen: []string{"localhost:9090"}, RateLimits: web.DefaultRateLimits(),
 		Limits: Limits{Operations: dag.DefaultOperations, Tasks: 1000, Steps: 64},
 		Retry:  Retry{MaxAttempts: p.MaxAttempts, InitialDelay: d(p.InitialDelay), MaxDelay: d(p.MaxDelay), AttemptTimeout: d(p.AttemptTimeout), Grace: d(p.Grace)},
 		Store:  driver.Settings{URL: "embedded:"},
@@ -81,43 +84,60 @@ func Default() Config {
 	}
 }
 
-// check refuses values that make no sense, and returns the parsed ones.
-func (c Config) check() (level slog.Level, proxies []netip.Prefix, err error) {
-	bad := func(format string, args ...any) (slog.Level, []netip.Prefix, error) {
-		return 0, nil, fault.New(fault.Invalid, "config.value", format, args...)
+// check notes all that serve would refuse. urlFile is the value of ORCHESTRATOR_STORE_FILE.
+func (c Config) check(urlFile string, problems *config.Problems) {
+	if c.Data == "" {
+		problems.Add("the data folder is missing: give --data DIR")
 	}
-	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		return bad("log_level %q is not debug, info, warn or error", c.LogLevel)
+	process.CheckListen(c.Listen, problems)
+	if u, err := url.Parse(c.ControlCenter); c.ControlCenter == "" {
+		problems.Add("the control-center's address is missing: give --control-center URL")
+	} else if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		problems.Add("control_center is no address such as http://127.0.0.1:9080")
+	} else if u.User != nil {
+		problems.Add("control_center must hold no user and no password: the orchestrator signs in with its credential")
 	}
-	for _, p := range c.TrustedProxies {
-		prefix, err := netip.ParsePrefix(p)
-		if err != nil {
-			return bad("trusted_proxies: %q is no network such as 10.0.0.0/8", p)
+	if c.Credential == "" {
+		problems.Add("the credential is missing: give --credential FILE, the file that `control-center init` named orchestrator_credential")
+	} else if _, err := client.ReadCredential(string(c.Credential)); err != nil {
+		problems.AddError(err)
+	}
+	_, err := c.Store.Options(string(c.Data), urlFile, Schema(), nil)
+	problems.AddError(err)
+	c.RateLimits.Check(problems)
+	c.checkWork(problems)
+	problems.Folder("infra.dir", c.Infra.Dir)
+	problems.Folder("recipes.dir", c.Recipes.Dir)
+	for _, i := range c.Recipes.Interpreters {
+		if info, err := os.Stat(i); !filepath.IsAbs(i) || err != nil || info.Mode()&0o111 == 0 || info.IsDir() {
+			problems.Add("recipes.interpreters: %q is no absolute path of a program on this machine", i)
 		}
-		proxies = append(proxies, prefix)
 	}
-	u, err := url.Parse(c.ControlCenter)
-	switch {
-	case c.Data == "":
-		return bad("the data folder is missing: give --data DIR")
-	case len(c.Listen) == 0:
-		return bad("listen needs at least one address")
-	case c.ControlCenter == "":
-		return bad("the control-center's address is missing: give --control-center URL")
-	case err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https"):
-		return bad("control_center %q is no address such as http://127.0.0.1:9080", c.ControlCenter)
-	case c.Credential == "":
-		return bad("the credential is missing: give --credential FILE, the file that `control-center init` named orchestrator_credential")
-	case c.Limits.Operations < 1 || c.Limits.Operations > 2000:
-		return bad("limits.operations must be 1 to 2000, not %d", c.Limits.Operations)
-	case c.Limits.Tasks < 1 || c.Limits.Steps < 1:
-		return bad("limits.tasks and limits.steps must be at least 1")
-	case c.Retry.MaxAttempts < 1 || c.Retry.MaxAttempts > 100:
-		return bad("retry.max_attempts must be 1 to 100, not %d", c.Retry.MaxAttempts)
-	case c.Retry.InitialDelay < 1 || c.Retry.MaxDelay < c.Retry.InitialDelay:
-		return bad("retry.initial_delay must be above 0 and retry.max_delay not shorter than it")
-	case c.Retry.AttemptTimeout < 1 || c.Retry.Grace < 1:
-		return bad("retry.attempt_timeout and retry.grace must be above 0")
+	operation.CheckProviders(c.Providers, problems)
+	for _, o := range c.WS.Origins {
+		if u, err := url.Parse(o); err != nil || u.Scheme == "" || u.Host == "" || o != u.Scheme+"://"+u.Host {
+			problems.Add("ws.origins: %q is no origin such as https://console.example.com", o)
+		}
 	}
-	return level, proxies, nil
+}
+
+// checkWork notes limits and retry rules with which no work would be done.
+func (c Config) checkWork(problems *config.Problems) {
+	if c.Limits.Operations < 1 || c.Limits.Operations > 2000 {
+		problems.Add("limits.operations must be 1 to 2000, not %d", c.Limits.Operations)
+	}
+	problems.AtLeast("limits.tasks", c.Limits.Tasks, 1)
+	problems.AtLeast("limits.steps", c.Limits.Steps, 1)
+	problems.AtLeast("ws.max_connections", c.WS.MaxConnections, 1)
+	problems.AtLeast("ws.max_per_user", c.WS.MaxPerUser, 1)
+	if c.Retry.MaxAttempts < 1 || c.Retry.MaxAttempts > 100 {
+		problems.Add("retry.max_attempts must be 1 to 100, not %d", c.Retry.MaxAttempts)
+	}
+	// The stored policy counts milliseconds: a shorter span would be none.
+	if c.Retry.InitialDelay < config.Duration(time.Millisecond) || c.Retry.MaxDelay < c.Retry.InitialDelay {
+		problems.Add("retry.initial_delay must be at least 1ms and retry.max_delay not shorter than it")
+	}
+	if c.Retry.AttemptTimeout < config.Duration(time.Millisecond) || c.Retry.Grace < config.Duration(time.Millisecond) {
+		problems.Add("retry.attempt_timeout and retry.grace must be at least 1ms")
+	}
 }

@@ -34,18 +34,18 @@ import (
 // Options are what serve needs besides the configuration.
 type Options struct {
 	Config  Config
-	URLFile string // ORCHESTRATOR_STORE_FILE
+	URLFile string   // ORCHESTRATOR_STORE_FILE
+	Unknown []string // names of the environment with our prefix that no setting reads
 	Stdout  io.Writer
 	Stderr  io.Writer
 }
 
 // Serve runs the orchestrator until ctx ends.
 func Serve(ctx context.Context, o Options) error {
-	level, _, err := o.Config.check()
-	if err != nil {
-		return err
+	log := obs.NewLogger(o.Stderr, token.Orchestrator, o.Config.LogLevel)
+	if len(o.Unknown) > 0 {
+		log.Warn("no setting reads these names of the environment", "names", o.Unknown)
 	}
-	log := obs.NewLogger(o.Stderr, token.Orchestrator, level)
 	dir, err := filepath.Abs(string(o.Config.Data))
 	if err != nil {
 		return err
@@ -95,10 +95,6 @@ func background(ctx context.Context) context.Context {
 func assemble(ctx context.Context, c Config, credential client.Credential, stores driver.Options, db *feed.Hub, log *slog.Logger) (*service, error) {
 	ctx = background(ctx)
 	now := time.Now
-	_, proxies, err := c.check()
-	if err != nil {
-		return nil, err
-	}
 	keys, err := audit.MakeKeys(filepath.Join(stores.Dir, keysFolder, auditFolder), credential.Deployment+"/audit/"+token.Orchestrator)
 	if err != nil {
 		return nil, err
@@ -149,7 +145,7 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 		Authenticate: func(ctx context.Context, raw string, _ *http.Request) (token.Claims, error) {
 			return known.Authenticate(ctx, raw)
 		},
-		Decide: known.Decide, Admit: admit(known), RateLimits: c.RateLimits, TrustedProxies: proxies,
+		Decide: known.Decide, Admit: admit(known), RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies,
 	})
 	if err != nil {
 		return nil, err

@@ -31,10 +31,18 @@ type Options struct {
 	Log      *slog.Logger
 }
 
-// Check says whether a store URL is well-formed, without opening anything.
-func Check(raw string) error {
-	_, err := parse(raw)
-	return err
+// Check says what Open would refuse of the options, without opening anything: an Invalid fault.
+func Check(o Options) error {
+	u, err := parse(o.URL)
+	if err != nil || u.Scheme == "embedded" || u.Scheme == "memory" {
+		return err
+	}
+	return surrealstore.Check(o.surreal(u))
+}
+
+// surreal returns the options of the SurrealDB driver.
+func (o Options) surreal(u *url.URL) surrealstore.Options {
+	return surrealstore.Options{URL: u, Password: o.Password, Sync: o.Sync, Schema: o.Schema, Log: o.Log}
 }
 
 // Open opens the store. Faults of kind Invalid are the operator's: a wrong URL or a missing setting.
@@ -52,7 +60,7 @@ func Open(ctx context.Context, o Options) (store.DB, error) {
 		}
 		return memstore.New(o.Schema), nil
 	}
-	s, err := surrealstore.Open(ctx, surrealstore.Options{URL: u, Password: o.Password, Sync: o.Sync, Schema: o.Schema, Log: o.Log})
+	s, err := surrealstore.Open(ctx, o.surreal(u))
 	if err != nil {
 		return nil, err
 	}

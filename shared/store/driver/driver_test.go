@@ -62,7 +62,7 @@ func TestOpen_refusesURLs(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: the message repeats the password", url)
 		}
-		if driver.Check(url) == nil {
+		if driver.Check(driver.Options{URL: url, Sync: "every"}) == nil {
 			t.Errorf("%s: passes Check", url)
 		}
 	}

@@ -49,5 +49,5 @@ func (c Settings) Options(dir, urlFile string, schema store.Schema, log *slog.Lo
 		}
 		o.Password = p
 	}
-	return o, Check(o.URL)
+	return o, Check(o)
 }

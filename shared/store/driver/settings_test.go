@@ -18,7 +18,7 @@ func TestSettings_passwordOnlyByFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte("surrealdb://root:hush@db:8000/p/cc\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	o, err := driver.Settings{URL: "embedded:"}.Options("d", file, store.Schema{}, obs.Discard())
+	o, err := driver.Settings{URL: "embedded:", Sync: "every"}.Options("d", file, store.Schema{}, obs.Discard())
 	if err != nil || o.Password.Reveal() != "hush" || strings.Contains(o.URL, "hush") || o.URL != "surrealdb://root@db:8000/p/cc" {
 		t.Fatalf("%+v %v", o.URL, err)
 	}

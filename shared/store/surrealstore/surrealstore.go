@@ -50,8 +50,8 @@ var _ store.DB = (*Store)(nil)
 // Open connects, checks the server's version, defines the tables of the schema and starts the
 // committer. It refuses a server that is older than version 3 and a sync mode that is not stated.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	if o.Sync != SyncEvery {
-		return nil, syncFault(o.Sync)
+	if err := Check(o); err != nil {
+		return nil, err
 	}
 	texts, err := newTexts(o.Schema)
 	if err != nil {
@@ -101,6 +101,15 @@ func newLink(o Options) (*link, error) {
 		url: &url.URL{Scheme: scheme, Host: o.URL.Host}, user: o.URL.User.Username(), password: o.Password,
 		ns: path[0], db: path[1], log: log,
 	}, nil
+}
+
+// Check says what Open would refuse of the options, without connecting: an Invalid fault.
+func Check(o Options) error {
+	if o.Sync != SyncEvery {
+		return syncFault(o.Sync)
+	}
+	_, err := newLink(o)
+	return err
 }
 
 func syncFault(stated string) error {

@@ -39,8 +39,8 @@ func mutating(action string) bool {
 	return action == "create" || action == "delete" || action == "run" || action == "upload"
 }
 
-// check finds what is wrong with a configuration before it is used.
-func (c Config) check() error {
+// Check says what is wrong with a configuration, without opening its files.
+func (c Config) Check() error {
 	if c.Latency < 0 || c.Boot < 0 || c.Jitter < 0 || c.Throttle < 0 {
 		return fmt.Errorf("simulated provider: latency, boot, jitter and throttle are not negative")
 	}

@@ -50,7 +50,7 @@ type Call struct {
 
 // Open returns a driver with the servers of its state file.
 func Open(config Config, now func() time.Time) (*Driver, error) {
-	if err := config.check(); err != nil {
+	if err := config.Check(); err != nil {
 		return nil, err
 	}
 	d := &Driver{config: config, now: now, servers: map[key]record{}, used: make([]int, len(config.Faults)),

@@ -1,0 +1,102 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/provisioning-platform/platform/shared/cli"
+)
+
+// run runs the binary's command line and returns its exit code and what it wrote.
+func run(env []string, args ...string) (code int, out, errs string) {
+	var stdout, stderr bytes.Buffer
+	code = cli.Main(context.Background(), Root(), &cli.IO{
+		In: strings.NewReader(""), Out: &stdout, Err: &stderr, Format: "table",
+		Getenv: func(name string) string {
+			for _, e := range env {
+				if n, v, _ := strings.Cut(e, "="); n == name {
+					return v
+				}
+			}
+			return ""
+		},
+		Environ: func() []string { return env },
+	}, args)
+	return code, stdout.String(), stderr.String()
+}
+
+// TestConfigCheck_refusesWhatServeRefuses: check and serve decide with one function, name the key, and say
+// all that is wrong at once.
+func TestConfigCheck_refusesWhatServeRefuses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, c := range map[string]struct {
+		file string
+		env  []string
+		args []string
+		want []string
+	}{
+		"no data folder":     {want: []string{"--data DIR"}},
+		"log level":          {file: "log_level = \"loud\"", want: []string{":1:", "loud"}},
+		"proxies":            {file: "trusted_proxies = [\"everybody\"]", want: []string{":1:", "everybody"}},
+		"proxies by env":     {env: []string{"CONTROL_CENTER_TRUSTED_PROXIES=everybody"}, want: []string{"a network such as 10.0.0.0/8"}},
+		"short tokens":       {file: "[tokens]\naccess_ttl = \"1s\"", want: []string{"tokens.access_ttl"}},
+		"long tokens":        {file: "[tokens]\naccess_ttl = \"25h\"\nrefresh_idle = \"25h\"", want: []string{"tokens.access_ttl"}},
+		"idle below access":  {file: "[tokens]\nrefresh_idle = \"1m\"", want: []string{"tokens.refresh_idle"}},
+		"session below idle": {file: "[tokens]\nsession_max = \"1h\"", want: []string{"tokens.session_max"}},
+		"limit of nothing":   {file: "[rate_limits]\ngeneral = 0\nbatch = -1", want: []string{"rate_limits.general must be at least 1, not 0", "rate_limits.batch"}},
+		"another spelling":   {file: "[Rate_Limits]\nenabled = false", want: []string{"did you mean rate_limits?"}},
+		"bad listener":       {args: []string{"--listen", "9080"}, want: []string{"HOST:PORT"}},
+		"bad port":           {args: []string{"--listen", "127.0.0.1:70000"}, want: []string{"0 to 65535"}},
+		"password in a URL":  {args: []string{"--store", "surrealdb://root:hunter2@h:1/a/b"}, want: []string{"password"}},
+		"sync not stated":    {args: []string{"--store", "surrealdb://root@h:1/a/b"}, want: []string{"sync = \"every\""}},
+		"no database":        {file: "[store]\nsync = \"every\"", args: []string{"--store", "surrealdb://root@h:1/a"}, want: []string{"database"}},
+		"no password file":   {file: "[store]\npassword_file = \"nowhere\"", want: []string{"nowhere"}},
+		"all at once":        {file: "[rate_limits]\ngenral = 5\nbatch = 0", env: []string{"CONTROL_CENTER_LOG_LEVEL=loud"}, want: []string{"genral", "rate_limits.batch", "CONTROL_CENTER_LOG_LEVEL", "--data"}},
+	} {
+		file := filepath.Join(dir, strings.ReplaceAll(name, " ", "-")+".toml")
+		if err := os.WriteFile(file, []byte(c.file+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args := append([]string{"--config", file}, c.args...)
+		if name != "no data folder" && name != "all at once" {
+			args = append(args, "--data", filepath.Join(dir, "none"))
+		}
+		for _, verb := range [][]string{{"config", "check"}, {"serve"}} {
+			code, out, errs := run(c.env, append(append([]string{}, verb...), args...)...)
+			if code != cli.ExitUsage || out != "" {
+				t.Errorf("%s: %v ended with %d, %q", name, verb, code, errs)
+			}
+			for _, w := range c.want {
+				if !strings.Contains(errs, w) {
+					t.Errorf("%s: %v says %q, which lacks %q", name, verb, errs, w)
+				}
+			}
+			if strings.Contains(errs, "hunter2") {
+				t.Errorf("%s: %v shows the password: %s", name, verb, errs)
+			}
+		}
+	}
+}
+
+// TestConfigShow_hidesAPasswordInTheURL: show prints what check refuses, without the secret in it.
+func TestConfigShow_hidesAPasswordInTheURL(t *testing.T) {
+	t.Parallel()
+	code, out, _ := run([]string{"CONTROL_CENTER_STORE_URL=surrealdb://root:hunter2@h:1/a/b"}, "config", "show")
+	if code != 0 || strings.Contains(out, "hunter2") || !strings.Contains(out, "surrealdb://root:[secret]@h:1/a/b") {
+		t.Errorf("%d %s", code, out)
+	}
+}
+
+// TestConfigCheck_listsStrangeNamesOfTheEnvironment is decision 61.
+func TestConfigCheck_listsStrangeNamesOfTheEnvironment(t *testing.T) {
+	t.Parallel()
+	code, _, errs := run([]string{"CONTROL_CENTER_SOMETHING_ELSE=1", "CONTROL_CENTER_SERVICE_HOST=x", "CONTROL_CENTER_SERVER=http://x"}, "config", "check", "--data", "d")
+	if code != 0 || !strings.Contains(errs, "CONTROL_CENTER_SOMETHING_ELSE") || strings.Contains(errs, "SERVICE_HOST") || strings.Contains(errs, "CONTROL_CENTER_SERVER") {
+		t.Errorf("%d %s", code, errs)
+	}
+}
