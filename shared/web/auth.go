@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"net/http"
-	"net/netip"
 	"strings"
 
 	"github.com/provisioning-platform/platform/shared/audit"
@@ -24,43 +23,6 @@ func bearer(h http.Header) (string, error) {
 		return "", fault.New(fault.Unauthenticated, "auth.bad_scheme", "the Authorization header must hold one token: Bearer <token>")
 	}
 	return raw, nil
-}
-
-// clientAddress returns who is at the other end: the peer, or, behind trusted proxies, the last
-// address that none of them is (reliability-bar R05).
-func (s *Server) clientAddress(r *http.Request) netip.Addr {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	ip := peer.Addr().Unmap()
-	if len(s.cfg.TrustedProxies) == 0 || !s.trusted(ip) {
-		return ip
-	}
-	var hops []string
-	for _, line := range r.Header["X-Forwarded-For"] {
-		hops = append(hops, strings.Split(line, ",")...)
-	}
-	for i := len(hops) - 1; i >= 0; i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			return ip
-		}
-		ip = hop.Unmap()
-		if !s.trusted(ip) {
-			return ip
-		}
-	}
-	return ip
-}
-
-func (s *Server) trusted(ip netip.Addr) bool {
-	for _, p := range s.cfg.TrustedProxies {
-		if p.Contains(ip) {
-			return true
-		}
-	}
-	return false
 }
 
 // authenticate verifies the token and fills in who asks.

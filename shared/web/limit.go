@@ -2,7 +2,6 @@ package web
 
 import (
 	"net/http"
-	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -175,14 +174,4 @@ func ceilUnix(t time.Time) int64 {
 		return t.Unix() + 1
 	}
 	return t.Unix()
-}
-
-// addressKey is what an address counts as: itself, or its /64 in IPv6 (reliability-bar R05).
-func addressKey(ip netip.Addr) string {
-	if ip.Is6() {
-		if p, err := ip.WithZone("").Prefix(64); err == nil {
-			return p.Addr().String()
-		}
-	}
-	return ip.String()
 }

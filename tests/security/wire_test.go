@@ -153,6 +153,45 @@ func TestForwarded_spoofedAddressesGainNothing(t *testing.T) {
 	}
 }
 
+// TestForwarded_behindAProxyTheClientIsTheClient is decision 62: in every form in which proxies write an address, clients are
+// told apart, and nothing that a client puts in front of it counts.
+func TestForwarded_behindAProxyTheClientIsTheClient(t *testing.T) {
+	t.Parallel()
+	r := rigtest.Prepare(t, rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir(), RateLimits: true, Env: []string{"CONTROL_CENTER_TRUSTED_PROXIES=127.0.0.0/8"}})
+	if err := r.ControlCenter.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s := &site{Rig: r}
+	limited := func(forwarded string) bool {
+		return s.send(t, "control-center", "POST", "/auth/login", "", map[string]any{"username": "x"}, "X-Forwarded-For: "+forwarded).Status == 429
+	}
+	for _, form := range []string{"203.0.113.%d", "203.0.113.1%d:51234", "[2001:db8:%d::7]:443", `"[2001:db8:1%d::7]:443"`, "203.0.113.2%d, ", "127.0.0.9,203.0.113.3%d,127.0.0.%[1]d"} {
+		for i := range 6 {
+			if forwarded := fmt.Sprintf(form, i); limited(forwarded) {
+				t.Errorf("%s shares the limit of others", forwarded)
+			}
+		}
+	}
+	refusals := 0
+	for i := range 12 {
+		if limited(fmt.Sprintf("6.6.6.%d, garbage", i)) {
+			refusals++
+		}
+	}
+	if refusals != 7 {
+		t.Errorf("invented addresses in front of what is none: %d of 12 sign-ins were limited, want 7", refusals)
+	}
+	log, err := os.ReadFile(r.ControlCenter.Log)
+	for _, ip := range []string{"203.0.113.3", "203.0.113.14", "2001:db8:5::7", "2001:db8:12::7", "203.0.113.21", "203.0.113.30", "127.0.0.1"} {
+		if !bytes.Contains(log, []byte(`"ip":"`+ip+`"`)) {
+			t.Errorf("the log does not name %s (%v)", ip, err)
+		}
+	}
+	if bytes.Contains(log, []byte("6.6.6.")) {
+		t.Error("the log names an invented address")
+	}
+}
+
 // TestLog_everyLineIsOneRecord is I13: line breaks, escape sequences and quotes in everything that a client controls.
 func TestLog_everyLineIsOneRecord(t *testing.T) {
 	s := shared
