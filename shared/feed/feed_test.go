@@ -284,3 +284,62 @@ func TestTail_gathers(t *testing.T) {
 		}
 	})
 }
+
+// TestFollower_goesOnBehindWhatWasTrimmed trims under a follower that is stopped, and one that is stuck.
+func TestFollower_goesOnBehindWhatWasTrimmed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub()
+		emit(t, h, 10)
+		trim := func(through uint64) {
+			t.Helper()
+			if _, err := h.Commit(t.Context(), store.Batch{Trims: []store.Trim{{Stream: "events", Through: through}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		trim(3) // before the follower ever ran
+		stuck := true
+		c := &collector{fail: func(seq uint64) error {
+			if stuck && seq == 6 {
+				return errors.New("not this one")
+			}
+			return nil
+		}}
+		f := &Follower{Name: "f", Stream: "events", DB: h, Batch: 1, Handle: c.handle, Log: quiet}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- f.Run(ctx) }()
+		<-time.After(time.Minute)
+		trim(8)
+		<-time.After(time.Minute)
+		stop()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprint(c.seen) != "[4 5 9 10]" {
+			t.Errorf("seen %v", c.seen)
+		}
+		if row, err := Cursors.Get(t.Context(), h, "f"); err != nil || row.Value.Seq != 10 {
+			t.Errorf("cursor %+v, %v", row, err)
+		}
+	})
+}
+
+func TestTail_readerBelowTheKeptRangeIsTold(t *testing.T) {
+	t.Parallel()
+	h := newHub()
+	emit(t, h, 10)
+	if _, err := h.Commit(t.Context(), store.Batch{Trims: []store.Trim{{Stream: "events", Through: 4}}}); err != nil {
+		t.Fatal(err)
+	}
+	tail := NewTail(h, "events", 8, func(into []uint64, entries []store.Entry) []uint64 {
+		return append(into, make([]uint64, len(entries))...)
+	})
+	tail.start(10)
+	if _, at, err := tail.Read(t.Context(), nil, 3, 5); !errors.Is(err, ErrTrimmed) || at != 3 {
+		t.Errorf("at %d, %v", at, err)
+	}
+	if items, at, err := tail.Read(t.Context(), nil, 4, 5); err != nil || at != 9 || len(items) != 5 {
+		t.Errorf("%d items, at %d, %v", len(items), at, err)
+	}
+}

@@ -115,6 +115,12 @@ func (f *Follower) follow(ctx context.Context, timer *time.Timer) (err error) {
 			return err
 		}
 		f.head.Store(page.Head)
+		if page.First > row.Value.Seq+1 {
+			if row, err = f.skip(ctx, row, page.First-1); err != nil {
+				return err
+			}
+			continue
+		}
 		n := len(page.Entries)
 		if n > 0 {
 			if err := f.Handle(ctx, page.Entries); err != nil {
@@ -133,6 +139,27 @@ func (f *Follower) follow(ctx context.Context, timer *time.Timer) (err error) {
 			return ctx.Err()
 		}
 	}
+}
+
+// skip moves the cursor behind what was trimmed: retention has moved it already, or this follower begins now. Only a store
+// that lost its cursors, or a trim that asked nobody, leaves something to say.
+func (f *Follower) skip(ctx context.Context, row store.Row[Cursor], low uint64) (store.Row[Cursor], error) {
+	now, err := Cursors.Get(ctx, f.DB, f.Name)
+	if err != nil {
+		return row, err
+	}
+	if now.Rev != 0 && now.Value.Seq < low {
+		f.Log.Warn("follower goes on behind entries that are not kept", "follower", f.Name, "after", now.Value.Seq, "from", low+1)
+	}
+	if now.Rev != 0 {
+		row = now
+	}
+	if row.Value.Seq < low {
+		row.Value.Seq = low
+		row, err = f.save(ctx, row)
+	}
+	f.seq.Store(row.Value.Seq)
+	return row, err
 }
 
 // save stores the cursor if nobody else moved it since row was read; a conflict is another follower of

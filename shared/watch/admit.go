@@ -87,18 +87,14 @@ func (h *Handler) place(ctx context.Context, q url.Values, c *conn) (map[string]
 	if err != nil {
 		return nil, fault.New(fault.Malformed, "ws.bad_since", "since is the sequence of the last event you have, a whole number")
 	}
-	oldest, err := h.DB.Read(ctx, Stream, 0, 1)
+	kept, err := h.DB.Read(ctx, Stream, store.Latest, 0)
 	if err != nil {
 		return nil, err
 	}
-	earliest := uint64(1)
-	if len(oldest.Entries) > 0 {
-		earliest = oldest.Entries[0].Seq
-	}
 	epoch := q.Get("epoch")
-	if (epoch != "" && epoch != h.Epoch) || since+1 < earliest || since > oldest.Head {
-		return map[string]any{"earliest": earliest, "epoch": h.Epoch}, fault.New(fault.Gone, "ws.reset",
-			"events after %d are not kept here; read the state anew and go on from sequence %d", since, oldest.Head)
+	if (epoch != "" && epoch != h.Epoch) || since+1 < kept.First || since > kept.Head {
+		return map[string]any{"earliest": kept.First, "epoch": h.Epoch}, fault.New(fault.Gone, "ws.reset",
+			"events after %d are not kept here; read the state anew and go on from sequence %d", since, kept.Head)
 	}
 	c.cursor.Store(since)
 	return nil, nil

@@ -137,7 +137,9 @@ func (c *conn) goodbye(rest []byte) {
 	if code == 0 {
 		return
 	}
-	reason = fmt.Sprintf("%s; resume since=%d epoch=%s", reason, c.cursor.Load(), c.h.Epoch)
+	if code != closeReset {
+		reason = fmt.Sprintf("%s; resume since=%d epoch=%s", reason, c.cursor.Load(), c.h.Epoch)
+	}
 	wait := time.Second
 	if code == closeSlow {
 		wait = 20 * time.Second

@@ -48,6 +48,7 @@ const (
 // Close codes of our own; the rest is RFC 6455's.
 const (
 	closeUnauthenticated = 4401
+	closeReset           = 4410 // what comes next is not kept any more
 	closeSlow            = websocket.CloseTryAgainLater
 )
 

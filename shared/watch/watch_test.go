@@ -265,6 +265,54 @@ func TestWatch_refusedBeforeTheUpgrade(t *testing.T) {
 	}
 }
 
+// TestWatch_belowTheKeptRangeIsGone connects after a trim, and in the middle of one.
+func TestWatch_belowTheKeptRangeIsGone(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil)
+	p.emit(t, "TaskStatusChanged", 2*ringSize)
+	trim := func(through uint64) {
+		t.Helper()
+		if _, err := p.hub.Commit(t.Context(), store.Batch{Trims: []store.Trim{{Stream: Stream, Through: through}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	trim(100)
+	for since, want := range map[int]int{0: 410, 99: 410, 100: 101, 2 * ringSize: 101} {
+		ws, resp, err := websocket.DefaultDialer.Dial(fmt.Sprintf("%s?token=ann&since=%d&epoch=e1", p.url, since), nil)
+		if resp == nil || resp.StatusCode != want {
+			t.Fatalf("since %d: %v, %v; want %d", since, resp, err, want)
+		}
+		if want == 410 {
+			var told struct {
+				Earliest uint64
+				Epoch    string
+			}
+			if err := json.NewDecoder(resp.Body).Decode(&told); err != nil || told.Earliest != 101 || told.Epoch != "e1" {
+				t.Errorf("since %d: told %+v, %v", since, told, err)
+			}
+			continue
+		}
+		_ = ws.Close()
+	}
+
+	long := strings.Repeat("x", 2000)
+	for range 8 {
+		var b store.Batch
+		for range 1000 {
+			b.Appends = append(b.Appends, store.Append{Stream: Stream, Body: fmt.Appendf(nil, `{"data":{"text":%q},"event_type":"TaskStatusChanged","timestamp":"2026-01-01T00:00:00Z"}`, long)})
+		}
+		if _, err := p.hub.Commit(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slow := p.dial(t, fmt.Sprintf("token=ann&since=%d", 2*ringSize)) // does not read, so most of 16 MB waits
+	trim(2*ringSize + 3000)
+	code, text := closeCode(t, slow)
+	if code != closeReset || !strings.Contains(text, "not kept any more") {
+		t.Errorf("a reader whose next events were trimmed is closed with %d %q", code, text)
+	}
+}
+
 func TestWatch_sinceReplaysAndGoesOnLive(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil)

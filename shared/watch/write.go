@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/provisioning-platform/platform/shared/feed"
 )
 
 // atOnce bounds the events that go out in one write.
@@ -67,7 +69,11 @@ type writer struct {
 func (w *writer) events(cursor uint64) (rest []byte, ok bool) {
 	items, last, err := w.h.tail.Read(w.ctx, w.items[:0], cursor, atOnce)
 	w.items = items
-	if err != nil {
+	switch {
+	case errors.Is(err, feed.ErrTrimmed):
+		w.stop(closeReset, "the events that come next are not kept any more; read the state anew and connect without since")
+		return nil, false
+	case err != nil:
 		w.stop(websocket.CloseInternalServerErr, "the event store cannot be read")
 		return nil, false
 	}
