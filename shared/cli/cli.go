@@ -72,7 +72,7 @@ func Main(ctx context.Context, root Command, std *IO, args []string) int {
 		if code == ExitInterrupted { // by the person at the keyboard, who knows
 			fmt.Fprintln(std.Err, "interrupted")
 		} else {
-			fmt.Fprintln(std.Err, "error: "+explain(err))
+			fmt.Fprintln(std.Err, "error: "+Printable(explain(err)))
 		}
 		return code
 	}

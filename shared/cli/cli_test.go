@@ -94,7 +94,7 @@ func TestPrint_formats(t *testing.T) {
 	for format, want := range map[string]string{
 		"table": "ID    DONE\na     yes\nb: c  no\n",
 		"jsonl": "{\"id\":\"a\",\"done\":true}\n{\"id\":\"b: c\",\"done\":false}\n",
-		"yaml":  "- id: a\n  done: true\n- id: 'b: c'\n  done: false\n",
+		"yaml":  "- id: a\n  done: true\n- id: \"b: c\"\n  done: false\n",
 	} {
 		o, out, _ := sandbox(t)
 		o.Format = format

@@ -185,7 +185,7 @@ func (o *IO) Ask(prompt string, hidden bool) (string, error) {
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return "", ErrNoTerminal
 	}
-	fmt.Fprint(o.Err, prompt)
+	fmt.Fprint(o.Err, Printable(prompt))
 	if hidden {
 		line, err := term.ReadPassword(int(file.Fd()))
 		fmt.Fprintln(o.Err)

@@ -64,7 +64,7 @@ func Private(path string, mode fs.FileMode) error {
 	return nil
 }
 
-// FromFile reads a secret from a file, without one trailing line break. It refuses an empty file and a file that others
+// FromFile reads a secret from a file, without a byte order mark and one trailing line break. It refuses an empty file and a file that others
 // than its owner can read. In systemd's $CREDENTIALS_DIRECTORY the group's bits are let pass: there they are the mask of
 // the access list by which systemd lets the service's user in (systemd.exec, LoadCredential=).
 func FromFile(path string) (Text, error) {
@@ -83,7 +83,8 @@ func FromFile(path string) (Text, error) {
 	if err != nil {
 		return Text{}, fmt.Errorf("secret file: %w", err)
 	}
-	v := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
+	v := strings.TrimPrefix(string(b), "\ufeff") // some editors write a byte order mark
+	v = strings.TrimSuffix(strings.TrimSuffix(v, "\n"), "\r")
 	if v == "" {
 		return Text{}, fmt.Errorf("secret file %s is empty", path)
 	}

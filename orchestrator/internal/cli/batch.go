@@ -12,6 +12,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/cli"
 	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/shared/config"
 	"github.com/provisioning-platform/platform/shared/watch"
 )
 
@@ -76,6 +77,7 @@ func readDefinition(o *cli.IO, path string) (json.RawMessage, error) {
 	if err != nil {
 		return nil, cli.Exit(cli.ExitUsage, fmt.Errorf("the batch cannot be read: %w", err))
 	}
+	raw = config.WithoutMark(raw)
 	var probe any
 	if err := json.Unmarshal(raw, &probe); err != nil {
 		return nil, cli.Usage("%s is not JSON: %s", path, err)

@@ -117,7 +117,7 @@ func (d *display) draw() {
 		fmt.Fprintf(&out, "\x1b[%dA", len(d.drawn))
 	}
 	for i, l := range lines {
-		lines[i] = cut(l, d.width)
+		lines[i] = cut(cli.Printable(l), d.width)
 		if i >= len(d.drawn) || d.drawn[i] != lines[i] {
 			out.WriteString("\r" + lines[i] + "\x1b[K")
 		}

@@ -14,7 +14,7 @@ func ReadableFormats(yaml func(data []byte, into any) error) Formats {
 	f := Formats{
 		"toml": func(data []byte, into any) error { return config.DecodeTOML(data, into, "line") },
 		"json": func(data []byte, into any) error {
-			d := json.NewDecoder(bytes.NewReader(data))
+			d := json.NewDecoder(bytes.NewReader(config.WithoutMark(data)))
 			d.DisallowUnknownFields()
 			if err := d.Decode(into); err != nil {
 				return err
