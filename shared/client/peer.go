@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
-	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -97,27 +95,6 @@ func (p *Peer) follow(ctx context.Context, path string, after uint64, wait time.
 	in := get(path)
 	in.query = url.Values{"after": {strconv.FormatUint(after, 10)}, "wait": {strconv.FormatInt(wait.Milliseconds(), 10)}}
 	return p.do(ctx, in, into)
-}
-
-// Keys returns the published keys of tokens.
-func (p *Peer) Keys(ctx context.Context) (token.JWKS, error) {
-	ctx, cancel := context.WithTimeout(ctx, longPollSlack)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.Base+"/.well-known/jwks.json", nil)
-	if err != nil {
-		return token.JWKS{}, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return token.JWKS{}, fault.New(fault.Unavailable, "client.unreachable", "cannot reach %s", p.Base).Because(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err != nil || resp.StatusCode != http.StatusOK {
-		return token.JWKS{}, fault.New(fault.Unavailable, "client.answer", "%s answered status %d to the request for keys", p.Base, resp.StatusCode).Because(err)
-	}
-	var set token.JWKS
-	return set, json.Unmarshal(raw, &set)
 }
 
 // ExchangeHeads carries a statement about the own log up and the control-center's down.

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// What a Revocation revokes.
+// What a Revocation revokes; AllKeys revokes nothing.
 const (
 	BySession  = "sid" // one session
 	BySubject  = "sub" // a user's tokens with an authorization version below av
@@ -14,6 +14,8 @@ const (
 	ByKey      = "kid" // every token of a signing key
 	ByToken    = "jti" // one token
 	ByAll      = "all" // every token issued until at: log everybody out
+
+	AllKeys = "keys" // the public keys that verify tokens from here on are exactly Keys
 )
 
 // Revocation is one row of the revocation stream, on the wire and in the stream alike. Seq is the place in
@@ -22,6 +24,7 @@ type Revocation struct {
 	At    int64  `json:"at,omitempty"` // idp, all: tokens issued until this Unix second are revoked
 	AV    int64  `json:"av,omitempty"` // sub: the lowest authorization version that is still good
 	Exp   int64  `json:"exp"`          // Unix second after which no token it speaks of can be alive; 0: never
+	Keys  []JWK  `json:"keys,omitempty"`
 	Kind  string `json:"kind"`
 	Seq   uint64 `json:"seq,omitempty"`
 	Value string `json:"value"`
@@ -58,14 +61,19 @@ func (r *Revocations) Apply(i Revocation) bool {
 		r.items = map[string]map[string]Revocation{}
 	}
 	old, known := r.items[i.Kind][i.Value]
-	if known { // keep the stronger of each
+	switch {
+	case known && i.Kind == AllKeys: // the later set replaces the earlier one
+		if i.Seq <= old.Seq {
+			return false
+		}
+	case known: // keep the stronger of each
 		i.Seq, i.AV, i.At = max(i.Seq, old.Seq), max(i.AV, old.AV), max(i.At, old.At)
 		if i.Exp == 0 || old.Exp == 0 {
 			i.Exp = 0
 		} else {
 			i.Exp = max(i.Exp, old.Exp)
 		}
-		if i == old {
+		if i.Seq == old.Seq && i.AV == old.AV && i.At == old.At && i.Exp == old.Exp {
 			return false
 		}
 	}
@@ -100,6 +108,13 @@ func (r *Revocations) Check(c Claims) string {
 		return "everybody was signed out"
 	}
 	return ""
+}
+
+// Keys returns the newest set of keys that the stream named, nil when it named none. Read only.
+func (r *Revocations) Keys() []JWK {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.items[AllKeys][""].Keys
 }
 
 // Head returns the highest sequence applied.
@@ -167,3 +182,6 @@ func RevokeToken(jti string, exp int64) Revocation {
 
 // RevokeKey revokes every token of a signing key, for ever.
 func RevokeKey(kid string) Revocation { return Revocation{Kind: ByKey, Value: kid} }
+
+// NameKeys says which keys verify tokens from here on.
+func NameKeys(set JWKS) Revocation { return Revocation{Kind: AllKeys, Keys: set.Keys} }

@@ -193,7 +193,7 @@ func TestTokens_oneKindAtTheDoorOfAnother(t *testing.T) {
 	}
 }
 
-// TestTokens_goodSignatureWrongClaims is A05 to A10 at the orchestrator, with a key that it trusts: a proxy publishes
+// TestTokens_goodSignatureWrongClaims is A05 to A10 at the orchestrator, with a key that it trusts: a proxy names
 // one key more. The control-center's half stands in its app package, where its own key can be had.
 func TestTokens_goodSignatureWrongClaims(t *testing.T) {
 	dir := t.TempDir()
@@ -209,21 +209,24 @@ func TestTokens_goodSignatureWrongClaims(t *testing.T) {
 	target, _ := url.Parse(r.ControlCenter.Address)
 	proxy := httputil.NewSingleHostReverseProxy(target)
 	proxy.ModifyResponse = func(resp *http.Response) error {
-		if !strings.HasSuffix(resp.Request.URL.Path, "/jwks.json") {
+		if !strings.HasSuffix(resp.Request.URL.Path, "/revocations") {
 			return nil
 		}
-		var set struct {
-			Keys []map[string]any `json:"keys"`
+		var answer struct {
+			Success bool       `json:"success"`
+			Data    token.Feed `json:"data"`
 		}
-		if err := json.NewDecoder(resp.Body).Decode(&set); err != nil {
+		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
 			return err
 		}
-		more := map[string]any{}
-		for k, v := range set.Keys[0] {
-			more[k] = v
+		for i, item := range answer.Data.Items {
+			if item.Kind == token.AllKeys {
+				more := item.Keys[0]
+				more.Kid, more.X = token.KeyID(public), base64.RawURLEncoding.EncodeToString(public)
+				answer.Data.Items[i].Keys = append(item.Keys, more)
+			}
 		}
-		more["kid"], more["x"] = token.KeyID(public), base64.RawURLEncoding.EncodeToString(public)
-		raw, err := json.Marshal(map[string]any{"keys": append(set.Keys, more)})
+		raw, err := json.Marshal(answer)
 		resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(raw)), int64(len(raw))
 		resp.Header.Set("Content-Length", strconv.Itoa(len(raw)))
 		return err

@@ -4,14 +4,15 @@ import (
 	"context"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
 func (a *API) keyRoutes() []web.Route {
 	return []web.Route{
 		{Method: "GET", Path: "/keys", Op: "listKeys", Summary: "List the signing keys with their states", Permission: web.Allow("read", "keys"), Handle: web.To(a.listKeys)},
-		{Method: "POST", Path: "/keys/rotate", Op: "rotateKeys", Summary: "Sign with the announced key from now on; older tokens live until they expire", Permission: web.Allow("rotate", "keys"), Audit: "key.rotate", Handle: web.To(a.rotateKeys)},
-		{Method: "DELETE", Path: "/keys/:kid", Op: "removeKey", Summary: "Remove a signing key at once, and every token it signed", Permission: web.Allow("delete", "keys"), Audit: "key.remove", Handle: web.To(a.removeKey)},
+		{Method: "POST", Path: "/keys/rotate", Op: "rotateKeys", Summary: "Sign with the announced key from now on, ten minutes after its announcement at the earliest; older tokens live until they expire", Permission: web.Allow("rotate", "keys"), Audit: "key.rotate", Handle: web.To(a.rotateKeys)},
+		{Method: "DELETE", Path: "/keys/:kid", Op: "removeKey", Summary: "Remove a signing key at once, and every token it signed; in place of the current one the next one signs", Permission: web.Allow("delete", "keys"), Audit: "key.remove", Handle: web.To(a.removeKey)},
 	}
 }
 
@@ -20,12 +21,19 @@ type keyView struct {
 	ID    string    `json:"kid"`
 	State string    `json:"state"`
 	Since time.Time `json:"since"`
+
+	UsableFrom *time.Time `json:"usable_from,omitempty" doc:"of a next key: when a rotation may put it in use"`
 }
 
 func (a *API) listKeys(context.Context, web.None) ([]keyView, error) {
 	views := []keyView{}
 	for _, k := range a.Ring.Keys() {
-		views = append(views, keyView{ID: k.ID, State: string(k.State), Since: time.Unix(k.Since, 0).UTC()})
+		v := keyView{ID: k.ID, State: string(k.State), Since: time.Unix(k.Since, 0).UTC()}
+		if k.State == token.Next {
+			from := time.Unix(k.NotBefore, 0).UTC()
+			v.UsableFrom = &from
+		}
+		views = append(views, v)
 	}
 	return views, nil
 }

@@ -263,10 +263,14 @@ func TestService_whatTheOrchestratorAsks(t *testing.T) {
 	if status != 200 || out["data"].(map[string]any)["source"] == nil {
 		t.Fatalf("policies: %d %v", status, out)
 	}
+	_, out = r.do("GET", "/internal/v1/revocations?after=0&wait=0", svc, nil)
+	if first := out["data"].(map[string]any)["items"].([]any); len(first) != 1 || first[0].(map[string]any)["kind"] != token.AllKeys {
+		t.Fatalf("a fresh stream does not begin with the keys: %v", out)
+	}
 	began := time.Now()
 	polled := make(chan map[string]any, 1)
 	go func() {
-		_, out := r.do("GET", "/internal/v1/revocations?after=0&wait=2000", svc, nil)
+		_, out := r.do("GET", "/internal/v1/revocations?after=1&wait=2000", svc, nil)
 		polled <- out
 	}()
 	if status, _ := r.do("POST", "/auth/logout", admin, nil); status != 200 {

@@ -129,6 +129,7 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 	for _, load := range []func() error{
 		func() error { return revoked.Load(ctx, now()) },
 		func() error { return ring.Load(ctx) },
+		func() error { return ring.Announce(ctx) },
 		func() error { return policies.Load(ctx) },
 		func() error { return tokens.LoadClients(ctx, db, clients) },
 	} {

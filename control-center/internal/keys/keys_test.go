@@ -2,8 +2,10 @@ package keys_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -117,15 +119,80 @@ func TestRemove_killsEveryTokenOfTheKey(t *testing.T) {
 	if r.Alive(g.Token) {
 		t.Fatal("a token of a removed key lives")
 	}
-	f, err := r.Revoked.Feed(ctx, "", 0, 0)
-	if err != nil || len(f.Items) != 1 || f.Items[0].Kind != token.ByKey || f.Items[0].Value != kid {
+	f, err := r.Revoked.Feed(ctx, "", 1, 0)
+	if err != nil || len(f.Items) != 2 || f.Items[0].Kind != token.ByKey || f.Items[0].Value != kid {
 		t.Fatalf("feed %+v %v", f, err)
+	}
+	if named := f.Items[1]; named.Kind != token.AllKeys || !slices.Equal(named.Keys, r.Ring.JWKS().Keys) {
+		t.Fatalf("the successor does not travel with the removal: %+v", named)
 	}
 	if next := r.SignIn(t, "dana"); !r.Alive(next.Token) {
 		t.Fatal("nobody signs any more")
 	}
 	if err := r.Ring.Remove(ctx, "unknown"); !fault.Is(err, fault.NotFound) {
 		t.Fatalf("unknown: %v", err)
+	}
+}
+
+// TestRotate_inAHurryIsAConflictUntilTheNextKeyIsKnown: a key signs ten minutes after its announcement at the
+// earliest, but for an emergency removal, whose successor the stream names in the same commit.
+func TestRotate_inAHurryIsAConflictUntilTheNextKeyIsKnown(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := controltest.New(t)
+	named := func() []token.JWK {
+		f, err := r.Revoked.Feed(ctx, "", 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.Items[len(f.Items)-1].Keys
+	}
+	if !slices.Equal(named(), r.Ring.JWKS().Keys) {
+		t.Fatal("the stream of a fresh store does not name the keys")
+	}
+	if _, err := r.Ring.Rotate(ctx); err != nil {
+		t.Fatalf("the first keys were announced together: %v", err)
+	}
+	if !slices.Equal(named(), r.Ring.JWKS().Keys) {
+		t.Fatal("a rotation does not travel in the stream")
+	}
+	r.Clock.Add(10*time.Minute - time.Second)
+	before := r.Ring.Keys()
+	_, err := r.Ring.Rotate(ctx)
+	if f := fault.Of(err); fault.CodeOf(err) != "key.announced_lately" || f.Kind != fault.Conflict || f.RetryAfter != time.Second {
+		t.Fatalf("%+v", err)
+	}
+	if !slices.Equal(before, r.Ring.Keys()) {
+		t.Fatal("a refused rotation changed the keys")
+	}
+	r.Clock.Add(time.Second)
+	if _, err := r.Ring.Rotate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // whoever has the key has its successor's announcement too: no waiting
+		all := r.Ring.Keys()
+		current := all[slices.IndexFunc(all, func(k keys.TokenKey) bool { return k.State == token.Current })].ID
+		if err := r.Ring.Remove(ctx, current); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(named(), r.Ring.JWKS().Keys) || holds(r, current) {
+			t.Fatal("the stream does not name the successor, or the removed key verifies")
+		}
+	}
+	if _, err := r.Ring.Rotate(ctx); fault.CodeOf(err) != "key.announced_lately" {
+		t.Fatalf("after a removal: %v", err)
+	}
+	if err := r.Ring.Announce(ctx); err != nil {
+		t.Fatal(err)
+	}
+	f, _ := r.Revoked.Feed(ctx, "", 0, 0)
+	head := f.Head
+	again := &keys.Ring{Revoked: r.Revoked, Sealer: r.Sealer, Now: r.Clock.Now}
+	if err := errors.Join(again.Load(ctx), again.Announce(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	if f, _ := r.Revoked.Feed(ctx, "", 0, 0); f.Head != head {
+		t.Error("a start announces what the stream says already")
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 
 const (
 	rotateAfter = 30 * 24 * time.Hour // a key signs this long before Run rotates
+	announced   = 10 * time.Minute    // a key is published this long before it may sign: twice the life of a cached key set
 	tokenCap    = 24 * time.Hour      // the verifier's cap on a token's life
 	clockLeeway = time.Minute
 )
@@ -25,8 +27,9 @@ const (
 // TokenKey is one signing key as stored. Fields stand in the order of their JSON names.
 type TokenKey struct {
 	ID        string      `json:"id"`
-	Private   string      `json:"private"` // sealed seed
-	Public    string      `json:"public"`  // base64url
+	NotBefore int64       `json:"not_before"` // a next key may be put in use by rotation from this Unix second on
+	Private   string      `json:"private"`    // sealed seed
+	Public    string      `json:"public"`     // base64url
 	RetiredAt int64       `json:"retired_at"`
 	Since     int64       `json:"since"` // of the present state, Unix seconds
 	State     token.State `json:"state"`
@@ -49,6 +52,14 @@ func Kinds() []store.Kind { return []store.Kind{{Name: rings.Kind}} }
 // ErrNoKey is the answer to an unknown key id.
 var ErrNoKey = fault.New(fault.NotFound, "key.not_found", "there is no signing key with this id")
 
+// tooSoon is the answer to a rotation whose next key is not known everywhere yet.
+func tooSoon(k TokenKey, now time.Time) error {
+	from := time.Unix(k.NotBefore, 0)
+	return fault.New(fault.Conflict, "key.announced_lately",
+		"the next key %s may be used from %s on: whoever keeps the published keys for five minutes must know it first; when the current key has leaked, remove it (DELETE /keys/<kid>), which waits for nothing",
+		k.ID, from.UTC().Format(time.RFC3339)).After(from.Sub(now))
+}
+
 // Ring is the set of signing keys. Build it as a literal and Load it before use.
 type Ring struct {
 	Revoked *revocation.Log
@@ -67,7 +78,7 @@ type Ring struct {
 
 // NewRing returns the keys a fresh deployment starts with: one that signs and one announced.
 func NewRing(s *Sealer, now time.Time) []TokenKey {
-	return []TokenKey{newKey(s, token.Current, now), newKey(s, token.Next, now)}
+	return []TokenKey{newKey(s, token.Current, now, now), newKey(s, token.Next, now, now)} // nobody knows a set without either
 }
 
 // Insert puts the keys of a fresh deployment into a transaction.
@@ -75,10 +86,10 @@ func Insert(tx *store.Tx, keys []TokenKey) error {
 	return rings.Create(tx, ringDoc{ID: ringID, Keys: keys})
 }
 
-func newKey(s *Sealer, state token.State, now time.Time) TokenKey {
+func newKey(s *Sealer, state token.State, now, notBefore time.Time) TokenKey {
 	pub, priv, _ := ed25519.GenerateKey(nil)
 	id := token.KeyID(pub)
-	return TokenKey{ID: id, Private: s.Seal(rings.Kind, id, "private", priv.Seed()), Public: encode(pub), Since: now.Unix(), State: state}
+	return TokenKey{ID: id, Private: s.Seal(rings.Kind, id, "private", priv.Seed()), Public: encode(pub), Since: now.Unix(), State: state, NotBefore: notBefore.Unix()}
 }
 
 // Load reads the ring from the store.
@@ -144,8 +155,12 @@ func (r *Ring) Keys() []TokenKey {
 func (r *Ring) JWKS() token.JWKS {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
+	return published(r.keys)
+}
+
+func published(keys []TokenKey) token.JWKS {
 	var public []token.Key
-	for _, k := range r.keys {
+	for _, k := range keys {
 		pub, err := base64.RawURLEncoding.DecodeString(k.Public)
 		if err == nil {
 			public = append(public, token.Key{ID: k.ID, Public: pub, State: k.State, RetiredAt: k.RetiredAt, Until: k.Until})
@@ -154,16 +169,34 @@ func (r *Ring) JWKS() token.JWKS {
 	return token.Publish(public)
 }
 
+// Announce makes sure that the revocation stream names the present keys, as each change of them does.
+// It is called once after Load: the stream of a fresh store is empty.
+func (r *Ring) Announce(ctx context.Context) error {
+	if slices.Equal(r.Revoked.State.Keys(), r.JWKS().Keys) {
+		return nil
+	}
+	_, err := r.change(ctx, &audit.Act{Action: "key.announce", Resource: "keys/token"}, func(keys []TokenKey, _ time.Time) ([]TokenKey, []token.Revocation, error) {
+		return keys, nil, nil
+	})
+	return err
+}
+
 // Rotate puts the announced key in use, lets the old one retire and announces another. It returns the
-// id of the key that signs from now on.
+// id of the key that signs from now on. A key that was announced less than ten minutes ago is a conflict.
 func (r *Ring) Rotate(ctx context.Context) (string, error) {
 	return r.change(ctx, &audit.Act{Action: "key.rotate", Resource: "keys/token"}, func(keys []TokenKey, now time.Time) ([]TokenKey, []token.Revocation, error) {
+		for _, k := range keys {
+			if k.State == token.Next && now.Unix() < k.NotBefore {
+				return nil, nil, tooSoon(k, now)
+			}
+		}
 		return advance(r.Sealer, keys, now), nil, nil
 	})
 }
 
 // Remove takes a key out at once: every token it signed dies here with the call and on the peer with
-// the revocation stream. When it was the one that signs, the announced one takes over.
+// the revocation stream. When it was the one that signs, the announced one takes over, however lately it
+// was announced (decision 70): the peer learns it from the same stream.
 func (r *Ring) Remove(ctx context.Context, kid string) error {
 	act := &audit.Act{Action: "key.remove", Resource: "keys/" + kid}
 	_, err := r.change(ctx, act, func(keys []TokenKey, now time.Time) ([]TokenKey, []token.Revocation, error) {
@@ -179,7 +212,7 @@ func (r *Ring) Remove(ctx context.Context, kid string) error {
 		case token.Current:
 			keys = advance(r.Sealer, keys, now)
 		case token.Next:
-			keys = append(keys, newKey(r.Sealer, token.Next, now))
+			keys = append(keys, newKey(r.Sealer, token.Next, now, now.Add(announced)))
 		}
 		var left []TokenKey
 		for _, k := range keys {
@@ -207,7 +240,7 @@ func advance(s *Sealer, keys []TokenKey, now time.Time) []TokenKey {
 		}
 		out = append(out, k)
 	}
-	return append(out, newKey(s, token.Next, now))
+	return append(out, newKey(s, token.Next, now, now.Add(announced)))
 }
 
 func (r *Ring) change(ctx context.Context, act *audit.Act, fn func([]TokenKey, time.Time) ([]TokenKey, []token.Revocation, error)) (string, error) {
@@ -221,7 +254,8 @@ func (r *Ring) change(ctx context.Context, act *audit.Act, fn func([]TokenKey, t
 		if err != nil {
 			return nil, err
 		}
-		next = keys
+		next, act.Details = keys, map[string]any{"signs": signing(keys)}
+		items = append(items, token.NameKeys(published(keys)))
 		return items, rings.Save(tx, ringDoc{ID: ringID, Keys: keys})
 	})
 	if err != nil && !fault.Is(err, fault.Unavailable) {
@@ -235,12 +269,17 @@ func (r *Ring) change(ctx context.Context, act *audit.Act, fn func([]TokenKey, t
 	if err != nil {
 		return "", err
 	}
-	for _, k := range next {
+	return signing(next), nil
+}
+
+// signing returns the id of the key that signs.
+func signing(keys []TokenKey) string {
+	for _, k := range keys {
 		if k.State == token.Current {
-			return k.ID, nil
+			return k.ID
 		}
 	}
-	return "", nil
+	return ""
 }
 
 // Run rotates when the current key has signed for thirty days, and reads the ring again now and then, for

@@ -1,7 +1,7 @@
 // Package trust is what the orchestrator knows from the control-center and decides with, by itself: the
-// public keys of tokens, the revocations, the policy set and the subjects: what each account may be taken for
-// now. It follows them by long poll, keeps them in the orchestrator's own store, and so can start and serve
-// while the control-center is down.
+// public keys of tokens, the revocations, the policy set and the subjects: what each account may be
+// taken for now. It follows them by long poll (keys and revocations are one stream, in order), keeps them
+// in the orchestrator's own store, and so can start and serve while the control-center is down.
 //
 // It owns no HTTP: the calls are behind Source. It mints nothing and changes nobody's rights.
 //

@@ -17,7 +17,7 @@ const (
 	pollWait    = time.Second
 	callTimeout = 3 * time.Second      // beyond the wait
 	pollFloor   = 5 * time.Millisecond // between polls: one that is answered at once, again and again, must not spin
-	keysEvery   = time.Minute
+	expireEvery = time.Minute
 	minBackOff  = 100 * time.Millisecond
 	maxBackOff  = time.Second // well below Staleness, so that being heard again takes no longer
 )
@@ -28,8 +28,7 @@ func (t *Trust) Run(ctx context.Context) error {
 	all.Go(func() { t.loop(ctx, "revocations", pollFloor, t.pollRevocations) })
 	all.Go(func() { t.loop(ctx, "policies", pollFloor, t.pollPolicies) })
 	all.Go(func() { t.loop(ctx, "subjects", pollFloor, t.pollSubjects) })
-	all.Go(func() { t.loop(ctx, "keys", keysEvery, t.fetchKeys) })
-	all.Go(func() { t.loop(ctx, "expiry", keysEvery, t.expire) })
+	all.Go(func() { t.loop(ctx, "expiry", expireEvery, t.expire) })
 	all.Wait()
 	return nil
 }
@@ -103,7 +102,8 @@ func (t *Trust) pollRevocations(ctx context.Context) error {
 		}
 		feed.Reset = true
 	}
-	news, keyGone := false, false
+	news := false
+	var keys []token.JWK // the newest set that is named
 	if feed.Reset {
 		news = len(feed.Items) > 0
 		gone := missing(t.revoked.Snapshot(), feed.Items)
@@ -114,10 +114,17 @@ func (t *Trust) pollRevocations(ctx context.Context) error {
 	}
 	for _, i := range feed.Items {
 		news = t.revoked.Apply(i) || news
-		keyGone = keyGone || i.Kind == token.ByKey
+		if i.Kind == token.AllKeys {
+			keys = i.Keys
+		}
 	}
 	if news {
 		t.announce()
+	}
+	if keys != nil {
+		if err := t.adoptKeys(ctx, token.JWKS{Keys: keys}); err != nil {
+			return err
+		}
 	}
 	if feed.Head != after || feed.Epoch != epoch || len(feed.Items) > 0 {
 		if err := t.keep(ctx, feed); err != nil {
@@ -128,9 +135,6 @@ func (t *Trust) pollRevocations(ctx context.Context) error {
 	t.after, t.epoch = feed.Head, feed.Epoch
 	t.mu.Unlock()
 	t.sign(revocations, start)
-	if keyGone { // the set has changed; the revocation is in force already
-		return t.fetchKeys(ctx)
-	}
 	return nil
 }
 
@@ -184,14 +188,8 @@ func (t *Trust) report(ctx context.Context, broken []authz.Quarantined) {
 	}
 }
 
-// fetchKeys replaces the keys by what the control-center publishes now.
-func (t *Trust) fetchKeys(ctx context.Context) error {
-	t.fetching.Lock()
-	defer t.fetching.Unlock()
-	set, err := t.Source.Keys(ctx)
-	if err != nil {
-		return err
-	}
+// adoptKeys puts a set of keys in force, wakes who waits for a key of it, and stores it.
+func (t *Trust) adoptKeys(ctx context.Context, set token.JWKS) error {
 	keys, err := set.Parse()
 	if err != nil {
 		return err
@@ -199,6 +197,10 @@ func (t *Trust) fetchKeys(ctx context.Context) error {
 	if err := t.keys.Replace(keys); err != nil {
 		return err
 	}
+	t.mu.Lock()
+	close(t.rekeyed)
+	t.rekeyed = make(chan struct{})
+	t.mu.Unlock()
 	return t.keepKeys(ctx, set)
 }
 

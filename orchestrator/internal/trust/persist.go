@@ -62,7 +62,7 @@ func partID(n int) string { return fmt.Sprintf("%06d", n) }
 func (t *Trust) Load(ctx context.Context) error {
 	t.verifier.Issuer, t.verifier.Audience = t.Issuer, token.Orchestrator
 	t.verifier.Keys, t.verifier.Revoked = &t.keys, t.revoked.Check
-	t.changed = make(chan struct{})
+	t.changed, t.rekeyed = make(chan struct{}), make(chan struct{})
 	p, err := places.Get(ctx, t.DB, "place")
 	if err != nil {
 		return fault.Wrap("load revocations", err)

@@ -16,8 +16,9 @@ import (
 // Staleness is how old the last word of the control-center may be when something is changed (decision 5).
 const Staleness = 5 * time.Second
 
-// refetchEvery bounds key fetches that strangers can cause with unknown key ids.
-const refetchEvery = 30 * time.Second
+// keyPatience is how long a token of an unknown key waits for that key: a key that takes over at once is
+// on its way here when the first token it signed arrives.
+const keyPatience = 100 * time.Millisecond
 
 // Source is the control-center as this package needs it. The three followed calls answer at once when there
 // is something after the given place, else after wait with what they have; each answer, also an empty one,
@@ -26,7 +27,6 @@ type Source interface {
 	Revocations(ctx context.Context, after uint64, wait time.Duration) (token.Feed, error)
 	Policies(ctx context.Context, after uint64, wait time.Duration) (authz.Feed, error)
 	Subjects(ctx context.Context, after uint64, wait time.Duration) (token.Subjects, error)
-	Keys(ctx context.Context) (token.JWKS, error)
 }
 
 // Trust is the component. Its fields are set in one literal; call Load once before anything else, then Run.
@@ -42,15 +42,14 @@ type Trust struct {
 	revoked   token.Revocations
 	authority authz.Authority
 
-	mu       sync.Mutex
-	epoch    string              // under mu: of the revocation stream
-	after    uint64              // under mu: the place in it that is stored
-	policy   uint64              // under mu: version of the policy set that is stored; 0: none
-	people   subjectPlace        // under mu: how far the subject stream is stored
-	heard    [followed]time.Time // under mu: start of the last answered call
-	fetched  time.Time           // under mu: last fetch that a stranger's key id caused
-	changed  chan struct{}       // under mu: closed by the next revocation
-	fetching sync.Mutex          // one key fetch at a time
+	mu      sync.Mutex
+	epoch   string              // under mu: of the revocation stream
+	after   uint64              // under mu: the place in it that is stored
+	policy  uint64              // under mu: version of the policy set that is stored; 0: none
+	people  subjectPlace        // under mu: how far the subject stream is stored
+	heard   [followed]time.Time // under mu: start of the last answered call
+	changed chan struct{}       // under mu: closed by the next revocation
+	rekeyed chan struct{}       // under mu: closed by the next set of keys
 }
 
 // What is followed.
@@ -113,34 +112,39 @@ func (t *Trust) AllowChanges() error {
 		"the control-center has not been heard for %v, so nothing may be changed; reading goes on; retry when it is back", Staleness).After(Staleness)
 }
 
-// Authenticate returns the claims of a good access token. An unknown key id may cause one look at the
-// control-center's keys, at most one in 30 s whoever asks.
+// Authenticate returns the claims of a good access token. The keys come with the revocation stream and
+// nothing is asked for an unknown one, so whoever makes up key ids takes nothing from anybody.
 func (t *Trust) Authenticate(ctx context.Context, raw string) (token.Claims, error) {
 	if t.keys.Len() == 0 {
 		return token.Claims{}, fault.New(fault.Unavailable, "control_center.never_heard",
 			"no keys were received from the control-center yet; start it and retry").After(time.Second)
 	}
 	c, err := t.verifier.Verify(raw, t.Now())
-	if fault.CodeOf(err) != "token.unknown_key" || !t.mayRefetch() {
-		return c, err
+	if fault.CodeOf(err) == "token.unknown_key" {
+		return t.awaitKey(ctx, raw)
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	if t.fetchKeys(ctx) != nil {
-		return c, err
-	}
-	return t.verifier.Verify(raw, t.Now())
+	return c, err
 }
 
-func (t *Trust) mayRefetch() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := t.Now()
-	if !t.fetched.IsZero() && now.Sub(t.fetched) < refetchEvery {
-		return false
+// awaitKey verifies a token of an unknown key until its key comes, for keyPatience at most.
+func (t *Trust) awaitKey(ctx context.Context, raw string) (token.Claims, error) {
+	patience := time.After(keyPatience)
+	for {
+		t.mu.Lock()
+		rekeyed := t.rekeyed
+		t.mu.Unlock()
+		c, err := t.verifier.Verify(raw, t.Now())
+		if fault.CodeOf(err) != "token.unknown_key" {
+			return c, err
+		}
+		select {
+		case <-rekeyed:
+		case <-patience:
+			return c, err
+		case <-ctx.Done():
+			return c, err
+		}
 	}
-	t.fetched = now
-	return true
 }
 
 // Decide answers from the policy set in force; without one it denies.
