@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/naming"
 )
 
 // Limits of what people write.
@@ -33,17 +34,20 @@ func (f *faults) err() error {
 	return fault.New(fault.Invalid, "policy.invalid", "%s: %s", first.Pointer, first.Message).With(f.fields...)
 }
 
-// Check says everything that is wrong with one policy, with JSON pointers into it ("/rules/0/effect").
+// Check says everything that is wrong with a policy that comes in, with JSON pointers into it ("/rules/0/effect").
 func Check(p Policy) error {
 	f, c := &faults{}, newConditions(nil)
 	if err := c.ready(); err != nil {
 		return err
 	}
-	checkName(f, "/name", p.Name)
+	if !naming.Valid(p.Name) {
+		f.add("/name", "%s", naming.Rule)
+	}
 	checkRules(f, "/rules", p.Rules, c)
 	return f.err()
 }
 
+// checkName checks the name of a stored policy, which may be older than the rule of package naming.
 func checkName(f *faults, place, name string) {
 	if name == "" || len(name) > maxName || !printable(name) {
 		f.add(place, "must be 1 to %d bytes of printable text", maxName)

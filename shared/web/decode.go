@@ -211,9 +211,7 @@ func (d *decoder) object(s *shape, v reflect.Value) error {
 			return err
 		}
 		if len(d.faults) == before {
-			if why := f.rules.broken(f.shape, to); why != "" {
-				d.fault(why)
-			}
+			d.judge(f, to)
 		}
 		d.path = d.path[:at]
 	}
@@ -231,6 +229,25 @@ func (d *decoder) object(s *shape, v reflect.Value) error {
 		}
 	}
 	return nil
+}
+
+// judge notes what is wrong with a member by its rules, and with the elements of a list by their form.
+func (d *decoder) judge(f *field, v reflect.Value) {
+	if why := f.rules.broken(f.shape, v); why != "" {
+		d.fault(why)
+		return
+	}
+	if f.rules.form == "" || f.shape.kind != shapeList {
+		return
+	}
+	at := len(d.path)
+	for i := range v.Len() {
+		if why := f.rules.element(v.Index(i)); why != "" {
+			d.path = append(d.path, step{"", i})
+			d.fault(why)
+			d.path = d.path[:at]
+		}
+	}
 }
 
 // find returns the field of that name and its position. Few fields, and members mostly in their order: faster than a

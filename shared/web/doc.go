@@ -16,7 +16,8 @@
 //
 // Fields of an input are tagged path:"id", query:"limit", header:"If-Match" or json:"name", and may
 // say required:"true", default:"50", enum:"a,b", min:"1", max:"1000" (a value, or the length of a text or
-// list), doc and example. An input may also have
+// list), form:"name" or form:"free" (of a text or of the texts of a list, see package naming), doc and example. An
+// input may also have
 //
 //	Validate() []fault.Field        content rules of its own; pointers without "/" are query faults (400)
 //	Resources() []authz.Resource    what the decision is about, when the path does not say it

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/instant"
+	"github.com/provisioning-platform/platform/shared/naming"
 )
 
 // broken returns what is wrong with a value by the rules of its field; empty when nothing is.
@@ -51,7 +52,37 @@ func (r *rules) text(s string) string {
 	if r.required && s == "" {
 		return "must not be empty"
 	}
-	return r.length(float64(len(s)), "bytes")
+	if why := r.length(float64(len(s)), "bytes"); why != "" || s == "" {
+		return why
+	}
+	return formed(r.form, s)
+}
+
+// element returns what keeps an element of a list from having the form; one that is empty has none.
+func (r *rules) element(v reflect.Value) string {
+	if v.String() == "" {
+		return "must not be empty"
+	}
+	return formed(r.form, v.String())
+}
+
+// The forms of a text, as the tag form says them (package naming).
+const (
+	formName = "name"
+	formFree = "free"
+)
+
+// formed returns what keeps a text from having a form; empty when nothing does.
+func formed(form, s string) string {
+	switch form {
+	case formName:
+		if !naming.Valid(s) {
+			return naming.Rule
+		}
+	case formFree:
+		return naming.Free(s)
+	}
+	return ""
 }
 
 func (r *rules) length(n float64, unit string) string {

@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/provisioning-platform/platform/shared/naming"
 )
 
 // schemas turns shapes into JSON Schema as OpenAPI 3.1 has it; named structs are collected as components.
@@ -135,6 +137,13 @@ func (c *schemas) field(f *field, output bool) map[string]any {
 		}
 	}
 	bounds(to, s, &f.rules)
+	if f.rules.form == formName {
+		of := to
+		if s.kind == shapeList {
+			of = to["items"].(map[string]any)
+		}
+		of["pattern"], of["maxLength"] = naming.Pattern, naming.Max
+	}
 	return to
 }
 

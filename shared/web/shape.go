@@ -56,6 +56,7 @@ type rules struct {
 	required     bool
 	omit         bool // left out of outputs when empty
 	enum         []string
+	form         string // of a text, or of the texts of a list: "name", "free", or any
 	min, max     float64
 	hasMin       bool
 	hasMax       bool
@@ -214,6 +215,11 @@ func rulesOf(sf reflect.StructField) (r rules, err error) {
 	r.fallback, r.hasFallback = sf.Tag.Lookup("default")
 	if e := sf.Tag.Get("enum"); e != "" {
 		r.enum = strings.Split(e, ",")
+	}
+	switch r.form = sf.Tag.Get("form"); r.form {
+	case "", formName, formFree:
+	default:
+		return r, fmt.Errorf("field %s: there is no form %q of a text", sf.Name, r.form)
 	}
 	for _, bound := range []struct {
 		tag string

@@ -177,7 +177,8 @@ func TestBodies_nothingIsAssignedInPassing(t *testing.T) {
 
 // strange are texts that break what is careless with them.
 var strange = []string{"\x00", "a\x00b", "\x1b[31m", "\r\n", "\u202e", "\u200b", "\ufeff", strings.Repeat("e\u0301", 5000), strings.Repeat("é", 150), strings.Repeat("x", 900_000), "../../etc/passwd", "/etc/passwd", "%2e%2e%2f",
-	"..\\..", "C:\\", "file:///etc/passwd", "'; DROP TABLE user; --", "$(touch /tmp/x)", "`id`", "{{7*7}}", "${jndi:ldap://x}", "<script>", "𝕏🚀", "ａｄｍｉｎ", "\U0010ffff", " ", "", " a  b ", "Zoë", "Zoe\u0308", "अनुक्रम", "naïve-name_1"}
+	"..\\..", "C:\\", "file:///etc/passwd", "'; DROP TABLE user; --", "$(touch /tmp/x)", "`id`", "{{7*7}}", "${jndi:ldap://x}", "<script>", "𝕏🚀", "ａｄｍｉｎ", "\U0010ffff", " ", "", " a  b ", "Zoë", "Zoe\u0308", "अनुक्रम", "naïve-name_1",
+	"-oProxyCommand=touch pwned;", "--", ".ssh", "*", "web\u202e10", "a\u2028b", "0", "A_.-", "1.0.0", "a..b"}
 
 // enough is the work that one look at a list or for a thing may be (I16).
 const enough = 50 * time.Millisecond

@@ -28,7 +28,7 @@ func fresh() store.DB {
 }
 
 func denyWeb() authz.Policy {
-	return authz.Policy{Enabled: true, ID: "p1", Name: "no web", Version: "1.0.0", Rules: []authz.Rule{{Effect: authz.EffectDeny, Resource: "servers:web-*", Action: []string{"create"}}}}
+	return authz.Policy{Enabled: true, ID: "p1", Name: "no-web", Version: "1.0.0", Rules: []authz.Rule{{Effect: authz.EffectDeny, Resource: "servers:web-*", Action: []string{"create"}}}}
 }
 
 func allowed(b *policy.Book, name string) bool {

@@ -6,9 +6,9 @@ import (
 	"unicode"
 
 	"golang.org/x/text/cases"
-	"golang.org/x/text/unicode/norm"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/naming"
 )
 
 // maxName is the longest user name or address in bytes (decision 20).
@@ -23,8 +23,8 @@ func Fold(name string) string {
 		}
 		return r
 	}, name)
-	name = strings.ToLower(cases.Fold().String(norm.NFKC.String(name))) // Fold alone swaps the cases of Cherokee
-	return strings.TrimSpace(norm.NFKC.String(name))
+	name = strings.ToLower(cases.Fold().String(naming.NFKC(name))) // Fold alone swaps the cases of Cherokee
+	return strings.TrimSpace(naming.NFKC(name))
 }
 
 // invisible says whether r shows as nothing: format and control characters, variation selectors, fillers.
@@ -39,7 +39,7 @@ func checkName(name string) string {
 		return "a user name is needed"
 	case len(name) > maxName || len(Fold(name)) > maxName:
 		return "a user name has at most 256 bytes"
-	case norm.NFKC.String(name) != name:
+	case naming.NFKC(name) != name:
 		return "a user name must be in Unicode normal form NFKC, without look-alike characters"
 	case strings.Contains(name, ":"):
 		return "a user name has no colon: names with a prefix belong to services and roles"

@@ -9,7 +9,6 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
-	"github.com/provisioning-platform/platform/orchestrator/internal/infra"
 	"github.com/provisioning-platform/platform/orchestrator/internal/operation"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
@@ -31,8 +30,8 @@ func (a *API) batchRoutes() []web.Route {
 
 // batchIn is the body of POST /batch/execute (platform.md 1.5).
 type batchIn struct {
-	Name            string        `json:"name" required:"true" max:"256" example:"multi_cloud_deployment"`
-	Version         string        `json:"version" default:"1.0.0" max:"256"`
+	Name            string        `json:"name" required:"true" max:"256" form:"free" example:"multi_cloud_deployment"`
+	Version         string        `json:"version" default:"1.0.0" max:"256" form:"free"`
 	StorageBackend  string        `json:"storage_backend" enum:"filesystem,surrealdb" doc:"a wish; the answer names the store in use"`
 	ParallelLimit   int           `json:"parallel_limit" default:"5" min:"1" max:"10000" doc:"operations running at once"`
 	RollbackEnabled bool          `json:"rollback_enabled" default:"true" doc:"undo what was done when an operation fails for good"`
@@ -40,13 +39,13 @@ type batchIn struct {
 }
 
 type operationIn struct {
-	ID            string     `json:"id" required:"true" max:"128" example:"upcloud_servers" doc:"unique in the batch"`
+	ID            string     `json:"id" required:"true" form:"name" example:"upcloud_servers" doc:"unique in the batch"`
 	Type          string     `json:"type" required:"true" max:"64" example:"server_batch" doc:"server_batch or taskserv_batch"`
-	Provider      string     `json:"provider" required:"true" max:"256" example:"upcloud" doc:"a configured provider"`
+	Provider      string     `json:"provider" required:"true" form:"name" example:"upcloud" doc:"a configured provider"`
 	Dependencies  []string   `json:"dependencies" doc:"ids of operations of this batch that come first"`
 	ServerConfigs []serverIn `json:"server_configs" doc:"of a server_batch: the servers to create"`
-	Taskservs     []string   `json:"taskservs" doc:"of a taskserv_batch: the task services to install"`
-	Targets       []string   `json:"targets" doc:"servers a taskserv_batch goes to; default: those of the operations it depends on"`
+	Taskservs     []string   `json:"taskservs" form:"name" doc:"of a taskserv_batch: the task services to install"`
+	Targets       []string   `json:"targets" form:"name" doc:"servers a taskserv_batch goes to; default: those of the operations it depends on"`
 	OnFailure     string     `json:"on_failure" enum:"fail,continue,rollback" doc:"what its failure means for the batch; default: rollback when rollback_enabled, else fail"`
 	Timeout       int        `json:"timeout" min:"0" max:"604800" doc:"of the whole operation, in seconds; 0 is none"`
 	Retry         *retryIn   `json:"retry" doc:"default: the configured policy"`
@@ -54,34 +53,15 @@ type operationIn struct {
 }
 
 type serverIn struct {
-	Name string `json:"name" required:"true" max:"256" example:"web-01"`
-	Plan string `json:"plan" max:"256" example:"1xCPU-2GB"`
-	Zone string `json:"zone" max:"256" example:"de-fra1"`
+	Name string `json:"name" required:"true" form:"name" example:"web-01"`
+	Plan string `json:"plan" max:"256" form:"free" example:"1xCPU-2GB"`
+	Zone string `json:"zone" max:"256" form:"free" example:"de-fra1"`
 }
 
 type retryIn struct {
 	MaxAttempts  int `json:"max_attempts" min:"0" max:"100" doc:"the first one included; 0 is the configured number"`
 	InitialDelay int `json:"initial_delay" min:"0" max:"3600" doc:"seconds"`
 	MaxDelay     int `json:"max_delay" min:"0" max:"86400" doc:"seconds"`
-}
-
-// Validate holds servers to the rule of those in an infra, for they stand in one inventory by their names.
-func (in batchIn) Validate() []fault.Field {
-	var faults []fault.Field
-	check := func(good bool, member string, i, k int) {
-		if !good && len(faults) < maxBadNames {
-			faults = append(faults, notPlain(fmt.Sprintf(member, i, k)))
-		}
-	}
-	for i, op := range in.Operations {
-		for k, s := range op.ServerConfigs { // one without a name is web's to report
-			check(s.Name == "" || infra.ValidName(s.Name), "/operations/%d/server_configs/%d/name", i, k)
-		}
-		for k, name := range op.Targets {
-			check(infra.ValidName(name), "/operations/%d/targets/%d", i, k)
-		}
-	}
-	return faults
 }
 
 // Resources names what the batch touches, so that a policy on one server counts.
@@ -125,8 +105,8 @@ func (a *API) accepted(s engine.Submitted) batchView {
 	return v
 }
 
-// maxBadNames is how many operations with bad or unknown names are reported at most.
-const maxBadNames = 20
+// maxUnknown is how many operations with unknown names are reported at most.
+const maxUnknown = 20
 
 // unknown reports providers and task services that the installation does not have; the shape of the graph is the
 // machine's to judge.
@@ -134,7 +114,7 @@ func (a *API) unknown(in batchIn) []fault.Field {
 	providers, services := a.Catalogue.ProviderNames(), a.Catalogue.Taskservs()
 	var faults []fault.Field
 	for i, op := range in.Operations {
-		if len(faults) >= maxBadNames {
+		if len(faults) >= maxUnknown {
 			break
 		}
 		if !slices.Contains(providers, op.Provider) {

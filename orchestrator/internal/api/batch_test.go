@@ -2,7 +2,6 @@ package api
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -67,29 +66,5 @@ func TestResults_showWhatIsThere(t *testing.T) {
 	}})
 	if err != nil || len(v.Servers) != 0 || len(v.Taskservs) != 1 || v.Taskservs[0] != (taskservView{Name: "os", Server: "a on b"}) {
 		t.Errorf("results %+v, %v", v, err)
-	}
-}
-
-// TestBatch_aServerNameWithNULFailedOnlyWhenItRan: the store cannot keep a server of such a name, and names are no paths.
-func TestBatch_aServerNameWithNULFailedOnlyWhenItRan(t *testing.T) {
-	t.Parallel()
-	in := batchIn{Operations: []operationIn{
-		{ID: "a", ServerConfigs: []serverIn{{Name: "web-01"}, {Name: "a\x00b"}, {Name: "../web"}, {Name: "Zoë 1"}}},
-		{ID: "b", Targets: []string{"web-01", "\x00", ""}},
-	}}
-	var got []string
-	for _, f := range in.Validate() {
-		got = append(got, f.Pointer)
-	}
-	want := []string{"/operations/0/server_configs/1/name", "/operations/0/server_configs/2/name", "/operations/1/targets/1", "/operations/1/targets/2"}
-	if !slices.Equal(got, want) {
-		t.Errorf("refused members %v, want %v", got, want)
-	}
-	many := batchIn{Operations: []operationIn{{Targets: make([]string, 5000)}}}
-	for i := range many.Operations[0].Targets {
-		many.Operations[0].Targets[i] = "/"
-	}
-	if n := len(many.Validate()); n != maxBadNames {
-		t.Errorf("%d faults are reported, want %d", n, maxBadNames)
 	}
 }

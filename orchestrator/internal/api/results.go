@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/naming"
 )
 
 // resultsView is what an operation brought about and still stands: an object, empty until there is something.
@@ -54,10 +55,15 @@ func (a *API) results(ctx context.Context, t *dag.Task) (*resultsView, error) {
 	return v, nil
 }
 
-// sshTo returns how to reach a server with the system's ssh; nil when the provider did not say.
+// sshTo returns how to reach a server with the system's ssh; nil when the provider did not say. A server that is older
+// than the rule of names goes by its provider's id where its name could be read as something else.
 func sshTo(name string, facts map[string]string) []string {
-	if config := facts["ssh_config"]; config != "" {
-		return []string{"ssh", "-F", config, name}
+	config := facts["ssh_config"]
+	if config == "" {
+		return nil
 	}
-	return nil
+	if !naming.Valid(name) {
+		name = facts["id"]
+	}
+	return []string{"ssh", "-F", config, "--", name}
 }

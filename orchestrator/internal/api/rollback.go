@@ -26,8 +26,8 @@ func (a *API) rollbackRoutes() []web.Route {
 }
 
 type createCheckpointIn struct {
-	Name        string `json:"name" required:"true" max:"256" example:"before_major_update"`
-	Description string `json:"description" max:"4096" example:"Checkpoint before deploying v2.0.0"`
+	Name        string `json:"name" required:"true" max:"256" form:"free" example:"before_major_update"`
+	Description string `json:"description" max:"4096" form:"free" example:"Checkpoint before deploying v2.0.0"`
 }
 
 func (a *API) createCheckpoint(ctx context.Context, in createCheckpointIn) (web.Text, error) {

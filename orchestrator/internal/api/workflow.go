@@ -5,11 +5,9 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
-	"github.com/provisioning-platform/platform/orchestrator/internal/infra"
 	"github.com/provisioning-platform/platform/orchestrator/internal/operation"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
-	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
@@ -24,38 +22,15 @@ func (a *API) workflowRoutes() []web.Route {
 
 // target is what the three bodies share (platform.md 1.4).
 type target struct {
-	Infra     string `json:"infra" required:"true" max:"256" example:"production" doc:"name of the infra"`
-	Settings  string `json:"settings" max:"256" example:"config.k" doc:"settings file inside the infra's folder"`
+	Infra     string `json:"infra" required:"true" form:"name" example:"production" doc:"name of the infra"`
+	Settings  string `json:"settings" form:"name" example:"config.k" doc:"settings file inside the infra's folder"`
 	CheckMode bool   `json:"check_mode" doc:"say what would be done and change nothing"`
 	Wait      bool   `json:"wait" doc:"the task completes only when the resource is up; the answer never waits"`
-}
-
-func (t target) faults() []fault.Field {
-	faults := plain("/infra", t.Infra)
-	if t.Settings != "" {
-		faults = append(faults, plain("/settings", t.Settings)...)
-	}
-	return faults
-}
-
-// plain says when a text cannot be the name of one entry of a folder. Required texts that are empty are web's to report.
-func plain(pointer, name string) []fault.Field {
-	if name == "" || infra.ValidName(name) {
-		return nil
-	}
-	return []fault.Field{notPlain(pointer)}
-}
-
-func notPlain(pointer string) fault.Field {
-	return fault.Field{Pointer: pointer, Message: "must be a plain name, without separators or .."}
 }
 
 type serversIn struct {
 	target
 }
-
-// Validate refuses names that lead out of their folder.
-func (in serversIn) Validate() []fault.Field { return in.faults() }
 
 func (a *API) createServers(ctx context.Context, in serversIn) (web.Text, error) {
 	return a.submit(ctx, in.operation("servers", "create"), authz.Resource{Type: "servers", Infra: in.Infra})
@@ -64,12 +39,7 @@ func (a *API) createServers(ctx context.Context, in serversIn) (web.Text, error)
 type taskservIn struct {
 	target
 	Operation string `json:"operation" default:"create" enum:"create,update,delete,check"`
-	Taskserv  string `json:"taskserv" required:"true" max:"256" example:"kubernetes"`
-}
-
-// Validate refuses names that lead out of their folder.
-func (in taskservIn) Validate() []fault.Field {
-	return append(in.faults(), plain("/taskserv", in.Taskserv)...)
+	Taskserv  string `json:"taskserv" required:"true" form:"name" example:"kubernetes"`
 }
 
 func (a *API) createTaskserv(ctx context.Context, in taskservIn) (web.Text, error) {
@@ -81,12 +51,7 @@ func (a *API) createTaskserv(ctx context.Context, in taskservIn) (web.Text, erro
 type clusterIn struct {
 	target
 	Operation   string `json:"operation" default:"create" enum:"create,update,delete,check"`
-	ClusterType string `json:"cluster_type" required:"true" max:"256" example:"buildkit"`
-}
-
-// Validate refuses names that lead out of their folder.
-func (in clusterIn) Validate() []fault.Field {
-	return append(in.faults(), plain("/cluster_type", in.ClusterType)...)
+	ClusterType string `json:"cluster_type" required:"true" form:"name" example:"buildkit"`
 }
 
 func (a *API) createCluster(ctx context.Context, in clusterIn) (web.Text, error) {

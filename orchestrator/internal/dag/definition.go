@@ -1,6 +1,10 @@
 package dag
 
-import "time"
+import (
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/naming"
+)
 
 // Kind says what a run is.
 type Kind string
@@ -95,6 +99,6 @@ const (
 	DefaultParallel   = 5
 	DefaultSteps      = 4
 	DefaultOperations = 2000
-	MaxSteps          = 256 // steps of one operation
-	MaxOperationID    = 128 // bytes
+	MaxSteps          = 256        // steps of one operation
+	MaxOperationID    = naming.Max // bytes
 )

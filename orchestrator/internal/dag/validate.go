@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/naming"
 )
 
 // maxFaults bounds the faults that Validate reports, and the names in one message.
@@ -87,27 +88,14 @@ func (v *validation) ids(chosen bool) {
 			continue
 		case id == "":
 			v.report(at(i, "id"), "an id is needed")
-		case len(id) > MaxOperationID || !validID(id):
-			v.report(at(i, "id"), "%s: an id is 1 to %d of the characters A-Z a-z 0-9 _ - .", short(id), MaxOperationID)
+		case !naming.Valid(id):
+			v.report(at(i, "id"), "the id %s %s", short(id), naming.Rule)
 		}
 		if twice && id != "" {
 			v.report(at(i, "id"), "operation %d has the same id, %s; ids are unique within a batch", first, short(id))
 			v.broken = true
 		}
 	}
-}
-
-// validID says whether id is of the documented alphabet. It is ASCII, so no two ids can look alike by
-// Unicode normalisation.
-func validID(id string) bool {
-	for _, c := range []byte(id) {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_', c == '-', c == '.':
-		default:
-			return false
-		}
-	}
-	return true
 }
 
 func (v *validation) node(i int) {

@@ -44,7 +44,7 @@ func TestValidate_reportsEveryFaultAtItsPlace(t *testing.T) {
 		{"duplicate dependency", []dag.Node{op("a"), op("b", "a", "a")}, []string{"/operations/1/dependencies/1: twice"}},
 		{"duplicate id", []dag.Node{op("a"), op("a")}, []string{"/operations/1/id: same id"}},
 		{"empty id", []dag.Node{op("")}, []string{"/operations/0/id: needed"}},
-		{"id outside the alphabet", []dag.Node{op("a\u212b")}, []string{"/operations/0/id: characters"}},
+		{"id outside the alphabet", []dag.Node{op("a\u212b"), op("-a"), op("..")}, []string{"/operations/0/id: letter or a digit", "/operations/1/id: letter or a digit", "/operations/2/id: letter or a digit"}},
 		{"cycle of two", ring(2), []string{`/operations/0/dependencies: "n0" -> "n1" -> "n0"`}},
 		{"cycle of fifty", ring(50), []string{"/operations/0/dependencies: 30 more"}},
 		{"two cycles", append(ring(3), op("x", "y"), op("y", "x")), []string{"/operations/0/dependencies: cycle of 3", "/operations/3/dependencies: cycle of 2"}},

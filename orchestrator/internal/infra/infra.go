@@ -3,8 +3,8 @@
 //
 // It does not know what exists (the inventory does) nor how anything is made (operation does).
 //
-// The one rule: a name from outside names exactly one entry of one folder. Names with separators or ".." are
-// refused, and files are opened through os.Root, so that not even a symbolic link leads out.
+// The one rule: a name from outside names exactly one entry of one folder. It fits the rule of package naming, and files
+// are opened through os.Root, so that not even a symbolic link leads out.
 package infra
 
 import (
@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/naming"
 )
 
 // DefaultSettings is the settings file that is read when a request names none.
@@ -65,18 +66,13 @@ type Folder struct {
 	Formats Formats
 }
 
-// ValidName says whether a name from outside can be the name of one entry of a folder.
-func ValidName(name string) bool {
-	return name != "" && len(name) <= 256 && name != "." && name != ".." && !strings.ContainsAny(name, "/\\\x00") && !strings.Contains(name, "..")
-}
-
 // Load reads an infra. settings names a file of its folder: exactly that one when its format can be read, else the
 // same stem in a format that can ("config.k" finds config.toml). Empty: DefaultSettings.
 func (f Folder) Load(name, settings string) (Infra, error) {
 	if settings == "" {
 		settings = DefaultSettings
 	}
-	if !ValidName(settings) {
+	if !naming.Valid(settings) {
 		return Infra{}, fault.New(fault.Invalid, "infra.bad_settings", "settings %q is not the name of a file in the infra's folder", settings)
 	}
 	root, err := f.open(name)
@@ -101,7 +97,7 @@ func (f Folder) Load(name, settings string) (Infra, error) {
 
 // open opens the folder of one infra.
 func (f Folder) open(name string) (*os.Root, error) {
-	if !ValidName(name) {
+	if !naming.Valid(name) {
 		return nil, fault.New(fault.Invalid, "infra.bad_name", "%q is not the name of an infra", name)
 	}
 	all, err := os.OpenRoot(f.Dir)
@@ -181,7 +177,7 @@ func (f Folder) Names() []string {
 	}
 	var names []string
 	for _, e := range entries {
-		if e.IsDir() && ValidName(e.Name()) && e.Name()[0] != '.' {
+		if e.IsDir() && naming.Valid(e.Name()) {
 			names = append(names, e.Name())
 		}
 	}
@@ -193,12 +189,16 @@ func (in Infra) check() (wrong []string) {
 	servers := map[string]bool{}
 	for i, s := range in.Servers {
 		switch {
-		case !ValidName(s.Name):
-			wrong = append(wrong, fmt.Sprintf("server %d needs a name without separators", i+1))
+		case !naming.Valid(s.Name):
+			wrong = append(wrong, fmt.Sprintf("the name of server %d, %q, %s", i+1, s.Name, naming.Rule))
 		case servers[s.Name]:
 			wrong = append(wrong, fmt.Sprintf("two servers are called %s", s.Name))
 		case s.Provider == "":
 			wrong = append(wrong, fmt.Sprintf("server %s names no provider", s.Name))
+		case naming.Free(s.Plan) != "":
+			wrong = append(wrong, fmt.Sprintf("the plan of server %s %s", s.Name, naming.Free(s.Plan)))
+		case naming.Free(s.Zone) != "":
+			wrong = append(wrong, fmt.Sprintf("the zone of server %s %s", s.Name, naming.Free(s.Zone)))
 		}
 		servers[s.Name] = true
 	}
@@ -210,17 +210,25 @@ func (in Infra) check() (wrong []string) {
 		}
 	}
 	for _, t := range in.Taskservs {
-		if !ValidName(t.Name) {
-			wrong = append(wrong, "a task service needs a name without separators")
+		if !naming.Valid(t.Name) {
+			wrong = append(wrong, fmt.Sprintf("the name of a task service, %q, %s", t.Name, naming.Rule))
 		}
 		targets("task service "+t.Name, t.Targets)
 	}
 	types := map[string]bool{}
 	for _, c := range in.Clusters {
-		if !ValidName(c.Type) || types[c.Type] {
-			wrong = append(wrong, fmt.Sprintf("cluster type %q is not a name, or there are two", c.Type))
+		switch {
+		case !naming.Valid(c.Type):
+			wrong = append(wrong, fmt.Sprintf("a cluster type, %q, %s", c.Type, naming.Rule))
+		case types[c.Type]:
+			wrong = append(wrong, fmt.Sprintf("two clusters are of type %s", c.Type))
 		}
 		types[c.Type] = true
+		for _, t := range c.Taskservs {
+			if !naming.Valid(t) {
+				wrong = append(wrong, fmt.Sprintf("the name of a task service of cluster %s, %q, %s", c.Type, t, naming.Rule))
+			}
+		}
 		targets("cluster "+c.Type, c.Targets)
 	}
 	return wrong

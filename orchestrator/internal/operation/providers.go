@@ -9,12 +9,12 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
-	"github.com/provisioning-platform/platform/orchestrator/internal/infra"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider/local"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider/simulated"
 	"github.com/provisioning-platform/platform/shared/config"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/naming"
 )
 
 // ProviderSettings is a section [providers.NAME] of the configuration: NAME is what requests call the provider,
@@ -63,8 +63,8 @@ type Providers struct {
 func OpenProviders(settings map[string]ProviderSettings, place Place) (*Providers, error) {
 	p := &Providers{Drivers: map[string]provider.Driver{}}
 	for name, s := range settings {
-		if !infra.ValidName(name) {
-			return nil, fault.New(fault.Invalid, "config.provider", "providers.%s: the name may hold no separators", name)
+		if !naming.Valid(name) {
+			return nil, fault.New(fault.Invalid, "config.provider", "providers.%s: the name %s", name, naming.Rule)
 		}
 		log := place.Log.With("provider", name)
 		switch s.Driver {

@@ -67,7 +67,8 @@ message = "no more servers"
 		want     string
 	}{
 		{"x", ProviderSettings{Driver: "vmware"}, `no driver "vmware"; there is: local, simulated`},
-		{"../x", ProviderSettings{Driver: "local"}, "separators"},
+		{"../x", ProviderSettings{Driver: "local"}, "must begin with a letter or a digit"},
+		{"-oProxyCommand=x", ProviderSettings{Driver: "local"}, "must begin with a letter or a digit"},
 		{"x", ProviderSettings{Driver: "simulated", Faults: []FaultSettings{{Class: "odd"}}}, `class "odd"`},
 	} {
 		if _, err := OpenProviders(map[string]ProviderSettings{c.name: c.settings}, place); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/infra"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/naming"
 )
 
 // The scripts of a recipe. Install is required.
@@ -87,7 +88,7 @@ type layer struct {
 // layers returns where to look, the last word first.
 func (c Catalogue) layers(infraName string) []layer {
 	var all []layer
-	if infraName != "" && infra.ValidName(infraName) {
+	if infraName != "" && naming.Valid(infraName) {
 		all = append(all, layer{"infra " + infraName, c.Infra.Recipes(infraName)})
 	}
 	if c.Dir != nil {
@@ -102,8 +103,8 @@ func (c Catalogue) layers(infraName string) []layer {
 
 // Get returns a recipe as an infra sees it; infraName may be empty.
 func (c Catalogue) Get(infraName, name string) (Recipe, error) {
-	if !infra.ValidName(name) {
-		return Recipe{}, fault.New(fault.Invalid, "taskserv.bad_name", "%q is not the name of a task service", name)
+	if !naming.Valid(name) {
+		return Recipe{}, fault.New(fault.Invalid, "taskserv.bad_name", "%q is not the name of a task service: it %s", name, naming.Rule)
 	}
 	for _, l := range c.layers(infraName) {
 		text, err := read(l.fs, path.Join(name, metadata))
@@ -157,6 +158,8 @@ func (c Catalogue) check(r Recipe, name string) error {
 		return fmt.Errorf("it calls itself %q", r.Name)
 	case r.Version == "":
 		return errors.New("it has no version")
+	case naming.Free(r.Version) != "":
+		return errors.New("its version " + naming.Free(r.Version))
 	case r.Scripts[Install] == nil:
 		return errors.New("it has no " + Install)
 	case !slices.Contains(allowed, r.Interpreter):
@@ -171,8 +174,8 @@ func (c Catalogue) check(r Recipe, name string) error {
 		}
 	}
 	for _, d := range r.DependsOn {
-		if !infra.ValidName(d) {
-			return fmt.Errorf("it depends on %q, which is no name", d)
+		if !naming.Valid(d) {
+			return fmt.Errorf("it depends on %q: the name %s", d, naming.Rule)
 		}
 	}
 	return nil

@@ -86,11 +86,13 @@ func TestGet_refusesBrokenRecipes(t *testing.T) {
 	put("outside", "name='outside'\nversion='1'\n[[files]]\npath='../etc/passwd'\nformat='toml'", Install)
 	put("absolute", "name='absolute'\nversion='1'\n[[files]]\npath='/etc/passwd'\nformat='toml'", Install)
 	put("format", "name='format'\nversion='1'\n[[files]]\npath='x'\nformat='ini'", Install)
+	put("tab", "name='tab'\nversion=\"1\\t\"", Install)
+	put("-x", "name='-x'\nversion='1'", Install)
 	put("dep", "name='dep'\nversion='1'\ndepends_on=['../x']", Install)
 	c := catalogue(t, files, nil)
 	for name, want := range map[string]string{
 		"noscript": "no install.sh", "liar": `calls itself "other"`, "noversion": "no version", "python": "not allowed", "shell": "not allowed", "syntax": "recipe.toml",
-		"outside": "not below the root", "absolute": "not below the root", "format": "ini", "dep": "no name", "../a": "not the name", "": "not the name", "a/b": "not the name",
+		"outside": "not below the root", "absolute": "not below the root", "format": "ini", "dep": `it depends on "../x"`, "tab": "its version", "-x": "not the name", "../a": "not the name", "": "not the name", "a/b": "not the name",
 	} {
 		if _, err := c.Get("", name); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("Get(%q): %v, want %q", name, err, want)

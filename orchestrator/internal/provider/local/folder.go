@@ -14,6 +14,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider/ssh"
+	"github.com/provisioning-platform/platform/shared/naming"
 )
 
 // The user name of every local server, and where it listens.
@@ -74,11 +75,11 @@ func build(dir string, who identity) (folder, error) {
 	}
 	defer os.RemoveAll(tmp)
 	f := folder(tmp)
-	host, err := ssh.NewKey(who.Name)
+	host, err := ssh.NewKey(who.ID)
 	if err != nil {
 		return "", err
 	}
-	client, err := ssh.NewKey("orchestrator@" + who.Name)
+	client, err := ssh.NewKey("orchestrator@" + who.ID)
 	if err != nil {
 		return "", err
 	}
@@ -149,7 +150,7 @@ func (f folder) writeConnection(who identity, p process) error {
 		return err
 	}
 	alias := who.ID
-	if plainName(who.Name) {
+	if naming.Valid(who.Name) {
 		alias += " " + who.Name
 	}
 	config := fmt.Sprintf("Host %s\n  HostName %s\n  Port %d\n  User %s\n  IdentityFile \"%s\"\n  IdentitiesOnly yes\n"+
@@ -160,11 +161,6 @@ func (f folder) writeConnection(who identity, p process) error {
 
 // literal keeps ssh from reading a percent sign in a path as one of its tokens.
 func literal(path string) string { return strings.ReplaceAll(path, "%", "%%") }
-
-// plainName says whether a name can stand in an ssh configuration as it is.
-func plainName(name string) bool {
-	return name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") == "" && name[0] != '-'
-}
 
 // server is what the outside gets to know.
 func (f folder) server(who identity, p process) provider.Server {
