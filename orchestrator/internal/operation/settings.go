@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/provisioning-platform/platform/orchestrator/internal/infra"
 	"github.com/provisioning-platform/platform/shared/config"
+	"github.com/provisioning-platform/platform/shared/naming"
 )
 
 // keysOf lists the keys of [providers.NAME] that each driver reads, beside "driver".
@@ -22,8 +22,8 @@ func CheckProviders(settings map[string]ProviderSettings, problems *config.Probl
 	drivers := slices.Sorted(maps.Keys(keysOf))
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		s := settings[name]
-		if !infra.ValidName(name) {
-			problems.Add("providers.%s: the name may hold letters, digits, dots, dashes and underscores only", name)
+		if !naming.Valid(name) {
+			problems.Add("providers.%s: the name %s", name, naming.Rule)
 		}
 		known, ok := keysOf[s.Driver]
 		if !ok {
