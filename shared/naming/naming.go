@@ -65,5 +65,8 @@ func Free(s string) string {
 	return ""
 }
 
+// NFC returns s in Unicode's canonical normal form, in which passwords are compared.
+func NFC(s string) string { return norm.NFC.String(s) }
+
 // NFKC returns s in Unicode's compatibility normal form, under which user names are compared.
 func NFKC(s string) string { return norm.NFKC.String(s) }

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"golang.org/x/crypto/argon2"
-	"golang.org/x/text/unicode/norm"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/naming"
 )
 
 // Cost is what one new hash costs.
@@ -108,7 +108,7 @@ func (h *Hasher) run(ctx context.Context, password string, fn func()) error {
 }
 
 // normal is the form of a password that is hashed, so that the same text typed on two systems fits.
-func normal(password string) []byte { return norm.NFC.Bytes([]byte(password)) }
+func normal(password string) []byte { return []byte(naming.NFC(password)) }
 
 func derive(password string, c Cost) string {
 	salt := make([]byte, hashSaltSize)

@@ -5,7 +5,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/text/unicode/norm"
+	"github.com/provisioning-platform/platform/shared/naming"
 )
 
 // The figures of decision 24 and A47.
@@ -22,7 +22,7 @@ const (
 // first: the words below in any combination, spelling (p4ssw0rd) and decoration, runs of the keyboard
 // or the alphabet, repeated characters, and the account's own name.
 func checkPassword(password, username, email string, mfa bool) string {
-	password = norm.NFC.String(password)
+	password = naming.NFC(password)
 	least, own := minPassword, ownCharacters
 	if mfa {
 		least, own = minPasswordMFA, ownCharactersMFA
