@@ -162,7 +162,7 @@ func appendString(out []byte, s string) []byte {
 			if short := strings.IndexByte(shortFrom, byte(r)); short >= 0 {
 				out = append(out, '\\', shortTo[short])
 			} else {
-				out = append(out, '\\', 'u', '0', '0', '0'+byte(r>>4), hex[r&15])
+				out = append(out, '\\', 'u', '0', '0', '0'+byte(r>>4), hexDigits[r&15])
 			}
 		}
 	}
@@ -173,7 +173,7 @@ func appendString(out []byte, s string) []byte {
 const (
 	shortFrom = "\b\t\n\f\r"
 	shortTo   = "btnfr"
-	hex       = "0123456789abcdef"
+	hexDigits = "0123456789abcdef"
 )
 
 // appendNumber appends a number of any spelling in its only canonical form.

@@ -177,7 +177,7 @@ func unescape(s []byte) string {
 		if k := strings.IndexByte(shortTo, s[i]); k >= 0 {
 			out = append(out, shortFrom[k])
 		} else if s[i] == 'u' {
-			out = append(out, (s[i+3]-'0')<<4|byte(strings.IndexByte(hex, s[i+4])))
+			out = append(out, (s[i+3]-'0')<<4|byte(strings.IndexByte(hexDigits, s[i+4])))
 			i += 4
 		} else {
 			out = append(out, s[i])
@@ -257,7 +257,7 @@ func (c *checker) escape() bool {
 	if len(rest) < 5 || rest[1] != '0' || rest[2] != '0' || rest[3] > '1' || rest[3] < '0' {
 		return false
 	}
-	low := strings.IndexByte(hex, rest[4])
+	low := strings.IndexByte(hexDigits, rest[4])
 	if low < 0 || strings.IndexByte(shortFrom, (rest[3]-'0')<<4|byte(low)) >= 0 {
 		return false
 	}

@@ -2,10 +2,12 @@ package store
 
 import "slices"
 
-// Known is what the judge has to know of a document: its revision (0 = there is none) and its index keys.
+// Known is what the judge has to know of a document: its revision (0 = there is none), its index keys, and
+// the digest of its body when its kind is summed.
 type Known struct {
-	Rev   uint64
-	Index []IndexKey
+	Rev    uint64
+	Index  []IndexKey
+	Digest Sum
 }
 
 // Ground is the state of a store before a group of batches.
@@ -44,12 +46,6 @@ type Placed struct {
 	Body   []byte
 }
 
-// Counter names one counter: the documents of a kind (Index empty) or those with one value of a
-// counted index.
-type Counter struct {
-	Kind, Index, Value string
-}
-
 // Judgement is what a group of batches does to a store. All of it is written in one physical commit,
 // or none.
 type Judgement struct {
@@ -60,6 +56,7 @@ type Judgement struct {
 	Heads    map[string]uint64 // new heads of the streams that were appended to
 	Lows     map[string]uint64 // last trimmed sequences of the streams that lose entries, Appends among them or not
 	Counts   map[Counter]int64 // what to add to counters; no zeros
+	Sums     map[string]Sum    // what to add to the sums of kinds; no zeros
 	found    map[Key]int       // place in docs
 	docs     []judged
 }
@@ -83,6 +80,7 @@ func Judge(schema Schema, g Ground, batches []Batch) (Judgement, error) {
 	}
 	if j.found == nil {
 		j.Heads, j.Lows, j.Counts, j.found = map[string]uint64{}, map[string]uint64{}, map[Counter]int64{}, make(map[Key]int, writes)
+		j.Sums = map[string]Sum{}
 	}
 	j.Verdicts = slices.Grow(j.Verdicts, len(batches))[:len(batches)]
 	j.Appends, j.docs = slices.Grow(j.Appends, appends), slices.Grow(j.docs, writes)
@@ -126,6 +124,7 @@ func (j Judgement) emptied() Judgement {
 	clear(j.Heads)
 	clear(j.Lows)
 	clear(j.Counts)
+	clear(j.Sums)
 	clear(j.found)
 	clear(j.Verdicts)
 	clear(j.Appends)
@@ -152,7 +151,7 @@ func (j *Judgement) find(g *Ground, k Key) (int, error) {
 func (d *judged) apply(w *Write, number uint64) {
 	switch w.Action {
 	case Put:
-		d.Now, d.Body, d.touched = Known{Rev: number, Index: w.Index}, w.Body, true
+		d.Now, d.Body, d.touched = Known{Rev: number, Index: w.Index, Digest: w.digest}, w.Body, true
 	case Delete:
 		d.Now, d.Body, d.touched = Known{}, nil, true
 	}
@@ -190,9 +189,16 @@ func (j *Judgement) trim(g *Ground, trims []Trim) {
 	}
 }
 
-// count adds what one document does to the counters of its kind.
+// count adds what one document does to the counters and the sum of its kind.
 func (j *Judgement) count(schema Schema, f *Final) {
 	kind, _ := schema.Kind(f.Key.Kind)
+	if kind.Summed && f.Was.Digest != f.Now.Digest {
+		if sum := j.Sums[kind.Name].Plus(f.Now.Digest).Minus(f.Was.Digest); sum != (Sum{}) {
+			j.Sums[kind.Name] = sum
+		} else {
+			delete(j.Sums, kind.Name)
+		}
+	}
 	switch was, now := f.Was.Rev != 0, f.Now.Rev != 0; {
 	case now && !was:
 		j.add(Counter{Kind: kind.Name}, 1)

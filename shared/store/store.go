@@ -97,6 +97,7 @@ type Write struct {
 	Body   []byte
 
 	canonical []byte // what this package made; when it is Body, that is known to be canonical
+	digest    Sum    // of Body, when its kind is summed; see Schema.Digest
 }
 
 // Append adds one entry to the end of a stream.
@@ -152,24 +153,28 @@ type Cursor struct {
 // value of that index and then by id.
 type Query struct {
 	Kind    string
-	Index   string // name of a declared index; empty lists by id
-	Prefix  string // only values (ids when Index is empty) with this prefix
-	Exact   bool   // with Index: only the value that equals Prefix
-	After   Cursor // rows strictly behind this place, in the direction asked for
-	Reverse bool   // descending
-	Skip    int    // rows to leave out before the first one returned
-	Limit   int    // rows at most; 0 returns no rows; above MaxPage is refused
-	Total   bool   // also count; see Page.Total
+	Index   string    // name of a declared index; empty lists by id
+	Prefix  string    // only values (ids when Index is empty) with this prefix
+	Exact   bool      // with Index: only the value that equals Prefix
+	After   Cursor    // rows strictly behind this place, in the direction asked for
+	Reverse bool      // descending
+	Skip    int       // rows to leave out before the first one returned
+	Limit   int       // rows at most; 0 returns no rows; above MaxPage is refused
+	Total   bool      // also count; see Page.Total
+	Counts  []Counter // further counters, of any kinds, at most MaxPage; see Page.Counts
 }
 
-// Page is an answer of List. Next continues it and is meaningful when More is true. Total is set when
-// the query asked for it: the number of documents of the kind (no Index, no Prefix) or with exactly
-// that value of a counted index (Exact); it costs one read, never a scan.
+// Page is an answer of List: rows, totals and counts of the one moment behind commit Rev. Next continues it
+// and is meaningful when More is true. Total is set when the query asked for it: the number of documents of
+// the kind (no Index, no Prefix) or with exactly that value of a counted index (Exact). Counts answers
+// Query.Counts in its order. A total and a count cost one read, never a scan.
 type Page struct {
-	Docs  []Doc
-	Next  Cursor
-	More  bool
-	Total int
+	Docs   []Doc
+	Next   Cursor
+	More   bool
+	Rev    uint64 // number of the last commit that the page shows; 0 in an empty store
+	Total  int
+	Counts []Count
 }
 
 // DB is the storage port. All methods are safe for concurrent use, copy what they are given and hand
@@ -191,12 +196,13 @@ type DB interface {
 	Close() error
 }
 
-// Kind declares one kind of document: its name, the indexes its documents may have keys in, and
-// those of the indexes whose values are counted.
+// Kind declares one kind of document: its name, the indexes its documents may have keys in,
+// those of the indexes whose values are counted, and whether the digests of its bodies are summed.
 type Kind struct {
 	Name    string
 	Indexes []string
 	Counted []string
+	Summed  bool
 }
 
 // Schema is what a service stores; it is known when the store is opened (decision 36). Service is

@@ -245,6 +245,19 @@ func ValidateQuery(s Schema, q Query) error {
 		return invalid("a negative number of rows to skip")
 	case q.Total && !(q.Index == "" && q.Prefix == "") && !(q.Exact && slices.Contains(kind.Counted, q.Index)):
 		return invalid("only a whole kind and one value of a counted index have a total")
+	case len(q.Counts) > MaxPage:
+		return invalid("%d counters, at most %d are read at once", len(q.Counts), MaxPage)
+	}
+	for _, c := range q.Counts {
+		kind, ok := s.Kind(c.Kind)
+		switch {
+		case !ok:
+			return fault.New(fault.Invalid, "store.kind", "kind %q is not declared", c.Kind)
+		case c.Index == "" && c.Value != "" || c.Index != "" && !slices.Contains(kind.Counted, c.Index):
+			return invalid("only a whole kind and one value of a counted index have a counter")
+		case len(c.Value) > MaxKey || !isText(c.Value):
+			return invalid("the value of a counter that is too long or not UTF-8 text without U+0000")
+		}
 	}
 	return checkLimit(q.Limit)
 }

@@ -98,6 +98,7 @@ func (s *Store) copied(b store.Batch) *parcel {
 		w.Index = slices.Clone(w.Index)
 		p.bytes, w.Body = kept(p.bytes, w.Body)
 	}
+	s.schema.Digest(own.Writes)
 	lasting := make([]byte, 0, entries)
 	for i := range own.Appends {
 		a := &own.Appends[i]
@@ -185,6 +186,7 @@ func (s *Store) commit(group []*request) {
 			s.show(shown, j)
 		} else {
 			clear(s.counts) // they are those of what was not written
+			clear(s.sums)
 		}
 	}
 	for i, r := range group {
@@ -229,6 +231,11 @@ func (s *Store) write(j store.Judgement) error {
 	}
 	for c, n := range j.Counts {
 		if err := s.addCount(b, c, n); err != nil {
+			return err
+		}
+	}
+	for kind, sum := range j.Sums {
+		if err := s.addSum(b, kind, sum); err != nil {
 			return err
 		}
 	}
@@ -326,6 +333,6 @@ func (s *Store) show(old *view, j store.Judgement) {
 		maps.Copy(lows, j.Lows)
 	}
 	s.number = j.Number
-	s.view.Store(newView(s.db.NewSnapshot(), heads, lows, tails))
+	s.view.Store(newView(s.db.NewSnapshot(), j.Number, heads, lows, tails))
 	old.release()
 }

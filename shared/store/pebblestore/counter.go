@@ -40,6 +40,24 @@ func (s *Store) addCount(b *pebble.Batch, c store.Counter, n int64) error {
 	return nil
 }
 
+// addSum adds to the sum of a kind.
+func (s *Store) addSum(b *pebble.Batch, kind string, more store.Sum) error {
+	sum, known := s.sums[kind]
+	if !known {
+		old, err := s.value(keyOfSum(kind))
+		if err != nil {
+			return err
+		}
+		sum = sumOf(old)
+	}
+	sum = sum.Plus(more)
+	s.sums[kind] = sum
+	if err := b.Set(keyOfSum(kind), sum[:], nil); err != nil {
+		return engineFault(err)
+	}
+	return nil
+}
+
 // stored returns the stored value of a counter; nil when there is none, which a sieve mostly knows: a value of an index that
 // is seen for the first time.
 func (s *Store) stored(counter []byte) ([]byte, error) {

@@ -14,10 +14,11 @@
 // The first byte says what a key is; 0 joins its texts, none of which contains it; numbers are
 // big-endian and eight bytes long.
 //
-//	m name                          about the store: number (last commit), format, counted
+//	m name                          about the store: number (last commit), format, counted (and summed)
 //	d kind 0 id                     revision, index keys, body
 //	i kind 0 index 0 value 0 id     nothing; the index in its order
 //	c kind 0 index 0 value          how many documents; index and value are empty for the whole kind
+//	s kind                          the sum of the digests of its bodies, 32 bytes, for a kind that is summed
 //	e stream 0 sequence             the entry
 //	t stream                        the last trimmed sequence
 //

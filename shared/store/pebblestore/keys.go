@@ -16,6 +16,7 @@ const (
 	counterKey = 'c'
 	entryKey   = 'e'
 	lowKey     = 't'
+	sumKey     = 's'
 )
 
 // Keys about the store itself.
@@ -53,6 +54,8 @@ func appendIndexKey(k []byte, kind string, x store.IndexKey, id string) []byte {
 }
 
 func keyOfCounter(c store.Counter) []byte { return key(counterKey, c.Kind, c.Index, c.Value) }
+
+func keyOfSum(kind string) []byte { return key(sumKey, kind) }
 
 func keyOfEntry(stream string, seq uint64) []byte { return appendEntryKey(nil, stream, seq) }
 
@@ -128,11 +131,22 @@ func number(value []byte) uint64 {
 	return binary.BigEndian.Uint64(value)
 }
 
-// counted describes which indexes the schema counts, to notice a change.
+// sumOf reads a sum that is a whole value; a missing value is 0.
+func sumOf(value []byte) store.Sum {
+	if len(value) != len(store.Sum{}) {
+		return store.Sum{}
+	}
+	return store.Sum(value)
+}
+
+// counted describes which indexes the schema counts and which kinds it sums, to notice a change.
 func counted(s store.Schema) string {
 	var b strings.Builder
 	for _, k := range s.Kinds {
 		b.WriteString(k.Name + "(" + strings.Join(k.Counted, " ") + ")")
+		if k.Summed {
+			b.WriteString("+")
+		}
 	}
 	return b.String()
 }

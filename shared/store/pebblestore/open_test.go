@@ -152,8 +152,8 @@ func listing(t *testing.T, dir string) string {
 	return b.String()
 }
 
-// A program that counts another index finds right totals at once.
-func TestOpen_recountsWhenTheSchemaCountsMore(t *testing.T) {
+// A program that counts another index or sums another kind finds right totals and sums at once.
+func TestOpen_recountsWhenTheSchemaCountsOrSumsMore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s, err := Open(dir, storetest.Schema(), quiet)
@@ -167,11 +167,15 @@ func TestOpen_recountsWhenTheSchemaCountsMore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if _, err := s.Commit(t.Context(), store.Batch{Writes: []store.Write{{Key: store.Key{Kind: "tas", ID: "a"}, Body: []byte(`{"n":1}`)}}}); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	more := storetest.Schema()
 	more.Kinds[0].Counted = []string{"owner", "state"}
+	more.Kinds[1].Summed = true
 	if s, err = Open(dir, more, quiet); err != nil {
 		t.Fatal(err)
 	}
@@ -185,6 +189,10 @@ func TestOpen_recountsWhenTheSchemaCountsMore(t *testing.T) {
 	page, err := s.List(t.Context(), store.Query{Kind: "task", Total: true})
 	if err != nil || page.Total != 3 {
 		t.Errorf("all: %d, %v", page.Total, err)
+	}
+	page, err = s.List(t.Context(), store.Query{Kind: "tas", Counts: []store.Counter{{Kind: "tas"}}})
+	if want := (store.Count{N: 1, Sum: store.Digest([]byte(`{"n":1}`))}); err != nil || page.Counts[0] != want {
+		t.Errorf("the sum of a kind that was not summed before: %+v, %v", page.Counts, err)
 	}
 }
 

@@ -18,9 +18,6 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// format is the version of the layout in the package comment, and of what the services keep in it.
-const format = "2"
-
 // closeWait bounds how long Close waits for an engine that has failed before.
 const closeWait = 5 * time.Second
 
@@ -42,6 +39,7 @@ type Store struct {
 	number      uint64                  // last commit number; of the committer
 	recent      recent                  // of the committer
 	counts      map[store.Counter]int64 // of the committer: counters as it wrote or read them last
+	sums        map[string]store.Sum    // of the committer: sums of kinds as it wrote or read them last
 	asked       []atomic.Int64          // by place of the kind in the schema: questions to the engine for what may not be there, of all
 	sifted      []bool                  // of the committer, by place: it has tried to fill the sieve
 	sieves      []atomic.Pointer[sieve] // filled by the committer, asked by all
@@ -120,6 +118,7 @@ func newStore(schema store.Schema, log *slog.Logger) (*Store, error) {
 		sieves:   make([]atomic.Pointer[sieve], len(schema.Kinds)),
 		recent:   recent{half: recentDocs, young: map[store.Key]store.Known{}, floors: map[string]string{}},
 		counts:   map[store.Counter]int64{},
+		sums:     map[string]store.Sum{},
 		requests: make(chan *request, maxGroup),
 		closing:  make(chan struct{}),
 		stopped:  make(chan struct{}),
@@ -144,10 +143,9 @@ func (s *Store) start() error {
 	case stored == nil && s.readOnly:
 		return fault.New(fault.Unavailable, "store.open", "there is no store in this folder")
 	case stored == nil:
-		err = s.db.Set(formatKey, []byte(format), pebble.Sync)
-	case string(stored) != format:
-		err = fault.New(fault.Unavailable, "store.format",
-			"the store was written in format %s, this program reads format %s; use the program that wrote it", stored, format)
+		err = s.db.Set(formatKey, []byte(store.Format), pebble.Sync)
+	default:
+		err = store.CheckFormat(string(stored))
 	}
 	if err != nil {
 		return err
@@ -171,7 +169,7 @@ func (s *Store) start() error {
 	if err != nil {
 		return err
 	}
-	s.view.Store(newView(s.db.NewSnapshot(), heads, lows, nil))
+	s.view.Store(newView(s.db.NewSnapshot(), s.number, heads, lows, nil))
 	return nil
 }
 

@@ -74,10 +74,20 @@ func (s *Store) List(ctx context.Context, q store.Query) (page store.Page, err e
 		return store.Page{}, err
 	}
 	err = s.reading(ctx, func(v *view) error {
+		page.Rev = v.number
 		if q.Total {
-			if err := total(v, q, &page); err != nil {
+			n, err := s.count(v, store.Counter{Kind: q.Kind, Index: q.Index, Value: q.Prefix})
+			if err != nil {
 				return err
 			}
+			page.Total = n.N
+		}
+		for _, c := range q.Counts {
+			n, err := s.count(v, c)
+			if err != nil {
+				return err
+			}
+			page.Counts = append(page.Counts, n)
 		}
 		if q.Limit == 0 {
 			return nil
@@ -87,16 +97,25 @@ func (s *Store) List(ctx context.Context, q store.Query) (page store.Page, err e
 	return page, err
 }
 
-// total reads the counter that the query asks for.
-func total(v *view, q store.Query, page *store.Page) error {
-	value, closer, err := v.snapshot.Get(keyOfCounter(store.Counter{Kind: q.Kind, Index: q.Index, Value: q.Prefix}))
+// count reads a counter, and the sum of its kind if that has one.
+func (s *Store) count(v *view, c store.Counter) (n store.Count, err error) {
+	err = v.read(keyOfCounter(c), func(value []byte) { n.N = int(number(value)) })
+	if kind, _ := s.schema.Kind(c.Kind); kind.Summed && c.Index == "" && err == nil {
+		err = v.read(keyOfSum(c.Kind), func(value []byte) { n.Sum = sumOf(value) })
+	}
+	return n, err
+}
+
+// read calls fn with the value of a key, if there is such a key.
+func (v *view) read(key []byte, fn func(value []byte)) error {
+	value, closer, err := v.snapshot.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	page.Total = int(number(value))
+	fn(value)
 	return closer.Close()
 }
 

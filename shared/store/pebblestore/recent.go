@@ -74,9 +74,11 @@ func (s *Store) known(k store.Key) (store.Known, error) {
 	if err != nil {
 		return store.Known{}, engineFault(err)
 	}
-	known, _, err := splitDoc(v)
+	known, body, err := splitDoc(v)
 	if err != nil {
 		err = engineFault(err)
+	} else if kind, _ := s.schema.Kind(k.Kind); kind.Summed {
+		known.Digest = store.Digest(body)
 	}
 	return known, firstError(err, closer.Close())
 }

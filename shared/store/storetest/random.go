@@ -128,6 +128,9 @@ func (w *twin) commit(t *testing.T, db store.DB) {
 func (w *twin) query(t *testing.T, db store.DB) {
 	kind := Schema().Kinds[w.r.IntN(3)]
 	q := store.Query{Kind: kind.Name, Reverse: w.r.IntN(2) == 0, Limit: w.r.IntN(6), Skip: max(0, w.r.IntN(6)-3)}
+	for range w.r.IntN(3) {
+		q.Counts = append(q.Counts, []store.Counter{{Kind: "task"}, {Kind: "tas"}, {Kind: "user"}, {Kind: "task", Index: "state", Value: "a"}}[w.r.IntN(4)])
+	}
 	if len(kind.Indexes) > 0 && w.r.IntN(3) > 0 {
 		q.Index = kind.Indexes[w.r.IntN(len(kind.Indexes))]
 		q.Prefix = []string{"", "a", "ab", "b"}[w.r.IntN(4)]
@@ -153,7 +156,7 @@ func (w *twin) same(t *testing.T, db store.DB, q store.Query) {
 		t.Fatalf("oracle %+v: %v", q, err)
 	}
 	got, err := db.List(t.Context(), q)
-	if err != nil || got.Total != want.Total || got.More != want.More || got.More && got.Next != want.Next || len(got.Docs) != len(want.Docs) {
+	if err != nil || got.Total != want.Total || got.Rev < w.revs[want.Rev] || !slices.Equal(got.Counts, want.Counts) || got.More != want.More || got.More && got.Next != want.Next || len(got.Docs) != len(want.Docs) {
 		t.Errorf("list %+v:\n got %+v, %v\nwant %+v", q, got, err, want)
 		return
 	}

@@ -28,9 +28,9 @@ type Open func(t *testing.T) (db store.DB, reopen func() store.DB)
 // Schema is what the suite stores.
 func Schema() store.Schema {
 	return store.Schema{Service: "storetest", Kinds: []store.Kind{
-		{Name: "task", Indexes: []string{"state", "owner"}, Counted: []string{"state"}},
+		{Name: "task", Indexes: []string{"state", "owner"}, Counted: []string{"state"}, Summed: true},
 		{Name: "tas"}, // a prefix of another name
-		{Name: "user", Indexes: []string{"name"}},
+		{Name: "user", Indexes: []string{"name"}, Summed: true},
 	}}
 }
 
@@ -57,6 +57,8 @@ func Run(t *testing.T, open Open) {
 		{"indexesFollowTheDocument", indexesFollow},
 		{"listsByOddTexts", oddTexts},
 		{"counters", counters},
+		{"sumsAreThoseOfAFullScan", sums},
+		{"aPageIsOfOneMoment", oneMoment},
 		{"limitsAreRefused", limits},
 		{"largestCommit", largestCommit},
 		{"contention", contention},

@@ -35,7 +35,7 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 	if err := ctx.Err(); err != nil {
 		return store.Receipt{}, store.ErrUnavailable.Because(err)
 	}
-	w, err := newWaiter(b)
+	w, err := s.newWaiter(b)
 	if err != nil {
 		return store.Receipt{}, s.away("encode", err)
 	}
@@ -55,9 +55,11 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 }
 
 // newWaiter copies the batch in the form in which it is sent; the caller pays for the encoding.
-func newWaiter(b store.Batch) (*waiter, error) {
+func (s *Store) newWaiter(b store.Batch) (*waiter, error) {
 	w := &waiter{answer: make(chan store.Verdict, 1), batch: store.Batch{Trims: slices.Clone(b.Trims)}}
-	for _, write := range b.Writes {
+	writes := slices.Clone(b.Writes)
+	s.schema.Digest(writes)
+	for _, write := range writes {
 		if write.Action == store.Put {
 			body, err := native(write.Body)
 			if err != nil {
@@ -190,14 +192,14 @@ func (s *Store) apply(ctx context.Context, asked []store.Key, j *store.Judgement
 		}
 		return s.settle(ctx, c.id, err)
 	}
-	reply, err := readReply(results)
-	if err != nil {
+	var reply reply
+	if err := decodeOf(results, mapType, &reply); err != nil {
 		return s.settle(ctx, c.id, err)
 	}
 	if !reply.OK {
-		s.ground.moved(reply.Head)
+		err = s.ground.moved(reply.Head)
 	}
-	return reply.OK, nil
+	return reply.OK, err
 }
 
 // reply is what the guarded query answers.
@@ -206,18 +208,21 @@ type reply struct {
 	Head head `json:"head"`
 }
 
-// readReply finds the reply among the results of the statements. Whether BEGIN and COMMIT have one
-// depends on the server, but no other result is a map.
-func readReply(results []cbor.RawMessage) (reply, error) {
-	const mapType = 5 << 5
-	for _, raw := range slices.Backward(results) {
-		if len(raw) > 0 && raw[0]&0xe0 == mapType {
-			var r reply
-			err := decode(raw, &r)
-			return r, err
+// The types of results, as CBOR's first byte has them.
+const (
+	arrayType = 4 << 5
+	mapType   = 5 << 5
+)
+
+// decodeOf decodes the only result of a type. Whether BEGIN and COMMIT have a result depends on the server, but
+// none of these types.
+func decodeOf(results []cbor.RawMessage, kind byte, into any) error {
+	for _, raw := range results {
+		if len(raw) > 0 && raw[0]&0xe0 == kind {
+			return decode(raw, into)
 		}
 	}
-	return reply{}, errors.New("a reply without a result")
+	return errors.New("a reply without a result")
 }
 
 // newCall turns a judgement into the variables of the guarded query.
@@ -234,6 +239,9 @@ func (s *Store) newCall(asked []store.Key, j *store.Judgement) call {
 		}
 		r := fields(f.Key, f.Now.Index)
 		r["id"], r["rev"], r["body"] = s.record(f.Key), f.Now.Rev, cbor.RawMessage(f.Body)
+		if kind, _ := s.schema.Kind(f.Key.Kind); kind.Summed {
+			r["d"] = f.Now.Digest.String()
+		}
 		if f.Was.Rev == 0 {
 			fresh = append(fresh, r)
 		} else {

@@ -12,12 +12,14 @@ import (
 // maxRemembered bounds the documents whose revisions the committer remembers.
 const maxRemembered = 1 << 16
 
-// head is the record of the service's head: the last commit number and, by stream, the last sequence and the last
-// trimmed one.
+// head is the record of the service's head: the format of the database, the last commit number, by stream the last
+// sequence and the last trimmed one, and by kind the sum in hexadecimal digits.
 type head struct {
+	F string            `json:"f"`
+	H map[string]string `json:"h"`
+	L map[string]uint64 `json:"l"`
 	N uint64            `json:"n"`
 	S map[string]uint64 `json:"s"`
-	L map[string]uint64 `json:"l"`
 }
 
 // ground is what the committer believes of the database. It may be wrong, because others write too:
@@ -26,29 +28,39 @@ type ground struct {
 	known  bool // the head was read
 	number uint64
 	heads  map[string]uint64
-	lows   map[string]uint64 // last trimmed sequences
+	lows   map[string]uint64    // last trimmed sequences
+	sums   map[string]store.Sum // of kinds
 	docs   map[store.Key]store.Known
 }
 
 func newGround() ground {
-	return ground{heads: map[string]uint64{}, lows: map[string]uint64{}, docs: map[store.Key]store.Known{}}
+	return ground{heads: map[string]uint64{}, lows: map[string]uint64{}, sums: map[string]store.Sum{}, docs: map[store.Key]store.Known{}}
 }
 
 // forget drops all beliefs: the outcome of a call is unknown.
 func (g *ground) forget() { *g = newGround() }
 
 // moved takes over the head that the engine reported. What was remembered of documents may be old.
-func (g *ground) moved(h head) {
+func (g *ground) moved(h head) error {
+	sums := make(map[string]store.Sum, len(h.H))
+	for kind, text := range h.H {
+		sum, err := store.ParseSum(text)
+		if err != nil {
+			return err
+		}
+		sums[kind] = sum
+	}
 	if h.N != g.number {
 		clear(g.docs)
 	}
-	g.known, g.number, g.heads, g.lows = true, h.N, h.S, h.L
+	g.known, g.number, g.heads, g.lows, g.sums = true, h.N, h.S, h.L, sums
 	if h.S == nil {
 		g.heads = map[string]uint64{}
 	}
 	if h.L == nil {
 		g.lows = map[string]uint64{}
 	}
+	return nil
 }
 
 // advance takes over what a judgement left.
@@ -56,6 +68,9 @@ func (g *ground) advance(j *store.Judgement) {
 	g.number = j.Number
 	maps.Copy(g.heads, j.Heads)
 	maps.Copy(g.lows, j.Lows)
+	for kind, more := range j.Sums {
+		g.sums[kind] = g.sums[kind].Plus(more)
+	}
 	if len(g.docs) > maxRemembered {
 		clear(g.docs)
 	}
@@ -66,19 +81,29 @@ func (g *ground) advance(j *store.Judgement) {
 
 // headAfter returns the head as the judgement leaves it.
 func (g *ground) headAfter(j *store.Judgement) head {
-	h := head{N: j.Number, S: maps.Clone(g.heads), L: maps.Clone(g.lows)}
+	h := head{F: store.Format, H: make(map[string]string, len(g.sums)), N: j.Number, S: maps.Clone(g.heads), L: maps.Clone(g.lows)}
 	maps.Copy(h.S, j.Heads)
 	maps.Copy(h.L, j.Lows)
+	for kind, sum := range g.sums {
+		h.H[kind] = sum.String()
+	}
+	for kind, more := range j.Sums {
+		h.H[kind] = g.sums[kind].Plus(more).String()
+	}
 	return h
 }
 
 // prepare makes sure that something is believed of every document of the batches. What the first
-// write demands is believed without a look, unless its counted index keys are needed; with fresh, all
+// write demands is believed without a look, unless its counted index keys or its digest are needed; with fresh, all
 // is read.
 func (s *Store) prepare(ctx context.Context, batches []store.Batch, fresh bool) error {
 	g := &s.ground
 	if !g.known {
-		if err := s.readHead(ctx); err != nil {
+		h, err := s.readHead(ctx)
+		if err == nil {
+			err = g.moved(h)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -96,7 +121,7 @@ func (s *Store) prepare(ctx context.Context, batches []store.Batch, fresh bool) 
 					continue
 				}
 				kind, _ := s.schema.Kind(w.Key.Kind)
-				if rev, demanded := w.Expect.Wants(); demanded && (rev == 0 || len(kind.Counted) == 0) {
+				if rev, demanded := w.Expect.Wants(); demanded && (rev == 0 || len(kind.Counted) == 0 && !kind.Summed) {
 					g.docs[w.Key] = store.Known{Rev: rev}
 					continue
 				}
@@ -115,6 +140,7 @@ func (s *Store) prepare(ctx context.Context, batches []store.Batch, fresh bool) 
 	var rows []*struct {
 		Rev uint64            `json:"rev"`
 		Ix  map[string]string `json:"ix"`
+		D   string            `json:"d"`
 	}
 	if err := decode(results[0], &rows); err != nil {
 		g.forget()
@@ -124,22 +150,22 @@ func (s *Store) prepare(ctx context.Context, batches []store.Batch, fresh bool) 
 		g.docs[keys[i]] = store.Known{}
 		if r != nil {
 			kind, _ := s.schema.Kind(keys[i].Kind)
-			g.docs[keys[i]] = store.Known{Rev: r.Rev, Index: unjoin(kind, r.Ix)}
+			digest, err := store.ParseSum(r.D)
+			if err != nil {
+				g.forget()
+				return err
+			}
+			g.docs[keys[i]] = store.Known{Rev: r.Rev, Index: unjoin(kind, r.Ix), Digest: digest}
 		}
 	}
 	return nil
 }
 
-// readHead learns the commit number and the heads of all streams.
-func (s *Store) readHead(ctx context.Context) error {
+// readHead reads the head record.
+func (s *Store) readHead(ctx context.Context) (h head, err error) {
 	results, err := s.link.query(ctx, s.texts.head, nil)
 	if err != nil {
-		return err
+		return h, err
 	}
-	var h head
-	if err := decode(results[len(results)-1], &h); err != nil {
-		return err
-	}
-	s.ground.moved(h)
-	return nil
+	return h, decode(results[len(results)-1], &h)
 }

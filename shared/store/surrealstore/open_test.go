@@ -98,3 +98,25 @@ func TestOpen_wrongPassword(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A database that another format has filled is refused, and not taken for an empty or a broken one.
+func TestOpen_refusesADatabaseOfAnotherFormat(t *testing.T) {
+	at, password := surrealtest.Start(t)
+	s := open(t, at, password, schema)
+	for _, head := range []map[string]any{{"n": 7, "s": map[string]any{}}, {"f": "99", "n": 7}} {
+		if _, err := s.link.query(t.Context(), "UPSERT test__head:main CONTENT $head", map[string]any{"head": head}); err != nil {
+			t.Fatal(err)
+		}
+		u, err := url.Parse(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Open(t.Context(), Options{URL: u, Password: secret.New(password), Sync: SyncEvery, Schema: schema})
+		if fault.CodeOf(err) != "store.format" || head["f"] != nil && !strings.Contains(err.Error(), "99") {
+			t.Errorf("head %v: %v", head, err)
+		}
+		if again != nil {
+			_ = again.Close()
+		}
+	}
+}

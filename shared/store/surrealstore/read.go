@@ -31,27 +31,21 @@ func (s *Store) ask(ctx context.Context, op string, q text, vars map[string]any)
 	return results, nil
 }
 
-// rows reads documents of one kind.
-func (s *Store) rows(ctx context.Context, kind string, q text, vars map[string]any) ([]*row, error) {
-	results, err := s.ask(ctx, "read "+kind, q, vars)
-	if err != nil {
-		return nil, err
-	}
-	var rows []*row
-	if err := decode(results[0], &rows); err != nil {
-		return nil, s.away("decode "+kind, err)
-	}
-	return rows, nil
-}
-
 // Get implements store.DB.
 func (s *Store) Get(ctx context.Context, key store.Key) (store.Doc, error) {
 	if err := store.ValidateKey(s.schema, key); err != nil {
 		return store.Doc{}, err
 	}
-	rows, err := s.rows(ctx, key.Kind, textGet, map[string]any{"ids": []models.RecordID{s.record(key)}})
-	if err != nil || len(rows) == 0 || rows[0] == nil {
-		return store.Doc{Key: key}, err
+	results, err := s.ask(ctx, "read "+key.Kind, textGet, map[string]any{"ids": []models.RecordID{s.record(key)}})
+	if err != nil {
+		return store.Doc{}, err
+	}
+	var rows []*row
+	if err := decode(results[0], &rows); err != nil {
+		return store.Doc{}, s.away("decode "+key.Kind, err)
+	}
+	if len(rows) == 0 || rows[0] == nil {
+		return store.Doc{Key: key}, nil
 	}
 	kind, _ := s.schema.Kind(key.Kind)
 	return rows[0].doc(kind)
@@ -62,16 +56,14 @@ func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
 	if err := store.ValidateQuery(s.schema, q); err != nil {
 		return store.Page{}, err
 	}
-	var page store.Page
-	var err error
-	if q.Total {
-		if page.Total, err = s.total(ctx, q); err != nil {
+	from, to := q.Bounds()
+	ids := s.moment(q)
+	if q.Limit == 0 || to != "" && from >= to {
+		results, err := s.ask(ctx, "count "+q.Kind, textMoment, map[string]any{"ids": ids})
+		if err != nil {
 			return store.Page{}, err
 		}
-	}
-	from, to := q.Bounds()
-	if q.Limit == 0 || to != "" && from >= to {
-		return page, nil
+		return s.counted(q, results)
 	}
 	if q.Reverse {
 		if from = mirror(from); to != "" {
@@ -81,11 +73,19 @@ func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
 	} else if to == "" {
 		to = lastRow
 	}
-	rows, err := s.rows(ctx, q.Kind, s.texts.list[listing{q.Kind, q.Index, q.Reverse}], map[string]any{
-		"from": from, "end": to, "limit": q.Limit + 1, "skip": q.Skip,
+	results, err := s.ask(ctx, "list "+q.Kind, s.texts.list[listing{q.Kind, q.Index, q.Reverse}], map[string]any{
+		"from": from, "end": to, "limit": q.Limit + 1, "skip": q.Skip, "ids": ids,
 	})
 	if err != nil {
 		return store.Page{}, err
+	}
+	page, err := s.counted(q, results)
+	if err != nil {
+		return store.Page{}, err
+	}
+	var rows []*row
+	if err := decodeOf(results, arrayType, &rows); err != nil {
+		return store.Page{}, s.away("decode "+q.Kind, err)
 	}
 	if !ordered(q, rows) {
 		return store.Page{}, s.away("list "+q.Kind, fmt.Errorf("the engine answered a page out of order"))
@@ -123,26 +123,51 @@ func ordered(q store.Query, rows []*row) bool {
 	})
 }
 
-// total reads the counter of the query.
-func (s *Store) total(ctx context.Context, q store.Query) (int, error) {
-	c := store.Counter{Kind: q.Kind}
-	if q.Exact {
-		c.Index, c.Value = q.Index, q.Prefix
+// moment returns the records that tell what a page says of its moment: the head, the counter of its total if that was
+// asked for, and the further counters.
+func (s *Store) moment(q store.Query) []models.RecordID {
+	ids := []models.RecordID{models.NewRecordID(s.texts.headTable, "main")}
+	if q.Total {
+		ids = append(ids, s.counter(store.Counter{Kind: q.Kind, Index: q.Index, Value: q.Prefix}))
 	}
-	results, err := s.ask(ctx, "count "+q.Kind, textCount, map[string]any{"ids": []models.RecordID{s.counter(c)}})
-	if err != nil {
-		return 0, err
+	for _, c := range q.Counts {
+		ids = append(ids, s.counter(c))
 	}
-	var counts []*struct {
-		N int `json:"n"`
+	return ids
+}
+
+// counted returns a page without rows from what the records of moment hold.
+func (s *Store) counted(q store.Query, results []cbor.RawMessage) (page store.Page, err error) {
+	var reply struct {
+		M []*struct {
+			N uint64            `json:"n"`
+			H map[string]string `json:"h"`
+		} `json:"m"`
 	}
-	if err := decode(results[0], &counts); err != nil {
-		return 0, s.away("count "+q.Kind, err)
+	if err := decodeOf(results, mapType, &reply); err != nil {
+		return page, s.away("count "+q.Kind, err)
 	}
-	if len(counts) == 0 || counts[0] == nil {
-		return 0, nil
+	n := func(i int) int {
+		if i < len(reply.M) && reply.M[i] != nil {
+			return int(reply.M[i].N)
+		}
+		return 0
 	}
-	return counts[0].N, nil
+	page.Rev = uint64(n(0))
+	at := 1
+	if q.Total {
+		page.Total, at = n(1), 2
+	}
+	for i, c := range q.Counts {
+		count := store.Count{N: n(at + i)}
+		if kind, _ := s.schema.Kind(c.Kind); kind.Summed && c.Index == "" && page.Rev != 0 {
+			if count.Sum, err = store.ParseSum(reply.M[0].H[c.Kind]); err != nil {
+				return page, s.away("count "+c.Kind, err)
+			}
+		}
+		page.Counts = append(page.Counts, count)
+	}
+	return page, nil
 }
 
 // Read implements store.DB.

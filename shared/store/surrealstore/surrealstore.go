@@ -64,7 +64,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{schema: o.Schema, texts: texts, link: link, log: link.log, queue: make(chan *waiter), ground: newGround()}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	link.ctx = s.ctx
-	if err := s.define(ctx); err != nil {
+	err = s.define(ctx)
+	if err == nil {
+		err = s.checkFormat(ctx)
+	}
+	if err != nil {
 		s.stop()
 		return nil, err
 	}
@@ -133,6 +137,18 @@ func (s *Store) define(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// checkFormat refuses a database of another format.
+func (s *Store) checkFormat(ctx context.Context) error {
+	h, err := s.readHead(ctx)
+	if err != nil {
+		return s.away("read the head", err)
+	}
+	if h.N == 0 {
+		return nil // a new one
+	}
+	return store.CheckFormat(h.F)
 }
 
 // Close ends the store. A commit that waits is answered Unavailable.

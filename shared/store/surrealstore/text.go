@@ -20,12 +20,13 @@ const (
 	textCall  text = "RETURN $call.{ void }"
 )
 
-// These read documents by their records, in order and NONE for a missing one: all of them, what a commit
-// has to know, a counter. (SELECT FROM an array of records is refused by the engine.)
+// These read records in order, and NONE for a missing one: documents, what a commit has to know of them,
+// and, of one moment because it is one statement, the head and counters. (SELECT FROM an array of records is
+// refused by the engine.)
 const (
-	textGet   text = "RETURN $ids.{ k, rev, ix, body }"
-	textKnown text = "RETURN $ids.{ rev, ix }"
-	textCount text = "RETURN $ids.{ n }"
+	textGet    text = "RETURN $ids.{ k, rev, ix, body }"
+	textKnown  text = "RETURN $ids.{ rev, ix, d }"
+	textMoment text = "RETURN { m: $ids.{ n, h } }"
 )
 
 // listing names one way to list a kind.
@@ -73,7 +74,7 @@ func newTexts(schema store.Schema) (*texts, error) {
 			t.addList(table, listing{kind.Name, index, true}, "rx."+index)
 		}
 	}
-	t.head = text(fmt.Sprintf("LET $h = %s:main.*; RETURN { n: $h.n ?? 0, s: $h.s ?? {}, l: $h.l ?? {} }", t.headTable))
+	t.head = text(fmt.Sprintf("LET $h = %s:main.*; RETURN { f: $h.f ?? '', h: $h.h ?? {}, n: $h.n ?? 0, s: $h.s ?? {}, l: $h.l ?? {} }", t.headTable))
 	t.commit = text(fmt.Sprintf(commitText, t.headTable, t.entryTable, t.headTable))
 	// What is kept has no gaps, so a bounded range is a page: LIMIT would read all that remains.
 	t.read = text(fmt.Sprintf("LET $h = %s:main.*; LET $l = $h.l[$s] ?? 0; LET $f = IF $l > $a { $l } ELSE { $a }; "+
@@ -87,15 +88,16 @@ func newTexts(schema store.Schema) (*texts, error) {
 // addList adds the index on a field and the query that lists by it. The engine scans an index only
 // forwards (descending sorts all), so backwards is a list by the mirrored field, whose bounds are
 // closed at the other end. The field is selected too: only then, in a plain top-level SELECT, is the limit
-// inside the scan.
+// inside the scan. It is a transaction, so that the head, read behind the page, is that of the page; that costs
+// nothing measurable.
 func (t *texts) addList(table string, l listing, field string) {
 	from, end := ">=", "<"
 	if l.reverse {
 		from, end = ">", "<="
 	}
 	t.define = append(t.define, text(fmt.Sprintf("DEFINE INDEX IF NOT EXISTS by_%s ON %s FIELDS %s", strings.ReplaceAll(field, ".", "_"), table, field)))
-	t.list[l] = text(fmt.Sprintf("SELECT k, rev, ix, body, %s FROM %s WHERE %s %s $from AND %s %s $end ORDER BY %s LIMIT $limit START $skip",
-		field, table, field, from, field, end, field))
+	t.list[l] = text(fmt.Sprintf("BEGIN; SELECT k, rev, ix, body, %s FROM %s WHERE %s %s $from AND %s %s $end ORDER BY %s LIMIT $limit START $skip; %s; COMMIT;",
+		field, table, field, from, field, end, field, textMoment))
 }
 
 // commitText is the guarded query (names: head, entry, head). $n0 is the commit number this driver
@@ -117,5 +119,5 @@ IF $go {
   UPSERT %s:main CONTENT $head RETURN NONE;
   CREATE $call CONTENT { n: $n1 } RETURN NONE;
 };
-RETURN { ok: $go, head: IF $go { {} } ELSE { { n: $n, s: $h.s ?? {}, l: $h.l ?? {} } } };
+RETURN { ok: $go, head: IF $go { {} } ELSE { { f: $h.f ?? '', h: $h.h ?? {}, n: $n, s: $h.s ?? {}, l: $h.l ?? {} } } };
 COMMIT;`
