@@ -9,11 +9,15 @@ import (
 
 // Apply lets a command happen to a run: the only function that changes one. What must be committed is
 // collected until Take. A fault means that the state does not allow the command, and nothing changed.
-func Apply(r *Run, c Command, now time.Time) error {
-	if now = stamp(now); now.After(r.Header.UpdatedAt) {
-		r.Header.UpdatedAt = now // times of a run never fall, whatever the clock does
+func Apply(r *Run, c Command, now Now) error {
+	if wall := stamp(now.Wall); wall.After(r.Header.UpdatedAt) {
+		r.Header.UpdatedAt = wall // times of a run never fall, whatever the clock does
 	}
+	r.up = now.Up
 	switch c := c.(type) {
+	case Halt: // nothing goes on behind it
+		r.halt()
+		return nil
 	case Start:
 		r.start()
 	case Adopt:
@@ -31,6 +35,7 @@ func Apply(r *Run, c Command, now time.Time) error {
 	return nil
 }
 
+// now is the time as it is stored.
 func (r *Run) now() time.Time { return r.Header.UpdatedAt }
 
 func (r *Run) nowPtr() *time.Time {
@@ -190,7 +195,7 @@ func (r *Run) fail(i int32) {
 // end puts a task into a terminal state and lets its dependents go on.
 func (r *Run) end(i int32, to State) {
 	t := &r.Tasks[i]
-	t.CompletedAt, t.StopBy, t.RetryAt, t.Deadline = r.nowPtr(), nil, nil, nil
+	t.CompletedAt, t.RetryAt, t.Wait = r.nowPtr(), nil, 0
 	switch to {
 	case Succeeded:
 		t.Progress, t.Error = 10_000, ""

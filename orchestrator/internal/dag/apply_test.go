@@ -14,16 +14,23 @@ import (
 
 // by hand: a run of one step an operation, driven attempt by attempt.
 type byHand struct {
-	t   *testing.T
-	run *dag.Run
-	now time.Time
+	t     *testing.T
+	run   *dag.Run
+	nodes []dag.Node
+	now   dag.Now
 }
+
+// began is when runs by hand begin.
+var began = dag.Now{Wall: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Up: time.Hour}
+
+// wait lets time pass, on both clocks.
+func (h *byHand) wait(d time.Duration) { h.now.Wall, h.now.Up = h.now.Wall.Add(d), h.now.Up+d }
 
 func hand(t *testing.T, d dag.Definition) *byHand {
 	for i := range d.Nodes {
 		d.Nodes[i].TaskID = "task-" + d.Nodes[i].ID
 	}
-	h := &byHand{t: t, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), run: dag.New("run", d, dag.Grant{}, nil, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))}
+	h := &byHand{t: t, now: began, nodes: d.Nodes, run: dag.New("run", d, dag.Grant{}, nil, began)}
 	h.run.Quota = 100
 	h.apply(dag.Start{})
 	return h
@@ -40,7 +47,7 @@ func (h *byHand) apply(c dag.Command) {
 func (h *byHand) next(kind dag.AttemptKind, class dag.Class) dag.Launch {
 	h.t.Helper()
 	for {
-		due := dag.Pending(h.run, h.now)
+		due := dag.Pending(h.run)
 		if len(due.Start) != 1 {
 			h.t.Fatalf("%d attempts due, want one", len(due.Start))
 		}
@@ -117,15 +124,15 @@ func TestTake_isGoodUntilTheNext(t *testing.T) {
 func TestApply_stopIgnoredPastItsGraceIsAbandonedAndFlagged(t *testing.T) {
 	t.Parallel()
 	h := hand(t, dag.Definition{Kind: dag.Batch, Name: "b", Nodes: []dag.Node{op("a")}})
-	due := dag.Pending(h.run, h.now)
+	due := dag.Pending(h.run)
 	h.apply(dag.Done{Ref: due.Start[0].Ref, ID: due.Start[0].Attempt.ID, Result: dag.Result{Class: dag.OK, Steps: []dag.Step{{Action: "server.create", Name: "web"}}}})
-	dag.Pending(h.run, h.now)
+	dag.Pending(h.run)
 	h.apply(dag.Cancel{ID: "1", By: "alice"})
-	due = dag.Pending(h.run, h.now)
-	if len(due.Stop) != 1 || due.At.Sub(h.now) != 10*time.Second {
+	due = dag.Pending(h.run)
+	if len(due.Stop) != 1 || due.At-h.now.Up != 10*time.Second {
 		t.Fatalf("due %+v", due)
 	}
-	h.now = due.At
+	h.wait(due.At - h.now.Up)
 	h.apply(dag.Tick{})
 	task := h.run.Tasks[0]
 	if h.run.Header.State != dag.Cancelled || task.State != dag.Cancelled || !task.Standing() || task.Attention == "" {
@@ -140,7 +147,7 @@ func TestApply_effectOfAStepThatFailedAsTransientIsUndone(t *testing.T) {
 	h := hand(t, two())
 	for n := range 3 {
 		if n > 0 {
-			h.now = dag.Pending(h.run, h.now).At
+			h.wait(dag.Pending(h.run).At - h.now.Up)
 			h.apply(dag.Tick{})
 		}
 		h.next(dag.Do, dag.Transient)
@@ -175,8 +182,8 @@ func TestApply_unclearOutcomeWaitsForAPerson(t *testing.T) {
 	h.next(dag.Do, dag.UnknownOutcome)
 	for range 3 {
 		h.next(dag.Find, dag.UnknownOutcome)
-		if at := dag.Pending(h.run, h.now).At; !at.IsZero() {
-			h.now = at
+		if at := dag.Pending(h.run).At; at > h.now.Up {
+			h.wait(at - h.now.Up)
 			h.apply(dag.Tick{})
 		}
 	}
@@ -194,7 +201,7 @@ func TestApply_timeNeverFalls(t *testing.T) {
 	t.Parallel()
 	h := hand(t, two())
 	h.next(dag.Do, dag.OK)
-	h.now = h.now.Add(-time.Hour)
+	h.now.Wall = h.now.Wall.Add(-time.Hour)
 	h.next(dag.Do, dag.OK)
 	for _, task := range h.run.Tasks {
 		if task.CompletedAt.Before(*task.StartedAt) || task.StartedAt.Before(task.CreatedAt) {
@@ -224,13 +231,13 @@ func BenchmarkApply_chain(b *testing.B) {
 	for i := range d.Nodes {
 		d.Nodes[i].TaskID = d.Nodes[i].ID
 	}
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	now := began
 	for b.Loop() {
 		r := dag.New("run", d, dag.Grant{}, nil, now)
 		r.Quota = 10
 		_ = dag.Apply(r, dag.Start{}, now)
 		for !r.Done() {
-			for _, l := range dag.Pending(r, now).Start {
+			for _, l := range dag.Pending(r).Start {
 				res := dag.Result{Class: dag.OK}
 				if l.Attempt.Kind == dag.Resolve {
 					res.Steps = []dag.Step{{Action: "server.create", Name: "web"}}
@@ -251,10 +258,10 @@ func TestApply_hugeResultsFitIntoTheStore(t *testing.T) {
 	for k := range steps {
 		steps[k] = dag.Step{Action: "server.create", Name: strings.Repeat("n", 100) + string(rune('a'+k%26)) + strings.Repeat("x", k), Params: map[string]string{"p": strings.Repeat("v", 500)}}
 	}
-	l := dag.Pending(h.run, h.now).Start[0]
+	l := dag.Pending(h.run).Start[0]
 	h.apply(dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: dag.Result{Class: dag.OK, Steps: steps}})
 	huge := dag.Result{Class: dag.OK, Output: strings.Repeat("o\n", 50_000), Facts: map[string]string{"f": strings.Repeat("f", 100_000)}}
-	for _, l := range dag.Pending(h.run, h.now).Start {
+	for _, l := range dag.Pending(h.run).Start {
 		h.apply(dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: huge})
 	}
 	body, err := json.Marshal(h.run.Tasks[0])

@@ -2,6 +2,13 @@ package dag
 
 import "time"
 
+// Now is a moment as a process sees it (decision 41). Wall is stored and shown; somebody may set that clock, in
+// either direction. Up is the time since the process began and never steps: it alone ends waits.
+type Now struct {
+	Wall time.Time
+	Up   time.Duration // above 0
+}
+
 // Command is what can happen to a run.
 type Command interface{ command() }
 
@@ -11,6 +18,10 @@ type Start struct{}
 // Adopt tells a run that its process is a new one: whatever was in flight has an unknown outcome and is
 // looked up.
 type Adopt struct{}
+
+// Halt tells a run that its process is about to end in order. What is in flight then is cut off by that, and counts
+// neither as a try nor as a kill (decision 40).
+type Halt struct{}
 
 // Done reports what an attempt came to. A report on an attempt that is not in flight any more changes
 // nothing.
@@ -33,6 +44,7 @@ type Tick struct{}
 
 func (Start) command()  {}
 func (Adopt) command()  {}
+func (Halt) command()   {}
 func (Done) command()   {}
 func (Cancel) command() {}
 func (Tick) command()   {}
@@ -52,8 +64,8 @@ type Launch struct {
 
 // Due is what a run waits for, computed from its state.
 type Due struct {
-	Start []Launch  // attempts in flight by the state; those the engine does not know of are to be started
-	Stop  []string  // ids of attempts that are to stop
-	Never []Launch  // those of Stop: if the engine does not know one, it never began and is reported Stopped
-	At    time.Time // when to Tick; zero when there is no timer
+	Start []Launch      // attempts in flight by the state; those the engine does not know of are to be started
+	Stop  []string      // ids of attempts that are to stop
+	Never []Launch      // those of Stop: if the engine does not know one, it never began and is reported Stopped
+	At    time.Duration // of Now.Up: when to Tick; 0 when there is no timer
 }

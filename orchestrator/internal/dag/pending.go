@@ -12,7 +12,7 @@ import (
 // Pending lists what is due by the state of the run, looking only at tasks that changed since the last
 // call (all of them after Load). Act on it when what Take has returned before is committed. What it returns is good until the
 // call after the next.
-func Pending(r *Run, now time.Time) Due {
+func Pending(r *Run) Due {
 	r.due, r.before = Due{Start: r.before.Start[:0], Stop: r.before.Stop[:0], Never: r.before.Never[:0]}, r.due
 	for _, i := range r.look {
 		r.looking[i] = false
@@ -106,17 +106,17 @@ func (r *Run) launch(i, k int32) Launch {
 // Tag returns the idempotency tag of a step: the same for every try to do or to undo it.
 func Tag(taskID string, step int) string { return id.Derived(taskID, "step", strconv.Itoa(step)) }
 
-// timers is a heap of times at which a task is to be looked at. Entries that no longer matter stay until
+// timers is a heap of points of Now.Up at which a task is to be looked at. Entries that no longer matter stay until
 // they are due and then do nothing.
 type timers []timer
 
 type timer struct {
-	at   time.Time
+	at   time.Duration
 	task int32
 }
 
 func (t timers) Len() int           { return len(t) }
-func (t timers) Less(i, j int) bool { return t[i].at.Before(t[j].at) }
+func (t timers) Less(i, j int) bool { return t[i].at < t[j].at }
 func (t timers) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
 
 // Push is for container/heap.
@@ -130,50 +130,37 @@ func (t *timers) Pop() any {
 	return x
 }
 
-func (t *timers) push(at time.Time, task int32) { heap.Push(t, timer{at, task}) }
+func (t *timers) push(at time.Duration, task int32) { heap.Push(t, timer{at, task}) }
 
-func (t *timers) pop(now time.Time) (task int32, ok bool) {
-	if len(*t) == 0 || (*t)[0].at.After(now) {
+func (t *timers) pop(up time.Duration) (task int32, ok bool) {
+	if len(*t) == 0 || (*t)[0].at > up {
 		return 0, false
 	}
 	return heap.Pop(t).(timer).task, true
 }
 
-// watch sets the timers of a task that was loaded.
-func (r *Run) watch(i int32) {
+// watch sets the timers of a task that was loaded. What was spent while no process was there is not held against it, and
+// the time to stop begins anew.
+func (r *Run) watch(i int32, now Now) {
 	t := &r.Tasks[i]
-	for _, at := range []*time.Time{t.Deadline, t.StopBy, t.RetryAt} {
-		if at != nil {
-			r.timers.push(*at, i)
-		}
+	t.since = now.Up
+	if t.State == Cancelling {
+		r.grace(i)
+	}
+	if r.policies[i].Timeout > 0 && !t.State.Terminal() && t.StartedAt != nil {
+		r.timers.push(now.Up+max(0, r.left(i)), i)
+	}
+	due := func(at time.Time, wait int64) time.Duration {
+		d := now.Up + min(max(0, at.Sub(now.Wall)), millis(wait))
+		r.timers.push(d, i)
+		return d
+	}
+	if t.RetryAt != nil {
+		t.due = due(*t.RetryAt, t.Wait)
 	}
 	for k := range t.Steps {
-		if at := t.Steps[k].RetryAt; at != nil {
-			r.timers.push(*at, i)
-		}
-	}
-}
-
-// adopt turns every try in flight into the question whether it took effect.
-func (r *Run) adopt() {
-	for i := range r.Tasks {
-		t := &r.Tasks[i]
-		for k := range t.Steps {
-			p := &t.Steps[k]
-			held := p.State == NeedsAttention && !t.State.Terminal()
-			if p.Attempt == "" && !held {
-				continue
-			}
-			p.Finds = 0
-			if p.State == Cancelling || p.State == Undoing || t.mutates(p) {
-				r.try(int32(i), int32(k), Find)
-			} else {
-				r.try(int32(i), int32(k), Do)
-			}
-			if held {
-				t.Attention = ""
-				r.turn(int32(i), Running)
-			}
+		if p := &t.Steps[k]; p.RetryAt != nil {
+			p.due = due(*p.RetryAt, p.Wait)
 		}
 	}
 }

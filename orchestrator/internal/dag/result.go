@@ -3,6 +3,7 @@ package dag
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -36,6 +37,7 @@ func (r *Run) done(c Done) {
 	p.Attempt = ""
 	r.touch(c.Task)
 	if p.Kind != Find {
+		p.Kills = 0
 		r.change.Ended = append(r.change.Ended, Trial{ID: c.ID, Kind: p.Kind, Task: c.Task, Number: p.Tries, Step: p.Step, Class: c.Result.Class, Error: clip(c.Result.Error, maxError)})
 	}
 	switch {
@@ -48,26 +50,30 @@ func (r *Run) done(c Done) {
 	default:
 		r.did(c.Task, c.Step, c.Result)
 	}
+	r.follow(c.Task)
+}
+
+// follow goes on with a task of which a step has changed.
+func (r *Run) follow(i int32) {
 	switch {
 	case r.Header.State == Undoing || r.Header.Kind == Rollback:
-		r.proceedUndo(c.Task)
-	case t.State == Cancelling:
-		r.stopped(c.Task)
+		r.proceedUndo(i)
+	case r.Tasks[i].State == Cancelling:
+		r.stopped(i)
 	default:
-		r.proceed(c.Task)
+		r.proceed(i)
 	}
 }
 
 // resolved takes the steps of an operation.
 func (r *Run) resolved(i int32, res Result) {
 	t := &r.Tasks[i]
+	t.Kills = 0
 	r.touch(i)
 	if res.Class != OK {
 		t.Resolves++
 		if retryable(res.Class, r.policies[i]) && t.Resolves < r.policies[i].MaxAttempts {
-			at := r.now().Add(delay(r.policies[i], r.resolveID(i), t.Resolves, res.RetryAfter))
-			t.RetryAt = &at
-			r.timers.push(at, i)
+			t.RetryAt, t.Wait, t.due = r.after(i, delay(r.policies[i], r.resolveID(i), t.Resolves, res.RetryAfter))
 			r.setState(i, Retrying)
 			return
 		}
@@ -84,7 +90,7 @@ func (r *Run) resolved(i int32, res Result) {
 		r.end(i, Failed)
 		return
 	}
-	t.Resolved, t.RetryAt = true, nil
+	t.Resolved = true
 	t.Steps = make([]Progress, len(res.Steps))
 	for k, s := range res.Steps {
 		t.Steps[k] = Progress{State: Waiting, Step: s}
@@ -210,6 +216,9 @@ func (r *Run) found(i, k int32, res Result) {
 			r.unclear(t, p)
 		}
 		r.setStep(p, Cancelled)
+	case res.Class == NotFoundClass && p.Kills >= maxKills:
+		p.Error = killed
+		r.setStep(p, Failed)
 	case res.Class == NotFoundClass && p.Tries < policy.MaxAttempts:
 		r.try(i, k, Do)
 	case res.Class == NotFoundClass:
@@ -229,12 +238,20 @@ func (r *Run) rest(i, k int32, kind AttemptKind, res Result) {
 	if kind == Find {
 		tries = p.Finds
 	}
-	at := r.now().Add(delay(r.policies[i], t.ID+p.Step.Name, tries, res.RetryAfter))
-	p.RetryAt, p.Kind = &at, kind
-	r.timers.push(at, i)
+	p.Kind = kind
+	p.RetryAt, p.Wait, p.due = r.after(i, delay(r.policies[i], t.ID+p.Step.Name, tries, res.RetryAfter))
 	if p.State == Running {
 		r.setStep(p, Retrying)
 	}
+}
+
+// after sets a timer of task i and returns what is to be kept of it: when it is due as it is stored, its length in
+// milliseconds, and when it is due in this process.
+func (r *Run) after(i int32, d time.Duration) (at *time.Time, wait int64, due time.Duration) {
+	wall := r.now().Add(d)
+	due = r.up + d
+	r.timers.push(due, i)
+	return &wall, d.Milliseconds(), due
 }
 
 func reason(res Result) string {

@@ -41,8 +41,8 @@ func (c *Counts) of(s Status) *int {
 	return &c.Running
 }
 
-// Header is the stored document of a run: small, and written by each of its commits. Owner and Until are
-// the engine's lease; the machine does not look at them.
+// Header is the stored document of a run: small, and written by each of its commits. Owner is the engine's; the
+// machine does not look at it.
 type Header struct {
 	CancelID        string     `json:"cancel_id,omitempty"` // of the command that cancelled, so that it can be repeated
 	CancelledBy     string     `json:"cancelled_by,omitempty"`
@@ -66,7 +66,6 @@ type Header struct {
 	State           State      `json:"state"`
 	StepLimit       int        `json:"step_limit"`
 	StorageBackend  string     `json:"storage_backend,omitempty"`
-	Until           time.Time  `json:"until"`
 	UpdatedAt       time.Time  `json:"updated_at"`
 	Version         string     `json:"version,omitempty"`
 }
@@ -91,6 +90,7 @@ type Run struct {
 	// Apply from its global limit. It is not stored.
 	Quota int
 
+	up         time.Duration // of the last Apply
 	nodes      []Node
 	policies   []Policy  // of each node, complete
 	dependents [][]int32 // indexes of nodes
@@ -143,16 +143,16 @@ type Trial struct {
 // New returns a fresh run of a definition that Validate found good, with every task waiting and nothing
 // started. Each node must have a TaskID. In a rollback origins are the tasks to undo, in the order of the
 // nodes.
-func New(id string, d Definition, g Grant, origins []Task, now time.Time) *Run {
-	now = stamp(now)
+func New(id string, d Definition, g Grant, origins []Task, now Now) *Run {
+	wall := stamp(now.Wall)
 	h := Header{
-		CreatedAt: now, Grant: g, ID: id, Kind: d.Kind, Name: d.Name, ParallelLimit: orDefault(d.ParallelLimit, DefaultParallel),
+		CreatedAt: wall, Grant: g, ID: id, Kind: d.Kind, Name: d.Name, ParallelLimit: orDefault(d.ParallelLimit, DefaultParallel),
 		Policy: d.Policy.Or(DefaultPolicy()), RollbackEnabled: d.RollbackEnabled, State: Queued, StepLimit: orDefault(d.StepLimit, DefaultSteps),
-		StorageBackend: d.StorageBackend, UpdatedAt: now, Version: d.Version,
+		StorageBackend: d.StorageBackend, UpdatedAt: wall, Version: d.Version,
 	}
 	tasks := Fresh(h, d.Nodes, origins)
 	h.Counts.Pending = len(tasks)
-	r := Load(h, d.Nodes, tasks, origins)
+	r := Load(h, d.Nodes, tasks, origins, now)
 	if d.Kind != Rollback { // a node of a rollback is stored once it begins; until then its origin says all
 		for i := range r.Tasks {
 			r.touch(int32(i))
@@ -190,11 +190,12 @@ func Fresh(h Header, nodes []Node, origins []Task) []Task {
 }
 
 // Load returns the run as stored: header, nodes of the definition and all tasks in the order of the nodes.
-// What is derived from them is computed here and nowhere else.
-func Load(h Header, nodes []Node, tasks, origins []Task) *Run {
+// What is derived from them is computed here and nowhere else. A stored time may come from another clock, so no wait
+// is longer from now on than it was meant to be from its beginning.
+func Load(h Header, nodes []Node, tasks, origins []Task, now Now) *Run {
 	n := len(nodes)
 	r := &Run{
-		Header: h, Tasks: tasks, Origins: origins, nodes: nodes, policies: make([]Policy, n), dependents: make([][]int32, n),
+		Header: h, up: now.Up, Tasks: tasks, Origins: origins, nodes: nodes, policies: make([]Policy, n), dependents: make([][]int32, n),
 		deps: make([][]int32, n), wait: make([]int32, n), looking: make([]bool, n), dirty: make([]bool, n), dirtyOrig: make([]bool, len(origins)),
 	}
 	index := indexOf(nodes)
@@ -228,11 +229,16 @@ func Load(h Header, nodes []Node, tasks, origins []Task) *Run {
 				r.running++
 			}
 			r.glance(int32(i))
-			r.watch(int32(i))
+			r.watch(int32(i), now)
 		}
 	}
 	if h.State == Undoing {
 		r.enterUndo()
+		for i := range tasks {
+			if r.entered[i] {
+				r.watch(int32(i), now)
+			}
+		}
 	}
 	return r
 }
@@ -275,6 +281,9 @@ func (r *Run) Done() bool { return r.Header.State.Terminal() }
 
 // touch marks a task as changed: to be committed, and to be looked at by Pending.
 func (r *Run) touch(i int32) {
+	if r.policies[i].Timeout > 0 {
+		r.Tasks[i].spend(r.up)
+	}
 	if !r.dirty[i] {
 		r.dirty[i] = true
 		r.change.Tasks = append(r.change.Tasks, i)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/provisioning-platform/platform/shared/id"
 )
@@ -12,10 +13,9 @@ import (
 func (r *Run) begin(i int32) {
 	t := &r.Tasks[i]
 	t.StartedAt = r.nowPtr()
+	t.since = r.up
 	if limit := r.policies[i].Timeout; limit > 0 {
-		at := r.now().Add(millis(limit))
-		t.Deadline = &at
-		r.timers.push(at, i)
+		r.timers.push(r.up+millis(limit), i)
 	}
 	r.setState(i, Running)
 	if t.Resolved {
@@ -44,12 +44,12 @@ func (r *Run) proceed(i int32) {
 				continue
 			}
 			if failed && p.Kind != Find { // the task fails anyway
-				p.RetryAt = nil
+				p.RetryAt, p.Wait = nil, 0
 				r.setStep(p, Cancelled)
 				r.touch(i)
 				continue
 			}
-			if !p.RetryAt.After(r.now()) {
+			if p.due <= r.up {
 				r.try(i, int32(k), p.Kind)
 				flying++
 			} else {
@@ -97,7 +97,7 @@ func (r *Run) try(i, k int32, kind AttemptKind) {
 	t := &r.Tasks[i]
 	p := &t.Steps[k]
 	p.Seq++
-	p.Kind, p.RetryAt = kind, nil
+	p.Kind, p.RetryAt, p.Wait = kind, nil, 0
 	p.Attempt = id.Derived(t.ID, strconv.Itoa(int(k)), strconv.Itoa(p.Seq))
 	switch kind {
 	case Do:
@@ -132,9 +132,8 @@ func (r *Run) endFailed(i int32) {
 // here.
 func (r *Run) stop(i int32) {
 	t := &r.Tasks[i]
-	at := r.now().Add(millis(r.policies[i].Grace))
-	t.StopBy, t.RetryAt = &at, nil
-	r.timers.push(at, i)
+	t.RetryAt, t.Wait = nil, 0
+	r.grace(i)
 	r.setState(i, Cancelling)
 	for k := range t.Steps {
 		p := &t.Steps[k]
@@ -142,7 +141,7 @@ func (r *Run) stop(i int32) {
 		case Waiting:
 			r.setStep(p, Cancelled)
 		case Retrying:
-			p.RetryAt = nil
+			p.RetryAt, p.Wait = nil, 0
 			if p.Kind == Find || p.Doubt {
 				p.Finds = 0
 				r.setStep(p, Cancelling)
@@ -158,6 +157,13 @@ func (r *Run) stop(i int32) {
 		}
 	}
 	r.stopped(i)
+}
+
+// grace sets how long a task that is told to stop may take.
+func (r *Run) grace(i int32) {
+	t := &r.Tasks[i]
+	t.stop = r.up + millis(r.policies[i].Grace)
+	r.timers.push(t.stop, i)
 }
 
 // stopped ends a task that is being stopped once nothing of it is in flight.
@@ -190,7 +196,7 @@ func (r *Run) unclear(t *Task, p *Progress) {
 // tick looks at the tasks whose time has come.
 func (r *Run) tick() {
 	for {
-		i, ok := r.timers.pop(r.now())
+		i, ok := r.timers.pop(r.up)
 		if !ok {
 			return
 		}
@@ -200,7 +206,6 @@ func (r *Run) tick() {
 
 func (r *Run) tickTask(i int32) {
 	t := &r.Tasks[i]
-	now := r.now()
 	switch {
 	case r.Header.State == Undoing:
 		if r.entered[i] && !r.settled[i] {
@@ -209,19 +214,19 @@ func (r *Run) tickTask(i int32) {
 	case t.State.Terminal() || t.State == Waiting || t.State == Queued:
 	case t.State == Cancelling:
 		for k := range t.Steps {
-			if p := &t.Steps[k]; p.RetryAt != nil && !p.RetryAt.After(now) {
+			if p := &t.Steps[k]; p.RetryAt != nil && p.due <= r.up {
 				r.try(i, int32(k), p.Kind)
 			}
 		}
-		if t.StopBy != nil && !t.StopBy.After(now) {
+		if t.stop <= r.up {
 			r.abandon(i)
 		}
-	case t.Deadline != nil && !t.Deadline.After(now):
+	case r.left(i) <= 0:
 		t.Expired = true
 		t.Error = fmt.Sprintf("timeout: not done within %s", millis(r.policies[i].Timeout))
 		r.stop(i)
-	case t.RetryAt != nil && !t.RetryAt.After(now):
-		t.RetryAt = nil
+	case t.RetryAt != nil && t.due <= r.up:
+		t.RetryAt, t.Wait = nil, 0
 		r.turn(i, Running)
 	case t.Resolved:
 		r.proceed(i)
@@ -236,12 +241,31 @@ func (r *Run) abandon(i int32) {
 			if p.Kind == Do {
 				r.change.Ended = append(r.change.Ended, Trial{ID: p.Attempt, Kind: Do, Task: i, Number: p.Tries, Step: p.Step, Class: UnknownOutcome, Error: "did not stop in time"})
 			}
-			p.Attempt, p.RetryAt = "", nil
+			p.Attempt, p.RetryAt, p.Wait = "", nil, 0
 			r.unclear(t, p)
 			r.setStep(p, Cancelled)
 		}
 	}
 	r.stopped(i)
+}
+
+// spend brings Spent up to date, in whole milliseconds.
+func (t *Task) spend(up time.Duration) {
+	if t.StartedAt == nil || t.State.Terminal() {
+		return
+	}
+	whole := (up - t.since).Truncate(time.Millisecond)
+	t.Spent += whole.Milliseconds()
+	t.since += whole
+}
+
+// left returns how much of the time that its policy gives it a task has left; 1 when it may take for ever.
+func (r *Run) left(i int32) time.Duration {
+	t, limit := &r.Tasks[i], r.policies[i].Timeout
+	if limit == 0 {
+		return 1
+	}
+	return millis(limit-t.Spent) - (r.up - t.since)
 }
 
 func (t *Task) failedStep() *Progress {

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Task is the stored document of one node: all that the wire shows of it, and its steps. Times are UTC.
+// Task is the stored document of one node: all that the wire shows of it, and its steps. Times are UTC. What is not
+// exported is not stored: points of Now.Up, which mean something in this process only.
 type Task struct {
 	Args         []string   `json:"args"`
 	Attention    string     `json:"attention,omitempty"` // what a person should look at
@@ -14,11 +15,12 @@ type Task struct {
 	Command      string     `json:"command"`
 	CompletedAt  *time.Time `json:"completed_at,omitempty"`
 	CreatedAt    time.Time  `json:"created_at"`
-	Deadline     *time.Time `json:"deadline,omitempty"` // of the whole operation
-	Dependencies []string   `json:"dependencies"`       // task ids
+	Dependencies []string   `json:"dependencies"` // task ids
 	Error        string     `json:"error,omitempty"`
-	Expired      bool       `json:"expired,omitempty"` // the deadline passed; being stopped for that
+	Expired      bool       `json:"expired,omitempty"` // its time is used up; being stopped for that
+	Halted       bool       `json:"halted,omitempty"`  // the try to resolve was cut off by an ordered stop
 	ID           string     `json:"id"`
+	Kills        int        `json:"kills,omitempty"` // how often in a row a kill has cut off a try to resolve
 	Name         string     `json:"name"`
 	Number       int        `json:"number"`              // place in the definition
 	Operation    string     `json:"operation,omitempty"` // id of the node in its batch
@@ -29,14 +31,19 @@ type Task struct {
 	RetryAt      *time.Time `json:"retry_at,omitempty"` // of the next try to resolve
 	RolledBackAt *time.Time `json:"rolled_back_at,omitempty"`
 	Run          string     `json:"run"`
+	Spent        int64      `json:"spent_ms,omitempty"` // of the time that the policy gives it, while a process was there
 	StartedAt    *time.Time `json:"started_at,omitempty"`
 	State        State      `json:"state"`
 	Steps        []Progress `json:"steps,omitempty"`
-	Stood        uint64     `json:"stood,omitempty"`   // the commit since which its effects stand, if a later one has written it again
-	StopBy       *time.Time `json:"stop_by,omitempty"` // Cancelling: when waiting for it ends
-	Type         string     `json:"type,omitempty"`    // of the operation
-	Undoes       string     `json:"undoes,omitempty"`  // in a rollback: the task whose steps these are
+	Stood        uint64     `json:"stood,omitempty"`  // the commit since which its effects stand, if a later one has written it again
+	Type         string     `json:"type,omitempty"`   // of the operation
+	Undoes       string     `json:"undoes,omitempty"` // in a rollback: the task whose steps these are
 	User         string     `json:"user,omitempty"`
+	Wait         int64      `json:"wait_ms,omitempty"` // how long the wait is that RetryAt ends
+
+	due   time.Duration // the end of that wait
+	stop  time.Duration // Cancelling: when waiting for its end is over
+	since time.Duration // what came after this is not in Spent yet
 }
 
 // Progress is a step and what became of it.
@@ -46,8 +53,10 @@ type Progress struct {
 	Ended     bool              `json:"ended,omitempty"`   // the verdict is in; a Find only asks whether the effect stands
 	Error     string            `json:"error,omitempty"`
 	Facts     map[string]string `json:"facts,omitempty"`
-	Finds     int               `json:"finds,omitempty"` // Finds in a row without an answer
-	Kind      AttemptKind       `json:"kind,omitempty"`  // of the try in flight or waiting for RetryAt
+	Finds     int               `json:"finds,omitempty"`  // Finds in a row without an answer
+	Halted    bool              `json:"halted,omitempty"` // the try in flight was cut off by an ordered stop
+	Kills     int               `json:"kills,omitempty"`  // how often a kill has cut off a try since one ended by itself
+	Kind      AttemptKind       `json:"kind,omitempty"`   // of the try in flight or waiting for RetryAt
 	Output    string            `json:"output,omitempty"`
 	RetryAt   *time.Time        `json:"retry_at,omitempty"`
 	Seq       int               `json:"seq,omitempty"`    // tries of any kind so far; numbers the attempt ids
@@ -56,6 +65,9 @@ type Progress struct {
 	Step      Step              `json:"step"`
 	Tries     int               `json:"tries,omitempty"`      // Do or Undo tries so far
 	UndoError string            `json:"undo_error,omitempty"` // why the effect could not be undone
+	Wait      int64             `json:"wait_ms,omitempty"`    // how long the wait is that RetryAt ends
+
+	due time.Duration // the end of that wait
 }
 
 // Status returns the wire's word for the task's state.

@@ -17,7 +17,6 @@ func (r *Run) enterUndo() {
 			r.entered[i] = true
 			r.running++
 			r.glance(int32(i))
-			r.watch(int32(i))
 		} else if r.wait[i] == 0 {
 			r.ready = append(r.ready, int32(i))
 		}
@@ -74,13 +73,13 @@ func (r *Run) proceedUndo(i int32) {
 		case !p.Stands || p.UndoError != "":
 		case p.Attempt != "":
 			flying++
-		case p.RetryAt != nil && p.RetryAt.After(r.now()):
+		case p.RetryAt != nil && p.due > r.up:
 			resting++
 		case p.RetryAt != nil:
 			r.try(i, int32(k), Undo)
 			flying++
 		case flying < r.Header.StepLimit && !busy(k):
-			p.Tries = 0
+			p.Tries, p.Kills = 0, 0
 			r.try(i, int32(k), Undo)
 			flying++
 		default:
@@ -122,14 +121,14 @@ func (r *Run) undone(i, k int32, res Result) {
 // foundUndo takes the answer to the question whether the effect of an interrupted undo still stands.
 func (r *Run) foundUndo(i, k int32, res Result) {
 	p := &r.Tasks[i].Steps[k]
-	if res.Class == NotFoundClass {
+	switch {
+	case res.Class == NotFoundClass:
 		r.undone(i, k, Result{Class: OK, Resources: res.Resources})
-		return
+	case p.Kills >= maxKills:
+		r.giveUpUndo(p)
+	default:
+		r.try(i, k, Undo) // twice is safe
 	}
-	// Our own end interrupted it, not the provider: that costs no try, or a rollback that is killed often enough would
-	// give up what nobody refused (behaviour 95). Undoing twice is safe.
-	p.Tries = max(0, p.Tries-1)
-	r.try(i, k, Undo)
 }
 
 // undoFailure returns why a task could not be undone, empty when it could.

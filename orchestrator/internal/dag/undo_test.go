@@ -3,7 +3,6 @@ package dag_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 )
@@ -13,13 +12,13 @@ import (
 func TestRollback_ofMoreOperationsThanACommitHoldsIsWrittenInParts(t *testing.T) {
 	t.Parallel()
 	const many = 5000
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	now := began
 	d := dag.Definition{Kind: dag.Rollback, Name: "rollback"}
 	var origins []dag.Task
 	for i := range many {
 		id := fmt.Sprintf("task-%d", i)
 		steps := []dag.Progress{{Stands: true, State: dag.Succeeded, Step: dag.Step{Action: "server.create", Name: id}}}
-		origins = append(origins, dag.Task{ID: id, State: dag.Succeeded, CompletedAt: &now, Steps: steps})
+		origins = append(origins, dag.Task{ID: id, State: dag.Succeeded, CompletedAt: &now.Wall, Steps: steps})
 		d.Nodes = append(d.Nodes, dag.Node{ID: id, OnFailure: dag.OnFailureContinue, TaskID: "undo-" + id, Undo: id})
 	}
 	run := dag.New("run", d, dag.Grant{}, origins, now)
@@ -30,7 +29,7 @@ func TestRollback_ofMoreOperationsThanACommitHoldsIsWrittenInParts(t *testing.T)
 	most, turns := 0, 0
 	for ; !run.Done(); turns++ {
 		run.Quota = many
-		due := dag.Pending(run, now)
+		due := dag.Pending(run)
 		for _, l := range due.Start {
 			if err := dag.Apply(run, dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: dag.Result{Class: dag.OK}}, now); err != nil {
 				t.Fatal(err)
@@ -49,7 +48,7 @@ func TestRollback_ofMoreOperationsThanACommitHoldsIsWrittenInParts(t *testing.T)
 			for i, task := range stored {
 				tasks[i] = task
 			}
-			run = dag.Load(run.Header, d.Nodes, tasks, run.Origins)
+			run = dag.Load(run.Header, d.Nodes, tasks, run.Origins, now)
 		}
 	}
 	if run.Header.State != dag.Succeeded || run.Header.Counts.Completed != many || most > 2*dag.DefaultParallel {
@@ -65,7 +64,7 @@ func TestApply_undoThatIsKilledOftenerThanItHasTriesIsFinished(t *testing.T) {
 	h.next(dag.Do, dag.OK)
 	h.next(dag.Do, dag.Permanent) // the second operation fails, so the first is undone
 	for range 2 * dag.DefaultPolicy().MaxAttempts {
-		if due := dag.Pending(h.run, h.now); len(due.Start) != 1 || due.Start[0].Attempt.Kind != dag.Undo {
+		if due := dag.Pending(h.run); len(due.Start) != 1 || due.Start[0].Attempt.Kind != dag.Undo {
 			t.Fatalf("due: %+v", due.Start)
 		}
 		h.apply(dag.Adopt{})

@@ -19,7 +19,7 @@ type world struct {
 	rng     *rand.Rand
 	run     *dag.Run
 	nodes   []dag.Node
-	now     time.Time
+	now     dag.Now
 	flying  map[string]dag.Launch
 	stop    map[string]bool
 	effects map[string]bool
@@ -37,7 +37,7 @@ func newWorld(t *testing.T, rng *rand.Rand, d dag.Definition) *world {
 		d.Nodes[i].TaskID = fmt.Sprintf("task-%d", i)
 	}
 	w := &world{
-		t: t, rng: rng, nodes: d.Nodes, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), flying: map[string]dag.Launch{}, stop: map[string]bool{},
+		t: t, rng: rng, nodes: d.Nodes, now: began, flying: map[string]dag.Launch{}, stop: map[string]bool{},
 		effects: map[string]bool{}, blurred: map[string]bool{}, seen: map[string]bool{},
 	}
 	w.run = dag.New("run", d, dag.Grant{}, nil, w.now)
@@ -61,7 +61,7 @@ func (w *world) apply(c dag.Command) error {
 	w.note("run", state, w.run.Header.State)
 	w.check()
 	w.run.Take()
-	due := dag.Pending(w.run, w.now)
+	due := dag.Pending(w.run)
 	for _, id := range due.Stop {
 		w.stop[id] = true
 	}
@@ -179,20 +179,18 @@ func (w *world) live(cancelAt int) {
 			w.restart()
 			continue
 		}
-		due := dag.Pending(w.run, w.now)
+		due := dag.Pending(w.run)
 		for _, l := range due.Start {
 			w.flying[l.Attempt.ID] = l
 		}
-		if len(w.flying) == 0 || !due.At.IsZero() && w.rng.IntN(4) == 0 {
-			if due.At.IsZero() {
+		if len(w.flying) == 0 || due.At != 0 && w.rng.IntN(4) == 0 {
+			if due.At == 0 {
 				if w.attention() {
 					continue
 				}
 				w.t.Fatalf("stuck in %s: nothing in flight and no timer", w.run.Header.State)
 			}
-			if due.At.After(w.now) {
-				w.now = due.At
-			}
+			w.wait(due.At - w.now.Up)
 			w.apply(dag.Tick{})
 			continue
 		}
@@ -200,8 +198,17 @@ func (w *world) live(cancelAt int) {
 		id := ids[w.rng.IntN(len(ids))]
 		l := w.flying[id]
 		delete(w.flying, id)
-		w.now = w.now.Add(time.Duration(w.rng.IntN(1000)) * time.Millisecond)
+		w.wait(time.Duration(w.rng.IntN(1000)) * time.Millisecond)
 		w.apply(dag.Done{Ref: l.Ref, ID: id, Result: w.perform(l)})
+	}
+}
+
+// wait lets time pass. Now and then somebody sets the wall clock, by up to an hour in either direction.
+func (w *world) wait(d time.Duration) {
+	d = max(0, d)
+	w.now.Wall, w.now.Up = w.now.Wall.Add(d), w.now.Up+d
+	if w.rng.IntN(50) == 0 {
+		w.now.Wall = w.now.Wall.Add(time.Duration(w.rng.Int64N(int64(2*time.Hour))) - time.Hour)
 	}
 }
 
@@ -225,8 +232,12 @@ func (w *world) restart() {
 			w.perform(w.flying[id])
 		}
 	}
+	if w.rng.IntN(2) == 0 { // an ordered stop
+		w.apply(dag.Halt{})
+	}
 	clear(w.flying)
 	clear(w.stop)
+	w.now.Up = time.Duration(1 + w.rng.IntN(1000))
 	w.run = w.reload()
 	for i := range w.run.Tasks {
 		if w.run.Tasks[i].State == dag.NeedsAttention {
@@ -246,7 +257,7 @@ func (w *world) reload() *dag.Run {
 	if err := json.Unmarshal(body, &tasks); err != nil {
 		w.t.Fatal(err)
 	}
-	r := dag.Load(w.run.Header, w.nodes, tasks, nil)
+	r := dag.Load(w.run.Header, w.nodes, tasks, nil, w.now)
 	r.Quota = 1 << 20
 	return r
 }

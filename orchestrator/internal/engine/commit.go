@@ -14,10 +14,10 @@ import (
 // nothing.
 func (r *runner) encode(t *turn, more ...store.Write) error {
 	r.run.Header.Owner = r.e.Instance
-	r.run.Header.Until = t.now.Add(r.e.Lease).UTC().Truncate(time.Microsecond)
+	r.renew = t.now.Up + r.e.Lease/2
 	t.room = r.e.room()
 	var err error
-	t.shared, err = r.fill(t.room, t.change, t.entries, t.now)
+	t.shared, err = r.fill(t.room, t.change, t.entries, t.now.Wall)
 	t.room.writes = append(t.room.writes, more...)
 	return err
 }

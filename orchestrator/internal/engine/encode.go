@@ -20,11 +20,12 @@ func (o *object) task(t *dag.Task) {
 	o.Always("command", t.Command)
 	o.Moment("completed_at", t.CompletedAt)
 	o.Time("created_at", t.CreatedAt)
-	o.Moment("deadline", t.Deadline)
 	o.List("dependencies", t.Dependencies)
 	o.Text("error", t.Error)
 	o.Flag("expired", t.Expired)
+	o.Flag("halted", t.Halted)
 	o.Always("id", t.ID)
+	o.Count("kills", int64(t.Kills))
 	o.Always("name", t.Name)
 	o.Number("number", int64(t.Number))
 	o.Text("operation", t.Operation)
@@ -35,6 +36,7 @@ func (o *object) task(t *dag.Task) {
 	o.Moment("retry_at", t.RetryAt)
 	o.Moment("rolled_back_at", t.RolledBackAt)
 	o.Always("run", t.Run)
+	o.Count("spent_ms", t.Spent)
 	o.Moment("started_at", t.StartedAt)
 	o.Always("state", string(t.State))
 	if len(t.Steps) > 0 {
@@ -45,10 +47,10 @@ func (o *object) task(t *dag.Task) {
 		o.EndArray()
 	}
 	o.Count("stood", int64(t.Stood))
-	o.Moment("stop_by", t.StopBy)
 	o.Text("type", t.Type)
 	o.Text("undoes", t.Undoes)
 	o.Text("user", t.User)
+	o.Count("wait_ms", t.Wait)
 	o.End()
 }
 
@@ -60,6 +62,8 @@ func (o *object) step(p *dag.Progress) {
 	o.Text("error", p.Error)
 	o.Dict("facts", p.Facts)
 	o.Count("finds", int64(p.Finds))
+	o.Flag("halted", p.Halted)
+	o.Count("kills", int64(p.Kills))
 	o.Text("kind", string(p.Kind))
 	o.Text("output", p.Output)
 	o.Moment("retry_at", p.RetryAt)
@@ -75,6 +79,7 @@ func (o *object) step(p *dag.Progress) {
 	o.End()
 	o.Count("tries", int64(p.Tries))
 	o.Text("undo_error", p.UndoError)
+	o.Count("wait_ms", p.Wait)
 	o.End()
 }
 
@@ -115,7 +120,6 @@ func (o *object) header(h *dag.Header) {
 	o.Always("state", string(h.State))
 	o.Number("step_limit", int64(h.StepLimit))
 	o.Text("storage_backend", h.StorageBackend)
-	o.Time("until", h.Until)
 	o.Time("updated_at", h.UpdatedAt)
 	o.Text("version", h.Version)
 	o.End()

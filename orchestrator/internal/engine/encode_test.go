@@ -45,7 +45,9 @@ func fill(rng *rand.Rand, v reflect.Value, empty float64) {
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
-			fill(rng, v.Field(i), empty)
+			if v.Type().Field(i).IsExported() { // what is not is not stored
+				fill(rng, v.Field(i), empty)
+			}
 		}
 	default:
 		panic(v.Kind())

@@ -43,11 +43,11 @@ type Meter interface {
 type Config struct {
 	DB       store.DB
 	Executor Executor
-	Now      func() time.Time // time.Now
+	Now      func() time.Time // wall clock, which is stored and shown; time.Now
 	Log      *slog.Logger     // nowhere
 	Meter    Meter            // none
 	Instance string           // name of this process, the same after a restart; "single"
-	Lease    time.Duration    // 10 s
+	Lease    time.Duration    // how long a run is not written before another process takes it over; 10 s
 	Policy   dag.Policy       // what definitions leave open; dag.DefaultPolicy
 	Limits   dag.Limits
 	MaxTasks int // tasks running at once; 1000
@@ -61,6 +61,9 @@ type Engine struct {
 	steps chan struct{} // one element an attempt at work
 	idle  chan func()   // takes an attempt when a goroutine is free for it
 	rooms sync.Pool     // of *room
+
+	begun     time.Time           // when dag.Now.Up was 0
+	sightings map[string]sighting // runs of other processes; of Run's goroutine
 
 	cut *cut // between commits that change effects or inventory and checkpoints
 
@@ -94,8 +97,11 @@ func New(c Config) *Engine {
 		c.MaxSteps = 64
 	}
 	c.Policy = c.Policy.Or(dag.DefaultPolicy())
-	return &Engine{Config: c, slots: &slots{free: c.MaxTasks}, cut: newCut(), steps: make(chan struct{}, c.MaxSteps), idle: make(chan func()), runs: map[string]*runner{}}
+	return &Engine{Config: c, begun: time.Now().Add(-time.Second), slots: &slots{free: c.MaxTasks}, cut: newCut(), steps: make(chan struct{}, c.MaxSteps), idle: make(chan func()), runs: map[string]*runner{}}
 }
+
+// now is the present moment. Config.Now may step; the time since begun does not.
+func (e *Engine) now() dag.Now { return dag.Now{Wall: e.Now(), Up: time.Since(e.begun)} }
 
 // Run takes over what is unfinished and drives runs until ctx ends. It returns when all its goroutines
 // have ended; what was in flight then is looked up by the next Run.

@@ -3,46 +3,71 @@ package engine
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
+// sighting is what was seen of a run that another process drives.
+type sighting struct {
+	rev uint64
+	at  time.Duration // of dag.Now.Up: when it was first seen at that revision
+}
+
 // adopt takes over every unfinished run that nobody drives: those this process owned before it was
-// restarted, and those whose owner's lease has run out.
+// restarted, and those that their owner has not written for a whole lease. That is measured by the own clock alone.
 func (e *Engine) adopt(ctx context.Context) error {
-	var found []dag.Header
+	var found []store.Row[dag.Header]
 	q := store.Query{Index: "active", Limit: store.MaxPage}
 	for {
 		rows, page, err := headers().List(ctx, e.DB, q)
 		if err != nil {
 			return err
 		}
-		for _, row := range rows {
-			found = append(found, row.Value)
-		}
+		found = append(found, rows...)
 		if !page.More {
 			break
 		}
 		q.After = page.Next
 	}
-	for _, h := range found { // a rollback first: it holds back what is queued
-		if h.Kind == dag.Rollback {
-			e.adoptRun(h)
+	before := e.sightings
+	e.sightings = map[string]sighting{}
+	left := found[:0]
+	for _, row := range found {
+		if row.Value.Owner == e.Instance || e.left(row, before) {
+			left = append(left, row)
 		}
 	}
-	for _, h := range found {
-		e.adoptRun(h)
+	for _, row := range left { // a rollback first: it holds back what is queued
+		if row.Value.Kind == dag.Rollback {
+			e.adoptRun(row)
+		}
+	}
+	for _, row := range left {
+		e.adoptRun(row)
 	}
 	return nil
 }
 
-func (e *Engine) adoptRun(h dag.Header) {
-	if h.Owner != e.Instance && h.Until.After(e.Now()) {
-		return
+// left says whether another process has left a run, by what was seen of it before.
+func (e *Engine) left(row store.Row[dag.Header], before map[string]sighting) bool {
+	now := e.now().Up
+	s, known := before[row.Value.ID]
+	if !known || s.rev != row.Rev {
+		s = sighting{rev: row.Rev, at: now}
 	}
+	e.sightings[row.Value.ID] = s
+	return now-s.at >= e.Lease
+}
+
+func (e *Engine) adoptRun(row store.Row[dag.Header]) {
+	h := row.Value
 	r := e.newRunner(h.ID, h.Kind)
+	if h.Owner != e.Instance {
+		r.sighted = row.Rev
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.stopped || e.runs[h.ID] != nil {
@@ -63,7 +88,7 @@ func (e *Engine) adoptRun(h dag.Header) {
 func (r *runner) load(ctx context.Context, first bool) bool {
 	for try := 0; ; try++ {
 		run, rev, err := r.e.read(ctx, r.id)
-		if err == nil && (run == nil || run.Header.Owner != r.e.Instance && run.Header.Until.After(r.e.Now())) {
+		if err == nil && (run == nil || run.Header.Owner != r.e.Instance && (!first || rev != r.sighted)) {
 			if first || run == nil {
 				return false
 			}
@@ -153,7 +178,7 @@ func (e *Engine) read(ctx context.Context, runID string) (*dag.Run, uint64, erro
 	for _, t := range stored {
 		rows[t.Number] = t
 	}
-	return dag.Load(h.Value, nodes, rows, origins), h.Rev, nil
+	return dag.Load(h.Value, nodes, rows, origins, e.now()), h.Rev, nil
 }
 
 // tasksOf returns the tasks of a run in the order of its definition, which is that of their ids.

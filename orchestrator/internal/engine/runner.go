@@ -43,7 +43,9 @@ type runner struct {
 	sizes   []int                         // bytes of each task's last document
 	details map[string]any                // of the audit entry being encoded
 	held    int                           // slots
-	at      time.Time                     // of the next Tick; zero for none
+	at      time.Duration                 // of dag.Now.Up: the next Tick; 0 for none
+	renew   time.Duration                 // of dag.Now.Up: when the run is written again, so that nobody takes it for left
+	sighted uint64                        // revision at which the run of another process was found left; 0 for an own one
 }
 
 func (e *Engine) newRunner(id string, kind dag.Kind) *runner {
@@ -54,12 +56,13 @@ func (e *Engine) newRunner(id string, kind dag.Kind) *runner {
 func (r *runner) loop(ctx context.Context) {
 	defer close(r.ended)
 	defer r.leave()
+	defer r.halt(ctx)
 	if r.run == nil {
 		if !r.load(ctx, true) {
 			return
 		}
 	} else {
-		r.act(ctx, dag.Pending(r.run, r.e.Now()))
+		r.act(ctx, dag.Pending(r.run))
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -95,12 +98,11 @@ func (r *runner) loop(ctx context.Context) {
 
 // pause returns how long nothing is due.
 func (r *runner) pause() time.Duration {
-	now := r.e.Now()
-	wait := r.run.Header.Until.Add(-r.e.Lease / 2).Sub(now)
-	if !r.at.IsZero() {
-		wait = min(wait, r.at.Sub(now))
+	due := r.renew
+	if r.at != 0 {
+		due = min(due, r.at)
 	}
-	return max(wait, 0)
+	return max(due-r.e.now().Up, 0)
 }
 
 // step carries out what has come, patiently. It returns false when the run is not ours any more.
@@ -161,7 +163,7 @@ func defuse(messages []message, err error) []message {
 }
 
 // advance lets time pass, takes places for what could start, and resolves at once what can be.
-func (r *runner) advance(now time.Time) {
+func (r *runner) advance(now dag.Now) {
 	instant, _ := r.e.Executor.(Instant)
 	_ = dag.Apply(r.run, dag.Tick{}, now)
 	for {
@@ -238,6 +240,39 @@ func (r *runner) act(ctx context.Context, due dag.Due) {
 		if r.flights[l.Attempt.ID] == nil {
 			r.post(message{command: dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: dag.Result{Class: dag.Stopped, Error: "stopped before it began"}}})
 		}
+	}
+}
+
+// haltWait bounds the note of an ordered stop.
+const haltWait = 5 * time.Second
+
+// halt notes in the store, when the engine stops, that what is in flight is cut off by that, so that the next process
+// does not take it for a try or a kill (decision 40). A note that cannot be made costs little: it was a kill then.
+func (r *runner) halt(ctx context.Context) {
+	if ctx.Err() == nil || r.run == nil || r.run.Header.State == dag.Queued {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), haltWait)
+	defer cancel()
+	if r.sent != nil {
+		select {
+		case <-r.landed: // what was stored is read below
+		case <-ctx.Done():
+		}
+	}
+	run, rev, err := r.e.read(ctx, r.id) // what is in memory may not be stored
+	if err != nil || run == nil || run.Header.Owner != r.e.Instance || run.Done() {
+		return
+	}
+	r.own(run, rev)
+	t := &turn{now: r.e.now()}
+	_ = dag.Apply(run, dag.Halt{}, t.now)
+	t.change = run.Take()
+	if err = r.encode(t); err == nil {
+		err = r.e.store(ctx, t).err
+	}
+	if err != nil {
+		r.e.Log.Warn("engine: an ordered stop could not be noted; what it cuts off counts as killed", "run", r.id, "error", err)
 	}
 }
 

@@ -83,12 +83,12 @@ func (e *Engine) submit(ctx context.Context, s Submission, origins []dag.Task, c
 	if n := len(s.Definition.Nodes); n > id.MaxWithin {
 		return nil, fault.New(fault.Invalid, string(s.Definition.Kind)+".too_large", "A %s of %d nodes is too large; at most %d can be stored.", s.Definition.Kind, n, id.MaxWithin)
 	}
-	now := e.Now()
+	now := e.now()
 	scene := audit.SceneOf(ctx)
 	if s.Act.Resource == "" {
 		s.Act.Resource = plural(s.Definition.Kind) + "/" + s.ID
 	}
-	entry := s.Act.Entry(ctx, now)
+	entry := s.Act.Entry(ctx, now.Wall)
 	if entry.Origin == "" {
 		entry.Origin = origin
 	}
@@ -150,7 +150,7 @@ func (e *Engine) submit(ctx context.Context, s Submission, origins []dag.Task, c
 }
 
 // first commits a run that does not exist yet.
-func (r *runner) first(ctx context.Context, parts []store.Write, entry []byte, now time.Time) error {
+func (r *runner) first(ctx context.Context, parts []store.Write, entry []byte, now dag.Now) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitWait)
 	defer cancel()
 	t := &turn{change: r.run.Take(), entries: [][]byte{entry}, now: now}

@@ -15,7 +15,7 @@ type turn struct {
 	entries  [][]byte // audit entries of callers
 	change   dag.Change
 	due      dag.Due
-	now      time.Time
+	now      dag.Now
 	empty    bool  // nothing is to be stored
 	room     *room // where it was encoded
 	shared   bool  // it touches effects or inventory
@@ -52,7 +52,7 @@ func (r *runner) turn(ctx context.Context, messages []message) ([]message, error
 
 // apply applies messages to the run in memory and takes what has changed.
 func (r *runner) apply(messages []message) *turn {
-	now := r.e.Now()
+	now := r.e.now()
 	n := r.e.slots.granted(r)
 	r.held += n
 	r.run.Quota = r.held
@@ -72,8 +72,8 @@ func (r *runner) apply(messages []message) *turn {
 	}
 	r.advance(now)
 	r.release()
-	t.change, t.due = r.run.Take(), dag.Pending(r.run, now)
-	renew := !r.run.Done() && !now.Before(r.run.Header.Until.Add(-r.e.Lease/2))
+	t.change, t.due = r.run.Take(), dag.Pending(r.run)
+	renew := !r.run.Done() && now.Up >= r.renew
 	t.empty = t.change.Empty() && len(t.entries) == 0 && !renew
 	return t
 }

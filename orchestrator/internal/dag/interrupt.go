@@ -1,0 +1,110 @@
+package dag
+
+import "fmt"
+
+// maxKills is how often in a row a kill may cut off the tries of one step (decision 40). Without a bound, a step that
+// kills its orchestrator would be begun for ever.
+const maxKills = 20
+
+var killed = fmt.Sprintf("its orchestrator died %d times while this ran", maxKills)
+
+// resolving says whether a try to resolve is in flight.
+func (t *Task) resolving() bool { return t.State == Running && !t.Resolved }
+
+// halt notes what an ordered end of the process cuts off.
+func (r *Run) halt() {
+	for i := range r.Tasks {
+		t := &r.Tasks[i]
+		if t.resolving() {
+			t.Halted = true
+			r.touch(int32(i))
+		}
+		for k := range t.Steps {
+			if p := &t.Steps[k]; p.Attempt != "" {
+				p.Halted = true
+				r.touch(int32(i))
+			}
+		}
+	}
+}
+
+// adopt turns every try in flight, which the end of its process has cut off, into the question whether it took effect.
+func (r *Run) adopt() {
+	for i := range r.Tasks {
+		t := &r.Tasks[i]
+		if t.resolving() {
+			r.touch(int32(i))
+			if !cutOff(&t.Halted, &t.Kills) && t.Kills >= maxKills {
+				t.Error = killed
+				r.end(int32(i), Failed)
+			}
+			continue
+		}
+		settled := false
+		for k := range t.Steps {
+			settled = r.resume(int32(i), int32(k)) || settled
+		}
+		if settled {
+			r.follow(int32(i))
+		}
+	}
+}
+
+// cutOff counts the end of a process in the middle of a try, and says whether it was an ordered one.
+func cutOff(halted *bool, kills *int) bool {
+	if *halted {
+		*halted = false
+		return true
+	}
+	*kills++
+	return false
+}
+
+// resume looks after a step that a new process finds in flight or held for a person. It says whether that has settled
+// the step.
+func (r *Run) resume(i, k int32) (settled bool) {
+	t := &r.Tasks[i]
+	p := &t.Steps[k]
+	held := p.State == NeedsAttention && !t.State.Terminal()
+	if p.Attempt == "" {
+		if held {
+			p.Finds, t.Attention = 0, ""
+			r.try(i, k, Find)
+			r.turn(i, Running)
+		}
+		return false
+	}
+	if p.Kind != Find {
+		p.Tries = max(0, p.Tries-1) // being cut off is no try
+	}
+	again := cutOff(&p.Halted, &p.Kills) || p.Kills < maxKills
+	p.Finds = 0
+	asks := p.State == Cancelling || p.State == Undoing || t.mutates(p)
+	switch {
+	case asks && (again || p.Kind != Find):
+		r.try(i, k, Find)
+		return false
+	case !asks && again:
+		r.try(i, k, Do)
+		return false
+	}
+	p.Attempt = ""
+	r.touch(i)
+	switch {
+	case p.State == Undoing:
+		r.giveUpUndo(p)
+	case asks: // it is the question itself that nobody survives
+		p.Finds = r.policies[i].MaxAttempts
+		r.found(i, k, Result{Class: UnknownOutcome, Error: killed})
+	default:
+		p.Error = killed
+		r.setStep(p, Failed)
+	}
+	return true
+}
+
+// giveUpUndo leaves an effect that no process survives to undo.
+func (r *Run) giveUpUndo(p *Progress) {
+	p.UndoError = killed
+	r.setStep(p, Succeeded)
+}
