@@ -30,7 +30,9 @@ type Cursor struct {
 var Cursors = store.Table[Cursor]{Kind: "cursor", ID: func(c Cursor) string { return c.Name }}
 
 // Kinds are the document kinds of this package, for the schema of a service.
-func Kinds() []store.Kind { return []store.Kind{{Name: Cursors.Kind}} }
+func Kinds() []store.Kind {
+	return []store.Kind{{Name: Cursors.Kind}, {Name: DeadLetters.Kind}}
+}
 
 // Follower hands the entries of a stream to Handle, at least once and in order, from the place its
 // cursor names. Build it as a literal; one process runs a name once.

@@ -1,0 +1,208 @@
+package retention
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/memstore"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+var start = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+
+func newHub() *feed.Hub {
+	return feed.NewHub(memstore.New(store.Schema{Service: "test", Kinds: append(Kinds(), feed.Kinds()...)}))
+}
+
+// fill appends an event an hour, the last of so many an hour before start.
+func fill(t *testing.T, db *feed.Hub, hours int) {
+	t.Helper()
+	for i := range hours {
+		body := fmt.Appendf(nil, `{"at":%d}`, start.Add(time.Duration(i-hours)*time.Hour).Unix())
+		if _, err := db.Commit(t.Context(), store.Batch{Appends: []store.Append{{Stream: "events", Body: body}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func timeOf(body []byte) (time.Time, bool) {
+	var e struct{ At int64 }
+	err := json.Unmarshal(body, &e)
+	return time.Unix(e.At, 0), err == nil
+}
+
+// first returns the first sequence that is kept.
+func first(t *testing.T, db *feed.Hub) uint64 {
+	t.Helper()
+	page, err := db.Read(t.Context(), "events", 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page.First
+}
+
+func follow(t *testing.T, db *feed.Hub, name, stream string, seq uint64) {
+	t.Helper()
+	if _, err := store.Update(t.Context(), db, func(tx *store.Tx) error {
+		return feed.Cursors.Save(tx, feed.Cursor{Name: name, Stream: stream, Seq: seq})
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// entries returns the audit entries with that action.
+func entries(t *testing.T, db *feed.Hub, action string) (found []audit.Entry) {
+	t.Helper()
+	page, err := db.Read(t.Context(), audit.Stream, 0, store.MaxPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range page.Entries {
+		var entry audit.Entry
+		if err := json.Unmarshal(e.Body, &entry); err != nil {
+			t.Fatal(err)
+		}
+		if entry.Action == action {
+			found = append(found, entry)
+		}
+	}
+	return found
+}
+
+func TestStream_keepsByAgeOrNumberWhicheverIsMore(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		rule Rule
+		want uint64 // first sequence that is kept, of 100
+	}{
+		{Rule{}, 1},
+		{Rule{MaxAge: 10 * time.Hour}, 91},
+		{Rule{Max: 20}, 81},
+		{Rule{MaxAge: 10 * time.Hour, Max: 20}, 81},
+		{Rule{MaxAge: 30 * time.Hour, Max: 20}, 71},
+		{Rule{MaxAge: time.Minute}, 101},
+		{Rule{Max: 100}, 1},
+		{Rule{Max: 101}, 1},
+		{Rule{MaxAge: 1000 * time.Hour}, 1},
+	} {
+		db := newHub()
+		fill(t, db, 100)
+		p := &Pruner{DB: db, Classes: []Class{Stream(db, "events", c.rule, timeOf)}, Now: func() time.Time { return start }, Log: quiet}
+		p.round(t.Context())
+		p.round(t.Context())
+		kept, err := p.Classes[0].Kept(t.Context())
+		if got := first(t, db); got != c.want || err != nil || kept.Rows != int(101-c.want) {
+			t.Errorf("%+v keeps from %d on, %+v, %v; want %d", c.rule, got, kept, err, c.want)
+		}
+	}
+}
+
+func TestStream_stopsAtTheSlowestFollower(t *testing.T) {
+	t.Parallel()
+	db := newHub()
+	fill(t, db, 100)
+	follow(t, db, "slow", "events", 40)
+	follow(t, db, "slower", "events", 7)
+	follow(t, db, "of another stream", "audit", 1)
+	p := &Pruner{DB: db, Classes: []Class{Stream(db, "events", Rule{Max: 10}, timeOf)}, Now: func() time.Time { return start }, Log: quiet}
+	for _, c := range []struct{ seq, want uint64 }{{7, 8}, {39, 40}, {60, 41}, {100, 41}} {
+		follow(t, db, "slower", "events", c.seq)
+		p.round(t.Context())
+		if got := first(t, db); got != c.want {
+			t.Errorf("with a follower at %d: kept from %d on, want %d", c.seq, got, c.want)
+		}
+	}
+	if letters, _, err := feed.DeadLetters.List(t.Context(), db, store.Query{Limit: 10}); err != nil || len(letters) != 0 {
+		t.Errorf("%d dead letters, %v", len(letters), err)
+	}
+}
+
+func TestStream_movesOnAFollowerThatIsFurtherBehindThanTheAge(t *testing.T) {
+	t.Parallel()
+	db := newHub()
+	fill(t, db, 100)
+	follow(t, db, "stuck", "events", 12)
+	follow(t, db, "late", "events", 95)
+	now := start
+	p := &Pruner{DB: db, Classes: []Class{Stream(db, "events", Rule{MaxAge: 10 * time.Hour}, timeOf)}, Now: func() time.Time { return now }, Log: quiet}
+	p.round(t.Context())
+	now = start.Add(2 * time.Hour)
+	p.round(t.Context())
+	letters, _, err := feed.DeadLetters.List(t.Context(), db, store.Query{Limit: 10})
+	if err != nil || len(letters) != 1 || letters[0].Value.From != 13 || letters[0].Value.To != 92 || letters[0].Value.Follower != "stuck" || letters[0].Value.Stream != "events" {
+		t.Fatalf("dead letters %+v, %v", letters, err)
+	}
+	for name, want := range map[string]uint64{"stuck": 92, "late": 95} {
+		if row, err := feed.Cursors.Get(t.Context(), db, name); err != nil || row.Value.Seq != want {
+			t.Errorf("%s stands at %d, %v; want %d", name, row.Value.Seq, err, want)
+		}
+	}
+	if moved := entries(t, db, "retention.move_on"); len(moved) != 1 || moved[0].Resource != "followers/stuck" {
+		t.Errorf("audit entries %+v", moved)
+	}
+	follow(t, db, "stuck", "events", 94) // it works again, and is stuck again
+	now = start.Add(8 * time.Hour)
+	p.round(t.Context())
+	if letters, _, err = feed.DeadLetters.List(t.Context(), db, store.Query{Prefix: "stuck/", Limit: 10}); err != nil || len(letters) != 2 || letters[1].Value.From != 95 || letters[1].Value.To != 98 {
+		t.Errorf("dead letters %+v, %v", letters, err)
+	}
+}
+
+// TestPruner_oneAuditEntryADayAndCountsForEver prunes every hour of three days, in a process that is restarted now and then.
+func TestPruner_oneAuditEntryADayAndCountsForEver(t *testing.T) {
+	t.Parallel()
+	db := newHub()
+	fill(t, db, 100)
+	now := start
+	for hour := range 60 {
+		now = start.Add(time.Duration(hour) * time.Hour)
+		p := &Pruner{DB: db, Classes: []Class{Stream(db, "events", Rule{MaxAge: 40 * time.Hour}, timeOf)}, Now: func() time.Time { return now }, Log: quiet}
+		p.round(t.Context())
+	}
+	days := map[string]any{}
+	for _, e := range entries(t, db, "retention.prune") {
+		days[e.Resource] = e.Details["events"]
+	}
+	if want := map[string]any{"retention/2026-11-30": 71.0, "retention/2026-12-01": 24.0}; !maps.Equal(days, want) {
+		t.Errorf("audit entries say %v, want %v", days, want)
+	}
+	if pruned, err := Pruned(t.Context(), db); err != nil || pruned["events"] != 100 || first(t, db) != 101 {
+		t.Errorf("pruned %v, %v, kept from %d on", pruned, err, first(t, db))
+	}
+	if of("events", map[string]int64{"events": 1, "events/a": 2, "eventsx": 4}) != 3 {
+		t.Error("a class counts what is not its own")
+	}
+}
+
+// TestPruner_whoWasFasterWins lets the row of a step change between look and commit.
+func TestPruner_whoWasFasterWins(t *testing.T) {
+	t.Parallel()
+	db := newHub()
+	follow(t, db, "row", "other", 1)
+	looks := 0
+	class := Class{Name: "rows", Kept: func(context.Context) (Kept, error) { return Kept{}, nil }, Next: func(ctx context.Context, _ time.Time) (Step, error) {
+		row, err := feed.Cursors.Get(ctx, db, "row")
+		if looks++; err != nil || looks > 1 {
+			return Step{}, err
+		}
+		follow(t, db, "row", "other", 2)
+		w := store.Write{Key: feed.Cursors.Key("row"), Expect: store.At(row.Rev), Action: store.Delete}
+		return Step{Batch: store.Batch{Writes: []store.Write{w}}, Pruned: map[string]int64{"rows": 1}}, nil
+	}}
+	p := &Pruner{DB: db, Classes: []Class{class}, Now: func() time.Time { return start }, Log: quiet}
+	p.round(t.Context())
+	row, err := feed.Cursors.Get(t.Context(), db, "row")
+	pruned, lost := Pruned(t.Context(), db)
+	if err != nil || lost != nil || row.Value.Seq != 2 || pruned["rows"] != 0 {
+		t.Errorf("row %+v, pruned %v, %v %v", row, pruned, err, lost)
+	}
+}
