@@ -31,6 +31,13 @@ func (p *Problems) AtLeast(key string, value, least int) {
 	}
 }
 
+// NotNegative notes a problem when value is below zero.
+func (p *Problems) NotNegative(key string, value Duration) {
+	if value < 0 {
+		p.Add("%s must not be negative; 0 is no limit", key)
+	}
+}
+
 // Folder notes a problem unless path is empty or an existing folder.
 func (p *Problems) Folder(key string, path Path) {
 	if path == "" {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/fault"
-	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -16,7 +15,7 @@ const lookEvery = 10 * time.Second
 
 // Pruner removes what the classes say is over. Build it as a literal; one runs in a process.
 type Pruner struct {
-	DB      *feed.Hub
+	DB      store.DB
 	Classes []Class
 	Now     func() time.Time
 	Log     *slog.Logger

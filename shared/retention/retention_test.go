@@ -206,3 +206,36 @@ func TestPruner_whoWasFasterWins(t *testing.T) {
 		t.Errorf("row %+v, pruned %v, %v %v", row, pruned, err, lost)
 	}
 }
+
+// TestRows_moreThanOneStepTakes removes documents in the order of an index, by number and by age.
+func TestRows_moreThanOneStepTakes(t *testing.T) {
+	t.Parallel()
+	const total = 3*atOnce + 7
+	for _, c := range []struct {
+		rule Rule
+		want int
+	}{{Rule{}, total}, {Rule{Max: 10}, 10}, {Rule{MaxAge: 20 * time.Minute}, 21}, {Rule{MaxAge: 20 * time.Minute, Max: 300}, 300}, {Rule{MaxAge: 1}, 1}} {
+		db := memstore.New(store.Schema{Service: "test", Kinds: append(Kinds(), store.Kind{Name: "row", Indexes: []string{"at"}})})
+		var b store.Batch
+		for i := range total { // the last one is of the very moment; ids stand the other way round
+			at := start.Add(-time.Duration(total-1-i) * time.Minute)
+			b.Writes = append(b.Writes, store.Write{Key: store.Key{Kind: "row", ID: fmt.Sprint(9999 - i)}, Body: []byte("{}"),
+				Index: []store.IndexKey{{Name: "at", Value: fmt.Sprintf("%012d", at.Unix())}}})
+		}
+		if _, err := db.Commit(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		class := Rows(db, "rows", store.Query{Kind: "row", Index: "at"}, c.rule, func(d store.Doc) time.Time {
+			var unix int64
+			_, _ = fmt.Sscanf(d.Index[0].Value, "%d", &unix)
+			return time.Unix(unix, 0)
+		})
+		p := &Pruner{DB: db, Classes: []Class{class}, Now: func() time.Time { return start }, Log: quiet}
+		p.round(t.Context())
+		kept, err := class.Kept(t.Context())
+		pruned, lost := Pruned(t.Context(), db)
+		if err != nil || lost != nil || kept.Rows != c.want || pruned["rows"] != int64(total-c.want) || !kept.Oldest.Equal(start.Add(-time.Duration(c.want-1)*time.Minute)) {
+			t.Errorf("%+v keeps %+v, want %d; pruned %v, %v %v", c.rule, kept, c.want, pruned, err, lost)
+		}
+	}
+}

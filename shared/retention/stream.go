@@ -14,13 +14,13 @@ import (
 //
 // A follower that has not handled what would go holds it back, if the rule has no age. With one, the follower is behind by
 // more than that: it is moved on, with a dead letter and an audit entry that name what it lost.
-func Stream(db *feed.Hub, stream string, rule Rule, at func(body []byte) (time.Time, bool)) Class {
+func Stream(db store.DB, stream string, rule Rule, at func(body []byte) (time.Time, bool)) Class {
 	s := streamClass{db: db, stream: stream, rule: rule, at: at}
 	return Class{Name: stream, Next: s.next, Kept: s.kept}
 }
 
 type streamClass struct {
-	db     *feed.Hub
+	db     store.DB
 	stream string
 	rule   Rule
 	at     func(body []byte) (time.Time, bool)

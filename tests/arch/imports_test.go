@@ -49,6 +49,7 @@ var rings = []struct {
 	{"orchestrator/internal/provider", driver, "engines of infrastructure"},
 	{"shared/feed", service, "followers and hubs over a store"},
 	{"shared/audit", service, "the log over a store"},
+	{"shared/retention", service, "prunes history of a store"},
 	{"shared/token", service, "verification of tokens"},
 	{"shared/authz", service, "decisions"},
 	{"shared/client", service, "the typed client"},

@@ -20,6 +20,7 @@ type Config struct {
 	Metrics        Metrics         `toml:"metrics"`
 	MFA            MFA             `toml:"mfa"`
 	RateLimits     web.RateLimits  `toml:"rate_limits"`
+	Retention      Retention       `toml:"retention"`
 	Store          driver.Settings `toml:"store"`
 	Tokens         Tokens          `toml:"tokens"`
 }
@@ -34,6 +35,12 @@ type MFA struct {
 	Required bool `toml:"required"` // nobody signs in without a code, so passwords may have 8 characters
 }
 
+// Retention says how long history is kept; 0 is for ever.
+type Retention struct {
+	AuditIndexMaxAge config.Duration `toml:"audit_index_max_age"` // rows of the audit search; the log itself is kept
+	SessionsMaxAge   config.Duration `toml:"sessions_max_age"`    // after the end of a session
+}
+
 // Tokens configures how long people stay signed in.
 type Tokens struct {
 	AccessTTL   config.Duration `toml:"access_ttl"`   // of an access token: 1m to 24h
@@ -45,8 +52,9 @@ type Tokens struct {
 func Default() Config {
 	return Config{
 		Listen: []string{"localhost:9080"}, RateLimits: web.DefaultRateLimits(),
-		Store:  driver.Settings{URL: "embedded:"},
-		Tokens: Tokens{AccessTTL: config.Duration(15 * time.Minute), RefreshIdle: config.Duration(8 * time.Hour), SessionMax: config.Duration(7 * 24 * time.Hour)},
+		Retention: Retention{AuditIndexMaxAge: config.Duration(365 * 24 * time.Hour), SessionsMaxAge: config.Duration(24 * time.Hour)},
+		Store:     driver.Settings{URL: "embedded:"},
+		Tokens:    Tokens{AccessTTL: config.Duration(15 * time.Minute), RefreshIdle: config.Duration(8 * time.Hour), SessionMax: config.Duration(7 * 24 * time.Hour)},
 	}
 }
 
@@ -66,6 +74,8 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 	if idle < ttl {
 		problems.Add("tokens.refresh_idle (%s) must not be shorter than tokens.access_ttl (%s)", idle, ttl)
 	}
+	problems.NotNegative("retention.audit_index_max_age", c.Retention.AuditIndexMaxAge)
+	problems.NotNegative("retention.sessions_max_age", c.Retention.SessionsMaxAge)
 	if longest < idle || longest > 31*24*time.Hour {
 		problems.Add("tokens.session_max must be at least tokens.refresh_idle and at most 744h, not %s", longest)
 	}

@@ -20,9 +20,11 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/config"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/process"
+	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/driver"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -183,9 +185,13 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 		}
 		return index.Add(ctx, token.ControlCenter, entries[0].Seq-1, bodies)
 	}}
+	age := func(d config.Duration) retention.Rule { return retention.Rule{MaxAge: time.Duration(d)} }
+	history := &retention.Pruner{DB: db, Now: now, Log: log,
+		Classes: append(session.Classes(db, age(c.Retention.SessionsMaxAge)), auditlog.Class(db, age(c.Retention.AuditIndexMaxAge)))}
+	history.Meter(metrics, "control_center")
 	return &service{db: db, server: server, components: []process.Component{
-		component("revocations", revoked.Run), component("signing keys", ring.Run), component("sessions", desk.Run),
-		component("audit index", rows.Run), component("audit log", ledger.Run),
+		component("revocations", revoked.Run), component("signing keys", ring.Run),
+		component("audit index", rows.Run), component("audit log", ledger.Run), component("retention", history.Run),
 	}}, nil
 }
 

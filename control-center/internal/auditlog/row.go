@@ -143,6 +143,9 @@ func (x *Index) Await(ctx context.Context) error {
 	}
 }
 
+// unreadable is how the ids of rows begin that say that an entry cannot be read: they stand below all others.
+const unreadable = "00000000-0000"
+
 // rowOf returns the row of an entry, and its phase. Its texts are those of the row before where they are the same: most are.
 func rowOf(origin string, index uint64, body []byte, before *Row) (Row, audit.Phase) {
 	r := Row{Index: index, Origin: origin}
@@ -150,7 +153,7 @@ func rowOf(origin string, index uint64, body []byte, before *Row) (Row, audit.Ph
 		return r, phase
 	}
 	return Row{
-		Action: "audit.unreadable", Details: json.RawMessage("{}"), ID: "00000000-0000" + id.Derived(origin, strconv.FormatUint(index, 10))[13:], // below all others
+		Action: "audit.unreadable", Details: json.RawMessage("{}"), ID: unreadable + id.Derived(origin, strconv.FormatUint(index, 10))[len(unreadable):],
 		Index: index, Origin: origin, Resource: "logs/" + origin, Result: audit.Unknown, Timestamp: time.Unix(0, 0).UTC(),
 	}, audit.Event
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/tokens"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -74,7 +75,7 @@ type Rig struct {
 // Schema returns the kinds of the packages below this one.
 func Schema() store.Schema {
 	var kinds []store.Kind
-	for _, k := range [][]store.Kind{user.Kinds(), mfa.Kinds(), session.Kinds(), keys.Kinds(), tokens.Kinds(), revocation.Kinds(), bootstrap.Kinds(), feed.Kinds()} {
+	for _, k := range [][]store.Kind{user.Kinds(), mfa.Kinds(), session.Kinds(), keys.Kinds(), tokens.Kinds(), revocation.Kinds(), bootstrap.Kinds(), feed.Kinds(), retention.Kinds()} {
 		kinds = append(kinds, k...)
 	}
 	return store.Schema{Service: "control_center", Kinds: kinds}

@@ -18,6 +18,9 @@ const Stream = "revocations"
 // Keep is how long an item matters: no access token lives longer (the verifier's cap).
 const Keep = 24 * time.Hour
 
+// expireEvery is how often the image in memory forgets what has expired.
+const expireEvery = 10 * time.Minute
+
 // longestPoll bounds how long Feed waits, whatever was asked for. It is below the peer's patience (decision
 // 5: 5 s), so that an answer without items doubles as the heartbeat.
 const longestPoll = 2 * time.Second
@@ -97,10 +100,11 @@ func (l *Log) catchUp(ctx context.Context) error {
 }
 
 // Run applies what was committed although its commit was reported as of unknown outcome; what Update
-// applied already is applied again without effect.
+// applied already is applied again without effect. It also forgets what has expired.
 func (l *Log) Run(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
+	tick, expire := time.NewTicker(time.Second), time.NewTicker(expireEvery)
 	defer tick.Stop()
+	defer expire.Stop()
 	for {
 		wake := l.DB.Wait(Stream)
 		l.mu.Lock()
@@ -115,6 +119,8 @@ func (l *Log) Run(ctx context.Context) error {
 		select {
 		case <-wake:
 		case <-tick.C:
+		case <-expire.C:
+			l.State.Expire(time.Now().Unix())
 		case <-ctx.Done():
 			return nil
 		}

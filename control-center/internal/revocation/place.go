@@ -8,7 +8,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// place is where Load begins: below Start nothing matters any more but what never expires. It moves once a
+// place is where Load begins: below Start nothing matters any more but what never expires, and the stream is trimmed. It moves once a
 // day or so, so that a start reads two days of the stream at most. Fields stand in the order of their JSON
 // names.
 type place struct {
@@ -40,7 +40,10 @@ func (l *Log) moveOn(ctx context.Context, now time.Time) error {
 			p.Kept = append(p.Kept, it)
 		}
 	}
-	_, err := store.Update(ctx, l.DB, func(tx *store.Tx) error { return places.Save(tx, p) })
+	_, err := store.Update(ctx, l.DB, func(tx *store.Tx) error {
+		tx.Trim(Stream, p.Start)
+		return places.Save(tx, p)
+	})
 	if err == nil {
 		l.place = p
 	}

@@ -73,6 +73,9 @@ func TestLoad_readsOnlyWhatMayStillMatter(t *testing.T) {
 		must(<-done)
 
 		ctx = context.Background()
+		if page, err := l.DB.Read(ctx, revocation.Stream, store.Latest, 0); err != nil || page.First < 3 {
+			t.Errorf("the stream is kept from %d on, %v; what is over was to be trimmed", page.First, err)
+		}
 		again := &revocation.Log{DB: l.DB, State: &token.Revocations{}, Epoch: "e1"}
 		must(again.Load(ctx, time.Time{})) // a time at which nothing is over, so that all that was read is there
 		if revoked(again, "s1") || !revoked(again, "s2") || again.State.Check(token.Claims{KeyID: "k1"}) == "" {

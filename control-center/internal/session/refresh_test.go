@@ -2,16 +2,16 @@ package session_test
 
 import (
 	"context"
-	"fmt"
+	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/controltest"
 	"github.com/provisioning-platform/platform/control-center/internal/session"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 	"github.com/provisioning-platform/platform/shared/store/storetest"
@@ -192,8 +192,56 @@ func TestRefresh_idleAndAbsoluteEnd(t *testing.T) {
 	if _, err := r.Desk.Refresh(ctx, g.Refresh); err == nil {
 		t.Fatal("an idle session was refreshed")
 	}
-	if n, err := r.Desk.Sweep(ctx); err != nil || n == 0 {
-		t.Fatalf("sweep: %d, %v", n, err)
+}
+
+// TestEndedSessionsAreRemoved lets sessions end in all three ways and wants nothing but the living one in the store, an hour
+// after the last end; until then they are all there.
+func TestEndedSessionsAreRemoved(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := controltest.New(t)
+	r.Account(t, "dana")
+	idle := r.SignIn(t, "dana")
+	r.Clock.Add(7 * time.Hour)
+	if _, err := r.Desk.Refresh(ctx, r.SignIn(t, "dana").Refresh); err != nil {
+		t.Fatal(err)
+	}
+	r.Clock.Add(time.Hour + time.Second) // the first has been idle for 8 h, the second for one
+	left := func() (rows []int) {
+		t.Helper()
+		for _, c := range session.Classes(r.DB, retention.Rule{MaxAge: time.Hour}) {
+			for {
+				s, err := c.Next(ctx, r.Clock.Now())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if s.Empty() {
+					break
+				}
+				if _, err := r.DB.Commit(ctx, s.Batch); err != nil {
+					t.Fatal(err)
+				}
+			}
+			kept, err := c.Kept(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows = append(rows, kept.Rows)
+		}
+		return rows
+	}
+	for _, c := range []struct {
+		wait     time.Duration
+		sessions int
+		tokens   int // of the second session: one used, one not
+	}{{0, 2, 3}, {time.Hour, 1, 2}, {7 * time.Hour, 0, 1}, {7 * 24 * time.Hour, 0, 0}} {
+		r.Clock.Add(c.wait)
+		if got := left(); !slices.Equal(got, []int{c.sessions, c.tokens}) {
+			t.Errorf("after another %s: %v sessions and tokens, want %d and %d", c.wait, got, c.sessions, c.tokens)
+		}
+	}
+	if _, err := r.Desk.Refresh(ctx, idle.Refresh); err == nil {
+		t.Error("a session that was removed is refreshed")
 	}
 }
 
@@ -278,31 +326,4 @@ func TestChangesOfAnAccount_endItsTokensAndSessions(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestRun_removesMoreThanOnePageAtATime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := controltest.New(t)
-		b := store.Batch{}
-		for i := range 2*store.MaxPage + 1 {
-			id := fmt.Sprintf("%064d", i)
-			b.Writes = append(b.Writes, store.Write{Key: store.Key{Kind: "refresh", ID: id}, Action: store.Put, Index: []store.IndexKey{{Name: "ends", Value: "000000000001"}},
-				Body: []byte(`{"ends":1,"id":"` + id + `","session":"s","used":true}`)})
-		}
-		if _, err := r.DB.Commit(context.Background(), b); err != nil {
-			t.Fatal(err)
-		}
-		ctx, stop := context.WithCancel(context.Background())
-		done := make(chan error, 1)
-		go func() { done <- r.Desk.Run(ctx) }()
-		<-time.After(11 * time.Minute) // of the bubble's clock
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		page, err := r.DB.List(context.Background(), store.Query{Kind: "refresh", Limit: 10})
-		if err != nil || len(page.Docs) != 0 {
-			t.Errorf("%d are left: %v", len(page.Docs), err)
-		}
-	})
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,15 +57,24 @@ type attempts struct {
 	Places map[string]login.Failures `json:"places"`
 }
 
-// Tables of this package. The index "ends" orders what the sweeper removes.
+// Tables of this package. The index "ends" orders what retention removes.
 var (
-	sessions  = store.Table[Session]{Kind: "session", ID: func(s Session) string { return s.ID }, Index: func(s Session) []store.IndexKey { return ends(s.Ends) }}
+	sessions  = store.Table[Session]{Kind: "session", ID: func(s Session) string { return s.ID }, Index: func(s Session) []store.IndexKey { return ends(s.Idle) }}
 	refreshes = store.Table[refresh]{Kind: "refresh", ID: func(r refresh) string { return r.ID }, Index: func(r refresh) []store.IndexKey { return ends(r.Ends) }}
 	counts    = store.Table[attempts]{Kind: "login_attempts", ID: func(a attempts) string { return a.ID }}
 )
 
 func ends(at int64) []store.IndexKey {
 	return []store.IndexKey{{Name: "ends", Value: fmt.Sprintf("%012d", at)}}
+}
+
+// endAt returns the time in a value of the index "ends".
+func endAt(value string) time.Time {
+	at, err := strconv.ParseInt(value, 10, 64)
+	if err != nil { // not one of ours
+		return time.Time{}
+	}
+	return time.Unix(at, 0)
 }
 
 // Kinds declares the documents of this package.

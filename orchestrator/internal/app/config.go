@@ -31,6 +31,7 @@ type Config struct {
 	Providers      map[string]operation.ProviderSettings `toml:"providers"`
 	RateLimits     web.RateLimits                        `toml:"rate_limits"`
 	Recipes        operation.RecipeSettings              `toml:"recipes"`
+	Retention      Retention                             `toml:"retention"`
 	Retry          Retry                                 `toml:"retry"`
 	Store          driver.Settings                       `toml:"store"`
 	WS             WS                                    `toml:"ws"`
@@ -46,6 +47,19 @@ type Limits struct {
 // Metrics configures /metrics.
 type Metrics struct {
 	Public bool `toml:"public"` // served without a token
+}
+
+// Retention says how long history is kept (decision 45): what is younger than an age and the newest of a number, whichever
+// is more. 0 is no limit of that kind; with two of them everything is kept.
+type Retention struct {
+	EventsMaxAge config.Duration `toml:"events_max_age"`
+	EventsMax    int             `toml:"events_max"`
+}
+
+// check notes limits that make no sense.
+func (r Retention) check(problems *config.Problems) {
+	problems.NotNegative("retention.events_max_age", r.EventsMaxAge)
+	problems.AtLeast("retention.events_max", r.EventsMax, 0)
 }
 
 // Retry is what holds where a batch says nothing.
@@ -77,10 +91,11 @@ func Default() Config {
 	d := func(ms int64) config.Duration { return config.Duration(time.Duration(ms) * time.Millisecond) }
 	return Config{
 		Listen: []string{"localhost:9090"}, RateLimits: web.DefaultRateLimits(),
-		Limits: Limits{Operations: dag.DefaultOperations, Tasks: 1000, Steps: 64},
-		Retry:  Retry{MaxAttempts: p.MaxAttempts, InitialDelay: d(p.InitialDelay), MaxDelay: d(p.MaxDelay), AttemptTimeout: d(p.AttemptTimeout), Grace: d(p.Grace)},
-		Store:  driver.Settings{URL: "embedded:"},
-		WS:     WS{AllowQueryToken: true, MaxConnections: 5000, MaxPerUser: 20},
+		Limits:    Limits{Operations: dag.DefaultOperations, Tasks: 1000, Steps: 64},
+		Retention: Retention{EventsMaxAge: config.Duration(30 * 24 * time.Hour), EventsMax: 1_000_000},
+		Retry:     Retry{MaxAttempts: p.MaxAttempts, InitialDelay: d(p.InitialDelay), MaxDelay: d(p.MaxDelay), AttemptTimeout: d(p.AttemptTimeout), Grace: d(p.Grace)},
+		Store:     driver.Settings{URL: "embedded:"},
+		WS:        WS{AllowQueryToken: true, MaxConnections: 5000, MaxPerUser: 20},
 	}
 }
 
@@ -106,6 +121,7 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 	problems.AddError(err)
 	c.RateLimits.Check(problems)
 	c.checkWork(problems)
+	c.Retention.check(problems)
 	problems.Folder("infra.dir", c.Infra.Dir)
 	problems.Folder("recipes.dir", c.Recipes.Dir)
 	for _, i := range c.Recipes.Interpreters {

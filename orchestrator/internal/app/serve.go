@@ -25,6 +25,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/process"
+	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/store/driver"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/watch"
@@ -151,12 +152,21 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 		return nil, err
 	}
 	copier := audit.NewCopier(db, log, peer.CopyEntries)
+	history := historyOf(c.Retention, db, log)
+	history.Meter(metrics, token.Orchestrator)
 	return &service{server: server, ready: untilReady(a.Ready), components: []process.Component{
 		component("sockets", sockets.Run), component("engine", runs.Run), component("providers", providers.Run), component("trust", known.Run),
 		component("audit copy", copier.Run),
 		component("witness", func(ctx context.Context) error { return witness.Run(ctx, peer.ExchangeHeads) }),
-		component("audit log", ledger.Run),
+		component("audit log", ledger.Run), component("retention", history.Run),
 	}}, nil
+}
+
+// historyOf builds what prunes history.
+func historyOf(c Retention, db *feed.Hub, log *slog.Logger) *retention.Pruner {
+	return &retention.Pruner{DB: db, Now: time.Now, Log: log, Classes: []retention.Class{
+		engine.Events(db, retention.Rule{MaxAge: time.Duration(c.EventsMaxAge), Max: c.EventsMax}),
+	}}
 }
 
 // executorOf builds what makes attempts: providers, infra definitions and recipes.

@@ -11,6 +11,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/driver"
@@ -26,7 +27,7 @@ const (
 // Schema is what the orchestrator stores.
 func Schema() store.Schema {
 	kinds := []store.Kind{{Name: identities.Kind}}
-	for _, k := range [][]store.Kind{engine.Schema(), feed.Kinds(), trust.Kinds(), web.Kinds()} {
+	for _, k := range [][]store.Kind{engine.Schema(), feed.Kinds(), trust.Kinds(), retention.Kinds(), web.Kinds()} {
 		kinds = append(kinds, k...)
 	}
 	return store.Schema{Service: "orchestrator", Kinds: kinds}
