@@ -66,7 +66,7 @@ func (a Act) Entry(ctx context.Context, now time.Time) Entry {
 		Code:      a.Code,
 		Decision:  s.Decision,
 		Details:   a.Details,
-		ID:        id.New(),
+		ID:        id.At(now),
 		Op:        s.Op,
 		OpID:      a.OpID,
 		Origin:    s.Origin,

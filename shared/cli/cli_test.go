@@ -161,9 +161,10 @@ func TestAsk_refusesWithoutTerminal(t *testing.T) {
 func TestMore_saysHowToGoOn(t *testing.T) {
 	t.Parallel()
 	o, _, errs := sandbox(t)
-	o.More(50, 120, client.Page{Offset: 50})
-	o.More(20, 120, client.Page{Offset: 100})
-	if errs.String() != "50 of 120 shown; the next: --offset 100\n" {
+	o.More(50, client.Extent{Total: 120, Exact: true, Next: "a"})
+	o.More(20, client.Extent{Total: 120, Exact: true})
+	o.More(50, client.Extent{Total: 51, Next: "b"})
+	if errs.String() != "50 of 120 shown; the next: --after a\n50 of at least 51 shown; the next: --after b\n" {
 		t.Errorf("%q", errs)
 	}
 }

@@ -29,11 +29,16 @@ func (t Target) Remote(c Command, run func(ctx context.Context, o *IO, api *clie
 func PageFlags(f *Flags, p *client.Page) {
 	f.IntVar(&p.Limit, "limit", 50, "rows at most (1 to 1000)")
 	f.IntVar(&p.Offset, "offset", 0, "rows to skip")
+	f.StringVar(&p.After, "after", "", "go on behind the row with this id")
 }
 
-// More says on Err how to see the rows behind a page that shows some of total.
-func (o *IO) More(shown, total int, p client.Page) {
-	if p.Offset+shown < total {
-		o.Note("%d of %d shown; the next: --offset %d", shown, total, p.Offset+shown)
+// More says on Err how to see the rows behind those shown.
+func (o *IO) More(shown int, of client.Extent) {
+	switch {
+	case of.Next == "":
+	case of.Exact:
+		o.Note("%d of %d shown; the next: --after %s", shown, of.Total, of.Next)
+	default:
+		o.Note("%d of at least %d shown; the next: --after %s", shown, of.Total, of.Next)
 	}
 }

@@ -1,6 +1,6 @@
 // Package client is the typed Go client of both services, used by both command lines and by the tests. It
-// speaks the public API and nothing else; a method is one request. It does not retry: a caller that wants
-// to repeat a submission gives an idempotency key.
+// speaks the public API and nothing else; a method is one request, but for the lists whose pages may end early,
+// which it follows. It does not retry: a caller that wants to repeat a submission gives an idempotency key.
 //
 // The one rule: an error of a service comes back as a fault with the kind, code, fields and text that the
 // service gave; a service that cannot be reached is a fault of kind Unavailable with code "client.unreachable".
@@ -173,35 +173,10 @@ var kinds = map[int]fault.Kind{
 
 func kindOf(status int) fault.Kind { return kinds[status] }
 
-// Page asks for a part of a list; zero values mean the service's defaults.
-type Page struct {
-	Limit  int
-	Offset int
-}
-
-func (p Page) values(v url.Values) url.Values {
-	if v == nil {
-		v = url.Values{}
-	}
-	if p.Limit > 0 {
-		v.Set("limit", strconv.Itoa(p.Limit))
-	}
-	if p.Offset > 0 {
-		v.Set("offset", strconv.Itoa(p.Offset))
-	}
-	return v
-}
-
 // Health asks whether the service is ready; nil when it is.
 func (c *Client) Health(ctx context.Context) error {
 	_, err := c.do(ctx, call{method: http.MethodGet, path: "/health", token: &secret.Text{}}, nil)
 	return err
-}
-
-// total returns the number of matching rows that a list answer states.
-func total(h http.Header) int {
-	n, _ := strconv.Atoi(h.Get("X-Total-Count"))
-	return n
 }
 
 func post(path string, body any) call { return call{method: http.MethodPost, path: path, body: body} }

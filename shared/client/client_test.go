@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -33,14 +34,37 @@ func answering(t *testing.T, status int, header map[string]string, body string) 
 
 func TestTasks_sendsWhatItWasAskedAndReadsTheTotal(t *testing.T) {
 	t.Parallel()
-	api, seen, _ := answering(t, 200, map[string]string{"X-Total-Count": "7"}, `{"success":true,"data":[{"id":"a","status":"Running","output":null}]}`)
-	rows, total, err := api.Tasks(t.Context(), "running", client.Page{Limit: 1, Offset: 2})
-	if err != nil || total != 7 || len(rows) != 1 || rows[0].Output != nil {
-		t.Fatalf("%+v %d %v", rows, total, err)
+	api, seen, _ := answering(t, 200, map[string]string{"X-Total-Count": "7", "Link": `</tasks?after=zz&limit=1&offset=3>; rel="next", </tasks?limit=1&offset=1>; rel="prev"`}, `{"success":true,"data":[{"id":"a","status":"Running","output":null}]}`)
+	l, err := api.Tasks(t.Context(), "running", client.Page{Limit: 1, Offset: 2})
+	if err != nil || l.Total != 7 || !l.Exact || l.Next != "zz" || len(l.Rows) != 1 || l.Rows[0].Output != nil {
+		t.Fatalf("%+v %v", l, err)
 	}
 	r := *seen
 	if r.URL.RequestURI() != "/tasks?limit=1&offset=2&status=running" || r.Header.Get("Authorization") != "Bearer tok" || r.Header.Get("Accept") != "application/vnd.provisioning.v1+json" {
 		t.Errorf("%s %v", r.URL, r.Header)
+	}
+}
+
+// TestAuditLogs_followsASearchWhosePagesAreEmpty is what a person wants of a search: rows, not pages.
+func TestAuditLogs_followsASearchWhosePagesAreEmpty(t *testing.T) {
+	t.Parallel()
+	pages := map[string]struct{ next, rows string }{"": {"a", ""}, "a": {"b", `{"id":"1"}`}, "b": {"c", ""}, "c": {"d", `{"id":"2"},{"id":"3"}`}, "d": {"", `{"id":"4"}`}}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := pages[r.URL.Query().Get("after")]
+		if p.next != "" {
+			w.Header().Set("Link", `</audit/logs?after=`+p.next+`>; rel="next"`)
+		}
+		w.Header().Set("X-Total-Count", "0")
+		w.Header().Set("X-Total-Count-Exact", "false")
+		fmt.Fprintf(w, `{"success":true,"data":[%s]}`, p.rows)
+	}))
+	t.Cleanup(server.Close)
+	api := &client.Client{Base: server.URL}
+	for limit, want := range map[int]client.Extent{0: {Total: 4, Exact: true}, 3: {Total: 3, Next: "d"}} {
+		l, err := api.AuditLogs(t.Context(), client.AuditFilter{UserID: "u", Action: "a"}, client.Page{Limit: limit})
+		if err != nil || len(l.Rows) != want.Total || l.Extent != want {
+			t.Errorf("limit %d: %+v %v", limit, l, err)
+		}
 	}
 }
 

@@ -78,18 +78,16 @@ type UserFilter struct {
 	Enabled *bool
 }
 
-// Users lists users, newest first, and returns how many match.
-func (c *Client) Users(ctx context.Context, f UserFilter, p Page) ([]User, int, error) {
-	q := p.values(nil)
+// Users lists users, newest first.
+func (c *Client) Users(ctx context.Context, f UserFilter, p Page) (List[User], error) {
+	q := url.Values{}
 	if f.Role != "" {
 		q.Set("role", f.Role)
 	}
 	if f.Enabled != nil {
 		q.Set("enabled", strconv.FormatBool(*f.Enabled))
 	}
-	var rows []User
-	h, err := c.do(ctx, call{method: http.MethodGet, path: "/users", query: q}, &rows)
-	return rows, total(h), err
+	return list[User](ctx, c, "/users", q, p)
 }
 
 // User returns one user.
@@ -169,17 +167,18 @@ type AuditFilter struct {
 	UserID, Action, Resource, From, To string
 }
 
-// AuditLogs lists audit rows, newest first, and returns how many match (at most 10,000 are counted).
-func (c *Client) AuditLogs(ctx context.Context, f AuditFilter, p Page) ([]AuditRow, int, error) {
-	q := p.values(nil)
-	for name, v := range map[string]string{"user_id": f.UserID, "action": f.Action, "resource": f.Resource, "from": f.From, "to": f.To} {
-		if v != "" {
-			q.Set(name, v)
+// AuditLogs lists audit rows, newest first. A request with several filters looks at so many rows and no more, so AuditLogs
+// asks on until it has as many as were asked for or has seen all.
+func (c *Client) AuditLogs(ctx context.Context, f AuditFilter, p Page) (List[AuditRow], error) {
+	return follow(p, func(p Page) (List[AuditRow], error) {
+		q := url.Values{}
+		for name, v := range map[string]string{"user_id": f.UserID, "action": f.Action, "resource": f.Resource, "from": f.From, "to": f.To} {
+			if v != "" {
+				q.Set(name, v)
+			}
 		}
-	}
-	var rows []AuditRow
-	h, err := c.do(ctx, call{method: http.MethodGet, path: "/audit/logs", query: q}, &rows)
-	return rows, total(h), err
+		return list[AuditRow](ctx, c, "/audit/logs", q, p)
+	})
 }
 
 // Enrolment is a second factor that is not active yet; it is shown once.

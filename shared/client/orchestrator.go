@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"net/http"
 	"net/url"
 	"time"
 )
@@ -26,15 +25,16 @@ type Task struct {
 	Results json.RawMessage `json:"results,omitempty"` // in the view of one task only, as Operation's
 }
 
-// Tasks lists tasks, newest first, and returns how many match. status is one of the five words or empty.
-func (c *Client) Tasks(ctx context.Context, status string, p Page) ([]Task, int, error) {
-	q := p.values(nil)
-	if status != "" {
-		q.Set("status", status)
+// Tasks lists tasks, newest first. status is one of the five words or empty.
+func (c *Client) Tasks(ctx context.Context, status string, p Page) (List[Task], error) {
+	return list[Task](ctx, c, "/tasks", withStatus(status), p)
+}
+
+func withStatus(status string) url.Values {
+	if status == "" {
+		return url.Values{}
 	}
-	var rows []Task
-	h, err := c.do(ctx, call{method: http.MethodGet, path: "/tasks", query: q}, &rows)
-	return rows, total(h), err
+	return url.Values{"status": {status}}
 }
 
 // Task returns one task.
@@ -95,15 +95,11 @@ func (c *Client) SubmitBatch(ctx context.Context, definition json.RawMessage, id
 	return b, err
 }
 
-// Batches lists batches, newest first, and returns how many match.
-func (c *Client) Batches(ctx context.Context, status string, p Page) ([]Batch, int, error) {
-	q := p.values(nil)
-	if status != "" {
-		q.Set("status", status)
-	}
-	var rows []Batch
-	h, err := c.do(ctx, call{method: http.MethodGet, path: "/batch/operations", query: q}, &rows)
-	return rows, total(h), err
+// Batches lists batches with their operations, newest first; it follows pages that end early for their size.
+func (c *Client) Batches(ctx context.Context, status string, p Page) (List[Batch], error) {
+	return follow(p, func(p Page) (List[Batch], error) {
+		return list[Batch](ctx, c, "/batch/operations", withStatus(status), p)
+	})
 }
 
 // Batch returns one batch.
@@ -140,11 +136,9 @@ func (c *Client) CreateCheckpoint(ctx context.Context, name, description, idempo
 	return checkpoint, err
 }
 
-// Checkpoints lists checkpoints, newest first, and returns how many there are.
-func (c *Client) Checkpoints(ctx context.Context, p Page) ([]Checkpoint, int, error) {
-	var rows []Checkpoint
-	h, err := c.do(ctx, call{method: http.MethodGet, path: "/rollback/checkpoints", query: p.values(nil)}, &rows)
-	return rows, total(h), err
+// Checkpoints lists checkpoints, newest first.
+func (c *Client) Checkpoints(ctx context.Context, p Page) (List[Checkpoint], error) {
+	return list[Checkpoint](ctx, c, "/rollback/checkpoints", url.Values{}, p)
 }
 
 // Checkpoint returns one checkpoint.

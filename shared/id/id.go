@@ -4,6 +4,9 @@ package id
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
+	"strings"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -11,6 +14,25 @@ import (
 // New returns a fresh time-ordered id in the canonical 36-character text form. Ids of one process
 // ascend strictly.
 func New() string { return uuid.Must(uuid.NewV7()).String() }
+
+// At returns a fresh id of version 7 that says the time t, whatever the clock shows, to a quarter of a microsecond. Ids that
+// one process makes for the same t ascend, but for a turn every four minutes: the random part begins with the low bits of
+// the time of making.
+func At(t time.Time) string {
+	u := uuid.Must(uuid.NewV7())
+	made := binary.BigEndian.Uint64(u[:8])
+	binary.BigEndian.PutUint32(u[8:], 2<<30|uint32(made>>16<<12|made&0xfff)&(1<<30-1))
+	ms := uint64(max(t.UnixMilli(), 0))
+	binary.BigEndian.PutUint64(u[:8], ms<<16|7<<12|uint64(t.Nanosecond()%1e6)>>8)
+	return u.String()
+}
+
+// Since returns the lowest id that At gives to times from the millisecond of t on.
+func Since(t time.Time) string {
+	var u uuid.UUID
+	binary.BigEndian.PutUint64(u[:8], uint64(max(t.UnixMilli(), 0))<<16)
+	return u.String()
+}
 
 // Random returns a fresh id of version 4, for things whose time of making is nobody's business.
 func Random() string { return uuid.NewString() }
@@ -50,6 +72,15 @@ func Within(owner string, n int) string {
 
 // Family returns what all ids within owner, a valid id, begin with.
 func Family(owner string) string { return owner[:familyText] }
+
+// Canonical returns an id in its canonical lower-case form when s is one in any case (RFC 9562 section 4), and any other
+// text as it is.
+func Canonical(s string) string {
+	if low := strings.ToLower(s); low != s && Valid(low) {
+		return low
+	}
+	return s
+}
 
 // Valid says whether s is an id in the canonical lower-case text form.
 func Valid(s string) bool {

@@ -118,9 +118,12 @@ func (x *exchange) run() error {
 	if err := x.enter(); err != nil {
 		return err
 	}
-	for _, p := range x.c.Params {
+	for i, p := range x.c.Params {
 		if len(p.Value) > maxParam {
 			return fault.New(fault.NotFound, "http.not_found", "there is nothing at this path")
+		}
+		if p.Key == "id" { // before anybody is asked about it: a policy knows an object by one spelling
+			x.c.Params[i].Value = id.Canonical(p.Value)
 		}
 	}
 	if x.version == versionForeign {

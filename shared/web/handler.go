@@ -48,51 +48,6 @@ func (r Raw) ETag() string {
 	return digest(r.Body)[:32]
 }
 
-// Paging is embedded in the input of a list. Limit is at most MaxLimit whatever was asked for.
-type Paging struct {
-	Limit  int    `query:"limit" default:"50" min:"1" doc:"rows at most; above 1000 is lowered to 1000"`
-	Offset int    `query:"offset" default:"0" min:"0" doc:"rows to leave out"`
-	Before string `query:"before" max:"256" doc:"begin the list at the row with this id: keeps offsets stable while rows are added"`
-}
-
-// MaxLimit is the most rows a page has.
-const MaxLimit = 1000
-
-func (p *Paging) paging() *Paging { return p }
-
-// Page is the output of a list: the rows of this page and the number of all rows that match. Its
-// headers and links are web's business.
-type Page[T any] struct {
-	Items   []T
-	Total   int    // rows that match; from Before on, when the request said that
-	Inexact bool   // Total is where counting stopped (decision 11)
-	Before  string // the value for before= in links; empty keeps what the request said
-}
-
-func (p Page[T]) page() pageOf {
-	items := p.Items
-	if items == nil {
-		items = []T{}
-	}
-	return pageOf{items: items, count: len(items), total: p.Total, inexact: p.Inexact, before: p.Before}
-}
-
-func (Page[T]) row() reflect.Type { return reflect.TypeFor[T]() }
-
-// pageOf is a page without its type, for the writer.
-type pageOf struct {
-	items   any
-	count   int
-	total   int
-	inexact bool
-	before  string
-}
-
-type pager interface {
-	page() pageOf
-	row() reflect.Type
-}
-
 type newIDKey struct{}
 
 // NewID returns the id to create the request's main document under. With an Idempotency-Key it is

@@ -1,56 +1,69 @@
 package web
 
 import (
-	"context"
+	"reflect"
 
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// List answers a list route from a table: one page by offset, as view shows its rows. q says what is
-// listed and in which direction; its paging fields are set here. The total comes from the store's
-// counters, so an indexed query must be Exact and its index counted; for others count yourself.
-//
-// A descending list stays stable while rows are added (decision 11): links carry the id of the first row
-// as before=, and with it offsets and the total are taken from that row on.
-func List[T, V any](ctx context.Context, db store.DB, t store.Table[T], p Paging, q store.Query, view func(store.Row[T]) V) (Page[V], error) {
-	q.Skip, q.Limit, q.Total = p.Offset, min(p.Limit, MaxLimit), true
-	newer := 0
-	if q.Reverse && p.Before != "" {
-		var err error
-		if newer, err = countNewer(ctx, db, t, q, p.Before); err != nil {
-			return Page[V]{}, err
-		}
-		q.After = store.Cursor{ID: p.Before + "\x01"} // the row itself is part of the list
-		if q.Index != "" {
-			q.After.Value = q.Prefix
-		}
-	}
-	rows, page, err := t.List(ctx, db, q)
-	if err != nil {
-		return Page[V]{}, err
-	}
-	out := Page[V]{Items: make([]V, len(rows)), Total: max(page.Total-newer, 0)}
-	for i, r := range rows {
-		out.Items[i] = view(r)
-	}
-	if q.Reverse && p.Before == "" && p.Offset == 0 && len(rows) > 0 {
-		out.Before = t.ID(rows[0].Value)
-	}
-	return out, nil
+// Paging is embedded in the input of a list (decision 55). Limit is at most MaxLimit whatever was asked for.
+type Paging struct {
+	Limit  int    `query:"limit" default:"50" min:"1" doc:"rows at most; above 1000 is lowered to 1000"`
+	Offset int    `query:"offset" default:"0" min:"0" doc:"rows to leave out, at most 100,000 from the nearer end of the list; with after only for show"`
+	After  string `query:"after" max:"256" doc:"begin the page behind the row with this id, at any depth; Link carries it"`
+	Before string `query:"before" max:"256" doc:"begin the list at the row with this id, whatever was added since"`
 }
 
-// countNewer returns how many rows were added before the anchor since the list was begun. They are few;
-// above a page the total is a little too large, and nothing else depends on it.
-func countNewer[T any](ctx context.Context, db store.DB, t store.Table[T], q store.Query, anchor string) (int, error) {
-	q.Skip, q.Limit, q.Total = 0, store.MaxPage, false
-	rows, _, err := t.List(ctx, db, q)
-	if err != nil {
-		return 0, err
+// MaxLimit is the most rows a page has.
+const MaxLimit = store.MaxPage
+
+func (p *Paging) paging() *Paging { return p }
+
+// Place returns what was asked for as a store takes it.
+func (p Paging) Place() store.Place {
+	return store.Place{After: p.After, Before: p.Before, Offset: p.Offset, Limit: min(p.Limit, MaxLimit)}
+}
+
+// Page is the output of a list: the rows of this page and the number of all rows that match. Its
+// headers and links are web's business.
+type Page[T any] struct {
+	Items   []T
+	Total   int    // rows that match now
+	Inexact bool   // Total is where counting stopped; there may be more
+	Next    string // the value for after= in the link to the next page; empty when there is none
+	Limit   int    // rows at most, when that is less than what was asked for
+}
+
+// PageOf returns the page of a window, each row as view shows it.
+func PageOf[T, V any](w store.Window[T], view func(T) V) Page[V] {
+	p := Page[V]{Items: make([]V, len(w.Rows)), Total: w.Total, Inexact: w.Inexact, Next: w.Next}
+	for i := range w.Rows {
+		p.Items[i] = view(w.Rows[i].Value)
 	}
-	for i, r := range rows {
-		if t.ID(r.Value) <= anchor {
-			return i, nil
-		}
+	return p
+}
+
+func (p Page[T]) page() pageOf {
+	items := p.Items
+	if items == nil {
+		items = []T{}
 	}
-	return len(rows), nil
+	return pageOf{items: items, count: len(items), total: p.Total, inexact: p.Inexact, next: p.Next, limit: p.Limit}
+}
+
+func (Page[T]) row() reflect.Type { return reflect.TypeFor[T]() }
+
+// pageOf is a page without its type, for the writer.
+type pageOf struct {
+	items   any
+	count   int
+	total   int
+	inexact bool
+	next    string
+	limit   int
+}
+
+type pager interface {
+	page() pageOf
+	row() reflect.Type
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -40,12 +41,18 @@ func (m metrics) of(op string) observer {
 	return observer{op: op, requests: m.requests, ok: m.requests.At(op, "200"), duration: m.duration.At(op)}
 }
 
+// statusLeft is what log and metrics say of a request whose client left before its answer: no fault of the service.
+const statusLeft = 499
+
 // log writes the line of the request and counts it. The line names the route, never the path or the
 // query: neither a token nor an id of somebody gets into a log that way.
 func (x *exchange) log() {
 	took, status := x.s.now().Sub(x.began), x.c.Writer.Status()
 	if status == http.StatusOK && x.r.Header.Get("Upgrade") != "" && x.c.Writer.Size() <= 0 {
 		status = http.StatusSwitchingProtocols // the socket wrote it past the writer
+	}
+	if status == http.StatusServiceUnavailable && errors.Is(x.r.Context().Err(), context.Canceled) {
+		status = statusLeft
 	}
 	if status == http.StatusOK {
 		x.ep.observe.ok()

@@ -208,16 +208,18 @@ func TestPaging_boundaries(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, nil)
 	for query, want := range map[string]string{
-		"":                 `200 120 50 0 </things?before=anchor&limit=50&offset=50>; rel="next"`,
+		"":                 `200 120 50 0 </things?after=last&limit=50&offset=50>; rel="next"`,
 		"limit=1001":       `200 120 1000 0 `,
 		"limit=1000000000": `200 120 1000 0 `,
 		"limit=0":          "400", "limit=-1": "400", "limit=x": "400", "limit=1e3": "400", "limit=+5": "400", "limit=": "400", "limit=5&limit=6": "400",
-		"offset=-1": "400", "offset=99999999999999999999": "400",
-		"offset=1000000000000":     `200 120 50 1000000000000 </things?before=anchor&limit=50&offset=999999999950>; rel="prev", </things?before=anchor&limit=50&offset=0>; rel="first"`,
-		"status=running&limit=100": `200 120 100 0 </things?before=anchor&limit=100&offset=100&status=running>; rel="next"`,
-		"limit=100&offset=100":     `200 120 100 100 </things?before=anchor&limit=100&offset=0>; rel="prev", </things?before=anchor&limit=100&offset=0>; rel="first"`,
-		"status=odd":               "400", "from=yesterday": "400", "flag=1": "400", "%zz": "400",
-		"flag=true&x=unknown&limit=1": `200 120 1 0 </things?before=anchor&flag=true&limit=1&offset=1&x=unknown>; rel="next"`,
+		"offset=-1": "400", "offset=99999999999999999999": "400", "after=a&after=b": "400",
+		"offset=1000000000000":                  `200 120 50 1000000000000 </things?limit=50&offset=70>; rel="prev", </things?limit=50&offset=0>; rel="first"`,
+		"status=running&limit=100":              `200 120 100 0 </things?after=last&limit=100&offset=100&status=running>; rel="next"`,
+		"limit=100&offset=100":                  `200 120 100 100 </things?limit=100&offset=0>; rel="prev", </things?limit=100&offset=0>; rel="first"`,
+		"before=x&offset=50":                    `200 120 50 50 </things?after=last&limit=50&offset=100>; rel="next", </things?before=x&limit=50&offset=0>; rel="prev", </things?before=x&limit=50&offset=0>; rel="first"`,
+		"before=x&after=y&limit=100&offset=100": `200 120 100 100 </things?before=x&limit=100&offset=0>; rel="first"`,
+		"status=odd":                            "400", "from=yesterday": "400", "flag=1": "400", "%zz": "400",
+		"flag=true&x=unknown&limit=1": `200 120 1 0 </things?after=last&flag=true&limit=1&offset=1&x=unknown>; rel="next"`,
 	} {
 		w := g.send("GET", "/things?"+query, "", asAlice)
 		got := fmt.Sprint(w.Code)

@@ -163,7 +163,11 @@ func (g *rig) list(_ context.Context, in listed) (Page[view], error) {
 	if in.Status == "Failed" {
 		return Page[view]{}, nil
 	}
-	return Page[view]{Items: make([]view, n), Total: total, Before: "anchor"}, nil
+	p := Page[view]{Items: make([]view, n), Total: total}
+	if in.Offset+n < total {
+		p.Next = "last"
+	}
+	return p, nil
 }
 
 // newRig returns a server with limits switched off unless change says otherwise.

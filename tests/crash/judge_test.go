@@ -49,19 +49,19 @@ func (w *world) orch() *client.Client { return w.rig.Orch(w.rig.Token) }
 func (w *world) cc() *client.Client   { return w.rig.CC(w.rig.Token) }
 
 // pages reads a whole list.
-func pages[T any](w *world, read func(client.Page) ([]T, int, error)) (all []T) {
+func pages[T any](w *world, read func(client.Page) (client.List[T], error)) (all []T) {
 	w.t.Helper()
-	for {
-		var rows []T
-		var total int
+	for p := (client.Page{Limit: 1000}); ; {
+		var l client.List[T]
 		err := again(w.t.Context(), func() (err error) {
-			rows, total, err = read(client.Page{Limit: 1000, Offset: len(all)})
+			l, err = read(p)
 			return err
 		})
 		if err != nil {
 			w.t.Fatalf("a list cannot be read: %v", err)
 		}
-		if all = append(all, rows...); len(rows) == 0 || len(all) >= total {
+		all = append(all, l.Rows...)
+		if p.After = l.Next; p.After == "" {
 			return all
 		}
 	}
@@ -69,7 +69,9 @@ func pages[T any](w *world, read func(client.Page) ([]T, int, error)) (all []T) 
 
 func (w *world) users(ctx context.Context) map[string]client.User {
 	byID := map[string]client.User{}
-	for _, u := range pages(w, func(p client.Page) ([]client.User, int, error) { return w.cc().Users(ctx, client.UserFilter{}, p) }) {
+	for _, u := range pages(w, func(p client.Page) (client.List[client.User], error) {
+		return w.cc().Users(ctx, client.UserFilter{}, p)
+	}) {
 		byID[u.ID] = u
 	}
 	return byID
@@ -77,17 +79,17 @@ func (w *world) users(ctx context.Context) map[string]client.User {
 
 // find returns the user with a name.
 func (w *world) find(ctx context.Context, name string) (client.User, error) {
-	for offset := 0; ; offset += 1000 {
-		rows, _, err := w.cc().Users(ctx, client.UserFilter{}, client.Page{Limit: 1000, Offset: offset})
+	for p := (client.Page{Limit: 1000}); ; {
+		l, err := w.cc().Users(ctx, client.UserFilter{}, p)
 		if err != nil {
 			return client.User{}, err
 		}
-		for _, u := range rows {
+		for _, u := range l.Rows {
 			if u.Username == name {
 				return u, nil
 			}
 		}
-		if len(rows) == 0 {
+		if p.After = l.Next; p.After == "" {
 			return client.User{}, fault.New(fault.Internal, "crash.no_user", "user %s exists and is not listed", name)
 		}
 	}
@@ -159,8 +161,8 @@ func (w *world) settle() {
 		open = 0
 		for _, status := range []string{"pending", "running"} {
 			err := again(ctx, func() error {
-				_, n, err := w.orch().Tasks(ctx, status, client.Page{Limit: 1})
-				open += n
+				l, err := w.orch().Tasks(ctx, status, client.Page{Limit: 1})
+				open += l.Total
 				return err
 			})
 			if err != nil {
@@ -171,12 +173,12 @@ func (w *world) settle() {
 			break
 		}
 		if time.Since(began) > 60*time.Second {
-			rows, _, _ := w.orch().Tasks(ctx, "running", client.Page{Limit: 3})
-			w.t.Fatalf("%d tasks have not ended a minute after the load did, for example %+v", open, rows)
+			l, _ := w.orch().Tasks(ctx, "running", client.Page{Limit: 3})
+			w.t.Fatalf("%d tasks have not ended a minute after the load did, for example %+v", open, l.Rows)
 		}
 	}
 	listed := map[string]bool{}
-	for _, r := range pages(w, func(p client.Page) ([]client.Task, int, error) { return w.orch().Tasks(ctx, "", p) }) {
+	for _, r := range pages(w, func(p client.Page) (client.List[client.Task], error) { return w.orch().Tasks(ctx, "", p) }) {
 		listed[r.ID] = true
 		if r.Status != "Completed" {
 			text := ""

@@ -131,11 +131,11 @@ func (d *demo) submitAndKill(ctx context.Context) error {
 	}
 	// Said only now: on a terminal the live block above would be drawn over it.
 	fmt.Printf("\n   half way the orchestrator was killed with SIGKILL; started again, it was ready after %.2f s and went on\n", down.Seconds())
-	rows, _, err := d.api().Batches(ctx, "", client.Page{Limit: 1})
-	if err != nil || len(rows) != 1 {
+	list, err := d.api().Batches(ctx, "", client.Page{Limit: 1})
+	if err != nil || len(list.Rows) != 1 {
 		return fmt.Errorf("the batch is not listed: %w", err)
 	}
-	if d.batch, err = d.api().Batch(ctx, rows[0].BatchID); err != nil {
+	if d.batch, err = d.api().Batch(ctx, list.Rows[0].BatchID); err != nil {
 		return err
 	}
 	for _, o := range d.batch.Operations {

@@ -238,7 +238,7 @@ func TestCLI_formats(t *testing.T) {
 	if n := strings.Count(out, "\n"); n != 3 {
 		t.Errorf("a heading and two rows are not %d lines:\n%s", n, out)
 	}
-	out, _ = s.run(t, verb{line: "orchestrator checkpoint list --limit 1 -o json", err: "--offset 1"})
+	out, _ = s.run(t, verb{line: "orchestrator checkpoint list --limit 1 -o json", err: "--after "})
 	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list) != 1 {
 		t.Errorf("notes stand among the data: %v\n%s", err, out)
 	}

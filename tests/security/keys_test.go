@@ -78,7 +78,7 @@ func (s *site) strangers(t *testing.T) (stop func()) {
 		all.Go(func() {
 			stranger := s.Orch(secret.New(raw))
 			for ctx.Err() == nil {
-				if _, _, err := stranger.Tasks(ctx, "", client.Page{}); err == nil {
+				if _, err := stranger.Tasks(ctx, "", client.Page{}); err == nil {
 					t.Error("a stranger got in")
 				}
 			}

@@ -8,8 +8,8 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/auditlog"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/instant"
-	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web"
 )
@@ -53,7 +53,7 @@ type listAuditIn struct {
 }
 
 func (in listAuditIn) filter() auditlog.Filter {
-	return auditlog.Filter{UserID: in.UserID, Action: in.Action, Resource: in.Resource, From: in.From.First, To: in.To.Last, Before: in.Before}
+	return auditlog.Filter{UserID: id.Canonical(in.UserID), Action: in.Action, Resource: in.Resource, From: in.From.First, To: in.To.Last}
 }
 
 func (a *API) listAudit(ctx context.Context, in listAuditIn) (web.Page[auditView], error) {
@@ -61,18 +61,8 @@ func (a *API) listAudit(ctx context.Context, in listAuditIn) (web.Page[auditView
 	if err := a.Index.Await(ctx); err != nil {
 		return web.Page[auditView]{}, err
 	}
-	if q, plain := f.Plain(); plain {
-		return web.List(ctx, a.Index.DB, auditlog.Table, in.Paging, q, func(r store.Row[auditlog.Row]) auditView { return viewRow(r.Value) })
-	}
-	found, err := a.Index.Search(ctx, f, in.Offset, in.Limit)
-	p := web.Page[auditView]{Total: found.Total, Inexact: !found.Exact}
-	if in.Offset == 0 && len(found.Rows) > 0 {
-		p.Before = found.Rows[0].ID
-	}
-	for _, r := range found.Rows {
-		p.Items = append(p.Items, viewRow(r))
-	}
-	return p, err
+	w, err := a.Index.Search(ctx, f, in.Place())
+	return web.PageOf(w, viewRow), err
 }
 
 type getAuditIn struct {

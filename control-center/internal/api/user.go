@@ -51,15 +51,8 @@ type listUsersIn struct {
 }
 
 func (a *API) listUsers(ctx context.Context, in listUsersIn) (web.Page[userView], error) {
-	users, total, err := a.Users.List(ctx, user.Filter{Role: in.Role, Enabled: in.Enabled}, in.Before, in.Offset, in.Limit)
-	p := web.Page[userView]{Total: total}
-	if in.Offset == 0 && len(users) > 0 {
-		p.Before = users[0].ID
-	}
-	for _, u := range users {
-		p.Items = append(p.Items, viewUser(u))
-	}
-	return p, err
+	w, err := a.Users.List(ctx, user.Filter{Role: in.Role, Enabled: in.Enabled}, in.Place())
+	return web.PageOf(w, viewUser), err
 }
 
 type createUserIn struct {

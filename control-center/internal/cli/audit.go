@@ -26,15 +26,15 @@ func auditList() cli.Command {
 			cli.PageFlags(f, &p)
 		},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
-		rows, total, err := api.AuditLogs(ctx, filter, p)
+		l, err := api.AuditLogs(ctx, filter, p)
 		if err != nil {
 			return err
 		}
 		t := cli.Table{Head: []string{"TIME", "USER", "ACTION", "RESOURCE", "RESULT", "ORIGIN"}}
-		for _, r := range rows {
+		for _, r := range l.Rows {
 			t.Rows = append(t.Rows, []string{r.Timestamp.Format(time.RFC3339), r.UserID, r.Action, r.Resource, r.Result, r.Origin})
 		}
-		o.More(len(rows), total, p)
-		return o.Print(rows, t)
+		o.More(len(l.Rows), l.Extent)
+		return o.Print(l.Rows, t)
 	})
 }

@@ -33,12 +33,12 @@ func userList() cli.Command {
 		default:
 			return cli.Usage("--enabled is true or false, not %q", enabled)
 		}
-		rows, total, err := api.Users(ctx, filter, p)
+		l, err := api.Users(ctx, filter, p)
 		if err != nil {
 			return err
 		}
 		t := cli.Table{Head: []string{"USERNAME", "EMAIL", "ROLES", "ENABLED", "LAST LOGIN", "ID"}}
-		for _, u := range rows {
+		for _, u := range l.Rows {
 			last := "never"
 			if u.LastLogin != nil {
 				last = u.LastLogin.Format(time.RFC3339)
@@ -49,8 +49,8 @@ func userList() cli.Command {
 			}
 			t.Rows = append(t.Rows, []string{u.Username, u.Email, join(u.Roles), on, last, u.ID})
 		}
-		o.More(len(rows), total, p)
-		return o.Print(rows, t)
+		o.More(len(l.Rows), l.Extent)
+		return o.Print(l.Rows, t)
 	})
 }
 

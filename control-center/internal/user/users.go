@@ -2,10 +2,8 @@ package user
 
 import (
 	"context"
-	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/revocation"
@@ -247,43 +245,7 @@ func (f Filter) queries() []store.Query {
 	return all
 }
 
-// List returns a page of accounts, newest first, with the number of all that match. With before the list
-// begins at the account of that id.
-func (us *Users) List(ctx context.Context, f Filter, before string, skip, limit int) ([]User, int, error) {
-	users, total := []User{}, 0
-	skip = min(skip, math.MaxInt-limit)
-	for _, q := range f.queries() {
-		part, n, err := us.newest(ctx, q, before, skip+limit)
-		if err != nil {
-			return nil, 0, err
-		}
-		users, total = append(users, part...), total+n
-	}
-	slices.SortFunc(users, func(a, b User) int { return strings.Compare(b.ID, a.ID) })
-	return users[min(skip, len(users)):min(skip+limit, len(users))], total, nil
-}
-
-// newest returns the first accounts of a range from before on, up to most, and how many there are in all.
-func (us *Users) newest(ctx context.Context, q store.Query, before string, most int) ([]User, int, error) {
-	q.Reverse, q.Total, q.Limit = true, true, min(most, store.MaxPage)
-	var users []User
-	total := 0
-	for {
-		rows, page, err := table.List(ctx, us.DB, q)
-		if err != nil {
-			return nil, 0, err
-		}
-		total += page.Total
-		for _, r := range rows {
-			if before != "" && r.Value.ID > before {
-				total--
-			} else if len(users) < most {
-				users = append(users, r.Value)
-			}
-		}
-		if len(users) >= most || !page.More {
-			return users, total, nil
-		}
-		q.After, q.Total = page.Next, false
-	}
+// List returns a page of accounts, newest first.
+func (us *Users) List(ctx context.Context, f Filter, p store.Place) (store.Window[User], error) {
+	return table.Window(ctx, us.DB, p, f.queries()...)
 }

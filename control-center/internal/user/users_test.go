@@ -14,6 +14,7 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/session"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
 )
 
 func TestCreate_refusesWhatIsWrongAllAtOnce(t *testing.T) {
@@ -162,11 +163,11 @@ func TestLastAdmin_staysUnderFiftyRemovalsAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 	yes := true
-	left, total, err := r.Users.List(ctx, user.Filter{Role: "admin", Enabled: &yes}, "", 0, 10)
-	if err != nil || len(left) != 1 || total != 1 {
-		t.Fatalf("%d usable administrators left (%d counted): %v", len(left), total, err)
+	left, err := r.Users.List(ctx, user.Filter{Role: "admin", Enabled: &yes}, store.Place{Limit: 10})
+	if err != nil || len(left.Rows) != 1 || left.Total != 1 {
+		t.Fatalf("%d usable administrators left (%d counted): %v", len(left.Rows), left.Total, err)
 	}
-	if err := r.Users.Delete(ctx, left[0].ID, controltest.Root, nil); fault.CodeOf(err) != "user.last_admin" {
+	if err := r.Users.Delete(ctx, left.Rows[0].Value.ID, controltest.Root, nil); fault.CodeOf(err) != "user.last_admin" {
 		t.Fatalf("the last one: %v", err)
 	}
 }
@@ -205,17 +206,17 @@ func TestList_filtersAndCounts(t *testing.T) {
 		{user.Filter{}, "v2 v1 admin"}, {user.Filter{Role: "viewer"}, "v2 v1"}, {user.Filter{Role: "viewer", Enabled: &yes}, "v2"},
 		{user.Filter{Enabled: &no}, "v1"}, {user.Filter{Role: "nobody"}, ""}, {user.Filter{Role: "admin", Enabled: &no}, ""},
 	} {
-		users, total, err := r.Users.List(ctx, c.f, "", 0, 50)
+		users, err := r.Users.List(ctx, c.f, store.Place{Limit: 50})
 		var names []string
-		for _, u := range users {
-			names = append(names, u.Username)
+		for _, u := range users.Rows {
+			names = append(names, u.Value.Username)
 		}
-		if err != nil || strings.Join(names, " ") != c.names || total != len(users) {
-			t.Errorf("%+v: %v, total %d, %v", c.f, names, total, err)
+		if err != nil || strings.Join(names, " ") != c.names || users.Total != len(names) {
+			t.Errorf("%+v: %v, total %d, %v", c.f, names, users.Total, err)
 		}
 	}
-	if users, total, err := r.Users.List(ctx, user.Filter{}, "", 1, 1); err != nil || len(users) != 1 || users[0].Username != "v1" || total != 3 {
-		t.Errorf("second page: %v %d %v", users, total, err)
+	if users, err := r.Users.List(ctx, user.Filter{}, store.Place{Offset: 1, Limit: 1}); err != nil || len(users.Rows) != 1 || users.Rows[0].Value.Username != "v1" || users.Total != 3 {
+		t.Errorf("second page: %v %v", users, err)
 	}
 }
 
@@ -240,23 +241,27 @@ func TestList_newestFirstWhateverTheFilterAndStableWhileAccountsAreAdded(t *test
 	want := slices.Clone(all)
 	for _, f := range []user.Filter{{}, {Role: "viewer"}} {
 		var got []string
-		for skip := 0; skip < len(want); skip += 2 {
-			users, total, err := r.Users.List(ctx, f, want[0], skip, 2)
-			if err != nil || f.Role != "" && total != len(want) {
-				t.Fatalf("%+v from %d: total %d %v", f, skip, total, err)
+		p := store.Place{Before: want[0], Limit: 2}
+		for n := 0; ; n++ {
+			users, err := r.Users.List(ctx, f, p)
+			if err != nil || f.Role != "" && users.Total < len(want) {
+				t.Fatalf("%+v from %+v: total %d %v", f, p, users.Total, err)
 			}
-			for _, u := range users {
-				if u.Username != "admin" {
-					got = append(got, u.ID)
+			for _, u := range users.Rows {
+				if u.Value.Username != "admin" {
+					got = append(got, u.Value.ID)
 				}
 			}
-			add(fmt.Sprintf("later%d%s", skip, f.Role), skip%4 == 0)
+			if p.After = users.Next; p.After == "" {
+				break
+			}
+			add(fmt.Sprintf("later%d%s", n, f.Role), n%2 == 0)
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("%+v:\n%v, not\n%v", f, got, want)
 		}
 	}
-	if users, _, err := r.Users.List(ctx, user.Filter{Role: "viewer"}, "", math.MaxInt, 50); err != nil || len(users) != 0 {
+	if users, err := r.Users.List(ctx, user.Filter{Role: "viewer"}, store.Place{Offset: math.MaxInt, Limit: 50}); err != nil || len(users.Rows) != 0 {
 		t.Errorf("far behind the end: %v %v", users, err)
 	}
 }

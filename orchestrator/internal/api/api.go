@@ -65,8 +65,3 @@ func mine(ctx context.Context, action, resourceType, name, owner string) error {
 	}
 	return web.Require(ctx, action, authz.Resource{Type: resourceType, Name: name})
 }
-
-// page turns the paging of a request into the engine's.
-func page(in web.Paging) engine.Page {
-	return engine.Page{Limit: in.Limit, Offset: in.Offset, Before: in.Before}
-}

@@ -216,17 +216,37 @@ func (in batchIn) serversBelow() func(int) []string {
 type listBatchesIn struct {
 	web.Paging
 	Status string `query:"status" enum:"Pending,Running,Completed,Failed,Cancelled" doc:"only batches with this status, in any case"`
+	View   string `query:"view" enum:"full,summary" default:"full" doc:"summary: counts by status instead of the operations themselves"`
 }
 
+// maxListed is how many operations a page of batches carries, about 1.5 MB; one batch may have more. A page that would carry
+// more ends earlier, and says so in X-Limit, which a client that counts offsets itself goes by.
+const maxListed = 5000
+
 func (a *API) listBatches(ctx context.Context, in listBatchesIn) (web.Page[batchView], error) {
-	p := page(in.Paging)
-	p.Status = dag.Status(in.Status)
-	w, err := a.Engine.Batches(ctx, p)
-	out := web.Page[batchView]{Total: w.Total, Before: w.Before}
-	for _, b := range w.Rows {
-		out.Items = append(out.Items, a.viewBatch(b))
+	w, err := a.Engine.Batches(ctx, dag.Status(in.Status), in.Place())
+	if err != nil {
+		return web.Page[batchView]{}, err
 	}
-	return out, err
+	if in.View == "summary" {
+		return web.PageOf(w, a.summary), nil
+	}
+	limit, shown := 0, 0
+	for i, row := range w.Rows {
+		if shown += row.Value.Counts.Total(); i > 0 && shown > maxListed {
+			limit, w.Next, w.Rows = i, w.Rows[i-1].Value.ID, w.Rows[:i]
+			break
+		}
+	}
+	out := web.Page[batchView]{Items: make([]batchView, len(w.Rows)), Total: w.Total, Next: w.Next, Limit: limit}
+	for i, row := range w.Rows {
+		tasks, err := a.Engine.TasksOf(ctx, row.Value.ID)
+		if err != nil {
+			return out, err
+		}
+		out.Items[i] = a.viewBatch(engine.BatchView{Run: row.Value, Tasks: tasks})
+	}
+	return out, nil
 }
 
 func (a *API) getBatch(ctx context.Context, in oneID) (batchView, error) {
@@ -263,15 +283,33 @@ type batchView struct {
 	Name           string          `json:"name,omitempty"`
 	Status         dag.Status      `json:"status"`
 	CreatedAt      *time.Time      `json:"created_at,omitempty"`
-	Operations     []operationView `json:"operations"`
+	Operations     []operationView `json:"operations,omitzero"` // absent in a summary only
+	Counts         *countsView     `json:"operation_counts,omitempty" doc:"in a summary: operations by status"`
 	CompletedAt    *time.Time      `json:"completed_at,omitempty"`
 	StorageBackend string          `json:"storage_backend,omitempty"`
 	Error          string          `json:"error,omitempty"`
 }
 
+// countsView says how many operations of a batch have which status.
+type countsView struct {
+	Total     int `json:"total"`
+	Pending   int `json:"pending"`
+	Running   int `json:"running"`
+	Completed int `json:"completed"`
+	Failed    int `json:"failed"`
+	Cancelled int `json:"cancelled"`
+}
+
+// summary shows a batch without its operations.
+func (a *API) summary(h dag.Header) batchView {
+	c := h.Counts
+	return batchView{BatchID: h.ID, Name: h.Name, Status: h.Status(), CreatedAt: &h.CreatedAt, CompletedAt: h.CompletedAt, StorageBackend: a.Storage,
+		Error: h.Error, Counts: &countsView{Total: c.Total(), Pending: c.Pending, Running: c.Running, Completed: c.Completed, Failed: c.Failed, Cancelled: c.Cancelled}}
+}
+
 func (a *API) viewBatch(b engine.BatchView) batchView {
-	v := batchView{BatchID: b.Run.ID, Name: b.Run.Name, Status: b.Run.Status(), CreatedAt: &b.Run.CreatedAt, CompletedAt: b.Run.CompletedAt,
-		StorageBackend: a.Storage, Error: b.Run.Error, Operations: make([]operationView, len(b.Tasks))}
+	v := a.summary(b.Run)
+	v.Counts, v.Operations = nil, make([]operationView, len(b.Tasks))
 	for i := range b.Tasks {
 		t := &b.Tasks[i]
 		v.Operations[i] = operationView{ID: t.Operation, Status: t.Status(), Progress: percent(t.Progress), Results: &resultsView{}, TaskID: t.ID,

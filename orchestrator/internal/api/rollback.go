@@ -66,12 +66,8 @@ type listIn struct {
 }
 
 func (a *API) listCheckpoints(ctx context.Context, in listIn) (web.Page[checkpointView], error) {
-	w, err := a.Engine.Checkpoints(ctx, page(in.Paging))
-	out := web.Page[checkpointView]{Total: w.Total, Before: w.Before}
-	for _, c := range w.Rows {
-		out.Items = append(out.Items, viewCheckpoint(c))
-	}
-	return out, err
+	w, err := a.Engine.Checkpoints(ctx, in.Place())
+	return web.PageOf(w, viewCheckpoint), err
 }
 
 func (a *API) getCheckpoint(ctx context.Context, in oneID) (checkpointView, error) {

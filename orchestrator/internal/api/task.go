@@ -70,14 +70,8 @@ type listTasksIn struct {
 }
 
 func (a *API) listTasks(ctx context.Context, in listTasksIn) (web.Page[taskView], error) {
-	p := page(in.Paging)
-	p.Status = dag.Status(in.Status)
-	w, err := a.Engine.Tasks(ctx, p)
-	out := web.Page[taskView]{Total: w.Total, Before: w.Before}
-	for _, t := range w.Rows {
-		out.Items = append(out.Items, viewTask(t))
-	}
-	return out, err
+	w, err := a.Engine.Tasks(ctx, dag.Status(in.Status), in.Place())
+	return web.PageOf(w, viewTask), err
 }
 
 type oneID struct {

@@ -202,12 +202,12 @@ func batchList() cli.Command {
 			cli.PageFlags(f, &p)
 		},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
-		rows, total, err := api.Batches(ctx, status, p)
+		l, err := api.Batches(ctx, status, p)
 		if err != nil {
 			return err
 		}
-		o.More(len(rows), total, p)
-		return o.Print(rows, batchTable(rows))
+		o.More(len(l.Rows), l.Extent)
+		return o.Print(l.Rows, batchTable(l.Rows))
 	})
 }
 

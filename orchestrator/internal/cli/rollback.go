@@ -37,12 +37,12 @@ func checkpointList() cli.Command {
 	var p client.Page
 	return remote(cli.Command{Use: "list", Short: "list checkpoints, newest first", Flags: func(f *cli.Flags) { cli.PageFlags(f, &p) }},
 		func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
-			rows, total, err := api.Checkpoints(ctx, p)
+			l, err := api.Checkpoints(ctx, p)
 			if err != nil {
 				return err
 			}
-			o.More(len(rows), total, p)
-			return o.Print(rows, checkpointTable(rows))
+			o.More(len(l.Rows), l.Extent)
+			return o.Print(l.Rows, checkpointTable(l.Rows))
 		})
 }
 

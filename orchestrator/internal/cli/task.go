@@ -23,17 +23,17 @@ func taskList() cli.Command {
 			cli.PageFlags(f, &p)
 		},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
-		rows, total, err := api.Tasks(ctx, status, p)
+		l, err := api.Tasks(ctx, status, p)
 		if err != nil {
 			return err
 		}
-		o.More(len(rows), total, p)
-		t := taskTable(rows)
+		o.More(len(l.Rows), l.Extent)
+		t := taskTable(l.Rows)
 		for _, row := range t.Rows { // the first line of a result says how it went; task show has the rest
 			last := len(row) - 1
 			row[last], _, _ = strings.Cut(row[last], "\n")
 		}
-		return o.Print(rows, t)
+		return o.Print(l.Rows, t)
 	})
 }
 

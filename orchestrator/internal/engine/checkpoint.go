@@ -94,8 +94,8 @@ func (e *Engine) Checkpoint(ctx context.Context, checkpointID, name, description
 }
 
 // Checkpoints lists checkpoints, newest first.
-func (e *Engine) Checkpoints(ctx context.Context, p Page) (Window[Checkpoint], error) {
-	return list(ctx, e.DB, checkpoints(), store.Query{}, p)
+func (e *Engine) Checkpoints(ctx context.Context, p store.Place) (store.Window[Checkpoint], error) {
+	return checkpoints().Window(ctx, e.DB, p, store.Query{})
 }
 
 // CheckpointByID returns a checkpoint and how many operations a rollback to it would undo.
@@ -110,6 +110,7 @@ func (e *Engine) CheckpointByID(ctx context.Context, checkpointID string) (Check
 
 func (e *Engine) checkpoint(ctx context.Context, checkpointID string) (store.Row[Checkpoint], error) {
 	missing := fault.New(fault.NotFound, "checkpoint.unknown", "There is no checkpoint with the id %s.", clip(checkpointID))
+	checkpointID = id.Canonical(checkpointID)
 	if !id.Valid(checkpointID) {
 		return store.Row[Checkpoint]{}, missing
 	}

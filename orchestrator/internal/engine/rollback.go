@@ -185,8 +185,8 @@ func (e *Engine) RollbackByID(ctx context.Context, rollbackID string) (RollbackR
 }
 
 // Rollbacks lists the headers of rollbacks, newest first.
-func (e *Engine) Rollbacks(ctx context.Context, p Page) (Window[dag.Header], error) {
-	return list(ctx, e.DB, headers(), store.Query{Index: "kind", Prefix: string(dag.Rollback), Exact: true}, p)
+func (e *Engine) Rollbacks(ctx context.Context, p store.Place) (store.Window[dag.Header], error) {
+	return headers().Window(ctx, e.DB, p, store.Query{Index: "kind", Prefix: string(dag.Rollback), Exact: true})
 }
 
 // beginRollback finds what is to be undone and submits it as a run; live are the runs there were when it was asked for.

@@ -70,7 +70,7 @@ func TestRollback_toACheckpointUndoesWhatCameAfter(t *testing.T) {
 		if err != nil || again.Executed != 0 || again.Failed != 0 || !again.Ended || again.ID == got.ID {
 			t.Errorf("again: %+v, %v", again, err)
 		}
-		if list, _ := e.Tasks(context.Background(), engine.Page{Limit: 100}); list.Total != 4 {
+		if list, _ := e.Tasks(context.Background(), "", store.Place{Limit: 100}); list.Total != 4 {
 			t.Errorf("%d tasks listed, want 4: nodes of a rollback are none", list.Total)
 		}
 		lines := story(t, db)
@@ -287,8 +287,8 @@ func TestRollback_restartAtEveryCommit(t *testing.T) {
 				if _, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID}); err != nil {
 					t.Errorf("commit %d moment %d: %v", n, m, err)
 				}
-				v, err := e.Batches(context.Background(), engine.Page{Limit: 1})
-				if err != nil || w.left() != 0 || v.Rows[0].Tasks[0].RolledBackAt == nil || e.operations(c) != 0 {
+				v, err := e.Batches(context.Background(), "", store.Place{Limit: 1})
+				if err != nil || w.left() != 0 || e.view(v.Rows[0].Value.ID).Tasks[0].RolledBackAt == nil || e.operations(c) != 0 {
 					t.Errorf("commit %d moment %d: %d effects left, %v", n, m, w.left(), w.log())
 				}
 				undos := slices.DeleteFunc(w.log(), func(c string) bool { return strings.HasPrefix(c, "do ") })

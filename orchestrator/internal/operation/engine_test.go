@@ -34,7 +34,7 @@ func TestEngine_referenceBatchAndBack(t *testing.T) {
 	}
 	e, stop := run()
 	eventually(t, func() bool { _, err := e.Checkpoint(ctx, "", "before", ""); return err == nil })
-	points, err := e.Checkpoints(ctx, engine.Page{Limit: 1})
+	points, err := e.Checkpoints(ctx, store.Place{Limit: 1})
 	if err != nil || len(points.Rows) != 1 {
 		t.Fatal(points, err)
 	}
@@ -62,7 +62,7 @@ func TestEngine_referenceBatchAndBack(t *testing.T) {
 	}
 	var back engine.RollbackResult
 	eventually(t, func() bool {
-		back, err = e.Rollback(ctx, engine.RollbackRequest{Checkpoint: points.Rows[0].ID})
+		back, err = e.Rollback(ctx, engine.RollbackRequest{Checkpoint: points.Rows[0].Value.ID})
 		return err == nil
 	})
 	if back.Executed != 2 || back.Failed != 0 {

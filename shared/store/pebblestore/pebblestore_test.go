@@ -30,3 +30,13 @@ func TestStore(t *testing.T) {
 		}
 	})
 }
+
+func TestList_stopsWithItsCaller(t *testing.T) {
+	t.Parallel()
+	db, err := Open(t.TempDir(), storetest.Schema(), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	storetest.StopsWithItsCaller(t, db)
+}

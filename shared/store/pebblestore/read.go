@@ -92,7 +92,7 @@ func (s *Store) List(ctx context.Context, q store.Query) (page store.Page, err e
 		if q.Limit == 0 {
 			return nil
 		}
-		return list(v, q, &page)
+		return list(ctx, v, q, &page)
 	})
 	return page, err
 }
@@ -119,9 +119,12 @@ func (v *view) read(key []byte, fn func(value []byte)) error {
 	return closer.Close()
 }
 
+// lookEvery is how many rows a list walks over between two looks whether its caller has left.
+const lookEvery = 1000
+
 // list walks over the rows of the query. Documents of an index page come from a second iterator, which
 // is twice as fast as a Get each.
-func list(v *view, q store.Query, page *store.Page) (err error) {
+func list(ctx context.Context, v *view, q store.Query, page *store.Page) (err error) {
 	prefix := listPrefix(q)
 	from, to := q.Bounds()
 	o := &pebble.IterOptions{LowerBound: append(bytes.Clone(prefix), from...), UpperBound: after(prefix)}
@@ -150,7 +153,9 @@ func list(v *view, q store.Query, page *store.Page) (err error) {
 	}
 	for ok, skip := start(), q.Skip; ok; ok = step() {
 		if skip > 0 {
-			skip--
+			if skip--; skip%lookEvery == 0 && ctx.Err() != nil {
+				return store.ErrUnavailable.Because(ctx.Err())
+			}
 			continue
 		}
 		if page.More = len(page.Docs) == q.Limit; page.More {

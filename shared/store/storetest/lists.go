@@ -1,12 +1,14 @@
 package storetest
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -95,6 +97,66 @@ func walk(t *testing.T, db store.DB, q store.Query, want []string) {
 			t.Errorf("%+v: More is %v", p, page.More)
 		}
 	}
+}
+
+// deepSkips leaves out more rows than a driver walks over at once.
+func deepSkips(t *testing.T, db store.DB) look {
+	const n = 2500
+	fill(t, db, n)
+	return func(t *testing.T, db store.DB) {
+		for _, skip := range []int{999, 1000, 1001, 1999, 2000, 2001, n - 1, n, n + 1} {
+			for _, q := range []store.Query{{}, {Index: "state", Prefix: "on", Exact: true}} {
+				want, back := []string{}, []string{}
+				for i := skip; i < min(skip+2, n); i++ {
+					want, back = append(want, number(i)), append(back, number(n-1-i))
+				}
+				q.Kind, q.Skip, q.Limit = "task", skip, 2
+				if page := list(t, db, q, want...); page.More != (skip+2 < n) {
+					t.Errorf("%+v: More is %v", q, page.More)
+				}
+				q.Reverse = true
+				list(t, db, q, back...)
+			}
+		}
+	}
+}
+
+// fill puts n documents in state "on".
+func fill(t *testing.T, db store.DB, n int) {
+	t.Helper()
+	var writes []store.Write
+	for i := range n {
+		writes = append(writes, put("task", number(i), store.Absent(), `{}`, "state", "on"))
+	}
+	must(t, db, writes...)
+}
+
+func number(n int) string { return fmt.Sprintf("%06d", n) }
+
+// StopsWithItsCaller shows that a list of a driver does not walk on over thousands of rows when its caller has left.
+func StopsWithItsCaller(t *testing.T, db store.DB) {
+	t.Helper()
+	fill(t, db, 4000)
+	q := store.Query{Kind: "task", Skip: 3500, Limit: 1}
+	if _, err := db.List(t.Context(), q); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.List(&leaving{Context: t.Context(), looks: 3}, q); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("a list whose caller left: %v", err)
+	}
+}
+
+// leaving is the context of a caller who is gone from the third look on.
+type leaving struct {
+	context.Context
+	looks int
+}
+
+func (l *leaving) Err() error {
+	if l.looks--; l.looks <= 0 {
+		return context.Canceled
+	}
+	return nil
 }
 
 func indexesFollow(t *testing.T, db store.DB) look {

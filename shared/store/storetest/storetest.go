@@ -54,6 +54,7 @@ func Run(t *testing.T, open Open) {
 		{"trims", trims},
 		{"trimmedToTheHead", trimmedToTheHead},
 		{"listsInOrder", listsInOrder},
+		{"deepSkips", deepSkips},
 		{"indexesFollowTheDocument", indexesFollow},
 		{"listsByOddTexts", oddTexts},
 		{"counters", counters},

@@ -47,6 +47,11 @@ func TestStore(t *testing.T) {
 	})
 }
 
+func TestList_stopsWithItsCaller(t *testing.T) {
+	at, password := surrealtest.Start(t)
+	storetest.StopsWithItsCaller(t, open(t, at, password, storetest.Schema()))
+}
+
 func TestCommit_roundTrip(t *testing.T) {
 	at, password := surrealtest.Start(t)
 	s := open(t, at, password, schema)
