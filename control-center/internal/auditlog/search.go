@@ -2,7 +2,6 @@ package auditlog
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -12,30 +11,19 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Bounds of a search with combined filters (decision 11).
-const (
-	countTo = 10_000 // matching rows are counted so far
-	lookAt  = 50_000 // rows are looked at so far
+// Budget is how many rows a search looks at in one request (decision 56).
+const Budget = 2000
 
-	idSlack = 5 * time.Millisecond // between the time in an entry's id and the entry's own
-)
+// idSlack is how far the time in an entry's id may be from the entry's own in logs of older programs; id.At makes them one.
+const idSlack = 5 * time.Millisecond
 
 // ErrNotFound is the answer to an unknown row.
 var ErrNotFound = fault.New(fault.NotFound, "audit.not_found", "there is no audit record with this id")
 
-// Filter selects rows; zero values select all. From and To are inclusive. Before is the id of a row with
-// which a search begins.
+// Filter selects rows; zero values select all. From and To are inclusive.
 type Filter struct {
 	UserID, Action, Resource string
 	From, To                 time.Time
-	Before                   string
-}
-
-// Found is a page of rows, newest first. Total is exact unless counting stopped.
-type Found struct {
-	Rows  []Row
-	Total int
-	Exact bool
 }
 
 // Get returns one row.
@@ -50,83 +38,137 @@ func (x *Index) Get(ctx context.Context, rowID string) (Row, error) {
 	return r.Value, err
 }
 
-// Plain returns the query that lists what f selects with totals from the store's counters, if one does: at
-// most one text and no time. Its Before is the caller's business.
-func (f Filter) Plain() (store.Query, bool) {
-	q, texts := f.narrowest()
-	return q, texts < 2 && len(q.Prefix) < indexValue-utf8.UTFMax && !strings.ContainsRune(q.Prefix, utf8.RuneError) && f.From.IsZero() && f.To.IsZero()
+// Search returns a page of the rows that match, newest first. What one index answers is listed from it, with totals from
+// its counter. Else Search walks the index that holds the fewest rows and compares the rest, at most Budget rows: the page
+// may then be short or empty, and goes on with Next; Total counts the matches that were seen.
+func (x *Index) Search(ctx context.Context, f Filter, p store.Place) (store.Window[Row], error) {
+	queries := f.queries()
+	if len(queries) < 2 && f.counted(queries[0]) {
+		return Table.Window(ctx, x.DB, p, queries[0])
+	}
+	q, err := x.narrowest(ctx, queries)
+	if err != nil {
+		return store.Window[Row]{}, err
+	}
+	return x.walk(ctx, f, q, p)
 }
 
-// narrowest returns the query of the index that holds the fewest rows as a rule, and how many texts f names.
-func (f Filter) narrowest() (q store.Query, texts int) {
-	q.Reverse = true
+// queries returns the lists that hold all that f selects: one for each text of f, or the whole index.
+func (f Filter) queries() []store.Query {
+	var all []store.Query
 	for _, c := range []struct{ index, value string }{{"user_id", f.UserID}, {"resource", f.Resource}, {"action", f.Action}} {
-		if c.value == "" {
-			continue
-		}
-		if texts++; q.Index == "" {
-			q.Index, q.Prefix, q.Exact = c.index, cut(c.value), true
+		if c.value != "" {
+			all = append(all, store.Query{Kind: Table.Kind, Index: c.index, Prefix: cut(c.value), Exact: true})
 		}
 	}
-	return q, texts
+	if all == nil {
+		all = []store.Query{{Kind: Table.Kind}}
+	}
+	return all
 }
 
-// Search returns a page of the rows that match. It walks the narrowest index from the newest row in question
-// and compares the rest.
-func (x *Index) Search(ctx context.Context, f Filter, skip, limit int) (Found, error) {
-	q, _ := f.narrowest()
-	out := Found{Exact: true}
-	upper := ""
-	if !f.To.IsZero() {
-		upper = idAt(f.To.Add(idSlack))
+// counted says whether the list of q holds nothing but what f selects: f names no time, and its text is in the index as it
+// is.
+func (f Filter) counted(q store.Query) bool {
+	return f.From.IsZero() && f.To.IsZero() && len(q.Prefix) < indexValue-utf8.UTFMax && !strings.ContainsRune(q.Prefix, utf8.RuneError)
+}
+
+// narrowest returns the query with the fewest rows, by their counters.
+func (x *Index) narrowest(ctx context.Context, queries []store.Query) (store.Query, error) {
+	count := store.Query{Kind: Table.Kind}
+	for _, q := range queries {
+		count.Counts = append(count.Counts, store.Counter{Kind: q.Kind, Index: q.Index, Value: q.Prefix})
 	}
-	if from := f.Before + "\x01"; f.Before != "" && (upper == "" || from < upper) { // the row itself is part of it
-		upper = from
-	}
-	if upper != "" {
-		q.After = store.Cursor{Value: q.Prefix, ID: upper}
-	}
-	lower := ""
-	if !f.From.IsZero() {
-		lower = idAt(f.From.Add(-idSlack))
-	}
-	q.Limit = store.MaxPage
-	for looked := 0; ; {
-		found, page, err := Table.List(ctx, x.DB, q)
-		if err != nil {
-			return out, err
+	page, err := x.DB.List(ctx, count)
+	best := 0
+	for i, c := range page.Counts {
+		if c.N < page.Counts[best].N {
+			best = i
 		}
-		for _, r := range found {
-			if lower != "" && r.Value.ID < lower {
-				return out, nil
+	}
+	return queries[best], err
+}
+
+// walk is Search over the list of q. A page that does not follow another counts the matches behind it too, as far as the
+// budget goes.
+func (x *Index) walk(ctx context.Context, f Filter, q store.Query, p store.Place) (w store.Window[Row], err error) {
+	if err := p.Check(); err != nil {
+		return w, err
+	}
+	lower, skip, last := "", p.Offset, ""
+	if !f.From.IsZero() {
+		lower = id.Since(f.From.Add(-idSlack))
+	}
+	if p.After != "" {
+		skip = 0
+	}
+	q.Reverse, q.After = true, f.start(q, p)
+	w.Inexact = p.After != "" || p.Before != "" // what is in front is not counted
+	for left := Budget; left > 0; {
+		q.Limit = min(left, store.MaxPage)
+		rows, page, err := Table.List(ctx, x.DB, q)
+		if err != nil {
+			return w, err
+		}
+		for _, r := range rows {
+			if r.Value.ID < lower {
+				return w, nil
 			}
-			if !f.matches(r.Value) {
+			if last = r.Value.ID; !f.matches(r.Value) {
 				continue
 			}
-			if out.Total >= skip && len(out.Rows) < limit {
-				out.Rows = append(out.Rows, r.Value)
-			}
-			if out.Total++; out.Total >= countTo && len(out.Rows) >= limit {
-				out.Total, out.Exact = countTo, false
-				return out, nil
+			switch w.Total++; {
+			case w.Total <= skip:
+			case len(w.Rows) < p.Limit:
+				w.Rows = append(w.Rows, r)
+			default:
+				w.Next = w.Rows[len(w.Rows)-1].Value.ID
+				if p.After != "" {
+					return w, nil
+				}
 			}
 		}
-		if looked += len(found); !page.More || looked >= lookAt {
-			out.Exact = !page.More
-			return out, nil
+		if !page.More {
+			return w, nil
 		}
-		q.After = page.Next
+		left, q.After = left-len(rows), page.Next
 	}
+	w.Inexact = true
+	switch {
+	case w.Total < skip:
+		return w, fault.New(fault.Invalid, "paging.too_deep",
+			"offset=%d is too deep in a search that compares rows, %d of them a request; follow the Link of a page, which goes on with after=<id>, or narrow it with from=<time> and to=<time>", p.Offset, Budget)
+	case len(w.Rows) == p.Limit: // what arrives late behind it is met
+		w.Next = w.Rows[len(w.Rows)-1].Value.ID
+	default:
+		w.Next = last
+	}
+	return w, nil
+}
+
+// start returns the place in the list of q behind which the walk begins.
+func (f Filter) start(q store.Query, p store.Place) store.Cursor {
+	from := ""
+	narrow := func(id string) {
+		if from == "" || id < from {
+			from = id
+		}
+	}
+	if !f.To.IsZero() {
+		narrow(id.Since(f.To.Add(idSlack + time.Millisecond)))
+	}
+	if p.After != "" {
+		narrow(p.After)
+	} else if p.Before != "" {
+		narrow(p.Before + "\x01") // the row itself is part of the list
+	}
+	if from == "" {
+		return store.Cursor{}
+	}
+	return store.Cursor{Value: q.Prefix, ID: from}
 }
 
 func (f Filter) matches(r Row) bool {
 	return (f.UserID == "" || r.UserID == f.UserID) && (f.Action == "" || r.Action == f.Action) && (f.Resource == "" || r.Resource == f.Resource) &&
 		(f.From.IsZero() || !r.Timestamp.Before(f.From)) && (f.To.IsZero() || !r.Timestamp.After(f.To))
-}
-
-// idAt returns the lowest id of an entry made at t: ids begin with their millisecond.
-func idAt(t time.Time) string {
-	ms := max(t.UnixMilli(), 0)
-	hex := fmt.Sprintf("%012x", ms)
-	return hex[:8] + "-" + hex[8:12]
 }

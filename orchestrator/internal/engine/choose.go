@@ -86,15 +86,17 @@ func (e *Engine) nameOf(ctx context.Context, taskID string) string {
 	return t.Value.Name
 }
 
+// maxNamesakes is how many operations of one id are looked at to find the one that is meant.
+const maxNamesakes = 2000
+
 // operation finds the task that a reference of a rollback means.
 func (e *Engine) operation(ctx context.Context, ref string) (dag.Task, error) {
 	missing := fault.New(fault.NotFound, "rollback.unknown_operation", "There is no operation %s; name a task id, <batch id>/<operation id>, or an operation id.", clip(ref))
-	if id.Valid(ref) {
-		t, err := tasks().Get(ctx, e.DB, ref)
-		if err == nil && t.Rev == 0 {
-			err = missing
-		}
-		return t.Value, err
+	if taskID := id.Canonical(ref); id.Valid(taskID) {
+		t, err := tasks().Get(ctx, e.DB, taskID)
+		if err != nil || t.Rev != 0 {
+			return t.Value, err
+		} // an operation may be called like that
 	}
 	batch, name, qualified := strings.Cut(ref, "/")
 	if !qualified {
@@ -103,15 +105,48 @@ func (e *Engine) operation(ctx context.Context, ref string) (dag.Task, error) {
 	if name == "" || len(name) > dag.MaxOperationID || strings.ContainsRune(name, 0) {
 		return dag.Task{}, missing
 	}
-	var found []dag.Task
-	q := store.Query{Index: "operation", Prefix: name, Exact: true, Limit: store.MaxPage}
-	for {
+	found, err := e.namesakes(ctx, id.Canonical(batch), name, qualified)
+	if err != nil {
+		return dag.Task{}, err
+	}
+	standing := slices.DeleteFunc(slices.Clone(found), func(t dag.Task) bool { return t.State.Terminal() && !t.Standing() })
+	switch {
+	case len(found) == 0:
+		return dag.Task{}, missing
+	case len(found) == 1:
+		return found[0], nil
+	case len(standing) == 1 && len(found) < maxNamesakes: // those with nothing left to undo are not meant
+		return standing[0], nil
+	}
+	var batches []string
+	for _, t := range found[:min(len(found), 20)] {
+		batches = append(batches, t.Run+"/"+name)
+	}
+	return dag.Task{}, fault.New(fault.Invalid, "rollback.ambiguous", "Operation %s is in several batches; say which, for example: %s.", name, strings.Join(batches, ", "))
+}
+
+// namesakes returns the operations with that id, newest first and at most maxNamesakes: of one batch, whose tasks stand
+// together in the order of ids, or of all.
+func (e *Engine) namesakes(ctx context.Context, batch, name string, one bool) (found []dag.Task, err error) {
+	q := store.Query{Index: "operation", Prefix: name, Exact: true, Reverse: true, Limit: store.MaxPage}
+	family := ""
+	if one {
+		if !id.Valid(batch) {
+			return nil, nil
+		}
+		family, q.Reverse, q.Limit = id.Family(batch), false, 1
+		q.After = store.Cursor{Value: name, ID: family}
+	}
+	for len(found) < maxNamesakes {
 		rows, page, err := tasks().List(ctx, e.DB, q)
 		if err != nil {
-			return dag.Task{}, err
+			return nil, err
 		}
 		for _, row := range rows {
-			if !qualified || row.Value.Run == batch {
+			if !strings.HasPrefix(row.Value.ID, family) {
+				return found, nil
+			}
+			if !one || row.Value.Run == batch {
 				found = append(found, row.Value)
 			}
 		}
@@ -120,23 +155,7 @@ func (e *Engine) operation(ctx context.Context, ref string) (dag.Task, error) {
 		}
 		q.After = page.Next
 	}
-	if len(found) > 1 { // those with nothing left to undo are not meant
-		standing := slices.DeleteFunc(slices.Clone(found), func(t dag.Task) bool { return t.State.Terminal() && !t.Standing() })
-		if len(standing) == 1 {
-			found = standing
-		}
-	}
-	switch len(found) {
-	case 0:
-		return dag.Task{}, missing
-	case 1:
-		return found[0], nil
-	}
-	var batches []string
-	for _, t := range found[:min(len(found), 20)] {
-		batches = append(batches, t.Run+"/"+name)
-	}
-	return dag.Task{}, fault.New(fault.Invalid, "rollback.ambiguous", "Operation %s is in %d batches; say which: %s.", name, len(found), strings.Join(batches, ", "))
+	return found, nil
 }
 
 // undoing makes the nodes of a rollback, and brings chosen into their order: later completions first. A node waits for the undo of what depended
