@@ -4,13 +4,14 @@ import (
 	"context"
 
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
+	"github.com/provisioning-platform/platform/control-center/internal/session"
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
 func (a *API) factorRoutes() []web.Route {
 	return []web.Route{
 		{Method: "POST", Path: "/mfa/enroll/totp", Op: "enrollTOTP", Summary: "Start a one-time-code factor for the own account; needs a recent sign-in", Permission: web.Allow("enroll_own", "mfa"), Audit: "mfa.enrol", Handle: web.To(a.enrol)},
-		{Method: "POST", Path: "/mfa/verify", Op: "verifyTOTP", Summary: "Prove the started factor with a code and put it in use", Permission: web.Allow("verify_own", "mfa"), Limit: web.Authentication, Audit: "mfa.verify", Handle: web.To(a.verifyFactor)},
+		{Method: "POST", Path: "/mfa/verify", Op: "verifyTOTP", Summary: "Prove the started factor with a code and put it in use; all other sessions of the account end", Permission: web.Allow("verify_own", "mfa"), Limit: web.Authentication, Audit: "mfa.verify", Handle: web.To(a.verifyFactor)},
 		{Method: "DELETE", Path: "/mfa", Op: "removeMFA", Summary: "Remove the own factor and end all own sessions; needs a recent sign-in", Permission: web.Allow("delete_own", "mfa"), Audit: "mfa.remove", Handle: web.To(a.removeFactor)},
 		{Method: "POST", Path: "/users/:id/mfa/totp", Op: "enrollTOTPFor", Summary: "Give an account a factor that is in use at once, in place of the one it has", Permission: web.Allow("enroll", "mfa"), Audit: "mfa.enrol_for", Handle: web.To(a.enrolFor)},
 		{Method: "DELETE", Path: "/users/:id/mfa", Op: "removeMFAOf", Summary: "Remove the factor of an account and end its sessions", Permission: web.Allow("delete", "mfa"), Audit: "mfa.remove", Handle: web.To(a.removeFactorOf)},
@@ -42,7 +43,8 @@ type verifyIn struct {
 }
 
 func (a *API) verifyFactor(ctx context.Context, in verifyIn) (web.Text, error) {
-	return "MFA enabled; refresh your token or sign in again", a.Factors.Verify(ctx, web.CallerOf(ctx).ID(), in.Code)
+	c := web.CallerOf(ctx)
+	return "MFA enabled; refresh your token or sign in again", a.Factors.Verify(ctx, c.ID(), in.Code, session.Prove(c.Claims.SessionID))
 }
 
 func (a *API) removeFactor(ctx context.Context, _ web.None) (web.Text, error) {
@@ -50,7 +52,7 @@ func (a *API) removeFactor(ctx context.Context, _ web.None) (web.Text, error) {
 	if err := a.fresh(c.Claims); err != nil {
 		return "", err
 	}
-	return "MFA removed; sign in again", a.Factors.Remove(ctx, c.ID())
+	return "MFA removed; sign in again", a.Factors.Remove(ctx, c.ID(), by(ctx))
 }
 
 func (a *API) enrolFor(ctx context.Context, in oneUser) (enrolmentView, error) {
@@ -59,5 +61,5 @@ func (a *API) enrolFor(ctx context.Context, in oneUser) (enrolmentView, error) {
 }
 
 func (a *API) removeFactorOf(ctx context.Context, in oneUser) (web.Text, error) {
-	return "MFA removed", a.Factors.RemoveFor(ctx, in.ID, by(ctx))
+	return "MFA removed", a.Factors.Remove(ctx, in.ID, by(ctx))
 }

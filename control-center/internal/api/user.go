@@ -121,5 +121,5 @@ func (a *API) deleteUser(ctx context.Context, in oneUser) (web.Text, error) {
 // by is who asks.
 func by(ctx context.Context) user.By {
 	c := web.CallerOf(ctx)
-	return user.By{ID: c.ID(), Roles: c.Claims.Roles}
+	return user.By{ID: c.ID(), Roles: c.Claims.Roles, AV: c.Claims.AuthVersion}
 }

@@ -155,13 +155,13 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 	}
 	index := &auditlog.Index{DB: db}
 	metrics := figures(ledger, peer, revoked)
-	users := &user.Users{DB: db, Revoked: revoked, Hasher: hasher, MFA: c.MFA.Required, Now: now}
+	users := &user.Users{DB: db, Revoked: revoked, Hasher: hasher, MFA: c.MFA.Required, Now: now, HasFactor: mfa.Has}
 	if err := users.Announce(ctx); err != nil {
 		return nil, err
 	}
 	a := &api.API{
 		Users:   users,
-		Factors: &mfa.Factors{DB: db, Revoked: revoked, Sealer: sealer, Issuer: bootstrap.MFAIssuer, Now: now},
+		Factors: &mfa.Factors{DB: db, Revoked: revoked, Users: users, Sealer: sealer, Issuer: bootstrap.MFAIssuer, Now: now},
 		Logins:  metrics.Counter("control_center_logins_total", "Sign-ins by result.", "result"),
 		Desk:    desk, Ring: ring, Revoked: revoked, Policies: policies, Index: index, Log: ledger, Peer: peer,
 		Metrics: metrics.Handler(), Public: c.Metrics.Public, Ready: func() error { return bootstrap.Probe(db) }, Now: now,

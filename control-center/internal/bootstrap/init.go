@@ -110,7 +110,7 @@ func Init(ctx context.Context, o Options, now time.Time) (Printed, error) {
 	}
 	// The bootstrap file comes last: while it is missing the folder is not initialised.
 	return out, write(dir, fileName, File{
-		Client: client, CreatedAt: u.CreatedAt, Deployment: deployment, Factor: mfa.Factor{ID: u.ID}.Activate(pending, 0, now),
+		Client: client, CreatedAt: u.CreatedAt, Deployment: deployment, Factor: mfa.Factor{ID: u.ID}.Activate(pending, now),
 		Keys: keys.NewRing(sealer, now), User: u, V: 1,
 	})
 }

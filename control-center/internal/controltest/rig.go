@@ -112,8 +112,8 @@ func Over(t testing.TB, db store.DB) *Rig {
 	r.Ring = &keys.Ring{Revoked: r.Revoked, Sealer: r.Sealer, Now: r.Clock.Now, Log: log}
 	must(r.Ring.Load(ctx))
 	must(r.Ring.Announce(ctx))
-	r.Users = &user.Users{DB: r.DB, Revoked: r.Revoked, Hasher: hasher, Now: r.Clock.Now}
-	r.Factors = &mfa.Factors{DB: r.DB, Revoked: r.Revoked, Sealer: r.Sealer, Issuer: bootstrap.MFAIssuer, Now: r.Clock.Now}
+	r.Users = &user.Users{DB: r.DB, Revoked: r.Revoked, Hasher: hasher, Now: r.Clock.Now, HasFactor: mfa.Has}
+	r.Factors = &mfa.Factors{DB: r.DB, Revoked: r.Revoked, Users: r.Users, Sealer: r.Sealer, Issuer: bootstrap.MFAIssuer, Now: r.Clock.Now}
 	dummy, err := mfa.Dummy(r.Sealer)
 	must(err)
 	issuer := tokens.Issuer(r.File.Deployment)

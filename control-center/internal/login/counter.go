@@ -13,6 +13,9 @@ const (
 	codesBeforeLimit = 50              // consecutive wrong codes that suspend the factor until it is enrolled again
 )
 
+// A clock may have been ahead and be corrected. A failure that lies in the future counts as over, so that
+// nobody is kept out until the wrong time comes; it gives a guesser one more window for each correction.
+
 // Failures counts the wrong passwords of one account from one place. Times are Unix milliseconds.
 // Fields stand in the order of their JSON names because the value is stored.
 type Failures struct {
@@ -22,7 +25,10 @@ type Failures struct {
 }
 
 // Blocked says whether a try at now is not looked at.
-func (f Failures) Blocked(now time.Time) bool { return now.UnixMilli() < f.Until }
+func (f Failures) Blocked(now time.Time) bool {
+	ms := now.UnixMilli()
+	return f.Last <= ms && ms < f.Until
+}
 
 // Failed returns the count after a wrong password at now: from the tenth in a row on, each one
 // doubles the pause from 1 s up to a minute. A try that was blocked does not extend the pause.
@@ -31,7 +37,7 @@ func (f Failures) Failed(now time.Time) Failures {
 		return f
 	}
 	ms := now.UnixMilli()
-	if ms-f.Last > failureWindow.Milliseconds() {
+	if ms-f.Last > failureWindow.Milliseconds() || f.Last > ms {
 		f = Failures{}
 	}
 	f.Count++
@@ -56,7 +62,13 @@ type CodeFailures struct {
 
 // Blocked says whether a code given at now is not looked at.
 func (c CodeFailures) Blocked(now time.Time) bool {
-	return c.Suspended() || c.InWindow >= codesPerWindow && now.UnixMilli()-c.Since < codeWindow.Milliseconds()
+	return c.Suspended() || c.InWindow >= codesPerWindow && c.within(now)
+}
+
+// within says whether now is in the window that began at Since.
+func (c CodeFailures) within(now time.Time) bool {
+	age := now.UnixMilli() - c.Since
+	return age >= 0 && age < codeWindow.Milliseconds()
 }
 
 // Suspended says whether the factor is out of use until it is enrolled again.
@@ -67,8 +79,8 @@ func (c CodeFailures) Failed(now time.Time) CodeFailures {
 	if c.Blocked(now) {
 		return c
 	}
-	if ms := now.UnixMilli(); ms-c.Since >= codeWindow.Milliseconds() {
-		c.InWindow, c.Since = 0, ms
+	if !c.within(now) {
+		c.InWindow, c.Since = 0, now.UnixMilli()
 	}
 	c.InWindow++
 	c.Row++

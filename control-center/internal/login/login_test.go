@@ -76,3 +76,24 @@ func TestCodeFailures_guessOdds(t *testing.T) {
 		t.Fatalf("a guesser had %d tries in a year", tries)
 	}
 }
+
+// TestFailures_ofAClockThatWasAheadAreOver: a pause that was set by a wrong clock ends with its correction.
+func TestFailures_ofAClockThatWasAheadAreOver(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_790_000_000, 0)
+	for _, ahead := range []time.Duration{time.Second, time.Minute, time.Hour, 100 * 24 * time.Hour} {
+		f, c := Failures{}, CodeFailures{}
+		for range 20 {
+			f, c = f.Failed(now.Add(ahead)), c.Failed(now.Add(ahead))
+		}
+		if !f.Blocked(now.Add(ahead)) || !c.Blocked(now.Add(ahead)) {
+			t.Fatal("nothing is paused")
+		}
+		if f.Blocked(now) || c.Blocked(now) {
+			t.Errorf("paused though the clock, which was %s ahead, is right again", ahead)
+		}
+		if f, c = f.Failed(now), c.Failed(now); f.Count != 1 || c.InWindow != 1 {
+			t.Errorf("the count goes on from the wrong time: %+v %+v", f, c)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/pquerna/otp"
 	"github.com/pquerna/otp/hotp"
@@ -23,6 +24,7 @@ const (
 	secretBytes   = 20 // 160 bits
 	recoveryCodes = 10
 	recoveryBytes = 10 // 80 bits
+	spentSteps    = 16 // more than are accepted at one time, before and after a correction of the clock
 )
 
 // Factor is the one-time-code factor of one user; its id is the user's. Fields stand in the order of
@@ -32,10 +34,10 @@ type Factor struct {
 	CreatedAt time.Time          `json:"created_at"`
 	Failures  login.CodeFailures `json:"failures"`
 	ID        string             `json:"id"`
-	LastStep  int64              `json:"last_step"`         // the newest step a code was accepted for
 	Pending   *Pending           `json:"pending,omitempty"` // an enrolment that awaits its first code
 	Recovery  []string           `json:"recovery"`          // hashes of the codes that are left
 	Secret    string             `json:"secret,omitempty"`  // sealed
+	Spent     []int64            `json:"spent"`             // the newest steps that a code was accepted for, at most spentSteps
 }
 
 // Pending is a secret that was shown and awaits its first good code.
@@ -78,10 +80,23 @@ func Generate(sealer *keys.Sealer, issuer, userID, username string, now time.Tim
 	return e, p, nil
 }
 
-// Activate returns the factor with its pending secret in use from now on. step is the step of the code
-// that proved it, 0 when an administrator vouches.
-func (f Factor) Activate(p Pending, step int64, now time.Time) Factor {
-	return Factor{Active: true, CreatedAt: now.UTC().Truncate(time.Millisecond), ID: f.ID, LastStep: step, Recovery: p.Recovery, Secret: p.Secret}
+// Activate returns the factor with its pending secret in use from now on. spent are the steps of the codes
+// that proved it, none when an administrator vouches.
+func (f Factor) Activate(p Pending, now time.Time, spent ...int64) Factor {
+	return Factor{Active: true, CreatedAt: now.UTC().Truncate(time.Millisecond), ID: f.ID, Recovery: p.Recovery, Secret: p.Secret, Spent: append([]int64{}, spent...)}
+}
+
+// good says whether a code of step may be accepted at now: a code is good once, and steps only go forward.
+// A spent step beyond the next one is of a clock that was ahead and has been corrected: it holds nothing up
+// but itself.
+func (f Factor) good(step int64, now time.Time) bool {
+	next := now.Unix()/period + 1
+	for _, s := range f.Spent {
+		if s == step || s > step && s <= next {
+			return false
+		}
+	}
+	return step > 0
 }
 
 // Result is what Check found.
@@ -109,11 +124,12 @@ func Check(sealer *keys.Sealer, f Factor, code string, now time.Time) (Factor, R
 	if err != nil {
 		return f, Result{}, err
 	}
-	if step <= f.LastStep {
+	if !f.good(step, now) {
 		f.Failures = f.Failures.Failed(now)
 		return f, Result{}, nil
 	}
-	f.LastStep, f.Failures = step, login.CodeFailures{}
+	f.Spent = append(slices.Clone(f.Spent[max(0, len(f.Spent)-spentSteps+1):]), step)
+	f.Failures = login.CodeFailures{}
 	return f, Result{OK: true, Method: "otp"}, nil
 }
 
@@ -154,7 +170,15 @@ func sixDigits(code string) bool {
 	return true
 }
 
-func plainCode(code string) string { return strings.ToLower(strings.ReplaceAll(code, "-", "")) }
+// plainCode returns a recovery code without what people put around and between its letters.
+func plainCode(code string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '-' || unicode.IsSpace(r) {
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, code)
+}
 
 // hashCode is enough for a random code of 80 bits; the user's id keeps equal codes apart.
 func hashCode(userID, code string) string {

@@ -29,6 +29,7 @@ var (
 type Factors struct {
 	DB      store.DB
 	Revoked *revocation.Log
+	Users   *user.Users
 	Sealer  *keys.Sealer
 	Issuer  string // the name shown in authenticator apps
 	Now     func() time.Time
@@ -60,9 +61,10 @@ func (fs *Factors) Enrol(ctx context.Context, userID string) (Enrolment, error) 
 	return e, err
 }
 
-// Verify proves a pending enrolment with a code and puts the factor in use. Older tokens of the account
-// die; its sessions live on and get new tokens by refresh.
-func (fs *Factors) Verify(ctx context.Context, userID, code string) error {
+// Verify proves a pending enrolment with a code and puts the factor in use. All tokens of the account die
+// and all its sessions end, but for what keep lets live on in the same transaction: the session that has just
+// proved the factor. keep may be nil.
+func (fs *Factors) Verify(ctx context.Context, userID, code string, keep func(*store.Tx, user.User) error) error {
 	var refused error
 	act := &audit.Act{Action: "mfa.verify", Resource: "users/" + userID}
 	err := fs.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
@@ -87,10 +89,10 @@ func (fs *Factors) Verify(ctx context.Context, userID, code string) error {
 			f.Failures = f.Failures.Failed(now)
 			return nil, Table.Save(tx, f)
 		}
-		if err := Table.Save(tx, f.Activate(*f.Pending, step, now)); err != nil {
+		if err := Table.Save(tx, f.Activate(*f.Pending, now, step)); err != nil {
 			return nil, err
 		}
-		return fs.raise(tx, userID, false)
+		return fs.raise(tx, userID, keep)
 	})
 	if err != nil {
 		return err
@@ -105,39 +107,42 @@ func (fs *Factors) EnrolFor(ctx context.Context, userID string, by user.By) (Enr
 	if err != nil {
 		return Enrolment{}, err
 	}
-	if err := by.May(u.Roles, nil); err != nil {
-		return Enrolment{}, err
-	}
 	e, p, err := Generate(fs.Sealer, fs.Issuer, userID, u.Username, fs.Now())
 	if err != nil {
 		return Enrolment{}, err
 	}
 	act := &audit.Act{Action: "mfa.enrol_for", Resource: "users/" + userID, Details: map[string]any{"account": u.Username}}
 	err = fs.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
-		if err := Table.Save(tx, Factor{ID: userID}.Activate(p, 0, fs.Now())); err != nil {
+		row, err := user.Load(tx, userID)
+		if err != nil {
 			return nil, err
 		}
-		return fs.raise(tx, userID, true)
+		if err := by.May(row.Value, nil); err != nil {
+			return nil, err
+		}
+		if err := Table.Save(tx, Factor{ID: userID}.Activate(p, fs.Now())); err != nil {
+			return nil, err
+		}
+		return fs.raise(tx, userID, nil)
 	})
 	return e, err
 }
 
-// RemoveFor is Remove for somebody else's account.
-func (fs *Factors) RemoveFor(ctx context.Context, userID string, by user.By) error {
-	u, err := user.Get(ctx, fs.DB, userID)
-	if err != nil {
-		return err
-	}
-	if err := by.May(u.Roles, nil); err != nil {
-		return err
-	}
-	return fs.Remove(ctx, userID)
-}
-
-// Remove takes the factor of an account away and ends all its sessions.
-func (fs *Factors) Remove(ctx context.Context, userID string) error {
+// Remove takes the factor of an account away and ends all its sessions. Where every sign-in needs a code,
+// the last administrator who has a factor keeps it.
+func (fs *Factors) Remove(ctx context.Context, userID string, by user.By) error {
 	act := &audit.Act{Action: "mfa.remove", Resource: "users/" + userID}
 	return fs.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
+		u, err := user.Load(tx, userID)
+		if err != nil {
+			return nil, err
+		}
+		if u.Rev == 0 {
+			return nil, user.ErrNotFound
+		}
+		if err := by.May(u.Value, nil); err != nil {
+			return nil, err
+		}
 		row, err := Table.Load(tx, userID)
 		if err != nil {
 			return nil, err
@@ -145,13 +150,23 @@ func (fs *Factors) Remove(ctx context.Context, userID string) error {
 		if !row.Value.Active && row.Value.Pending == nil {
 			return nil, ErrNone
 		}
+		if err := fs.Users.KeepsFactor(tx, u.Value); err != nil {
+			return nil, err
+		}
 		Table.Remove(tx, userID)
-		return fs.raise(tx, userID, true)
+		return fs.raise(tx, userID, nil)
 	})
 }
 
-// raise lifts the account's version inside tx.
-func (fs *Factors) raise(tx *store.Tx, userID string, end bool) ([]token.Revocation, error) {
+// Has says inside a transaction whether an account has a factor in use.
+func Has(tx *store.Tx, userID string) (bool, error) {
+	row, err := Table.Load(tx, userID)
+	return row.Value.Active, err
+}
+
+// raise lifts the account's version inside tx and ends its sessions but for what keep, when not nil, lets
+// live on.
+func (fs *Factors) raise(tx *store.Tx, userID string, keep func(*store.Tx, user.User) error) ([]token.Revocation, error) {
 	row, err := user.Load(tx, userID)
 	if err != nil {
 		return nil, err
@@ -160,12 +175,17 @@ func (fs *Factors) raise(tx *store.Tx, userID string, end bool) ([]token.Revocat
 		return nil, user.ErrNotFound
 	}
 	u := row.Value
-	r := user.Raise(&u, end, fs.Now())
+	r := user.Raise(&u, true, fs.Now())
+	if keep != nil {
+		if err := keep(tx, u); err != nil {
+			return nil, err
+		}
+	}
 	return []token.Revocation{r}, user.Save(tx, u)
 }
 
 // Dummy is a factor nobody can answer: checking a code against it costs what checking a real one does.
 func Dummy(sealer *keys.Sealer) (Factor, error) {
 	_, p, err := Generate(sealer, "nobody", "nobody", "nobody", time.Time{})
-	return Factor{Active: true, Failures: login.CodeFailures{}, ID: "nobody", LastStep: 1 << 62, Recovery: p.Recovery, Secret: p.Secret}, err
+	return Factor{Active: true, Failures: login.CodeFailures{}, ID: "nobody", Recovery: p.Recovery, Secret: p.Secret}, err
 }

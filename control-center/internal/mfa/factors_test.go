@@ -3,13 +3,17 @@ package mfa_test
 import (
 	"context"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/controltest"
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
 	"github.com/provisioning-platform/platform/control-center/internal/session"
+	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/token"
 )
 
 func TestEnrolment_countsOnlyAfterAGoodCode(t *testing.T) {
@@ -18,7 +22,7 @@ func TestEnrolment_countsOnlyAfterAGoodCode(t *testing.T) {
 	r := controltest.New(t)
 	u := r.Account(t, "dana")
 	g := r.SignIn(t, "dana")
-	if err := r.Factors.Verify(ctx, u.ID, "123456"); !fault.Is(err, fault.Conflict) {
+	if err := r.Factors.Verify(ctx, u.ID, "123456", nil); !fault.Is(err, fault.Conflict) {
 		t.Fatalf("verify before enrolment: %v", err)
 	}
 	e, err := r.Factors.Enrol(ctx, u.ID)
@@ -28,18 +32,15 @@ func TestEnrolment_countsOnlyAfterAGoodCode(t *testing.T) {
 	if again := r.SignIn(t, "dana"); again.Token == "" {
 		t.Fatal("a factor that was not proved is asked for")
 	}
-	if err := r.Factors.Verify(ctx, u.ID, r.Code(t, e.Secret, 3)); fault.CodeOf(err) != "mfa.wrong_code" {
+	if err := r.Factors.Verify(ctx, u.ID, r.Code(t, e.Secret, 3), nil); fault.CodeOf(err) != "mfa.wrong_code" {
 		t.Fatalf("wrong code: %v", err)
 	}
 	code := r.Code(t, e.Secret, 0)
-	if err := r.Factors.Verify(ctx, u.ID, code); err != nil {
+	if err := r.Factors.Verify(ctx, u.ID, code, nil); err != nil {
 		t.Fatal(err)
 	}
 	if r.Alive(g.Token) {
 		t.Error("a token from before the factor lives")
-	}
-	if _, err := r.Desk.Refresh(ctx, g.Refresh); err != nil {
-		t.Errorf("its session is over: %v", err)
 	}
 	try := func(code string) error {
 		_, err := r.Desk.SignIn(ctx, session.Credentials{Username: "dana", Password: controltest.Password, Code: code})
@@ -58,13 +59,13 @@ func TestEnrolment_countsOnlyAfterAGoodCode(t *testing.T) {
 	if _, err := r.Factors.Enrol(ctx, u.ID); !fault.Is(err, fault.Conflict) {
 		t.Errorf("enrolment over a factor in use: %v", err)
 	}
-	if err := r.Factors.Remove(ctx, u.ID); err != nil {
+	if err := r.Factors.Remove(ctx, u.ID, controltest.Root); err != nil {
 		t.Fatal(err)
 	}
 	if err := try(""); err != nil {
 		t.Errorf("after removal: %v", err)
 	}
-	if err := r.Factors.Remove(ctx, u.ID); !fault.Is(err, fault.NotFound) {
+	if err := r.Factors.Remove(ctx, u.ID, controltest.Root); !fault.Is(err, fault.NotFound) {
 		t.Errorf("second removal: %v", err)
 	}
 }
@@ -79,7 +80,7 @@ func TestEnrolment_expires(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Clock.Add(16 * time.Minute)
-	if err := r.Factors.Verify(ctx, u.ID, r.Code(t, e.Secret, 0)); !fault.Is(err, fault.Conflict) {
+	if err := r.Factors.Verify(ctx, u.ID, r.Code(t, e.Secret, 0), nil); !fault.Is(err, fault.Conflict) {
 		t.Fatalf("%v", err)
 	}
 }
@@ -156,5 +157,203 @@ func TestCheck_codeIsSixDigitsAndItsStepIsSpent(t *testing.T) {
 		if _, ok := accepted(spent, code(steps)); ok != want {
 			t.Errorf("step %+d after step 0: %v", steps, ok)
 		}
+	}
+}
+
+// TestVerify_endsEveryOtherSessionOfTheAccount: what was signed in without the factor is over, and the session that
+// proved it goes on as one with a second factor.
+func TestVerify_endsEveryOtherSessionOfTheAccount(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := controltest.New(t)
+	u := r.Account(t, "dana")
+	own, other := r.SignIn(t, "dana"), r.SignIn(t, "dana")
+	claims := func(raw string) token.Claims {
+		t.Helper()
+		c, err := r.Verify.Verify(raw, r.Clock.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	before, foreign := claims(own.Token), claims(r.SignIn(t, r.Account(t, "other").Username).Token)
+	e, err := r.Factors.Enrol(ctx, u.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Factors.Verify(ctx, u.ID, r.Code(t, e.Secret, 0), session.Prove(before.SessionID)); err != nil {
+		t.Fatal(err)
+	}
+	if r.Alive(own.Token) || r.Alive(other.Token) {
+		t.Error("a token from before the factor lives")
+	}
+	for what, raw := range map[string]string{"refresh": other.Refresh, "access": other.Token} {
+		if _, err := r.Desk.Refresh(ctx, raw); err != session.ErrRefresh { //nolint:errorlint // it must be this very fault
+			t.Errorf("another session is refreshed with its %s token: %v", what, err)
+		}
+	}
+	next, err := r.Desk.Refresh(ctx, own.Refresh)
+	if err != nil {
+		t.Fatalf("the session that proved the factor: %v", err)
+	}
+	if c := claims(next.Token); c.ACR != "aal2" || !c.MFA() || c.SessionID != before.SessionID {
+		t.Errorf("%+v", c)
+	}
+	// A request whose token was looked at a moment before the factor came into use changes nothing after it.
+	stale := user.By{ID: u.ID, Roles: u.Roles, AV: before.AuthVersion}
+	password := "maroon lantern seventy"
+	for what, change := range map[string]func() error{
+		"removal":   func() error { return r.Factors.Remove(ctx, u.ID, stale) },
+		"password":  func() error { return r.Users.Update(ctx, u.ID, user.Change{Password: &password}, stale) },
+		"new one":   func() error { _, err := r.Factors.EnrolFor(ctx, u.ID, stale); return err },
+		"enrolment": func() error { _, err := r.Factors.Enrol(ctx, u.ID); return err },
+	} {
+		if err := change(); err == nil {
+			t.Errorf("%s with a token of before", what)
+		}
+	}
+	// Nobody else's session is kept or lifted by naming it.
+	if err := r.Factors.Remove(ctx, u.ID, controltest.Root); err != nil {
+		t.Fatal(err)
+	}
+	if e, err = r.Factors.Enrol(ctx, u.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Factors.Verify(ctx, u.ID, r.Code(t, e.Secret, 0), session.Prove(foreign.SessionID)); err != nil {
+		t.Fatal(err)
+	}
+	if c := foreign; r.Revoked.State.Check(c) != "" {
+		t.Error("somebody else's session ended")
+	}
+}
+
+// TestRemove_theLastAdministratorsFactorStaysWhereCodesAreDemanded: with [mfa] required nobody could sign in to give
+// anybody a factor any more. Disabling, demoting and deleting that administrator is the same.
+func TestRemove_theLastAdministratorsFactorStaysWhereCodesAreDemanded(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := controltest.New(t)
+	r.Users.MFA = true
+	first := r.File.User.ID
+	bare := r.Account(t, "bare", user.Admin) // an administrator without a factor
+	no := false
+	removals := map[string]func(id string) error{
+		"factor":   func(id string) error { return r.Factors.Remove(ctx, id, controltest.Root) },
+		"disabled": func(id string) error { return r.Users.Update(ctx, id, user.Change{Enabled: &no}, controltest.Root) },
+		"demoted": func(id string) error {
+			return r.Users.Update(ctx, id, user.Change{Roles: []string{"viewer"}}, controltest.Root)
+		},
+		"deleted": func(id string) error { return r.Users.Delete(ctx, id, controltest.Root, session.Forget(id)) },
+	}
+	for what, remove := range removals {
+		if err := remove(first); fault.CodeOf(err) != "user.last_admin_factor" || !fault.Is(err, fault.Conflict) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := r.Users.Update(ctx, bare.ID, user.Change{Roles: []string{"viewer"}}, controltest.Root); err != nil {
+		t.Errorf("an administrator who cannot sign in is not needed: %v", err)
+	}
+	for what, remove := range removals {
+		second := r.Account(t, "second-"+what, user.Admin)
+		if _, err := r.Factors.EnrolFor(ctx, second.ID, controltest.Root); err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		var went atomic.Int32
+		for _, id := range []string{first, second.ID} {
+			wg.Go(func() {
+				if err := remove(id); err == nil {
+					went.Add(1)
+				} else if !fault.Is(err, fault.Conflict) {
+					t.Errorf("%s: %v", what, err)
+				}
+			})
+		}
+		wg.Wait()
+		if went.Load() != 1 {
+			t.Fatalf("%s: %d of two at once", what, went.Load())
+		}
+		if f, err := mfa.Table.Get(ctx, r.DB, first); err != nil || !f.Value.Active {
+			first = second.ID
+		} else if u, err := r.Users.Get(ctx, first); err != nil || !u.Enabled || u.Roles[0] != user.Admin {
+			first = second.ID
+		}
+	}
+}
+
+// TestCheck_aClockThatWasAheadKeepsNobodyOut: codes and failures of the wrong time count for themselves only.
+func TestCheck_aClockThatWasAheadKeepsNobodyOut(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	found, err := mfa.Table.Get(context.Background(), r.DB, r.File.User.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := found.Value
+	accepted := func(code string) bool {
+		t.Helper()
+		after, result, err := mfa.Check(r.Sealer, f, code, r.Clock.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		f = after
+		return result.OK
+	}
+	code := func(steps int) string { return r.Code(t, r.Admin.TOTPSecret, steps) }
+	r.Clock.Add(time.Hour)
+	var ahead []string
+	for range 3 {
+		ahead = append(ahead, code(0))
+		if !accepted(code(0)) {
+			t.Fatal("a good code is refused")
+		}
+		r.Clock.Add(30 * time.Second)
+	}
+	for range 6 { // suspended for five minutes
+		accepted("not a code")
+	}
+	r.Clock.Add(-time.Hour - 90*time.Second)
+	if !accepted(code(0)) {
+		t.Fatal("the clock was ahead and is right again, and a good code is refused")
+	}
+	if accepted(code(0)) || accepted(code(-1)) {
+		t.Error("a code is good twice, or an earlier one after a later one")
+	}
+	if !accepted(code(1)) {
+		t.Error("the next code is refused")
+	}
+	r.Clock.Add(time.Hour)
+	for _, used := range ahead {
+		if accepted(used) {
+			t.Error("a code that was used when the clock was ahead is good again at its time")
+		}
+		r.Clock.Add(30 * time.Second)
+	}
+	if !accepted(code(0)) {
+		t.Error("the first code that was not used is refused")
+	}
+}
+
+func TestCheck_aRecoveryCodeWorksWithBlanksAroundIt(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	found, err := mfa.Table.Get(context.Background(), r.DB, r.File.User.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := found.Value
+	for i, dress := range []func(string) string{
+		func(c string) string { return " " + c }, func(c string) string { return c + "\r\n" }, func(c string) string { return "\t" + c + "\u00a0" },
+		func(c string) string { return strings.ReplaceAll(c, "-", " ") }, strings.ToUpper, func(c string) string { return strings.ReplaceAll(c, "-", "") },
+	} {
+		code := dress(r.Admin.RecoveryCodes[i])
+		after, result, err := mfa.Check(r.Sealer, f, code, r.Clock.Now())
+		if err != nil || !result.OK || result.Method != "rc" {
+			t.Errorf("%q: %+v %v", code, result, err)
+		}
+		if _, again, _ := mfa.Check(r.Sealer, after, r.Admin.RecoveryCodes[i], r.Clock.Now()); again.OK {
+			t.Errorf("%q works twice", code)
+		}
+		f = after
 	}
 }

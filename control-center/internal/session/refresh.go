@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/mfa"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
@@ -84,9 +85,15 @@ func (r *rotation) run(sid string) (Grant, []token.Revocation, error) {
 		r.reason = "account"
 		return Grant{}, nil, nil
 	}
-	if r.MFA && s.ACR != "aal2" { // begun before codes were demanded
-		r.reason = "factor_missing"
-		return Grant{}, nil, nil
+	if s.ACR != "aal2" { // begun before codes were demanded, or before the account had a factor
+		has, err := mfa.Has(r.tx, s.User)
+		if err != nil {
+			return Grant{}, nil, err
+		}
+		if has || r.MFA {
+			r.reason = "factor_missing"
+			return Grant{}, nil, nil
+		}
 	}
 	current, err := refreshes.Load(r.tx, s.Refresh)
 	if err != nil {
@@ -94,13 +101,13 @@ func (r *rotation) run(sid string) (Grant, []token.Revocation, error) {
 	}
 	switch {
 	case r.jti != "" && r.jti != s.Newest:
-		if r.now.UnixMilli()-s.Rotated < grace.Milliseconds() { // two tabs at once, not a thief
+		if r.inGrace(s.Rotated) { // two tabs at once, not a thief
 			r.reason = "already_refreshed"
 			return Grant{}, nil, nil
 		}
 		return r.reuse(s)
 	case r.own != "" && r.own != s.Refresh:
-		return r.again(s, current)
+		return r.again(s, u.Value, current)
 	}
 	s.Rotated = r.now.UnixMilli()
 	grant, err := r.issue(r.tx, &s, u.Value, r.now)
@@ -129,15 +136,23 @@ func (r *rotation) spend(old refresh, s Session, g Grant) error {
 	return refreshes.Save(r.tx, old)
 }
 
+// inGrace says whether now is less than grace from a moment in Unix milliseconds, which lies in the future
+// when the clock was ahead and has been corrected.
+func (r *rotation) inGrace(since int64) bool {
+	age := r.now.UnixMilli() - since
+	return age < grace.Milliseconds() && age > -grace.Milliseconds()
+}
+
 // again answers a refresh token that was used before: with the same successor when its answer may have
-// been lost, else with the end of the session.
-func (r *rotation) again(s Session, current store.Row[refresh]) (Grant, []token.Revocation, error) {
+// been lost, else with the end of the session. An access token that has died meanwhile, because the account
+// or the keys changed, is replaced.
+func (r *rotation) again(s Session, u user.User, current store.Row[refresh]) (Grant, []token.Revocation, error) {
 	old, err := refreshes.Load(r.tx, r.own)
 	if err != nil {
 		return Grant{}, nil, err
 	}
 	fresh := old.Rev != 0 && old.Value.Next == s.Refresh && !current.Value.Used
-	if !fresh || r.now.UnixMilli()-old.Value.UsedAt >= grace.Milliseconds() {
+	if !fresh || !r.inGrace(old.Value.UsedAt) {
 		return r.reuse(s)
 	}
 	answer, err := r.Sealer.Open(refreshes.Kind, old.Value.ID, "successor", old.Value.Successor)
@@ -145,8 +160,18 @@ func (r *rotation) again(s Session, current store.Row[refresh]) (Grant, []token.
 		return Grant{}, nil, err
 	}
 	var g Grant
+	if err := json.Unmarshal(answer, &g); err != nil {
+		return Grant{}, nil, err
+	}
 	r.act.Details["repeated"] = true
-	return g, nil, json.Unmarshal(answer, &g)
+	c, err := r.Verifier.Verify(g.Token, r.now)
+	if err == nil && c.AuthVersion == u.AV && r.Revoked.State.Check(c) == "" {
+		return g, nil, nil
+	}
+	if err := r.access(&g, &s, u, r.now); err != nil {
+		return Grant{}, nil, err
+	}
+	return g, nil, sessions.Save(r.tx, s)
 }
 
 func (r *rotation) reuse(s Session) (Grant, []token.Revocation, error) {

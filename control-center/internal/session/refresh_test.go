@@ -171,6 +171,72 @@ func TestRefresh_accessTokenInTheSeedsForm(t *testing.T) {
 	}
 }
 
+// TestRefresh_repeatedInItsGraceHandsOutNoDeadToken: what changed between a lost answer and its repetition killed the
+// access token of that answer.
+func TestRefresh_repeatedInItsGraceHandsOutNoDeadToken(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for what, change := range map[string]func(r *controltest.Rig, id string) error{
+		"roles": func(r *controltest.Rig, id string) error {
+			return r.Users.Update(ctx, id, user.Change{Roles: []string{"viewer"}}, controltest.Root)
+		},
+		"key":     func(r *controltest.Rig, _ string) error { return r.Ring.Remove(ctx, r.Ring.Keys()[0].ID) },
+		"nothing": func(*controltest.Rig, string) error { return nil },
+	} {
+		r := controltest.New(t)
+		u := r.Account(t, "dana")
+		first := r.SignIn(t, "dana")
+		lost, err := r.Desk.Refresh(ctx, first.Refresh)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := change(r, u.ID); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			again, err := r.Desk.Refresh(ctx, first.Refresh)
+			if err != nil || again.Refresh != lost.Refresh {
+				t.Fatalf("%s: %v", what, err)
+			}
+			c, err := r.Verify.Verify(again.Token, r.Clock.Now())
+			if err != nil || (what == "roles") != (c.Roles[0] == "viewer") {
+				t.Errorf("%s: the repeated answer's token: %+v %v", what, c, err)
+			}
+			if (again.Token == lost.Token) != (what == "nothing") {
+				t.Errorf("%s: the same token again: %v", what, again.Token == lost.Token)
+			}
+		}
+		if next, err := r.Desk.Refresh(ctx, lost.Refresh); err != nil || !r.Alive(next.Token) {
+			t.Errorf("%s: the successor does not work: %v", what, err)
+		}
+	}
+}
+
+// TestRefresh_aSessionBegunByAClockThatWasAheadGoesOn: its sign-in lies in the future, where no verifier takes it.
+func TestRefresh_aSessionBegunByAClockThatWasAheadGoesOn(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := controltest.New(t)
+	r.Account(t, "dana")
+	r.Clock.Add(time.Hour)
+	g := r.SignIn(t, "dana")
+	for range 20 {
+		_, _ = r.Desk.SignIn(ctx, session.Credentials{Username: "dana", Password: "wrong", IP: "192.0.2.1"})
+	}
+	r.Clock.Add(-time.Hour)
+	next, err := r.Desk.Refresh(ctx, g.Refresh)
+	if err != nil || !r.Alive(next.Token) {
+		t.Errorf("the refreshed token is not good: %v", err)
+	}
+	if again := r.SignIn(t, "dana"); !r.Alive(again.Token) {
+		t.Error("a fresh sign-in is not good")
+	}
+	r.Clock.Add(11 * time.Second)
+	if _, err := r.Desk.Refresh(ctx, g.Refresh); err == nil {
+		t.Error("the grace of a refresh lasts as long as the clock was ahead")
+	}
+}
+
 func TestRefresh_idleAndAbsoluteEnd(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -288,7 +354,7 @@ func TestChangesOfAnAccount_endItsTokensAndSessions(t *testing.T) {
 			return r.Users.Delete(ctx, id, controltest.Root, session.Forget(id))
 		}, false},
 		{"password", func(r *controltest.Rig, id string) error {
-			return r.Users.Update(ctx, id, user.Change{Password: &secret}, user.By{ID: id, Roles: []string{"operator"}})
+			return r.Users.Update(ctx, id, user.Change{Password: &secret}, user.By{ID: id, Roles: []string{"operator"}, AV: 1})
 		}, false},
 		{"roles", func(r *controltest.Rig, id string) error {
 			return r.Users.Update(ctx, id, user.Change{Roles: []string{"viewer"}}, controltest.Root)

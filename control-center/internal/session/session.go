@@ -111,6 +111,22 @@ type Grant struct {
 	User user.User `json:"-"` // of a sign-in
 }
 
+// access puts the next access token of s for u into g and updates s.
+func (d *Desk) access(g *Grant, s *Session, u user.User, now time.Time) error {
+	s.AuthTime = min(s.AuthTime, now.Unix()) // the clock may have been ahead at the sign-in
+	raw, c, err := d.Mint.Access(token.Claims{
+		Subject: u.ID, SessionID: s.ID, AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR,
+		Roles: u.Roles, Username: u.Username, AuthVersion: u.AV,
+	}, now, time.Unix(s.Ends, 0))
+	if err != nil {
+		return err
+	}
+	g.Token, g.ExpiresAt = raw, time.Unix(c.Expires, 0).UTC()
+	s.AV, s.Newest = u.AV, c.ID
+	s.TokenEnds = max(s.TokenEnds, c.Expires) // the lifetime may have been configured shorter since
+	return nil
+}
+
 // RefreshPrefix marks refresh tokens, for people and for secret scanners.
 const RefreshPrefix = "rt_"
 
@@ -132,18 +148,12 @@ func isRefresh(raw string) bool {
 
 // issue mints the next pair of tokens of s for u, stores the refresh token and updates s.
 func (d *Desk) issue(tx *store.Tx, s *Session, u user.User, now time.Time) (Grant, error) {
-	s.AV = u.AV
 	s.Idle = min(now.Add(d.Idle).Unix(), s.Ends)
-	raw, c, err := d.Mint.Access(token.Claims{
-		Subject: u.ID, SessionID: s.ID, AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR,
-		Roles: u.Roles, Username: u.Username, AuthVersion: u.AV,
-	}, now, time.Unix(s.Ends, 0))
-	if err != nil {
+	g := Grant{Refresh: newRefresh(), RefreshExpiresAt: time.Unix(s.Idle, 0).UTC(), User: u}
+	if err := d.access(&g, s, u, now); err != nil {
 		return Grant{}, err
 	}
-	g := Grant{Token: raw, ExpiresAt: time.Unix(c.Expires, 0).UTC(), Refresh: newRefresh(), RefreshExpiresAt: time.Unix(s.Idle, 0).UTC(), User: u}
-	s.Newest, s.Refresh = c.ID, hash(g.Refresh)
-	s.TokenEnds = max(s.TokenEnds, c.Expires) // the lifetime may have been configured shorter since
+	s.Refresh = hash(g.Refresh)
 	if err := refreshes.Create(tx, refresh{Ends: s.Idle, ID: s.Refresh, Session: s.ID}); err != nil {
 		return Grant{}, err
 	}

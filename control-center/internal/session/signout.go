@@ -2,8 +2,10 @@ package session
 
 import (
 	"context"
+	"slices"
 
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
+	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -20,6 +22,20 @@ func (d *Desk) SignOut(ctx context.Context, c token.Claims) error {
 		sessions.Remove(tx, c.SessionID)
 		return []token.Revocation{token.RevokeSession(c.SessionID, max(c.Expires, row.Value.TokenEnds))}, nil
 	})
+}
+
+// Prove lets a session live on, as one with a second factor, in the transaction in which it has proved a
+// factor and that ends all sessions of u.
+func Prove(sid string) func(*store.Tx, user.User) error {
+	return func(tx *store.Tx, u user.User) error {
+		row, err := sessions.Load(tx, sid)
+		if err != nil || row.Rev == 0 || row.Value.User != u.ID {
+			return err
+		}
+		s := row.Value
+		s.ACR, s.AMR, s.AV = "aal2", append(slices.Clone(s.AMR), "otp"), u.AV
+		return sessions.Save(tx, s)
+	}
 }
 
 // Forget removes what this package and mfa keep about an account, inside the transaction that deletes

@@ -64,10 +64,8 @@ func (us *Users) Update(ctx context.Context, userID string, c Change, by By) err
 		roles := slices.Sorted(slices.Values(c.Roles))
 		rolesChange := c.Roles != nil && !slices.Equal(roles, u.Roles)
 		stateChange := c.Enabled != nil && *c.Enabled != u.Enabled
-		if by.ID != userID || rolesChange {
-			if err := by.May(u.Roles, roles); err != nil {
-				return nil, err
-			}
+		if err := by.May(u, roles); err != nil {
+			return nil, err
 		}
 		if c.Email != nil && *c.Email != u.Email {
 			if err := moveEmail(tx, u, *c.Email); err != nil {
@@ -84,7 +82,7 @@ func (us *Users) Update(ctx context.Context, userID string, c Change, by By) err
 		if c.Password != nil {
 			u.Password = hash
 		}
-		if err := countAdmins(tx, row.Value, u); err != nil {
+		if err := us.countAdmins(tx, row.Value, u); err != nil {
 			return nil, err
 		}
 		u.UpdatedAt = us.Now().UTC().Truncate(time.Millisecond)

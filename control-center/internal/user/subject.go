@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
 )
@@ -23,7 +24,12 @@ func (u User) Subject() token.Subject {
 }
 
 // Load reads an account inside a transaction; revision 0 when there is none.
-func Load(tx *store.Tx, userID string) (store.Row[User], error) { return table.Load(tx, userID) }
+func Load(tx *store.Tx, userID string) (store.Row[User], error) {
+	if !id.Valid(userID) {
+		return store.Row[User]{}, nil
+	}
+	return table.Load(tx, userID)
+}
 
 // Save puts an account that exists, and tells the subject stream when it says something new. Accounts are
 // written through Insert, Save and Delete only, so the stream misses none of them.

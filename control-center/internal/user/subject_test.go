@@ -53,7 +53,7 @@ func TestSubjects_everyChangeOfAnAccountIsToldInItsCommit(t *testing.T) {
 		{"sign-in", false, func() error { r.SignIn(t, "dana"); return nil }},
 		{"password", true, func() error { return r.Users.Update(ctx, u.ID, user.Change{Password: &password}, controltest.Root) }},
 		{"factor", true, func() error { _, err := r.Factors.EnrolFor(ctx, u.ID, controltest.Root); return err }},
-		{"factor removed", true, func() error { return r.Factors.Remove(ctx, u.ID) }},
+		{"factor removed", true, func() error { return r.Factors.Remove(ctx, u.ID, controltest.Root) }},
 		{"deleted", true, func() error { return r.Users.Delete(ctx, u.ID, controltest.Root, nil) }},
 	} {
 		before := head()

@@ -19,6 +19,9 @@ var (
 	ErrNotFound  = fault.New(fault.NotFound, "user.not_found", "there is no user with this id")
 	ErrLastAdmin = fault.New(fault.Conflict, "user.last_admin", "this is the last enabled administrator; make another one first")
 	ErrRoles     = fault.New(fault.Denied, "user.roles_above_own", "nobody can give roles that they do not have, or change an administrator without being one")
+
+	ErrLastFactor = fault.New(fault.Conflict, "user.last_admin_factor", "no other enabled administrator has a one-time-code factor, and nobody signs in without one here ([mfa] required); give another administrator one first")
+	ErrOutdated   = fault.New(fault.Unauthenticated, "auth.outdated", "this account was changed a moment ago; refresh your token or sign in again, and retry")
 )
 
 // Users are the accounts.
@@ -28,6 +31,8 @@ type Users struct {
 	Hasher  *Hasher
 	MFA     bool // a one-time code is demanded at login, so shorter passwords are allowed
 	Now     func() time.Time
+
+	HasFactor func(*store.Tx, string) (bool, error) // whether the account of that id has a one-time-code factor in use
 }
 
 // New describes an account to create.
@@ -72,16 +77,22 @@ func Make(ctx context.Context, h *Hasher, n New, mfa bool, now time.Time) (User,
 type By struct {
 	ID    string
 	Roles []string
+	AV    int64 // authorization version of the token that asks
 }
 
-// May refuses to by what only an administrator may do to an account: raise roles beyond the own ones, the
-// own account's included, or touch an administrator. An administrator has every right already.
-func (by By) May(have, want []string) error {
+// May refuses to by what only an administrator may do to u: raise roles to want beyond the own ones, the
+// own account's included, or touch an administrator. An administrator has every right already. Whoever
+// changes the own account asks with a token of its present version: one that died between its verification
+// and this transaction, because a factor came into use, changes nothing.
+func (by By) May(u User, want []string) error {
+	if by.ID == u.ID && by.AV != u.AV {
+		return ErrOutdated
+	}
 	if slices.Contains(by.Roles, Admin) {
 		return nil
 	}
-	above := func(r string) bool { return !slices.Contains(by.Roles, r) && !slices.Contains(have, r) }
-	if slices.Contains(have, Admin) || slices.ContainsFunc(want, above) {
+	above := func(r string) bool { return !slices.Contains(by.Roles, r) && !slices.Contains(u.Roles, r) }
+	if slices.Contains(u.Roles, Admin) || slices.ContainsFunc(want, above) {
 		return ErrRoles
 	}
 	return nil
@@ -89,7 +100,7 @@ func (by By) May(have, want []string) error {
 
 // Create makes an account. Its name and address must not be taken in any spelling.
 func (us *Users) Create(ctx context.Context, n New, by By) (User, error) {
-	if err := by.May(nil, n.Roles); err != nil {
+	if err := by.May(User{}, n.Roles); err != nil {
 		return User{}, err
 	}
 	u, err := Make(ctx, us.Hasher, n, us.MFA, us.Now())
@@ -122,6 +133,48 @@ func Insert(tx *store.Tx, u User) error {
 		return err
 	}
 	return table.Create(tx, u)
+}
+
+// countAdmins is the function of that name, and KeepsFactor when an administrator goes.
+func (us *Users) countAdmins(tx *store.Tx, before, after User) error {
+	if err := countAdmins(tx, before, after); err != nil || after.usableAdmin() {
+		return err
+	}
+	return us.KeepsFactor(tx, before)
+}
+
+// KeepsFactor refuses, where every sign-in needs a code, the change after which u can sign in no longer when
+// no other administrator can. What it read of the other one is checked by the commit, so two of them can never
+// both be the last.
+func (us *Users) KeepsFactor(tx *store.Tx, u User) error {
+	if !us.MFA || !u.usableAdmin() {
+		return nil
+	}
+	if has, err := us.HasFactor(tx, u.ID); err != nil || !has {
+		return err
+	}
+	for q := (store.Query{Index: "role_" + Admin, Prefix: "true", Exact: true, Limit: store.MaxPage}); ; {
+		rows, page, err := table.List(tx.Context(), us.DB, q)
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if r.Value.ID == u.ID {
+				continue
+			}
+			other, err := Load(tx, r.Value.ID)
+			if err != nil {
+				return err
+			}
+			if has, err := us.HasFactor(tx, r.Value.ID); err != nil || has && other.Value.usableAdmin() {
+				return err
+			}
+		}
+		if !page.More {
+			return ErrLastFactor
+		}
+		q.After = page.Next
+	}
 }
 
 // countAdmins keeps the number of usable admins when an account goes from before to after, and refuses
@@ -161,10 +214,10 @@ func (us *Users) Delete(ctx context.Context, userID string, by By, with func(*st
 		}
 		u := row.Value
 		act.Details["account"] = u.Username
-		if err := by.May(u.Roles, nil); err != nil {
+		if err := by.May(u, nil); err != nil {
 			return nil, err
 		}
-		if err := countAdmins(tx, u, User{}); err != nil {
+		if err := us.countAdmins(tx, u, User{}); err != nil {
 			return nil, err
 		}
 		claims.Remove(tx, "name:"+Fold(u.Username))

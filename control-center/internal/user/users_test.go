@@ -126,7 +126,7 @@ func TestUpdate_changesOnlyWhatIsGiven(t *testing.T) {
 		"empty roles":      {user.Change{Roles: []string{}}, u.ID, controltest.Root, fault.Invalid},
 		"unknown account":  {user.Change{Email: &email}, "01a214f4-773a-7d66-b5f6-c679470cebf7", controltest.Root, fault.NotFound},
 		"no id":            {user.Change{Email: &email}, "../dana", controltest.Root, fault.NotFound},
-		"own roles":        {user.Change{Roles: []string{"admin", "operator"}}, u.ID, user.By{ID: u.ID, Roles: []string{"operator"}}, fault.Denied},
+		"own roles":        {user.Change{Roles: []string{"admin", "operator"}}, u.ID, user.By{ID: u.ID, AV: u.AV, Roles: []string{"operator"}}, fault.Denied},
 		"roles above own":  {user.Change{Roles: []string{"auditor"}}, u.ID, user.By{ID: "y", Roles: []string{"operator"}}, fault.Denied},
 		"an admin by none": {user.Change{Email: &email}, r.File.User.ID, user.By{ID: "y", Roles: []string{"operator"}}, fault.Denied},
 	} {
