@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,7 +21,8 @@ const RefusedExit = 126
 // limits of one server
 const (
 	handshakeTimeout = 15 * time.Second
-	maxConnections   = 64
+	maxConnections   = 64 // with our key; more wait
+	maxStrangers     = 64 // that have shown no key yet; one more, and the oldest has to go
 )
 
 // Server answers SSH for one key. Exec starts an argument vector and returns its exit status; its context ends
@@ -43,11 +45,10 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	slots := make(chan struct{}, maxConnections)
+	var hall hall
 	for {
-		slots <- struct{}{}
 		wire, err := listener.Accept()
 		if err != nil {
-			<-slots
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -58,10 +59,35 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			}
 			return fmt.Errorf("accept: %w", err)
 		}
-		running.Go(func() {
-			defer func() { <-slots }()
-			s.serve(ctx, wire, config)
-		})
+		hall.enter(wire)
+		running.Go(func() { s.serve(ctx, wire, config, &hall, slots) })
+	}
+}
+
+// hall holds the connections that have shown no key yet. Whoever opens many and says nothing pushes out his own: a
+// handshake of the owner takes milliseconds, far less than it takes to open maxStrangers connections after it.
+type hall struct {
+	mu      sync.Mutex
+	waiting []net.Conn // the oldest first
+}
+
+// enter adds a connection and closes the oldest one when there are too many.
+func (h *hall) enter(wire net.Conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.waiting) == maxStrangers {
+		h.waiting[0].Close()
+		h.waiting = slices.Delete(h.waiting, 0, 1)
+	}
+	h.waiting = append(h.waiting, wire)
+}
+
+// leave takes a connection out, whichever way its handshake ended.
+func (h *hall) leave(wire net.Conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if i := slices.Index(h.waiting, wire); i >= 0 {
+		h.waiting = slices.Delete(h.waiting, i, i+1)
 	}
 }
 
@@ -87,19 +113,26 @@ func (s *Server) config() (*ssh.ServerConfig, error) {
 	return config, nil
 }
 
-// serve is one connection.
-func (s *Server) serve(ctx context.Context, wire net.Conn, config *ssh.ServerConfig) {
+// serve is one connection, which has entered the hall and takes a slot once it has shown our key.
+func (s *Server) serve(ctx context.Context, wire net.Conn, config *ssh.ServerConfig, hall *hall, slots chan struct{}) {
 	defer wire.Close()
 	stop := context.AfterFunc(ctx, func() { wire.Close() })
 	defer stop()
 	wire.SetDeadline(time.Now().Add(handshakeTimeout))
 	conn, channels, requests, err := ssh.NewServerConn(wire, config)
+	hall.leave(wire)
 	if err != nil {
 		s.Log.Debug("handshake failed", "from", wire.RemoteAddr().String(), "error", err)
 		return
 	}
-	wire.SetDeadline(time.Time{})
 	defer conn.Close()
+	wire.SetDeadline(time.Time{})
+	select {
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	case <-ctx.Done():
+		return
+	}
 	go ssh.DiscardRequests(requests)
 	var sessions sync.WaitGroup
 	defer sessions.Wait()

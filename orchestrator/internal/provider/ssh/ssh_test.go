@@ -174,3 +174,34 @@ func TestServer_refusesWhatNeedsAShell(t *testing.T) {
 		t.Error("a forwarding was opened")
 	}
 }
+
+// TestServer_silentConnectionsDoNotShutOutTheOwner opens far more connections than a server keeps and says nothing on
+// them. Sixty-four used to take all slots, until their handshake ran out of time 15 s later.
+func TestServer_silentConnectionsDoNotShutOutTheOwner(t *testing.T) {
+	t.Parallel()
+	target := serve(t)
+	for i := range 3 * maxStrangers {
+		wire, err := net.Dial("tcp", target.Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { wire.Close() })
+		if i%2 == 0 { // some say who they are and then nothing
+			io.WriteString(wire, "SSH-2.0-silent\r\n")
+		}
+	}
+	began := time.Now()
+	for range 3 {
+		client, err := Dial(t.Context(), target)
+		if err != nil {
+			t.Fatalf("the owner is shut out: %v", err)
+		}
+		defer client.Close()
+		if out, err := client.Run(t.Context(), provider.Command{Argv: []string{"echo", "in"}}); err != nil || string(out.Output) != "in\n" {
+			t.Errorf("the owner's command: %q %v", out.Output, err)
+		}
+	}
+	if took := time.Since(began); took > handshakeTimeout/3 {
+		t.Errorf("the owner was let in after %s", took)
+	}
+}
