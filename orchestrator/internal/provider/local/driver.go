@@ -174,6 +174,9 @@ func (d *Driver) Delete(ctx context.Context, server provider.Server) error {
 	if _, err := os.Stat(string(gone)); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if !p.serves(gone) { // another process by now, or that of the folder which this one is a copy of
+		p = process{}
+	}
 	if !end(f, p) {
 		return provider.Errorf(dag.Transient, "processes of server %s do not end", id)
 	}

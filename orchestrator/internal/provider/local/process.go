@@ -39,6 +39,20 @@ func (p process) alive() bool {
 	return ok && at == p.Started
 }
 
+// serves says whether the recorded process runs and serves this very folder. Its working directory is the folder it
+// serves: a copy of the folder, which holds the same record, is another directory, and a folder that was moved is not.
+func (p process) serves(f folder) bool {
+	if !p.alive() {
+		return false
+	}
+	its, err := os.Stat("/proc/" + strconv.Itoa(p.PID) + "/cwd")
+	if err != nil {
+		return false
+	}
+	this, err := os.Stat(string(f))
+	return err == nil && os.SameFile(its, this)
+}
+
 // processesOf returns the pids of all processes that carry the server's marker.
 func processesOf(f folder) []int {
 	entries, err := os.ReadDir("/proc")

@@ -57,6 +57,9 @@ func serve(ctx context.Context, f folder, log *slog.Logger) error {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return errors.New("another process serves this server")
 	}
+	if err := os.Chdir(string(f)); err != nil { // which shows others what this process serves
+		return err
+	}
 	limitResources()
 	last, _ := f.process() // only for its port; damaged is as good as none
 	listener, err := listen(last.Port)

@@ -79,7 +79,7 @@ func (d *Driver) ensure(ctx context.Context, f folder, who identity, e *entry) (
 	if err != nil {
 		d.config.Log.Warn("a local server's process record is damaged and is made anew", "server", who.ID, "error", err)
 	}
-	if p.alive() && p.Server == who.ID {
+	if p.Server == who.ID && p.serves(f) {
 		e.process = p
 		return p, nil
 	}
@@ -133,7 +133,7 @@ func (d *Driver) start(ctx context.Context, f folder, who identity) (process, er
 		return process{}, ctx.Err()
 	}
 	// It ended at once when another process, started by an orchestrator that was killed since, serves the folder.
-	if waitFor(time.Second, func() bool { p, err = f.process(); return err == nil && p.alive() }) {
+	if waitFor(time.Second, func() bool { p, err = f.process(); return err == nil && p.serves(f) }) {
 		return p, nil
 	}
 	return process{}, provider.Errorf(dag.Transient, "the process of server %s did not start; its log is %s", who.Name, f.at("log")).

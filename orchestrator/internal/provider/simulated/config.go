@@ -3,9 +3,11 @@ package simulated
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path"
+	"syscall"
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
@@ -109,6 +111,23 @@ func (j *journal) add(v any) error {
 	if err != nil {
 		return err
 	}
-	_, err = j.file.Write(append(line, '\n'))
+	n, err := j.file.Write(append(line, '\n'))
+	if err == nil || n == 0 {
+		return err
+	}
+	info, serr := j.file.Stat() // the disk is full: the next line must not be joined to the beginning of this one
+	if serr == nil {
+		serr = j.file.Truncate(info.Size() - int64(n))
+	}
+	return errors.Join(err, serr)
+}
+
+// own takes the file for this process until it ends. Two orchestrators on one state file, of which one was started from a
+// copy of the other's folder, would each not see what the other does.
+func (j *journal) own() error {
+	err := syscall.FcntlFlock(j.file.Fd(), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK})
+	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
+		return fmt.Errorf("simulated provider: another process works with the state file %s: give this orchestrator one of its own (state)", j.file.Name())
+	}
 	return err
 }

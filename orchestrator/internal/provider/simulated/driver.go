@@ -69,6 +69,9 @@ func (d *Driver) load() error {
 	if d.state == nil {
 		return nil
 	}
+	if err := d.state.own(); err != nil {
+		return err
+	}
 	lines := bufio.NewScanner(d.state.file)
 	lines.Buffer(nil, maxLine)
 	for lines.Scan() {

@@ -1,12 +1,18 @@
 package simulated
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,6 +130,93 @@ func TestOpen_startsAfterAKillCutTheLastLine(t *testing.T) {
 	}
 	if _, err := Open(Config{State: whole}, time.Now); err == nil {
 		t.Error("a broken line that is not the last one was taken")
+	}
+}
+
+// TestOpen_refusesTheStateOfAnotherProcess starts two orchestrators on one state file, as a copied data folder with the
+// same configuration does. Each made and deleted servers that the other did not know of.
+func TestOpen_refusesTheStateOfAnotherProcess(t *testing.T) {
+	t.Parallel()
+	config := Config{State: filepath.Join(t.TempDir(), "state")}
+	other := exec.Command(os.Args[0], "-test.run=^$")
+	other.Env = append(os.Environ(), holdState+"="+config.State)
+	in, err := other.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := other.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "held\n" {
+		t.Fatalf("the other process said %q: %v", line, err)
+	}
+	if _, err := Open(config, time.Now); err == nil || !strings.Contains(err.Error(), "another process works with the state file "+config.State) {
+		t.Errorf("opened beside another process: %v", err)
+	}
+	in.Close()
+	if err := other.Wait(); err != nil {
+		t.Error(err)
+	}
+	if _, err := Open(config, time.Now); err != nil {
+		t.Errorf("opened after it: %v", err)
+	}
+}
+
+// holdState names the variable that makes the test binary an orchestrator which holds a state file until its input ends.
+const holdState = "SIMULATED_TEST_HOLDS"
+
+func TestMain(m *testing.M) {
+	if state := os.Getenv(holdState); state != "" {
+		d, err := Open(Config{State: state}, time.Now)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println("held")
+		io.Copy(io.Discard, os.Stdin)
+		runtime.KeepAlive(d)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// TestJournal_aFullDiskDoesNotJoinTwoLines has room for the beginning of a line only. What was written of it stayed, and
+// the state file could not be read any more.
+func TestJournal_aFullDiskDoesNotJoinTwoLines(t *testing.T) {
+	signal.Ignore(syscall.SIGXFSZ) // the whole process has one limit on file sizes: not parallel
+	var usual syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &usual); err != nil {
+		t.Fatal(err)
+	}
+	config := Config{State: filepath.Join(t.TempDir(), "state")}
+	d := open(t, config)
+	if _, err := d.Create(t.Context(), spec("1")); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(config.State)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: uint64(info.Size()) + 10, Max: usual.Max}); err != nil {
+		t.Fatal(err)
+	}
+	_, full := d.Create(t.Context(), spec("2"))
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &usual); err != nil {
+		t.Fatal(err)
+	}
+	if e := provider.Classify(full); e == nil || e.Class != dag.Transient {
+		t.Errorf("a full disk: %v, want a transient failure", full)
+	}
+	if _, err := d.Create(t.Context(), spec("3")); err != nil {
+		t.Error(err)
+	}
+	for tag, want := range map[string]bool{"1": true, "2": false, "3": true} {
+		if _, ok, err := open(t, config).Find(t.Context(), tag); ok != want || err != nil {
+			t.Errorf("server %s is there: %v, want %v: %v", tag, ok, want, err)
+		}
 	}
 }
 
