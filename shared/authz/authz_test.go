@@ -58,6 +58,7 @@ func TestDefaults_matrix(t *testing.T) {
 		"read tasks": "yyyyyn", "read batches": "yyyyyn", "read state": "yyyyyn", "read checkpoints": "yyyyyn", "read events": "yyyyyn",
 		"read rollbacks": "yyyyyn", "read metrics": "yyyyyn", "read workflows": "yyyyyn",
 		"create servers": "yyynnn", "create taskservs": "yyynnn", "create clusters": "yyynnn", "create batches": "yyynnn", "create workflows": "yyynnn",
+		"use servers": "yynnnn", "use_own servers": "yyynnn",
 		"cancel_own batches": "yyynnn", "cancel batches": "yynnnn", "cancel tasks": "yynnnn", "create checkpoints": "yynnnn", "rollback rollbacks": "yynnnn",
 		"restore checkpoints": "mnnnnn", "restore rollbacks": "mnnnnn",
 		"read users": "ynnnnn", "create users": "mnnnnn", "update users": "mnnnnn", "delete users": "mnnnnn",

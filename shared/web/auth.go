@@ -66,10 +66,15 @@ func (x *exchange) authorise(resources []authz.Resource) error {
 	return nil
 }
 
+// question is what the policies are asked about an action of the caller; the resource is left open.
+func (x *exchange) question(action string) authz.Request {
+	return authz.Request{Subject: x.caller.Subject(), Action: action, IP: x.scene.Actor.IP, Time: x.s.now()}
+}
+
 // require asks the policies about each resource, until one is refused, and keeps the last decision for the audit entry.
 func (x *exchange) require(action string, resources ...authz.Resource) error {
 	var d authz.Decision
-	q := authz.Request{Subject: x.caller.Subject(), Action: action, IP: x.scene.Actor.IP, Time: x.s.now()}
+	q := x.question(action)
 	for i, r := range resources {
 		x.resource, q.Resource, q.Brief = r, r, i < len(resources)-1
 		if d = x.s.cfg.Decide(q); !d.Allowed {
@@ -95,6 +100,18 @@ func Require(ctx context.Context, action string, r authz.Resource) error {
 		return fault.New(fault.Denied, "authz.denied", "nobody asks")
 	}
 	return x.require(action, r)
+}
+
+// Ask asks the policies for a view that shows more to some: nothing is refused, and nothing is recorded. Outside a request
+// it denies.
+func Ask(ctx context.Context, action string, r authz.Resource) authz.Decision {
+	x, ok := ctx.Value(exchangeKey{}).(*exchange)
+	if !ok || x.s.cfg.Decide == nil {
+		return authz.Decision{Rule: authz.NoRule}
+	}
+	q := x.question(action)
+	q.Resource, q.Brief = r, true
+	return x.s.cfg.Decide(q)
 }
 
 // resources returns what the decision is about: what the input says, else the type with the route's

@@ -10,16 +10,18 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
-// Catalogue is what a submission may name.
+// Catalogue is what a submission may name, and how to reach what came of it.
 type Catalogue interface {
 	ProviderNames() []string
 	Taskservs() []string
+	Reach(server dag.Resource) map[string]string // what the system's ssh needs; not for everybody
 }
 
 // API holds what the handlers speak to. Its fields are set in one literal.

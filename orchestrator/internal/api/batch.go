@@ -64,16 +64,24 @@ type retryIn struct {
 	MaxDelay     int `json:"max_delay" min:"0" max:"86400" doc:"seconds"`
 }
 
-// Resources names what the batch touches, so that a policy on one server counts.
+// Resources names what the batch touches, so that a policy on one server counts: those it makes, and those that its task
+// services go to. Servers that operations below make are among the first.
 func (in batchIn) Resources() []authz.Resource {
 	n := 1
 	for i := range in.Operations {
 		n += len(in.Operations[i].ServerConfigs) + len(in.Operations[i].Taskservs)
 	}
 	list := append(make([]authz.Resource, 0, n), authz.Resource{Type: "batches", Name: in.Name})
+	targets := map[string]bool{} // many operations may have the same
 	for _, op := range in.Operations {
 		for _, s := range op.ServerConfigs {
 			list = append(list, authz.Resource{Type: "servers", Name: s.Name})
+		}
+		for _, target := range op.Targets {
+			if !targets[target] {
+				targets[target] = true
+				list = append(list, authz.Resource{Type: "servers", Name: target})
+			}
 		}
 		for _, t := range op.Taskservs {
 			list = append(list, authz.Resource{Type: "taskservs", Name: t})

@@ -2,10 +2,15 @@ package api
 
 import (
 	"context"
+	"maps"
+	"path/filepath"
 	"strings"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/naming"
+	"github.com/provisioning-platform/platform/shared/web"
 )
 
 // resultsView is what an operation brought about and still stands: an object, empty until there is something.
@@ -14,13 +19,13 @@ type resultsView struct {
 	Taskservs []taskservView `json:"taskservs,omitempty"`
 }
 
-// serverView is a server with what a person needs to use it. SSH is the argument vector of the system's ssh, to which a
-// command may be added.
+// serverView is a server. SSH is the argument vector of the system's ssh, to which a command may be added; it and the
+// facts that are paths of the orchestrator's machine are shown to whom the policies let use the server (decision 66).
 type serverView struct {
 	Name     string            `json:"name"`
 	Provider string            `json:"provider"`
 	Facts    map[string]string `json:"facts,omitempty"`
-	SSH      []string          `json:"ssh,omitempty"`
+	SSH      []string          `json:"ssh,omitempty" doc:"argument vector of the system's ssh on the orchestrator's machine, for those who may use the server"`
 }
 
 type taskservView struct {
@@ -47,23 +52,46 @@ func (a *API) results(ctx context.Context, t *dag.Task) (*resultsView, error) {
 		}
 		s := serverView{Name: p.Step.Name, Provider: p.Step.Provider}
 		if known {
-			s.Facts = r.Facts
-			s.SSH = sshTo(s.Name, r.Facts)
+			s.Facts = plainFacts(r.Facts)
+			own := t.User == web.CallerOf(ctx).ID() && r.Facts["tag"] == dag.Tag(t.ID, i)
+			if mayUse(ctx, s.Name, own) {
+				a.reach(&s, r)
+			}
 		}
 		v.Servers = append(v.Servers, s)
 	}
 	return v, nil
 }
 
-// sshTo returns how to reach a server with the system's ssh; nil when the provider did not say. A server that is older
-// than the rule of names goes by its provider's id where its name could be read as something else.
-func sshTo(name string, facts map[string]string) []string {
-	config := facts["ssh_config"]
-	if config == "" {
-		return nil
+// mayUse says whether the caller may log in to a server: who may use it, and, unless a policy forbids him to, who may use
+// his own and made this one.
+func mayUse(ctx context.Context, server string, own bool) bool {
+	r := authz.Resource{Type: "servers", Name: server}
+	d := web.Ask(ctx, "use", r)
+	return d.Allowed || own && d.Rule == authz.NoRule && web.Ask(ctx, "use_own", r).Allowed
+}
+
+// plainFacts returns the facts without paths of this machine, which inventories of earlier versions hold.
+func plainFacts(facts map[string]string) map[string]string {
+	plain := make(map[string]string, len(facts))
+	for name, value := range facts {
+		if !filepath.IsAbs(value) {
+			plain[name] = value
+		}
 	}
+	return plain
+}
+
+// reach adds how to log in to a server. One that is older than the rule of names goes by its provider's id where its name
+// could be read as something else.
+func (a *API) reach(s *serverView, r engine.Resource) {
+	facts := a.Catalogue.Reach(dag.Resource{Facts: r.Facts, Kind: r.Kind, Name: r.Name, Provider: r.Provider})
+	maps.Copy(s.Facts, facts)
+	config, name := facts["ssh_config"], s.Name
 	if !naming.Valid(name) {
-		name = facts["id"]
+		name = r.Facts["id"]
 	}
-	return []string{"ssh", "-F", config, "--", name}
+	if config != "" {
+		s.SSH = []string{"ssh", "-F", config, "--", name}
+	}
 }

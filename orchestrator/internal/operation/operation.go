@@ -199,6 +199,15 @@ func (x *Executor) driver(name string) (provider.Driver, error) {
 // ProviderNames lists the names of the providers. The list is not to be changed.
 func (x *Executor) ProviderNames() []string { return x.names }
 
+// Reach returns what the system's ssh on this machine needs for a server of the inventory; nil when its provider has
+// nothing to say, or is no longer in the configuration.
+func (x *Executor) Reach(server dag.Resource) map[string]string {
+	if r, ok := x.Providers[server.Provider].(provider.Reacher); ok {
+		return r.Reach(server.Facts[factID])
+	}
+	return nil
+}
+
 // Taskservs lists the task services that can be installed without an infra of its own.
 func (x *Executor) Taskservs() []string { return x.Recipes.Names("") }
 

@@ -202,7 +202,7 @@ func TestExecute_referenceBatch(t *testing.T) {
 	b := localBench(t)
 	servers, services := batch()
 	made := b.perform("servers", servers)
-	root := made[0].result.Resources[0].Facts["root"]
+	root := b.Reach(made[0].result.Resources[0])["root"]
 	before := files(t, root)
 	installed := b.perform("services", services)
 	if got, want := strings.Join(stepNames(installed), ", "), "containerd on web-01, kubernetes on web-01, cilium on web-01, containerd on web-02, kubernetes on web-02, cilium on web-02"; got != want {
@@ -300,7 +300,7 @@ func TestExecute_builtinRecipes(t *testing.T) {
 	b := localBench(t)
 	servers, services := batch()
 	servers.Servers = servers.Servers[:1]
-	root := b.perform("s", servers)[0].result.Resources[0].Facts["root"]
+	root := b.Reach(b.perform("s", servers)[0].result.Resources[0])["root"]
 	services.Taskservs, services.Targets = []string{"os", "resolv", "coredns"}, []string{"web-01"}
 	before := files(t, root)
 	first := b.perform("a", services)

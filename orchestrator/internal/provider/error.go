@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
@@ -64,5 +66,19 @@ func Classify(err error) *Error {
 	case errors.Is(err, context.Canceled):
 		return Errorf(dag.Stopped, "stopped while the provider was working").Because(err)
 	}
-	return Errorf(dag.Transient, "the provider failed: %v", err).Because(err)
+	return Errorf(dag.Transient, "the provider failed: %v", withoutPath(err)).Because(err)
+}
+
+// withoutPath returns what a fault of the file system says without the path, which is nobody's business outside (decision
+// 66); the log has it.
+func withoutPath(err error) error {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		return fmt.Errorf("%s: %w", path.Op, path.Err)
+	case errors.As(err, &link):
+		return fmt.Errorf("%s: %w", link.Op, link.Err)
+	}
+	return err
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
@@ -27,5 +29,19 @@ func TestClassify(t *testing.T) {
 	}
 	if Classify(nil) != nil {
 		t.Error("no error has a class")
+	}
+}
+
+// TestClassify_tellsNoPathOfThisMachine: what a failure says is shown to everybody who may read the task.
+func TestClassify_tellsNoPathOfThisMachine(t *testing.T) {
+	_, open := os.Open("/no/such/file")
+	for _, err := range []error{open, fmt.Errorf("state: %w", open), os.Rename("/no/such/file", "/no/such/other")} {
+		e := Classify(err)
+		if strings.Contains(e.Message, "/no/such") || !strings.Contains(e.Message, "no such file or directory") || e.Class != dag.Transient {
+			t.Errorf("%v is told as %s: %s", err, e.Class, e.Message)
+		}
+		if !strings.Contains(e.Error(), "/no/such") {
+			t.Errorf("the log does not get the path: %v", e)
+		}
 	}
 }

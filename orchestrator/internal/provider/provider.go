@@ -30,7 +30,7 @@ type Server struct {
 	Name  string            `json:"name"`
 	Plan  string            `json:"plan,omitempty"`
 	Zone  string            `json:"zone,omitempty"`
-	Facts map[string]string `json:"facts,omitempty"` // for people and the inventory: address, port, user, key_file …; never a secret
+	Facts map[string]string `json:"facts,omitempty"` // for everybody, and kept in the inventory: address, port, user …; never a secret, never a path of this machine
 }
 
 // Driver is one account at one provider. All methods may be called concurrently.
@@ -46,6 +46,13 @@ type Driver interface {
 	List(ctx context.Context) ([]Server, error)
 	// Connect opens a connection over which commands run on the server. Only ID is looked at.
 	Connect(ctx context.Context, server Server) (Connection, error)
+}
+
+// Reacher is a Driver whose servers are reached with files of this machine. They are asked for when somebody who may use
+// the server looks at it, and kept nowhere: a data folder is moved and copied, and then they are others.
+type Reacher interface {
+	// Reach returns what the system's ssh needs for the server with that ID, which may be gone: "ssh_config" and the like.
+	Reach(id string) map[string]string
 }
 
 // Connection runs commands on one server. It is used by one goroutine at a time.

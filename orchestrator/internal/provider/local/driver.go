@@ -16,6 +16,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider/ssh"
+	"github.com/provisioning-platform/platform/shared/naming"
 )
 
 // Config is what a driver needs.
@@ -145,7 +146,7 @@ func (d *Driver) Delete(ctx context.Context, server provider.Server) error {
 	if id == "" {
 		id = idOf(server.Tag)
 	}
-	if id != filepath.Base(id) || strings.HasPrefix(id, ".") {
+	if !naming.Valid(id) {
 		return provider.Errorf(dag.Permanent, "%q is no id of a local server", id)
 	}
 	e := d.lock(id)
@@ -232,6 +233,15 @@ func (d *Driver) ids() ([]string, error) {
 	}
 	sort.Strings(ids)
 	return ids, nil
+}
+
+// Reach returns the paths of a server's keys and configuration, and the port where it listens now; nil when id is none of a
+// local server.
+func (d *Driver) Reach(id string) map[string]string {
+	if !naming.Valid(id) {
+		return nil
+	}
+	return d.folder(id).reach()
 }
 
 // Connect opens an SSH connection, starting the server's process when it does not run.

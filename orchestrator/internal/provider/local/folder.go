@@ -166,14 +166,22 @@ func literal(path string) string { return strings.ReplaceAll(path, "%", "%%") }
 // server is what the outside gets to know.
 func (f folder) server(who identity, p process) provider.Server {
 	return provider.Server{ID: who.ID, Tag: who.Tag, Name: who.Name, Plan: who.Plan, Zone: who.Zone, Facts: map[string]string{
-		"address":          loopback,
+		"address": loopback, "port": strconv.Itoa(p.Port), "user": user,
+	}}
+}
+
+// reach is what the owner of this machine's files needs to log in, as it is now.
+func (f folder) reach() map[string]string {
+	facts := map[string]string{
 		"key_file":         f.at("ssh/client_key"),
 		"known_hosts_file": f.at("ssh/known_hosts"),
-		"port":             strconv.Itoa(p.Port),
 		"root":             f.at("root"),
 		"ssh_config":       f.at("ssh/config"),
-		"user":             user,
-	}}
+	}
+	if p, err := f.process(); err == nil && p.Port != 0 {
+		facts["port"] = strconv.Itoa(p.Port)
+	}
+	return facts
 }
 
 // readJSON decodes a file; false when it does not exist.

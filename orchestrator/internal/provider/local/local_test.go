@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -63,7 +64,7 @@ func place(t *testing.T) string {
 			if err := d.Delete(context.Background(), s); err != nil {
 				t.Error(err)
 			}
-			if left := processesOf(folder(filepath.Dir(s.Facts["root"]))); len(left) != 0 {
+			if left := processesOf(d.folder(s.ID)); len(left) != 0 {
 				t.Errorf("server %s left processes %v", s.Name, left)
 			}
 		}
@@ -71,19 +72,21 @@ func place(t *testing.T) string {
 	return dir
 }
 
+// create makes a server; its facts are those that the owner sees.
 func create(t *testing.T, d *Driver, tag string) provider.Server {
 	t.Helper()
 	s, err := d.Create(t.Context(), provider.Spec{Tag: tag, Name: "web-01", Plan: "1xCPU-2GB", Zone: "de-fra1", Wait: true})
 	if err != nil {
 		t.Fatal(err)
 	}
+	maps.Copy(s.Facts, d.Reach(s.ID))
 	return s
 }
 
 // openSSH runs a command string on the server with the system's client.
 func openSSH(t *testing.T, s provider.Server, stdin string, words ...string) (string, int) {
 	t.Helper()
-	args := append([]string{"-F", s.Facts["ssh_config"], s.Name}, words...)
+	args := append([]string{"-F", s.Facts["ssh_config"], "--", s.Name}, words...)
 	cmd := exec.CommandContext(t.Context(), "ssh", args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()

@@ -136,6 +136,6 @@ func (d *Driver) start(ctx context.Context, f folder, who identity) (process, er
 	if waitFor(time.Second, func() bool { p, err = f.process(); return err == nil && p.serves(f) }) {
 		return p, nil
 	}
-	return process{}, provider.Errorf(dag.Transient, "the process of server %s did not start; its log is %s", who.Name, f.at("log")).
-		Because(fmt.Errorf("no answer: %v", err))
+	return process{}, provider.Errorf(dag.Transient, "the process of server %s did not start; the orchestrator's log says where its own log is", who.Name).
+		Because(fmt.Errorf("no answer: %v; the server's log is %s", err, f.at("log")))
 }
