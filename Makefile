@@ -21,7 +21,7 @@ run: build ## both services on a persistent folder (.run) until Ctrl-C
 
 build: ## bin/orchestrator and bin/control-center
 	@mkdir -p bin
-	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./orchestrator/cmd/orchestrator ./control-center/cmd/control-center
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" -o bin/ ./orchestrator/cmd/orchestrator ./control-center/cmd/control-center
 
 fmt:
 	@gofmt -w $(MODULES)

@@ -16,6 +16,9 @@ func (s *Set) Decide(q Request) Decision {
 		d.Rule = r.id
 	}
 	d.Allowed, d.Reason = allowed, why
+	if !allowed && why == "" {
+		d.Reason = s.denial(&q)
+	}
 	if !allowed || q.Action != "read" && !q.Brief { // what goes into the audit log
 		d.Inputs = inputs(&q)
 	}
@@ -23,7 +26,7 @@ func (s *Set) Decide(q Request) Decision {
 }
 
 // weigh finds the deciding rule: the first Deny whose condition holds or cannot be evaluated, else the
-// first Allow whose condition holds.
+// first Allow whose condition holds. why is empty when nothing matched at all.
 func (s *Set) weigh(q *Request) (decided *rule, allowed bool, why string) {
 	var space [24]*verdicts
 	found := s.index.candidates(q, space[:0])
@@ -44,7 +47,7 @@ func (s *Set) weigh(q *Request) (decided *rule, allowed bool, why string) {
 	for _, v := range found {
 		for _, r := range v.deny {
 			if yes, err := holds(r); yes || err != nil {
-				return r, false, "a policy forbids this"
+				return r, false, "the rule " + r.id + " forbids this; ask an administrator"
 			}
 		}
 	}
@@ -65,7 +68,7 @@ func (s *Set) weigh(q *Request) (decided *rule, allowed bool, why string) {
 	if needsMFA {
 		return nil, false, "this needs a session with a second factor; sign in with your MFA code and retry"
 	}
-	return nil, false, "none of your roles and no policy allows this; ask an administrator"
+	return nil, false, ""
 }
 
 // inputs is what decided, for the audit log.

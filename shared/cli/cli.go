@@ -13,11 +13,13 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/obs"
 )
 
 // Flags is the flag set that a command declares its flags in.
@@ -25,14 +27,17 @@ type Flags = pflag.FlagSet
 
 // Command is one verb, or a noun with verbs below it.
 type Command struct {
-	Use      string // "submit FILE": the word, then its arguments
-	Short    string
-	Long     string
-	Example  string
-	Args     int // how many arguments exactly; AnyArgs for any number
-	Hidden   bool
-	Flags    func(*Flags)
-	Run      func(ctx context.Context, io *IO, args []string) error // nil for a noun
+	Use     string // "submit FILE": the word, then its arguments
+	Short   string
+	Long    string
+	Example string
+	Args    int // how many arguments exactly; AnyArgs for any number
+	Hidden  bool
+	Flags   func(*Flags)
+	Run     func(ctx context.Context, io *IO, args []string) error // nil for a noun
+	// Complete returns what the argument may be, for the shell's completion; nil: nothing is proposed.
+	Complete func(ctx context.Context, io *IO) []string
+	Values   map[string][]string // by flag: what it may be, for the shell's completion
 	Commands []Command
 	// Raw hands all arguments to Run unparsed: for verbs that the program calls on itself.
 	Raw bool
@@ -64,8 +69,9 @@ func Main(ctx context.Context, root Command, std *IO, args []string) int {
 	cmd.SetOut(std.Out)
 	cmd.SetErr(std.Err)
 	cmd.SetArgs(args)
-	cmd.CompletionOptions.HiddenDefaultCmd = true
+	cmd.Version = obs.Build()
 	cmd.PersistentFlags().StringVarP(&std.Format, "output", "o", "table", "output format: table, json, yaml or jsonl")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml", "jsonl"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return Usage("%s\nrun: %s --help", err, c.CommandPath()) })
 	if err := cmd.ExecuteContext(ctx); err != nil {
 		code := Code(err)
@@ -84,6 +90,7 @@ func build(c Command, std *IO) *cobra.Command {
 	if c.Flags != nil {
 		c.Flags(cmd.Flags())
 	}
+	complete(cmd, c, std)
 	for _, sub := range c.Commands {
 		cmd.AddCommand(build(sub, std))
 	}
@@ -117,6 +124,25 @@ func build(c Command, std *IO) *cobra.Command {
 	}
 	return cmd
 }
+
+// complete tells the shell's completion what arguments and flags may be. A service that does not answer in
+// completionLimit proposes nothing.
+func complete(cmd *cobra.Command, c Command, std *IO) {
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if c.Complete == nil || len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionLimit)
+		defer cancel()
+		return c.Complete(ctx, std), cobra.ShellCompDirectiveNoFileComp
+	}
+	for flag, values := range c.Values {
+		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
+}
+
+// completionLimit is how long a person waits for proposals after a tab.
+const completionLimit = 2 * time.Second
 
 // explain returns the text of an error with the fields of an invalid input below it.
 func explain(err error) string {

@@ -8,7 +8,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// The exit codes of both binaries (architecture section 10).
+// The exit codes of both binaries (architecture section 10; 12 is decision 70).
 const (
 	ExitOK           = 0
 	ExitFailed       = 1
@@ -22,6 +22,7 @@ const (
 	ExitRunCancelled = 9
 	ExitUnreachable  = 10
 	ExitUnverified   = 11
+	ExitThrottled    = 12
 	ExitInterrupted  = 130
 )
 
@@ -46,6 +47,7 @@ func Usage(format string, args ...any) error {
 var byKind = map[fault.Kind]int{
 	fault.Malformed: ExitUsage, fault.Invalid: ExitUsage, fault.NotFound: ExitNotFound, fault.Unauthenticated: ExitNotSignedIn,
 	fault.Denied: ExitDenied, fault.Conflict: ExitConflict, fault.Unavailable: ExitUnreachable,
+	fault.Throttled: ExitThrottled,
 }
 
 // Code returns the exit code for err; 0 for nil.

@@ -14,10 +14,12 @@ import (
 	"github.com/provisioning-platform/platform/shared/config"
 )
 
-// Table says how data looks for a person: a heading and a row a thing.
+// Table says how data looks for a person: facts about the whole, then a heading and a row a thing. A
+// column without a value in any row is left out.
 type Table struct {
-	Head []string
-	Rows [][]string
+	Facts [][2]string // name and value; one without a value is left out
+	Head  []string
+	Rows  [][]string
 }
 
 // Print writes data in the format that was asked for. data is what json and yaml show; jsonl writes one line an
@@ -31,18 +33,75 @@ func (o *IO) Print(data any, t Table) error {
 	case "yaml":
 		return o.yaml(data)
 	}
+	return o.table(t)
+}
+
+func (o *IO) table(t Table) error {
 	w := tabwriter.NewWriter(o.Out, 0, 8, 2, ' ', 0)
-	if len(t.Head) > 0 {
-		fmt.Fprintln(w, strings.Join(t.Head, "\t"))
-	}
-	for _, row := range t.Rows {
-		clean := make([]string, len(row))
-		for i, cell := range row {
+	line := func(cells []string) {
+		clean := make([]string, len(cells))
+		for i, cell := range cells {
 			clean[i] = Printable(strings.Join(strings.Fields(cell), " "))
 		}
-		fmt.Fprintln(w, strings.Join(clean, "\t"))
+		fmt.Fprintln(w, strings.TrimRight(strings.Join(clean, "\t"), "\t"))
+	}
+	for _, fact := range t.Facts {
+		if fact[1] != "" {
+			line(fact[:])
+		}
+	}
+	if len(t.Facts) > 0 && len(t.Head)+len(t.Rows) > 0 {
+		fmt.Fprintln(w)
+	}
+	t.dropEmptyColumns()
+	if len(t.Head) > 0 {
+		line(t.Head)
+	}
+	for _, row := range t.Rows {
+		line(row)
 	}
 	return w.Flush()
+}
+
+// dropEmptyColumns leaves out each headed column that no row has a value in.
+func (t *Table) dropEmptyColumns() {
+	if len(t.Head) == 0 || len(t.Rows) == 0 {
+		return
+	}
+	used := make([]bool, len(t.Head))
+	for _, row := range t.Rows {
+		for i, cell := range row {
+			used[i] = used[i] || strings.TrimSpace(cell) != ""
+		}
+	}
+	keep := func(cells []string) (kept []string) {
+		for i, cell := range cells {
+			if used[i] {
+				kept = append(kept, cell)
+			}
+		}
+		return kept
+	}
+	t.Head = keep(t.Head)
+	for i, row := range t.Rows {
+		t.Rows[i] = keep(row)
+	}
+}
+
+// Result is what a verb prints that changes something and has nothing else to show.
+type Result struct {
+	ID     string `json:"id,omitempty"`
+	Name   string `json:"name,omitempty"`
+	Result string `json:"result"` // "cancelled", "updated", "unchanged" …
+}
+
+// Done writes the result of a verb: as data in the formats for programs, as a note for a person.
+func (o *IO) Done(r Result, format string, args ...any) error {
+	if o.Format == "table" {
+		o.Note(format, args...)
+		return nil
+	}
+	return o.Print(r, Table{})
 }
 
 func (o *IO) lines(data any) error {

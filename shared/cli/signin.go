@@ -111,12 +111,17 @@ type Target struct {
 	Issuer    bool   // the service is the control-center: the saved sign-in knows its address
 	server    string
 	tokenFile string
+	noWait    bool
 }
+
+// patience is how long a verb waits in all for a service that says 429 (decision 70).
+const patience = time.Minute
 
 // Declare adds the flags of the target.
 func (t *Target) Declare(f *Flags) {
 	f.StringVar(&t.server, "server", "", "address of the service (environment: "+t.Env+", default "+t.Default+")")
 	f.StringVar(&t.tokenFile, "token-file", "", "file with a bearer token (environment: PROVISIONING_TOKEN_FILE); beats the saved sign-in")
+	f.BoolVar(&t.noWait, "no-wait", false, "end with 12 at once when the service asks to wait because of its rate limits")
 }
 
 // Address returns the address of the service.
@@ -142,7 +147,23 @@ func (t *Target) Client(ctx context.Context, o *IO) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &client.Client{Base: t.Address(o), Token: token}, nil
+	api := t.Open(o)
+	api.Token = token
+	return api, nil
+}
+
+// Open returns a client of the target that is not signed in. It tells the person what it waits for and
+// what was not done again.
+func (t *Target) Open(o *IO) *client.Client {
+	api := &client.Client{
+		Base: t.Address(o), Patience: patience,
+		Waiting:  func(d time.Duration) { o.Note("the service asks to wait %s because of its rate limits", d) },
+		Replayed: func() { o.Note("unchanged: this idempotency key was used before, and this is its first answer") },
+	}
+	if t.noWait {
+		api.Patience = 0
+	}
+	return api
 }
 
 func (t *Target) token(ctx context.Context, o *IO) (secret.Text, error) {
@@ -178,6 +199,24 @@ func SignInOf(server, username string, s client.Session) SignIn {
 
 // ErrNoTerminal is returned by Ask when there is nobody to ask.
 var ErrNoTerminal = errors.New("standard input is no terminal")
+
+// Confirm asks for a yes before something is destroyed. It goes on without asking when yes is true or
+// nobody sits at a terminal, and is a usage error when the answer is anything else than yes.
+func (o *IO) Confirm(question string, yes bool) error {
+	if yes {
+		return nil
+	}
+	answer, err := o.Ask(question+" [yes/no] ", false)
+	switch {
+	case errors.Is(err, ErrNoTerminal):
+		return nil
+	case err != nil:
+		return err
+	case !strings.EqualFold(strings.TrimSpace(answer), "yes"):
+		return Usage("not confirmed; nothing was changed")
+	}
+	return nil
+}
 
 // Ask prompts for a line on the terminal; hidden input is not echoed. It refuses without a terminal.
 func (o *IO) Ask(prompt string, hidden bool) (string, error) {

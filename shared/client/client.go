@@ -1,6 +1,7 @@
 // Package client is the typed Go client of both services, used by both command lines and by the tests. It
 // speaks the public API and nothing else; a method is one request, but for the lists whose pages may end early,
-// which it follows. It does not retry: a caller that wants to repeat a submission gives an idempotency key.
+// which it follows. It repeats only what the service did not look at (429, up to Patience): a caller that
+// wants to repeat a submission gives an idempotency key.
 //
 // The one rule: an error of a service comes back as a fault with the kind, code, fields and text that the
 // service gave; a service that cannot be reached is a fault of kind Unavailable with code "client.unreachable".
@@ -35,6 +36,10 @@ type Client struct {
 	Base  string       // "http://127.0.0.1:9090"
 	Token secret.Text  // bearer token; empty for open routes
 	HTTP  *http.Client // nil: a client with a 60 s limit
+
+	Patience time.Duration       // how long a request may wait in all when the service says 429 with Retry-After
+	Waiting  func(time.Duration) // called before each such wait; nil: nobody is told
+	Replayed func()              // called when an answer is an earlier one, repeated for its idempotency key
 }
 
 // call is one request.
@@ -59,8 +64,32 @@ type envelope struct {
 	RequestID string        `json:"request_id"`
 }
 
-// do performs the call and decodes data into out (nil: ignored). It returns the answer's headers.
+// do performs the call and decodes data into out (nil: ignored), and repeats it while the service asks to
+// wait and Patience lasts. It returns the answer's headers.
 func (c *Client) do(ctx context.Context, in call, out any) (http.Header, error) {
+	for left := c.Patience; ; {
+		header, err := c.once(ctx, in, out)
+		f := fault.Of(err)
+		if f == nil || f.Kind != fault.Throttled || f.RetryAfter <= 0 || f.RetryAfter > left {
+			if header.Get("Idempotency-Replayed") == "true" && c.Replayed != nil {
+				c.Replayed()
+			}
+			return header, err
+		}
+		left -= f.RetryAfter
+		if c.Waiting != nil {
+			c.Waiting(f.RetryAfter)
+		}
+		select {
+		case <-ctx.Done():
+			return header, ctx.Err()
+		case <-time.After(f.RetryAfter):
+		}
+	}
+}
+
+// once performs the call one time.
+func (c *Client) once(ctx context.Context, in call, out any) (http.Header, error) {
 	var body io.Reader
 	if in.body != nil {
 		b, ready := in.body.(encoded)

@@ -72,15 +72,38 @@ func (c *Client) Logout(ctx context.Context) error {
 	return err
 }
 
+// Me is who the client's token speaks for, as the control-center knows now.
+type Me struct {
+	User
+	Session struct {
+		ID        string    `json:"id"`
+		ACR       string    `json:"acr"` // "aal2" with a second factor
+		AMR       []string  `json:"amr"`
+		AuthTime  time.Time `json:"auth_time"`
+		ExpiresAt time.Time `json:"expires_at"`
+	} `json:"session"`
+}
+
+// Me asks the control-center who the token speaks for; Unauthenticated when it speaks for nobody any more.
+func (c *Client) Me(ctx context.Context) (Me, error) {
+	var m Me
+	_, err := c.do(ctx, get("/me"), &m)
+	return m, err
+}
+
 // UserFilter selects users; zero values select all.
 type UserFilter struct {
-	Role    string
-	Enabled *bool
+	Username string // a name in any spelling, or an e-mail address
+	Role     string
+	Enabled  *bool
 }
 
 // Users lists users, newest first.
 func (c *Client) Users(ctx context.Context, f UserFilter, p Page) (List[User], error) {
 	q := url.Values{}
+	if f.Username != "" {
+		q.Set("username", f.Username)
+	}
 	if f.Role != "" {
 		q.Set("role", f.Role)
 	}

@@ -12,10 +12,11 @@ import (
 // that code under test needs none.
 type Registry struct{ reg *prometheus.Registry }
 
-// NewRegistry returns a registry with the figures of the Go runtime and the process.
+// NewRegistry returns a registry with the figures of the Go runtime, the process and the build
+// (go_build_info).
 func NewRegistry() *Registry {
 	r := &Registry{reg: prometheus.NewRegistry()}
-	r.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.reg.MustRegister(collectors.NewGoCollector(), collectors.NewBuildInfoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
 }
 

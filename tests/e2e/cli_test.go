@@ -52,6 +52,9 @@ func (s *shell) run(t *testing.T, v verb) (out, errs string) {
 		line = strings.ReplaceAll(line, "{"+name+"}", value)
 	}
 	words := strings.Fields(line)
+	for i, word := range words {
+		words[i] = strings.Trim(word, "'") // '' is an empty argument
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(s.Bin, words[0]), words[1:]...)
@@ -123,6 +126,8 @@ message = "simulated: there is no such plan"
 		write(t, s.values[provider], fmt.Sprintf(`{"name":%q,"version":"1.0.0","storage_backend":"filesystem","parallel_limit":2,"rollback_enabled":false,"operations":[
 {"id":"servers","type":"server_batch","provider":%q,"dependencies":[],"server_configs":[{"name":"%s-1","plan":"1xCPU-2GB","zone":"de-fra1"}]}]}`, provider, provider, provider))
 	}
+	s.values["faulty"] = filepath.Join(o.Dir, "faulty.json")
+	write(t, s.values["faulty"], "{\"name\": \"x\",\n \"operations\": [\n  {\"id\": \"a\", \"server_configs\": 7}]}")
 	return s
 }
 
@@ -141,8 +146,13 @@ func TestCLI_exitCodes(t *testing.T) {
 	s := newShell(t)
 	for _, v := range []verb{
 		{line: "orchestrator task list", code: exitOK},
-		{line: "orchestrator workflow servers --infra small --settings config.toml", out: "-", err: "orchestrator task show"},
+		{line: "orchestrator workflow servers --infra small --settings config.toml", out: "-", err: "orchestrator task watch"},
+		{line: "orchestrator workflow servers --infra small --settings config.toml --watch -o json", out: "\"status\": \"Completed\""},
+		{line: "orchestrator workflow servers --infra nowhere --watch", code: exitRunFailed, err: "nowhere"},
+		{line: "orchestrator --version", out: "revision"},
 		{line: "orchestrator checkpoint create before", out: "-"},
+		{line: "orchestrator checkpoint show before", out: "before"},
+		{line: "orchestrator checkpoint show after", code: exitNotFound, err: "checkpoint list"},
 		{line: "orchestrator batch submit {fast} --watch", out: "Completed"},
 		{line: "control-center user list", out: "vera"},
 		{line: "control-center audit list --action user.create", out: "user.create"},
@@ -151,9 +161,10 @@ func TestCLI_exitCodes(t *testing.T) {
 		{line: "orchestrator task show", code: exitUsage, err: "usage: orchestrator task show ID"},
 		{line: "orchestrator task list --colour", code: exitUsage, err: "orchestrator task list --help"},
 		{line: "orchestrator task list -o xml", code: exitUsage, err: "table, json, yaml or jsonl"},
-		{line: "orchestrator rollback execute", code: exitUsage, err: "--checkpoint or --operation"},
+		{line: "orchestrator rollback execute", code: exitUsage, err: "--checkpoint, --batch or --operation"},
 		{line: "orchestrator batch submit {dir}/absent.json", code: exitUsage, err: "absent.json"},
-		{line: "orchestrator batch submit {password}", code: exitUsage, err: "not JSON"},
+		{line: "orchestrator batch submit {password}", code: exitUsage, err: ":1:1: this is not JSON"},
+		{line: "orchestrator batch submit {faulty}", code: exitUsage, err: "faulty.json:3:"},
 		{line: "orchestrator workflow servers --infra small --settings ../x", code: exitUsage, err: "settings"},
 
 		{line: "orchestrator task show {nowhere}", code: exitNotFound, err: nowhere},
@@ -165,9 +176,12 @@ func TestCLI_exitCodes(t *testing.T) {
 		{line: "control-center auth login --username vera", as: "nobody", code: exitUsage, err: "--password-file"},
 		{line: "control-center auth whoami", as: "nobody", code: exitNotSignedIn, err: "control-center auth login"},
 
-		{line: "orchestrator checkpoint create no", as: "viewer", code: exitDenied},
+		{line: "orchestrator checkpoint create no", as: "viewer", code: exitDenied, err: "create on checkpoints (your roles: viewer); it is allowed for admin, operator"},
 		{line: "control-center user list", as: "viewer", code: exitDenied},
 
+		{line: "control-center user update vera --role viewer -o json", out: "unchanged"},
+		{line: "control-center user update vera --email other@example.com", err: "updated vera"},
+		{line: "control-center user update nobody --disable", code: exitNotFound, err: "user list"},
 		{line: "control-center user create vera --email v@example.com --role viewer --password-file {password}", code: exitConflict, err: "taken"},
 
 		{line: "orchestrator batch submit {broken} --watch", code: exitRunFailed, err: "there is no such plan"},
@@ -177,6 +191,32 @@ func TestCLI_exitCodes(t *testing.T) {
 	} {
 		s.run(t, v)
 	}
+}
+
+// TestCLI_rollbackByNames rolls a batch back, then to a checkpoint by its name; two of one name are a
+// conflict, and nothing left to undo says so.
+func TestCLI_rollbackByNames(t *testing.T) {
+	s := newShell(t)
+	s.run(t, verb{line: "orchestrator checkpoint create first"})
+	out, _ := s.run(t, verb{line: "orchestrator batch submit {fast} --watch -o json", out: "Completed"})
+	var b client.Batch
+	if err := json.Unmarshal([]byte(out), &b); err != nil {
+		t.Fatal(err)
+	}
+	s.values["batch"] = b.BatchID
+	out, _ = s.run(t, verb{line: "orchestrator batch show {batch}", out: b.BatchID})
+	if !strings.Contains(out, "name") || !strings.Contains(out, "fast") || strings.Contains(out, "NOTE") {
+		t.Errorf("the batch itself is not shown, or an empty column is:\n%s", out)
+	}
+	s.run(t, verb{line: "orchestrator rollback execute --batch {batch}", out: "1", err: "this undoes 1 operation(s) of batch fast: servers"})
+	s.run(t, verb{line: "orchestrator rollback execute --batch {batch} -o json", out: "unchanged"})
+	s.run(t, verb{line: "orchestrator rollback execute --checkpoint first --yes", err: "0 operation(s) that completed after checkpoint first"})
+	s.run(t, verb{line: "orchestrator checkpoint create first"})
+	s.run(t, verb{line: "orchestrator rollback execute --checkpoint first", code: exitConflict, err: "2 checkpoints are called first"})
+	s.run(t, verb{line: "orchestrator checkpoint create again --idempotency-key k1"})
+	s.run(t, verb{line: "orchestrator checkpoint create again --idempotency-key k1", err: "unchanged"})
+	s.run(t, verb{line: "orchestrator __complete batch show ''", out: b.BatchID})
+	s.run(t, verb{line: "orchestrator __complete task list --status ''", out: "completed"})
 }
 
 // TestCLI_watchEndsAsTheRunDid cancels a batch that another command line watches: 9; one that lost patience ended with 7.
@@ -209,6 +249,10 @@ func TestCLI_savedSignIn(t *testing.T) {
 	}
 	s.run(t, verb{line: "control-center auth whoami", as: "vera", out: "vera"})
 	s.run(t, verb{line: "orchestrator task list", as: "vera"})
+	s.run(t, verb{line: "control-center user update vera --disable -o json", out: "updated"})
+	s.run(t, verb{line: "control-center auth whoami", as: "vera", code: exitNotSignedIn}) // what is saved here does not count
+	s.run(t, verb{line: "control-center user update vera --enable"})
+	s.run(t, verb{line: "control-center auth login --username vera --password-file {password}", as: "vera", err: "signed in as vera"})
 	s.run(t, verb{line: "control-center auth logout", as: "vera", err: "signed out"})
 	s.run(t, verb{line: "orchestrator task list", as: "vera", code: exitNotSignedIn, err: "control-center auth login"})
 }

@@ -18,6 +18,7 @@ func (a *API) sessionRoutes() []web.Route {
 		{Method: "POST", Path: "/auth/login", Op: "login", Summary: "Sign in with password and one-time code", Permission: web.Open(), Limit: web.Authentication, Audit: "auth.login", Handle: web.To(a.login)},
 		{Method: "POST", Path: "/auth/refresh", Op: "refresh", Summary: "Exchange a refresh token, or the newest access token of a session, for the next pair", Permission: web.Open(), Limit: web.Authentication, Audit: "auth.refresh", Handle: web.To(a.refresh)},
 		{Method: "POST", Path: "/auth/logout", Op: "logout", Summary: "End the session of the presented token", Permission: web.Authenticated(), Audit: "auth.logout", Handle: web.To(a.logout)},
+		{Method: "GET", Path: "/me", Op: "me", Summary: "Who the presented token speaks for, and the session it belongs to", Permission: web.Authenticated(), Handle: web.To(a.me)},
 		{Method: "GET", Path: "/.well-known/jwks.json", Op: "jwks", Summary: "The public keys that verify tokens", Permission: web.Open(), Limit: web.Free, Handle: web.To(a.jwks)},
 	}
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/session"
@@ -46,11 +47,19 @@ type createdView struct {
 
 type listUsersIn struct {
 	web.Paging
-	Role    string `query:"role" max:"256" doc:"only accounts with this role"`
-	Enabled *bool  `query:"enabled" doc:"only enabled, or only disabled accounts"`
+	Username string `query:"username" max:"256" doc:"only the account that this name means, in any spelling, or this e-mail address"`
+	Role     string `query:"role" max:"256" doc:"only accounts with this role"`
+	Enabled  *bool  `query:"enabled" doc:"only enabled, or only disabled accounts"`
 }
 
 func (a *API) listUsers(ctx context.Context, in listUsersIn) (web.Page[userView], error) {
+	if in.Username != "" {
+		u, err := a.Users.Named(ctx, in.Username)
+		if err != nil || u.ID == "" || in.Role != "" && !slices.Contains(u.Roles, in.Role) || in.Enabled != nil && *in.Enabled != u.Enabled {
+			return web.Page[userView]{}, err
+		}
+		return web.Page[userView]{Items: []userView{viewUser(u)}, Total: 1}, nil
+	}
 	w, err := a.Users.List(ctx, user.Filter{Role: in.Role, Enabled: in.Enabled}, in.Place())
 	return web.PageOf(w, viewUser), err
 }

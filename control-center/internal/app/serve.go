@@ -43,6 +43,7 @@ type Options struct {
 // Serve runs the control-center until ctx ends.
 func Serve(ctx context.Context, o Options) error {
 	log := obs.NewLogger(o.Stderr, token.ControlCenter, o.Config.LogLevel)
+	log.Info("starting", "build", obs.Build())
 	if len(o.Unknown) > 0 {
 		log.Warn("no setting reads these names of the environment", "names", o.Unknown)
 	}

@@ -41,13 +41,14 @@ func login() cli.Command {
 			if err != nil {
 				return err
 			}
-			api := &client.Client{Base: server}
-			session, err := api.Login(ctx, username, password, code)
-			if code == "" && fault.CodeOf(err) == "auth.mfa_required" {
-				if code, err = o.Ask("code of your authenticator: ", false); err != nil {
-					return cli.Exit(cli.ExitNotSignedIn, fault.New(fault.Unauthenticated, "auth.mfa_required", "this account needs a code of its authenticator; give --mfa-code"))
+			if code == "" { // asked for before the one try: a try without it would count as one
+				if code, err = o.Ask("code of your authenticator (empty when you have none): ", false); err != nil && !errors.Is(err, cli.ErrNoTerminal) {
+					return err
 				}
-				session, err = api.Login(ctx, username, password, code)
+			}
+			session, err := t.Open(o).Login(ctx, username, password, code)
+			if fault.CodeOf(err) == "auth.mfa_required" {
+				return cli.Exit(cli.ExitNotSignedIn, fault.New(fault.Unauthenticated, "auth.mfa_required", "this account needs a code of its authenticator; give --mfa-code"))
 			}
 			if err != nil {
 				return err
@@ -55,8 +56,8 @@ func login() cli.Command {
 			if err := o.SaveSignIn(cli.SignInOf(server, username, session)); err != nil {
 				return err
 			}
-			o.Note("signed in as %s (%s) until %s", session.User.Username, join(session.User.Roles), session.ExpiresAt.Format(time.RFC3339))
-			return nil
+			return o.Done(cli.Result{ID: session.User.ID, Name: session.User.Username, Result: "signed in"},
+				"signed in as %s (%s) until %s", session.User.Username, join(session.User.Roles), session.ExpiresAt.Format(time.RFC3339))
 		},
 	}
 }
@@ -98,28 +99,25 @@ func logout() cli.Command {
 			if err := o.DropSignIn(); err != nil {
 				return err
 			}
-			o.Note("signed out")
-			return nil
+			return o.Done(cli.Result{Result: "signed out"}, "signed out")
 		},
 	}
 }
 
 func whoami() cli.Command {
-	return cli.Command{
-		Use: "whoami", Short: "show who is signed in, where and until when",
-		Run: func(_ context.Context, o *cli.IO, _ []string) error {
-			s, err := o.LoadSignIn()
-			if err != nil {
-				return err
-			}
-			shown := struct {
-				Server    string    `json:"server"`
-				Username  string    `json:"username"`
-				ExpiresAt time.Time `json:"expires_at"`
-				Renewable time.Time `json:"renewable_until,omitzero"`
-			}{s.Server, s.Username, s.ExpiresAt, s.RefreshExpiresAt}
-			return o.Print(shown, cli.Table{Head: []string{"USER", "CONTROL-CENTER", "EXPIRES"},
-				Rows: [][]string{{s.Username, s.Server, s.ExpiresAt.Format(time.RFC3339)}}})
-		},
-	}
+	return remote(cli.Command{
+		Use: "whoami", Short: "ask the control-center who is signed in, as what and until when",
+		Long: "Ends with 4 when the session is over, whatever is saved here.",
+	}, func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
+		m, err := api.Me(ctx)
+		if err != nil {
+			return err
+		}
+		factor := "no"
+		if m.Session.ACR == "aal2" {
+			factor = "yes"
+		}
+		return o.Print(m, cli.Table{Facts: [][2]string{{"user", m.Username}, {"id", m.ID}, {"roles", join(m.Roles)}, {"second factor", factor}, {"control-center", api.Base},
+			{"signed in", m.Session.AuthTime.Format(time.RFC3339)}, {"token until", m.Session.ExpiresAt.Format(time.RFC3339)}}})
+	})
 }

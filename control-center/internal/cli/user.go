@@ -2,10 +2,13 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/cli"
 	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
 )
 
 func users() cli.Command {
@@ -18,6 +21,7 @@ func userList() cli.Command {
 	var role, enabled string
 	return remote(cli.Command{
 		Use: "list", Short: "list users, newest first",
+		Values: map[string][]string{"role": roles, "enabled": {"true", "false"}},
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&role, "role", "", "only users with this role")
 			f.StringVar(&enabled, "enabled", "", "only enabled (true) or disabled (false) users")
@@ -58,7 +62,7 @@ func userCreate() cli.Command {
 	var n client.NewUser
 	var passwordFile string
 	return remote(cli.Command{
-		Use: "create USERNAME", Short: "create a user", Args: 1,
+		Use: "create USERNAME", Short: "create a user", Args: 1, Values: map[string][]string{"role": roles},
 		Example: "  control-center user create dana --email dana@example.com --role operator --password-file ./password",
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&n.Email, "email", "", "e-mail address")
@@ -85,7 +89,7 @@ func userUpdate() cli.Command {
 	var roles []string
 	var enable, disable bool
 	return remote(cli.Command{
-		Use: "update ID", Short: "change a user; what is not given stays as it is", Args: 1,
+		Use: "update NAME|ID", Complete: userNames, Short: "change a user; what is not given stays as it is", Args: 1,
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&email, "email", "", "new e-mail address")
 			f.StringSliceVar(&roles, "role", nil, "all roles from now on; may be repeated")
@@ -111,21 +115,27 @@ func userUpdate() cli.Command {
 			}
 			change.Password = &password
 		}
-		if err := api.UpdateUser(ctx, args[0], change); err != nil {
+		u, err := userNamed(ctx, api, args[0])
+		if err != nil {
 			return err
 		}
-		o.Note("updated %s", args[0])
-		return nil
+		if same(u, change) {
+			return o.Done(cli.Result{ID: u.ID, Name: u.Username, Result: "unchanged"}, "unchanged: %s is like that already", u.Username)
+		}
+		if err := api.UpdateUser(ctx, u.ID, change); err != nil {
+			return err
+		}
+		return o.Done(cli.Result{ID: u.ID, Name: u.Username, Result: "updated"}, "updated %s", u.Username)
 	})
 }
 
 func userDelete() cli.Command {
 	var yes bool
 	return remote(cli.Command{
-		Use: "delete ID", Short: "delete a user and end its sessions", Args: 1,
+		Use: "delete NAME|ID", Complete: userNames, Short: "delete a user and end its sessions", Args: 1,
 		Flags: func(f *cli.Flags) { f.BoolVar(&yes, "yes", false, "do not ask") },
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
-		u, err := api.User(ctx, args[0])
+		u, err := userNamed(ctx, api, args[0])
 		if err != nil {
 			return err
 		}
@@ -138,20 +148,23 @@ func userDelete() cli.Command {
 				return cli.Usage("that is not the name; nothing was deleted")
 			}
 		}
-		if err := api.DeleteUser(ctx, args[0]); err != nil {
+		if err := api.DeleteUser(ctx, u.ID); err != nil {
 			return err
 		}
-		o.Note("deleted %s", u.Username)
-		return nil
+		return o.Done(cli.Result{ID: u.ID, Name: u.Username, Result: "deleted"}, "deleted %s", u.Username)
 	})
 }
 
 func userEnrolTOTP() cli.Command {
 	return remote(cli.Command{
-		Use: "enrol-totp ID", Short: "give a user a new second factor; shown once", Args: 1,
+		Use: "enrol-totp NAME|ID", Complete: userNames, Short: "give a user a new second factor; shown once", Args: 1,
 		Long: "Prints the secret, its otpauth address and recovery codes. The factor is in use at once; it replaces the one there is, and the user's sessions end.",
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
-		e, err := api.EnrolTOTP(ctx, args[0])
+		u, err := userNamed(ctx, api, args[0])
+		if err != nil {
+			return err
+		}
+		e, err := api.EnrolTOTP(ctx, u.ID)
 		if err != nil {
 			return err
 		}
@@ -161,4 +174,46 @@ func userEnrolTOTP() cli.Command {
 		}
 		return o.Print(e, t)
 	})
+}
+
+// roles are what --role takes.
+var roles = []string{"admin", "operator", "developer", "viewer", "auditor"}
+
+// userNamed returns the account with this user name or id.
+func userNamed(ctx context.Context, api *client.Client, text string) (client.User, error) {
+	if id.Valid(text) {
+		return api.User(ctx, text)
+	}
+	l, err := api.Users(ctx, client.UserFilter{Username: text}, client.Page{})
+	if err != nil {
+		return client.User{}, err
+	}
+	if len(l.Rows) != 1 {
+		return client.User{}, fault.New(fault.NotFound, "cli.user", "there is no user %s; see: control-center user list", text)
+	}
+	return l.Rows[0], nil
+}
+
+// same says whether a change leaves the account as it is. A password is always a change.
+func same(u client.User, ch client.UserChange) bool {
+	sorted := func(list []string) []string { return slices.Sorted(slices.Values(list)) }
+	return ch.Password == nil && (ch.Email == nil || *ch.Email == u.Email) && (ch.Enabled == nil || *ch.Enabled == u.Enabled) &&
+		(ch.Roles == nil || slices.Equal(sorted(ch.Roles), sorted(u.Roles)))
+}
+
+// userNames proposes the newest accounts to the shell.
+func userNames(ctx context.Context, o *cli.IO) (proposals []string) {
+	t := target()
+	api, err := t.Client(ctx, o)
+	if err != nil {
+		return nil
+	}
+	l, err := api.Users(ctx, client.UserFilter{}, client.Page{Limit: 50})
+	if err != nil {
+		return nil
+	}
+	for _, u := range l.Rows {
+		proposals = append(proposals, cli.Printable(u.Username))
+	}
+	return proposals
 }

@@ -251,6 +251,12 @@ func Get(ctx context.Context, db store.DB, userID string) (User, error) {
 	return row.Value, err
 }
 
+// Named returns the account a typed name means, as the function Named; an empty one when there is none.
+func (us *Users) Named(ctx context.Context, name string) (User, error) {
+	row, err := Named(ctx, us.DB, name)
+	return row.Value, err
+}
+
 // Named returns the account a typed name means, in any spelling or by its e-mail address; revision 0
 // when there is none. The caller compares the spelling.
 func Named(ctx context.Context, db store.DB, name string) (store.Row[User], error) {

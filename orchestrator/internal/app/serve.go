@@ -44,6 +44,7 @@ type Options struct {
 // Serve runs the orchestrator until ctx ends.
 func Serve(ctx context.Context, o Options) error {
 	log := obs.NewLogger(o.Stderr, token.Orchestrator, o.Config.LogLevel)
+	log.Info("starting", "build", obs.Build())
 	if len(o.Unknown) > 0 {
 		log.Warn("no setting reads these names of the environment", "names", o.Unknown)
 	}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"strings"
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/cli"
@@ -50,7 +48,7 @@ func batchSubmit() cli.Command {
 		}
 		b, err := api.SubmitBatch(ctx, definition, idempotency)
 		if err != nil {
-			return err
+			return cli.Located(args[0], definition, err)
 		}
 		if !follow {
 			o.Note("submitted; follow it with: orchestrator batch watch %s", b.BatchID)
@@ -78,20 +76,12 @@ func readDefinition(o *cli.IO, path string) (json.RawMessage, error) {
 		return nil, cli.Exit(cli.ExitUsage, fmt.Errorf("the batch cannot be read: %w", err))
 	}
 	raw = config.WithoutMark(raw)
-	var probe any
-	if err := json.Unmarshal(raw, &probe); err != nil {
-		return nil, cli.Usage("%s is not JSON: %s", path, err)
-	}
-	return raw, nil
-}
-
-func dial(ctx context.Context, api *client.Client) (*watch.Conn, error) {
-	return watch.Dial(ctx, strings.TrimRight(api.Base, "/")+"/ws?events=batch,task,progress", api.Token.Reveal(), 0, "")
+	return raw, cli.CheckJSON(path, raw)
 }
 
 func batchWatch() cli.Command {
 	var limit time.Duration
-	return remote(cli.Command{Use: "watch ID", Short: "follow a batch to its end", Args: 1, Flags: func(f *cli.Flags) { patience(f, &limit) }},
+	return remote(cli.Command{Use: "watch ID", Short: "follow a batch to its end", Args: 1, Complete: batchIDs, Flags: func(f *cli.Flags) { patience(f, &limit) }},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 			events, err := dial(ctx, api)
 			if err != nil {
@@ -107,80 +97,23 @@ func batchWatch() cli.Command {
 }
 
 // followBatch shows events until the batch has ended, prints its last view and returns how it ended. The
-// socket is the only source while it runs; one request at the end fetches the results. A limit of 0 is none.
+// socket is the only source while it runs; one request at the end fetches the results.
 func followBatch(ctx context.Context, o *cli.IO, api *client.Client, events *watch.Conn, b client.Batch, limit time.Duration) error {
-	var over <-chan time.Time
-	if limit > 0 {
-		timer := time.NewTimer(limit)
-		defer timer.Stop()
-		over = timer.C
+	if err := follow(ctx, o, events, newDisplay(o, b), limit, "orchestrator batch watch "+b.BatchID); err != nil {
+		return err
 	}
-	ctx, ignore := signal.NotifyContext(ctx, os.Interrupt) // so that Ctrl-C can say that the batch goes on
-	defer ignore()
-	show := newDisplay(o, b)
-	clock := time.NewTicker(time.Second) // the seconds go on while nothing happens
-	defer clock.Stop()
-	following, stop := context.WithCancel(ctx)
-	defer stop()
-	arrived := listen(following, events)
-	for !show.ended() {
-		select {
-		case <-ctx.Done():
-			o.Note("\nthe batch goes on; follow it again with: orchestrator batch watch %s", b.BatchID)
-			return context.Canceled
-		case <-over:
-			return cli.Exit(cli.ExitTimeout, fmt.Errorf("batch %s has not ended within %s; it goes on, follow it again with: orchestrator batch watch %s", b.BatchID, limit, b.BatchID))
-		case <-clock.C:
-			show.draw()
-		case a := <-arrived:
-			if a.err != nil && ctx.Err() == nil {
-				return a.err
-			}
-			if a.err == nil {
-				show.event(a.event)
-			}
-		}
-	}
-	show.close()
 	end, err := api.Batch(ctx, b.BatchID)
 	if err != nil {
 		return err
 	}
-	if err := o.Print(end, operationTable(end)); err != nil {
+	if err := o.Print(end, batchView(end)); err != nil {
 		return err
 	}
-	switch end.Status {
-	case "Completed":
-		return nil
-	case "Cancelled":
-		return cli.Exit(cli.ExitRunCancelled, fmt.Errorf("batch %s was cancelled", end.BatchID))
+	why := ""
+	if end.Status == "Failed" {
+		why = firstError(end)
 	}
-	return cli.Exit(cli.ExitRunFailed, fmt.Errorf("batch %s is %s: %s", end.BatchID, strings.ToLower(end.Status), firstError(end)))
-}
-
-// arrival is what the socket gave: an event, or why there will be none.
-type arrival struct {
-	event watch.Event
-	err   error
-}
-
-// listen reads events until the first error, which it hands on too, or until nobody wants them.
-func listen(ctx context.Context, events *watch.Conn) <-chan arrival {
-	arrived := make(chan arrival)
-	go func() {
-		for {
-			e, err := events.Next(ctx)
-			select {
-			case arrived <- arrival{e, err}:
-			case <-ctx.Done():
-				return
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	return arrived
+	return howItEnded("batch "+end.BatchID, end.Status, why)
 }
 
 func firstError(b client.Batch) string {
@@ -196,7 +129,7 @@ func batchList() cli.Command {
 	var p client.Page
 	var status string
 	return remote(cli.Command{
-		Use: "list", Short: "list batches, newest first",
+		Use: "list", Short: "list batches, newest first", Values: map[string][]string{"status": statuses},
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&status, "status", "", "running, completed, failed or cancelled")
 			cli.PageFlags(f, &p)
@@ -212,24 +145,23 @@ func batchList() cli.Command {
 }
 
 func batchShow() cli.Command {
-	return remote(cli.Command{Use: "show ID", Short: "show a batch and its operations", Args: 1},
+	return remote(cli.Command{Use: "show ID", Short: "show a batch and its operations", Args: 1, Complete: batchIDs},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 			b, err := api.Batch(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			return o.Print(b, operationTable(b))
+			return o.Print(b, batchView(b))
 		})
 }
 
 func batchCancel() cli.Command {
-	return remote(cli.Command{Use: "cancel ID", Short: "stop a batch; what is done stays done", Args: 1},
+	return remote(cli.Command{Use: "cancel ID", Short: "stop a batch; what is done stays done", Args: 1, Complete: batchIDs},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 			if err := api.CancelBatch(ctx, args[0]); err != nil {
 				return err
 			}
-			o.Note("cancelled %s; to undo what it did: orchestrator rollback execute --operation %s/OPERATION", args[0], args[0])
-			return nil
+			return o.Done(cli.Result{ID: args[0], Result: "cancelled"}, "cancelled %s; to undo what it did: orchestrator rollback execute --batch %s", args[0], args[0])
 		})
 }
 
@@ -257,8 +189,13 @@ func batchTable(rows []client.Batch) cli.Table {
 	return t
 }
 
-func operationTable(b client.Batch) cli.Table {
-	t := cli.Table{Head: []string{"OPERATION", "STATUS", "PROGRESS", "TASK", "NOTE"}}
+// batchView shows a batch and its operations.
+func batchView(b client.Batch) cli.Table {
+	created := ""
+	if b.CreatedAt != nil {
+		created = b.CreatedAt.Format(time.RFC3339)
+	}
+	t := cli.Table{Facts: [][2]string{{"batch", b.BatchID}, {"name", b.Name}, {"status", b.Status}, {"created", created}}, Head: []string{"OPERATION", "STATUS", "PROGRESS", "TASK", "NOTE"}}
 	for _, op := range b.Operations {
 		note := op.Error
 		if op.RolledBackAt != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/cli"
@@ -47,9 +48,13 @@ func checkpointList() cli.Command {
 }
 
 func checkpointShow() cli.Command {
-	return remote(cli.Command{Use: "show ID", Short: "show one checkpoint and how many operations a rollback to it would undo", Args: 1},
+	return remote(cli.Command{Use: "show NAME|ID", Short: "show one checkpoint and how many operations a rollback to it would undo", Args: 1, Complete: checkpointNames},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
-			c, err := api.Checkpoint(ctx, args[0])
+			id, err := checkpointID(ctx, api, args[0])
+			if err != nil {
+				return err
+			}
+			c, err := api.Checkpoint(ctx, id)
 			if err != nil {
 				return err
 			}
@@ -78,19 +83,41 @@ func rollback() cli.Command {
 
 func rollbackExecute() cli.Command {
 	var r client.RollbackRequest
-	var idempotency string
+	var checkpoint, batch, idempotency string
+	var yes bool
 	return remote(cli.Command{
-		Use: "execute", Short: "undo everything after a checkpoint, or the given operations",
-		Example: "  orchestrator rollback execute --checkpoint 0199…\n  orchestrator rollback execute --operation 0199…/upcloud_servers",
+		Use: "execute", Short: "undo everything after a checkpoint, a batch, or the given operations",
+		Long: "Says what will be undone and, on a terminal, asks before it begins; --yes does not ask. Ends with 8 when something could not be undone.",
+		Example: "  orchestrator rollback execute --checkpoint before_web\n  orchestrator rollback execute --batch 0199…\n" +
+			"  orchestrator rollback execute --operation 0199…/upcloud_servers",
 		Flags: func(f *cli.Flags) {
-			f.StringVar(&r.CheckpointID, "checkpoint", "", "undo what completed after this checkpoint")
+			f.StringVar(&checkpoint, "checkpoint", "", "undo what completed after this checkpoint (name or id)")
+			f.StringVar(&batch, "batch", "", "undo what this batch completed")
 			f.StringSliceVar(&r.OperationIDs, "operation", nil, "undo this operation (task id, batch/operation, or operation id); may be repeated")
 			f.BoolVar(&r.Cascade, "cascade", false, "also undo what stands on the named operations")
+			f.BoolVar(&yes, "yes", false, "do not ask")
 			key(f, &idempotency)
 		},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
-		if (r.CheckpointID == "") == (len(r.OperationIDs) == 0) {
-			return cli.Usage("give either --checkpoint or --operation")
+		given := 0
+		for _, one := range []bool{checkpoint != "", batch != "", len(r.OperationIDs) > 0} {
+			if one {
+				given++
+			}
+		}
+		if given != 1 {
+			return cli.Usage("give one of --checkpoint, --batch or --operation")
+		}
+		what, err := chosen(ctx, api, &r, checkpoint, batch)
+		if err != nil {
+			return err
+		}
+		if what == "" {
+			return o.Done(cli.Result{ID: batch, Result: "unchanged"}, "unchanged: nothing that batch %s completed still stands", batch)
+		}
+		o.Note("this undoes %s", what)
+		if err := o.Confirm("go on?", yes); err != nil {
+			return err
 		}
 		api.HTTP = &http.Client{Timeout: rollbackLimit}
 		out, err := api.ExecuteRollback(ctx, r, idempotency)
@@ -100,8 +127,49 @@ func rollbackExecute() cli.Command {
 		err = o.Print(out, cli.Table{Head: []string{"ROLLBACK", "UNDONE", "FAILED", "SECONDS"},
 			Rows: [][]string{{out.RollbackID, strconv.Itoa(out.OperationsExecuted), strconv.Itoa(out.OperationsFailed), fmt.Sprintf("%.2f", out.Duration)}}})
 		if err == nil && !out.Success {
+			for _, f := range out.Failures {
+				o.Note("not undone: %s (%s): %s", f.Name, f.TaskID, f.Error)
+			}
 			return cli.Exit(cli.ExitRunFailed, fmt.Errorf("%d operation(s) could not be undone; see: orchestrator task list", out.OperationsFailed))
 		}
 		return err
 	})
+}
+
+// chosen fills in what to undo, and says it in words; no words when nothing of the batch still stands.
+func chosen(ctx context.Context, api *client.Client, r *client.RollbackRequest, checkpoint, batch string) (string, error) {
+	switch {
+	case checkpoint != "":
+		id, err := checkpointID(ctx, api, checkpoint)
+		if err != nil {
+			return "", err
+		}
+		c, err := api.Checkpoint(ctx, id)
+		if err != nil {
+			return "", err
+		}
+		r.CheckpointID = id
+		count := "what"
+		if c.OperationsCount != nil {
+			count = fmt.Sprintf("%d operation(s) that", *c.OperationsCount)
+		}
+		return fmt.Sprintf("%s completed after checkpoint %s of %s", count, c.Name, c.CreatedAt.Format(time.RFC3339)), nil
+	case batch != "":
+		b, err := api.Batch(ctx, batch)
+		if err != nil {
+			return "", err
+		}
+		var names []string
+		for _, op := range b.Operations {
+			if op.Status == "Completed" && op.RolledBackAt == nil {
+				names = append(names, op.ID)
+				r.OperationIDs = append(r.OperationIDs, op.TaskID)
+			}
+		}
+		if len(names) == 0 {
+			return "", nil
+		}
+		return fmt.Sprintf("%d operation(s) of batch %s: %s", len(names), b.Name, strings.Join(names, ", ")), nil
+	}
+	return fmt.Sprintf("%d operation(s): %s", len(r.OperationIDs), strings.Join(r.OperationIDs, ", ")), nil
 }

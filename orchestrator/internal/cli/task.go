@@ -10,14 +10,14 @@ import (
 )
 
 func tasks() cli.Command {
-	return cli.Command{Use: "task", Short: "units of work that are queued and run", Commands: []cli.Command{taskList(), taskShow(), taskCancel()}}
+	return cli.Command{Use: "task", Short: "units of work that are queued and run", Commands: []cli.Command{taskList(), taskShow(), taskWatch(), taskCancel()}}
 }
 
 func taskList() cli.Command {
 	var p client.Page
 	var status string
 	return remote(cli.Command{
-		Use: "list", Short: "list tasks, newest first",
+		Use: "list", Short: "list tasks, newest first", Values: map[string][]string{"status": statuses},
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&status, "status", "", "pending, running, completed, failed or cancelled")
 			cli.PageFlags(f, &p)
@@ -38,26 +38,62 @@ func taskList() cli.Command {
 }
 
 func taskShow() cli.Command {
-	return remote(cli.Command{Use: "show ID", Short: "show one task", Args: 1},
+	return remote(cli.Command{Use: "show ID", Short: "show one task", Args: 1, Complete: taskIDs},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 			t, err := api.Task(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			return o.Print(t, taskTable([]client.Task{t}))
+			return o.Print(t, taskView(t))
 		})
 }
 
+func taskWatch() cli.Command {
+	var limit time.Duration
+	return remote(cli.Command{
+		Use: "watch ID", Short: "follow a task to its end", Args: 1, Complete: taskIDs, Flags: func(f *cli.Flags) { patience(f, &limit) },
+		Long: "Ends with 0 when the task completed, 8 when it failed, 9 when it was cancelled, 7 when --timeout passed first.",
+	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
+		events, err := dial(ctx, api)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = events.Close() }()
+		return followTask(ctx, o, api, events, args[0], limit)
+	})
+}
+
 func taskCancel() cli.Command {
-	return remote(cli.Command{Use: "cancel ID", Short: "cancel a task that has not ended", Args: 1},
+	return remote(cli.Command{Use: "cancel ID", Short: "cancel a task that has not ended", Args: 1, Complete: taskIDs},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 			if err := api.CancelTask(ctx, args[0]); err != nil {
 				return err
 			}
-			o.Note("cancelled %s", args[0])
-			return nil
+			return o.Done(cli.Result{ID: args[0], Result: "cancelled"}, "cancelled %s", args[0])
 		})
 }
+
+// taskView shows one task.
+func taskView(t client.Task) cli.Table {
+	time := func(at *time.Time) string {
+		if at == nil {
+			return ""
+		}
+		return at.Format(rfc3339)
+	}
+	text := func(s *string) string {
+		if s == nil {
+			return ""
+		}
+		return *s
+	}
+	return cli.Table{Facts: [][2]string{{"task", t.ID}, {"name", t.Name}, {"status", t.Status}, {"command", t.Command}, {"dependencies", strings.Join(t.Dependencies, " ")},
+		{"created", time(&t.CreatedAt)}, {"started", time(t.StartedAt)}, {"completed", time(t.CompletedAt)}, {"rolled back", time(t.RolledBackAt)},
+		{"output", text(t.Output)}, {"error", text(t.Error)}}}
+}
+
+// rfc3339 is how times stand in tables.
+const rfc3339 = time.RFC3339
 
 func taskTable(rows []client.Task) cli.Table {
 	t := cli.Table{Head: []string{"ID", "NAME", "STATUS", "CREATED", "TOOK", "RESULT"}}

@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"time"
 
 	"github.com/provisioning-platform/platform/shared/cli"
 	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/shared/watch"
 )
 
 func workflows() cli.Command {
@@ -22,6 +24,8 @@ func workflows() cli.Command {
 func workflow(use, kind, short string, named func(*client.Workflow, string)) cli.Command {
 	var w client.Workflow
 	var idempotency string
+	var watched bool
+	var limit time.Duration
 	args := 0
 	if named != nil {
 		args = 1
@@ -32,10 +36,12 @@ func workflow(use, kind, short string, named func(*client.Workflow, string)) cli
 			f.StringVar(&w.Infra, "infra", "", "name of the infra (required)")
 			f.StringVar(&w.Settings, "settings", "", "settings file inside the infra's folder")
 			f.BoolVar(&w.CheckMode, "check", false, "say what would be done and change nothing")
-			f.BoolVar(&w.Wait, "wait", false, "the task completes only when the resource is up")
+			f.BoolVar(&w.Wait, "wait", false, "the task completes only when the resource is up; to wait for the task itself give --watch")
 			if named != nil {
 				f.StringVar(&w.Operation, "operation", "create", "create, update, delete or check")
 			}
+			f.BoolVar(&watched, "watch", false, "follow the task to its end; exit codes as task watch")
+			patience(f, &limit)
 			key(f, &idempotency)
 		},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
@@ -45,11 +51,22 @@ func workflow(use, kind, short string, named func(*client.Workflow, string)) cli
 		if named != nil {
 			named(&w, args[0])
 		}
+		var events *watch.Conn
+		if watched { // before the submission, so that nothing is missed
+			var err error
+			if events, err = dial(ctx, api); err != nil {
+				return err
+			}
+			defer func() { _ = events.Close() }()
+		}
 		task, err := api.SubmitWorkflow(ctx, kind, w, idempotency)
 		if err != nil {
 			return err
 		}
-		o.Note("submitted; follow it with: orchestrator task show %s", task)
+		if watched {
+			return followTask(ctx, o, api, events, task, limit)
+		}
+		o.Note("submitted; follow it with: orchestrator task watch %s", task)
 		return o.Print(map[string]string{"task_id": task}, cli.Table{Rows: [][]string{{task}}})
 	})
 }
