@@ -8,7 +8,7 @@ RACE    := $(shell command -v gcc >/dev/null 2>&1 && echo -race)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: help demo run build check test unit blackbox crash bench vuln fmt clean
+.PHONY: help demo run build check test unit blackbox crash bench scale vuln fmt clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ crash: build ## kill -9 of either service 100 times on each store, under load
 
 bench: build ## one line a figure: bench NAME VALUE UNIT [ratio=R of=LIMIT]
 	@$(GO) run ./tests/bench -bin bin
+
+scale: build ## a million tasks, a hundred thousand servers: what lists, searches and checkpoints cost then
+	@$(GO) run ./tests/scale -bin bin
 
 clean:
 	rm -rf bin .cache .run
