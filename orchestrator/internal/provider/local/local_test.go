@@ -218,7 +218,7 @@ func TestDelete_leavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	go c.Run(t.Context(), provider.Command{Argv: []string{"sh", "-c", "setsid sleep 1000 & trap '' TERM; sleep 1001; sleep 1002"}})
-	if !waitFor(5*time.Second, func() bool { return len(processesOf(folder(filepath.Dir(s.Facts["root"])))) >= 4 }) {
+	if !waitFor(5*time.Second, func() bool { return len(processesOf(d.folder(s.ID))) >= 4 }) {
 		t.Fatal("the command did not start")
 	}
 	if err := d.Delete(t.Context(), provider.Server{ID: s.ID, Tag: "not ours"}); err == nil {
@@ -229,7 +229,7 @@ func TestDelete_leavesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if left := processesOf(folder(filepath.Dir(s.Facts["root"]))); len(left) != 0 {
+	if left := processesOf(d.folder(s.ID)); len(left) != 0 {
 		t.Errorf("processes left: %v", left)
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 0 {
@@ -330,11 +330,12 @@ func TestOpen_aCopyOfARunningFolderHasServersOfItsOwn(t *testing.T) {
 func TestServer_endsWithItsFolder(t *testing.T) {
 	t.Parallel()
 	dir := place(t)
-	s := create(t, open(t, dir), "tag")
+	d := open(t, dir)
+	s := create(t, d, "tag")
 	if err := os.RemoveAll(filepath.Join(dir, s.ID)); err != nil {
 		t.Fatal(err)
 	}
-	if !waitFor(5*time.Second, func() bool { return len(processesOf(folder(filepath.Dir(s.Facts["root"])))) == 0 }) {
+	if !waitFor(5*time.Second, func() bool { return len(processesOf(d.folder(s.ID))) == 0 }) {
 		t.Error("the process outlives its folder")
 	}
 }
@@ -375,7 +376,7 @@ func TestCreate_killedMidway(t *testing.T) {
 				t.Fatal(err)
 			}
 			// The victim may have started a process that has yet to find that another one serves the folder.
-			own := folder(filepath.Dir(s.Facts["root"]))
+			own := d.folder(s.ID)
 			if !waitFor(5*time.Second, func() bool { return len(processesOf(own)) == 1 }) {
 				t.Errorf("%s has processes %v", tag, processesOf(own))
 			}
@@ -400,7 +401,7 @@ func TestRun_cancelEndsTheGroup(t *testing.T) {
 	s := create(t, d, "tag")
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		waitFor(5*time.Second, func() bool { return len(processesOf(folder(filepath.Dir(s.Facts["root"])))) >= 3 })
+		waitFor(5*time.Second, func() bool { return len(processesOf(d.folder(s.ID))) >= 3 })
 		cancel()
 	}()
 	c, err := d.Connect(t.Context(), s)
@@ -412,8 +413,8 @@ func TestRun_cancelEndsTheGroup(t *testing.T) {
 	if provider.Classify(err).Class != dag.Stopped {
 		t.Errorf("stopped command: %v", err)
 	}
-	if !waitFor(3*time.Second, func() bool { return len(processesOf(folder(filepath.Dir(s.Facts["root"])))) == 1 }) {
-		t.Errorf("left running: %v", processesOf(folder(filepath.Dir(s.Facts["root"]))))
+	if !waitFor(3*time.Second, func() bool { return len(processesOf(d.folder(s.ID))) == 1 }) {
+		t.Errorf("left running: %v", processesOf(d.folder(s.ID)))
 	}
 	if out, err := c.Run(t.Context(), provider.Command{Argv: []string{"echo", "still here"}}); err != nil || string(out.Output) != "still here\n" {
 		t.Errorf("the connection after a stopped command: %q %v", out.Output, err)
@@ -430,14 +431,14 @@ func TestRun_lostConnectionEndsTheGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() {
-		waitFor(5*time.Second, func() bool { return len(processesOf(folder(filepath.Dir(s.Facts["root"])))) >= 3 })
+		waitFor(5*time.Second, func() bool { return len(processesOf(d.folder(s.ID))) >= 3 })
 		c.Close()
 	}()
 	_, err = c.Run(t.Context(), provider.Command{Argv: []string{"sh", "-c", "trap '' TERM HUP; sleep 1000 & sleep 1001; sleep 1002"}})
 	if provider.Classify(err).Class != dag.UnknownOutcome {
 		t.Errorf("lost connection: %v", err)
 	}
-	if !waitFor(3*time.Second, func() bool { return len(processesOf(folder(filepath.Dir(s.Facts["root"])))) == 1 }) {
+	if !waitFor(3*time.Second, func() bool { return len(processesOf(d.folder(s.ID))) == 1 }) {
 		t.Error("the command outlives its connection")
 	}
 }
