@@ -18,10 +18,11 @@ const (
 
 // Results of an entry.
 const (
-	Success = "success"
-	Failure = "failure"
-	Refused = "denied"
-	Unknown = "unknown"
+	Success    = "success"
+	Failure    = "failure"
+	Refused    = "denied"
+	Incomplete = "incomplete" // a sign-in whose password was right and whose code is still missing
+	Unknown    = "unknown"
 )
 
 // Actor is who did it. Fields stand in the order of their JSON names so that an entry is canonical as

@@ -86,11 +86,13 @@ func ConfigCommand(s Setup, load func(o *IO, s *Setup, check bool) (*config.Load
 			if len(loaded.Unknown) > 0 {
 				o.Note("no setting reads these names of the environment: %s", strings.Join(loaded.Unknown, ", "))
 			}
-			o.Note("the configuration is good")
-			return nil
+			return o.Done(Result{Result: "good"}, "the configuration is good")
 		}),
 		verb("show", "print every value and where it comes from; secrets are masked", false, func(o *IO, loaded *config.Loaded) error {
-			return loaded.Show(o.Out)
+			if o.Format == "table" {
+				return loaded.Show(o.Out)
+			}
+			return o.Print(loaded.Values(), Table{})
 		}),
 	}}
 }

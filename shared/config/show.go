@@ -10,15 +10,30 @@ import (
 	"github.com/provisioning-platform/platform/shared/secret"
 )
 
+// Value is one setting as config show has it.
+type Value struct {
+	Key    string `json:"key"`
+	Value  string `json:"value"`  // as TOML writes it; secrets are masked
+	Origin string `json:"origin"` // "default", "file F", "environment N", "flag --k"
+}
+
+// Values returns every setting, in the order of declaration.
+func (l *Loaded) Values() []Value {
+	var all []Value
+	walk(l.into, "", func(key string, v reflect.Value) {
+		all = append(all, Value{Key: key, Value: shown(v), Origin: l.Origin(key)})
+	})
+	return all
+}
+
 // Show prints every key with its value and origin, one a line; secrets are masked.
 func (l *Loaded) Show(w io.Writer) error {
-	var failed error
-	walk(l.into, "", func(key string, v reflect.Value) {
-		if failed == nil {
-			_, failed = fmt.Fprintf(w, "%s = %s  # %s\n", key, shown(v), l.Origin(key))
+	for _, v := range l.Values() {
+		if _, err := fmt.Fprintf(w, "%s = %s  # %s\n", v.Key, v.Value, v.Origin); err != nil {
+			return err
 		}
-	})
-	return failed
+	}
+	return nil
 }
 
 // shown returns a value as TOML would write it.

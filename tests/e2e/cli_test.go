@@ -155,7 +155,9 @@ func TestCLI_exitCodes(t *testing.T) {
 		{line: "orchestrator checkpoint show after", code: exitNotFound, err: "checkpoint list"},
 		{line: "orchestrator batch submit {fast} --watch", out: "Completed"},
 		{line: "control-center user list", out: "vera"},
-		{line: "control-center audit list --action user.create", out: "user.create"},
+		{line: "control-center audit list --action user.create", out: "admin"},
+		{line: "control-center audit list --action audit.witness", err: "--all shows them"},
+		{line: "control-center audit list --action audit.witness --all", out: "audit.witness"},
 
 		{line: "orchestrator batch submt {fast}", code: exitUsage, err: "submit"},
 		{line: "orchestrator task show", code: exitUsage, err: "usage: orchestrator task show ID"},
@@ -318,6 +320,7 @@ func TestCLI_beforeAnythingRuns(t *testing.T) {
 		{line: "orchestrator config check --config {orch}", code: exitUsage, err: "--data DIR"},
 		{line: "control-center config check --config {cc} --data {dir}/cc", err: "good"},
 		{line: "control-center config show --config {cc}", out: "access_ttl"},
+		{line: "control-center config show --config {cc} -o json", out: "\"key\": \"tokens.access_ttl\""},
 		{line: "control-center config show --config {cc}", env: []string{"CONTROL_CENTER_RATE_LIMITS_GENERAL=7"}, out: "CONTROL_CENTER_RATE_LIMITS_GENERAL"},
 		{line: "control-center config show", env: []string{"CONTROL_CENTER_STORE_URL=surrealdb://root:hunter2@h:1/a/b"}, out: "[secret]"},
 		{line: "orchestrator audit verify", code: exitUsage, err: "--data"},

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/cli"
@@ -15,6 +17,7 @@ func auditLog(local []cli.Command) cli.Command {
 func auditList() cli.Command {
 	var p client.Page
 	var filter client.AuditFilter
+	var all bool
 	return remote(cli.Command{
 		Use: "list", Short: "list audit records of both services, newest first",
 		Flags: func(f *cli.Flags) {
@@ -23,6 +26,7 @@ func auditList() cli.Command {
 			f.StringVar(&filter.Resource, "resource", "", "only this resource, e.g. servers/web-01")
 			f.StringVar(&filter.From, "from", "", "not before (ISO 8601)")
 			f.StringVar(&filter.To, "to", "", "not after (ISO 8601)")
+			f.BoolVar(&all, "all", false, "also what the services do for each other (witnessing); a table leaves it out")
 			cli.PageFlags(f, &p)
 		},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
@@ -31,10 +35,29 @@ func auditList() cli.Command {
 			return err
 		}
 		t := cli.Table{Head: []string{"TIME", "USER", "ACTION", "RESOURCE", "RESULT", "ORIGIN"}}
+		hidden := 0
 		for _, r := range l.Rows {
-			t.Rows = append(t.Rows, []string{r.Timestamp.Format(time.RFC3339), r.UserID, r.Action, r.Resource, r.Result, r.Origin})
+			if !all && strings.HasPrefix(r.Action, "audit.witness") {
+				hidden++
+				continue
+			}
+			t.Rows = append(t.Rows, []string{r.Timestamp.Format(time.RFC3339Nano), person(r), r.Action, r.Resource, r.Result, r.Origin})
+		}
+		if hidden > 0 && o.Format == "table" {
+			o.Note("%d row(s) of the services witnessing each other are left out; --all shows them", hidden)
 		}
 		o.More(len(l.Rows), l.Extent)
 		return o.Print(l.Rows, t)
 	})
+}
+
+// person returns the name of who acted, where the log has one, else the id.
+func person(r client.AuditRow) string {
+	var details struct {
+		Username string `json:"username"`
+	}
+	if json.Unmarshal(r.Details, &details) == nil && details.Username != "" {
+		return details.Username
+	}
+	return r.UserID
 }

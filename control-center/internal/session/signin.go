@@ -79,6 +79,9 @@ func (d *Desk) SignIn(ctx context.Context, c Credentials) (Grant, error) {
 		}
 		if !verdict.Granted {
 			act.Result, act.Code, act.Details["reason"] = audit.Refused, ErrSignIn.Code, verdict.Reason
+			if verdict.NeedCode { // half of a sign-in in two steps, and no denial
+				act.Result, act.Code = audit.Incomplete, ErrNeedCode.Code
+			}
 			return t.count(tx, verdict, now)
 		}
 		if better != "" {
