@@ -156,8 +156,6 @@ func TestCLI_exitCodes(t *testing.T) {
 		{line: "orchestrator batch submit {fast} --watch", out: "Completed"},
 		{line: "control-center user list", out: "vera"},
 		{line: "control-center audit list --action user.create", out: "admin"},
-		{line: "control-center audit list --action audit.witness", err: "--all shows them"},
-		{line: "control-center audit list --action audit.witness --all", out: "audit.witness"},
 
 		{line: "orchestrator batch submt {fast}", code: exitUsage, err: "submit"},
 		{line: "orchestrator task show", code: exitUsage, err: "usage: orchestrator task show ID"},

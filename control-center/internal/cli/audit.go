@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"strings"
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/cli"
@@ -34,15 +33,7 @@ func auditList() cli.Command {
 		if err != nil {
 			return err
 		}
-		t := cli.Table{Head: []string{"TIME", "USER", "ACTION", "RESOURCE", "RESULT", "ORIGIN"}}
-		hidden := 0
-		for _, r := range l.Rows {
-			if !all && strings.HasPrefix(r.Action, "audit.witness") {
-				hidden++
-				continue
-			}
-			t.Rows = append(t.Rows, []string{r.Timestamp.Format(time.RFC3339Nano), person(r), r.Action, r.Resource, r.Result, r.Origin})
-		}
+		t, hidden := auditTable(l.Rows, all)
 		if hidden > 0 && o.Format == "table" {
 			o.Note("%d row(s) of the services witnessing each other are left out; --all shows them", hidden)
 		}
@@ -60,4 +51,18 @@ func person(r client.AuditRow) string {
 		return details.Username
 	}
 	return r.UserID
+}
+
+// auditTable shows rows with the names of who acted; without all it leaves out, and counts, what the
+// services do for each other.
+func auditTable(rows []client.AuditRow, all bool) (t cli.Table, hidden int) {
+	t.Head = []string{"TIME", "USER", "ACTION", "RESOURCE", "RESULT", "ORIGIN"}
+	for _, r := range rows {
+		if !all && r.Action == "audit.witness" {
+			hidden++
+			continue
+		}
+		t.Rows = append(t.Rows, []string{r.Timestamp.Format(time.RFC3339Nano), person(r), r.Action, r.Resource, r.Result, r.Origin})
+	}
+	return t, hidden
 }
