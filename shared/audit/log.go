@@ -129,7 +129,34 @@ func (l *Log) check(ctx context.Context) error {
 		l.fail(RolledBack, fmt.Sprintf("the tree head in DIR/audit is of size %d, but size %d was cosigned", l.signed.Size, l.witnessed.Size))
 		return nil
 	}
-	return l.adopt(ctx, min(hashed, l.signed.Size))
+	if err := l.adopt(ctx, min(hashed, l.signed.Size)); err != nil || l.failed != nil {
+		return err
+	}
+	return l.checkAhead(ctx)
+}
+
+// aheadFile holds the head with which the other service has shown that this log was put back.
+const aheadFile = "ahead"
+
+// checkAhead fails the log when what the other service has shown is still ahead of it. A newer folder
+// put back in its place makes the file go with the old one; a newer store makes it meaningless.
+func (l *Log) checkAhead(ctx context.Context) error {
+	h, err := l.readHead(aheadFile)
+	if err != nil || h.Note == "" {
+		return err
+	}
+	if err := l.extend(ctx, h.Size); err != nil {
+		return err
+	}
+	why, err := l.isAhead(h)
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		l.fail(RolledBack, why)
+		return nil
+	}
+	return os.Remove(filepath.Join(l.dir, aheadFile))
 }
 
 // adopt takes the stored hashes below the signed head if they give its root, and else computes them
@@ -203,15 +230,22 @@ func (l *Log) fail(s State, reason string) {
 	if l.failed != nil {
 		return
 	}
-	code := "audit.rolled_back"
+	code, way := "audit.rolled_back", "Put the newest data folder back. When this backup is all there is, stop this service and run `audit recover --data DIR --accept-fork --reason TEXT` with its program, which says what is lost and what to do on the other service"
 	if s == Altered {
-		code = "audit.altered"
+		code, way = "audit.altered", "Keep this folder as evidence, run `audit verify` to find the place, and put a backup back"
 	}
-	f := fault.New(fault.Unavailable, code,
-		"the audit log is %s: %s. Nothing can be changed any more; reads are served. Put the newest data folder back, or keep this one as evidence and start a new deployment; see `audit verify`.", s, reason)
+	f := fault.New(fault.Unavailable, code, "the audit log is %s: %s. Nothing can be changed any more; reads are served. %s.", s, reason, way)
 	l.state, l.failed = s, f
 	l.db.Refuse(f)
 	l.log.Error("audit log", "state", s, "reason", reason)
+}
+
+// Sound returns why the log is in a final state, nil when it is not: what a service says for others to
+// rely on must then not be said.
+func (l *Log) Sound() error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.failed
 }
 
 // Status returns the state of the log.

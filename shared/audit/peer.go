@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -34,6 +33,8 @@ type Peer struct {
 	theyHad int64  // under mu: size of our log that the other has cosigned, as it last said
 	alarm   string // under mu: why the other's newest head was refused
 	kept    bool   // under mu: the alarm has its evidence and its entry
+	refused string // under mu: why the other refused our newest head, as it last said
+	met     bool   // under mu: a statement of the other was heard since the start
 }
 
 // memory is what is stored about the other log.
@@ -62,17 +63,34 @@ func NewPeer(log *Log, pin Public) (*Peer, error) {
 	return p, err
 }
 
-// Exchange hears what the other says and answers. The fault is Denied when the statement is not the
-// peer's, Malformed when it makes no sense; a head that contradicts an earlier one is answered, in
-// Refused, because the answer carries what the other needs to notice that it was rolled back.
+// Exchange hears what the other says and answers. The fault is Denied when the statement is not
+// signed by its speaker, Malformed when it makes no sense. A head that contradicts an earlier one is
+// answered, in Refused, because the answer carries what the other needs to notice that it was rolled
+// back. So is a log that is not the one witnessed here: it is refused, and hears our head all the same.
 func (p *Peer) Exchange(ctx context.Context, in Statement) (Statement, error) {
 	refused, err := p.hear(ctx, in)
+	if fault.CodeOf(err) == unknownLog {
+		return p.answerStranger(fault.Of(err).Message), nil
+	}
 	if err != nil {
 		return Statement{}, err
 	}
 	out, err := p.Speak()
 	out.Refused = refused
 	return out, err
+}
+
+// answerStranger returns our head without a proof, for who has seen none of ours, and why his log is refused.
+func (p *Peer) answerStranger(why string) Statement {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.alarm != why {
+		p.alarm, p.kept = why, false
+		p.log.log.Error("audit: " + why)
+	}
+	p.log.mu.RLock()
+	defer p.log.mu.RUnlock()
+	return Statement{Keys: p.log.Public(), Head: p.log.worth.Note, Refused: why}
 }
 
 // Speak returns the statement that opens an exchange.
@@ -98,36 +116,35 @@ func (p *Peer) Hear(ctx context.Context, answer Statement) error {
 	if err == nil && refused != "" {
 		err = fault.New(fault.Conflict, "audit.inconsistent", "%s", refused)
 	}
-	if answer.Refused != "" {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if answer.Refused != "" && answer.Refused != p.refused {
 		p.log.log.Error("audit: the other service refused our tree head", "reason", answer.Refused)
 	}
+	p.refused = answer.Refused
 	return err
 }
 
-// Run opens an exchange every second until ctx ends; send carries the statement to the other service
-// and returns its answer.
-func (p *Peer) Run(ctx context.Context, send func(context.Context, Statement) (Statement, error)) error {
-	down := false
-	for {
-		s, err := p.Speak()
-		if err == nil {
-			var answer Statement
-			if answer, err = send(ctx, s); err == nil {
-				err = p.Hear(ctx, answer)
-			}
-		}
-		if (err != nil) != down && ctx.Err() == nil {
-			down = err != nil
-			if down {
-				p.log.log.Warn("audit: heads cannot be exchanged with the other service; trying again", "error", err)
-			} else {
-				p.log.log.Info("audit: heads are exchanged with the other service again")
-			}
-		}
-		if !sleep(ctx, time.Second, nil) {
-			return nil
-		}
+// Meet makes one exchange; send carries the statement to the other service and returns its answer. An
+// error means that the other was not heard or, with code audit.inconsistent, that its log contradicts
+// what it showed before.
+func (p *Peer) Meet(ctx context.Context, send func(context.Context, Statement) (Statement, error)) error {
+	s, err := p.Speak()
+	if err != nil {
+		return err
 	}
+	answer, err := send(ctx, s)
+	if err != nil {
+		return err
+	}
+	return p.Hear(ctx, answer)
+}
+
+// Met says whether the other service was heard since the start, so that this log knows whether it was put back.
+func (p *Peer) Met() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.met
 }
 
 // Alarm returns why the other's newest head was refused; empty when all is well.

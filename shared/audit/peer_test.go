@@ -286,9 +286,53 @@ func TestPeer_restoredFolderIsNoticedAtTheFirstExchange(t *testing.T) {
 	if st := p.two.log.Status(); st.State == RolledBack {
 		t.Fatal("noticed without the peer: the test is not what it says")
 	}
+	for range 2 { // it answers on, and cosigns nothing
+		if err := p.exchange(); fault.CodeOf(err) != "audit.inconsistent" {
+			t.Errorf("the other service takes its head: %v", err)
+		}
+		p.one.add(1)
+	}
+	noticed := func(when string) {
+		t.Helper()
+		if st := p.two.log.Status(); st.State != RolledBack || !strings.Contains(st.Reason, "other service has seen") || fault.CodeOf(p.two.log.Sound()) != "audit.rolled_back" {
+			t.Errorf("%s: %+v", when, st)
+		}
+	}
+	noticed("at the first exchange")
+	p.two.open()
+	noticed("after a restart, alone")
+	if r := p.two.verify(p.one.keys.Public()); r.Verdict != Truncated {
+		t.Errorf("offline, with what it was shown: %+v", r)
+	}
+}
+
+// TestPeer_theNewestStorePutBackIsInOrderAgain takes the first way out that the text names.
+func TestPeer_theNewestStorePutBackIsInOrderAgain(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	p.two.add(4)
+	p.settle()
+	backup := t.TempDir()
+	if err := os.CopyFS(backup, os.DirFS(p.two.dir)); err != nil {
+		t.Fatal(err)
+	}
+	old := p.two.bodies()
+	p.two.add(4)
+	p.settle()
+	newest := p.two.bodies()
+	p.two.dir = backup
+	p.two.store(old)
+	p.restart()
 	_ = p.exchange()
-	if st := p.two.log.Status(); st.State != RolledBack || !strings.Contains(st.Reason, "other service has seen") {
-		t.Errorf("%+v", st)
+	p.two.store(newest)
+	p.restart()
+	p.two.sign()
+	p.settle()
+	if st := p.two.log.Status(); st.State != OK || p.pone.Alarm() != "" {
+		t.Errorf("%+v, alarm %q", st, p.pone.Alarm())
+	}
+	if _, err := os.Stat(filepath.Join(backup, "audit", aheadFile)); !os.IsNotExist(err) {
+		t.Errorf("what was shown once is kept: %v", err)
 	}
 }
 
@@ -304,8 +348,12 @@ func TestPeer_listensToOneLogOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, _ := sp.Speak()
-	if _, err := p.ptwo.Exchange(t.Context(), s); !fault.Is(err, fault.Denied) {
-		t.Errorf("another key: %v", err)
+	answer, err := p.ptwo.Exchange(t.Context(), s)
+	if err != nil || answer.Refused == "" || answer.Seen != "" || answer.Head == "" || p.ptwo.Alarm() == "" {
+		t.Errorf("another key: %+v %v", answer, err)
+	}
+	if err := sp.Hear(t.Context(), overTheWire(t, answer)); err != nil {
+		t.Errorf("a stranger cannot hear our head: %v", err)
 	}
 	s.Keys = p.one.keys.Public()
 	if _, err := p.ptwo.Exchange(t.Context(), s); !fault.Is(err, fault.Denied) {
@@ -320,24 +368,22 @@ func TestPeer_listensToOneLogOnly(t *testing.T) {
 	}
 }
 
-func TestPeer_runCarriesOn(t *testing.T) {
+func TestPeer_meetsAgainAfterTheOtherWasAway(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	p.one.add(3)
-	ctx, stop := context.WithCancel(t.Context())
-	rounds := 0
-	err := p.pone.Run(ctx, func(ctx context.Context, s Statement) (Statement, error) {
-		if rounds++; rounds == 1 {
-			return Statement{}, fault.New(fault.Unavailable, "x", "away")
+	away := func(context.Context, Statement) (Statement, error) {
+		return Statement{}, fault.New(fault.Unavailable, "x", "away")
+	}
+	if err := p.pone.Meet(t.Context(), away); fault.CodeOf(err) != "x" || p.pone.Met() {
+		t.Errorf("met nobody: %v", err)
+	}
+	for range 2 {
+		if err := p.pone.Meet(t.Context(), p.ptwo.Exchange); err != nil {
+			t.Fatal(err)
 		}
-		defer func() {
-			if rounds == 3 {
-				stop()
-			}
-		}()
-		return p.ptwo.Exchange(ctx, s)
-	})
-	if err != nil || p.one.log.Status().Witnessed != 3 {
-		t.Errorf("%v %+v", err, p.one.log.Status())
+	}
+	if !p.pone.Met() || !p.ptwo.Met() || p.one.log.Status().Witnessed != 3 {
+		t.Errorf("%+v", p.one.log.Status())
 	}
 }

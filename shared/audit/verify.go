@@ -126,13 +126,13 @@ func (c *check) gather() error {
 		if _, err := os.Stat(c.Dir); err != nil {
 			return err
 		}
-		for _, name := range []string{"treehead", "witnessed"} {
+		for _, name := range []string{"treehead", "witnessed", aheadFile} {
 			data, err := readFile(c.Dir, name)
 			if err != nil {
 				return err
 			}
 			if data != nil {
-				c.add(string(data), "DIR/audit/"+name, name == "witnessed")
+				c.add(string(data), "DIR/audit/"+name, name != "treehead")
 			}
 		}
 	}

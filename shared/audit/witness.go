@@ -23,11 +23,15 @@ func (p *Peer) hear(ctx context.Context, in Statement) (refused string, err erro
 	if err := p.hearSeen(in); err != nil {
 		return "", err
 	}
+	p.met = true
 	if in.Head == "" {
 		return "", nil
 	}
 	return p.hearHead(ctx, in)
 }
+
+// unknownLog is the code of a statement about a log that is not the one witnessed here.
+const unknownLog = "audit.unknown_log"
 
 // know checks that the keys are the peer's.
 func (p *Peer) know(keys Public) error {
@@ -51,7 +55,7 @@ func (p *Peer) know(keys Public) error {
 		p.seen, p.theyHad = seen, 0
 		return nil
 	}
-	return fault.New(fault.Denied, "audit.unknown_log", "the statement is not of the log this service witnesses")
+	return fault.New(fault.Denied, unknownLog, "the log %s with these keys is not the one that this service witnesses", keys.Origin())
 }
 
 // remembered returns what is stored about the log called origin.
@@ -102,22 +106,21 @@ func (p *Peer) hearSeen(in Statement) error {
 // wasSeen compares a head of ours that the other has cosigned with the tree as it is.
 func (l *Log) wasSeen(h Head, good func()) error {
 	l.mu.RLock()
-	size, failed, witnessed := l.tree.size, l.failed, l.witnessed
+	failed, witnessed := l.failed, l.witnessed
 	l.mu.RUnlock()
 	if failed != nil {
 		return nil
 	}
-	if h.Size > size {
-		l.fail(RolledBack, fmt.Sprintf("the other service has seen %d entries, here are %d", h.Size, size))
-		return nil
-	}
-	root, err := l.rootAt(h.Size)
+	ahead, err := l.isAhead(h)
 	if err != nil {
 		return err
 	}
-	if root != h.Root {
-		l.fail(RolledBack, fmt.Sprintf("the first %d entries are not those the other service has seen", h.Size))
-		return nil
+	if ahead != "" {
+		if l.dir != "" { // so that the next start knows it before it meets the other service
+			err = writeFile(l.dir, aheadFile, []byte(h.Note))
+		}
+		l.fail(RolledBack, ahead)
+		return err
 	}
 	good()
 	if h.Size <= witnessed.Size {
@@ -132,6 +135,18 @@ func (l *Log) wasSeen(h Head, good func()) error {
 	defer l.mu.Unlock()
 	l.witnessed = h
 	return nil
+}
+
+// isAhead says how a head of ours, which the other service has seen, contradicts what is stored here; "" when it does not.
+func (l *Log) isAhead(h Head) (string, error) {
+	if size := l.size(); h.Size > size {
+		return fmt.Sprintf("the other service has seen %d entries, here are %d", h.Size, size), nil
+	}
+	root, err := l.rootAt(h.Size)
+	if err == nil && root != h.Root {
+		return fmt.Sprintf("the first %d entries are not those the other service has seen", h.Size), nil
+	}
+	return "", err
 }
 
 // hearHead cosigns the other's head when it goes on from what was cosigned before.
@@ -150,6 +165,8 @@ func (p *Peer) hearHead(ctx context.Context, in Statement) (refused string, err 
 	case last.Note != "" && h.same(last):
 		p.alarm = ""
 		return "", nil
+	case p.log.Sound() != nil && h.Size > last.Size:
+		return "", nil // a log that is not in order records nothing, so it cosigns nothing
 	case h.Size < last.Size:
 		return p.refuse(ctx, last, h, fmt.Sprintf("the tree head has %d entries, but one with %d was cosigned before", h.Size, last.Size))
 	case h.Size == last.Size:

@@ -51,7 +51,9 @@ type Rule struct {
 }
 
 // Feed is one answer of the policy feed: Source is nil when nothing changed since the version asked for.
+// Versions of one epoch can be compared; the epoch changes when the store is replaced.
 type Feed struct {
+	Epoch   string  `json:"epoch,omitempty"`
 	Source  *Source `json:"source,omitempty"`
 	Version uint64  `json:"version"`
 }

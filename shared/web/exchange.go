@@ -147,6 +147,11 @@ func (x *exchange) run() error {
 // enter limits and authenticates.
 func (x *exchange) enter() error {
 	rt := x.ep.route
+	if x.s.cfg.Admit != nil {
+		if err := x.s.cfg.Admit(*rt); err != nil {
+			return err
+		}
+	}
 	if rt.Limit == Authentication {
 		if err := x.take(groupAuthentication, addressKey(x.caller.IP)); err != nil {
 			return err
@@ -157,11 +162,6 @@ func (x *exchange) enter() error {
 			return x.take(groupAddress, addressKey(x.caller.IP))
 		}
 		return nil
-	}
-	if x.s.cfg.Admit != nil {
-		if err := x.s.cfg.Admit(*rt); err != nil {
-			return err
-		}
 	}
 	if err := x.authenticate(); err != nil {
 		if fault.Is(err, fault.Unauthenticated) {

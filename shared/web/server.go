@@ -40,7 +40,7 @@ type Config struct {
 	// Decide answers one question of authorization. It never fails: what cannot be decided is denied.
 	Decide func(authz.Request) authz.Decision
 	// Admit may refuse a route before anybody is authenticated: a service that is degraded refuses
-	// what changes something (decision 5). nil admits everything. Open routes are not asked about.
+	// what changes something (decision 5). What it refuses counts in no rate limit. nil admits everything.
 	Admit func(Route) error
 
 	RateLimits     RateLimits

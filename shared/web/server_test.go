@@ -348,6 +348,11 @@ func TestAdmit_refusesChangesBeforeAnybodyIsKnown(t *testing.T) {
 	if w := g.send("POST", "/things", `{"name":"a"}`, asAlice); w.Code != 503 {
 		t.Errorf("change: %d", w.Code)
 	}
+	for range 10 { // more than the rate limit allows
+		if w := g.send("POST", "/auth/login", `{}`); w.Code != 503 {
+			t.Errorf("an open change: %d", w.Code)
+		}
+	}
 	if w := g.send("GET", "/things", "", asAlice); w.Code != 200 {
 		t.Errorf("read: %d", w.Code)
 	}

@@ -116,20 +116,43 @@ func (w *world) checkpoints(n int) {
 // witnessed waits until the control-center has cosigned a head of the orchestrator's log over at least n entries.
 func (w *world) witnessed(data string, n int) {
 	w.t.Helper()
-	seen := func() int {
-		raw, _ := os.ReadFile(filepath.Join(data, "audit", "witnessed")) // written when there is something to write
-		lines := strings.Split(string(raw), "\n")
-		if len(lines) < 2 {
-			return 0
-		}
-		size, _ := strconv.Atoi(lines[1]) // the second line of a signed head
-		return size
+	rigtest.Await(w.t, 2*noticed, "the log is witnessed", func() bool { return headSize(filepath.Join(data, "audit", "witnessed")) >= n })
+}
+
+// cosigned returns how many entries of a service's log the service with that folder has cosigned.
+func (w *world) cosigned(folder, of string) int {
+	w.t.Helper()
+	files, err := filepath.Glob(filepath.Join(w.rig.Dir, folder, "audit", "peers", "*"+of+".json"))
+	if err != nil || len(files) > 1 {
+		w.t.Fatal(err, files)
 	}
-	for began := time.Now(); seen() < n; wait(w.t.Context(), 50*time.Millisecond) {
-		if time.Since(began) > 2*noticed {
-			w.t.Fatalf("%d entries are witnessed, want %d", seen(), n)
-		}
+	if len(files) == 0 {
+		return headSize(filepath.Join(w.rig.Dir, folder, "audit", "treehead"))
 	}
+	raw, err := os.ReadFile(files[0])
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var memory struct{ Head string }
+	if err := json.Unmarshal(raw, &memory); err != nil {
+		w.t.Fatal(err)
+	}
+	return sizeOf(memory.Head)
+}
+
+// headSize returns the size in a file with a signed head, 0 when there is none yet.
+func headSize(file string) int {
+	raw, _ := os.ReadFile(file) // written when there is something to write
+	return sizeOf(string(raw))
+}
+
+func sizeOf(head string) int {
+	lines := strings.Split(head, "\n")
+	if len(lines) < 2 {
+		return 0
+	}
+	size, _ := strconv.Atoi(lines[1]) // the second line of a signed head
+	return size
 }
 
 func (w *world) stop(s *rig.Service) {

@@ -33,15 +33,26 @@ func (in followIn) wait() time.Duration {
 	return time.Duration(min(in.Wait, 60_000)) * time.Millisecond
 }
 
+// revocations, policies, subjects and the published keys are what others decide with, so a log that is not in order
+// says nothing: this may be an old folder that was put back.
 func (a *API) revocations(ctx context.Context, in followIn) (token.Feed, error) {
+	if err := a.Log.Sound(); err != nil {
+		return token.Feed{}, err
+	}
 	return a.Revoked.Feed(ctx, in.Epoch, in.After, in.wait())
 }
 
 func (a *API) policies(ctx context.Context, in followIn) (authz.Feed, error) {
+	if err := a.Log.Sound(); err != nil {
+		return authz.Feed{}, err
+	}
 	return a.Policies.Feed(ctx, in.After, in.wait()), nil
 }
 
 func (a *API) subjects(ctx context.Context, in followIn) (token.Subjects, error) {
+	if err := a.Log.Sound(); err != nil {
+		return token.Subjects{}, err
+	}
 	return a.Users.Follow(ctx, in.After, in.wait())
 }
 

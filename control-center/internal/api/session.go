@@ -101,6 +101,9 @@ func (a *API) logout(ctx context.Context, _ web.None) (web.Text, error) {
 }
 
 func (a *API) jwks(context.Context, web.None) (web.Raw, error) {
+	if err := a.Log.Sound(); err != nil {
+		return web.Raw{}, err
+	}
 	body, err := json.Marshal(a.Ring.JWKS())
 	return web.Raw{ContentType: "application/json", Body: body, MaxAge: jwksMaxAge}, err
 }

@@ -17,12 +17,18 @@ type Config struct {
 	Listen         []string        `toml:"listen"`
 	LogLevel       slog.Level      `toml:"log_level"`       // debug, info, warn, error
 	TrustedProxies []netip.Prefix  `toml:"trusted_proxies"` // networks whose X-Forwarded-For is believed
+	Audit          Audit           `toml:"audit"`
 	Metrics        Metrics         `toml:"metrics"`
 	MFA            MFA             `toml:"mfa"`
 	RateLimits     web.RateLimits  `toml:"rate_limits"`
 	Retention      Retention       `toml:"retention"`
 	Store          driver.Settings `toml:"store"`
 	Tokens         Tokens          `toml:"tokens"`
+}
+
+// Audit configures the audit log.
+type Audit struct {
+	WaitForPeer config.Duration `toml:"wait_for_peer"` // after a start changes wait so long for the orchestrator; 0: not at all
 }
 
 // Metrics configures /metrics.
@@ -53,6 +59,7 @@ func Default() Config {
 	return Config{
 		Listen: []string{"localhost:9080"}, RateLimits: web.DefaultRateLimits(),
 		Retention: Retention{AuditIndexMaxAge: config.Duration(365 * 24 * time.Hour), SessionsMaxAge: config.Duration(24 * time.Hour)},
+		Audit:     Audit{WaitForPeer: config.Duration(10 * time.Second)},
 		Store:     driver.Settings{URL: "embedded:"},
 		Tokens:    Tokens{AccessTTL: config.Duration(15 * time.Minute), RefreshIdle: config.Duration(8 * time.Hour), SessionMax: config.Duration(7 * 24 * time.Hour)},
 	}
@@ -68,6 +75,9 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 	problems.AddError(err)
 	c.RateLimits.Check(problems)
 	ttl, idle, longest := time.Duration(c.Tokens.AccessTTL), time.Duration(c.Tokens.RefreshIdle), time.Duration(c.Tokens.SessionMax)
+	if c.Audit.WaitForPeer < 0 {
+		problems.Add("audit.wait_for_peer must not be below 0")
+	}
 	if ttl < time.Minute || ttl > 24*time.Hour {
 		problems.Add("tokens.access_ttl must be 1m to 24h, not %s", ttl)
 	}

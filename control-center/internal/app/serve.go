@@ -125,9 +125,10 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 		return nil, err
 	}
 
-	revoked := &revocation.Log{DB: db, State: &token.Revocations{}, Epoch: epoch(file, memory)}
+	epoch := epoch(file, memory)
+	revoked := &revocation.Log{DB: db, State: &token.Revocations{}, Epoch: epoch}
 	ring := &keys.Ring{Revoked: revoked, Sealer: sealer, Now: now, Log: log}
-	policies := &policy.Book{DB: db, Authority: &authz.Authority{}, Now: now, Log: log}
+	policies := &policy.Book{DB: db, Epoch: epoch, Authority: &authz.Authority{}, Now: now, Log: log}
 	clients := &token.KeySet{}
 	for _, load := range []func() error{
 		func() error { return revoked.Load(ctx, now()) },
@@ -167,13 +168,14 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 		Desk:    desk, Ring: ring, Revoked: revoked, Policies: policies, Index: index, Log: ledger, Peer: peer,
 		Metrics: metrics.Handler(), Public: c.Metrics.Public, Ready: func() error { return bootstrap.Probe(db) }, Now: now,
 	}
+	waiting := newWait(ledger, peer, time.Duration(c.Audit.WaitForPeer), log)
 	server, err := web.NewServer(web.Config{
 		Service: token.ControlCenter, Title: "Control-center", Version: "v1", Routes: a.Routes(), Log: log, Metrics: metrics, Store: db, Now: now,
 		Description: "Who may do what: accounts, tokens, policies and the tamper-evident audit log.",
 		Authenticate: func(_ context.Context, raw string, _ *http.Request) (token.Claims, error) {
 			return verifier.Verify(raw, now())
 		},
-		Decide:     policies.Authority.Decide,
+		Decide: policies.Authority.Decide, Admit: waiting.admit,
 		RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies,
 	})
 	if err != nil {
@@ -193,6 +195,7 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 	return &service{db: db, server: server, components: []process.Component{
 		component("revocations", revoked.Run), component("signing keys", ring.Run),
 		component("audit index", rows.Run), component("audit log", ledger.Run), component("retention", history.Run),
+		component("wait for the orchestrator", waiting.run),
 	}}, nil
 }
 

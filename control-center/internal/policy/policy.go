@@ -52,6 +52,7 @@ func Kinds() []store.Kind { return []store.Kind{{Name: Table.Kind}, {Name: sets.
 type Book struct {
 	DB        store.DB
 	Authority *authz.Authority
+	Epoch     string // what the versions count in: the revocation stream's
 	Now       func() time.Time
 	Log       *slog.Logger
 
@@ -241,14 +242,14 @@ func (b *Book) Feed(ctx context.Context, version uint64, wait time.Duration) aut
 		s := b.Authority.Set()
 		if s.Version() != version {
 			src := s.Source()
-			return authz.Feed{Source: &src, Version: s.Version()}
+			return authz.Feed{Epoch: b.Epoch, Source: &src, Version: s.Version()}
 		}
 		select {
 		case <-wake:
 		case <-timeout.C:
-			return authz.Feed{Version: version}
+			return authz.Feed{Epoch: b.Epoch, Version: version}
 		case <-ctx.Done():
-			return authz.Feed{Version: version}
+			return authz.Feed{Epoch: b.Epoch, Version: version}
 		}
 	}
 }

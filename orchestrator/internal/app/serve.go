@@ -114,7 +114,10 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 		return nil, err
 	}
 	peer := &client.Peer{Base: c.ControlCenter, Credential: credential, Now: now}
-	known := &trust.Trust{DB: db, Source: peer, Issuer: credential.Issuer, Now: now, Log: log}
+	known := &trust.Trust{
+		DB: db, Source: peer, Issuer: credential.Issuer, Now: now, Log: log,
+		Witness: func(ctx context.Context) error { return witness.Meet(ctx, peer.ExchangeHeads) },
+	}
 	if err := known.Load(ctx); err != nil {
 		return nil, err
 	}
@@ -158,7 +161,6 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 	return &service{server: server, ready: untilReady(a.Ready), components: []process.Component{
 		component("sockets", sockets.Run), component("engine", runs.Run), component("providers", providers.Run), component("trust", known.Run),
 		component("audit copy", copier.Run),
-		component("witness", func(ctx context.Context) error { return witness.Run(ctx, peer.ExchangeHeads) }),
 		component("audit log", ledger.Run), component("retention", history.Run),
 	}}, nil
 }

@@ -17,6 +17,7 @@ const (
 	pollWait    = time.Second
 	callTimeout = 3 * time.Second      // beyond the wait
 	pollFloor   = 5 * time.Millisecond // between polls: one that is answered at once, again and again, must not spin
+	headsEvery  = time.Second
 	expireEvery = time.Minute
 	minBackOff  = 100 * time.Millisecond
 	maxBackOff  = time.Second // well below Staleness, so that being heard again takes no longer
@@ -28,6 +29,7 @@ func (t *Trust) Run(ctx context.Context) error {
 	all.Go(func() { t.loop(ctx, "revocations", pollFloor, t.pollRevocations) })
 	all.Go(func() { t.loop(ctx, "policies", pollFloor, t.pollPolicies) })
 	all.Go(func() { t.loop(ctx, "subjects", pollFloor, t.pollSubjects) })
+	all.Go(func() { t.loop(ctx, "heads", headsEvery, t.pollHeads) })
 	all.Go(func() { t.loop(ctx, "expiry", expireEvery, t.expire) })
 	all.Wait()
 	return nil
@@ -46,6 +48,7 @@ func (t *Trust) loop(ctx context.Context, what string, pause time.Duration, step
 		case ctx.Err() != nil:
 			return
 		case err != nil:
+			t.doubt()
 			if !failing {
 				t.Log.WarnContext(ctx, "control-center: cannot follow", slog.String("what", what), slog.Any("error", err))
 			}
@@ -81,11 +84,61 @@ func (t *Trust) wait(feed int, now time.Time) time.Duration {
 func (t *Trust) sign(feed int, start time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.heard[feed] = start
+	t.heard[feed], t.back[feed] = start, ""
+}
+
+// goesBack notes that a feed goes back behind what is known, and returns the fault that says so. The
+// control-center counts as silent until the same feed is in order again.
+func (t *Trust) goesBack(feed int, format string, args ...any) error {
+	f := fault.New(fault.Conflict, "control_center.rolled_back", format, args...)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.back[feed] = f.Message
+	return f
+}
+
+// pollHeads exchanges heads with the control-center. It is what tells a control-center that was put back
+// and then went on from the one that is known, so it is also asked before anything known is replaced.
+func (t *Trust) pollHeads(ctx context.Context) error {
+	t.mu.Lock()
+	doubts := t.doubts
+	t.mu.Unlock()
+	start := t.Now()
+	err := t.Witness(ctx)
+	switch {
+	case fault.Is(err, fault.Conflict):
+		return t.goesBack(heads, "%s", fault.Of(err).Message)
+	case err != nil:
+		return err
+	}
+	t.sign(heads, start)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.vouched = doubts + 1
+	return nil
+}
+
+// doubt notes that a call was not answered: the next answer may be another control-center's.
+func (t *Trust) doubt() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.doubts++
+}
+
+// vouch exchanges heads unless that was done since the last doubt.
+func (t *Trust) vouch(ctx context.Context) error {
+	t.mu.Lock()
+	done := t.vouched > t.doubts
+	t.mu.Unlock()
+	if done {
+		return nil
+	}
+	return t.pollHeads(ctx)
 }
 
 // pollRevocations makes one call. Items are in force before they are stored: refusing early is the safe
-// side, and what could not be stored is asked for again.
+// side, and what could not be stored is asked for again. In one epoch what is revoked stays revoked until
+// it expires, whatever the feed says.
 func (t *Trust) pollRevocations(ctx context.Context) error {
 	t.mu.Lock()
 	after, epoch := t.after, t.epoch
@@ -95,38 +148,23 @@ func (t *Trust) pollRevocations(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if feed.Epoch != epoch && after > 0 && !feed.Reset {
-		// Another stream, whose numbers say nothing about the one we know: read it from its beginning.
-		if feed, err = t.Source.Revocations(ctx, 0, 0); err != nil {
-			return err
-		}
-		feed.Reset = true
+	if feed.Epoch == epoch && feed.Head < after {
+		t.apply(feed.Items)
+		return t.goesBack(revocations, "it knows %d revocations and has told %d", feed.Head, after)
 	}
-	news := false
-	var keys []token.JWK // the newest set that is named
-	if feed.Reset {
-		news = len(feed.Items) > 0
-		gone := missing(t.revoked.Snapshot(), feed.Items)
-		t.revoked.Restore(feed.Items, feed.Head)
-		if err := t.forget(ctx, gone); err != nil {
+	if feed.Epoch != epoch && epoch != "" {
+		if feed, err = t.otherEpoch(ctx); err != nil {
 			return err
 		}
 	}
-	for _, i := range feed.Items {
-		news = t.revoked.Apply(i) || news
-		if i.Kind == token.AllKeys {
-			keys = i.Keys
-		}
-	}
-	if news {
-		t.announce()
-	}
-	if keys != nil {
-		if err := t.adoptKeys(ctx, token.JWKS{Keys: keys}); err != nil {
-			return err
-		}
-	}
+	t.apply(feed.Items)
 	if feed.Head != after || feed.Epoch != epoch || len(feed.Items) > 0 {
+		if err := t.vouch(ctx); err != nil { // else a place behind the known one's end might be kept
+			return err
+		}
+		if err := t.adoptKeys(ctx, feed.Items); err != nil {
+			return err
+		}
 		if err := t.keep(ctx, feed); err != nil {
 			return err
 		}
@@ -138,6 +176,35 @@ func (t *Trust) pollRevocations(ctx context.Context) error {
 	return nil
 }
 
+// otherEpoch reads another stream, whose numbers say nothing about the one that is known, from its
+// beginning, and forgets what the known one said. It is one that the witness knows to follow it.
+func (t *Trust) otherEpoch(ctx context.Context) (token.Feed, error) {
+	if err := t.pollHeads(ctx); err != nil {
+		return token.Feed{}, err
+	}
+	feed, err := t.Source.Revocations(ctx, 0, 0)
+	if err != nil {
+		return feed, err
+	}
+	gone := missing(t.revoked.Snapshot(), feed.Items)
+	t.revoked.Restore(feed.Items, feed.Head)
+	t.announce()
+	return feed, t.forget(ctx, gone)
+}
+
+// apply brings revocations into force; what grants something, a set of keys, is left to adoptKeys.
+func (t *Trust) apply(items []token.Revocation) {
+	news := false
+	for _, i := range items {
+		if i.Kind != token.AllKeys {
+			news = t.revoked.Apply(i) || news
+		}
+	}
+	if news {
+		t.announce()
+	}
+}
+
 // announce wakes whoever waits for a revocation.
 func (t *Trust) announce() {
 	t.mu.Lock()
@@ -146,18 +213,25 @@ func (t *Trust) announce() {
 	t.changed = make(chan struct{})
 }
 
-// pollPolicies makes one call and, when there is a new set, compiles, stores and uses it.
+// pollPolicies makes one call and, when there is a new set, compiles, stores and uses it. In one epoch
+// sets only become newer.
 func (t *Trust) pollPolicies(ctx context.Context) error {
 	t.mu.Lock()
-	version := t.policy
+	version, epoch := t.policy, t.rules
 	t.mu.Unlock()
 	start := t.Now()
 	feed, err := t.Source.Policies(ctx, version, t.wait(policySet, start))
 	if err != nil {
 		return err
 	}
-	if feed.Source != nil && feed.Source.Version != version {
-		if err := t.adopt(ctx, *feed.Source); err != nil {
+	if feed.Source != nil && (feed.Source.Version != version || feed.Epoch != epoch) {
+		if feed.Source.Version < version && (feed.Epoch == epoch || epoch == "") {
+			return t.goesBack(policySet, "its policies have version %d, and it has told version %d", feed.Source.Version, version)
+		}
+		if err := t.pollHeads(ctx); err != nil {
+			return err
+		}
+		if err := t.adopt(ctx, feed); err != nil {
 			return err
 		}
 	}
@@ -165,20 +239,20 @@ func (t *Trust) pollPolicies(ctx context.Context) error {
 	return nil
 }
 
-// adopt compiles src and puts it in force, then stores it. A broken policy is left out and reported.
-func (t *Trust) adopt(ctx context.Context, src authz.Source) error {
-	set, broken, err := authz.Load(t.authority.Set(), src)
+// adopt compiles the set of feed and puts it in force, then stores it. A broken policy is left out and reported.
+func (t *Trust) adopt(ctx context.Context, feed authz.Feed) error {
+	set, broken, err := authz.Load(t.authority.Set(), *feed.Source)
 	if err != nil {
 		return fault.Wrap("compile policies", err)
 	}
 	t.report(ctx, broken)
 	t.authority.Swap(set)
-	if err := t.keepPolicies(ctx, src, broken); err != nil {
+	if err := t.keepPolicies(ctx, feed, broken); err != nil {
 		return err // in force, but asked for again until it is stored
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.policy = src.Version
+	t.policy, t.rules = feed.Source.Version, feed.Epoch
 	return nil
 }
 
@@ -188,8 +262,18 @@ func (t *Trust) report(ctx context.Context, broken []authz.Quarantined) {
 	}
 }
 
-// adoptKeys puts a set of keys in force, wakes who waits for a key of it, and stores it.
-func (t *Trust) adoptKeys(ctx context.Context, set token.JWKS) error {
+// adoptKeys puts the newest set of keys that items name, if any, in force, wakes who waits for a key of it, and stores it.
+func (t *Trust) adoptKeys(ctx context.Context, items []token.Revocation) error {
+	var set token.JWKS
+	for _, i := range items {
+		if i.Kind == token.AllKeys {
+			t.revoked.Apply(i)
+			set.Keys = i.Keys
+		}
+	}
+	if set.Keys == nil {
+		return nil
+	}
 	keys, err := set.Parse()
 	if err != nil {
 		return err

@@ -38,6 +38,7 @@ type keySet struct {
 
 // sourceHead says how many parts the stored policy source has; it is written with them in one commit.
 type sourceHead struct {
+	Epoch   string `json:"epoch"`
 	Parts   int    `json:"parts"`
 	Version uint64 `json:"version"`
 }
@@ -129,7 +130,7 @@ func (t *Trust) loadPolicies(ctx context.Context) error {
 	}
 	t.report(ctx, broken)
 	t.authority.Swap(set)
-	t.policy = src.Version
+	t.policy, t.rules = src.Version, head.Value.Epoch
 	return nil
 }
 
@@ -138,9 +139,10 @@ func scene(ctx context.Context) context.Context {
 	return audit.WithScene(ctx, &audit.Scene{Origin: token.Orchestrator, Actor: audit.Actor{Sub: token.ServiceSubject(token.Orchestrator)}})
 }
 
-// keepPolicies stores src. The change of rights is an act of its own in the audit log.
-func (t *Trust) keepPolicies(ctx context.Context, src authz.Source, broken []authz.Quarantined) error {
-	text, err := json.Marshal(src)
+// keepPolicies stores the set of feed. The change of rights is an act of its own in the audit log.
+func (t *Trust) keepPolicies(ctx context.Context, feed authz.Feed, broken []authz.Quarantined) error {
+	version := feed.Source.Version
+	text, err := json.Marshal(feed.Source)
 	if err != nil {
 		return err
 	}
@@ -148,7 +150,7 @@ func (t *Trust) keepPolicies(ctx context.Context, src authz.Source, broken []aut
 	for _, b := range broken {
 		left = append(left, b.ID)
 	}
-	act := &audit.Act{Action: "policy.adopt", Resource: "policies", Details: map[string]any{"version": src.Version}}
+	act := &audit.Act{Action: "policy.adopt", Resource: "policies", Details: map[string]any{"version": version}}
 	if len(left) > 0 {
 		act.Details["quarantined"] = strings.Join(left, ",")
 	}
@@ -166,7 +168,7 @@ func (t *Trust) keepPolicies(ctx context.Context, src authz.Source, broken []aut
 		for n := len(pieces); n < old.Value.Parts; n++ {
 			parts.Remove(tx, partID(n))
 		}
-		return sourceHeads.Save(tx, sourceHead{Parts: len(pieces), Version: src.Version})
+		return sourceHeads.Save(tx, sourceHead{Epoch: feed.Epoch, Parts: len(pieces), Version: version})
 	})
 	return fault.Wrap("store policies", err)
 }

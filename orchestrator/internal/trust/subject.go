@@ -30,9 +30,6 @@ var (
 	knowns        = store.Table[known]{Kind: "trust_subject", ID: func(k known) string { return k.Subject.Sub }}
 )
 
-// errSubjectsBack is the answer of a control-center whose stream ends below what it has said before.
-var errSubjectsBack = fault.New(fault.Unavailable, "control_center.rolled_back", "the control-center's accounts are older than what it said before; its data folder was put back")
-
 // Subject returns what the account sub may be taken for, as the control-center said last; false when it was
 // never named. A deleted account stays, marked as such.
 func (t *Trust) Subject(ctx context.Context, sub string) (token.Subject, bool, error) {
@@ -77,18 +74,29 @@ func (t *Trust) pollSubjects(ctx context.Context) error {
 	case err != nil:
 		return err
 	case feed.Epoch != at.Epoch:
-		// Another stream, whose numbers say nothing about the one we know: read it from its beginning.
+		// Another stream, whose numbers say nothing about the one we know: read it from its beginning, if the
+		// witness knows that it follows the known one.
+		if at.Epoch != "" {
+			if err := t.pollHeads(ctx); err != nil {
+				return err
+			}
+		}
 		at = subjectPlace{Epoch: feed.Epoch}
 		if feed, err = t.Source.Subjects(ctx, 0, 0); err != nil {
 			return err
 		}
 	case feed.Last < at.Head:
-		return errSubjectsBack
+		return t.goesBack(subjects, "it knows %d changes of accounts and has told %d", feed.Last, at.Head)
 	}
 	if feed.Epoch != at.Epoch {
 		return fault.New(fault.Unavailable, "control_center.epoch", "the control-center changed its epoch between two answers; it is asked again")
 	}
 	next := subjectPlace{Epoch: feed.Epoch, Head: feed.Head, Whole: at.Whole}
+	if next != at {
+		if err := t.vouch(ctx); err != nil {
+			return err
+		}
+	}
 	if err := t.keepSubjects(ctx, feed.Items, next); err != nil {
 		return err
 	}

@@ -31,11 +31,12 @@ type Source interface {
 
 // Trust is the component. Its fields are set in one literal; call Load once before anything else, then Run.
 type Trust struct {
-	DB     store.DB
-	Source Source
-	Issuer string // the deployment's issuer, from the credential
-	Now    func() time.Time
-	Log    *slog.Logger
+	DB      store.DB
+	Source  Source
+	Witness func(context.Context) error // exchanges heads of the audit logs: an error means that the control-center was not heard, or that its log goes back
+	Issuer  string                      // the deployment's issuer, from the credential
+	Now     func() time.Time
+	Log     *slog.Logger
 
 	verifier  token.Verifier
 	keys      token.KeySet
@@ -48,6 +49,10 @@ type Trust struct {
 	policy  uint64              // under mu: version of the policy set that is stored; 0: none
 	people  subjectPlace        // under mu: how far the subject stream is stored
 	heard   [followed]time.Time // under mu: start of the last answered call
+	rules   string              // under mu: epoch of the policy set that is stored
+	back    [followed]string    // under mu: how what it told last goes back behind what is known; empty when it does not
+	doubts  int                 // under mu: how often a call was not answered, after which another control-center may answer
+	vouched int                 // under mu: doubts when heads were last exchanged, one more; 0: not since the start
 	changed chan struct{}       // under mu: closed by the next revocation
 	rekeyed chan struct{}       // under mu: closed by the next set of keys
 }
@@ -57,6 +62,7 @@ const (
 	revocations = iota
 	policySet
 	subjects
+	heads // of the control-center's audit log: whether it is the one that was heard before
 	followed
 )
 
@@ -87,7 +93,7 @@ func (t *Trust) Status() Status {
 // without the control-center.
 func (t *Trust) Ready() bool { return t.keys.Len() > 0 && t.authority.Set() != nil }
 
-// Fresh says whether revocations, policies and subjects are known to be at most Staleness old at now.
+// Fresh says whether all that is followed is known to be at most Staleness old at now, and none of it goes back.
 func (t *Trust) Fresh(now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -96,17 +102,36 @@ func (t *Trust) Fresh(now time.Time) bool {
 
 func (t *Trust) fresh(now time.Time) bool {
 	heard := t.oldest()
-	return !heard.IsZero() && now.Sub(heard) <= Staleness
+	return !heard.IsZero() && now.Sub(heard) <= Staleness && t.rolledBack() == ""
 }
 
+// oldest returns when the feed that was heard least lately was up to date. Called with mu held.
 func (t *Trust) oldest() time.Time {
 	return slices.MinFunc(t.heard[:], time.Time.Compare)
 }
 
-// AllowChanges returns the fault with which a change is refused while the control-center is silent.
+// rolledBack says how the control-center contradicts what it told before, "" when it does not. Called with mu held.
+func (t *Trust) rolledBack() string {
+	for _, why := range t.back {
+		if why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// AllowChanges returns the fault with which a change is refused while the control-center is silent. One
+// that is known to be rolled back counts as silent: what it revoked since it does not know any more.
 func (t *Trust) AllowChanges() error {
-	if t.Fresh(t.Now()) {
+	t.mu.Lock()
+	fresh, back := t.fresh(t.Now()), t.rolledBack()
+	t.mu.Unlock()
+	switch {
+	case fresh:
 		return nil
+	case back != "":
+		return fault.New(fault.Unavailable, "control_center.rolled_back",
+			"the control-center was rolled back: %s. Nothing may be changed; reading goes on. Put its newest data folder back, or recover it with `control-center audit recover`", back).After(Staleness)
 	}
 	return fault.New(fault.Unavailable, "control_center.unreachable",
 		"the control-center has not been heard for %v, so nothing may be changed; reading goes on; retry when it is back", Staleness).After(Staleness)

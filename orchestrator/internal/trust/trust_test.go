@@ -36,6 +36,7 @@ type center struct {
 	source authz.Source
 	people []token.Subject
 	keys   []token.Key
+	forked bool // its audit log contradicts what it showed before
 	polls  int
 }
 
@@ -86,7 +87,22 @@ func (c *center) Revocations(ctx context.Context, after uint64, wait time.Durati
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	head := uint64(len(c.stream))
-	return token.Feed{Epoch: c.epoch, Head: head, Items: append([]token.Revocation(nil), c.stream[min(after, head):]...)}, nil
+	if head < after {
+		after = 0
+	}
+	return token.Feed{Epoch: c.epoch, Head: head, Items: append([]token.Revocation(nil), c.stream[after:]...), Reset: after == 0}, nil
+}
+
+func (c *center) Heads(context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.down:
+		return errors.New("connection refused")
+	case c.forked:
+		return fault.New(fault.Conflict, "audit.inconsistent", "two histories")
+	}
+	return nil
 }
 
 func (c *center) Policies(ctx context.Context, after uint64, wait time.Duration) (authz.Feed, error) {
@@ -95,7 +111,7 @@ func (c *center) Policies(ctx context.Context, after uint64, wait time.Duration)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f := authz.Feed{Version: c.source.Version}
+	f := authz.Feed{Epoch: c.epoch, Version: c.source.Version}
 	if f.Version != after {
 		src := c.source
 		f.Source = &src
@@ -139,7 +155,7 @@ func sign(t *testing.T, name string) string {
 
 // start loads a Trust over db and runs it until the test ends.
 func start(t *testing.T, db store.DB, c *center) *trust.Trust {
-	tr := &trust.Trust{DB: db, Source: c, Issuer: issuer, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	tr := &trust.Trust{DB: db, Source: c, Witness: c.Heads, Issuer: issuer, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 	if err := tr.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
