@@ -161,6 +161,32 @@ func TestCheck_saysEverythingWithItsPlace(t *testing.T) {
 	}
 }
 
+// TestCheck_aDenyThatForbidsNothing: a type or an action that nothing asks for is refused with those that
+// there are, instead of a rule that never matches.
+func TestCheck_aDenyThatForbidsNothing(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ resource, action, at, says string }{
+		{"server:*", "create", "/rules/0/resource", "servers"},
+		{"servers:*", "destroy", "/rules/0/action/0", "delete"},
+		{"users:*", "restore", "/rules/0/action/0", "update"}, // there is one, but not on users
+		{"*:*", "destroy", "/rules/0/action/0", "rollback"},
+	} {
+		err := authz.Check(policy("p", rule("Deny", c.resource, c.action, "")))
+		if err == nil {
+			t.Errorf("Deny %s on %s is accepted", c.action, c.resource)
+			continue
+		}
+		if f := fault.Of(err).Fields; len(f) != 1 || f[0].Pointer != c.at || !strings.Contains(f[0].Message, c.says) {
+			t.Errorf("Deny %s on %s: %v", c.action, c.resource, f)
+		}
+	}
+	for _, good := range [][2]string{{"*", "*"}, {"servers", "*"}, {"*", "delete"}, {"keys", "read"}, {"mfa", "delete_own"}} {
+		if err := authz.Check(policy("p", rule("Deny", good[0]+":*", good[1], ""))); err != nil {
+			t.Errorf("Deny %s on %s: %v", good[1], good[0], err)
+		}
+	}
+}
+
 func TestCompile_rolesMustMakeSense(t *testing.T) {
 	r := rule("Allow", "tasks:*", "read", "")
 	for place, roles := range map[string][]authz.Role{

@@ -44,6 +44,11 @@ func Check(p Policy) error {
 		f.add("/name", "%s", naming.Rule)
 	}
 	checkRules(f, "/rules", p.Rules, c)
+	words, err := readVocabulary()
+	if err != nil {
+		return err
+	}
+	words.check(f, p.Rules)
 	return f.err()
 }
 
