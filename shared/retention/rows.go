@@ -46,11 +46,10 @@ func Rows(db store.DB, name string, q store.Query, rule Rule, at func(store.Doc)
 
 // beginning returns how many documents of the kind of q there are, and the first ones of its list.
 func beginning(ctx context.Context, db store.DB, q store.Query, limit int) (total int, first []store.Doc, err error) {
-	whole, err := db.List(ctx, store.Query{Kind: q.Kind, Total: true})
+	q.Limit, q.Counts = limit, []store.Counter{{Kind: q.Kind}}
+	page, err := db.List(ctx, q)
 	if err != nil {
 		return 0, nil, err
 	}
-	q.Limit = limit
-	page, err := db.List(ctx, q)
-	return whole.Total, page.Docs, err
+	return page.Counts[0].N, page.Docs, nil
 }
