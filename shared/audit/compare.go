@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -13,6 +14,12 @@ import (
 // compare holds the entries against the heads and the stored hashes, the strongest proof first.
 func (c *check) compare() {
 	n := c.report.Entries
+	c.proofs = slices.DeleteFunc(c.proofs, func(p headProof) bool {
+		if p.Size < c.Base.Size {
+			c.report.Notes = append(c.report.Notes, fmt.Sprintf("%s is of size %d: what it was made over was archived", p.from, p.Size))
+		}
+		return p.Size < c.Base.Size
+	})
 	if c.Dir != "" {
 		if h, err := openStored(filepath.Join(c.Dir, "hashes")); err == nil {
 			c.index = h
@@ -54,8 +61,8 @@ func (c *check) locate(p headProof, good int64) {
 	}
 	if c.index != nil {
 		if root, err := tlog.TreeHash(p.Size, c.index); err == nil && root == p.Root {
-			for i := range p.Size {
-				if h, err := c.index.ReadHashes([]int64{tlog.StoredHashIndex(0, i)}); err == nil && h[0] != c.leaves[i] {
+			for i := c.Base.Size; i < p.Size; i++ {
+				if h, err := c.index.ReadHashes([]int64{tlog.StoredHashIndex(0, i)}); err == nil && h[0] != c.leaf(i) {
 					c.named(i, h[0])
 					return
 				}
@@ -80,16 +87,19 @@ func (c *check) ownAt(p headProof) bool {
 	return false
 }
 
+// leaf returns the hash of the entry at index i as it was found.
+func (c *check) leaf(i int64) tlog.Hash { return c.leaves[i-c.Base.Size] }
+
 // named reports the entry at index i, whose leaf should be want.
 func (c *check) named(i int64, want tlog.Hash) {
 	for j, leaf := range c.leaves {
 		if leaf == want {
-			c.found(Reordered, &i, "at index %d stands another entry; the one that was signed there stands at index %d", i, j)
+			c.found(Reordered, &i, "at index %d stands another entry; the one that was signed there stands at index %d", i, c.Base.Size+int64(j))
 			return
 		}
 	}
-	if len(c.leaves) > int(i)+1 {
-		if next, err := c.index.ReadHashes([]int64{tlog.StoredHashIndex(0, i+1)}); err == nil && next[0] == c.leaves[i] {
+	if c.report.Entries > i+1 {
+		if next, err := c.index.ReadHashes([]int64{tlog.StoredHashIndex(0, i+1)}); err == nil && next[0] == c.leaf(i) {
 			c.found(Truncated, &i, "the entry with index %d was removed", i)
 			return
 		}
@@ -105,9 +115,9 @@ func (c *check) compareIndex(n int64) {
 		c.found(Truncated, &n, "%d entries are stored, %d were hashed; the first missing one has index %d", n, hashed, n)
 		return
 	}
-	for i := range hashed {
+	for i := c.Base.Size; i < hashed; i++ {
 		h, err := c.index.ReadHashes([]int64{tlog.StoredHashIndex(0, i)})
-		if err != nil || h[0] == c.leaves[i] {
+		if err != nil || h[0] == c.leaf(i) {
 			continue
 		}
 		if i < c.report.Signed {

@@ -15,7 +15,7 @@ import (
 const maxText = 1024
 
 // Encode returns the bytes of e, to be appended to Stream as they are: canonical JSON of at most
-// store.MaxEntry bytes (details are cut to fit, and say so in "truncated"). It is written by hand
+// entryBytes, one byte less than a stream takes (details are cut to fit, and say so in "truncated"). It is written by hand
 // because the engine encodes two entries a task.
 func (e Entry) Encode() ([]byte, error) { return e.AppendTo(nil) }
 
@@ -28,7 +28,7 @@ func (e Entry) AppendTo(b []byte) ([]byte, error) {
 	}
 	start := len(b)
 	b = e.encode(slices.Grow(b, 512+len(details)), details)
-	if len(b)-start <= store.MaxEntry {
+	if len(b)-start <= entryBytes {
 		return b, nil
 	}
 	if e.Decision != nil { // only a decision with many inputs can be this large

@@ -17,8 +17,9 @@ const exportFormat = "provisioning-audit-export/1"
 // exportHeader is the first line of an export: what the entries below it are to be compared with.
 type exportHeader struct {
 	Format string   `json:"format"`
-	Heads  []string `json:"heads"` // the newest signed and the newest cosigned head
-	Keys   Public   `json:"keys"`  // for convenience; who verifies uses keys from elsewhere
+	Heads  []string `json:"heads"`          // the newest signed and the newest cosigned head
+	Keys   Public   `json:"keys"`           // for convenience; who verifies uses keys from elsewhere
+	Base   *Base    `json:"base,omitempty"` // of what was archived: the entries begin behind it
 }
 
 // exportLine is one entry of an export.
@@ -29,7 +30,7 @@ type exportLine struct {
 }
 
 // Export writes the log of a data folder, up to its newest signed head, as JSON lines; Verify of ReadExport checks it
-// without folder and service. Of the options Read, Dir and Log are used. It verifies nothing itself: what is damaged is
+// without folder and service. Of the options Read, Dir, Base and Log are used. It verifies nothing itself: what is damaged is
 // exported damaged.
 func Export(ctx context.Context, o VerifyOptions, w io.Writer) error {
 	head, size := exportHeader{Format: exportFormat, Heads: []string{}, Keys: o.Log}, int64(0)
@@ -47,17 +48,20 @@ func Export(ctx context.Context, o VerifyOptions, w io.Writer) error {
 		}
 		head.Heads, size = append(head.Heads, string(note)), max(size, h.Size)
 	}
+	if o.Base.Size > 0 {
+		head.Base = &o.Base
+	}
 	out := bufio.NewWriter(w)
 	enc := json.NewEncoder(out)
 	if err := enc.Encode(head); err != nil {
 		return err
 	}
-	for at := int64(0); at < size; {
+	for at := o.Base.Size; at < size; {
 		page, err := o.Read(ctx, Stream, uint64(at), readAtOnce)
 		if err != nil {
 			return err
 		}
-		if len(page.Entries) == 0 {
+		if len(page.Entries) == 0 || int64(page.Entries[0].Seq) != at+1 {
 			return fmt.Errorf("audit export: the entry with index %d is missing; run audit verify", at)
 		}
 		for _, e := range page.Entries {
@@ -76,6 +80,7 @@ func Export(ctx context.Context, o VerifyOptions, w io.Writer) error {
 type Exported struct {
 	Heads   []string
 	Keys    Public // as the export claims; use keys from elsewhere to verify
+	Base    Base
 	entries []store.Entry
 }
 
@@ -90,6 +95,9 @@ func ReadExport(r io.Reader) (*Exported, error) {
 		return nil, fmt.Errorf("audit export: the first line does not say %q", exportFormat)
 	}
 	x := &Exported{Heads: head.Heads, Keys: head.Keys}
+	if head.Base != nil {
+		x.Base = *head.Base
+	}
 	for {
 		var line exportLine
 		if err := in.Decode(&line); err == io.EOF {

@@ -55,6 +55,7 @@ type Log struct {
 	log  *slog.Logger
 
 	hashes *hashes     // appended to by Run only
+	base   Base        // of what was archived; of Run
 	added  []tlog.Hash // of extend, used again
 
 	mu        sync.RWMutex
@@ -119,6 +120,9 @@ func (l *Log) check(ctx context.Context) error {
 		l.fail(Altered, "the cosigned tree head in DIR/audit/witnessed cannot be verified: "+err.Error())
 		return nil
 	}
+	if l.base, err = ReadBase(ctx, l.db); err != nil {
+		return err
+	}
 	l.worth, l.worthAt = l.signed, time.Now()
 	hashed := l.hashes.leaves()
 	if known := max(l.signed.Size, l.witnessed.Size, hashed); stored < known {
@@ -161,7 +165,7 @@ func (l *Log) checkAhead(ctx context.Context) error {
 
 // adopt takes the stored hashes below the signed head if they give its root, and else computes them
 // again from the stream. What lies above the head is always computed again.
-func (l *Log) adopt(ctx context.Context, usable int64) error {
+func (l *Log) adopt(ctx context.Context, usable int64) (err error) {
 	if err := l.hashes.cut(usable); err != nil {
 		return err
 	}
@@ -180,7 +184,11 @@ func (l *Log) adopt(ctx context.Context, usable int64) error {
 		}
 		l.log.Warn("audit: the stored hashes do not fit and are computed again")
 	}
-	if err := l.hashes.cut(0); err != nil {
+	if l.tree, err = l.base.tree(); err != nil {
+		l.fail(Altered, err.Error())
+		return nil
+	}
+	if err := l.hashes.begin(l.base); err != nil {
 		return err
 	}
 	if err := l.extend(ctx, l.signed.Size); err != nil {
@@ -201,6 +209,9 @@ func (l *Log) sameNewest(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	for _, e := range page.Entries {
+		if int64(e.Seq) > l.signed.Size { // the page began later, for older ones are archived
+			break
+		}
 		got, err := l.hashes.ReadHashes([]int64{tlog.StoredHashIndex(0, int64(e.Seq)-1)})
 		if err != nil {
 			return false, err

@@ -51,7 +51,7 @@ func newService(t testing.TB, origin string) *service {
 // store makes the store hold exactly these entries.
 func (s *service) store(bodies [][]byte) {
 	s.t.Helper()
-	s.hub = feed.NewHub(memstore.New(store.Schema{Service: "test", Kinds: feed.Kinds()}))
+	s.hub = feed.NewHub(memstore.New(store.Schema{Service: "test", Kinds: append(Kinds(), feed.Kinds()...)}))
 	for _, body := range bodies {
 		if _, err := s.hub.Commit(s.t.Context(), store.Batch{Appends: []store.Append{{Stream: Stream, Body: body}}}); err != nil {
 			s.t.Fatal(err)
@@ -107,7 +107,11 @@ func (s *service) bodies() [][]byte {
 // verify is what `audit verify --data DIR` does.
 func (s *service) verify(peer Public, heads ...string) Report {
 	s.t.Helper()
-	r, err := Verify(s.t.Context(), VerifyOptions{Read: s.hub.Read, Dir: filepath.Join(s.dir, "audit"), Log: s.keys.Public(), Peer: peer, Heads: heads})
+	base, err := ReadBase(s.t.Context(), s.hub)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r, err := Verify(s.t.Context(), VerifyOptions{Read: s.hub.Read, Dir: filepath.Join(s.dir, "audit"), Log: s.keys.Public(), Peer: peer, Base: base, Heads: heads})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -282,7 +286,7 @@ func TestRun_signsWithinASecondAndAtTheEnd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		hub := feed.NewHub(memstore.New(store.Schema{Service: "test"}))
+		hub := feed.NewHub(memstore.New(store.Schema{Service: "test", Kinds: Kinds()}))
 		log, err := Open(t.Context(), Options{DB: hub, Dir: filepath.Join(dir, "audit"), Keys: keys, Log: quiet})
 		if err != nil {
 			t.Fatal(err)
@@ -436,7 +440,7 @@ func TestOpen_inMemoryIsANewLogEachTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hub := feed.NewHub(memstore.New(store.Schema{Service: "test"}))
+	hub := feed.NewHub(memstore.New(store.Schema{Service: "test", Kinds: Kinds()}))
 	log, err := Open(t.Context(), Options{DB: hub, Keys: keys, Log: quiet})
 	if err != nil {
 		t.Fatal(err)

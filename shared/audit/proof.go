@@ -63,6 +63,9 @@ func (l *Log) Bundle(ctx context.Context, index int64) (Bundle, error) {
 	if err != nil {
 		return Bundle{}, err
 	}
+	if uint64(index)+1 < page.First {
+		return Bundle{}, fault.New(fault.NotFound, "audit.archived", "the audit entry with index %d was archived; the folder that `audit archive` wrote proves it", index)
+	}
 	if len(page.Entries) == 0 || page.Entries[0].Seq != uint64(index)+1 {
 		return Bundle{}, fault.New(fault.NotFound, "audit.no_entry", "there is no audit entry with index %d", index)
 	}

@@ -124,6 +124,30 @@ func (h *hashes) cut(n int64) error {
 	return h.file.Truncate(h.count * tlog.HashSize)
 }
 
+// begin forgets everything and begins behind a base, of whose hashes only the roots are known. They are put where they
+// belong; the places of all others are left empty.
+func (h *hashes) begin(b Base) error {
+	if err := h.cut(0); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.count = tlog.StoredHashCount(b.Size)
+	if h.file == nil {
+		h.mem = make([]tlog.Hash, h.count)
+	}
+	levels, numbers := b.nodes()
+	for i, l := range levels {
+		at := tlog.StoredHashIndex(l, numbers[i])
+		if h.file == nil {
+			h.mem[at] = b.Roots[i]
+		} else if _, err := h.file.WriteAt(b.Roots[i][:], at*tlog.HashSize); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (h *hashes) append(add []tlog.Hash) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -155,6 +179,9 @@ func (h *hashes) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 			out[i] = h.mem[x]
 		} else if _, err := h.file.ReadAt(out[i][:], x*tlog.HashSize); err != nil {
 			return nil, err
+		}
+		if out[i] == (tlog.Hash{}) {
+			return nil, fmt.Errorf("stored hash %d is of entries that were archived, and was lost since", x)
 		}
 	}
 	return out, nil

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -39,6 +40,7 @@ type VerifyOptions struct {
 	Dir   string   // DIR/audit; empty when Heads are given
 	Log   Public   // the log's keys
 	Peer  Public   // the witness's keys; empty: cosignatures are not checked
+	Base  Base     // of what was archived, as ReadBase and an export give it
 	Heads []string // more signed heads of this log, for example out of the other service's DIR/audit/peers
 }
 
@@ -48,7 +50,8 @@ type Report struct {
 	Verdict      Verdict  `json:"verdict"`
 	Text         string   `json:"text"` // for people: what, where, what it means
 	Origin       string   `json:"origin"`
-	Entries      int64    `json:"entries"`         // entries found
+	First        int64    `json:"first,omitempty"` // index of the first entry found; those before it were archived
+	Entries      int64    `json:"entries"`         // size of the log: First and the entries found
 	Signed       int64    `json:"signed_size"`     // entries under the newest good head
 	Witnessed    int64    `json:"witnessed_size"`  // entries under the newest cosigned head
 	UnsignedTail int64    `json:"unsigned_tail"`   // entries behind the newest head
@@ -90,14 +93,25 @@ func Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	if r.report.Verdict == "" {
 		r.compare()
 	}
+	if r.report.Verdict == "" && !r.said {
+		r.found(Truncated, new(int64), "the entries before index %d are missing, and no entry of the log says that they were archived", o.Base.Size)
+	}
 	if r.report.Verdict == "" {
 		r.tail()
 	}
 	if r.report.Verdict == "" {
-		r.found(Intact, nil, "all %d entries are what was signed; unsigned tail: %d entries", r.report.Entries, r.report.UnsignedTail)
+		r.found(Intact, nil, "all %d entries are what was signed; unsigned tail: %d entries%s", r.report.Entries-r.report.First, r.report.UnsignedTail, r.elsewhere())
 		r.report.OK = true
 	}
 	return r.report, nil
+}
+
+// elsewhere says where the entries before the first are.
+func (c *check) elsewhere() string {
+	if c.report.First == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; those before index %d were archived: verify that folder with --archive", c.report.First)
 }
 
 // check is one run of Verify.
@@ -109,6 +123,7 @@ type check struct {
 	leaves []tlog.Hash
 	times  [2]time.Time // first and last entry behind the newest own head
 	own    int64        // size of the newest own head
+	said   bool         // an entry says that those before the first were archived, if they were
 	index  *hashes      // stored hashes, to name the place; nil without a folder
 }
 
@@ -170,7 +185,14 @@ func (c *check) read(ctx context.Context) {
 	for _, p := range c.proofs {
 		sizes[p.Size] = true
 	}
-	var t tree
+	t, err := c.Base.tree()
+	if err != nil {
+		c.found(Unreadable, nil, "%v", err)
+		return
+	}
+	c.report.First = c.Base.Size
+	c.said = c.Base.Size == 0
+	archived := t.root().String()
 	var scratch []tlog.Hash
 	note := func() {
 		if sizes[t.size] {
@@ -196,12 +218,22 @@ func (c *check) read(ctx context.Context) {
 			scratch = t.add(leaf, scratch[:0])
 			note()
 			c.clock(t.size, e.Body)
+			c.said = c.said || saysArchived(e.Body, c.Base.Size, archived)
 		}
 		if len(page.Entries) == 0 {
 			break
 		}
 	}
 	c.report.Entries, c.report.Root = t.size, t.root().String()
+}
+
+// saysArchived says whether an entry records that the first size entries, of that root, were archived.
+func saysArchived(body []byte, size int64, root string) bool {
+	if !bytes.HasPrefix(body, archivePrefix) {
+		return false
+	}
+	var e struct{ Details struct{ Root, Through any } }
+	return json.Unmarshal(body, &e) == nil && e.Details.Root == root && e.Details.Through == float64(size)
 }
 
 // clock notes the times of the entries behind the newest own head.

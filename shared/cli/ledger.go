@@ -21,7 +21,7 @@ type Ledger struct {
 // LedgerCommands returns the verbs of the noun audit that need no running service. find says where the log of the
 // configured data folder is; peer is the name of the other service.
 func LedgerCommands(peer string, s Setup, find func(*IO, *Setup) (Ledger, error)) []Command {
-	return []Command{verifyCommand(peer, s, find), exportCommand(s, find)}
+	return []Command{verifyCommand(peer, s, find), exportCommand(s, find), archiveCommand(s, find)}
 }
 
 func exportCommand(s Setup, find func(*IO, *Setup) (Ledger, error)) Command {
@@ -54,11 +54,14 @@ func openLedger(ctx context.Context, o *IO, s *Setup, find func(*IO, *Setup) (Le
 		return opt, nil, err
 	}
 	opt.Dir, opt.Read = ledger.Dir, db.Read
-	return opt, func() { _ = db.Close() }, nil
+	if opt.Base, err = audit.ReadBase(ctx, db); err != nil {
+		_ = db.Close()
+	}
+	return opt, func() { _ = db.Close() }, err
 }
 
 func verifyCommand(peer string, s Setup, find func(*IO, *Setup) (Ledger, error)) Command {
-	var peerKeys, peerAudit, export, keys string
+	var peerKeys, peerAudit, export, archive, keys string
 	return Command{
 		Use: "verify", Short: "verify the log offline, with the data folder or an export alone",
 		Long: "Computes the log again from its entries and compares it with every signed head at hand. Changes nothing and asks nobody.\n" +
@@ -68,11 +71,15 @@ func verifyCommand(peer string, s Setup, find func(*IO, *Setup) (Ledger, error))
 			f.StringVar(&peerKeys, "peer-keys", "", "file with the public audit keys of the "+peer+" (its DIR/keys/audit/public), to check cosignatures too")
 			f.StringVar(&peerAudit, "peer-audit", "", "folder DIR/audit of the "+peer+": what it has seen of this log is compared too, which finds a log that was put back")
 			f.StringVar(&export, "export", "", "verify this export instead of a data folder; needs --keys")
-			f.StringVar(&keys, "keys", "", "file with the public audit keys of the log in the export")
+			f.StringVar(&archive, "archive", "", "verify this folder, which audit archive wrote, instead of a data folder; needs --keys")
+			f.StringVar(&keys, "keys", "", "file with the public audit keys of the log in the export or archive")
 		},
 		Run: func(ctx context.Context, o *IO, _ []string) error {
 			var opt audit.VerifyOptions
 			var err error
+			if archive != "" {
+				return o.verifyArchive(archive, keys, peerKeys)
+			}
 			if export == "" {
 				var closed func()
 				if opt, closed, err = openLedger(ctx, o, &s, find); err != nil {
@@ -84,7 +91,7 @@ func verifyCommand(peer string, s Setup, find func(*IO, *Setup) (Ledger, error))
 				if err != nil {
 					return err
 				}
-				opt.Read, opt.Heads = exported.Read, exported.Heads
+				opt.Read, opt.Heads, opt.Base = exported.Read, exported.Heads, exported.Base
 				if opt.Log, err = publicKeys(keys); err != nil {
 					return err
 				}

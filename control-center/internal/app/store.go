@@ -12,6 +12,7 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/session"
 	"github.com/provisioning-platform/platform/control-center/internal/tokens"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
+	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -23,7 +24,7 @@ import (
 func Schema() store.Schema {
 	var kinds []store.Kind
 	for _, k := range [][]store.Kind{
-		auditlog.Kinds(), bootstrap.Kinds(), feed.Kinds(), keys.Kinds(), mfa.Kinds(), policy.Kinds(),
+		audit.Kinds(), auditlog.Kinds(), bootstrap.Kinds(), feed.Kinds(), keys.Kinds(), mfa.Kinds(), policy.Kinds(),
 		retention.Kinds(), revocation.Kinds(), session.Kinds(), tokens.Kinds(), user.Kinds(), web.Kinds(),
 	} {
 		kinds = append(kinds, k...)

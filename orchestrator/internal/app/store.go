@@ -27,7 +27,7 @@ const (
 // Schema is what the orchestrator stores.
 func Schema() store.Schema {
 	kinds := []store.Kind{{Name: identities.Kind}}
-	for _, k := range [][]store.Kind{engine.Schema(), feed.Kinds(), trust.Kinds(), retention.Kinds(), web.Kinds()} {
+	for _, k := range [][]store.Kind{audit.Kinds(), engine.Schema(), feed.Kinds(), trust.Kinds(), retention.Kinds(), web.Kinds()} {
 		kinds = append(kinds, k...)
 	}
 	return store.Schema{Service: "orchestrator", Kinds: kinds}

@@ -20,7 +20,7 @@ func BenchmarkRecord(b *testing.B) {
 		n    int
 	}{{"callers=1", 1}, {"callers=256", 256}} {
 		b.Run(callers.name, func(b *testing.B) {
-			db, err := Open(b.TempDir(), store.Schema{Service: "bench", Kinds: feed.Kinds()}, quiet)
+			db, err := Open(b.TempDir(), store.Schema{Service: "bench", Kinds: append(audit.Kinds(), feed.Kinds()...)}, quiet)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -12,8 +12,8 @@ import (
 
 // times finds the texts of an answer that are times, and wireTime says which are of the one form (decision 47).
 var (
-	times    = regexp.MustCompile(`"\d{4}-\d\d-\d\dT[^" ]*"`)
-	wireTime = regexp.MustCompile(`^"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"$`)
+	times    = regexp.MustCompile(`"\d{4}-\d\d-\d\dT[^" \\]*\\?"`) // also in a text that is JSON, where quotes are escaped
+	wireTime = regexp.MustCompile(`^"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\\?"$`)
 )
 
 // CheckTimes fails the test when a message has a time in another form than that of the wire.

@@ -1,0 +1,352 @@
+package audit
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// An archive is a folder in the form of C2SP's tlog-tiles: checkpoint (a head that is signed for its very size), tile/L/N
+// (hashes) and tile/entries/N (entries, each behind its length in two bytes). Beside them archive.json says where the entries
+// begin and ties the head to a cosigned one.
+const (
+	tileHeight = 8 // of the logarithm: 256 entries or hashes a tile
+	tileWidth  = 1 << tileHeight
+	entryBytes = 1<<16 - 1 // of an entry in a tile
+
+	checkpointFile = "checkpoint"
+	archiveFile    = "archive.json"
+
+	archiveAction = "audit.archive"
+)
+
+// archivePrefix is how the entry of an archive begins.
+var archivePrefix = []byte(`{"action":"` + archiveAction + `"`)
+
+// archiveNote is archive.json.
+type archiveNote struct {
+	First     int64       `json:"first"`               // index of the first entry in the folder
+	Witnessed string      `json:"witnessed,omitempty"` // a cosigned head
+	Proof     []tlog.Hash `json:"proof,omitempty"`     // that checkpoint is its beginning
+}
+
+// Archived says what an Archive did. Through is the number of entries that are in archives now; it equals First when there
+// was nothing to archive.
+type Archived struct {
+	First   int64  `json:"first"`
+	Through int64  `json:"through"`
+	Root    string `json:"root"`
+	Folder  string `json:"folder"`
+}
+
+// Archive writes the entries that are older than before into folder, verifies what it wrote, and only then trims them from
+// the stream, in one commit with the audit entry of that. It goes up to the last full tile that is signed, that the peer has
+// cosigned (if it ever did) and that every follower has handled. A folder with an earlier archive of this log is continued.
+func (l *Log) Archive(ctx context.Context, folder string, before time.Time) (Archived, error) {
+	if l.dir == "" {
+		return Archived{}, fault.New(fault.Invalid, "audit.memory", "a log in memory ends with its process; there is nothing to archive")
+	}
+	if err := l.step(ctx); err != nil {
+		return Archived{}, err
+	}
+	if l.failed != nil {
+		return Archived{}, l.failed
+	}
+	through, err := l.archivable(ctx, before)
+	done := Archived{First: l.base.Size, Through: through, Folder: folder}
+	if err != nil || through == l.base.Size {
+		return done, err
+	}
+	root, err := l.rootAt(through)
+	if err != nil {
+		return done, err
+	}
+	done.Root = root.String()
+	if err := l.writeArchive(ctx, folder, through, root); err != nil {
+		return done, fmt.Errorf("audit archive: %w", err)
+	}
+	if r, err := VerifyArchive(folder, l.keys.Public(), Public{}); err != nil || !r.OK {
+		return done, errors.Join(err, fmt.Errorf("audit archive: what was written does not verify, and nothing was removed: %s", r.Text))
+	}
+	next, err := baseOf(through, l.hashes)
+	if err != nil {
+		return done, err
+	}
+	ctx = WithScene(ctx, &Scene{Actor: SceneOf(ctx).Actor, Origin: l.service()})
+	act := Act{Action: archiveAction, Resource: "logs/" + l.keys.origin, Details: map[string]any{"first": done.First, "folder": folder, "root": done.Root, "through": through}}
+	if _, err = Update(ctx, l.db, &act, func(tx *store.Tx) error {
+		tx.Trim(Stream, uint64(through))
+		return bases.Save(tx, next)
+	}); err != nil {
+		return done, err
+	}
+	l.base = next
+	return done, l.step(ctx)
+}
+
+// archivable returns how many entries may be in archives.
+func (l *Log) archivable(ctx context.Context, before time.Time) (int64, error) {
+	most := l.signed.Size
+	if l.witnessed.Size > 0 {
+		most = min(most, l.witnessed.Size)
+	}
+	q := store.Query{Limit: store.MaxPage}
+	for {
+		rows, page, err := feed.Cursors.List(ctx, l.db, q)
+		if err != nil {
+			return 0, err
+		}
+		for _, row := range rows {
+			if row.Value.Stream == Stream {
+				most = min(most, int64(row.Value.Seq))
+			}
+		}
+		if !page.More {
+			break
+		}
+		q.After = page.Next
+	}
+	var failed error
+	old := sort.Search(int(max(0, most-l.base.Size)), func(i int) bool {
+		page, err := l.db.Read(ctx, Stream, uint64(l.base.Size)+uint64(i), 1)
+		if failed = errors.Join(failed, err); err != nil || len(page.Entries) == 0 {
+			return true
+		}
+		var e struct{ Time time.Time }
+		return json.Unmarshal(page.Entries[0].Body, &e) == nil && !e.Time.Before(before)
+	})
+	return (l.base.Size + int64(old)) / tileWidth * tileWidth, failed
+}
+
+// writeArchive writes the folder; what is there of an earlier archive stays.
+func (l *Log) writeArchive(ctx context.Context, folder string, through int64, root tlog.Hash) error {
+	note, err := readArchive(folder, l.base.Size)
+	if err != nil {
+		return err
+	}
+	if note.First > l.base.Size {
+		return fmt.Errorf("%s begins with entry %d, the log with %d: give another folder", folder, note.First, l.base.Size)
+	}
+	for at := l.base.Size; at < through; at += tileWidth {
+		page, err := l.db.Read(ctx, Stream, uint64(at), tileWidth)
+		if err != nil {
+			return err
+		}
+		bundle, err := bundleOf(page.Entries, at)
+		if err != nil {
+			return err
+		}
+		if err := writeTile(folder, entriesPath(at/tileWidth), bundle); err != nil {
+			return err
+		}
+	}
+	for _, t := range tlog.NewTiles(tileHeight, 0, through) {
+		if t.L == 0 && t.N < l.base.Size/tileWidth {
+			continue
+		}
+		data, err := tlog.ReadTileData(t, l.hashes)
+		if err != nil {
+			return fmt.Errorf("the hashes of entries that were archived before are lost, so only a copy of this folder from before can go on: %w", err)
+		}
+		if err := writeTile(folder, tilePath(t), data); err != nil {
+			return err
+		}
+	}
+	if l.witnessed.Size >= through {
+		note.Witnessed = l.witnessed.Note
+		if note.Proof, err = l.Consistency(through, l.witnessed.Size); err != nil {
+			return err
+		}
+	}
+	data, err := json.Marshal(note)
+	if err != nil {
+		return err
+	}
+	head, err := l.keys.signHead(through, root)
+	if err != nil {
+		return err
+	}
+	if err := writeFile(folder, archiveFile, data); err != nil {
+		return err
+	}
+	return writeFile(folder, checkpointFile, []byte(head.Note))
+}
+
+// readArchive returns archive.json, or one that begins with first when the folder has none.
+func readArchive(folder string, first int64) (archiveNote, error) {
+	n := archiveNote{First: first}
+	data, err := readFile(folder, archiveFile)
+	if err == nil && data != nil {
+		err = json.Unmarshal(data, &n)
+	}
+	return n, err
+}
+
+// bundleOf returns the bytes of a tile of entries, the first of which has the index at.
+func bundleOf(entries []store.Entry, at int64) ([]byte, error) {
+	if len(entries) != tileWidth || int64(entries[0].Seq) != at+1 {
+		return nil, fmt.Errorf("entries from index %d on are missing; run audit verify", at)
+	}
+	var b []byte
+	for _, e := range entries {
+		if len(e.Body) > entryBytes {
+			return nil, fmt.Errorf("the entry with index %d has %d bytes, a tile holds at most %d", e.Seq-1, len(e.Body), entryBytes)
+		}
+		b = append(binary.BigEndian.AppendUint16(b, uint16(len(e.Body))), e.Body...)
+	}
+	return b, nil
+}
+
+// splitBundle returns the entries of a tile.
+func splitBundle(data []byte) ([][]byte, error) {
+	var out [][]byte
+	for len(data) > 0 {
+		if len(data) < 2 || len(data)-2 < int(binary.BigEndian.Uint16(data)) {
+			return nil, errors.New("a tile of entries is cut off")
+		}
+		n := int(binary.BigEndian.Uint16(data))
+		out, data = append(out, data[2:2+n]), data[2+n:]
+	}
+	return out, nil
+}
+
+// tilePath returns where a tile of hashes lies: tlog's path without the height.
+func tilePath(t tlog.Tile) string {
+	return "tile/" + strings.TrimPrefix(t.Path(), fmt.Sprintf("tile/%d/", tileHeight))
+}
+
+// entriesPath returns where the n-th tile of entries lies.
+func entriesPath(n int64) string {
+	return "tile/entries/" + strings.TrimPrefix(tilePath(tlog.Tile{H: tileHeight, N: n, W: tileWidth}), "tile/0/")
+}
+
+// writeTile writes a file below folder, durably.
+func writeTile(folder, path string, data []byte) error {
+	place := filepath.Join(folder, filepath.Dir(filepath.FromSlash(path)))
+	if err := os.MkdirAll(place, 0o700); err != nil {
+		return err
+	}
+	return writeFile(place, filepath.Base(path), data)
+}
+
+// VerifyArchive reads an archive and compares it with its own head, and with the peer's cosignature when its keys are given.
+// It needs nothing but the folder and the keys. An error means that it could not even look.
+func VerifyArchive(folder string, log, peer Public) (Report, error) {
+	c := &check{VerifyOptions: VerifyOptions{Log: log, Peer: peer}, report: Report{Origin: log.Origin()}}
+	if err := log.check(); err != nil {
+		return Report{}, err
+	}
+	signed, err := os.ReadFile(filepath.Join(folder, checkpointFile))
+	if err != nil {
+		return Report{}, err
+	}
+	note, err := readArchive(folder, 0)
+	if err != nil {
+		return Report{}, err
+	}
+	head, err := OpenHead(string(signed), log)
+	if err != nil {
+		c.found(BadHead, nil, "the checkpoint of the archive cannot be verified with the given keys: %v", err)
+		return c.report, nil
+	}
+	c.report.Root, c.report.Signed = head.Root.String(), head.Size
+	c.witnessedArchive(note, head)
+	tiles := tlog.TileHashReader(tlog.Tree{N: head.Size, Hash: head.Root}, tileFolder(folder))
+	for at := note.First; at < head.Size && c.report.Verdict == ""; at += tileWidth {
+		c.archivedTile(folder, at, tiles)
+	}
+	if c.report.Verdict == "" {
+		c.found(Intact, nil, "the %d entries with index %d to %d are what was signed", c.report.Entries, note.First, head.Size-1)
+		c.report.OK = true
+	}
+	return c.report, nil
+}
+
+// witnessedArchive compares the head of an archive with the cosigned head beside it.
+func (c *check) witnessedArchive(note archiveNote, head Head) {
+	if note.Witnessed == "" {
+		if c.Peer.Witness != "" {
+			c.report.Notes = append(c.report.Notes, "the archive holds no cosigned head")
+		}
+		return
+	}
+	var witnesses []Public
+	if c.Peer.Witness != "" {
+		witnesses = append(witnesses, c.Peer)
+	}
+	w, err := OpenHead(note.Witnessed, c.Log, witnesses...)
+	if err == nil {
+		err = checkConsistency(note.Proof, head, w)
+	}
+	if err != nil {
+		c.found(Rewritten, nil, "the archive's head of size %d is not the beginning of the cosigned one beside it: %v", head.Size, err)
+		return
+	}
+	c.report.Witnessed = head.Size
+}
+
+// archivedTile compares the entries of one tile with what the head says.
+func (c *check) archivedTile(folder string, at int64, tiles tlog.HashReader) {
+	data, err := os.ReadFile(filepath.Join(folder, filepath.FromSlash(entriesPath(at/tileWidth))))
+	if err != nil {
+		c.found(Truncated, &at, "the entries from index %d on cannot be read: %v", at, err)
+		return
+	}
+	entries, err := splitBundle(data)
+	if err != nil || len(entries) != tileWidth {
+		c.found(Truncated, &at, "the tile of entries from index %d on has %d entries, not %d (%v)", at, len(entries), tileWidth, err)
+		return
+	}
+	indexes := make([]int64, tileWidth)
+	for i := range indexes {
+		indexes[i] = tlog.StoredHashIndex(0, at+int64(i))
+	}
+	want, err := tiles.ReadHashes(indexes)
+	if err != nil {
+		c.found(Flipped, &at, "the hashes of the entries from index %d on do not lead to the signed root: %v", at, err)
+		return
+	}
+	for i, body := range entries {
+		if tlog.RecordHash(body) != want[i] {
+			index := at + int64(i)
+			c.found(Flipped, &index, "the entry with index %d is not the one that was signed", index)
+			return
+		}
+	}
+	c.report.Entries += tileWidth
+}
+
+// tileFolder reads the tiles of an archive; it is a tlog.TileReader.
+type tileFolder string
+
+// Height implements tlog.TileReader.
+func (tileFolder) Height() int { return tileHeight }
+
+// ReadTiles implements tlog.TileReader.
+func (f tileFolder) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
+	out := make([][]byte, len(tiles))
+	for i, t := range tiles {
+		data, err := os.ReadFile(filepath.Join(string(f), filepath.FromSlash(tilePath(t))))
+		if err != nil {
+			return nil, err
+		}
+		out[i] = data
+	}
+	return out, nil
+}
+
+// SaveTiles implements tlog.TileReader: nothing is cached.
+func (tileFolder) SaveTiles([]tlog.Tile, [][]byte) {}

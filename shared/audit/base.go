@@ -1,0 +1,67 @@
+package audit
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// Base is what the tree needs of the entries that were archived and trimmed from the stream: the roots of its perfect
+// subtrees, largest first. It is written in the commit that trims, so entries behind it lead to every signed root.
+type Base struct {
+	ID    string      `json:"id"`
+	Roots []tlog.Hash `json:"roots"`
+	Size  int64       `json:"size"` // entries trimmed
+}
+
+const baseID = "base"
+
+var bases = store.Table[Base]{Kind: "audit_base", ID: func(b Base) string { return b.ID }}
+
+// Kinds returns the kinds of documents of this package.
+func Kinds() []store.Kind { return []store.Kind{{Name: bases.Kind}} }
+
+// ReadBase returns the base of the log in db; the zero one when nothing was ever trimmed.
+func ReadBase(ctx context.Context, db store.DB) (Base, error) {
+	row, err := bases.Get(ctx, db, baseID)
+	return row.Value, err
+}
+
+// baseOf returns the base for a tree of the first size leaves of r.
+func baseOf(size int64, r tlog.HashReader) (Base, error) {
+	t, err := loadTree(size, r)
+	b := Base{ID: baseID, Size: size}
+	for l := len(t.roots) - 1; l >= 0; l-- {
+		if size>>l&1 == 1 {
+			b.Roots = append(b.Roots, t.roots[l])
+		}
+	}
+	return b, err
+}
+
+// nodes returns the levels and places of the roots: what tlog calls the n-th hash of a level.
+func (b Base) nodes() (levels []int, numbers []int64) {
+	for l, start := 62, int64(0); l >= 0; l-- {
+		if b.Size>>l&1 == 1 {
+			levels, numbers = append(levels, l), append(numbers, start>>l)
+			start += 1 << l
+		}
+	}
+	return levels, numbers
+}
+
+// tree returns the tree that goes on behind the base.
+func (b Base) tree() (tree, error) {
+	t := tree{size: b.Size}
+	levels, _ := b.nodes()
+	if len(levels) != len(b.Roots) {
+		return t, errors.New("the stored base of the audit log is damaged")
+	}
+	for i, l := range levels {
+		t.roots[l] = b.Roots[i]
+	}
+	return t, nil
+}
