@@ -233,8 +233,8 @@ func (x *exchange) handle() error {
 	if p, ok := in.(interface{ paging() *Paging }); ok {
 		p.paging().Limit = min(p.paging().Limit, MaxLimit)
 	}
-	if key := x.r.Header.Get("Idempotency-Key"); key != "" && x.ep.route.Idempotent {
-		return x.once(key, body, in)
+	if keys := x.r.Header["Idempotency-Key"]; keys != nil && x.ep.route.idempotent() {
+		return x.once(keys, body, in)
 	}
 	out, err := h.call(x.context(), in)
 	if err != nil {

@@ -3,8 +3,12 @@ package web
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/fault"
@@ -16,13 +20,14 @@ import (
 // claim is the document of one Idempotency-Key (decision 17). It is stored before the handler runs, so
 // that what runs at most once is decided by the store. Fields stand in the order of their JSON names.
 type claim struct {
-	Body     string    `json:"body"`     // hash of the request body
-	Epoch    string    `json:"epoch"`    // process that runs it
-	Expires  time.Time `json:"expires"`  // 24 h after the first request
-	ID       string    `json:"id"`       // hash of user, route and key
-	NewID    string    `json:"new_id"`   // what NewID returns to the handler, the same in every run
-	Response string    `json:"response"` // the first answer
-	Started  time.Time `json:"started"`  // of the run that holds the claim
+	Body     string    `json:"body"`             // fingerprint of the request
+	Epoch    string    `json:"epoch"`            // process that runs it
+	Expires  time.Time `json:"expires"`          // 24 h after the first request
+	ID       string    `json:"id"`               // hash of user, route and key
+	NewID    string    `json:"new_id"`           // what NewID returns to the handler, the same in every run
+	Object   string    `json:"object,omitempty"` // what the secret is of that the answer showed
+	Response string    `json:"response"`         // the first answer; empty when it showed a secret
+	Started  time.Time `json:"started"`          // of the run that holds the claim
 	State    string    `json:"state"`
 	Status   int       `json:"status"`
 }
@@ -33,6 +38,9 @@ const (
 	claimDone    = "done"
 	claimOpen    = "open"
 )
+
+// KeyFile is the name of the file with Config.Key among the keys of a data folder.
+const KeyFile = "idempotency"
 
 const (
 	claimKind    = "idempotency"
@@ -56,59 +64,93 @@ func claims() store.Table[claim] {
 // Kinds returns what web stores; a service's schema includes it.
 func Kinds() []store.Kind { return []store.Kind{{Name: claimKind, Indexes: []string{"expires"}}} }
 
+// shownOnce is an output that shows a secret. Object names what the secret is of: a repeat is told so, and nothing more
+// is kept of the answer.
+type shownOnce interface{ Object() string }
+
 // once runs the handler under its Idempotency-Key: the first request runs, repeats get its answer.
-func (x *exchange) once(key string, body []byte, in any) error {
-	if len(key) > maxClaimKey {
-		return fault.New(fault.Malformed, "idempotency.key", "the Idempotency-Key is longer than %d bytes", maxClaimKey)
+func (x *exchange) once(keys []string, body []byte, in any) error {
+	if len(keys) > 1 || keys[0] == "" || len(keys[0]) > maxClaimKey {
+		return fault.New(fault.Malformed, "idempotency.key", "there must be one Idempotency-Key, of 1 to %d bytes", maxClaimKey)
 	}
-	mine, err := x.claim(digest([]byte(x.caller.ID()+"\x00"+x.ep.route.Op+"\x00"+x.r.URL.Path+"\x00"+key)), digest(body))
+	mine, err := x.claim(digest([]byte(x.caller.ID()+"\x00"+x.ep.route.Op+"\x00"+x.r.URL.Path+"\x00"+keys[0])), x.fingerprint(body))
 	if err != nil {
 		return err
 	}
-	if mine.Value.State == claimDone {
-		x.c.Header("Idempotency-Replayed", "true")
-		x.write(mine.Value.Status, "", []byte(mine.Value.Response))
-		return nil
+	c := mine.Value
+	switch {
+	case c.State != claimDone:
+		return x.runClaimed(mine, in)
+	case c.Response == "":
+		return fault.New(fault.Conflict, "idempotency.shown_once",
+			"the first request with this Idempotency-Key was answered with status %d and a secret of %s, which was shown once and is not kept; use a fresh key for another", c.Status, c.Object)
 	}
-	return x.runClaimed(mine, in)
+	x.c.Header("Idempotency-Replayed", "true")
+	x.write(c.Status, "", []byte(c.Response))
+	return nil
+}
+
+// fingerprint returns what the request is compared by. The key of the folder makes it worthless to who has the store alone:
+// a plain hash would let him try passwords (decision 50).
+func (x *exchange) fingerprint(body []byte) string {
+	mac := hmac.New(sha256.New, x.s.cfg.Key)
+	_, _ = io.WriteString(mac, x.r.URL.RawQuery+"\x00")
+	_, _ = mac.Write(body)
+	return digest(x.s.cfg.Key)[:8] + ":" + hex.EncodeToString(mac.Sum(nil))
+}
+
+// differ says whether two fingerprints are of different requests. Those made under different keys, by the owner before of the
+// same store, cannot be compared, and the client's word stands.
+func differ(a, b string) bool {
+	keyA, _, _ := strings.Cut(a, ":")
+	keyB, _, _ := strings.Cut(b, ":")
+	return keyA == keyB && a != b
 }
 
 // runClaimed calls the handler, keeps its answer and sends it.
-func (x *exchange) runClaimed(mine store.Row[claim], in any) (err error) {
-	finished := false
-	defer func() {
-		if !finished { // a panic: the outcome is unknown, a repeat looks for its own work
-			x.settle(mine, claimOpen, 0, "")
-		}
-	}()
-	out, err := x.ep.route.Handle.call(context.WithValue(x.context(), newIDKey{}, mine.Value.NewID), in)
-	finished = true
-	if err != nil {
-		f := shown(err, x.caller.RequestID)
-		if status := StatusOf(f.Kind); status < 500 && f.Kind != fault.Throttled {
-			buf := x.s.codec.get()
-			x.s.codec.refuse(buf, f, x.caller.RequestID)
-			x.settle(mine, claimDone, status, buf.String())
-			x.s.codec.put(buf)
-		} else {
-			x.settle(mine, claimOpen, 0, "")
-		}
-		return err
-	}
+func (x *exchange) runClaimed(mine store.Row[claim], in any) error {
 	buf := x.s.codec.get()
 	defer x.s.codec.put(buf)
-	contentType, err := x.encode(buf, in, out)
-	switch {
-	case err != nil, buf.Len() > maxClaimBody:
-		x.settle(mine, claimOpen, 0, "")
-	default:
-		x.settle(mine, claimDone, x.ep.route.status(), buf.String())
+	contentType, err := x.runNoted(mine, in, buf)
+	if err == nil {
+		x.write(x.ep.route.status(), contentType, buf.Bytes())
 	}
+	return err
+}
+
+// runNoted calls the handler, encodes its answer into buf and notes in the claim how it ended, before anybody hears of it.
+func (x *exchange) runNoted(mine store.Row[claim], in any, buf *bytes.Buffer) (contentType string, err error) {
+	end := mine.Value
+	end.State = claimOpen // unless the handler ends with a definite answer: a repeat then looks for its own work, after a panic too
+	defer func() { x.settle(mine.Rev, end) }()
+	out, err := x.ep.route.Handle.call(context.WithValue(x.context(), newIDKey{}, end.NewID), in)
 	if err != nil {
-		return err
+		if f := shown(err, x.caller.RequestID); definite(f.Kind) {
+			x.s.codec.refuse(buf, f, x.caller.RequestID)
+			end.State, end.Status, end.Response = claimDone, StatusOf(f.Kind), buf.String()
+		}
+		return "", err
 	}
-	x.write(x.ep.route.status(), contentType, bytes.Clone(buf.Bytes()))
-	return nil
+	if contentType, err = x.encode(buf, in, out); err != nil {
+		return "", err
+	}
+	switch {
+	case x.ep.route.ShowsSecret:
+		end.State, end.Status, end.Object = claimDone, x.ep.route.status(), out.(shownOnce).Object()
+	case buf.Len() <= maxClaimBody:
+		end.State, end.Status, end.Response = claimDone, x.ep.route.status(), buf.String()
+	}
+	return contentType, nil
+}
+
+// definite says whether a refusal is the answer to the request, whoever repeats it and when. Who may not do it, has to sign in
+// again or came too often may repeat it later under the same key.
+func definite(k fault.Kind) bool {
+	switch k {
+	case fault.Unauthenticated, fault.Denied, fault.Throttled:
+		return false
+	}
+	return StatusOf(k) < http.StatusInternalServerError
 }
 
 // claim takes the claim, or returns the one that is done. Others that run are a conflict.
@@ -123,7 +165,7 @@ func (x *exchange) claim(key, body string) (store.Row[claim], error) {
 		switch {
 		case row.Rev == 0 || !now.Before(c.Expires):
 			c = claim{ID: key, Body: body, NewID: id.New(), Expires: now.Add(claimTTL)}
-		case c.Body != body:
+		case differ(c.Body, body):
 			return row, fault.New(fault.Invalid, "idempotency.other_body", "this Idempotency-Key was used with another body; use a fresh key")
 		case c.State == claimDone:
 			return row, nil
@@ -148,10 +190,8 @@ func (x *exchange) claim(key, body string) (store.Row[claim], error) {
 
 // settle notes how the run of a claim ended. Failing to note it costs a repeat its replay, not its
 // safety, so it is only logged; the client may be gone meanwhile.
-func (x *exchange) settle(mine store.Row[claim], state string, status int, response string) {
-	c := mine.Value
-	c.State, c.Status, c.Response = state, status, response
-	w, err := claims().Write(c, store.At(mine.Rev))
+func (x *exchange) settle(rev uint64, end claim) {
+	w, err := claims().Write(end, store.At(rev))
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(x.context()), recordTimeout)
 		defer cancel()
@@ -162,19 +202,17 @@ func (x *exchange) settle(mine store.Row[claim], state string, status int, respo
 	}
 }
 
-// sweepEvery is how often expired claims are looked for.
-const sweepEvery = 10 * time.Minute
+const (
+	sweepEvery = 10 * time.Minute // expired claims are looked for
+	sweepPage  = 32               // claims at once: each may hold an answer of maxClaimBody
+)
 
-// Run sweeps expired claims until ctx ends. It is a component of the program; the server serves without it.
+// Run sweeps expired claims until ctx ends; then it returns nil. It is a component of the program.
 func (s *Server) Run(ctx context.Context) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	if s.cfg.Store == nil {
-		<-ctx.Done()
-		return ctx.Err()
-	}
 	for {
-		for n := store.MaxPage; n == store.MaxPage; {
+		for n := sweepPage; n == sweepPage; {
 			var err error
 			if n, err = Sweep(ctx, s.cfg.Store, s.now()); err != nil && ctx.Err() == nil {
 				s.cfg.Log.WarnContext(ctx, "expired idempotency claims could not be deleted", "error", err)
@@ -183,15 +221,15 @@ func (s *Server) Run(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil
 		}
 	}
 }
 
-// Sweep deletes claims that have expired, at most a page of them, and says how many.
+// Sweep deletes claims that have expired, at most sweepPage of them, and says how many.
 func Sweep(ctx context.Context, db store.DB, now time.Time) (int, error) {
 	t := claims()
-	rows, _, err := t.List(ctx, db, store.Query{Index: "expires", Limit: store.MaxPage})
+	rows, _, err := t.List(ctx, db, store.Query{Index: "expires", Limit: sweepPage})
 	if err != nil {
 		return 0, err
 	}

@@ -2,14 +2,19 @@ package web
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -76,7 +81,7 @@ func TestIdempotency_afterACrashTheRunFindsItsOwnID(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
 	t.Cleanup(func() { close(release) })
 	hang := func(c *Config) {
-		c.Routes = []Route{{Method: "POST", Path: "/t", Op: "t", Permission: Authenticated(), Audit: "t.create", Idempotent: true,
+		c.Routes = []Route{{Method: "POST", Path: "/t", Op: "t", Permission: Authenticated(), Audit: "t.create",
 			Handle: To(func(ctx context.Context, _ None) (Text, error) {
 				ids = append(ids, NewID(ctx))
 				if len(ids) == 1 {
@@ -103,11 +108,141 @@ func TestIdempotency_afterACrashTheRunFindsItsOwnID(t *testing.T) {
 	}
 }
 
+// TestIdempotency_everyRouteThatChangesSomethingHonoursAKey is decision 50: only some POSTs did.
+func TestIdempotency_everyRouteThatChangesSomethingHonoursAKey(t *testing.T) {
+	t.Parallel()
+	calls := map[string]int{}
+	g := newRig(t, func(c *Config) {
+		c.Routes = nil
+		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
+			for what, p := range map[string]Permission{"policy": Allow("change", "things"), "known": Authenticated(), "open": Open()} {
+				c.Routes = append(c.Routes, Route{Method: method, Path: "/" + what + "/:id", Op: method + what, Permission: p, Limit: Free, Audit: "thing.change",
+					Handle: To(func(_ context.Context, in byID) (view, error) { calls[in.ID]++; return view{ID: in.ID}, nil })})
+			}
+		}
+	})
+	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
+		for what, want := range map[string]int{"policy": 1, "known": 1, "open": 3} {
+			name := method + what
+			for range 3 {
+				if w := g.send(method, "/"+what+"/"+name, "", asAlice, key1); w.Code != 200 {
+					t.Errorf("%s: %d %s", name, w.Code, w.Body)
+				}
+			}
+			if calls[name] != want {
+				t.Errorf("%s ran %d times, want %d", name, calls[name], want)
+			}
+			if documented := strings.Contains(operationText(t, g, method, "/"+what+"/{id}"), "Idempotency-Key"); documented != (want == 1) {
+				t.Errorf("%s: documented %t", name, documented)
+			}
+		}
+	}
+	for _, bad := range [][]string{{asAlice, key1, "Idempotency-Key: k2"}, {asAlice, "Idempotency-Key: "}, {asAlice, "Idempotency-Key: " + strings.Repeat("k", 257)}} {
+		if w := g.send("PUT", "/known/x", "", bad...); w.Code != 400 || calls["x"] != 0 {
+			t.Errorf("%.60q: %d", bad, w.Code)
+		}
+	}
+}
+
+// operationText returns the description of an operation as text.
+func operationText(t *testing.T, g *rig, method, path string) string {
+	t.Helper()
+	var doc struct {
+		Paths map[string]map[string]json.RawMessage
+	}
+	if err := json.Unmarshal(g.OpenAPI(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	return string(doc.Paths[path][strings.ToLower(method)])
+}
+
+// secretView shows a secret once.
+type secretView struct {
+	ID     string `json:"id"`
+	Secret string `json:"secret"`
+}
+
+// Object names what the secret is of.
+func (v secretView) Object() string { return v.ID }
+
+// TestIdempotency_noSecretOfARequestOrAnAnswerIsKept is decision 50: neither a body, nor a hash that could be tried against
+// guesses, nor a secret that an answer showed.
+func TestIdempotency_noSecretOfARequestOrAnAnswerIsKept(t *testing.T) {
+	t.Parallel()
+	const body, shown = `{"name":"a rather short password"}`, "shown-once-and-never-again"
+	calls := 0
+	g := newRig(t, func(c *Config) {
+		c.Routes = append(c.Routes, Route{Method: "POST", Path: "/secrets", Op: "createSecret", Permission: Authenticated(), Status: 201, Audit: "secret.create", ShowsSecret: true,
+			Handle: To(func(ctx context.Context, in thing) (secretView, error) {
+				calls++
+				return secretView{ID: NewID(ctx), Secret: shown}, nil
+			})})
+	})
+	first := g.send("POST", "/secrets", body, asAlice, key1)
+	again := g.send("POST", "/secrets", body, asAlice, key1)
+	if first.Code != 201 || !strings.Contains(first.Body.String(), shown) {
+		t.Fatalf("%d %s", first.Code, first.Body)
+	}
+	f := refusalOf(t, again)
+	if again.Code != 409 || f.Code != "idempotency.shown_once" || !strings.Contains(f.Error, idOf(t, first)) || calls != 1 {
+		t.Errorf("%d %+v, %d calls", again.Code, f, calls)
+	}
+	if w := g.send("POST", "/secrets", `{"name":"b"}`, asAlice, key1); w.Code != 422 {
+		t.Errorf("another body: %d", w.Code)
+	}
+	page, err := g.db.List(t.Context(), store.Query{Kind: claimKind, Limit: 10})
+	if err != nil || len(page.Docs) != 1 {
+		t.Fatal(err, page)
+	}
+	plain, bare := sha256.Sum256([]byte(body)), sha256.Sum256([]byte("\x00"+body))
+	for what, secret := range map[string]string{
+		"the body": "password", "the secret": shown, "its hash": hex.EncodeToString(plain[:]), "its hash with a blank query": hex.EncodeToString(bare[:]),
+	} {
+		if strings.Contains(string(page.Docs[0].Body), secret) {
+			t.Errorf("%s is kept: %s", what, page.Docs[0].Body)
+		}
+	}
+}
+
+// A refusal for who asks is not the answer to what is asked: who signs in again, or is given the right, repeats the request.
+func TestIdempotency_refusalsOfACallerAreNotKept(t *testing.T) {
+	t.Parallel()
+	var refuse error
+	g := newRig(t, func(c *Config) {
+		c.Routes = []Route{{Method: "PUT", Path: "/t", Op: "t", Permission: Authenticated(), Audit: "t.update",
+			Handle: To(func(context.Context, None) (Text, error) { return "done", refuse })}}
+	})
+	for i, err := range []error{
+		fault.New(fault.Unauthenticated, "auth.sign_in_again", "sign in again"), fault.New(fault.Denied, "authz.denied", "no"), fault.New(fault.Throttled, "busy", "later"),
+	} {
+		key := fmt.Sprintf("Idempotency-Key: %d", i)
+		refuse = err
+		if w := g.send("PUT", "/t", "", asAlice, key); w.Code != StatusOf(fault.KindOf(err)) {
+			t.Errorf("%v: %d", err, w.Code)
+		}
+		refuse = nil
+		if w := g.send("PUT", "/t", "", asAlice, key); w.Code != 200 || w.Header().Get("Idempotency-Replayed") != "" {
+			t.Errorf("after %v: %d", err, w.Code)
+		}
+	}
+}
+
+// Another process on the same store, with a folder of its own, cannot compare bodies; it still runs nothing twice.
+func TestIdempotency_aNewOwnerOfTheStoreReplays(t *testing.T) {
+	t.Parallel()
+	first := newRig(t, nil)
+	a := first.send("POST", "/things", `{"name":"a"}`, asAlice, key1)
+	second := newRig(t, func(c *Config) { c.Store, c.Key = first.db, []byte("the key of another folder") })
+	if b := second.send("POST", "/things", `{"name":"a"}`, asAlice, key1); b.Code != 201 || b.Body.String() != a.Body.String() || second.calls != 0 {
+		t.Errorf("%d %s", b.Code, b.Body)
+	}
+}
+
 func TestIdempotency_aHundredParallelPostsRunOnce(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
 	g := newRig(t, func(c *Config) {
-		c.Routes = []Route{{Method: "POST", Path: "/t", Op: "t", Permission: Authenticated(), Audit: "t.create", Idempotent: true,
+		c.Routes = []Route{{Method: "POST", Path: "/t", Op: "t", Permission: Authenticated(), Audit: "t.create",
 			Handle: To(func(ctx context.Context, _ None) (Text, error) { calls.Add(1); return Text(NewID(ctx)), nil })}}
 	})
 	var wg sync.WaitGroup
@@ -136,6 +271,25 @@ func TestIdempotency_aHundredParallelPostsRunOnce(t *testing.T) {
 	if calls.Load() != 1 {
 		t.Errorf("%d calls", calls.Load())
 	}
+}
+
+// TestRun_expiredKeysLeaveTheStore is about the component: Sweep alone was right and nobody called it.
+func TestRun_expiredKeysLeaveTheStore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, nil)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- g.Run(ctx) }()
+		g.send("POST", "/things", `{"name":"a"}`, asAlice, key1)
+		<-time.After(claimTTL + sweepEvery + time.Second)
+		page, err := g.db.List(ctx, store.Query{Kind: claimKind, Limit: 10})
+		if err != nil || len(page.Docs) != 0 {
+			t.Errorf("%d claims left, %v", len(page.Docs), err)
+		}
+		stop()
+		<-done
+	})
 }
 
 func TestIdempotency_keysExpireAndAreSwept(t *testing.T) {

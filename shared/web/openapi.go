@@ -87,6 +87,9 @@ func operation(r Route, c *schemas) (map[string]any, error) {
 		"operationId": r.Op, "summary": r.Summary, "tags": []any{tag(r.Path)},
 		"x-permission": r.Permission.String(), "security": []any{},
 	}
+	if r.ShowsSecret {
+		op["x-shows-secret"] = true
+	}
 	if r.Permission.kind != permitOpen {
 		op["security"] = []any{map[string]any{"bearer": []any{}}}
 	}
@@ -131,7 +134,7 @@ func parameters(r Route, b *binding, c *schemas) []any {
 			out = append(out, p)
 		}
 	}
-	if r.Idempotent {
+	if r.idempotent() {
 		out = append(out, map[string]any{
 			"name": "Idempotency-Key", "in": "header", "required": false, "schema": map[string]any{"type": "string", "maxLength": maxClaimKey},
 			"description": "Makes a repeat of this request within 24 hours return the first answer instead of acting again.",

@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"time"
 
@@ -11,22 +12,22 @@ import (
 
 // Route is one operation of a service: a literal in the table of its api package.
 type Route struct {
-	Method     string // GET, POST, PUT, PATCH or DELETE
-	Path       string // "/users/:id"
-	Op         string // OpenAPI operation id, unique; the name in logs, metrics, the audit log
-	Summary    string // one line for people
-	Permission Permission
-	Limit      Limit
-	Status     int           // of success; 0 means 200
-	Audit      string        // "user.create": the audit action; a route that changes something must have one
-	Reads      bool          // a POST that changes nothing (a dry run): it needs no Audit
-	Internal   bool          // served, but not in the OpenAPI document
-	MaxBody    int64         // bytes of body; 0 means DefaultMaxBody
-	Idempotent bool          // POST only: honours Idempotency-Key. Its answers are stored for a day, so they hold no secret
-	Wait       time.Duration // how long the answer may take; 0 means writeTimeout
-	Face       *Face         // another wire format; nil is the envelope
-	Handle     Handler       // made by To
-	Stream     http.Handler  // instead of Handle, for /ws and /metrics: not enveloped, not bound
+	Method      string // GET, POST, PUT, PATCH or DELETE
+	Path        string // "/users/:id"
+	Op          string // OpenAPI operation id, unique; the name in logs, metrics, the audit log
+	Summary     string // one line for people
+	Permission  Permission
+	Limit       Limit
+	Status      int           // of success; 0 means 200
+	Audit       string        // "user.create": the audit action; a route that changes something must have one
+	Reads       bool          // a POST that changes nothing (a dry run): it needs no Audit
+	Internal    bool          // served, but not in the OpenAPI document
+	MaxBody     int64         // bytes of body; 0 means DefaultMaxBody
+	ShowsSecret bool          // its answer shows a secret once: no repeat under an Idempotency-Key sees it again
+	Wait        time.Duration // how long the answer may take; 0 means writeTimeout
+	Face        *Face         // another wire format; nil is the envelope
+	Handle      Handler       // made by To
+	Stream      http.Handler  // instead of Handle, for /ws and /metrics: not enveloped, not bound
 }
 
 // DefaultMaxBody is the limit of a request body where the route says nothing (decision 20).
@@ -106,6 +107,12 @@ func (p Permission) String() string {
 // Mutates says whether the route changes something, and so leaves an audit entry.
 func (r Route) Mutates() bool { return !r.Reads && r.Method != http.MethodGet }
 
+// idempotent says whether the route honours an Idempotency-Key (decision 50): every one that changes something for somebody
+// who is known, in the envelope.
+func (r Route) idempotent() bool {
+	return r.Mutates() && r.Permission.kind != permitOpen && !r.Internal && r.Face == nil && r.Stream == nil
+}
+
 func (r Route) status() int {
 	if r.Status == 0 {
 		return http.StatusOK
@@ -134,12 +141,8 @@ func (r Route) check() error {
 		return at("changes something and has no audit action")
 	case (r.Stream == nil) == (r.Handle.call == nil):
 		return at("needs exactly one of Handle and Stream")
-	case r.Idempotent && r.Method != http.MethodPost:
-		return at("only a POST honours Idempotency-Key")
-	case r.Idempotent && r.Permission.kind == permitOpen:
-		return at("an open route cannot honour Idempotency-Key: keys belong to a user")
-	case r.Idempotent && (r.Face != nil || r.Stream != nil):
-		return at("only the envelope can be replayed for an Idempotency-Key")
+	case r.ShowsSecret && r.idempotent() && !r.Handle.out.Implements(reflect.TypeFor[shownOnce]()):
+		return at("shows a secret once: its output needs Object() string, which names what the secret is of")
 	}
 	return nil
 }

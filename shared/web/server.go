@@ -20,7 +20,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// Config is what a service is made of. Log, Store (for the record of refusals and idempotency),
+// Config is what a service is made of. Log, Store (for the record of refusals and idempotency), Key,
 // Authenticate and Decide are required as soon as a route needs them; NewServer says so.
 type Config struct {
 	Service     string // "orchestrator", "control-center": the origin of audit records
@@ -32,6 +32,7 @@ type Config struct {
 	Log     *slog.Logger
 	Metrics *obs.Registry // nil: no metrics
 	Store   store.DB
+	Key     []byte           // of the data folder: what bodies are compared under, for an Idempotency-Key
 	Now     func() time.Time // nil: time.Now
 
 	// Authenticate verifies a bearer token. Unauthenticated and Denied faults are shown, Unavailable
@@ -136,8 +137,10 @@ func (s *Server) accept(r Route, seen map[string]string) error {
 		return fmt.Errorf("route %s: Authenticate is required", r.Op)
 	case r.Permission.kind == permitPolicy && s.cfg.Decide == nil:
 		return fmt.Errorf("route %s: Decide is required", r.Op)
-	case s.cfg.Store == nil && (r.Idempotent || (r.Mutates() && r.Permission.kind != permitOpen)):
+	case s.cfg.Store == nil && r.Mutates() && r.Permission.kind != permitOpen:
 		return fmt.Errorf("route %s: Store is required", r.Op)
+	case len(s.cfg.Key) == 0 && r.idempotent():
+		return fmt.Errorf("route %s: Key is required", r.Op)
 	}
 	return nil
 }

@@ -420,7 +420,7 @@ func TestNewServer_refusesIncompleteRoutes(t *testing.T) {
 		"taken path":        {Method: "GET", Path: "/health", Op: "a", Permission: Open(), Handle: none},
 		"clashing path":     {Method: "GET", Path: "/things/:other", Op: "a", Permission: Open(), Handle: base.Routes[4].Handle},
 		"body on GET":       {Method: "GET", Path: "/a", Op: "a", Permission: Open(), Handle: base.Routes[3].Handle},
-		"open idempotent":   {Method: "POST", Path: "/a", Op: "a", Audit: "a.b", Permission: Open(), Idempotent: true, Handle: none},
+		"secret of what":    {Method: "POST", Path: "/a", Op: "a", Audit: "a.b", Permission: Authenticated(), ShowsSecret: true, Handle: none},
 	} {
 		cfg := base
 		cfg.Metrics = nil

@@ -111,7 +111,7 @@ func (g *rig) routes() []Route {
 			})},
 		{Method: "GET", Path: "/things", Op: "listThings", Permission: Allow("read", "things"), Handle: To(g.list)},
 		{Method: "POST", Path: "/things", Op: "createThing", Permission: Allow("create", "things"), Status: 201,
-			Audit: "thing.create", Idempotent: true, Handle: To(g.create)},
+			Audit: "thing.create", Handle: To(g.create)},
 		{Method: "GET", Path: "/things/:id", Op: "getThing", Permission: Allow("read", "things"), Handle: To(g.get)},
 		{Method: "PUT", Path: "/things/:id", Op: "updateThing", Permission: Allow("update", "things"), Audit: "thing.update",
 			Handle: To(func(_ context.Context, in patch) (Text, error) { return Text("updated " + in.ID), nil })},
@@ -175,7 +175,7 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 	t.Helper()
 	g := &rig{t: t, log: &safeBuffer{}, db: memstore.New(store.Schema{Service: "test", Kinds: Kinds()})}
 	cfg := Config{
-		Service: "orchestrator", Title: "Test", Description: "A server under test.", Routes: g.routes(), Store: g.db,
+		Service: "orchestrator", Title: "Test", Description: "A server under test.", Routes: g.routes(), Store: g.db, Key: []byte("a key of the folder"),
 		Log: obs.NewLogger(g.log, "test", slog.LevelInfo), Metrics: obs.NewRegistry(),
 		Authenticate: func(_ context.Context, raw string, _ *http.Request) (token.Claims, error) {
 			switch raw {

@@ -52,6 +52,8 @@ func (s *site) send(t *testing.T, service, method, path, token string, body any,
 type operation struct {
 	service, method, path, id string
 	open                      bool
+	keyed                     bool    // takes an Idempotency-Key
+	secret                    bool    // says that its answer shows a secret once
 	body                      *schema // nil: takes none
 	query                     []string
 }
@@ -89,6 +91,7 @@ func (s *site) operations(t *testing.T) []operation {
 		var doc struct {
 			Paths map[string]map[string]struct {
 				OperationID string            `json:"operationId"`
+				Shows       bool              `json:"x-shows-secret"`
 				Security    *[]map[string]any `json:"security"`
 				Parameters  []struct{ Name, In string }
 				RequestBody struct {
@@ -106,12 +109,13 @@ func (s *site) operations(t *testing.T) []operation {
 		}
 		for path, methods := range doc.Paths {
 			for method, o := range methods {
-				op := operation{service: service, method: strings.ToUpper(method), path: path, id: o.OperationID, open: o.Security == nil || len(*o.Security) == 0}
+				op := operation{service: service, method: strings.ToUpper(method), path: path, id: o.OperationID, open: o.Security == nil || len(*o.Security) == 0, secret: o.Shows}
 				if c, ok := o.RequestBody.Content["application/json"]; ok {
 					body := resolve(c.Schema, doc.Components.Schemas)
 					op.body = &body
 				}
 				for _, p := range o.Parameters {
+					op.keyed = op.keyed || p.In == "header" && p.Name == "Idempotency-Key"
 					if p.In == "query" {
 						op.query = append(op.query, p.Name)
 					}

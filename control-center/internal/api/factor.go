@@ -10,10 +10,10 @@ import (
 
 func (a *API) factorRoutes() []web.Route {
 	return []web.Route{
-		{Method: "POST", Path: "/mfa/enroll/totp", Op: "enrollTOTP", Summary: "Start a one-time-code factor for the own account; needs a recent sign-in", Permission: web.Allow("enroll_own", "mfa"), Audit: "mfa.enrol", Handle: web.To(a.enrol)},
+		{Method: "POST", Path: "/mfa/enroll/totp", Op: "enrollTOTP", Summary: "Start a one-time-code factor for the own account; needs a recent sign-in", Permission: web.Allow("enroll_own", "mfa"), Audit: "mfa.enrol", ShowsSecret: true, Handle: web.To(a.enrol)},
 		{Method: "POST", Path: "/mfa/verify", Op: "verifyTOTP", Summary: "Prove the started factor with a code and put it in use; all other sessions of the account end", Permission: web.Allow("verify_own", "mfa"), Limit: web.Authentication, Audit: "mfa.verify", Handle: web.To(a.verifyFactor)},
 		{Method: "DELETE", Path: "/mfa", Op: "removeMFA", Summary: "Remove the own factor and end all own sessions; needs a recent sign-in", Permission: web.Allow("delete_own", "mfa"), Audit: "mfa.remove", Handle: web.To(a.removeFactor)},
-		{Method: "POST", Path: "/users/:id/mfa/totp", Op: "enrollTOTPFor", Summary: "Give an account a factor that is in use at once, in place of the one it has", Permission: web.Allow("enroll", "mfa"), Audit: "mfa.enrol_for", Handle: web.To(a.enrolFor)},
+		{Method: "POST", Path: "/users/:id/mfa/totp", Op: "enrollTOTPFor", Summary: "Give an account a factor that is in use at once, in place of the one it has", Permission: web.Allow("enroll", "mfa"), Audit: "mfa.enrol_for", ShowsSecret: true, Handle: web.To(a.enrolFor)},
 		{Method: "DELETE", Path: "/users/:id/mfa", Op: "removeMFAOf", Summary: "Remove the factor of an account and end its sessions", Permission: web.Allow("delete", "mfa"), Audit: "mfa.remove", Handle: web.To(a.removeFactorOf)},
 	}
 }
@@ -23,10 +23,15 @@ type enrolmentView struct {
 	Secret        string   `json:"secret"`
 	URI           string   `json:"otpauth_uri"`
 	RecoveryCodes []string `json:"recovery_codes"`
+
+	account string
 }
 
-func viewEnrolment(e mfa.Enrolment) enrolmentView {
-	return enrolmentView{Secret: e.Secret, URI: e.URI, RecoveryCodes: e.RecoveryCodes}
+// Object names the account whose factor it is.
+func (v enrolmentView) Object() string { return v.account }
+
+func viewEnrolment(e mfa.Enrolment, account string) enrolmentView {
+	return enrolmentView{Secret: e.Secret, URI: e.URI, RecoveryCodes: e.RecoveryCodes, account: account}
 }
 
 func (a *API) enrol(ctx context.Context, _ web.None) (enrolmentView, error) {
@@ -35,7 +40,7 @@ func (a *API) enrol(ctx context.Context, _ web.None) (enrolmentView, error) {
 		return enrolmentView{}, err
 	}
 	e, err := a.Factors.Enrol(ctx, c.ID())
-	return viewEnrolment(e), err
+	return viewEnrolment(e, c.ID()), err
 }
 
 type verifyIn struct {
@@ -57,7 +62,7 @@ func (a *API) removeFactor(ctx context.Context, _ web.None) (web.Text, error) {
 
 func (a *API) enrolFor(ctx context.Context, in oneUser) (enrolmentView, error) {
 	e, err := a.Factors.EnrolFor(ctx, in.ID, by(ctx))
-	return viewEnrolment(e), err
+	return viewEnrolment(e, in.ID), err
 }
 
 func (a *API) removeFactorOf(ctx context.Context, in oneUser) (web.Text, error) {

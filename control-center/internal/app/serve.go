@@ -25,6 +25,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/process"
 	"github.com/provisioning-platform/platform/shared/retention"
+	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/driver"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -169,8 +170,12 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 		Metrics: metrics.Handler(), Public: c.Metrics.Public, Ready: func() error { return bootstrap.Probe(db) }, Now: now,
 	}
 	waiting := newWait(ledger, peer, time.Duration(c.Audit.WaitForPeer), log)
+	webKey, err := secret.MakeKey(filepath.Join(bootstrap.KeysFolder(dir), web.KeyFile))
+	if err != nil {
+		return nil, err
+	}
 	server, err := web.NewServer(web.Config{
-		Service: token.ControlCenter, Title: "Control-center", Version: "v1", Routes: a.Routes(), Log: log, Metrics: metrics, Store: db, Now: now,
+		Service: token.ControlCenter, Title: "Control-center", Version: "v1", Routes: a.Routes(), Log: log, Metrics: metrics, Store: db, Key: webKey, Now: now,
 		Description: "Who may do what: accounts, tokens, policies and the tamper-evident audit log.",
 		Authenticate: func(_ context.Context, raw string, _ *http.Request) (token.Claims, error) {
 			return verifier.Verify(raw, now())
@@ -193,7 +198,7 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 		Classes: append(session.Classes(db, age(c.Retention.SessionsMaxAge)), auditlog.Class(db, age(c.Retention.AuditIndexMaxAge)))}
 	history.Meter(metrics, "control_center")
 	return &service{db: db, server: server, components: []process.Component{
-		component("revocations", revoked.Run), component("signing keys", ring.Run),
+		component("idempotency keys", server.Run), component("revocations", revoked.Run), component("signing keys", ring.Run),
 		component("audit index", rows.Run), component("audit log", ledger.Run), component("retention", history.Run),
 		component("wait for the orchestrator", waiting.run),
 	}}, nil

@@ -1,6 +1,7 @@
 package user
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -37,6 +38,7 @@ type Users struct {
 
 // New describes an account to create.
 type New struct {
+	ID       string // empty: a fresh one
 	Username string
 	Email    string
 	Password string
@@ -69,7 +71,7 @@ func Make(ctx context.Context, h *Hasher, n New, mfa bool, now time.Time) (User,
 		return User{}, err
 	}
 	now = now.UTC().Truncate(time.Millisecond)
-	return User{AV: 1, CreatedAt: now, Email: n.Email, Enabled: n.Enabled, ID: id.New(), Password: hash,
+	return User{AV: 1, CreatedAt: now, Email: n.Email, Enabled: n.Enabled, ID: cmp.Or(n.ID, id.New()), Password: hash,
 		Roles: slices.Sorted(slices.Values(n.Roles)), UpdatedAt: now, Username: n.Username}, nil
 }
 
@@ -102,6 +104,11 @@ func (by By) May(u User, want []string) error {
 func (us *Users) Create(ctx context.Context, n New, by By) (User, error) {
 	if err := by.May(User{}, n.Roles); err != nil {
 		return User{}, err
+	}
+	if n.ID != "" { // a request that is repeated under its Idempotency-Key may have done its work before
+		if done, err := table.Get(ctx, us.DB, n.ID); err != nil || done.Rev != 0 {
+			return done.Value, err
+		}
 	}
 	u, err := Make(ctx, us.Hasher, n, us.MFA, us.Now())
 	if err != nil {

@@ -86,7 +86,7 @@ func execute(b *testing.B, body []byte, operations int) {
 	limits := web.DefaultRateLimits()
 	limits.Batch = 1 << 40
 	server, err := web.NewServer(web.Config{Service: token.Orchestrator, Routes: routes, Log: obs.Discard(), Metrics: obs.NewRegistry(), RateLimits: limits,
-		Store: memstore.New(store.Schema{Service: token.Orchestrator, Kinds: web.Kinds()}), Decide: authority.Decide,
+		Store: memstore.New(store.Schema{Service: token.Orchestrator, Kinds: web.Kinds()}), Key: []byte("bench"), Decide: authority.Decide,
 		Authenticate: func(_ context.Context, raw string, _ *http.Request) (token.Claims, error) {
 			return verifier.Verify(raw, time.Now())
 		},

@@ -17,10 +17,10 @@ const rollbackWait = 2 * time.Hour
 
 func (a *API) rollbackRoutes() []web.Route {
 	return []web.Route{
-		{Method: "POST", Path: "/rollback/checkpoints", Op: "createCheckpoint", Summary: "Take a checkpoint", Status: http.StatusCreated, Permission: web.Allow("create", "checkpoints"), Audit: "checkpoint.create", Idempotent: true, Handle: web.To(a.createCheckpoint)},
+		{Method: "POST", Path: "/rollback/checkpoints", Op: "createCheckpoint", Summary: "Take a checkpoint", Status: http.StatusCreated, Permission: web.Allow("create", "checkpoints"), Audit: "checkpoint.create", Handle: web.To(a.createCheckpoint)},
 		{Method: "GET", Path: "/rollback/checkpoints", Op: "listCheckpoints", Summary: "List checkpoints, newest first", Permission: web.Allow("read", "checkpoints"), Handle: web.To(a.listCheckpoints)},
 		{Method: "GET", Path: "/rollback/checkpoints/:id", Op: "getCheckpoint", Summary: "Show a checkpoint and how many operations a rollback to it would undo", Permission: web.Allow("read", "checkpoints"), Handle: web.To(a.getCheckpoint)},
-		{Method: "POST", Path: "/rollback/execute", Op: "executeRollback", Summary: "Undo everything after a checkpoint, or the named operations", Permission: web.Allow("rollback", "rollbacks"), Audit: "rollback.execute", Idempotent: true, Wait: rollbackWait, Handle: web.To(a.executeRollback)},
+		{Method: "POST", Path: "/rollback/execute", Op: "executeRollback", Summary: "Undo everything after a checkpoint, or the named operations", Permission: web.Allow("rollback", "rollbacks"), Audit: "rollback.execute", Wait: rollbackWait, Handle: web.To(a.executeRollback)},
 		{Method: "GET", Path: "/rollback/executions/:id", Op: "getRollback", Summary: "Show a rollback, also while it runs", Permission: web.Allow("read", "rollbacks"), Handle: web.To(a.getRollback)},
 	}
 }

@@ -14,9 +14,9 @@ import (
 func (a *API) workflowRoutes() []web.Route {
 	create := web.Allow("create", "workflows")
 	return []web.Route{
-		{Method: "POST", Path: "/workflows/servers/create", Op: "createServers", Summary: "Create the servers of an infra", Permission: create, Audit: "workflow.create", Idempotent: true, Handle: web.To(a.createServers)},
-		{Method: "POST", Path: "/workflows/taskserv/create", Op: "createTaskserv", Summary: "Install, update, remove or check a task service", Permission: create, Audit: "workflow.create", Idempotent: true, Handle: web.To(a.createTaskserv)},
-		{Method: "POST", Path: "/workflows/cluster/create", Op: "createCluster", Summary: "Create, update, remove or check a cluster", Permission: create, Audit: "workflow.create", Idempotent: true, Handle: web.To(a.createCluster)},
+		{Method: "POST", Path: "/workflows/servers/create", Op: "createServers", Summary: "Create the servers of an infra", Permission: create, Audit: "workflow.create", Handle: web.To(a.createServers)},
+		{Method: "POST", Path: "/workflows/taskserv/create", Op: "createTaskserv", Summary: "Install, update, remove or check a task service", Permission: create, Audit: "workflow.create", Handle: web.To(a.createTaskserv)},
+		{Method: "POST", Path: "/workflows/cluster/create", Op: "createCluster", Summary: "Create, update, remove or check a cluster", Permission: create, Audit: "workflow.create", Handle: web.To(a.createCluster)},
 	}
 }
 

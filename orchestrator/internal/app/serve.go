@@ -26,6 +26,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/process"
 	"github.com/provisioning-platform/platform/shared/retention"
+	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/store/driver"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/watch"
@@ -144,8 +145,12 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 		Engine: runs, Log: ledger, Catalogue: executor, Storage: storageName(stores), Metrics: metrics.Handler(), Public: c.Metrics.Public,
 		Socket: sockets, Ready: readiness(known, db, now),
 	}
+	webKey, err := secret.MakeKey(filepath.Join(stores.Dir, keysFolder, web.KeyFile))
+	if err != nil {
+		return nil, err
+	}
 	server, err := web.NewServer(web.Config{
-		Service: token.Orchestrator, Title: "Orchestrator", Version: "v1", Routes: a.Routes(), Log: log, Metrics: metrics, Store: db, Now: now,
+		Service: token.Orchestrator, Title: "Orchestrator", Version: "v1", Routes: a.Routes(), Log: log, Metrics: metrics, Store: db, Key: webKey, Now: now,
 		Description: "Runs provisioning work: workflows, batches, checkpoints, rollback and live events.",
 		Authenticate: func(ctx context.Context, raw string, _ *http.Request) (token.Claims, error) {
 			return known.Authenticate(ctx, raw)
@@ -159,7 +164,7 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 	history := historyOf(c.Retention, db, log)
 	history.Meter(metrics, token.Orchestrator)
 	return &service{server: server, ready: untilReady(a.Ready), components: []process.Component{
-		component("sockets", sockets.Run), component("engine", runs.Run), component("providers", providers.Run), component("trust", known.Run),
+		component("sockets", sockets.Run), component("idempotency keys", server.Run), component("engine", runs.Run), component("providers", providers.Run), component("trust", known.Run),
 		component("audit copy", copier.Run),
 		component("audit log", ledger.Run), component("retention", history.Run),
 	}}, nil
