@@ -77,7 +77,9 @@ func (r *Run) advance() {
 		for len(r.ready) > 0 && r.running < limit {
 			i := r.ready[0]
 			r.ready = r.ready[1:]
-			r.begin(i)
+			if r.allowed(i) {
+				r.begin(i)
+			}
 		}
 	case Undoing:
 		for len(r.ready) > 0 && (r.running < limit || !r.undoLeft(r.ready[0])) {
@@ -108,6 +110,8 @@ func (r *Run) finish() {
 		return
 	case h.FailedBy != "" || h.Kind == Rollback && h.Counts.Failed > 0:
 		r.setRun(Failed)
+	case h.Withdrawn:
+		r.setRun(Cancelled)
 	default:
 		r.setRun(Succeeded)
 	}

@@ -84,13 +84,16 @@ func (r *Run) resume(i, k int32) (settled bool) {
 	case asks && (again || p.Kind != Find):
 		r.try(i, k, Find)
 		return false
-	case !asks && again:
+	case !asks && again && r.allowed(i):
 		r.try(i, k, Do)
 		return false
 	}
 	p.Attempt = ""
 	r.touch(i)
 	switch {
+	case !asks && again:
+		r.setStep(p, Cancelling)
+		r.setStep(p, Cancelled)
 	case p.State == Undoing:
 		r.giveUpUndo(p)
 	case asks: // it is the question itself that nobody survives

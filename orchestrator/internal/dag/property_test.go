@@ -55,6 +55,18 @@ func (w *world) settled() {
 			}
 		}
 	}
+	withdrawn := 0
+	for i := range w.run.Tasks {
+		if t := &w.run.Tasks[i]; t.Withdrawn && t.State == dag.Cancelled {
+			withdrawn++
+			if t.Error == "" {
+				w.t.Fatalf("%s was withdrawn and does not say why", t.ID)
+			}
+		}
+	}
+	if withdrawn > 0 && (!h.Withdrawn || h.State == dag.Succeeded) || withdrawn == 0 && h.Withdrawn && h.State == dag.Cancelled && h.CancelID == "" {
+		w.t.Fatalf("%d tasks were withdrawn, the run is %s (withdrawn %v)", withdrawn, h.State, h.Withdrawn)
+	}
 	if h.State == dag.Succeeded {
 		for i := range w.run.Tasks {
 			if t := &w.run.Tasks[i]; t.State != dag.Succeeded && w.nodes[i].OnFailure != dag.OnFailureContinue {
@@ -77,6 +89,7 @@ func TestRun_randomGraphsEndAndTellTheTruth(t *testing.T) {
 		w := newWorld(t, rng, randomBatch(rng, 1+rng.IntN(25)))
 		w.trouble = []float64{0, 0.05, 0.2, 0.5}[rng.IntN(4)]
 		w.crash = []float64{0, 0.02, 0.1}[rng.IntN(3)]
+		w.refuse = []float64{0, 0, 0.05}[rng.IntN(3)]
 		cancelAt := -1
 		if rng.IntN(3) == 0 {
 			cancelAt = rng.IntN(60)

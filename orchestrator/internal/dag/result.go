@@ -70,6 +70,10 @@ func (r *Run) resolved(i int32, res Result) {
 	t := &r.Tasks[i]
 	t.Kills = 0
 	r.touch(i)
+	if t.Withdrawn {
+		r.endWithdrawn(i)
+		return
+	}
 	if res.Class != OK {
 		t.Resolves++
 		if retryable(res.Class, r.policies[i]) && t.Resolves < r.policies[i].MaxAttempts {
@@ -125,7 +129,7 @@ func (r *Run) did(i, k int32, res Result) {
 		r.rest(i, k, Do, res)
 	case p.Doubt:
 		p.Error = clip(reason(res), min(maxError, allErrors/len(t.Steps)))
-		r.verify(i, k)
+		r.verify(i, k, true)
 	default:
 		p.Error = clip(reason(res), min(maxError, allErrors/len(t.Steps)))
 		if stopping && class == UnknownOutcome {
@@ -159,10 +163,11 @@ func sizeOf(m map[string]string) int {
 	return n
 }
 
-// verify asks whether a step that has failed for good took effect all the same, so that an undo knows.
-func (r *Run) verify(i, k int32) {
+// verify asks whether a step that is not tried again took effect all the same, so that an undo knows. failed says that it
+// has failed, whatever the answer is.
+func (r *Run) verify(i, k int32, failed bool) {
 	p := &r.Tasks[i].Steps[k]
-	p.Ended, p.Finds = true, 0
+	p.Ended, p.Finds = failed, 0
 	r.try(i, k, Find)
 }
 
@@ -220,7 +225,12 @@ func (r *Run) found(i, k int32, res Result) {
 		p.Error = killed
 		r.setStep(p, Failed)
 	case res.Class == NotFoundClass && p.Tries < policy.MaxAttempts:
-		r.try(i, k, Do)
+		if r.allowed(i) {
+			r.try(i, k, Do)
+			return
+		}
+		r.setStep(p, Cancelling)
+		r.setStep(p, Cancelled)
 	case res.Class == NotFoundClass:
 		p.Error = "interrupted before it took effect, and there are no tries left"
 		r.setStep(p, Failed)

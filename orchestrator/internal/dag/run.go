@@ -7,12 +7,17 @@ import (
 // Grant is what a run stands on: who asked and which decision let it (decision 32). Each attempt and
 // its audit entries carry it.
 type Grant struct {
-	Decision string `json:"decision,omitempty"` // id of the audit entry of the submission
-	Plan     string `json:"plan,omitempty"`
-	Policy   uint64 `json:"policy,omitempty"` // version of the policy set
-	Rule     string `json:"rule,omitempty"`   // the deciding rule
-	Sub      string `json:"sub,omitempty"`    // user id
-	Username string `json:"username,omitempty"`
+	AuthVersion int64     `json:"av,omitempty"`       // authorization version of the account as it was then
+	Decision    string    `json:"decision,omitempty"` // id of the audit entry of the submission
+	IP          string    `json:"ip,omitempty"`       // of the request, as policies see it; so are MFA and Time
+	MFA         bool      `json:"mfa,omitempty"`
+	Plan        string    `json:"plan,omitempty"`
+	Policy      uint64    `json:"policy,omitempty"` // version of the policy set
+	Roles       []string  `json:"roles,omitempty"`  // of the account as they were then
+	Rule        string    `json:"rule,omitempty"`   // the deciding rule
+	Sub         string    `json:"sub,omitempty"`    // user id
+	Time        time.Time `json:"time"`
+	Username    string    `json:"username,omitempty"`
 }
 
 // Counts says how many tasks of a run have which status.
@@ -44,7 +49,8 @@ func (c *Counts) of(s Status) *int {
 // Header is the stored document of a run: small, and written by each of its commits. Owner is the engine's; the
 // machine does not look at it.
 type Header struct {
-	CancelID        string     `json:"cancel_id,omitempty"` // of the command that cancelled, so that it can be repeated
+	AdoptedBy       string     `json:"adopted_by,omitempty"` // the batch that went on with what was withdrawn
+	CancelID        string     `json:"cancel_id,omitempty"`  // of the command that cancelled, so that it can be repeated
 	CancelledBy     string     `json:"cancelled_by,omitempty"`
 	Checkpoint      string     `json:"checkpoint,omitempty"` // Rollback: the checkpoint it goes back to
 	CompletedAt     *time.Time `json:"completed_at,omitempty"`
@@ -59,6 +65,7 @@ type Header struct {
 	Owner           string     `json:"owner,omitempty"`
 	ParallelLimit   int        `json:"parallel_limit"`
 	Policy          Policy     `json:"policy"`
+	Resumes         string     `json:"resumes,omitempty"`   // the batch whose withdrawn operations these are
 	RollBack        bool       `json:"roll_back,omitempty"` // what was done is undone once nothing runs any more
 	RollbackEnabled bool       `json:"rollback_enabled,omitempty"`
 	Slices          int        `json:"slices"` // documents that the definition is stored in
@@ -68,6 +75,7 @@ type Header struct {
 	StorageBackend  string     `json:"storage_backend,omitempty"`
 	UpdatedAt       time.Time  `json:"updated_at"`
 	Version         string     `json:"version,omitempty"`
+	Withdrawn       bool       `json:"withdrawn,omitempty"` // its submitter lost the right to some of it
 }
 
 // Status returns the wire's word for the run's state. A batch that waits for a rollback to end counts
@@ -89,6 +97,9 @@ type Run struct {
 	// Quota is how many tasks may run at once besides what the definition says; the engine sets it before
 	// Apply from its global limit. It is not stored.
 	Quota int
+	// May returns why the submitter may not do an operation now, empty when they may; nil lets everything pass. The engine
+	// sets it. It is not stored, and it gives the same answer as long as the engine does not set another.
+	May func(task int32, op *Operation) string
 
 	up         time.Duration // of the last Apply
 	nodes      []Node
@@ -121,6 +132,7 @@ type Change struct {
 	Begun     []Trial // attempts that start when this is committed
 	Ended     []Trial // attempts that came to a result
 	Resources []Resource
+	Withdrawn []Withdrawal
 	Finished  []int32 // tasks that came to their end
 }
 
@@ -261,7 +273,7 @@ func (r *Run) Take() Change {
 func (c *Change) emptied() Change {
 	return Change{
 		Tasks: c.Tasks[:0], Origins: c.Origins[:0], Events: c.Events[:0], Begun: c.Begun[:0], Ended: c.Ended[:0],
-		Resources: c.Resources[:0], Finished: c.Finished[:0],
+		Resources: c.Resources[:0], Withdrawn: c.Withdrawn[:0], Finished: c.Finished[:0],
 	}
 }
 

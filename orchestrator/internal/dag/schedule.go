@@ -31,6 +31,7 @@ func (r *Run) proceed(i int32) {
 	}
 	t := &r.Tasks[i]
 	failed := t.failedStep() != nil
+	over := failed || r.begins(i) && !r.allowed(i) || t.Withdrawn // nothing more of it begins
 	var flying, resting, held, left int
 	for k := range t.Steps {
 		p := &t.Steps[k]
@@ -38,12 +39,12 @@ func (r *Run) proceed(i int32) {
 		case Running:
 			flying++
 		case Retrying:
-			if failed && p.Kind != Find && p.Doubt {
-				r.verify(i, int32(k))
+			if over && p.Kind != Find && p.Doubt {
+				r.verify(i, int32(k), failed)
 				flying++
 				continue
 			}
-			if failed && p.Kind != Find { // the task fails anyway
+			if over && p.Kind != Find {
 				p.RetryAt, p.Wait = nil, 0
 				r.setStep(p, Cancelled)
 				r.touch(i)
@@ -59,7 +60,7 @@ func (r *Run) proceed(i int32) {
 			held++
 		case Waiting:
 			switch {
-			case failed:
+			case over:
 				r.setStep(p, Cancelled)
 				r.touch(i)
 			case flying < r.Header.StepLimit && !t.laneBusy(k):
@@ -79,7 +80,10 @@ func (r *Run) proceed(i int32) {
 		r.turn(i, NeedsAttention)
 	case failed:
 		r.endFailed(i)
+	case t.Withdrawn && t.DoneSteps() < len(t.Steps):
+		r.endWithdrawn(i)
 	case left == 0:
+		t.Withdrawn = false
 		t.Output = t.summary()
 		r.end(i, Succeeded)
 	}
@@ -132,7 +136,7 @@ func (r *Run) endFailed(i int32) {
 // here.
 func (r *Run) stop(i int32) {
 	t := &r.Tasks[i]
-	t.RetryAt, t.Wait = nil, 0
+	t.RetryAt, t.Wait, t.Withdrawn = nil, 0, false
 	r.grace(i)
 	r.setState(i, Cancelling)
 	for k := range t.Steps {

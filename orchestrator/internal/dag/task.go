@@ -39,7 +39,8 @@ type Task struct {
 	Type         string     `json:"type,omitempty"`   // of the operation
 	Undoes       string     `json:"undoes,omitempty"` // in a rollback: the task whose steps these are
 	User         string     `json:"user,omitempty"`
-	Wait         int64      `json:"wait_ms,omitempty"` // how long the wait is that RetryAt ends
+	Wait         int64      `json:"wait_ms,omitempty"`   // how long the wait is that RetryAt ends
+	Withdrawn    bool       `json:"withdrawn,omitempty"` // ended, or will, because its submitter may no longer do it
 
 	due   time.Duration // the end of that wait
 	stop  time.Duration // Cancelling: when waiting for its end is over

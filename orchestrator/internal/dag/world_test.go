@@ -28,8 +28,10 @@ type world struct {
 	last    []dag.Task
 	trouble float64 // share of attempts that go wrong
 	crash   float64
-	resumed int      // tasks that waited for a person and are looked up again, above the limit
-	undone  []string // tags in the order they were undone
+	refused map[int32]bool // tasks that the submitter may do no more
+	refuse  float64        // chance a turn that rights are taken away
+	resumed int            // tasks that waited for a person and are looked up again, above the limit
+	undone  []string       // tags in the order they were undone
 }
 
 func newWorld(t *testing.T, rng *rand.Rand, d dag.Definition) *world {
@@ -38,12 +40,23 @@ func newWorld(t *testing.T, rng *rand.Rand, d dag.Definition) *world {
 	}
 	w := &world{
 		t: t, rng: rng, nodes: d.Nodes, now: began, flying: map[string]dag.Launch{}, stop: map[string]bool{},
-		effects: map[string]bool{}, blurred: map[string]bool{}, seen: map[string]bool{},
+		refused: map[int32]bool{}, effects: map[string]bool{}, blurred: map[string]bool{}, seen: map[string]bool{},
 	}
 	w.run = dag.New("run", d, dag.Grant{}, nil, w.now)
-	w.run.Quota = 1 << 20
+	w.own(w.run)
 	w.last = copyTasks(w.run.Tasks)
 	return w
+}
+
+// own sets what a run is not stored with.
+func (w *world) own(r *dag.Run) {
+	r.Quota = 1 << 20
+	r.May = func(i int32, op *dag.Operation) string {
+		if w.refused[i] {
+			return "refused " + op.Type
+		}
+		return ""
+	}
 }
 
 func copyTasks(tasks []dag.Task) []dag.Task {
@@ -91,6 +104,9 @@ func (w *world) begins(l dag.Launch) {
 	index := map[string]int{}
 	for i := range w.nodes {
 		index[w.nodes[i].ID] = i
+	}
+	if l.Attempt.Kind == dag.Do && w.refused[l.Task] {
+		w.t.Fatalf("%s of %s begins, which its submitter may not do", l.Attempt.Step.Name, node.ID)
 	}
 	switch l.Attempt.Kind {
 	case dag.Resolve, dag.Do:
@@ -179,6 +195,14 @@ func (w *world) live(cancelAt int) {
 			w.restart()
 			continue
 		}
+		if w.rng.Float64() < w.refuse {
+			all := w.rng.IntN(2) == 0
+			for i := range w.nodes {
+				if all || w.rng.IntN(3) == 0 {
+					w.refused[int32(i)] = true
+				}
+			}
+		}
 		due := dag.Pending(w.run)
 		for _, l := range due.Start {
 			w.flying[l.Attempt.ID] = l
@@ -258,7 +282,7 @@ func (w *world) reload() *dag.Run {
 		w.t.Fatal(err)
 	}
 	r := dag.Load(w.run.Header, w.nodes, tasks, nil, w.now)
-	r.Quota = 1 << 20
+	w.own(r)
 	return r
 }
 

@@ -108,6 +108,9 @@ func (r *runner) entries(room *room, c dag.Change, callers [][]byte, now time.Ti
 		appends = append(appends, store.Append{Stream: audit.Stream, Body: e})
 	}
 	appends, err := r.trials(room, appends, c, now)
+	if err == nil {
+		appends, err = r.withdrawals(room, appends, c, now)
+	}
 	if err != nil {
 		return err
 	}
@@ -179,6 +182,16 @@ func (r *runner) trials(room *room, appends []store.Append, c dag.Change, now ti
 	}
 	for _, t := range c.Begun {
 		if appends, err = room.entry(appends, r.entry(t, audit.Intent, now)); err != nil {
+			return appends, err
+		}
+	}
+	return appends, nil
+}
+
+// withdrawals adds the audit entries of rights that were lost: one each.
+func (r *runner) withdrawals(room *room, appends []store.Append, c dag.Change, now time.Time) (_ []store.Append, err error) {
+	for _, w := range c.Withdrawn {
+		if appends, err = room.entry(appends, r.withdrawal(w, now)); err != nil {
 			return appends, err
 		}
 	}

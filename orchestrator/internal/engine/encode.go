@@ -51,6 +51,7 @@ func (o *object) task(t *dag.Task) {
 	o.Text("undoes", t.Undoes)
 	o.Text("user", t.User)
 	o.Count("wait_ms", t.Wait)
+	o.Flag("withdrawn", t.Withdrawn)
 	o.End()
 }
 
@@ -85,6 +86,7 @@ func (o *object) step(p *dag.Progress) {
 
 func (o *object) header(h *dag.Header) {
 	o.Begin()
+	o.Text("adopted_by", h.AdoptedBy)
 	o.Text("cancel_id", h.CancelID)
 	o.Text("cancelled_by", h.CancelledBy)
 	o.Text("checkpoint", h.Checkpoint)
@@ -99,20 +101,14 @@ func (o *object) header(h *dag.Header) {
 	o.Time("created_at", h.CreatedAt)
 	o.Text("error", h.Error)
 	o.Text("failed_by", h.FailedBy)
-	o.Object("grant")
-	o.Text("decision", h.Grant.Decision)
-	o.Text("plan", h.Grant.Plan)
-	o.Count("policy", int64(h.Grant.Policy))
-	o.Text("rule", h.Grant.Rule)
-	o.Text("sub", h.Grant.Sub)
-	o.Text("username", h.Grant.Username)
-	o.End()
+	o.grant(&h.Grant)
 	o.Always("id", h.ID)
 	o.Always("kind", string(h.Kind))
 	o.Always("name", h.Name)
 	o.Text("owner", h.Owner)
 	o.Number("parallel_limit", int64(h.ParallelLimit))
 	o.policy(&h.Policy)
+	o.Text("resumes", h.Resumes)
 	o.Flag("roll_back", h.RollBack)
 	o.Flag("rollback_enabled", h.RollbackEnabled)
 	o.Number("slices", int64(h.Slices))
@@ -122,6 +118,23 @@ func (o *object) header(h *dag.Header) {
 	o.Text("storage_backend", h.StorageBackend)
 	o.Time("updated_at", h.UpdatedAt)
 	o.Text("version", h.Version)
+	o.Flag("withdrawn", h.Withdrawn)
+	o.End()
+}
+
+func (o *object) grant(g *dag.Grant) {
+	o.Object("grant")
+	o.Count("av", g.AuthVersion)
+	o.Text("decision", g.Decision)
+	o.Text("ip", g.IP)
+	o.Flag("mfa", g.MFA)
+	o.Text("plan", g.Plan)
+	o.Count("policy", int64(g.Policy))
+	o.Some("roles", g.Roles)
+	o.Text("rule", g.Rule)
+	o.Text("sub", g.Sub)
+	o.Time("time", g.Time)
+	o.Text("username", g.Username)
 	o.End()
 }
 

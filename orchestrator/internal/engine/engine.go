@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -34,15 +35,30 @@ type Instant interface {
 	Instant(a dag.Attempt) (dag.Result, bool)
 }
 
-// Meter is told of each task that ended: how, and how long after its start; 0 when it never started.
+// Rights says what the submitter of a run may do now (decision 39).
+type Rights interface {
+	// Changed returns a number that is another one after every change that may make an answer another.
+	Changed() uint64
+	// Submitter returns who was given g, as they may act until Changed returns another number.
+	Submitter(ctx context.Context, g dag.Grant) (Submitter, error)
+}
+
+// Submitter decides whether somebody may do an operation of a run.
+type Submitter = func(*dag.Header, *dag.Operation) authz.Decision
+
+// Meter counts what becomes of tasks.
 type Meter interface {
+	// TaskEnded is told of each task that ended: how, and how long after its start; 0 when it never started.
 	TaskEnded(status string, took time.Duration)
+	// Withdrawn is told how many tasks end because their submitter may no longer do them.
+	Withdrawn(tasks int)
 }
 
 // Config is what an Engine is made of; zero values get the defaults named.
 type Config struct {
 	DB       store.DB
 	Executor Executor
+	Rights   Rights           // nil: whoever could submit may do it
 	Now      func() time.Time // wall clock, which is stored and shown; time.Now
 	Log      *slog.Logger     // nowhere
 	Meter    Meter            // none

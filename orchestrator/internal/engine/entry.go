@@ -36,7 +36,7 @@ func (r *runner) entry(t dag.Trial, phase audit.Phase, now time.Time) audit.Entr
 	}
 	return audit.Entry{
 		Action: actionOf(t), Actor: audit.Actor{Sub: h.Grant.Sub, Username: h.Grant.Username}, Details: details,
-		Decision: &audit.Decision{Allowed: true, Policy: h.Grant.Policy, Rule: h.Grant.Rule},
+		Decision: r.decision(t, phase),
 		ID:       id.At(now), OpID: t.ID, Origin: origin, Phase: phase, Resource: resourceOf(t.Step), Result: audit.Success, Time: now.UTC(), V: 1,
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -115,6 +116,7 @@ func (r *runner) load(ctx context.Context, first bool) bool {
 // own makes what was read the runner's.
 func (r *runner) own(run *dag.Run, rev uint64) {
 	r.run, r.rev = run, rev
+	r.run.May, r.decided = r.judge, make([]*authz.Decision, len(run.Tasks))
 	r.sizes = make([]int, len(run.Tasks))
 	if more := run.Busy() - r.held; more > 0 { // they run, whatever the limit says
 		r.held += more

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
@@ -42,6 +43,9 @@ type runner struct {
 	flights map[string]context.CancelFunc // attempts at work, by id
 	sizes   []int                         // bytes of each task's last document
 	details map[string]any                // of the audit entry being encoded
+	may     Submitter                     // what the submitter may do, as of asked; nil for a rollback
+	asked   uint64                        // Rights.Changed when may was made
+	decided []*authz.Decision             // of may, by task; nil where it was not asked
 	held    int                           // slots
 	at      time.Duration                 // of dag.Now.Up: the next Tick; 0 for none
 	renew   time.Duration                 // of dag.Now.Up: when the run is written again, so that nobody takes it for left

@@ -24,7 +24,10 @@ type Submission struct {
 	ID         string // of the run, and of a workflow's task; fresh when empty. Submitting it again returns the run
 	Definition dag.Definition
 	Act        audit.Act // what the audit log calls it; Action "batch.execute" or so, Resource "batches/<id>" when empty
+	Grant      dag.Grant // what the scene does not say of who asks: the account's version and roles, MFA, and when
 	Plan       string    // id of the plan it was rehearsed with
+
+	resumes store.Row[dag.Header] // the withdrawn batch that it goes on with
 }
 
 // Submitted is a run as it was accepted.
@@ -44,6 +47,18 @@ func acceptedOf(tasks []dag.Task) []Accepted {
 		list[i] = Accepted{ID: tasks[i].ID, Operation: tasks[i].Operation}
 	}
 	return list
+}
+
+// adopts adds to the writes of a submission the mark on the batch that it goes on with, so that nobody else does. That
+// has ended, so nothing else writes it.
+func (s *Submission) adopts(writes []store.Write) ([]store.Write, error) {
+	if s.resumes.Rev == 0 {
+		return writes, nil
+	}
+	old := s.resumes.Value
+	old.AdoptedBy = s.ID
+	w, err := headers().Write(old, store.At(s.resumes.Rev))
+	return append(writes, w), err
 }
 
 // Submit validates a definition, whose nodes become the engine's, and stores it as a run with all its tasks, in one
@@ -96,11 +111,15 @@ func (e *Engine) submit(ctx context.Context, s Submission, origins []dag.Task, c
 	if err != nil {
 		return nil, err
 	}
-	grant := dag.Grant{Decision: entry.ID, Plan: s.Plan, Sub: scene.Actor.Sub, Username: scene.Actor.Username}
+	grant := s.Grant
+	grant.Decision, grant.IP, grant.Plan, grant.Sub, grant.Username = entry.ID, scene.Actor.IP, s.Plan, scene.Actor.Sub, scene.Actor.Username
 	if scene.Decision != nil {
 		grant.Policy, grant.Rule = scene.Decision.Policy, scene.Decision.Rule
 	}
 	r := e.newRunner(s.ID, s.Definition.Kind)
+	if err := r.ask(ctx, grant); err != nil {
+		return nil, err
+	}
 	added, held, err := e.register(r)
 	if err != nil || !added {
 		return nil, err
@@ -116,7 +135,7 @@ func (e *Engine) submit(ctx context.Context, s Submission, origins []dag.Task, c
 		beside.Go(cut)
 	}
 	run := dag.New(s.ID, s.Definition, grant, origins, now)
-	run.Header.Checkpoint = checkpoint
+	run.Header.Checkpoint, run.Header.Resumes = checkpoint, s.resumes.Value.ID
 	r.own(run, 0)
 	if !held {
 		_ = dag.Apply(run, dag.Start{}, now)
@@ -125,6 +144,9 @@ func (e *Engine) submit(ctx context.Context, s Submission, origins []dag.Task, c
 	beside.Wait()
 	if err == nil {
 		run.Header.Slices = len(parts)
+		parts, err = s.adopts(parts)
+	}
+	if err == nil {
 		err = r.first(ctx, parts, body, now)
 	}
 	if err != nil {

@@ -31,10 +31,16 @@ type verdict struct {
 // turn carries out messages in a commit, behind the one that is on its way. When one of both fails it returns why, and what is
 // to be carried out again once the run is loaded.
 func (r *runner) turn(ctx context.Context, messages []message) ([]message, error) {
-	t := r.apply(messages)
 	var err error
+	if s := r.run.Header.State; s == dag.Queued || s == dag.Running { // else nothing starts that needs a right
+		err = r.ask(ctx, r.run.Header.Grant)
+	}
+	var t *turn
+	if err == nil {
+		t = r.apply(messages)
+	}
 	if r.sent != nil {
-		if !t.empty && r.run.Header.State == dag.Running { // else what it writes may depend on when the one before is stored
+		if err == nil && !t.empty && r.run.Header.State == dag.Running { // else what it writes may depend on when the one before is stored
 			err = r.encode(t)
 		}
 		if again, lost := r.arrive(ctx, <-r.landed); lost != nil {
@@ -130,6 +136,9 @@ func (r *runner) note(t *turn, v verdict) {
 		return
 	}
 	r.rev, r.took = v.rev, v.took
+	for _, i := range t.change.Finished {
+		r.decided[i] = nil
+	}
 	if r.kind == dag.Rollback {
 		stood(r.run.Origins, t.change.Origins, r.rev)
 		return
@@ -137,6 +146,9 @@ func (r *runner) note(t *turn, v verdict) {
 	stood(r.run.Tasks, t.change.Tasks, r.rev)
 	if r.e.Meter == nil {
 		return
+	}
+	for _, w := range t.change.Withdrawn {
+		r.e.Meter.Withdrawn(w.Tasks)
 	}
 	for _, i := range t.change.Finished {
 		task := &r.run.Tasks[i]
