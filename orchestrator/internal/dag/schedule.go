@@ -31,7 +31,6 @@ func (r *Run) proceed(i int32) {
 	}
 	t := &r.Tasks[i]
 	failed := t.failedStep() != nil
-	over := failed || r.begins(i) && !r.allowed(i) || t.Withdrawn // nothing more of it begins
 	var flying, resting, held, left int
 	for k := range t.Steps {
 		p := &t.Steps[k]
@@ -39,12 +38,12 @@ func (r *Run) proceed(i int32) {
 		case Running:
 			flying++
 		case Retrying:
-			if over && p.Kind != Find && p.Doubt {
-				r.verify(i, int32(k), failed)
+			if failed && p.Kind != Find && p.Doubt {
+				r.verify(i, int32(k))
 				flying++
 				continue
 			}
-			if over && p.Kind != Find {
+			if failed && p.Kind != Find { // the task fails anyway
 				p.RetryAt, p.Wait = nil, 0
 				r.setStep(p, Cancelled)
 				r.touch(i)
@@ -60,7 +59,7 @@ func (r *Run) proceed(i int32) {
 			held++
 		case Waiting:
 			switch {
-			case over:
+			case failed:
 				r.setStep(p, Cancelled)
 				r.touch(i)
 			case flying < r.Header.StepLimit && !t.laneBusy(k):
@@ -80,10 +79,7 @@ func (r *Run) proceed(i int32) {
 		r.turn(i, NeedsAttention)
 	case failed:
 		r.endFailed(i)
-	case t.Withdrawn && t.DoneSteps() < len(t.Steps):
-		r.endWithdrawn(i)
 	case left == 0:
-		t.Withdrawn = false
 		t.Output = t.summary()
 		r.end(i, Succeeded)
 	}
@@ -115,9 +111,17 @@ func (r *Run) try(i, k int32, kind AttemptKind) {
 			r.setStep(p, Running)
 		}
 	}
-	r.touch(i)
+	r.stepped(i, k)
 	if kind != Find {
 		r.change.Begun = append(r.change.Begun, Trial{ID: p.Attempt, Kind: kind, Task: i, Number: p.Tries, Step: p.Step})
+	}
+}
+
+// stepped has the progress of step k of task i stored: in the task's document, in a rollback in that of the effect.
+func (r *Run) stepped(i, k int32) {
+	r.touch(i)
+	if r.Header.Kind == Rollback {
+		r.mark(i, k)
 	}
 }
 
@@ -136,7 +140,7 @@ func (r *Run) endFailed(i int32) {
 // here.
 func (r *Run) stop(i int32) {
 	t := &r.Tasks[i]
-	t.RetryAt, t.Wait, t.Withdrawn = nil, 0, false
+	t.RetryAt, t.Wait = nil, 0
 	r.grace(i)
 	r.setState(i, Cancelling)
 	for k := range t.Steps {
@@ -154,7 +158,7 @@ func (r *Run) stop(i int32) {
 			}
 			r.setStep(p, Cancelled)
 		case NeedsAttention:
-			r.unclear(t, p)
+			r.unclear(i, int32(k))
 			r.setStep(p, Cancelled)
 		case Running:
 			r.setStep(p, Cancelling)
@@ -192,8 +196,13 @@ func (r *Run) stopped(i int32) {
 }
 
 // unclear notes that nobody knows whether a step took effect; an undo will try.
-func (r *Run) unclear(t *Task, p *Progress) {
-	p.Stands = t.mutates(p)
+func (r *Run) unclear(i, k int32) {
+	t := &r.Tasks[i]
+	p := &t.Steps[k]
+	if t.mutates(p) {
+		p.Recorded.At = r.now()
+		r.stand(i, k, true)
+	}
 	t.Attention = fmt.Sprintf("%s: whether it took effect is not known; look at the provider", p.Step.Name)
 }
 
@@ -246,7 +255,7 @@ func (r *Run) abandon(i int32) {
 				r.change.Ended = append(r.change.Ended, Trial{ID: p.Attempt, Kind: Do, Task: i, Number: p.Tries, Step: p.Step, Class: UnknownOutcome, Error: "did not stop in time"})
 			}
 			p.Attempt, p.RetryAt, p.Wait = "", nil, 0
-			r.unclear(t, p)
+			r.unclear(i, int32(k))
 			r.setStep(p, Cancelled)
 		}
 	}

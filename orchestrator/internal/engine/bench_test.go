@@ -41,8 +41,6 @@ type ends struct {
 	done chan struct{}
 }
 
-func (e *ends) Withdrawn(int) {}
-
 func (e *ends) TaskEnded(string, time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
