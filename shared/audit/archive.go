@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -171,15 +172,15 @@ func (l *Log) writeArchive(ctx context.Context, folder string, through int64, ro
 			return err
 		}
 	}
-	data, err := json.Marshal(note)
-	if err != nil {
+	var data bytes.Buffer
+	if err := json.NewEncoder(&data).Encode(note); err != nil {
 		return err
 	}
 	head, err := l.keys.signHead(through, root)
 	if err != nil {
 		return err
 	}
-	if err := writeFile(folder, archiveFile, data); err != nil {
+	if err := writeFile(folder, archiveFile, data.Bytes()); err != nil {
 		return err
 	}
 	return writeFile(folder, checkpointFile, []byte(head.Note))
@@ -190,7 +191,8 @@ func readArchive(folder string, first int64) (archiveNote, error) {
 	n := archiveNote{First: first}
 	data, err := readFile(folder, archiveFile)
 	if err == nil && data != nil {
-		err = json.Unmarshal(data, &n)
+		n = archiveNote{}
+		err = exactly(archiveFile, data, &n)
 	}
 	return n, err
 }
@@ -254,6 +256,10 @@ func VerifyArchive(folder string, log, peer Public) (Report, error) {
 		return Report{}, err
 	}
 	note, err := readArchive(folder, 0)
+	if f := (*exportFault)(nil); errors.As(err, &f) {
+		c.found(f.verdict, nil, "%s", f.text)
+		return c.report, nil
+	}
 	if err != nil {
 		return Report{}, err
 	}
@@ -263,6 +269,9 @@ func VerifyArchive(folder string, log, peer Public) (Report, error) {
 		return c.report, nil
 	}
 	c.report.Root, c.report.Signed = head.Root.String(), head.Size
+	if note.First < 0 || note.First%tileWidth != 0 || note.First >= head.Size {
+		c.found(Malformed, nil, "%s says that the archive begins with index %d, and it ends before %d: it would hold nothing", archiveFile, note.First, head.Size)
+	}
 	c.witnessedArchive(note, head)
 	tiles := tlog.TileHashReader(tlog.Tree{N: head.Size, Hash: head.Root}, tileFolder(folder))
 	for at := note.First; at < head.Size && c.report.Verdict == ""; at += tileWidth {

@@ -191,6 +191,40 @@ func TestArchive_everyChangeIsFound(t *testing.T) {
 	}
 }
 
+// TestArchive_aForgedBeginningIsNeverCalledIntact changes archive.json, which nobody signs.
+func TestArchive_aForgedBeginningIsNeverCalledIntact(t *testing.T) {
+	t.Parallel()
+	s := newService(t, "test/audit/orchestrator")
+	folder := filepath.Join(t.TempDir(), "archive")
+	s.fill(1000)
+	s.archive(folder)
+	path := filepath.Join(folder, archiveFile)
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string][2]string{
+		"nothing":         {`"first":0`, `"first":768`},
+		"behind its end":  {`"first":0`, `"first":1024`},
+		"within a tile":   {`"first":0`, `"first":100`},
+		"below 0":         {`"first":0`, `"first":-256`},
+		"first twice":     {`"first":0`, `"first":512,"first":0`},
+		"another case":    {`"first":0`, `"First":0`},
+		"unknown members": {`"first":0`, `"first":0,"approved":true`},
+	} {
+		forged := strings.Replace(string(raw), change[0], change[1], 1)
+		if forged == string(raw) {
+			t.Fatalf("%s: nothing changed in %s", name, raw)
+		}
+		if err := os.WriteFile(path, []byte(forged), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := VerifyArchive(folder, s.keys.Public(), Public{}); err != nil || r.OK || r.Verdict != Malformed {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+	}
+}
+
 // TestArchive_keepsWhatOthersHaveNotSeen stops at the cosigned head, at the slowest follower and at the age.
 func TestArchive_keepsWhatOthersHaveNotSeen(t *testing.T) {
 	t.Parallel()
@@ -288,11 +322,7 @@ func TestVerify_behindAnArchive(t *testing.T) {
 	kept := s.bodies()
 	report := func(base Base, bodies [][]byte) Report {
 		t.Helper()
-		x := &Exported{}
-		for i, b := range bodies {
-			x.entries = append(x.entries, storeEntry(int(base.Size)+i, b))
-		}
-		r, err := Verify(t.Context(), VerifyOptions{Read: x.Read, Dir: filepath.Join(s.dir, "audit"), Log: s.keys.Public(), Base: base, Heads: []string{early}})
+		r, err := Verify(t.Context(), VerifyOptions{Read: readerOf(int(base.Size), bodies), Dir: filepath.Join(s.dir, "audit"), Log: s.keys.Public(), Base: base, Heads: []string{early}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -326,11 +356,7 @@ func TestVerify_behindAnArchive(t *testing.T) {
 	if err := Export(t.Context(), VerifyOptions{Read: s.hub.Read, Dir: filepath.Join(s.dir, "audit"), Log: s.keys.Public(), Base: base}, &out); err != nil {
 		t.Fatal(err)
 	}
-	x, err := ReadExport(&out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := Verify(t.Context(), VerifyOptions{Read: x.Read, Log: s.keys.Public(), Base: x.Base, Heads: x.Heads})
+	r, err := Verify(t.Context(), VerifyOptions{Export: &out, Log: s.keys.Public()})
 	if err != nil || !r.OK || r.First != 768 {
 		t.Errorf("an export: %+v, %v", r, err)
 	}

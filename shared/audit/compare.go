@@ -1,8 +1,11 @@
 package audit
 
 import (
+	"bufio"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,8 +14,65 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
+// storedHashes are the hashes in DIR/audit, read beside the entries.
+type storedHashes struct {
+	*hashes
+	in   *bufio.Reader // nil behind the last hash
+	bad  int64         // index of the first entry with another leaf hash than the stored one; -1: none
+	want tlog.Hash     // the stored leaf hash there
+	have tlog.Hash     // the leaf hash of the entry there
+}
+
+// openStored opens the stored hashes of a folder that has some.
+func (c *check) openStored() error {
+	if c.Dir == "" {
+		return nil
+	}
+	f, err := os.Open(filepath.Join(c.Dir, "hashes"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		c.report.Notes = append(c.report.Notes, "the stored hashes cannot be read: "+err.Error())
+		return nil
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if _, err := f.Seek(tlog.StoredHashCount(c.Base.Size)*tlog.HashSize, io.SeekStart); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	c.stored = &storedHashes{hashes: &hashes{file: f, count: st.Size() / tlog.HashSize}, in: bufio.NewReaderSize(f, 64<<10), bad: -1}
+	return nil
+}
+
+func (s *storedHashes) close() {
+	if s != nil {
+		_ = s.hashes.close()
+	}
+}
+
+// compare reads the hashes that the entry at index i completed, its leaf first, and remembers the first leaf that differs.
+func (s *storedHashes) compare(i int64, computed []tlog.Hash) {
+	if s == nil || s.in == nil || s.bad >= 0 {
+		return
+	}
+	var leaf tlog.Hash
+	_, err := io.ReadFull(s.in, leaf[:])
+	if err == nil {
+		_, err = s.in.Discard((len(computed) - 1) * tlog.HashSize)
+	}
+	switch {
+	case err != nil: // the service has not come further
+		s.in = nil
+	case leaf != computed[0]:
+		s.bad, s.want, s.have = i, leaf, computed[0]
+	}
+}
+
 // compare holds the entries against the heads and the stored hashes, the strongest proof first.
-func (c *check) compare() {
+func (c *check) compare(ctx context.Context) {
 	n := c.report.Entries
 	c.proofs = slices.DeleteFunc(c.proofs, func(p headProof) bool {
 		if p.Size < c.Base.Size {
@@ -20,16 +80,13 @@ func (c *check) compare() {
 		}
 		return p.Size < c.Base.Size
 	})
-	if c.Dir != "" {
-		if h, err := openStored(filepath.Join(c.Dir, "hashes")); err == nil {
-			c.index = h
-			defer h.close()
-		} else if !errors.Is(err, os.ErrNotExist) {
-			c.report.Notes = append(c.report.Notes, "the stored hashes cannot be read: "+err.Error())
-		}
-	}
+	newest := int64(0)
 	for _, p := range c.proofs {
-		if p.Size > n {
+		newest = max(newest, p.Size)
+		switch {
+		case p.Size > n && c.Export != nil:
+			c.found(Cut, &n, "the export ends after %d entries, %s was made over %d", n, p.from, p.Size)
+		case p.Size > n:
 			c.found(Truncated, &n, "%d entries are stored, %s was made over %d; the first missing one has index %d", n, p.from, p.Size, n)
 		}
 	}
@@ -41,32 +98,33 @@ func (c *check) compare() {
 	}
 	for _, p := range c.proofs {
 		if p.Size <= n && c.roots[p.Size] != p.Root {
-			c.locate(p, good)
+			c.locate(ctx, p, good)
 		}
 	}
 	c.report.Signed = good
-	if c.report.Verdict == "" && c.index != nil {
-		c.compareIndex(n)
+	if c.report.Verdict == "" && c.stored != nil {
+		c.compareStored(n)
 	}
-	if len(c.proofs) == 0 && n > 0 {
-		c.found(NoHead, nil, "%d entries are stored and no signed tree head; a running service signs within a second", n)
+	switch {
+	case good > 0 && c.Export != nil && n > newest:
+		c.found(Unsigned, &newest, "the export holds %d entries that no head covers; `audit export` writes signed ones only", n-newest)
+	case len(c.proofs) == 0 && n > 0:
+		c.found(NoHead, nil, "%d entries are there and no signed tree head; a running service signs within a second", n)
+	case good == 0:
+		c.found(Nothing, nil, "there are no entries and no signed tree head, so there is nothing that could be intact")
 	}
 }
 
 // locate names the first entry that differs from what the head p was made over.
-func (c *check) locate(p headProof, good int64) {
+func (c *check) locate(ctx context.Context, p headProof, good int64) {
 	if good > p.Size { // a newer head fits these entries, so they were signed again
 		c.found(Rewritten, nil, "the entries fit a head of size %d, but not %s of size %d: history was signed anew", good, p.from, p.Size)
 		return
 	}
-	if c.index != nil {
-		if root, err := tlog.TreeHash(p.Size, c.index); err == nil && root == p.Root {
-			for i := c.Base.Size; i < p.Size; i++ {
-				if h, err := c.index.ReadHashes([]int64{tlog.StoredHashIndex(0, i)}); err == nil && h[0] != c.leaf(i) {
-					c.named(i, h[0])
-					return
-				}
-			}
+	if c.stored != nil && c.stored.bad >= 0 && c.stored.bad < p.Size {
+		if root, err := tlog.TreeHash(p.Size, c.stored); err == nil && root == p.Root {
+			c.named(ctx)
+			return
 		}
 	}
 	at := good
@@ -87,45 +145,47 @@ func (c *check) ownAt(p headProof) bool {
 	return false
 }
 
-// leaf returns the hash of the entry at index i as it was found.
-func (c *check) leaf(i int64) tlog.Hash { return c.leaves[i-c.Base.Size] }
-
-// named reports the entry at index i, whose leaf should be want.
-func (c *check) named(i int64, want tlog.Hash) {
-	for j, leaf := range c.leaves {
-		if leaf == want {
-			c.found(Reordered, &i, "at index %d stands another entry; the one that was signed there stands at index %d", i, c.Base.Size+int64(j))
-			return
-		}
+// named reports the first entry that is not the one whose hash is stored.
+func (c *check) named(ctx context.Context) {
+	i := c.stored.bad
+	if j := c.find(ctx, c.stored.want); j >= 0 {
+		c.found(Reordered, &i, "at index %d stands another entry; the one that was signed there stands at index %d", i, j)
+		return
 	}
-	if c.report.Entries > i+1 {
-		if next, err := c.index.ReadHashes([]int64{tlog.StoredHashIndex(0, i+1)}); err == nil && next[0] == c.leaf(i) {
-			c.found(Truncated, &i, "the entry with index %d was removed", i)
-			return
-		}
+	if next, err := c.stored.ReadHashes([]int64{tlog.StoredHashIndex(0, i+1)}); err == nil && next[0] == c.stored.have {
+		c.found(Truncated, &i, "the entry with index %d was removed", i)
+		return
 	}
 	c.found(Flipped, &i, "the entry with index %d is not the one that was signed", i)
 }
 
-// compareIndex compares the entries with the stored hashes, which reach as far as the service has read:
-// also over entries that were never signed. Alone, the hashes prove nothing against what is signed.
-func (c *check) compareIndex(n int64) {
-	hashed := c.index.leaves()
-	if hashed > n {
-		c.found(Truncated, &n, "%d entries are stored, %d were hashed; the first missing one has index %d", n, hashed, n)
-		return
+// find reads the entries once more and returns the index of the one with that leaf hash, -1 when there is none.
+func (c *check) find(ctx context.Context, leaf tlog.Hash) int64 {
+	for at := c.Base.Size; ; {
+		page, err := c.Read(ctx, Stream, uint64(at), tileWidth)
+		if err != nil || len(page.Entries) == 0 {
+			return -1
+		}
+		for _, e := range page.Entries {
+			if tlog.RecordHash(e.Body) == leaf {
+				return at
+			}
+			at++
+		}
 	}
-	for i := c.Base.Size; i < hashed; i++ {
-		h, err := c.index.ReadHashes([]int64{tlog.StoredHashIndex(0, i)})
-		if err != nil || h[0] == c.leaf(i) {
-			continue
-		}
-		if i < c.report.Signed {
-			c.report.Notes = append(c.report.Notes, fmt.Sprintf("the stored hash of entry %d is damaged (it is derived: the service computes it again)", i))
-			return
-		}
+}
+
+// compareStored compares the entries with the stored hashes, which reach as far as the service has read:
+// also over entries that were never signed. Alone, the hashes prove nothing against what is signed.
+func (c *check) compareStored(n int64) {
+	i := c.stored.bad
+	switch hashed := c.stored.leaves(); {
+	case hashed > n:
+		c.found(Truncated, &n, "%d entries are stored, %d were hashed; the first missing one has index %d", n, hashed, n)
+	case i >= 0 && i < c.report.Signed:
+		c.report.Notes = append(c.report.Notes, fmt.Sprintf("the stored hash of entry %d is damaged (it is derived: the service computes it again)", i))
+	case i >= 0:
 		c.found(Flipped, &i, "the entry with index %d, not signed yet, is not the one that was hashed", i)
-		return
 	}
 }
 
@@ -143,17 +203,4 @@ func (c *check) tail() {
 	if span := c.times[1].Sub(c.times[0]); span > staleTail {
 		c.found(Replayed, nil, "%d entries over %s stand behind the head of size %d; a running service would have signed them", c.report.UnsignedTail, span.Round(time.Second), c.own)
 	}
-}
-
-// openStored opens stored hashes for reading only.
-func openStored(path string) (*hashes, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	st, err := f.Stat()
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return &hashes{file: f, count: st.Size() / tlog.HashSize}, nil
 }

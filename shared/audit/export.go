@@ -2,17 +2,22 @@ package audit
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"sort"
 
+	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
 // exportFormat names the first line of an export.
 const exportFormat = "provisioning-audit-export/1"
+
+// maxExportLine is longer than any line of an export: an entry of which every byte is escaped, and its frame.
+const maxExportLine = 8*store.MaxEntry + 1024
 
 // exportHeader is the first line of an export: what the entries below it are to be compared with.
 type exportHeader struct {
@@ -29,9 +34,9 @@ type exportLine struct {
 	LeafHash string `json:"leaf_hash"`
 }
 
-// Export writes the log of a data folder, up to its newest signed head, as JSON lines; Verify of ReadExport checks it
-// without folder and service. Of the options Read, Dir, Base and Log are used. It verifies nothing itself: what is damaged is
-// exported damaged.
+// Export writes the log of a data folder, up to its newest signed head, as JSON lines; Verify with VerifyOptions.Export
+// checks it without folder and service. Of the options Read, Dir, Base and Log are used. It verifies nothing itself: what is
+// damaged is exported damaged. A log of which nothing is signed is a Conflict.
 func Export(ctx context.Context, o VerifyOptions, w io.Writer) error {
 	head, size := exportHeader{Format: exportFormat, Heads: []string{}, Keys: o.Log}, int64(0)
 	for _, name := range []string{"treehead", "witnessed"} {
@@ -48,6 +53,9 @@ func Export(ctx context.Context, o VerifyOptions, w io.Writer) error {
 		}
 		head.Heads, size = append(head.Heads, string(note)), max(size, h.Size)
 	}
+	if size == 0 {
+		return fault.New(fault.Conflict, "audit.nothing_signed", "nothing of this log is signed yet, so there is nothing to export; a running service signs within a second")
+	}
 	if o.Base.Size > 0 {
 		head.Base = &o.Base
 	}
@@ -57,7 +65,7 @@ func Export(ctx context.Context, o VerifyOptions, w io.Writer) error {
 		return err
 	}
 	for at := o.Base.Size; at < size; {
-		page, err := o.Read(ctx, Stream, uint64(at), readAtOnce)
+		page, err := o.Read(ctx, Stream, uint64(at), tileWidth)
 		if err != nil {
 			return err
 		}
@@ -76,45 +84,88 @@ func Export(ctx context.Context, o VerifyOptions, w io.Writer) error {
 	return out.Flush()
 }
 
-// Exported is an export in memory, ready to be verified.
-type Exported struct {
-	Heads   []string
-	Keys    Public // as the export claims; use keys from elsewhere to verify
-	Base    Base
-	entries []store.Entry
+// exportReader reads what Export wrote, line by line. Every line must be spelled as Export spells it, so that no other
+// reader can take it for something else: no member twice, none that is unknown, none in another case.
+type exportReader struct {
+	in   *bufio.Reader
+	next int64 // index of the entry on the next line
 }
 
-// ReadExport reads what Export wrote.
-func ReadExport(r io.Reader) (*Exported, error) {
-	in := json.NewDecoder(r)
-	var head exportHeader
-	if err := in.Decode(&head); err != nil {
-		return nil, fmt.Errorf("audit export: %w", err)
+// exportFault is what is wrong with an export or an archive itself, as opposed to the log in it.
+type exportFault struct {
+	verdict Verdict
+	text    string
+}
+
+func (f *exportFault) Error() string { return f.text }
+
+func newExportReader(r io.Reader) *exportReader {
+	return &exportReader{in: bufio.NewReaderSize(r, maxExportLine)}
+}
+
+// line decodes the next line into v; io.EOF is the end.
+func (x *exportReader) line(what string, v any) error {
+	raw, err := x.in.ReadSlice('\n')
+	switch {
+	case err == io.EOF && len(raw) == 0:
+		return io.EOF
+	case err == io.EOF:
+		return &exportFault{Cut, "the export ends in the middle of " + what}
+	case errors.Is(err, bufio.ErrBufferFull):
+		return &exportFault{Malformed, fmt.Sprintf("%s is longer than %d bytes", what, maxExportLine)}
+	case err != nil:
+		return err
 	}
-	if head.Format != exportFormat {
-		return nil, fmt.Errorf("audit export: the first line does not say %q", exportFormat)
+	return exactly(what, raw, v)
+}
+
+// exactly decodes a line into v and refuses one that is spelled otherwise than encoding v spells it.
+func exactly(what string, line []byte, v any) error {
+	if err := json.Unmarshal(line, v); err != nil {
+		return &exportFault{Malformed, fmt.Sprintf("%s cannot be read: %v", what, err)}
 	}
-	x := &Exported{Heads: head.Heads, Keys: head.Keys}
-	if head.Base != nil {
-		x.Base = *head.Base
+	var again bytes.Buffer
+	if err := json.NewEncoder(&again).Encode(v); err != nil {
+		return err
 	}
-	for {
-		var line exportLine
-		if err := in.Decode(&line); err == io.EOF {
-			return x, nil
-		} else if err != nil {
-			return nil, fmt.Errorf("audit export, after %d entries: %w", len(x.entries), err)
+	if !bytes.Equal(again.Bytes(), line) {
+		return &exportFault{Malformed, what + " is not spelled as it was written: a member is unknown, stands twice or is written otherwise, so other programs may read something else"}
+	}
+	return nil
+}
+
+// header reads the first line.
+func (x *exportReader) header() (h exportHeader, err error) {
+	err = x.line("its first line", &h)
+	switch {
+	case err == io.EOF:
+		err = &exportFault{Cut, "the export is empty"}
+	case err == nil && h.Format != exportFormat:
+		err = &exportFault{Malformed, fmt.Sprintf("its first line does not say %q", exportFormat)}
+	case err == nil && h.Base != nil && h.Base.Size <= 0:
+		err = &exportFault{Malformed, "its first line begins behind entries that there never were"}
+	}
+	return h, err
+}
+
+// read makes an export readable as a store's stream is, once and from its beginning.
+func (x *exportReader) read(_ context.Context, _ string, _ uint64, limit int) (page store.Entries, err error) {
+	for len(page.Entries) < limit {
+		var l exportLine
+		err := x.line(fmt.Sprintf("the line of the entry with index %d", x.next), &l)
+		switch {
+		case err == io.EOF:
+			return page, nil
+		case err != nil:
+			return page, err
+		case l.Index != x.next:
+			return page, &exportFault{Malformed, fmt.Sprintf("where the entry with index %d is due stands the one with index %d", x.next, l.Index)}
+		case l.LeafHash != LeafHash([]byte(l.Entry)):
+			return page, &exportFault{Malformed, fmt.Sprintf("the line of the entry with index %d states another leaf hash than its entry has", l.Index)}
 		}
-		x.entries = append(x.entries, store.Entry{Seq: uint64(line.Index) + 1, Body: []byte(line.Entry)})
-	}
-}
-
-// Read makes an export readable as a store's stream is; it is VerifyOptions.Read.
-func (x *Exported) Read(_ context.Context, _ string, after uint64, limit int) (store.Entries, error) {
-	from := sort.Search(len(x.entries), func(i int) bool { return x.entries[i].Seq > after })
-	page := store.Entries{Entries: x.entries[from:min(len(x.entries), from+limit)]}
-	if n := len(x.entries); n > 0 {
-		page.Head = x.entries[n-1].Seq
+		x.next++
+		page.Entries = append(page.Entries, store.Entry{Seq: uint64(x.next), Body: []byte(l.Entry)})
+		page.Head = uint64(x.next)
 	}
 	return page, nil
 }

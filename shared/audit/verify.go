@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -32,16 +34,24 @@ const (
 	BadHead    Verdict = "bad tree head"     // the head's signature or form is wrong
 	NoHead     Verdict = "no tree head"      // entries, but nothing signed
 	Unreadable Verdict = "unreadable"        // the store cannot give the entries
+	Nothing    Verdict = "nothing signed"    // neither entries nor a head: there is nothing to vouch for
+	Malformed  Verdict = "malformed export"  // it is not spelled as the program spells it
+	Cut        Verdict = "cut export"        // it ends before its head does
+	Unsigned   Verdict = "unsigned entries"  // it holds more than its heads cover
 )
 
-// VerifyOptions say what to verify. Read is a store's (opened read-only) or an export's.
+// Reader reads a stream as store.DB does.
+type Reader func(ctx context.Context, stream string, after uint64, limit int) (store.Entries, error)
+
+// VerifyOptions say what to verify: a data folder (Read, Dir and Base) or an Export.
 type VerifyOptions struct {
-	Read  func(ctx context.Context, stream string, after uint64, limit int) (store.Entries, error)
-	Dir   string   // DIR/audit; empty when Heads are given
-	Log   Public   // the log's keys
-	Peer  Public   // the witness's keys; empty: cosignatures are not checked
-	Base  Base     // of what was archived, as ReadBase and an export give it
-	Heads []string // more signed heads of this log, for example out of the other service's DIR/audit/peers
+	Read   Reader    // of the store, opened read-only
+	Dir    string    // DIR/audit
+	Base   Base      // of what was archived, as ReadBase gives it
+	Export io.Reader // what Export wrote
+	Log    Public    // the log's keys
+	Peer   Public    // the witness's keys; empty: cosignatures are not checked
+	Heads  []string  // more signed heads of this log, for example out of the other service's DIR/audit/peers
 }
 
 // Report is what Verify found.
@@ -87,14 +97,17 @@ func Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	if err := r.gather(); err != nil {
 		return Report{}, err
 	}
+	defer func() { r.stored.close() }()
 	if r.report.Verdict == "" {
-		r.read(ctx)
+		if err := r.read(ctx); err != nil {
+			return Report{}, err
+		}
 	}
 	if r.report.Verdict == "" {
-		r.compare()
+		r.compare(ctx)
 	}
 	if r.report.Verdict == "" && !r.said {
-		r.found(Truncated, new(int64), "the entries before index %d are missing, and no entry of the log says that they were archived", o.Base.Size)
+		r.found(Truncated, new(int64), "the entries before index %d are missing, and no entry of the log says that they were archived", r.Base.Size)
 	}
 	if r.report.Verdict == "" {
 		r.tail()
@@ -120,11 +133,10 @@ type check struct {
 	report Report
 	proofs []headProof
 	roots  map[int64]tlog.Hash // roots at the sizes of the proofs, as computed
-	leaves []tlog.Hash
-	times  [2]time.Time // first and last entry behind the newest own head
-	own    int64        // size of the newest own head
-	said   bool         // an entry says that those before the first were archived, if they were
-	index  *hashes      // stored hashes, to name the place; nil without a folder
+	times  [2]time.Time        // first and last entry behind the newest own head
+	own    int64               // size of the newest own head
+	said   bool                // an entry says that those before the first were archived, if they were
+	stored *storedHashes       // to name the place; nil without a folder
 }
 
 func (c *check) found(v Verdict, index *int64, format string, args ...any) {
@@ -137,6 +149,11 @@ func (c *check) found(v Verdict, index *int64, format string, args ...any) {
 
 // gather collects heads and checks their signatures.
 func (c *check) gather() error {
+	if c.Export != nil {
+		if err := c.gatherExport(); err != nil {
+			return err
+		}
+	}
 	if c.Dir != "" {
 		if _, err := os.Stat(c.Dir); err != nil {
 			return err
@@ -160,6 +177,45 @@ func (c *check) gather() error {
 	return nil
 }
 
+// gatherExport takes the heads of an export, of which one must be cosigned when the witness's keys are given.
+func (c *check) gatherExport() error {
+	x := newExportReader(c.Export)
+	header, err := x.header()
+	if err != nil {
+		return c.unreadable(0, err)
+	}
+	c.Read = x.read
+	if header.Base != nil {
+		c.Base, x.next = *header.Base, header.Base.Size
+	}
+	for i, h := range header.Heads {
+		c.add(h, fmt.Sprintf("the export's head (number %d)", i+1), false)
+		if c.Peer.Witness != "" {
+			if h, err := OpenHead(h, c.Log, c.Peer); err == nil {
+				c.report.Witnessed = max(c.report.Witnessed, h.Size)
+			}
+		}
+	}
+	if c.Peer.Witness != "" && c.report.Witnessed == 0 {
+		c.found(BadHead, nil, "no head of the export is cosigned by the witness whose keys were given")
+	}
+	return nil
+}
+
+// unreadable reports why the entry at index at cannot be read; it returns what stands in the way of the check itself.
+func (c *check) unreadable(at int64, err error) error {
+	var f *exportFault
+	switch {
+	case errors.As(err, &f):
+		c.found(f.verdict, &at, "%s", f.text)
+	case c.Export != nil:
+		return fmt.Errorf("audit export: %w", err)
+	default:
+		c.found(Unreadable, &at, "the entry with index %d cannot be read: %v", at, err)
+	}
+	return nil
+}
+
 func (c *check) add(signed, from string, foreign bool) {
 	var witnesses []Public
 	if foreign && c.Peer.Witness != "" {
@@ -174,13 +230,13 @@ func (c *check) add(signed, from string, foreign bool) {
 	if foreign {
 		c.report.Witnessed = max(c.report.Witnessed, h.Size)
 	}
-	if from == "DIR/audit/treehead" || c.Dir == "" {
+	if !foreign || c.Dir == "" {
 		c.own = max(c.own, h.Size)
 	}
 }
 
-// read computes the tree from the entries.
-func (c *check) read(ctx context.Context) {
+// read computes the tree from the entries, a tile at a time, and compares it on the way with the stored hashes.
+func (c *check) read(ctx context.Context) error {
 	sizes := map[int64]bool{}
 	for _, p := range c.proofs {
 		sizes[p.Size] = true
@@ -188,7 +244,10 @@ func (c *check) read(ctx context.Context) {
 	t, err := c.Base.tree()
 	if err != nil {
 		c.found(Unreadable, nil, "%v", err)
-		return
+		return nil
+	}
+	if err := c.openStored(); err != nil {
+		return err
 	}
 	c.report.First = c.Base.Size
 	c.said = c.Base.Size == 0
@@ -201,21 +260,18 @@ func (c *check) read(ctx context.Context) {
 	}
 	note()
 	for {
-		page, err := c.Read(ctx, Stream, uint64(t.size), readAtOnce)
+		page, err := c.Read(ctx, Stream, uint64(t.size), tileWidth)
 		if err != nil {
-			at := t.size
-			c.found(Unreadable, &at, "the entry with index %d cannot be read: %v", at, err)
-			return
+			return c.unreadable(t.size, err)
 		}
 		for _, e := range page.Entries {
 			if int64(e.Seq) != t.size+1 {
 				at := t.size
 				c.found(Truncated, &at, "the entry with index %d is missing", at)
-				return
+				return nil
 			}
-			leaf := tlog.RecordHash(e.Body)
-			c.leaves = append(c.leaves, leaf)
-			scratch = t.add(leaf, scratch[:0])
+			scratch = t.add(tlog.RecordHash(e.Body), scratch[:0])
+			c.stored.compare(t.size-1, scratch)
 			note()
 			c.clock(t.size, e.Body)
 			c.said = c.said || saysArchived(e.Body, c.Base.Size, archived)
@@ -225,6 +281,7 @@ func (c *check) read(ctx context.Context) {
 		}
 	}
 	c.report.Entries, c.report.Root = t.size, t.root().String()
+	return nil
 }
 
 // saysArchived says whether an entry records that the first size entries, of that root, were archived.

@@ -2,21 +2,37 @@ package audit
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
 )
+
+// readerOf returns what a store gives whose stream holds bodies behind the first that were archived.
+func readerOf(first int, bodies [][]byte) Reader {
+	return func(_ context.Context, _ string, after uint64, limit int) (page store.Entries, err error) {
+		for i := max(0, int(after)-first); i < len(bodies) && len(page.Entries) < limit; i++ {
+			page.Entries = append(page.Entries, storeEntry(first+i, bodies[i]))
+		}
+		return page, nil
+	}
+}
 
 // tampered returns a report over other stored entries beside the untouched folder.
 func (s *service) tampered(bodies [][]byte, heads ...string) Report {
 	s.t.Helper()
-	x := &Exported{}
-	for i, b := range bodies {
-		x.entries = append(x.entries, storeEntry(i, b))
-	}
-	r, err := Verify(s.t.Context(), VerifyOptions{Read: x.Read, Dir: filepath.Join(s.dir, "audit"), Log: s.keys.Public(), Heads: heads})
+	r, err := Verify(s.t.Context(), VerifyOptions{Read: readerOf(0, bodies), Dir: filepath.Join(s.dir, "audit"), Log: s.keys.Public(), Heads: heads})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -131,40 +147,179 @@ func TestVerify_anOldHeadOverALongTailIsSeen(t *testing.T) {
 	}
 }
 
-func TestExport_verifiesAndShowsDamage(t *testing.T) {
+// export returns what `audit export` writes.
+func (s *service) export() string {
+	s.t.Helper()
+	var out bytes.Buffer
+	if err := Export(s.t.Context(), VerifyOptions{Read: s.hub.Read, Dir: filepath.Join(s.dir, "audit"), Log: s.keys.Public()}, &out); err != nil {
+		s.t.Fatal(err)
+	}
+	return out.String()
+}
+
+// judge is what `audit verify --export` does.
+func (s *service) judge(text string, peer Public) Report {
+	s.t.Helper()
+	r, err := Verify(s.t.Context(), VerifyOptions{Export: strings.NewReader(text), Log: s.keys.Public(), Peer: peer})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return r
+}
+
+// TestExport_aForgedOneIsNeverCalledIntact has every way in which an export can say one thing to this program and
+// another to the next one, and those in which it says nothing at all.
+func TestExport_aForgedOneIsNeverCalledIntact(t *testing.T) {
 	t.Parallel()
 	s := newService(t, "test/audit/orchestrator")
-	s.add(30)
-	var out bytes.Buffer
-	if err := Export(t.Context(), VerifyOptions{Read: s.hub.Read, Dir: filepath.Join(s.dir, "audit"), Log: s.keys.Public()}, &out); err != nil {
-		t.Fatal(err)
-	}
-	check := func(text string) Report {
-		x, err := ReadExport(strings.NewReader(text))
-		if err != nil {
-			return Report{Text: err.Error()}
-		}
-		r, err := Verify(t.Context(), VerifyOptions{Read: x.Read, Log: s.keys.Public(), Heads: x.Heads})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r
-	}
-	if r := check(out.String()); !r.OK || r.Entries != 30 {
+	s.add(600)
+	good := s.export()
+	if r := s.judge(good, Public{}); !r.OK || r.Entries != 600 || r.Signed != 600 {
 		t.Fatalf("%+v", r)
 	}
-	lines := strings.SplitAfter(out.String(), "\n")
-	for name, text := range map[string]string{
-		"line removed":  strings.Join(append(append([]string{}, lines[:9]...), lines[10:]...), ""),
-		"tail removed":  strings.Join(lines[:20], ""),
-		"entry changed": strings.Replace(out.String(), "server.create", "server.delete", 1),
-		"head changed":  strings.Replace(out.String(), `\n30\n`, `\n29\n`, 1),
-		"line cut":      out.String()[:out.Len()-20],
+	lines := strings.SplitAfter(good, "\n")
+	lines = lines[:len(lines)-1]
+	edit := func(n int, from, to string) string {
+		l := slices.Clone(lines)
+		if !strings.Contains(l[n], from) {
+			t.Fatalf("line %d has no %q: %s", n, from, l[n])
+		}
+		l[n] = strings.Replace(l[n], from, to, 1)
+		return strings.Join(l, "")
+	}
+	other := newService(t, "test/audit/orchestrator")
+	other.add(3)
+	header := func(heads string) string {
+		return edit(0, lines[0][strings.Index(lines[0], `"heads":`):strings.Index(lines[0], `,"keys"`)], `"heads":`+heads)
+	}
+	forged := `"entry":"{\"action\":\"server.delete\"}"`
+	for name, c := range map[string]struct {
+		text string
+		want Verdict
+	}{
+		"entry twice, the other spelling last":  {edit(5, `"index"`, strings.Replace(forged, "entry", "Entry", 1)+`,"index"`), Malformed},
+		"entry twice, the other spelling first": {edit(5, `{"entry"`, `{`+strings.Replace(forged, "entry", "ENTRY", 1)+`,"entry"`), Malformed},
+		"entry twice, the false one first":      {edit(5, `{"entry"`, `{`+forged+`,"entry"`), Malformed},
+		"entry in another case":                 {edit(5, `"entry"`, `"Entry"`), Malformed},
+		"entry escaped":                         {edit(5, `"entry"`, `"\u0065ntry"`), Malformed},
+		"a letter of the entry escaped":         {edit(5, `server.create`, `\u0073erver.create`), Malformed},
+		"index twice":                           {edit(5, `"index":4`, `"index":9,"index":4`), Malformed},
+		"an unknown member":                     {edit(5, `,"leaf_hash"`, `,"note":"approved","leaf_hash"`), Malformed},
+		"an unknown member of the header":       {edit(0, `,"keys"`, `,"verified":true,"keys"`), Malformed},
+		"the heads twice":                       {edit(0, `"heads"`, `"heads":[],"heads"`), Malformed},
+		"two values on a line":                  {edit(5, "}\n", "}{}\n"), Malformed},
+		"blanks":                                {edit(5, `{"entry"`, `{ "entry"`), Malformed},
+		"an empty line":                         {edit(5, "}\n", "}\n\n"), Malformed},
+		"a wrong leaf hash":                     {edit(5, `"leaf_hash":"`, `"leaf_hash":"AAAA`), Malformed},
+		"another entry's leaf hash":             {edit(5, lines[5][strings.Index(lines[5], `"leaf_hash"`):], lines[6][strings.Index(lines[6], `"leaf_hash"`):]), Malformed},
+		"no leaf hash":                          {edit(5, lines[5][strings.Index(lines[5], `,"leaf_hash"`):], "}\n"), Malformed},
+		"a wrong index":                         {edit(5, `"index":4`, `"index":44`), Malformed},
+		"an entry changed, its leaf hash too":   {edit(5, lines[5], exportedLine(4, `{"action":"server.delete"}`)), Flipped},
+		"an entry added":                        {good + exportedLine(600, `{"action":"server.delete"}`), Unsigned},
+		"a line removed":                        {strings.Join(slices.Delete(slices.Clone(lines), 9, 10), ""), Malformed},
+		"the tail removed":                      {strings.Join(lines[:20], ""), Cut},
+		"all entries removed":                   {lines[0], Cut},
+		"cut within a line":                     {good[:len(good)-20], Cut},
+		"cut before the last line break":        {good[:len(good)-1], Cut},
+		"cut within the header":                 {lines[0][:40], Cut},
+		"an empty file":                         {"", Cut},
+		"another file":                          {"hello\n", Malformed},
+		"another format":                        {edit(0, exportFormat, "provisioning-audit-export/9"), Malformed},
+		"no heads":                              {header("[]"), NoHead},
+		"heads that are null":                   {header("null"), NoHead},
+		"no heads and no entries":               {strings.SplitAfter(header("[]"), "\n")[0], Nothing},
+		"the head of another log":               {header(jsonOf(t, []string{other.log.Head().Note})), BadHead},
+		"the size of the head":                  {edit(0, `\n600\n`, `\n599\n`), BadHead},
+		"a line of 4 MiB":                       {edit(5, `server.create`, strings.Repeat("x", 4<<20)), Malformed},
 	} {
-		if r := check(text); r.OK {
-			t.Errorf("%s: %+v", name, r)
+		if r := s.judge(c.text, Public{}); r.OK || r.Verdict != c.want || !strings.HasPrefix(r.Text, string(c.want)+": ") {
+			t.Errorf("%s: %+v, want %q", name, r, c.want)
 		}
 	}
+}
+
+func TestExport_isCosignedWhenTheWitnessIsNamed(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	p.one.add(4)
+	if r := p.one.judge(p.one.export(), p.two.keys.Public()); r.OK || r.Verdict != BadHead {
+		t.Errorf("nobody has cosigned it: %+v", r)
+	}
+	p.settle()
+	if r := p.one.judge(p.one.export(), p.two.keys.Public()); !r.OK || r.Witnessed < 4 {
+		t.Errorf("cosigned: %+v", r)
+	}
+	if r := p.one.judge(p.one.export(), newService(t, "test/audit/control-center").keys.Public()); r.OK || r.Verdict != BadHead {
+		t.Errorf("cosigned by somebody else: %+v", r)
+	}
+}
+
+func TestExport_ofNothingIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newService(t, "test/audit/orchestrator")
+	err := Export(t.Context(), VerifyOptions{Read: s.hub.Read, Dir: filepath.Join(s.dir, "audit"), Log: s.keys.Public()}, io.Discard)
+	if fault.CodeOf(err) != "audit.nothing_signed" {
+		t.Error(err)
+	}
+	if r := s.verify(Public{}); r.OK || r.Verdict != Nothing {
+		t.Errorf("a log without entries and heads: %+v", r)
+	}
+}
+
+// exportedLine returns a line as Export writes it.
+func exportedLine(index int64, entry string) string {
+	var b bytes.Buffer
+	_ = json.NewEncoder(&b).Encode(exportLine{Entry: entry, Index: index, LeafHash: LeafHash([]byte(entry))})
+	return b.String()
+}
+
+func jsonOf(t *testing.T, v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestVerify_needsTheSameMemoryForEveryLog makes a log of 200,000 entries while it is read and looks at the heap on the
+// way; other tests beside it would be in its figure.
+func TestVerify_needsTheSameMemoryForEveryLog(t *testing.T) {
+	const entries, most = 200_000, 2 << 20
+	s := newService(t, "test/audit/orchestrator")
+	body := func(i uint64) []byte { return fmt.Appendf(nil, `{"action":"a","n":%d}`, i) }
+	var tr tree
+	var scratch []tlog.Hash
+	for i := range uint64(entries) {
+		scratch = tr.add(tlog.RecordHash(body(i)), scratch[:0])
+	}
+	head, err := s.keys.signHead(tr.size, tr.root())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, grown uint64
+	read := func(_ context.Context, _ string, after uint64, limit int) (page store.Entries, err error) {
+		if after%(100*tileWidth) == 0 {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			if after == 0 {
+				before = m.HeapAlloc
+			}
+			grown = max(grown, m.HeapAlloc-min(m.HeapAlloc, before))
+		}
+		for i := after; i < min(entries, after+uint64(limit)); i++ {
+			page.Entries = append(page.Entries, store.Entry{Seq: i + 1, Body: body(i)})
+		}
+		return page, nil
+	}
+	r, err := Verify(t.Context(), VerifyOptions{Read: read, Log: s.keys.Public(), Heads: []string{head.Note}})
+	if err != nil || !r.OK || r.Entries != entries {
+		t.Fatalf("%+v %v", r, err)
+	}
+	if grown > most {
+		t.Errorf("the heap grew by %d KiB", grown>>10)
+	}
+	t.Logf("%d entries, %d KiB more than at the beginning", entries, grown>>10)
 }
 
 func TestOpenHead_hasOneSpelling(t *testing.T) {

@@ -2,7 +2,10 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/provisioning-platform/platform/shared/audit"
@@ -35,7 +38,10 @@ func exportCommand(s Setup, find func(*IO, *Setup) (Ledger, error)) Command {
 				return err
 			}
 			defer closed()
-			return audit.Export(ctx, opt, o.Out)
+			if err = audit.Export(ctx, opt, o.Out); fault.CodeOf(err) == "audit.nothing_signed" {
+				return Exit(ExitUnverified, err)
+			}
+			return err
 		},
 	}
 }
@@ -44,6 +50,9 @@ func exportCommand(s Setup, find func(*IO, *Setup) (Ledger, error)) Command {
 func openLedger(ctx context.Context, o *IO, s *Setup, find func(*IO, *Setup) (Ledger, error)) (opt audit.VerifyOptions, closed func(), err error) {
 	ledger, err := find(o, s)
 	if err != nil {
+		return opt, nil, err
+	}
+	if err := served(ledger); err != nil {
 		return opt, nil, err
 	}
 	if opt.Log, err = publicKeys(ledger.Keys); err != nil {
@@ -58,6 +67,19 @@ func openLedger(ctx context.Context, o *IO, s *Setup, find func(*IO, *Setup) (Le
 		_ = db.Close()
 	}
 	return opt, func() { _ = db.Close() }, err
+}
+
+// served refuses a folder from which no service ever ran: it has no log that could be in order or not.
+func served(l Ledger) error {
+	folder := filepath.Dir(l.Dir)
+	if _, err := os.Stat(folder); err != nil {
+		return fault.New(fault.NotFound, "audit.folder", "the data folder cannot be read: %s", err)
+	}
+	if _, err := os.Stat(l.Dir); errors.Is(err, fs.ErrNotExist) {
+		return Exit(ExitUnverified, fault.New(fault.Conflict, "audit.never_served",
+			"no service ever ran from %s, so it has no audit log: nothing is recorded and nothing is signed", folder))
+	}
+	return nil
 }
 
 func verifyCommand(peer string, s Setup, find func(*IO, *Setup) (Ledger, error)) Command {
@@ -87,11 +109,12 @@ func verifyCommand(peer string, s Setup, find func(*IO, *Setup) (Ledger, error))
 				}
 				defer closed()
 			} else {
-				exported, err := readExport(export)
+				f, err := os.Open(export)
 				if err != nil {
-					return err
+					return fault.New(fault.NotFound, "audit.export", "the export cannot be read: %s", err)
 				}
-				opt.Read, opt.Heads, opt.Base = exported.Read, exported.Heads, exported.Base
+				defer func() { _ = f.Close() }()
+				opt.Export = f
 				if opt.Log, err = publicKeys(keys); err != nil {
 					return err
 				}
@@ -134,15 +157,6 @@ func openToRead(ctx context.Context, o driver.Options) (store.DB, error) {
 		return driver.OpenReadOnly(o.Dir, o.Schema)
 	}
 	return driver.Open(ctx, o)
-}
-
-func readExport(path string) (*audit.Exported, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fault.New(fault.NotFound, "audit.export", "the export cannot be read: %s", err)
-	}
-	defer func() { _ = f.Close() }()
-	return audit.ReadExport(f)
 }
 
 func publicKeys(path string) (audit.Public, error) {

@@ -86,6 +86,8 @@ type Batch struct {
 	Status     string      `json:"status"`
 	CreatedAt  *time.Time  `json:"created_at,omitempty"`
 	Operations []Operation `json:"operations"`
+	Resumes    string      `json:"resumes,omitempty"`    // the batch whose withdrawn operations these are
+	AdoptedBy  string      `json:"adopted_by,omitempty"` // the batch that goes on with those of this one
 }
 
 // SubmitBatch submits a batch as its JSON text stands and returns its first view.
@@ -106,6 +108,14 @@ func (c *Client) Batches(ctx context.Context, status string, p Page) (List[Batch
 func (c *Client) Batch(ctx context.Context, id string) (Batch, error) {
 	var b Batch
 	_, err := c.do(ctx, get("/batch/operations/"+url.PathEscape(id)), &b)
+	return b, err
+}
+
+// AdoptBatch goes on, as a batch of the caller's own, with the operations of a batch that ended because its submitter lost
+// the right to them. It returns the first view of the new batch.
+func (c *Client) AdoptBatch(ctx context.Context, id, idempotencyKey string) (Batch, error) {
+	var b Batch
+	_, err := c.do(ctx, keyed(post("/batch/operations/"+url.PathEscape(id)+"/adopt", nil), idempotencyKey), &b)
 	return b, err
 }
 

@@ -25,7 +25,7 @@ func categoryOf(eventType string) mask {
 	switch eventType {
 	case "TaskStatusChanged":
 		return 1 << 0
-	case "BatchStatusChanged", "OperationStatusChanged":
+	case "BatchStatusChanged", "OperationStatusChanged", "RightsWithdrawn":
 		return 1 << 1
 	case "WorkflowProgress":
 		return 1 << 2

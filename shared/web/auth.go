@@ -68,7 +68,7 @@ func (x *exchange) authorise(resources []authz.Resource) error {
 
 // question is what the policies are asked about an action of the caller; the resource is left open.
 func (x *exchange) question(action string) authz.Request {
-	return authz.Request{Subject: x.caller.Subject(), Action: action, IP: x.scene.Actor.IP, Time: x.s.now()}
+	return authz.Request{Subject: x.caller.Subject(), Action: action, IP: x.scene.Actor.IP, Time: x.caller.At}
 }
 
 // require asks the policies about each resource, until one is refused, and keeps the last decision for the audit entry.
@@ -94,12 +94,12 @@ func (x *exchange) require(action string, resources ...authz.Resource) error {
 
 // Require asks the policies where the right depends on more than the route: whose work it is, what an operation does. It
 // does what Allow does for a route, the decision in the audit entry included. Outside a request it denies.
-func Require(ctx context.Context, action string, r authz.Resource) error {
+func Require(ctx context.Context, action string, resources ...authz.Resource) error {
 	x, ok := ctx.Value(exchangeKey{}).(*exchange)
 	if !ok || x.s.cfg.Decide == nil {
 		return fault.New(fault.Denied, "authz.denied", "nobody asks")
 	}
-	return x.require(action, r)
+	return x.require(action, resources...)
 }
 
 // Ask asks the policies for a view that shows more to some: nothing is refused, and nothing is recorded. Outside a request

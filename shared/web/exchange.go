@@ -81,7 +81,7 @@ func (x *exchange) open() {
 	if len(x.r.TransferEncoding) > 0 { // it may have had a length as well, which net/http drops: what follows is nobody's request
 		h["Connection"] = x.s.headers.close
 	}
-	x.caller.IP, x.caller.RequestID = x.s.clientAddress(x.r), rid
+	x.caller.At, x.caller.IP, x.caller.RequestID = x.began, x.s.clientAddress(x.r), rid
 	x.scene = audit.Scene{Op: x.ep.route.Op, Origin: x.s.cfg.Service, RequestID: rid}
 	x.scene.Actor.IP = x.caller.IP.String()
 	x.version = acceptOf(x.r.Header["Accept"])

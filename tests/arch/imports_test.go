@@ -57,6 +57,7 @@ var rings = []struct {
 	{"orchestrator/internal/recipe", service, "task service catalogue"},
 	{"orchestrator/internal/infra", service, "infra definitions"},
 	{"orchestrator/internal/operation", service, "turns operations into steps and performs them"},
+	{"orchestrator/internal/rights", service, "what an operation asks of the policies, and its submitter's rights of now"},
 	{"orchestrator/internal/trust", service, "what the orchestrator knows of the control-center"},
 	{"control-center/internal", service, "the control-center's nouns"},
 	{"shared/web", edge, "HTTP"},

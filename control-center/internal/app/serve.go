@@ -159,9 +159,6 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 	index := &auditlog.Index{DB: db}
 	metrics := figures(ledger, peer, revoked)
 	users := &user.Users{DB: db, Revoked: revoked, Hasher: hasher, MFA: c.MFA.Required, Now: now, HasFactor: mfa.Has}
-	if err := users.Announce(ctx); err != nil {
-		return nil, err
-	}
 	a := &api.API{
 		Users:   users,
 		Factors: &mfa.Factors{DB: db, Revoked: revoked, Users: users, Sealer: sealer, Issuer: bootstrap.MFAIssuer, Now: now},

@@ -55,41 +55,6 @@ func announce(tx *store.Tx, s token.Subject) error {
 	return nil
 }
 
-// announced marks a store whose stream names every account, those included that were made before there was a
-// stream.
-const announced = "subjects"
-
-// Announce completes the subject stream of a store in which accounts were made before there was one. It is
-// called once, before anything is served. An account that is named twice does no harm. It is no act: nothing
-// that counts changes.
-func (us *Users) Announce(ctx context.Context) error {
-	mark, err := guards.Get(ctx, us.DB, announced)
-	if err != nil || mark.Rev != 0 {
-		return err
-	}
-	for q := (store.Query{Limit: store.MaxPage}); ; {
-		rows, page, err := table.List(ctx, us.DB, q)
-		if err != nil {
-			return err
-		}
-		_, err = store.Update(ctx, us.DB, func(tx *store.Tx) error {
-			for _, r := range rows {
-				if err := announce(tx, r.Value.Subject()); err != nil {
-					return err
-				}
-			}
-			if page.More {
-				return nil
-			}
-			return guards.Save(tx, guard{ID: announced})
-		})
-		if err != nil || !page.More {
-			return err
-		}
-		q.After = page.Next
-	}
-}
-
 // Follow answers a long poll of the subject stream. A place beyond the end is answered at once with the end
 // alone: whoever asks knows more than this store does, or speaks of another epoch.
 func (us *Users) Follow(ctx context.Context, after uint64, wait time.Duration) (token.Subjects, error) {

@@ -2,15 +2,11 @@ package user_test
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"testing"
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/controltest"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
-	"github.com/provisioning-platform/platform/shared/store"
-	"github.com/provisioning-platform/platform/shared/store/memstore"
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
@@ -84,52 +80,5 @@ func TestFollow_isALongPoll(t *testing.T) {
 	}
 	if f, err := r.Users.Follow(ctx, 99, time.Minute); err != nil || len(f.Items) != 0 || f.Last != 2 {
 		t.Errorf("a place beyond the end: %+v %v", f, err)
-	}
-}
-
-// TestAnnounce_namesAccountsFromBeforeTheStream is a data folder that was made before there was a subject stream.
-func TestAnnounce_namesAccountsFromBeforeTheStream(t *testing.T) {
-	t.Parallel()
-	ctx := context.Background()
-	r := controltest.New(t)
-	const many = store.MaxPage + 2
-	old := memstore.New(controltest.Schema())
-	for n := range many { // documents only, as the release before wrote them
-		u := user.User{AV: 3, Enabled: true, ID: fmt.Sprintf("00000000-0000-7000-8000-%012d", n), Roles: []string{"viewer"}}
-		body, err := json.Marshal(u)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if body, err = store.Canonical(json.RawMessage(body)); err != nil {
-			t.Fatal(err)
-		}
-		_, err = old.Commit(ctx, store.Batch{Writes: []store.Write{{Key: store.Key{Kind: "user", ID: u.ID}, Action: store.Put, Expect: store.Absent(), Body: body,
-			Index: []store.IndexKey{{Name: "enabled", Value: "true"}}}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	users := *r.Users
-	users.DB, users.Revoked.DB.DB = old, old
-	for range 2 { // the second start finds nothing to do
-		if err := users.Announce(ctx); err != nil {
-			t.Fatal(err)
-		}
-	}
-	seen := map[string]bool{}
-	for at := uint64(0); ; {
-		f, err := users.Follow(ctx, at, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range f.Items {
-			seen[s.Sub] = s.Enabled && s.Version == 3
-		}
-		if at = f.Head; at == f.Last {
-			break
-		}
-	}
-	if page, err := old.Read(ctx, user.SubjectStream, 0, 1); err != nil || page.Head != many || len(seen) != many {
-		t.Errorf("%d entries name %d of %d accounts: %v", page.Head, len(seen), many, err)
 	}
 }

@@ -9,6 +9,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
@@ -66,4 +67,10 @@ func mine(ctx context.Context, action, resourceType, name, owner string) error {
 		action += "_own"
 	}
 	return web.Require(ctx, action, authz.Resource{Type: resourceType, Name: name})
+}
+
+// asked says what a run keeps of who submits it, so that each of its starts can be asked about again.
+func asked(ctx context.Context) dag.Grant {
+	c := web.CallerOf(ctx)
+	return dag.Grant{AuthVersion: c.Claims.AuthVersion, MFA: c.Claims.MFA(), Roles: c.Claims.Roles, Time: c.At.UTC().Truncate(time.Microsecond)}
 }

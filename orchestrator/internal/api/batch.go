@@ -10,6 +10,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
 	"github.com/provisioning-platform/platform/orchestrator/internal/operation"
+	"github.com/provisioning-platform/platform/orchestrator/internal/rights"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
@@ -24,6 +25,7 @@ func (a *API) batchRoutes() []web.Route {
 		{Method: "POST", Path: "/batch/execute", Op: "executeBatch", Summary: "Submit a batch of operations with dependencies", Permission: web.Allow("create", "batches"), Limit: web.Batch, Audit: "batch.create", MaxBody: maxBatch, Handle: web.To(a.executeBatch)},
 		{Method: "GET", Path: "/batch/operations", Op: "listBatches", Summary: "List batches, newest first", Permission: web.Allow("read", "batches"), Handle: web.To(a.listBatches)},
 		{Method: "GET", Path: "/batch/operations/:id", Op: "getBatch", Summary: "Show a batch with the results of its operations", Permission: web.Allow("read", "batches"), Handle: web.To(a.getBatch)},
+		{Method: "POST", Path: "/batch/operations/:id/adopt", Op: "adoptBatch", Summary: "Go on, as a batch of your own, with what a batch left undone whose submitter lost the right to it", Permission: web.Allow("retry", "batches"), Limit: web.Batch, Audit: "batch.adopt", Handle: web.To(a.adoptBatch)},
 		{Method: "POST", Path: "/batch/operations/:id/cancel", Op: "cancelBatch", Summary: "Stop a batch; what is done stays done", Permission: web.Authenticated(), Limit: web.Batch, Audit: "batch.cancel", Handle: web.To(a.cancelBatch)},
 	}
 }
@@ -67,27 +69,26 @@ type retryIn struct {
 // Resources names what the batch touches, so that a policy on one server counts: those it makes, and those that its task
 // services go to. Servers that operations below make are among the first.
 func (in batchIn) Resources() []authz.Resource {
-	n := 1
-	for i := range in.Operations {
-		n += len(in.Operations[i].ServerConfigs) + len(in.Operations[i].Taskservs)
-	}
-	list := append(make([]authz.Resource, 0, n), authz.Resource{Type: "batches", Name: in.Name})
-	targets := map[string]bool{} // many operations may have the same
-	for _, op := range in.Operations {
-		for _, s := range op.ServerConfigs {
-			list = append(list, authz.Resource{Type: "servers", Name: s.Name})
-		}
-		for _, target := range op.Targets {
-			if !targets[target] {
-				targets[target] = true
-				list = append(list, authz.Resource{Type: "servers", Name: target})
+	return rights.Batch(in.Name, func(yield func(dag.Operation) bool) {
+		for i := range in.Operations {
+			if !yield(in.Operations[i].operation()) {
+				return
 			}
 		}
-		for _, t := range op.Taskservs {
-			list = append(list, authz.Resource{Type: "taskservs", Name: t})
+	})
+}
+
+// operation is what the executor will be told of it; where a task service goes is not in it yet when that is left to the
+// dependencies.
+func (op *operationIn) operation() dag.Operation {
+	o := dag.Operation{CheckMode: op.CheckMode, Provider: op.Provider, Taskservs: op.Taskservs, Targets: op.Targets, Type: op.Type, Verb: "create", Wait: true}
+	if len(op.ServerConfigs) > 0 {
+		o.Servers = make([]dag.ServerConfig, len(op.ServerConfigs))
+		for k, s := range op.ServerConfigs {
+			o.Servers[k] = dag.ServerConfig(s)
 		}
 	}
-	return list
+	return o
 }
 
 func (a *API) executeBatch(ctx context.Context, in batchIn) (batchView, error) {
@@ -95,7 +96,7 @@ func (a *API) executeBatch(ctx context.Context, in batchIn) (batchView, error) {
 		return batchView{}, engine.Invalid(dag.Batch, faults)
 	}
 	id := web.NewID(ctx)
-	s, err := a.Engine.Submit(ctx, engine.Submission{ID: id, Definition: in.definition(), Act: audit.Act{
+	s, err := a.Engine.Submit(ctx, engine.Submission{ID: id, Definition: in.definition(), Grant: asked(ctx), Act: audit.Act{
 		Action: "batch.create", Resource: "batches/" + id, Details: map[string]any{"name": in.Name, "operations": len(in.Operations)},
 	}})
 	if err != nil {
@@ -106,7 +107,7 @@ func (a *API) executeBatch(ctx context.Context, in batchIn) (batchView, error) {
 
 // accepted shows a batch as it was accepted; its first operations may be running by now.
 func (a *API) accepted(s engine.Submitted) batchView {
-	v := batchView{BatchID: s.Run.ID, Status: dag.StatusRunning, StorageBackend: a.Storage, Operations: make([]operationView, len(s.Tasks))}
+	v := batchView{BatchID: s.Run.ID, Status: dag.StatusRunning, StorageBackend: a.Storage, Resumes: s.Run.Resumes, Operations: make([]operationView, len(s.Tasks))}
 	for i := range s.Tasks {
 		v.Operations[i] = operationView{ID: s.Tasks[i].Operation, Status: dag.StatusPending, TaskID: s.Tasks[i].ID}
 	}
@@ -154,13 +155,7 @@ func (in batchIn) definition() dag.Definition {
 	for i := range in.Operations {
 		op, n := &in.Operations[i], &d.Nodes[i]
 		n.Dependencies, n.ID, n.OnFailure, n.Policy = op.Dependencies, op.ID, op.OnFailure, op.policy()
-		n.Operation = dag.Operation{CheckMode: op.CheckMode, Provider: op.Provider, Taskservs: op.Taskservs, Targets: op.Targets, Type: op.Type, Verb: "create", Wait: true}
-		if len(op.ServerConfigs) > 0 {
-			n.Operation.Servers = make([]dag.ServerConfig, len(op.ServerConfigs))
-			for k, s := range op.ServerConfigs {
-				n.Operation.Servers[k] = dag.ServerConfig(s)
-			}
-		}
+		n.Operation = op.operation()
 		if judged && op.Type == "taskserv_batch" && len(op.Targets) == 0 {
 			n.Operation.Targets = servers(i)
 		}
@@ -271,6 +266,26 @@ func (a *API) getBatch(ctx context.Context, in oneID) (batchView, error) {
 	return v, nil
 }
 
+// adoptBatch asks for the rights of a submission, too: the new batch is the caller's own.
+func (a *API) adoptBatch(ctx context.Context, in oneID) (batchView, error) {
+	id := web.NewID(ctx)
+	s, err := a.Engine.Resume(ctx, in.ID, engine.Submission{ID: id, Grant: asked(ctx), Act: audit.Act{
+		Action: "batch.adopt", Resource: "batches/" + id, Details: map[string]any{"resumes": in.ID},
+	}}, func(d dag.Definition) error {
+		return web.Require(ctx, "create", rights.Batch(d.Name, func(yield func(dag.Operation) bool) {
+			for i := range d.Nodes {
+				if !yield(d.Nodes[i].Operation) {
+					return
+				}
+			}
+		})...)
+	})
+	if err != nil {
+		return batchView{}, err
+	}
+	return a.accepted(s), nil
+}
+
 func (a *API) cancelBatch(ctx context.Context, in oneID) (web.Text, error) {
 	b, err := a.Engine.Batch(ctx, in.ID)
 	if err != nil {
@@ -296,6 +311,8 @@ type batchView struct {
 	CompletedAt    *time.Time      `json:"completed_at,omitempty"`
 	StorageBackend string          `json:"storage_backend,omitempty"`
 	Error          string          `json:"error,omitempty"`
+	Resumes        string          `json:"resumes,omitempty" doc:"the batch whose withdrawn operations these are"`
+	AdoptedBy      string          `json:"adopted_by,omitempty" doc:"the batch that goes on with the withdrawn operations of this one"`
 }
 
 // countsView says how many operations of a batch have which status.
@@ -312,7 +329,7 @@ type countsView struct {
 func (a *API) summary(h dag.Header) batchView {
 	c := h.Counts
 	return batchView{BatchID: h.ID, Name: h.Name, Status: h.Status(), CreatedAt: &h.CreatedAt, CompletedAt: h.CompletedAt, StorageBackend: a.Storage,
-		Error: h.Error, Counts: &countsView{Total: c.Total(), Pending: c.Pending, Running: c.Running, Completed: c.Completed, Failed: c.Failed, Cancelled: c.Cancelled}}
+		Error: h.Error, Resumes: h.Resumes, AdoptedBy: h.AdoptedBy, Counts: &countsView{Total: c.Total(), Pending: c.Pending, Running: c.Running, Completed: c.Completed, Failed: c.Failed, Cancelled: c.Cancelled}}
 }
 
 func (a *API) viewBatch(b engine.BatchView) batchView {

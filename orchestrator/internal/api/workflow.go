@@ -6,8 +6,8 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
 	"github.com/provisioning-platform/platform/orchestrator/internal/operation"
+	"github.com/provisioning-platform/platform/orchestrator/internal/rights"
 	"github.com/provisioning-platform/platform/shared/audit"
-	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
@@ -33,7 +33,7 @@ type serversIn struct {
 }
 
 func (a *API) createServers(ctx context.Context, in serversIn) (web.Text, error) {
-	return a.submit(ctx, in.operation("servers", "create"), authz.Resource{Type: "servers", Infra: in.Infra})
+	return a.submit(ctx, in.operation("servers", "create"))
 }
 
 type taskservIn struct {
@@ -45,7 +45,7 @@ type taskservIn struct {
 func (a *API) createTaskserv(ctx context.Context, in taskservIn) (web.Text, error) {
 	op := in.target.operation("taskserv", in.Operation)
 	op.Taskserv = in.Taskserv
-	return a.submit(ctx, op, authz.Resource{Type: "taskservs", Name: in.Taskserv, Infra: in.Infra})
+	return a.submit(ctx, op)
 }
 
 type clusterIn struct {
@@ -57,7 +57,7 @@ type clusterIn struct {
 func (a *API) createCluster(ctx context.Context, in clusterIn) (web.Text, error) {
 	op := in.target.operation("cluster", in.Operation)
 	op.ClusterType = in.ClusterType
-	return a.submit(ctx, op, authz.Resource{Type: "clusters", Name: in.ClusterType, Infra: in.Infra})
+	return a.submit(ctx, op)
 }
 
 func (t target) operation(kind, verb string) dag.Operation {
@@ -65,26 +65,19 @@ func (t target) operation(kind, verb string) dag.Operation {
 }
 
 // submit stores a workflow of one task and answers with its id (contract Q1).
-func (a *API) submit(ctx context.Context, op dag.Operation, r authz.Resource) (web.Text, error) {
-	if err := web.Require(ctx, right(op.Verb), r); err != nil {
+func (a *API) submit(ctx context.Context, op dag.Operation) (web.Text, error) {
+	action, needs := rights.Needs(&op)
+	if err := web.Require(ctx, action, needs...); err != nil {
 		return "", err
 	}
 	id := web.NewID(ctx)
 	name := operation.Name(op)
 	s, err := a.Engine.Submit(ctx, engine.Submission{
-		ID:         id,
+		ID: id, Grant: asked(ctx),
 		Definition: dag.Definition{Kind: dag.Workflow, Name: name, Nodes: []dag.Node{{Args: operation.Args(op), Command: operation.Command(op), Name: name, Operation: op}}},
 		Act: audit.Act{Action: "workflow.create", Resource: "workflows/" + id, Details: map[string]any{
 			"task": name, "infra": op.Infra, "check_mode": op.CheckMode,
 		}},
 	})
 	return web.Text(s.Run.ID), err
-}
-
-// right is the action that the policies know for a verb: looking at what is there is reading.
-func right(verb string) string {
-	if verb == "check" {
-		return "read"
-	}
-	return verb
 }

@@ -79,13 +79,16 @@ func untilReady(ready func() error) func(context.Context) error {
 
 // meter counts ended tasks as the contract names them (platform.md 1.11).
 type meter struct {
-	ended map[string]func()
-	took  func(float64)
+	ended     map[string]func()
+	took      func(float64)
+	withdrawn obs.Counter
 }
 
 func newMeter(r *obs.Registry) *meter {
 	total := r.Counter("orchestrator_tasks_total", "Total number of tasks", "status")
-	m := &meter{ended: map[string]func(){}, took: r.Histogram("orchestrator_task_duration_seconds", "Task execution duration",
+	withdrawn := r.Counter("orchestrator_tasks_withdrawn_total", "Tasks that ended because their submitter may no longer do them.")
+	withdrawn.Add(0)
+	m := &meter{withdrawn: withdrawn, ended: map[string]func(){}, took: r.Histogram("orchestrator_task_duration_seconds", "Task execution duration",
 		[]float64{0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800}).At()}
 	for _, status := range []string{"completed", "failed", "cancelled"} {
 		total.Add(0, status)
@@ -93,6 +96,9 @@ func newMeter(r *obs.Registry) *meter {
 	}
 	return m
 }
+
+// Withdrawn counts tasks that end because their submitter may no longer do them.
+func (m *meter) Withdrawn(tasks int) { m.withdrawn.Add(float64(tasks)) }
 
 // TaskEnded counts one task. Durations are those of completed and failed tasks, so that their count is the sum of the
 // two, as the contract's sample has it; what was cancelled took as long as somebody let it.

@@ -16,6 +16,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/operation"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider/local"
 	"github.com/provisioning-platform/platform/orchestrator/internal/recipe"
+	"github.com/provisioning-platform/platform/orchestrator/internal/rights"
 	"github.com/provisioning-platform/platform/orchestrator/internal/trust"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/client"
@@ -133,7 +134,7 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 		// The data folder's audit key names this instance: the same after a restart, another one for a second orchestrator
 		// on the same server, which then has to wait for leases.
 		Instance: id.Derived(keys.Public().String()),
-		DB:       db, Executor: executor, Now: now, Log: log, Meter: newMeter(metrics), Policy: c.Retry.policy(),
+		DB:       db, Executor: executor, Rights: rights.Book{Known: known}, Now: now, Log: log, Meter: newMeter(metrics), Policy: c.Retry.policy(),
 		Limits: dag.Limits{Operations: c.Limits.Operations}, MaxTasks: c.Limits.Tasks, MaxSteps: c.Limits.Steps,
 	})
 	sockets := watch.New(watch.Config{

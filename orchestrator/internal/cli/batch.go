@@ -16,7 +16,7 @@ import (
 
 func batches() cli.Command {
 	return cli.Command{Use: "batch", Short: "many operations with dependencies between them",
-		Commands: []cli.Command{batchSubmit(), batchList(), batchShow(), batchWatch(), batchCancel()}}
+		Commands: []cli.Command{batchSubmit(), batchList(), batchShow(), batchWatch(), batchCancel(), batchAdopt()}}
 }
 
 func batchSubmit() cli.Command {
@@ -39,23 +39,32 @@ func batchSubmit() cli.Command {
 		if err != nil {
 			return err
 		}
-		var events *watch.Conn
-		if follow { // before the submission, so that nothing is missed
-			if events, err = dial(ctx, api); err != nil {
-				return err
-			}
-			defer func() { _ = events.Close() }()
-		}
-		b, err := api.SubmitBatch(ctx, definition, idempotency)
-		if err != nil {
-			return cli.Located(args[0], definition, err)
-		}
-		if !follow {
-			o.Note("submitted; follow it with: orchestrator batch watch %s", b.BatchID)
-			return o.Print(b, batchTable([]client.Batch{b}))
-		}
-		return followBatch(ctx, o, api, events, b, limit)
+		return begin(ctx, o, api, follow, limit, func() (client.Batch, error) {
+			b, err := api.SubmitBatch(ctx, definition, idempotency)
+			return b, cli.Located(args[0], definition, err)
+		})
 	})
+}
+
+// begin submits a batch and follows it if that is asked for.
+func begin(ctx context.Context, o *cli.IO, api *client.Client, follow bool, limit time.Duration, submit func() (client.Batch, error)) error {
+	var events *watch.Conn
+	if follow { // before the submission, so that nothing is missed
+		var err error
+		if events, err = dial(ctx, api); err != nil {
+			return err
+		}
+		defer func() { _ = events.Close() }()
+	}
+	b, err := submit()
+	if err != nil {
+		return err
+	}
+	if !follow {
+		o.Note("submitted; follow it with: orchestrator batch watch %s", b.BatchID)
+		return o.Print(b, batchTable([]client.Batch{b}))
+	}
+	return followBatch(ctx, o, api, events, b, limit)
 }
 
 // patience declares how long a verb follows a batch.
@@ -163,6 +172,25 @@ func batchCancel() cli.Command {
 			}
 			return o.Done(cli.Result{ID: args[0], Result: "cancelled"}, "cancelled %s; to undo what it did: orchestrator rollback execute --batch %s", args[0], args[0])
 		})
+}
+
+func batchAdopt() cli.Command {
+	var follow bool
+	var limit time.Duration
+	var idempotency string
+	return remote(cli.Command{
+		Use: "adopt ID", Short: "go on with what a batch left undone because its submitter lost the right to it", Args: 1,
+		Long: "The operations that ended for that reason become a new batch of your own, once; what they depend on and is completed counts as done. The old\n" +
+			"batch stays as it ended.",
+		Example: "  orchestrator batch adopt 01890000-0000-7000-8000-000000000001 --watch",
+		Flags: func(f *cli.Flags) {
+			f.BoolVar(&follow, "watch", false, "follow the new batch to its end")
+			patience(f, &limit)
+			key(f, &idempotency)
+		},
+	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
+		return begin(ctx, o, api, follow, limit, func() (client.Batch, error) { return api.AdoptBatch(ctx, args[0], idempotency) })
+	})
 }
 
 func batchTable(rows []client.Batch) cli.Table {

@@ -30,8 +30,6 @@ func Apply(r *Run, c Command, now Now) error {
 		}
 	case Tick:
 		r.tick()
-	case Wave:
-		r.wave(c, now)
 	}
 	r.advance()
 	return nil
@@ -47,7 +45,7 @@ func (r *Run) nowPtr() *time.Time {
 
 // start begins a queued run: what depends on nothing is queued.
 func (r *Run) start() {
-	if r.Header.State != Queued || r.Header.Kind == Rollback {
+	if r.Header.State != Queued {
 		return
 	}
 	r.setRun(Running)
@@ -60,9 +58,14 @@ func (r *Run) start() {
 	r.emitRun()
 }
 
-// queue makes a task ready.
+// queue makes a task ready. A node of a rollback is not touched for that: there may be more of them than fit into a
+// commit, and Load knows them.
 func (r *Run) queue(i int32) {
-	r.setState(i, Queued)
+	if r.Header.Kind == Rollback {
+		r.Tasks[i].State = Queued
+	} else {
+		r.setState(i, Queued)
+	}
 	r.ready = append(r.ready, i)
 }
 
@@ -74,16 +77,18 @@ func (r *Run) advance() {
 		for len(r.ready) > 0 && r.running < limit {
 			i := r.ready[0]
 			r.ready = r.ready[1:]
-			r.begin(i)
+			if r.allowed(i) {
+				r.begin(i)
+			}
 		}
 	case Undoing:
-		for len(r.ready) > 0 && (r.running < limit || !r.Tasks[r.ready[0]].undoLeft()) {
+		for len(r.ready) > 0 && (r.running < limit || !r.undoLeft(r.ready[0])) {
 			i := r.ready[0]
 			r.ready = r.ready[1:]
 			r.beginUndo(i)
 		}
 	}
-	if r.open == 0 && !r.Done() && r.Header.State != Queued && r.Header.Kind != Rollback {
+	if r.open == 0 && !r.Done() && r.Header.State != Queued {
 		r.finish()
 	}
 }
@@ -105,6 +110,8 @@ func (r *Run) finish() {
 		return
 	case h.FailedBy != "" || h.Kind == Rollback && h.Counts.Failed > 0:
 		r.setRun(Failed)
+	case h.Withdrawn:
+		r.setRun(Cancelled)
 	default:
 		r.setRun(Succeeded)
 	}
@@ -204,9 +211,6 @@ func (r *Run) end(i int32, to State) {
 	r.setState(i, to)
 	r.change.Finished = append(r.change.Finished, i)
 	r.open--
-	if k := t.lead(); k >= 0 && r.Header.Kind != Rollback {
-		r.mark(i, int32(k))
-	}
 	if !r.satisfied(i) {
 		if to == Failed {
 			r.fail(i)

@@ -24,7 +24,7 @@
 // A run:
 //
 //	queued          -> running | cancelling
-//	running         -> succeeded | failed | cancelling | undoing
+//	running         -> succeeded | failed | cancelling | cancelled | undoing
 //	cancelling      -> cancelled
 //	undoing         -> failed
 //

@@ -5,7 +5,7 @@ import "time"
 // EventType is the name of an event on the wire.
 type EventType string
 
-// The event types of the orchestrator (contract Q16); TaskRolledBack is ours.
+// The event types of the orchestrator (contract Q16); TaskRolledBack and RightsWithdrawn are ours.
 const (
 	TaskStatusChanged      EventType = "TaskStatusChanged"
 	OperationStatusChanged EventType = "OperationStatusChanged"
@@ -15,6 +15,7 @@ const (
 	RollbackStarted        EventType = "RollbackStarted"
 	RollbackCompleted      EventType = "RollbackCompleted"
 	TaskRolledBack         EventType = "TaskRolledBack"
+	RightsWithdrawn        EventType = "RightsWithdrawn"
 )
 
 // Event is one thing that happened, in the order it happened. Which members are set depends on the type;
@@ -36,7 +37,7 @@ type Event struct {
 	Progress   int    // hundredths of a percent
 	Done       int    // steps; RollbackCompleted: operations undone
 	Failed     int    // RollbackCompleted: operations that could not be undone
-	Total      int    // steps; Rollback…: operations
+	Total      int    // steps; Rollback…: operations; RightsWithdrawn: tasks that end for it
 }
 
 func (r *Run) emit(e Event) {
@@ -46,6 +47,14 @@ func (r *Run) emit(e Event) {
 
 func (r *Run) batchID() string {
 	if r.Header.Kind == Batch {
+		return r.Header.ID
+	}
+	return ""
+}
+
+// taskID returns the id of the only task of a workflow.
+func (r *Run) taskID() string {
+	if r.Header.Kind == Workflow {
 		return r.Header.ID
 	}
 	return ""
@@ -83,7 +92,7 @@ func (r *Run) emitRun() {
 		r.emit(Event{Type: BatchStatusChanged, Status: h.Status().Lower(), BatchID: h.ID, Name: h.Name, Error: h.Error, Done: h.Counts.Completed, Failed: h.Counts.Failed, Total: h.Counts.Total()})
 	case Rollback:
 		if !h.State.Terminal() {
-			r.emit(Event{Type: RollbackStarted, Status: "running", Rollback: h.ID, Checkpoint: h.Checkpoint, Total: h.Undo.Planned})
+			r.emit(Event{Type: RollbackStarted, Status: "running", Rollback: h.ID, Checkpoint: h.Checkpoint, Total: h.Counts.Total()})
 			return
 		}
 		r.emit(Event{Type: RollbackCompleted, Status: h.Status().Lower(), Rollback: h.ID, Checkpoint: h.Checkpoint, Done: h.Counts.Completed, Failed: h.Counts.Failed, Total: h.Counts.Total()})

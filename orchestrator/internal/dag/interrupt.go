@@ -22,7 +22,7 @@ func (r *Run) halt() {
 		for k := range t.Steps {
 			if p := &t.Steps[k]; p.Attempt != "" {
 				p.Halted = true
-				r.stepped(int32(i), int32(k))
+				r.touch(int32(i))
 			}
 		}
 	}
@@ -84,15 +84,18 @@ func (r *Run) resume(i, k int32) (settled bool) {
 	case asks && (again || p.Kind != Find):
 		r.try(i, k, Find)
 		return false
-	case !asks && again:
+	case !asks && again && r.allowed(i):
 		r.try(i, k, Do)
 		return false
 	}
 	p.Attempt = ""
-	r.stepped(i, k)
+	r.touch(i)
 	switch {
+	case !asks && again:
+		r.setStep(p, Cancelling)
+		r.setStep(p, Cancelled)
 	case p.State == Undoing:
-		r.giveUpUndo(i, k)
+		r.giveUpUndo(p)
 	case asks: // it is the question itself that nobody survives
 		p.Finds = r.policies[i].MaxAttempts
 		r.found(i, k, Result{Class: UnknownOutcome, Error: killed})
@@ -104,9 +107,7 @@ func (r *Run) resume(i, k int32) (settled bool) {
 }
 
 // giveUpUndo leaves an effect that no process survives to undo.
-func (r *Run) giveUpUndo(i, k int32) {
-	p := &r.Tasks[i].Steps[k]
+func (r *Run) giveUpUndo(p *Progress) {
 	p.UndoError = killed
-	r.mark(i, k)
 	r.setStep(p, Succeeded)
 }

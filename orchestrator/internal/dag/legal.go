@@ -42,7 +42,7 @@ func nextRun(s State) []State {
 	case Queued:
 		return []State{Running, Cancelling}
 	case Running:
-		return []State{Succeeded, Failed, Cancelling, Undoing}
+		return []State{Succeeded, Failed, Cancelling, Cancelled, Undoing}
 	case Cancelling:
 		return []State{Cancelled}
 	case Undoing:

@@ -65,9 +65,9 @@ func (r *Run) resolveID(i int32) string {
 func (r *Run) resolve(i int32) Launch {
 	t := &r.Tasks[i]
 	op := &r.nodes[i].Operation
-	if len(op.Targets) == 0 && strings.HasPrefix(op.Type, "taskserv") {
+	if aims := r.aims(i); aims != nil {
 		aimed := *op
-		aimed.Targets = r.targets(i)
+		aimed.Targets = aims
 		op = &aimed
 	}
 	return Launch{Ref: Ref{Task: i, Step: -1}, Timeout: millis(r.policies[i].AttemptTimeout), Attempt: Attempt{
@@ -75,16 +75,38 @@ func (r *Run) resolve(i int32) Launch {
 	}}
 }
 
-// targets returns the servers that the dependencies of task i made or worked on, in their order.
+// aims returns where a task service goes whose operation does not say it; nil for all others.
+func (r *Run) aims(i int32) []string {
+	if op := &r.nodes[i].Operation; len(op.Targets) > 0 || !strings.HasPrefix(op.Type, "taskserv") {
+		return nil
+	}
+	return r.targets(i)
+}
+
+// targets returns the servers that the dependencies of task i made or worked on, in their order; of one that never began,
+// those that it names.
 func (r *Run) targets(i int32) []string {
 	var names []string
 	seen := map[string]bool{}
+	add := func(name string) {
+		if name != "" && !seen[name] {
+			seen[name] = true
+			names = append(names, name)
+		}
+	}
 	for _, d := range r.deps[i] {
 		for k := range r.Tasks[d].Steps {
-			if name := r.Tasks[d].Steps[k].Step.lane(); name != "" && !seen[name] {
-				seen[name] = true
-				names = append(names, name)
-			}
+			add(r.Tasks[d].Steps[k].Step.lane())
+		}
+		if r.Tasks[d].Resolved {
+			continue
+		}
+		op := &r.nodes[d].Operation
+		for k := range op.Servers {
+			add(op.Servers[k].Name)
+		}
+		for _, name := range op.Targets {
+			add(name)
 		}
 	}
 	return names
@@ -93,9 +115,13 @@ func (r *Run) targets(i int32) []string {
 func (r *Run) launch(i, k int32) Launch {
 	t := &r.Tasks[i]
 	p := &t.Steps[k]
+	task := t.ID
+	if t.Undoes != "" {
+		task = t.Undoes
+	}
 	return Launch{Ref: Ref{Task: i, Step: k}, Timeout: millis(r.policies[i].AttemptTimeout), Attempt: Attempt{
-		ID: p.Attempt, Tag: Tag(t.ID, int(k)), Kind: p.Kind, RunID: r.Header.ID, TaskID: t.ID, User: t.User, Number: p.Tries,
-		Operation: &r.nodes[i].Operation, Step: p.Step, Facts: p.Recorded.Facts,
+		ID: p.Attempt, Tag: Tag(task, int(k)), Kind: p.Kind, RunID: t.Run, TaskID: task, User: t.User, Number: p.Tries,
+		Operation: &r.nodes[i].Operation, Step: p.Step, Facts: p.Facts,
 	}}
 }
 

@@ -39,15 +39,7 @@ func (w *world) settled() {
 		if !t.State.Terminal() {
 			w.t.Fatalf("run is %s, task %s is %s", h.State, t.ID, t.State)
 		}
-		leads := 0
 		for k := range t.Steps {
-			e, p := w.shelf[dag.EffectID(t.ID, k)], &t.Steps[k]
-			if e.Progress.Stands != p.Stands || p.Stands && e.Progress.Step.Name != p.Step.Name {
-				w.t.Fatalf("step %d of %s stands: %v; the document of its effect is %+v", k, t.ID, p.Stands, e)
-			}
-			if e.Era > 0 && p.Stands {
-				leads++
-			}
 			tag := dag.Tag(t.ID, k)
 			if w.blurred[tag] {
 				continue
@@ -62,9 +54,18 @@ func (w *world) settled() {
 				w.t.Fatalf("rolled back, but step %d of %s still stands and nobody says why", k, t.ID)
 			}
 		}
-		if t.Standing() != (leads == 1) || leads > 1 {
-			w.t.Fatalf("task %s stands: %v, with %d leads", t.ID, t.Standing(), leads)
+	}
+	withdrawn := 0
+	for i := range w.run.Tasks {
+		if t := &w.run.Tasks[i]; t.Withdrawn && t.State == dag.Cancelled {
+			withdrawn++
+			if t.Error == "" {
+				w.t.Fatalf("%s was withdrawn and does not say why", t.ID)
+			}
 		}
+	}
+	if withdrawn > 0 && (!h.Withdrawn || h.State == dag.Succeeded) || withdrawn == 0 && h.Withdrawn && h.State == dag.Cancelled && h.CancelID == "" {
+		w.t.Fatalf("%d tasks were withdrawn, the run is %s (withdrawn %v)", withdrawn, h.State, h.Withdrawn)
 	}
 	if h.State == dag.Succeeded {
 		for i := range w.run.Tasks {
@@ -88,6 +89,7 @@ func TestRun_randomGraphsEndAndTellTheTruth(t *testing.T) {
 		w := newWorld(t, rng, randomBatch(rng, 1+rng.IntN(25)))
 		w.trouble = []float64{0, 0.05, 0.2, 0.5}[rng.IntN(4)]
 		w.crash = []float64{0, 0.02, 0.1}[rng.IntN(3)]
+		w.refuse = []float64{0, 0, 0.05}[rng.IntN(3)]
 		cancelAt := -1
 		if rng.IntN(3) == 0 {
 			cancelAt = rng.IntN(60)

@@ -13,8 +13,8 @@ const (
 	allOutput = 128 << 10 // of all steps of a task
 	maxError  = 1 << 10   // of a step
 	allErrors = 128 << 10
-	maxFacts  = 512       // of a step, for its inverse: they have to fit into an effect's document
-	maxAbout  = 16 << 10  // of the facts of a resource
+	maxFacts  = 16 << 10 // of a step, and of a resource
+	allFacts  = 192 << 10
 	maxParams = 256 << 10 // of all steps of a task
 )
 
@@ -35,7 +35,7 @@ func (r *Run) done(c Done) {
 	}
 	p := &t.Steps[c.Step]
 	p.Attempt = ""
-	r.stepped(c.Task, c.Step)
+	r.touch(c.Task)
 	if p.Kind != Find {
 		p.Kills = 0
 		r.change.Ended = append(r.change.Ended, Trial{ID: c.ID, Kind: p.Kind, Task: c.Task, Number: p.Tries, Step: p.Step, Class: c.Result.Class, Error: clip(c.Result.Error, maxError)})
@@ -70,6 +70,10 @@ func (r *Run) resolved(i int32, res Result) {
 	t := &r.Tasks[i]
 	t.Kills = 0
 	r.touch(i)
+	if t.Withdrawn {
+		r.endWithdrawn(i)
+		return
+	}
 	if res.Class != OK {
 		t.Resolves++
 		if retryable(res.Class, r.policies[i]) && t.Resolves < r.policies[i].MaxAttempts {
@@ -114,7 +118,7 @@ func (r *Run) did(i, k int32, res Result) {
 	}
 	switch class := res.Class; {
 	case class == OK:
-		r.succeeded(i, k, res)
+		r.succeeded(i, p, res)
 	case class == UnknownOutcome && t.mutates(p):
 		p.Finds = 0
 		r.try(i, k, Find)
@@ -125,7 +129,7 @@ func (r *Run) did(i, k int32, res Result) {
 		r.rest(i, k, Do, res)
 	case p.Doubt:
 		p.Error = clip(reason(res), min(maxError, allErrors/len(t.Steps)))
-		r.verify(i, k)
+		r.verify(i, k, true)
 	default:
 		p.Error = clip(reason(res), min(maxError, allErrors/len(t.Steps)))
 		if stopping && class == UnknownOutcome {
@@ -136,20 +140,19 @@ func (r *Run) did(i, k int32, res Result) {
 	}
 }
 
-// record keeps what an attempt has recorded. Facts that do not fit are left out, and a person is told.
-func (r *Run) record(t *Task, p *Progress, res Result) {
-	p.Recorded = Recorded{At: r.now(), Facts: res.Facts}
-	if sizeOf(res.Facts) > maxFacts {
-		p.Recorded.Facts = nil
-		t.Attention = fmt.Sprintf("%s: the provider recorded more than %d bytes of facts; they are not kept, and an undo has to do without", p.Step.Name, maxFacts)
+// facts keeps what an attempt has recorded. Facts that do not fit are left out, and a person is told.
+func (r *Run) facts(t *Task, p *Progress, res Result) {
+	p.Facts = res.Facts
+	if most := min(maxFacts, allFacts/len(t.Steps)); sizeOf(p.Facts) > most {
+		p.Facts = nil
+		t.Attention = fmt.Sprintf("%s: the provider recorded more than %d bytes of facts; they are not kept, and an undo has to do without", p.Step.Name, most)
 	}
 	for _, c := range res.Resources {
-		if sizeOf(c.Facts) > maxAbout {
+		if sizeOf(c.Facts) > maxFacts {
 			c.Facts = nil
 		}
-		p.Recorded.Made = append(p.Recorded.Made, c)
+		r.change.Resources = append(r.change.Resources, c)
 	}
-	r.change.Resources = append(r.change.Resources, p.Recorded.Made...)
 }
 
 func sizeOf(m map[string]string) int {
@@ -160,22 +163,20 @@ func sizeOf(m map[string]string) int {
 	return n
 }
 
-// verify asks whether a step that has failed for good took effect all the same, so that an undo knows.
-func (r *Run) verify(i, k int32) {
+// verify asks whether a step that is not tried again took effect all the same, so that an undo knows. failed says that it
+// has failed, whatever the answer is.
+func (r *Run) verify(i, k int32, failed bool) {
 	p := &r.Tasks[i].Steps[k]
-	p.Ended, p.Finds = true, 0
+	p.Ended, p.Finds = failed, 0
 	r.try(i, k, Find)
 }
 
-func (r *Run) succeeded(i, k int32, res Result) {
+func (r *Run) succeeded(i int32, p *Progress, res Result) {
 	t := &r.Tasks[i]
-	p := &t.Steps[k]
 	p.Error, p.Ended, p.Doubt = "", false, false
 	p.Output = clip(res.Output, min(maxOutput, allOutput/len(t.Steps)))
-	r.record(t, p, res)
-	if t.mutates(p) {
-		r.stand(i, k, true)
-	}
+	r.facts(t, p, res)
+	p.Stands = t.mutates(p)
 	r.setStep(p, Succeeded)
 	if progress := min(9_900, 10_000*t.DoneSteps()/len(t.Steps)); progress > t.Progress {
 		t.Progress = progress
@@ -206,25 +207,30 @@ func (r *Run) found(i, k int32, res Result) {
 	case p.Ended: // the verdict was in: it ran out of time
 		switch res.Class {
 		case OK:
-			r.record(t, p, res)
-			r.stand(i, k, true)
+			r.facts(t, p, res)
+			p.Stands = true
 		case NotFoundClass:
 		default:
-			r.unclear(i, k)
+			r.unclear(t, p)
 		}
 		r.setStep(p, Failed)
 	case res.Class == OK:
-		r.succeeded(i, k, res)
+		r.succeeded(i, p, res)
 	case stopping:
 		if !clear {
-			r.unclear(i, k)
+			r.unclear(t, p)
 		}
 		r.setStep(p, Cancelled)
 	case res.Class == NotFoundClass && p.Kills >= maxKills:
 		p.Error = killed
 		r.setStep(p, Failed)
 	case res.Class == NotFoundClass && p.Tries < policy.MaxAttempts:
-		r.try(i, k, Do)
+		if r.allowed(i) {
+			r.try(i, k, Do)
+			return
+		}
+		r.setStep(p, Cancelling)
+		r.setStep(p, Cancelled)
 	case res.Class == NotFoundClass:
 		p.Error = "interrupted before it took effect, and there are no tries left"
 		r.setStep(p, Failed)

@@ -31,6 +31,7 @@ func (r *Run) proceed(i int32) {
 	}
 	t := &r.Tasks[i]
 	failed := t.failedStep() != nil
+	over := failed || r.begins(i) && !r.allowed(i) || t.Withdrawn // nothing more of it begins
 	var flying, resting, held, left int
 	for k := range t.Steps {
 		p := &t.Steps[k]
@@ -38,12 +39,12 @@ func (r *Run) proceed(i int32) {
 		case Running:
 			flying++
 		case Retrying:
-			if failed && p.Kind != Find && p.Doubt {
-				r.verify(i, int32(k))
+			if over && p.Kind != Find && p.Doubt {
+				r.verify(i, int32(k), failed)
 				flying++
 				continue
 			}
-			if failed && p.Kind != Find { // the task fails anyway
+			if over && p.Kind != Find {
 				p.RetryAt, p.Wait = nil, 0
 				r.setStep(p, Cancelled)
 				r.touch(i)
@@ -59,7 +60,7 @@ func (r *Run) proceed(i int32) {
 			held++
 		case Waiting:
 			switch {
-			case failed:
+			case over:
 				r.setStep(p, Cancelled)
 				r.touch(i)
 			case flying < r.Header.StepLimit && !t.laneBusy(k):
@@ -79,7 +80,10 @@ func (r *Run) proceed(i int32) {
 		r.turn(i, NeedsAttention)
 	case failed:
 		r.endFailed(i)
+	case t.Withdrawn && t.DoneSteps() < len(t.Steps):
+		r.endWithdrawn(i)
 	case left == 0:
+		t.Withdrawn = false
 		t.Output = t.summary()
 		r.end(i, Succeeded)
 	}
@@ -111,17 +115,9 @@ func (r *Run) try(i, k int32, kind AttemptKind) {
 			r.setStep(p, Running)
 		}
 	}
-	r.stepped(i, k)
+	r.touch(i)
 	if kind != Find {
 		r.change.Begun = append(r.change.Begun, Trial{ID: p.Attempt, Kind: kind, Task: i, Number: p.Tries, Step: p.Step})
-	}
-}
-
-// stepped has the progress of step k of task i stored: in the task's document, in a rollback in that of the effect.
-func (r *Run) stepped(i, k int32) {
-	r.touch(i)
-	if r.Header.Kind == Rollback {
-		r.mark(i, k)
 	}
 }
 
@@ -140,7 +136,7 @@ func (r *Run) endFailed(i int32) {
 // here.
 func (r *Run) stop(i int32) {
 	t := &r.Tasks[i]
-	t.RetryAt, t.Wait = nil, 0
+	t.RetryAt, t.Wait, t.Withdrawn = nil, 0, false
 	r.grace(i)
 	r.setState(i, Cancelling)
 	for k := range t.Steps {
@@ -158,7 +154,7 @@ func (r *Run) stop(i int32) {
 			}
 			r.setStep(p, Cancelled)
 		case NeedsAttention:
-			r.unclear(i, int32(k))
+			r.unclear(t, p)
 			r.setStep(p, Cancelled)
 		case Running:
 			r.setStep(p, Cancelling)
@@ -196,13 +192,8 @@ func (r *Run) stopped(i int32) {
 }
 
 // unclear notes that nobody knows whether a step took effect; an undo will try.
-func (r *Run) unclear(i, k int32) {
-	t := &r.Tasks[i]
-	p := &t.Steps[k]
-	if t.mutates(p) {
-		p.Recorded.At = r.now()
-		r.stand(i, k, true)
-	}
+func (r *Run) unclear(t *Task, p *Progress) {
+	p.Stands = t.mutates(p)
 	t.Attention = fmt.Sprintf("%s: whether it took effect is not known; look at the provider", p.Step.Name)
 }
 
@@ -255,7 +246,7 @@ func (r *Run) abandon(i int32) {
 				r.change.Ended = append(r.change.Ended, Trial{ID: p.Attempt, Kind: Do, Task: i, Number: p.Tries, Step: p.Step, Class: UnknownOutcome, Error: "did not stop in time"})
 			}
 			p.Attempt, p.RetryAt, p.Wait = "", nil, 0
-			r.unclear(i, int32(k))
+			r.unclear(t, p)
 			r.setStep(p, Cancelled)
 		}
 	}

@@ -28,9 +28,10 @@ type world struct {
 	last    []dag.Task
 	trouble float64 // share of attempts that go wrong
 	crash   float64
-	resumed int      // tasks that waited for a person and are looked up again, above the limit
-	undone  []string // tags in the order they were undone
-	shelf   shelf    // documents of effects
+	refused map[int32]bool // tasks that the submitter may do no more
+	refuse  float64        // chance a turn that rights are taken away
+	resumed int            // tasks that waited for a person and are looked up again, above the limit
+	undone  []string       // tags in the order they were undone
 }
 
 func newWorld(t *testing.T, rng *rand.Rand, d dag.Definition) *world {
@@ -39,12 +40,23 @@ func newWorld(t *testing.T, rng *rand.Rand, d dag.Definition) *world {
 	}
 	w := &world{
 		t: t, rng: rng, nodes: d.Nodes, now: began, flying: map[string]dag.Launch{}, stop: map[string]bool{},
-		effects: map[string]bool{}, blurred: map[string]bool{}, seen: map[string]bool{}, shelf: shelf{},
+		refused: map[int32]bool{}, effects: map[string]bool{}, blurred: map[string]bool{}, seen: map[string]bool{},
 	}
-	w.run = dag.New("run", d, dag.Grant{}, w.now)
-	w.run.Quota = 1 << 20
+	w.run = dag.New("run", d, dag.Grant{}, nil, w.now)
+	w.own(w.run)
 	w.last = copyTasks(w.run.Tasks)
 	return w
+}
+
+// own sets what a run is not stored with.
+func (w *world) own(r *dag.Run) {
+	r.Quota = 1 << 20
+	r.May = func(i int32, op *dag.Operation) string {
+		if w.refused[i] {
+			return "refused " + op.Type
+		}
+		return ""
+	}
 }
 
 func copyTasks(tasks []dag.Task) []dag.Task {
@@ -61,7 +73,7 @@ func (w *world) apply(c dag.Command) error {
 	err := dag.Apply(w.run, c, w.now)
 	w.note("run", state, w.run.Header.State)
 	w.check()
-	w.store(w.run.Take())
+	w.run.Take()
 	due := dag.Pending(w.run)
 	for _, id := range due.Stop {
 		w.stop[id] = true
@@ -80,19 +92,6 @@ func (w *world) apply(c dag.Command) error {
 	return err
 }
 
-// store keeps the effects that changed. A task that comes to stand gets an era, as from the engine.
-func (w *world) store(c dag.Change) {
-	for _, i := range c.Tasks {
-		if t := &w.run.Tasks[i]; t.Standing() && t.Era == 0 {
-			t.Era, t.Stood = 1, 1
-		}
-	}
-	for _, at := range c.Effects {
-		e := w.run.Effect(at)
-		w.shelf[e.ID] = e
-	}
-}
-
 func (w *world) note(machine string, from, to dag.State) {
 	if from != to {
 		w.seen[fmt.Sprintf("%s %s %s", machine, from, to)] = true
@@ -105,6 +104,9 @@ func (w *world) begins(l dag.Launch) {
 	index := map[string]int{}
 	for i := range w.nodes {
 		index[w.nodes[i].ID] = i
+	}
+	if l.Attempt.Kind == dag.Do && w.refused[l.Task] {
+		w.t.Fatalf("%s of %s begins, which its submitter may not do", l.Attempt.Step.Name, node.ID)
 	}
 	switch l.Attempt.Kind {
 	case dag.Resolve, dag.Do:
@@ -193,6 +195,14 @@ func (w *world) live(cancelAt int) {
 			w.restart()
 			continue
 		}
+		if w.rng.Float64() < w.refuse {
+			all := w.rng.IntN(2) == 0
+			for i := range w.nodes {
+				if all || w.rng.IntN(3) == 0 {
+					w.refused[int32(i)] = true
+				}
+			}
+		}
 		due := dag.Pending(w.run)
 		for _, l := range due.Start {
 			w.flying[l.Attempt.ID] = l
@@ -271,13 +281,8 @@ func (w *world) reload() *dag.Run {
 	if err := json.Unmarshal(body, &tasks); err != nil {
 		w.t.Fatal(err)
 	}
-	for i := range tasks { // which stands in the documents of effects
-		for k := range tasks[i].Steps {
-			tasks[i].Steps[k].Recorded = w.shelf[dag.EffectID(tasks[i].ID, k)].Recorded
-		}
-	}
-	r := dag.Load(w.run.Header, w.nodes, tasks, w.now)
-	r.Quota = 1 << 20
+	r := dag.Load(w.run.Header, w.nodes, tasks, nil, w.now)
+	w.own(r)
 	return r
 }
 
@@ -311,9 +316,6 @@ func (w *world) perform(l dag.Launch) dag.Result {
 		if bad {
 			return fail([]dag.Class{dag.Transient, dag.Permanent, dag.UnknownOutcome}[w.rng.IntN(3)])
 		}
-		if tag := a.Facts["tag"]; tag != "" && tag != a.Tag {
-			w.t.Fatalf("the undo of %s has the facts of %s", a.Tag, tag)
-		}
 		delete(w.effects, a.Tag)
 		w.undone = append(w.undone, a.Tag)
 		return dag.Result{Class: dag.OK}
@@ -329,7 +331,7 @@ func (w *world) perform(l dag.Launch) dag.Result {
 		return fail(c)
 	}
 	w.effects[a.Tag] = true
-	return dag.Result{Class: dag.OK, Output: "did " + a.Step.Name, Facts: map[string]string{"tag": a.Tag}}
+	return dag.Result{Class: dag.OK, Output: "did " + a.Step.Name}
 }
 
 // randomBatch returns a batch of n operations with random edges to earlier ones.

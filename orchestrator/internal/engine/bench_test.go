@@ -41,6 +41,8 @@ type ends struct {
 	done chan struct{}
 }
 
+func (e *ends) Withdrawn(int) {}
+
 func (e *ends) TaskEnded(string, time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -21,7 +21,6 @@ func (o *object) task(t *dag.Task) {
 	o.Moment("completed_at", t.CompletedAt)
 	o.Time("created_at", t.CreatedAt)
 	o.List("dependencies", t.Dependencies)
-	o.Count("era", int64(t.Era))
 	o.Text("error", t.Error)
 	o.Flag("expired", t.Expired)
 	o.Flag("halted", t.Halted)
@@ -43,25 +42,26 @@ func (o *object) task(t *dag.Task) {
 	if len(t.Steps) > 0 {
 		o.Array("steps")
 		for i := range t.Steps {
-			o.Begin()
-			o.progress(&t.Steps[i])
-			o.End()
+			o.step(&t.Steps[i])
 		}
 		o.EndArray()
 	}
 	o.Count("stood", int64(t.Stood))
 	o.Text("type", t.Type)
+	o.Text("undoes", t.Undoes)
 	o.Text("user", t.User)
 	o.Count("wait_ms", t.Wait)
+	o.Flag("withdrawn", t.Withdrawn)
 	o.End()
 }
 
-// progress appends the members of a step. What it recorded stands in the document of its effect.
-func (o *object) progress(p *dag.Progress) {
+func (o *object) step(p *dag.Progress) {
+	o.Begin()
 	o.Text("attempt", p.Attempt)
 	o.Flag("doubt", p.Doubt)
 	o.Flag("ended", p.Ended)
 	o.Text("error", p.Error)
+	o.Dict("facts", p.Facts)
 	o.Count("finds", int64(p.Finds))
 	o.Flag("halted", p.Halted)
 	o.Count("kills", int64(p.Kills))
@@ -81,10 +81,12 @@ func (o *object) progress(p *dag.Progress) {
 	o.Count("tries", int64(p.Tries))
 	o.Text("undo_error", p.UndoError)
 	o.Count("wait_ms", p.Wait)
+	o.End()
 }
 
 func (o *object) header(h *dag.Header) {
 	o.Begin()
+	o.Text("adopted_by", h.AdoptedBy)
 	o.Text("cancel_id", h.CancelID)
 	o.Text("cancelled_by", h.CancelledBy)
 	o.Text("checkpoint", h.Checkpoint)
@@ -99,20 +101,14 @@ func (o *object) header(h *dag.Header) {
 	o.Time("created_at", h.CreatedAt)
 	o.Text("error", h.Error)
 	o.Text("failed_by", h.FailedBy)
-	o.Object("grant")
-	o.Text("decision", h.Grant.Decision)
-	o.Text("plan", h.Grant.Plan)
-	o.Count("policy", int64(h.Grant.Policy))
-	o.Text("rule", h.Grant.Rule)
-	o.Text("sub", h.Grant.Sub)
-	o.Text("username", h.Grant.Username)
-	o.End()
+	o.grant(&h.Grant)
 	o.Always("id", h.ID)
 	o.Always("kind", string(h.Kind))
 	o.Always("name", h.Name)
 	o.Text("owner", h.Owner)
 	o.Number("parallel_limit", int64(h.ParallelLimit))
 	o.policy(&h.Policy)
+	o.Text("resumes", h.Resumes)
 	o.Flag("roll_back", h.RollBack)
 	o.Flag("rollback_enabled", h.RollbackEnabled)
 	o.Number("slices", int64(h.Slices))
@@ -120,26 +116,25 @@ func (o *object) header(h *dag.Header) {
 	o.Always("state", string(h.State))
 	o.Number("step_limit", int64(h.StepLimit))
 	o.Text("storage_backend", h.StorageBackend)
-	if u := h.Undo; u != nil {
-		o.Object("undo")
-		o.Number("cut", int64(u.Cut))
-		o.Number("era", int64(u.Era))
-		o.Number("era_to", int64(u.EraTo))
-		o.Flag("listed", u.Listed)
-		o.Number("planned", int64(u.Planned))
-		if u.Taken != nil {
-			o.Object("taken")
-			o.Number("era", int64(u.Taken.Era))
-			o.Number("since", int64(u.Taken.Since))
-			o.Always("task", u.Taken.Task)
-			o.End()
-		}
-		o.Number("wave", int64(u.Wave))
-		o.Count("waves", int64(u.Waves))
-		o.End()
-	}
 	o.Time("updated_at", h.UpdatedAt)
 	o.Text("version", h.Version)
+	o.Flag("withdrawn", h.Withdrawn)
+	o.End()
+}
+
+func (o *object) grant(g *dag.Grant) {
+	o.Object("grant")
+	o.Count("av", g.AuthVersion)
+	o.Text("decision", g.Decision)
+	o.Text("ip", g.IP)
+	o.Flag("mfa", g.MFA)
+	o.Text("plan", g.Plan)
+	o.Count("policy", int64(g.Policy))
+	o.Some("roles", g.Roles)
+	o.Text("rule", g.Rule)
+	o.Text("sub", g.Sub)
+	o.Time("time", g.Time)
+	o.Text("username", g.Username)
 	o.End()
 }
 
@@ -168,6 +163,7 @@ func (o *object) node(n *dag.Node) {
 		o.policy(n.Policy)
 	}
 	o.Text("task_id", n.TaskID)
+	o.Text("undo", n.Undo)
 	o.End()
 }
 

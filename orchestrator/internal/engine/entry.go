@@ -29,12 +29,14 @@ func (r *runner) entry(t dag.Trial, phase audit.Phase, now time.Time) audit.Entr
 		r.details = details
 	}
 	details["attempt"], details["task"] = t.Number, task.ID
-	if h.Kind == dag.Rollback {
-		details["undoes"] = task.ID
+	if task.Undoes != "" {
+		details["undoes"] = task.Undoes
+	} else {
+		delete(details, "undoes")
 	}
 	return audit.Entry{
 		Action: actionOf(t), Actor: audit.Actor{Sub: h.Grant.Sub, Username: h.Grant.Username}, Details: details,
-		Decision: &audit.Decision{Allowed: true, Policy: h.Grant.Policy, Rule: h.Grant.Rule},
+		Decision: r.decision(t, phase),
 		ID:       id.At(now), OpID: t.ID, Origin: origin, Phase: phase, Resource: resourceOf(t.Step), Result: audit.Success, Time: now.UTC(), V: 1,
 	}
 }

@@ -44,7 +44,7 @@ func (o *object) data(e *dag.Event) {
 	o.Text("status", e.Status)
 	o.Text("task_id", e.TaskID)
 	switch e.Type {
-	case dag.BatchStatusChanged, dag.RollbackStarted, dag.RollbackCompleted:
+	case dag.BatchStatusChanged, dag.RollbackStarted, dag.RollbackCompleted, dag.RightsWithdrawn:
 		o.Number("total", int64(e.Total))
 	case dag.WorkflowProgress:
 		o.Number("total_steps", int64(e.Total))

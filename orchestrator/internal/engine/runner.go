@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
@@ -42,8 +43,9 @@ type runner struct {
 	flights map[string]context.CancelFunc // attempts at work, by id
 	sizes   []int                         // bytes of each task's last document
 	details map[string]any                // of the audit entry being encoded
-	turns   int                           // that were made ready
-	placed  []*turn                       // those in which operations got an era and which may still be stored
+	may     Submitter                     // what the submitter may do, as of asked; nil for a rollback
+	asked   uint64                        // Rights.Changed when may was made
+	decided []*authz.Decision             // of may, by task; nil where it was not asked
 	held    int                           // slots
 	at      time.Duration                 // of dag.Now.Up: the next Tick; 0 for none
 	renew   time.Duration                 // of dag.Now.Up: when the run is written again, so that nobody takes it for left
@@ -69,12 +71,6 @@ func (r *runner) loop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for !r.run.Done() || r.sent != nil {
-		if r.sent == nil && r.run.Idle() {
-			if !r.wave(ctx) {
-				return
-			}
-			continue
-		}
 		var due <-chan time.Time
 		if r.sent == nil { // what time brings waits for the turn on its way
 			timer.Reset(r.pause())
@@ -292,7 +288,6 @@ func (r *runner) leave() {
 	if r.sent != nil {
 		turnAway(r.sent.messages)
 	}
-	r.unplace(r.turns)
 	r.e.slots.leave(r, r.held)
 	r.e.forget(r)
 	r.mu.Lock()

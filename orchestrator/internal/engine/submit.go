@@ -24,13 +24,18 @@ type Submission struct {
 	ID         string // of the run, and of a workflow's task; fresh when empty. Submitting it again returns the run
 	Definition dag.Definition
 	Act        audit.Act // what the audit log calls it; Action "batch.execute" or so, Resource "batches/<id>" when empty
+	Grant      dag.Grant // what the scene does not say of who asks: the account's version and roles, MFA, and when
 	Plan       string    // id of the plan it was rehearsed with
+
+	resumes store.Row[dag.Header] // the withdrawn batch that it goes on with
 }
 
 // Submitted is a run as it was accepted.
 type Submitted struct {
 	Run   dag.Header
 	Tasks []Accepted // in the order of the definition
+
+	runner *runner
 }
 
 // Accepted names a task of a run that was accepted, and its operation.
@@ -42,6 +47,18 @@ func acceptedOf(tasks []dag.Task) []Accepted {
 		list[i] = Accepted{ID: tasks[i].ID, Operation: tasks[i].Operation}
 	}
 	return list
+}
+
+// adopts adds to the writes of a submission the mark on the batch that it goes on with, so that nobody else does. That
+// has ended, so nothing else writes it.
+func (s *Submission) adopts(writes []store.Write) ([]store.Write, error) {
+	if s.resumes.Rev == 0 {
+		return writes, nil
+	}
+	old := s.resumes.Value
+	old.AdoptedBy = s.ID
+	w, err := headers().Write(old, store.At(s.resumes.Rev))
+	return append(writes, w), err
 }
 
 // Submit validates a definition, whose nodes become the engine's, and stores it as a run with all its tasks, in one
@@ -61,7 +78,7 @@ func (e *Engine) Submit(ctx context.Context, s Submission) (Submitted, error) {
 			n.TaskID = s.ID
 		}
 	}
-	r, err := e.submit(ctx, s)
+	r, err := e.submit(ctx, s, nil, "")
 	if err != nil {
 		return Submitted{}, err
 	}
@@ -77,19 +94,32 @@ func Invalid(kind dag.Kind, faults []fault.Field) error {
 }
 
 // submit commits a new run and launches it. It returns nil when there is such a run already.
-func (e *Engine) submit(ctx context.Context, s Submission) (*Submitted, error) {
+func (e *Engine) submit(ctx context.Context, s Submission, origins []dag.Task, checkpoint string) (*Submitted, error) {
 	if n := len(s.Definition.Nodes); n > id.MaxWithin {
 		return nil, fault.New(fault.Invalid, string(s.Definition.Kind)+".too_large", "A %s of %d nodes is too large; at most %d can be stored.", s.Definition.Kind, n, id.MaxWithin)
 	}
 	now := e.now()
+	scene := audit.SceneOf(ctx)
 	if s.Act.Resource == "" {
 		s.Act.Resource = plural(s.Definition.Kind) + "/" + s.ID
 	}
-	body, grant, err := granted(ctx, s.Act, s.Plan, now.Wall)
+	entry := s.Act.Entry(ctx, now.Wall)
+	if entry.Origin == "" {
+		entry.Origin = origin
+	}
+	body, err := entry.Encode()
 	if err != nil {
 		return nil, err
 	}
+	grant := s.Grant
+	grant.Decision, grant.IP, grant.Plan, grant.Sub, grant.Username = entry.ID, scene.Actor.IP, s.Plan, scene.Actor.Sub, scene.Actor.Username
+	if scene.Decision != nil {
+		grant.Policy, grant.Rule = scene.Decision.Policy, scene.Decision.Rule
+	}
 	r := e.newRunner(s.ID, s.Definition.Kind)
+	if err := r.ask(ctx, grant); err != nil {
+		return nil, err
+	}
 	added, held, err := e.register(r)
 	if err != nil || !added {
 		return nil, err
@@ -104,7 +134,8 @@ func (e *Engine) submit(ctx context.Context, s Submission) (*Submitted, error) {
 	} else {
 		beside.Go(cut)
 	}
-	run := dag.New(s.ID, s.Definition, grant, now)
+	run := dag.New(s.ID, s.Definition, grant, origins, now)
+	run.Header.Checkpoint, run.Header.Resumes = checkpoint, s.resumes.Value.ID
 	r.own(run, 0)
 	if !held {
 		_ = dag.Apply(run, dag.Start{}, now)
@@ -113,51 +144,31 @@ func (e *Engine) submit(ctx context.Context, s Submission) (*Submitted, error) {
 	beside.Wait()
 	if err == nil {
 		run.Header.Slices = len(parts)
+		parts, err = s.adopts(parts)
+	}
+	if err == nil {
 		err = r.first(ctx, parts, body, now)
 	}
-	accepted := Submitted{Run: run.Header}
-	if err := e.admit(ctx, r, held, err); err != nil {
+	if err != nil {
+		r.leave()
+		close(r.ended)
 		if fault.Is(err, fault.Conflict) {
 			return nil, nil
 		}
 		return nil, err
 	}
-	accepted.Tasks = acceptedOf(run.Tasks) // of what never changes
-	return &accepted, nil
-}
-
-// granted returns the audit entry of a request for a run, and what the run stands on.
-func granted(ctx context.Context, act audit.Act, plan string, now time.Time) (body []byte, g dag.Grant, err error) {
-	entry := act.Entry(ctx, now)
-	if entry.Origin == "" {
-		entry.Origin = origin
-	}
-	scene := audit.SceneOf(ctx)
-	g = dag.Grant{Decision: entry.ID, Plan: plan, Sub: scene.Actor.Sub, Username: scene.Actor.Username}
-	if scene.Decision != nil {
-		g.Policy, g.Rule = scene.Decision.Policy, scene.Decision.Rule
-	}
-	body, err = entry.Encode()
-	return body, g, err
-}
-
-// admit launches a registered run whose first commit came to err, or forgets it. held says that a rollback held it back.
-func (e *Engine) admit(ctx context.Context, r *runner, held bool, err error) error {
-	if err != nil {
-		r.leave()
-		close(r.ended)
-		return err
-	}
-	audit.SceneOf(ctx).MarkRecorded()
+	scene.MarkRecorded()
+	accepted := Submitted{runner: r, Run: run.Header}
 	r.release()
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	r.stored = true
 	e.launch(r)
 	if held && e.rollback == "" { // it ended in between
 		r.post(message{command: dag.Start{}})
 	}
-	return nil
+	e.mu.Unlock()
+	accepted.Tasks = acceptedOf(run.Tasks) // of what never changes
+	return &accepted, nil
 }
 
 // first commits a run that does not exist yet.
@@ -182,7 +193,7 @@ func (e *Engine) submitted(ctx context.Context, id string) (Submitted, error) {
 	if h.Rev == 0 { // just being committed by somebody else
 		return Submitted{}, store.ErrUnavailable
 	}
-	rows, err := e.tasksOf(ctx, id)
+	rows, err := e.tasksOf(ctx, tasks(), id)
 	return Submitted{Run: h.Value, Tasks: acceptedOf(rows)}, err
 }
 

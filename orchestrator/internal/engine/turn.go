@@ -18,8 +18,7 @@ type turn struct {
 	now      dag.Now
 	empty    bool  // nothing is to be stored
 	room     *room // where it was encoded
-	more     []store.Write
-	number   int // in the order in which the runner made them ready
+	shared   bool  // it touches effects or inventory
 }
 
 // verdict is what the store said to a turn.
@@ -32,10 +31,16 @@ type verdict struct {
 // turn carries out messages in a commit, behind the one that is on its way. When one of both fails it returns why, and what is
 // to be carried out again once the run is loaded.
 func (r *runner) turn(ctx context.Context, messages []message) ([]message, error) {
-	t := r.apply(messages)
 	var err error
+	if s := r.run.Header.State; s == dag.Queued || s == dag.Running { // else nothing starts that needs a right
+		err = r.ask(ctx, r.run.Header.Grant)
+	}
+	var t *turn
+	if err == nil {
+		t = r.apply(messages)
+	}
 	if r.sent != nil {
-		if !t.empty && r.run.Header.State == dag.Running { // else what it writes may depend on when the one before is stored
+		if err == nil && !t.empty && r.run.Header.State == dag.Running { // else what it writes may depend on when the one before is stored
 			err = r.encode(t)
 		}
 		if again, lost := r.arrive(ctx, <-r.landed); lost != nil {
@@ -70,7 +75,6 @@ func (r *runner) apply(messages []message) *turn {
 		if m.entry != nil {
 			t.entries = append(t.entries, m.entry)
 		}
-		t.more = append(t.more, m.writes...)
 	}
 	r.advance(now)
 	r.release()
@@ -107,6 +111,10 @@ func (r *runner) arrive(ctx context.Context, v verdict) ([]message, error) {
 
 // store commits what a turn has encoded.
 func (e *Engine) store(ctx context.Context, t *turn) verdict {
+	if t.shared {
+		e.cut.enter(changing)
+		defer e.cut.leave(changing)
+	}
 	start := time.Now()
 	receipt, err := e.DB.Commit(ctx, store.Batch{Writes: t.room.writes, Appends: t.room.appends})
 	return verdict{rev: receipt.Rev, took: time.Since(start), err: err}
@@ -128,10 +136,19 @@ func (r *runner) note(t *turn, v verdict) {
 		return
 	}
 	r.rev, r.took = v.rev, v.took
-	r.unplace(t.number)
-	stood(r.run.Tasks, t.change.Tasks, r.rev)
-	if r.e.Meter == nil || r.kind == dag.Rollback {
+	for _, i := range t.change.Finished {
+		r.decided[i] = nil
+	}
+	if r.kind == dag.Rollback {
+		stood(r.run.Origins, t.change.Origins, r.rev)
 		return
+	}
+	stood(r.run.Tasks, t.change.Tasks, r.rev)
+	if r.e.Meter == nil {
+		return
+	}
+	for _, w := range t.change.Withdrawn {
+		r.e.Meter.Withdrawn(w.Tasks)
 	}
 	for _, i := range t.change.Finished {
 		task := &r.run.Tasks[i]

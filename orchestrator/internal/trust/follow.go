@@ -247,6 +247,7 @@ func (t *Trust) adopt(ctx context.Context, feed authz.Feed) error {
 	}
 	t.report(ctx, broken)
 	t.authority.Swap(set)
+	t.rights.Add(1)
 	if err := t.keepPolicies(ctx, feed, broken); err != nil {
 		return err // in force, but asked for again until it is stored
 	}

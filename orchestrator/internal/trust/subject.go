@@ -139,6 +139,7 @@ func (t *Trust) keepSubjects(ctx context.Context, items []token.Subject, next su
 	if err != nil {
 		return fault.Wrap("store subjects", err)
 	}
+	t.rights.Add(1)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.people = next

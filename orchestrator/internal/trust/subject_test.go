@@ -32,8 +32,22 @@ func TestSubjects_areFollowedInPagesAndKept(t *testing.T) {
 		}
 		tr := start(t, db, c)
 		settle(time.Second)
+		before := tr.RightsChanged()
+		settle(5 * time.Second)
+		if tr.RightsChanged() != before {
+			t.Error("runs are asked again though nothing changed")
+		}
 		c.say(user("a", 3, "viewer"))
 		settle(100 * time.Millisecond)
+		if tr.RightsChanged() == before {
+			t.Error("nobody is told to ask again after an account changed")
+		}
+		before = tr.RightsChanged()
+		c.change(func(c *center) { c.source.Version++ })
+		settle(100 * time.Millisecond)
+		if tr.RightsChanged() == before {
+			t.Error("nobody is told to ask again after the policies changed")
+		}
 		c.change(func(c *center) { c.down = true })
 		for _, x := range []*trust.Trust{tr, start(t, db, c)} { // and after a restart alone
 			expect(t, x, user("a", 3, "viewer"))

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/authz"
@@ -55,6 +56,8 @@ type Trust struct {
 	vouched int                 // under mu: doubts when heads were last exchanged, one more; 0: not since the start
 	changed chan struct{}       // under mu: closed by the next revocation
 	rekeyed chan struct{}       // under mu: closed by the next set of keys
+
+	rights atomic.Uint64 // changes of policies and subjects
 }
 
 // What is followed.
@@ -174,6 +177,9 @@ func (t *Trust) awaitKey(ctx context.Context, raw string) (token.Claims, error) 
 
 // Decide answers from the policy set in force; without one it denies.
 func (t *Trust) Decide(q authz.Request) authz.Decision { return t.authority.Decide(q) }
+
+// RightsChanged returns a number that rises after each change of what somebody may do: of policies or subjects.
+func (t *Trust) RightsChanged() uint64 { return t.rights.Load() }
 
 // Policies returns the policy set in force, nil when there is none yet.
 func (t *Trust) Policies() *authz.Set { return t.authority.Set() }

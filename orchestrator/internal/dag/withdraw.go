@@ -1,0 +1,169 @@
+package dag
+
+import (
+	"fmt"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+// Withdrawal says that a submitter may no longer do what is left of a run (decision 39).
+type Withdrawal struct {
+	Task   int32  // the one whose start was refused
+	Tasks  int    // how many ended, or will end with the step they are at
+	Reason string // of the first
+}
+
+// allowed asks whether the submitter may do the next thing of task i now. The first refusal withdraws everything of the
+// run that May refuses at this moment.
+func (r *Run) allowed(i int32) bool {
+	if r.Tasks[i].Withdrawn {
+		return false
+	}
+	why := r.refusal(i)
+	if why != "" {
+		r.withdraw(i, why)
+	}
+	return why == ""
+}
+
+// refusal returns why the submitter may not do task i now, empty when they may. An undo needs nobody's right any more.
+func (r *Run) refusal(i int32) string {
+	if r.May == nil || r.Header.Kind == Rollback {
+		return ""
+	}
+	return r.May(i, &r.nodes[i].Operation)
+}
+
+// withdraw ends what has not begun of the tasks that are refused, and of those that depend on them. What is at work
+// goes on to the end of its step, and nothing is undone.
+func (r *Run) withdraw(first int32, why string) {
+	h := &r.Header
+	w := Withdrawal{Task: first, Reason: why}
+	h.Withdrawn, h.Error = true, why
+	var begun []int32
+	for i := range r.Tasks {
+		t := &r.Tasks[i]
+		if t.State.Terminal() || t.State == Cancelling || t.Withdrawn {
+			continue
+		}
+		reason := why
+		if int32(i) != first {
+			if reason = r.refusal(int32(i)); reason == "" {
+				continue
+			}
+		}
+		if t.State == Waiting || t.State == Queued {
+			w.Tasks += 1 + r.drop(int32(i), reason)
+			continue
+		}
+		if r.unbegun(int32(i)) {
+			w.Tasks++
+		}
+		t.Withdrawn, t.Error = true, reason
+		r.touch(int32(i))
+		begun = append(begun, int32(i))
+	}
+	r.queued()
+	r.change.Withdrawn = append(r.change.Withdrawn, w)
+	r.emit(Event{Type: RightsWithdrawn, Status: StatusCancelled.Lower(), TaskID: r.taskID(), BatchID: r.batchID(), Name: h.Name, Error: why, Total: w.Tasks})
+	for _, i := range begun {
+		switch t := &r.Tasks[i]; {
+		case i == first: // whoever asks goes on with it
+		case t.Resolved:
+			r.proceed(i)
+		case t.State == Retrying:
+			r.endWithdrawn(i)
+		}
+	}
+}
+
+// drop ends a task that has not begun, and all that depends on it. It returns how many those are.
+func (r *Run) drop(i int32, why string) (dependents int) {
+	r.Tasks[i].Withdrawn, r.Tasks[i].Error = true, why
+	r.end(i, Cancelled)
+	return r.dropDependents(i)
+}
+
+// dropDependents ends what waits for a task that will never succeed, because its submitter may no longer do it.
+func (r *Run) dropDependents(i int32) (n int) {
+	for _, d := range r.dependents[i] {
+		if r.Tasks[d].State == Waiting || r.Tasks[d].State == Queued {
+			n += 1 + r.drop(d, fmt.Sprintf("not run because operation %s, which it depends on, was not: %s", r.Tasks[i].Operation, r.Tasks[i].Error))
+		}
+	}
+	return n
+}
+
+// endWithdrawn ends a task that has begun and of which nothing is at work any more.
+func (r *Run) endWithdrawn(i int32) {
+	r.turn(i, Cancelling)
+	r.end(i, Cancelled)
+	r.dropDependents(i)
+}
+
+// queued takes out of ready what is not queued any more.
+func (r *Run) queued() {
+	left := r.ready[:0:0]
+	for _, i := range r.ready {
+		if r.Tasks[i].State == Queued {
+			left = append(left, i)
+		}
+	}
+	r.ready = left
+}
+
+// unbegun says whether something of task i has not begun.
+func (r *Run) unbegun(i int32) bool {
+	t := &r.Tasks[i]
+	for k := range t.Steps {
+		if p := &t.Steps[k]; p.State == Waiting || p.State == Retrying && p.Kind == Do {
+			return true
+		}
+	}
+	return !t.Resolved
+}
+
+// begins says whether a step of task i would be begun now, or tried again.
+func (r *Run) begins(i int32) bool {
+	for k := range r.Tasks[i].Steps {
+		switch p := &r.Tasks[i].Steps[k]; {
+		case p.State == Waiting, p.State == Retrying && p.Kind == Do && p.due <= r.up:
+			return true
+		}
+	}
+	return false
+}
+
+// Resume returns the definition of what is left of a batch that was withdrawn: exactly the operations that ended for
+// that reason. What they depend on and is completed counts as met. A fault says why there is nothing to go on with.
+func Resume(r *Run) (Definition, error) {
+	h := &r.Header
+	if !r.Done() {
+		return Definition{}, fault.New(fault.Conflict, "batch.not_ended", "This batch has not ended: what is at work goes on to the end of its step. Wait for that, then adopt it.")
+	}
+	d := Definition{Kind: h.Kind, Name: h.Name, ParallelLimit: h.ParallelLimit, Policy: h.Policy, RollbackEnabled: h.RollbackEnabled, StepLimit: h.StepLimit,
+		StorageBackend: h.StorageBackend, Version: h.Version}
+	for i := range r.Tasks {
+		if t := &r.Tasks[i]; !t.Withdrawn || t.State != Cancelled {
+			continue
+		}
+		n := r.nodes[i]
+		if n.Operation.Targets == nil {
+			n.Operation.Targets = r.aims(int32(i))
+		}
+		n.Dependencies = nil
+		for _, dep := range r.deps[i] {
+			switch t := &r.Tasks[dep]; {
+			case t.Withdrawn && t.State == Cancelled:
+				n.Dependencies = append(n.Dependencies, r.nodes[dep].ID)
+			case t.RolledBackAt != nil || !r.satisfied(dep):
+				return Definition{}, fault.New(fault.Conflict, "batch.not_adoptable", "Operation %s cannot go on: %s, which it depends on, is not there (it was undone or did not complete). Submit the batch anew.", n.ID, r.nodes[dep].ID)
+			}
+		}
+		d.Nodes = append(d.Nodes, n)
+	}
+	if len(d.Nodes) == 0 {
+		return d, fault.New(fault.Conflict, "batch.nothing_to_adopt", "No operation of this batch ended because its submitter lost the right to it, so there is nothing to adopt.")
+	}
+	return d, nil
+}

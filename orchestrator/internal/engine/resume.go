@@ -1,0 +1,48 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// Resume submits, as a new batch of whoever asks now, exactly the operations of a batch that ended because its submitter
+// lost the right to them (decision 39). allow is asked about them first. The old batch stays as it ended; that it was
+// adopted is written in the commit of the new one, so it is once.
+func (e *Engine) Resume(ctx context.Context, batchID string, s Submission, allow func(dag.Definition) error) (Submitted, error) {
+	if !id.Valid(batchID) {
+		return Submitted{}, unknown(dag.Batch, batchID)
+	}
+	run, rev, err := e.read(ctx, batchID)
+	switch {
+	case err != nil:
+		return Submitted{}, err
+	case run == nil || run.Header.Kind != dag.Batch:
+		return Submitted{}, unknown(dag.Batch, batchID)
+	case run.Header.AdoptedBy != "" && run.Header.AdoptedBy == s.ID: // by this request, which lost its answer
+		return e.submitted(ctx, s.ID)
+	case run.Header.AdoptedBy != "":
+		return Submitted{}, adopted(run.Header.AdoptedBy)
+	}
+	if s.Definition, err = dag.Resume(run); err != nil {
+		return Submitted{}, err
+	}
+	if err := allow(s.Definition); err != nil {
+		return Submitted{}, err
+	}
+	s.resumes = store.Row[dag.Header]{Value: run.Header, Rev: rev}
+	got, err := e.Submit(ctx, s)
+	if fault.Is(err, fault.Unavailable) || fault.Is(err, fault.Conflict) { // perhaps somebody else was first
+		if h, lost := e.header(ctx, dag.Batch, batchID); lost == nil && h.AdoptedBy != "" && h.AdoptedBy != s.ID {
+			return Submitted{}, adopted(h.AdoptedBy)
+		}
+	}
+	return got, err
+}
+
+func adopted(by string) error {
+	return fault.New(fault.Conflict, "batch.adopted", "This batch was adopted before: batch %s goes on with it.", by)
+}

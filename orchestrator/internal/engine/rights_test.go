@@ -1,0 +1,289 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+// rights are those of one submitter: everything until they are taken away.
+type rights struct {
+	mu      sync.Mutex
+	version uint64
+	refused string // why; empty: nothing is refused
+	unknown bool   // nobody can tell
+	asked   int    // Submitter was called
+}
+
+func (r *rights) Changed() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.version
+}
+
+func (r *rights) Submitter(context.Context, dag.Grant) (engine.Submitter, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked++
+	if r.unknown {
+		return nil, fault.New(fault.Unavailable, "rights.unknown", "not heard yet")
+	}
+	d := authz.Decision{Allowed: r.refused == "", Rule: fmt.Sprint("rule", r.version), Version: r.version, Reason: r.refused, Inputs: map[string]string{"roles": "operator"}}
+	return func(*dag.Header, *dag.Operation) authz.Decision { return d }, nil
+}
+
+// change sets what is refused from now on.
+func (r *rights) change(refused string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.version++
+	r.refused = refused
+}
+
+func with(r *rights) func(*engine.Config) { return func(c *engine.Config) { c.Rights = r } }
+
+// row is a batch of n operations that run one after the other.
+func row(n int) engine.Submission {
+	var nodes []dag.Node
+	for i := range n {
+		nodes = append(nodes, servers(fmt.Sprint("op", i), nil, fmt.Sprint("s", i)))
+	}
+	sub := batch(nodes...)
+	sub.Definition.ParallelLimit, sub.Definition.RollbackEnabled = 1, true
+	return sub
+}
+
+// TestRights_aDeletedSubmittersBatchDoesNotRunToItsEnd is Z17: it ran 60 of 60 operations.
+func TestRights_aDeletedSubmittersBatchDoesNotRunToItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, db, r := newWorld(), memory(), &rights{version: 7}
+		w.delay = 10 * time.Second
+		e := start(t, db, w, with(r))
+		id := e.submit(row(60)).Run.ID
+		<-time.After(25 * time.Second) // two are done, the third is at work
+		r.change("the account of alice was deleted")
+		v := e.ended(id)
+		if calls := w.log(); !slices.Equal(calls, []string{"do s0", "do s1", "do s2"}) {
+			t.Errorf("the provider saw %v", calls)
+		}
+		if c := v.Run.Counts; v.Run.State != dag.Cancelled || c.Completed != 3 || c.Cancelled != 57 || v.Run.Error != "the account of alice was deleted" {
+			t.Errorf("ended %s %+v: %s", v.Run.State, c, v.Run.Error)
+		}
+		for _, task := range v.Tasks[3:] {
+			if task.Status() != dag.StatusCancelled || !strings.Contains(task.Error, "was deleted") {
+				t.Fatalf("%s is %s: %q", task.Operation, task.Status(), task.Error)
+			}
+		}
+		events := 0
+		for _, line := range story(t, db) {
+			if strings.HasPrefix(line, "RightsWithdrawn demo cancelled") {
+				events++
+			}
+		}
+		var entries []map[string]any
+		fresh := map[string]bool{}
+		for _, m := range stream(t, db, "audit") {
+			switch {
+			case m["action"] == "batch.withdraw":
+				entries = append(entries, m)
+			case m["phase"] == "intent":
+				d := m["decision"].(map[string]any)
+				fresh[fmt.Sprint(d["policy"], d["rule"], d["inputs"])] = true
+			}
+		}
+		if events != 1 || len(entries) != 1 {
+			t.Fatalf("%d events and %d entries, want one each", events, len(entries))
+		}
+		m := entries[0]
+		d := m["details"].(map[string]any)
+		if m["result"] != "denied" || m["resource"] != "batches/"+id || d["submitter"] != "u1" || fmt.Sprint(d["tasks"]) != "57" || m["decision"].(map[string]any)["allowed"] != false {
+			t.Errorf("entry %v", m)
+		}
+		if !fresh["7rule7map[roles:operator]"] || len(fresh) != 1 {
+			t.Errorf("the intents stand on %v", fresh)
+		}
+	})
+}
+
+func TestRights_theIntentOfAnAttemptHoldsTheDecisionOfThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, db, r := newWorld(), memory(), &rights{version: 7}
+		w.delay = 10 * time.Second
+		e := start(t, db, w, with(r))
+		id := e.submit(row(3)).Run.ID
+		<-time.After(15 * time.Second)
+		r.change("") // still allowed, by another rule
+		e.ended(id)
+		var rules []string
+		for _, m := range stream(t, db, "audit") {
+			if m["phase"] == "intent" {
+				rules = append(rules, fmt.Sprint(m["decision"].(map[string]any)["rule"]))
+			}
+		}
+		if !slices.Equal(rules, []string{"rule7", "rule7", "rule8"}) || r.asked > 4 {
+			t.Errorf("rules %v, asked %d times", rules, r.asked)
+		}
+	})
+}
+
+// TestRights_hold also when nobody can tell what they are: nothing starts, nothing ends.
+func TestRights_whatCannotBeToldStartsNothingAndEndsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, db, r := newWorld(), memory(), &rights{}
+		w.delay = 10 * time.Second
+		e := start(t, db, w, with(r))
+		id := e.submit(row(3)).Run.ID
+		<-time.After(5 * time.Second)
+		r.mu.Lock()
+		r.unknown = true
+		r.mu.Unlock()
+		r.change("")
+		<-time.After(time.Minute)
+		if calls := w.log(); len(calls) != 1 || e.view(id).Run.State != dag.Running {
+			t.Fatalf("%v, %s", calls, e.view(id).Run.State)
+		}
+		if _, err := e.Submit(scene(), row(1)); !fault.Is(err, fault.Unavailable) {
+			t.Errorf("a submission: %v", err)
+		}
+		r.mu.Lock()
+		r.unknown = false
+		r.mu.Unlock()
+		if v := e.ended(id); v.Run.State != dag.Succeeded {
+			t.Errorf("ended %s", v.Run.State)
+		}
+	})
+}
+
+// TestRights_areAskedAfterARestart takes them away while no process is there.
+func TestRights_areAskedAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, db, r := newWorld(), memory(), &rights{}
+		w.block["s1"] = true
+		e := start(t, db, w, with(r))
+		id := e.submit(row(4)).Run.ID
+		e.atWork(id, 1)
+		e.stop()
+		r.change("alice may no longer create servers")
+		v := start(t, db, w, with(r)).ended(id)
+		if calls := w.log(); v.Run.State != dag.Cancelled || statuses(v) != "Completed Cancelled Cancelled Cancelled" || !slices.Equal(calls, []string{"do s0"}) {
+			t.Errorf("ended %s: %s after %v", v.Run.State, statuses(v), calls)
+		}
+	})
+}
+
+func TestRights_aRollbackThatBeganGoesToItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, db, r := newWorld(), memory(), &rights{}
+		w.delay = 10 * time.Second
+		e := start(t, db, w, with(r))
+		id := e.submit(row(3)).Run.ID
+		e.ended(id)
+		go func() {
+			<-time.After(5 * time.Second)
+			r.change("gone")
+		}()
+		res, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{id + "/op0", id + "/op1", id + "/op2"}})
+		if err != nil || res.Executed != 3 || res.Failed != 0 || w.left() != 0 {
+			t.Errorf("%+v %v, %d left", res, err, w.left())
+		}
+	})
+}
+
+// withdrawn returns an engine and a batch of 4 operations of which two are left.
+func withdrawn(t *testing.T, w *world, r *rights) (*started, string) {
+	db := memory()
+	w.delay = 10 * time.Second
+	e := start(t, db, w, with(r))
+	id := e.submit(row(4)).Run.ID
+	<-time.After(15 * time.Second)
+	r.change("gone")
+	e.ended(id)
+	r.change("")
+	return e, id
+}
+
+func everything(dag.Definition) error { return nil }
+
+func TestResume_goesOnWithWhatIsLeftOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		e, id := withdrawn(t, w, &rights{})
+		var made, refused atomic.Int32
+		var resumed engine.Submitted
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				got, err := e.Resume(scene(), id, engine.Submission{}, everything)
+				switch {
+				case err == nil:
+					made.Add(1)
+					resumed = got
+				case fault.CodeOf(err) == "batch.adopted":
+					refused.Add(1)
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if made.Load() != 1 || refused.Load() != 7 {
+			t.Fatalf("%d adopted it, %d were told that it was adopted", made.Load(), refused.Load())
+		}
+		v := e.ended(resumed.Run.ID)
+		if v.Run.State != dag.Succeeded || v.Run.Resumes != id || len(v.Tasks) != 2 || v.Tasks[0].Operation != "op2" {
+			t.Errorf("%+v", v)
+		}
+		old := e.view(id)
+		if old.Run.State != dag.Cancelled || old.Run.AdoptedBy != resumed.Run.ID || statuses(old) != "Completed Completed Cancelled Cancelled" {
+			t.Errorf("the old batch is %s, adopted by %s: %s", old.Run.State, old.Run.AdoptedBy, statuses(old))
+		}
+		if calls := w.log(); !slices.Equal(calls, []string{"do s0", "do s1", "do s2", "do s3"}) {
+			t.Errorf("the provider saw %v", calls)
+		}
+		again, err := e.Resume(scene(), id, engine.Submission{ID: resumed.Run.ID}, everything)
+		if err != nil || again.Run.ID != resumed.Run.ID || len(again.Tasks) != 2 {
+			t.Errorf("the same request again: %+v %v", again, err)
+		}
+	})
+}
+
+func TestResume_refusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, r := newWorld(), &rights{}
+		e, id := withdrawn(t, w, r)
+		denied := fault.New(fault.Denied, "authz.denied", "no")
+		if _, err := e.Resume(scene(), id, engine.Submission{}, func(d dag.Definition) error {
+			if len(d.Nodes) != 2 {
+				t.Errorf("asked about %d operations", len(d.Nodes))
+			}
+			return denied
+		}); !fault.Is(err, fault.Denied) || e.view(id).Run.AdoptedBy != "" {
+			t.Errorf("by somebody who may not: %v", err)
+		}
+		whole := e.submit(row(2)).Run.ID
+		if _, err := e.Resume(scene(), whole, engine.Submission{}, everything); fault.CodeOf(err) != "batch.not_ended" {
+			t.Errorf("of one at work: %v", err)
+		}
+		e.ended(whole)
+		if _, err := e.Resume(scene(), whole, engine.Submission{}, everything); fault.CodeOf(err) != "batch.nothing_to_adopt" {
+			t.Errorf("of one that completed: %v", err)
+		}
+		task := e.submit(workflow("a")).Run.ID
+		for _, unknown := range []string{task, "01890000-0000-7000-8000-00000000dead", "x"} {
+			if _, err := e.Resume(scene(), unknown, engine.Submission{}, everything); !fault.Is(err, fault.NotFound) {
+				t.Errorf("%s: %v", unknown, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,144 @@
+// Package rights says what an operation asks of the policies, and whether the one who submitted a run may still do it
+// (decision 39).
+//
+// It owns neither policies (package authz) nor accounts (package trust), and starts and stops nothing (package engine).
+//
+// The one rule: a submission and each start of what was submitted are asked the same questions, and both take them from
+// Needs.
+package rights
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+// Needs returns the action that an operation is, as policies know it, and what it is done to: what it makes, and the
+// servers that its task services go to. Looking at what is there is reading.
+func Needs(op *dag.Operation) (action string, resources []authz.Resource) {
+	action = op.Verb
+	if action == "check" {
+		action = "read"
+	}
+	switch op.Type {
+	case "servers":
+		return action, []authz.Resource{{Type: "servers", Infra: op.Infra}}
+	case "taskserv":
+		return action, []authz.Resource{{Type: "taskservs", Name: op.Taskserv, Infra: op.Infra}}
+	case "cluster":
+		return action, []authz.Resource{{Type: "clusters", Name: op.ClusterType, Infra: op.Infra}}
+	}
+	return action, appendNeeds(make([]authz.Resource, 0, len(op.Servers)+len(op.Taskservs)+len(op.Targets)), op, map[string]bool{})
+}
+
+// appendNeeds appends what an operation of a batch needs; of the servers that its task services go to only those that are not
+// in seen, which it adds.
+func appendNeeds(list []authz.Resource, op *dag.Operation, seen map[string]bool) []authz.Resource {
+	for i := range op.Servers {
+		list = append(list, authz.Resource{Type: "servers", Name: op.Servers[i].Name})
+	}
+	for _, name := range op.Targets {
+		if !seen[name] {
+			seen[name] = true
+			list = append(list, authz.Resource{Type: "servers", Name: name})
+		}
+	}
+	for _, name := range op.Taskservs {
+		list = append(list, authz.Resource{Type: "taskservs", Name: name})
+	}
+	return list
+}
+
+// Batch returns what the submission of a batch is asked: the batch itself, and what its operations need, each server that
+// task services go to once, for many operations may have the same.
+func Batch(name string, operations iter.Seq[dag.Operation]) []authz.Resource {
+	list, seen := []authz.Resource{Submission(dag.Batch, name)}, map[string]bool{}
+	for op := range operations {
+		list = appendNeeds(list, &op, seen)
+	}
+	return list
+}
+
+// Submission returns what is created when a run of that kind and name is submitted.
+func Submission(kind dag.Kind, name string) authz.Resource {
+	if kind == dag.Batch {
+		return authz.Resource{Type: "batches", Name: name}
+	}
+	return authz.Resource{Type: "workflows"}
+}
+
+// Known is what the control-center has said last: the policies in force, and what an account may be taken for (package
+// trust). RightsChanged is another number after every change of either.
+type Known interface {
+	Policies() *authz.Set
+	Subject(ctx context.Context, sub string) (token.Subject, bool, error)
+	RightsChanged() uint64
+}
+
+// Book answers for the submitters of runs; it is the engine's Rights.
+type Book struct {
+	Known Known
+}
+
+// Changed returns a number that is another one after every change of policies or accounts.
+func (b Book) Changed() uint64 { return b.Known.RightsChanged() }
+
+// Submitter returns what the one who was given g may do now, with the policies and the account of now and the request of
+// then. The answer holds until Changed returns another number. A fault means that it cannot be told yet.
+func (b Book) Submitter(ctx context.Context, g dag.Grant) (func(*dag.Header, *dag.Operation) authz.Decision, error) {
+	set := b.Known.Policies()
+	account, named, err := b.Known.Subject(ctx, g.Sub)
+	switch {
+	case err != nil:
+		return nil, err
+	case set == nil:
+		return nil, fault.New(fault.Unavailable, "rights.unknown", "what the submitter may do is not known before the control-center was heard")
+	case !named || g.AuthVersion > account.Version: // the token of the submission says more than what was heard since
+		account = token.Subject{Enabled: true, Roles: g.Roles}
+	}
+	who := g.Username
+	if who == "" {
+		who = g.Sub
+	}
+	q := authz.Request{Subject: authz.Subject{ID: g.Sub, Username: g.Username, Roles: account.Roles, MFA: g.MFA}, IP: g.IP, Time: g.Time}
+	return func(h *dag.Header, op *dag.Operation) authz.Decision {
+		switch {
+		case account.Deleted:
+			return authz.Decision{Rule: authz.NoRule, Version: set.Version(), Reason: "the account of " + who + " was deleted"}
+		case !account.Enabled:
+			return authz.Decision{Rule: authz.NoRule, Version: set.Version(), Reason: "the account of " + who + " was disabled"}
+		}
+		q := q
+		q.Action, q.Resource, q.Brief = "create", Submission(h.Kind, h.Name), true
+		d := set.Decide(q)
+		action, resources := Needs(op)
+		for i, r := range resources {
+			if !d.Allowed {
+				break
+			}
+			q.Action, q.Resource, q.Brief = action, r, i < len(resources)-1
+			d = set.Decide(q)
+		}
+		if !d.Allowed {
+			d.Reason = refusal(who, &q, d)
+		}
+		return d
+	}, nil
+}
+
+func refusal(who string, q *authz.Request, d authz.Decision) string {
+	what := q.Resource.Type
+	if q.Resource.Name != "" {
+		what += " " + q.Resource.Name
+	}
+	why := "rule " + d.Rule + " forbids it"
+	if d.Rule == authz.NoRule {
+		why = "no rule allows it any more"
+	}
+	return fmt.Sprintf("%s may no longer %s %s: %s", who, q.Action, what, why)
+}

@@ -1,0 +1,170 @@
+package rights_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/rights"
+	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+// known is what was heard, as the test says it.
+type known struct {
+	people map[string]token.Subject
+	source authz.Source
+	number uint64
+}
+
+func (k *known) Policies() *authz.Set {
+	set, _, err := authz.Load(nil, k.source)
+	if err != nil {
+		panic(err)
+	}
+	return set
+}
+
+func (k *known) Subject(_ context.Context, sub string) (token.Subject, bool, error) {
+	s, ok := k.people[sub]
+	return s, ok, nil
+}
+
+func (k *known) RightsChanged() uint64 { return k.number }
+
+// hear returns what is known with the built-in policies and these accounts.
+func hear(t *testing.T, people ...token.Subject) *known {
+	t.Helper()
+	src, err := authz.Defaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &known{people: map[string]token.Subject{}, source: src}
+	for _, p := range people {
+		k.people[p.Sub] = p
+	}
+	return k
+}
+
+// alice is what a run keeps of her, as an operator of version 3.
+func alice() dag.Grant {
+	return dag.Grant{AuthVersion: 3, IP: "192.0.2.1", Roles: []string{"operator"}, Sub: "a", Time: time.Date(2026, 11, 30, 12, 30, 0, 0, time.UTC), Username: "alice"}
+}
+
+var batch = &dag.Header{Kind: dag.Batch, Name: "b"}
+
+// create is an operation that makes web-01.
+func create() *dag.Operation {
+	return &dag.Operation{Type: "server_batch", Verb: "create", Servers: []dag.ServerConfig{{Name: "web-01"}}}
+}
+
+func ask(t *testing.T, k *known, g dag.Grant) authz.Decision {
+	t.Helper()
+	may, err := rights.Book{Known: k}.Submitter(t.Context(), g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return may(batch, create())
+}
+
+func TestSubmitter_isTheAccountOfNow(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		now  token.Subject
+		want string // the reason; empty: allowed
+	}{
+		{token.Subject{Sub: "a", Version: 3, Enabled: true, Roles: []string{"operator"}}, ""},
+		{token.Subject{Sub: "a", Version: 4, Enabled: true, Roles: []string{"developer"}}, ""},
+		{token.Subject{Sub: "a", Version: 5, Enabled: true, Roles: []string{"viewer"}}, "alice may no longer create batches b: no rule allows it any more"},
+		{token.Subject{Sub: "a", Version: 7, Roles: []string{"operator"}}, "the account of alice was disabled"},
+		{token.Subject{Sub: "a", Version: 9, Deleted: true}, "the account of alice was deleted"},
+	} {
+		if d := ask(t, hear(t, c.now), alice()); d.Allowed != (c.want == "") || d.Reason != c.want || d.Version != 1 {
+			t.Errorf("%+v: %+v", c.now, d)
+		}
+	}
+	d := ask(t, hear(t, token.Subject{Sub: "a", Version: 4, Enabled: true, Roles: []string{"developer"}}), alice())
+	if d.Rule == authz.NoRule || d.Inputs["resource"] != "servers/web-01" || d.Inputs["roles"] != "developer" || d.Inputs["ip"] != "192.0.2.1" {
+		t.Errorf("the decision does not say what decided: %+v", d)
+	}
+}
+
+// TestSubmitter_thePoliciesAreThoseOfNowAndTheRequestThatOfThen denies servers to an address and an hour.
+func TestSubmitter_thePoliciesAreThoseOfNowAndTheRequestThatOfThen(t *testing.T) {
+	t.Parallel()
+	k := hear(t, token.Subject{Sub: "a", Version: 3, Enabled: true, Roles: []string{"operator"}})
+	k.source.Version = 2
+	k.source.Policies = append(k.source.Policies, authz.Policy{ID: "freeze", Name: "freeze", Enabled: true,
+		Rules: []authz.Rule{{Effect: authz.EffectDeny, Resource: "servers:web-*", Action: []string{"*"}, Condition: "request.ip == '192.0.2.1' && time.hour == 12"}}})
+	if d := ask(t, k, alice()); d.Allowed || d.Version != 2 || d.Reason != "alice may no longer create servers web-01: rule policy:freeze#0 forbids it" {
+		t.Errorf("%+v", d)
+	}
+	elsewhere, earlier := alice(), alice()
+	elsewhere.IP, earlier.Time = "192.0.2.2", earlier.Time.Add(-time.Hour)
+	for _, g := range []dag.Grant{elsewhere, earlier} {
+		if d := ask(t, k, g); !d.Allowed {
+			t.Errorf("%+v: %+v", g, d)
+		}
+	}
+}
+
+// TestSubmitter_aTokenNewerThanWhatWasHeardCounts: the submission may be faster than the news of the account.
+func TestSubmitter_aTokenNewerThanWhatWasHeardCounts(t *testing.T) {
+	t.Parallel()
+	if d := ask(t, hear(t), alice()); !d.Allowed {
+		t.Errorf("just made, not heard of yet: %+v", d)
+	}
+	k := hear(t, token.Subject{Sub: "a", Version: 2, Enabled: true, Roles: []string{"viewer"}})
+	if d := ask(t, k, alice()); !d.Allowed {
+		t.Errorf("just promoted: %+v", d)
+	}
+	same := alice()
+	same.AuthVersion = 2
+	if d := ask(t, k, same); d.Allowed {
+		t.Error("of the version that was heard, the token counts more than what was heard")
+	}
+}
+
+func TestSubmitter_withoutPoliciesNothingCanBeTold(t *testing.T) {
+	t.Parallel()
+	if _, err := (rights.Book{Known: deaf{}}).Submitter(t.Context(), alice()); !fault.Is(err, fault.Unavailable) {
+		t.Error(err)
+	}
+}
+
+// deaf has heard nothing.
+type deaf struct{ *known }
+
+func (deaf) Policies() *authz.Set { return nil }
+
+func (deaf) Subject(context.Context, string) (token.Subject, bool, error) {
+	return token.Subject{}, false, nil
+}
+
+func TestNeeds_areWhatASubmissionIsAsked(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		op     dag.Operation
+		action string
+		want   []authz.Resource
+	}{
+		{dag.Operation{Type: "servers", Verb: "create", Infra: "prod"}, "create", []authz.Resource{{Type: "servers", Infra: "prod"}}},
+		{dag.Operation{Type: "taskserv", Verb: "check", Infra: "prod", Taskserv: "k8s"}, "read", []authz.Resource{{Type: "taskservs", Name: "k8s", Infra: "prod"}}},
+		{dag.Operation{Type: "cluster", Verb: "delete", Infra: "prod", ClusterType: "buildkit"}, "delete", []authz.Resource{{Type: "clusters", Name: "buildkit", Infra: "prod"}}},
+		{*create(), "create", []authz.Resource{{Type: "servers", Name: "web-01"}}},
+		{dag.Operation{Type: "taskserv_batch", Verb: "create", Taskservs: []string{"a", "b"}, Targets: []string{"s"}}, "create",
+			[]authz.Resource{{Type: "servers", Name: "s"}, {Type: "taskservs", Name: "a"}, {Type: "taskservs", Name: "b"}}},
+	} {
+		action, got := rights.Needs(&c.op)
+		if action != c.action || len(got) != len(c.want) {
+			t.Fatalf("%+v: %s %+v", c.op, action, got)
+		}
+		for i := range got {
+			if got[i] != c.want[i] {
+				t.Errorf("%+v: %+v", c.op, got)
+			}
+		}
+	}
+}
