@@ -156,6 +156,7 @@ func openToRead(ctx context.Context, o driver.Options) (store.DB, error) {
 	if o.Embedded() {
 		return driver.OpenReadOnly(o.Dir, o.Schema)
 	}
+	o.ReadOnly = true
 	return driver.Open(ctx, o)
 }
 

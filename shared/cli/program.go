@@ -17,6 +17,7 @@ type Setup struct {
 
 	file, data, store string
 	listen            []string
+	standby           bool
 	more              map[string]*string
 }
 
@@ -44,6 +45,9 @@ func (s *Setup) Load(o *IO, into any, check func(*config.Problems)) (*config.Loa
 	set("data", s.data)
 	set("store.url", s.store)
 	set("listen", strings.Join(s.listen, ","))
+	if s.standby {
+		set("store.standby", "true")
+	}
 	for name, value := range s.more {
 		set(strings.ReplaceAll(name, "-", "_"), *value)
 	}
@@ -59,7 +63,11 @@ func (s *Setup) StoreFile(o *IO) string { return o.Getenv(s.Prefix + "_STORE_FIL
 // ServeCommand returns the verb serve. run gets its own context and returns when the program has ended. A program that
 // cannot start ends with 1, whatever kept it from it; a wrong configuration is a usage error.
 func ServeCommand(short, example string, s Setup, run func(ctx context.Context, o *IO, s *Setup) error) Command {
-	return Command{Use: "serve", Short: short, Example: example, Flags: s.Declare, Run: func(ctx context.Context, o *IO, _ []string) error {
+	flags := func(f *Flags) {
+		s.Declare(f)
+		f.BoolVar(&s.standby, "standby", false, "wait while another instance writes the database, and take over when it is gone (surrealdb)")
+	}
+	return Command{Use: "serve", Short: short, Example: example, Flags: flags, Run: func(ctx context.Context, o *IO, _ []string) error {
 		err := run(ctx, o, &s)
 		if err != nil && !fault.Is(err, fault.Invalid) {
 			return Exit(ExitFailed, err)

@@ -54,11 +54,14 @@ func Serve(ctx context.Context, o Options) error {
 	}
 	ctx, stop := process.Signals(ctx, log)
 	defer stop()
-	s, err := build(ctx, o.Config, stores, log)
+	s, listen, err := process.Open(ctx, stores.Standby, o.Config.Listen, "Control Center", o.Stdout, func(ctx context.Context, wait bool) (*service, error) {
+		stores.Standby = wait
+		return build(ctx, o.Config, stores, log)
+	})
 	if err != nil {
 		return err
 	}
-	listeners, err := process.Listen(ctx, o.Config.Listen)
+	listeners, err := process.Listen(ctx, listen)
 	if err != nil {
 		_ = s.db.Close()
 		return err
@@ -197,7 +200,7 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 	return &service{db: db, server: server, components: []process.Component{
 		component("idempotency keys", server.Run), component("revocations", revoked.Run), component("signing keys", ring.Run),
 		component("audit index", rows.Run), component("audit log", ledger.Run), component("retention", history.Run),
-		component("wait for the orchestrator", waiting.run),
+		component("wait for the orchestrator", waiting.run), component("store lease", driver.Lease(db.DB)),
 	}}, nil
 }
 

@@ -64,7 +64,10 @@ func Serve(ctx context.Context, o Options) error {
 	}
 	ctx, stop := process.Signals(ctx, log)
 	defer stop()
-	db, err := open(ctx, stores)
+	db, listen, err := process.Open(ctx, stores.Standby, o.Config.Listen, "Orchestrator", o.Stdout, func(ctx context.Context, wait bool) (*feed.Hub, error) {
+		stores.Standby = wait
+		return open(ctx, stores)
+	})
 	if err != nil {
 		return err
 	}
@@ -73,7 +76,7 @@ func Serve(ctx context.Context, o Options) error {
 		_ = db.Close()
 		return err
 	}
-	listeners, err := process.Listen(ctx, o.Config.Listen)
+	listeners, err := process.Listen(ctx, listen)
 	if err != nil {
 		_ = db.Close()
 		return err
@@ -167,7 +170,7 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 	return &service{server: server, ready: untilReady(a.Ready), components: []process.Component{
 		component("sockets", sockets.Run), component("idempotency keys", server.Run), component("engine", runs.Run), component("providers", providers.Run), component("trust", known.Run),
 		component("audit copy", copier.Run),
-		component("audit log", ledger.Run), component("retention", history.Run),
+		component("audit log", ledger.Run), component("retention", history.Run), component("store lease", driver.Lease(db.DB)),
 	}}, nil
 }
 

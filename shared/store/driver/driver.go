@@ -6,11 +6,15 @@ package driver
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/process"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
@@ -28,6 +32,8 @@ type Options struct {
 	Schema   store.Schema
 	Password secret.Text
 	Sync     string // what the operator states of the server (decision 13)
+	Standby  bool   // surrealdb: wait until the instance that writes the database is gone (decision 43)
+	ReadOnly bool   // surrealdb: take no lease; nothing may be written
 	Log      *slog.Logger
 }
 
@@ -60,21 +66,70 @@ func Open(ctx context.Context, o Options) (store.DB, error) {
 		}
 		return memstore.New(o.Schema), nil
 	}
-	s, err := surrealstore.Open(ctx, o.surreal(u))
+	options := o.surreal(u)
+	if o.ReadOnly {
+		s, err := surrealstore.Open(ctx, options)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
+	identity, release, err := process.Identify(o.Dir)
 	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	options.Owner = &surrealstore.Owner{Identity: identity, Standby: o.Standby}
+	s, err := surrealstore.Open(ctx, options)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	if err := os.WriteFile(elsewhere(o.Dir), []byte(u.String()+"\n"), 0o600); err != nil {
+		return nil, errors.Join(err, leased{s, release}.Close())
+	}
+	return leased{s, release}, nil
+}
+
+// leased is a store that holds the lock of its data folder beside its lease.
+type leased struct {
+	*surrealstore.Store
+	release func()
+}
+
+// Close closes the store, then lets the folder go.
+func (l leased) Close() error {
+	defer l.release()
+	return l.Store.Close()
+}
+
+// Lease returns what keeps the lease of a store alive, to be run until the program ends; it does nothing
+// for a store that no other process can open.
+func Lease(db store.DB) func(ctx context.Context) error {
+	if l, ok := db.(leased); ok {
+		return l.Run
+	}
+	return func(ctx context.Context) error {
+		<-ctx.Done()
+		return nil
+	}
 }
 
 // OpenReadOnly opens the embedded store of a data folder to look at it; it never repairs anything.
 func OpenReadOnly(dir string, schema store.Schema) (store.DB, error) {
+	if _, err := os.Stat(Folder(dir)); os.IsNotExist(err) {
+		if url, err := os.ReadFile(elsewhere(dir)); err == nil {
+			return nil, fault.New(fault.Invalid, "store.elsewhere", "the store of %s is not in the folder but at %s; give --store %[2]s, with the settings that serve is given for it", dir, strings.TrimSpace(string(url)))
+		}
+	}
 	s, err := pebblestore.OpenReadOnly(Folder(dir), schema)
 	if err != nil {
 		return nil, err
 	}
 	return s, nil
 }
+
+// elsewhere is a file that says where the store of a data folder is when it is not in the folder.
+func elsewhere(dir string) string { return filepath.Join(dir, "store.url") }
 
 // Folder is where the embedded store of a data folder lives.
 func Folder(dir string) string { return filepath.Join(dir, folder) }

@@ -14,8 +14,9 @@ import (
 // Settings is the section [store] of both programs' configuration.
 type Settings struct {
 	PasswordFile config.Path `toml:"password_file"`
-	Sync         string      `toml:"sync"` // what the operator states of a SurrealDB server: "every"
-	URL          string      `toml:"url"`  // embedded:, memory:, surrealdb://user@host:port/namespace/database
+	Standby      bool        `toml:"standby"` // surrealdb: wait while another instance writes the database, then take over
+	Sync         string      `toml:"sync"`    // what the operator states of a SurrealDB server: "every"
+	URL          string      `toml:"url"`     // embedded:, memory:, surrealdb://user@host:port/namespace/database
 }
 
 // InMemory says whether the store ends with the process.
@@ -27,7 +28,7 @@ func (o Options) Embedded() bool { return o.URL == "" || strings.HasPrefix(o.URL
 // Options turns the settings into what Open takes. urlFile is the value of *_STORE_FILE: a file with the whole URL, in
 // which alone a password may stand (decision 2). Faults are the operator's and name what to correct.
 func (c Settings) Options(dir, urlFile string, schema store.Schema, log *slog.Logger) (Options, error) {
-	o := Options{URL: c.URL, Dir: dir, Schema: schema, Sync: c.Sync, Log: log}
+	o := Options{URL: c.URL, Dir: dir, Schema: schema, Sync: c.Sync, Standby: c.Standby, Log: log}
 	if urlFile != "" {
 		text, err := secret.FromFile(urlFile)
 		if err != nil {

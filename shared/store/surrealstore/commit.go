@@ -196,6 +196,9 @@ func (s *Store) apply(ctx context.Context, asked []store.Key, j *store.Judgement
 	if err := decodeOf(results, mapType, &reply); err != nil {
 		return s.settle(ctx, c.id, err)
 	}
+	if !reply.OK && s.overtaken(reply.Head.E) {
+		return false, errLost
+	}
 	if !reply.OK {
 		err = s.ground.moved(reply.Head)
 	}
@@ -258,7 +261,7 @@ func (s *Store) newCall(asked []store.Key, j *store.Judgement) call {
 	}
 	id := newCallID(s.texts.callTable)
 	return call{id, map[string]any{
-		"n0": s.ground.number, "n1": j.Number, "ids": ids, "want": want, "new": fresh, "old": old, "gone": gone,
+		"n0": s.ground.number, "e0": s.ground.epoch, "n1": j.Number, "ids": ids, "want": want, "new": fresh, "old": old, "gone": gone,
 		"entries": entries, "counts": counts, "call": id,
 		"head": s.ground.headAfter(j),
 	}}

@@ -15,6 +15,7 @@ const maxRemembered = 1 << 16
 // head is the record of the service's head: the format of the database, the last commit number, by stream the last
 // sequence and the last trimmed one, and by kind the sum in hexadecimal digits.
 type head struct {
+	E uint64            `json:"e"` // epoch of the lease; raised when another instance takes over
 	F string            `json:"f"`
 	H map[string]string `json:"h"`
 	L map[string]uint64 `json:"l"`
@@ -27,6 +28,7 @@ type head struct {
 type ground struct {
 	known  bool // the head was read
 	number uint64
+	epoch  uint64 // of the lease, as the head has it
 	heads  map[string]uint64
 	lows   map[string]uint64    // last trimmed sequences
 	sums   map[string]store.Sum // of kinds
@@ -53,7 +55,7 @@ func (g *ground) moved(h head) error {
 	if h.N != g.number {
 		clear(g.docs)
 	}
-	g.known, g.number, g.heads, g.lows, g.sums = true, h.N, h.S, h.L, sums
+	g.known, g.number, g.epoch, g.heads, g.lows, g.sums = true, h.N, h.E, h.S, h.L, sums
 	if h.S == nil {
 		g.heads = map[string]uint64{}
 	}
@@ -81,7 +83,7 @@ func (g *ground) advance(j *store.Judgement) {
 
 // headAfter returns the head as the judgement leaves it.
 func (g *ground) headAfter(j *store.Judgement) head {
-	h := head{F: store.Format, H: make(map[string]string, len(g.sums)), N: j.Number, S: maps.Clone(g.heads), L: maps.Clone(g.lows)}
+	h := head{E: g.epoch, F: store.Format, H: make(map[string]string, len(g.sums)), N: j.Number, S: maps.Clone(g.heads), L: maps.Clone(g.lows)}
 	maps.Copy(h.S, j.Heads)
 	maps.Copy(h.L, j.Lows)
 	for kind, sum := range g.sums {
@@ -100,6 +102,9 @@ func (s *Store) prepare(ctx context.Context, batches []store.Batch, fresh bool) 
 	g := &s.ground
 	if !g.known {
 		h, err := s.readHead(ctx)
+		if err == nil && s.overtaken(h.E) {
+			err = errLost
+		}
 		if err == nil {
 			err = g.moved(h)
 		}

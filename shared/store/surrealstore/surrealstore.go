@@ -28,6 +28,7 @@ type Options struct {
 	Sync     string // what the operator states of the server; only SyncEvery is accepted
 	Schema   store.Schema
 	Log      *slog.Logger
+	Owner    *Owner // who becomes the only writer; nil takes no lease
 }
 
 // Store is a store.DB in a SurrealDB database.
@@ -43,6 +44,11 @@ type Store struct {
 	queue chan *waiter // to the committer
 
 	ground ground // owned by the committer
+
+	epoch    uint64        // of the lease this store took; 0 without an owner
+	held     lease         // owned by Run, and by Open before it
+	lost     chan struct{} // closed when somebody else took the lease
+	loseOnce sync.Once
 }
 
 var _ store.DB = (*Store)(nil)
@@ -61,12 +67,16 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{schema: o.Schema, texts: texts, link: link, log: link.log, queue: make(chan *waiter), ground: newGround()}
+	s := &Store{schema: o.Schema, texts: texts, link: link, log: link.log, queue: make(chan *waiter), ground: newGround(), lost: make(chan struct{})}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	link.ctx = s.ctx
 	err = s.define(ctx)
 	if err == nil {
 		err = s.checkFormat(ctx)
+	}
+	if err == nil && o.Owner != nil {
+		err = s.acquire(ctx, *o.Owner)
+		s.epoch = s.held.Epoch
 	}
 	if err != nil {
 		s.stop()

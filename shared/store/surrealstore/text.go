@@ -41,6 +41,7 @@ type texts struct {
 	head, commit, read text
 	sweep              text
 	untidy, trim       text
+	lease, take        text
 	list               map[listing]text
 	table              map[string]string // kind → table
 	headTable          string
@@ -74,7 +75,9 @@ func newTexts(schema store.Schema) (*texts, error) {
 			t.addList(table, listing{kind.Name, index, true}, "rx."+index)
 		}
 	}
-	t.head = text(fmt.Sprintf("LET $h = %s:main.*; RETURN { f: $h.f ?? '', h: $h.h ?? {}, n: $h.n ?? 0, s: $h.s ?? {}, l: $h.l ?? {} }", t.headTable))
+	t.head = text(fmt.Sprintf("LET $h = %s:main.*; RETURN { f: $h.f ?? '', h: $h.h ?? {}, n: $h.n ?? 0, s: $h.s ?? {}, l: $h.l ?? {}, e: $h.e ?? 0 }", t.headTable))
+	t.lease = text(fmt.Sprintf("LET $l = %s:lease.*; RETURN $l.text ?? ''", t.headTable))
+	t.take = text(fmt.Sprintf(takeText, t.headTable, t.headTable))
 	t.commit = text(fmt.Sprintf(commitText, t.headTable, t.entryTable, t.headTable))
 	// What is kept has no gaps, so a bounded range is a page: LIMIT would read all that remains.
 	t.read = text(fmt.Sprintf("LET $h = %s:main.*; LET $l = $h.l[$s] ?? 0; LET $f = IF $l > $a { $l } ELSE { $a }; "+
@@ -100,8 +103,20 @@ func (t *texts) addList(table string, l listing, field string) {
 		field, table, field, from, field, end, field, textMoment))
 }
 
-// commitText is the guarded query (names: head, entry, head). $n0 is the commit number this driver
-// knows, $ids the documents of the group and $want their revisions as it assumes them, $new and $old
+// takeText changes the lease record if it still is as $was and $beat say, and brings its epoch into the
+// head, where every commit compares it (names: head, head).
+const takeText = `BEGIN;
+LET $l = %s:lease.*;
+LET $go = ($l.epoch ?? 0) = $was AND ($l.beat ?? '') = $beat;
+IF $go {
+  UPSERT $lease CONTENT { epoch: $epoch, beat: $next, text: $text } RETURN NONE;
+  IF $epoch != $was { UPSERT %s:main SET e = $epoch RETURN NONE };
+};
+RETURN { ok: $go };
+COMMIT;`
+
+// commitText is the guarded query (names: head, entry, head). $n0 and $e0 are the commit number and the
+// lease's epoch as this driver knows them, $ids the documents of the group and $want their revisions as it assumes them, $new and $old
 // the rows to insert and to rewrite (telling them apart is cheaper than an upsert, which tries to create
 // first), $gone the records to remove. Counters take "n += d": in an UPSERT "n = (n ?? 0) + d" sees no n.
 const commitText = `BEGIN;
@@ -109,7 +124,7 @@ LET $h = %s:main.*;
 LET $n = $h.n ?? 0;
 LET $cur = $ids.rev;
 LET $now = $cur.map(|$c| $c ?? 0);
-LET $go = $n = $n0 AND $now = $want;
+LET $go = $n = $n0 AND ($h.e ?? 0) = $e0 AND $now = $want;
 IF $go {
   INSERT $new RETURN NONE;
   FOR $r IN $old { UPDATE $r.id CONTENT $r RETURN NONE };
@@ -119,5 +134,5 @@ IF $go {
   UPSERT %s:main CONTENT $head RETURN NONE;
   CREATE $call CONTENT { n: $n1 } RETURN NONE;
 };
-RETURN { ok: $go, head: IF $go { {} } ELSE { { f: $h.f ?? '', h: $h.h ?? {}, n: $n, s: $h.s ?? {}, l: $h.l ?? {} } } };
+RETURN { ok: $go, head: IF $go { {} } ELSE { { f: $h.f ?? '', h: $h.h ?? {}, n: $n, s: $h.s ?? {}, l: $h.l ?? {}, e: $h.e ?? 0 } } };
 COMMIT;`

@@ -1,0 +1,57 @@
+package process
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+// Open opens what a program serves from. With standby it waits, when open(…, false) says "store.held", in
+// open(…, true) until the other instance is gone; meanwhile it answers on addresses. It returns the
+// addresses to listen on from then on: a port 0 has become a real one.
+func Open[T any](ctx context.Context, standby bool, addresses []string, title string, stdout io.Writer, open func(ctx context.Context, wait bool) (T, error)) (T, []string, error) {
+	opened, err := open(ctx, false)
+	if !standby || fault.CodeOf(err) != "store.held" {
+		return opened, addresses, err
+	}
+	addresses, err = answerStandby(ctx, addresses, title, stdout, func(ctx context.Context) (err error) {
+		opened, err = open(ctx, true)
+		return err
+	})
+	return opened, addresses, err
+}
+
+// answerStandby answers while wait goes on: GET /health is 200 with the text "<title> is standby", all else
+// 503 with the code store.standby (decision 43). It writes a line "standby http://…" for each listener.
+func answerStandby(ctx context.Context, addresses []string, title string, stdout io.Writer, wait func(ctx context.Context) error) ([]string, error) {
+	listeners, err := Listen(ctx, addresses)
+	if err != nil {
+		return nil, err
+	}
+	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer, status := map[string]any{"success": true, "data": title + " is standby"}, http.StatusOK
+		if r.URL.Path != "/health" {
+			answer, status = map[string]any{"success": false, "code": "store.standby",
+				"error": "this instance is standby: another one serves; ask that one, or retry when this one has taken over"}, http.StatusServiceUnavailable
+			w.Header().Set("Retry-After", "5")
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(answer)
+	})}
+	var actual []string
+	for _, l := range listeners {
+		actual = append(actual, l.Addr().String())
+		fmt.Fprintf(stdout, "standby http://%s\n", l.Addr())
+		go func(l net.Listener) { _ = server.Serve(l) }(l)
+	}
+	err = wait(ctx)
+	_ = server.Close()
+	return actual, err
+}
