@@ -37,7 +37,7 @@ func TestBar_listsRowsWithoutATest(t *testing.T) {
 			t.Errorf("a test names row %s, which bar_rows.txt does not have", id)
 		}
 	}
-	got := fmt.Sprintf("%d of %d rows are named by a test; the others:\n%s\n", len(rows)-len(missing), len(rows), strings.Join(missing, "\n"))
+	got := "Rows that no test names:\n" + strings.Join(missing, "\n") + "\n"
 	golden := filepath.Join("testdata", "bar_missing.golden")
 	if *update {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
