@@ -43,11 +43,12 @@ type checkpointView struct {
 	Size            string    `json:"size"`
 	SizeBytes       int       `json:"size_bytes"`
 	Hash            string    `json:"hash"`
-	OperationsCount *int      `json:"operations_count,omitempty"`
+	Resources       int       `json:"resources" doc:"in the inventory when it was taken"`
+	OperationsCount *int      `json:"operations_count,omitempty" doc:"what a rollback to it would undo"`
 }
 
 func viewCheckpoint(c engine.Checkpoint) checkpointView {
-	return checkpointView{ID: c.ID, Name: c.Name, Description: c.Description, CreatedAt: c.CreatedAt, Size: size(c.Size), SizeBytes: c.Size, Hash: c.Hash}
+	return checkpointView{ID: c.ID, Name: c.Name, Description: c.Description, CreatedAt: c.CreatedAt, Size: size(c.Size), SizeBytes: c.Size, Hash: c.Hash, Resources: c.Resources}
 }
 
 // size writes a number of bytes as the contract does (I32): a whole number and a unit of 1024s, never 0 for something.
@@ -104,9 +105,10 @@ type rollbackView struct {
 	Success            bool          `json:"success"`
 	OperationsExecuted int           `json:"operations_executed"`
 	OperationsFailed   int           `json:"operations_failed"`
+	OperationsPlanned  int           `json:"operations_planned" doc:"operations that it undoes, as counted when it began"`
 	Duration           float64       `json:"duration"` // seconds
 	Ended              bool          `json:"ended"`
-	Failures           []failureView `json:"failures,omitempty"`
+	Failures           []failureView `json:"failures,omitempty" doc:"the first 1000"`
 }
 
 type failureView struct {
@@ -116,7 +118,7 @@ type failureView struct {
 }
 
 func viewRollback(r engine.RollbackResult) rollbackView {
-	v := rollbackView{RollbackID: r.ID, Success: r.Ended && r.Failed == 0, OperationsExecuted: r.Executed, OperationsFailed: r.Failed,
+	v := rollbackView{RollbackID: r.ID, Success: r.Ended && r.Failed == 0, OperationsExecuted: r.Executed, OperationsFailed: r.Failed, OperationsPlanned: r.Planned,
 		Duration: r.Duration.Round(time.Millisecond).Seconds(), Ended: r.Ended}
 	for _, f := range r.Failures {
 		v.Failures = append(v.Failures, failureView{TaskID: f.Task, Name: f.Name, Error: f.Error})

@@ -30,6 +30,8 @@ func Apply(r *Run, c Command, now Now) error {
 		}
 	case Tick:
 		r.tick()
+	case Wave:
+		r.wave(c, now)
 	}
 	r.advance()
 	return nil
@@ -45,7 +47,7 @@ func (r *Run) nowPtr() *time.Time {
 
 // start begins a queued run: what depends on nothing is queued.
 func (r *Run) start() {
-	if r.Header.State != Queued {
+	if r.Header.State != Queued || r.Header.Kind == Rollback {
 		return
 	}
 	r.setRun(Running)
@@ -58,14 +60,9 @@ func (r *Run) start() {
 	r.emitRun()
 }
 
-// queue makes a task ready. A node of a rollback is not touched for that: there may be more of them than fit into a
-// commit, and Load knows them.
+// queue makes a task ready.
 func (r *Run) queue(i int32) {
-	if r.Header.Kind == Rollback {
-		r.Tasks[i].State = Queued
-	} else {
-		r.setState(i, Queued)
-	}
+	r.setState(i, Queued)
 	r.ready = append(r.ready, i)
 }
 
@@ -82,13 +79,13 @@ func (r *Run) advance() {
 			}
 		}
 	case Undoing:
-		for len(r.ready) > 0 && (r.running < limit || !r.undoLeft(r.ready[0])) {
+		for len(r.ready) > 0 && (r.running < limit || !r.Tasks[r.ready[0]].undoLeft()) {
 			i := r.ready[0]
 			r.ready = r.ready[1:]
 			r.beginUndo(i)
 		}
 	}
-	if r.open == 0 && !r.Done() && r.Header.State != Queued {
+	if r.open == 0 && !r.Done() && r.Header.State != Queued && r.Header.Kind != Rollback {
 		r.finish()
 	}
 }
@@ -211,6 +208,9 @@ func (r *Run) end(i int32, to State) {
 	r.setState(i, to)
 	r.change.Finished = append(r.change.Finished, i)
 	r.open--
+	if k := t.lead(); k >= 0 && r.Header.Kind != Rollback {
+		r.mark(i, int32(k))
+	}
 	if !r.satisfied(i) {
 		if to == Failed {
 			r.fail(i)

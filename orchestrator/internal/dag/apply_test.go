@@ -30,7 +30,7 @@ func hand(t *testing.T, d dag.Definition) *byHand {
 	for i := range d.Nodes {
 		d.Nodes[i].TaskID = "task-" + d.Nodes[i].ID
 	}
-	h := &byHand{t: t, now: began, nodes: d.Nodes, run: dag.New("run", d, dag.Grant{}, nil, began)}
+	h := &byHand{t: t, now: began, nodes: d.Nodes, run: dag.New("run", d, dag.Grant{}, began)}
 	h.run.Quota = 100
 	h.apply(dag.Start{})
 	return h
@@ -233,7 +233,7 @@ func BenchmarkApply_chain(b *testing.B) {
 	}
 	now := began
 	for b.Loop() {
-		r := dag.New("run", d, dag.Grant{}, nil, now)
+		r := dag.New("run", d, dag.Grant{}, now)
 		r.Quota = 10
 		_ = dag.Apply(r, dag.Start{}, now)
 		for !r.Done() {

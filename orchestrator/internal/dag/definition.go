@@ -78,7 +78,6 @@ type Node struct {
 	Operation    Operation `json:"operation"`
 	Policy       *Policy   `json:"policy,omitempty"` // what differs from the definition's
 	TaskID       string    `json:"task_id,omitempty"`
-	Undo         string    `json:"undo,omitempty"` // Rollback: id of the task to undo; then there is no operation
 }
 
 // Definition is what was submitted. It never changes; it is stored apart from the run's header.

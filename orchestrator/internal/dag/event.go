@@ -92,7 +92,7 @@ func (r *Run) emitRun() {
 		r.emit(Event{Type: BatchStatusChanged, Status: h.Status().Lower(), BatchID: h.ID, Name: h.Name, Error: h.Error, Done: h.Counts.Completed, Failed: h.Counts.Failed, Total: h.Counts.Total()})
 	case Rollback:
 		if !h.State.Terminal() {
-			r.emit(Event{Type: RollbackStarted, Status: "running", Rollback: h.ID, Checkpoint: h.Checkpoint, Total: h.Counts.Total()})
+			r.emit(Event{Type: RollbackStarted, Status: "running", Rollback: h.ID, Checkpoint: h.Checkpoint, Total: h.Undo.Planned})
 			return
 		}
 		r.emit(Event{Type: RollbackCompleted, Status: h.Status().Lower(), Rollback: h.ID, Checkpoint: h.Checkpoint, Done: h.Counts.Completed, Failed: h.Counts.Failed, Total: h.Counts.Total()})

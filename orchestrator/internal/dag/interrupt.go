@@ -22,7 +22,7 @@ func (r *Run) halt() {
 		for k := range t.Steps {
 			if p := &t.Steps[k]; p.Attempt != "" {
 				p.Halted = true
-				r.touch(int32(i))
+				r.stepped(int32(i), int32(k))
 			}
 		}
 	}
@@ -89,13 +89,13 @@ func (r *Run) resume(i, k int32) (settled bool) {
 		return false
 	}
 	p.Attempt = ""
-	r.touch(i)
+	r.stepped(i, k)
 	switch {
 	case !asks && again:
 		r.setStep(p, Cancelling)
 		r.setStep(p, Cancelled)
 	case p.State == Undoing:
-		r.giveUpUndo(p)
+		r.giveUpUndo(i, k)
 	case asks: // it is the question itself that nobody survives
 		p.Finds = r.policies[i].MaxAttempts
 		r.found(i, k, Result{Class: UnknownOutcome, Error: killed})
@@ -107,7 +107,9 @@ func (r *Run) resume(i, k int32) (settled bool) {
 }
 
 // giveUpUndo leaves an effect that no process survives to undo.
-func (r *Run) giveUpUndo(p *Progress) {
+func (r *Run) giveUpUndo(i, k int32) {
+	p := &r.Tasks[i].Steps[k]
 	p.UndoError = killed
+	r.mark(i, k)
 	r.setStep(p, Succeeded)
 }

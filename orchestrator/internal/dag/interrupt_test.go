@@ -37,7 +37,7 @@ func (h *byHand) reload() {
 		h.t.Fatal(err)
 	}
 	h.now.Up = time.Second
-	h.run = dag.Load(h.run.Header, h.nodes, tasks, nil, h.now)
+	h.run = dag.Load(h.run.Header, h.nodes, tasks, h.now)
 	h.run.Quota = 100
 }
 

@@ -115,13 +115,9 @@ func (r *Run) targets(i int32) []string {
 func (r *Run) launch(i, k int32) Launch {
 	t := &r.Tasks[i]
 	p := &t.Steps[k]
-	task := t.ID
-	if t.Undoes != "" {
-		task = t.Undoes
-	}
 	return Launch{Ref: Ref{Task: i, Step: k}, Timeout: millis(r.policies[i].AttemptTimeout), Attempt: Attempt{
-		ID: p.Attempt, Tag: Tag(task, int(k)), Kind: p.Kind, RunID: t.Run, TaskID: task, User: t.User, Number: p.Tries,
-		Operation: &r.nodes[i].Operation, Step: p.Step, Facts: p.Facts,
+		ID: p.Attempt, Tag: Tag(t.ID, int(k)), Kind: p.Kind, RunID: r.Header.ID, TaskID: t.ID, User: t.User, Number: p.Tries,
+		Operation: &r.nodes[i].Operation, Step: p.Step, Facts: p.Recorded.Facts,
 	}}
 }
 

@@ -39,7 +39,15 @@ func (w *world) settled() {
 		if !t.State.Terminal() {
 			w.t.Fatalf("run is %s, task %s is %s", h.State, t.ID, t.State)
 		}
+		leads := 0
 		for k := range t.Steps {
+			e, p := w.shelf[dag.EffectID(t.ID, k)], &t.Steps[k]
+			if e.Progress.Stands != p.Stands || p.Stands && e.Progress.Step.Name != p.Step.Name {
+				w.t.Fatalf("step %d of %s stands: %v; the document of its effect is %+v", k, t.ID, p.Stands, e)
+			}
+			if e.Era > 0 && p.Stands {
+				leads++
+			}
 			tag := dag.Tag(t.ID, k)
 			if w.blurred[tag] {
 				continue
@@ -53,6 +61,9 @@ func (w *world) settled() {
 			if h.RollBack && t.Steps[k].Stands && t.Steps[k].UndoError == "" && h.State == dag.Failed {
 				w.t.Fatalf("rolled back, but step %d of %s still stands and nobody says why", k, t.ID)
 			}
+		}
+		if t.Standing() != (leads == 1) || leads > 1 {
+			w.t.Fatalf("task %s stands: %v, with %d leads", t.ID, t.Standing(), leads)
 		}
 	}
 	withdrawn := 0

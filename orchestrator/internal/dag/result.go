@@ -13,8 +13,8 @@ const (
 	allOutput = 128 << 10 // of all steps of a task
 	maxError  = 1 << 10   // of a step
 	allErrors = 128 << 10
-	maxFacts  = 16 << 10 // of a step, and of a resource
-	allFacts  = 192 << 10
+	maxFacts  = 512       // of a step, for its inverse: they have to fit into an effect's document
+	maxAbout  = 16 << 10  // of the facts of a resource
 	maxParams = 256 << 10 // of all steps of a task
 )
 
@@ -35,7 +35,7 @@ func (r *Run) done(c Done) {
 	}
 	p := &t.Steps[c.Step]
 	p.Attempt = ""
-	r.touch(c.Task)
+	r.stepped(c.Task, c.Step)
 	if p.Kind != Find {
 		p.Kills = 0
 		r.change.Ended = append(r.change.Ended, Trial{ID: c.ID, Kind: p.Kind, Task: c.Task, Number: p.Tries, Step: p.Step, Class: c.Result.Class, Error: clip(c.Result.Error, maxError)})
@@ -118,7 +118,7 @@ func (r *Run) did(i, k int32, res Result) {
 	}
 	switch class := res.Class; {
 	case class == OK:
-		r.succeeded(i, p, res)
+		r.succeeded(i, k, res)
 	case class == UnknownOutcome && t.mutates(p):
 		p.Finds = 0
 		r.try(i, k, Find)
@@ -140,19 +140,20 @@ func (r *Run) did(i, k int32, res Result) {
 	}
 }
 
-// facts keeps what an attempt has recorded. Facts that do not fit are left out, and a person is told.
-func (r *Run) facts(t *Task, p *Progress, res Result) {
-	p.Facts = res.Facts
-	if most := min(maxFacts, allFacts/len(t.Steps)); sizeOf(p.Facts) > most {
-		p.Facts = nil
-		t.Attention = fmt.Sprintf("%s: the provider recorded more than %d bytes of facts; they are not kept, and an undo has to do without", p.Step.Name, most)
+// record keeps what an attempt has recorded. Facts that do not fit are left out, and a person is told.
+func (r *Run) record(t *Task, p *Progress, res Result) {
+	p.Recorded = Recorded{At: r.now(), Facts: res.Facts}
+	if sizeOf(res.Facts) > maxFacts {
+		p.Recorded.Facts = nil
+		t.Attention = fmt.Sprintf("%s: the provider recorded more than %d bytes of facts; they are not kept, and an undo has to do without", p.Step.Name, maxFacts)
 	}
 	for _, c := range res.Resources {
-		if sizeOf(c.Facts) > maxFacts {
+		if sizeOf(c.Facts) > maxAbout {
 			c.Facts = nil
 		}
-		r.change.Resources = append(r.change.Resources, c)
+		p.Recorded.Made = append(p.Recorded.Made, c)
 	}
+	r.change.Resources = append(r.change.Resources, p.Recorded.Made...)
 }
 
 func sizeOf(m map[string]string) int {
@@ -171,12 +172,15 @@ func (r *Run) verify(i, k int32, failed bool) {
 	r.try(i, k, Find)
 }
 
-func (r *Run) succeeded(i int32, p *Progress, res Result) {
+func (r *Run) succeeded(i, k int32, res Result) {
 	t := &r.Tasks[i]
+	p := &t.Steps[k]
 	p.Error, p.Ended, p.Doubt = "", false, false
 	p.Output = clip(res.Output, min(maxOutput, allOutput/len(t.Steps)))
-	r.facts(t, p, res)
-	p.Stands = t.mutates(p)
+	r.record(t, p, res)
+	if t.mutates(p) {
+		r.stand(i, k, true)
+	}
 	r.setStep(p, Succeeded)
 	if progress := min(9_900, 10_000*t.DoneSteps()/len(t.Steps)); progress > t.Progress {
 		t.Progress = progress
@@ -207,18 +211,18 @@ func (r *Run) found(i, k int32, res Result) {
 	case p.Ended: // the verdict was in: it ran out of time
 		switch res.Class {
 		case OK:
-			r.facts(t, p, res)
-			p.Stands = true
+			r.record(t, p, res)
+			r.stand(i, k, true)
 		case NotFoundClass:
 		default:
-			r.unclear(t, p)
+			r.unclear(i, k)
 		}
 		r.setStep(p, Failed)
 	case res.Class == OK:
-		r.succeeded(i, p, res)
+		r.succeeded(i, k, res)
 	case stopping:
 		if !clear {
-			r.unclear(t, p)
+			r.unclear(i, k)
 		}
 		r.setStep(p, Cancelled)
 	case res.Class == NotFoundClass && p.Kills >= maxKills:

@@ -73,6 +73,7 @@ type Header struct {
 	State           State      `json:"state"`
 	StepLimit       int        `json:"step_limit"`
 	StorageBackend  string     `json:"storage_backend,omitempty"`
+	Undo            *UndoPlan  `json:"undo,omitempty"` // of a Rollback
 	UpdatedAt       time.Time  `json:"updated_at"`
 	Version         string     `json:"version,omitempty"`
 	Withdrawn       bool       `json:"withdrawn,omitempty"` // its submitter lost the right to some of it
@@ -92,8 +93,6 @@ func (h *Header) Status() Status {
 type Run struct {
 	Header Header
 	Tasks  []Task
-	// Origins, in a rollback, are the tasks being undone, each beside the node of the same index.
-	Origins []Task
 	// Quota is how many tasks may run at once besides what the definition says; the engine sets it before
 	// Apply from its global limit. It is not stored.
 	Quota int
@@ -102,6 +101,7 @@ type Run struct {
 	May func(task int32, op *Operation) string
 
 	up         time.Duration // of the last Apply
+	undoing    []Reversal    // of a rollback: what Tasks is made from
 	nodes      []Node
 	policies   []Policy  // of each node, complete
 	dependents [][]int32 // indexes of nodes
@@ -121,13 +121,17 @@ type Run struct {
 	before     Due    // the one before: its memory is used again
 	unresolved []Launch
 	dirty      []bool
-	dirtyOrig  []bool
+	marked     map[Ref]bool // effects in change
+
+	dirtyOrigins []bool
 }
 
 // Change is what must be committed together.
 type Change struct {
-	Tasks     []int32 // indexes of changed Tasks, each once
-	Origins   []int32 // indexes of changed Origins, each once
+	Tasks     []int32 // indexes of changed Tasks, each once; none of a rollback, whose effects say all
+	Effects   []Ref   // steps whose effects are to be written, each once
+	Origins   []int32 // of a rollback: indexes of Tasks whose origins changed, each once
+	Failures  []Failure
 	Events    []Event
 	Begun     []Trial // attempts that start when this is committed
 	Ended     []Trial // attempts that came to a result
@@ -138,7 +142,7 @@ type Change struct {
 
 // Empty says whether there is nothing to commit.
 func (c *Change) Empty() bool {
-	return len(c.Tasks)+len(c.Origins)+len(c.Events)+len(c.Begun)+len(c.Ended)+len(c.Resources) == 0
+	return len(c.Tasks)+len(c.Effects)+len(c.Origins)+len(c.Events)+len(c.Begun)+len(c.Ended)+len(c.Resources) == 0
 }
 
 // Trial is an attempt in a Change: what the audit log is to say about it.
@@ -153,28 +157,25 @@ type Trial struct {
 }
 
 // New returns a fresh run of a definition that Validate found good, with every task waiting and nothing
-// started. Each node must have a TaskID. In a rollback origins are the tasks to undo, in the order of the
-// nodes.
-func New(id string, d Definition, g Grant, origins []Task, now Now) *Run {
+// started. Each node must have a TaskID.
+func New(id string, d Definition, g Grant, now Now) *Run {
 	wall := stamp(now.Wall)
 	h := Header{
 		CreatedAt: wall, Grant: g, ID: id, Kind: d.Kind, Name: d.Name, ParallelLimit: orDefault(d.ParallelLimit, DefaultParallel),
 		Policy: d.Policy.Or(DefaultPolicy()), RollbackEnabled: d.RollbackEnabled, State: Queued, StepLimit: orDefault(d.StepLimit, DefaultSteps),
 		StorageBackend: d.StorageBackend, UpdatedAt: wall, Version: d.Version,
 	}
-	tasks := Fresh(h, d.Nodes, origins)
+	tasks := fresh(h, d.Nodes)
 	h.Counts.Pending = len(tasks)
-	r := Load(h, d.Nodes, tasks, origins, now)
-	if d.Kind != Rollback { // a node of a rollback is stored once it begins; until then its origin says all
-		for i := range r.Tasks {
-			r.touch(int32(i))
-		}
+	r := Load(h, d.Nodes, tasks, now)
+	for i := range r.Tasks {
+		r.touch(int32(i))
 	}
 	return r
 }
 
-// Fresh returns the tasks of a run as they are before anything has happened.
-func Fresh(h Header, nodes []Node, origins []Task) []Task {
+// fresh returns the tasks of a run as they are before anything has happened.
+func fresh(h Header, nodes []Node) []Task {
 	tasks := make([]Task, len(nodes))
 	index := indexOf(nodes)
 	for i := range nodes {
@@ -182,7 +183,7 @@ func Fresh(h Header, nodes []Node, origins []Task) []Task {
 		t := Task{
 			Args: n.Args, Batch: h.Kind == Batch, CheckMode: n.Operation.CheckMode, Command: n.Command, CreatedAt: h.CreatedAt,
 			Dependencies: make([]string, len(n.Dependencies)), ID: n.TaskID, Name: n.Name, Number: i, Operation: n.ID, Run: h.ID,
-			State: Waiting, Type: n.Operation.Type, Undoes: n.Undo, User: h.Grant.Sub,
+			State: Waiting, Type: n.Operation.Type, User: h.Grant.Sub,
 		}
 		if t.Args == nil {
 			t.Args = []string{}
@@ -193,37 +194,54 @@ func Fresh(h Header, nodes []Node, origins []Task) []Task {
 		for k, dep := range n.Dependencies {
 			t.Dependencies[k] = nodes[index[dep]].TaskID
 		}
-		if n.Undo != "" {
-			t.Resolved, t.Steps = true, copySteps(origins[i].Steps)
-		}
 		tasks[i] = t
 	}
 	return tasks
 }
 
-// Load returns the run as stored: header, nodes of the definition and all tasks in the order of the nodes.
-// What is derived from them is computed here and nowhere else. A stored time may come from another clock, so no wait
-// is longer from now on than it was meant to be from its beginning.
-func Load(h Header, nodes []Node, tasks, origins []Task, now Now) *Run {
-	n := len(nodes)
-	r := &Run{
-		Header: h, up: now.Up, Tasks: tasks, Origins: origins, nodes: nodes, policies: make([]Policy, n), dependents: make([][]int32, n),
-		deps: make([][]int32, n), wait: make([]int32, n), looking: make([]bool, n), dirty: make([]bool, n), dirtyOrig: make([]bool, len(origins)),
-	}
+// Load returns the run as stored: header, nodes of the definition and all tasks in the order of the nodes, with what
+// was recorded of their effects. What is derived from them is computed here and nowhere else. A stored time may come from
+// another clock, so no wait is longer from now on than it was meant to be from its beginning. LoadRollback does so for a
+// rollback.
+func Load(h Header, nodes []Node, tasks []Task, now Now) *Run {
+	r := blank(h, nodes, tasks, now)
 	index := indexOf(nodes)
 	for i := range nodes {
-		r.policies[i] = h.Policy
 		if nodes[i].Policy != nil {
 			r.policies[i] = nodes[i].Policy.Or(h.Policy)
 		}
 		for _, dep := range nodes[i].Dependencies {
-			d := index[dep]
-			r.deps[i] = append(r.deps[i], d)
-			r.dependents[d] = append(r.dependents[d], int32(i))
+			r.edge(int32(i), index[dep])
 		}
 	}
-	for i := range tasks {
-		t := &tasks[i]
+	r.derive(now)
+	return r
+}
+
+// blank returns a run without edges, of which nothing is derived yet.
+func blank(h Header, nodes []Node, tasks []Task, now Now) *Run {
+	n := len(nodes)
+	r := &Run{
+		Header: h, up: now.Up, Tasks: tasks, nodes: nodes, policies: make([]Policy, n), dependents: make([][]int32, n),
+		deps: make([][]int32, n), wait: make([]int32, n), looking: make([]bool, n), dirty: make([]bool, n),
+	}
+	for i := range r.policies {
+		r.policies[i] = h.Policy
+	}
+	return r
+}
+
+// edge lets task i wait for task dep.
+func (r *Run) edge(i, dep int32) {
+	r.deps[i] = append(r.deps[i], dep)
+	r.dependents[dep] = append(r.dependents[dep], i)
+}
+
+// derive computes what follows from tasks and edges.
+func (r *Run) derive(now Now) {
+	h := &r.Header
+	for i := range r.Tasks {
+		t := &r.Tasks[i]
 		for _, d := range r.deps[i] {
 			if !r.satisfied(d) {
 				r.wait[i]++
@@ -246,13 +264,12 @@ func Load(h Header, nodes []Node, tasks, origins []Task, now Now) *Run {
 	}
 	if h.State == Undoing {
 		r.enterUndo()
-		for i := range tasks {
+		for i := range r.Tasks {
 			if r.entered[i] {
 				r.watch(int32(i), now)
 			}
 		}
 	}
-	return r
 }
 
 // Take returns what has changed since the last Take. It is to be committed as one, and good until something is
@@ -263,8 +280,9 @@ func (r *Run) Take() Change {
 		r.dirty[i] = false
 	}
 	for _, i := range c.Origins {
-		r.dirtyOrig[i] = false
+		r.dirtyOrigins[i] = false
 	}
+	clear(r.marked)
 	r.change, r.spent = r.spent.emptied(), c
 	return c
 }
@@ -272,8 +290,8 @@ func (r *Run) Take() Change {
 // emptied returns an empty change in the memory of c.
 func (c *Change) emptied() Change {
 	return Change{
-		Tasks: c.Tasks[:0], Origins: c.Origins[:0], Events: c.Events[:0], Begun: c.Begun[:0], Ended: c.Ended[:0],
-		Resources: c.Resources[:0], Withdrawn: c.Withdrawn[:0], Finished: c.Finished[:0],
+		Tasks: c.Tasks[:0], Effects: c.Effects[:0], Origins: c.Origins[:0], Failures: c.Failures[:0], Events: c.Events[:0],
+		Begun: c.Begun[:0], Ended: c.Ended[:0], Resources: c.Resources[:0], Withdrawn: c.Withdrawn[:0], Finished: c.Finished[:0],
 	}
 }
 
@@ -296,7 +314,7 @@ func (r *Run) touch(i int32) {
 	if r.policies[i].Timeout > 0 {
 		r.Tasks[i].spend(r.up)
 	}
-	if !r.dirty[i] {
+	if !r.dirty[i] && r.Header.Kind != Rollback {
 		r.dirty[i] = true
 		r.change.Tasks = append(r.change.Tasks, i)
 	}
@@ -343,13 +361,3 @@ func orDefault(n, d int) int {
 
 // stamp is the precision of every stored time.
 func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
-
-// copySteps returns the steps as a rollback starts from them: what stands, and no trace of earlier tries
-// to undo it.
-func copySteps(steps []Progress) []Progress {
-	c := make([]Progress, len(steps))
-	for i, p := range steps {
-		c[i] = Progress{Facts: p.Facts, Stands: p.Stands, State: p.State, Step: p.Step}
-	}
-	return c
-}

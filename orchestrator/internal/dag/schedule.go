@@ -115,9 +115,17 @@ func (r *Run) try(i, k int32, kind AttemptKind) {
 			r.setStep(p, Running)
 		}
 	}
-	r.touch(i)
+	r.stepped(i, k)
 	if kind != Find {
 		r.change.Begun = append(r.change.Begun, Trial{ID: p.Attempt, Kind: kind, Task: i, Number: p.Tries, Step: p.Step})
+	}
+}
+
+// stepped has the progress of step k of task i stored: in the task's document, in a rollback in that of the effect.
+func (r *Run) stepped(i, k int32) {
+	r.touch(i)
+	if r.Header.Kind == Rollback {
+		r.mark(i, k)
 	}
 }
 
@@ -154,7 +162,7 @@ func (r *Run) stop(i int32) {
 			}
 			r.setStep(p, Cancelled)
 		case NeedsAttention:
-			r.unclear(t, p)
+			r.unclear(i, int32(k))
 			r.setStep(p, Cancelled)
 		case Running:
 			r.setStep(p, Cancelling)
@@ -192,8 +200,13 @@ func (r *Run) stopped(i int32) {
 }
 
 // unclear notes that nobody knows whether a step took effect; an undo will try.
-func (r *Run) unclear(t *Task, p *Progress) {
-	p.Stands = t.mutates(p)
+func (r *Run) unclear(i, k int32) {
+	t := &r.Tasks[i]
+	p := &t.Steps[k]
+	if t.mutates(p) {
+		p.Recorded.At = r.now()
+		r.stand(i, k, true)
+	}
 	t.Attention = fmt.Sprintf("%s: whether it took effect is not known; look at the provider", p.Step.Name)
 }
 
@@ -246,7 +259,7 @@ func (r *Run) abandon(i int32) {
 				r.change.Ended = append(r.change.Ended, Trial{ID: p.Attempt, Kind: Do, Task: i, Number: p.Tries, Step: p.Step, Class: UnknownOutcome, Error: "did not stop in time"})
 			}
 			p.Attempt, p.RetryAt, p.Wait = "", nil, 0
-			r.unclear(t, p)
+			r.unclear(i, int32(k))
 			r.setStep(p, Cancelled)
 		}
 	}

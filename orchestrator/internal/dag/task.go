@@ -15,7 +15,8 @@ type Task struct {
 	Command      string     `json:"command"`
 	CompletedAt  *time.Time `json:"completed_at,omitempty"`
 	CreatedAt    time.Time  `json:"created_at"`
-	Dependencies []string   `json:"dependencies"` // task ids
+	Dependencies []string   `json:"dependencies"`  // task ids
+	Era          uint64     `json:"era,omitempty"` // of its effects, once it has ended; see Effect
 	Error        string     `json:"error,omitempty"`
 	Expired      bool       `json:"expired,omitempty"` // its time is used up; being stopped for that
 	Halted       bool       `json:"halted,omitempty"`  // the try to resolve was cut off by an ordered stop
@@ -35,9 +36,8 @@ type Task struct {
 	StartedAt    *time.Time `json:"started_at,omitempty"`
 	State        State      `json:"state"`
 	Steps        []Progress `json:"steps,omitempty"`
-	Stood        uint64     `json:"stood,omitempty"`  // the commit since which its effects stand, if a later one has written it again
-	Type         string     `json:"type,omitempty"`   // of the operation
-	Undoes       string     `json:"undoes,omitempty"` // in a rollback: the task whose steps these are
+	Stood        uint64     `json:"stood,omitempty"` // the commit since which its effects stand, if a later one has written it again
+	Type         string     `json:"type,omitempty"`  // of the operation
 	User         string     `json:"user,omitempty"`
 	Wait         int64      `json:"wait_ms,omitempty"`   // how long the wait is that RetryAt ends
 	Withdrawn    bool       `json:"withdrawn,omitempty"` // ended, or will, because its submitter may no longer do it
@@ -47,26 +47,26 @@ type Task struct {
 	since time.Duration // what came after this is not in Spent yet
 }
 
-// Progress is a step and what became of it.
+// Progress is a step and what became of it. What it recorded is stored with its effect only.
 type Progress struct {
-	Attempt   string            `json:"attempt,omitempty"` // id of the try in flight
-	Doubt     bool              `json:"doubt,omitempty"`   // an earlier try may have taken effect
-	Ended     bool              `json:"ended,omitempty"`   // the verdict is in; a Find only asks whether the effect stands
-	Error     string            `json:"error,omitempty"`
-	Facts     map[string]string `json:"facts,omitempty"`
-	Finds     int               `json:"finds,omitempty"`  // Finds in a row without an answer
-	Halted    bool              `json:"halted,omitempty"` // the try in flight was cut off by an ordered stop
-	Kills     int               `json:"kills,omitempty"`  // how often a kill has cut off a try since one ended by itself
-	Kind      AttemptKind       `json:"kind,omitempty"`   // of the try in flight or waiting for RetryAt
-	Output    string            `json:"output,omitempty"`
-	RetryAt   *time.Time        `json:"retry_at,omitempty"`
-	Seq       int               `json:"seq,omitempty"`    // tries of any kind so far; numbers the attempt ids
-	Stands    bool              `json:"stands,omitempty"` // there is an effect to undo
-	State     State             `json:"state"`
-	Step      Step              `json:"step"`
-	Tries     int               `json:"tries,omitempty"`      // Do or Undo tries so far
-	UndoError string            `json:"undo_error,omitempty"` // why the effect could not be undone
-	Wait      int64             `json:"wait_ms,omitempty"`    // how long the wait is that RetryAt ends
+	Attempt   string      `json:"attempt,omitempty"` // id of the try in flight
+	Doubt     bool        `json:"doubt,omitempty"`   // an earlier try may have taken effect
+	Ended     bool        `json:"ended,omitempty"`   // the verdict is in; a Find only asks whether the effect stands
+	Error     string      `json:"error,omitempty"`
+	Finds     int         `json:"finds,omitempty"`  // Finds in a row without an answer
+	Halted    bool        `json:"halted,omitempty"` // the try in flight was cut off by an ordered stop
+	Kills     int         `json:"kills,omitempty"`  // how often a kill has cut off a try since one ended by itself
+	Kind      AttemptKind `json:"kind,omitempty"`   // of the try in flight or waiting for RetryAt
+	Output    string      `json:"output,omitempty"`
+	Recorded  Recorded    `json:"-"`
+	RetryAt   *time.Time  `json:"retry_at,omitempty"`
+	Seq       int         `json:"seq,omitempty"`    // tries of any kind so far; numbers the attempt ids
+	Stands    bool        `json:"stands,omitempty"` // there is an effect to undo
+	State     State       `json:"state"`
+	Step      Step        `json:"step"`
+	Tries     int         `json:"tries,omitempty"`      // Do or Undo tries so far
+	UndoError string      `json:"undo_error,omitempty"` // why the effect could not be undone
+	Wait      int64       `json:"wait_ms,omitempty"`    // how long the wait is that RetryAt ends
 
 	due time.Duration // the end of that wait
 }

@@ -34,18 +34,8 @@ func (r *Run) undoBegun(i int32) bool {
 	return false
 }
 
-// undoLeft says whether task i has an effect whose undo was not tried to the end.
-func (r *Run) undoLeft(i int32) bool {
-	for k := range r.Tasks[i].Steps {
-		if p := &r.Tasks[i].Steps[k]; p.Stands && p.UndoError == "" {
-			return true
-		}
-	}
-	return false
-}
-
 func (r *Run) beginUndo(i int32) {
-	if !r.undoLeft(i) {
+	if !r.Tasks[i].undoLeft() {
 		r.settle(i)
 		return
 	}
@@ -102,8 +92,8 @@ func (r *Run) undone(i, k int32, res Result) {
 	policy := r.policies[i]
 	switch res.Class {
 	case OK, NotFoundClass:
-		p.Stands = false
 		p.UndoError = ""
+		r.stand(i, k, false)
 		r.change.Resources = append(r.change.Resources, res.Resources...)
 		r.setStep(p, Undone)
 	case Transient, Throttled, Quota, TimedOut, Stopped, UnknownOutcome: // an undo may be repeated
@@ -114,6 +104,7 @@ func (r *Run) undone(i, k int32, res Result) {
 		fallthrough
 	default:
 		p.UndoError = clip(reason(res), min(maxError, allErrors/len(r.Tasks[i].Steps)))
+		r.mark(i, k)
 		r.setStep(p, Succeeded)
 	}
 }
@@ -125,7 +116,7 @@ func (r *Run) foundUndo(i, k int32, res Result) {
 	case res.Class == NotFoundClass:
 		r.undone(i, k, Result{Class: OK, Resources: res.Resources})
 	case p.Kills >= maxKills:
-		r.giveUpUndo(p)
+		r.giveUpUndo(i, k)
 	default:
 		r.try(i, k, Undo) // twice is safe
 	}
@@ -148,9 +139,11 @@ func (r *Run) settle(i int32) {
 	r.open--
 	t := &r.Tasks[i]
 	if r.entered[i] {
-		r.markUndone(t, TaskRolledBack)
-		if t.RolledBackAt != nil && t.State == Succeeded {
-			r.setState(i, Undone)
+		if r.noteUndone(t); t.RolledBackAt != nil {
+			r.emitUndoneTask(t)
+			if t.State == Succeeded {
+				r.setState(i, Undone)
+			}
 		}
 		r.touch(i)
 	}
@@ -162,44 +155,22 @@ func (r *Run) settle(i int32) {
 	}
 }
 
-// settleNode ends a node of a rollback and brings the task it undoes up to date.
-func (r *Run) settleNode(i int32) {
-	t, o := &r.Tasks[i], &r.Origins[i]
-	for k := range t.Steps {
-		from, to := &t.Steps[k], &o.Steps[k]
-		to.Stands, to.UndoError = from.Stands, from.UndoError
-		if from.State == Undone && to.State == Succeeded {
-			to.State = Undone
-		}
-	}
-	r.markUndone(o, TaskRolledBack)
-	if o.RolledBackAt != nil && o.State == Succeeded {
-		o.State = Undone
-	}
-	if !r.dirtyOrig[i] {
-		r.dirtyOrig[i] = true
-		r.change.Origins = append(r.change.Origins, i)
-	}
-	if why := t.undoFailure(); why != "" {
-		t.Error = why
-		r.end(i, Failed)
-		return
-	}
-	r.end(i, Succeeded)
-}
-
-// markUndone notes on a task whether all of it was undone.
-func (r *Run) markUndone(t *Task, event EventType) {
+// noteUndone notes on a task whether all of it was undone.
+func (r *Run) noteUndone(t *Task) {
 	if why := t.undoFailure(); why != "" {
 		t.Attention = "could not be undone: " + why
 		return
 	}
 	t.Attention, t.RolledBackAt = "", r.nowPtr()
+}
+
+// emitUndoneTask announces that a task was undone.
+func (r *Run) emitUndoneTask(t *Task) {
 	batch := ""
 	if t.Batch {
 		batch = t.Run
 	}
-	r.emit(Event{Type: event, Status: t.Status().Lower(), TaskID: t.ID, BatchID: batch, Name: t.Name, Operation: t.Operation, Rollback: r.Header.ID})
+	r.emit(Event{Type: TaskRolledBack, Status: t.Status().Lower(), TaskID: t.ID, BatchID: batch, Name: t.Name, Operation: t.Operation, Rollback: r.Header.ID})
 }
 
 func (r *Run) anyStanding() bool { return r.standing() > 0 }
@@ -208,7 +179,7 @@ func (r *Run) anyStanding() bool { return r.standing() > 0 }
 func (r *Run) standing() int {
 	n := 0
 	for i := range r.Tasks {
-		if r.undoLeft(int32(i)) {
+		if r.Tasks[i].undoLeft() {
 			n++
 		}
 	}

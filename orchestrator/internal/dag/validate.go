@@ -115,9 +115,7 @@ func (v *validation) node(i int) {
 		v.texts(i, "taskservs", op.Taskservs)
 	case "servers", "taskserv", "cluster":
 	case "":
-		if n.Undo == "" {
-			v.report(at(i, "type"), "a type is needed: server_batch or taskserv_batch")
-		}
+		v.report(at(i, "type"), "a type is needed: server_batch or taskserv_batch")
 	default:
 		v.report(at(i, "type"), "%s is unknown; use server_batch or taskserv_batch", short(op.Type))
 	}

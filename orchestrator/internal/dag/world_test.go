@@ -32,6 +32,7 @@ type world struct {
 	refuse  float64        // chance a turn that rights are taken away
 	resumed int            // tasks that waited for a person and are looked up again, above the limit
 	undone  []string       // tags in the order they were undone
+	shelf   shelf          // documents of effects
 }
 
 func newWorld(t *testing.T, rng *rand.Rand, d dag.Definition) *world {
@@ -40,9 +41,9 @@ func newWorld(t *testing.T, rng *rand.Rand, d dag.Definition) *world {
 	}
 	w := &world{
 		t: t, rng: rng, nodes: d.Nodes, now: began, flying: map[string]dag.Launch{}, stop: map[string]bool{},
-		refused: map[int32]bool{}, effects: map[string]bool{}, blurred: map[string]bool{}, seen: map[string]bool{},
+		refused: map[int32]bool{}, effects: map[string]bool{}, blurred: map[string]bool{}, seen: map[string]bool{}, shelf: shelf{},
 	}
-	w.run = dag.New("run", d, dag.Grant{}, nil, w.now)
+	w.run = dag.New("run", d, dag.Grant{}, w.now)
 	w.own(w.run)
 	w.last = copyTasks(w.run.Tasks)
 	return w
@@ -73,7 +74,7 @@ func (w *world) apply(c dag.Command) error {
 	err := dag.Apply(w.run, c, w.now)
 	w.note("run", state, w.run.Header.State)
 	w.check()
-	w.run.Take()
+	w.store(w.run.Take())
 	due := dag.Pending(w.run)
 	for _, id := range due.Stop {
 		w.stop[id] = true
@@ -90,6 +91,19 @@ func (w *world) apply(c dag.Command) error {
 		}
 	}
 	return err
+}
+
+// store keeps the effects that changed. A task that comes to stand gets an era, as from the engine.
+func (w *world) store(c dag.Change) {
+	for _, i := range c.Tasks {
+		if t := &w.run.Tasks[i]; t.Standing() && t.Era == 0 {
+			t.Era, t.Stood = 1, 1
+		}
+	}
+	for _, at := range c.Effects {
+		e := w.run.Effect(at)
+		w.shelf[e.ID] = e
+	}
 }
 
 func (w *world) note(machine string, from, to dag.State) {
@@ -281,7 +295,12 @@ func (w *world) reload() *dag.Run {
 	if err := json.Unmarshal(body, &tasks); err != nil {
 		w.t.Fatal(err)
 	}
-	r := dag.Load(w.run.Header, w.nodes, tasks, nil, w.now)
+	for i := range tasks { // which stands in the documents of effects
+		for k := range tasks[i].Steps {
+			tasks[i].Steps[k].Recorded = w.shelf[dag.EffectID(tasks[i].ID, k)].Recorded
+		}
+	}
+	r := dag.Load(w.run.Header, w.nodes, tasks, w.now)
 	w.own(r)
 	return r
 }
@@ -316,6 +335,9 @@ func (w *world) perform(l dag.Launch) dag.Result {
 		if bad {
 			return fail([]dag.Class{dag.Transient, dag.Permanent, dag.UnknownOutcome}[w.rng.IntN(3)])
 		}
+		if tag := a.Facts["tag"]; tag != "" && tag != a.Tag {
+			w.t.Fatalf("the undo of %s has the facts of %s", a.Tag, tag)
+		}
 		delete(w.effects, a.Tag)
 		w.undone = append(w.undone, a.Tag)
 		return dag.Result{Class: dag.OK}
@@ -331,7 +353,7 @@ func (w *world) perform(l dag.Launch) dag.Result {
 		return fail(c)
 	}
 	w.effects[a.Tag] = true
-	return dag.Result{Class: dag.OK, Output: "did " + a.Step.Name}
+	return dag.Result{Class: dag.OK, Output: "did " + a.Step.Name, Facts: map[string]string{"tag": a.Tag}}
 }
 
 // randomBatch returns a batch of n operations with random edges to earlier ones.

@@ -1,11 +1,10 @@
 package engine
 
 import (
-	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/shared/fault"
@@ -13,89 +12,187 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// choose returns the tasks of the operations named whose effects stand, and refuses when something that still stands
-// depends on one of them. An operation with nothing to undo is left out.
-func (e *Engine) choose(ctx context.Context, q RollbackRequest) ([]dag.Task, error) {
-	named := map[string]dag.Task{}
+// chosen is an operation that a request for a rollback names or takes along.
+type chosen struct {
+	lead dag.Effect
+	rank dag.Rank
+	made []string // servers
+}
+
+// choose returns the leads of the operations named that stand, in the order in which they are undone, and refuses when
+// something that still stands depends on one of them, unless the request takes that along. An operation with nothing to
+// undo is left out. It looks at the runs of these operations and at what is on the servers that they made, however much
+// else there is.
+func (e *Engine) choose(ctx context.Context, q RollbackRequest) ([]dag.Effect, error) {
+	named := map[string]bool{}
 	for _, ref := range q.Operations {
-		t, err := e.operation(ctx, ref)
+		taskID, err := e.operation(ctx, ref)
 		if err != nil {
 			return nil, err
 		}
-		named[t.ID] = t
+		named[taskID] = true
 	}
-	oldest := time.Time{}
-	for _, t := range named {
-		if !t.State.Terminal() {
-			return nil, fault.New(fault.Conflict, "rollback.running_operation", "Operation %s has not ended; cancel it or wait.", t.Name)
-		}
-		if oldest.IsZero() || t.CompletedAt.Before(oldest) {
-			oldest = *t.CompletedAt
+	c := &chooser{e: e, taken: map[string]bool{}, runs: map[string][]dag.Effect{}}
+	for taskID := range named {
+		if err := c.take(ctx, taskID); err != nil {
+			return nil, err
 		}
 	}
-	rows, err := e.effectsSince(ctx, oldest.Add(-skew))
-	if err != nil {
-		return nil, err
-	}
-	slices.SortStableFunc(rows, func(a, b dag.Task) int { return cmp.Compare(a.Stood, b.Stood) })
-	chosen := map[string]bool{}
-	made := map[string]bool{}
-	var out []dag.Task
-	for _, row := range rows { // oldest first: what it depends on is already judged
-		_, wanted := named[row.ID]
-		if !wanted {
-			needs := e.needs(ctx, &row, chosen, made)
-			if needs == "" {
+	for i := 0; i < len(c.all); i++ { // it grows
+		needing, why, err := c.needing(ctx, c.all[i])
+		if err != nil {
+			return nil, err
+		}
+		for _, lead := range needing {
+			taskID, _ := lead.Place()
+			if c.taken[taskID] || named[taskID] {
 				continue
 			}
 			if !q.Cascade {
-				return nil, fault.New(fault.Conflict, "rollback.needed", "%s still needs what you want to undo (%s); name it too, or set cascade.", row.Name, needs)
+				return nil, fault.New(fault.Conflict, "rollback.needed", "%s still needs what you want to undo (%s); name it too, or set cascade.", lead.Name, why)
+			}
+			if err := c.take(ctx, taskID); err != nil {
+				return nil, err
 			}
 		}
-		chosen[row.ID] = true
-		servers, _ := row.Servers()
-		for _, server := range servers {
-			made[server] = true
-		}
-		out = append(out, row)
 	}
-	return out, nil
+	slices.SortFunc(c.all, func(a, b chosen) int {
+		if a.rank.Before(b.rank) {
+			return -1
+		}
+		return 1
+	})
+	leads := make([]dag.Effect, len(c.all))
+	for i := range c.all {
+		leads[i] = c.all[i].lead
+	}
+	return leads, nil
 }
 
-// needs says what the task needs of the chosen ones: a server they made or an operation it depends on.
-func (e *Engine) needs(ctx context.Context, t *dag.Task, chosen, made map[string]bool) string {
-	_, used := t.Servers()
-	for _, server := range used {
-		if made[server] {
-			return "server " + server
-		}
-	}
-	for _, dep := range t.Dependencies {
-		if chosen[dep] {
-			return e.nameOf(ctx, dep)
-		}
-	}
-	return ""
+// chooser collects operations to undo.
+type chooser struct {
+	e     *Engine
+	all   []chosen
+	taken map[string]bool         // ids of tasks that were looked at
+	runs  map[string][]dag.Effect // by id of a run: leads of its operations that stand
 }
 
-func (e *Engine) nameOf(ctx context.Context, taskID string) string {
-	t, err := tasks().Get(ctx, e.DB, taskID)
-	if err != nil || t.Rev == 0 {
-		return taskID
+// take adds the operation of a task if it stands.
+func (c *chooser) take(ctx context.Context, taskID string) error {
+	if c.taken[taskID] {
+		return nil
 	}
-	return t.Value.Name
+	c.taken[taskID] = true
+	all, err := c.e.effectsOf(ctx, taskID)
+	if err != nil {
+		return err
+	}
+	var x chosen
+	standing := 0
+	for _, effect := range all {
+		if !effect.Progress.Stands {
+			continue
+		}
+		standing++
+		if effect.Era != 0 {
+			x.lead, x.rank = effect, rankOf(&effect)
+		}
+		if step := effect.Progress.Step; strings.HasPrefix(step.Action, "server.") {
+			x.made = append(x.made, step.Name)
+		}
+	}
+	if standing == 0 {
+		return nil
+	}
+	h, err := headers().Get(ctx, c.e.DB, all[0].Run)
+	if err != nil {
+		return err
+	}
+	if h.Rev != 0 && !h.Value.State.Terminal() { // its owner still writes its effects
+		return fault.New(fault.Conflict, "rollback.running_batch", "%s is part of a %s that has not ended; cancel that or wait.", all[0].Name, h.Value.Kind)
+	}
+	if x.lead.Era == 0 {
+		return fmt.Errorf("task %s: none of its %d standing effects says where it stands", taskID, standing)
+	}
+	c.all = append(c.all, x)
+	return nil
+}
+
+// needing returns the leads of operations that stand and need a chosen one, and what of it: a server that it made, or
+// that it came first.
+func (c *chooser) needing(ctx context.Context, x chosen) (leads []dag.Effect, why string, err error) {
+	run, known := c.runs[x.lead.Run]
+	if !known {
+		err := c.e.eachEffect(ctx, store.Query{Prefix: id.Family(x.lead.Run)}, func(o dag.Effect) bool {
+			if o.Run == x.lead.Run && o.Era != 0 && o.Progress.Stands {
+				run = append(run, o)
+			}
+			return true
+		})
+		if err != nil {
+			return nil, "", err
+		}
+		c.runs[x.lead.Run] = run
+	}
+	for i := range run {
+		if later := rankOf(&run[i]); later.Before(x.rank) && run[i].DependsOn(&x.lead) {
+			leads = append(leads, run[i])
+		}
+	}
+	if len(leads) > 0 {
+		return leads, x.lead.Name, nil
+	}
+	for _, server := range x.made {
+		on := map[string]bool{}
+		err := c.e.eachEffect(ctx, store.Query{Index: "target", Prefix: server, Exact: true}, func(o dag.Effect) bool {
+			taskID, _ := o.Place()
+			on[taskID] = true
+			return true
+		})
+		if err != nil {
+			return nil, "", err
+		}
+		for taskID := range on {
+			all, err := c.e.effectsOf(ctx, taskID)
+			if err != nil {
+				return nil, "", err
+			}
+			lead := leadOf(all)
+			if lead.Era == 0 { // it has not ended
+				return nil, "", fault.New(fault.Conflict, "rollback.running_operation", "Operation %s works on server %s and has not ended; cancel it or wait.", all[0].Name, server)
+			}
+			if later := rankOf(&lead); later.Before(x.rank) {
+				leads, why = append(leads, lead), "server "+server
+			}
+		}
+	}
+	return leads, why, nil
+}
+
+// leadOf returns the lead among the effects of an operation; blank when it has not ended.
+func leadOf(all []dag.Effect) dag.Effect {
+	for _, x := range all {
+		if x.Era != 0 && x.Progress.Stands {
+			return x
+		}
+	}
+	return dag.Effect{}
 }
 
 // maxNamesakes is how many operations of one id are looked at to find the one that is meant.
 const maxNamesakes = 2000
 
-// operation finds the task that a reference of a rollback means.
-func (e *Engine) operation(ctx context.Context, ref string) (dag.Task, error) {
+// operation finds the task that a reference of a rollback means, which must have ended. Of one whose document was deleted the
+// effects are still known, by the task's id and by that of its batch.
+func (e *Engine) operation(ctx context.Context, ref string) (taskID string, err error) {
 	missing := fault.New(fault.NotFound, "rollback.unknown_operation", "There is no operation %s; name a task id, <batch id>/<operation id>, or an operation id.", clip(ref))
 	if taskID := id.Canonical(ref); id.Valid(taskID) {
 		t, err := tasks().Get(ctx, e.DB, taskID)
 		if err != nil || t.Rev != 0 {
-			return t.Value, err
+			return ended(&t.Value, err)
+		}
+		if all, err := e.effectsOf(ctx, taskID); err != nil || len(all) > 0 {
+			return taskID, err
 		} // an operation may be called like that
 	}
 	batch, name, qualified := strings.Cut(ref, "/")
@@ -103,26 +200,46 @@ func (e *Engine) operation(ctx context.Context, ref string) (dag.Task, error) {
 		name = ref
 	}
 	if name == "" || len(name) > dag.MaxOperationID || strings.ContainsRune(name, 0) {
-		return dag.Task{}, missing
+		return "", missing
 	}
-	found, err := e.namesakes(ctx, id.Canonical(batch), name, qualified)
+	batch = id.Canonical(batch)
+	found, err := e.namesakes(ctx, batch, name, qualified)
 	if err != nil {
-		return dag.Task{}, err
+		return "", err
 	}
 	standing := slices.DeleteFunc(slices.Clone(found), func(t dag.Task) bool { return t.State.Terminal() && !t.Standing() })
 	switch {
+	case len(found) == 0 && qualified && id.Valid(batch):
+		err = e.eachEffect(ctx, store.Query{Prefix: id.Family(batch)}, func(x dag.Effect) bool {
+			if x.Run == batch && x.Batch && x.Operation == name {
+				taskID, _ = x.Place()
+			}
+			return taskID == ""
+		})
+		if err == nil && taskID == "" {
+			err = missing
+		}
+		return taskID, err
 	case len(found) == 0:
-		return dag.Task{}, missing
+		return "", missing
 	case len(found) == 1:
-		return found[0], nil
+		return ended(&found[0], nil)
 	case len(standing) == 1 && len(found) < maxNamesakes: // those with nothing left to undo are not meant
-		return standing[0], nil
+		return ended(&standing[0], nil)
 	}
 	var batches []string
 	for _, t := range found[:min(len(found), 20)] {
 		batches = append(batches, t.Run+"/"+name)
 	}
-	return dag.Task{}, fault.New(fault.Invalid, "rollback.ambiguous", "Operation %s is in several batches; say which, for example: %s.", name, strings.Join(batches, ", "))
+	return "", fault.New(fault.Invalid, "rollback.ambiguous", "Operation %s is in several batches; say which, for example: %s.", name, strings.Join(batches, ", "))
+}
+
+// ended returns the id of a task, and a fault when it has not ended.
+func ended(t *dag.Task, err error) (string, error) {
+	if err == nil && !t.State.Terminal() {
+		err = fault.New(fault.Conflict, "rollback.running_operation", "Operation %s has not ended; cancel it or wait.", t.Name)
+	}
+	return t.ID, err
 }
 
 // namesakes returns the operations with that id, newest first and at most maxNamesakes: of one batch, whose tasks stand
@@ -156,87 +273,4 @@ func (e *Engine) namesakes(ctx context.Context, batch, name string, one bool) (f
 		q.After = page.Next
 	}
 	return found, nil
-}
-
-// undoing makes the nodes of a rollback, and brings chosen into their order: later completions first. A node waits for the undo of what depended
-// on it in its own run, and of what was done later to the same server.
-func (e *Engine) undoing(ctx context.Context, rollbackID string, chosen []dag.Task) ([]dag.Node, error) {
-	slices.SortStableFunc(chosen, func(a, b dag.Task) int {
-		return cmp.Or(cmp.Compare(b.Stood, a.Stood), b.CompletedAt.Compare(*a.CompletedAt), cmp.Compare(b.ID, a.ID))
-	})
-	nodes := make([]dag.Node, 0, len(chosen))
-	place := map[string]int{}
-	definitions := map[string][]dag.Node{}
-	for i := range chosen {
-		t := &chosen[i]
-		op, err := e.operationOf(ctx, definitions, t)
-		if err != nil {
-			return nil, err
-		}
-		place[t.ID] = i
-		nodes = append(nodes, dag.Node{
-			ID: t.ID, Name: t.Name, OnFailure: dag.OnFailureContinue, Operation: op, TaskID: id.Within(rollbackID, i), Undo: t.ID,
-		})
-	}
-	before := make([]map[string]bool, len(nodes)) // ids of nodes that come first
-	for i := range nodes {
-		before[i] = map[string]bool{}
-	}
-	for i := range chosen {
-		for _, dep := range chosen[i].Dependencies {
-			if d, ok := place[dep]; ok {
-				before[d][nodes[i].ID] = true
-			}
-		}
-	}
-	last := map[string]int{} // the node so far that comes last on a server
-	for i := range chosen {
-		made, used := chosen[i].Servers()
-		for _, server := range append(made, used...) {
-			if j, ok := last[server]; ok && j != i {
-				before[i][nodes[j].ID] = true
-			}
-			last[server] = i
-		}
-	}
-	for i := range nodes {
-		for dep := range before[i] {
-			if place[dep] < i { // always so, unless a clock or a document lies: never a cycle
-				nodes[i].Dependencies = append(nodes[i].Dependencies, dep)
-			}
-		}
-		slices.Sort(nodes[i].Dependencies)
-	}
-	return nodes, nil
-}
-
-// operationOf returns what the task's node says, without what only its resolution needs.
-func (e *Engine) operationOf(ctx context.Context, cache map[string][]dag.Node, t *dag.Task) (dag.Operation, error) {
-	nodes, ok := cache[t.Run]
-	if !ok {
-		h, err := headers().Get(ctx, e.DB, t.Run)
-		if err != nil {
-			return dag.Operation{}, err
-		}
-		if !h.Value.State.Terminal() { // its owner still writes its tasks
-			return dag.Operation{}, fault.New(fault.Conflict, "rollback.running_batch", "%s is part of a %s that has not ended; cancel that or wait.", t.Name, h.Value.Kind)
-		}
-		for n := range h.Value.Slices {
-			part, err := parts[dag.Node](definitionKind).Get(ctx, e.DB, sliceID(t.Run, n))
-			if err != nil {
-				return dag.Operation{}, err
-			}
-			nodes = append(nodes, part.Value.Items...)
-		}
-		if len(cache) > 100 {
-			clear(cache)
-		}
-		cache[t.Run] = nodes
-	}
-	if t.Number >= len(nodes) {
-		return dag.Operation{Type: t.Type}, nil
-	}
-	op := nodes[t.Number].Operation
-	op.Servers, op.Targets, op.Taskservs = nil, nil, nil
-	return op, nil
 }

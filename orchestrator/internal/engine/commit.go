@@ -7,19 +7,51 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// encode puts what a turn stores into a room: header, tasks, inventory, events and audit entries, which are committed all or
-// nothing.
+// encode puts what a turn stores into a room: header, tasks, effects, inventory, events and audit entries, which are committed
+// all or nothing.
 func (r *runner) encode(t *turn, more ...store.Write) error {
 	r.run.Header.Owner = r.e.Instance
 	r.renew = t.now.Up + r.e.Lease/2
 	t.room = r.e.room()
-	var err error
-	t.shared, err = r.fill(t.room, t.change, t.entries, t.now.Wall)
-	t.room.writes = append(t.room.writes, more...)
+	r.place(t)
+	err := r.fill(t.room, t.change, t.entries, t.now.Wall)
+	t.room.writes = append(append(t.room.writes, more...), t.more...)
 	return err
+}
+
+// place gives the operations that come to stand with a turn their place: its era.
+func (r *runner) place(t *turn) {
+	r.turns++
+	t.number = r.turns
+	n := 0
+	comes := func(task *dag.Task) bool { return task.Era == 0 && task.Standing() }
+	for _, i := range t.change.Tasks {
+		if task := &r.run.Tasks[i]; comes(task) {
+			n += task.Effects()
+		}
+	}
+	if n == 0 {
+		return
+	}
+	era := r.e.eras.enter(t, n)
+	r.placed = append(r.placed, t)
+	for _, i := range t.change.Tasks {
+		if task := &r.run.Tasks[i]; comes(task) {
+			task.Era = era
+		}
+	}
+}
+
+// unplace is called when the turn with that number is stored: it and what was made ready before it will not be any more.
+func (r *runner) unplace(number int) {
+	for len(r.placed) > 0 && r.placed[0].number <= number {
+		r.e.eras.leave(r.placed[0])
+		r.placed = r.placed[1:]
+	}
 }
 
 // maxRoom is the bytes of a room that is kept.
@@ -57,8 +89,8 @@ func (e *Engine) putRoom(r *room) {
 // at work from which on a commit does not hold up their results.
 const large = 16
 
-// fill puts a change into the room. shared says that it touches effects or inventory.
-func (r *runner) fill(room *room, c dag.Change, entries [][]byte, now time.Time) (shared bool, err error) {
+// fill puts a change into the room.
+func (r *runner) fill(room *room, c dag.Change, entries [][]byte, now time.Time) (err error) {
 	encode := func() { err = r.entries(room, c, entries, now) }
 	var beside sync.WaitGroup
 	if len(c.Tasks) < large {
@@ -66,39 +98,43 @@ func (r *runner) fill(room *room, c dag.Change, entries [][]byte, now time.Time)
 	} else {
 		beside.Go(encode)
 	}
-	shared = r.documents(room, c, now)
+	failed := r.documents(room, c)
 	beside.Wait()
-	return shared, err
+	if err == nil {
+		err = failed
+	}
+	return err
 }
 
-// documents adds the writes of a change: header, tasks and inventory.
-func (r *runner) documents(room *room, c dag.Change, now time.Time) (shared bool) {
+// documents adds the writes of a change: header, tasks, effects and inventory. Only the owner of a run writes its tasks and
+// effects while it goes on, and the header's revision says who that is; when it has ended, its tasks may be deleted.
+func (r *runner) documents(room *room, c dag.Change) error {
 	h, docs := &r.run.Header, &room.docs
-	writes := slices.Grow(room.writes, 1+len(c.Tasks)+len(c.Origins)+len(c.Resources))
+	writes := slices.Grow(room.writes, 1+len(c.Tasks)+len(c.Effects)+len(c.Origins)+len(c.Resources))
 	docs.header(h)
 	writes = append(writes, docs.Write(headers().Key(h.ID), store.At(r.rev), headerIndex(h)))
-	shared = len(c.Resources) > 0
 	for _, i := range c.Tasks {
-		t := &r.run.Tasks[i]
-		var w store.Write
-		turned := false
-		if h.Kind == dag.Rollback {
-			docs.task(t)
-			w = docs.Write(undos().Key(t.ID), store.Any(), nil)
-		} else {
-			w, turned = putTask(docs, t)
-		}
-		shared = shared || turned
+		w := putTask(docs, &r.run.Tasks[i], store.Any())
 		writes = append(writes, w)
 		r.sizes[i] = len(w.Body)
 	}
+	for _, at := range c.Effects {
+		x := r.run.Effect(at)
+		writes = append(writes, putEffect(docs, &x))
+	}
 	for _, i := range c.Origins {
-		w, turned := putTask(docs, &r.run.Origins[i])
-		shared = shared || turned
+		task, rev := r.run.Origin(i)
+		writes = append(writes, putTask(docs, task, store.At(rev)))
+	}
+	for _, f := range c.Failures {
+		w, err := failures().Write(failure{Error: f.Error, ID: id.Within(h.ID, f.Number), Name: f.Name, Run: h.ID, Task: f.Task}, store.Any())
+		if err != nil {
+			return err
+		}
 		writes = append(writes, w)
 	}
-	room.writes = inventory(docs, writes, c.Resources, now)
-	return shared
+	room.writes = inventory(docs, writes, c.Resources, h.UpdatedAt)
+	return nil
 }
 
 // entries adds the appends of a change: audit entries, those of callers first, and events.
@@ -121,16 +157,13 @@ func (r *runner) entries(room *room, c dag.Change, callers [][]byte, now time.Ti
 	return nil
 }
 
-// putTask writes a task, and says whether its effects begin or cease to stand with that. Only the owner of a run writes its
-// tasks, and the header's revision says who that is.
-func putTask(room *object, t *dag.Task) (w store.Write, turned bool) {
-	stands := t.Standing()
-	turned = stands != (t.Stood != 0)
-	if !stands {
+// putTask writes a task.
+func putTask(room *object, t *dag.Task, x store.Expect) store.Write {
+	if !t.Standing() {
 		t.Stood = 0
 	}
 	room.task(t)
-	return room.Write(store.Key{Kind: taskKind, ID: t.ID}, store.Any(), taskIndex(t)), turned
+	return room.Write(store.Key{Kind: taskKind, ID: t.ID}, x, taskIndex(t))
 }
 
 // stood notes which tasks stand since the commit rev.
@@ -143,20 +176,20 @@ func stood(tasks []dag.Task, written []int32, rev uint64) {
 }
 
 // inventory adds the writes of changed resources; the last word on each counts.
-func inventory(room *object, writes []store.Write, changes []dag.Resource, now time.Time) []store.Write {
+func inventory(room *object, writes []store.Write, changes []dag.Resource, at time.Time) []store.Write {
 	if len(changes) == 0 {
 		return writes
 	}
 	place := map[string]int{}
 	for _, c := range changes {
-		row := Resource{Facts: c.Facts, Kind: c.Kind, Name: c.Name, Provider: c.Provider, Updated: now.UTC().Truncate(time.Microsecond)}
+		row := Resource{Facts: c.Facts, Kind: c.Kind, Name: c.Name, Provider: c.Provider, Updated: at}
 		w := store.Write{Key: resources().Key(resources().ID(row)), Expect: store.Any(), Action: store.Delete}
 		if !c.Gone {
 			room.resource(&row)
 			w = room.Write(w.Key, w.Expect, nil)
 		}
-		if at, twice := place[w.Key.ID]; twice {
-			writes[at] = w
+		if n, twice := place[w.Key.ID]; twice {
+			writes[n] = w
 			continue
 		}
 		place[w.Key.ID] = len(writes)

@@ -23,7 +23,7 @@ func (e *Engine) Cancel(ctx context.Context, kind dag.Kind, runID string) error 
 	case !h.State.Terminal():
 		return errStopping // not taken over yet
 	}
-	return dag.Apply(dag.Load(h, nil, nil, nil, e.now()), dag.Cancel{ID: id.New()}, e.now())
+	return dag.Apply(dag.Load(h, nil, nil, e.now()), dag.Cancel{ID: id.New()}, e.now())
 }
 
 // header returns the header of a run of that kind.

@@ -21,6 +21,7 @@ func (o *object) task(t *dag.Task) {
 	o.Moment("completed_at", t.CompletedAt)
 	o.Time("created_at", t.CreatedAt)
 	o.List("dependencies", t.Dependencies)
+	o.Count("era", int64(t.Era))
 	o.Text("error", t.Error)
 	o.Flag("expired", t.Expired)
 	o.Flag("halted", t.Halted)
@@ -42,26 +43,26 @@ func (o *object) task(t *dag.Task) {
 	if len(t.Steps) > 0 {
 		o.Array("steps")
 		for i := range t.Steps {
-			o.step(&t.Steps[i])
+			o.Begin()
+			o.progress(&t.Steps[i])
+			o.End()
 		}
 		o.EndArray()
 	}
 	o.Count("stood", int64(t.Stood))
 	o.Text("type", t.Type)
-	o.Text("undoes", t.Undoes)
 	o.Text("user", t.User)
 	o.Count("wait_ms", t.Wait)
 	o.Flag("withdrawn", t.Withdrawn)
 	o.End()
 }
 
-func (o *object) step(p *dag.Progress) {
-	o.Begin()
+// progress appends the members of a step. What it recorded stands in the document of its effect.
+func (o *object) progress(p *dag.Progress) {
 	o.Text("attempt", p.Attempt)
 	o.Flag("doubt", p.Doubt)
 	o.Flag("ended", p.Ended)
 	o.Text("error", p.Error)
-	o.Dict("facts", p.Facts)
 	o.Count("finds", int64(p.Finds))
 	o.Flag("halted", p.Halted)
 	o.Count("kills", int64(p.Kills))
@@ -81,7 +82,6 @@ func (o *object) step(p *dag.Progress) {
 	o.Count("tries", int64(p.Tries))
 	o.Text("undo_error", p.UndoError)
 	o.Count("wait_ms", p.Wait)
-	o.End()
 }
 
 func (o *object) header(h *dag.Header) {
@@ -116,6 +116,24 @@ func (o *object) header(h *dag.Header) {
 	o.Always("state", string(h.State))
 	o.Number("step_limit", int64(h.StepLimit))
 	o.Text("storage_backend", h.StorageBackend)
+	if u := h.Undo; u != nil {
+		o.Object("undo")
+		o.Number("cut", int64(u.Cut))
+		o.Number("era", int64(u.Era))
+		o.Number("era_to", int64(u.EraTo))
+		o.Flag("listed", u.Listed)
+		o.Number("planned", int64(u.Planned))
+		if u.Taken != nil {
+			o.Object("taken")
+			o.Number("era", int64(u.Taken.Era))
+			o.Number("since", int64(u.Taken.Since))
+			o.Always("task", u.Taken.Task)
+			o.End()
+		}
+		o.Number("wave", int64(u.Wave))
+		o.Count("waves", int64(u.Waves))
+		o.End()
+	}
 	o.Time("updated_at", h.UpdatedAt)
 	o.Text("version", h.Version)
 	o.Flag("withdrawn", h.Withdrawn)
@@ -163,7 +181,6 @@ func (o *object) node(n *dag.Node) {
 		o.policy(n.Policy)
 	}
 	o.Text("task_id", n.TaskID)
-	o.Text("undo", n.Undo)
 	o.End()
 }
 

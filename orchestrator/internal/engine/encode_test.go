@@ -88,6 +88,10 @@ func TestEncode_isCanonicalWhateverIsSet(t *testing.T) {
 		fill(rng, reflect.ValueOf(&h).Elem(), empty)
 		o.header(&h)
 		same("header", h)
+		var x dag.Effect
+		fill(rng, reflect.ValueOf(&x).Elem(), empty)
+		o.effect(&x)
+		same("effect", x)
 		var r Resource
 		fill(rng, reflect.ValueOf(&r).Elem(), empty)
 		o.resource(&r)

@@ -10,6 +10,25 @@
 // results are made ready while the commit before is on its way, and nothing is done about them until their own is stored. When
 // a commit fails or its outcome is unknown, memory is dropped, the run is loaded again, and the same commands are
 // applied to what is stored: recovery and ordinary work are the same code.
+//
+// # What a rollback needs
+//
+// A task's document is for people; what undoes a step is the document of its effect (kind "effect", id
+// "<task id>.<step>", dag.Effect, at most about 1 KiB). It holds the step, what the step recorded for its inverse, the
+// resources that it made, what its operation depends on, and the progress of undoing it. It is written
+//
+//   - with the commit in which the step takes effect;
+//   - when the operation ends, once more for the first effect that stands, the lead, which gets the operation's era and the
+//     key "stands": that index has one row for each operation that stands, and its counters count operations by era;
+//   - while a rollback undoes it, and a last time when it is undone: it keeps no key then, and its revision is the commit that
+//     undid it. When a lead is undone and another effect of the operation stands, that one becomes the lead.
+//
+// An operation stands since the commit that made its lead one (dag.Effect.Since, or the document's revision). A checkpoint
+// is the number of a commit, Checkpoint.Cut; a rollback to it undoes what stands since a later one.
+//
+// Whoever prunes may delete ended runs with their definitions, tasks and kind "undo" at any time, also while a rollback goes on: it
+// looks for them and does without. An effect that stands is not to be deleted. One that was undone is needed, to restore
+// the inventory, by checkpoints whose cut lies before its revision.
 package engine
 
 import (
@@ -68,6 +87,7 @@ type Config struct {
 	Limits   dag.Limits
 	MaxTasks int // tasks running at once; 1000
 	MaxSteps int // attempts running at once; 64
+	Wave     int // effects of one wave of a rollback; dag.WaveEffects
 }
 
 // Engine drives runs. Make one with New; it works while Run does.
@@ -81,7 +101,7 @@ type Engine struct {
 	begun     time.Time           // when dag.Now.Up was 0
 	sightings map[string]sighting // runs of other processes; of Run's goroutine
 
-	cut *cut // between commits that change effects or inventory and checkpoints
+	eras eras
 
 	mu       sync.Mutex
 	runs     map[string]*runner // the runs this process owns
@@ -112,8 +132,11 @@ func New(c Config) *Engine {
 	if c.MaxSteps == 0 {
 		c.MaxSteps = 64
 	}
+	if c.Wave == 0 {
+		c.Wave = dag.WaveEffects
+	}
 	c.Policy = c.Policy.Or(dag.DefaultPolicy())
-	return &Engine{Config: c, begun: time.Now().Add(-time.Second), slots: &slots{free: c.MaxTasks}, cut: newCut(), steps: make(chan struct{}, c.MaxSteps), idle: make(chan func()), runs: map[string]*runner{}}
+	return &Engine{Config: c, begun: time.Now().Add(-time.Second), slots: &slots{free: c.MaxTasks}, steps: make(chan struct{}, c.MaxSteps), idle: make(chan func()), runs: map[string]*runner{}}
 }
 
 // now is the present moment. Config.Now may step; the time since begun does not.
@@ -122,6 +145,17 @@ func (e *Engine) now() dag.Now { return dag.Now{Wall: e.Now(), Up: time.Since(e.
 // Run takes over what is unfinished and drives runs until ctx ends. It returns when all its goroutines
 // have ended; what was in flight then is looked up by the next Run.
 func (e *Engine) Run(ctx context.Context) error {
+	for try := 0; ; try++ {
+		err := e.eras.open(ctx, e.DB)
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+		e.Log.Error("engine: the last era cannot be read; trying again", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(min(10*time.Millisecond<<min(try, 10), 5*time.Second)):
+		}
+	}
 	e.mu.Lock()
 	e.ctx = ctx
 	for _, r := range e.runs { // submitted before Run

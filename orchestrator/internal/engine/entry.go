@@ -29,10 +29,8 @@ func (r *runner) entry(t dag.Trial, phase audit.Phase, now time.Time) audit.Entr
 		r.details = details
 	}
 	details["attempt"], details["task"] = t.Number, task.ID
-	if task.Undoes != "" {
-		details["undoes"] = task.Undoes
-	} else {
-		delete(details, "undoes")
+	if h.Kind == dag.Rollback {
+		details["undoes"] = task.ID
 	}
 	return audit.Entry{
 		Action: actionOf(t), Actor: audit.Actor{Sub: h.Grant.Sub, Username: h.Grant.Username}, Details: details,

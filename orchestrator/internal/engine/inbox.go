@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/store"
 )
 
 // maxGather bounds how long a result waits for others.
@@ -13,8 +14,9 @@ const maxGather = 2 * time.Millisecond
 // message is a command to a run with what belongs to it.
 type message struct {
 	command dag.Command
-	entry   []byte     // audit entry to commit with it
-	reply   chan error // buffered; nil when nobody waits
+	entry   []byte        // audit entry to commit with it
+	writes  []store.Write // to commit with it
+	reply   chan error    // buffered; nil when nobody waits
 	err     error
 }
 
@@ -48,9 +50,19 @@ func (r *runner) take() []message {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n, size := 0, 0
+	room := store.MaxWrites - 1 - len(r.sizes) // documents besides the header and all tasks
 	for n < len(r.inbox) && n < maxTake && size < maxBytes {
-		if d, ok := r.inbox[n].command.(dag.Done); ok && int(d.Task) < len(r.sizes) {
-			size += r.sizes[d.Task] + len(d.Result.Output) + 2048
+		switch c := r.inbox[n].command.(type) {
+		case dag.Done: // its effect and that of its operation, the origin or a failure, and what it made
+			room -= 3 + len(c.Result.Resources)
+			if int(c.Task) < len(r.sizes) {
+				size += r.sizes[c.Task] + len(c.Result.Output) + 2048
+			}
+		case dag.Cancel: // it may end all tasks, and each may come to stand
+			room -= len(r.sizes)
+		}
+		if n > 0 && room < 0 {
+			break
 		}
 		n++
 	}

@@ -116,18 +116,24 @@ func (r *runner) load(ctx context.Context, first bool) bool {
 // own makes what was read the runner's.
 func (r *runner) own(run *dag.Run, rev uint64) {
 	r.run, r.rev = run, rev
-	r.run.May, r.decided = r.judge, make([]*authz.Decision, len(run.Tasks))
-	r.sizes = make([]int, len(run.Tasks))
+	r.run.May = r.judge
+	r.fit()
 	if more := run.Busy() - r.held; more > 0 { // they run, whatever the limit says
 		r.held += more
 		r.e.slots.give(-more)
 	}
 }
 
+// fit makes room for what is known of each task: of a run that was read, or of the next wave of a rollback.
+func (r *runner) fit() {
+	n := len(r.run.Tasks)
+	r.sizes, r.decided = make([]int, n), make([]*authz.Decision, n)
+}
+
 // begin tells an adopted run that its process is a new one, and starts it when it was never started.
 func (r *runner) begin(ctx context.Context) bool {
 	messages := []message{{command: dag.Adopt{}}}
-	if r.run.Header.State == dag.Queued && !r.e.held(r.id) {
+	if r.run.Header.State == dag.Queued && r.kind != dag.Rollback && !r.e.held(r.id) {
 		messages = append(messages, message{command: dag.Start{}})
 	}
 	return r.step(ctx, messages)
@@ -146,6 +152,10 @@ func (e *Engine) read(ctx context.Context, runID string) (*dag.Run, uint64, erro
 	if err != nil || h.Rev == 0 {
 		return nil, 0, err
 	}
+	if h.Value.Kind == dag.Rollback {
+		run, err := e.readRollback(ctx, h.Value)
+		return run, h.Rev, err
+	}
 	var nodes []dag.Node
 	for n := range h.Value.Slices {
 		part, err := parts[dag.Node](definitionKind).Get(ctx, e.DB, sliceID(runID, n))
@@ -154,41 +164,25 @@ func (e *Engine) read(ctx context.Context, runID string) (*dag.Run, uint64, erro
 		}
 		nodes = append(nodes, part.Value.Items...)
 	}
-	if len(nodes) != h.Value.Counts.Total() {
-		return nil, 0, fmt.Errorf("run %s: %d nodes stored, %d counted", runID, len(nodes), h.Value.Counts.Total())
-	}
-	table, rows := tasks(), make([]dag.Task, len(nodes))
-	var origins []dag.Task
-	if h.Value.Kind == dag.Rollback {
-		table = undos()
-		for i := range nodes {
-			o, err := tasks().Get(ctx, e.DB, nodes[i].Undo)
-			if err != nil {
-				return nil, 0, err
-			}
-			origins = append(origins, taskOf(o))
-		}
-		rows = dag.Fresh(h.Value, nodes, origins)
-	}
-	stored, err := e.tasksOf(ctx, table, runID)
+	rows, err := e.tasksOf(ctx, runID)
 	if err != nil {
 		return nil, 0, err
 	}
-	if table.Kind == taskKind && len(stored) != len(nodes) {
-		return nil, 0, fmt.Errorf("run %s: %d tasks stored for %d nodes", runID, len(stored), len(nodes))
+	if n := h.Value.Counts.Total(); len(nodes) != n || len(rows) != n {
+		return nil, 0, fmt.Errorf("run %s: %d nodes and %d tasks stored, %d counted", runID, len(nodes), len(rows), n)
 	}
-	for _, t := range stored {
-		rows[t.Number] = t
+	if err := e.recall(ctx, runID, rows); err != nil {
+		return nil, 0, err
 	}
-	return dag.Load(h.Value, nodes, rows, origins, e.now()), h.Rev, nil
+	return dag.Load(h.Value, nodes, rows, e.now()), h.Rev, nil
 }
 
 // tasksOf returns the tasks of a run in the order of its definition, which is that of their ids.
-func (e *Engine) tasksOf(ctx context.Context, table store.Table[dag.Task], run string) ([]dag.Task, error) {
+func (e *Engine) tasksOf(ctx context.Context, run string) ([]dag.Task, error) {
 	var all []dag.Task
 	q := store.Query{Prefix: id.Family(run), Limit: store.MaxPage}
 	for {
-		rows, page, err := table.List(ctx, e.DB, q)
+		rows, page, err := tasks().List(ctx, e.DB, q)
 		if err != nil {
 			return nil, err
 		}

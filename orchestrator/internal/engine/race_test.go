@@ -17,7 +17,8 @@ import (
 type slow struct {
 	store.DB
 	get    func(store.Key)
-	list   func(store.Query)
+	list   func(store.Query) // before it reads
+	listed func(store.Query)
 	commit func(store.Batch)
 }
 
@@ -33,7 +34,11 @@ func (s *slow) List(ctx context.Context, q store.Query) (store.Page, error) {
 	if s.list != nil {
 		s.list(q)
 	}
-	return s.DB.List(ctx, q)
+	page, err := s.DB.List(ctx, q)
+	if s.listed != nil {
+		s.listed(q)
+	}
+	return page, err
 }
 
 func (s *slow) Commit(ctx context.Context, b store.Batch) (store.Receipt, error) {
@@ -69,13 +74,18 @@ func TestCancel_ofARunThatEndsMeanwhileSaysThatItHasEnded(t *testing.T) {
 
 func TestRollback_whileARunEndsIsNoStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, db := newWorld(), &slow{DB: memory()}
+		var hold atomic.Bool // when the rollback has seen it at work, and before it is cancelled
+		w, db := newWorld(), &slow{DB: memory(), listed: func(q store.Query) {
+			if q.Index == "active" && hold.CompareAndSwap(true, false) {
+				<-time.After(time.Minute)
+			}
+		}}
+		w.delay = 10 * time.Second
 		e := start(t, db, w)
 		c := e.checkpoint("cut")
-		w.delay = 10 * time.Second
-		id := e.submit(workflow("s1")).Run.ID
+		e.submit(workflow("s1"))
 		<-time.After(time.Second)
-		db.get = holdUp("run", id)
+		hold.Store(true)
 		if got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID}); err != nil || got.Executed != 1 {
 			t.Errorf("rollback: %+v, %v", got, err)
 		}

@@ -44,7 +44,7 @@ func (e *Engine) Batch(ctx context.Context, batchID string) (BatchView, error) {
 	if err != nil {
 		return BatchView{}, err
 	}
-	rows, err := e.tasksOf(ctx, tasks(), batchID)
+	rows, err := e.tasksOf(ctx, batchID)
 	return BatchView{Run: h, Tasks: rows}, err
 }
 
@@ -59,7 +59,7 @@ func (e *Engine) Batches(ctx context.Context, status dag.Status, p store.Place) 
 
 // TasksOf returns the tasks of a run, in the order of its definition.
 func (e *Engine) TasksOf(ctx context.Context, runID string) ([]dag.Task, error) {
-	return e.tasksOf(ctx, tasks(), runID)
+	return e.tasksOf(ctx, runID)
 }
 
 // Resources lists the inventory by provider, kind and name.

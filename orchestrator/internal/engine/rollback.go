@@ -2,8 +2,6 @@ package engine
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
@@ -12,9 +10,6 @@ import (
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 )
-
-// maxUndone bounds the operations of one rollback.
-const maxUndone = 20_000
 
 // RollbackRequest names what to undo: everything completed after a checkpoint, or certain operations by task id,
 // "<batch id>/<operation id>" or an operation id that only one batch has.
@@ -29,10 +24,11 @@ type RollbackRequest struct {
 type RollbackResult struct {
 	ID       string
 	Ended    bool
+	Planned  int // operations that it undoes, as counted when it began
 	Executed int // operations undone
 	Failed   int // operations that could not be undone
 	Duration time.Duration
-	Failures []RollbackFailure
+	Failures []RollbackFailure // the first store.MaxPage
 }
 
 // RollbackFailure is an operation that could not be undone.
@@ -45,8 +41,9 @@ type RollbackFailure struct {
 // errRollback is the answer while another rollback runs.
 var errRollback = fault.New(fault.Conflict, "rollback.running", "Another rollback is running; wait until it has ended.")
 
-// Rollback undoes what the request names and waits for the end. It is durable: when the caller leaves or the
-// process dies, it goes on. One rollback runs at a time; new submissions wait for its end.
+// Rollback undoes what the request names and waits for the end. The request is judged before anything is stopped; then the
+// rollback is stored, and goes on when the caller leaves or the process dies. One rollback runs at a time; new submissions
+// wait for its end.
 func (e *Engine) Rollback(ctx context.Context, q RollbackRequest) (RollbackResult, error) {
 	if q.ID == "" {
 		q.ID = id.New()
@@ -66,8 +63,7 @@ func (e *Engine) Rollback(ctx context.Context, q RollbackRequest) (RollbackResul
 		e.mu.Unlock()
 		return RollbackResult{}, errRollback
 	}
-	e.rollback = q.ID
-	live := slices.Collect(maps.Values(e.runs)) // what comes from now on is held back
+	e.rollback = q.ID // what is submitted from now on is held back
 	life := e.ctx
 	scene := *audit.SceneOf(ctx) // the request's own belongs to its goroutine
 	type outcome struct {
@@ -79,7 +75,7 @@ func (e *Engine) Rollback(ctx context.Context, q RollbackRequest) (RollbackResul
 		detached, cancel := context.WithCancel(audit.WithScene(context.WithoutCancel(ctx), &scene))
 		defer cancel()
 		defer context.AfterFunc(life, cancel)()
-		r, err := e.beginRollback(detached, q, live)
+		r, err := e.beginRollback(detached, q)
 		if err != nil {
 			e.mu.Lock()
 			if e.rollback == q.ID && e.runs[q.ID] == nil {
@@ -166,7 +162,7 @@ func (e *Engine) RollbackByID(ctx context.Context, rollbackID string) (RollbackR
 	if err != nil {
 		return RollbackResult{}, err
 	}
-	res := RollbackResult{ID: h.ID, Ended: h.State.Terminal(), Executed: h.Counts.Completed, Failed: h.Counts.Failed}
+	res := RollbackResult{ID: h.ID, Ended: h.State.Terminal(), Planned: h.Undo.Planned, Executed: h.Counts.Completed, Failed: h.Counts.Failed}
 	end := e.Now()
 	if h.CompletedAt != nil {
 		end = *h.CompletedAt
@@ -175,10 +171,10 @@ func (e *Engine) RollbackByID(ctx context.Context, rollbackID string) (RollbackR
 	if h.Counts.Failed == 0 {
 		return res, nil
 	}
-	nodes, err := e.tasksOf(ctx, undos(), rollbackID)
-	for i := range nodes {
-		if nodes[i].State == dag.Failed {
-			res.Failures = append(res.Failures, RollbackFailure{Task: nodes[i].Undoes, Name: nodes[i].Name, Error: nodes[i].Error})
+	rows, _, err := failures().List(ctx, e.DB, store.Query{Prefix: id.Family(rollbackID), Limit: store.MaxPage})
+	for _, row := range rows {
+		if f := row.Value; f.Run == rollbackID {
+			res.Failures = append(res.Failures, RollbackFailure{Task: f.Task, Name: f.Name, Error: f.Error})
 		}
 	}
 	return res, err
@@ -189,65 +185,88 @@ func (e *Engine) Rollbacks(ctx context.Context, p store.Place) (store.Window[dag
 	return headers().Window(ctx, e.DB, p, store.Query{Index: "kind", Prefix: string(dag.Rollback), Exact: true})
 }
 
-// beginRollback finds what is to be undone and submits it as a run; live are the runs there were when it was asked for.
-func (e *Engine) beginRollback(ctx context.Context, q RollbackRequest, live []*runner) (*runner, error) {
-	var chosen []dag.Task
-	var err error
+// beginRollback judges a request and stores the rollback.
+func (e *Engine) beginRollback(ctx context.Context, q RollbackRequest) (*runner, error) {
 	act := audit.Act{Action: "rollback.execute", Resource: "rollbacks/" + q.ID}
-	if q.Checkpoint != "" {
+	var plan dag.UndoPlan
+	var lists []slice[string]
+	switch {
+	case q.Checkpoint != "":
 		act.Resource = "checkpoints/" + q.Checkpoint
 		c, err := e.checkpoint(ctx, q.Checkpoint)
 		if err != nil {
 			return nil, err
 		}
-		if err := e.quiesce(ctx, live); err != nil {
+		plan = dag.UndoPlan{Cut: c.Cut, Era: c.EraFrom, EraTo: c.EraTo}
+		if plan.Planned, err = e.operationsAfter(ctx, c); err != nil {
 			return nil, err
 		}
-		if chosen, err = e.effectsAfter(ctx, c); err != nil {
-			return nil, err
-		}
-	} else if len(q.Operations) == 0 {
+	case len(q.Operations) == 0:
 		return nil, fault.New(fault.Invalid, "rollback.nothing_named", "Name a checkpoint or at least one operation.")
-	} else if chosen, err = e.choose(ctx, q); err != nil {
-		return nil, err
+	default:
+		leads, err := e.choose(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		lists = e.cutWaves(q.ID, leads)
+		plan = dag.UndoPlan{Listed: true, Planned: len(leads), Waves: len(lists)}
 	}
-	if len(chosen) > maxUndone {
-		return nil, fault.New(fault.Conflict, "rollback.too_large", "%d operations would be undone, at most %d are in one rollback; undo a part by operation ids first.", len(chosen), maxUndone)
-	}
-	act.Details = map[string]any{"operations": len(chosen), "rollback": q.ID}
-	nodes, err := e.undoing(ctx, q.ID, chosen)
-	if err != nil {
-		return nil, err
-	}
-	d := dag.Definition{Kind: dag.Rollback, Name: "rollback", Nodes: nodes, ParallelLimit: dag.DefaultParallel, Policy: e.Policy}
-	accepted, err := e.submit(ctx, Submission{ID: q.ID, Definition: d, Act: act}, chosen, q.Checkpoint)
-	if err != nil {
-		return nil, err
-	}
-	if accepted == nil {
-		return nil, fault.New(fault.Conflict, "rollback.known", "There is a rollback with the id %s already.", q.ID)
-	}
-	return accepted.runner, nil
+	act.Details = map[string]any{"operations": plan.Planned, "rollback": q.ID}
+	return e.submitRollback(ctx, q, plan, lists, act)
 }
 
-// quiesce cancels what has begun and waits for its end.
-func (e *Engine) quiesce(ctx context.Context, live []*runner) error {
-	for _, r := range live {
-		h, err := headers().Get(ctx, e.DB, r.id)
+// cutWaves cuts the leads of operations, in the order in which they are undone, into waves.
+func (e *Engine) cutWaves(rollbackID string, leads []dag.Effect) (lists []slice[string]) {
+	found := e.Wave // in the last wave
+	for i := range leads {
+		if found >= e.Wave {
+			lists, found = append(lists, slice[string]{ID: sliceID(rollbackID, len(lists)+1)}), 0
+		}
+		last := &lists[len(lists)-1]
+		last.Items, found = append(last.Items, leads[i].ID), found+leads[i].Of
+	}
+	return lists
+}
+
+// maxLists is how many waves are stored in one commit.
+const maxLists = 64
+
+// submitRollback stores a rollback and launches it. The waves that it names go first: without it they mean nothing.
+func (e *Engine) submitRollback(ctx context.Context, q RollbackRequest, plan dag.UndoPlan, lists []slice[string], act audit.Act) (*runner, error) {
+	now := e.now()
+	body, grant, err := granted(ctx, act, dag.Grant{}, now.Wall)
+	if err != nil {
+		return nil, err
+	}
+	var writes []store.Write
+	for i, l := range lists {
+		w, err := waves().Write(l, store.Any())
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if r.kind == dag.Rollback || h.Value.State == dag.Queued {
-			continue // a queued run has done nothing and goes on afterwards
-		}
-		if err := e.cancel(ctx, r, "cancelled by a rollback"); err != nil && !fault.Is(err, fault.Conflict) {
-			return err
-		}
-		select {
-		case <-r.ended:
-		case <-ctx.Done():
-			return store.ErrUnavailable.Because(ctx.Err())
+		if writes = append(writes, w); len(writes) == maxLists && i+1 < len(lists) {
+			if _, err := e.DB.Commit(ctx, store.Batch{Writes: writes}); err != nil {
+				return nil, err
+			}
+			writes = nil
 		}
 	}
-	return nil
+	r := e.newRunner(q.ID, dag.Rollback)
+	added, _, err := e.register(r)
+	if err != nil {
+		return nil, err
+	}
+	known := fault.New(fault.Conflict, "rollback.known", "There is a rollback with the id %s already.", q.ID)
+	if !added {
+		return nil, known
+	}
+	r.own(dag.NewRollback(q.ID, plan, e.Policy, grant, q.Checkpoint, now), 0)
+	err = r.first(ctx, writes, body, now)
+	if err := e.admit(ctx, r, false, err); err != nil {
+		if fault.Is(err, fault.Conflict) {
+			return nil, known
+		}
+		return nil, err
+	}
+	return r, nil
 }

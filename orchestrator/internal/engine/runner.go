@@ -46,6 +46,8 @@ type runner struct {
 	may     Submitter                     // what the submitter may do, as of asked; nil for a rollback
 	asked   uint64                        // Rights.Changed when may was made
 	decided []*authz.Decision             // of may, by task; nil where it was not asked
+	turns   int                           // that were made ready
+	placed  []*turn                       // those in which operations got an era and which may still be stored
 	held    int                           // slots
 	at      time.Duration                 // of dag.Now.Up: the next Tick; 0 for none
 	renew   time.Duration                 // of dag.Now.Up: when the run is written again, so that nobody takes it for left
@@ -71,6 +73,12 @@ func (r *runner) loop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for !r.run.Done() || r.sent != nil {
+		if r.sent == nil && r.run.Idle() {
+			if !r.wave(ctx) {
+				return
+			}
+			continue
+		}
 		var due <-chan time.Time
 		if r.sent == nil { // what time brings waits for the turn on its way
 			timer.Reset(r.pause())
@@ -288,6 +296,7 @@ func (r *runner) leave() {
 	if r.sent != nil {
 		turnAway(r.sent.messages)
 	}
+	r.unplace(r.turns)
 	r.e.slots.leave(r, r.held)
 	r.e.forget(r)
 	r.mu.Lock()

@@ -14,12 +14,12 @@ const EventStream = "events"
 // The kinds of documents.
 const (
 	runKind        = "run"        // header of a run; id = run id
-	definitionKind = "definition" // a slice of a definition; id = "<run id>.<n>"
+	definitionKind = "definition" // a slice of a definition, or a wave of a rollback; id = "<run id>.<n>"
 	taskKind       = "task"       // what GET /tasks lists; id = within the run's, or the same for a workflow
-	undoKind       = "undo"       // a node of a rollback; id = within the run's
+	effectKind     = "effect"     // what a step did to the world; id = "<task id>.<step>"
+	undoKind       = "undo"       // an operation that a rollback could not undo; id = within the rollback's
 	resourceKind   = "resource"   // inventory; id = "<provider>/<kind>/<name>"
 	checkpointKind = "checkpoint"
-	inventoryKind  = "inventory" // a slice of the inventory of a checkpoint; id = "<checkpoint id>.<n>"
 )
 
 // Schema returns the kinds that the engine stores.
@@ -27,11 +27,11 @@ func Schema() []store.Kind {
 	return []store.Kind{
 		{Name: runKind, Indexes: []string{"active", "kind", "status"}, Counted: []string{"kind", "status"}},
 		{Name: definitionKind},
-		{Name: taskKind, Indexes: []string{"operation", "stands", "status"}, Counted: []string{"status"}},
+		{Name: taskKind, Indexes: []string{"operation", "status"}, Counted: []string{"status"}},
+		{Name: effectKind, Indexes: []string{"stands", "target"}, Counted: []string{"stands"}},
 		{Name: undoKind},
-		{Name: resourceKind},
-		{Name: checkpointKind},
-		{Name: inventoryKind},
+		{Name: resourceKind, Summed: true},
+		{Name: checkpointKind, Indexes: []string{"era"}},
 	}
 }
 
@@ -54,32 +54,21 @@ func tasks() store.Table[dag.Task] {
 }
 
 func taskIndex(t *dag.Task) []store.IndexKey {
-	keys := append(make([]store.IndexKey, 0, 3), store.IndexKey{Name: "status", Value: string(t.Status())})
+	keys := append(make([]store.IndexKey, 0, 2), store.IndexKey{Name: "status", Value: string(t.Status())})
 	if t.Batch {
 		keys = append(keys, store.IndexKey{Name: "operation", Value: t.Operation})
-	}
-	if t.Standing() {
-		keys = append(keys, store.IndexKey{Name: "stands", Value: stampOf(*t.CompletedAt)})
 	}
 	return keys
 }
 
-func undos() store.Table[dag.Task] {
-	return store.Table[dag.Task]{Kind: undoKind, ID: func(t dag.Task) string { return t.ID }}
-}
-
-// taskOf returns the task of a row. One whose effects stand says since which commit: its place in the order of all
-// completions.
+// taskOf returns the task of a row. One whose effects stand says since which commit.
 func taskOf(row store.Row[dag.Task]) dag.Task {
 	t := row.Value
-	if t.Stood == 0 && t.Undoes == "" && t.Standing() {
+	if t.Stood == 0 && t.Standing() {
 		t.Stood = row.Rev
 	}
 	return t
 }
-
-// stampOf orders times as text.
-func stampOf(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
 
 // Resource is a row of the inventory.
 type Resource struct {

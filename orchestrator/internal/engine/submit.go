@@ -34,8 +34,6 @@ type Submission struct {
 type Submitted struct {
 	Run   dag.Header
 	Tasks []Accepted // in the order of the definition
-
-	runner *runner
 }
 
 // Accepted names a task of a run that was accepted, and its operation.
@@ -78,7 +76,7 @@ func (e *Engine) Submit(ctx context.Context, s Submission) (Submitted, error) {
 			n.TaskID = s.ID
 		}
 	}
-	r, err := e.submit(ctx, s, nil, "")
+	r, err := e.submit(ctx, s)
 	if err != nil {
 		return Submitted{}, err
 	}
@@ -94,28 +92,19 @@ func Invalid(kind dag.Kind, faults []fault.Field) error {
 }
 
 // submit commits a new run and launches it. It returns nil when there is such a run already.
-func (e *Engine) submit(ctx context.Context, s Submission, origins []dag.Task, checkpoint string) (*Submitted, error) {
+func (e *Engine) submit(ctx context.Context, s Submission) (*Submitted, error) {
 	if n := len(s.Definition.Nodes); n > id.MaxWithin {
 		return nil, fault.New(fault.Invalid, string(s.Definition.Kind)+".too_large", "A %s of %d nodes is too large; at most %d can be stored.", s.Definition.Kind, n, id.MaxWithin)
 	}
 	now := e.now()
-	scene := audit.SceneOf(ctx)
 	if s.Act.Resource == "" {
 		s.Act.Resource = plural(s.Definition.Kind) + "/" + s.ID
 	}
-	entry := s.Act.Entry(ctx, now.Wall)
-	if entry.Origin == "" {
-		entry.Origin = origin
-	}
-	body, err := entry.Encode()
+	body, grant, err := granted(ctx, s.Act, s.Grant, now.Wall)
 	if err != nil {
 		return nil, err
 	}
-	grant := s.Grant
-	grant.Decision, grant.IP, grant.Plan, grant.Sub, grant.Username = entry.ID, scene.Actor.IP, s.Plan, scene.Actor.Sub, scene.Actor.Username
-	if scene.Decision != nil {
-		grant.Policy, grant.Rule = scene.Decision.Policy, scene.Decision.Rule
-	}
+	grant.Plan = s.Plan
 	r := e.newRunner(s.ID, s.Definition.Kind)
 	if err := r.ask(ctx, grant); err != nil {
 		return nil, err
@@ -134,8 +123,8 @@ func (e *Engine) submit(ctx context.Context, s Submission, origins []dag.Task, c
 	} else {
 		beside.Go(cut)
 	}
-	run := dag.New(s.ID, s.Definition, grant, origins, now)
-	run.Header.Checkpoint, run.Header.Resumes = checkpoint, s.resumes.Value.ID
+	run := dag.New(s.ID, s.Definition, grant, now)
+	run.Header.Resumes = s.resumes.Value.ID
 	r.own(run, 0)
 	if !held {
 		_ = dag.Apply(run, dag.Start{}, now)
@@ -149,26 +138,49 @@ func (e *Engine) submit(ctx context.Context, s Submission, origins []dag.Task, c
 	if err == nil {
 		err = r.first(ctx, parts, body, now)
 	}
-	if err != nil {
-		r.leave()
-		close(r.ended)
+	accepted := Submitted{Run: run.Header}
+	if err := e.admit(ctx, r, held, err); err != nil {
 		if fault.Is(err, fault.Conflict) {
 			return nil, nil
 		}
 		return nil, err
 	}
-	scene.MarkRecorded()
-	accepted := Submitted{runner: r, Run: run.Header}
+	accepted.Tasks = acceptedOf(run.Tasks) // of what never changes
+	return &accepted, nil
+}
+
+// granted returns the audit entry of a request for a run, and what the run stands on, completed.
+func granted(ctx context.Context, act audit.Act, g dag.Grant, now time.Time) ([]byte, dag.Grant, error) {
+	entry := act.Entry(ctx, now)
+	if entry.Origin == "" {
+		entry.Origin = origin
+	}
+	scene := audit.SceneOf(ctx)
+	g.Decision, g.IP, g.Sub, g.Username = entry.ID, scene.Actor.IP, scene.Actor.Sub, scene.Actor.Username
+	if scene.Decision != nil {
+		g.Policy, g.Rule = scene.Decision.Policy, scene.Decision.Rule
+	}
+	body, err := entry.Encode()
+	return body, g, err
+}
+
+// admit launches a registered run whose first commit came to err, or forgets it. held says that a rollback held it back.
+func (e *Engine) admit(ctx context.Context, r *runner, held bool, err error) error {
+	if err != nil {
+		r.leave()
+		close(r.ended)
+		return err
+	}
+	audit.SceneOf(ctx).MarkRecorded()
 	r.release()
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	r.stored = true
 	e.launch(r)
 	if held && e.rollback == "" { // it ended in between
 		r.post(message{command: dag.Start{}})
 	}
-	e.mu.Unlock()
-	accepted.Tasks = acceptedOf(run.Tasks) // of what never changes
-	return &accepted, nil
+	return nil
 }
 
 // first commits a run that does not exist yet.
@@ -193,7 +205,7 @@ func (e *Engine) submitted(ctx context.Context, id string) (Submitted, error) {
 	if h.Rev == 0 { // just being committed by somebody else
 		return Submitted{}, store.ErrUnavailable
 	}
-	rows, err := e.tasksOf(ctx, tasks(), id)
+	rows, err := e.tasksOf(ctx, id)
 	return Submitted{Run: h.Value, Tasks: acceptedOf(rows)}, err
 }
 

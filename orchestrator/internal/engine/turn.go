@@ -18,7 +18,8 @@ type turn struct {
 	now      dag.Now
 	empty    bool  // nothing is to be stored
 	room     *room // where it was encoded
-	shared   bool  // it touches effects or inventory
+	more     []store.Write
+	number   int // in the order in which the runner made them ready
 }
 
 // verdict is what the store said to a turn.
@@ -75,6 +76,10 @@ func (r *runner) apply(messages []message) *turn {
 		if m.entry != nil {
 			t.entries = append(t.entries, m.entry)
 		}
+		t.more = append(t.more, m.writes...)
+	}
+	if len(r.sizes) != len(r.run.Tasks) {
+		r.fit()
 	}
 	r.advance(now)
 	r.release()
@@ -111,10 +116,6 @@ func (r *runner) arrive(ctx context.Context, v verdict) ([]message, error) {
 
 // store commits what a turn has encoded.
 func (e *Engine) store(ctx context.Context, t *turn) verdict {
-	if t.shared {
-		e.cut.enter(changing)
-		defer e.cut.leave(changing)
-	}
 	start := time.Now()
 	receipt, err := e.DB.Commit(ctx, store.Batch{Writes: t.room.writes, Appends: t.room.appends})
 	return verdict{rev: receipt.Rev, took: time.Since(start), err: err}
@@ -139,12 +140,9 @@ func (r *runner) note(t *turn, v verdict) {
 	for _, i := range t.change.Finished {
 		r.decided[i] = nil
 	}
-	if r.kind == dag.Rollback {
-		stood(r.run.Origins, t.change.Origins, r.rev)
-		return
-	}
+	r.unplace(t.number)
 	stood(r.run.Tasks, t.change.Tasks, r.rev)
-	if r.e.Meter == nil {
+	if r.e.Meter == nil || r.kind == dag.Rollback {
 		return
 	}
 	for _, w := range t.change.Withdrawn {

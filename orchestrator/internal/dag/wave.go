@@ -1,0 +1,249 @@
+package dag
+
+// A rollback undoes operations in waves: of everything that it has to undo, the operations that ended last, as many as
+// together have about WaveEffects effects. A wave is loaded from the documents of its effects, which also hold the
+// progress of undoing them, so a rollback has no upper size and a process that dies loses nothing.
+
+// WaveEffects is how many effects a wave has, but for those of the operation that fills it.
+const WaveEffects = 2000
+
+// UndoPlan is the part of a rollback's header that says what it undoes and how far it is.
+type UndoPlan struct {
+	Cut     uint64 `json:"cut"`              // commit since which everything is undone, when no waves are listed
+	Era     uint64 `json:"era"`              // operations of earlier eras ended before Cut,
+	EraTo   uint64 `json:"era_to"`           // those of this one and later ones after it
+	Listed  bool   `json:"listed,omitempty"` // the operations were named: their waves are stored, as many as Waves
+	Planned int    `json:"planned"`          // operations to undo, as counted when it began
+	Taken   *Rank  `json:"taken,omitempty"`  // the last operation of the waves so far; nil before the first
+	Wave    int    `json:"wave"`             // number of the current wave, from 1; 0 before the first
+	Waves   int    `json:"waves,omitempty"`
+}
+
+// Rank is the place of an operation in the order of all that stand, in which later ones are undone first.
+type Rank struct {
+	Era   uint64 `json:"era"`
+	Since uint64 `json:"since"`
+	Task  string `json:"task"`
+}
+
+// Before says whether the operation at t is undone before the one at o.
+func (t Rank) Before(o Rank) bool {
+	switch {
+	case t.Era != o.Era:
+		return t.Era > o.Era
+	case t.Since != o.Since:
+		return t.Since > o.Since
+	}
+	return t.Task > o.Task
+}
+
+// Reversal is an operation that a rollback undoes: its effects, and its task's document while that is kept.
+type Reversal struct {
+	Effects   []Effect
+	Origin    *Task  // nil when it is gone
+	OriginRev uint64 // revision of that document, for whoever writes it
+}
+
+// Wave begins the next wave of a rollback, or ends the rollback when there are no operations left. The operations stand in
+// the order in which they are undone. Planned is for the first wave.
+type Wave struct {
+	Operations []Reversal
+	Planned    int
+}
+
+func (Wave) command() {}
+
+// NewRollback returns a rollback that waits for its first wave.
+func NewRollback(id string, plan UndoPlan, p Policy, g Grant, checkpoint string, now Now) *Run {
+	wall := stamp(now.Wall)
+	return LoadRollback(Header{
+		Checkpoint: checkpoint, CreatedAt: wall, Grant: g, ID: id, Kind: Rollback, Name: "rollback", ParallelLimit: DefaultParallel,
+		Policy: p.Or(DefaultPolicy()), State: Queued, StepLimit: DefaultSteps, Undo: &plan, UpdatedAt: wall,
+	}, nil, now)
+}
+
+// LoadRollback returns a rollback as stored: its header and the operations of its current wave.
+func LoadRollback(h Header, operations []Reversal, now Now) *Run {
+	tasks := make([]Task, len(operations))
+	for i := range operations {
+		tasks[i] = operations[i].task(&h)
+	}
+	r := blank(h, make([]Node, len(tasks)), tasks, now)
+	r.undoing = operations
+	r.dirtyOrigins = make([]bool, len(operations))
+	r.order()
+	r.derive(now)
+	return r
+}
+
+// task returns the operation as the machine drives it: the steps that have no effect are blank.
+func (u *Reversal) task(h *Header) Task {
+	t := Task{CreatedAt: h.CreatedAt, Resolved: true, State: Waiting, User: h.Grant.Sub}
+	tried := false
+	for i := range u.Effects {
+		e := &u.Effects[i]
+		id, k := e.Place()
+		t.Batch, t.ID, t.Name, t.Number, t.Operation, t.Run = e.Batch, id, e.Name, e.Number, e.Operation, e.Run
+		if e.Era > 0 && e.Progress.Stands {
+			t.Era, t.Stood = e.Era, e.Since
+		} else if t.Stood == 0 {
+			t.Stood = e.Since
+		}
+		for len(t.Steps) <= k {
+			t.Steps = append(t.Steps, Progress{})
+		}
+		p := &t.Steps[k]
+		*p = e.Progress
+		p.Recorded = e.Recorded
+		if e.Rollback != h.ID { // no trace of earlier tries to undo it
+			p.UndoError, p.Tries, p.Finds, p.Kills = "", 0, 0, 0
+			continue
+		}
+		tried = true
+		if p.State == Undoing {
+			t.State = Running
+		}
+	}
+	if tried && t.State != Running && !t.undoLeft() {
+		t.State = Succeeded
+		if t.Standing() {
+			t.State = Failed
+		}
+	}
+	return t
+}
+
+// undoLeft says whether the task has an effect whose undo was not tried to the end.
+func (t *Task) undoLeft() bool {
+	for k := range t.Steps {
+		if p := &t.Steps[k]; p.Stands && p.UndoError == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// order lets each operation of a wave wait for the undo of what was built on it, and of what was done later to
+// the same server.
+func (r *Run) order() {
+	last := map[string]int32{}   // by server: the operation so far that comes last on it
+	same := map[string][]int32{} // by run: its operations so far
+	for i := range r.undoing {
+		u, n := &r.undoing[i], int32(i)
+		before := map[int32]bool{}
+		if len(u.Effects) > 0 {
+			for _, later := range same[u.Effects[0].Run] {
+				if r.undoing[later].Effects[0].DependsOn(&u.Effects[0]) {
+					before[later] = true
+				}
+			}
+			same[u.Effects[0].Run] = append(same[u.Effects[0].Run], n)
+		}
+		made, used := r.Tasks[i].Servers()
+		for _, server := range append(made, used...) {
+			if j, ok := last[server]; ok && j != n {
+				before[j] = true
+			}
+			last[server] = n
+		}
+		for j := range before {
+			r.edge(n, j)
+		}
+	}
+}
+
+// Idle says whether a rollback waits for its next wave.
+func (r *Run) Idle() bool {
+	return r.Header.Kind == Rollback && r.open == 0 && !r.Done()
+}
+
+// wave takes the next wave.
+func (r *Run) wave(w Wave, now Now) {
+	h := &r.Header
+	if !r.Idle() {
+		return
+	}
+	begins := h.State == Queued
+	plan := *h.Undo // never changed in place: copies of the header share it
+	h.Undo = &plan
+	if begins {
+		h.StartedAt, plan.Planned = r.nowPtr(), w.Planned
+		r.setRun(Running)
+	}
+	if n := len(w.Operations); n > 0 {
+		plan.Wave, plan.Taken = plan.Wave+1, w.Operations[n-1].Rank()
+		h.Counts.Pending += n
+		next := LoadRollback(*h, w.Operations, now)
+		next.May, next.Quota, next.change, next.spent, next.due, next.before = r.May, r.Quota, r.change, r.spent, r.due, r.before
+		*r = *next
+	}
+	if begins {
+		r.emitRun()
+	}
+	if len(w.Operations) == 0 {
+		r.finish()
+	}
+}
+
+// Rank returns the place of the operation.
+func (u *Reversal) Rank() *Rank {
+	t := &Rank{}
+	for i := range u.Effects {
+		e := &u.Effects[i]
+		t.Task, _ = e.Place()
+		if e.Era > 0 {
+			t.Era, t.Since = e.Era, e.Since
+		}
+	}
+	return t
+}
+
+// Origin returns the document of the task that operation i of a rollback belongs to, and its revision.
+func (r *Run) Origin(i int32) (*Task, uint64) { return r.undoing[i].Origin, r.undoing[i].OriginRev }
+
+// Failure is an operation that a rollback could not undo.
+type Failure struct {
+	Number int // among the failures of the rollback, from 0
+	Task   string
+	Name   string
+	Error  string
+}
+
+// settleNode ends an operation of a rollback and brings its task's document up to date.
+func (r *Run) settleNode(i int32) {
+	t, o := &r.Tasks[i], r.undoing[i].Origin
+	why := t.undoFailure()
+	if o != nil {
+		for k := range t.Steps {
+			if t.Steps[k].State == "" || k >= len(o.Steps) {
+				continue
+			}
+			from, to := &t.Steps[k], &o.Steps[k]
+			to.Stands, to.UndoError = from.Stands, from.UndoError
+			if from.State == Undone && to.State == Succeeded {
+				to.State = Undone
+			}
+		}
+		o.Era, o.Stood = t.Era, t.Stood
+		r.noteUndone(o)
+		if o.RolledBackAt != nil && o.State == Succeeded {
+			o.State = Undone
+		}
+		if !r.dirtyOrigins[i] {
+			r.dirtyOrigins[i] = true
+			r.change.Origins = append(r.change.Origins, i)
+		}
+	}
+	if why != "" {
+		t.Error = why
+		r.change.Failures = append(r.change.Failures, Failure{Number: r.Header.Counts.Failed, Task: t.ID, Name: t.Name, Error: why})
+		r.end(i, Failed)
+		return
+	}
+	shown := t
+	if o != nil {
+		shown = o
+	}
+	r.emitUndoneTask(shown)
+	r.end(i, Succeeded)
+}
