@@ -52,6 +52,15 @@ func Check(p Policy) error {
 	return f.err()
 }
 
+// checkPolicy checks a stored policy; its condition texts are compiled by c.
+func checkPolicy(f *faults, at string, p Policy, c *conditions) {
+	checkName(f, at+"/name", p.Name)
+	if p.ID == "" || !printable(p.ID) {
+		f.add(at+"/id", "must be an id of its own")
+	}
+	checkRules(f, at+"/rules", p.Rules, c)
+}
+
 // checkName checks the name of a stored policy, which may be older than the rule of package naming.
 func checkName(f *faults, place, name string) {
 	if name == "" || len(name) > maxName || !printable(name) {

@@ -3,7 +3,10 @@ package authz
 import (
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/casbin/casbin/v2"
 	"github.com/casbin/casbin/v2/model"
@@ -12,13 +15,25 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// Set is a compiled Source. It never changes, so any number of goroutines may ask it.
+// Set is a compiled Source. Any number of goroutines may ask it; its policies are changed by Apply, its roles and
+// services never.
 type Set struct {
-	source     Source
-	enforcer   *casbin.Enforcer // the model with all rows and the role graph; asked when compiling, not when deciding
-	index      index
-	rules      []*rule // in the order of the source, for Explain
+	roles      []Role
+	services   []Role
+	fixed      []*rule // of roles and services, in the order of the source
 	conditions *conditions
+
+	mu       sync.RWMutex // guards all below
+	version  uint64
+	policies map[string]compiled // by id
+	enforcer *casbin.Enforcer    // the model with all rows and the role graph; asked when compiling, not when deciding
+	index    index
+}
+
+// compiled is a policy with its rules; a disabled or a broken one has none.
+type compiled struct {
+	source Policy
+	rules  []*rule
 }
 
 // rule is a compiled Rule.
@@ -64,23 +79,24 @@ func compile(src Source, before *Set, tolerant bool) (*Set, []Quarantined, error
 	f := &faults{}
 	checkRoles(f, "/roles", src.Roles, c)
 	checkRoles(f, "/services", src.Services, c)
+	set := &Set{roles: src.Roles, services: src.Services, version: src.Version, conditions: c, policies: make(map[string]compiled, len(src.Policies))}
 	var broken []Quarantined
-	good := make([]Policy, 0, len(src.Policies))
-	ids := map[string]bool{}
 	for i, p := range src.Policies {
 		pf := &faults{}
 		at := fmt.Sprintf("/policies/%d", i)
-		checkName(pf, at+"/name", p.Name)
-		if p.ID == "" || ids[p.ID] || !printable(p.ID) {
+		_, twice := set.policies[p.ID]
+		checkPolicy(pf, at, p, c)
+		if twice {
 			pf.add(at+"/id", "must be an id of its own")
 		}
-		ids[p.ID] = true
-		checkRules(pf, at+"/rules", p.Rules, c)
 		switch {
 		case len(pf.fields) == 0:
-			good = append(good, p)
+			set.policies[p.ID] = set.prepare(p)
 		case tolerant:
 			broken = append(broken, Quarantined{ID: p.ID, Name: p.Name, Fault: fault.Of(pf.err())})
+			if p.ID != "" && !twice {
+				set.policies[p.ID] = compiled{source: p}
+			}
 		default:
 			f.fields = append(f.fields, pf.fields...)
 		}
@@ -88,27 +104,31 @@ func compile(src Source, before *Set, tolerant bool) (*Set, []Quarantined, error
 	if err := f.err(); err != nil {
 		return nil, nil, err
 	}
-	set := &Set{source: src, conditions: c}
 	for _, r := range src.Roles {
-		set.add("role:"+r.Name, r.Name, r.Rules, subject{role, r.Name})
+		set.fixed = append(set.fixed, set.rulesOf("role:"+r.Name, r.Name, r.Rules, subject{role, r.Name})...)
 	}
 	for _, s := range src.Services {
-		set.add("service:"+s.Name, s.Name, s.Rules, subject{service, s.Name})
+		set.fixed = append(set.fixed, set.rulesOf("service:"+s.Name, s.Name, s.Rules, subject{service, s.Name})...)
 	}
-	for _, p := range good {
-		if p.Enabled {
-			set.add("policy:"+p.ID, p.Name, p.Rules, subject{everyone, ""})
-		}
-	}
-	if err := set.build(src.Roles); err != nil {
+	if err := set.build(); err != nil {
 		return nil, nil, err
 	}
+	c.seen, c.forgetAt = nil, forgetAt(len(c.used))
 	return set, broken, nil
 }
 
-// add compiles checked rules. In a policy, a condition that only some subjects can meet makes them the
+// prepare compiles the rules of a checked policy, if it is enabled.
+func (s *Set) prepare(p Policy) compiled {
+	if !p.Enabled {
+		return compiled{source: p}
+	}
+	return compiled{source: p, rules: s.rulesOf("policy:"+p.ID, p.Name, p.Rules, subject{everyone, ""})}
+}
+
+// rulesOf compiles checked rules. In a policy, a condition that only some subjects can meet makes them the
 // rule's subjects; a role's rules have their subject already.
-func (s *Set) add(id, owner string, rules []Rule, who subject) {
+func (s *Set) rulesOf(id, owner string, rules []Rule, who subject) []*rule {
+	out := make([]*rule, len(rules))
 	for i, r := range rules {
 		typ, name, _ := strings.Cut(r.Resource, ":")
 		cond, _ := s.conditions.compile(r.Condition) // checked before
@@ -119,12 +139,13 @@ func (s *Set) add(id, owner string, rules []Rule, who subject) {
 				c.cond = nil
 			}
 		}
-		s.rules = append(s.rules, c)
+		out[i] = c
 	}
+	return out
 }
 
 // build loads the rows into casbin's model and makes the index from them.
-func (s *Set) build(roles []Role) error {
+func (s *Set) build() error {
 	text, err := fs.ReadFile(policies.Files, "model.conf")
 	if err != nil {
 		return fmt.Errorf("built-in model: %w", err)
@@ -139,40 +160,47 @@ func (s *Set) build(roles []Role) error {
 	s.enforcer.AddFunction("glob", func(args ...any) (any, error) {
 		return glob(args[0].(string), args[1].(string)), nil
 	})
-	byID := make(map[string]*rule, len(s.rules))
+	byID := map[string]*rule{}
 	var rows [][]string
-	for _, r := range s.rules {
+	for _, r := range s.all() {
 		byID[r.id] = r
-		effect := "allow"
-		if r.deny {
-			effect = "deny"
-		}
-		for _, row := range r.rows() {
-			rows = append(rows, append(row, r.typ, r.name, effect, r.id))
-		}
+		rows = append(rows, r.rows()...)
 	}
 	if _, err := s.enforcer.AddPoliciesEx(rows); err != nil {
 		return fmt.Errorf("load policies into the model: %w", err)
 	}
-	for _, r := range roles {
+	for _, r := range s.roles {
 		for _, above := range r.Inherits {
 			if _, err := s.enforcer.AddGroupingPolicy(subject{role, r.Name}.String(), subject{role, above}.String()); err != nil {
 				return fmt.Errorf("load roles into the model: %w", err)
 			}
 		}
 	}
-	return s.index.build(s.enforcer, roles, byID)
+	return s.index.build(s.enforcer, s.roles, byID)
 }
 
-// rows returns the distinct pairs of subject and action.
+// all returns every rule: of roles and services, then of policies by their ids.
+func (s *Set) all() []*rule {
+	all := slices.Clone(s.fixed)
+	for _, id := range slices.Sorted(maps.Keys(s.policies)) {
+		all = append(all, s.policies[id].rules...)
+	}
+	return all
+}
+
+// rows returns the rule as casbin's model holds it: a row for each pair of subject and action.
 func (r *rule) rows() [][]string {
 	var out [][]string
+	effect := "allow"
+	if r.deny {
+		effect = "deny"
+	}
 	seen := map[[2]string]bool{}
 	for _, who := range r.who {
 		for _, a := range r.source.Action {
 			if k := [2]string{who.String(), a}; !seen[k] {
 				seen[k] = true
-				out = append(out, k[:])
+				out = append(out, []string{k[0], k[1], r.typ, r.name, effect, r.id})
 			}
 		}
 	}
@@ -180,10 +208,22 @@ func (r *rule) rows() [][]string {
 }
 
 // Version returns the version of the source.
-func (s *Set) Version() uint64 { return s.source.Version }
+func (s *Set) Version() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.version
+}
 
-// Source returns what the set was compiled from; read only.
-func (s *Set) Source() Source { return s.source }
+// Source returns what the set decides by now, policies in the order of their ids; read only.
+func (s *Set) Source() Source {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	src := Source{Policies: make([]Policy, 0, len(s.policies)), Roles: s.roles, Services: s.services, Version: s.version}
+	for _, id := range slices.Sorted(maps.Keys(s.policies)) {
+		src.Policies = append(src.Policies, s.policies[id].source)
+	}
+	return src
+}
 
 // HasRole says whether there is a role of that name, so that it may be given to a user.
 func (s *Set) HasRole(name string) bool { _, ok := s.index.closure[name]; return ok }

@@ -79,7 +79,9 @@ type conditions struct {
 	env  *cel.Env
 	err  error
 	seen map[string]*condition
-	used map[string]*condition // those of the set being compiled; the rest is forgotten
+	used map[string]*condition // those of the set; the rest is forgotten
+
+	forgetAt int // so many in used
 }
 
 func newConditions(before *conditions) *conditions {

@@ -10,7 +10,14 @@ const NoRule = "none"
 
 // Decide answers a request. It does not change the set and does not keep q.
 func (s *Set) Decide(q Request) Decision {
-	d := Decision{Rule: NoRule, Version: s.source.Version}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.decide(q)
+}
+
+// decide is Decide with mu held.
+func (s *Set) decide(q Request) Decision {
+	d := Decision{Rule: NoRule, Version: s.version}
 	r, allowed, why := s.weigh(&q)
 	if r != nil {
 		d.Rule = r.id

@@ -39,10 +39,12 @@ type Failure struct {
 
 // Explain decides q and says how. It looks at every rule: it is for people, not for the path of requests.
 func (s *Set) Explain(q Request) Explanation {
-	e := Explanation{Decision: s.Decide(q)}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	e := Explanation{Decision: s.decide(q)}
 	e.Decision.Inputs = inputs(&q)
 	var misses []Miss
-	for _, r := range s.rules {
+	for _, r := range s.all() {
 		ref := RuleRef{ID: r.id, Owner: r.owner, Rule: r.source}
 		failed := s.failures(r, &q)
 		switch {

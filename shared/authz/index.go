@@ -3,6 +3,7 @@ package authz
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/casbin/casbin/v2"
 )
@@ -62,7 +63,7 @@ type names struct {
 	any    *verdicts            // "*"
 	exact  map[string]*verdicts // no wildcard
 	prefix map[string]*verdicts // by the text before the first wildcard
-	sizes  []int                // lengths of the prefixes there are
+	sizes  []int                // lengths of the prefixes there are or were, ascending
 }
 
 // verdicts are rules that differ in effect, condition and (below a prefix) pattern only.
@@ -84,19 +85,27 @@ func (x *index) build(e *casbin.Enforcer, roles []Role, byID map[string]*rule) e
 			}
 			x.closure[r.Name] = append(x.closure[r.Name], s.name)
 		}
+		slices.Sort(x.closure[r.Name][1:])
 	}
 	rows, err := e.GetPolicy()
 	if err != nil {
 		return fmt.Errorf("read the model's rows: %w", err)
 	}
-	for _, row := range rows { // sub, act, type, name, eft, id
-		who, err := parseSubject(row[0])
-		if err != nil {
+	for _, row := range rows {
+		if err := x.row(row, byID[row[5]], (*index).insert); err != nil {
 			return err
 		}
-		x.insert(who, bucketKey{row[1], row[2]}, row[3], byID[row[5]])
 	}
 	return nil
+}
+
+// row inserts or removes what a row of the model says: sub, act, type, name, eft, id.
+func (x *index) row(row []string, r *rule, do func(*index, subject, bucketKey, string, *rule)) error {
+	who, err := parseSubject(row[0])
+	if err == nil {
+		do(x, who, bucketKey{row[1], row[2]}, row[3], r)
+	}
+	return err
 }
 
 func (x *index) insert(who subject, key bucketKey, pattern string, r *rule) {
@@ -116,21 +125,62 @@ func (x *index) insert(who subject, key bucketKey, pattern string, r *rule) {
 		shelf := n.prefix
 		if whole {
 			shelf = n.exact
-		} else if !slices.Contains(n.sizes, len(text)) {
-			n.sizes = append(n.sizes, len(text))
+		} else if at, known := slices.BinarySearch(n.sizes, len(text)); !known {
+			n.sizes = slices.Insert(n.sizes, at, len(text))
 		}
 		if v = shelf[text]; v == nil {
 			v = &verdicts{}
 			shelf[text] = v
 		}
 	}
-	switch {
-	case r.deny:
-		v.deny = append(v.deny, r)
-	case r.cond == nil: // needs no evaluation: first
-		v.allow = slices.Insert(v.allow, 0, r)
-	default:
-		v.allow = append(v.allow, r)
+	list := v.of(r)
+	at, _ := slices.BinarySearchFunc(*list, r, before)
+	*list = slices.Insert(*list, at, r)
+}
+
+// of returns the list that a rule belongs to.
+func (v *verdicts) of(r *rule) *[]*rule {
+	if r.deny {
+		return &v.deny
+	}
+	return &v.allow
+}
+
+// before orders rules that say the same: those that need no evaluation first, then by id, so that it does not depend on the
+// history of changes which rule a decision names.
+func before(a, b *rule) int {
+	if (a.cond == nil) != (b.cond == nil) {
+		if a.cond == nil {
+			return -1
+		}
+		return 1
+	}
+	return strings.Compare(a.id, b.id)
+}
+
+// remove takes out what insert put in.
+func (x *index) remove(who subject, key bucketKey, pattern string, r *rule) {
+	b := x.buckets[key]
+	n := b.by[who]
+	v, shelf, text := n.any, map[string]*verdicts(nil), ""
+	if pattern != "*" {
+		var whole bool
+		if text, whole = literal(pattern); whole {
+			shelf = n.exact
+		} else {
+			shelf = n.prefix
+		}
+		v = shelf[text]
+	}
+	list := v.of(r)
+	*list = slices.DeleteFunc(*list, func(o *rule) bool { return o == r })
+	if len(v.allow)+len(v.deny) > 0 {
+		return
+	}
+	if delete(shelf, text); len(n.any.allow)+len(n.any.deny)+len(n.exact)+len(n.prefix) == 0 {
+		if delete(b.by, who); len(b.by) == 0 {
+			delete(x.buckets, key)
+		}
 	}
 }
 

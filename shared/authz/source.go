@@ -50,12 +50,13 @@ type Rule struct {
 	Resource  string   `json:"resource"` // "<type>:<name glob>", either may be "*"
 }
 
-// Feed is one answer of the policy feed: Source is nil when nothing changed since the version asked for.
-// Versions of one epoch can be compared; the epoch changes when the store is replaced.
+// Feed is one answer of the policy feed: what leads from the version asked for to Version. Both are empty when that is the
+// same. Versions of one epoch can be compared; the epoch changes when the store is replaced.
 type Feed struct {
-	Epoch   string  `json:"epoch,omitempty"`
-	Source  *Source `json:"source,omitempty"`
-	Version uint64  `json:"version"`
+	Changes []Change `json:"changes,omitempty"` // since the version asked for, in their order
+	Epoch   string   `json:"epoch,omitempty"`
+	Source  *Source  `json:"source,omitempty"` // everything, when changes cannot tell
+	Version uint64   `json:"version"`
 }
 
 // Defaults returns the built-in roles, services and first policies, at version 1.

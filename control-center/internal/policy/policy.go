@@ -14,9 +14,6 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// longestPoll bounds how long Feed waits, whatever was asked for; below the peer's patience (decision 5).
-const longestPoll = 2 * time.Second
-
 // Document is a policy as stored. Fields stand in the order of their JSON names.
 type Document struct {
 	CreatedAt time.Time    `json:"created_at"`
@@ -58,8 +55,7 @@ type Book struct {
 
 	mu sync.Mutex // one change at a time, so that what is swapped in is what was stored last
 
-	waiting sync.Mutex
-	news    chan struct{} // under waiting: closed by the next swap; nil when nobody waits
+	feed feed
 }
 
 // Load brings the stored policies into force. On a fresh store it stores the built-in ones first.
@@ -153,24 +149,8 @@ func (b *Book) swap(ctx context.Context) error {
 		b.Log.Error("a stored policy is not in force", "policy", q)
 	}
 	b.Authority.Swap(compiled)
-	b.waiting.Lock()
-	defer b.waiting.Unlock()
-	if b.news != nil {
-		close(b.news)
-		b.news = nil
-	}
+	b.announce(src.Version, nil)
 	return nil
-}
-
-// next returns a channel that is closed by the next swap. The store's own wake-up comes too early: what is
-// committed is in force a moment later.
-func (b *Book) next() <-chan struct{} {
-	b.waiting.Lock()
-	defer b.waiting.Unlock()
-	if b.news == nil {
-		b.news = make(chan struct{})
-	}
-	return b.news
 }
 
 // Put stores p, new or changed, and brings it into force. What does not compile is refused.
@@ -179,7 +159,7 @@ func (b *Book) Put(ctx context.Context, action string, p authz.Policy) error {
 		return err
 	}
 	act := &audit.Act{Action: action, Resource: "policies/" + p.ID, Details: map[string]any{"name": p.Name, "enabled": p.Enabled}}
-	return b.change(ctx, act, func(tx *store.Tx) error {
+	return b.change(ctx, act, authz.Change{ID: p.ID, Policy: &p}, func(tx *store.Tx) error {
 		row, err := Table.Load(tx, p.ID)
 		if err != nil {
 			return err
@@ -195,7 +175,7 @@ func (b *Book) Put(ctx context.Context, action string, p authz.Policy) error {
 // Remove deletes a policy.
 func (b *Book) Remove(ctx context.Context, id string) error {
 	act := &audit.Act{Action: "policy.delete", Resource: "policies/" + id}
-	return b.change(ctx, act, func(tx *store.Tx) error {
+	return b.change(ctx, act, authz.Change{ID: id}, func(tx *store.Tx) error {
 		row, err := Table.Load(tx, id)
 		if err != nil {
 			return err
@@ -208,9 +188,11 @@ func (b *Book) Remove(ctx context.Context, id string) error {
 	})
 }
 
-func (b *Book) change(ctx context.Context, act *audit.Act, fn func(*store.Tx) error) error {
+// change stores and brings into force what fn does to one policy. It costs the same however many there are.
+func (b *Book) change(ctx context.Context, act *audit.Act, c authz.Change, fn func(*store.Tx) error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	var version uint64
 	_, err := audit.Update(ctx, b.DB, act, func(tx *store.Tx) error {
 		if err := fn(tx); err != nil {
 			return err
@@ -221,35 +203,22 @@ func (b *Book) change(ctx context.Context, act *audit.Act, fn func(*store.Tx) er
 		}
 		s := row.Value
 		s.ID, s.Version = setID, s.Version+1
+		version = s.Version
 		return sets.Save(tx, s)
 	})
 	if err != nil && !fault.Is(err, fault.Unavailable) {
 		return err
 	}
+	set := b.Authority.Set()
+	if err == nil && version == set.Version()+1 {
+		if _, err := set.Apply(version, c); err == nil {
+			b.announce(version, &c)
+			return nil
+		}
+	}
+	// What is stored is not known for sure, or what is in force is not.
 	if swapped := b.swap(context.WithoutCancel(ctx)); err == nil {
 		err = swapped
 	}
 	return err
-}
-
-// Feed answers a long poll: the whole source when its version differs from the one the caller has, else
-// nothing after wait.
-func (b *Book) Feed(ctx context.Context, version uint64, wait time.Duration) authz.Feed {
-	timeout := time.NewTimer(min(wait, longestPoll))
-	defer timeout.Stop()
-	for {
-		wake := b.next()
-		s := b.Authority.Set()
-		if s.Version() != version {
-			src := s.Source()
-			return authz.Feed{Epoch: b.Epoch, Source: &src, Version: s.Version()}
-		}
-		select {
-		case <-wake:
-		case <-timeout.C:
-			return authz.Feed{Epoch: b.Epoch, Version: version}
-		case <-ctx.Done():
-			return authz.Feed{Epoch: b.Epoch, Version: version}
-		}
-	}
 }

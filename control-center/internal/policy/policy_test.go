@@ -2,6 +2,8 @@ package policy_test
 
 import (
 	"context"
+	"fmt"
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -98,7 +100,117 @@ func feedWakes(t *testing.T) {
 	if err := b.Put(ctx, "policy.create", denyWeb()); err != nil {
 		t.Error(err)
 	}
-	if f := <-got; f.Source == nil || f.Version != version+1 || time.Since(began) != 0 {
+	if f := <-got; f.Source != nil || len(f.Changes) != 1 || f.Changes[0].Policy.Name != "no-web" || f.Version != version+1 || time.Since(began) != 0 {
 		t.Errorf("after %s: %+v", time.Since(began), f)
+	}
+}
+
+// TestFeed_tellsChangesAndEverythingToWhoIsFarBehind follows from every version there was.
+func TestFeed_tellsChangesAndEverythingToWhoIsFarBehind(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	db := fresh()
+	b := book(t, db)
+	first := b.Authority.Set().Version()
+	follower := &authz.Authority{}
+	src := b.Authority.Set().Source()
+	set, _, err := authz.Load(nil, src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	follower.Swap(set)
+	for i := range 300 {
+		p := denyWeb()
+		p.ID, p.Rules[0].Resource = fmt.Sprint("p", i%7), fmt.Sprintf("servers:web-%d", i)
+		if err := b.Put(ctx, "policy.update", p); err != nil {
+			t.Fatal(err)
+		}
+		if i%3 == 0 {
+			if err := b.Remove(ctx, p.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i%5 == 0 {
+			f := b.Feed(ctx, follower.Set().Version(), 0)
+			if f.Source != nil {
+				t.Fatalf("everything for %d changes", f.Version-follower.Set().Version())
+			}
+			if _, err := follower.Set().Apply(f.Version, f.Changes...); err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(follower.Set().Source(), b.Authority.Set().Source()) {
+				t.Fatalf("another set after change %d", i)
+			}
+		}
+	}
+	for _, version := range []uint64{0, first, b.Authority.Set().Version() + 1} {
+		if f := b.Feed(ctx, version, 0); f.Source == nil || !reflect.DeepEqual(*f.Source, b.Authority.Set().Source()) {
+			t.Errorf("version %d: %d changes", version, len(f.Changes))
+		}
+	}
+	if again := book(t, db); !reflect.DeepEqual(again.Authority.Set().Source(), b.Authority.Set().Source()) {
+		t.Error("another set after a restart")
+	}
+}
+
+// reading counts the documents that are read.
+type reading struct {
+	store.DB
+	docs int
+}
+
+func (r *reading) List(ctx context.Context, q store.Query) (store.Page, error) {
+	page, err := r.DB.List(ctx, q)
+	r.docs += len(page.Docs)
+	return page, err
+}
+
+func (r *reading) Get(ctx context.Context, k store.Key) (store.Doc, error) {
+	r.docs++
+	return r.DB.Get(ctx, k)
+}
+
+// TestBook_aChangeCostsTheSameHoweverManyPoliciesThereAre compares the fastest of many changes, and what they read.
+func TestBook_aChangeCostsTheSameHoweverManyPoliciesThereAre(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	fastest := func(n int) (best time.Duration, docs int) {
+		db := &reading{DB: fresh()}
+		var batch store.Batch
+		for i := range n {
+			p := denyWeb()
+			w, err := policy.Table.Write(policy.Document{Enabled: true, ID: fmt.Sprintf("q%05d", i), Name: fmt.Sprint("n", i), Rules: p.Rules, Version: "1.0.0"}, store.Absent())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if batch.Writes = append(batch.Writes, w); len(batch.Writes) == store.MaxWrites || i == n-1 {
+				if _, err := db.Commit(ctx, batch); err != nil {
+					t.Fatal(err)
+				}
+				batch.Writes = nil
+			}
+		}
+		b := book(t, db)
+		best = time.Hour
+		for i := range 30 {
+			p := denyWeb()
+			p.Rules[0].Condition = fmt.Sprintf("time.hour < %d", i%24)
+			db.docs = 0
+			began := time.Now()
+			if err := b.Put(ctx, "policy.update", p); err != nil {
+				t.Fatal(err)
+			}
+			if f := b.Feed(ctx, b.Authority.Set().Version()-1, 0); f.Source != nil {
+				t.Fatal("everything is told for one change")
+			}
+			best = min(best, time.Since(began))
+		}
+		return best, db.docs
+	}
+	few, fewDocs := fastest(10)
+	many, manyDocs := fastest(10_000)
+	t.Logf("10 policies: %v, 10,000: %v", few, many)
+	if many > 5*few+time.Millisecond || manyDocs != fewDocs {
+		t.Errorf("a change takes %v and %d documents with 10,000 policies, %v and %d with 10", many, manyDocs, few, fewDocs)
 	}
 }

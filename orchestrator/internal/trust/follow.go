@@ -224,7 +224,21 @@ func (t *Trust) pollPolicies(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if feed.Source != nil && (feed.Source.Version != version || feed.Epoch != epoch) {
+	if len(feed.Changes) > 0 && (feed.Epoch != epoch || feed.Version <= version) {
+		// What it tells does not lead on from what is known here: read everything.
+		if feed, err = t.Source.Policies(ctx, 0, 0); err != nil {
+			return err
+		}
+	}
+	switch {
+	case len(feed.Changes) > 0:
+		if err := t.pollHeads(ctx); err != nil {
+			return err
+		}
+		if err := t.change(ctx, feed); err != nil {
+			return err
+		}
+	case feed.Source != nil && (feed.Source.Version != version || feed.Epoch != epoch):
 		if feed.Source.Version < version && (feed.Epoch == epoch || epoch == "") {
 			return t.goesBack(policySet, "its policies have version %d, and it has told version %d", feed.Source.Version, version)
 		}
@@ -248,13 +262,18 @@ func (t *Trust) adopt(ctx context.Context, feed authz.Feed) error {
 	t.report(ctx, broken)
 	t.authority.Swap(set)
 	t.rights.Add(1)
-	if err := t.keepPolicies(ctx, feed, broken); err != nil {
-		return err // in force, but asked for again until it is stored
+	return t.keepPolicies(ctx, feed, broken)
+}
+
+// change is adopt for a feed that tells what changed since the set in force, at the cost of what changed.
+func (t *Trust) change(ctx context.Context, feed authz.Feed) error {
+	broken, err := t.authority.Set().Apply(feed.Version, feed.Changes...)
+	if err != nil {
+		return fault.Wrap("compile policies", err)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.policy, t.rules = feed.Source.Version, feed.Epoch
-	return nil
+	t.rights.Add(1)
+	t.report(ctx, broken)
+	return t.keepPolicies(ctx, feed, broken)
 }
 
 func (t *Trust) report(ctx context.Context, broken []authz.Quarantined) {

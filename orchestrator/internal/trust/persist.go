@@ -1,15 +1,11 @@
 package trust
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/provisioning-platform/platform/shared/audit"
-	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -17,13 +13,11 @@ import (
 
 // Kinds returns the kinds of documents of this package.
 func Kinds() []store.Kind {
-	return []store.Kind{{Name: "trust"}, {Name: "trust_part"}, {Name: "trust_revocation"}, {Name: "trust_subject"}}
+	return []store.Kind{{Name: "trust"}, {Name: "trust_part"}, {Name: "trust_policy"}, {Name: "trust_revocation"}, {Name: "trust_subject"}}
 }
 
-const (
-	partSize   = 600 << 10 // bytes of a policy source in one document
-	batchItems = 1000      // revocations in one commit
-)
+// batchItems is how many revocations one commit stores.
+const batchItems = 1000
 
 // place is where the revocation stream was read to; keySet and policies say what is in force. One kind,
 // told apart by id.
@@ -36,28 +30,11 @@ type keySet struct {
 	Keys []token.JWK `json:"keys"`
 }
 
-// sourceHead says how many parts the stored policy source has; it is written with them in one commit.
-type sourceHead struct {
-	Epoch   string `json:"epoch"`
-	Parts   int    `json:"parts"`
-	Version uint64 `json:"version"`
-}
-
-// part is a piece of the policy source, which may be larger than a document.
-type part struct {
-	Data   []byte `json:"data"`
-	Number int    `json:"number"`
-}
-
 var (
-	places      = store.Table[place]{Kind: "trust", ID: func(place) string { return "place" }}
-	keySets     = store.Table[keySet]{Kind: "trust", ID: func(keySet) string { return "keys" }}
-	sourceHeads = store.Table[sourceHead]{Kind: "trust", ID: func(sourceHead) string { return "policies" }}
-	parts       = store.Table[part]{Kind: "trust_part", ID: func(p part) string { return partID(p.Number) }}
-	items       = store.Table[token.Revocation]{Kind: "trust_revocation", ID: token.Revocation.Key}
+	places  = store.Table[place]{Kind: "trust", ID: func(place) string { return "place" }}
+	keySets = store.Table[keySet]{Kind: "trust", ID: func(keySet) string { return "keys" }}
+	items   = store.Table[token.Revocation]{Kind: "trust_revocation", ID: token.Revocation.Key}
 )
-
-func partID(n int) string { return fmt.Sprintf("%06d", n) }
 
 // Load reads what was stored before, so that the orchestrator can start alone.
 func (t *Trust) Load(ctx context.Context) error {
@@ -107,70 +84,9 @@ func (t *Trust) loadKeys(ctx context.Context) error {
 	return t.keys.Replace(keys)
 }
 
-func (t *Trust) loadPolicies(ctx context.Context) error {
-	head, err := sourceHeads.Get(ctx, t.DB, "policies")
-	if err != nil || head.Rev == 0 {
-		return err
-	}
-	var whole bytes.Buffer
-	for n := range head.Value.Parts {
-		row, err := parts.Get(ctx, t.DB, partID(n))
-		if err != nil {
-			return err
-		}
-		whole.Write(row.Value.Data)
-	}
-	var src authz.Source
-	if err := json.Unmarshal(whole.Bytes(), &src); err != nil {
-		return err
-	}
-	set, broken, err := authz.Load(nil, src)
-	if err != nil {
-		return err
-	}
-	t.report(ctx, broken)
-	t.authority.Swap(set)
-	t.policy, t.rules = src.Version, head.Value.Epoch
-	return nil
-}
-
 // scene names the orchestrator as the actor of what is done here.
 func scene(ctx context.Context) context.Context {
 	return audit.WithScene(ctx, &audit.Scene{Origin: token.Orchestrator, Actor: audit.Actor{Sub: token.ServiceSubject(token.Orchestrator)}})
-}
-
-// keepPolicies stores the set of feed. The change of rights is an act of its own in the audit log.
-func (t *Trust) keepPolicies(ctx context.Context, feed authz.Feed, broken []authz.Quarantined) error {
-	version := feed.Source.Version
-	text, err := json.Marshal(feed.Source)
-	if err != nil {
-		return err
-	}
-	var left []string
-	for _, b := range broken {
-		left = append(left, b.ID)
-	}
-	act := &audit.Act{Action: "policy.adopt", Resource: "policies", Details: map[string]any{"version": version}}
-	if len(left) > 0 {
-		act.Details["quarantined"] = strings.Join(left, ",")
-	}
-	pieces := slices.Collect(slices.Chunk(text, partSize))
-	_, err = audit.Update(scene(ctx), t.DB, act, func(tx *store.Tx) error {
-		old, err := sourceHeads.Load(tx, "policies")
-		if err != nil {
-			return err
-		}
-		for n, data := range pieces {
-			if err := parts.Save(tx, part{Data: data, Number: n}); err != nil {
-				return err
-			}
-		}
-		for n := len(pieces); n < old.Value.Parts; n++ {
-			parts.Remove(tx, partID(n))
-		}
-		return sourceHeads.Save(tx, sourceHead{Epoch: feed.Epoch, Parts: len(pieces), Version: version})
-	})
-	return fault.Wrap("store policies", err)
 }
 
 // keepKeys stores set when it differs from what is stored.

@@ -34,6 +34,8 @@ type center struct {
 	epoch  string
 	stream []token.Revocation
 	source authz.Source
+	recent []authz.Change // those that led to source, one a version
+	whole  int            // how often all of source was told
 	people []token.Subject
 	keys   []token.Key
 	forked bool // its audit log contradicts what it showed before
@@ -112,9 +114,14 @@ func (c *center) Policies(ctx context.Context, after uint64, wait time.Duration)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := authz.Feed{Epoch: c.epoch, Version: c.source.Version}
-	if f.Version != after {
+	switch behind := int(f.Version - after); {
+	case behind == 0:
+	case after > 0 && behind > 0 && behind <= len(c.recent):
+		f.Changes = c.recent[len(c.recent)-behind:]
+	default:
 		src := c.source
 		f.Source = &src
+		c.whole++
 	}
 	return f, nil
 }
