@@ -11,8 +11,11 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/gorilla/websocket"
 
 	"github.com/provisioning-platform/platform/shared/fault"
 )
@@ -163,6 +166,7 @@ func TestWatch_endlessFragmentsEnd(t *testing.T) {
 func TestWatch_slowReaderIsCutAndOthersAreNot(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil)
+	p.Handler.patience = 3 * time.Second
 	slow := p.raw(t, "token=slow")
 	fast := p.dial(t, "token=ann")
 	pad := strings.Repeat("x", 2000)
@@ -181,6 +185,82 @@ func TestWatch_slowReaderIsCutAndOthersAreNot(t *testing.T) {
 	// It learns why once it reads again, and where to resume.
 	if code := slow.closed(t); code != 1013 {
 		t.Errorf("closed with %d", code)
+	}
+}
+
+// flood emits events of 2 KB, many more than the buffers of a connection hold.
+func (p *place) flood(t *testing.T, events int) {
+	for range events / 50 {
+		p.emit(t, strings.Repeat("x", 2000), 50)
+	}
+}
+
+// TestWatch_busyClientsAreWaitedFor is a fast batch that meets clients which do not read for some seconds.
+func TestWatch_busyClientsAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil)
+	const clients, events = 8, 2500
+	small := websocket.Dialer{NetDial: func(network, address string) (net.Conn, error) {
+		conn, err := net.Dial(network, address)
+		if err == nil {
+			err = conn.(*net.TCPConn).SetReadBuffer(32 << 10)
+		}
+		return conn, err
+	}}
+	var busy []*websocket.Conn
+	for i := range clients {
+		ws, _, err := small.Dial(fmt.Sprint(p.url, "?token=u", i), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { ws.Close() })
+		busy = append(busy, ws)
+	}
+	p.flood(t, events)
+	pause := time.NewTimer(3 * time.Second) // the old patience was two
+	<-pause.C
+	var all sync.WaitGroup
+	for i, ws := range busy {
+		all.Go(func() {
+			_ = ws.SetReadDeadline(time.Now().Add(time.Minute))
+			for want := 1; want <= events; want++ {
+				var m struct{ Sequence int }
+				if err := ws.ReadJSON(&m); err != nil || m.Sequence != want {
+					t.Errorf("client %d: want %d, got %d, %v", i, want, m.Sequence, err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := p.Stats().SlowCut; n > 0 {
+		t.Errorf("%d were cut off", n)
+	}
+}
+
+// TestWatch_whoReadsSlowlyIsNotCutOff reads 100 KB a second, far behind, for longer than the patience is.
+func TestWatch_whoReadsSlowlyIsNotCutOff(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil)
+	p.Handler.patience = 2 * time.Second
+	slow := p.raw(t, "token=slow")
+	const events = 6000
+	p.flood(t, events)
+	piece := make([]byte, 10<<10)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); time.Since(began) < 6*time.Second; <-tick.C {
+		if _, err := io.ReadFull(slow.r, piece); err != nil {
+			t.Fatalf("cut off after %v: %v, %d", time.Since(began), err, p.Stats().SlowCut)
+		}
+	}
+	last := []byte(fmt.Sprintf(`"sequence":%d}`, events))
+	for tail := []byte(nil); !bytes.Contains(tail, last); {
+		n, err := slow.r.Read(piece)
+		if err != nil {
+			t.Fatalf("cut off: %v, %d", err, p.Stats().SlowCut)
+		}
+		tail = append(tail[max(0, len(tail)-len(last)):], piece[:n]...)
 	}
 }
 

@@ -25,8 +25,6 @@ type conn struct {
 	allowed atomic.Uint32                // mask of what claims may see
 	filter  atomic.Pointer[filter]
 	cursor  atomic.Uint64 // sequence of the last event written or passed over
-	live    atomic.Bool   // has reached the end of the stream once
-	since   atomic.Int64  // Unix nanoseconds of the beginning of the write under way; 0: none
 	opened  time.Time
 
 	ws   *websocket.Conn
@@ -41,6 +39,7 @@ type conn struct {
 	ended  bool   // under mu
 
 	limited time.Time // under mu: when the write deadline was last set
+	midway  bool      // under mu: a message of the client has begun and not ended, which has a deadline of its own
 }
 
 func newConn(h *Handler) *conn {
@@ -95,18 +94,38 @@ func (c *conn) stopSlow() {
 	}
 }
 
-// deadline gives the write that begins now its time, to a second; it says false when the socket is to end.
+// deadline gives the write that begins now one to two slices of time; it says false when the socket is to end.
 func (c *conn) deadline(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended {
 		return false
 	}
-	if now.Sub(c.limited) < time.Second { // setting it costs as much as a small write
+	if now.Sub(c.limited) < writeSlice { // setting it costs as much as a small write
 		return true
 	}
 	c.limited = now
-	return c.ws.NetConn().SetWriteDeadline(now.Add(writeWithin+time.Second)) == nil
+	return c.ws.NetConn().SetWriteDeadline(now.Add(2*writeSlice)) == nil
+}
+
+// heard notes a sign of life of the client; one within a message does not stretch that. Any goroutine may call it.
+func (c *conn) heard() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.midway {
+		_ = c.ws.SetReadDeadline(time.Now().Add(silence)) // a closed socket shows in the read
+	}
+}
+
+// message notes that a message of the client begins, the rest of which has to come soon, or ends.
+func (c *conn) message(begins bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wait := silence
+	if c.midway = begins; begins {
+		wait = messageWithin
+	}
+	_ = c.ws.SetReadDeadline(time.Now().Add(wait))
 }
 
 // serve runs the socket until it is closed.

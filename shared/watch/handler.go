@@ -29,9 +29,9 @@ const (
 	maxWaiting    = 256      // sockets that have not said who they are
 	maxChatter    = 50       // messages and pings of a client in a second
 	authWithin    = 10 * time.Second
-	writeWithin   = 10 * time.Second // for one write to be taken
-	stalled       = 2 * time.Second  // in one write, and far behind: the client does not read
+	patience      = 10 * time.Second // without a byte taken, and far behind: the client does not read
 	behindEvents  = 1024             // nothing is queued for it, so bytes need no limit of their own
+	writeSlice    = time.Second      // how often a write that waits for the client looks around
 	messageWithin = time.Second      // for the rest of a message that has begun
 	pingEvery     = 20 * time.Second
 	silence       = 50 * time.Second // without anything from the client, it is gone
@@ -78,6 +78,7 @@ type Config struct {
 type Handler struct {
 	Config
 	tail     *feed.Tail[*item]
+	patience time.Duration
 	upgrader websocket.Upgrader
 
 	mu      sync.Mutex
@@ -105,7 +106,7 @@ func New(c Config) *Handler {
 	if c.MaxPerUser == 0 {
 		c.MaxPerUser = 20
 	}
-	h := &Handler{Config: c, conns: map[*conn]struct{}{}, perUser: map[string]int{}}
+	h := &Handler{Config: c, patience: patience, conns: map[*conn]struct{}{}, perUser: map[string]int{}}
 	epoch := strconv.Quote(c.Epoch)
 	h.tail = feed.NewTail(c.DB, Stream, ringSize, func(into []*item, entries []store.Entry) []*item {
 		return prepare(epoch, into, entries)

@@ -57,25 +57,19 @@ var errChatter = errors.New("too many messages")
 // library has closed it.
 func (c *conn) read() (code int, reason string) {
 	var said chatter
-	inMessage := false
-	alive := func() { _ = c.ws.SetReadDeadline(time.Now().Add(silence)) } // a closed socket shows in the read
 	c.ws.SetReadLimit(maxMessage)
 	c.ws.SetPongHandler(func(string) error {
 		if said.tooMuch() {
 			return errChatter
 		}
-		if !inMessage {
-			alive()
-		}
+		c.heard()
 		return nil
 	})
 	c.ws.SetPingHandler(func(data string) error {
 		if said.tooMuch() {
 			return errChatter
 		}
-		if !inMessage {
-			alive()
-		}
+		c.heard()
 		c.reply(frameOf(opPong, []byte(data)))
 		return nil
 	})
@@ -86,20 +80,18 @@ func (c *conn) read() (code int, reason string) {
 		c.stop(code, "bye")
 		return nil
 	})
-	alive()
+	c.heard()
 	for {
 		kind, r, err := c.ws.NextReader()
 		if err != nil {
 			return c.ending(err)
 		}
-		inMessage = true
-		_ = c.ws.SetReadDeadline(time.Now().Add(messageWithin))
+		c.message(true)
 		data, err := io.ReadAll(r)
 		if err != nil {
 			return c.ending(err)
 		}
-		inMessage = false
-		alive()
+		c.message(false)
 		switch {
 		case kind != websocket.TextMessage:
 			return websocket.CloseUnsupportedData, "only text messages are understood"

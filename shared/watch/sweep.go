@@ -62,8 +62,7 @@ func (h *Handler) open() []*conn {
 	return out
 }
 
-// sweep ends sockets whose time is over, whose session is revoked, or whose client does not read, and asks
-// anew what each person may see.
+// sweep ends sockets whose time is over or whose session is revoked, and asks anew what each person may see.
 func (h *Handler) sweep(now time.Time) {
 	type verdict struct {
 		dead    bool
@@ -78,7 +77,6 @@ func (h *Handler) sweep(now time.Time) {
 		}
 		return v
 	}
-	head := h.tail.Head()
 	for _, c := range h.open() {
 		claims := c.who()
 		if claims == nil {
@@ -97,10 +95,6 @@ func (h *Handler) sweep(now time.Time) {
 			continue
 		}
 		c.allowed.Store(uint32(v.allowed))
-		since := c.since.Load()
-		if c.live.Load() && since != 0 && now.UnixNano()-since > int64(stalled) && head > c.cursor.Load()+behindEvents {
-			c.stopSlow()
-		}
 	}
 }
 

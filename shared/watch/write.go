@@ -35,7 +35,6 @@ func (c *conn) write() (rest []byte) {
 				continue
 			}
 		} else {
-			c.live.Store(true)
 			select {
 			case <-more:
 				continue
@@ -135,22 +134,12 @@ func (w *writer) flush() (n int, rest []byte, ok bool) {
 	if len(frames) == 0 {
 		return 0, nil, true
 	}
-	now := time.Now()
-	if !w.deadline(now) {
-		return 0, nil, false
-	}
-	w.since.Store(now.UnixNano())
 	sent, err := w.send(frames)
-	w.since.Store(0)
 	if err == nil {
 		clear(frames)
 		return len(frames), nil, true
 	}
-	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-		w.stopSlow() // unless it was stopped for another reason, which interrupts a write too
-	} else {
-		w.stop(0, "")
-	}
+	w.stop(0, "") // unless it was stopped already, which interrupts a write too
 	for n < len(frames) && sent >= int64(len(frames[n])) {
 		sent -= int64(len(frames[n]))
 		n++
@@ -162,9 +151,12 @@ func (w *writer) flush() (n int, rest []byte, ok bool) {
 	return n, rest, false
 }
 
-// send writes the frames; those that lie one behind the other in memory are one to the system.
-func (w *writer) send(frames [][]byte) (int64, error) {
-	conn := w.ws.NetConn()
+// errEnded is why a write was not begun or not gone on with.
+var errEnded = errors.New("the socket has ended")
+
+// send writes the frames; those that lie one behind the other in memory are one to the system. A client that takes some of
+// them, however slowly, is waited for. One that takes nothing is cut off once it is far behind.
+func (w *writer) send(frames [][]byte) (sent int64, err error) {
 	w.bufs = w.bufs[:0]
 	for _, frame := range frames {
 		if last := len(w.bufs) - 1; last >= 0 && adjoin(w.bufs[last], frame) {
@@ -174,12 +166,38 @@ func (w *writer) send(frames [][]byte) (int64, error) {
 		}
 	}
 	defer clear(w.bufs) // what they point to is not held
-	if len(w.bufs) == 1 {
-		n, err := conn.Write(w.bufs[0])
+	w.left = w.bufs
+	now := time.Now()
+	for took := now; ; now = time.Now() { // took is when the client last took something
+		if !w.deadline(now) {
+			return sent, errEnded
+		}
+		n, err := w.some()
+		if sent += n; err == nil {
+			return sent, nil
+		}
+		if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() {
+			return sent, err
+		}
+		switch {
+		case n > 0: // its buffers were full, so it has read
+			took = time.Now()
+			w.heard()
+		case time.Since(took) >= w.h.patience && w.h.tail.Head() > w.cursor.Load()+behindEvents:
+			w.stopSlow()
+		}
+	}
+}
+
+// some writes what is left until the deadline.
+func (w *writer) some() (int64, error) {
+	if conn := w.ws.NetConn(); len(w.left) > 1 {
+		return w.left.WriteTo(conn)
+	} else {
+		n, err := conn.Write(w.left[0])
+		w.left[0] = w.left[0][n:]
 		return int64(n), err
 	}
-	w.left = w.bufs
-	return w.left.WriteTo(conn)
 }
 
 // adjoin says whether b follows a in memory.
