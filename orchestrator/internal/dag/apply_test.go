@@ -73,6 +73,7 @@ func TestApply_cancelWhileRollingBack(t *testing.T) {
 	h := hand(t, two())
 	h.next(dag.Do, dag.OK)
 	h.next(dag.Do, dag.Permanent)
+	h.next(dag.Find, dag.NotFoundClass)
 	if h.run.Header.State != dag.Undoing || h.run.Header.Status() != dag.StatusRunning {
 		t.Fatalf("state %s", h.run.Header.State)
 	}
@@ -216,6 +217,7 @@ func TestApply_continueLetsSoftDependentsRun(t *testing.T) {
 	d.Nodes[0].OnFailure = dag.OnFailureContinue
 	h := hand(t, d)
 	h.next(dag.Do, dag.Permanent)
+	h.next(dag.Find, dag.NotFoundClass)
 	h.next(dag.Do, dag.OK)
 	if h.run.Header.State != dag.Succeeded || h.run.Header.Counts.Failed != 1 {
 		t.Errorf("ended %s %+v", h.run.Header.State, h.run.Header.Counts)

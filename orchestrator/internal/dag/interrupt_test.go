@@ -180,6 +180,7 @@ func TestAdopt_everyKindOfTryIsBounded(t *testing.T) {
 		h := hand(t, two())
 		h.next(dag.Do, dag.OK)
 		h.next(dag.Do, dag.Permanent)
+		h.next(dag.Find, dag.NotFoundClass)
 		for n := range 20 {
 			if h.run.Done() {
 				t.Fatalf("over after %d kills", n)

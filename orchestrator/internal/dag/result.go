@@ -127,7 +127,7 @@ func (r *Run) did(i, k int32, res Result) {
 	case (retryable(class, policy) || class == UnknownOutcome) && !stopping && p.Tries < policy.MaxAttempts:
 		p.Error = clip(reason(res), min(maxError, allErrors/len(t.Steps)))
 		r.rest(i, k, Do, res)
-	case p.Doubt:
+	case p.Doubt || t.mutates(p) && class != UnknownOutcome && class != Stopped: // a refusal may have taken effect all the same
 		p.Error = clip(reason(res), min(maxError, allErrors/len(t.Steps)))
 		r.verify(i, k, true)
 	default:
@@ -197,7 +197,8 @@ func (r *Run) found(i, k int32, res Result) {
 	policy := r.policies[i]
 	stopping := t.State == Cancelling
 	clear := res.Class == OK || res.Class == NotFoundClass
-	if !clear {
+	refused := p.Ended && !p.Doubt // which is believed unless the effect is found at once
+	if !clear && !refused {
 		p.Finds++
 		if p.Finds < policy.MaxAttempts {
 			r.rest(i, k, Find, res)
@@ -208,13 +209,12 @@ func (r *Run) found(i, k int32, res Result) {
 		p.Doubt = false
 	}
 	switch {
-	case p.Ended: // the verdict was in: it ran out of time
-		switch res.Class {
-		case OK:
+	case p.Ended: // the verdict was in: it ran out of time, or was refused
+		switch {
+		case res.Class == OK:
 			r.record(t, p, res)
 			r.stand(i, k, true)
-		case NotFoundClass:
-		default:
+		case !clear && !refused:
 			r.unclear(i, k)
 		}
 		r.setStep(p, Failed)

@@ -162,6 +162,7 @@ func TestApply_undoThatIsKilledOftenerThanItHasTriesIsFinished(t *testing.T) {
 	h := hand(t, two())
 	h.next(dag.Do, dag.OK)
 	h.next(dag.Do, dag.Permanent) // the second operation fails, so the first is undone
+	h.next(dag.Find, dag.NotFoundClass)
 	for range 2 * dag.DefaultPolicy().MaxAttempts {
 		if due := dag.Pending(h.run); len(due.Start) != 1 || due.Start[0].Attempt.Kind != dag.Undo {
 			t.Fatalf("due: %+v", due.Start)

@@ -135,6 +135,7 @@ func TestWithdraw_anUndoIsNeverAskedAgain(t *testing.T) {
 	h.resolve(dag.Step{Action: "server.create", Name: "web"})
 	h.refuse(gone)
 	h.next(dag.Do, dag.Permanent)
+	h.next(dag.Find, dag.NotFoundClass)
 	h.next(dag.Undo, dag.Transient)
 	h.wait(dag.Pending(h.run).At - h.now.Up)
 	h.apply(dag.Tick{})
@@ -188,6 +189,7 @@ func TestResume_notOverWhatWasUndone(t *testing.T) {
 	for n, l := range due { // a completes, b may not start, x fails and has the whole undone
 		h.apply(dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: dag.Result{Class: []dag.Class{dag.OK, dag.Permanent}[n], Error: "no"}})
 	}
+	h.next(dag.Find, dag.NotFoundClass)
 	h.next(dag.Undo, dag.OK)
 	if h.states() != "undone failed cancelled" || h.run.Header.State != dag.Failed {
 		t.Fatalf("%s, run %s", h.states(), h.run.Header.State)

@@ -32,6 +32,7 @@ type flight struct {
 func (r *runner) dispatch(ctx context.Context, l dag.Launch) {
 	f := &flight{Context: ctx, Launch: l, r: r}
 	r.flights[l.Attempt.ID] = f.stop
+	r.claim(&l)
 	if r.e.labour(ctx, f.fly) {
 		runtime.Gosched() // an attempt that is over at once leaves its goroutine to the next
 	}

@@ -41,6 +41,7 @@ type runner struct {
 	sent    *turn                         // on its way to the store
 	landed  chan verdict                  // to the turn on its way; capacity 1
 	flights map[string]context.CancelFunc // attempts at work, by id
+	claims  map[string]claim              // steps at work, by tag
 	sizes   []int                         // bytes of each task's last document
 	details map[string]any                // of the audit entry being encoded
 	may     Submitter                     // what the submitter may do, as of asked; nil for a rollback
@@ -55,7 +56,7 @@ type runner struct {
 }
 
 func (e *Engine) newRunner(id string, kind dag.Kind) *runner {
-	return &runner{e: e, id: id, kind: kind, ended: make(chan struct{}), wake: make(chan struct{}, 1), landed: make(chan verdict, 1), flights: map[string]context.CancelFunc{}}
+	return &runner{e: e, id: id, kind: kind, ended: make(chan struct{}), wake: make(chan struct{}, 1), landed: make(chan verdict, 1), flights: map[string]context.CancelFunc{}, claims: map[string]claim{}}
 }
 
 // loop drives the run to its end, or until ctx ends, or until somebody else owns it.
@@ -297,6 +298,7 @@ func (r *runner) leave() {
 		turnAway(r.sent.messages)
 	}
 	r.unplace(r.turns)
+	r.unclaimAll()
 	r.e.slots.leave(r, r.held)
 	r.e.forget(r)
 	r.mu.Lock()

@@ -11,15 +11,16 @@ import (
 // turn is one commit of a run: the commands that it carries out, what it stores, and what is due once that is stored. While
 // one is on its way to the store, the next is made ready beside it, and goes behind it.
 type turn struct {
-	messages []message
-	entries  [][]byte // audit entries of callers
-	change   dag.Change
-	due      dag.Due
-	now      dag.Now
-	empty    bool  // nothing is to be stored
-	room     *room // where it was encoded
-	more     []store.Write
-	number   int // in the order in which the runner made them ready
+	messages  []message
+	entries   [][]byte // audit entries of callers
+	change    dag.Change
+	due       dag.Due
+	unclaimed []string // tags of steps
+	now       dag.Now
+	empty     bool  // nothing is to be stored
+	room      *room // where it was encoded
+	more      []store.Write
+	number    int // in the order in which the runner made them ready
 }
 
 // verdict is what the store said to a turn.
@@ -83,7 +84,7 @@ func (r *runner) apply(messages []message) *turn {
 	}
 	r.advance(now)
 	r.release()
-	t.change, t.due = r.run.Take(), dag.Pending(r.run)
+	t.change, t.due, t.unclaimed = r.run.Take(), dag.Pending(r.run), r.unclaimed()
 	renew := !r.run.Done() && now.Up >= r.renew
 	t.empty = t.change.Empty() && len(t.entries) == 0 && !renew
 	return t
@@ -165,5 +166,6 @@ func (r *runner) finish(ctx context.Context, t *turn) {
 			m.reply <- m.err
 		}
 	}
+	r.unclaim(t.unclaimed)
 	r.act(ctx, t.due)
 }

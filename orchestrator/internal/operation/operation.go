@@ -82,7 +82,7 @@ type Executor struct {
 
 // New returns an Executor.
 func New(c Config) *Executor {
-	return &Executor{Config: c, names: slices.Sorted(maps.Keys(c.Providers)), claims: newClaims(), patience: 10 * time.Second}
+	return &Executor{Config: c, names: slices.Sorted(maps.Keys(c.Providers)), patience: 10 * time.Second}
 }
 
 // Execute makes one attempt and says what it came to. When ctx or the attempt's deadline ends first, the result says so.

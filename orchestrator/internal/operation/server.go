@@ -20,60 +20,79 @@ const (
 	factZone    = "zone"
 )
 
+// lookAgain is how often a task that waits for another's server looks.
+const lookAgain = 50 * time.Millisecond
+
 // createServer makes a server, or finds that it is there: the same name with the same plan and zone is what was
-// asked for, anything else is a conflict.
+// asked for, anything else is a conflict. While another task is at work on a server of that name, it waits for what
+// that comes to, with patience.
 func (x *Executor) createServer(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
-	name, plan, zone := a.Step.Name, a.Step.Params[paramPlan], a.Step.Params[paramZone]
 	d, err := x.driver(a.Step.Provider)
 	if err != nil {
 		return dag.Result{}, err
 	}
-	there, ok, err := x.claim(ctx, d, a)
-	if err != nil {
-		return dag.Result{}, err
-	}
-	if ok {
-		if err := sameServer(there, a.Step); err != nil {
-			return dag.Result{}, err
-		}
-		return dag.Result{Facts: map[string]string{factCreated: "false"}, Output: fmt.Sprintf("server %s exists already with plan %s in zone %s", name, orNone(plan), orNone(zone))}, nil
-	}
-	s, err := d.Create(ctx, provider.Spec{Tag: a.Tag, Name: name, Plan: plan, Zone: zone, Wait: a.Operation.Wait})
-	if err != nil {
-		if refused(provider.Classify(err).Class) {
-			x.claims.drop(name, a.Tag)
-		}
-		return dag.Result{}, err
-	}
-	return made(a.Step.Provider, s), nil
-}
-
-// claim returns the server of that name that another task has made, or nothing and the right to make it. While
-// another task is at it, it waits for what that comes to, with patience.
-func (x *Executor) claim(ctx context.Context, d provider.Driver, a *dag.Attempt) (dag.Resource, bool, error) {
+	tried := false
 	for tries := int(x.patience / lookAgain); ; tries-- {
-		there, ok, err := x.server(ctx, a.Step.Name)
-		if err != nil || ok && there.Facts[factTag] != a.Tag {
-			return there, ok, err
+		if !x.claims.held(a.Step.Name, a.Tag) {
+			there, ok, err := x.server(ctx, a.Step.Name)
+			if err != nil {
+				return dag.Result{}, err
+			}
+			if ok && there.Facts[factTag] != a.Tag {
+				return x.existing(ctx, d, a, there)
+			}
+			if !tried {
+				res, err := x.make(ctx, d, a)
+				if !errors.Is(err, provider.ErrTaken) {
+					return res, err
+				}
+				tried = true // the inventory is about to say whose it is
+			}
 		}
-		if err = x.claims.take(ctx, a.Step.Provider, d, a.Step.Name, a.Tag); err == nil || tries <= 0 || !errors.Is(err, errHeld) {
-			return dag.Resource{}, false, err
+		if tries <= 0 {
+			return dag.Result{}, provider.Errorf(dag.Transient, "server %s is being made or undone by another task; if this stays, a server of that name at provider %s is in no inventory", a.Step.Name, a.Step.Provider)
 		}
 		select {
 		case <-ctx.Done():
-			return dag.Resource{}, false, ctx.Err()
+			return dag.Result{}, ctx.Err()
 		case <-time.After(lookAgain):
 		}
 	}
 }
 
-// refused says whether a failure leaves nothing behind.
-func refused(c dag.Class) bool {
-	switch c {
-	case dag.Auth, dag.ConflictClass, dag.Permanent, dag.Quota, dag.Throttled:
-		return true
+// make asks the provider for the server of a step.
+func (x *Executor) make(ctx context.Context, d provider.Driver, a *dag.Attempt) (dag.Result, error) {
+	p := a.Step.Params
+	s, err := d.Create(ctx, provider.Spec{Tag: a.Tag, Name: a.Step.Name, Plan: p[paramPlan], Zone: p[paramZone], Wait: a.Operation.Wait})
+	if err != nil {
+		return dag.Result{}, err
 	}
-	return false
+	return made(a.Step.Provider, s), nil
+}
+
+// existing is the result of a step whose server another task has made: there is nothing to do if it is the one asked for.
+// One that is in the inventory and not at its provider any more is made anew.
+func (x *Executor) existing(ctx context.Context, d provider.Driver, a *dag.Attempt, there dag.Resource) (dag.Result, error) {
+	its, err := x.driver(there.Provider)
+	if err != nil {
+		return dag.Result{}, err
+	}
+	if _, ok, err := its.Find(ctx, there.Facts[factTag]); err != nil {
+		return dag.Result{}, err
+	} else if !ok {
+		gone, err := x.gone(ctx, there.Provider, there.Name, there.Facts[factTag])
+		if err != nil {
+			return dag.Result{}, err
+		}
+		res, err := x.make(ctx, d, a)
+		res.Resources = append(gone, res.Resources...)
+		return res, err
+	}
+	if err := sameServer(there, a.Step); err != nil {
+		return dag.Result{}, err
+	}
+	return dag.Result{Facts: map[string]string{factCreated: "false"},
+		Output: fmt.Sprintf("server %s exists already with plan %s in zone %s", there.Name, orNone(there.Facts[factPlan]), orNone(there.Facts[factZone]))}, nil
 }
 
 // sameServer says what keeps a server that exists from being the one asked for.
@@ -128,7 +147,6 @@ func (x *Executor) undoCreate(ctx context.Context, a *dag.Attempt) (dag.Result, 
 			return dag.Result{}, err
 		}
 		if !ok {
-			x.claims.drop(a.Step.Name, a.Tag)
 			return dag.Result{Output: fmt.Sprintf("server %s was not made", a.Step.Name)}, nil
 		}
 		s = found
@@ -160,36 +178,53 @@ func handle(r dag.Resource) provider.Server {
 	return provider.Server{ID: r.Facts[factID], Tag: r.Facts[factTag], Name: r.Name, Plan: r.Facts[factPlan], Zone: r.Facts[factZone]}
 }
 
-// destroy deletes a server and reports it, and what was on it, as gone. An inventory that has another server of that
-// name by now keeps it.
+// destroy deletes a server and reports it, and what was on it, as gone. What its provider refuses to delete may be gone
+// all the same: the tag is looked up once before the refusal counts.
 func (x *Executor) destroy(ctx context.Context, d provider.Driver, providerName string, s provider.Server) (dag.Result, error) {
-	there, known, err := x.Inventory.Resource(ctx, providerName, kindServer, s.Name)
-	if err != nil {
-		return dag.Result{}, err
-	}
-	services, err := x.Inventory.Taskservs(ctx, providerName, s.Name)
-	if err == nil {
-		err = x.claims.learn(ctx, providerName, d)
-	}
+	gone, err := x.gone(ctx, providerName, s.Name, s.Tag)
 	if err != nil {
 		return dag.Result{}, err
 	}
 	if err := d.Delete(ctx, s); err != nil {
-		return dag.Result{}, err
+		if !final(err) {
+			return dag.Result{}, err
+		}
+		if _, there, unknown := d.Find(ctx, s.Tag); there || unknown != nil {
+			return dag.Result{}, err
+		}
 	}
-	x.claims.drop(s.Name, s.Tag)
-	res := dag.Result{Output: fmt.Sprintf("deleted server %s at %s", s.Name, providerName)}
-	if known && there.Facts[factTag] != s.Tag {
-		return res, nil
-	}
-	for _, r := range services {
-		res.Resources = append(res.Resources, dag.Resource{Gone: true, Kind: kindTaskserv, Name: r.Name, Provider: providerName})
-	}
-	res.Resources = append(res.Resources, dag.Resource{Gone: true, Kind: kindServer, Name: s.Name, Provider: providerName})
-	return res, nil
+	return dag.Result{Resources: gone, Output: fmt.Sprintf("deleted server %s at %s", s.Name, providerName)}, nil
 }
 
-// findServer asks the provider for the server with the step's tag.
+// final says whether a failure is a refusal that no other try would change.
+func final(err error) bool {
+	switch provider.Classify(err).Class {
+	case dag.Auth, dag.ConflictClass, dag.Permanent:
+		return true
+	}
+	return false
+}
+
+// gone is what the inventory loses with the server of that name and tag: it, and what was on it. An inventory that has
+// another server of that name by now keeps it.
+func (x *Executor) gone(ctx context.Context, providerName, name, tag string) ([]dag.Resource, error) {
+	there, known, err := x.Inventory.Resource(ctx, providerName, kindServer, name)
+	if err != nil || known && there.Facts[factTag] != tag {
+		return nil, err
+	}
+	services, err := x.Inventory.Taskservs(ctx, providerName, name)
+	if err != nil {
+		return nil, err
+	}
+	var lost []dag.Resource
+	for _, r := range services {
+		lost = append(lost, dag.Resource{Gone: true, Kind: kindTaskserv, Name: r.Name, Provider: providerName})
+	}
+	return append(lost, dag.Resource{Gone: true, Kind: kindServer, Name: name, Provider: providerName}), nil
+}
+
+// findServer asks the provider for the server with the step's tag. One that is not there is none in the inventory either:
+// an undo may have been cut off behind its deletion.
 func (x *Executor) findServer(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	d, err := x.driver(a.Step.Provider)
 	if err != nil {
@@ -200,8 +235,8 @@ func (x *Executor) findServer(ctx context.Context, a *dag.Attempt) (dag.Result, 
 		return dag.Result{}, err
 	}
 	if !ok {
-		x.claims.drop(a.Step.Name, a.Tag)
-		return dag.Result{Class: dag.NotFoundClass}, nil
+		gone, err := x.gone(ctx, a.Step.Provider, a.Step.Name, a.Tag)
+		return dag.Result{Class: dag.NotFoundClass, Resources: gone}, err
 	}
 	if a.Operation.Wait { // the try was cut off: the server is there, whether it answers is not known
 		conn, err := d.Connect(ctx, s)

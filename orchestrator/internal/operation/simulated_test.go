@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider/simulated"
 	"github.com/provisioning-platform/platform/shared/fault"
 )
@@ -171,6 +172,9 @@ func TestExecute_oneServerANameAtAllProviders(t *testing.T) {
 	op, _ := batch()
 	steps, _ := Expand(op)
 	b.attempt(dag.Do, op, "1", steps[1], nil) // it knows what there is
+	if _, err := b.Providers["aws"].Create(t.Context(), provider.Spec{Tag: "2", Name: steps[0].Name}); err != nil {
+		t.Fatal(err)
+	}
 	b.ledger.take([]dag.Resource{{Facts: map[string]string{"tag": "2"}, Kind: "server", Name: steps[0].Name, Provider: "aws"}})
 	if res := b.Execute(t.Context(), dag.Attempt{ID: "3", Tag: "3", Kind: dag.Do, Operation: &op, Step: steps[0]}); res.Class != dag.ConflictClass {
 		t.Errorf("a second server of that name: %+v", res)

@@ -43,6 +43,10 @@ func (s *service) name() string { return s.server.Name + "/" + s.recipe.Name }
 // errNoServer says that the server of a step is in no inventory.
 var errNoServer = errors.New("no such server")
 
+// lost says whether the server of a step does not exist: in no inventory, or not at its provider any more. What was on it
+// is gone with it.
+func lost(err error) bool { return errors.Is(err, errNoServer) || errors.Is(err, provider.ErrGone) }
+
 // connect opens the server of a step. The caller closes service.conn.
 func (x *Executor) connect(ctx context.Context, a *dag.Attempt) (*service, error) {
 	r, err := x.Recipes.Get(a.Step.Params[paramInfra], a.Step.Params[paramService])
@@ -180,8 +184,10 @@ func (x *Executor) verify(ctx context.Context, s *service, simulated bool) error
 // remove uninstalls a task service unless others on the server need it.
 func (x *Executor) remove(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	s, err := x.connect(ctx, a)
-	if errors.Is(err, errNoServer) {
-		return dag.Result{Facts: map[string]string{factCreated: "false"}, Output: fmt.Sprintf("server %s does not exist: nothing to remove", a.Step.Target)}, nil
+	if lost(err) {
+		res, err := x.withServer(ctx, a)
+		res.Facts = map[string]string{factCreated: "false"}
+		return res, err
 	}
 	if err != nil {
 		return dag.Result{}, err
@@ -240,14 +246,25 @@ func (s *service) uninstall(ctx context.Context) (dag.Result, error) {
 	}, nil
 }
 
+// withServer is the result of a step whose task service is gone because its server is. The server itself stays in the
+// inventory until somebody deletes it or makes it anew.
+func (x *Executor) withServer(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
+	res := dag.Result{Output: fmt.Sprintf("server %s is gone, and %s with it", a.Step.Target, a.Step.Params[paramService])}
+	there, ok, err := x.server(ctx, a.Step.Target)
+	if ok {
+		res.Resources = []dag.Resource{{Gone: true, Kind: kindTaskserv, Name: there.Name + "/" + a.Step.Params[paramService], Provider: there.Provider}}
+	}
+	return res, err
+}
+
 // undoInstall uninstalls what this step installed.
 func (x *Executor) undoInstall(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	if a.Facts[factCreated] == "false" {
 		return dag.Result{Output: fmt.Sprintf("%s was there before and stays", a.Step.Name)}, nil
 	}
 	s, err := x.connect(ctx, a)
-	if errors.Is(err, errNoServer) {
-		return dag.Result{Output: fmt.Sprintf("server %s is gone, and %s with it", a.Step.Target, a.Step.Params[paramService])}, nil
+	if lost(err) {
+		return x.withServer(ctx, a)
 	}
 	if err != nil {
 		return dag.Result{}, err
@@ -284,26 +301,32 @@ func (x *Executor) undoRemove(ctx context.Context, a *dag.Attempt) (dag.Result, 
 	return res, err
 }
 
-// findInstall asks the server whether the task service is as the step wants it. Both directions may simply be made
-// again, so when in doubt the answer is that it did not take effect.
+// findInstall asks whether what a step did stands. Both directions may simply be made again, so when in doubt about a step
+// that may not have been done the answer is that it was not, and when in doubt about one that was, that it stands.
 func (x *Executor) findInstall(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	again := dag.Result{Class: dag.NotFoundClass}
 	s, err := x.connect(ctx, a)
-	if errors.Is(err, errNoServer) {
-		return again, nil
+	if lost(err) {
+		res, err := x.withServer(ctx, a)
+		res.Class = dag.NotFoundClass
+		return res, err
 	}
 	if err != nil {
 		return dag.Result{}, err
 	}
 	defer s.conn.Close()
-	if a.Step.Action == remove || s.recipe.Scripts[recipe.Check] == nil {
-		return again, nil
-	}
-	_, was, err := x.Inventory.Resource(ctx, s.server.Provider, kindTaskserv, s.name())
+	there, was, err := x.Inventory.Resource(ctx, s.server.Provider, kindTaskserv, s.name())
 	if err != nil {
 		return dag.Result{}, err
 	}
-	if was || !s.inOrder(ctx) || x.verify(ctx, s, false) != nil {
+	switch {
+	case a.Step.Action == remove && was:
+		return again, nil
+	case a.Step.Action == remove:
+		return dag.Result{Facts: map[string]string{factCreated: "false"}, Output: fmt.Sprintf("%s is not installed on %s", s.recipe.Name, s.server.Name)}, nil
+	case was && there.Facts[factTag] == a.Tag: // done and stored: an undo of it was cut off
+		return s.installed("true"), nil
+	case was || s.recipe.Scripts[recipe.Check] == nil || !s.inOrder(ctx) || x.verify(ctx, s, false) != nil:
 		return again, nil
 	}
 	return s.installed("true"), nil

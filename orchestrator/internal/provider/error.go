@@ -20,6 +20,24 @@ type Error struct {
 	Err        error         // the cause, for the log; may be nil
 }
 
+// The reasons that a caller looks for with errors.Is.
+var (
+	// ErrTaken says that a server of that name under another tag is there.
+	ErrTaken = errors.New("the name is taken")
+	// ErrGone says that the server to connect to does not exist any more.
+	ErrGone = errors.New("the server is gone")
+)
+
+// Taken is the refusal to make a second server of a name.
+func Taken(name string) *Error {
+	return Errorf(dag.ConflictClass, "there is a server %s already, which another task made", name).Because(ErrTaken)
+}
+
+// Gone is the refusal to connect to a server that does not exist.
+func Gone(name string) *Error {
+	return Errorf(dag.Permanent, "server %s does not exist any more", name).Because(ErrGone)
+}
+
 // Errorf returns an Error of the given class.
 func Errorf(class dag.Class, format string, args ...any) *Error {
 	return &Error{Class: class, Message: fmt.Sprintf(format, args...)}

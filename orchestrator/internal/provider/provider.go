@@ -6,7 +6,7 @@
 //
 // The one rule: every effect carries the caller's tag, stored before the call. Create with a tag that exists
 // returns the server that is there, Delete of what is gone succeeds, and Find answers by tag, so that a
-// repeated call after a crash never makes a second server.
+// repeated call after a crash never makes a second server. Two tags never share a name.
 package provider
 
 import (
@@ -35,8 +35,8 @@ type Server struct {
 
 // Driver is one account at one provider. All methods may be called concurrently.
 type Driver interface {
-	// Create makes the server, or returns the one that has spec.Tag already. When ctx is cancelled, its own error says that
-	// nothing was made; see Begun.
+	// Create makes the server, or returns the one that has spec.Tag already. A name is given once: while a server under another
+	// tag has it, the error is Taken. When ctx is cancelled, its own error says that nothing was made; see Begun.
 	Create(ctx context.Context, spec Spec) (Server, error)
 	// Delete ends the server with that ID if it carries that Tag; gone already is success.
 	Delete(ctx context.Context, server Server) error
@@ -44,7 +44,8 @@ type Driver interface {
 	Find(ctx context.Context, tag string) (Server, bool, error)
 	// List returns all servers of this account that carry a tag of ours, ordered by ID.
 	List(ctx context.Context) ([]Server, error)
-	// Connect opens a connection over which commands run on the server. Only ID is looked at.
+	// Connect opens a connection over which commands run on the server; the error is Gone when there is none. Only ID is
+	// looked at.
 	Connect(ctx context.Context, server Server) (Connection, error)
 }
 

@@ -30,8 +30,16 @@ type Config struct {
 type Driver struct {
 	config Config
 
-	mu    sync.Mutex
+	mu    sync.Mutex        // guards both maps
 	locks map[string]*entry // by server id
+	names map[string]holder // by name
+}
+
+// holder is the server that has a name, or is being made with it. What the folder says counts: one that somebody removed
+// holds nothing any more.
+type holder struct {
+	id     string
+	making bool
 }
 
 // entry is what memory holds of one server; everything in it can be read again from the folder.
@@ -65,7 +73,17 @@ func Open(config Config) (*Driver, error) {
 			return nil, fmt.Errorf("local provider: %w", err)
 		}
 	}
-	return &Driver{config: config, locks: map[string]*entry{}}, nil
+	d := &Driver{config: config, locks: map[string]*entry{}, names: map[string]holder{}}
+	ids, err := d.ids()
+	if err != nil {
+		return nil, fmt.Errorf("local provider: %w", err)
+	}
+	for _, id := range ids {
+		if who, ok, err := d.folder(id).identity(); ok && err == nil {
+			d.names[who.Name] = holder{id: id}
+		}
+	}
+	return d, nil
 }
 
 func (d *Driver) folder(id string) folder { return folder(filepath.Join(d.config.Dir, id)) }
@@ -115,7 +133,12 @@ func (d *Driver) Create(ctx context.Context, spec provider.Spec) (provider.Serve
 		if err := ctx.Err(); err != nil {
 			return provider.Server{}, err
 		}
-		if f, err = build(d.config.Dir, want); err != nil {
+		if err := d.take(spec.Name, id); err != nil {
+			return provider.Server{}, err
+		}
+		f, err = build(d.config.Dir, want)
+		d.made(spec.Name, id, err == nil)
+		if err != nil {
 			return provider.Server{}, failed("make the folder of server "+spec.Name, err)
 		}
 	}
@@ -127,6 +150,43 @@ func (d *Driver) Create(ctx context.Context, spec provider.Spec) (provider.Serve
 		return provider.Server{}, provider.Begun(err)
 	}
 	return f.server(want, p), nil
+}
+
+// take gives a name to a server that is about to be made, unless another one has it.
+func (d *Driver) take(name, id string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if h := d.names[name]; h.id != "" && h.id != id {
+		who, there, err := d.folder(h.id).identity()
+		if err != nil {
+			return failed("read server "+h.id, err)
+		}
+		if h.making || there && who.Name == name {
+			return provider.Taken(name)
+		}
+	}
+	d.names[name] = holder{id: id, making: true}
+	return nil
+}
+
+// made ends what take began.
+func (d *Driver) made(name, id string, there bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if there {
+		d.names[name] = holder{id: id}
+	} else {
+		delete(d.names, name)
+	}
+}
+
+// free gives the name of a deleted server back.
+func (d *Driver) free(name, id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.names[name].id == id {
+		delete(d.names, name)
+	}
 }
 
 // probe runs a command on the server.
@@ -165,6 +225,7 @@ func (d *Driver) Delete(ctx context.Context, server provider.Server) error {
 		if err := os.Rename(string(f), string(gone)); err != nil {
 			return failed("destroy server "+who.Name, err)
 		}
+		d.free(who.Name, id)
 	}
 	// From here on also for a server whose destruction was begun and not ended.
 	e.process = process{}
@@ -255,7 +316,7 @@ func (d *Driver) Connect(ctx context.Context, server provider.Server) (provider.
 		return nil, failed("read server "+id, err)
 	}
 	if !ok {
-		return nil, provider.Errorf(dag.Permanent, "server %s does not exist any more", server.Name)
+		return nil, provider.Gone(server.Name)
 	}
 	p, err := d.ensure(ctx, f, who, e)
 	if err != nil {

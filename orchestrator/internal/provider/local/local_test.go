@@ -75,7 +75,11 @@ func place(t *testing.T) string {
 // create makes a server; its facts are those that the owner sees.
 func create(t *testing.T, d *Driver, tag string) provider.Server {
 	t.Helper()
-	s, err := d.Create(t.Context(), provider.Spec{Tag: tag, Name: "web-01", Plan: "1xCPU-2GB", Zone: "de-fra1", Wait: true})
+	name := "web-01"
+	if tag != "tag" {
+		name = "web-" + tag
+	}
+	s, err := d.Create(t.Context(), provider.Spec{Tag: tag, Name: name, Plan: "1xCPU-2GB", Zone: "de-fra1", Wait: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,10 +4,12 @@
 package providertest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
@@ -53,7 +55,13 @@ func Suite(t *testing.T, open func() provider.Driver) {
 		}
 	}
 
+	if _, err := d.Create(t.Context(), provider.Spec{Tag: "c", Name: "web-a", Plan: "small", Zone: "z"}); !errors.Is(err, provider.ErrTaken) || class(err) != dag.ConflictClass {
+		t.Errorf("a second server of that name: %v", err)
+	}
 	for _, d := range []provider.Driver{d, open()} {
+		if _, err := d.Create(t.Context(), provider.Spec{Tag: "c", Name: b.Name}); !errors.Is(err, provider.ErrTaken) {
+			t.Errorf("a second server of a name that holds signs: %v", err)
+		}
 		a, ok, err := d.Find(t.Context(), "a")
 		if !ok || err != nil || a.Name != "web-a" || a.Plan != "small" || a.Zone != "z" || a.Tag != "a" {
 			t.Errorf("found: %+v %v %v", a, ok, err)
@@ -103,7 +111,33 @@ func Suite(t *testing.T, open func() provider.Driver) {
 	if list, err := open().List(t.Context()); err != nil || len(list) != 0 {
 		t.Errorf("left: %+v %v", list, err)
 	}
-	if _, err := d.Connect(t.Context(), b); class(err) != dag.Permanent {
+	if _, err := d.Connect(t.Context(), b); class(err) != dag.Permanent || !errors.Is(err, provider.ErrGone) {
 		t.Errorf("connection to what is gone: %v", err)
+	}
+	var made atomic.Int32 // of one name, by many tags at once
+	for i := range 8 {
+		wg.Go(func() {
+			_, err := d.Create(t.Context(), provider.Spec{Tag: fmt.Sprint("rival-", i), Name: "web-a"})
+			if err == nil {
+				made.Add(1)
+			} else if !errors.Is(err, provider.ErrTaken) {
+				t.Errorf("rivals for a name: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	list, err := open().List(t.Context())
+	if err != nil || len(list) != 1 || made.Load() != 1 {
+		t.Fatalf("of one name there are %+v, %d were made: %v", list, made.Load(), err)
+	}
+	if err := d.Delete(t.Context(), list[0]); err != nil {
+		t.Error(err)
+	}
+	again, err := d.Create(t.Context(), provider.Spec{Tag: "later", Name: "web-a"})
+	if err != nil {
+		t.Errorf("the name of a deleted server: %v", err)
+	}
+	if err := d.Delete(t.Context(), again); err != nil {
+		t.Error(err)
 	}
 }

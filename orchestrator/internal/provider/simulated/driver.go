@@ -23,7 +23,8 @@ type Driver struct {
 
 	mu      sync.Mutex // guards all below
 	servers map[key]record
-	used    []int // by fault: how often it applied
+	names   map[key]key // of a name: the server that has it
+	used    []int       // by fault: how often it applied
 	tokens  float64
 	filled  time.Time
 	state   *journal
@@ -53,7 +54,7 @@ func Open(config Config, now func() time.Time) (*Driver, error) {
 	if err := config.Check(); err != nil {
 		return nil, err
 	}
-	d := &Driver{config: config, now: now, servers: map[key]record{}, used: make([]int, len(config.Faults)),
+	d := &Driver{config: config, now: now, servers: map[key]record{}, names: map[key]key{}, used: make([]int, len(config.Faults)),
 		tokens: max(1, config.Throttle), filled: now()}
 	var err error
 	if d.state, err = openJournal(config.State); err != nil {
@@ -79,13 +80,22 @@ func (d *Driver) load() error {
 		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
 			return fmt.Errorf("simulated provider: state file %s: %w", d.config.State, err)
 		}
-		if k := keyOf(c.Server.Tag); c.Gone {
-			delete(d.servers, k)
-		} else {
-			d.servers[k] = recordOf(c.Server)
-		}
+		d.apply(c)
 	}
 	return lines.Err()
+}
+
+// apply takes a change into memory; under mu.
+func (d *Driver) apply(c change) {
+	k, name := keyOf(c.Server.Tag), keyOf(c.Server.Name)
+	if !c.Gone {
+		d.servers[k], d.names[name] = recordOf(c.Server), k
+		return
+	}
+	delete(d.servers, k)
+	if d.names[name] == k {
+		delete(d.names, name)
+	}
 }
 
 // keep writes a change into the state file, if there is one.
@@ -213,10 +223,13 @@ func (d *Driver) Create(ctx context.Context, spec provider.Spec) (provider.Serve
 			}
 			return nil
 		}
+		if _, taken := d.names[keyOf(s.Name)]; taken {
+			return provider.Taken(s.Name)
+		}
 		if err := d.keep(change{Server: s}); err != nil {
 			return err
 		}
-		d.servers[k] = recordOf(s)
+		d.apply(change{Server: s})
 		return nil
 	})
 	if err == nil && spec.Wait {
@@ -244,7 +257,7 @@ func (d *Driver) Delete(ctx context.Context, server provider.Server) error {
 		if err := d.keep(change{Gone: true, Server: old}); err != nil {
 			return err
 		}
-		delete(d.servers, keyOf(old.Tag))
+		d.apply(change{Gone: true, Server: old})
 		return nil
 	})
 }
@@ -284,7 +297,7 @@ func (d *Driver) Connect(ctx context.Context, server provider.Server) (provider.
 	err := d.call(ctx, Call{Action: "connect", ID: server.ID, Name: d.name(server.ID)}, func() error {
 		var ok bool
 		if c.server, ok = d.server(server.ID); !ok {
-			return provider.Errorf(dag.Permanent, "server %s does not exist any more", server.Name)
+			return provider.Gone(server.Name)
 		}
 		return nil
 	})

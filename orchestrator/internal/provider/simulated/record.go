@@ -8,7 +8,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
 )
 
-// key is what the id of a server says: the same for the same tag.
+// key stands for a tag, whose server's id it says, or for a name.
 type key [8]byte
 
 func keyOf(tag string) (k key) {
