@@ -58,6 +58,7 @@ bench: build ## one line a figure: bench NAME VALUE UNIT [ratio=R of=LIMIT]
 
 scale: build ## a million tasks, a hundred thousand servers: what lists, searches and checkpoints cost then
 	@$(GO) run ./tests/scale -bin bin
+	$(GO) test ./orchestrator/internal/engine -run History_disk -runs 500000 -timeout 120m -v
 
 clean:
 	rm -rf bin .cache .run

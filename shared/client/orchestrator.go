@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"time"
 )
@@ -133,6 +134,9 @@ type Checkpoint struct {
 	CreatedAt       time.Time `json:"created_at"`
 	Size            string    `json:"size"`
 	OperationsCount *int      `json:"operations_count,omitempty"`
+	HeldOperations  int       `json:"held_operations"`
+	RecordOnly      bool      `json:"record_only"`
+	Automatic       bool      `json:"automatic"`
 }
 
 // CreateCheckpoint takes a checkpoint and returns its id.
@@ -156,6 +160,12 @@ func (c *Client) Checkpoint(ctx context.Context, id string) (Checkpoint, error) 
 	var row Checkpoint
 	_, err := c.do(ctx, get("/rollback/checkpoints/"+url.PathEscape(id)), &row)
 	return row, err
+}
+
+// DeleteCheckpoint deletes a checkpoint.
+func (c *Client) DeleteCheckpoint(ctx context.Context, id string) error {
+	_, err := c.do(ctx, call{method: http.MethodDelete, path: "/rollback/checkpoints/" + url.PathEscape(id)}, nil)
+	return err
 }
 
 // RollbackRequest names what to undo: everything after a checkpoint, or the given operations.

@@ -32,9 +32,13 @@ func (r Rule) Over(at, now time.Time) bool {
 
 // Step is what a class wants removed next, as one commit. Pruned counts its rows under the names of the tally: the name of
 // the class, or that and a slash and what tells rows apart whose numbers somebody shows.
+//
+// Settled, if there is one, is called once the step was committed or dropped: until then nobody else may change what it
+// stands on.
 type Step struct {
-	Batch  store.Batch
-	Pruned map[string]int64
+	Batch   store.Batch
+	Pruned  map[string]int64
+	Settled func()
 }
 
 // Empty says whether there is nothing to remove.
@@ -42,10 +46,12 @@ func (s Step) Empty() bool {
 	return len(s.Batch.Writes) == 0 && len(s.Batch.Appends) == 0 && len(s.Batch.Trims) == 0
 }
 
-// Kept is what is left of a class. Oldest is zero when nothing is.
+// Kept is what is left of a class. Oldest is zero when nothing is. Ever counts rows that there are or were, by what tells
+// them apart, for classes that have such totals.
 type Kept struct {
 	Rows   int
 	Oldest time.Time
+	Ever   map[string]int64
 }
 
 // Class is one kind of history.

@@ -21,6 +21,7 @@ type Pruner struct {
 	Log     *slog.Logger
 
 	rows, age obs.Gauge // by class
+	ever      obs.Gauge // by class and what tells its rows apart
 	gone      obs.Counter
 	shown     map[string]int64 // what gone was told, by class; of Run
 }
@@ -30,6 +31,7 @@ type Pruner struct {
 func (p *Pruner) Meter(r *obs.Registry, prefix string) {
 	p.rows = r.Gauge(prefix+"_retention_rows", "Rows of history that are kept.", "class")
 	p.age = r.Gauge(prefix+"_retention_oldest_age_seconds", "Age of the oldest row of history that is kept; 0 when there is none.", "class")
+	p.ever = r.Gauge(prefix+"_retention_ever", "Rows of history that there are or were: totals that do not fall when rows are pruned.", "class", "of")
 	p.gone = r.Counter(prefix+"_retention_pruned_total", "Rows of history that were ever pruned, before the last restart too.", "class")
 }
 
@@ -69,10 +71,14 @@ func (p *Pruner) prune(ctx context.Context, c Class) error {
 			return err
 		}
 		began := time.Now()
-		if err := p.commit(ctx, s); err != nil {
-			if fault.Is(err, fault.Conflict) {
-				return nil
-			}
+		err = p.commit(ctx, s)
+		if s.Settled != nil {
+			s.Settled()
+		}
+		if fault.Is(err, fault.Conflict) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		select { // the store is everybody's: half of the time is theirs
@@ -126,6 +132,9 @@ func (p *Pruner) look(ctx context.Context) {
 			}
 			p.rows.Set(float64(k.Rows), c.Name)
 			p.age.Set(age, c.Name)
+			for of, n := range k.Ever {
+				p.ever.Set(float64(n), c.Name, of)
+			}
 		}
 		if err == nil {
 			all := of(c.Name, pruned)

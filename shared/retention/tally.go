@@ -25,7 +25,7 @@ var tallies = store.Table[Tally]{Kind: "retention", ID: func(t Tally) string { r
 // Kinds returns the kinds of documents of this package.
 func Kinds() []store.Kind { return []store.Kind{{Name: tallies.Kind}} }
 
-// Pruned returns how many rows were ever pruned, by name. Whoever shows a total adds what is there now.
+// Pruned returns how many rows were ever pruned, by the names of steps. Whoever shows a total adds what is there now.
 func Pruned(ctx context.Context, db store.DB) (map[string]int64, error) {
 	row, err := tallies.Get(ctx, db, tallyID)
 	return row.Value.Ever, err

@@ -29,7 +29,7 @@ func categoryOf(eventType string) mask {
 		return 1 << 1
 	case "WorkflowProgress":
 		return 1 << 2
-	case "CheckpointCreated", "RollbackStarted", "RollbackCompleted", "TaskRolledBack":
+	case "CheckpointCreated", "CheckpointDeleted", "CheckpointRecordOnly", "RollbackStarted", "RollbackCompleted", "TaskRolledBack":
 		return 1 << 3
 	default:
 		return 1 << 4

@@ -20,6 +20,7 @@ func (a *API) rollbackRoutes() []web.Route {
 		{Method: "POST", Path: "/rollback/checkpoints", Op: "createCheckpoint", Summary: "Take a checkpoint", Status: http.StatusCreated, Permission: web.Allow("create", "checkpoints"), Audit: "checkpoint.create", Handle: web.To(a.createCheckpoint)},
 		{Method: "GET", Path: "/rollback/checkpoints", Op: "listCheckpoints", Summary: "List checkpoints, newest first", Permission: web.Allow("read", "checkpoints"), Handle: web.To(a.listCheckpoints)},
 		{Method: "GET", Path: "/rollback/checkpoints/:id", Op: "getCheckpoint", Summary: "Show a checkpoint and how many operations a rollback to it would undo", Permission: web.Allow("read", "checkpoints"), Handle: web.To(a.getCheckpoint)},
+		{Method: "DELETE", Path: "/rollback/checkpoints/:id", Op: "deleteCheckpoint", Summary: "Delete a checkpoint; what only it held back is freed", Permission: web.Allow("delete", "checkpoints"), Audit: "checkpoint.delete", Handle: web.To(a.deleteCheckpoint)},
 		{Method: "POST", Path: "/rollback/execute", Op: "executeRollback", Summary: "Undo everything after a checkpoint, or the named operations", Permission: web.Allow("rollback", "rollbacks"), Audit: "rollback.execute", Wait: rollbackWait, Handle: web.To(a.executeRollback)},
 		{Method: "GET", Path: "/rollback/executions/:id", Op: "getRollback", Summary: "Show a rollback, also while it runs", Permission: web.Allow("read", "rollbacks"), Handle: web.To(a.getRollback)},
 	}
@@ -45,10 +46,14 @@ type checkpointView struct {
 	Hash            string    `json:"hash"`
 	Resources       int       `json:"resources" doc:"in the inventory when it was taken"`
 	OperationsCount *int      `json:"operations_count,omitempty" doc:"what a rollback to it would undo"`
+	HeldOperations  int       `json:"held_operations" doc:"operations that stand, done after it and before the next checkpoint: what they did is kept for its sake"`
+	RecordOnly      bool      `json:"record_only" doc:"what a rollback to it would need is not kept any more"`
+	Automatic       bool      `json:"automatic" doc:"nobody asked for it"`
 }
 
 func viewCheckpoint(c engine.Checkpoint) checkpointView {
-	return checkpointView{ID: c.ID, Name: c.Name, Description: c.Description, CreatedAt: c.CreatedAt, Size: size(c.Size), SizeBytes: c.Size, Hash: c.Hash, Resources: c.Resources}
+	return checkpointView{ID: c.ID, Name: c.Name, Description: c.Description, CreatedAt: c.CreatedAt, Size: size(c.Size), SizeBytes: c.Size, Hash: c.Hash, Resources: c.Resources,
+		RecordOnly: c.RecordOnly, Automatic: c.Automatic}
 }
 
 // size writes a number of bytes as the contract does (I32): a whole number and a unit of 1024s, never 0 for something.
@@ -68,7 +73,13 @@ type listIn struct {
 
 func (a *API) listCheckpoints(ctx context.Context, in listIn) (web.Page[checkpointView], error) {
 	w, err := a.Engine.Checkpoints(ctx, in.Place())
-	return web.PageOf(w, viewCheckpoint), err
+	p := web.PageOf(w, viewCheckpoint)
+	for i := range w.Rows {
+		if err == nil {
+			p.Items[i].HeldOperations, err = a.Engine.HeldOperations(ctx, w.Rows[i].Value)
+		}
+	}
+	return p, err
 }
 
 func (a *API) getCheckpoint(ctx context.Context, in oneID) (checkpointView, error) {
@@ -78,7 +89,12 @@ func (a *API) getCheckpoint(ctx context.Context, in oneID) (checkpointView, erro
 	}
 	v := viewCheckpoint(c)
 	v.OperationsCount = &after
-	return v, nil
+	v.HeldOperations, err = a.Engine.HeldOperations(ctx, c)
+	return v, err
+}
+
+func (a *API) deleteCheckpoint(ctx context.Context, in oneID) (web.Text, error) {
+	return "Checkpoint deleted", a.Engine.DeleteCheckpoint(ctx, in.ID)
 }
 
 type executeRollbackIn struct {

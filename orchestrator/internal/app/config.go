@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
 	"github.com/provisioning-platform/platform/orchestrator/internal/operation"
 	"github.com/provisioning-platform/platform/shared/client"
 	"github.com/provisioning-platform/platform/shared/config"
 	"github.com/provisioning-platform/platform/shared/process"
+	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/store/driver"
 	"github.com/provisioning-platform/platform/shared/web"
 )
@@ -52,14 +54,31 @@ type Metrics struct {
 // Retention says how long history is kept (decision 45): what is younger than an age and the newest of a number, whichever
 // is more. 0 is no limit of that kind; with two of them everything is kept.
 type Retention struct {
-	EventsMaxAge config.Duration `toml:"events_max_age"`
-	EventsMax    int             `toml:"events_max"`
+	RunsMaxAge           config.Duration `toml:"runs_max_age"` // of ended runs, their tasks and definitions, since they ended
+	RunsMax              int             `toml:"runs_max"`
+	EventsMaxAge         config.Duration `toml:"events_max_age"`
+	EventsMax            int             `toml:"events_max"`
+	AutomaticCheckpoints int             `toml:"automatic_checkpoints"` // the newest of them
+	CheckpointEffects    int             `toml:"checkpoint_effects"`    // kept for checkpoints alone; above it the oldest becomes record only
+}
+
+// keep returns what the engine is to keep.
+func (r Retention) keep() engine.Keep {
+	return engine.Keep{
+		Runs:      retention.Rule{MaxAge: time.Duration(r.RunsMaxAge), Max: r.RunsMax},
+		Events:    retention.Rule{MaxAge: time.Duration(r.EventsMaxAge), Max: r.EventsMax},
+		Automatic: r.AutomaticCheckpoints, Effects: r.CheckpointEffects,
+	}
 }
 
 // check notes limits that make no sense.
 func (r Retention) check(problems *config.Problems) {
+	problems.NotNegative("retention.runs_max_age", r.RunsMaxAge)
+	problems.AtLeast("retention.runs_max", r.RunsMax, 0)
 	problems.NotNegative("retention.events_max_age", r.EventsMaxAge)
 	problems.AtLeast("retention.events_max", r.EventsMax, 0)
+	problems.AtLeast("retention.automatic_checkpoints", r.AutomaticCheckpoints, 0)
+	problems.AtLeast("retention.checkpoint_effects", r.CheckpointEffects, 0)
 }
 
 // Retry is what holds where a batch says nothing.
@@ -91,11 +110,14 @@ func Default() Config {
 	d := func(ms int64) config.Duration { return config.Duration(time.Duration(ms) * time.Millisecond) }
 	return Config{
 		Listen: []string{"localhost:9090"}, RateLimits: web.DefaultRateLimits(),
-		Limits:    Limits{Operations: dag.DefaultOperations, Tasks: 1000, Steps: 64},
-		Retention: Retention{EventsMaxAge: config.Duration(30 * 24 * time.Hour), EventsMax: 1_000_000},
-		Retry:     Retry{MaxAttempts: p.MaxAttempts, InitialDelay: d(p.InitialDelay), MaxDelay: d(p.MaxDelay), AttemptTimeout: d(p.AttemptTimeout), Grace: d(p.Grace)},
-		Store:     driver.Settings{URL: "embedded:"},
-		WS:        WS{AllowQueryToken: true, MaxConnections: 5000, MaxPerUser: 20},
+		Limits: Limits{Operations: dag.DefaultOperations, Tasks: 1000, Steps: 64},
+		Retention: Retention{
+			RunsMaxAge: config.Duration(30 * 24 * time.Hour), RunsMax: 100_000, EventsMaxAge: config.Duration(30 * 24 * time.Hour), EventsMax: 1_000_000,
+			AutomaticCheckpoints: 50, CheckpointEffects: 1_000_000,
+		},
+		Retry: Retry{MaxAttempts: p.MaxAttempts, InitialDelay: d(p.InitialDelay), MaxDelay: d(p.MaxDelay), AttemptTimeout: d(p.AttemptTimeout), Grace: d(p.Grace)},
+		Store: driver.Settings{URL: "embedded:"},
+		WS:    WS{AllowQueryToken: true, MaxConnections: 5000, MaxPerUser: 20},
 	}
 }
 

@@ -165,20 +165,13 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 		return nil, err
 	}
 	copier := audit.NewCopier(db, log, peer.CopyEntries)
-	history := historyOf(c.Retention, db, log)
+	history := &retention.Pruner{DB: db, Classes: runs.History(c.Retention.keep()), Now: now, Log: log}
 	history.Meter(metrics, token.Orchestrator)
 	return &service{server: server, ready: untilReady(a.Ready), components: []process.Component{
 		component("sockets", sockets.Run), component("idempotency keys", server.Run), component("engine", runs.Run), component("providers", providers.Run), component("trust", known.Run),
 		component("audit copy", copier.Run),
 		component("audit log", ledger.Run), component("retention", history.Run), component("store lease", driver.Lease(db.DB)),
 	}}, nil
-}
-
-// historyOf builds what prunes history.
-func historyOf(c Retention, db *feed.Hub, log *slog.Logger) *retention.Pruner {
-	return &retention.Pruner{DB: db, Now: time.Now, Log: log, Classes: []retention.Class{
-		engine.Events(db, retention.Rule{MaxAge: time.Duration(c.EventsMaxAge), Max: c.EventsMax}),
-	}}
 }
 
 // executorOf builds what makes attempts: providers, infra definitions and recipes.

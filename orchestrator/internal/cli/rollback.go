@@ -14,7 +14,7 @@ import (
 
 func checkpoints() cli.Command {
 	return cli.Command{Use: "checkpoint", Short: "points to roll back to",
-		Commands: []cli.Command{checkpointCreate(), checkpointList(), checkpointShow()}}
+		Commands: []cli.Command{checkpointCreate(), checkpointList(), checkpointShow(), checkpointDelete()}}
 }
 
 func checkpointCreate() cli.Command {
@@ -62,14 +62,43 @@ func checkpointShow() cli.Command {
 		})
 }
 
+func checkpointDelete() cli.Command {
+	var yes bool
+	return remote(cli.Command{Use: "delete NAME|ID", Short: "delete a checkpoint and free what is kept for its sake alone", Args: 1, Complete: checkpointNames,
+		Long:  "Nobody can go back to it afterwards. Says what it holds and, on a terminal, asks before it is deleted; --yes does not ask.",
+		Flags: func(f *cli.Flags) { f.BoolVar(&yes, "yes", false, "do not ask") },
+	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
+		id, err := checkpointID(ctx, api, args[0])
+		if err != nil {
+			return err
+		}
+		c, err := api.Checkpoint(ctx, id)
+		if err != nil {
+			return err
+		}
+		o.Note("this deletes checkpoint %s of %s, which holds %d operation(s)", c.Name, c.CreatedAt.Format(time.RFC3339), c.HeldOperations)
+		if err := o.Confirm("go on?", yes); err != nil {
+			return err
+		}
+		if err := api.DeleteCheckpoint(ctx, id); err != nil {
+			return err
+		}
+		return o.Done(cli.Result{ID: id, Result: "deleted"}, "checkpoint %s is deleted", c.Name)
+	})
+}
+
 func checkpointTable(rows []client.Checkpoint) cli.Table {
-	t := cli.Table{Head: []string{"ID", "NAME", "CREATED", "SIZE", "TO UNDO", "DESCRIPTION"}}
+	t := cli.Table{Head: []string{"ID", "NAME", "CREATED", "SIZE", "TO UNDO", "HOLDS", "DESCRIPTION"}}
 	for _, c := range rows {
 		undo := ""
 		if c.OperationsCount != nil {
 			undo = strconv.Itoa(*c.OperationsCount)
 		}
-		t.Rows = append(t.Rows, []string{c.ID, c.Name, c.CreatedAt.Format(time.RFC3339), c.Size, undo, c.Description})
+		holds := strconv.Itoa(c.HeldOperations)
+		if c.RecordOnly {
+			holds = "record only"
+		}
+		t.Rows = append(t.Rows, []string{c.ID, c.Name, c.CreatedAt.Format(time.RFC3339), c.Size, undo, holds, c.Description})
 	}
 	return t
 }

@@ -12,6 +12,8 @@ const (
 	BatchStatusChanged     EventType = "BatchStatusChanged"
 	WorkflowProgress       EventType = "WorkflowProgress"
 	CheckpointCreated      EventType = "CheckpointCreated"
+	CheckpointDeleted      EventType = "CheckpointDeleted"
+	CheckpointRecordOnly   EventType = "CheckpointRecordOnly" // what a rollback to it needs is not kept any more
 	RollbackStarted        EventType = "RollbackStarted"
 	RollbackCompleted      EventType = "RollbackCompleted"
 	TaskRolledBack         EventType = "TaskRolledBack"

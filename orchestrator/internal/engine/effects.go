@@ -169,16 +169,21 @@ func (o *object) effect(x *dag.Effect) {
 	o.End()
 }
 
-// operationsAfter counts the operations that stand and ended after a checkpoint: with a counter for each era behind it, and a
-// look at the operations of the eras that it cut through.
+// operationsAfter counts the operations that stand and ended after a checkpoint.
 func (e *Engine) operationsAfter(ctx context.Context, c Checkpoint) (int, error) {
 	if err := e.eras.open(ctx, e.DB); err != nil {
 		return 0, err
 	}
-	n, last := 0, e.eras.last()
-	for era := c.EraFrom; era <= last; {
+	end := e.eras.last() + 1
+	return e.operationsBetween(ctx, c, Checkpoint{Cut: store.Latest, EraFrom: end, EraTo: end})
+}
+
+// operationsBetween counts the operations that stand and ended after a checkpoint and not after a later one: with a counter for
+// each era between them, and a look at the operations of the eras that they cut through.
+func (e *Engine) operationsBetween(ctx context.Context, c, newer Checkpoint) (n int, err error) {
+	for era := c.EraFrom; era < newer.EraTo; {
 		q := store.Query{Kind: effectKind}
-		for len(q.Counts) < store.MaxPage && era <= last {
+		for len(q.Counts) < store.MaxPage && era < newer.EraTo {
 			q.Counts = append(q.Counts, store.Counter{Kind: effectKind, Index: "stands", Value: eraKey(era)})
 			era++
 		}
@@ -188,12 +193,12 @@ func (e *Engine) operationsAfter(ctx context.Context, c Checkpoint) (int, error)
 		}
 		for i, count := range page.Counts {
 			at := era - uint64(len(page.Counts)-i)
-			if at >= c.EraTo || count.N == 0 {
+			if at >= c.EraTo && at < newer.EraFrom || count.N == 0 {
 				n += count.N
 				continue
 			}
 			err := e.eachEffect(ctx, store.Query{Index: "stands", Prefix: eraKey(at), Exact: true}, func(x dag.Effect) bool {
-				if x.Since > c.Cut {
+				if x.Since > c.Cut && x.Since <= newer.Cut {
 					n++
 				}
 				return true

@@ -103,12 +103,15 @@ type Engine struct {
 
 	eras eras
 
+	pruning sync.Mutex // held while a step of retention is made and committed; what a rollback needs is found outside of one
+
 	mu       sync.Mutex
 	runs     map[string]*runner // the runs this process owns
 	rollback string             // id of the rollback that runs; others wait
 	ctx      context.Context    // of Run; nil before it
 	adopted  bool               // what was unfinished when Run began is in runs
 	stopped  bool
+	undid    bool           // a rollback has ended, and retention has not looked at the effects since
 	work     sync.WaitGroup // runners and attempts
 }
 
@@ -236,6 +239,7 @@ func (e *Engine) forget(r *runner) {
 		delete(e.runs, r.id)
 	}
 	if e.rollback == r.id && (r.run == nil || r.run.Done()) {
+		e.undid = true
 		e.freeRollback()
 	}
 }

@@ -1,15 +1,248 @@
 package engine
 
 import (
+	"context"
+	"strings"
 	"time"
 
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Events is the class of the events that watchers read: retention trims their stream.
-func Events(db store.DB, rule retention.Rule) retention.Class {
-	return retention.Stream(db, EventStream, rule, timeOf)
+// Keep says how much history is kept (decision 45); 0 is no limit.
+type Keep struct {
+	Runs, Events retention.Rule
+	Automatic    int // automatic checkpoints
+	Effects      int // effects that are kept for the sake of checkpoints alone
+}
+
+// History returns the classes of the engine's history. With a run go its tasks, its definition and what a rollback noted of
+// failures; of its effects those stay that a checkpoint holds back, and go when none does any more.
+func (e *Engine) History(k Keep) []retention.Class {
+	h := &history{e: e, keep: k}
+	return []retention.Class{
+		{Name: "runs", Next: h.quietly(h.runs), Kept: h.keptRuns},
+		{Name: "tasks", Next: withTheirRuns, Kept: h.keptTasks},
+		{Name: "checkpoints", Next: h.quietly(h.checkpoints), Kept: h.keptCheckpoints},
+		{Name: "effects", Next: h.quietly(h.effects), Kept: h.keptEffects},
+		retention.Stream(e.DB, EventStream, k.Events, timeOf),
+	}
+}
+
+type history struct {
+	e    *Engine
+	keep Keep
+}
+
+// withTheirRuns is the step of what goes with runs.
+func withTheirRuns(context.Context, time.Time) (retention.Step, error) { return retention.Step{}, nil }
+
+// quietly makes steps only while no rollback is at work, and lets none begin before a step is settled: what a rollback has
+// found must be there until it has ended.
+func (h *history) quietly(next func(context.Context, time.Time) (retention.Step, error)) func(context.Context, time.Time) (retention.Step, error) {
+	return func(ctx context.Context, now time.Time) (retention.Step, error) {
+		h.e.pruning.Lock()
+		if !h.e.quiet() {
+			h.e.pruning.Unlock()
+			return retention.Step{}, nil
+		}
+		s, err := next(ctx, now)
+		if err != nil || s.Empty() {
+			h.e.pruning.Unlock()
+			return retention.Step{}, err
+		}
+		s.Settled = h.e.pruning.Unlock
+		return s, nil
+	}
+}
+
+// quiet says whether no rollback is at work, here or in what this process has not taken over yet.
+func (e *Engine) quiet() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.adopted && !e.stopped && e.rollback == ""
+}
+
+// awaitPruning waits for a step that is being committed; there is no other one after it while a rollback is announced.
+func (e *Engine) awaitPruning() {
+	e.pruning.Lock()
+	defer e.pruning.Unlock()
+}
+
+const (
+	pruneRuns = 64  // ended runs that are looked at for one step
+	pruneDocs = 512 // documents that one step removes, but for those of its first run
+	mostDocs  = store.MaxWrites - 16
+)
+
+// runs returns the step that removes the runs that ended first.
+func (h *history) runs(ctx context.Context, now time.Time) (retention.Step, error) {
+	s := retention.Step{Pruned: map[string]int64{}}
+	if !h.keep.Runs.Limited() {
+		return s, nil
+	}
+	rows, page, err := headers().List(ctx, h.e.DB, store.Query{Index: "ended", Limit: pruneRuns, Counts: runCounts})
+	if err != nil {
+		return s, err
+	}
+	excess := h.keep.Runs.Excess(page.Counts[0].N - page.Counts[1].N)
+	if excess == 0 || !h.keep.Runs.Over(endOf(&rows[0].Value), now) {
+		return s, nil
+	}
+	cuts, err := h.cuts(ctx)
+	if err != nil {
+		return s, err
+	}
+	for _, row := range rows[:min(len(rows), excess)] {
+		if !h.keep.Runs.Over(endOf(&row.Value), now) {
+			break
+		}
+		one, err := h.run(ctx, row, cuts)
+		if err != nil {
+			return s, err
+		}
+		n := len(s.Batch.Writes)
+		if n > 0 && n+len(one.Batch.Writes) > pruneDocs {
+			break
+		}
+		if row.Value.Kind == dag.Rollback { // it may have ended in another process, which did not look at the effects any more
+			h.e.lookAtEffects()
+		}
+		s.Batch.Writes = append(s.Batch.Writes, one.Batch.Writes...)
+		for name, n := range one.Pruned {
+			s.Pruned[name] += n
+		}
+	}
+	return s, nil
+}
+
+// runCounts counts all runs and those that have not ended.
+var runCounts = []store.Counter{{Kind: runKind}, {Kind: runKind, Index: "active", Value: "yes"}}
+
+// run returns the step that removes a run and all that goes with it. One with more documents than a commit takes loses
+// effects first, which nobody is shown, or, of a rollback, its failures.
+func (h *history) run(ctx context.Context, row store.Row[dag.Header], cuts cuts) (retention.Step, error) {
+	s := retention.Step{Pruned: map[string]int64{}}
+	head := store.Write{Key: headers().Key(row.Value.ID), Expect: store.At(row.Rev), Action: store.Delete}
+	own := id.Family(row.Value.ID)
+	rows, err := h.effectRows(ctx, own)
+	if err != nil {
+		return s, err
+	}
+	first, held := []store.Write{}, int64(0)
+	for _, operation := range operations(rows) {
+		if operation[0].Value.Run == row.Value.ID {
+			writes, needed := cuts.judge(operation)
+			first, held = append(first, writes...), held+needed
+		}
+	}
+	gone := len(first)
+	undo, err := h.docs(ctx, undoKind, own)
+	if err != nil {
+		return s, err
+	}
+	if first = append(first, undo...); len(first) > pruneDocs {
+		head.Action = store.Check
+		s.Batch.Writes = append(first[:min(len(first), mostDocs)], head)
+		s.Pruned["effects"] = int64(min(gone, mostDocs))
+		return s, nil
+	}
+	parts, err := h.docs(ctx, definitionKind, row.Value.ID+".")
+	if err != nil {
+		return s, err
+	}
+	s.Batch.Writes = append(first, parts...)
+	q := store.Query{Prefix: own, Limit: store.MaxPage}
+	for {
+		rows, page, err := tasks().List(ctx, h.e.DB, q)
+		if err != nil {
+			return s, err
+		}
+		for _, t := range rows {
+			if t.Value.Run == row.Value.ID {
+				s.Batch.Writes = append(s.Batch.Writes, store.Write{Key: tasks().Key(t.Value.ID), Expect: store.At(t.Rev), Action: store.Delete})
+				s.Pruned["tasks/"+string(t.Value.Status())]++
+			}
+		}
+		if !page.More {
+			break
+		}
+		q.After = page.Next
+	}
+	s.Batch.Writes = append(s.Batch.Writes, head)
+	s.Pruned["runs/"+runStatus(row.Value.Kind, row.Value.Status())]++
+	s.Pruned["effects"], s.Pruned[heldName] = int64(gone), held
+	return s, nil
+}
+
+// docs returns the deletions of all documents of a kind whose ids begin so.
+func (h *history) docs(ctx context.Context, kind, prefix string) (writes []store.Write, err error) {
+	q := store.Query{Kind: kind, Prefix: prefix, Limit: store.MaxPage}
+	for {
+		page, err := h.e.DB.List(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range page.Docs {
+			writes = append(writes, store.Write{Key: d.Key, Expect: store.At(d.Rev), Action: store.Delete})
+		}
+		if !page.More {
+			return writes, nil
+		}
+		q.After = page.Next
+	}
+}
+
+func (h *history) keptRuns(ctx context.Context) (retention.Kept, error) {
+	names := []string{}
+	q := store.Query{Index: "ended", Limit: 1, Counts: append([]store.Counter{}, runCounts...)}
+	for _, kind := range []dag.Kind{dag.Batch, dag.Rollback, dag.Workflow} {
+		for _, status := range dag.Statuses() {
+			names = append(names, runStatus(kind, status))
+			q.Counts = append(q.Counts, store.Counter{Kind: runKind, Index: "status", Value: runStatus(kind, status)})
+		}
+	}
+	rows, page, err := headers().List(ctx, h.e.DB, q)
+	if err != nil {
+		return retention.Kept{}, err
+	}
+	k := retention.Kept{Rows: page.Counts[0].N}
+	if len(rows) > 0 {
+		k.Oldest = endOf(&rows[0].Value)
+	}
+	k.Ever, err = h.ever(ctx, "runs/", names, page.Counts[len(runCounts):])
+	return k, err
+}
+
+func (h *history) keptTasks(ctx context.Context) (retention.Kept, error) {
+	names := []string{}
+	q := store.Query{Kind: taskKind, Limit: 1, Counts: []store.Counter{{Kind: taskKind}}}
+	for _, status := range dag.Statuses() {
+		names = append(names, string(status))
+		q.Counts = append(q.Counts, store.Counter{Kind: taskKind, Index: "status", Value: string(status)})
+	}
+	rows, page, err := tasks().List(ctx, h.e.DB, q)
+	if err != nil {
+		return retention.Kept{}, err
+	}
+	k := retention.Kept{Rows: page.Counts[0].N}
+	if len(rows) > 0 {
+		k.Oldest = rows[0].Value.CreatedAt
+	}
+	k.Ever, err = h.ever(ctx, "tasks/", names, page.Counts[1:])
+	return k, err
+}
+
+// ever adds what was pruned to what is there.
+func (h *history) ever(ctx context.Context, prefix string, names []string, now []store.Count) (map[string]int64, error) {
+	pruned, err := retention.Pruned(ctx, h.e.DB)
+	all := map[string]int64{}
+	for i, name := range names {
+		all[strings.ToLower(name)] = int64(now[i].N) + pruned[prefix+name]
+	}
+	return all, err
 }
 
 // timeOf reads the time of an event.

@@ -75,6 +75,7 @@ func (e *Engine) Rollback(ctx context.Context, q RollbackRequest) (RollbackResul
 		detached, cancel := context.WithCancel(audit.WithScene(context.WithoutCancel(ctx), &scene))
 		defer cancel()
 		defer context.AfterFunc(life, cancel)()
+		e.awaitPruning()
 		r, err := e.beginRollback(detached, q)
 		if err != nil {
 			e.mu.Lock()
@@ -196,6 +197,10 @@ func (e *Engine) beginRollback(ctx context.Context, q RollbackRequest) (*runner,
 		c, err := e.checkpoint(ctx, q.Checkpoint)
 		if err != nil {
 			return nil, err
+		}
+		if c.RecordOnly {
+			return nil, fault.New(fault.Conflict, "checkpoint.record_only",
+				"What a rollback to the checkpoint %s would need is not kept any more ([retention] checkpoint_effects); it is a record only. Use a later checkpoint or name operations.", c.Name)
 		}
 		plan = dag.UndoPlan{Cut: c.Cut, Era: c.EraFrom, EraTo: c.EraTo}
 		if plan.Planned, err = e.operationsAfter(ctx, c); err != nil {

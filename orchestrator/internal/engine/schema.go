@@ -20,18 +20,20 @@ const (
 	undoKind       = "undo"       // an operation that a rollback could not undo; id = within the rollback's
 	resourceKind   = "resource"   // inventory; id = "<provider>/<kind>/<name>"
 	checkpointKind = "checkpoint"
+	holdKind       = "hold" // one: how far the effects that no checkpoint holds back any more are removed
 )
 
 // Schema returns the kinds that the engine stores.
 func Schema() []store.Kind {
 	return []store.Kind{
-		{Name: runKind, Indexes: []string{"active", "kind", "status"}, Counted: []string{"kind", "status"}},
+		{Name: runKind, Indexes: []string{"active", "ended", "kind", "status"}, Counted: []string{"active", "kind", "status"}},
 		{Name: definitionKind},
 		{Name: taskKind, Indexes: []string{"operation", "status"}, Counted: []string{"status"}},
 		{Name: effectKind, Indexes: []string{"stands", "target"}, Counted: []string{"stands"}},
 		{Name: undoKind},
 		{Name: resourceKind, Summed: true},
-		{Name: checkpointKind, Indexes: []string{"era"}},
+		{Name: checkpointKind, Indexes: []string{"era", "made"}, Counted: []string{"made"}},
+		{Name: holdKind},
 	}
 }
 
@@ -41,11 +43,22 @@ func headers() store.Table[dag.Header] {
 
 func headerIndex(h *dag.Header) []store.IndexKey {
 	keys := append(make([]store.IndexKey, 0, 3), store.IndexKey{Name: "kind", Value: string(h.Kind)}, store.IndexKey{Name: "status", Value: runStatus(h.Kind, h.Status())})
-	if !h.State.Terminal() {
-		keys = append(keys, store.IndexKey{Name: "active", Value: "yes"})
+	if h.State.Terminal() {
+		return append(keys, store.IndexKey{Name: "ended", Value: stampOf(endOf(h))})
 	}
-	return keys
+	return append(keys, store.IndexKey{Name: "active", Value: "yes"})
 }
+
+// endOf returns when a run ended.
+func endOf(h *dag.Header) time.Time {
+	if h.CompletedAt == nil {
+		return h.UpdatedAt
+	}
+	return *h.CompletedAt
+}
+
+// stampOf orders times as text.
+func stampOf(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
 
 func runStatus(k dag.Kind, s dag.Status) string { return string(k) + "/" + string(s) }
 
