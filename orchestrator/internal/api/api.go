@@ -21,7 +21,7 @@ import (
 // Catalogue is what a submission may name, and how to reach what came of it.
 type Catalogue interface {
 	ProviderNames() []string
-	Taskservs() []string
+	Taskservs() ([]string, error)
 	Reach(server dag.Resource) map[string]string // what the system's ssh needs; not for everybody
 }
 

@@ -92,8 +92,8 @@ func (op *operationIn) operation() dag.Operation {
 }
 
 func (a *API) executeBatch(ctx context.Context, in batchIn) (batchView, error) {
-	if faults := a.unknown(in); len(faults) > 0 {
-		return batchView{}, engine.Invalid(dag.Batch, faults)
+	if err := a.known(in); err != nil {
+		return batchView{}, err
 	}
 	id := web.NewID(ctx)
 	s, err := a.Engine.Submit(ctx, engine.Submission{ID: id, Definition: in.definition(), Grant: asked(ctx), Act: audit.Act{
@@ -117,10 +117,14 @@ func (a *API) accepted(s engine.Submitted) batchView {
 // maxUnknown is how many operations with unknown names are reported at most.
 const maxUnknown = 20
 
-// unknown reports providers and task services that the installation does not have; the shape of the graph is the
+// known refuses providers and task services that the installation does not have; the shape of the graph is the
 // machine's to judge.
-func (a *API) unknown(in batchIn) []fault.Field {
-	providers, services := a.Catalogue.ProviderNames(), a.Catalogue.Taskservs()
+func (a *API) known(in batchIn) error {
+	services, err := a.Catalogue.Taskservs()
+	if err != nil {
+		return err
+	}
+	providers := a.Catalogue.ProviderNames()
 	var faults []fault.Field
 	for i, op := range in.Operations {
 		if len(faults) >= maxUnknown {
@@ -137,7 +141,10 @@ func (a *API) unknown(in batchIn) []fault.Field {
 			}
 		}
 	}
-	return faults
+	if len(faults) > 0 {
+		return engine.Invalid(dag.Batch, faults)
+	}
+	return nil
 }
 
 func listed(names []string, none string) string {

@@ -28,7 +28,7 @@ import (
 type named struct{}
 
 func (named) ProviderNames() []string              { return []string{"noop"} }
-func (named) Taskservs() []string                  { return nil }
+func (named) Taskservs() ([]string, error)         { return nil, nil }
 func (named) Reach(dag.Resource) map[string]string { return nil }
 
 // answer is a http.ResponseWriter that keeps the status.
@@ -126,8 +126,8 @@ func accepted(operations int) engine.Submitted {
 // judge is executeBatch with an engine that only validates, and accepts always the same.
 func (a *API) judge(accepted engine.Submitted) web.Handler {
 	return web.To(func(_ context.Context, in batchIn) (batchView, error) {
-		if faults := a.unknown(in); len(faults) > 0 {
-			return batchView{}, engine.Invalid(dag.Batch, faults)
+		if err := a.known(in); err != nil {
+			return batchView{}, err
 		}
 		if faults := dag.Validate(in.definition(), dag.Limits{}); len(faults) > 0 {
 			return batchView{}, engine.Invalid(dag.Batch, faults)

@@ -15,6 +15,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/naming"
@@ -101,15 +102,37 @@ func (f Folder) open(name string) (*os.Root, error) {
 		return nil, fault.New(fault.Invalid, "infra.bad_name", "%q is not the name of an infra", name)
 	}
 	all, err := os.OpenRoot(f.Dir)
+	if Passing(err) {
+		return nil, busy("the folder of infras", err)
+	}
 	if err != nil {
 		return nil, fault.New(fault.NotFound, "infra.unknown", "there is no infra %s: the folder of infras cannot be opened ([infra] dir)", name).Because(err)
 	}
 	defer all.Close()
 	root, err := all.OpenRoot(name)
+	if Passing(err) {
+		return nil, busy("infra "+name, err)
+	}
 	if err != nil {
 		return nil, fault.New(fault.NotFound, "infra.unknown", "there is no infra %s; there is: %s", name, list(f.Names())).Because(err)
 	}
 	return root, nil
+}
+
+// Passing says whether a fault of the file system is that this process or its machine ran out of something: it says
+// nothing about the file, and goes by.
+func Passing(err error) bool {
+	for _, e := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.EINTR, syscall.EIO, syscall.ESTALE, syscall.ETIMEDOUT} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// busy is the fault of something that cannot be opened for now, which is ours and nobody's who asked.
+func busy(what string, err error) error {
+	return fault.New(fault.Unavailable, "infra.busy", "%s cannot be opened right now; the orchestrator's log says why", what).Because(err)
 }
 
 // find picks and reads the settings file.
@@ -128,6 +151,9 @@ func (f Folder) find(root *os.Root, settings string) (file string, text []byte, 
 		text, err := readFile(root, file)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
+		}
+		if Passing(err) {
+			return "", nil, busy("the settings file "+file, err)
 		}
 		if err != nil {
 			return "", nil, fault.New(fault.Invalid, "infra.unreadable", "the settings file %s cannot be read", file).Because(err)
@@ -162,6 +188,9 @@ func (r recipes) Open(name string) (fs.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
 	}
 	root, err := r.folder.open(r.name)
+	if fault.Is(err, fault.Unavailable) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}

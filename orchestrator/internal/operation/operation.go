@@ -120,7 +120,8 @@ func orOK(c dag.Class) dag.Class {
 	return c
 }
 
-// failed turns an error into a result. A fault of ours (unknown infra, unknown recipe) does not go away by itself.
+// failed turns an error into a result. What was asked for and does not exist (infra, recipe) does not go away by itself; a
+// fault of our own does, or needs us, and is not the provider's.
 func (x *Executor) failed(ctx context.Context, a *dag.Attempt, err error) dag.Result {
 	x.Log.LogAttrs(ctx, slog.LevelWarn, "attempt failed", slog.String("attempt", a.ID), slog.String("task", a.TaskID),
 		slog.String("kind", string(a.Kind)), slog.String("step", a.Step.Name), slog.Any("error", err))
@@ -130,7 +131,7 @@ func (x *Executor) failed(ctx context.Context, a *dag.Attempt, err error) dag.Re
 		}
 		class := dag.Permanent
 		switch f.Kind {
-		case fault.Unavailable, fault.Throttled:
+		case fault.Unavailable, fault.Throttled, fault.Internal:
 			class = dag.Transient
 		case fault.Conflict:
 			class = dag.ConflictClass
@@ -209,7 +210,7 @@ func (x *Executor) Reach(server dag.Resource) map[string]string {
 }
 
 // Taskservs lists the task services that can be installed without an infra of its own.
-func (x *Executor) Taskservs() []string { return x.Recipes.Names("") }
+func (x *Executor) Taskservs() ([]string, error) { return x.Recipes.Names("") }
 
 // server looks a server up by name, whichever provider has it: names are unique in the inventory.
 func (x *Executor) server(ctx context.Context, name string) (dag.Resource, bool, error) {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
+	"syscall"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
@@ -23,8 +25,12 @@ const (
 // uninstalls it is what came with it.
 const recipeDir = "var/lib/provisioning/recipes"
 
-// tryAgain is the exit status by which a script says that trying again may help (EX_TEMPFAIL).
-const tryAgain = 75
+// The exit statuses of a script after which trying again may help: it says so itself (EX_TEMPFAIL), or somebody ended it,
+// as its server does when it stops and the kernel when there is no memory left.
+var tryAgain = []int{75, signalled + int(syscall.SIGHUP), signalled + int(syscall.SIGINT), signalled + int(syscall.SIGKILL), signalled + int(syscall.SIGTERM)}
+
+// signalled is what a shell adds to the number of the signal that ended a command.
+const signalled = 128
 
 // shownOutput is how much of a script's output a result carries (bytes).
 const shownOutput = 1 << 10
@@ -142,7 +148,7 @@ func (s *service) run(ctx context.Context, script string) (provider.Outcome, err
 		return out, err
 	}
 	class := dag.Permanent
-	if out.Exit == tryAgain {
+	if slices.Contains(tryAgain, out.Exit) || provider.Scarce(out.Output) {
 		class = dag.Transient
 	}
 	reason := tail(out.Output)
@@ -172,7 +178,11 @@ func (x *Executor) verify(ctx context.Context, s *service, simulated bool) error
 			return err
 		}
 		if out.Exit != 0 {
-			return provider.Errorf(dag.Permanent, "%s on %s did not write %s: %s", s.recipe.Name, s.server.Name, f.Path, tail(out.Output))
+			class := dag.Permanent
+			if provider.Scarce(out.Output) {
+				class = dag.Transient
+			}
+			return provider.Errorf(class, "%s of %s on %s cannot be read back: %s", f.Path, s.recipe.Name, s.server.Name, tail(out.Output))
 		}
 		if err := x.Recipes.Verify(f, out.Output); err != nil {
 			return provider.Errorf(dag.Permanent, "%s on %s wrote a wrong configuration: %v", s.recipe.Name, s.server.Name, err)
@@ -200,7 +210,11 @@ func (x *Executor) remove(ctx context.Context, a *dag.Attempt) (dag.Result, erro
 	if !was {
 		return dag.Result{Facts: map[string]string{factCreated: "false"}, Output: fmt.Sprintf("%s is not installed on %s: nothing to remove", s.recipe.Name, s.server.Name)}, nil
 	}
-	for _, d := range x.Recipes.Dependents(a.Step.Params[paramInfra], s.recipe.Name) {
+	dependents, err := x.Recipes.Dependents(a.Step.Params[paramInfra], s.recipe.Name)
+	if err != nil {
+		return dag.Result{}, err
+	}
+	for _, d := range dependents {
 		if _, needed, err := x.Inventory.Resource(ctx, s.server.Provider, kindTaskserv, s.server.Name+"/"+d); err != nil || needed {
 			if err == nil {
 				err = provider.Errorf(dag.ConflictClass, "%s on %s is needed by %s: remove that first", s.recipe.Name, s.server.Name, d)

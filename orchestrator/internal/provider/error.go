@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
@@ -61,6 +64,19 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// scarcities are what commands say when something ran out on their server, as the C library, Go and shells spell it.
+var scarcities = []string{"no space left on device", "disk quota exceeded", "too many open files", "cannot allocate memory", "resource temporarily unavailable", "cannot fork", "text file busy", "input/output error", "i/o error", "shared object file: error 24"}
+
+// Scarce says whether a command that failed says that its server was out of space, memory, descriptors or processes. That
+// comes back, so the failure is transient.
+func Scarce(output []byte) bool {
+	text := strings.ToLower(string(output[max(0, len(output)-scarceTail):]))
+	return slices.ContainsFunc(scarcities, func(s string) bool { return strings.Contains(text, s) })
+}
+
+// scarceTail is how much of the end of an output Scarce looks at (bytes).
+const scarceTail = 4 << 10
+
 // Begun marks the error of a call that had begun to change something: when it was stopped, what is there has to be
 // looked up.
 func Begun(err error) error {
@@ -84,12 +100,21 @@ func Classify(err error) *Error {
 	case errors.Is(err, context.Canceled):
 		return Errorf(dag.Stopped, "stopped while the provider was working").Because(err)
 	}
-	return Errorf(dag.Transient, "the provider failed: %v", withoutPath(err)).Because(err)
+	who := "the provider"
+	if Ours(err) {
+		who = "the orchestrator's machine"
+	}
+	return Errorf(dag.Transient, "%s failed: %v", who, WithoutPath(err)).Because(err)
 }
 
-// withoutPath returns what a fault of the file system says without the path, which is nobody's business outside (decision
+// Ours says whether a failure is that this machine ran out of descriptors, memory or space.
+func Ours(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// WithoutPath returns what a fault of the file system says without the path, which is nobody's business outside (decision
 // 66); the log has it.
-func withoutPath(err error) error {
+func WithoutPath(err error) error {
 	var path *fs.PathError
 	var link *os.LinkError
 	switch {

@@ -117,10 +117,17 @@ func (c Catalogue) Get(infraName, name string) (Recipe, error) {
 				return r, nil
 			}
 		}
+		if passing(err) {
+			return Recipe{}, busy(err)
+		}
 		return Recipe{}, fault.New(fault.Invalid, "taskserv.broken", "the recipe of task service %s (%s) is not usable: %v", name, l.name, err)
 	}
 	known := "none"
-	if names := c.Names(infraName); len(names) > 0 {
+	names, err := c.Names(infraName)
+	if err != nil {
+		return Recipe{}, err
+	}
+	if len(names) > 0 {
 		known = strings.Join(names, ", ")
 	}
 	return Recipe{}, fault.New(fault.NotFound, "taskserv.unknown", "there is no task service %s; there is: %s", name, known)
@@ -192,17 +199,30 @@ func read(from fs.FS, name string) ([]byte, error) {
 	return fs.ReadFile(from, name)
 }
 
-// Names lists the task services that an infra sees.
-func (c Catalogue) Names(infraName string) []string {
+// passing says whether a folder or file cannot be read for a reason that is ours and goes by.
+func passing(err error) bool { return infra.Passing(err) || fault.Is(err, fault.Unavailable) }
+
+func busy(err error) error {
+	return fault.New(fault.Unavailable, "taskserv.busy", "the recipes cannot be read right now; the orchestrator's log says why").Because(err)
+}
+
+// Names lists the task services that an infra sees. It fails only when that cannot be told for now.
+func (c Catalogue) Names(infraName string) ([]string, error) {
 	seen := map[string]bool{}
 	for _, l := range c.layers(infraName) {
 		entries, err := fs.ReadDir(l.fs, ".")
-		if err != nil {
-			continue
+		if passing(err) {
+			return nil, busy(err)
 		}
 		for _, e := range entries {
-			if _, err := fs.Stat(l.fs, path.Join(e.Name(), metadata)); err == nil {
+			if !naming.Valid(e.Name()) {
+				continue
+			}
+			switch _, err := fs.Stat(l.fs, path.Join(e.Name(), metadata)); {
+			case err == nil:
 				seen[e.Name()] = true
+			case passing(err):
+				return nil, busy(err)
 			}
 		}
 	}
@@ -211,7 +231,7 @@ func (c Catalogue) Names(infraName string) []string {
 		names = append(names, n)
 	}
 	sort.Strings(names)
-	return names
+	return names, nil
 }
 
 // Order returns the named recipes and all that they depend on, each after what it depends on, whatever order was
@@ -252,13 +272,20 @@ func (c Catalogue) Order(infraName string, names []string) ([]Recipe, error) {
 	return order, nil
 }
 
-// Dependents returns the names of the recipes that depend on the named one, directly.
-func (c Catalogue) Dependents(infraName, name string) []string {
-	var names []string
-	for _, n := range c.Names(infraName) {
-		if r, err := c.Get(infraName, n); err == nil && slices.Contains(r.DependsOn, name) {
+// Dependents returns the names of the recipes that depend on the named one, directly. Broken ones depend on nothing.
+func (c Catalogue) Dependents(infraName, name string) (names []string, err error) {
+	all, err := c.Names(infraName)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range all {
+		r, err := c.Get(infraName, n)
+		if fault.Is(err, fault.Unavailable) {
+			return nil, err
+		}
+		if err == nil && slices.Contains(r.DependsOn, name) {
 			names = append(names, n)
 		}
 	}
-	return names
+	return names, nil
 }

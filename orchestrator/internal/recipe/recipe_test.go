@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 
@@ -64,8 +65,8 @@ func TestGet_lastLayerWins(t *testing.T) {
 	if one.Reversible() || !two.Reversible() || one.Digest() == two.Digest() {
 		t.Errorf("recipes: %+v %+v", one, two)
 	}
-	if got := strings.Join(c.Names("production"), " "); got != "coredns os redis resolv" {
-		t.Errorf("names: %s", got)
+	if names, err := c.Names("production"); err != nil || strings.Join(names, " ") != "coredns os redis resolv" {
+		t.Errorf("names: %s, %v", names, err)
 	}
 }
 
@@ -123,7 +124,7 @@ func TestOrder(t *testing.T) {
 			t.Errorf("Order(%s) = %s, %v", want.asked, got, err)
 		}
 	}
-	if got := c.Dependents("", "containerd"); len(got) != 1 || got[0] != "kubernetes" {
+	if got, err := c.Dependents("", "containerd"); err != nil || len(got) != 1 || got[0] != "kubernetes" {
 		t.Errorf("dependents: %v", got)
 	}
 }
@@ -150,6 +151,50 @@ func TestVerify(t *testing.T) {
 		err := c.Verify(v.file, []byte(v.text))
 		if (err == nil) != (v.want == "") || err != nil && !strings.Contains(err.Error(), v.want) {
 			t.Errorf("Verify(%s, %q): %v, want %q", v.file.Format, v.text, err, v.want)
+		}
+	}
+}
+
+// TestCatalogue_tooFewDescriptorsAreOurs takes away the descriptors. A task service that is there was unknown or broken
+// then, and the operation failed for good.
+func TestCatalogue_tooFewDescriptorsAreOurs(t *testing.T) { // they are the whole process's: not parallel
+	dir := t.TempDir()
+	for name, text := range map[string]string{"infra/a/config.toml": "", "infra/a/recipes/x/recipe.toml": "name='x'\nversion='1'", "infra/a/recipes/x/install.sh": "true", "own/y/recipe.toml": "name='y'\nversion='1'", "own/y/install.sh": "true"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := catalogue(t, nil, nil)
+	c.Infra.Dir, c.Dir = filepath.Join(dir, "infra"), os.DirFS(filepath.Join(dir, "own"))
+	looks := map[string]func() error{
+		"an infra": func() error { _, err := c.Infra.Load("a", ""); return err }, "its recipe": func() error { _, err := c.Get("a", "x"); return err },
+		"a recipe": func() error { _, err := c.Get("", "y"); return err }, "the names": func() error { _, err := c.Names("a"); return err }, "what depends": func() error { _, err := c.Dependents("a", "x"); return err },
+	}
+	for what, look := range looks {
+		if err := look(); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	var usual syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &usual); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 0, Max: usual.Max}); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]error{}
+	for what, look := range looks {
+		got[what] = look()
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &usual); err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range got {
+		if !fault.Is(err, fault.Unavailable) {
+			t.Errorf("%s without descriptors: %v, want a fault that goes by", what, err)
 		}
 	}
 }

@@ -347,7 +347,7 @@ func failed(what string, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		class = dag.Permanent
 	}
-	return provider.Errorf(class, "the local provider could not %s", what).Because(err)
+	return provider.Errorf(class, "the local provider could not %s: %v", what, provider.WithoutPath(err)).Because(err)
 }
 
 func wrapped(what string, err error) error {

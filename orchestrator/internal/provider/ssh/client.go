@@ -106,6 +106,9 @@ func refused(ctx context.Context, address string, err error) error {
 	if err != nil && (strings.Contains(err.Error(), "unable to authenticate") || strings.Contains(err.Error(), "host key mismatch")) {
 		return provider.Errorf(dag.Auth, "the server at %s and we do not accept each other's key: it is not the server we made, or its keys were changed", address).Because(err)
 	}
+	if provider.Ours(err) {
+		return provider.Errorf(dag.Transient, "the orchestrator cannot connect to the server at %s: %v", address, err).Because(err)
+	}
 	return provider.Errorf(dag.Transient, "the server at %s does not answer yet", address).Because(err)
 }
 
@@ -176,7 +179,11 @@ func (c *Client) Upload(ctx context.Context, name string, mode fs.FileMode, cont
 			return err
 		}
 		if out.Exit != 0 {
-			return provider.Errorf(dag.Permanent, "%s on the server failed with exit %d while writing %s: %s", cmd.Argv[0], out.Exit, name, bytes.TrimSpace(out.Output))
+			class := dag.Permanent
+			if provider.Scarce(out.Output) {
+				class = dag.Transient
+			}
+			return provider.Errorf(class, "%s on the server failed with exit %d while writing %s: %s", cmd.Argv[0], out.Exit, name, bytes.TrimSpace(out.Output))
 		}
 	}
 	return nil
