@@ -102,6 +102,16 @@ func (l leased) Close() error {
 	return l.Store.Close()
 }
 
+// Refused returns why the store refuses changes right now although it shows what is stored: store.ErrFull
+// when its disk is full, ErrUnavailable while it waits to be opened anew; nil when it takes changes, or
+// cannot know.
+func Refused(db store.DB) error {
+	if r, ok := db.(interface{ Refused() error }); ok {
+		return r.Refused()
+	}
+	return nil
+}
+
 // Lease returns what keeps the lease of a store alive, to be run until the program ends; it does nothing
 // for a store that no other process can open.
 func Lease(db store.DB) func(ctx context.Context) error {

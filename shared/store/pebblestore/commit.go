@@ -56,7 +56,7 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 	case <-s.closing:
 		return store.Receipt{}, store.ErrUnavailable
 	case <-s.dead:
-		return store.Receipt{}, store.ErrUnavailable.Because(s.cause)
+		return store.Receipt{}, s.gaveUp()
 	}
 	select {
 	case v := <-r.answer:
@@ -64,12 +64,14 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 	case <-ctx.Done():
 		return store.Receipt{}, store.ErrUnavailable.Because(ctx.Err())
 	case <-s.dead:
-		return store.Receipt{}, store.ErrUnavailable.Because(s.cause)
+		return store.Receipt{}, s.gaveUp()
 	case <-s.stopped:
 	}
 	select {
 	case v := <-r.answer: // it was in the last group
 		return v.Receipt, v.Err
+	case <-s.dead:
+		return store.Receipt{}, s.gaveUp()
 	default:
 		return store.Receipt{}, store.ErrUnavailable
 	}

@@ -7,7 +7,8 @@
 //
 // The package owns the layout below and the options of the engine; it owns no rule of the contract: those
 // are in store and held by storetest. The one rule a caller must know: when a sync fails the store
-// has ended; every waiting and later call is Unavailable until it is opened anew.
+// writes nothing any more; every waiting and later commit is refused until it is opened anew, and reads show what
+// was durable before.
 //
 // # Layout
 //

@@ -21,10 +21,13 @@ const (
 
 // lasting is a store that outlives its engine. An engine that cannot write its log (no space, a failed sync) gives up
 // for good, because what is on disk is not known any more; reading the folder again is how to know it. Until
-// that works every call is Unavailable, and a commit that was under way has an unknown outcome, as over a network.
+// there is room for that the old engine serves reads, changes are refused, and a commit that was under way
+// has an unknown outcome, as over a network. Before it comes so far a disk without room refuses changes.
 type lasting struct {
 	now     atomic.Pointer[Store]
 	open    func() (*Store, error)
+	room    func() error // why the folder cannot be opened anew now; nil when it can
+	disk    *disk
 	log     *slog.Logger
 	once    sync.Once     // of closing
 	closing chan struct{} // closed by Close
@@ -37,12 +40,11 @@ func OpenLasting(dir string, schema store.Schema, log *slog.Logger) (store.DB, e
 }
 
 func openLasting(dir string, schema store.Schema, log *slog.Logger, fs vfs.FS) (store.DB, error) {
-	l := &lasting{log: log, closing: make(chan struct{}), ended: make(chan struct{}), open: func() (*Store, error) {
-		if err := room(dir, fs); err != nil {
-			return nil, err
-		}
-		return open(dir, schema, log, fs)
-	}}
+	l := &lasting{
+		log: log, closing: make(chan struct{}), ended: make(chan struct{}), disk: &disk{dir: dir, fs: fs, log: log},
+		open: func() (*Store, error) { return open(dir, schema, log, fs) },
+		room: func() error { return room(dir, fs) },
+	}
 	s, err := open(dir, schema, log, fs)
 	if err != nil {
 		return nil, err
@@ -84,15 +86,20 @@ func room(dir string, fs vfs.FS) error {
 	return nil
 }
 
-// replace closes a dead store and opens the folder again; nil when the store was closed meanwhile.
+// replace closes a dead store, which serves reads as long as there is no room, and opens the folder again;
+// nil when the store was closed meanwhile.
 func (l *lasting) replace(dead *Store) *Store {
-	_ = dead.Close()
 	for {
 		select {
 		case <-time.After(reopenPause):
 		case <-l.closing:
 			return nil
 		}
+		if err := l.room(); err != nil {
+			l.log.Error("store: cannot be opened anew; trying again", "error", err)
+			continue
+		}
+		_ = dead.Close() // a second time it does nothing
 		var s *Store
 		opened := make(chan error, 1)
 		go func() {
@@ -126,6 +133,9 @@ func (l *lasting) List(ctx context.Context, q store.Query) (store.Page, error) {
 
 // Commit implements store.DB.
 func (l *lasting) Commit(ctx context.Context, b store.Batch) (store.Receipt, error) {
+	if err := l.disk.full(); err != nil {
+		return store.Receipt{}, err
+	}
 	return l.now.Load().Commit(ctx, b)
 }
 
@@ -139,4 +149,18 @@ func (l *lasting) Close() error {
 	l.once.Do(func() { close(l.closing) })
 	<-l.ended
 	return l.now.Load().Close()
+}
+
+// Refused returns why changes are refused now, or nil.
+func (l *lasting) Refused() error {
+	if err := l.disk.full(); err != nil {
+		return err
+	}
+	s := l.now.Load()
+	select {
+	case <-s.dead:
+		return s.gaveUp()
+	default:
+		return nil
+	}
 }

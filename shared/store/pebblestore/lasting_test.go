@@ -137,3 +137,83 @@ func TestLasting_closesWhileTheDiskIsFull(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestLasting_readsGoOnWhileTheDiskIsFull is decision 42: with a disk that has little room changes are refused
+// before the engine meets its end; one whose engine met it anyway still shows what was stored. Both take
+// changes again by themselves.
+func TestLasting_readsGoOnWhileTheDiskIsFull(t *testing.T) {
+	t.Parallel()
+	for name, met := range map[string]bool{"refused before": false, "met by the engine": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var full, little atomic.Bool
+			fs := errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if full.Load() && (op.Kind == errorfs.OpFileWrite || op.Kind == errorfs.OpCreate) {
+					return syscall.ENOSPC
+				}
+				return nil
+			}))
+			db, err := openLasting(t.TempDir(), storetest.Schema(), quiet, scarce{fs, &little})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := entry(t, db, 1); err != nil {
+				t.Fatal(err)
+			}
+			await(t, func() bool { // the disk is looked at now and then
+				little.Store(!met)
+				full.Store(met)
+				return fault.CodeOf(entry(t, db, 2)) == "store.full"
+			})
+			if met {
+				little.Store(true) // no room to open anew either
+			}
+			for range 100 {
+				if n := whole(t, db); n < 1 {
+					t.Fatal("the stored entry is not shown")
+				}
+				if err := entry(t, db, 3); fault.CodeOf(err) != "store.full" {
+					t.Fatalf("a commit on a full disk: %v", err)
+				}
+			}
+			if err := db.(*lasting).Refused(); fault.CodeOf(err) != "store.full" {
+				t.Errorf("the state is %v", err)
+			}
+			full.Store(false)
+			little.Store(false)
+			await(t, func() bool { return entry(t, db, 4) == nil })
+			if err := db.(*lasting).Refused(); err != nil {
+				t.Errorf("with room again: %v", err)
+			}
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// await polls until ok, at most 30 s.
+func await(t *testing.T, ok func() bool) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	for !ok() {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-deadline:
+			t.Fatal("after 30 s still not so")
+		}
+	}
+}
+
+// scarce is a file system on a large disk with little room.
+type scarce struct {
+	vfs.FS
+	little *atomic.Bool
+}
+
+func (fs scarce) GetDiskUsage(path string) (vfs.DiskUsage, error) {
+	if fs.little.Load() {
+		return vfs.DiskUsage{AvailBytes: 1 << 20, TotalBytes: 1 << 30}, nil
+	}
+	return fs.FS.GetDiskUsage(path)
+}

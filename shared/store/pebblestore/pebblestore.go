@@ -7,8 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -232,8 +234,17 @@ func (s *Store) fail(cause error) {
 	s.failing.Do(func() {
 		s.cause = cause
 		close(s.dead)
-		s.log.Error("store: the engine gave up; this store answers nothing until it is opened anew", "error", cause)
+		s.log.Error("store: the engine gave up; this store writes nothing until it is opened anew", "error", cause)
 	})
+}
+
+// gaveUp is the fault of a commit on an engine that gave up; call it when dead is closed. The outcome of one
+// that was under way is unknown.
+func (s *Store) gaveUp() error {
+	if strings.Contains(fmt.Sprint(s.cause), syscall.ENOSPC.Error()) { // the engine hands on the text only
+		return store.ErrFull.Because(s.cause)
+	}
+	return store.ErrUnavailable.Because(s.cause)
 }
 
 // Close implements store.DB: it lets the running group finish, flushes and closes the engine.

@@ -11,17 +11,12 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// reading runs fn on the newest durable view.
+// reading runs fn on the newest durable view. An engine that gave up writing still shows it.
 func (s *Store) reading(ctx context.Context, fn func(*view) error) error {
 	s.open.RLock()
 	defer s.open.RUnlock()
 	if s.ended {
 		return store.ErrUnavailable
-	}
-	select {
-	case <-s.dead:
-		return store.ErrUnavailable.Because(s.cause)
-	default:
 	}
 	if err := ctx.Err(); err != nil {
 		return store.ErrUnavailable.Because(err)
