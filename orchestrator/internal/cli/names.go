@@ -44,56 +44,49 @@ func checkpointID(ctx context.Context, api *client.Client, text string) (string,
 // completion is how many ids the shell proposes after a tab.
 const completion = 50
 
-// batchIDs proposes the newest batches, with their names behind a tab.
-func batchIDs(ctx context.Context, o *cli.IO) (proposals []string) {
-	t := target()
-	api, err := t.Client(ctx, o)
-	if err != nil {
-		return nil
+// proposed returns a Complete function that asks the service and proposes what found names; nothing when
+// the service does not answer.
+func proposed(found func(ctx context.Context, api *client.Client, p client.Page) ([]string, error)) func(context.Context, *cli.IO) []string {
+	return func(ctx context.Context, o *cli.IO) []string {
+		t := target()
+		api, err := t.Client(ctx, o)
+		if err != nil {
+			return nil
+		}
+		proposals, err := found(ctx, api, client.Page{Limit: completion})
+		if err != nil {
+			return nil
+		}
+		return proposals
 	}
-	l, err := api.Batches(ctx, "", client.Page{Limit: completion})
-	if err != nil {
-		return nil
-	}
-	for _, b := range l.Rows {
-		proposals = append(proposals, b.BatchID+"\t"+cli.Printable(b.Name))
-	}
-	return proposals
 }
+
+// batchIDs proposes the newest batches, with their names behind a tab.
+var batchIDs = proposed(func(ctx context.Context, api *client.Client, p client.Page) (ids []string, err error) {
+	l, err := api.Batches(ctx, "", p)
+	for _, b := range l.Rows {
+		ids = append(ids, b.BatchID+"\t"+cli.Printable(b.Name))
+	}
+	return ids, err
+})
 
 // taskIDs proposes the newest tasks, with their names behind a tab.
-func taskIDs(ctx context.Context, o *cli.IO) (proposals []string) {
-	t := target()
-	api, err := t.Client(ctx, o)
-	if err != nil {
-		return nil
-	}
-	l, err := api.Tasks(ctx, "", client.Page{Limit: completion})
-	if err != nil {
-		return nil
-	}
+var taskIDs = proposed(func(ctx context.Context, api *client.Client, p client.Page) (ids []string, err error) {
+	l, err := api.Tasks(ctx, "", p)
 	for _, r := range l.Rows {
-		proposals = append(proposals, r.ID+"\t"+cli.Printable(r.Name))
+		ids = append(ids, r.ID+"\t"+cli.Printable(r.Name))
 	}
-	return proposals
-}
+	return ids, err
+})
 
 // checkpointNames proposes the newest checkpoints by name.
-func checkpointNames(ctx context.Context, o *cli.IO) (proposals []string) {
-	t := target()
-	api, err := t.Client(ctx, o)
-	if err != nil {
-		return nil
-	}
-	l, err := api.Checkpoints(ctx, client.Page{Limit: completion})
-	if err != nil {
-		return nil
-	}
+var checkpointNames = proposed(func(ctx context.Context, api *client.Client, p client.Page) (names []string, err error) {
+	l, err := api.Checkpoints(ctx, p)
 	for _, c := range l.Rows {
-		proposals = append(proposals, cli.Printable(c.Name)+"\t"+c.ID)
+		names = append(names, cli.Printable(c.Name)+"\t"+c.ID)
 	}
-	return proposals
-}
+	return names, err
+})
 
 // statuses are the five words that --status takes.
 var statuses = []string{"pending", "running", "completed", "failed", "cancelled"}

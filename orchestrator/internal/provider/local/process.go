@@ -4,38 +4,22 @@ import (
 	"bytes"
 	"os"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
+
+	processes "github.com/provisioning-platform/platform/shared/process"
 )
 
 // marker is the variable that every process of a server carries, so that none can get lost. Its value is the path
 // of the server's folder, which no two servers of a machine share.
 const marker = "PROVISIONING_SERVER_FOLDER"
 
-// started returns the kernel's start time of a process that is alive; false when there is none.
-func started(pid int) (uint64, bool) {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0, false
-	}
-	// The name in brackets may hold anything, so the fields are counted from the last bracket: state is the third
-	// field of the line, start time the twenty-second.
-	_, rest, ok := strings.Cut(string(text[max(0, bytes.LastIndexByte(text, ')')):]), ") ")
-	fields := strings.Fields(rest)
-	if !ok || len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
-		return 0, false
-	}
-	ticks, err := strconv.ParseUint(fields[19], 10, 64)
-	return ticks, err == nil
-}
-
 // alive says whether the very process that was recorded still runs.
 func (p process) alive() bool {
 	if p.PID <= 1 {
 		return false
 	}
-	at, ok := started(p.PID)
+	at, ok := processes.StartedAt(p.PID)
 	return ok && at == p.Started
 }
 
@@ -70,7 +54,7 @@ func processesOf(f folder) []int {
 		if err != nil || !bytes.Contains(append([]byte{0}, env...), mark) {
 			continue
 		}
-		if _, ok := started(pid); ok {
+		if _, ok := processes.StartedAt(pid); ok {
 			pids = append(pids, pid)
 		}
 	}
