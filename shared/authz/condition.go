@@ -22,6 +22,7 @@ type condition struct {
 	exact    bool      // it holds for all of them: for a rule that speaks of everybody it is done with
 	program  cel.Program
 	mfa      bool // looks at request.mfa
+	named    bool // looks at the name or the infra of the resource
 }
 
 // holds evaluates the condition. An error is a condition that could not be decided.
@@ -145,7 +146,7 @@ func (c *conditions) compile(text string) (*condition, error) {
 	if err != nil {
 		return nil, errors.New("cannot be planned")
 	}
-	done := &condition{text: text, mfa: w.mfa, program: program}
+	done := &condition{text: text, mfa: w.mfa, named: w.named, program: program}
 	done.subjects, done.exact = subjectsOf(checked.NativeRep().Expr())
 	c.used[text] = done
 	return done, nil
@@ -169,9 +170,10 @@ func explainIssue(issues *cel.Issues) error {
 // conditions may not do.
 type rewriter struct {
 	ast.ExprFactory
-	next int64
-	mfa  bool
-	err  error
+	next  int64
+	mfa   bool
+	named bool
+	err   error
 }
 
 func (w *rewriter) id() int64 { w.next++; return w.next }
@@ -198,6 +200,8 @@ func (w *rewriter) rewrite(e ast.Expr) {
 			w.fail("user.role can be compared with ==, != and in only; user.roles is the list")
 		case name == "request.mfa":
 			w.mfa = true
+		case name == "resource.name", name == "resource.infra":
+			w.named = true
 		case name == "":
 			w.rewrite(s.Operand())
 		}

@@ -39,7 +39,10 @@ func (s *Set) weigh(q *Request) (decided *rule, allowed bool, why string) {
 	found := s.index.candidates(q, space[:0])
 	var seen *question
 	holds := func(r *rule) (bool, error) {
-		if name := r.name; name != "*" && !glob(q.Resource.Name, name) {
+		if q.Unnamed && (r.cond != nil && r.cond.named || r.deny && r.name != "*") {
+			return !r.deny, nil // for some names it holds: enough for an Allow, and too little for a Deny
+		}
+		if name := r.name; !q.Unnamed && name != "*" && !glob(q.Resource.Name, name) {
 			return false, nil
 		}
 		if r.cond == nil {
@@ -68,7 +71,7 @@ func (s *Set) weigh(q *Request) (decided *rule, allowed bool, why string) {
 				with := *q
 				with.Subject.MFA = true
 				yes, err := r.cond.holds(&question{&with})
-				needsMFA = yes && err == nil && (r.name == "*" || glob(q.Resource.Name, r.name))
+				needsMFA = yes && err == nil && (q.Unnamed || r.name == "*" || glob(q.Resource.Name, r.name))
 			}
 		}
 	}

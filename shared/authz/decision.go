@@ -28,6 +28,7 @@ type Request struct {
 	IP       string
 	Time     time.Time
 	Brief    bool // allowed, it needs no Inputs: another question of the same act decides
+	Unnamed  bool // name and infra are not known yet: allowed when they could be such that it is
 }
 
 // Decision is the answer. It is data for the audit log, not only a bool.

@@ -2,6 +2,7 @@ package authz
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -184,9 +185,9 @@ func (x *index) remove(who subject, key bucketKey, pattern string, r *rule) {
 	}
 }
 
-// find appends to found the rules for one subject of the bucket that may speak of name; those below a
+// find appends to found the rules for one subject of the bucket that may speak of the name in q; those below a
 // prefix have yet to be compared with their pattern.
-func (b *bucket) find(who subject, name string, found []*verdicts) []*verdicts {
+func (b *bucket) find(who subject, q *Request, found []*verdicts) []*verdicts {
 	if !b.kinds[who.kind] {
 		return found
 	}
@@ -196,6 +197,10 @@ func (b *bucket) find(who subject, name string, found []*verdicts) []*verdicts {
 	}
 	if len(n.any.allow)+len(n.any.deny) > 0 {
 		found = append(found, n.any)
+	}
+	name := q.Resource.Name
+	if q.Unnamed {
+		return slices.AppendSeq(slices.AppendSeq(found, maps.Values(n.exact)), maps.Values(n.prefix))
 	}
 	if len(n.exact) > 0 {
 		if v := n.exact[name]; v != nil {
@@ -219,19 +224,18 @@ func (x *index) candidates(q *Request, found []*verdicts) []*verdicts {
 		if b == nil {
 			continue
 		}
-		name := q.Resource.Name
 		if q.Subject.Service {
-			found = b.find(subject{service, q.Subject.ID}, name, found)
+			found = b.find(subject{service, q.Subject.ID}, q, found)
 			continue
 		}
-		found = b.find(subject{kind: everyone}, name, found)
-		found = b.find(subject{user, q.Subject.ID}, name, found)
-		found = b.find(subject{userName, q.Subject.Username}, name, found)
+		found = b.find(subject{kind: everyone}, q, found)
+		found = b.find(subject{user, q.Subject.ID}, q, found)
+		found = b.find(subject{userName, q.Subject.Username}, q, found)
 		for _, r := range q.Subject.Roles {
-			found = b.find(subject{directRole, r}, name, found)
+			found = b.find(subject{directRole, r}, q, found)
 			if b.kinds[role] {
 				for _, closed := range x.closure[r] {
-					found = b.find(subject{role, closed}, name, found)
+					found = b.find(subject{role, closed}, q, found)
 				}
 			}
 		}

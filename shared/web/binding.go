@@ -1,10 +1,7 @@
 package web
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -105,35 +102,33 @@ func (b *binding) parameters(k *shapes, t reflect.Type, at []int) error {
 	return nil
 }
 
-// bind reads the whole input into v, an addressable struct, and returns the raw body, which is in room.
-func (b *binding) bind(c *gin.Context, room *bytes.Buffer, v reflect.Value) ([]byte, error) {
+// bind reads everything but the body into v, an addressable struct.
+func (b *binding) bind(c *gin.Context, v reflect.Value) error {
 	for _, f := range b.path {
 		text := strings.TrimPrefix(c.Param(f.name), "/")
 		if len(text) > maxParameter || f.put(v.FieldByIndex(f.index), f.shape, text) != "" {
-			return nil, fault.New(fault.NotFound, "http.not_found", "there is no such %s", f.name)
+			return fault.New(fault.NotFound, "http.not_found", "there is no such %s", f.name)
 		}
 	}
 	if err := b.values(c.Request, v); err != nil {
-		return nil, err
+		return err
 	}
 	for _, f := range b.header {
 		if text := c.Request.Header.Get(f.name); text != "" {
 			if why := f.put(v.FieldByIndex(f.index), f.shape, text); why != "" {
-				return nil, fault.New(fault.Malformed, "input.header", "header %s %s", f.name, why)
+				return fault.New(fault.Malformed, "input.header", "header %s %s", f.name, why)
 			}
 		}
 	}
-	if !b.hasBody {
-		return nil, nil
-	}
-	body, err := b.read(c, room)
-	if err != nil {
-		return nil, err
-	}
+	return nil
+}
+
+// decode reads a body into v.
+func (b *binding) decode(body []byte, v reflect.Value) error {
 	s := b.body
 	if s == nil {
 		if len(body) == 0 {
-			return body, nil
+			return nil
 		}
 		s = b.empty
 	}
@@ -142,7 +137,7 @@ func (b *binding) bind(c *gin.Context, room *bytes.Buffer, v reflect.Value) ([]b
 		d = new(decoder)
 	}
 	defer b.decoders.Put(d)
-	return body, d.decode(body, s, v)
+	return d.decode(body, s, v)
 }
 
 // values reads the query parameters; unknown ones are left alone.
@@ -194,55 +189,4 @@ func (f *field) puts(to reflect.Value, texts []string) string {
 	}
 	to.Set(out)
 	return ""
-}
-
-// read reads the body into room, within its limit and of the one format that is served.
-func (b *binding) read(c *gin.Context, room *bytes.Buffer) ([]byte, error) {
-	r := c.Request
-	large := func() error {
-		return fault.New(fault.TooLarge, "http.body_size", "the body is larger than %d bytes", b.maxBody)
-	}
-	if r.ContentLength > b.maxBody {
-		c.Header("Connection", "close")
-		return nil, large()
-	}
-	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
-		if b.body != nil {
-			return nil, fault.New(fault.Malformed, "json.empty", "the body must be a JSON object, but it is empty")
-		}
-		return nil, nil
-	}
-	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		c.Header("Connection", "close")
-		return nil, fault.New(fault.MediaType, "http.encoding", "a body must not be compressed")
-	}
-	err := readAll(room, http.MaxBytesReader(c.Writer, r.Body, b.maxBody), r.ContentLength)
-	body := room.Bytes()
-	switch {
-	case err != nil:
-		if over := (*http.MaxBytesError)(nil); errors.As(err, &over) {
-			return nil, large()
-		}
-		return nil, fault.New(fault.Malformed, "http.body", "the body could not be read to its end").Because(err)
-	case len(body) == 0 && b.body == nil:
-		return nil, nil
-	case len(body) == 0:
-		return nil, fault.New(fault.Malformed, "json.empty", "the body must be a JSON object, but it is empty")
-	case !isJSON(r.Header.Get("Content-Type")):
-		return nil, fault.New(fault.MediaType, "http.content_type", "the body must be sent as Content-Type: application/json")
-	}
-	return body, nil
-}
-
-// readAll reads to the end, in one piece when the length is known.
-func readAll(to *bytes.Buffer, from io.Reader, length int64) error {
-	if length < 0 {
-		_, err := to.ReadFrom(from)
-		return err
-	}
-	to.Grow(int(length))
-	body := to.AvailableBuffer()[:length]
-	_, err := io.ReadFull(from, body)
-	to.Write(body)
-	return err
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -16,6 +17,7 @@ const (
 	maxDepth    = 64
 	maxMembers  = 10_000    // of one object
 	maxElements = 100_000   // of one list
+	maxInAll    = 300_000   // elements of all lists and members of all tables (decision 57)
 	maxFaults   = 32        // reported at once
 	maxRoom     = 512 << 10 // bytes of a list whose room is kept for the next
 )
@@ -26,7 +28,11 @@ type decoder struct {
 	reader
 	path   []step // from the body to the value being read
 	faults []fault.Field
+	inAll  int // elements and members so far
 }
+
+// errTooMuch ends the reading of a body that is too much for its shape; what is wrong has been noted.
+var errTooMuch = errors.New("too much")
 
 // step leads from a value to one within it.
 type step struct {
@@ -36,9 +42,15 @@ type step struct {
 
 // decode reads body, an object of the given shape, into v, which keeps nothing of it.
 func (d *decoder) decode(body []byte, s *shape, v reflect.Value) error {
-	d.reader, d.path, d.faults = reader{body: body, skipped: -1}, d.path[:0], nil
+	d.reader, d.path, d.faults, d.inAll = reader{body: body, skipped: -1}, d.path[:0], nil, 0
 	defer func() { d.reader = reader{} }()
-	if d.kind() != '{' || d.object(s, v) != nil || d.kind() != 0 || d.at < len(body) {
+	err := errMalformed
+	if d.kind() == '{' {
+		err = d.object(s, v)
+	}
+	switch {
+	case err == errTooMuch:
+	case err != nil, d.kind() != 0, d.at < len(body):
 		return d.malformed()
 	}
 	if len(d.faults) > 0 {
@@ -88,8 +100,27 @@ func (d *decoder) wrong(message string) error {
 	return nil
 }
 
-// value reads the next value. Its error is errMalformed; faults of shape are collected.
-func (d *decoder) value(s *shape, v reflect.Value) error {
+// tooMuch notes why the body is not read any further. The fault comes first: it is why others are missing.
+func (d *decoder) tooMuch(message string) error {
+	had := d.faults
+	d.faults = nil
+	d.fault(message)
+	d.faults = append(d.faults, had[:min(len(had), maxFaults-1)]...)
+	return errTooMuch
+}
+
+// count counts an element of a list or a member of a table.
+func (d *decoder) count(n int) error {
+	if d.inAll += n; d.inAll > maxInAll {
+		d.path = d.path[:0]
+		return d.tooMuch(fmt.Sprintf("has more than %d elements in all", maxInAll))
+	}
+	return nil
+}
+
+// value reads the next value, which the rules are about if there are any. Its error is errMalformed or errTooMuch; faults of
+// shape are collected.
+func (d *decoder) value(s *shape, v reflect.Value, r *rules) error {
 	k := d.kind()
 	if k == 'n' && s.kind != shapeAny {
 		return d.wrong("must be " + s.want() + ", not null")
@@ -97,7 +128,7 @@ func (d *decoder) value(s *shape, v reflect.Value) error {
 	switch s.kind {
 	case shapePointer:
 		v.Set(reflect.New(s.elem.typ))
-		return d.value(s.elem, v.Elem())
+		return d.value(s.elem, v.Elem(), r)
 	case shapeObject:
 		if k == '{' {
 			return d.object(s, v)
@@ -108,12 +139,16 @@ func (d *decoder) value(s *shape, v reflect.Value) error {
 		}
 	case shapeList:
 		if k == '[' {
-			return d.list(s, v)
+			return d.list(s, v, r)
 		}
 	case shapeText:
 		if k == '"' {
 			t, err := d.text()
-			if err == nil {
+			switch {
+			case err != nil:
+			case r != nil && len(t) > r.longest():
+				d.fault(r.tooLong())
+			default:
 				v.SetString(string(t))
 			}
 			return err
@@ -152,6 +187,9 @@ func (d *decoder) value(s *shape, v reflect.Value) error {
 func (d *decoder) leaf(s *shape, v reflect.Value) error {
 	raw, err := d.skip(len(d.path), true)
 	if err != nil {
+		return err
+	}
+	if err := d.count(elementsIn(raw)); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(raw, v.Addr().Interface(), json.RejectUnknownMembers(true)); err != nil {
@@ -207,7 +245,7 @@ func (d *decoder) object(s *shape, v reflect.Value) error {
 		before := len(d.faults)
 		to := v.FieldByIndex(f.index)
 		d.path = append(d.path, step{f.name, -1})
-		if err := d.value(f.shape, to); err != nil {
+		if err := d.value(f.shape, to, &f.rules); err != nil {
 			return err
 		}
 		if len(d.faults) == before {
@@ -266,7 +304,7 @@ func (s *shape) find(name []byte, next int) (int, *field) {
 	return 0, nil
 }
 
-func (d *decoder) list(s *shape, v reflect.Value) error {
+func (d *decoder) list(s *shape, v reflect.Value, r *rules) error {
 	at := len(d.path)
 	if at >= maxDepth {
 		return errMalformed
@@ -276,24 +314,45 @@ func (d *decoder) list(s *shape, v reflect.Value) error {
 		fresh := reflect.New(s.typ).Elem()
 		room = &fresh
 	}
+	most, limit := maxElements, maxElements
+	if r != nil && r.hasMax {
+		most, limit = int(r.max), maxElements+1
+	}
 	d.path = append(d.path, step{})
 	n := 0
 	for ; ; n++ {
-		if more, err := d.more(n, maxElements, ']'); err != nil {
+		if more, err := d.more(n, limit, ']'); err != nil {
 			return err
 		} else if !more {
 			break
+		}
+		if n >= most { // the rest is read over, so that other faults are found
+			if n >= maxElements {
+				d.path = d.path[:at]
+				return d.tooMuch(fmt.Sprintf("must have at most %d elements", most))
+			}
+			if _, err := d.skip(at+1, false); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := d.count(1); err != nil {
+			return err
 		}
 		if n == room.Len() {
 			room.Grow(1)
 			room.SetLen(room.Cap())
 		}
 		d.path[at].index = n
-		if err := d.value(s.elem, room.Index(n)); err != nil {
+		if err := d.value(s.elem, room.Index(n), nil); err != nil {
 			return err
 		}
 	}
 	d.path = d.path[:at]
+	if n > most {
+		d.fault(fmt.Sprintf("must have at most %d elements", most))
+		n = most
+	}
 	room.SetLen(n)
 	if n == 0 {
 		v.Set(s.empty)
@@ -325,13 +384,16 @@ func (d *decoder) table(s *shape, v reflect.Value) error {
 		if err != nil {
 			return err
 		}
+		if err := d.count(1); err != nil {
+			return err
+		}
 		name := reflect.ValueOf(string(raw)).Convert(s.typ.Key())
 		if out.MapIndex(name).IsValid() {
 			return errMalformed
 		}
 		elem := reflect.New(s.elem.typ).Elem()
 		d.path = append(d.path, step{name.String(), -1})
-		if err := d.value(s.elem, elem); err != nil {
+		if err := d.value(s.elem, elem, nil); err != nil {
 			return err
 		}
 		d.path = d.path[:at]

@@ -107,7 +107,10 @@ func TestDecode_hostileStructure(t *testing.T) {
 		"brackets":         {strings.Repeat("[", 1_000_000), 400},
 		"braces":           {strings.Repeat(`{"a":`, 200_000), 400},
 		"members":          {"{" + strings.Join(members, ",") + "}", 400},
-		"elements":         {`{"name":"a","tags":[` + strings.Join(elements, ",") + `]}`, 400},
+		"elements":         {`{"name":"a","parts":[` + strings.Join(elements, ",") + `]}`, 400},
+		"elements, few":    {`{"name":"a","tags":[` + strings.Join(elements, ",") + `]}`, 422},
+		"lists of lists":   {`{"name":"a","lists":[` + strings.TrimSuffix(strings.Repeat("["+strings.Join(elements[:300], ",")+"],", 1001), ",") + `]}`, 422},
+		"free lists":       {`{"name":"a","free":[` + strings.TrimSuffix(strings.Repeat("["+strings.Join(elements[:300], ",")+"],", 1001), ",") + `]}`, 422},
 		"unknown members":  {"{" + strings.Join(members[:9000], ",") + "}", 422},
 		"brackets in text": {`{"name":"a","kind":"` + strings.Repeat("[", 1000) + `"}`, 422},
 	} {

@@ -44,7 +44,18 @@ type exchange struct {
 	lines    [3]string       // values of headers of this answer: request id, content length, content type
 	ctx      context.Context // what handlers and log lines get; made by context
 	err      error           // why it was refused, for the log
-	body     *bytes.Buffer   // of the request; given back when the exchange ends
+	print    string          // of the request, when it has an Idempotency-Key
+	room     func()          // gives back the room that the body takes; nil when it takes none
+	unread   bool            // the client may still be sending the body
+	took     time.Duration   // until the answer was written
+}
+
+// maxBody is the most bytes of a body that are read.
+func (ep *endpoint) maxBody() int64 {
+	if ep.bind == nil {
+		return DefaultMaxBody
+	}
+	return ep.bind.maxBody
 }
 
 func newEndpoint(r *Route, b *binding, m metrics) *endpoint {
@@ -85,6 +96,7 @@ func (x *exchange) open() {
 	x.scene = audit.Scene{Op: x.ep.route.Op, Origin: x.s.cfg.Service, RequestID: rid}
 	x.scene.Actor.IP = x.caller.IP.String()
 	x.version = acceptOf(x.r.Header["Accept"])
+	x.unread = x.r.ContentLength != 0
 }
 
 // goodRequestID says whether a client's request id is one we repeat: short, and of harmless characters.
@@ -130,7 +142,7 @@ func (x *exchange) run() error {
 		return fault.New(fault.NotAcceptable, "http.version", "only version v1 exists; send Accept: %s", typeVendor)
 	}
 	if x.ep.route.Stream != nil {
-		if err := x.authorise(x.resources(nil)); err != nil {
+		if err := x.authorise(x.resources(nil), false); err != nil {
 			return err
 		}
 		x.ep.route.Stream.ServeHTTP(x.c.Writer, x.r.WithContext(x.context()))
@@ -209,21 +221,28 @@ func (x *exchange) context() context.Context {
 	return x.ctx
 }
 
-// handle binds, authorises and calls. When the input cannot be read, who may not do this at all learns
-// only that.
+// handle authorises, binds and calls. What can be decided without the body is decided before it is read (decision 57): who
+// may not do this at all costs no memory, and learns nothing about what was wrong with it.
 func (x *exchange) handle() error {
 	h := x.ep.route.Handle
 	in := h.fresh()
-	x.body = x.s.codec.get()
-	body, err := x.ep.bind.bind(x.c, x.body, reflect.ValueOf(in).Elem())
-	if err != nil {
-		if denied := x.authorise(x.resources(nil)[:1]); denied != nil {
-			return denied
-		}
+	_, named := in.(interface{ Resources() []authz.Resource })
+	if err := x.authorise(x.resources(nil), named); err != nil {
 		return err
 	}
-	if err := x.authorise(x.resources(in)); err != nil {
+	v := reflect.ValueOf(in).Elem()
+	if err := x.ep.bind.bind(x.c, v); err != nil {
 		return err
+	}
+	if x.ep.bind.hasBody {
+		if err := x.decode(v); err != nil {
+			return err
+		}
+	}
+	if named {
+		if err := x.authorise(x.resources(in), false); err != nil {
+			return err
+		}
 	}
 	if v, ok := in.(interface{ Validate() []fault.Field }); ok {
 		if faults := v.Validate(); len(faults) > 0 {
@@ -233,8 +252,11 @@ func (x *exchange) handle() error {
 	if p, ok := in.(interface{ paging() *Paging }); ok {
 		p.paging().Limit = min(p.paging().Limit, MaxLimit)
 	}
-	if keys := x.r.Header["Idempotency-Key"]; keys != nil && x.ep.route.idempotent() {
-		return x.once(keys, body, in)
+	if x.ep.route.Wait > 0 { // others need not wait for room until this one is answered
+		x.giveRoom()
+	}
+	if x.print != "" {
+		return x.once(in)
 	}
 	out, err := h.call(x.context(), in)
 	if err != nil {
@@ -331,6 +353,7 @@ func (x *exchange) write(status int, contentType string, body []byte) {
 	default:
 		h["Content-Type"] = x.s.headers.json
 	}
+	x.took = x.s.now().Sub(x.began)
 	x.lines[1] = strconv.Itoa(len(body))
 	h["Content-Length"] = x.lines[1:2:2]
 	x.c.Writer.WriteHeader(status)

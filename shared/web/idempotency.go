@@ -69,11 +69,12 @@ func Kinds() []store.Kind { return []store.Kind{{Name: claimKind, Indexes: []str
 type shownOnce interface{ Object() string }
 
 // once runs the handler under its Idempotency-Key: the first request runs, repeats get its answer.
-func (x *exchange) once(keys []string, body []byte, in any) error {
+func (x *exchange) once(in any) error {
+	keys := x.r.Header["Idempotency-Key"]
 	if len(keys) > 1 || keys[0] == "" || len(keys[0]) > maxClaimKey {
 		return fault.New(fault.Malformed, "idempotency.key", "there must be one Idempotency-Key, of 1 to %d bytes", maxClaimKey)
 	}
-	mine, err := x.claim(digest([]byte(x.caller.ID()+"\x00"+x.ep.route.Op+"\x00"+x.r.URL.Path+"\x00"+keys[0])), x.fingerprint(body))
+	mine, err := x.claim(digest([]byte(x.caller.ID()+"\x00"+x.ep.route.Op+"\x00"+x.r.URL.Path+"\x00"+keys[0])), x.print)
 	if err != nil {
 		return err
 	}

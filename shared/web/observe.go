@@ -47,7 +47,10 @@ const statusLeft = 499
 // log writes the line of the request and counts it. The line names the route, never the path or the
 // query: neither a token nor an id of somebody gets into a log that way.
 func (x *exchange) log() {
-	took, status := x.s.now().Sub(x.began), x.c.Writer.Status()
+	took, status := x.took, x.c.Writer.Status()
+	if took == 0 { // a stream
+		took = x.s.now().Sub(x.began)
+	}
 	if status == http.StatusOK && x.r.Header.Get("Upgrade") != "" && x.c.Writer.Size() <= 0 {
 		status = http.StatusSwitchingProtocols // the socket wrote it past the writer
 	}

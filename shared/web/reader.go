@@ -197,6 +197,20 @@ func syntax(err error) error {
 	return f
 }
 
+// elementsIn returns about how many elements and members stand in a value: as many as could be kept of it.
+func elementsIn(raw []byte) int {
+	n := 0
+	for i := 0; i < len(raw); i++ {
+		switch raw[i] {
+		case '"':
+			i = textEnd(raw, i)
+		case ',', '{', '[':
+			n++
+		}
+	}
+	return n
+}
+
 // structure walks over bytes within so many objects and lists without building anything and says what is too much about
 // them: depth, members of one object, elements of one list. It knows texts, and leaves all else about syntax to others.
 func structure(body []byte, depth int) string {

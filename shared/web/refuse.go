@@ -30,6 +30,9 @@ func (x *exchange) refuse(err error) {
 	if f.Kind == fault.Unauthenticated {
 		h["Www-Authenticate"] = x.s.headers.bearer
 	}
+	if x.unread { // so that the answer need not wait for the body
+		_ = http.NewResponseController(x.c.Writer).EnableFullDuplex()
+	}
 	buf := x.s.codec.get()
 	defer x.s.codec.put(buf)
 	contentType := ""
@@ -39,6 +42,7 @@ func (x *exchange) refuse(err error) {
 		x.s.codec.refuse(buf, f, x.caller.RequestID)
 	}
 	x.write(status, contentType, buf.Bytes())
+	x.spill()
 }
 
 type exchangeKey struct{}
@@ -56,9 +60,7 @@ func Refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 // done ends the exchange: a panic becomes a 500, the request becomes one log line and its metrics.
 func (x *exchange) done() {
-	if x.body != nil {
-		x.s.codec.put(x.body)
-	}
+	x.giveRoom()
 	if p := recover(); p != nil {
 		if p == http.ErrAbortHandler {
 			panic(p)

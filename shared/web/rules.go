@@ -46,8 +46,8 @@ func (r *rules) text(s string) string {
 	if r.enum != nil && !slices.Contains(r.enum, s) {
 		return "must be " + oneOf(r.enum)
 	}
-	if !r.hasMax && len(s) > maxText {
-		return fmt.Sprintf("must be at most %d bytes long", maxText)
+	if len(s) > r.longest() {
+		return r.tooLong()
 	}
 	if r.required && s == "" {
 		return "must not be empty"
@@ -83,6 +83,16 @@ func formed(form, s string) string {
 		return naming.Free(s)
 	}
 	return ""
+}
+
+func (r *rules) tooLong() string { return fmt.Sprintf("must have at most %d bytes", r.longest()) }
+
+// longest is the most bytes that a text may have.
+func (r *rules) longest() int {
+	if r.hasMax {
+		return int(r.max)
+	}
+	return maxText
 }
 
 func (r *rules) length(n float64, unit string) string {

@@ -57,6 +57,7 @@ type Server struct {
 	headers  headers
 	limits   *limiter
 	codec    *codec
+	gate     *gate
 	metrics  metrics
 	openapi  []byte      // made once, by document
 	page     Raw         // made once, by document
@@ -67,7 +68,7 @@ type Server struct {
 // NewServer checks the table and builds the server. Every fault in the table is an error here, not at the
 // first request.
 func NewServer(cfg Config) (*Server, error) {
-	s := &Server{cfg: cfg, now: cfg.Now, headers: newHeaders(), codec: newCodec(), epoch: id.New(), metrics: newMetrics(cfg.Metrics)}
+	s := &Server{cfg: cfg, now: cfg.Now, headers: newHeaders(), codec: newCodec(), gate: newGate(), epoch: id.New(), metrics: newMetrics(cfg.Metrics)}
 	if s.now == nil {
 		s.now = time.Now
 	}

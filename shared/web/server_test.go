@@ -288,7 +288,7 @@ func TestRecord_refusalsLeaveExactlyOneEntry(t *testing.T) {
 	for _, c := range []struct {
 		name, method, path, body, head, want string
 	}{
-		{"denied", "POST", "/things", `{"name":"a"}`, asGuest, "thing.create things/a denied authz.denied"},
+		{"denied", "POST", "/things", `{"name":"a"}`, asGuest, "thing.create things denied authz.denied"},
 		{"denied with a broken body", "POST", "/things", `{`, asGuest, "thing.create things denied authz.denied"},
 		{"denied read", "GET", "/things/7", "", asGuest, "thing.read things/7 denied authz.denied"},
 		{"unknown fields", "POST", "/things", `{"x":1}`, asAlice, "thing.create things failure input.invalid"},

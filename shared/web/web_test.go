@@ -62,6 +62,7 @@ type thing struct {
 	Parts  []part            `json:"parts"`
 	When   *time.Time        `json:"when"`
 	Free   any               `json:"free"`
+	Lists  [][]int           `json:"lists"`
 }
 
 type part struct {

@@ -37,17 +37,19 @@ type batchIn struct {
 	StorageBackend  string        `json:"storage_backend" enum:"filesystem,surrealdb" doc:"a wish; the answer names the store in use"`
 	ParallelLimit   int           `json:"parallel_limit" default:"5" min:"1" max:"10000" doc:"operations running at once"`
 	RollbackEnabled bool          `json:"rollback_enabled" default:"true" doc:"undo what was done when an operation fails for good"`
-	Operations      []operationIn `json:"operations" required:"true"`
+	Operations      []operationIn `json:"operations" required:"true" max:"2000" doc:"what is done, in the order of their dependencies"`
 }
 
+// operationIn is one operation. Its lists are limited while they are read: to the steps that an operation may have
+// (dag.MaxSteps), and the operations of a batch.
 type operationIn struct {
 	ID            string     `json:"id" required:"true" form:"name" example:"upcloud_servers" doc:"unique in the batch"`
 	Type          string     `json:"type" required:"true" max:"64" example:"server_batch" doc:"server_batch or taskserv_batch"`
 	Provider      string     `json:"provider" required:"true" form:"name" example:"upcloud" doc:"a configured provider"`
-	Dependencies  []string   `json:"dependencies" doc:"ids of operations of this batch that come first"`
-	ServerConfigs []serverIn `json:"server_configs" doc:"of a server_batch: the servers to create"`
-	Taskservs     []string   `json:"taskservs" form:"name" doc:"of a taskserv_batch: the task services to install"`
-	Targets       []string   `json:"targets" form:"name" doc:"servers a taskserv_batch goes to; default: those of the operations it depends on"`
+	Dependencies  []string   `json:"dependencies" max:"2000" doc:"ids of operations of this batch that come first"`
+	ServerConfigs []serverIn `json:"server_configs" max:"256" doc:"of a server_batch: the servers to create"`
+	Taskservs     []string   `json:"taskservs" max:"256" form:"name" doc:"of a taskserv_batch: the task services to install"`
+	Targets       []string   `json:"targets" max:"256" form:"name" doc:"servers a taskserv_batch goes to; default: those of the operations it depends on"`
 	OnFailure     string     `json:"on_failure" enum:"fail,continue,rollback" doc:"what its failure means for the batch; default: rollback when rollback_enabled, else fail"`
 	Timeout       int        `json:"timeout" min:"0" max:"604800" doc:"of the whole operation, in seconds; 0 is none"`
 	Retry         *retryIn   `json:"retry" doc:"default: the configured policy"`
