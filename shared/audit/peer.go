@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -29,12 +30,12 @@ type Peer struct {
 	pin Public // the only keys accepted; empty: those heard first, from then on
 
 	mu      sync.Mutex
-	seen    memory // under mu: stored in DIR/audit/peers before it is told
-	theyHad int64  // under mu: size of our log that the other has cosigned, as it last said
-	alarm   string // under mu: why the other's newest head was refused
-	kept    bool   // under mu: the alarm has its evidence and its entry
-	refused string // under mu: why the other refused our newest head, as it last said
-	met     bool   // under mu: a statement of the other was heard since the start
+	seen    memory    // under mu: stored in DIR/audit/peers before it is told
+	theyHad int64     // under mu: size of our log that the other has cosigned, as it last said
+	alarm   string    // under mu: why the other's newest head was refused
+	kept    bool      // under mu: the alarm has its evidence and its entry
+	refused string    // under mu: why the other refused our newest head, as it last said
+	heard   time.Time // under mu: when a statement of the other was last heard since the start
 }
 
 // memory is what is stored about the other log.
@@ -144,7 +145,14 @@ func (p *Peer) Meet(ctx context.Context, send func(context.Context, Statement) (
 func (p *Peer) Met() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.met
+	return !p.heard.IsZero()
+}
+
+// Heard returns when a statement of the other was last heard since the start; zero when none was.
+func (p *Peer) Heard() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.heard
 }
 
 // Alarm returns why the other's newest head was refused; empty when all is well.

@@ -23,7 +23,7 @@ func (p *Peer) hear(ctx context.Context, in Statement) (refused string, err erro
 	if err := p.hearSeen(in); err != nil {
 		return "", err
 	}
-	p.met = true
+	p.heard = time.Now()
 	if in.Head == "" {
 		return "", nil
 	}

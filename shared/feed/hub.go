@@ -43,6 +43,18 @@ func (h *Hub) Refuse(f *fault.Error) { h.refuse.Store(f) }
 // Refused returns the fault that commits fail with, or nil.
 func (h *Hub) Refused() *fault.Error { return h.refuse.Load() }
 
+// Refusal returns the fault that a commit fails with now, of the hub or of an engine that knows it; nil when commits are
+// taken.
+func (h *Hub) Refusal() error {
+	if f := h.Refused(); f != nil {
+		return f
+	}
+	if engine, ok := h.DB.(interface{ Refused() error }); ok {
+		return engine.Refused()
+	}
+	return nil
+}
+
 // Wait returns a channel that is closed after the next commit that appends to stream. Take it before
 // reading, read, then wait: so nothing is missed.
 func (h *Hub) Wait(stream string) <-chan struct{} {

@@ -87,6 +87,13 @@ func (r *Registry) GaugeFunc(name, help string, read func() float64) {
 	}
 }
 
+// GaugeFuncOf registers a gauge like GaugeFunc for one value of a label; others of the same name and help may follow.
+func (r *Registry) GaugeFuncOf(name, help, label, value string, read func() float64) {
+	if r != nil {
+		r.reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: prometheus.Labels{label: value}}, read))
+	}
+}
+
 // CounterFunc registers a counter whose value is asked for when the metrics are read. read is called from
 // any goroutine, must not block, and never returns less than before.
 func (r *Registry) CounterFunc(name, help string, read func() float64) {

@@ -290,3 +290,30 @@ func TestLog_aClientThatLeftIsNoFaultOfTheService(t *testing.T) {
 		t.Error(w.Body.String())
 	}
 }
+
+// TestMetrics_whatWaitsForSomethingIsNoLatency has a long poll beside an ordinary route.
+func TestMetrics_whatWaitsForSomethingIsNoLatency(t *testing.T) {
+	t.Parallel()
+	say := To(func(context.Context, None) (Text, error) { return "x", nil })
+	g := newRig(t, func(c *Config) {
+		c.Routes = []Route{
+			{Method: "GET", Path: "/a", Op: "ordinary", Permission: Open(), Handle: say}, {Method: "GET", Path: "/b", Op: "poll", Permission: Open(), Lasts: true, Handle: say},
+			{Method: "GET", Path: "/c", Op: "waits", Permission: Open(), Wait: time.Hour, Handle: say},
+		}
+	})
+	for _, path := range []string{"/a", "/b", "/c"} {
+		if w := g.send("GET", path, ""); w.Code != 200 {
+			t.Fatal(path, w.Code)
+		}
+	}
+	w := httptest.NewRecorder()
+	g.cfg.Metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	for line, want := range map[string]bool{
+		`http_request_duration_seconds_count{op="ordinary"} 1`: true, `http_request_duration_seconds_count{op="poll"} 1`: false, `http_request_duration_seconds_count{op="waits"} 1`: false,
+		`http_requests_total{op="poll",status="200"} 1`: true,
+	} {
+		if strings.Contains(w.Body.String(), line) != want {
+			t.Errorf("%s: %v", line, !want)
+		}
+	}
+}

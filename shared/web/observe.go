@@ -62,10 +62,12 @@ func (x *exchange) log() {
 	} else {
 		x.ep.observe.requests.Inc(x.ep.observe.op, strconv.Itoa(status))
 	}
-	x.ep.observe.duration(took.Seconds())
+	if r := x.ep.route; !r.Lasts && r.Wait == 0 {
+		x.ep.observe.duration(took.Seconds())
+	}
 	ctx := context.Background() // the attributes of the request's context stand in the line already
 	level := slog.LevelInfo
-	if r := x.ep.route; status == http.StatusOK && (r.Internal || r.Path == "/health") {
+	if r := x.ep.route; status == http.StatusOK && (r.Internal || r.Path == "/health" || r.Path == "/ready") {
 		level = slog.LevelDebug // the services and a load balancer ask every second; only what goes wrong is news
 	}
 	if !x.s.cfg.Log.Enabled(ctx, level) {

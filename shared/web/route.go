@@ -25,6 +25,7 @@ type Route struct {
 	MaxBody     int64         // bytes of body; 0 means DefaultMaxBody
 	ShowsSecret bool          // its answer shows a secret once: no repeat under an Idempotency-Key sees it again
 	Wait        time.Duration // how long the answer may take; 0 means writeTimeout
+	Lasts       bool          // it is answered when something happens (a long poll, a socket): its time is no latency
 	Face        *Face         // another wire format; nil is the envelope
 	Handle      Handler       // made by To
 	Stream      http.Handler  // instead of Handle, for /ws and /metrics: not enveloped, not bound

@@ -62,6 +62,7 @@ var rings = []struct {
 	{"control-center/internal", service, "the control-center's nouns"},
 	{"shared/web", edge, "HTTP"},
 	{"shared/watch", edge, "WebSocket"},
+	{"shared/health", edge, "routes that say how a service is"},
 	{"shared/cli", edge, "command lines"},
 	{"orchestrator/internal/api", edge, "routes and views"},
 	{"orchestrator/internal/cli", edge, "command line"},

@@ -19,6 +19,7 @@ const nowhere = "00000000-0000-7000-8000-000000000000"
 func endpoints() []endpoint {
 	return []endpoint{
 		{service: "orch", method: http.MethodGet, path: "/health", open: true},
+		{service: "orch", method: http.MethodGet, path: "/ready", open: true},
 		{service: "orch", method: http.MethodGet, path: "/tasks"},
 		{service: "orch", method: http.MethodGet, path: "/tasks/" + nowhere},
 		{service: "orch", method: http.MethodPost, path: "/workflows/servers/create", body: servers("nowhere"), refused: "viewer"},
@@ -34,6 +35,7 @@ func endpoints() []endpoint {
 		{service: "orch", method: http.MethodPost, path: "/rollback/execute", body: map[string]any{"checkpoint_id": nowhere}, refused: "viewer"},
 		{service: "orch", method: http.MethodGet, path: "/metrics"},
 		{service: "cc", method: http.MethodGet, path: "/health", open: true},
+		{service: "cc", method: http.MethodGet, path: "/ready", open: true},
 		{service: "cc", method: http.MethodPost, path: "/auth/login", body: map[string]any{"username": "nobody", "password": "nothing at all here"}, open: true},
 		{service: "cc", method: http.MethodPost, path: "/auth/refresh", body: map[string]any{"token": "rt_nothing"}, open: true},
 		{service: "cc", method: http.MethodPost, path: "/auth/logout"},

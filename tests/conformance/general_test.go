@@ -332,7 +332,7 @@ var general = []behaviour{
 			t.Errorf("a refusal says %q is left", a.Header.Get("X-RateLimit-Remaining"))
 		}
 		for _, p := range endpoints() {
-			if p.path == "/health" || p.path == "/metrics" {
+			if p.path == "/health" || p.path == "/ready" || p.path == "/metrics" {
 				continue // free of limits (I13)
 			}
 			a, want := l.call(p, ""), "100" // without a token: by address

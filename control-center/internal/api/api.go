@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"net/http"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/health"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web"
@@ -31,9 +31,9 @@ type API struct {
 	Log      *audit.Log
 	Peer     *audit.Peer
 	Metrics  http.Handler
-	Logins   obs.Counter  // by result
-	Public   bool         // /metrics needs no token
-	Ready    func() error // why the service is not ready, nil when it is
+	Logins   obs.Counter // by result
+	Public   bool        // /metrics needs no token
+	Health   *health.Service
 	Now      func() time.Time
 }
 
@@ -47,20 +47,12 @@ func (a *API) Routes() []web.Route {
 		metrics = web.Open()
 	}
 	all := []web.Route{
-		{Method: "GET", Path: "/health", Op: "health", Summary: "Whether the service is ready", Permission: web.Open(), Limit: web.Free, Handle: web.To(a.health)},
 		{Method: "GET", Path: "/metrics", Op: "metrics", Summary: "Figures in the text format of Prometheus", Permission: metrics, Limit: web.Free, Stream: a.Metrics},
 	}
-	for _, part := range [][]web.Route{a.sessionRoutes(), a.userRoutes(), a.factorRoutes(), a.keyRoutes(), a.auditRoutes(), a.internalRoutes()} {
+	for _, part := range [][]web.Route{a.Health.Routes(), a.sessionRoutes(), a.userRoutes(), a.factorRoutes(), a.keyRoutes(), a.auditRoutes(), a.internalRoutes()} {
 		all = append(all, part...)
 	}
 	return all
-}
-
-func (a *API) health(context.Context, web.None) (web.Text, error) {
-	if err := a.Ready(); err != nil {
-		return "", err
-	}
-	return "Control Center is healthy", nil
 }
 
 // fresh refuses a session whose sign-in is too long ago for what it wants to change.

@@ -22,6 +22,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/config"
 	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/health"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/process"
 	"github.com/provisioning-platform/platform/shared/retention"
@@ -161,15 +162,20 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 	}
 	index := &auditlog.Index{DB: db}
 	metrics := figures(ledger, peer, revoked)
+	waiting := newWait(ledger, peer, time.Duration(c.Audit.WaitForPeer), log)
+	state := &health.Service{
+		Title: "Control Center", Serves: func() error { return bootstrap.Probe(db) },
+		Refusals: []func() error{waiting.refusal, db.Refusal}, Notes: map[health.Reason]func() bool{health.AuditUnwitnessed: waiting.unwitnessed},
+	}
+	state.Meter(metrics, "control_center", lastHeard(peer, now()))
 	users := &user.Users{DB: db, Revoked: revoked, Hasher: hasher, MFA: c.MFA.Required, Now: now, HasFactor: mfa.Has}
 	a := &api.API{
 		Users:   users,
 		Factors: &mfa.Factors{DB: db, Revoked: revoked, Users: users, Sealer: sealer, Issuer: bootstrap.MFAIssuer, Now: now},
 		Logins:  metrics.Counter("control_center_logins_total", "Sign-ins by result.", "result"),
 		Desk:    desk, Ring: ring, Revoked: revoked, Policies: policies, Index: index, Log: ledger, Peer: peer,
-		Metrics: metrics.Handler(), Public: c.Metrics.Public, Ready: func() error { return bootstrap.Probe(db) }, Now: now,
+		Metrics: metrics.Handler(), Public: c.Metrics.Public, Health: state, Now: now,
 	}
-	waiting := newWait(ledger, peer, time.Duration(c.Audit.WaitForPeer), log)
 	webKey, err := secret.MakeKey(filepath.Join(bootstrap.KeysFolder(dir), web.KeyFile))
 	if err != nil {
 		return nil, err
@@ -211,6 +217,16 @@ func figures(ledger *audit.Log, peer *audit.Peer, revoked *revocation.Log) *obs.
 	peer.Meter(m, "control_center")
 	m.GaugeFunc("control_center_revocations", "Sequence of the newest revocation.", func() float64 { return float64(revoked.State.Head()) })
 	return m
+}
+
+// lastHeard returns a function that says when the orchestrator was last heard, or started.
+func lastHeard(peer *audit.Peer, started time.Time) func() time.Time {
+	return func() time.Time {
+		if heard := peer.Heard(); !heard.IsZero() {
+			return heard
+		}
+		return started
+	}
 }
 
 // component runs part in the scene of background acts.

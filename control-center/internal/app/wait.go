@@ -19,12 +19,13 @@ type wait struct {
 	most   time.Duration
 	log    *slog.Logger
 	over   atomic.Bool // the orchestrator did not come in time
+	before bool        // it has witnessed this log before the start
 }
 
 // newWait returns the wait of this start: none for a log that nobody has witnessed yet.
 func newWait(ledger *audit.Log, peer *audit.Peer, most time.Duration, log *slog.Logger) *wait {
-	w := &wait{ledger: ledger, peer: peer, most: most, log: log}
-	w.over.Store(most == 0 || ledger.Status().Witnessed == 0)
+	w := &wait{ledger: ledger, peer: peer, most: most, log: log, before: ledger.Status().Witnessed > 0}
+	w.over.Store(most == 0 || !w.before)
 	return w
 }
 
@@ -34,6 +35,14 @@ func (w *wait) admit(r web.Route) error {
 	if !r.Mutates() {
 		return nil
 	}
+	return w.refusal()
+}
+
+// unwitnessed says whether the service grants things though nobody has said that its folder is the newest.
+func (w *wait) unwitnessed() bool { return w.before && w.over.Load() && !w.peer.Met() }
+
+// refusal returns the fault that a change is refused with now, nil when it is not.
+func (w *wait) refusal() error {
 	if err := w.ledger.Sound(); err != nil || w.over.Load() || w.peer.Met() {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/health"
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
@@ -34,7 +35,7 @@ type API struct {
 	Metrics   http.Handler
 	Public    bool // /metrics needs no token
 	Socket    http.Handler
-	Ready     func() error // why the service is not ready, nil when it is
+	Health    *health.Service
 }
 
 // Routes returns the whole table.
@@ -44,21 +45,13 @@ func (a *API) Routes() []web.Route {
 		metrics = web.Open()
 	}
 	all := []web.Route{
-		{Method: "GET", Path: "/health", Op: "health", Summary: "Whether the service is ready", Permission: web.Open(), Limit: web.Free, Handle: web.To(a.health)},
 		{Method: "GET", Path: "/metrics", Op: "metrics", Summary: "Figures in the text format of Prometheus", Permission: metrics, Limit: web.Free, Stream: a.Metrics},
-		{Method: "GET", Path: "/ws", Op: "watchEvents", Summary: "Live events over WebSocket, from any kept sequence on", Permission: web.Open(), Stream: a.Socket},
+		{Method: "GET", Path: "/ws", Op: "watchEvents", Summary: "Live events over WebSocket, from any kept sequence on", Permission: web.Open(), Lasts: true, Stream: a.Socket},
 	}
-	for _, part := range [][]web.Route{a.taskRoutes(), a.workflowRoutes(), a.batchRoutes(), a.rollbackRoutes(), a.auditRoutes()} {
+	for _, part := range [][]web.Route{a.Health.Routes(), a.taskRoutes(), a.workflowRoutes(), a.batchRoutes(), a.rollbackRoutes(), a.auditRoutes()} {
 		all = append(all, part...)
 	}
 	return all
-}
-
-func (a *API) health(context.Context, web.None) (web.Text, error) {
-	if err := a.Ready(); err != nil {
-		return "", err
-	}
-	return "Orchestrator is healthy", nil
 }
 
 // mine asks for the right to act on somebody's work: the weaker right when it is the caller's own.

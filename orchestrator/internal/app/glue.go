@@ -61,6 +61,16 @@ func readiness(known *trust.Trust, db store.DB, now func() time.Time) func() err
 	}
 }
 
+// lastHeard returns a function that says when all that the control-center tells was last up to date, or started.
+func lastHeard(known *trust.Trust, started time.Time) func() time.Time {
+	return func() time.Time {
+		if heard := known.Status().Heard; !heard.IsZero() {
+			return heard
+		}
+		return started
+	}
+}
+
 // untilReady waits for readiness; process.Run prints the listening lines then.
 func untilReady(ready func() error) func(context.Context) error {
 	return func(ctx context.Context) error {

@@ -23,6 +23,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/config"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/health"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/process"
@@ -127,6 +128,8 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 		return nil, err
 	}
 	metrics := obs.NewRegistry()
+	state := &health.Service{Title: "Orchestrator", Serves: readiness(known, db, now), Refusals: []func() error{known.AllowChanges, db.Refusal}}
+	state.Meter(metrics, token.Orchestrator, lastHeard(known, now()))
 	ledger.Meter(metrics, token.Orchestrator)
 	witness.Meter(metrics, token.Orchestrator)
 	executor, providers, err := executorOf(c, stores.Dir, db, log)
@@ -147,7 +150,7 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 	sockets.Meter(metrics, token.Orchestrator)
 	a := &api.API{
 		Engine: runs, Log: ledger, Catalogue: executor, Storage: storageName(stores), Metrics: metrics.Handler(), Public: c.Metrics.Public,
-		Socket: sockets, Ready: readiness(known, db, now),
+		Socket: sockets, Health: state,
 	}
 	webKey, err := secret.MakeKey(filepath.Join(stores.Dir, keysFolder, web.KeyFile))
 	if err != nil {
@@ -167,7 +170,7 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 	copier := audit.NewCopier(db, log, peer.CopyEntries)
 	history := &retention.Pruner{DB: db, Classes: runs.History(c.Retention.keep()), Now: now, Log: log}
 	history.Meter(metrics, token.Orchestrator)
-	return &service{server: server, ready: untilReady(a.Ready), components: []process.Component{
+	return &service{server: server, ready: untilReady(state.Serves), components: []process.Component{
 		component("sockets", sockets.Run), component("idempotency keys", server.Run), component("engine", runs.Run), component("providers", providers.Run), component("trust", known.Run),
 		component("audit copy", copier.Run),
 		component("audit log", ledger.Run), component("retention", history.Run), component("store lease", driver.Lease(db.DB)),

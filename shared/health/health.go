@@ -1,0 +1,138 @@
+// Package health says how a service is: healthy; degraded, when reads are served and changes refused; or not able to
+// serve at all (decision 46). It shows that at GET /health and GET /ready, which are open, and as metrics.
+//
+// It owns no check: what degrades a service is what refuses its changes, so it asks the very functions that do. The one
+// rule a caller must know: everybody can read a Reason, so it is a word of the fixed list below and says no more.
+package health
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/obs"
+	"github.com/provisioning-platform/platform/shared/web"
+)
+
+// Reason is why a service is degraded.
+type Reason string
+
+// The reasons there are (decision 69).
+const (
+	AuditAltered            Reason = "audit.altered"              // the audit log is not what was signed
+	AuditRolledBack         Reason = "audit.rolled_back"          // the data folder is an older one
+	AuditUnsigned           Reason = "audit.unsigned"             // the audit log cannot be signed
+	AuditUnwitnessed        Reason = "audit.unwitnessed"          // the other service did not come after the start; changes are taken
+	AuditWaiting            Reason = "audit.waiting"              // just started, the other service has not been heard yet
+	ControlCenterRolledBack Reason = "control_center.rolled_back" // it knows less than it has told
+	ControlCenterSilent     Reason = "control_center.silent"      // it was not heard for five seconds
+	StoreFailed             Reason = "store.failed"               // nothing can be written
+	StoreFull               Reason = "store.full"                 // the disk has no room
+	Other                   Reason = "other"                      // changes are refused for a reason that has no word here
+)
+
+// reasons are all of them, in the order in which they are named.
+var reasons = []Reason{AuditAltered, AuditRolledBack, AuditUnsigned, AuditUnwitnessed, AuditWaiting, ControlCenterRolledBack, ControlCenterSilent, StoreFailed, StoreFull, Other}
+
+// byCode are the reasons behind the codes of refusals whose names differ.
+var byCode = map[string]Reason{"control_center.unreachable": ControlCenterSilent, "store.unavailable": StoreFailed}
+
+// Service is what health is asked about. Its fields are set in one literal.
+type Service struct {
+	Title    string                 // "Orchestrator"
+	Serves   func() error           // why nothing can be served; nil while reads are
+	Refusals []func() error         // each returns the fault that a change is refused with now, nil when it is not
+	Notes    map[Reason]func() bool // what holds without refusing anything
+}
+
+// Reasons returns why the service is degraded, in a fixed order, and whether it takes changes.
+func (s *Service) Reasons() (all []Reason, changes bool) {
+	changes = true
+	for _, refusal := range s.Refusals {
+		if err := refusal(); err != nil {
+			all, changes = append(all, reasonOf(err)), false
+		}
+	}
+	for reason, holds := range s.Notes {
+		if holds() {
+			all = append(all, reason)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all), changes
+}
+
+// reasonOf returns the word for a refusal.
+func reasonOf(err error) Reason {
+	code := fault.CodeOf(err)
+	if r, ok := byCode[code]; ok {
+		return r
+	}
+	if r := Reason(code); slices.Contains(reasons, r) {
+		return r
+	}
+	return Other
+}
+
+// Routes returns GET /health and GET /ready.
+func (s *Service) Routes() []web.Route {
+	return []web.Route{
+		{Method: "GET", Path: "/health", Op: "health", Summary: "Whether the service works: healthy, degraded (with reasons: reads are served and changes refused), or 503", Permission: web.Open(), Limit: web.Free, Handle: web.To(s.health)},
+		{Method: "GET", Path: "/ready", Op: "ready", Summary: "Whether the service takes changes: 200 or 503", Permission: web.Open(), Limit: web.Free, Handle: web.To(s.ready)},
+	}
+}
+
+func (s *Service) health(context.Context, web.None) (web.Text, error) {
+	if err := s.Serves(); err != nil {
+		return "", err
+	}
+	if all, _ := s.Reasons(); len(all) > 0 {
+		return web.Text(s.Title + " is degraded: " + join(all)), nil
+	}
+	return web.Text(s.Title + " is healthy"), nil
+}
+
+func (s *Service) ready(context.Context, web.None) (web.Text, error) {
+	if err := s.Serves(); err != nil {
+		return "", err
+	}
+	if all, changes := s.Reasons(); !changes {
+		return "", fault.New(fault.Unavailable, "service.degraded", "%s takes no changes now: %s; reads are served", s.Title, join(all)).After(time.Second)
+	}
+	return web.Text(s.Title + " is ready"), nil
+}
+
+func join(all []Reason) string {
+	words := make([]string, len(all))
+	for i, r := range all {
+		words[i] = string(r)
+	}
+	return strings.Join(words, ", ")
+}
+
+// Meter shows in a service's metrics, under names that begin with prefix, each reason as a gauge, whether changes are
+// taken, and how long ago the other service was heard; since is when it was, or when this service started.
+func (s *Service) Meter(r *obs.Registry, prefix string, since func() time.Time) {
+	for _, reason := range reasons {
+		r.GaugeFuncOf(prefix+"_degraded", "1 while the service is degraded for that reason.", "reason", string(reason), func() float64 {
+			all, _ := s.Reasons()
+			return number(slices.Contains(all, reason))
+		})
+	}
+	r.GaugeFunc(prefix+"_ready", "1 while the service takes changes.", func() float64 {
+		_, changes := s.Reasons()
+		return number(changes && s.Serves() == nil)
+	})
+	r.GaugeFunc(prefix+"_peer_last_heard_seconds", "Seconds since the other service was heard, or since the start when it was not yet.", func() float64 {
+		return max(0, time.Since(since()).Seconds())
+	})
+}
+
+func number(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
