@@ -331,6 +331,34 @@ func TestOpen_aCopyOfARunningFolderHasServersOfItsOwn(t *testing.T) {
 	}
 }
 
+// TestServer_inheritsNoDescriptor starts a server from a process that was given an open file. The server kept it open for
+// as long as it lived, with whatever lock stood on it.
+func TestServer_inheritsNoDescriptor(t *testing.T) {
+	t.Parallel()
+	dir := place(t)
+	given := filepath.Join(t.TempDir(), "given")
+	fd, err := syscall.Open(given, syscall.O_CREAT|syscall.O_RDWR, 0o600) // not closed by exec, like what a shell hands on
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	d := open(t, dir)
+	s := create(t, d, "tag")
+	p, err := d.folder(s.ID).process()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.PID))
+	if err != nil || len(fds) < 4 {
+		t.Fatalf("the server's descriptors are %v: %v", fds, err)
+	}
+	for _, e := range fds {
+		if to, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", p.PID, e.Name())); to == given {
+			t.Errorf("descriptor %s of the server is %s", e.Name(), to)
+		}
+	}
+}
+
 func TestServer_endsWithItsFolder(t *testing.T) {
 	t.Parallel()
 	dir := place(t)

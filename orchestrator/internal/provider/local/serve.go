@@ -143,7 +143,11 @@ func watch(ctx context.Context, f folder, lock *os.File, cancel func()) {
 // limitResources sets what commands inherit: no core files, which could hold secrets, a bounded number of open files,
 // and none of the descriptors that this process was given. What cannot be set stays as it was.
 func limitResources() {
-	unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC)
+	inheritNothing()
 	syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
 	syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 4096, Max: 4096})
 }
+
+// inheritNothing keeps the descriptors that this process was started with, a lock of whoever started it among them, from
+// the processes that it starts. Those that it opened itself are kept from them already.
+func inheritNothing() { unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC) }

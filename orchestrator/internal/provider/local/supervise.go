@@ -93,7 +93,7 @@ func (d *Driver) ensure(ctx context.Context, f folder, who identity, e *entry) (
 	return p, nil
 }
 
-// start starts the server's process in a session of its own, with nothing of our environment, and waits until it
+// start starts the server's process in a session of its own, with nothing of our environment and descriptors, and waits until it
 // says over a pipe where it listens.
 func (d *Driver) start(ctx context.Context, f folder, who identity) (process, error) {
 	out, err := os.OpenFile(f.at("log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -112,6 +112,7 @@ func (d *Driver) start(ctx context.Context, f folder, who identity) (process, er
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.ExtraFiles = []*os.File{tell} // descriptor 3
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	inheritNothing()
 	err = cmd.Start()
 	tell.Close()
 	if err != nil {
