@@ -115,6 +115,9 @@ func refused(ctx context.Context, address string, err error) error {
 // Run starts the argument vector on the server and waits for it.
 func (c *Client) Run(ctx context.Context, cmd provider.Command) (provider.Outcome, error) {
 	line, err := Quote(withEnv(cmd))
+	if err == nil && len(cmd.Env) > 0 && strings.Contains(cmd.Argv[0], "=") {
+		err = fmt.Errorf("env(1) would read the program's name %q as a variable", cmd.Argv[0])
+	}
 	if err != nil {
 		return provider.Outcome{}, provider.Errorf(dag.Permanent, "the command cannot be sent: %v", err)
 	}
