@@ -114,9 +114,10 @@ func refused(ctx context.Context, address string, err error) error {
 
 // Run starts the argument vector on the server and waits for it.
 func (c *Client) Run(ctx context.Context, cmd provider.Command) (provider.Outcome, error) {
-	line, err := Quote(withEnv(cmd))
-	if err == nil && len(cmd.Env) > 0 && strings.Contains(cmd.Argv[0], "=") {
-		err = fmt.Errorf("env(1) would read the program's name %q as a variable", cmd.Argv[0])
+	argv, err := withEnv(cmd)
+	var line string
+	if err == nil {
+		line, err = Quote(argv)
 	}
 	if err != nil {
 		return provider.Outcome{}, provider.Errorf(dag.Permanent, "the command cannot be sent: %v", err)
@@ -150,16 +151,19 @@ func (c *Client) Run(ctx context.Context, cmd provider.Command) (provider.Outcom
 }
 
 // withEnv puts the environment in front through env(1): a plain sshd takes no variables from a client.
-func withEnv(cmd provider.Command) []string {
+func withEnv(cmd provider.Command) ([]string, error) {
 	if len(cmd.Env) == 0 {
-		return cmd.Argv
+		return cmd.Argv, nil
+	}
+	if len(cmd.Argv) == 0 || strings.Contains(cmd.Argv[0], "=") {
+		return nil, fmt.Errorf("env(1) would not read %q as a program and its arguments", cmd.Argv)
 	}
 	argv := []string{"env"}
 	for name, value := range cmd.Env {
 		argv = append(argv, name+"="+value)
 	}
 	slices.Sort(argv[1:])
-	return append(argv, cmd.Argv...)
+	return append(argv, cmd.Argv...), nil
 }
 
 // lost says that a connection broke while a command may or may not have run.

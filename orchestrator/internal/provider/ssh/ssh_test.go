@@ -205,3 +205,22 @@ func TestServer_silentConnectionsDoNotShutOutTheOwner(t *testing.T) {
 		t.Errorf("the owner was let in after %s", took)
 	}
 }
+
+// TestRun_aProgramIsNoVariable: with variables the program follows them in the arguments of env(1).
+func TestRun_aProgramIsNoVariable(t *testing.T) {
+	t.Parallel()
+	client, err := Dial(t.Context(), serve(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for _, argv := range [][]string{{"LD_PRELOAD=x", "echo", "ran"}, {"./a=b"}, {}} {
+		out, err := client.Run(t.Context(), provider.Command{Argv: argv, Env: map[string]string{"A": "b"}})
+		if e := provider.Classify(err); e == nil || e.Class != dag.Permanent {
+			t.Errorf("%q: %+v %v, want a refusal", argv, out, err)
+		}
+	}
+	if out, err := client.Run(t.Context(), provider.Command{Argv: []string{"env"}, Env: map[string]string{"A": "-x=1"}}); err != nil || !strings.Contains(string(out.Output), "A=-x=1\n") {
+		t.Errorf("variables: %q %v", out.Output, err)
+	}
+}
