@@ -237,9 +237,25 @@ var workflows = []behaviour{
 	}},
 	{48, "shell_characters_are_taken_literally", func(t *testing.T, e *env) {
 		trap := e.name("trap")
-		for _, payload := range []string{"$(touch TRAP)", "`touch TRAP`", "x; touch TRAP", "x && touch TRAP", "x | tee TRAP", "x\ntouch TRAP", "'; touch TRAP; '", "\"; touch TRAP; \"", "-x", "*"} {
-			name := strings.ReplaceAll(payload, "TRAP", trap)                       // of what is a folder: without slashes
-			text := strings.ReplaceAll(payload, "TRAP", filepath.Join(e.Dir, trap)) // of everything else
+		for n, payload := range []string{"$(touch TRAP)", "`touch TRAP`", "x; touch TRAP", "x && touch TRAP", "x | tee TRAP", "'; touch TRAP; '", "\"; touch TRAP; \"", "-x", "*", "x\ntouch TRAP"} {
+			text := strings.ReplaceAll(payload, "TRAP", filepath.Join(e.Dir, trap))
+			name := e.name(fmt.Sprint("shell-", n))
+			// A name with such characters is refused wherever it stands (decision 38) ...
+			for kind, members := range map[string][]string{"servers": {"infra", "settings"}, "taskserv": {"taskserv"}, "cluster": {"cluster_type"}} {
+				for _, member := range members {
+					body := map[string]any{"infra": "production"}
+					body[member] = text
+					e.want(e.orch("operator", "POST", "/workflows/"+kind+"/create", body), 422)
+				}
+			}
+			batch := func(called string, server serverRecord) map[string]any {
+				return e.batch(called, map[string]any{"id": "a", "type": "server_batch", "provider": "fast", "server_configs": []any{server}})
+			}
+			e.want(e.orch("operator", "POST", "/batch/execute", batch(name, serverRecord{Name: text})), 422)
+			if strings.Contains(text, "\n") { // ... and so is a text of several lines.
+				e.want(e.orch("operator", "POST", "/batch/execute", batch(text, serverRecord{name, text, text})), 422)
+				continue
+			}
 			e.writeNamed(name, text)
 			root := "" // of the local server
 			for _, w := range []struct{ kind, member string }{{"servers", ""}, {"taskserv", "taskserv"}, {"cluster", "cluster_type"}} {
@@ -256,7 +272,7 @@ var workflows = []behaviour{
 					continue
 				}
 				called, err := os.ReadFile(filepath.Join(root, "called"))
-				if want := fmt.Sprintf("<var/lib/provisioning/recipes/%s/install.sh><%s><%s><%s>", name, name, name, name); err != nil || string(called) != want {
+				if want := fmt.Sprintf("<var/lib/provisioning/recipes/%s/install.sh><%s><%s><%s><%s>", name, name, name, name, text); err != nil || string(called) != want {
 					t.Errorf("%s of %q called %q, want %q (%v)", w.kind, name, called, want, err)
 				}
 				if err := os.Remove(filepath.Join(root, "called")); err != nil {
@@ -266,13 +282,13 @@ var workflows = []behaviour{
 			if made := records[serverRecord](e, filepath.Join(root, "..", "server.json")); len(made) != 1 || made[0] != (serverRecord{name, text, text}) {
 				t.Errorf("the server of infra %q was made as %+v", name, made)
 			}
-			other := serverRecord{name + "2", text, text}
-			e.batchEnded(e.execute(e.batch(text, map[string]any{"id": "a", "type": "server_batch", "provider": "fast", "server_configs": []any{other}})))
+			other := serverRecord{name + "-2", text, text}
+			e.batchEnded(e.execute(batch(text, other)))
 			if made := e.changes("fast", other.Name); len(made) != 1 || made[0].Server != other {
 				t.Errorf("the server of batch %q was made as %+v", text, made)
 			}
 			if exists(filepath.Join(root, trap)) {
-				t.Errorf("%q was run by a shell on the server", name)
+				t.Errorf("%q was run by a shell on the server", text)
 			}
 		}
 		for _, dir := range []string{e.Dir, ".", "/"} {
@@ -462,8 +478,8 @@ func (e *env) writeNamed(name, text string) {
 	e.t.Helper()
 	for file, content := range map[string]string{
 		name + ".toml": fmt.Sprintf("[[servers]]\nname = %q\nplan = %q\nzone = %q\nprovider = \"upcloud\"\n[[clusters]]\ntype = %q\ntaskservs = [%q]\n", name, text, text, name, name),
-		filepath.Join("recipes", name, "recipe.toml"): fmt.Sprintf("name = %q\nversion = \"1\"\n", name),
-		filepath.Join("recipes", name, "install.sh"):  `printf '<%s>' "$0" "$@" "$PROVISIONING_INFRA" "$PROVISIONING_TASKSERV" "$PROVISIONING_SERVER" >called`,
+		filepath.Join("recipes", name, "recipe.toml"): fmt.Sprintf("name = %q\nversion = %q\n", name, text),
+		filepath.Join("recipes", name, "install.sh"):  `printf '<%s>' "$0" "$@" "$PROVISIONING_INFRA" "$PROVISIONING_TASKSERV" "$PROVISIONING_SERVER" "$PROVISIONING_TASKSERV_VERSION" >called`,
 	} {
 		file = filepath.Join(e.Dir, "infra", name, file)
 		err := os.MkdirAll(filepath.Dir(file), 0o700)

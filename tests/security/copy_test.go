@@ -79,7 +79,9 @@ func TestCopy_aFolderCopiedWhileRunningActsOnServersOfItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _, _ = twin.Stop() }()
-	rigtest.Await(t, patience, "the copy has begun the install again", func() bool { return strings.Count(runs(copied), "run") == 2 || strings.Count(runs(original), "run") == 2 })
+	rigtest.Await(t, patience, "the copy has begun the install again", func() bool {
+		return strings.Count(runs(copied), "run") == 2 || strings.Count(runs(original), "run") == 2
+	})
 	if one, two := runs(original), runs(copied); one != "run\n" || two != "run\nrun\n" {
 		t.Fatalf("the install ran on the original's server %d times and on the copy's %d times, want 1 and 2", strings.Count(one, "run"), strings.Count(two, "run"))
 	}

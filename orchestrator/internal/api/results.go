@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"maps"
-	"path/filepath"
 	"strings"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
@@ -71,13 +70,14 @@ func mayUse(ctx context.Context, server string, own bool) bool {
 	return d.Allowed || own && d.Rule == authz.NoRule && web.Ask(ctx, "use_own", r).Allowed
 }
 
-// plainFacts returns the facts without paths of this machine, which inventories of earlier versions hold.
+// hostFacts are paths of the orchestrator's machine. Inventories of earlier versions hold them, as they were then.
+var hostFacts = []string{"key_file", "known_hosts_file", "root", "ssh_config"}
+
+// plainFacts returns the facts without those that are not for everybody.
 func plainFacts(facts map[string]string) map[string]string {
-	plain := make(map[string]string, len(facts))
-	for name, value := range facts {
-		if !filepath.IsAbs(value) {
-			plain[name] = value
-		}
+	plain := maps.Clone(facts)
+	for _, name := range hostFacts {
+		delete(plain, name)
 	}
 	return plain
 }
@@ -86,6 +86,9 @@ func plainFacts(facts map[string]string) map[string]string {
 // could be read as something else.
 func (a *API) reach(s *serverView, r engine.Resource) {
 	facts := a.Catalogue.Reach(dag.Resource{Facts: r.Facts, Kind: r.Kind, Name: r.Name, Provider: r.Provider})
+	if s.Facts == nil {
+		s.Facts = map[string]string{}
+	}
 	maps.Copy(s.Facts, facts)
 	config, name := facts["ssh_config"], s.Name
 	if !naming.Valid(name) {
