@@ -38,7 +38,6 @@ func TestCopy_aFolderCopiedWhileRunningActsOnServersOfItsOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := &site{Rig: rigtest.Start(t, rig.Options{Bin: rigtest.Binaries(t), Dir: dir, OrchestratorConfig: config})}
 	original, copied := filepath.Join(dir, "orchestrator"), filepath.Join(dir, "copied")
 	t.Cleanup(func() { // local servers end when their folders are gone
 		for _, folder := range []string{original, copied} {
@@ -46,6 +45,7 @@ func TestCopy_aFolderCopiedWhileRunningActsOnServersOfItsOwn(t *testing.T) {
 		}
 		rigtest.Await(t, patience, "the servers' processes have ended", func() bool { all, _ := rig.ProcessesBelow(dir); return len(all) == 0 })
 	})
+	s := &site{Rig: rigtest.Start(t, rig.Options{Bin: rigtest.Binaries(t), Dir: dir, OrchestratorConfig: config})}
 	var b client.Batch
 	s.send(t, "orchestrator", "POST", "/batch/execute", s.Token.Reveal(), map[string]any{"name": "copy", "rollback_enabled": true, "operations": []any{
 		map[string]any{"id": "a", "type": "server_batch", "provider": "real", "dependencies": []string{}, "server_configs": []any{map[string]any{"name": "copied-1"}}},
