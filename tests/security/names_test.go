@@ -3,7 +3,9 @@ package security
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -85,5 +87,116 @@ func TestNames_freeTextsAreOneLineOfVisibleText(t *testing.T) {
 		if a := s.send(t, "orchestrator", "POST", "/batch/execute", token, body); a.Status != want && !(want == 201 && a.Status == 200) {
 			t.Errorf("batch %q: status %d, want %d: %.300s", text, a.Status, want, a.Raw)
 		}
+	}
+}
+
+// TestNames_commandInjection is I10 at the API: what a shell, a pattern or an option could make of a text is refused in a
+// name, and stands in a free text as it was. That it reaches a program as one argument is TestRun_injection of package
+// local.
+func TestNames_commandInjection(t *testing.T) {
+	s, token := shared, shared.people["admin+mfa"].token
+	var payloads []string
+	for _, open := range []string{"", "x", "'", `"`, `\`, "-", "$", "%", "\n"} {
+		for _, middle := range []string{"; touch TRAP", "| touch TRAP", "& touch TRAP #", "`touch TRAP`", "$(touch TRAP)", "> TRAP", "*", "?", "%s%n", "${IFS}touch${IFS}TRAP", "<(touch TRAP)", "-oProxyCommand=touch TRAP", "{{7*7}}"} {
+			for _, end := range []string{"", "'", `"`} {
+				payloads = append(payloads, open+middle+end)
+			}
+		}
+	}
+	if len(payloads) < 300 {
+		t.Fatalf("only %d payloads", len(payloads))
+	}
+	batch := func(servers ...any) answer {
+		return s.send(t, "orchestrator", "POST", "/batch/execute", token, map[string]any{"name": "injection", "operations": []any{
+			map[string]any{"id": "a", "type": "server_batch", "provider": "fast", "dependencies": []string{}, "server_configs": servers}}})
+	}
+	var kept []any
+	for i, text := range payloads {
+		if a := batch(map[string]any{"name": text}); a.Status != 422 {
+			t.Errorf("a server called %q: status %d", text, a.Status)
+		}
+		if !strings.Contains(text, "\n") {
+			kept = append(kept, map[string]any{"name": fmt.Sprint("injection-", i), "plan": text, "zone": text})
+		}
+	}
+	for i := 0; i < len(kept); i += 200 {
+		var b client.Batch
+		part := kept[i:min(i+200, len(kept))]
+		batch(part...).data(t, &b)
+		rigtest.Await(t, patience, "the batch has ended", func() bool {
+			s.send(t, "orchestrator", "GET", "/batch/operations/"+b.BatchID, token, nil).data(t, &b)
+			return b.Status == "Completed"
+		})
+		var shown struct {
+			Servers []struct {
+				Name  string            `json:"name"`
+				Facts map[string]string `json:"facts"`
+			} `json:"servers"`
+		}
+		if err := json.Unmarshal(b.Operations[0].Results, &shown); err != nil || len(shown.Servers) != len(part) {
+			t.Fatalf("%d of %d servers are shown: %v", len(shown.Servers), len(part), err)
+		}
+		for k, server := range shown.Servers {
+			if want := part[k].(map[string]any)["plan"]; server.Facts["plan"] != want || server.Facts["zone"] != want {
+				t.Errorf("%q is shown as %v", want, server.Facts)
+			}
+		}
+	}
+	for _, dir := range []string{s.Dir, ".", "/"} {
+		if _, err := os.Stat(filepath.Join(dir, "TRAP")); err == nil {
+			t.Errorf("a payload was run in %s", dir)
+		}
+	}
+}
+
+// TestNames_traversal is I09: no name of an infra, a settings file, a task service or a cluster leads out of its folder.
+func TestNames_traversal(t *testing.T) {
+	s, token := shared, shared.people["admin+mfa"].token
+	outside := filepath.Join(s.Dir, "outside") // beside the folder of infras
+	if err := os.MkdirAll(outside, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(outside, "config.toml"), []byte("[[servers]]\nname = \"outside-1\"\nprovider = \"fast\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(outside, filepath.Join(s.Dir, "infra", "link")); err != nil {
+		t.Fatal(err)
+	}
+	names := []string{outside, "/", ".", "..", "/etc/passwd", "~", "C:", "//x/y", "\x00", "fast\x00", "fast/", "./fast", "fast/.", "fast/../../outside"}
+	for _, up := range []string{"../", "..\\", "%2e%2e%2f", "..%2f", "%2e%2e/", "..;/", "....//", "..%c0%af", "..\u2215", ".\u2024/"} {
+		for _, to := range []string{"outside", "outside/config.toml", up + "outside", up + up + up + "etc/passwd", "orchestrator/keys"} {
+			names = append(names, up+to)
+		}
+	}
+	if len(names) < 60 {
+		t.Fatalf("only %d names", len(names))
+	}
+	for _, text := range names {
+		for kind, members := range map[string][]string{"servers": {"infra", "settings"}, "taskserv": {"taskserv", "infra"}, "cluster": {"cluster_type"}} {
+			for _, member := range members {
+				body := map[string]any{"infra": "fast", "taskserv": "os", "cluster_type": "c"}
+				for _, other := range []string{"taskserv", "cluster_type"} {
+					if !strings.HasPrefix(other, kind) {
+						delete(body, other)
+					}
+				}
+				body[member] = text
+				if a := s.send(t, "orchestrator", "POST", "/workflows/"+kind+"/create", token, body); a.Status != 422 {
+					t.Errorf("%s %s = %q: status %d: %.200s", kind, member, text, a.Status, a.Raw)
+				}
+			}
+		}
+	}
+	a, shown := s.made(t, "/workflows/servers/create", map[string]any{"infra": "link"}, "/tasks/") // a name, and a way out
+	if a.Status != 200 {
+		t.Fatalf("%d %s", a.Status, a.Raw)
+	}
+	var task client.Task
+	rigtest.Await(t, patience, "the task has ended", func() bool {
+		s.send(t, "orchestrator", "GET", shown, token, nil).data(t, &task)
+		return task.Status == "Failed" || task.Status == "Completed"
+	})
+	if task.Status != "Failed" {
+		t.Errorf("an infra that is a link out of the folder: %+v", task)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
 )
 
-// TestRun_injection sends more than 300 payloads to a program that prints its arguments; each arrives as it was, or
-// is refused before it is sent, and no trap file appears.
+// TestRun_injection is I10 behind the API: more than 300 payloads go to a program that prints its arguments; each arrives
+// as it was, or is refused before it is sent, and no trap file appears.
 func TestRun_injection(t *testing.T) {
 	t.Parallel()
 	d := open(t, place(t))

@@ -331,7 +331,7 @@ func TestOpen_aCopyOfARunningFolderHasServersOfItsOwn(t *testing.T) {
 	}
 }
 
-// TestServer_inheritsNoDescriptor starts a server from a process that was given an open file. The server kept it open for
+// TestServer_inheritsNoDescriptor is X12 for descriptors: it starts a server from a process that was given an open file. The server kept it open for
 // as long as it lived, with whatever lock stood on it.
 func TestServer_inheritsNoDescriptor(t *testing.T) {
 	t.Parallel()
