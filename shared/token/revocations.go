@@ -149,14 +149,18 @@ func (r *Revocations) Restore(items []Revocation, head uint64) {
 	r.items, r.head = fresh.items, max(head, fresh.head)
 }
 
-// Expire forgets items whose tokens are all dead at now (Unix seconds, leeway included) and returns them.
+// ForgetAfter is how many seconds an item is kept when the last token that it speaks of is dead. A wall clock may be
+// ahead by up to that; when it is set right, tokens come back to life, and what was revoked must not.
+const ForgetAfter = 24 * 60 * 60
+
+// Expire forgets items whose tokens were all dead ForgetAfter before now (Unix seconds) and returns them.
 func (r *Revocations) Expire(now int64) []Revocation {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var gone []Revocation
 	for _, kind := range r.items {
 		for value, i := range kind {
-			if i.Exp != 0 && i.Exp+leeway < now {
+			if i.Exp != 0 && i.Exp+leeway+ForgetAfter < now {
 				delete(kind, value)
 				gone = append(gone, i)
 			}

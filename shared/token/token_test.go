@@ -365,15 +365,31 @@ func TestRevocations_anOlderItemNeverWeakens(t *testing.T) {
 	if !r.Apply(strong) || r.Apply(weak) || r.Apply(strong) {
 		t.Fatal("applied what changes nothing")
 	}
-	if gone := r.Expire(131); len(gone) != 1 || r.Head() != 5 {
+	if gone := r.Expire(131 + token.ForgetAfter); len(gone) != 1 || r.Head() != 5 {
 		t.Fatal(gone, r.Head())
 	}
 	r.Restore([]token.Revocation{strong}, 9)
 	if got := r.Snapshot(); len(got) != 1 || !reflect.DeepEqual(got[0], strong) || r.Head() != 9 {
 		t.Fatal(got, r.Head())
 	}
-	if len(r.Expire(130)) != 0 {
+	if len(r.Expire(130+token.ForgetAfter)) != 0 {
 		t.Fatal("forgot within the leeway")
+	}
+}
+
+// TestRevocations_aClockThatWasAheadRevivesNothing sets the clock ahead by an hour, lets that pass by, and sets it right:
+// the token that was revoked for its last quarter of an hour was good again.
+func TestRevocations_aClockThatWasAheadRevivesNothing(t *testing.T) {
+	t.Parallel()
+	var r token.Revocations
+	const now = 1_790_000_000
+	r.Apply(token.RevokeSession("s", now+900))
+	r.Apply(token.RevokeSubject("u", 2, now+900))
+	if gone := r.Expire(now + 3600); len(gone) != 0 || r.Check(token.Claims{SessionID: "s"}) == "" || r.Check(token.Claims{Subject: "u", AuthVersion: 1}) == "" {
+		t.Errorf("forgotten while the clock was ahead: %v", gone)
+	}
+	if gone := r.Expire(now + 900 + 2*token.ForgetAfter); len(gone) != 2 {
+		t.Errorf("never forgotten: %v", gone)
 	}
 }
 

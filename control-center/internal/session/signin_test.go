@@ -15,6 +15,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/token"
 )
 
 func signIn(r *controltest.Rig, name, password, code string) (session.Grant, error) {
@@ -291,7 +292,7 @@ func TestSignOut_alsoEndsATokenFromBeforeALongLifetimeWasShortened(t *testing.T)
 		t.Fatal(err)
 	}
 	r.Clock.Add(time.Hour)
-	r.Revoked.State.Expire(r.Clock.Now().Unix())
+	r.Revoked.State.Expire(r.Clock.Now().Unix() + token.ForgetAfter)
 	if r.Alive(long.Token) {
 		t.Fatal("a token of a session that was signed out is accepted again")
 	}
