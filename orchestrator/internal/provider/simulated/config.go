@@ -79,9 +79,6 @@ func openJournal(name string) (*journal, error) {
 		return nil, nil
 	}
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
-	if err == nil {
-		err = cutTorn(f)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("simulated provider: %w", err)
 	}
@@ -122,12 +119,12 @@ func (j *journal) add(v any) error {
 	return errors.Join(err, serr)
 }
 
-// own takes the file for this process until it ends. Two orchestrators on one state file, of which one was started from a
-// copy of the other's folder, would each not see what the other does.
-func (j *journal) own() error {
+// own takes the file for this process until it ends; false while another process has it. Two orchestrators on one state
+// file, of which one was started from a copy of the other's folder, would each not see what the other does.
+func (j *journal) own() (bool, error) {
 	err := syscall.FcntlFlock(j.file.Fd(), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK})
 	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
-		return fmt.Errorf("simulated provider: another process works with the state file %s: give this orchestrator one of its own (state)", j.file.Name())
+		return false, nil
 	}
-	return err
+	return err == nil, err
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"path"
@@ -28,6 +29,7 @@ type Driver struct {
 	tokens  float64
 	filled  time.Time
 	state   *journal
+	owned   bool // state is ours and was read
 	calls   *journal
 }
 
@@ -63,15 +65,36 @@ func Open(config Config, now func() time.Time) (*Driver, error) {
 	if d.calls, err = openJournal(config.Calls); err != nil {
 		return nil, err
 	}
+	if d.calls != nil {
+		if err := cutTorn(d.calls.file); err != nil {
+			return nil, fmt.Errorf("simulated provider: %w", err)
+		}
+	}
 	return d, d.load()
 }
 
+// load reads the state file, unless that was done or another process works with the file; under mu, but for Open.
 func (d *Driver) load() error {
-	if d.state == nil {
+	if d.state == nil || d.owned {
 		return nil
 	}
-	if err := d.state.own(); err != nil {
-		return err
+	ours, err := d.state.own()
+	if err == nil && ours {
+		err = d.read()
+		d.owned = err == nil
+	}
+	return err
+}
+
+// read takes in the whole state file.
+func (d *Driver) read() error {
+	clear(d.servers)
+	clear(d.names)
+	if err := cutTorn(d.state.file); err != nil {
+		return fmt.Errorf("simulated provider: %w", err)
+	}
+	if _, err := d.state.file.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("simulated provider: %w", err)
 	}
 	lines := bufio.NewScanner(d.state.file)
 	lines.Buffer(nil, maxLine)
@@ -108,6 +131,9 @@ func (d *Driver) keep(c change) error {
 
 // call is the frame of every call: throttle, fault, latency, effect, record.
 func (d *Driver) call(ctx context.Context, c Call, effect func() error) error {
+	if err := d.ready(); err != nil {
+		return err
+	}
 	fault, throttled := d.admit(c)
 	err := pause(ctx, d.config.Latency+d.jitter()+fault.Latency)
 	if err != nil {
@@ -137,6 +163,19 @@ func (d *Driver) call(ctx context.Context, c Call, effect func() error) error {
 		}
 	}
 	return err
+}
+
+// ready says why the servers are not known, or nil. It asks again each time, because the other process ends.
+func (d *Driver) ready() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.load(); err != nil {
+		return err
+	}
+	if d.state != nil && !d.owned {
+		return provider.Errorf(dag.Transient, "another process works with the state file of this provider: end it, or give this orchestrator a file of its own (providers.NAME.state)")
+	}
+	return nil
 }
 
 // pause waits, or returns why not; no time costs nothing.

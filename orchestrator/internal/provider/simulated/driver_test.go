@@ -154,15 +154,24 @@ func TestOpen_refusesTheStateOfAnotherProcess(t *testing.T) {
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "held\n" {
 		t.Fatalf("the other process said %q: %v", line, err)
 	}
-	if _, err := Open(config, time.Now); err == nil || !strings.Contains(err.Error(), "another process works with the state file "+config.State) {
-		t.Errorf("opened beside another process: %v", err)
+	d := open(t, config)
+	for what, err := range map[string]error{
+		"create": func() error { _, err := d.Create(t.Context(), spec("1")); return err }(), "find": func() error { _, _, err := d.Find(t.Context(), "theirs"); return err }(),
+		"delete": d.Delete(t.Context(), provider.Server{Tag: "theirs"}),
+	} {
+		if e := provider.Classify(err); e == nil || e.Class != dag.Transient || !strings.Contains(e.Message, "another process works with the state file") {
+			t.Errorf("%s beside another process: %v", what, err)
+		}
 	}
 	in.Close()
 	if err := other.Wait(); err != nil {
 		t.Error(err)
 	}
-	if _, err := Open(config, time.Now); err != nil {
-		t.Errorf("opened after it: %v", err)
+	if _, ok, err := d.Find(t.Context(), "theirs"); !ok || err != nil {
+		t.Errorf("after it what it made is found: %v, %v", ok, err)
+	}
+	if _, err := d.Create(t.Context(), spec("1")); err != nil {
+		t.Errorf("after it: %v", err)
 	}
 }
 
@@ -173,6 +182,9 @@ func TestMain(m *testing.M) {
 	if state := os.Getenv(holdState); state != "" {
 		d, err := Open(Config{State: state}, time.Now)
 		if err != nil {
+			panic(err)
+		}
+		if _, err := d.Create(context.Background(), spec("theirs")); err != nil {
 			panic(err)
 		}
 		fmt.Println("held")
