@@ -265,3 +265,28 @@ func TestEscalation_ownRights(t *testing.T) {
 		}
 	}
 }
+
+// TestAccounts_namesAndPasswordsOfTheAPI is point 10 at the built binary: what looks like another name, domains that
+// cannot be, one mailbox in two spellings, and passwords that repeat the account.
+func TestAccounts_namesAndPasswordsOfTheAPI(t *testing.T) {
+	s := shared
+	for _, c := range []struct {
+		username, email, password string
+		status                    int
+	}{
+		{"admіn", "a@example.com", password, 422}, // a Cyrillic letter
+		{"देवदत्त", "devadatta@example.com", password, 201},
+		{"-oProxyCommand=x", "o@example.com", password, 422},
+		{"impossible", "i@-x.example", password, 422},
+		{"umlaut", "post@müller-umlaut.example", password, 201},
+		{"punycode", "post@xn--mller-umlaut-dlb.example", password, 409},
+		{"maximiliane.mustermann", "m.mustermann@firma-mustermann.example", "M.Mustermann@FIRMA-mustermann.EXAMPLE", 422},
+		{"maximiliane.mustermann", "m.mustermann@firma-mustermann.example", "maximiliane_mustermann", 422},
+		{"digits", "digits@example.com", "837450192645018273645091", 201},
+	} {
+		a := s.send(t, "control-center", "POST", "/users", s.Token.Reveal(), map[string]any{"username": c.username, "email": c.email, "password": c.password, "roles": []string{"viewer"}})
+		if a.Status != c.status {
+			t.Errorf("%s <%s>: %d, want %d: %s", c.username, c.email, a.Status, c.status, a.Raw)
+		}
+	}
+}

@@ -134,7 +134,7 @@ func (c Change) details() map[string]any {
 }
 
 func moveEmail(tx *store.Tx, u User, email string) error {
-	from, to := "email:"+Fold(u.Email), "email:"+Fold(email)
+	from, to := "email:"+mailbox(u.Email), "email:"+mailbox(email)
 	if from == to {
 		return nil
 	}

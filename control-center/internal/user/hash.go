@@ -32,7 +32,7 @@ const (
 	maxMemory    = 128 * 1024
 	maxTime      = 10
 	maxLanes     = 4
-	maxPassword  = 1024 // bytes; more is refused before hashing
+	maxPassword  = 1024 // bytes in normal form; more is refused before hashing
 	hashSlots    = 2
 	hashQueue    = 50
 	hashSaltSize = 16
@@ -58,14 +58,14 @@ func NewHasher(cost Cost) *Hasher {
 		slots: make(chan struct{}, min(hashSlots, max(1, runtime.GOMAXPROCS(0)))),
 		queue: make(chan struct{}, hashSlots+hashQueue),
 	}
-	h.dummy = derive(rand.Text(), cost)
+	h.dummy = derive([]byte(rand.Text()), cost)
 	return h
 }
 
 // Hash returns the PHC string of password.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	var phc string
-	err := h.run(ctx, password, func() { phc = derive(password, h.cost) })
+	err := h.run(ctx, password, func(normal []byte) { phc = derive(normal, h.cost) })
 	return phc, err
 }
 
@@ -80,15 +80,18 @@ func (h *Hasher) Verify(ctx context.Context, password, phc string) (ok, weak boo
 	if perr != nil {
 		return false, false, perr
 	}
-	err = h.run(ctx, password, func() {
-		key := argon2.IDKey(normal(password), p.salt, p.time, p.memory, p.lanes, uint32(len(p.key)))
+	err = h.run(ctx, password, func(normal []byte) {
+		key := argon2.IDKey(normal, p.salt, p.time, p.memory, p.lanes, uint32(len(p.key)))
 		ok = subtle.ConstantTimeCompare(key, p.key) == 1 && phc != ""
 	})
 	return ok, p.memory < h.cost.Memory || p.time < h.cost.Time, err
 }
 
-func (h *Hasher) run(ctx context.Context, password string, fn func()) error {
-	if len(password) > maxPassword {
+// run calls fn with the form of password that is hashed, so that the same text typed on two systems
+// fits.
+func (h *Hasher) run(ctx context.Context, password string, fn func(normal []byte)) error {
+	normal := []byte(naming.NFC(password))
+	if len(normal) > maxPassword {
 		return fault.New(fault.Invalid, "auth.password_too_long", "a password has at most %d bytes", maxPassword)
 	}
 	select {
@@ -103,17 +106,14 @@ func (h *Hasher) run(ctx context.Context, password string, fn func()) error {
 	case <-ctx.Done():
 		return ErrBusy.Because(ctx.Err())
 	}
-	fn()
+	fn(normal)
 	return nil
 }
 
-// normal is the form of a password that is hashed, so that the same text typed on two systems fits.
-func normal(password string) []byte { return []byte(naming.NFC(password)) }
-
-func derive(password string, c Cost) string {
+func derive(normal []byte, c Cost) string {
 	salt := make([]byte, hashSaltSize)
 	_, _ = rand.Read(salt)
-	key := argon2.IDKey(normal(password), salt, c.Time, c.Memory, argonLanes, hashKeySize)
+	key := argon2.IDKey(normal, salt, c.Time, c.Memory, argonLanes, hashKeySize)
 	e := base64.RawStdEncoding
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, c.Memory, c.Time, argonLanes, e.EncodeToString(salt), e.EncodeToString(key))
 }

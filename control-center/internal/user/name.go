@@ -1,10 +1,14 @@
 package user
 
 import (
+	"maps"
 	"net/mail"
+	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
+	"golang.org/x/net/idna"
 	"golang.org/x/text/cases"
 
 	"github.com/provisioning-platform/platform/shared/fault"
@@ -27,6 +31,20 @@ func Fold(name string) string {
 	return strings.TrimSpace(naming.NFKC(name))
 }
 
+// domains reads domain names as those who send mail do (UTS 46 without transitional mappings).
+var domains = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.VerifyDNSLength(true))
+
+// mailbox returns the form under which two spellings of an e-mail address are the same: folded, and
+// with a domain in punycode read as what it stands for.
+func mailbox(email string) string {
+	email = Fold(email)
+	at := strings.LastIndexByte(email, '@')
+	if domain, err := domains.ToUnicode(email[at+1:]); err == nil {
+		email = Fold(email[:at+1] + domain)
+	}
+	return email
+}
+
 // invisible says whether r shows as nothing: format and control characters, variation selectors, fillers.
 func invisible(r rune) bool {
 	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
@@ -45,23 +63,63 @@ func checkName(name string) string {
 		return "a user name has no colon: names with a prefix belong to services and roles"
 	}
 	for _, r := range name {
-		if invisible(r) || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.Is(unicode.Mn, r) && !strings.ContainsRune("._-@+", r) {
+		if invisible(r) || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.In(r, unicode.Mn, unicode.Mc) && !strings.ContainsRune("._-@+", r) {
 			return "a user name consists of letters, digits and . _ - @ +"
 		}
 	}
+	if first, _ := utf8.DecodeRuneInString(name); first == '-' || first == '.' || unicode.IsMark(first) {
+		return "a user name does not begin with - or . or a mark without its letter"
+	}
+	if mixed := scripts(name); !together(mixed) {
+		return "a user name is written in one script, this one in " + strings.Join(mixed, " and ") + ": letters of another script look like its own"
+	}
 	return ""
+}
+
+// scripts returns the names of the scripts that text is written in, sorted. What several scripts
+// share, such as ASCII digits, has none.
+func scripts(text string) []string {
+	found := map[string]bool{}
+	for _, r := range text {
+		if unicode.In(r, unicode.Common, unicode.Inherited) {
+			continue
+		}
+		for name, table := range unicode.Scripts {
+			if unicode.Is(table, r) {
+				found[name] = true
+				break
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// together says whether one text may be written in all of these scripts (decision 68): in one, or
+// in those of Japanese or of Korean with Latin ones.
+func together(scripts []string) bool {
+	for _, group := range [][]string{{"Han", "Hiragana", "Katakana", "Latin"}, {"Han", "Hangul", "Latin"}} {
+		if !slices.ContainsFunc(scripts, func(s string) bool { return !slices.Contains(group, s) }) {
+			return true
+		}
+	}
+	return len(scripts) <= 1
 }
 
 // checkEmail returns what is wrong with an e-mail address, or "".
 func checkEmail(email string) string {
 	const hint = "an e-mail address looks like name@example.com"
 	a, err := mail.ParseAddress(email)
-	if err != nil || a.Address != email || strings.ContainsFunc(email, invisible) || max(len(email), len(Fold(email))) > maxName {
+	if err != nil || a.Address != email || strings.ContainsFunc(email, invisible) || max(len(email), len(mailbox(email))) > maxName {
 		return hint
 	}
 	local, domain, _ := strings.Cut(email, "@")
-	if local == "" || strings.ContainsAny(domain, "@ ") || strings.HasPrefix(domain, ".") || strings.HasSuffix(domain, ".") {
+	if local == "" || strings.ContainsAny(domain, "@ ") {
 		return hint
+	}
+	ascii, err := domains.ToASCII(domain)
+	top := ascii[strings.LastIndexByte(ascii, '.')+1:]
+	if err != nil || strings.Trim(top, "0123456789") == "" {
+		return "no mail server can have the name " + domain + "; " + hint
 	}
 	return ""
 }

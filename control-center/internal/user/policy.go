@@ -1,6 +1,8 @@
 package user
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -16,11 +18,13 @@ const (
 	ownCharacters    = 6 // characters that remain when everything guessable is taken out
 	ownCharactersMFA = 4
 	differentRunes   = 5
+	decoration       = 12 // digits and signs around a word, up to which they count for nothing: a date, or 123!
 )
 
-// checkPassword returns what is wrong with a new password, or "". It judges what a guesser would try
-// first: the words below in any combination, spelling (p4ssw0rd) and decoration, runs of the keyboard
-// or the alphabet, repeated characters, and the account's own name.
+// checkPassword returns what is wrong with a new password, or "". It judges what a guesser would
+// try first: the words below in any combination, spelling (p4ssw0rd) and decoration, runs of the
+// keyboard or the alphabet, repeated characters, and the account's own name and address in any
+// spelling. Lengths are those of the normal form, which is what is hashed.
 func checkPassword(password, username, email string, mfa bool) string {
 	password = naming.NFC(password)
 	least, own := minPassword, ownCharacters
@@ -46,28 +50,75 @@ func checkPassword(password, username, email string, mfa bool) string {
 	if len(distinct) < differentRunes {
 		return "a password needs at least five different characters"
 	}
-	if rest := unguessable(password, username, email); rest < own {
-		return "this password is among the first that are tried: it consists of common words, runs or the user name; add words of your own"
+	if rest := unguessable(Fold(password), ownWords(username, email)); rest < own {
+		return "this password is among the first that are tried: it consists of common words, runs, the user name or the e-mail address; add words of your own"
 	}
 	return ""
 }
 
-// unguessable counts the characters that remain after all guessable parts are cut out, in the reading
-// that leaves the fewest: as typed, without decorations at the ends, with signs read as letters.
-func unguessable(password, username, email string) int {
-	typed := strings.ToLower(password)
+// unguessable counts the characters of a folded password that remain after all guessable parts are
+// cut out, in the reading that leaves the fewest: as typed, with signs read as letters, and without
+// decoration at the ends. Own are the words of the account.
+func unguessable(typed string, own []string) int {
 	bare := strings.TrimFunc(typed, func(r rune) bool { return !unicode.IsLetter(r) })
-	return min(remainder(typed, username, email), remainder(spell(typed), username, email), remainder(spell(bare), username, email))
+	rest := min(remainder(typed, own), remainder(spell(typed), own))
+	if utf8.RuneCountInString(typed)-utf8.RuneCountInString(bare) <= decoration {
+		rest = min(rest, remainder(spell(bare), own))
+	}
+	return rest
 }
 
-func remainder(plain, username, email string) int {
+// ownWords returns what a guesser takes from an account: its name and its address, whole and in
+// parts, as letters and digits only, as typed and with signs read as letters, the longest first.
+func ownWords(username, email string) []string {
+	email = Fold(email)
 	local, domain, _ := strings.Cut(email, "@")
-	host, _, _ := strings.Cut(domain, ".")
-	own := []string{strings.ToLower(username), spell(strings.ToLower(username)), strings.ToLower(local), strings.ToLower(host)}
-	for _, w := range append(own, strings.Fields(guessed)...) {
-		if len(w) >= 3 {
-			plain = strings.ReplaceAll(plain, w, "\x00")
+	whole := []string{Fold(username), email, local, domain}
+	for _, text := range whole {
+		whole = append(whole, strings.FieldsFunc(text, separates)...)
+	}
+	var words []string
+	for _, w := range whole {
+		if w = bareWord(w); len(w) >= 3 {
+			words = append(words, w, spell(w))
 		}
+	}
+	slices.SortFunc(words, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a, b)) })
+	return slices.Compact(words)
+}
+
+// separates says whether r stands between words, not in them.
+func separates(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) }
+
+func bareWord(s string) string { return strings.Join(strings.FieldsFunc(s, separates), "") }
+
+// cut replaces word in text by NUL, also where other characters than letters and digits stand
+// between its letters.
+func cut(text []rune, word string) {
+	letters := []rune(word)
+	for from := range text {
+		at, to := 0, from
+		for ; to < len(text) && at < len(letters); to++ {
+			if text[to] == letters[at] {
+				at++
+			} else if at == 0 || text[to] == 0 || !separates(text[to]) {
+				break
+			}
+		}
+		if at == len(letters) {
+			clear(text[from:to])
+		}
+	}
+}
+
+func remainder(plain string, own []string) int {
+	text := []rune(plain)
+	for _, w := range own {
+		cut(text, w)
+	}
+	plain = string(text)
+	for _, w := range strings.Fields(guessed) {
+		plain = strings.ReplaceAll(plain, w, "\x00")
 	}
 	rest := []rune(strings.ReplaceAll(plain, "\x00", ""))
 	count := 0

@@ -121,7 +121,7 @@ func (us *Users) Create(ctx context.Context, n New, by By) (User, error) {
 
 // Insert puts a complete account into a transaction: its document, its claims and the count of admins.
 func Insert(tx *store.Tx, u User) error {
-	for _, c := range []claim{{ID: "name:" + Fold(u.Username), User: u.ID}, {ID: "email:" + Fold(u.Email), User: u.ID}} {
+	for _, c := range []claim{{ID: "name:" + Fold(u.Username), User: u.ID}, {ID: "email:" + mailbox(u.Email), User: u.ID}} {
 		row, err := claims.Load(tx, c.ID)
 		if err != nil {
 			return err
@@ -228,7 +228,7 @@ func (us *Users) Delete(ctx context.Context, userID string, by By, with func(*st
 			return nil, err
 		}
 		claims.Remove(tx, "name:"+Fold(u.Username))
-		claims.Remove(tx, "email:"+Fold(u.Email))
+		claims.Remove(tx, "email:"+mailbox(u.Email))
 		table.Remove(tx, userID)
 		if with != nil {
 			if err := with(tx); err != nil {
@@ -267,12 +267,12 @@ func (us *Users) Named(ctx context.Context, name string) (User, error) {
 // Named returns the account a typed name means, in any spelling or by its e-mail address; revision 0
 // when there is none. The caller compares the spelling.
 func Named(ctx context.Context, db store.DB, name string) (store.Row[User], error) {
-	folded := Fold(name)
-	if folded == "" || len(folded) > maxName {
+	folded, address := Fold(name), mailbox(name)
+	if folded == "" || max(len(folded), len(address)) > maxName {
 		return store.Row[User]{}, nil
 	}
-	for _, prefix := range []string{"name:", "email:"} {
-		c, err := claims.Get(ctx, db, prefix+folded)
+	for _, id := range []string{"name:" + folded, "email:" + address} {
+		c, err := claims.Get(ctx, db, id)
 		if err != nil {
 			return store.Row[User]{}, err
 		}
