@@ -5,9 +5,10 @@ import "slices"
 // SubjectUser is the kind of a Subject that is a person's account.
 const SubjectUser = "user"
 
-// Subject is what an account may be taken for at one version: who it is, whether it is enabled and which roles
-// it has (decision 39). A later version replaces an earlier one, so taking one in twice or late changes
-// nothing. Seq is its place in the stream: empty in a stored entry, filled in by whoever reads it.
+// Subject is what an account may be taken for at one version: who it is, whether it is enabled and
+// which roles it has (decision 39). A later version replaces an earlier one, so taking one in twice
+// or late changes nothing. Seq is its place in the stream: empty in a stored entry, filled in by
+// whoever reads it.
 type Subject struct {
 	Deleted bool     `json:"deleted,omitempty"` // the account is gone for ever
 	Enabled bool     `json:"enabled"`
@@ -23,8 +24,8 @@ func (s Subject) Same(o Subject) bool {
 	return s.Deleted == o.Deleted && s.Enabled == o.Enabled && s.Kind == o.Kind && s.Sub == o.Sub && s.Version == o.Version && slices.Equal(s.Roles, o.Roles)
 }
 
-// Subjects is one answer of the subject feed: a page of the entries above the sequence that was asked for,
-// ascending. The stream read from its beginning names every account of its epoch.
+// Subjects is one answer of the subject feed: a page of the entries above the sequence that was
+// asked for, ascending. The stream read from its beginning names every account of its epoch.
 type Subjects struct {
 	Epoch string    `json:"epoch"` // identity of the stream; changes when its store is replaced
 	Head  uint64    `json:"head"`  // the sequence to ask after next

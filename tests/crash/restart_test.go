@@ -16,7 +16,8 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// workshop is an installation of one real server with one task service, whose install script is the test's.
+// workshop is an installation of one real server with one task service, whose install script is the
+// test's.
 type workshop struct {
 	t   *testing.T
 	rig *rig.Rig
@@ -50,7 +51,8 @@ func newWorkshop(t *testing.T, store, install string) *workshop {
 	return w
 }
 
-// submit asks for the server and the task service on it, with one try each; a failure undoes what was done.
+// submit asks for the server and the task service on it, with one try each; a failure undoes what
+// was done.
 func (w *workshop) submit() string {
 	w.t.Helper()
 	retry := map[string]any{"max_attempts": 1}
@@ -108,8 +110,9 @@ func (w *workshop) server() int {
 	return found[0]
 }
 
-// TestRestart_aPlannedStopUsesUpNoAttemptAndDestroysNoGoodServer restarts the orchestrator again and again in the middle of an
-// install that may be tried once. Before decision 40 the first restart failed it, and the rollback destroyed the server.
+// TestRestart_aPlannedStopUsesUpNoAttemptAndDestroysNoGoodServer restarts the orchestrator again
+// and again in the middle of an install that may be tried once. Before decision 40 the first
+// restart failed it, and the rollback destroyed the server.
 func TestRestart_aPlannedStopUsesUpNoAttemptAndDestroysNoGoodServer(t *testing.T) {
 	for _, store := range []string{"embedded", "surrealdb"} {
 		n := *kills
@@ -151,7 +154,8 @@ touch installed
 	}
 }
 
-// TestKill_aRecipeThatKillsItsOrchestratorEndsFailedAfter20 lets the install script kill the orchestrator each time.
+// TestKill_aRecipeThatKillsItsOrchestratorEndsFailedAfter20 lets the install script kill the
+// orchestrator each time.
 func TestKill_aRecipeThatKillsItsOrchestratorEndsFailedAfter20(t *testing.T) {
 	w := newWorkshop(t, "embedded", `while ! mv "$DIR/victim" "$DIR/victim.$$" 2>/dev/null; do sleep 0.02; done
 echo "$PROVISIONING_ATTEMPT" >>"$DIR/begun"

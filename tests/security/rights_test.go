@@ -78,8 +78,8 @@ func (s *site) over(t *testing.T, id string) (b client.Batch) {
 	return b
 }
 
-// TestRights_lostWhileABatchRuns is Z17: the batch of a deleted, disabled or demoted user ran all of its operations to the
-// end.
+// TestRights_lostWhileABatchRuns is Z17: the batch of a deleted, disabled or demoted user ran all
+// of its operations to the end.
 func TestRights_lostWhileABatchRuns(t *testing.T) {
 	for _, store := range []string{"embedded", "surrealdb"} {
 		t.Run(store, func(t *testing.T) {
@@ -178,7 +178,8 @@ func (s *site) adopted(t *testing.T, old string, operator *person) {
 	}
 }
 
-// TestRights_ofASilentControlCenterAreTheLastKnownOnes: a batch goes on while nobody can say anything new.
+// TestRights_ofASilentControlCenterAreTheLastKnownOnes: a batch goes on while nobody can say
+// anything new.
 func TestRights_ofASilentControlCenterAreTheLastKnownOnes(t *testing.T) {
 	s := slowly(t, "embedded")
 	who, err := s.hire(t.Context(), "developer-1", "developer")

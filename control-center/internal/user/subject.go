@@ -10,12 +10,12 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// SubjectStream is the stream of what accounts may be taken for (decision 39). An entry stands in the commit of
-// the change that it tells of.
+// SubjectStream is the stream of what accounts may be taken for (decision 39). An entry stands in
+// the commit of the change that it tells of.
 const SubjectStream = "subjects"
 
-// longestPoll bounds how long Follow waits, whatever was asked for. It is below the peer's patience (decision 5:
-// 5 s), so that an answer without items doubles as the heartbeat.
+// longestPoll bounds how long Follow waits, whatever was asked for. It is below the peer's patience
+// (decision 5: 5 s), so that an answer without items doubles as the heartbeat.
 const longestPoll = 2 * time.Second
 
 // Subject returns what another service may know of the account.
@@ -31,8 +31,8 @@ func Load(tx *store.Tx, userID string) (store.Row[User], error) {
 	return table.Load(tx, userID)
 }
 
-// Save puts an account that exists, and tells the subject stream when it says something new. Accounts are
-// written through Insert, Save and Delete only, so the stream misses none of them.
+// Save puts an account that exists, and tells the subject stream when it says something new.
+// Accounts are written through Insert, Save and Delete only, so the stream misses none of them.
 func Save(tx *store.Tx, u User) error {
 	before, err := table.Load(tx, u.ID)
 	if err != nil {
@@ -55,8 +55,8 @@ func announce(tx *store.Tx, s token.Subject) error {
 	return nil
 }
 
-// Follow answers a long poll of the subject stream. A place beyond the end is answered at once with the end
-// alone: whoever asks knows more than this store does, or speaks of another epoch.
+// Follow answers a long poll of the subject stream. A place beyond the end is answered at once with
+// the end alone: whoever asks knows more than this store does, or speaks of another epoch.
 func (us *Users) Follow(ctx context.Context, after uint64, wait time.Duration) (token.Subjects, error) {
 	page, err := us.Revoked.DB.Poll(ctx, SubjectStream, after, store.MaxPage, min(wait, longestPoll))
 	f := token.Subjects{Epoch: us.Revoked.Epoch, Head: page.Head, Items: []token.Subject{}, Last: page.Head}

@@ -10,8 +10,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// TestSubjects_everyChangeOfAnAccountIsToldInItsCommit walks through all that changes an account and compares the
-// stream with the account, and what changes nothing of it with silence.
+// TestSubjects_everyChangeOfAnAccountIsToldInItsCommit walks through all that changes an account
+// and compares the stream with the account, and what changes nothing of it with silence.
 func TestSubjects_everyChangeOfAnAccountIsToldInItsCommit(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

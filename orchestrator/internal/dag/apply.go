@@ -7,8 +7,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// Apply lets a command happen to a run: the only function that changes one. What must be committed is
-// collected until Take. A fault means that the state does not allow the command, and nothing changed.
+// Apply lets a command happen to a run: the only function that changes one. What must be committed
+// is collected until Take. A fault means that the state does not allow the command, and nothing
+// changed.
 func Apply(r *Run, c Command, now Now) error {
 	if wall := stamp(now.Wall); wall.After(r.Header.UpdatedAt) {
 		r.Header.UpdatedAt = wall // times of a run never fall, whatever the clock does
@@ -155,7 +156,8 @@ func (r *Run) cancel(c Cancel) error {
 	return nil
 }
 
-// fail lets the failure of task i end its run: nothing more starts, and each task that will not run says why.
+// fail lets the failure of task i end its run: nothing more starts, and each task that will not run
+// says why.
 func (r *Run) fail(i int32) {
 	h, t := &r.Header, &r.Tasks[i]
 	if h.Kind == Batch {

@@ -141,8 +141,8 @@ func TestApply_stopIgnoredPastItsGraceIsAbandonedAndFlagged(t *testing.T) {
 	}
 }
 
-// TestApply_effectOfAStepThatFailedAsTransientIsUndone makes a server whose creation reports a passing trouble until
-// no tries are left.
+// TestApply_effectOfAStepThatFailedAsTransientIsUndone makes a server whose creation reports a
+// passing trouble until no tries are left.
 func TestApply_effectOfAStepThatFailedAsTransientIsUndone(t *testing.T) {
 	t.Parallel()
 	h := hand(t, two())
@@ -163,7 +163,8 @@ func TestApply_effectOfAStepThatFailedAsTransientIsUndone(t *testing.T) {
 	}
 }
 
-// TestApply_cancelBetweenTwoTriesLooksWhetherTheFirstTookEffect cancels while a step rests after a passing trouble.
+// TestApply_cancelBetweenTwoTriesLooksWhetherTheFirstTookEffect cancels while a step rests after a
+// passing trouble.
 func TestApply_cancelBetweenTwoTriesLooksWhetherTheFirstTookEffect(t *testing.T) {
 	t.Parallel()
 	for found, stands := range map[dag.Class]bool{dag.OK: true, dag.NotFoundClass: false} {
@@ -251,8 +252,8 @@ func BenchmarkApply_chain(b *testing.B) {
 	}
 }
 
-// TestApply_hugeResultsFitIntoTheStore lets a provider write far too much on 256 steps: the document stays below the
-// store's limit, and nothing is lost silently.
+// TestApply_hugeResultsFitIntoTheStore lets a provider write far too much on 256 steps: the
+// document stays below the store's limit, and nothing is lost silently.
 func TestApply_hugeResultsFitIntoTheStore(t *testing.T) {
 	t.Parallel()
 	h := hand(t, dag.Definition{Kind: dag.Batch, Name: "b", StepLimit: 256, Nodes: []dag.Node{op("a")}})

@@ -2,8 +2,8 @@ package dag
 
 import "time"
 
-// Operation says what a node of a run does. It is submitted once and never changes. Fields stand in the
-// order of their JSON names (canonical as encoded).
+// Operation says what a node of a run does. It is submitted once and never changes. Fields stand in
+// the order of their JSON names (canonical as encoded).
 type Operation struct {
 	CheckMode   bool           `json:"check_mode,omitempty"`   // say what would be done, change nothing
 	ClusterType string         `json:"cluster_type,omitempty"` // Type "cluster"
@@ -26,8 +26,8 @@ type ServerConfig struct {
 	Zone string `json:"zone,omitempty"`
 }
 
-// Step is one unit of an operation that is done, retried and undone by itself: one server, or one task
-// service on one server.
+// Step is one unit of an operation that is done, retried and undone by itself: one server, or one
+// task service on one server.
 type Step struct {
 	Action   string            `json:"action"` // "server.create", "server.delete", "taskserv.install", "taskserv.remove", "check"
 	Name     string            `json:"name"`   // what a person calls it: "web-01", "kubernetes on web-01"
@@ -39,8 +39,8 @@ type Step struct {
 // AttemptKind is what an attempt is for.
 type AttemptKind string
 
-// The kinds. Resolve turns an operation into steps, Do performs a step, Undo performs its inverse, and Find asks
-// whether an attempt whose outcome is unknown took effect.
+// The kinds. Resolve turns an operation into steps, Do performs a step, Undo performs its inverse,
+// and Find asks whether an attempt whose outcome is unknown took effect.
 const (
 	Resolve AttemptKind = "resolve"
 	Do      AttemptKind = "do"
@@ -68,9 +68,10 @@ type Attempt struct {
 // Class says how an attempt ended (architecture section 6): failure is data.
 type Class string
 
-// The classes. Transient, Throttled and Quota are retried by the node's policy; TimedOut is retried when the policy says
-// so; UnknownOutcome leads to a Find; the rest is final. After Transient and TimedOut the effect may be there all the
-// same, which is looked up when nothing more is tried; after the others, but UnknownOutcome, it is not.
+// The classes. Transient, Throttled and Quota are retried by the node's policy; TimedOut is retried
+// when the policy says so; UnknownOutcome leads to a Find; the rest is final. After Transient and
+// TimedOut the effect may be there all the same, which is looked up when nothing more is tried;
+// after the others, but UnknownOutcome, it is not.
 const (
 	OK             Class = "ok"
 	Transient      Class = "transient"

@@ -7,8 +7,8 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 )
 
-// TestApply_aRefusalThatTookEffectIsFoundByOneFind lets a provider refuse a create that it has carried out. The server was
-// in no inventory, and no rollback removed it.
+// TestApply_aRefusalThatTookEffectIsFoundByOneFind lets a provider refuse a create that it has
+// carried out. The server was in no inventory, and no rollback removed it.
 func TestApply_aRefusalThatTookEffectIsFoundByOneFind(t *testing.T) {
 	t.Parallel()
 	for _, refusal := range []dag.Class{dag.Permanent, dag.Auth, dag.ConflictClass} {
@@ -24,7 +24,8 @@ func TestApply_aRefusalThatTookEffectIsFoundByOneFind(t *testing.T) {
 			t.Errorf("%s: ended %s, task %+v", refusal, h.run.Header.State, task)
 		}
 	}
-	// A refusal is believed when the one Find says nothing or knows nothing: an account that is closed answers no Find either.
+	// A refusal is believed when the one Find says nothing or knows nothing: an account that is
+	// closed answers no Find either.
 	for _, answer := range []dag.Class{dag.NotFoundClass, dag.Auth, dag.Transient, dag.UnknownOutcome} {
 		h := hand(t, two())
 		h.next(dag.Do, dag.Auth)

@@ -2,8 +2,9 @@ package dag
 
 import "time"
 
-// Now is a moment as a process sees it (decision 41). Wall is stored and shown; somebody may set that clock, in
-// either direction. Up is the time since the process began and never steps: it alone ends waits.
+// Now is a moment as a process sees it (decision 41). Wall is stored and shown; somebody may set
+// that clock, in either direction. Up is the time since the process began and never steps: it alone
+// ends waits.
 type Now struct {
 	Wall time.Time
 	Up   time.Duration // above 0
@@ -15,31 +16,32 @@ type Command interface{ command() }
 // Start lets a queued run begin.
 type Start struct{}
 
-// Adopt tells a run that its process is a new one: whatever was in flight has an unknown outcome and is
-// looked up.
+// Adopt tells a run that its process is a new one: whatever was in flight has an unknown outcome
+// and is looked up.
 type Adopt struct{}
 
-// Halt tells a run that its process is about to end in order. What is in flight then is cut off by that, and counts
-// neither as a try nor as a kill (decision 40).
+// Halt tells a run that its process is about to end in order. What is in flight then is cut off by
+// that, and counts neither as a try nor as a kill (decision 40).
 type Halt struct{}
 
-// Done reports what an attempt came to. A report on an attempt that is not in flight any more changes
-// nothing.
+// Done reports what an attempt came to. A report on an attempt that is not in flight any more
+// changes nothing.
 type Done struct {
 	Ref
 	ID     string
 	Result Result
 }
 
-// Cancel ends a run: what has not started never starts, what runs is told to stop, what is done stays.
-// ID makes it repeatable: the same command again is no conflict.
+// Cancel ends a run: what has not started never starts, what runs is told to stop, what is done
+// stays. ID makes it repeatable: the same command again is no conflict.
 type Cancel struct {
 	ID     string
 	By     string // username
 	Reason string
 }
 
-// Tick lets a run see that time has passed: retries that are due, deadlines, the end of a grace time.
+// Tick lets a run see that time has passed: retries that are due, deadlines, the end of a grace
+// time.
 type Tick struct{}
 
 func (Start) command()  {}

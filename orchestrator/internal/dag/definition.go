@@ -24,8 +24,8 @@ const (
 	OnFailureRollback = "rollback" // as fail, and what was done is undone
 )
 
-// Policy bounds the tries of a node. Durations are whole milliseconds, 0 means the default. Fields stand
-// in the order of their JSON names, as in every type of this package that is stored.
+// Policy bounds the tries of a node. Durations are whole milliseconds, 0 means the default. Fields
+// stand in the order of their JSON names, as in every type of this package that is stored.
 type Policy struct {
 	AttemptTimeout int64 `json:"attempt_timeout_ms,omitempty"` // of one try
 	Grace          int64 `json:"grace_ms,omitempty"`           // how long a stopped try may take to end

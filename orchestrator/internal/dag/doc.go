@@ -1,13 +1,14 @@
-// Package dag is the pure core of the orchestrator: what a run is, what can happen to it, and what is
-// due next. It knows no store, no clock, no logger and no dice; time comes in as a parameter and
+// Package dag is the pure core of the orchestrator: what a run is, what can happen to it, and what
+// is due next. It knows no store, no clock, no logger and no dice; time comes in as a parameter and
 // jitter is a hash.
 //
-// It owns the definition and its validation, the stored shape of runs and tasks, Apply (the only function
-// that changes a run), Pending (what is due by the state) and the rules of retry, cancel and rollback. It
-// does not run anything: attempts go through the engine to an executor and come back as Done.
+// It owns the definition and its validation, the stored shape of runs and tasks, Apply (the only
+// function that changes a run), Pending (what is due by the state) and the rules of retry, cancel
+// and rollback. It does not run anything: attempts go through the engine to an executor and come
+// back as Done.
 //
-// The one rule: what Take returns is one commit, and it is committed before what Pending lists is acted
-// on. A Run whose change could not be committed is dropped and loaded again.
+// The one rule: what Take returns is one commit, and it is committed before what Pending lists is
+// acted on. A Run whose change could not be committed is dropped and loaded again.
 //
 // # Transitions
 //
@@ -38,5 +39,6 @@
 //	succeeded, failed, cancelled -> undoing
 //	undoing         -> undone | succeeded
 //
-// The golden file testdata/transitions.golden is generated from Legal; a test compares this table with it.
+// The golden file testdata/transitions.golden is generated from Legal; a test compares this table
+// with it.
 package dag

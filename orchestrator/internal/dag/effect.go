@@ -6,12 +6,14 @@ import (
 	"time"
 )
 
-// Effect is the stored document of what one step did to the world. While the effect stands, it holds all that its
-// inverse needs, and what a restore needs to list the resources again; afterwards it records that the effect was undone.
-// It stands apart from the task's document, so that tasks and definitions may be deleted and a rollback still works.
+// Effect is the stored document of what one step did to the world. While the effect stands, it
+// holds all that its inverse needs, and what a restore needs to list the resources again;
+// afterwards it records that the effect was undone. It stands apart from the task's document, so
+// that tasks and definitions may be deleted and a rollback still works.
 //
-// An operation comes to stand as a whole, when it has ended. The first of its effects that still stands, the lead,
-// carries the place of the operation in the order of all operations: Era and Since.
+// An operation comes to stand as a whole, when it has ended. The first of its effects that still
+// stands, the lead, carries the place of the operation in the order of all operations: Era and
+// Since.
 type Effect struct {
 	Batch     bool     `json:"batch,omitempty"`     // its operation is one of a batch
 	Era       uint64   `json:"era,omitempty"`       // of a lead: the group of operations that ended at about the same time
@@ -26,19 +28,22 @@ type Effect struct {
 	Recorded  Recorded `json:"recorded"`
 	Rollback  string   `json:"rollback,omitempty"` // id of the rollback that was the last to try to undo it
 	Run       string   `json:"run"`
-	// Since is the commit since which the operation stands. 0 in a lead means that no later commit has written the
-	// document, so that its own revision says it; other effects say it once they are undone.
+	// Since is the commit since which the operation stands. 0 in a lead means that no later commit
+	// has written the document, so that its own revision says it; other effects say it once they
+	// are undone.
 	Since uint64 `json:"since,omitempty"`
 }
 
-// Recorded is what a step left behind: Facts for its inverse, and the resources it made or took away.
+// Recorded is what a step left behind: Facts for its inverse, and the resources it made or took
+// away.
 type Recorded struct {
 	At    time.Time         `json:"at"`
 	Facts map[string]string `json:"facts,omitempty"`
 	Made  []Resource        `json:"made,omitempty"`
 }
 
-// Bounds of an effect's document. With names of at most 64 bytes all of them together leave it below MaxEffect.
+// Bounds of an effect's document. With names of at most 64 bytes all of them together leave it
+// below MaxEffect.
 const (
 	MaxEffect     = 1 << 10 // bytes; above that the engine leaves out Made, and only names of unusual length can exceed it then
 	maxEffectName = 128     // bytes
@@ -56,7 +61,8 @@ func (e *Effect) Place() (taskID string, step int) {
 	return taskID, step
 }
 
-// DependsOn says whether the operation of e was built on that of o, of which it is known that it ended before.
+// DependsOn says whether the operation of e was built on that of o, of which it is known that it
+// ended before.
 func (e *Effect) DependsOn(o *Effect) bool {
 	if e.Run != o.Run {
 		return false

@@ -20,8 +20,8 @@ const (
 	RightsWithdrawn        EventType = "RightsWithdrawn"
 )
 
-// Event is one thing that happened, in the order it happened. Which members are set depends on the type;
-// the engine gives it its bytes.
+// Event is one thing that happened, in the order it happened. Which members are set depends on the
+// type; the engine gives it its bytes.
 type Event struct {
 	Type EventType
 	Time time.Time
@@ -62,8 +62,8 @@ func (r *Run) taskID() string {
 	return ""
 }
 
-// emitTask announces the status of a task, and of its operation when it is in a batch. The nodes of a
-// rollback are no tasks of the wire.
+// emitTask announces the status of a task, and of its operation when it is in a batch. The nodes of
+// a rollback are no tasks of the wire.
 func (r *Run) emitTask(t *Task) {
 	if r.Header.Kind == Rollback {
 		return

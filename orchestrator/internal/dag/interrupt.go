@@ -2,8 +2,8 @@ package dag
 
 import "fmt"
 
-// maxKills is how often in a row a kill may cut off the tries of one step (decision 40). Without a bound, a step that
-// kills its orchestrator would be begun for ever.
+// maxKills is how often in a row a kill may cut off the tries of one step (decision 40). Without a
+// bound, a step that kills its orchestrator would be begun for ever.
 const maxKills = 20
 
 var killed = fmt.Sprintf("its orchestrator died %d times while this ran", maxKills)
@@ -28,7 +28,8 @@ func (r *Run) halt() {
 	}
 }
 
-// adopt turns every try in flight, which the end of its process has cut off, into the question whether it took effect.
+// adopt turns every try in flight, which the end of its process has cut off, into the question
+// whether it took effect.
 func (r *Run) adopt() {
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
@@ -50,7 +51,8 @@ func (r *Run) adopt() {
 	}
 }
 
-// cutOff counts the end of a process in the middle of a try, and says whether it was an ordered one.
+// cutOff counts the end of a process in the middle of a try, and says whether it was an ordered
+// one.
 func cutOff(halted *bool, kills *int) bool {
 	if *halted {
 		*halted = false
@@ -60,8 +62,8 @@ func cutOff(halted *bool, kills *int) bool {
 	return false
 }
 
-// resume looks after a step that a new process finds in flight or held for a person. It says whether that has settled
-// the step.
+// resume looks after a step that a new process finds in flight or held for a person. It says
+// whether that has settled the step.
 func (r *Run) resume(i, k int32) (settled bool) {
 	t := &r.Tasks[i]
 	p := &t.Steps[k]

@@ -15,7 +15,8 @@ func one() dag.Definition {
 	return dag.Definition{Kind: dag.Batch, Name: "b", RollbackEnabled: true, Policy: dag.Policy{MaxAttempts: 1}, Nodes: []dag.Node{op("a")}}
 }
 
-// restart ends the process, in order or not, and takes the run over in a new one, from its stored form.
+// restart ends the process, in order or not, and takes the run over in a new one, from its stored
+// form.
 func (h *byHand) restart(ordered bool) {
 	h.t.Helper()
 	if ordered {
@@ -126,7 +127,8 @@ func TestAdopt_killsCountAnewWhenAnAttemptEndsByItself(t *testing.T) {
 	}
 }
 
-// TestAdopt_everyKindOfTryIsBounded kills the orchestrator in the middle of each other kind of attempt.
+// TestAdopt_everyKindOfTryIsBounded kills the orchestrator in the middle of each other kind of
+// attempt.
 func TestAdopt_everyKindOfTryIsBounded(t *testing.T) {
 	t.Parallel()
 	t.Run("resolve", func(t *testing.T) {
@@ -196,8 +198,8 @@ func TestAdopt_everyKindOfTryIsBounded(t *testing.T) {
 	})
 }
 
-// TestClock_aStepNeitherFailsNorStallsNorRepeats sets the wall clock while a run waits, works and is told to stop, in the
-// same process and between two.
+// TestClock_aStepNeitherFailsNorStallsNorRepeats sets the wall clock while a run waits, works and
+// is told to stop, in the same process and between two.
 func TestClock_aStepNeitherFailsNorStallsNorRepeats(t *testing.T) {
 	t.Parallel()
 	for _, step := range []time.Duration{-time.Hour, -time.Second, time.Second, time.Hour} {
@@ -277,8 +279,8 @@ func TestClock_aStepLeavesGraceAndTimeoutAsTheyAre(t *testing.T) {
 	}
 }
 
-// TestTimeout_countsTheTimeThatAProcessWasThere restarts a run again and again: its operation gets its time, neither more
-// for the restarts nor less for the time in between.
+// TestTimeout_countsTheTimeThatAProcessWasThere restarts a run again and again: its operation gets
+// its time, neither more for the restarts nor less for the time in between.
 func TestTimeout_countsTheTimeThatAProcessWasThere(t *testing.T) {
 	t.Parallel()
 	d := one()

@@ -9,9 +9,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/id"
 )
 
-// Pending lists what is due by the state of the run, looking only at tasks that changed since the last
-// call (all of them after Load). Act on it when what Take has returned before is committed. What it returns is good until the
-// call after the next.
+// Pending lists what is due by the state of the run, looking only at tasks that changed since the
+// last call (all of them after Load). Act on it when what Take has returned before is committed.
+// What it returns is good until the call after the next.
 func Pending(r *Run) Due {
 	r.due, r.before = Due{Start: r.before.Start[:0], Stop: r.before.Stop[:0], Never: r.before.Never[:0]}, r.due
 	for _, i := range r.look {
@@ -25,8 +25,8 @@ func Pending(r *Run) Due {
 	return r.due
 }
 
-// Unresolved returns the Resolve attempts that are due. They change nothing outside, so they may be made before
-// the commit. What it returns is good until the next call.
+// Unresolved returns the Resolve attempts that are due. They change nothing outside, so they may be
+// made before the commit. What it returns is good until the next call.
 func Unresolved(r *Run) []Launch {
 	r.unresolved = r.unresolved[:0]
 	for _, i := range r.look {
@@ -83,8 +83,8 @@ func (r *Run) aims(i int32) []string {
 	return r.targets(i)
 }
 
-// targets returns the servers that the dependencies of task i made or worked on, in their order; of one that never began,
-// those that it names.
+// targets returns the servers that the dependencies of task i made or worked on, in their order; of
+// one that never began, those that it names.
 func (r *Run) targets(i int32) []string {
 	var names []string
 	seen := map[string]bool{}
@@ -124,8 +124,8 @@ func (r *Run) launch(i, k int32) Launch {
 // Tag returns the idempotency tag of a step: the same for every try to do or to undo it.
 func Tag(taskID string, step int) string { return id.Derived(taskID, "step", strconv.Itoa(step)) }
 
-// timers is a heap of points of Now.Up at which a task is to be looked at. Entries that no longer matter stay until
-// they are due and then do nothing.
+// timers is a heap of points of Now.Up at which a task is to be looked at. Entries that no longer
+// matter stay until they are due and then do nothing.
 type timers []timer
 
 type timer struct {
@@ -157,8 +157,8 @@ func (t *timers) pop(up time.Duration) (task int32, ok bool) {
 	return heap.Pop(t).(timer).task, true
 }
 
-// watch sets the timers of a task that was loaded. What was spent while no process was there is not held against it, and
-// the time to stop begins anew.
+// watch sets the timers of a task that was loaded. What was spent while no process was there is not
+// held against it, and the time to stop begins anew.
 func (r *Run) watch(i int32, now Now) {
 	t := &r.Tasks[i]
 	t.since = now.Up

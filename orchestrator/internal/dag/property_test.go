@@ -114,8 +114,8 @@ func TestRun_randomGraphsEndAndTellTheTruth(t *testing.T) {
 			t.Fatalf("round %d", n)
 		}
 	}
-	// Between two commits a machine may take several steps, so what is seen may be a path, not an edge; but every
-	// edge of the table must be walked by something.
+	// Between two commits a machine may take several steps, so what is seen may be a path, not an
+	// edge; but every edge of the table must be walked by something.
 	if !testing.Short() {
 		for _, line := range strings.Split(transitions(), "\n") {
 			f := strings.Fields(line)

@@ -140,7 +140,8 @@ func (r *Run) did(i, k int32, res Result) {
 	}
 }
 
-// record keeps what an attempt has recorded. Facts that do not fit are left out, and a person is told.
+// record keeps what an attempt has recorded. Facts that do not fit are left out, and a person is
+// told.
 func (r *Run) record(t *Task, p *Progress, res Result) {
 	p.Recorded = Recorded{At: r.now(), Facts: res.Facts}
 	if sizeOf(res.Facts) > maxFacts {
@@ -164,8 +165,8 @@ func sizeOf(m map[string]string) int {
 	return n
 }
 
-// verify asks whether a step that is not tried again took effect all the same, so that an undo knows. failed says that it
-// has failed, whatever the answer is.
+// verify asks whether a step that is not tried again took effect all the same, so that an undo
+// knows. failed says that it has failed, whatever the answer is.
 func (r *Run) verify(i, k int32, failed bool) {
 	p := &r.Tasks[i].Steps[k]
 	p.Ended, p.Finds = failed, 0
@@ -259,8 +260,8 @@ func (r *Run) rest(i, k int32, kind AttemptKind, res Result) {
 	}
 }
 
-// after sets a timer of task i and returns what is to be kept of it: when it is due as it is stored, its length in
-// milliseconds, and when it is due in this process.
+// after sets a timer of task i and returns what is to be kept of it: when it is due as it is
+// stored, its length in milliseconds, and when it is due in this process.
 func (r *Run) after(i int32, d time.Duration) (at *time.Time, wait int64, due time.Duration) {
 	wall := r.now().Add(d)
 	due = r.up + d

@@ -17,9 +17,10 @@ func retryable(c Class, p Policy) bool {
 	return false
 }
 
-// delay returns how long to wait after n failed tries: initial x 2^(n-1), at most the maximum unless the initial is
-// longer, of which the upper half is jitter, so that delays grow and callers spread. The jitter is a hash of key, so the same
-// state always gives the same time. What the provider asked for is honoured, up to an hour.
+// delay returns how long to wait after n failed tries: initial x 2^(n-1), at most the maximum
+// unless the initial is longer, of which the upper half is jitter, so that delays grow and callers
+// spread. The jitter is a hash of key, so the same state always gives the same time. What the
+// provider asked for is honoured, up to an hour.
 func delay(p Policy, key string, n int, asked time.Duration) time.Duration {
 	d := millis(p.InitialDelay)
 	most := max(d, millis(p.MaxDelay))

@@ -4,8 +4,8 @@ import (
 	"time"
 )
 
-// Grant is what a run stands on: who asked and which decision let it (decision 32). Each attempt and
-// its audit entries carry it.
+// Grant is what a run stands on: who asked and which decision let it (decision 32). Each attempt
+// and its audit entries carry it.
 type Grant struct {
 	AuthVersion int64     `json:"av,omitempty"`       // authorization version of the account as it was then
 	Decision    string    `json:"decision,omitempty"` // id of the audit entry of the submission
@@ -46,8 +46,8 @@ func (c *Counts) of(s Status) *int {
 	return &c.Running
 }
 
-// Header is the stored document of a run: small, and written by each of its commits. Owner is the engine's; the
-// machine does not look at it.
+// Header is the stored document of a run: small, and written by each of its commits. Owner is the
+// engine's; the machine does not look at it.
 type Header struct {
 	AdoptedBy       string     `json:"adopted_by,omitempty"` // the batch that went on with what was withdrawn
 	CancelID        string     `json:"cancel_id,omitempty"`  // of the command that cancelled, so that it can be repeated
@@ -79,8 +79,8 @@ type Header struct {
 	Withdrawn       bool       `json:"withdrawn,omitempty"` // its submitter lost the right to some of it
 }
 
-// Status returns the wire's word for the run's state. A batch that waits for a rollback to end counts
-// as running: the wire knows no pending batch.
+// Status returns the wire's word for the run's state. A batch that waits for a rollback to end
+// counts as running: the wire knows no pending batch.
 func (h *Header) Status() Status {
 	if h.State == Queued {
 		return StatusRunning
@@ -93,11 +93,12 @@ func (h *Header) Status() Status {
 type Run struct {
 	Header Header
 	Tasks  []Task
-	// Quota is how many tasks may run at once besides what the definition says; the engine sets it before
-	// Apply from its global limit. It is not stored.
+	// Quota is how many tasks may run at once besides what the definition says; the engine sets it
+	// before Apply from its global limit. It is not stored.
 	Quota int
-	// May returns why the submitter may not do an operation now, empty when they may; nil lets everything pass. The engine
-	// sets it. It is not stored, and it gives the same answer as long as the engine does not set another.
+	// May returns why the submitter may not do an operation now, empty when they may; nil lets
+	// everything pass. The engine sets it. It is not stored, and it gives the same answer as long
+	// as the engine does not set another.
 	May func(task int32, op *Operation) string
 
 	up         time.Duration // of the last Apply
@@ -156,8 +157,8 @@ type Trial struct {
 	Error  string
 }
 
-// New returns a fresh run of a definition that Validate found good, with every task waiting and nothing
-// started. Each node must have a TaskID.
+// New returns a fresh run of a definition that Validate found good, with every task waiting and
+// nothing started. Each node must have a TaskID.
 func New(id string, d Definition, g Grant, now Now) *Run {
 	wall := stamp(now.Wall)
 	h := Header{
@@ -199,10 +200,10 @@ func fresh(h Header, nodes []Node) []Task {
 	return tasks
 }
 
-// Load returns the run as stored: header, nodes of the definition and all tasks in the order of the nodes, with what
-// was recorded of their effects. What is derived from them is computed here and nowhere else. A stored time may come from
-// another clock, so no wait is longer from now on than it was meant to be from its beginning. LoadRollback does so for a
-// rollback.
+// Load returns the run as stored: header, nodes of the definition and all tasks in the order of the
+// nodes, with what was recorded of their effects. What is derived from them is computed here and
+// nowhere else. A stored time may come from another clock, so no wait is longer from now on than it
+// was meant to be from its beginning. LoadRollback does so for a rollback.
 func Load(h Header, nodes []Node, tasks []Task, now Now) *Run {
 	r := blank(h, nodes, tasks, now)
 	index := indexOf(nodes)
@@ -272,8 +273,8 @@ func (r *Run) derive(now Now) {
 	}
 }
 
-// Take returns what has changed since the last Take. It is to be committed as one, and good until something is
-// applied after the next Take.
+// Take returns what has changed since the last Take. It is to be committed as one, and good until
+// something is applied after the next Take.
 func (r *Run) Take() Change {
 	c := r.change
 	for _, i := range c.Tasks {

@@ -121,7 +121,8 @@ func (r *Run) try(i, k int32, kind AttemptKind) {
 	}
 }
 
-// stepped has the progress of step k of task i stored: in the task's document, in a rollback in that of the effect.
+// stepped has the progress of step k of task i stored: in the task's document, in a rollback in
+// that of the effect.
 func (r *Run) stepped(i, k int32) {
 	r.touch(i)
 	if r.Header.Kind == Rollback {
@@ -140,8 +141,8 @@ func (r *Run) endFailed(i int32) {
 	r.end(i, Failed)
 }
 
-// stop tells a live task to end: steps in flight are told so by Pending, those in doubt are looked up, the others end
-// here.
+// stop tells a live task to end: steps in flight are told so by Pending, those in doubt are looked
+// up, the others end here.
 func (r *Run) stop(i int32) {
 	t := &r.Tasks[i]
 	t.RetryAt, t.Wait, t.Withdrawn = nil, 0, false
@@ -276,7 +277,8 @@ func (t *Task) spend(up time.Duration) {
 	t.since += whole
 }
 
-// left returns how much of the time that its policy gives it a task has left; 1 when it may take for ever.
+// left returns how much of the time that its policy gives it a task has left; 1 when it may take
+// for ever.
 func (r *Run) left(i int32) time.Duration {
 	t, limit := &r.Tasks[i], r.policies[i].Timeout
 	if limit == 0 {
@@ -311,7 +313,8 @@ func (t *Task) laneBusy(k int) bool {
 // mutates says whether the step changes the world.
 func (t *Task) mutates(p *Progress) bool { return !t.CheckMode && p.Step.Action != "check" }
 
-// summary says what a task has done: one line for the whole, then what its steps said, which they need not say again.
+// summary says what a task has done: one line for the whole, then what its steps said, which they
+// need not say again.
 func (t *Task) summary() string {
 	var lines []string
 	if !t.CheckMode && len(t.Steps) > 0 {

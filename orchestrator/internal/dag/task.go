@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Task is the stored document of one node: all that the wire shows of it, and its steps. Times are UTC. What is not
-// exported is not stored: points of Now.Up, which mean something in this process only.
+// Task is the stored document of one node: all that the wire shows of it, and its steps. Times are
+// UTC. What is not exported is not stored: points of Now.Up, which mean something in this process
+// only.
 type Task struct {
 	Args         []string   `json:"args"`
 	Attention    string     `json:"attention,omitempty"` // what a person should look at
@@ -87,8 +88,8 @@ func (t *Task) Standing() bool {
 	return false
 }
 
-// CurrentStep returns the name of the first step that is at work, else of the last one that ended, else
-// the task's own name.
+// CurrentStep returns the name of the first step that is at work, else of the last one that ended,
+// else the task's own name.
 func (t *Task) CurrentStep() string {
 	last := t.Name
 	for i := range t.Steps {
@@ -115,7 +116,8 @@ func (t *Task) DoneSteps() int {
 	return n
 }
 
-// Servers returns the names of the servers that the standing steps made, and of those they only work on.
+// Servers returns the names of the servers that the standing steps made, and of those they only
+// work on.
 func (t *Task) Servers() (made, used []string) {
 	for i := range t.Steps {
 		p := &t.Steps[i]

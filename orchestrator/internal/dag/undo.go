@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// enterUndo prepares the run to undo its tasks: a task comes after everything that depended on it. It is
-// called when a batch begins to roll back and when such a batch is loaded.
+// enterUndo prepares the run to undo its tasks: a task comes after everything that depended on it.
+// It is called when a batch begins to roll back and when such a batch is loaded.
 func (r *Run) enterUndo() {
 	n := len(r.Tasks)
 	r.settled, r.entered = make([]bool, n), make([]bool, n)
@@ -109,7 +109,8 @@ func (r *Run) undone(i, k int32, res Result) {
 	}
 }
 
-// foundUndo takes the answer to the question whether the effect of an interrupted undo still stands.
+// foundUndo takes the answer to the question whether the effect of an interrupted undo still
+// stands.
 func (r *Run) foundUndo(i, k int32, res Result) {
 	p := &r.Tasks[i].Steps[k]
 	switch {

@@ -21,9 +21,10 @@ func (s shelf) reversal(task string, steps int) dag.Reversal {
 	return u
 }
 
-// TestRollback_inWavesIsLoadedFromEffectsAlone undoes 5,000 operations of one or two steps, each built on the one a hundred
-// before it, in waves, and loads the run anew again and again from the documents of effects. Dependents are undone first,
-// everything once, and no commit writes more than what is at work.
+// TestRollback_inWavesIsLoadedFromEffectsAlone undoes 5,000 operations of one or two steps, each
+// built on the one a hundred before it, in waves, and loads the run anew again and again from the
+// documents of effects. Dependents are undone first, everything once, and no commit writes more
+// than what is at work.
 func TestRollback_inWavesIsLoadedFromEffectsAlone(t *testing.T) {
 	t.Parallel()
 	const many, size = 5000, 2000
@@ -102,8 +103,8 @@ func TestRollback_inWavesIsLoadedFromEffectsAlone(t *testing.T) {
 	}
 }
 
-// TestRollback_leadsPassOn: when the first effect of an operation is undone and another cannot be, the operation still
-// counts, at its place.
+// TestRollback_leadsPassOn: when the first effect of an operation is undone and another cannot be,
+// the operation still counts, at its place.
 func TestRollback_leadsPassOn(t *testing.T) {
 	t.Parallel()
 	now := began
@@ -155,8 +156,8 @@ func TestRollback_leadsPassOn(t *testing.T) {
 	}
 }
 
-// TestApply_undoThatIsKilledOftenerThanItHasTriesIsFinished ends the process in the middle of the same undo again and
-// again; only what the provider refuses may use up its tries.
+// TestApply_undoThatIsKilledOftenerThanItHasTriesIsFinished ends the process in the middle of the
+// same undo again and again; only what the provider refuses may use up its tries.
 func TestApply_undoThatIsKilledOftenerThanItHasTriesIsFinished(t *testing.T) {
 	t.Parallel()
 	h := hand(t, two())

@@ -19,9 +19,9 @@ type Limits struct {
 	Operations int // 0 means DefaultOperations
 }
 
-// Validate returns everything that is wrong with a definition, at most 20 faults, each at the JSON pointer it
-// has in the body of POST /batch/execute. It takes time in proportion to the graph and no recursion; a
-// definition above the limit is refused without a look at its operations.
+// Validate returns everything that is wrong with a definition, at most 20 faults, each at the JSON
+// pointer it has in the body of POST /batch/execute. It takes time in proportion to the graph and
+// no recursion; a definition above the limit is refused without a look at its operations.
 func Validate(d Definition, l Limits) []fault.Field {
 	v := &validation{nodes: d.Nodes}
 	limit := orDefault(l.Operations, DefaultOperations)
@@ -181,8 +181,9 @@ func (v *validation) edges(most int) {
 	}
 }
 
-// cycles names the nodes of each cycle it finds: what is left after nodes without open dependencies were
-// taken away again and again lies on a cycle or behind one, so walking up the dependencies must meet one.
+// cycles names the nodes of each cycle it finds: what is left after nodes without open dependencies
+// were taken away again and again lies on a cycle or behind one, so walking up the dependencies
+// must meet one.
 func (v *validation) cycles() {
 	n := len(v.nodes)
 	open := make([]int, n)

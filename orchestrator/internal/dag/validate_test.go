@@ -88,8 +88,8 @@ func TestValidate_atMostTwentyFaults(t *testing.T) {
 	}
 }
 
-// TestValidate_hugeGraphs holds the bar's I07 and I08: a graph of 100,000 nodes is refused by the limit at once, and
-// where the limit allows it, judged in two seconds without recursion.
+// TestValidate_hugeGraphs holds the bar's I07 and I08: a graph of 100,000 nodes is refused by the
+// limit at once, and where the limit allows it, judged in two seconds without recursion.
 func TestValidate_hugeGraphs(t *testing.T) {
 	const n = 100_000
 	nodes := make([]dag.Node, n)

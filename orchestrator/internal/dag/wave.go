@@ -1,8 +1,9 @@
 package dag
 
-// A rollback undoes operations in waves: of everything that it has to undo, the operations that ended last, as many as
-// together have about WaveEffects effects. A wave is loaded from the documents of its effects, which also hold the
-// progress of undoing them, so a rollback has no upper size and a process that dies loses nothing.
+// A rollback undoes operations in waves: of everything that it has to undo, the operations that
+// ended last, as many as together have about WaveEffects effects. A wave is loaded from the
+// documents of its effects, which also hold the progress of undoing them, so a rollback has no
+// upper size and a process that dies loses nothing.
 
 // WaveEffects is how many effects a wave has, but for those of the operation that fills it.
 const WaveEffects = 2000
@@ -19,7 +20,8 @@ type UndoPlan struct {
 	Waves   int    `json:"waves,omitempty"`
 }
 
-// Rank is the place of an operation in the order of all that stand, in which later ones are undone first.
+// Rank is the place of an operation in the order of all that stand, in which later ones are undone
+// first.
 type Rank struct {
 	Era   uint64 `json:"era"`
 	Since uint64 `json:"since"`
@@ -37,15 +39,16 @@ func (t Rank) Before(o Rank) bool {
 	return t.Task > o.Task
 }
 
-// Reversal is an operation that a rollback undoes: its effects, and its task's document while that is kept.
+// Reversal is an operation that a rollback undoes: its effects, and its task's document while that
+// is kept.
 type Reversal struct {
 	Effects   []Effect
 	Origin    *Task  // nil when it is gone
 	OriginRev uint64 // revision of that document, for whoever writes it
 }
 
-// Wave begins the next wave of a rollback, or ends the rollback when there are no operations left. The operations stand in
-// the order in which they are undone. Planned is for the first wave.
+// Wave begins the next wave of a rollback, or ends the rollback when there are no operations left.
+// The operations stand in the order in which they are undone. Planned is for the first wave.
 type Wave struct {
 	Operations []Reversal
 	Planned    int
@@ -123,8 +126,8 @@ func (t *Task) undoLeft() bool {
 	return false
 }
 
-// order lets each operation of a wave wait for the undo of what was built on it, and of what was done later to
-// the same server.
+// order lets each operation of a wave wait for the undo of what was built on it, and of what was
+// done later to the same server.
 func (r *Run) order() {
 	last := map[string]int32{}   // by server: the operation so far that comes last on it
 	same := map[string][]int32{} // by run: its operations so far
@@ -198,7 +201,8 @@ func (u *Reversal) Rank() *Rank {
 	return t
 }
 
-// Origin returns the document of the task that operation i of a rollback belongs to, and its revision.
+// Origin returns the document of the task that operation i of a rollback belongs to, and its
+// revision.
 func (r *Run) Origin(i int32) (*Task, uint64) { return r.undoing[i].Origin, r.undoing[i].OriginRev }
 
 // Failure is an operation that a rollback could not undo.

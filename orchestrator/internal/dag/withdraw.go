@@ -13,8 +13,8 @@ type Withdrawal struct {
 	Reason string // of the first
 }
 
-// allowed asks whether the submitter may do the next thing of task i now. The first refusal withdraws everything of the
-// run that May refuses at this moment.
+// allowed asks whether the submitter may do the next thing of task i now. The first refusal
+// withdraws everything of the run that May refuses at this moment.
 func (r *Run) allowed(i int32) bool {
 	if r.Tasks[i].Withdrawn {
 		return false
@@ -26,7 +26,8 @@ func (r *Run) allowed(i int32) bool {
 	return why == ""
 }
 
-// refusal returns why the submitter may not do task i now, empty when they may. An undo needs nobody's right any more.
+// refusal returns why the submitter may not do task i now, empty when they may. An undo needs
+// nobody's right any more.
 func (r *Run) refusal(i int32) string {
 	if r.May == nil || r.Header.Kind == Rollback {
 		return ""
@@ -34,8 +35,8 @@ func (r *Run) refusal(i int32) string {
 	return r.May(i, &r.nodes[i].Operation)
 }
 
-// withdraw ends what has not begun of the tasks that are refused, and of those that depend on them. What is at work
-// goes on to the end of its step, and nothing is undone.
+// withdraw ends what has not begun of the tasks that are refused, and of those that depend on them.
+// What is at work goes on to the end of its step, and nothing is undone.
 func (r *Run) withdraw(first int32, why string) {
 	h := &r.Header
 	w := Withdrawal{Task: first, Reason: why}
@@ -84,7 +85,8 @@ func (r *Run) drop(i int32, why string) (dependents int) {
 	return r.dropDependents(i)
 }
 
-// dropDependents ends what waits for a task that will never succeed, because its submitter may no longer do it.
+// dropDependents ends what waits for a task that will never succeed, because its submitter may no
+// longer do it.
 func (r *Run) dropDependents(i int32) (n int) {
 	for _, d := range r.dependents[i] {
 		if r.Tasks[d].State == Waiting || r.Tasks[d].State == Queued {
@@ -134,8 +136,9 @@ func (r *Run) begins(i int32) bool {
 	return false
 }
 
-// Resume returns the definition of what is left of a batch that was withdrawn: exactly the operations that ended for
-// that reason. What they depend on and is completed counts as met. A fault says why there is nothing to go on with.
+// Resume returns the definition of what is left of a batch that was withdrawn: exactly the
+// operations that ended for that reason. What they depend on and is completed counts as met. A
+// fault says why there is nothing to go on with.
 func Resume(r *Run) (Definition, error) {
 	h := &r.Header
 	if !r.Done() {

@@ -241,7 +241,8 @@ func (w *world) live(cancelAt int) {
 	}
 }
 
-// wait lets time pass. Now and then somebody sets the wall clock, by up to an hour in either direction.
+// wait lets time pass. Now and then somebody sets the wall clock, by up to an hour in either
+// direction.
 func (w *world) wait(d time.Duration) {
 	d = max(0, d)
 	w.now.Wall, w.now.Up = w.now.Wall.Add(d), w.now.Up+d

@@ -11,11 +11,13 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 )
 
-// overrun is how long an attempt may ignore the end of its time before its outcome counts as unknown.
+// overrun is how long an attempt may ignore the end of its time before its outcome counts as
+// unknown.
 const overrun = 10 * time.Second
 
-// flight is an attempt at work, and the context of it: one timer serves its deadline and then its overrun. As a context
-// it does not end with the engine's but by the runner, which stops its flights when it leaves.
+// flight is an attempt at work, and the context of it: one timer serves its deadline and then its
+// overrun. As a context it does not end with the engine's but by the runner, which stops its
+// flights when it leaves.
 type flight struct {
 	context.Context // of the engine, for its values
 	dag.Launch
@@ -92,8 +94,9 @@ func (f *flight) land(res dag.Result) {
 // rest is how long a goroutine waits for its next work.
 const rest = time.Second
 
-// labour does work on a goroutine of its own, until ctx ends on one that did other work just before: growing a stack
-// costs more than an attempt that does little, or a short run. It says whether the goroutine is a new one.
+// labour does work on a goroutine of its own, until ctx ends on one that did other work just
+// before: growing a stack costs more than an attempt that does little, or a short run. It says
+// whether the goroutine is a new one.
 func (e *Engine) labour(ctx context.Context, work func()) (started bool) {
 	select {
 	case e.idle <- work:
@@ -184,7 +187,8 @@ func (f *flight) giveUp() {
 	f.land(dag.Result{Class: dag.UnknownOutcome, Error: "timeout: the attempt did not end"})
 }
 
-// execute makes the attempt; a panic of a provider is an unknown outcome, not the end of the process.
+// execute makes the attempt; a panic of a provider is an unknown outcome, not the end of the
+// process.
 func (e *Engine) execute(ctx context.Context, a dag.Attempt) (res dag.Result) {
 	defer func() {
 		if p := recover(); p != nil {

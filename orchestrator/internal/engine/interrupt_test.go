@@ -15,7 +15,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/storetest"
 )
 
-// strict is a batch whose second operation may be tried once, on a server that would be destroyed if it failed.
+// strict is a batch whose second operation may be tried once, on a server that would be destroyed
+// if it failed.
 func strict() engine.Submission {
 	sub := batch(servers("a", nil, "a1"), servers("b", []string{"a"}, "b1"))
 	sub.Definition.RollbackEnabled = true
@@ -97,7 +98,8 @@ func TestKill_whatKillsItsOrchestratorFailsAfter20(t *testing.T) {
 	})
 }
 
-// TestStop_thatCannotBeNotedCountsAsAKill stops while the store is away: nothing is lost by that but the note.
+// TestStop_thatCannotBeNotedCountsAsAKill stops while the store is away: nothing is lost by that
+// but the note.
 func TestStop_thatCannotBeNotedCountsAsAKill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, db := newWorld(), memory()
@@ -121,7 +123,8 @@ func TestStop_thatCannotBeNotedCountsAsAKill(t *testing.T) {
 	})
 }
 
-// TestStop_inTheMiddleOfACommit stops a wide batch at each of its commits, which is on its way beside the attempts at work.
+// TestStop_inTheMiddleOfACommit stops a wide batch at each of its commits, which is on its way
+// beside the attempts at work.
 func TestStop_inTheMiddleOfACommit(t *testing.T) {
 	for n := 2; n < 12; n++ {
 		synctest.Test(t, func(t *testing.T) {
@@ -161,8 +164,8 @@ func TestStop_inTheMiddleOfACommit(t *testing.T) {
 	}
 }
 
-// TestClock_aStepNeitherFailsNorStallsNorRepeats sets the wall clock by an hour while one operation works within its 10
-// minutes and another waits for its next try.
+// TestClock_aStepNeitherFailsNorStallsNorRepeats sets the wall clock by an hour while one operation
+// works within its 10 minutes and another waits for its next try.
 func TestClock_aStepNeitherFailsNorStallsNorRepeats(t *testing.T) {
 	for _, step := range []time.Duration{-time.Hour, time.Hour} {
 		for _, restart := range []bool{false, true} {
@@ -201,8 +204,8 @@ func TestClock_aStepNeitherFailsNorStallsNorRepeats(t *testing.T) {
 	}
 }
 
-// TestClock_aStepDoesNotMoveALease: of two processes on one store, one has its clock set; neither takes over what the
-// other drives, nor waits for an hour when the other is gone.
+// TestClock_aStepDoesNotMoveALease: of two processes on one store, one has its clock set; neither
+// takes over what the other drives, nor waits for an hour when the other is gone.
 func TestClock_aStepDoesNotMoveALease(t *testing.T) {
 	for _, step := range []time.Duration{-time.Hour, time.Hour} {
 		synctest.Test(t, func(t *testing.T) {

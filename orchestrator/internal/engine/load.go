@@ -18,7 +18,8 @@ type sighting struct {
 }
 
 // adopt takes over every unfinished run that nobody drives: those this process owned before it was
-// restarted, and those that their owner has not written for a whole lease. That is measured by the own clock alone.
+// restarted, and those that their owner has not written for a whole lease. That is measured by the
+// own clock alone.
 func (e *Engine) adopt(ctx context.Context) error {
 	var found []store.Row[dag.Header]
 	q := store.Query{Index: "active", Limit: store.MaxPage}
@@ -84,8 +85,9 @@ func (e *Engine) adoptRun(row store.Row[dag.Header]) {
 	e.launch(r)
 }
 
-// load reads the run from the store, patiently. first says that this process has never driven it, so that what
-// is in flight has an unknown outcome. It returns false when the run is not ours, is gone, or ctx ends.
+// load reads the run from the store, patiently. first says that this process has never driven it,
+// so that what is in flight has an unknown outcome. It returns false when the run is not ours, is
+// gone, or ctx ends.
 func (r *runner) load(ctx context.Context, first bool) bool {
 	for try := 0; ; try++ {
 		run, rev, err := r.e.read(ctx, r.id)
@@ -124,13 +126,15 @@ func (r *runner) own(run *dag.Run, rev uint64) {
 	}
 }
 
-// fit makes room for what is known of each task: of a run that was read, or of the next wave of a rollback.
+// fit makes room for what is known of each task: of a run that was read, or of the next wave of a
+// rollback.
 func (r *runner) fit() {
 	n := len(r.run.Tasks)
 	r.sizes, r.decided = make([]int, n), make([]*authz.Decision, n)
 }
 
-// begin tells an adopted run that its process is a new one, and starts it when it was never started.
+// begin tells an adopted run that its process is a new one, and starts it when it was never
+// started.
 func (r *runner) begin(ctx context.Context) bool {
 	messages := []message{{command: dag.Adopt{}}}
 	if r.run.Header.State == dag.Queued && r.kind != dag.Rollback && !r.e.held(r.id) {

@@ -9,9 +9,10 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Resume submits, as a new batch of whoever asks now, exactly the operations of a batch that ended because its submitter
-// lost the right to them (decision 39). allow is asked about them first. The old batch stays as it ended; that it was
-// adopted is written in the commit of the new one, so it is once.
+// Resume submits, as a new batch of whoever asks now, exactly the operations of a batch that ended
+// because its submitter lost the right to them (decision 39). allow is asked about them first. The
+// old batch stays as it ended; that it was adopted is written in the commit of the new one, so it
+// is once.
 func (e *Engine) Resume(ctx context.Context, batchID string, s Submission, allow func(dag.Definition) error) (Submitted, error) {
 	if !id.Valid(batchID) {
 		return Submitted{}, unknown(dag.Batch, batchID)

@@ -9,8 +9,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/id"
 )
 
-// ask brings up to date what the submitter of the run may do, before something may start. A fault means that it cannot
-// be told, and that nothing starts until it can.
+// ask brings up to date what the submitter of the run may do, before something may start. A fault
+// means that it cannot be told, and that nothing starts until it can.
 func (r *runner) ask(ctx context.Context, g dag.Grant) error {
 	rights := r.e.Rights
 	if rights == nil || r.kind == dag.Rollback {
@@ -29,7 +29,8 @@ func (r *runner) ask(ctx context.Context, g dag.Grant) error {
 	return nil
 }
 
-// judge says why the submitter may not do an operation now, empty when they may; it is the run's May.
+// judge says why the submitter may not do an operation now, empty when they may; it is the run's
+// May.
 func (r *runner) judge(i int32, op *dag.Operation) string {
 	if r.may == nil {
 		return ""
@@ -44,8 +45,9 @@ func (r *runner) judge(i int32, op *dag.Operation) string {
 	return r.decided[i].Reason
 }
 
-// decision is what an attempt stands on: the decision of now for one that does something, that of the submission for an
-// undo, which is not asked again. The intent says what decided; it need not stand in the outcome, too.
+// decision is what an attempt stands on: the decision of now for one that does something, that of
+// the submission for an undo, which is not asked again. The intent says what decided; it need not
+// stand in the outcome, too.
 func (r *runner) decision(t dag.Trial, phase audit.Phase) *audit.Decision {
 	g := &r.run.Header.Grant
 	a := &audit.Decision{Allowed: true, Policy: g.Policy, Rule: g.Rule}

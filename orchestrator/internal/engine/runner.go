@@ -133,7 +133,8 @@ func (r *runner) step(ctx context.Context, messages []message) bool {
 	return r.insist(ctx, messages, err)
 }
 
-// insist loads the run again after a commit failed with err, and carries out the messages, until they are stored.
+// insist loads the run again after a commit failed with err, and carries out the messages, until
+// they are stored.
 func (r *runner) insist(ctx context.Context, messages []message, err error) bool {
 	for try := 0; err != nil; try++ {
 		r.e.Log.Warn("engine: a commit was refused or its outcome is unknown; loading the run again", "run", r.id, "error", err)
@@ -158,8 +159,8 @@ func turnAway(messages []message) {
 	}
 }
 
-// defuse makes harmless what the store refuses for good, so that one bad result does not hold its run for ever: results
-// become failures that say so, callers get the refusal.
+// defuse makes harmless what the store refuses for good, so that one bad result does not hold its
+// run for ever: results become failures that say so, callers get the refusal.
 func defuse(messages []message, err error) []message {
 	var kept []message
 	for _, m := range messages {
@@ -214,8 +215,8 @@ func (r *runner) release() {
 	}
 }
 
-// recover loads the run again after a failed commit, patiently. It returns false when the run is not
-// ours any more or ctx has ended.
+// recover loads the run again after a failed commit, patiently. It returns false when the run is
+// not ours any more or ctx has ended.
 func (r *runner) recover(ctx context.Context, try int) bool {
 	return r.sleep(ctx, try) && r.load(ctx, false)
 }
@@ -259,8 +260,9 @@ func (r *runner) act(ctx context.Context, due dag.Due) {
 // haltWait bounds the note of an ordered stop.
 const haltWait = 5 * time.Second
 
-// halt notes in the store, when the engine stops, that what is in flight is cut off by that, so that the next process
-// does not take it for a try or a kill (decision 40). A note that cannot be made costs little: it was a kill then.
+// halt notes in the store, when the engine stops, that what is in flight is cut off by that, so
+// that the next process does not take it for a try or a kill (decision 40). A note that cannot be
+// made costs little: it was a kill then.
 func (r *runner) halt(ctx context.Context) {
 	if ctx.Err() == nil || r.run == nil || r.run.Header.State == dag.Queued {
 		return

@@ -8,8 +8,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// turn is one commit of a run: the commands that it carries out, what it stores, and what is due once that is stored. While
-// one is on its way to the store, the next is made ready beside it, and goes behind it.
+// turn is one commit of a run: the commands that it carries out, what it stores, and what is due
+// once that is stored. While one is on its way to the store, the next is made ready beside it, and
+// goes behind it.
 type turn struct {
 	messages  []message
 	entries   [][]byte // audit entries of callers
@@ -30,8 +31,8 @@ type verdict struct {
 	err  error
 }
 
-// turn carries out messages in a commit, behind the one that is on its way. When one of both fails it returns why, and what is
-// to be carried out again once the run is loaded.
+// turn carries out messages in a commit, behind the one that is on its way. When one of both fails
+// it returns why, and what is to be carried out again once the run is loaded.
 func (r *runner) turn(ctx context.Context, messages []message) ([]message, error) {
 	var err error
 	if s := r.run.Header.State; s == dag.Queued || s == dag.Running { // else nothing starts that needs a right
@@ -90,7 +91,8 @@ func (r *runner) apply(messages []message) *turn {
 	return t
 }
 
-// send commits a turn: beside the attempts at work when there are many, whose results then make the next turn.
+// send commits a turn: beside the attempts at work when there are many, whose results then make the
+// next turn.
 func (r *runner) send(ctx context.Context, t *turn) error {
 	if t.empty {
 		r.finish(ctx, t)
@@ -108,7 +110,8 @@ func (r *runner) send(ctx context.Context, t *turn) error {
 	return nil
 }
 
-// arrive takes what the store said to the turn on its way; with a fault it returns what is to be carried out again.
+// arrive takes what the store said to the turn on its way; with a fault it returns what is to be
+// carried out again.
 func (r *runner) arrive(ctx context.Context, v verdict) ([]message, error) {
 	t := r.sent
 	r.sent = nil

@@ -1,10 +1,11 @@
-// Package rights says what an operation asks of the policies, and whether the one who submitted a run may still do it
-// (decision 39).
+// Package rights says what an operation asks of the policies, and whether the one who submitted a
+// run may still do it (decision 39).
 //
-// It owns neither policies (package authz) nor accounts (package trust), and starts and stops nothing (package engine).
+// It owns neither policies (package authz) nor accounts (package trust), and starts and stops
+// nothing (package engine).
 //
-// The one rule: a submission and each start of what was submitted are asked the same questions, and both take them from
-// Needs.
+// The one rule: a submission and each start of what was submitted are asked the same questions, and
+// both take them from Needs.
 package rights
 
 import (
@@ -18,8 +19,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// Needs returns the action that an operation is, as policies know it, and what it is done to: what it makes, and the
-// servers that its task services go to. Looking at what is there is reading.
+// Needs returns the action that an operation is, as policies know it, and what it is done to: what
+// it makes, and the servers that its task services go to. Looking at what is there is reading.
 func Needs(op *dag.Operation) (action string, resources []authz.Resource) {
 	action = op.Verb
 	if action == "check" {
@@ -36,8 +37,8 @@ func Needs(op *dag.Operation) (action string, resources []authz.Resource) {
 	return action, appendNeeds(make([]authz.Resource, 0, len(op.Servers)+len(op.Taskservs)+len(op.Targets)), op, map[string]bool{})
 }
 
-// appendNeeds appends what an operation of a batch needs; of the servers that its task services go to only those that are not
-// in seen, which it adds.
+// appendNeeds appends what an operation of a batch needs; of the servers that its task services go
+// to only those that are not in seen, which it adds.
 func appendNeeds(list []authz.Resource, op *dag.Operation, seen map[string]bool) []authz.Resource {
 	for i := range op.Servers {
 		list = append(list, authz.Resource{Type: "servers", Name: op.Servers[i].Name})
@@ -54,8 +55,8 @@ func appendNeeds(list []authz.Resource, op *dag.Operation, seen map[string]bool)
 	return list
 }
 
-// Batch returns what the submission of a batch is asked: the batch itself, and what its operations need, each server that
-// task services go to once, for many operations may have the same.
+// Batch returns what the submission of a batch is asked: the batch itself, and what its operations
+// need, each server that task services go to once, for many operations may have the same.
 func Batch(name string, operations iter.Seq[dag.Operation]) []authz.Resource {
 	list, seen := []authz.Resource{Submission(dag.Batch, name)}, map[string]bool{}
 	for op := range operations {
@@ -72,8 +73,8 @@ func Submission(kind dag.Kind, name string) authz.Resource {
 	return authz.Resource{Type: "workflows"}
 }
 
-// Known is what the control-center has said last: the policies in force, and what an account may be taken for (package
-// trust). RightsChanged is another number after every change of either.
+// Known is what the control-center has said last: the policies in force, and what an account may be
+// taken for (package trust). RightsChanged is another number after every change of either.
 type Known interface {
 	Policies() *authz.Set
 	Subject(ctx context.Context, sub string) (token.Subject, bool, error)
@@ -88,8 +89,9 @@ type Book struct {
 // Changed returns a number that is another one after every change of policies or accounts.
 func (b Book) Changed() uint64 { return b.Known.RightsChanged() }
 
-// Submitter returns what the one who was given g may do now, with the policies and the account of now and the request of
-// then. The answer holds until Changed returns another number. A fault means that it cannot be told yet.
+// Submitter returns what the one who was given g may do now, with the policies and the account of
+// now and the request of then. The answer holds until Changed returns another number. A fault means
+// that it cannot be told yet.
 func (b Book) Submitter(ctx context.Context, g dag.Grant) (func(*dag.Header, *dag.Operation) authz.Decision, error) {
 	set := b.Known.Policies()
 	account, named, err := b.Known.Subject(ctx, g.Sub)

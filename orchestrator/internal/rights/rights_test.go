@@ -91,7 +91,8 @@ func TestSubmitter_isTheAccountOfNow(t *testing.T) {
 	}
 }
 
-// TestSubmitter_thePoliciesAreThoseOfNowAndTheRequestThatOfThen denies servers to an address and an hour.
+// TestSubmitter_thePoliciesAreThoseOfNowAndTheRequestThatOfThen denies servers to an address and an
+// hour.
 func TestSubmitter_thePoliciesAreThoseOfNowAndTheRequestThatOfThen(t *testing.T) {
 	t.Parallel()
 	k := hear(t, token.Subject{Sub: "a", Version: 3, Enabled: true, Roles: []string{"operator"}})
@@ -110,7 +111,8 @@ func TestSubmitter_thePoliciesAreThoseOfNowAndTheRequestThatOfThen(t *testing.T)
 	}
 }
 
-// TestSubmitter_aTokenNewerThanWhatWasHeardCounts: the submission may be faster than the news of the account.
+// TestSubmitter_aTokenNewerThanWhatWasHeardCounts: the submission may be faster than the news of
+// the account.
 func TestSubmitter_aTokenNewerThanWhatWasHeardCounts(t *testing.T) {
 	t.Parallel()
 	if d := ask(t, hear(t), alice()); !d.Allowed {

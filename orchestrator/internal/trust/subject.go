@@ -15,8 +15,8 @@ type known struct {
 	Subject token.Subject `json:"subject"`
 }
 
-// subjectPlace is how far the subject stream is stored. Until Whole, accounts that this epoch has not named yet
-// are what an earlier epoch said of them.
+// subjectPlace is how far the subject stream is stored. Until Whole, accounts that this epoch has
+// not named yet are what an earlier epoch said of them.
 type subjectPlace struct {
 	Epoch string `json:"epoch"`
 	Head  uint64 `json:"head"`
@@ -30,15 +30,15 @@ var (
 	knowns        = store.Table[known]{Kind: "trust_subject", ID: func(k known) string { return k.Subject.Sub }}
 )
 
-// Subject returns what the account sub may be taken for, as the control-center said last; false when it was
-// never named. A deleted account stays, marked as such.
+// Subject returns what the account sub may be taken for, as the control-center said last; false
+// when it was never named. A deleted account stays, marked as such.
 func (t *Trust) Subject(ctx context.Context, sub string) (token.Subject, bool, error) {
 	row, err := knowns.Get(ctx, t.DB, sub)
 	return row.Value.Subject, row.Rev != 0, err
 }
 
-// Subjects calls each with every account that was ever named, a page at a time, in the order of their ids. db
-// may be that of a stopped orchestrator.
+// Subjects calls each with every account that was ever named, a page at a time, in the order of
+// their ids. db may be that of a stopped orchestrator.
 func Subjects(ctx context.Context, db store.DB, each func(token.Subject) error) error {
 	return pages(ctx, db, func(rows []store.Row[known]) error {
 		for _, r := range rows {
@@ -74,8 +74,8 @@ func (t *Trust) pollSubjects(ctx context.Context) error {
 	case err != nil:
 		return err
 	case feed.Epoch != at.Epoch:
-		// Another stream, whose numbers say nothing about the one we know: read it from its beginning, if the
-		// witness knows that it follows the known one.
+		// Another stream, whose numbers say nothing about the one we know: read it from its
+		// beginning, if the witness knows that it follows the known one.
 		if at.Epoch != "" {
 			if err := t.pollHeads(ctx); err != nil {
 				return err
@@ -112,8 +112,8 @@ func (t *Trust) pollSubjects(ctx context.Context) error {
 	return nil
 }
 
-// keepSubjects stores what is new in items, and the place behind them, in one commit. It is the cursor of a
-// follower and no act of its own: the control-center's log holds who changed what.
+// keepSubjects stores what is new in items, and the place behind them, in one commit. It is the
+// cursor of a follower and no act of its own: the control-center's log holds who changed what.
 func (t *Trust) keepSubjects(ctx context.Context, items []token.Subject, next subjectPlace) error {
 	t.mu.Lock()
 	same := len(items) == 0 && t.people == next
@@ -146,8 +146,8 @@ func (t *Trust) keepSubjects(ctx context.Context, items []token.Subject, next su
 	return nil
 }
 
-// sweepSubjects ends the reading of a new epoch: an account that its whole stream did not name is no account any
-// more.
+// sweepSubjects ends the reading of a new epoch: an account that its whole stream did not name is
+// no account any more.
 func (t *Trust) sweepSubjects(ctx context.Context, next subjectPlace) (subjectPlace, error) {
 	next.Whole = true
 	err := pages(ctx, t.DB, func(rows []store.Row[known]) error {

@@ -64,7 +64,8 @@ func TestSubjects_areFollowedInPagesAndKept(t *testing.T) {
 	})
 }
 
-// TestSubjects_aStreamThatGoesBackTakesNothingBack is a control-center whose folder was put back: it counts as silent.
+// TestSubjects_aStreamThatGoesBackTakesNothingBack is a control-center whose folder was put back:
+// it counts as silent.
 func TestSubjects_aStreamThatGoesBackTakesNothingBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, db := newCenter(t), memory(t)
