@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -156,7 +157,8 @@ func (w *world) compare(full bool) {
 // settle waits until nothing runs any more and looks at how everything ended.
 func (w *world) settle() {
 	w.t.Helper()
-	ctx, open := w.t.Context(), 0
+	ctx, open, rows := w.t.Context(), 0, []client.Task(nil)
+	live := func(t client.Task) bool { return t.Status == "Pending" || t.Status == "Running" }
 	for began := time.Now(); ; wait(ctx, 50*time.Millisecond) {
 		open = 0
 		for _, status := range []string{"pending", "running"} {
@@ -169,8 +171,11 @@ func (w *world) settle() {
 				w.t.Fatalf("the %s tasks cannot be counted: %v", status, err)
 			}
 		}
-		if open == 0 {
-			break
+		if open == 0 { // a submission that was on its way when its client stopped may begin only now
+			rows = pages(w, func(p client.Page) (client.List[client.Task], error) { return w.orch().Tasks(ctx, "", p) })
+			if !slices.ContainsFunc(rows, live) {
+				break
+			}
 		}
 		if time.Since(began) > 60*time.Second {
 			l, _ := w.orch().Tasks(ctx, "running", client.Page{Limit: 3})
@@ -178,7 +183,7 @@ func (w *world) settle() {
 		}
 	}
 	listed := map[string]bool{}
-	for _, r := range pages(w, func(p client.Page) (client.List[client.Task], error) { return w.orch().Tasks(ctx, "", p) }) {
+	for _, r := range rows {
 		listed[r.ID] = true
 		if r.Status != "Completed" {
 			text := ""
