@@ -198,3 +198,25 @@ func TestResume_notOverWhatWasUndone(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestWithdraw_aWorkflowEndsWithTheStepItIsAt is a workflow of three servers, whose only task is
+// the run.
+func TestWithdraw_aWorkflowEndsWithTheStepItIsAt(t *testing.T) {
+	t.Parallel()
+	n := op("")
+	h := hand(t, dag.Definition{Kind: dag.Workflow, Name: "create_servers", StepLimit: 1, Nodes: []dag.Node{n}})
+	server := func(name string) dag.Step { return dag.Step{Action: "server.create", Name: name} }
+	h.resolve(server("s1"), server("s2"), server("s3"))
+	h.run.Take()
+	h.refuse(gone)
+	h.next(dag.Do, dag.OK)
+	task := h.run.Tasks[0]
+	if h.run.Header.State != dag.Cancelled || task.Error != gone || !task.Standing() || task.DoneSteps() != 1 {
+		t.Fatalf("ended %s, task %+v", h.run.Header.State, task)
+	}
+	for _, e := range h.run.Take().Events {
+		if e.Type == dag.RightsWithdrawn && (e.TaskID != "run" || e.BatchID != "") {
+			t.Errorf("%+v", e)
+		}
+	}
+}
