@@ -181,6 +181,8 @@ type Rollback struct {
 	Success            bool    `json:"success"`
 	OperationsExecuted int     `json:"operations_executed"`
 	OperationsFailed   int     `json:"operations_failed"`
+	OperationsPlanned  int     `json:"operations_planned"`
+	Ended              bool    `json:"ended"`
 	Duration           float64 `json:"duration"`
 	Failures           []struct {
 		TaskID string `json:"task_id"`
@@ -194,6 +196,13 @@ type Rollback struct {
 func (c *Client) ExecuteRollback(ctx context.Context, r RollbackRequest, idempotencyKey string) (Rollback, error) {
 	var out Rollback
 	_, err := c.do(ctx, keyed(post("/rollback/execute", r), idempotencyKey), &out)
+	return out, err
+}
+
+// Rollback returns what a rollback has come to so far.
+func (c *Client) Rollback(ctx context.Context, id string) (Rollback, error) {
+	var out Rollback
+	_, err := c.do(ctx, get("/rollback/executions/"+url.PathEscape(id)), &out)
 	return out, err
 }
 

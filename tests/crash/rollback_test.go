@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// TestCrash_rollbackIsFinished is the bar's X06 with real kills: the orchestrator dies again and again while it undoes.
+// TestCrash_rollbackIsFinished is the bar's X06 with real kills: the orchestrator dies again and again while it undoes, in
+// more than one wave.
 func TestCrash_rollbackIsFinished(t *testing.T) {
 	random := rand.New(rand.NewPCG(seedOf(t), 2))
 	o := rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir()}
@@ -23,8 +25,19 @@ func TestCrash_rollbackIsFinished(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const chain = 12 // operations, each of three servers and each after the one before
+	const (
+		chain  = 12 // operations, each of three servers and each after the one before
+		fleets = 16 // operations that need nothing, of so many servers each that all are more than a wave
+		ships  = 130
+	)
 	var operations []map[string]any
+	for i := range fleets {
+		var servers []map[string]string
+		for s := range ships {
+			servers = append(servers, map[string]string{"name": fmt.Sprintf("fleet-%02d-%d", i, s), "plan": "1xCPU-2GB", "zone": "de-fra1"})
+		}
+		operations = append(operations, map[string]any{"id": fmt.Sprintf("fleet-%02d", i), "type": "server_batch", "provider": "cloud", "server_configs": servers})
+	}
 	for i := range chain {
 		var servers []map[string]string
 		for s := range 3 {
@@ -36,7 +49,7 @@ func TestCrash_rollbackIsFinished(t *testing.T) {
 		}
 		operations = append(operations, map[string]any{"id": fmt.Sprintf("link-%02d", i), "type": "server_batch", "provider": "cloud", "dependencies": dependencies, "server_configs": servers})
 	}
-	definition, err := json.Marshal(map[string]any{"name": "chain", "version": "1.0.0", "storage_backend": "filesystem", "parallel_limit": 3, "rollback_enabled": true, "operations": operations})
+	definition, err := json.Marshal(map[string]any{"name": "chain", "version": "1.0.0", "storage_backend": "filesystem", "parallel_limit": 17, "rollback_enabled": true, "operations": operations})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,17 +92,17 @@ func TestCrash_rollbackIsFinished(t *testing.T) {
 	if died == 0 {
 		t.Error("the rollback ended before the first kill: nothing is shown about kills")
 	}
-	if !out.Success || out.OperationsExecuted != chain || out.OperationsFailed != 0 {
-		t.Errorf("the rollback says %+v, want %d operations undone", out, chain)
+	if !out.Success || out.OperationsExecuted != chain+fleets || out.OperationsFailed != 0 {
+		t.Errorf("the rollback says %+v, want %d operations undone", out, chain+fleets)
 	}
-	w.undone(chain)
+	w.undone(chain, 3*chain+fleets*ships)
 	t.Logf("killed %d times; %d operations undone in %.2f s", died, out.OperationsExecuted, out.Duration)
 	w.verify()
 }
 
-// undone holds the provider's records against what a rollback of the chain must have done: every server removed once,
-// the later links first.
-func (w *world) undone(chain int) {
+// undone holds the provider's records against what the rollback must have done: all those servers removed once, of the
+// chain the later links first.
+func (w *world) undone(chain, servers int) {
 	w.t.Helper()
 	gone, last := map[string]int{}, chain
 	w.lines(w.state, func(raw []byte) error { // written with the effect; a kill may come before the call's record
@@ -102,7 +115,9 @@ func (w *world) undone(chain int) {
 			return err
 		}
 		name, link := line.Server.Name, 0
-		gone[name]++
+		if gone[name]++; !strings.HasPrefix(name, "link-") {
+			return err
+		}
 		if _, err := fmt.Sscanf(name, "link-%02d-", &link); err != nil {
 			return err
 		}
@@ -117,7 +132,7 @@ func (w *world) undone(chain int) {
 			w.t.Errorf("%s was removed %d times", name, n)
 		}
 	}
-	if len(gone) != 3*chain {
-		w.t.Errorf("%d servers were removed, want %d", len(gone), 3*chain)
+	if len(gone) != servers {
+		w.t.Errorf("%d servers were removed, want %d", len(gone), servers)
 	}
 }

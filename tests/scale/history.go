@@ -34,6 +34,9 @@ func history(ctx context.Context, s *scale) (err error) {
 		return err
 	}
 	if !in.filled {
+		if _, err := in.Orch(in.Token).CreateCheckpoint(ctx, beginning, "", ""); err != nil {
+			return err
+		}
 		began := time.Now()
 		if err := in.fill(ctx, s.tasks, s.servers); err != nil {
 			return err
@@ -54,7 +57,7 @@ func history(ctx context.Context, s *scale) (err error) {
 	if err := in.restart(ctx, s); err != nil {
 		return err
 	}
-	for _, part := range []func(context.Context, *scale) error{in.taskPages, in.batchPages, in.auditPages} {
+	for _, part := range []func(context.Context, *scale) error{in.taskPages, in.batchPages, in.auditPages, in.rollbacks} {
 		if err := part(ctx, s); err != nil {
 			return err
 		}

@@ -38,7 +38,7 @@ type job struct {
 }
 
 // jobs are all there are.
-var jobs = []job{{"history", history}}
+var jobs = []job{{"history", history}, {"rollback", whole}}
 
 func main() {
 	s := &scale{}

@@ -91,14 +91,18 @@ func untilReady(ready func() error) func(context.Context) error {
 type meter struct {
 	ended     map[string]func()
 	took      func(float64)
+	undone    obs.Counter
 	withdrawn obs.Counter
 }
 
 func newMeter(r *obs.Registry) *meter {
 	total := r.Counter("orchestrator_tasks_total", "Total number of tasks", "status")
+	undone := r.Counter("orchestrator_rollback_operations_total", "Operations that rollbacks have tried to undo, by result.", "result")
+	undone.Add(0, "undone")
+	undone.Add(0, "failed")
 	withdrawn := r.Counter("orchestrator_tasks_withdrawn_total", "Tasks that ended because their submitter may no longer do them.")
 	withdrawn.Add(0)
-	m := &meter{withdrawn: withdrawn, ended: map[string]func(){}, took: r.Histogram("orchestrator_task_duration_seconds", "Task execution duration",
+	m := &meter{undone: undone, withdrawn: withdrawn, ended: map[string]func(){}, took: r.Histogram("orchestrator_task_duration_seconds", "Task execution duration",
 		[]float64{0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800}).At()}
 	for _, status := range []string{"completed", "failed", "cancelled"} {
 		total.Add(0, status)
@@ -118,5 +122,14 @@ func (m *meter) TaskEnded(status string, took time.Duration) {
 	}
 	if status != "cancelled" {
 		m.took(took.Seconds())
+	}
+}
+
+// Undone counts operations that a rollback has tried to undo.
+func (m *meter) Undone(done bool) {
+	if done {
+		m.undone.Add(1, "undone")
+	} else {
+		m.undone.Add(1, "failed")
 	}
 }

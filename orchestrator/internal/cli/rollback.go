@@ -107,7 +107,7 @@ func checkpointTable(rows []client.Checkpoint) cli.Table {
 const rollbackLimit = 2 * time.Hour
 
 func rollback() cli.Command {
-	return cli.Command{Use: "rollback", Short: "undo what was done", Commands: []cli.Command{rollbackExecute()}}
+	return cli.Command{Use: "rollback", Short: "undo what was done", Commands: []cli.Command{rollbackExecute(), rollbackShow()}}
 }
 
 func rollbackExecute() cli.Command {
@@ -153,16 +153,36 @@ func rollbackExecute() cli.Command {
 		if err != nil {
 			return err
 		}
-		err = o.Print(out, cli.Table{Head: []string{"ROLLBACK", "UNDONE", "FAILED", "SECONDS"},
-			Rows: [][]string{{out.RollbackID, strconv.Itoa(out.OperationsExecuted), strconv.Itoa(out.OperationsFailed), fmt.Sprintf("%.2f", out.Duration)}}})
-		if err == nil && !out.Success {
-			for _, f := range out.Failures {
-				o.Note("not undone: %s (%s): %s", f.Name, f.TaskID, f.Error)
-			}
+		if err = printRollback(o, out); err == nil && !out.Success {
 			return cli.Exit(cli.ExitRunFailed, fmt.Errorf("%d operation(s) could not be undone; see: orchestrator task list", out.OperationsFailed))
 		}
 		return err
 	})
+}
+
+func rollbackShow() cli.Command {
+	return remote(cli.Command{Use: "show ID", Short: "show how far a rollback is, or what it came to", Args: 1},
+		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
+			out, err := api.Rollback(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return printRollback(o, out)
+		})
+}
+
+// printRollback prints a rollback, and what it could not undo as notes.
+func printRollback(o *cli.IO, r client.Rollback) error {
+	state := "goes on"
+	if r.Ended {
+		state = "ended"
+	}
+	err := o.Print(r, cli.Table{Head: []string{"ROLLBACK", "STATE", "TO UNDO", "UNDONE", "FAILED", "SECONDS"},
+		Rows: [][]string{{r.RollbackID, state, strconv.Itoa(r.OperationsPlanned), strconv.Itoa(r.OperationsExecuted), strconv.Itoa(r.OperationsFailed), fmt.Sprintf("%.2f", r.Duration)}}})
+	for _, f := range r.Failures {
+		o.Note("not undone: %s (%s): %s", f.Name, f.TaskID, f.Error)
+	}
+	return err
 }
 
 // chosen fills in what to undo, and says it in words; no words when nothing of the batch still stands.

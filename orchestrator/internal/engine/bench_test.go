@@ -42,6 +42,7 @@ type ends struct {
 }
 
 func (e *ends) Withdrawn(int) {}
+func (e *ends) Undone(bool)   {}
 
 func (e *ends) TaskEnded(string, time.Duration) {
 	e.mu.Lock()

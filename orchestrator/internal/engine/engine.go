@@ -71,6 +71,8 @@ type Meter interface {
 	TaskEnded(status string, took time.Duration)
 	// Withdrawn is told how many tasks end because their submitter may no longer do them.
 	Withdrawn(tasks int)
+	// Undone is told of each operation that a rollback has tried to undo, and whether it did.
+	Undone(done bool)
 }
 
 // Config is what an Engine is made of; zero values get the defaults named.

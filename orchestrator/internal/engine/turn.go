@@ -146,7 +146,13 @@ func (r *runner) note(t *turn, v verdict) {
 	}
 	r.unplace(t.number)
 	stood(r.run.Tasks, t.change.Tasks, r.rev)
-	if r.e.Meter == nil || r.kind == dag.Rollback {
+	if r.e.Meter == nil {
+		return
+	}
+	if r.kind == dag.Rollback {
+		for _, i := range t.change.Finished {
+			r.e.Meter.Undone(r.run.Tasks[i].State == dag.Succeeded)
+		}
 		return
 	}
 	for _, w := range t.change.Withdrawn {
