@@ -101,7 +101,7 @@ func TestCheckpoint_countsExactlyWhileOperationsEnd(t *testing.T) {
 			<-time.After(time.Duration(n%7) * time.Millisecond)
 			return []storetest.Moment{storetest.Never, storetest.Before, storetest.After}[max(0, n%23-20)]
 		}
-		e := start(t, storetest.Faulty(db, late), w)
+		e := start(t, storetest.Faulty(db, late), w, func(c *engine.Config) { c.Wave = 64 })
 		<-time.After(time.Millisecond)
 		var points []engine.Checkpoint
 		for round := range 12 {
@@ -136,7 +136,7 @@ func TestCheckpoint_countsExactlyWhileOperationsEnd(t *testing.T) {
 					<-time.After(time.Second)
 				}
 				e.stop()
-				e = start(t, storetest.Faulty(db, late), w)
+				e = start(t, storetest.Faulty(db, late), w, func(c *engine.Config) { c.Wave = 64 })
 				<-time.After(time.Second)
 			}
 		}

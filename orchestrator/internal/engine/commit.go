@@ -113,14 +113,14 @@ func (r *runner) documents(room *room, c dag.Change) error {
 	writes := slices.Grow(room.writes, 1+len(c.Tasks)+len(c.Effects)+len(c.Origins)+len(c.Resources))
 	docs.header(h)
 	writes = append(writes, docs.Write(headers().Key(h.ID), store.At(r.rev), headerIndex(h)))
+	for _, at := range c.Effects { // before the tasks, which forget since when they stood
+		x := r.run.Effect(at)
+		writes = append(writes, putEffect(docs, &x))
+	}
 	for _, i := range c.Tasks {
 		w := putTask(docs, &r.run.Tasks[i], store.Any())
 		writes = append(writes, w)
 		r.sizes[i] = len(w.Body)
-	}
-	for _, at := range c.Effects {
-		x := r.run.Effect(at)
-		writes = append(writes, putEffect(docs, &x))
 	}
 	for _, i := range c.Origins {
 		task, rev := r.run.Origin(i)

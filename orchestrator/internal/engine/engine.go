@@ -141,7 +141,7 @@ func New(c Config) *Engine {
 		c.Wave = dag.WaveEffects
 	}
 	c.Policy = c.Policy.Or(dag.DefaultPolicy())
-	return &Engine{Config: c, begun: time.Now().Add(-time.Second), slots: &slots{free: c.MaxTasks}, steps: make(chan struct{}, c.MaxSteps), idle: make(chan func()), runs: map[string]*runner{}}
+	return &Engine{Config: c, eras: eras{size: max(1, c.Wave/4)}, begun: time.Now().Add(-time.Second), slots: &slots{free: c.MaxTasks}, steps: make(chan struct{}, c.MaxSteps), idle: make(chan func()), runs: map[string]*runner{}}
 }
 
 // now is the present moment. Config.Now may step; the time since begun does not.
@@ -184,7 +184,11 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.Log.Error("engine: unfinished runs cannot be listed; trying again", "error", err)
 		}
 		e.mu.Lock()
-		e.adopted = e.adopted || err == nil
+		if err == nil && !e.adopted {
+			if e.adopted = true; e.rollback == "" {
+				e.freeRollback()
+			}
+		}
 		e.mu.Unlock()
 	}
 }
@@ -230,7 +234,12 @@ func (e *Engine) register(r *runner) (added, held bool, err error) {
 		return false, false, nil
 	}
 	e.runs[r.id] = r
-	return true, e.rollback != "" && e.rollback != r.id, nil
+	return true, e.holds() && e.rollback != r.id, nil
+}
+
+// holds says whether new runs wait: for the end of a rollback, or to hear whether there is one; under mu.
+func (e *Engine) holds() bool {
+	return e.rollback != "" || e.ctx != nil && !e.adopted
 }
 
 // forget removes a run that has ended or is not ours any more.

@@ -11,18 +11,22 @@ import (
 
 // eras numbers groups of operations in the order in which they end, so that those which ended after a checkpoint are
 // counted by a counter a group (decision 44). An operation gets its era when its commit is made ready, and nobody waits
-// for that commit: around a checkpoint the era is closed twice, before its read of the store and after it. What was made
-// ready before the first and is stored tells the cut from both sides; what is made ready after the second is stored after
-// the cut; between the two, and for commits that were on their way, the revision of the effect decides.
+// for that commit: eras are looked at before a checkpoint reads the store and after it. What was made ready and is stored
+// before the first look lies before the cut; what is made ready after the second lies behind it; for what is between, or
+// was on its way, the revision of the effect decides. So that this is little, a checkpoint closes an era with more than
+// a few operations.
 type eras struct {
+	size int // effects that close an era: the most that are looked at one by one
+
 	mu     sync.Mutex
 	now    uint64           // the open era; 0 before open
 	given  int              // effects in it
 	flying map[*turn]uint64 // eras of turns that are made ready and not settled
 }
 
-// eraEffects is how many effects close an era, and about how many counted by one counter: a page.
-const eraEffects = store.MaxPage
+// fewOfEra is the part of an era's size, one in so many, from which on a checkpoint closes it. Without it, checkpoints that
+// are taken after each operation would make an era of each.
+const fewOfEra = 8
 
 // open begins the first era of this process, behind all that are stored.
 func (s *eras) open(ctx context.Context, db store.DB) error {
@@ -60,7 +64,7 @@ func (s *eras) enter(t *turn, effects int) uint64 {
 	defer s.mu.Unlock()
 	era := s.now
 	s.flying[t] = era
-	if s.given += effects; s.given >= eraEffects {
+	if s.given += effects; s.given >= s.size {
 		s.close()
 	}
 	return era
@@ -75,16 +79,21 @@ func (s *eras) leave(t *turn) {
 
 func (s *eras) close() { s.now, s.given = s.now+1, 0 }
 
-// cut closes the era. It returns the first era that may have operations which are not stored yet, and the new one.
-func (s *eras) cut() (first, now uint64) {
+// cut returns the first era that may have operations which are not stored yet, and the first that has none at all.
+func (s *eras) cut() (first, behind uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.close()
-	first = s.now
+	if s.given > s.size/fewOfEra {
+		s.close()
+	}
+	first, behind = s.now, s.now
 	for _, era := range s.flying {
 		first = min(first, era)
 	}
-	return first, s.now
+	if s.given > 0 {
+		behind++
+	}
+	return first, behind
 }
 
 // last returns the open era.

@@ -177,7 +177,7 @@ func (e *Engine) admit(ctx context.Context, r *runner, held bool, err error) err
 	defer e.mu.Unlock()
 	r.stored = true
 	e.launch(r)
-	if held && e.rollback == "" { // it ended in between
+	if held && !e.holds() { // it ended in between
 		r.post(message{command: dag.Start{}})
 	}
 	return nil

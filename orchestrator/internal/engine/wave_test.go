@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -330,6 +331,70 @@ func TestRollback_killedWhileItWaitsForRunsToEnd(t *testing.T) {
 		}
 		if v := e.view(id); v.Run.Status() != dag.StatusCancelled {
 			t.Errorf("what ran is %s", v.Run.Status())
+		}
+	})
+}
+
+// TestSubmit_waitsForARollbackThatANewProcessHasNotTakenOverYet: a submission right after a restart does not slip in.
+func TestSubmit_waitsForARollbackThatANewProcessHasNotTakenOverYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, db := newWorld(), memory()
+		e := start(t, db, w)
+		<-time.After(time.Millisecond)
+		c := e.checkpoint("cut")
+		e.fleet(1)
+		w.mu.Lock()
+		w.delay = 10 * time.Second
+		w.mu.Unlock()
+		go func() { _, _ = e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID}) }()
+		<-time.After(time.Second)
+		e.stop()
+		var held atomic.Bool
+		e = start(t, &slow{DB: db, listed: func(q store.Query) {
+			if q.Index == "active" && held.CompareAndSwap(false, true) {
+				<-time.After(5 * time.Second)
+			}
+		}}, w)
+		<-time.After(time.Second)
+		id := e.submit(workflow("new")).Run.ID
+		<-time.After(10 * time.Second)
+		if v := e.view(id); v.Tasks[0].Status() != dag.StatusPending {
+			t.Errorf("it is %s while the rollback goes on", v.Tasks[0].Status())
+		}
+		if v := e.until(id, func(v engine.BatchView) bool { return v.Tasks[0].State.Terminal() }); v.Tasks[0].State != dag.Succeeded || w.left() != 1 {
+			t.Errorf("it ended %s, %d effects are there", v.Tasks[0].State, w.left())
+		}
+	})
+}
+
+// TestEffect_undoneSaysSinceWhenItStood: what was undone, by a batch that failed or by a rollback, says from which commit to
+// which it stood, and keeps what it recorded.
+func TestEffect_undoneSaysSinceWhenItStood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, db := newWorld(), memory()
+		w.fails("do bad", dag.Result{Class: dag.Permanent, Error: "no"})
+		e := start(t, db, w)
+		<-time.After(time.Millisecond)
+		c := e.checkpoint("cut")
+		sub := batch(servers("a", nil, "a1", "a2"), servers("b", []string{"a"}, "bad"))
+		sub.Definition.RollbackEnabled = true
+		e.ended(e.submit(sub).Run.ID)
+		e.fleet(1)
+		if got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID}); err != nil || got.Executed != 3 {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		docs := every(t, db, "effect")
+		for _, d := range docs {
+			var x dag.Effect
+			if err := json.Unmarshal(d.Body, &x); err != nil {
+				t.Fatal(err)
+			}
+			if x.Progress.Stands || x.Progress.State != dag.Undone || x.Since <= c.Cut || x.Since >= d.Rev || len(x.Recorded.Made) != 1 || len(d.Index) != 0 {
+				t.Errorf("at commit %d: %s, %v", d.Rev, d.Body, d.Index)
+			}
+		}
+		if len(docs) != 2+7 || w.left() != 0 {
+			t.Errorf("%d effects, %d left", len(docs), w.left())
 		}
 	})
 }
