@@ -12,6 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/instant"
 )
 
@@ -205,13 +206,14 @@ func (c *conn) subscribe(m message) {
 	c.answer(answer{Type: "ack", For: m.Type, ID: m.ID, Events: (mask(c.allowed.Load()) & next.categories).names()})
 }
 
+// set returns ids as a set; they come in any case.
 func set(words []string) map[string]bool {
 	if len(words) == 0 {
 		return nil
 	}
 	m := make(map[string]bool, len(words))
 	for _, w := range words {
-		m[w] = true
+		m[id.Canonical(w)] = true
 	}
 	return m
 }

@@ -557,3 +557,21 @@ func TestWatch_everySocketEachEventOnceInOrder(t *testing.T) {
 		t.Errorf("%d cut", cut)
 	}
 }
+
+func TestSubscribe_idsInAnyCase(t *testing.T) {
+	t.Parallel()
+	const task = "01997b1c-0000-7000-8000-00000000000a"
+	p := start(t, nil)
+	ws := p.dial(t, "token=ann")
+	say(t, ws, `{"type":"subscribe","events":["task"],"task_ids":["`+strings.ToUpper(task)+`"]}`)
+	if m := next(t, ws); m["type"] != "ack" {
+		t.Fatal(m)
+	}
+	body := `{"data":{"task_id":"` + task + `"},"event_type":"TaskStatusChanged","timestamp":"2026-01-01T00:00:00Z"}`
+	if _, err := p.hub.Commit(t.Context(), store.Batch{Appends: []store.Append{{Stream: Stream, Body: []byte(body)}}}); err != nil {
+		t.Fatal(err)
+	}
+	if m := next(t, ws); m["event_type"] != "TaskStatusChanged" {
+		t.Error(m)
+	}
+}

@@ -168,12 +168,19 @@ func successResponse(r Route, c *schemas) (map[string]any, error) {
 		"properties": map[string]any{"success": map[string]any{"const": true}, "data": data},
 	})
 	if list {
-		whole := map[string]any{"schema": map[string]any{"type": "integer"}}
 		out["headers"] = map[string]any{
-			"X-Total-Count": whole, "X-Limit": whole, "X-Offset": whole, "Link": map[string]any{"schema": map[string]any{"type": "string"}},
+			"X-Total-Count":       header("integer", "rows that match now, or as many as were counted"),
+			"X-Total-Count-Exact": header("string", "false when X-Total-Count is where counting stopped; absent when it is exact"),
+			"X-Limit":             header("integer", "rows at most on this page"),
+			"X-Offset":            header("integer", "rows left out before this page"),
+			"Link":                header("string", "rel=next goes on behind the last row, also of an empty page; rel=prev and rel=first where there are some"),
 		}
 	}
 	return out, nil
+}
+
+func header(kind, description string) map[string]any {
+	return map[string]any{"description": description, "schema": map[string]any{"type": kind}}
 }
 
 func jsonResponse(description string, schema map[string]any) map[string]any {

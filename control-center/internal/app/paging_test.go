@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // get returns the answer to a GET with further headers, "name", "value" and so on, and its rows if it has any.
@@ -58,6 +60,44 @@ func TestLists_linksShowEveryRowOnceWhileOthersAreAdded(t *testing.T) {
 		}
 		if len(seen) != 3 {
 			t.Errorf("%s: %d rows", list, len(seen))
+		}
+	}
+}
+
+// shownRow is a row of the audit log, as far as it matters here.
+type shownRow struct {
+	ID        string
+	Timestamp time.Time
+}
+
+// TestAuditList_toTheTimeThatTheCommandLinePrintsIncludesTheRow asks up to the second that `audit list` shows of a row.
+func TestAuditList_toTheTimeThatTheCommandLinePrintsIncludesTheRow(t *testing.T) {
+	t.Parallel()
+	r := start(t, "memory:")
+	admin := r.login("admin", r.admin.Password, r.admin.RecoveryCodes[0])
+	list := func(query string) (rows []shownRow) {
+		t.Helper()
+		status, out := r.do("GET", "/audit/logs?"+query, admin, nil)
+		raw, err := json.Marshal(out["data"])
+		if err == nil {
+			err = json.Unmarshal(raw, &rows)
+		}
+		if status != 200 || err != nil {
+			t.Fatal(query, status, err)
+		}
+		return rows
+	}
+	all := list("limit=20")
+	if len(all) == 0 {
+		t.Fatal("no rows")
+	}
+	for _, row := range all {
+		shown := row.Timestamp.UTC().Format(time.RFC3339)
+		for _, query := range []string{"to=" + shown, "from=" + shown + "&to=" + shown} {
+			found := list(query + "&limit=1000")
+			if !slices.ContainsFunc(found, func(o shownRow) bool { return o.ID == row.ID }) {
+				t.Errorf("%s does not find the row of that time", query)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package auditlog_test
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -23,8 +24,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/surrealstore/surrealtest"
 )
 
-// rowsOf is how many rows the comparison with a full scan is made on (decision 56 wants 200,000; the gate takes a tenth).
-var rowsOf = flag.Int("rows", 20_000, "rows of the search that is compared with a full scan")
+// rowsOf is how many rows the comparison with a full scan is made on. Decision 56 wants -rows 200000; the gate takes a part of
+// that, and less of it on SurrealDB, which takes a row in 30 times slower.
+var rowsOf = flag.Int("rows", 0, "rows of the search that is compared with a full scan; 0 is 20,000, and 2,500 on SurrealDB")
 
 // stores opens an index on each engine.
 var stores = map[string]func(t *testing.T) *auditlog.Index{
@@ -119,14 +121,11 @@ func (c *counting) List(ctx context.Context, q store.Query) (store.Page, error) 
 // TestSearch_hidesNothingWhateverTheFilters compares every pair of filters with a full scan, and bounds what a request costs.
 func TestSearch_hidesNothingWhateverTheFilters(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d, %d rows", seed, *rowsOf)
+	t.Logf("seed %d", seed)
 	for name, open := range stores {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			began, rows := time.Now(), *rowsOf
-			if name == "surrealdb" {
-				rows /= 8 // it takes a row in 30 times slower
-			}
+			began, rows := time.Now(), cmp.Or(*rowsOf, map[string]int{"embedded": 20_000, "surrealdb": 2500}[name])
 			entries := crowd(rand.New(rand.NewPCG(seed, 0)), rows)
 			n, texts := len(entries), pairs(entries)
 			x := open(t)
@@ -203,7 +202,7 @@ func walk(t *testing.T, x *auditlog.Index, count *counting, f auditlog.Filter, w
 		if p.After = page.Next; p.After == "" {
 			break
 		}
-		if requests > len(want)+*rowsOf {
+		if requests > 10_000 {
 			t.Fatalf("%+v: no end", f)
 		}
 	}
