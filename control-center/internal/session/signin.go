@@ -1,7 +1,10 @@
 package session
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -63,7 +66,7 @@ func (d *Desk) SignIn(ctx context.Context, c Credentials) (Grant, error) {
 	act := &audit.Act{Action: "auth.login", Resource: "users/unknown", Details: map[string]any{}}
 	_, err = audit.Update(ctx, db, act, func(tx *store.Tx) error {
 		now := d.Now()
-		t, err := d.collect(tx, c, found.Value.ID, now)
+		t, err := d.collect(tx, c, cmp.Or(found.Value.ID, stranger(c.Username)), now)
 		if err != nil {
 			return err
 		}
@@ -114,14 +117,18 @@ type try struct {
 	place    string
 }
 
-// collect loads what the store knows about the account a name stands for; "" is nobody.
+// stranger returns the id under which tries of a name that nobody has are looked up and written, so
+// that they cost the store what those of an account do. There are 256, so that many at once do not
+// wait for each other, and no more, so that strangers fill nothing.
+func stranger(name string) string {
+	return fmt.Sprintf("00000000-0000-7000-8000-0000000001%02x", sha256.Sum256([]byte(user.Fold(name)))[0])
+}
+
+// collect loads what the store knows about the account a name stands for, or about a stranger.
 func (d *Desk) collect(tx *store.Tx, c Credentials, userID string, now time.Time) (try, error) {
 	t := try{}
-	if userID == "" {
-		return t, nil
-	}
 	u, err := user.Load(tx, userID)
-	if err != nil || u.Rev == 0 {
+	if err != nil {
 		return t, err
 	}
 	f, err := mfa.Table.Load(tx, userID)
@@ -132,7 +139,7 @@ func (d *Desk) collect(tx *store.Tx, c Credentials, userID string, now time.Time
 	if err != nil {
 		return t, err
 	}
-	t.found, t.user, t.factor, t.attempts = true, u.Value, f.Value, a.Value
+	t.found, t.user, t.factor, t.attempts = u.Rev != 0, u.Value, f.Value, a.Value
 	t.spent = t.factor
 	t.attempts.ID = userID
 	t.place = t.attempts.place(c.IP)
@@ -157,18 +164,17 @@ func (d *Desk) tryCode(t *try, c Credentials, now time.Time) error {
 	return err
 }
 
-// count stores what a refused try costs the account.
+// count stores what a refused try costs the account. It writes one document in every case, also one
+// that says what it said before, so that no refusal is told from another by what its commit costs
+// (A40).
 func (t *try) count(tx *store.Tx, v login.Verdict, now time.Time) error {
 	switch {
-	case !t.found:
-		return nil
 	case v.CountCode:
 		return mfa.Table.Save(tx, t.spent)
-	case v.CountPass:
+	case v.CountPass && t.found:
 		t.attempts.set(t.place, t.attempts.Places[t.place].Failed(now))
-		return counts.Save(tx, t.attempts)
 	}
-	return nil
+	return counts.Save(tx, t.attempts)
 }
 
 // place returns where tries from ip are counted: apart when the account was used from there before.

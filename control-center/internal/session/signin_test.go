@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/memstore"
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
@@ -326,5 +328,88 @@ func TestSignIn_whereCodesAreDemandedNobodyComesInWithoutOne(t *testing.T) {
 	}
 	if _, err := r.Desk.Refresh(context.Background(), g.Refresh); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// ledger is a store that counts what passes through.
+type ledger struct {
+	store.DB
+	mu    sync.Mutex
+	reads int    // under mu
+	shape string // under mu: of the last commit
+}
+
+func (l *ledger) Get(ctx context.Context, k store.Key) (store.Doc, error) {
+	l.mu.Lock()
+	l.reads++
+	l.mu.Unlock()
+	return l.DB.Get(ctx, k)
+}
+
+func (l *ledger) Commit(ctx context.Context, b store.Batch) (store.Receipt, error) {
+	puts, checks := 0, 0
+	for _, w := range b.Writes {
+		switch w.Action {
+		case store.Put:
+			puts++
+		case store.Check:
+			checks++
+		}
+	}
+	l.mu.Lock()
+	l.shape = fmt.Sprintf("%d puts, %d checks, %d appends", puts, checks, len(b.Appends))
+	l.mu.Unlock()
+	return l.DB.Commit(ctx, b)
+}
+
+// TestSignIn_everyRefusalCostsTheStoreTheSame is A40 below the clock: on a store that is far away
+// each read shows in the time of the answer, so a name that nobody has is looked up and written
+// like one that somebody has.
+func TestSignIn_everyRefusalCostsTheStoreTheSame(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	l := &ledger{DB: memstore.New(controltest.Schema())}
+	r := controltest.Over(t, l)
+	no := false
+	r.Account(t, "dana")
+	off, coded, slow := r.Account(t, "off"), r.Account(t, "coded"), r.Account(t, "slow")
+	if err := r.Users.Update(ctx, off.ID, user.Change{Enabled: &no}, controltest.Root); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Factors.EnrolFor(ctx, coded.ID, controltest.Root); err != nil {
+		t.Fatal(err)
+	}
+	try := func(name, password, code string) string {
+		t.Helper()
+		l.mu.Lock()
+		l.reads = 0
+		l.mu.Unlock()
+		_, err := r.Desk.SignIn(ctx, session.Credentials{Username: name, Password: password, Code: code, IP: "192.0.2.9"})
+		if !fault.Is(err, fault.Unauthenticated) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return fmt.Sprintf("%d reads, %s", l.reads, l.shape)
+	}
+	for range 12 {
+		try("slow", "wrong", "")
+	}
+	want := try("dana", "wrong", "")
+	for what, got := range map[string]string{
+		"unknown": try("nobody", "wrong", ""), "unknown again": try("nobody", "wrong", "123456"), "address": try("dana@example.com", "wrong", ""), "unknown address": try("nobody@example.com", "wrong", ""),
+		"another spelling": try("Dana", controltest.Password, ""), "disabled": try("off", controltest.Password, ""), "slowed down": try(slow.Username, controltest.Password, ""),
+		"wrong code": try("coded", controltest.Password, "000000"), "code missing": try("coded", controltest.Password, ""),
+	} {
+		if got != want {
+			t.Errorf("%s: %s; a wrong password: %s", what, got, want)
+		}
+	}
+	for i := range 600 { // they fill nothing
+		try(fmt.Sprintf("nobody-%d", i), "wrong", "")
+	}
+	page, err := r.DB.List(ctx, store.Query{Kind: "login_attempts", Limit: store.MaxPage})
+	if err != nil || len(page.Docs) > 256+4 {
+		t.Errorf("%d documents of tries: %v", len(page.Docs), err)
 	}
 }

@@ -264,23 +264,28 @@ func (us *Users) Named(ctx context.Context, name string) (User, error) {
 	return row.Value, err
 }
 
-// Named returns the account a typed name means, in any spelling or by its e-mail address; revision 0
-// when there is none. The caller compares the spelling.
+// nobody is the id of no account: where there is none, its absence is read in place of one.
+const nobody = "00000000-0000-7000-8000-000000000000"
+
+// Named returns the account a typed name means, in any spelling or by its e-mail address; revision
+// 0 when there is none. The caller compares the spelling. It reads as much for a name that nobody
+// has, so that the time says nothing.
 func Named(ctx context.Context, db store.DB, name string) (store.Row[User], error) {
 	folded, address := Fold(name), mailbox(name)
 	if folded == "" || max(len(folded), len(address)) > maxName {
 		return store.Row[User]{}, nil
 	}
-	for _, id := range []string{"name:" + folded, "email:" + address} {
+	account := nobody
+	for _, id := range []string{"email:" + address, "name:" + folded} { // the name counts where both are somebody's
 		c, err := claims.Get(ctx, db, id)
 		if err != nil {
 			return store.Row[User]{}, err
 		}
 		if c.Rev != 0 {
-			return table.Get(ctx, db, c.Value.User)
+			account = c.Value.User
 		}
 	}
-	return store.Row[User]{}, nil
+	return table.Get(ctx, db, account)
 }
 
 // Filter selects accounts; zero values select all.
