@@ -3,10 +3,10 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"time"
 
 	"github.com/provisioning-platform/platform/shared/cli"
 	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/shared/instant"
 )
 
 func auditLog(local []cli.Command) cli.Command {
@@ -62,7 +62,7 @@ func auditTable(rows []client.AuditRow, all bool) (t cli.Table, hidden int) {
 			hidden++
 			continue
 		}
-		t.Rows = append(t.Rows, []string{r.Timestamp.Format(time.RFC3339Nano), person(r), r.Action, r.Resource, r.Result, r.Origin})
+		t.Rows = append(t.Rows, []string{instant.Format(r.Timestamp), person(r), r.Action, r.Resource, r.Result, r.Origin})
 	}
 	return t, hidden
 }
