@@ -5,6 +5,7 @@
 // It does not know tasks or recipes, and it keeps no state but the folders: DIR/<id>/ is the server (see folder).
 //
 // The one rule: the folder is the resource. It appears whole, by a rename, before its process is started, and
-// names tag and server; a process that finds its folder gone ends itself; destroying begins by moving the folder
-// away. So whoever is killed at whatever moment, a server is found by its tag or is no more.
+// names tag and server; a process works in its folder and ends itself when that is gone; destroying begins by moving
+// the folder away. So whoever is killed at whatever moment, a server is found by its tag or is no more, and a folder
+// that was copied is another server, whatever it records.
 package local
