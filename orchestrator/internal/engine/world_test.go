@@ -34,11 +34,37 @@ type world struct {
 	running int
 	peak    int
 	delay   time.Duration
-	spread  time.Duration // by so much more, times 0 to 9 by its name, does a step take
+	spread  time.Duration  // by so much more, times 0 to 9 by its name, does a step take
+	engines int            // that work on it
+	claims  map[string]int // steps at work by tag, of all engines
+	early   []string       // attempts at steps that were not claimed
 }
 
 func newWorld() *world {
-	return &world{effects: map[string]string{}, trouble: map[string][]dag.Result{}, block: map[string]bool{}}
+	return &world{effects: map[string]string{}, trouble: map[string][]dag.Result{}, block: map[string]bool{}, claims: map[string]int{}}
+}
+
+// Claim implements engine.Claimer.
+func (w *world) Claim(a dag.Attempt) (release func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.claims[a.Tag]++
+	return sync.OnceFunc(func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.claims[a.Tag]--; w.claims[a.Tag] == 0 {
+			delete(w.claims, a.Tag)
+		}
+	})
+}
+
+// serve counts the engines that work on the world. When the last one has ended, no step may be at work.
+func (w *world) serve(t testing.TB, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.engines += n; w.engines == 0 && (len(w.claims) > 0 || len(w.early) > 0) {
+		t.Errorf("at work after the end: %v; not claimed before they began: %v", w.claims, w.early)
+	}
 }
 
 // fails scripts the next results of "do web-01", "undo web-01" and so on.
@@ -54,6 +80,9 @@ func (w *world) Execute(ctx context.Context, a dag.Attempt) dag.Result {
 		return w.resolve(a)
 	}
 	w.mu.Lock()
+	if w.claims[a.Tag] == 0 && ctx.Err() == nil { // its engine has not stopped meanwhile
+		w.early = append(w.early, string(a.Kind)+" "+a.Step.Name)
+	}
 	w.running++
 	w.peak = max(w.peak, w.running)
 	blocked := w.block[a.Step.Name]
@@ -176,7 +205,17 @@ func start(t testing.TB, db store.DB, x engine.Executor, change ...func(*engine.
 		_ = e.Run(ctx)
 	}()
 	s := &started{Engine: e, t: t, db: db}
-	s.stop = sync.OnceFunc(func() { cancel(); <-done })
+	w, _ := x.(*world)
+	if w != nil {
+		w.serve(t, 1)
+	}
+	s.stop = sync.OnceFunc(func() {
+		cancel()
+		<-done
+		if w != nil {
+			w.serve(t, -1)
+		}
+	})
 	t.Cleanup(s.stop)
 	return s
 }
