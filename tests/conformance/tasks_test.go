@@ -37,15 +37,25 @@ var health = []behaviour{
 	}},
 	{25, "without_storage_health_is_503", func(t *testing.T, e *env) {
 		away, back := e.withoutStorage()
+		healthy := `{"success":true,"data":"Orchestrator is healthy"}`
+		e.await(20*time.Second, "health is good", func() bool { return string(e.orch("", "GET", "/health", nil).Raw) == healthy })
 		away()
-		e.await(20*time.Second, "health says 503", func() bool {
+		says := func() bool {
 			e.orch("admin", "POST", "/rollback/checkpoints", map[string]any{"name": "x"}) // a store is missed when it is used
 			return e.orch("", "GET", "/health", nil).Status == 503
-		})
-		e.want(e.orch("", "GET", "/health", nil), 503)
+		}
+		if back != nil { // a full disk can still be read (decisions 42 and 46)
+			says = func() bool {
+				return string(e.orch("", "GET", "/health", nil).Raw) == `{"success":true,"data":"Orchestrator is degraded: store.full"}`
+			}
+		}
+		e.await(20*time.Second, "health says that storage is away", says)
+		e.want(e.orch("", "GET", "/ready", nil), 503)
 		if back != nil {
+			e.want(e.orch("admin", "GET", "/tasks", nil), 200)
 			back()
-			e.await(20*time.Second, "health is good again", func() bool { return e.orch("", "GET", "/health", nil).Status == 200 })
+			e.await(20*time.Second, "health is good again", func() bool { return string(e.orch("", "GET", "/health", nil).Raw) == healthy })
+			e.want(e.orch("", "GET", "/ready", nil), 200)
 		}
 	}},
 }

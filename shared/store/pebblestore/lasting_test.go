@@ -121,6 +121,44 @@ func TestLasting_survivesADiskThatIsFullButForAFewBlocks(t *testing.T) {
 	}
 }
 
+// TestLasting_closesOnAFullDiskThatItHasNotMetYet has something to write when it is closed, and nowhere to.
+func TestLasting_closesOnAFullDiskThatItHasNotMetYet(t *testing.T) {
+	t.Parallel()
+	var full atomic.Bool
+	fs := errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if full.Load() && (op.Kind == errorfs.OpFileWrite || op.Kind == errorfs.OpCreate) {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	dir := t.TempDir()
+	db, err := openLasting(dir, storetest.Schema(), quiet, tight{fs, &full})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := entry(t, db, 1); err != nil {
+		t.Fatal(err)
+	}
+	full.Store(true)
+	closed := make(chan error, 1)
+	go func() { closed <- db.Close() }()
+	select {
+	case <-closed: // the engine may complain that it could not write its last words
+	case <-time.After(20 * time.Second):
+		t.Fatal("it does not end")
+	}
+	again, err := openLasting(dir, storetest.Schema(), quiet, vfs.Default)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := whole(t, again); n != 1 {
+		t.Errorf("%d entries, 1 was acknowledged", n)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestLasting_closesWhileTheDiskIsFull ends the wait for space.
 func TestLasting_closesWhileTheDiskIsFull(t *testing.T) {
 	t.Parallel()

@@ -28,7 +28,8 @@ type Store struct {
 	schema   store.Schema
 	log      *slog.Logger
 	db       *pebble.DB
-	lock     io.Closer // of the folder
+	lock     io.Closer    // of the folder
+	room     func() error // why the engine's logs cannot be written as tables now; nil when they can
 	readOnly bool
 
 	requests chan *request // to the committer
@@ -75,6 +76,7 @@ func open(dir string, schema store.Schema, log *slog.Logger, fs vfs.FS) (_ *Stor
 	if err != nil {
 		return nil, err
 	}
+	s.room = func() error { return room(dir, fs) }
 	defer s.recoverInto(&err)
 	if s.db, err = s.openEngine(dir, fs); err != nil {
 		return nil, err
@@ -285,7 +287,7 @@ func (s *Store) closeEngine() (err error) {
 	select {
 	case <-s.dead:
 	default:
-		if !s.readOnly {
+		if !s.readOnly && s.room() == nil { // without room it would try for ever; the next start reads the logs
 			err = s.db.Flush()
 		}
 	}
