@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
@@ -75,6 +76,7 @@ const (
 	pruneRuns = 64  // ended runs that are looked at for one step
 	pruneDocs = 512 // documents that one step removes, but for those of its first run
 	mostDocs  = store.MaxWrites - 16
+	atOnce    = 8 // runs that are looked at beside each other
 )
 
 // runs returns the step that removes the runs that ended first.
@@ -95,27 +97,46 @@ func (h *history) runs(ctx context.Context, now time.Time) (retention.Step, erro
 	if err != nil {
 		return s, err
 	}
-	for _, row := range rows[:min(len(rows), excess)] {
-		if !h.keep.Runs.Over(endOf(&row.Value), now) {
-			break
-		}
-		one, err := h.run(ctx, row, cuts)
-		if err != nil {
-			return s, err
-		}
-		n := len(s.Batch.Writes)
-		if n > 0 && n+len(one.Batch.Writes) > pruneDocs {
-			break
-		}
-		if row.Value.Kind == dag.Rollback { // it may have ended in another process, which did not look at the effects any more
-			h.e.lookAtEffects()
-		}
-		s.Batch.Writes = append(s.Batch.Writes, one.Batch.Writes...)
-		for name, n := range one.Pruned {
-			s.Pruned[name] += n
+	for due := h.due(rows[:min(len(rows), excess)], now); len(due) > 0; due = due[min(atOnce, len(due)):] {
+		for _, one := range h.each(ctx, due[:min(atOnce, len(due))], cuts) {
+			n := len(s.Batch.Writes)
+			if one.err != nil || n > 0 && n+len(one.step.Batch.Writes) > pruneDocs {
+				return s, one.err
+			}
+			s.Batch.Writes = append(s.Batch.Writes, one.step.Batch.Writes...)
+			for name, n := range one.step.Pruned {
+				s.Pruned[name] += n
+			}
 		}
 	}
 	return s, nil
+}
+
+// due returns those of the oldest runs that may go.
+func (h *history) due(rows []store.Row[dag.Header], now time.Time) []store.Row[dag.Header] {
+	for i := range rows {
+		if !h.keep.Runs.Over(endOf(&rows[i].Value), now) {
+			return rows[:i]
+		}
+	}
+	return rows
+}
+
+// removal is the step that removes one run, or why it cannot be made.
+type removal struct {
+	step retention.Step
+	err  error
+}
+
+// each makes the steps of some runs beside each other: a store over a network answers one question in the time of many.
+func (h *history) each(ctx context.Context, rows []store.Row[dag.Header], cuts cuts) []removal {
+	out := make([]removal, len(rows))
+	var work sync.WaitGroup
+	for i := range rows {
+		work.Go(func() { out[i].step, out[i].err = h.run(ctx, rows[i], cuts) })
+	}
+	work.Wait()
+	return out
 }
 
 // runCounts counts all runs and those that have not ended.
@@ -139,17 +160,21 @@ func (h *history) run(ctx context.Context, row store.Row[dag.Header], cuts cuts)
 		}
 	}
 	gone := len(first)
-	undo, err := h.docs(ctx, undoKind, own)
-	if err != nil {
-		return s, err
+	if row.Value.Kind == dag.Rollback {
+		h.e.lookAtEffects() // it may have ended in another process, which did not any more
+		undo, err := h.docs(ctx, undoKind, own)
+		if err != nil {
+			return s, err
+		}
+		first = append(first, undo...)
 	}
-	if first = append(first, undo...); len(first) > pruneDocs {
+	if len(first) > pruneDocs {
 		head.Action = store.Check
 		s.Batch.Writes = append(first[:min(len(first), mostDocs)], head)
 		s.Pruned["effects"] = int64(min(gone, mostDocs))
 		return s, nil
 	}
-	parts, err := h.docs(ctx, definitionKind, row.Value.ID+".")
+	parts, err := h.definition(ctx, &row.Value)
 	if err != nil {
 		return s, err
 	}
@@ -175,6 +200,18 @@ func (h *history) run(ctx context.Context, row store.Row[dag.Header], cuts cuts)
 	s.Pruned["runs/"+runStatus(row.Value.Kind, row.Value.Status())]++
 	s.Pruned["effects"], s.Pruned[heldName] = int64(gone), held
 	return s, nil
+}
+
+// definition returns the deletions of the slices of a run's definition, whose ids are known, or of a rollback's waves.
+func (h *history) definition(ctx context.Context, run *dag.Header) (writes []store.Write, err error) {
+	if run.Kind == dag.Rollback {
+		return h.docs(ctx, definitionKind, run.ID+".")
+	}
+	for n := range run.Slices {
+		key := parts[dag.Node](definitionKind).Key(sliceID(run.ID, n))
+		writes = append(writes, store.Write{Key: key, Expect: store.Any(), Action: store.Delete})
+	}
+	return writes, nil
 }
 
 // docs returns the deletions of all documents of a kind whose ids begin so.
