@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -22,6 +23,7 @@ type Pruner struct {
 
 	rows, age obs.Gauge // by class
 	ever      obs.Gauge // by class and what tells its rows apart
+	letters   obs.Gauge
 	gone      obs.Counter
 	shown     map[string]int64 // what gone was told, by class; of Run
 }
@@ -32,6 +34,7 @@ func (p *Pruner) Meter(r *obs.Registry, prefix string) {
 	p.rows = r.Gauge(prefix+"_retention_rows", "Rows of history that are kept.", "class")
 	p.age = r.Gauge(prefix+"_retention_oldest_age_seconds", "Age of the oldest row of history that is kept; 0 when there is none.", "class")
 	p.ever = r.Gauge(prefix+"_retention_ever", "Rows of history that there are or were: totals that do not fall when rows are pruned.", "class", "of")
+	p.letters = r.Gauge(prefix+"_dead_letters", "Ranges of streams that were pruned before a follower came to them.")
 	p.gone = r.Counter(prefix+"_retention_pruned_total", "Rows of history that were ever pruned, before the last restart too.", "class")
 }
 
@@ -120,6 +123,9 @@ func (p *Pruner) endDay(ctx context.Context) error {
 
 // look brings the metrics up to date. A figure that cannot be read stays as it was.
 func (p *Pruner) look(ctx context.Context) {
+	if page, err := p.DB.List(ctx, store.Query{Kind: feed.DeadLetters.Kind, Total: true}); err == nil {
+		p.letters.Set(float64(page.Total))
+	}
 	pruned, err := Pruned(ctx, p.DB)
 	if err == nil && p.shown == nil {
 		p.shown = map[string]int64{}
