@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
@@ -87,12 +88,20 @@ func openLog(ctx context.Context, o *IO, s *Setup, find func(*IO, *Setup) (Ledge
 	if err != nil {
 		return nil, nil, err
 	}
+	leased, end := context.WithCancel(ctx)
+	var renewed sync.WaitGroup
+	renewed.Go(func() { _ = driver.Lease(db)(leased) }) // who loses it loses the commit that trims, and says so
+	closed := func() {
+		end()
+		renewed.Wait()
+		_ = db.Close()
+	}
 	log, err := audit.Open(ctx, audit.Options{DB: feed.NewHub(db), Dir: ledger.Dir, Keys: keys, Log: slog.New(slog.NewTextHandler(o.Err, nil))})
 	if err != nil {
-		_ = db.Close()
+		closed()
 		return nil, nil, err
 	}
-	return log, func() { _ = db.Close() }, nil
+	return log, closed, nil
 }
 
 // verifyArchive is audit verify of an archive.
