@@ -85,12 +85,16 @@ func (h *history) runs(ctx context.Context, now time.Time) (retention.Step, erro
 	if !h.keep.Runs.Limited() {
 		return s, nil
 	}
-	rows, page, err := headers().List(ctx, h.e.DB, store.Query{Index: "ended", Limit: pruneRuns, Counts: runCounts})
+	rows, page, err := headers().List(ctx, h.e.DB, store.Query{Index: "ended", Limit: pruneRuns, Counts: runCounts(dag.StatusCompleted, dag.StatusFailed, dag.StatusCancelled)})
 	if err != nil {
 		return s, err
 	}
-	excess := h.keep.Runs.Excess(page.Counts[0].N - page.Counts[1].N)
-	if excess == 0 || !h.keep.Runs.Over(endOf(&rows[0].Value), now) {
+	ended := 0
+	for _, c := range page.Counts {
+		ended += c.N
+	}
+	excess := h.keep.Runs.Excess(ended)
+	if excess == 0 || len(rows) == 0 || !h.keep.Runs.Over(endOf(&rows[0].Value), now) {
 		return s, nil
 	}
 	cuts, err := h.cuts(ctx)
@@ -139,8 +143,15 @@ func (h *history) each(ctx context.Context, rows []store.Row[dag.Header], cuts c
 	return out
 }
 
-// runCounts counts all runs and those that have not ended.
-var runCounts = []store.Counter{{Kind: runKind}, {Kind: runKind, Index: "active", Value: "yes"}}
+// runCounts are the counters of all kinds of runs with these statuses.
+func runCounts(statuses ...dag.Status) (all []store.Counter) {
+	for _, kind := range []dag.Kind{dag.Batch, dag.Rollback, dag.Workflow} {
+		for _, status := range statuses {
+			all = append(all, store.Counter{Kind: runKind, Index: "status", Value: runStatus(kind, status)})
+		}
+	}
+	return all
+}
 
 // run returns the step that removes a run and all that goes with it. One with more documents than a commit takes loses
 // effects first, which nobody is shown, or, of a rollback, its failures.
@@ -233,51 +244,48 @@ func (h *history) docs(ctx context.Context, kind, prefix string) (writes []store
 }
 
 func (h *history) keptRuns(ctx context.Context) (retention.Kept, error) {
-	names := []string{}
-	q := store.Query{Index: "ended", Limit: 1, Counts: append([]store.Counter{}, runCounts...)}
-	for _, kind := range []dag.Kind{dag.Batch, dag.Rollback, dag.Workflow} {
-		for _, status := range dag.Statuses() {
-			names = append(names, runStatus(kind, status))
-			q.Counts = append(q.Counts, store.Counter{Kind: runKind, Index: "status", Value: runStatus(kind, status)})
-		}
-	}
+	q := store.Query{Index: "ended", Limit: 1, Counts: runCounts(dag.Statuses()...)}
 	rows, page, err := headers().List(ctx, h.e.DB, q)
 	if err != nil {
 		return retention.Kept{}, err
 	}
-	k := retention.Kept{Rows: page.Counts[0].N}
+	k := retention.Kept{}
+	for _, c := range page.Counts {
+		k.Rows += c.N
+	}
 	if len(rows) > 0 {
 		k.Oldest = endOf(&rows[0].Value)
 	}
-	k.Ever, err = h.ever(ctx, "runs/", names, page.Counts[len(runCounts):])
+	k.Ever, err = h.ever(ctx, "runs/", q.Counts, page.Counts)
 	return k, err
 }
 
 func (h *history) keptTasks(ctx context.Context) (retention.Kept, error) {
-	names := []string{}
-	q := store.Query{Kind: taskKind, Limit: 1, Counts: []store.Counter{{Kind: taskKind}}}
+	q := store.Query{Kind: taskKind, Limit: 1}
 	for _, status := range dag.Statuses() {
-		names = append(names, string(status))
 		q.Counts = append(q.Counts, store.Counter{Kind: taskKind, Index: "status", Value: string(status)})
 	}
 	rows, page, err := tasks().List(ctx, h.e.DB, q)
 	if err != nil {
 		return retention.Kept{}, err
 	}
-	k := retention.Kept{Rows: page.Counts[0].N}
+	k := retention.Kept{}
+	for _, c := range page.Counts {
+		k.Rows += c.N
+	}
 	if len(rows) > 0 {
 		k.Oldest = rows[0].Value.CreatedAt
 	}
-	k.Ever, err = h.ever(ctx, "tasks/", names, page.Counts[1:])
+	k.Ever, err = h.ever(ctx, "tasks/", q.Counts, page.Counts)
 	return k, err
 }
 
 // ever adds what was pruned to what is there.
-func (h *history) ever(ctx context.Context, prefix string, names []string, now []store.Count) (map[string]int64, error) {
+func (h *history) ever(ctx context.Context, class string, counters []store.Counter, now []store.Count) (map[string]int64, error) {
 	pruned, err := retention.Pruned(ctx, h.e.DB)
 	all := map[string]int64{}
-	for i, name := range names {
-		all[strings.ToLower(name)] = int64(now[i].N) + pruned[prefix+name]
+	for i, c := range counters {
+		all[strings.ToLower(c.Value)] = int64(now[i].N) + pruned[class+c.Value]
 	}
 	return all, err
 }

@@ -26,7 +26,7 @@ const (
 // Schema returns the kinds that the engine stores.
 func Schema() []store.Kind {
 	return []store.Kind{
-		{Name: runKind, Indexes: []string{"active", "ended", "kind", "status"}, Counted: []string{"active", "kind", "status"}},
+		{Name: runKind, Indexes: []string{"active", "ended", "kind", "status"}, Counted: []string{"kind", "status"}},
 		{Name: definitionKind},
 		{Name: taskKind, Indexes: []string{"operation", "status"}, Counted: []string{"status"}},
 		{Name: effectKind, Indexes: []string{"stands", "target"}, Counted: []string{"stands"}},
