@@ -11,12 +11,21 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
 )
 
-// Merge has the engine put all it has into as few tables as there can be: nothing that was deleted takes space afterwards.
+// Merge has the engine put all it has into as few tables as there can be, in the form that tables at rest have in a
+// store: nothing that was deleted takes space afterwards.
 func Merge(t testing.TB, dir string) {
 	t.Helper()
-	db, err := pebble.Open(dir, &pebble.Options{Logger: quiet{}})
+	o := &pebble.Options{Logger: quiet{}, FormatMajorVersion: pebble.FormatNewest}
+	for i := range o.Levels {
+		o.Levels[i].BlockSize = 32 << 10
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
+	}
+	db, err := pebble.Open(dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
