@@ -20,9 +20,10 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// An archive is a folder in the form of C2SP's tlog-tiles: checkpoint (a head that is signed for its very size), tile/L/N
-// (hashes) and tile/entries/N (entries, each behind its length in two bytes). Beside them archive.json says where the entries
-// begin and ties the head to a cosigned one.
+// An archive is a folder in the form of C2SP's tlog-tiles: checkpoint (a head that is signed for
+// its very size), tile/L/N (hashes) and tile/entries/N (entries, each behind its length in two
+// bytes). Beside them archive.json says where the entries begin and ties the head to a cosigned
+// one.
 const (
 	tileHeight = 8 // of the logarithm: 256 entries or hashes a tile
 	tileWidth  = 1 << tileHeight
@@ -44,8 +45,8 @@ type archiveNote struct {
 	Proof     []tlog.Hash `json:"proof,omitempty"`     // that checkpoint is its beginning
 }
 
-// Archived says what an Archive did. Through is the number of entries that are in archives now; it equals First when there
-// was nothing to archive.
+// Archived says what an Archive did. Through is the number of entries that are in archives now;
+// it equals First when there was nothing to archive.
 type Archived struct {
 	First   int64  `json:"first"`
 	Through int64  `json:"through"`
@@ -53,9 +54,10 @@ type Archived struct {
 	Folder  string `json:"folder"`
 }
 
-// Archive writes the entries that are older than before into folder, verifies what it wrote, and only then trims them from
-// the stream, in one commit with the audit entry of that. It goes up to the last full tile that is signed, that the peer has
-// cosigned (if it ever did) and that every follower has handled. A folder with an earlier archive of this log is continued.
+// Archive writes the entries that are older than before into folder, verifies what it wrote, and
+// only then trims them from the stream, in one commit with the audit entry of that. It goes up to
+// the last full tile that is signed, that the peer has cosigned (if it ever did) and that every
+// follower has handled. A folder with an earlier archive of this log is continued.
 func (l *Log) Archive(ctx context.Context, folder string, before time.Time) (Archived, error) {
 	if l.dir == "" {
 		return Archived{}, fault.New(fault.Invalid, "audit.memory", "a log in memory ends with its process; there is nothing to archive")
@@ -244,8 +246,9 @@ func writeTile(folder, path string, data []byte) error {
 	return writeFile(place, filepath.Base(path), data)
 }
 
-// VerifyArchive reads an archive and compares it with its own head, and with the peer's cosignature when its keys are given.
-// It needs nothing but the folder and the keys. An error means that it could not even look.
+// VerifyArchive reads an archive and compares it with its own head, and with the peer's
+// cosignature when its keys are given. It needs nothing but the folder and the keys. An error
+// means that it could not even look.
 func VerifyArchive(folder string, log, peer Public) (Report, error) {
 	c := &check{VerifyOptions: VerifyOptions{Log: log, Peer: peer}, report: Report{Origin: log.Origin()}}
 	if err := log.check(); err != nil {

@@ -48,7 +48,8 @@ func (s *service) archive(folder string) Archived {
 	return done
 }
 
-// provable checks the proof of every kept entry of a sample with the second implementation of the tree.
+// provable checks the proof of every kept entry of a sample with the second implementation of the
+// tree.
 func (s *service) provable(first int64) {
 	s.t.Helper()
 	for index := first; index < s.log.Head().Size; index += 1 + (s.log.Head().Size-first)/40 {
@@ -70,8 +71,8 @@ func (s *service) provable(first int64) {
 	}
 }
 
-// TestArchive_entriesLeaveTheStreamAndStayProvable archives three times into one folder, with restarts, and checks after each
-// what is there, what is in the folder, and that the log goes on.
+// TestArchive_entriesLeaveTheStreamAndStayProvable archives three times into one folder, with
+// restarts, and checks after each what is there, what is in the folder, and that the log goes on.
 func TestArchive_entriesLeaveTheStreamAndStayProvable(t *testing.T) {
 	t.Parallel()
 	s := newService(t, "test/audit/orchestrator")
@@ -110,8 +111,8 @@ func TestArchive_entriesLeaveTheStreamAndStayProvable(t *testing.T) {
 	}
 }
 
-// TestArchive_lostHashesAreNoLoss damages and removes the stored hashes behind an archive: what is kept stays provable, and
-// the log goes on.
+// TestArchive_lostHashesAreNoLoss damages and removes the stored hashes behind an archive: what
+// is kept stays provable, and the log goes on.
 func TestArchive_lostHashesAreNoLoss(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"removed", "damaged", "cut"} {
@@ -225,7 +226,8 @@ func TestArchive_aForgedBeginningIsNeverCalledIntact(t *testing.T) {
 	}
 }
 
-// TestArchive_keepsWhatOthersHaveNotSeen stops at the cosigned head, at the slowest follower and at the age.
+// TestArchive_keepsWhatOthersHaveNotSeen stops at the cosigned head, at the slowest follower and
+// at the age.
 func TestArchive_keepsWhatOthersHaveNotSeen(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)

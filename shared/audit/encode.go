@@ -15,8 +15,8 @@ import (
 const maxText = 1024
 
 // Encode returns the bytes of e, to be appended to Stream as they are: canonical JSON of at most
-// entryBytes, one byte less than a stream takes (details are cut to fit, and say so in "truncated"). It is written by hand
-// because the engine encodes two entries a task.
+// entryBytes, one byte less than a stream takes (details are cut to fit, and say so in
+// "truncated"). It is written by hand because the engine encodes two entries a task.
 func (e Entry) Encode() ([]byte, error) { return e.AppendTo(nil) }
 
 // AppendTo appends the bytes of Encode to b.

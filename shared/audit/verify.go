@@ -284,7 +284,8 @@ func (c *check) read(ctx context.Context) error {
 	return nil
 }
 
-// saysArchived says whether an entry records that the first size entries, of that root, were archived.
+// saysArchived says whether an entry records that the first size entries, of that root, were
+// archived.
 func saysArchived(body []byte, size int64, root string) bool {
 	if !bytes.HasPrefix(body, archivePrefix) {
 		return false

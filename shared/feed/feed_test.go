@@ -285,7 +285,8 @@ func TestTail_gathers(t *testing.T) {
 	})
 }
 
-// TestFollower_goesOnBehindWhatWasTrimmed trims under a follower that is stopped, and one that is stuck.
+// TestFollower_goesOnBehindWhatWasTrimmed trims under a follower that is stopped, and one that is
+// stuck.
 func TestFollower_goesOnBehindWhatWasTrimmed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -143,8 +143,9 @@ func (f *Follower) follow(ctx context.Context, timer *time.Timer) (err error) {
 	}
 }
 
-// skip moves the cursor behind what was trimmed: retention has moved it already, or this follower begins now. Only a store
-// that lost its cursors, or a trim that asked nobody, leaves something to say.
+// skip moves the cursor behind what was trimmed: retention has moved it already, or this follower
+// begins now. Only a store that lost its cursors, or a trim that asked nobody, leaves something
+// to say.
 func (f *Follower) skip(ctx context.Context, row store.Row[Cursor], low uint64) (store.Row[Cursor], error) {
 	now, err := Cursors.Get(ctx, f.DB, f.Name)
 	if err != nil {

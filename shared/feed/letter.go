@@ -8,8 +8,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// DeadLetter says that a follower will never be handed a part of its stream: the entries From to To were trimmed before it
-// came to them.
+// DeadLetter says that a follower will never be handed a part of its stream: the entries From to
+// To were trimmed before it came to them.
 type DeadLetter struct {
 	At       time.Time `json:"at"` // of the last time that it was extended
 	Follower string    `json:"follower"`
@@ -22,8 +22,9 @@ type DeadLetter struct {
 // DeadLetters is the table of dead letters: by follower and then by From.
 var DeadLetters = store.Table[DeadLetter]{Kind: "dead_letter", ID: func(l DeadLetter) string { return l.ID }}
 
-// MoveOn returns the writes that move a follower's cursor, which stands before through, up to it, and the dead letter that
-// names what it loses: a fresh one, or the one before, extended, when the follower has handled nothing since.
+// MoveOn returns the writes that move a follower's cursor, which stands before through, up to it,
+// and the dead letter that names what it loses: a fresh one, or the one before, extended, when
+// the follower has handled nothing since.
 func MoveOn(ctx context.Context, db store.DB, cursor store.Row[Cursor], through uint64, now time.Time) (writes []store.Write, letter DeadLetter, fresh bool, err error) {
 	c := cursor.Value
 	last, _, err := DeadLetters.List(ctx, db, store.Query{Prefix: c.Name + "/", Reverse: true, Limit: 1})

@@ -112,9 +112,9 @@ func (t *Tail[T]) More() (head uint64, more <-chan struct{}) {
 // ErrTrimmed is the fault of a reader whose next entry is not kept any more.
 var ErrTrimmed = fault.New(fault.Gone, "feed.trimmed", "what comes next is not kept any more; read the state anew")
 
-// Read appends up to limit entries above after to into and returns it, with the sequence of the last
-// one (after itself when there is none). It reads the store only when after is below the ring. The fault is ErrTrimmed
-// when the entry behind after was trimmed.
+// Read appends up to limit entries above after to into and returns it, with the sequence of the
+// last one (after itself when there is none). It reads the store only when after is below the
+// ring. The fault is ErrTrimmed when the entry behind after was trimmed.
 func (t *Tail[T]) Read(ctx context.Context, into []T, after uint64, limit int) ([]T, uint64, error) {
 	t.mu.RLock()
 	if after+1 >= t.low || after >= t.head {

@@ -28,8 +28,8 @@ type Pruner struct {
 	shown     map[string]int64 // what gone was told, by class; of Run
 }
 
-// Meter shows for each class how many rows are kept, how old the oldest is and how many were ever pruned, in metrics whose
-// names begin with prefix. It is called before Run.
+// Meter shows for each class how many rows are kept, how old the oldest is and how many were ever
+// pruned, in metrics whose names begin with prefix. It is called before Run.
 func (p *Pruner) Meter(r *obs.Registry, prefix string) {
 	p.rows = r.Gauge(prefix+"_retention_rows", "Rows of history that are kept.", "class")
 	p.age = r.Gauge(prefix+"_retention_oldest_age_seconds", "Age of the oldest row of history that is kept; 0 when there is none.", "class")
@@ -65,8 +65,8 @@ func (p *Pruner) round(ctx context.Context) {
 	p.look(ctx)
 }
 
-// prune takes the steps of a class until nothing is over. Somebody who changed what a step would remove was faster, which
-// the next look takes into account.
+// prune takes the steps of a class until nothing is over. Somebody who changed what a step would
+// remove was faster, which the next look takes into account.
 func (p *Pruner) prune(ctx context.Context, c Class) error {
 	for ctx.Err() == nil {
 		s, err := c.Next(ctx, p.Now())

@@ -157,7 +157,8 @@ func TestStream_movesOnAFollowerThatIsFurtherBehindThanTheAge(t *testing.T) {
 	}
 }
 
-// TestPruner_oneAuditEntryADayAndCountsForEver prunes every hour of three days, in a process that is restarted now and then.
+// TestPruner_oneAuditEntryADayAndCountsForEver prunes every hour of three days, in a process that
+// is restarted now and then.
 func TestPruner_oneAuditEntryADayAndCountsForEver(t *testing.T) {
 	t.Parallel()
 	db := newHub()

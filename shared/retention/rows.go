@@ -10,8 +10,8 @@ import (
 // atOnce is how many rows one step removes: a commit of a few milliseconds.
 const atOnce = 256
 
-// Rows returns the class of the documents in the list that q asks for, oldest first, with nothing beside them. at reads
-// the time of one.
+// Rows returns the class of the documents in the list that q asks for, oldest first, with nothing
+// beside them. at reads the time of one.
 func Rows(db store.DB, name string, q store.Query, rule Rule, at func(store.Doc) time.Time) Class {
 	return Class{
 		Name: name,

@@ -10,10 +10,12 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Stream returns the class of a stream's entries. at reads the time of one; an entry without a time counts as old.
+// Stream returns the class of a stream's entries. at reads the time of one; an entry without a
+// time counts as old.
 //
-// A follower that has not handled what would go holds it back, if the rule has no age. With one, the follower is behind by
-// more than that: it is moved on, with a dead letter and an audit entry that name what it lost.
+// A follower that has not handled what would go holds it back, if the rule has no age. With one,
+// the follower is behind by more than that: it is moved on, with a dead letter and an audit entry
+// that name what it lost.
 func Stream(db store.DB, stream string, rule Rule, at func(body []byte) (time.Time, bool)) Class {
 	s := streamClass{db: db, stream: stream, rule: rule, at: at}
 	return Class{Name: stream, Next: s.next, Kept: s.kept}
@@ -52,8 +54,9 @@ func (s streamClass) next(ctx context.Context, now time.Time) (Step, error) {
 	return Step{Batch: b, Pruned: map[string]int64{s.stream: int64(through + 1 - page.First)}}, nil
 }
 
-// through returns the last sequence that the rule lets go; one below the first when that is none. Entries stand in the
-// order of their times, or nearly so, which is good enough to search by halves.
+// through returns the last sequence that the rule lets go; one below the first when that is none.
+// Entries stand in the order of their times, or nearly so, which is good enough to search by
+// halves.
 func (s streamClass) through(ctx context.Context, page store.Entries, now time.Time) (uint64, error) {
 	excess := s.rule.Excess(int(page.Head + 1 - page.First))
 	var failed error
@@ -75,8 +78,8 @@ func (s streamClass) through(ctx context.Context, page store.Entries, now time.T
 	return page.First + uint64(n) - 1, failed
 }
 
-// followers returns how far the stream may be trimmed for the sake of its followers, and adds to the batch what moves those
-// on that are too far behind.
+// followers returns how far the stream may be trimmed for the sake of its followers, and adds to
+// the batch what moves those on that are too far behind.
 func (s streamClass) followers(ctx context.Context, b *store.Batch, through uint64, now time.Time) (uint64, error) {
 	q := store.Query{Limit: store.MaxPage}
 	var behind []store.Row[feed.Cursor]

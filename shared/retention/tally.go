@@ -10,7 +10,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Tally counts the rows that were pruned, by the names of steps: on the day that has no audit entry yet, and ever.
+// Tally counts the rows that were pruned, by the names of steps: on the day that has no audit
+// entry yet, and ever.
 type Tally struct {
 	Day   string           `json:"day"` // of UTC, 2006-01-02; empty before the first
 	Ever  map[string]int64 `json:"ever"`
@@ -25,7 +26,8 @@ var tallies = store.Table[Tally]{Kind: "retention", ID: func(t Tally) string { r
 // Kinds returns the kinds of documents of this package.
 func Kinds() []store.Kind { return []store.Kind{{Name: tallies.Kind}} }
 
-// Pruned returns how many rows were ever pruned, by the names of steps. Whoever shows a total adds what is there now.
+// Pruned returns how many rows were ever pruned, by the names of steps. Whoever shows a total
+// adds what is there now.
 func Pruned(ctx context.Context, db store.DB) (map[string]int64, error) {
 	row, err := tallies.Get(ctx, db, tallyID)
 	return row.Value.Ever, err
@@ -41,8 +43,8 @@ func of(class string, counts map[string]int64) (n int64) {
 	return n
 }
 
-// after returns the tally after a step at that time, and the audit entry of the day before, if the step is the first of a
-// new one.
+// after returns the tally after a step at that time, and the audit entry of the day before, if
+// the step is the first of a new one.
 func (t Tally) after(ctx context.Context, s Step, now time.Time) (Tally, []store.Append, error) {
 	t.ID = tallyID
 	t.Ever, t.Today = sum(t.Ever, s.Pruned), maps.Clone(t.Today)

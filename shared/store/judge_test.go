@@ -107,7 +107,8 @@ func TestSchema_check(t *testing.T) {
 	}
 }
 
-// Trims move the low end up only, at most to the head that the group leaves, and those of refused batches not at all.
+// Trims move the low end up only, at most to the head that the group leaves, and those of refused
+// batches not at all.
 func TestJudge_trims(t *testing.T) {
 	t.Parallel()
 	trim := func(stream string, through uint64) []Trim { return []Trim{{Stream: stream, Through: through}} }

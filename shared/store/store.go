@@ -1,9 +1,9 @@
 // Package store is the storage port: documents, commits and streams, and nothing else.
 //
-// A Document is a canonical JSON body with a key, a revision and named index keys. A Commit is one
-// atomic batch of conditional document writes, appends to streams and trims of streams: all or nothing,
-// durable when it returns. A Stream is a named, gapless sequence of entries, of which the oldest may have been
-// trimmed.
+// A Document is a canonical JSON body with a key, a revision and named index keys. A Commit is
+// one atomic batch of conditional document writes, appends to streams and trims of streams: all
+// or nothing, durable when it returns. A Stream is a named, gapless sequence of entries, of which
+// the oldest may have been trimmed.
 //
 // The package owns the port, the judge that every driver shares, Update (optimistic transactions)
 // and Table. It owns no I/O: drivers live in memstore, pebblestore and surrealstore and are held to
@@ -107,9 +107,9 @@ type Append struct {
 	Body   []byte
 }
 
-// Trim removes the entries of a stream up to and including the sequence Through. It takes effect after
-// the appends of its batch; a Through above the head removes everything. Sequences are never given
-// twice: the next entry goes on from the head.
+// Trim removes the entries of a stream up to and including the sequence Through. It takes effect
+// after the appends of its batch; a Through above the head removes everything. Sequences are
+// never given twice: the next entry goes on from the head.
 type Trim struct {
 	Stream  string
 	Through uint64
@@ -135,8 +135,9 @@ type Entry struct {
 	Body []byte
 }
 
-// Entries is an answer of Read. Head is the last sequence of the stream at that moment, 0 when nothing
-// was ever appended. First is the sequence of the oldest entry that is kept, Head+1 when none is.
+// Entries is an answer of Read. Head is the last sequence of the stream at that moment, 0 when
+// nothing was ever appended. First is the sequence of the oldest entry that is kept, Head+1 when
+// none is.
 type Entries struct {
 	Entries []Entry
 	First   uint64
@@ -189,9 +190,10 @@ type DB interface {
 	List(ctx context.Context, q Query) (Page, error)
 	// Commit applies the batch atomically and durably.
 	Commit(ctx context.Context, b Batch) (Receipt, error)
-	// Read returns up to limit entries of a stream with sequences above after, ascending, and where the
-	// stream begins and ends. Trimmed entries are left out: whoever must not miss one compares First with after. An
-	// unknown stream is an empty one. Entries are no copies: others read the same, so nobody changes them.
+	// Read returns up to limit entries of a stream with sequences above after, ascending, and
+	// where the stream begins and ends. Trimmed entries are left out: whoever must not miss one
+	// compares First with after. An unknown stream is an empty one. Entries are no copies: others
+	// read the same, so nobody changes them.
 	Read(ctx context.Context, stream string, after uint64, limit int) (Entries, error)
 	// Close ends the store; later calls are Unavailable.
 	Close() error

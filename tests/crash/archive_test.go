@@ -12,8 +12,9 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// TestArchive_theLogGoesOnBehindIt is the bar's L15 for retention: old entries leave the store of a stopped service, the
-// archive proves them, what is kept verifies and is proved, and the other service cosigns on.
+// TestArchive_theLogGoesOnBehindIt is the bar's L15 for retention: old entries leave the store of
+// a stopped service, the archive proves them, what is kept verifies and is proved, and the other
+// service cosigns on.
 func TestArchive_theLogGoesOnBehindIt(t *testing.T) {
 	for _, store := range []string{"embedded", "surrealdb"} {
 		t.Run(store, func(t *testing.T) {

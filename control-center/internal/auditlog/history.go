@@ -7,8 +7,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Class is what retention removes of the index: rows by the time of their entries. The entries stay in their logs, and a row
-// that says that an entry cannot be read stays too.
+// Class is what retention removes of the index: rows by the time of their entries. The entries
+// stay in their logs, and a row that says that an entry cannot be read stays too.
 func Class(db store.DB, rule retention.Rule) retention.Class {
 	q := store.Query{Kind: Table.Kind, After: store.Cursor{ID: unreadable + "~"}}
 	return retention.Rows(db, "audit_index", q, rule, func(d store.Doc) time.Time {

@@ -10,7 +10,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// TestOldRowsLeaveTheIndex keeps rows of the last year, of both logs, and those that say that an entry cannot be read.
+// TestOldRowsLeaveTheIndex keeps rows of the last year, of both logs, and those that say that an
+// entry cannot be read.
 func TestOldRowsLeaveTheIndex(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

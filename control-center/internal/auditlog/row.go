@@ -143,7 +143,8 @@ func (x *Index) Await(ctx context.Context) error {
 	}
 }
 
-// unreadable is how the ids of rows begin that say that an entry cannot be read: they stand below all others.
+// unreadable is how the ids of rows begin that say that an entry cannot be read: they stand below
+// all others.
 const unreadable = "00000000-0000"
 
 // rowOf returns the row of an entry, and its phase. Its texts are those of the row before where they are the same: most are.

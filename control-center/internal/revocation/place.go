@@ -8,9 +8,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// place is where Load begins: below Start nothing matters any more but what never expires, and the stream is trimmed. It moves once a
-// day or so, so that a start reads two days of the stream at most. Fields stand in the order of their JSON
-// names.
+// place is where Load begins: below Start nothing matters any more but what never expires, and
+// the stream is trimmed. It moves once a day or so, so that a start reads two days of the stream
+// at most. Fields stand in the order of their JSON names.
 type place struct {
 	At    int64              `json:"at"` // Unix second at which the stream ended with Next
 	ID    string             `json:"id"`

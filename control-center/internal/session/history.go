@@ -7,8 +7,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Classes are what retention removes of this package: sessions and refresh tokens, by the time of their end. Nothing depends
-// on them then: an ended session is refused whether it is there or not, and a used refresh token ends with its session.
+// Classes are what retention removes of this package: sessions and refresh tokens, by the time of
+// their end. Nothing depends on them then: an ended session is refused whether it is there or
+// not, and a used refresh token ends with its session.
 func Classes(db store.DB, rule retention.Rule) []retention.Class {
 	return []retention.Class{
 		retention.Rows(db, "sessions", store.Query{Kind: sessions.Kind, Index: "ends"}, rule, endOf),

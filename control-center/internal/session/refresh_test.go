@@ -260,8 +260,8 @@ func TestRefresh_idleAndAbsoluteEnd(t *testing.T) {
 	}
 }
 
-// TestEndedSessionsAreRemoved lets sessions end in all three ways and wants nothing but the living one in the store, an hour
-// after the last end; until then they are all there.
+// TestEndedSessionsAreRemoved lets sessions end in all three ways and wants nothing but the
+// living one in the store, an hour after the last end; until then they are all there.
 func TestEndedSessionsAreRemoved(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

@@ -51,8 +51,9 @@ type Metrics struct {
 	Public bool `toml:"public"` // served without a token
 }
 
-// Retention says how long history is kept (decision 45): what is younger than an age and the newest of a number, whichever
-// is more. 0 is no limit of that kind; with two of them everything is kept.
+// Retention says how long history is kept (decision 45): what is younger than an age and the
+// newest of a number, whichever is more. 0 is no limit of that kind; with two of them everything
+// is kept.
 type Retention struct {
 	RunsMaxAge           config.Duration `toml:"runs_max_age"` // of ended runs, their tasks and definitions, since they ended
 	RunsMax              int             `toml:"runs_max"`

@@ -15,7 +15,8 @@ import (
 // Checkpoint is a cut: the number of a commit. What was done after it are the operations that stand since a later one.
 // The document is small whatever there is, and taking it stops nobody.
 //
-// It holds back what a rollback to it needs, when the runs that did it are pruned, unless it is record only.
+// It holds back what a rollback to it needs, when the runs that did it are pruned, unless it is
+// record only.
 type Checkpoint struct {
 	Automatic   bool      `json:"automatic,omitempty"` // nobody asked for it
 	CreatedAt   time.Time `json:"created_at"`
@@ -133,7 +134,8 @@ func (e *Engine) checkpoint(ctx context.Context, checkpointID string) (Checkpoin
 	return c.Value, err
 }
 
-// DeleteCheckpoint deletes a checkpoint; what only it held back is freed in the background. Deleting it again is not found.
+// DeleteCheckpoint deletes a checkpoint; what only it held back is freed in the background.
+// Deleting it again is not found.
 func (e *Engine) DeleteCheckpoint(ctx context.Context, checkpointID string) error {
 	c, err := e.checkpoint(ctx, checkpointID)
 	if err != nil {
@@ -189,7 +191,8 @@ func (h *history) retire(ctx context.Context, row store.Row[Checkpoint], now tim
 	return h.without(ctx, row, w, dag.Event{Type: dag.CheckpointRecordOnly, Time: now, Status: "record_only"}, "checkpoint.record_only")
 }
 
-// without returns the step after which a checkpoint holds nothing back, with its event and its audit entry.
+// without returns the step after which a checkpoint holds nothing back, with its event and its
+// audit entry.
 func (h *history) without(ctx context.Context, row store.Row[Checkpoint], own store.Write, event dag.Event, action string) (retention.Step, error) {
 	s := retention.Step{}
 	c := row.Value

@@ -22,9 +22,10 @@ import (
 
 var scaleRuns = flag.Int("runs", 12_000, "runs of TestHistory_diskIsThatOfTheKeptRange; make scale takes 500,000")
 
-// TestHistory_diskIsThatOfTheKeptRange is the bar's R02 for history: many runs with a checkpoint of a person at their
-// beginning, of which retention keeps a tenth. The disk takes at most 5 % more than a store that only ever had what is kept,
-// totals are what they were, and a rollback to the checkpoint undoes everything.
+// TestHistory_diskIsThatOfTheKeptRange is the bar's R02 for history: many runs with a checkpoint
+// of a person at their beginning, of which retention keeps a tenth. The disk takes at most 5 %
+// more than a store that only ever had what is kept, totals are what they were, and a rollback to
+// the checkpoint undoes everything.
 func TestHistory_diskIsThatOfTheKeptRange(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

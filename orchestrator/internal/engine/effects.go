@@ -178,8 +178,9 @@ func (e *Engine) operationsAfter(ctx context.Context, c Checkpoint) (int, error)
 	return e.operationsBetween(ctx, c, Checkpoint{Cut: store.Latest, EraFrom: end, EraTo: end})
 }
 
-// operationsBetween counts the operations that stand and ended after a checkpoint and not after a later one: with a counter for
-// each era between them, and a look at the operations of the eras that they cut through.
+// operationsBetween counts the operations that stand and ended after a checkpoint and not after a
+// later one: with a counter for each era between them, and a look at the operations of the eras
+// that they cut through.
 func (e *Engine) operationsBetween(ctx context.Context, c, newer Checkpoint) (n int, err error) {
 	for era := c.EraFrom; era < newer.EraTo; {
 		q := store.Query{Kind: effectKind}

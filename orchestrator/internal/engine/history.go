@@ -19,8 +19,9 @@ type Keep struct {
 	Effects      int // effects that are kept for the sake of checkpoints alone
 }
 
-// History returns the classes of the engine's history. With a run go its tasks, its definition and what a rollback noted of
-// failures; of its effects those stay that a checkpoint holds back, and go when none does any more.
+// History returns the classes of the engine's history. With a run go its tasks, its definition
+// and what a rollback noted of failures; of its effects those stay that a checkpoint holds back,
+// and go when none does any more.
 func (e *Engine) History(k Keep) []retention.Class {
 	h := &history{e: e, keep: k}
 	return []retention.Class{
@@ -40,8 +41,8 @@ type history struct {
 // withTheirRuns is the step of what goes with runs.
 func withTheirRuns(context.Context, time.Time) (retention.Step, error) { return retention.Step{}, nil }
 
-// quietly makes steps only while no rollback is at work, and lets none begin before a step is settled: what a rollback has
-// found must be there until it has ended.
+// quietly makes steps only while no rollback is at work, and lets none begin before a step is
+// settled: what a rollback has found must be there until it has ended.
 func (h *history) quietly(next func(context.Context, time.Time) (retention.Step, error)) func(context.Context, time.Time) (retention.Step, error) {
 	return func(ctx context.Context, now time.Time) (retention.Step, error) {
 		h.e.pruning.Lock()
@@ -66,7 +67,8 @@ func (e *Engine) quiet() bool {
 	return e.adopted && !e.stopped && e.rollback == ""
 }
 
-// awaitPruning waits for a step that is being committed; there is no other one after it while a rollback is announced.
+// awaitPruning waits for a step that is being committed; there is no other one after it while a
+// rollback is announced.
 func (e *Engine) awaitPruning() {
 	e.pruning.Lock()
 	defer e.pruning.Unlock()
@@ -132,7 +134,8 @@ type removal struct {
 	err  error
 }
 
-// each makes the steps of some runs beside each other: a store over a network answers one question in the time of many.
+// each makes the steps of some runs beside each other: a store over a network answers one
+// question in the time of many.
 func (h *history) each(ctx context.Context, rows []store.Row[dag.Header], cuts cuts) []removal {
 	out := make([]removal, len(rows))
 	var work sync.WaitGroup
@@ -153,8 +156,8 @@ func runCounts(statuses ...dag.Status) (all []store.Counter) {
 	return all
 }
 
-// run returns the step that removes a run and all that goes with it. One with more documents than a commit takes loses
-// effects first, which nobody is shown, or, of a rollback, its failures.
+// run returns the step that removes a run and all that goes with it. One with more documents than
+// a commit takes loses effects first, which nobody is shown, or, of a rollback, its failures.
 func (h *history) run(ctx context.Context, row store.Row[dag.Header], cuts cuts) (retention.Step, error) {
 	s := retention.Step{Pruned: map[string]int64{}}
 	head := store.Write{Key: headers().Key(row.Value.ID), Expect: store.At(row.Rev), Action: store.Delete}
@@ -213,7 +216,8 @@ func (h *history) run(ctx context.Context, row store.Row[dag.Header], cuts cuts)
 	return s, nil
 }
 
-// definition returns the deletions of the slices of a run's definition, whose ids are known, or of a rollback's waves.
+// definition returns the deletions of the slices of a run's definition, whose ids are known, or
+// of a rollback's waves.
 func (h *history) definition(ctx context.Context, run *dag.Header) (writes []store.Write, err error) {
 	if run.Kind == dag.Rollback {
 		return h.docs(ctx, definitionKind, run.ID+".")

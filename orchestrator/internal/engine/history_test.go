@@ -132,8 +132,8 @@ func TestHistory_runsGoWithAllTheirDocuments(t *testing.T) {
 	})
 }
 
-// TestHistory_rollbackWorksBehindPruning takes a checkpoint, makes and partly undoes things, prunes every run, restarts, and
-// rolls back.
+// TestHistory_rollbackWorksBehindPruning takes a checkpoint, makes and partly undoes things,
+// prunes every run, restarts, and rolls back.
 func TestHistory_rollbackWorksBehindPruning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, db := newWorld(), lasting()
@@ -157,7 +157,8 @@ func TestHistory_rollbackWorksBehindPruning(t *testing.T) {
 			}
 		}
 		e.prune(allGone)
-		// Of five batches of four effects each the two of the operation that was undone go too, and so do those before the checkpoint.
+		// Of five batches of four effects each the two of the operation that was undone go too,
+		// and so do those before the checkpoint.
 		if got := e.rows("run", "task", "definition", "effect"); !slices.Equal(got, []int{0, 0, 0, 18}) || e.class("effects").Rows != 18 {
 			t.Errorf("%v documents are left, %+v held", got, e.class("effects"))
 		}
@@ -208,8 +209,8 @@ func TestHistory_oneOperationIsUndoneBehindPruning(t *testing.T) {
 	})
 }
 
-// TestHistory_deletingACheckpointFreesWhatOnlyItHeldBack has three checkpoints, effects between them, and one that was made
-// before and undone after the second.
+// TestHistory_deletingACheckpointFreesWhatOnlyItHeldBack has three checkpoints, effects between
+// them, and one that was made before and undone after the second.
 func TestHistory_deletingACheckpointFreesWhatOnlyItHeldBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, db := newWorld(), lasting()
@@ -324,7 +325,8 @@ func TestHistory_ofAutomaticCheckpointsTheNewestStay(t *testing.T) {
 	})
 }
 
-// TestHistory_standsStillWhileARollbackIsAtWork prunes again and again while a slow rollback undoes what it prunes.
+// TestHistory_standsStillWhileARollbackIsAtWork prunes again and again while a slow rollback
+// undoes what it prunes.
 func TestHistory_standsStillWhileARollbackIsAtWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, db := newWorld(), lasting()

@@ -10,14 +10,16 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// A checkpoint holds back the effects that a rollback or a restore to it needs, when their runs are pruned. When it goes, or
-// becomes record only, those that no other one needs are found by one walk over all effects.
+// A checkpoint holds back the effects that a rollback or a restore to it needs, when their runs
+// are pruned. When it goes, or becomes record only, those that no other one needs are found by
+// one walk over all effects.
 
 // cuts are the cuts of all checkpoints that hold something back, ascending.
 type cuts []uint64
 
-// need says whether a checkpoint needs an effect: one that stands since a commit is undone by a rollback to an earlier cut;
-// one that was undone by the commit undone stood at the cuts in between, and a restore to those lists its resources again.
+// need says whether a checkpoint needs an effect: one that stands since a commit is undone by a
+// rollback to an earlier cut; one that was undone by the commit undone stood at the cuts in
+// between, and a restore to those lists its resources again.
 func (c cuts) need(since, undone uint64) bool {
 	if undone == 0 {
 		return len(c) > 0 && c[0] < since
@@ -62,7 +64,8 @@ func holds() store.Table[hold] {
 	return store.Table[hold]{Kind: holdKind, ID: func(h hold) string { return h.ID }}
 }
 
-// release counts a checkpoint that holds nothing back any more, inside the transaction that makes it so.
+// release counts a checkpoint that holds nothing back any more, inside the transaction that makes
+// it so.
 func release(tx *store.Tx) error {
 	row, err := holds().Load(tx, holdID)
 	if err != nil {
@@ -73,8 +76,8 @@ func release(tx *store.Tx) error {
 	return holds().Save(tx, row.Value)
 }
 
-// heldName is where the tally counts effects whose run was pruned and that a checkpoint holds back: a number that falls
-// again when they are freed.
+// heldName is where the tally counts effects whose run was pruned and that a checkpoint holds
+// back: a number that falls again when they are freed.
 const heldName = "held_effects"
 
 // operations sorts rows of effects, which stand in the order of their ids, into operations.
@@ -91,7 +94,8 @@ func operations(rows []store.Row[dag.Effect]) (all [][]store.Row[dag.Effect]) {
 	return all
 }
 
-// judge returns the deletions of the effects of one operation that nobody needs, and how many are needed.
+// judge returns the deletions of the effects of one operation that nobody needs, and how many are
+// needed.
 func (c cuts) judge(operation []store.Row[dag.Effect]) (writes []store.Write, held int64) {
 	var since uint64 // of the operation, while it stands
 	for _, row := range operation {
@@ -129,8 +133,8 @@ func (h *history) effectRows(ctx context.Context, prefix string) (all []store.Ro
 	}
 }
 
-// effects returns the next step of the walk that frees what no checkpoint holds back any more, or has a checkpoint hold back
-// nothing when all of them hold back too much.
+// effects returns the next step of the walk that frees what no checkpoint holds back any more, or
+// has a checkpoint hold back nothing when all of them hold back too much.
 func (h *history) effects(ctx context.Context, now time.Time) (retention.Step, error) {
 	row, err := holds().Get(ctx, h.e.DB, holdID)
 	if err != nil {
@@ -187,8 +191,8 @@ func (h *history) effects(ctx context.Context, now time.Time) (retention.Step, e
 	return s, err
 }
 
-// recordOnly returns the step after which the oldest checkpoint holds nothing back, if all of them together hold back more
-// effects than the limit: one that a person made stays as a record.
+// recordOnly returns the step after which the oldest checkpoint holds nothing back, if all of
+// them together hold back more effects than the limit: one that a person made stays as a record.
 func (h *history) recordOnly(ctx context.Context, now time.Time) (retention.Step, error) {
 	if h.keep.Effects == 0 {
 		return retention.Step{}, nil
@@ -248,8 +252,9 @@ func (h *history) keptEffects(ctx context.Context) (retention.Kept, error) {
 	return k, err
 }
 
-// HeldOperations returns how many operations that stand were done after a checkpoint and before the next one: what can be
-// undone or freed with it and not with a later one. A record holds none.
+// HeldOperations returns how many operations that stand were done after a checkpoint and before
+// the next one: what can be undone or freed with it and not with a later one. A record holds
+// none.
 func (e *Engine) HeldOperations(ctx context.Context, c Checkpoint) (int, error) {
 	if c.RecordOnly {
 		return 0, nil

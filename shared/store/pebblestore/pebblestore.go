@@ -206,7 +206,8 @@ func (s *Store) lows() (map[string]uint64, error) {
 	return lows, nil
 }
 
-// heads finds the last sequence of every stream, with two seeks a stream. One that was trimmed to its head has no entry.
+// heads finds the last sequence of every stream, with two seeks a stream. One that was trimmed to
+// its head has no entry.
 func (s *Store) heads(lows map[string]uint64) (map[string]uint64, error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{entryKey}, UpperBound: []byte{entryKey + 1}})
 	if err != nil {

@@ -9,8 +9,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// The engine frees the space of what was deleted when it happens to merge the tables that hold it, which for the oldest rows,
-// at rest at the bottom, may be never. So tidy has spans merged in which much was deleted.
+// The engine frees the space of what was deleted when it happens to merge the tables that hold
+// it, which for the oldest rows, at rest at the bottom, may be never. So tidy has spans merged in
+// which much was deleted.
 const (
 	tidyEvery = 10 * time.Second
 	tidyRows  = 10_000 // deleted rows of a span that are worth a merge
@@ -103,7 +104,8 @@ func (s *Store) tidy() {
 	}
 }
 
-// free merges the spans in which much was deleted, and the indexes of the kinds among them. What fails is only not freed.
+// free merges the spans in which much was deleted, and the indexes of the kinds among them. What
+// fails is only not freed.
 func (s *Store) free(ctx context.Context) {
 	for prefix, w := range s.waste.take(tidyRows) {
 		if w.kind != "" && w.rows < s.documents(ctx, w.kind)/tidyShare {

@@ -12,7 +12,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/storetest"
 )
 
-// TestDiskFallsWithWhatIsDeletedAndTrimmed compares a store that lost five of six rows with one that only ever had the sixth.
+// TestDiskFallsWithWhatIsDeletedAndTrimmed compares a store that lost five of six rows with one
+// that only ever had the sixth.
 func TestDiskFallsWithWhatIsDeletedAndTrimmed(t *testing.T) {
 	t.Parallel()
 	const kept, gone = 6_000, 30_000
@@ -64,8 +65,8 @@ func TestTidyLeavesAlone_whatIsNotWorthAMerge(t *testing.T) {
 
 func rowID(i int) string { return fmt.Sprintf("%08d", i) }
 
-// filled returns a store in memory with the rows from one to the other, each a document and an entry that no compression
-// makes smaller.
+// filled returns a store in memory with the rows from one to the other, each a document and an
+// entry that no compression makes smaller.
 func filled(t *testing.T, from, to int) (*Store, *vfs.MemFS) {
 	t.Helper()
 	fs := vfs.NewMem()

@@ -80,8 +80,8 @@ func TestCommit_roundTrip(t *testing.T) {
 	}
 }
 
-// TestTrimmedEntriesLeaveTheTable trims more than one query removes and looks into the table itself; a second sweep, as one
-// after a kill in the middle, finds what is left.
+// TestTrimmedEntriesLeaveTheTable trims more than one query removes and looks into the table
+// itself; a second sweep, as one after a kill in the middle, finds what is left.
 func TestTrimmedEntriesLeaveTheTable(t *testing.T) {
 	t.Parallel()
 	at, password := surrealtest.Start(t)

@@ -168,7 +168,8 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// sweep removes what is settled: the records of calls long since, and entries of streams that were trimmed.
+// sweep removes what is settled: the records of calls long since, and entries of streams that
+// were trimmed.
 func (s *Store) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -189,8 +190,8 @@ func (s *Store) sweep() {
 // trimSlice is how many trimmed entries one query removes.
 const trimSlice = 2000
 
-// removeTrimmed removes the entries that nobody is shown any more. A commit only moves the low end of a stream, for to
-// remove a million entries in one transaction would hold up every other.
+// removeTrimmed removes the entries that nobody is shown any more. A commit only moves the low
+// end of a stream, for to remove a million entries in one transaction would hold up every other.
 func (s *Store) removeTrimmed() error {
 	results, err := s.link.query(s.ctx, s.texts.untidy, nil)
 	if err != nil {

@@ -1,7 +1,8 @@
-// Package pebbletest looks into the folder of a closed embedded store, for tests of what is left on disk.
+// Package pebbletest looks into the folder of a closed embedded store, for tests of what is left
+// on disk.
 //
-// It owns nothing of the layout. The one rule a caller must know: the store is closed while a function of this package
-// runs.
+// It owns nothing of the layout. The one rule a caller must know: the store is closed while a
+// function of this package runs.
 package pebbletest
 
 import (
@@ -15,8 +16,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/sstable"
 )
 
-// Merge has the engine put all it has into as few tables as there can be, in the form that tables at rest have in a
-// store: nothing that was deleted takes space afterwards.
+// Merge has the engine put all it has into as few tables as there can be, in the form that tables
+// at rest have in a store: nothing that was deleted takes space afterwards.
 func Merge(t testing.TB, dir string) {
 	t.Helper()
 	o := &pebble.Options{Logger: quiet{}, FormatMajorVersion: pebble.FormatNewest}
