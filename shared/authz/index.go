@@ -147,8 +147,8 @@ func (v *verdicts) of(r *rule) *[]*rule {
 	return &v.allow
 }
 
-// before orders rules that say the same: those that need no evaluation first, then by id, so that it does not depend on the
-// history of changes which rule a decision names.
+// before orders rules that say the same: those that need no evaluation first, then by id, so that
+// it does not depend on the history of changes which rule a decision names.
 func before(a, b *rule) int {
 	if (a.cond == nil) != (b.cond == nil) {
 		if a.cond == nil {

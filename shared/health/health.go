@@ -1,8 +1,10 @@
-// Package health says how a service is: healthy; degraded, when reads are served and changes refused; or not able to
-// serve at all (decision 46). It shows that at GET /health and GET /ready, which are open, and as metrics.
+// Package health says how a service is: healthy; degraded, when reads are served and changes
+// refused; or not able to serve at all (decision 46). It shows that at GET /health and GET /ready,
+// which are open, and as metrics.
 //
-// It owns no check: what degrades a service is what refuses its changes, so it asks the very functions that do. The one
-// rule a caller must know: everybody can read a Reason, so it is a word of the fixed list below and says no more.
+// It owns no check: what degrades a service is what refuses its changes, so it asks the very
+// functions that do. The one rule a caller must know: everybody can read a Reason, so it is a word
+// of the fixed list below and says no more.
 package health
 
 import (
@@ -112,8 +114,9 @@ func join(all []Reason) string {
 	return strings.Join(words, ", ")
 }
 
-// Meter shows in a service's metrics, under names that begin with prefix, each reason as a gauge, whether changes are
-// taken, and how long ago the other service was heard; since is when it was, or when this service started.
+// Meter shows in a service's metrics, under names that begin with prefix, each reason as a gauge,
+// whether changes are taken, and how long ago the other service was heard; since is when it was, or
+// when this service started.
 func (s *Service) Meter(r *obs.Registry, prefix string, since func() time.Time) {
 	for _, reason := range reasons {
 		r.GaugeFuncOf(prefix+"_degraded", "1 while the service is degraded for that reason.", "reason", string(reason), func() float64 {

@@ -6,7 +6,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Paging is embedded in the input of a list (decision 55). Limit is at most MaxLimit whatever was asked for.
+// Paging is embedded in the input of a list (decision 55). Limit is at most MaxLimit whatever was
+// asked for.
 type Paging struct {
 	Limit  int    `query:"limit" default:"50" min:"1" doc:"rows at most; above 1000 is lowered to 1000"`
 	Offset int    `query:"offset" default:"0" min:"0" doc:"rows to leave out, at most 100,000 from the nearer end of the list; with after only for show"`

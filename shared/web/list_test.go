@@ -27,7 +27,8 @@ type item struct {
 	ID    string `json:"id"`
 }
 
-// TestPage_linksShowEveryRowOnceWhileRowsAreAdded walks a list by its links while rows come in at the front.
+// TestPage_linksShowEveryRowOnceWhileRowsAreAdded walks a list by its links while rows come in at
+// the front.
 func TestPage_linksShowEveryRowOnceWhileRowsAreAdded(t *testing.T) {
 	t.Parallel()
 	table := store.Table[item]{Kind: "item", ID: func(i item) string { return i.ID },
@@ -249,8 +250,8 @@ func TestHTTP_rawRequests(t *testing.T) {
 	}
 }
 
-// TestIDs_inAnyCaseAreOneObject writes an id in capitals: handler, policy and audit log see it in one spelling, so a rule on
-// the object holds however it is written.
+// TestIDs_inAnyCaseAreOneObject writes an id in capitals: handler, policy and audit log see it in
+// one spelling, so a rule on the object holds however it is written.
 func TestIDs_inAnyCaseAreOneObject(t *testing.T) {
 	t.Parallel()
 	const own = "01997b1c-0000-7000-8000-00000000000a"

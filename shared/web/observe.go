@@ -41,7 +41,8 @@ func (m metrics) of(op string) observer {
 	return observer{op: op, requests: m.requests, ok: m.requests.At(op, "200"), duration: m.duration.At(op)}
 }
 
-// statusLeft is what log and metrics say of a request whose client left before its answer: no fault of the service.
+// statusLeft is what log and metrics say of a request whose client left before its answer: no fault
+// of the service.
 const statusLeft = 499
 
 // log writes the line of the request and counts it. The line names the route, never the path or the

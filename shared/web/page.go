@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// paginate sets the paging headers of a page (contracts/platform.md 1.10, decision 55). Links keep the path and
-// every filter of the request; the one to the next page goes on behind the last row, its offset is for show.
+// paginate sets the paging headers of a page (contracts/platform.md 1.10, decision 55). Links keep
+// the path and every filter of the request; the one to the next page goes on behind the last row,
+// its offset is for show.
 func paginate(h http.Header, r *http.Request, in *Paging, p pageOf) {
 	limit := in.Limit
 	if p.limit > 0 {

@@ -231,8 +231,9 @@ type listBatchesIn struct {
 	View   string `query:"view" enum:"full,summary" default:"full" doc:"summary: counts by status instead of the operations themselves"`
 }
 
-// maxListed is how many operations a page of batches carries, about 0.5 MB; one batch may have more. A page that would carry
-// more ends earlier, and says so in X-Limit, which a client that counts offsets itself goes by.
+// maxListed is how many operations a page of batches carries, about 0.5 MB; one batch may have
+// more. A page that would carry more ends earlier, and says so in X-Limit, which a client that
+// counts offsets itself goes by.
 const maxListed = 2000
 
 func (a *API) listBatches(ctx context.Context, in listBatchesIn) (web.Page[batchView], error) {
