@@ -2,9 +2,9 @@ package store
 
 import "github.com/provisioning-platform/platform/shared/fault"
 
-// Format is the version of what a store that lasts holds: the layouts of the drivers and the documents of the
-// services. A driver writes it into a new store and opens no store of another format. Format 3 keeps what a
-// rollback needs in documents of its own, and sums.
+// Format is the version of what a store that lasts holds: the layouts of the drivers and the
+// documents of the services. A driver writes it into a new store and opens no store of another
+// format. Format 3 keeps what a rollback needs in documents of its own, and sums.
 const Format = "3"
 
 // CheckFormat returns a fault when a store was written in another format than Format.

@@ -2,8 +2,8 @@ package store
 
 import "slices"
 
-// Known is what the judge has to know of a document: its revision (0 = there is none), its index keys, and
-// the digest of its body when its kind is summed.
+// Known is what the judge has to know of a document: its revision (0 = there is none), its index
+// keys, and the digest of its body when its kind is summed.
 type Known struct {
 	Rev    uint64
 	Index  []IndexKey

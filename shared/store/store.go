@@ -166,10 +166,11 @@ type Query struct {
 	Counts  []Counter // further counters, of any kinds, at most MaxPage; see Page.Counts
 }
 
-// Page is an answer of List: rows, totals and counts of the one moment behind commit Rev. Next continues it
-// and is meaningful when More is true. Total is set when the query asked for it: the number of documents of
-// the kind (no Index, no Prefix) or with exactly that value of a counted index (Exact). Counts answers
-// Query.Counts in its order. A total and a count cost one read, never a scan.
+// Page is an answer of List: rows, totals and counts of the one moment behind commit Rev. Next
+// continues it and is meaningful when More is true. Total is set when the query asked for it: the
+// number of documents of the kind (no Index, no Prefix) or with exactly that value of a counted
+// index (Exact). Counts answers Query.Counts in its order. A total and a count cost one read, never
+// a scan.
 type Page struct {
 	Docs   []Doc
 	Next   Cursor

@@ -13,8 +13,8 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// TestCrash_rollbackIsFinished is the bar's X06 with real kills: the orchestrator dies again and again while it undoes, in
-// more than one wave.
+// TestCrash_rollbackIsFinished is the bar's X06 with real kills: the orchestrator dies again and
+// again while it undoes, in more than one wave.
 func TestCrash_rollbackIsFinished(t *testing.T) {
 	random := rand.New(rand.NewPCG(seedOf(t), 2))
 	o := rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir()}
@@ -100,8 +100,8 @@ func TestCrash_rollbackIsFinished(t *testing.T) {
 	w.verify()
 }
 
-// undone holds the provider's records against what the rollback must have done: all those servers removed once, of the
-// chain the later links first.
+// undone holds the provider's records against what the rollback must have done: all those servers
+// removed once, of the chain the later links first.
 func (w *world) undone(chain, servers int) {
 	w.t.Helper()
 	gone, last := map[string]int{}, chain

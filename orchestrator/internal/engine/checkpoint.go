@@ -12,8 +12,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Checkpoint is a cut: the number of a commit. What was done after it are the operations that stand since a later one.
-// The document is small whatever there is, and taking it stops nobody.
+// Checkpoint is a cut: the number of a commit. What was done after it are the operations that stand
+// since a later one. The document is small whatever there is, and taking it stops nobody.
 //
 // It holds back what a rollback to it needs, when the runs that did it are pruned, unless it is
 // record only.

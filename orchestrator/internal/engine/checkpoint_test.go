@@ -50,8 +50,8 @@ func standing(t testing.TB, db store.DB) (since []uint64) {
 	return since
 }
 
-// TestCheckpoint_isOneSmallDocumentWhateverThereIs fills the inventory with large rows, many more than a document or a
-// commit could hold, and takes a checkpoint.
+// TestCheckpoint_isOneSmallDocumentWhateverThereIs fills the inventory with large rows, many more
+// than a document or a commit could hold, and takes a checkpoint.
 func TestCheckpoint_isOneSmallDocumentWhateverThereIs(t *testing.T) {
 	t.Parallel()
 	db := memory()
@@ -87,9 +87,9 @@ func TestCheckpoint_isOneSmallDocumentWhateverThereIs(t *testing.T) {
 	}
 }
 
-// TestCheckpoint_countsExactlyWhileOperationsEnd takes checkpoints at any moment while batches end on a store that takes
-// its time and now and then loses a reply, undoes some operations, and starts the engine anew. Each checkpoint counts
-// what a look at all effects says.
+// TestCheckpoint_countsExactlyWhileOperationsEnd takes checkpoints at any moment while batches end
+// on a store that takes its time and now and then loses a reply, undoes some operations, and starts
+// the engine anew. Each checkpoint counts what a look at all effects says.
 func TestCheckpoint_countsExactlyWhileOperationsEnd(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)

@@ -19,10 +19,10 @@ type chosen struct {
 	made []string // servers
 }
 
-// choose returns the leads of the operations named that stand, in the order in which they are undone, and refuses when
-// something that still stands depends on one of them, unless the request takes that along. An operation with nothing to
-// undo is left out. It looks at the runs of these operations and at what is on the servers that they made, however much
-// else there is.
+// choose returns the leads of the operations named that stand, in the order in which they are
+// undone, and refuses when something that still stands depends on one of them, unless the request
+// takes that along. An operation with nothing to undo is left out. It looks at the runs of these
+// operations and at what is on the servers that they made, however much else there is.
 func (e *Engine) choose(ctx context.Context, q RollbackRequest) ([]dag.Effect, error) {
 	named := map[string]bool{}
 	for _, ref := range q.Operations {
@@ -118,8 +118,8 @@ func (c *chooser) take(ctx context.Context, taskID string) error {
 	return nil
 }
 
-// needing returns the leads of operations that stand and need a chosen one, and what of it: a server that it made, or
-// that it came first.
+// needing returns the leads of operations that stand and need a chosen one, and what of it: a
+// server that it made, or that it came first.
 func (c *chooser) needing(ctx context.Context, x chosen) (leads []dag.Effect, why string, err error) {
 	run, known := c.runs[x.lead.Run]
 	if !known {
@@ -182,8 +182,9 @@ func leadOf(all []dag.Effect) dag.Effect {
 // maxNamesakes is how many operations of one id are looked at to find the one that is meant.
 const maxNamesakes = 2000
 
-// operation finds the task that a reference of a rollback means, which must have ended. Of one whose document was deleted the
-// effects are still known, by the task's id and by that of its batch.
+// operation finds the task that a reference of a rollback means, which must have ended. Of one
+// whose document was deleted the effects are still known, by the task's id and by that of its
+// batch.
 func (e *Engine) operation(ctx context.Context, ref string) (taskID string, err error) {
 	missing := fault.New(fault.NotFound, "rollback.unknown_operation", "There is no operation %s; name a task id, <batch id>/<operation id>, or an operation id.", clip(ref))
 	if taskID := id.Canonical(ref); id.Valid(taskID) {

@@ -11,8 +11,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// encode puts what a turn stores into a room: header, tasks, effects, inventory, events and audit entries, which are committed
-// all or nothing.
+// encode puts what a turn stores into a room: header, tasks, effects, inventory, events and audit
+// entries, which are committed all or nothing.
 func (r *runner) encode(t *turn, more ...store.Write) error {
 	r.run.Header.Owner = r.e.Instance
 	r.renew = t.now.Up + r.e.Lease/2
@@ -46,7 +46,8 @@ func (r *runner) place(t *turn) {
 	}
 }
 
-// unplace is called when the turn with that number is stored: it and what was made ready before it will not be any more.
+// unplace is called when the turn with that number is stored: it and what was made ready before it
+// will not be any more.
 func (r *runner) unplace(number int) {
 	for len(r.placed) > 0 && r.placed[0].number <= number {
 		r.e.eras.leave(r.placed[0])
@@ -106,8 +107,9 @@ func (r *runner) fill(room *room, c dag.Change, entries [][]byte, now time.Time)
 	return err
 }
 
-// documents adds the writes of a change: header, tasks, effects and inventory. Only the owner of a run writes its tasks and
-// effects while it goes on, and the header's revision says who that is; when it has ended, its tasks may be deleted.
+// documents adds the writes of a change: header, tasks, effects and inventory. Only the owner of a
+// run writes its tasks and effects while it goes on, and the header's revision says who that is;
+// when it has ended, its tasks may be deleted.
 func (r *runner) documents(room *room, c dag.Change) error {
 	h, docs := &r.run.Header, &room.docs
 	writes := slices.Grow(room.writes, 1+len(c.Tasks)+len(c.Effects)+len(c.Origins)+len(c.Resources))

@@ -10,8 +10,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// effects is the table of effects. One that stands has two keys: "stands", the era of its operation, on the lead only, so
-// that the index counts operations; and "target", the server that a task service is on.
+// effects is the table of effects. One that stands has two keys: "stands", the era of its
+// operation, on the lead only, so that the index counts operations; and "target", the server that a
+// task service is on.
 func effects() store.Table[dag.Effect] {
 	return store.Table[dag.Effect]{Kind: effectKind, ID: func(e dag.Effect) string { return e.ID }, Index: func(e dag.Effect) []store.IndexKey { return effectIndex(&e) }}
 }
@@ -30,7 +31,8 @@ func effectIndex(e *dag.Effect) []store.IndexKey {
 	return keys
 }
 
-// effectOf returns the effect of a row. A lead that no later commit has written stands since its own revision.
+// effectOf returns the effect of a row. A lead that no later commit has written stands since its
+// own revision.
 func effectOf(row store.Row[dag.Effect]) dag.Effect {
 	e := row.Value
 	if e.Era != 0 && e.Since == 0 {
@@ -67,8 +69,8 @@ func (e *Engine) effectsOf(ctx context.Context, taskID string) (all []dag.Effect
 	return all, err
 }
 
-// reversal returns the operation of a lead as a rollback needs it. Effects that were undone since are among those of the
-// operation, and a lead that is none any more says nothing of the others.
+// reversal returns the operation of a lead as a rollback needs it. Effects that were undone since
+// are among those of the operation, and a lead that is none any more says nothing of the others.
 func (e *Engine) reversal(ctx context.Context, lead dag.Effect) (dag.Reversal, error) {
 	u := dag.Reversal{Effects: []dag.Effect{lead}}
 	taskID, _ := lead.Place()
@@ -212,8 +214,9 @@ func (e *Engine) operationsBetween(ctx context.Context, c, newer Checkpoint) (n 
 	return n, nil
 }
 
-// later returns leads that stand since after the cut of a plan and were not taken yet, in the order in which they are undone:
-// so many that their operations have at least most effects together, if there are so many.
+// later returns leads that stand since after the cut of a plan and were not taken yet, in the order
+// in which they are undone: so many that their operations have at least most effects together, if
+// there are so many.
 func (e *Engine) later(ctx context.Context, plan *dag.UndoPlan, most int) ([]dag.Effect, error) {
 	q := store.Query{Index: "stands", Reverse: true}
 	if plan.Taken != nil { // once more the era of the last

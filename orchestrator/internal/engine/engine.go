@@ -1,34 +1,39 @@
-// Package engine owns runs: it lets them be submitted, drives each with one goroutine, and takes over those
-// that a crash has left behind.
+// Package engine owns runs: it lets them be submitted, drives each with one goroutine, and takes
+// over those that a crash has left behind.
 //
-// It owns the documents of the orchestrator's runs, tasks, effects, inventory and checkpoints, the commits
-// that change them, and the dispatch of attempts to the executor. It does not own the rules (package dag) nor
-// what an attempt does (package operation).
+// It owns the documents of the orchestrator's runs, tasks, effects, inventory and checkpoints, the
+// commits that change them, and the dispatch of attempts to the executor. It does not own the rules
+// (package dag) nor what an attempt does (package operation).
 //
-// The one rule: commit, then act. Every change of a run, with its events and its audit entries, is one
-// commit on the revision of the run's header; what is due is asked from the state after it. When many attempts are at work, their
-// results are made ready while the commit before is on its way, and nothing is done about them until their own is stored. When
-// a commit fails or its outcome is unknown, memory is dropped, the run is loaded again, and the same commands are
-// applied to what is stored: recovery and ordinary work are the same code.
+// The one rule: commit, then act. Every change of a run, with its events and its audit entries, is
+// one commit on the revision of the run's header; what is due is asked from the state after it.
+// When many attempts are at work, their results are made ready while the commit before is on its
+// way, and nothing is done about them until their own is stored. When a commit fails or its outcome
+// is unknown, memory is dropped, the run is loaded again, and the same commands are applied to what
+// is stored: recovery and ordinary work are the same code.
 //
 // # What a rollback needs
 //
-// A task's document is for people; what undoes a step is the document of its effect (kind "effect", id
-// "<task id>.<step>", dag.Effect, at most about 1 KiB). It holds the step, what the step recorded for its inverse, the
-// resources that it made, what its operation depends on, and the progress of undoing it. It is written
+// A task's document is for people; what undoes a step is the document of its effect (kind "effect",
+// id "<task id>.<step>", dag.Effect, at most about 1 KiB). It holds the step, what the step
+// recorded for its inverse, the resources that it made, what its operation depends on, and the
+// progress of undoing it. It is written
 //
 //   - with the commit in which the step takes effect;
-//   - when the operation ends, once more for the first effect that stands, the lead, which gets the operation's era and the
-//     key "stands": that index has one row for each operation that stands, and its counters count operations by era;
-//   - while a rollback undoes it, and a last time when it is undone: it keeps no key then, and its revision is the commit that
-//     undid it. When a lead is undone and another effect of the operation stands, that one becomes the lead.
+//   - when the operation ends, once more for the first effect that stands, the lead, which gets the
+//     operation's era and the key "stands": that index has one row for each operation that stands,
+//     and its counters count operations by era;
+//   - while a rollback undoes it, and a last time when it is undone: it keeps no key then, and its
+//     revision is the commit that undid it. When a lead is undone and another effect of the
+//     operation stands, that one becomes the lead.
 //
-// An operation stands since the commit that made its lead one (dag.Effect.Since, or the document's revision). A checkpoint
-// is the number of a commit, Checkpoint.Cut; a rollback to it undoes what stands since a later one.
+// An operation stands since the commit that made its lead one (dag.Effect.Since, or the document's
+// revision). A checkpoint is the number of a commit, Checkpoint.Cut; a rollback to it undoes what
+// stands since a later one.
 //
-// Whoever prunes may delete ended runs with their definitions, tasks and kind "undo" at any time, also while a rollback goes on: it
-// looks for them and does without. An effect that stands is not to be deleted. One that was undone is needed, to restore
-// the inventory, by checkpoints whose cut lies before its revision.
+// Whoever prunes may delete ended runs with their definitions, tasks and kind "undo" at any time,
+// also while a rollback goes on: it looks for them and does without. Effects go when no checkpoint
+// needs them (hold.go).
 package engine
 
 import (
@@ -237,7 +242,8 @@ func (e *Engine) register(r *runner) (added, held bool, err error) {
 	return true, e.holds() && e.rollback != r.id, nil
 }
 
-// holds says whether new runs wait: for the end of a rollback, or to hear whether there is one; under mu.
+// holds says whether new runs wait: for the end of a rollback, or to hear whether there is one;
+// under mu.
 func (e *Engine) holds() bool {
 	return e.rollback != "" || e.ctx != nil && !e.adopted
 }

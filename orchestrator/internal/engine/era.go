@@ -9,12 +9,13 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// eras numbers groups of operations in the order in which they end, so that those which ended after a checkpoint are
-// counted by a counter a group (decision 44). An operation gets its era when its commit is made ready, and nobody waits
-// for that commit: eras are looked at before a checkpoint reads the store and after it. What was made ready and is stored
-// before the first look lies before the cut; what is made ready after the second lies behind it; for what is between, or
-// was on its way, the revision of the effect decides. So that this is little, a checkpoint closes an era with more than
-// a few operations.
+// eras numbers groups of operations in the order in which they end, so that those which ended after
+// a checkpoint are counted by a counter a group (decision 44). An operation gets its era when its
+// commit is made ready, and nobody waits for that commit: eras are looked at before a checkpoint
+// reads the store and after it. What was made ready and is stored before the first look lies before
+// the cut; what is made ready after the second lies behind it; for what is between, or was on its
+// way, the revision of the effect decides. So that this is little, a checkpoint closes an era with
+// more than a few operations.
 type eras struct {
 	size int // effects that close an era: the most that are looked at one by one
 
@@ -24,8 +25,8 @@ type eras struct {
 	flying map[*turn]uint64 // eras of turns that are made ready and not settled
 }
 
-// fewOfEra is the part of an era's size, one in so many, from which on a checkpoint closes it. Without it, checkpoints that
-// are taken after each operation would make an era of each.
+// fewOfEra is the part of an era's size, one in so many, from which on a checkpoint closes it.
+// Without it, checkpoints that are taken after each operation would make an era of each.
 const fewOfEra = 8
 
 // open begins the first era of this process, behind all that are stored.
@@ -79,7 +80,8 @@ func (s *eras) leave(t *turn) {
 
 func (s *eras) close() { s.now, s.given = s.now+1, 0 }
 
-// cut returns the first era that may have operations which are not stored yet, and the first that has none at all.
+// cut returns the first era that may have operations which are not stored yet, and the first that
+// has none at all.
 func (s *eras) cut() (first, behind uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

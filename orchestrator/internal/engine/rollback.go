@@ -41,9 +41,9 @@ type RollbackFailure struct {
 // errRollback is the answer while another rollback runs.
 var errRollback = fault.New(fault.Conflict, "rollback.running", "Another rollback is running; wait until it has ended.")
 
-// Rollback undoes what the request names and waits for the end. The request is judged before anything is stopped; then the
-// rollback is stored, and goes on when the caller leaves or the process dies. One rollback runs at a time; new submissions
-// wait for its end.
+// Rollback undoes what the request names and waits for the end. The request is judged before
+// anything is stopped; then the rollback is stored, and goes on when the caller leaves or the
+// process dies. One rollback runs at a time; new submissions wait for its end.
 func (e *Engine) Rollback(ctx context.Context, q RollbackRequest) (RollbackResult, error) {
 	if q.ID == "" {
 		q.ID = id.New()
@@ -236,7 +236,8 @@ func (e *Engine) cutWaves(rollbackID string, leads []dag.Effect) (lists []slice[
 // maxLists is how many waves are stored in one commit.
 const maxLists = 64
 
-// submitRollback stores a rollback and launches it. The waves that it names go first: without it they mean nothing.
+// submitRollback stores a rollback and launches it. The waves that it names go first: without it
+// they mean nothing.
 func (e *Engine) submitRollback(ctx context.Context, q RollbackRequest, plan dag.UndoPlan, lists []slice[string], act audit.Act) (*runner, error) {
 	now := e.now()
 	body, grant, err := granted(ctx, act, dag.Grant{}, now.Wall)

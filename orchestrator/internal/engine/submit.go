@@ -164,7 +164,8 @@ func granted(ctx context.Context, act audit.Act, g dag.Grant, now time.Time) ([]
 	return body, g, err
 }
 
-// admit launches a registered run whose first commit came to err, or forgets it. held says that a rollback held it back.
+// admit launches a registered run whose first commit came to err, or forgets it. held says that a
+// rollback held it back.
 func (e *Engine) admit(ctx context.Context, r *runner, held bool, err error) error {
 	if err != nil {
 		r.leave()

@@ -10,10 +10,12 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// A rollback is stored before anything is stopped or undone. What it has to do next follows from its document alone: while it
-// is queued, end what runs; then wave by wave find what stands, store which operations these are, and undo them.
+// A rollback is stored before anything is stopped or undone. What it has to do next follows from
+// its document alone: while it is queued, end what runs; then wave by wave find what stands, store
+// which operations these are, and undo them.
 
-// waves is the table of waves: ids of leads in the order in which their operations are undone; id = "<rollback id>.<number>".
+// waves is the table of waves: ids of leads in the order in which their operations are undone; id =
+// "<rollback id>.<number>".
 func waves() store.Table[slice[string]] { return parts[string](definitionKind) }
 
 // failures is the table of operations that a rollback could not undo.
@@ -30,7 +32,8 @@ type failure struct {
 	Task  string `json:"task"`
 }
 
-// wave begins the next wave of a rollback, patiently. It returns false when the run is not ours any more or ctx has ended.
+// wave begins the next wave of a rollback, patiently. It returns false when the run is not ours any
+// more or ctx has ended.
 func (r *runner) wave(ctx context.Context) bool {
 	for try := 0; ; try++ {
 		m, err := r.nextWave(ctx)
@@ -136,11 +139,12 @@ func (e *Engine) readRollback(ctx context.Context, h dag.Header) (*dag.Run, erro
 	return dag.LoadRollback(h, operations, e.now()), nil
 }
 
-// lookRuns is how often a rollback that waits for runs to end looks for those that nobody drives yet.
+// lookRuns is how often a rollback that waits for runs to end looks for those that nobody drives
+// yet.
 const lookRuns = 100 * time.Millisecond
 
-// quiesce cancels what has begun and waits for its end. A queued run has done nothing and goes on afterwards. ours is
-// false when the rollback is not ours any more.
+// quiesce cancels what has begun and waits for its end. A queued run has done nothing and goes on
+// afterwards. ours is false when the rollback is not ours any more.
 func (r *runner) quiesce(ctx context.Context) (ours bool, err error) {
 	for {
 		busy, err := r.e.underway(ctx)

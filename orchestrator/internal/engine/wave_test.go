@@ -21,7 +21,8 @@ import (
 // small makes the waves of a rollback small.
 func small(c *engine.Config) { c.Wave = 4 }
 
-// fleet submits batches of some operations, each on what the one before made, and waits for their end.
+// fleet submits batches of some operations, each on what the one before made, and waits for their
+// end.
 func (s *started) fleet(batches int) {
 	for b := range batches {
 		s.ended(s.submit(batch(
@@ -74,7 +75,8 @@ func TestRollback_inWavesOfAnySizeEverythingOnce(t *testing.T) {
 	})
 }
 
-// TestRollback_ofManyNamedOperationsGoesInWavesToo names the first batch's servers and takes along what is on them.
+// TestRollback_ofManyNamedOperationsGoesInWavesToo names the first batch's servers and takes along
+// what is on them.
 func TestRollback_ofManyNamedOperationsGoesInWavesToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
@@ -98,8 +100,9 @@ func TestRollback_ofManyNamedOperationsGoesInWavesToo(t *testing.T) {
 	})
 }
 
-// TestRollback_killedAtEveryCommitOfEveryWave kills the process at each commit of a rollback in several waves, before and
-// after it took effect. The next process finishes it, and nothing is undone twice or before what stands on it.
+// TestRollback_killedAtEveryCommitOfEveryWave kills the process at each commit of a rollback in
+// several waves, before and after it took effect. The next process finishes it, and nothing is
+// undone twice or before what stands on it.
 func TestRollback_killedAtEveryCommitOfEveryWave(t *testing.T) {
 	run := func(t *testing.T, kill int, m storetest.Moment) (commits int) {
 		w, db := newWorld(), memory()
@@ -162,8 +165,8 @@ func TestRollback_killedAtEveryCommitOfEveryWave(t *testing.T) {
 	}
 }
 
-// TestRollback_worksWhenRunsAndTasksAreDeleted deletes all that retention may delete: ended runs with their definitions and
-// tasks. What is undone then is found in the effects.
+// TestRollback_worksWhenRunsAndTasksAreDeleted deletes all that retention may delete: ended runs
+// with their definitions and tasks. What is undone then is found in the effects.
 func TestRollback_worksWhenRunsAndTasksAreDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, db := newWorld(), memory()
@@ -256,7 +259,8 @@ func (b *blind) List(ctx context.Context, q store.Query) (store.Page, error) {
 	return b.DB.List(ctx, q)
 }
 
-// TestRollback_refusedStopsNothing: whatever the reason for which a rollback is refused, what runs goes on.
+// TestRollback_refusedStopsNothing: whatever the reason for which a rollback is refused, what runs
+// goes on.
 func TestRollback_refusedStopsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, db := newWorld(), &blind{DB: memory()}
@@ -291,8 +295,8 @@ func TestRollback_refusedStopsNothing(t *testing.T) {
 	})
 }
 
-// TestRollback_killedWhileItWaitsForRunsToEnd: the rollback is stored before anything is stopped, so the next process goes
-// on with stopping.
+// TestRollback_killedWhileItWaitsForRunsToEnd: the rollback is stored before anything is stopped,
+// so the next process goes on with stopping.
 func TestRollback_killedWhileItWaitsForRunsToEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, db := newWorld(), memory()
@@ -335,7 +339,8 @@ func TestRollback_killedWhileItWaitsForRunsToEnd(t *testing.T) {
 	})
 }
 
-// TestSubmit_waitsForARollbackThatANewProcessHasNotTakenOverYet: a submission right after a restart does not slip in.
+// TestSubmit_waitsForARollbackThatANewProcessHasNotTakenOverYet: a submission right after a restart
+// does not slip in.
 func TestSubmit_waitsForARollbackThatANewProcessHasNotTakenOverYet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, db := newWorld(), memory()
@@ -367,8 +372,8 @@ func TestSubmit_waitsForARollbackThatANewProcessHasNotTakenOverYet(t *testing.T)
 	})
 }
 
-// TestEffect_undoneSaysSinceWhenItStood: what was undone, by a batch that failed or by a rollback, says from which commit to
-// which it stood, and keeps what it recorded.
+// TestEffect_undoneSaysSinceWhenItStood: what was undone, by a batch that failed or by a rollback,
+// says from which commit to which it stood, and keeps what it recorded.
 func TestEffect_undoneSaysSinceWhenItStood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, db := newWorld(), memory()
@@ -399,8 +404,8 @@ func TestEffect_undoneSaysSinceWhenItStood(t *testing.T) {
 	})
 }
 
-// TestEffect_fitsIntoAKibibyte holds the documents of effects to their bound, with names of 64 bytes and more facts than
-// any provider of ours records.
+// TestEffect_fitsIntoAKibibyte holds the documents of effects to their bound, with names of 64
+// bytes and more facts than any provider of ours records.
 func TestEffect_fitsIntoAKibibyte(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, db := newWorld(), memory()

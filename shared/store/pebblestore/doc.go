@@ -1,14 +1,15 @@
 // Package pebblestore is the embedded store: one folder, one process, every commit synced to disk.
 //
 // One goroutine, the committer, is the only writer: it drains all waiting batches, lets store.Judge
-// decide them, writes the winners as one Pebble batch, syncs once, shows the new state to readers and
-// answers everybody. Readers work on a snapshot that is replaced after each sync, because Pebble shows a
-// commit before it is durable. The newest entries of each stream are kept in memory, where its followers find them.
+// decide them, writes the winners as one Pebble batch, syncs once, shows the new state to readers
+// and answers everybody. Readers work on a snapshot that is replaced after each sync, because
+// Pebble shows a commit before it is durable. The newest entries of each stream are kept in memory,
+// where its followers find them.
 //
-// The package owns the layout below and the options of the engine; it owns no rule of the contract: those
-// are in store and held by storetest. The one rule a caller must know: when a sync fails the store
-// writes nothing any more; every waiting and later commit is refused until it is opened anew, and reads show what
-// was durable before.
+// The package owns the layout below and the options of the engine; it owns no rule of the contract:
+// those are in store and held by storetest. The one rule a caller must know: when a sync fails the
+// store writes nothing any more; every waiting and later commit is refused until it is opened anew,
+// and reads show what was durable before.
 //
 // # Layout
 //
@@ -24,7 +25,7 @@
 //	t stream                        the last trimmed sequence
 //
 // Index keys in a document: their number in one byte, then name and value of each, both behind
-// their length as a varint. They stand in front of the body, so one read of the head of a value tells the
-// committer all it needs. The head of a stream is its last key, or
-// the last trimmed sequence when nothing is kept.
+// their length as a varint. They stand in front of the body, so one read of the head of a value
+// tells the committer all it needs. The head of a stream is its last key, or the last trimmed
+// sequence when nothing is kept.
 package pebblestore

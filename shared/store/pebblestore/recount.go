@@ -9,8 +9,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// recount builds all counters and sums anew when the program counts other indexes, or sums other kinds, than the one
-// that opened the store before. It is one commit with the note of what is counted now.
+// recount builds all counters and sums anew when the program counts other indexes, or sums other
+// kinds, than the one that opened the store before. It is one commit with the note of what is
+// counted now.
 func (s *Store) recount() error {
 	before, err := s.value(countedKey)
 	if err != nil || string(before) == counted(s.schema) {

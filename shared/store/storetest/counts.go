@@ -11,8 +11,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// scan reads a whole kind and returns what its counter must stand at, the number of rows with one state, and the
-// largest revision.
+// scan reads a whole kind and returns what its counter must stand at, the number of rows with one
+// state, and the largest revision.
 func scan(t *testing.T, db store.DB, kind, state string) (all store.Count, some int, last uint64) {
 	t.Helper()
 	for q := (store.Query{Kind: kind, Limit: store.MaxPage}); ; {
@@ -35,8 +35,8 @@ func scan(t *testing.T, db store.DB, kind, state string) (all store.Count, some 
 	}
 }
 
-// sums puts, rewrites, deletes and refuses documents of summed kinds, several times in one commit group, and compares
-// counters and sums with a full scan.
+// sums puts, rewrites, deletes and refuses documents of summed kinds, several times in one commit
+// group, and compares counters and sums with a full scan.
 func sums(t *testing.T, db store.DB) look {
 	empty, err := db.List(t.Context(), store.Query{Kind: "tas", Counts: []store.Counter{{Kind: "task"}, {Kind: "task", Index: "state", Value: "new"}}})
 	if err != nil || empty.Rev != 0 || !slices.Equal(empty.Counts, []store.Count{{}, {}}) {
@@ -84,7 +84,8 @@ func sums(t *testing.T, db store.DB) look {
 	}
 }
 
-// oneMoment reads rows, counts, sums and the revision of a page while others write: they must fit each other.
+// oneMoment reads rows, counts, sums and the revision of a page while others write: they must fit
+// each other.
 func oneMoment(t *testing.T, db store.DB) look {
 	ctx, stop := context.WithCancel(t.Context())
 	var writers sync.WaitGroup

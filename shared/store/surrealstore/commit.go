@@ -217,8 +217,8 @@ const (
 	mapType   = 5 << 5
 )
 
-// decodeOf decodes the only result of a type. Whether BEGIN and COMMIT have a result depends on the server, but
-// none of these types.
+// decodeOf decodes the only result of a type. Whether BEGIN and COMMIT have a result depends on the
+// server, but none of these types.
 func decodeOf(results []cbor.RawMessage, kind byte, into any) error {
 	for _, raw := range results {
 		if len(raw) > 0 && raw[0]&0xe0 == kind {

@@ -12,8 +12,8 @@ import (
 // maxRemembered bounds the documents whose revisions the committer remembers.
 const maxRemembered = 1 << 16
 
-// head is the record of the service's head: the format of the database, the last commit number, by stream the last
-// sequence and the last trimmed one, and by kind the sum in hexadecimal digits.
+// head is the record of the service's head: the format of the database, the last commit number, by
+// stream the last sequence and the last trimmed one, and by kind the sum in hexadecimal digits.
 type head struct {
 	E uint64            `json:"e"` // epoch of the lease; raised when another instance takes over
 	F string            `json:"f"`
@@ -96,8 +96,8 @@ func (g *ground) headAfter(j *store.Judgement) head {
 }
 
 // prepare makes sure that something is believed of every document of the batches. What the first
-// write demands is believed without a look, unless its counted index keys or its digest are needed; with fresh, all
-// is read.
+// write demands is believed without a look, unless its counted index keys or its digest are needed;
+// with fresh, all is read.
 func (s *Store) prepare(ctx context.Context, batches []store.Batch, fresh bool) error {
 	g := &s.ground
 	if !g.known {

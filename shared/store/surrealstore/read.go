@@ -138,8 +138,8 @@ func ordered(q store.Query, rows []*row) bool {
 	})
 }
 
-// moment returns the records that tell what a page says of its moment: the head, the counter of its total if that was
-// asked for, and the further counters.
+// moment returns the records that tell what a page says of its moment: the head, the counter of its
+// total if that was asked for, and the further counters.
 func (s *Store) moment(q store.Query) []models.RecordID {
 	ids := []models.RecordID{models.NewRecordID(s.texts.headTable, "main")}
 	if q.Total {

@@ -20,9 +20,9 @@ const (
 	textCall  text = "RETURN $call.{ void }"
 )
 
-// These read records in order, and NONE for a missing one: documents, what a commit has to know of them,
-// and, of one moment because it is one statement, the head and counters. (SELECT FROM an array of records is
-// refused by the engine.)
+// These read records in order, and NONE for a missing one: documents, what a commit has to know of
+// them, and, of one moment because it is one statement, the head and counters. (SELECT FROM an
+// array of records is refused by the engine.)
 const (
 	textGet    text = "RETURN $ids.{ k, rev, ix, body }"
 	textKnown  text = "RETURN $ids.{ rev, ix, d }"
@@ -90,9 +90,9 @@ func newTexts(schema store.Schema) (*texts, error) {
 
 // addList adds the index on a field and the query that lists by it. The engine scans an index only
 // forwards (descending sorts all), so backwards is a list by the mirrored field, whose bounds are
-// closed at the other end. The field is selected too: only then, in a plain top-level SELECT, is the limit
-// inside the scan. It is a transaction, so that the head, read behind the page, is that of the page; that costs
-// nothing measurable.
+// closed at the other end. The field is selected too: only then, in a plain top-level SELECT, is
+// the limit inside the scan. It is a transaction, so that the head, read behind the page, is that
+// of the page; that costs nothing measurable.
 func (t *texts) addList(table string, l listing, field string) {
 	from, end := ">=", "<"
 	if l.reverse {
