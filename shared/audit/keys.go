@@ -27,7 +27,8 @@ const (
 	algWitness  = 0x04 // cosignature/v1: a time and Ed25519 over it and the text
 )
 
-// Keys are the two private keys of one log. They sign heads and cosign the peer's, and nothing else.
+// Keys are the two private keys of one log. They sign heads and cosign the peer's, and nothing
+// else.
 type Keys struct {
 	origin   string
 	treehead ed25519.PrivateKey
@@ -37,8 +38,8 @@ type Keys struct {
 // Public are the public halves, as C2SP verifier keys (name+hash+key). The name of Treehead is the
 // origin of the log.
 type Public struct {
-	Treehead string `json:"treehead"`
-	Witness  string `json:"witness"`
+	Treehead string `json:"treehead" doc:"verifies tree heads (C2SP note key)" example:"provisioning-platform/audit/orchestrator+4a5a9c1f+AU…"`
+	Witness  string `json:"witness" doc:"verifies cosignatures (C2SP note key)" example:"provisioning-platform/audit/orchestrator/witness+4a5a9c1f+BE…"`
 }
 
 // String returns both keys, one a line; ParsePublic reads it.

@@ -82,8 +82,8 @@ type Status struct {
 	Witnessed int64     `json:"witnessed_size"` // entries under the newest cosigned head
 }
 
-// Open returns the log of the store. It compares what is stored with what was signed; a difference is
-// not an error but a final state, so that reads are still served and the operator can look.
+// Open returns the log of the store. It compares what is stored with what was signed; a difference
+// is not an error but a final state, so that reads are still served and the operator can look.
 func Open(ctx context.Context, o Options) (*Log, error) {
 	l := &Log{db: o.DB, dir: o.Dir, keys: o.Keys, log: o.Log, state: OK}
 	path := ""
@@ -142,8 +142,9 @@ func (l *Log) check(ctx context.Context) error {
 // aheadFile holds the head with which the other service has shown that this log was put back.
 const aheadFile = "ahead"
 
-// checkAhead fails the log when what the other service has shown is still ahead of it. A newer folder
-// put back in its place makes the file go with the old one; a newer store makes it meaningless.
+// checkAhead fails the log when what the other service has shown is still ahead of it. A newer
+// folder put back in its place makes the file go with the old one; a newer store makes it
+// meaningless.
 func (l *Log) checkAhead(ctx context.Context) error {
 	h, err := l.readHead(aheadFile)
 	if err != nil || h.Note == "" {
@@ -200,8 +201,8 @@ func (l *Log) adopt(ctx context.Context, usable int64) (err error) {
 	return nil
 }
 
-// sameNewest compares the newest entries below the head with their hashes. The rest is the business of
-// Verify, which reads everything.
+// sameNewest compares the newest entries below the head with their hashes. The rest is the business
+// of Verify, which reads everything.
 func (l *Log) sameNewest(ctx context.Context) (bool, error) {
 	from := max(0, l.signed.Size-recheck)
 	page, err := l.db.Read(ctx, Stream, uint64(from), int(l.signed.Size-from))
@@ -251,8 +252,8 @@ func (l *Log) fail(s State, reason string) {
 	l.log.Error("audit log", "state", s, "reason", reason)
 }
 
-// Sound returns why the log is in a final state, nil when it is not: what a service says for others to
-// rely on must then not be said.
+// Sound returns why the log is in a final state, nil when it is not: what a service says for others
+// to rely on must then not be said.
 func (l *Log) Sound() error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -288,14 +289,14 @@ func (l *Log) Public() Public { return l.keys.Public() }
 
 // Publication is what a service shows of its log: enough to compare with what a witness saw.
 type Publication struct {
-	Origin    string `json:"origin"`
-	Size      int64  `json:"size"` // of the signed head
-	Root      string `json:"root"`
-	Treehead  string `json:"treehead"` // the signed note with its cosignatures
-	Keys      Public `json:"keys"`
-	State     State  `json:"state"`
-	Entries   int64  `json:"entries"` // stored, signed or not
-	Witnessed int64  `json:"witnessed_size"`
+	Origin    string `json:"origin" doc:"name of the log" example:"provisioning-platform/audit/orchestrator"`
+	Size      int64  `json:"size" doc:"entries under the signed head"`
+	Root      string `json:"root" doc:"root hash of the signed head" example:"4a5a9c1fdd2d71fa7f9e1d6a4f7b8c3b0c6f1fdc5a3dd7a5b0f4a8a1c9d3e2f1"`
+	Treehead  string `json:"treehead" doc:"the signed note with its cosignatures (C2SP checkpoint)" example:"provisioning-platform/audit/orchestrator\n8\nSlqcH90tcfp/nh1qT3uMOwxvH9xaPdelsPSoocnT4vE=\n"`
+	Keys      Public `json:"keys" doc:"what verifies it; keep a copy elsewhere"`
+	State     State  `json:"state" doc:"whether the other service has signed it too" example:"witnessed"`
+	Entries   int64  `json:"entries" doc:"entries that are stored, signed or not"`
+	Witnessed int64  `json:"witnessed_size" doc:"entries under the newest head that the other service signed"`
 }
 
 // Publish returns the newest signed head with the state of the log.

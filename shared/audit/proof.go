@@ -10,19 +10,19 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// Bundle proves one entry to somebody who trusts neither service: the exact entry, its place, the path
-// to the root, and the signed head with its cosignatures.
+// Bundle proves one entry to somebody who trusts neither service: the exact entry, its place, the
+// path to the root, and the signed head with its cosignatures.
 type Bundle struct {
-	Entry    string      `json:"entry"` // the bytes that were hashed
-	Index    int64       `json:"index"`
-	LeafHash tlog.Hash   `json:"leaf_hash"`
-	Origin   string      `json:"origin"`
-	Path     []tlog.Hash `json:"path"`
-	Treehead string      `json:"treehead"`
+	Entry    string      `json:"entry" doc:"the bytes of the entry, as they were hashed" example:"{\"action\":\"user.create\"}"`
+	Index    int64       `json:"index" doc:"leaf index of the entry in the log"`
+	LeafHash tlog.Hash   `json:"leaf_hash" doc:"hash of the entry (RFC 6962), in hex" example:"4a5a9c1fdd2d71fa7f9e1d6a4f7b8c3b0c6f1fdc5a3dd7a5b0f4a8a1c9d3e2f1"`
+	Origin   string      `json:"origin" doc:"name of the log" example:"provisioning-platform/audit/orchestrator"`
+	Path     []tlog.Hash `json:"path" doc:"hashes that lead from the entry to the root" example:"[\"4a5a9c1fdd2d71fa7f9e1d6a4f7b8c3b0c6f1fdc5a3dd7a5b0f4a8a1c9d3e2f1\"]"`
+	Treehead string      `json:"treehead" doc:"the signed tree head that the proof ends in (C2SP checkpoint)" example:"provisioning-platform/audit/orchestrator\n8\nSlqcH90tcfp/nh1qT3uMOwxvH9xaPdelsPSoocnT4vE=\n"`
 }
 
-// Verify checks the bundle with nothing but the log's public keys and, when given, those of witnesses of
-// whom at least one must have cosigned.
+// Verify checks the bundle with nothing but the log's public keys and, when given, those of
+// witnesses of whom at least one must have cosigned.
 func (b Bundle) Verify(log Public, witnesses ...Public) error {
 	h, err := OpenHead(b.Treehead, log, witnesses...)
 	if err != nil {

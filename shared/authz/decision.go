@@ -2,8 +2,8 @@ package authz
 
 import "time"
 
-// Subject is who asks. Roles are plain names ("admin"); the package adds the prefixes that keep users,
-// roles and services apart.
+// Subject is who asks. Roles are plain names ("admin"); the package adds the prefixes that keep
+// users, roles and services apart.
 type Subject struct {
 	ID       string // user UUID, or the service's name when Service
 	Username string

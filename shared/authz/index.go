@@ -185,8 +185,8 @@ func (x *index) remove(who subject, key bucketKey, pattern string, r *rule) {
 	}
 }
 
-// find appends to found the rules for one subject of the bucket that may speak of the name in q; those below a
-// prefix have yet to be compared with their pattern.
+// find appends to found the rules for one subject of the bucket that may speak of the name in q;
+// those below a prefix have yet to be compared with their pattern.
 func (b *bucket) find(who subject, q *Request, found []*verdicts) []*verdicts {
 	if !b.kinds[who.kind] {
 		return found

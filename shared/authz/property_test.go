@@ -23,8 +23,8 @@ func seeded(t *testing.T) *rand.Rand {
 
 func pick(r *rand.Rand, from ...string) string { return from[r.IntN(len(from))] }
 
-// randomSource makes roles that inherit each other and policies whose conditions speak of subjects only,
-// which plain casbin can answer too.
+// randomSource makes roles that inherit each other and policies whose conditions speak of subjects
+// only, which plain casbin can answer too.
 func randomSource(r *rand.Rand) authz.Source {
 	src := authz.Source{Version: 1}
 	random := func(condition bool) authz.Rule {
@@ -64,8 +64,8 @@ func randomSource(r *rand.Rand) authz.Source {
 	return src
 }
 
-// TestIndex_agreesWithPlainCasbin is the differential property: whatever the set and the request, the
-// index answers as casbin's own enforcer does.
+// TestIndex_agreesWithPlainCasbin is the differential property: whatever the set and the request,
+// the index answers as casbin's own enforcer does.
 func TestIndex_agreesWithPlainCasbin(t *testing.T) {
 	r := seeded(t)
 	sets := 100
@@ -110,8 +110,8 @@ func TestIndex_agreesWithPlainCasbin(t *testing.T) {
 	}
 }
 
-// TestUnnamed_deniesOnlyWhatEveryNameIsDenied: a question that is asked before the name is known must not refuse what a name
-// would be allowed, and refuses what none is.
+// TestUnnamed_deniesOnlyWhatEveryNameIsDenied: a question that is asked before the name is known
+// must not refuse what a name would be allowed, and refuses what none is.
 func TestUnnamed_deniesOnlyWhatEveryNameIsDenied(t *testing.T) {
 	t.Parallel()
 	r := seeded(t)

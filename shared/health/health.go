@@ -81,8 +81,8 @@ func reasonOf(err error) Reason {
 // Routes returns GET /health and GET /ready.
 func (s *Service) Routes() []web.Route {
 	return []web.Route{
-		{Method: "GET", Path: "/health", Op: "health", Summary: "Whether the service works: healthy, degraded (with reasons: reads are served and changes refused), or 503", Permission: web.Open(), Limit: web.Free, Handle: web.To(s.health)},
-		{Method: "GET", Path: "/ready", Op: "ready", Summary: "Whether the service takes changes: 200 or 503", Permission: web.Open(), Limit: web.Free, Handle: web.To(s.ready)},
+		{Method: "GET", Path: "/health", Op: "health", Summary: "Whether the service works: healthy, degraded (with reasons: reads are served and changes refused), or 503", Example: "Orchestrator is healthy", Permission: web.Open(), Limit: web.Free, Handle: web.To(s.health)},
+		{Method: "GET", Path: "/ready", Op: "ready", Summary: "Whether the service takes changes: 200 or 503", Example: "Orchestrator is ready", Permission: web.Open(), Limit: web.Free, Handle: web.To(s.ready)},
 	}
 }
 

@@ -1,6 +1,7 @@
-// Package instant says how times look (decision 47): written in one width, read in every form of RFC 3339
-// and ISO 8601. It owns no clock. The one rule a caller must know: what a person wrote names a span of time,
-// "2025-09-26" a day and "10:00:00" a second; a lower bound takes its first moment, an upper bound its last.
+// Package instant says how times look (decision 47): written in one width, read in every form of
+// RFC 3339 and ISO 8601. It owns no clock. The one rule a caller must know: what a person wrote
+// names a span of time, "2025-09-26" a day and "10:00:00" a second; a lower bound takes its first
+// moment, an upper bound its last.
 package instant
 
 import (
@@ -10,8 +11,8 @@ import (
 	"time"
 )
 
-// Layout is the form of every time on the wire, in UTC: six digits of a second and Z. Texts of it sort as the
-// times do.
+// Layout is the form of every time on the wire, in UTC: six digits of a second and Z. Texts of it
+// sort as the times do.
 const Layout = "2006-01-02T15:04:05.000000Z"
 
 // Format returns t as it goes on the wire.
@@ -29,14 +30,16 @@ func (s *Span) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// forms are the ways to write a time. The "+" of an offset that nobody escaped in an address arrives as a blank.
+// forms are the ways to write a time. The "+" of an offset that nobody escaped in an address
+// arrives as a blank.
 var forms = regexp.MustCompile(`^(?P<year>\d{4})` +
 	`(?:-?(?P<month>\d\d)-?(?P<day>\d\d)|-(?P<month>\d\d)|-?[Ww](?P<week>\d\d)(?:-?(?P<weekday>\d))?|-?(?P<yearday>\d{3}))?` +
 	`(?:[Tt ](?P<hour>\d\d)(?::?(?P<minute>\d\d)(?::?(?P<second>\d\d))?)?(?:[.,](?P<fraction>\d+))?` +
 	`(?:[Zz]|(?P<sign>[+\- ])(?P<hours>\d\d)(?::?(?P<minutes>\d\d))?)?)?$`)
 
-// Parse reads a time: a date by month, week or day of the year, alone or with a time of day to any digit, in the extended or
-// the basic format, in either case, with an offset or else in UTC. Its error is a text for people.
+// Parse reads a time: a date by month, week or day of the year, alone or with a time of day to any
+// digit, in the extended or the basic format, in either case, with an offset or else in UTC. Its
+// error is a text for people.
 func Parse(text string) (Span, error) {
 	p := parts{}
 	if found := forms.FindStringSubmatch(text); found != nil {
@@ -101,7 +104,8 @@ func (p parts) date() (first, next time.Time, good bool) {
 	return first, first.AddDate(1, 0, 0), good
 }
 
-// clock returns the first moment of the hour, minute, second or less on a day, and the one after its last.
+// clock returns the first moment of the hour, minute, second or less on a day, and the one after
+// its last.
 func (p parts) clock(midnight time.Time) (first, next time.Time, good bool) {
 	good = true
 	first = midnight.Add(time.Duration(p.number("hour", 0, 24, &good))*time.Hour + time.Duration(p.number("minute", 0, 59, &good))*time.Minute +

@@ -14,8 +14,9 @@ import (
 // KeySize is the length of a key in a file, in bytes.
 const KeySize = 32
 
-// MakeKey returns the key in the file, which it makes of random bytes unless it is there: one line of base64url, mode 0600,
-// in a folder of mode 0700. A process that dies while it makes the key leaves none behind, or a whole one.
+// MakeKey returns the key in the file, which it makes of random bytes unless it is there: one line
+// of base64url, mode 0600, in a folder of mode 0700. A process that dies while it makes the key
+// leaves none behind, or a whole one.
 func MakeKey(path string) ([]byte, error) {
 	if _, err := os.Stat(path); err == nil {
 		return ReadKey(path)
@@ -44,8 +45,8 @@ func MakeKey(path string) ([]byte, error) {
 	return key, nil
 }
 
-// ReadKey returns the key in the file. It refuses a folder or a file that others can read (reliability-bar S04), with the
-// command that repairs it.
+// ReadKey returns the key in the file. It refuses a folder or a file that others can read
+// (reliability-bar S04), with the command that repairs it.
 func ReadKey(path string) ([]byte, error) {
 	if err := Private(filepath.Dir(path), 0o700); err != nil {
 		return nil, err

@@ -195,8 +195,7 @@ func (p *place) flood(t *testing.T, events int) {
 	}
 }
 
-// TestWatch_busyClientsAreWaitedFor is a fast batch that meets clients which do not read for some
-// seconds.
+// TestWatch_busyClientsAreWaitedFor is a fast batch that meets clients which do not read for some seconds.
 func TestWatch_busyClientsAreWaitedFor(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil)
@@ -239,8 +238,7 @@ func TestWatch_busyClientsAreWaitedFor(t *testing.T) {
 	}
 }
 
-// TestWatch_whoReadsSlowlyIsNotCutOff reads 100 KB a second, far behind, for longer than the
-// patience is.
+// TestWatch_whoReadsSlowlyIsNotCutOff reads 100 KB a second, far behind, for longer than the patience is.
 func TestWatch_whoReadsSlowlyIsNotCutOff(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil)

@@ -19,12 +19,12 @@ import (
 
 // Event is one event as a client receives it.
 type Event struct {
-	Type      string          `json:"event_type"`
-	Timestamp time.Time       `json:"timestamp"`
-	Data      json.RawMessage `json:"data"`
-	Metadata  map[string]any  `json:"metadata"`
-	Sequence  uint64          `json:"sequence"`
-	Epoch     string          `json:"epoch"`
+	Type      string          `json:"event_type" doc:"what happened" example:"TaskStatusChanged"`
+	Timestamp time.Time       `json:"timestamp" doc:"when"`
+	Data      json.RawMessage `json:"data" doc:"what it was about; its members depend on the type" example:"{\"task_id\":\"01997b1c-0000-7000-8000-000000000001\",\"status\":\"completed\"}"`
+	Metadata  map[string]any  `json:"metadata" doc:"the ids of data once more, as texts" example:"{\"task_id\":\"01997b1c-0000-7000-8000-000000000001\"}"`
+	Sequence  uint64          `json:"sequence" doc:"place in the stream: go on after it with since"`
+	Epoch     string          `json:"epoch" doc:"which stream it is: another one after the store was replaced" example:"5d7f4a2e-0a3e-4f4a-8a2e-5d7f4a2e0a3e"`
 }
 
 // Conn is a client's stream of events. It is used by one goroutine.
@@ -37,8 +37,8 @@ type Conn struct {
 }
 
 // Dial opens the stream at address, "http://host/ws" or "ws://host/ws" with any of events= and
-// batch_ids in the query. With an epoch it resumes after the event since; without one it begins now. A
-// refusal is a fault of the kind that its status means.
+// batch_ids in the query. With an epoch it resumes after the event since; without one it begins
+// now. A refusal is a fault of the kind that its status means.
 func Dial(ctx context.Context, address, token string, since uint64, epoch string) (*Conn, error) {
 	if rest, ok := strings.CutPrefix(address, "http"); ok {
 		address = "ws" + rest
@@ -98,9 +98,9 @@ func refusal(resp *http.Response) error {
 	return fault.New(kinds[resp.StatusCode], "ws.refused", "%s", body.Error)
 }
 
-// Next returns the next event. When the connection breaks it connects again, with growing pauses, and
-// resumes behind the last event; it gives up when ctx ends or the server says that it is of no use:
-// Unauthenticated (the token is over), Denied, Gone (the place is not kept), Malformed.
+// Next returns the next event. When the connection breaks it connects again, with growing pauses,
+// and resumes behind the last event; it gives up when ctx ends or the server says that it is of no
+// use: Unauthenticated (the token is over), Denied, Gone (the place is not kept), Malformed.
 func (c *Conn) Next(ctx context.Context) (Event, error) {
 	pause := 100 * time.Millisecond
 	for {

@@ -18,24 +18,24 @@ import (
 
 // message is what a client says.
 type message struct {
-	Type     string   `json:"type"`
-	ID       string   `json:"id"` // echoed in the answer
-	Token    string   `json:"token"`
-	Events   []string `json:"events"`
-	TaskIDs  []string `json:"task_ids"`
-	BatchIDs []string `json:"batch_ids"`
+	Type     string   `json:"type" doc:"what is wanted: auth, subscribe, unsubscribe or ping" example:"subscribe"`
+	ID       string   `json:"id" doc:"comes back in the answer" example:"1"`
+	Token    string   `json:"token" doc:"of auth: the token" example:"eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.e30.c2lnbmF0dXJl" rare:"true"`
+	Events   []string `json:"events" doc:"of subscribe: the categories" example:"[\"task\"]"`
+	TaskIDs  []string `json:"task_ids" doc:"of subscribe: only events of these tasks" example:"[\"01997b1c-0000-7000-8000-000000000001\"]"`
+	BatchIDs []string `json:"batch_ids" doc:"of subscribe: only events of these batches" example:"[\"01997b1c-0000-7000-8000-000000000002\"]" rare:"true"`
 }
 
-// answer is what the server says to it. It carries type and no event_type, so that a listener can tell it
-// from an event.
+// answer is what the server says to it. It carries type and no event_type, so that a listener can
+// tell it from an event.
 type answer struct {
-	Type      string   `json:"type"` // ack, pong, error
-	For       string   `json:"for,omitempty"`
-	ID        string   `json:"id,omitempty"`
-	Error     string   `json:"error,omitempty"`
-	Code      string   `json:"code,omitempty"`
-	Events    []string `json:"events,omitempty"`     // the categories that are sent from now on
-	ExpiresAt string   `json:"expires_at,omitempty"` // when the socket closes unless authenticated anew
+	Type      string   `json:"type" doc:"ack, pong or error" example:"ack"`
+	For       string   `json:"for,omitempty" doc:"the message it answers" example:"subscribe"`
+	ID        string   `json:"id,omitempty" doc:"of the message" example:"1"`
+	Error     string   `json:"error,omitempty" doc:"what was wrong, for people" example:"unknown message type" rare:"true"`
+	Code      string   `json:"code,omitempty" doc:"the same for programs" example:"ws.unknown_type" rare:"true"`
+	Events    []string `json:"events,omitempty" doc:"the categories that are sent from now on" example:"[\"task\"]"`
+	ExpiresAt string   `json:"expires_at,omitempty" doc:"when the socket closes unless a newer token comes" example:"2025-09-26T10:15:00.000000Z" rare:"true"`
 }
 
 // chatter bounds how much a client may say in a second; used by the reading goroutine only.
@@ -54,8 +54,8 @@ func (c *chatter) tooMuch() bool {
 
 var errChatter = errors.New("too many messages")
 
-// read hears the client until the socket ends and returns the close code to send; 0 when the client or the
-// library has closed it.
+// read hears the client until the socket ends and returns the close code to send; 0 when the client
+// or the library has closed it.
 func (c *conn) read() (code int, reason string) {
 	var said chatter
 	c.ws.SetReadLimit(maxMessage)

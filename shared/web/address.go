@@ -6,9 +6,10 @@ import (
 	"strings"
 )
 
-// clientAddress returns who is at the other end: the peer, or, behind trusted proxies, the last address that none of
-// them is (reliability-bar R05, decision 62). An element that is no address ends the walk at the proxy that wrote it:
-// what stands left of it may be the client's own invention.
+// clientAddress returns who is at the other end: the peer, or, behind trusted proxies, the last
+// address that none of them is (reliability-bar R05, decision 62). An element that is no address
+// ends the walk at the proxy that wrote it: what stands left of it may be the client's own
+// invention.
 func (s *Server) clientAddress(r *http.Request) netip.Addr {
 	ip, ok := addressOf(r.RemoteAddr)
 	if !ok || !s.trusted(ip) {
@@ -30,8 +31,9 @@ func (s *Server) clientAddress(r *http.Request) netip.Addr {
 	return ip
 }
 
-// addressOf reads an address as a connection or a proxy writes it: bare or with a port, in brackets, in quotes, between
-// blanks. A zone is left out: it says something only on the machine that wrote it.
+// addressOf reads an address as a connection or a proxy writes it: bare or with a port, in
+// brackets, in quotes, between blanks. A zone is left out: it says something only on the machine
+// that wrote it.
 func addressOf(text string) (netip.Addr, bool) {
 	text = inside(text, '"', '"')
 	at, err := netip.ParseAddrPort(text)
@@ -42,7 +44,8 @@ func addressOf(text string) (netip.Addr, bool) {
 	return ip.Unmap().WithZone(""), err == nil
 }
 
-// inside returns text without blanks around it and without the two signs around the rest, if they are there.
+// inside returns text without blanks around it and without the two signs around the rest, if they
+// are there.
 func inside(text string, open, end byte) string {
 	text = strings.TrimSpace(text)
 	if n := len(text); n > 1 && text[0] == open && text[n-1] == end {

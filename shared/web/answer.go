@@ -16,8 +16,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/instant"
 )
 
-// Face writes answers in a wire format. The zero Face is the envelope; APIs with a format of their own
-// bring both functions.
+// Face writes answers in a wire format. The zero Face is the envelope; APIs with a format of their
+// own bring both functions.
 type Face struct {
 	Data  func(to *bytes.Buffer, data any) (contentType string, err error)
 	Error func(to *bytes.Buffer, status int, f *fault.Error, requestID string) (contentType string)
@@ -111,11 +111,12 @@ func (c *codec) refuse(to *bytes.Buffer, f *fault.Error, requestID string) {
 	}
 }
 
-// refusedToken is what everybody hears whose token is no good. Which check it failed would help a forger; log and
-// audit record say it.
+// refusedToken is what everybody hears whose token is no good. Which check it failed would help a
+// forger; log and audit record say it.
 var refusedToken = fault.New(fault.Unauthenticated, "token.refused", "the token is not valid; sign in again and retry with the new one")
 
-// shown returns the fault to show for err: itself, the one answer to a bad token, or the fixed text of an internal one.
+// shown returns the fault to show for err: itself, the one answer to a bad token, or the fixed text
+// of an internal one.
 func shown(err error, requestID string) *fault.Error {
 	if f := fault.Of(err); f != nil && f.Kind != fault.Internal && f.Message != "" {
 		if f.Kind == fault.Unauthenticated && strings.HasPrefix(f.Code, "token.") && f.Code != "token.missing" {

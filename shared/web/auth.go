@@ -10,8 +10,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// bearer returns the token of the Authorization header: exactly one header, the scheme in any case, one
-// token without blanks.
+// bearer returns the token of the Authorization header: exactly one header, the scheme in any case,
+// one token without blanks.
 func bearer(h http.Header) (string, error) {
 	lines := h["Authorization"]
 	if len(lines) == 0 {
@@ -55,8 +55,8 @@ func (x *exchange) identity() error {
 
 // authorise asks the policies about each resource; the first refusal ends it.
 //
-// With unnamed, only the first one's type is asked about: its name is in the body, which is not read yet. That decides
-// nothing unless it refuses.
+// With unnamed, only the first one's type is asked about: its name is in the body, which is not
+// read yet. That decides nothing unless it refuses.
 func (x *exchange) authorise(resources []authz.Resource, unnamed bool) error {
 	p := x.ep.route.Permission
 	if p.kind != permitPolicy {
@@ -81,7 +81,8 @@ func (x *exchange) question(action string) authz.Request {
 	return authz.Request{Subject: x.caller.Subject(), Action: action, IP: x.scene.Actor.IP, Time: x.caller.At}
 }
 
-// require asks the policies about each resource, until one is refused, and keeps the last decision for the audit entry.
+// require asks the policies about each resource, until one is refused, and keeps the last decision
+// for the audit entry.
 func (x *exchange) require(action string, resources ...authz.Resource) error {
 	var d authz.Decision
 	q := x.question(action)
@@ -102,8 +103,9 @@ func (x *exchange) require(action string, resources ...authz.Resource) error {
 	return fault.New(fault.Denied, "authz.denied", "%s", why)
 }
 
-// Require asks the policies where the right depends on more than the route: whose work it is, what an operation does. It
-// does what Allow does for a route, the decision in the audit entry included. Outside a request it denies.
+// Require asks the policies where the right depends on more than the route: whose work it is, what
+// an operation does. It does what Allow does for a route, the decision in the audit entry included.
+// Outside a request it denies.
 func Require(ctx context.Context, action string, resources ...authz.Resource) error {
 	x, ok := ctx.Value(exchangeKey{}).(*exchange)
 	if !ok || x.s.cfg.Decide == nil {
@@ -112,8 +114,8 @@ func Require(ctx context.Context, action string, resources ...authz.Resource) er
 	return x.require(action, resources...)
 }
 
-// Ask asks the policies for a view that shows more to some: nothing is refused, and nothing is recorded. Outside a request
-// it denies.
+// Ask asks the policies for a view that shows more to some: nothing is refused, and nothing is
+// recorded. Outside a request it denies.
 func Ask(ctx context.Context, action string, r authz.Resource) authz.Decision {
 	x, ok := ctx.Value(exchangeKey{}).(*exchange)
 	if !ok || x.s.cfg.Decide == nil {

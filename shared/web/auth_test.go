@@ -21,8 +21,8 @@ func (s several) Resources() []authz.Resource {
 	return list
 }
 
-// TestAuthorise_theEntryHasTheInputsOfTheLastQuestion asks about several resources: each is judged, and what goes into
-// the audit log is the decision that ended it, complete.
+// TestAuthorise_theEntryHasTheInputsOfTheLastQuestion asks about several resources: each is judged,
+// and what goes into the audit log is the decision that ended it, complete.
 func TestAuthorise_theEntryHasTheInputsOfTheLastQuestion(t *testing.T) {
 	t.Parallel()
 	rule := func(effect, resource string) authz.Rule {

@@ -15,8 +15,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// BenchmarkEcho compares a GET through the whole pipeline (authentication, decision, limits, metrics; log
-// off) with a bare net/http handler of the same answer, over loopback, 32 connections.
+// BenchmarkEcho compares a GET through the whole pipeline (authentication, decision, limits,
+// metrics; log off) with a bare net/http handler of the same answer, over loopback, 32 connections.
 func BenchmarkEcho(b *testing.B) {
 	const answer = `{"success":true,"data":{"id":"x","note":"hello"}}`
 	type out struct {

@@ -33,8 +33,11 @@ func bindingOf(r Route) (*binding, error) {
 		b.maxBody = DefaultMaxBody
 	}
 	b.hasBody = r.Method != http.MethodGet
-	if r.Stream != nil {
-		return b, nil
+	if r.Stream != nil { // reads its parameters itself
+		if r.Speaks == nil || r.Speaks.Query == nil {
+			return b, nil
+		}
+		return b, b.parameters(newShapes(), reflect.TypeOf(r.Speaks.Query), nil)
 	}
 	at := func(err error) error { return fmt.Errorf("route %s: %w", r.Op, err) }
 	t := r.Handle.in

@@ -14,8 +14,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// decode reads the body into the input of the route. A large body needs room before it is read, a small one before it is
-// decoded; the room is given back when the request is answered.
+// decode reads the body into the input of the route. A large body needs room before it is read, a
+// small one before it is decoded; the room is given back when the request is answered.
 func (x *exchange) decode(v reflect.Value) error {
 	b := x.ep.bind
 	size := x.r.ContentLength
@@ -44,7 +44,8 @@ func (x *exchange) decode(v reflect.Value) error {
 	return b.decode(body, v)
 }
 
-// takeRoom waits for room for the body. Services are known to the operator and ask one after the other: they need none.
+// takeRoom waits for room for the body. Services are known to the operator and ask one after the
+// other: they need none.
 func (x *exchange) takeRoom(size int64) (err error) {
 	if x.ep.route.Permission.kind == permitService {
 		return nil
@@ -64,8 +65,8 @@ func (x *exchange) giveRoom() {
 // spillWait is how long a client may go on sending a body that nobody reads.
 const spillWait = 5 * time.Second
 
-// spill sends the answer and throws away what the client still sends. Who sends first and reads then, as most clients do, would
-// otherwise see a broken connection instead of the answer.
+// spill sends the answer and throws away what the client still sends. Who sends first and reads
+// then, as most clients do, would otherwise see a broken connection instead of the answer.
 func (x *exchange) spill() {
 	if !x.unread || x.r.Header.Get("Expect") != "" {
 		return // one that expects to be asked for its body does not send it

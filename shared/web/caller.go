@@ -9,8 +9,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// Caller is who asks. It is in the context of every handler; in an open route only At, IP and RequestID
-// are known.
+// Caller is who asks. It is in the context of every handler; in an open route only At, IP and
+// RequestID are known.
 type Caller struct {
 	Claims    token.Claims // of the verified token, their Kind included; zero in an open route
 	At        time.Time    // when the request came: the time that its decisions are made for

@@ -22,8 +22,8 @@ const (
 	maxRoom     = 512 << 10 // bytes of a list whose room is kept for the next
 )
 
-// decoder reads bodies into values, one after the other: what is no JSON by our rules ends it (400), what is of
-// the wrong shape is collected (422).
+// decoder reads bodies into values, one after the other: what is no JSON by our rules ends it
+// (400), what is of the wrong shape is collected (422).
 type decoder struct {
 	reader
 	path   []step // from the body to the value being read
@@ -31,7 +31,8 @@ type decoder struct {
 	inAll  int // elements and members so far
 }
 
-// errTooMuch ends the reading of a body that is too much for its shape; what is wrong has been noted.
+// errTooMuch ends the reading of a body that is too much for its shape; what is wrong has been
+// noted.
 var errTooMuch = errors.New("too much")
 
 // step leads from a value to one within it.
@@ -100,7 +101,8 @@ func (d *decoder) wrong(message string) error {
 	return nil
 }
 
-// tooMuch notes why the body is not read any further. The fault comes first: it is why others are missing.
+// tooMuch notes why the body is not read any further. The fault comes first: it is why others are
+// missing.
 func (d *decoder) tooMuch(message string) error {
 	had := d.faults
 	d.faults = nil
@@ -118,8 +120,8 @@ func (d *decoder) count(n int) error {
 	return nil
 }
 
-// value reads the next value, which the rules are about if there are any. Its error is errMalformed or errTooMuch; faults of
-// shape are collected.
+// value reads the next value, which the rules are about if there are any. Its error is errMalformed
+// or errTooMuch; faults of shape are collected.
 func (d *decoder) value(s *shape, v reflect.Value, r *rules) error {
 	k := d.kind()
 	if k == 'n' && s.kind != shapeAny {
@@ -269,7 +271,8 @@ func (d *decoder) object(s *shape, v reflect.Value) error {
 	return nil
 }
 
-// judge notes what is wrong with a member by its rules, and with the elements of a list by their form.
+// judge notes what is wrong with a member by its rules, and with the elements of a list by their
+// form.
 func (d *decoder) judge(f *field, v reflect.Value) {
 	if why := f.rules.broken(f.shape, v); why != "" {
 		d.fault(why)
@@ -288,8 +291,8 @@ func (d *decoder) judge(f *field, v reflect.Value) {
 	}
 }
 
-// find returns the field of that name and its position. Few fields, and members mostly in their order: faster than a
-// map when the search begins behind the last one.
+// find returns the field of that name and its position. Few fields, and members mostly in their
+// order: faster than a map when the search begins behind the last one.
 func (s *shape) find(name []byte, next int) (int, *field) {
 	for i := next; i < len(s.fields); i++ {
 		if s.fields[i].name == string(name) {

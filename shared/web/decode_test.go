@@ -14,7 +14,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// TestDecode_table is I02 and I06: what is no JSON is 400, what is of the wrong shape 422 with a pointer.
+// TestDecode_table is I02 and I06: what is no JSON is 400, what is of the wrong shape 422 with a
+// pointer.
 func TestDecode_table(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, nil)
@@ -157,7 +158,8 @@ func TestValidate_queryFaultsAre400AndBodyFaults422(t *testing.T) {
 	}
 }
 
-// TestDecode_nothingOfOneBodyIsInTheNext reads bodies with one decoder, whose lists share their room.
+// TestDecode_nothingOfOneBodyIsInTheNext reads bodies with one decoder, whose lists share their
+// room.
 func TestDecode_nothingOfOneBodyIsInTheNext(t *testing.T) {
 	t.Parallel()
 	s, err := newShapes().of(reflect.TypeFor[thing]())

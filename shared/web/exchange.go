@@ -99,7 +99,8 @@ func (x *exchange) open() {
 	x.unread = x.r.ContentLength != 0
 }
 
-// goodRequestID says whether a client's request id is one we repeat: short, and of harmless characters.
+// goodRequestID says whether a client's request id is one we repeat: short, and of harmless
+// characters.
 func goodRequestID(s string) bool {
 	if s == "" || len(s) > 64 {
 		return false
@@ -114,8 +115,8 @@ func goodRequestID(s string) bool {
 	return true
 }
 
-// maxParam is the most bytes of a path parameter. Names are that long at most (decision 20); what is longer, such as a
-// token in the wrong place, is neither asked about nor recorded.
+// maxParam is the most bytes of a path parameter. Names are that long at most (decision 20); what
+// is longer, such as a token in the wrong place, is neither asked about nor recorded.
 const maxParam = 256
 
 // run takes the request through all stages; the order is decision 23's.
@@ -209,8 +210,8 @@ func (x *exchange) take(g group, who string) error {
 	return fault.New(fault.Throttled, "http.rate_limit", "too many requests: %d a minute are allowed here; try again in %s s", v.limit, seconds(v.wait)).After(v.wait)
 }
 
-// context returns the request's context with who asks, the scene of the audit log and the attributes of
-// its log lines.
+// context returns the request's context with who asks, the scene of the audit log and the
+// attributes of its log lines.
 func (x *exchange) context() context.Context {
 	if x.ctx != nil {
 		return x.ctx
@@ -221,8 +222,9 @@ func (x *exchange) context() context.Context {
 	return x.ctx
 }
 
-// handle authorises, binds and calls. What can be decided without the body is decided before it is read (decision 57): who
-// may not do this at all costs no memory, and learns nothing about what was wrong with it.
+// handle authorises, binds and calls. What can be decided without the body is decided before it is
+// read (decision 57): who may not do this at all costs no memory, and learns nothing about what was
+// wrong with it.
 func (x *exchange) handle() error {
 	h := x.ep.route.Handle
 	in := h.fresh()
@@ -314,7 +316,8 @@ func (x *exchange) matched(out any) bool {
 	return x.ep.route.Method == http.MethodGet && names(x.r.Header["If-None-Match"], tag)
 }
 
-// names says whether an If-None-Match header names the tag: in a list, as a weak one, or by "*" (RFC 9110 13.1.2).
+// names says whether an If-None-Match header names the tag: in a list, as a weak one, or by "*"
+// (RFC 9110 13.1.2).
 func names(lines []string, tag string) bool {
 	for _, line := range lines {
 		for item := range strings.SplitSeq(line, ",") {

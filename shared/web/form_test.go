@@ -17,7 +17,8 @@ type labelled struct {
 	Title string   `json:"title" form:"free" max:"20"`
 }
 
-// TestForm_namesAreNoOptionsAndNoTricks is decision 38: a member with a form refuses other texts with its place.
+// TestForm_namesAreNoOptionsAndNoTricks is decision 38: a member with a form refuses other texts
+// with its place.
 func TestForm_namesAreNoOptionsAndNoTricks(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, func(c *Config) {
@@ -52,7 +53,7 @@ func TestForm_isInTheSchema(t *testing.T) {
 	}
 	c := newSchemas()
 	c.of(s, false)
-	doc, err := json.Marshal(c.components["labelled"])
+	doc, err := json.Marshal(c.components["Labelled"])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,8 +10,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// How many bytes of request bodies are at work at once, as they are on the wire (decision 57). Decoded, a body is at most
-// about ten times as large, because lists are limited while they are read.
+// How many bytes of request bodies are at work at once, as they are on the wire (decision 57).
+// Decoded, a body is at most about ten times as large, because lists are limited while they are
+// read.
 const (
 	smallBody    = 64 << 10 // up to here a body is read before it needs room, so that nobody waits for a slow client
 	leastBody    = 1 << 10  // the room that the smallest takes
@@ -21,7 +22,8 @@ const (
 	bodyWait     = 2 * time.Second // for room; then the request is refused
 )
 
-// gate gives room to bodies. A caller has one large body at work at a time, so that no caller has all the room.
+// gate gives room to bodies. A caller has one large body at work at a time, so that no caller has
+// all the room.
 type gate struct {
 	small, large, strangers *semaphore.Weighted
 
@@ -39,7 +41,8 @@ func newGate() *gate {
 	return &gate{small: semaphore.NewWeighted(smallRoom), large: semaphore.NewWeighted(largeRoom), strangers: semaphore.NewWeighted(strangerRoom), turns: map[string]*turn{}}
 }
 
-// enter waits for room for a body of so many bytes, and returns what gives it back. The caller is empty for strangers.
+// enter waits for room for a body of so many bytes, and returns what gives it back. The caller is
+// empty for strangers.
 func (g *gate) enter(ctx context.Context, caller string, size int64) (leave func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, bodyWait)
 	defer cancel()

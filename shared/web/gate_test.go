@@ -18,8 +18,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// TestGate_oneLargeBodyACaller is decision 57: bodies at work have a weight, one of each caller is let in at a time, and who
-// finds no room is told when to come again.
+// TestGate_oneLargeBodyACaller is decision 57: bodies at work have a weight, one of each caller is
+// let in at a time, and who finds no room is told when to come again.
 func TestGate_oneLargeBodyACaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -71,7 +71,8 @@ func TestGate_oneLargeBodyACaller(t *testing.T) {
 	})
 }
 
-// TestBody_whoMayNotIsToldBeforeItIsRead: a refusal costs no memory, and the client, which sends first and reads then, sees it.
+// TestBody_whoMayNotIsToldBeforeItIsRead: a refusal costs no memory, and the client, which sends
+// first and reads then, sees it.
 func TestBody_whoMayNotIsToldBeforeItIsRead(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, func(c *Config) {
@@ -143,7 +144,8 @@ func TestBody_theNameInItIsDecidedAfterIt(t *testing.T) {
 	}
 }
 
-// TestBody_largeOnesOfOneCallerAreRefusedInTime: more large bodies at once than can be worked on are answered all the same.
+// TestBody_largeOnesOfOneCallerAreRefusedInTime: more large bodies at once than can be worked on
+// are answered all the same.
 func TestBody_largeOnesOfOneCallerAreRefusedInTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

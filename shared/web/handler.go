@@ -15,8 +15,9 @@ type Handler struct {
 	call    func(ctx context.Context, in any) (any, error)
 }
 
-// To adapts a typed function: In is bound from path, query, headers and body, Out becomes the answer. In
-// must be a struct; None when there is no input. An error that is no fault is a 500 without its text.
+// To adapts a typed function: In is bound from path, query, headers and body, Out becomes the
+// answer. In must be a struct; None when there is no input. An error that is no fault is a 500
+// without its text.
 func To[In, Out any](fn func(context.Context, In) (Out, error)) Handler {
 	return Handler{
 		in:    reflect.TypeFor[In](),
@@ -51,8 +52,8 @@ func (r Raw) ETag() string {
 type newIDKey struct{}
 
 // NewID returns the id to create the request's main document under. With an Idempotency-Key it is
-// the same when the request is run again after a crash, so that the handler finds its own work; else it
-// is fresh.
+// the same when the request is run again after a crash, so that the handler finds its own work;
+// else it is fresh.
 func NewID(ctx context.Context) string {
 	if s, ok := ctx.Value(newIDKey{}).(string); ok {
 		return s

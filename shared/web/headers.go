@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// headers are the values that every answer carries, made once: an answer costs no allocation for them.
-// They are shared and never changed.
+// headers are the values that every answer carries, made once: an answer costs no allocation for
+// them. They are shared and never changed.
 type headers struct {
 	nosniff, policy, referrer, frame, store, vary []string
 	json, vendor, bearer, close                   []string
@@ -33,7 +33,8 @@ func newHeaders() headers {
 	}
 }
 
-// secure sets what no answer goes without (reliability-bar S06). A route may loosen them afterwards.
+// secure sets what no answer goes without (reliability-bar S06). A route may loosen them
+// afterwards.
 func (h *headers) secure(to http.Header) {
 	to["X-Content-Type-Options"] = h.nosniff
 	to["Content-Security-Policy"] = h.policy
@@ -52,8 +53,8 @@ const (
 	versionForeign                // only versions that do not exist
 )
 
-// acceptOf reads the Accept header (I24): only a header that names foreign versions, and nothing that
-// v1 could answer, is refused.
+// acceptOf reads the Accept header (I24): only a header that names foreign versions, and nothing
+// that v1 could answer, is refused.
 func acceptOf(lines []string) version {
 	foreign, plain := false, false
 	for _, line := range lines {
@@ -89,7 +90,8 @@ func refused(params string) bool {
 	return false
 }
 
-// isJSON says whether a Content-Type names a body that is served: JSON or the vendor type, in UTF-8.
+// isJSON says whether a Content-Type names a body that is served: JSON or the vendor type, in
+// UTF-8.
 func isJSON(contentType string) bool {
 	name, params, _ := strings.Cut(contentType, ";")
 	name = strings.TrimSpace(name)

@@ -17,8 +17,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// claim is the document of one Idempotency-Key (decision 17). It is stored before the handler runs, so
-// that what runs at most once is decided by the store. Fields stand in the order of their JSON names.
+// claim is the document of one Idempotency-Key (decision 17). It is stored before the handler runs,
+// so that what runs at most once is decided by the store. Fields stand in the order of their JSON
+// names.
 type claim struct {
 	Body     string    `json:"body"`             // fingerprint of the request
 	Epoch    string    `json:"epoch"`            // process that runs it
@@ -64,8 +65,8 @@ func claims() store.Table[claim] {
 // Kinds returns what web stores; a service's schema includes it.
 func Kinds() []store.Kind { return []store.Kind{{Name: claimKind, Indexes: []string{"expires"}}} }
 
-// shownOnce is an output that shows a secret. Object names what the secret is of: a repeat is told so, and nothing more
-// is kept of the answer.
+// shownOnce is an output that shows a secret. Object names what the secret is of: a repeat is told
+// so, and nothing more is kept of the answer.
 type shownOnce interface{ Object() string }
 
 // once runs the handler under its Idempotency-Key: the first request runs, repeats get its answer.
@@ -91,8 +92,8 @@ func (x *exchange) once(in any) error {
 	return nil
 }
 
-// fingerprint returns what the request is compared by. The key of the folder makes it worthless to who has the store alone:
-// a plain hash would let him try passwords (decision 50).
+// fingerprint returns what the request is compared by. The key of the folder makes it worthless to
+// who has the store alone: a plain hash would let him try passwords (decision 50).
 func (x *exchange) fingerprint(body []byte) string {
 	mac := hmac.New(sha256.New, x.s.cfg.Key)
 	_, _ = io.WriteString(mac, x.r.URL.RawQuery+"\x00")
@@ -100,8 +101,8 @@ func (x *exchange) fingerprint(body []byte) string {
 	return digest(x.s.cfg.Key)[:8] + ":" + hex.EncodeToString(mac.Sum(nil))
 }
 
-// differ says whether two fingerprints are of different requests. Those made under different keys, by the owner before of the
-// same store, cannot be compared, and the client's word stands.
+// differ says whether two fingerprints are of different requests. Those made under different keys,
+// by the owner before of the same store, cannot be compared, and the client's word stands.
 func differ(a, b string) bool {
 	keyA, _, _ := strings.Cut(a, ":")
 	keyB, _, _ := strings.Cut(b, ":")
@@ -119,7 +120,8 @@ func (x *exchange) runClaimed(mine store.Row[claim], in any) error {
 	return err
 }
 
-// runNoted calls the handler, encodes its answer into buf and notes in the claim how it ended, before anybody hears of it.
+// runNoted calls the handler, encodes its answer into buf and notes in the claim how it ended,
+// before anybody hears of it.
 func (x *exchange) runNoted(mine store.Row[claim], in any, buf *bytes.Buffer) (contentType string, err error) {
 	end := mine.Value
 	end.State = claimOpen // unless the handler ends with a definite answer: a repeat then looks for its own work, after a panic too
@@ -144,8 +146,8 @@ func (x *exchange) runNoted(mine store.Row[claim], in any, buf *bytes.Buffer) (c
 	return contentType, nil
 }
 
-// definite says whether a refusal is the answer to the request, whoever repeats it and when. Who may not do it, has to sign in
-// again or came too often may repeat it later under the same key.
+// definite says whether a refusal is the answer to the request, whoever repeats it and when. Who
+// may not do it, has to sign in again or came too often may repeat it later under the same key.
 func definite(k fault.Kind) bool {
 	switch k {
 	case fault.Unauthenticated, fault.Denied, fault.Throttled:

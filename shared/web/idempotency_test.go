@@ -165,8 +165,8 @@ type secretView struct {
 // Object names what the secret is of.
 func (v secretView) Object() string { return v.ID }
 
-// TestIdempotency_noSecretOfARequestOrAnAnswerIsKept is decision 50: neither a body, nor a hash that could be tried against
-// guesses, nor a secret that an answer showed.
+// TestIdempotency_noSecretOfARequestOrAnAnswerIsKept is decision 50: neither a body, nor a hash
+// that could be tried against guesses, nor a secret that an answer showed.
 func TestIdempotency_noSecretOfARequestOrAnAnswerIsKept(t *testing.T) {
 	t.Parallel()
 	const body, shown = `{"name":"a rather short password"}`, "shown-once-and-never-again"
@@ -204,7 +204,8 @@ func TestIdempotency_noSecretOfARequestOrAnAnswerIsKept(t *testing.T) {
 	}
 }
 
-// A refusal for who asks is not the answer to what is asked: who signs in again, or is given the right, repeats the request.
+// A refusal for who asks is not the answer to what is asked: who signs in again, or is given the
+// right, repeats the request.
 func TestIdempotency_refusalsOfACallerAreNotKept(t *testing.T) {
 	t.Parallel()
 	var refuse error
@@ -227,7 +228,8 @@ func TestIdempotency_refusalsOfACallerAreNotKept(t *testing.T) {
 	}
 }
 
-// Another process on the same store, with a folder of its own, cannot compare bodies; it still runs nothing twice.
+// Another process on the same store, with a folder of its own, cannot compare bodies; it still runs
+// nothing twice.
 func TestIdempotency_aNewOwnerOfTheStoreReplays(t *testing.T) {
 	t.Parallel()
 	first := newRig(t, nil)
@@ -273,7 +275,8 @@ func TestIdempotency_aHundredParallelPostsRunOnce(t *testing.T) {
 	}
 }
 
-// TestRun_expiredKeysLeaveTheStore is about the component: Sweep alone was right and nobody called it.
+// TestRun_expiredKeysLeaveTheStore is about the component: Sweep alone was right and nobody called
+// it.
 func TestRun_expiredKeysLeaveTheStore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/config"
 )
 
-// RateLimits are requests per minute (contracts/platform.md 1.9). Not Enabled, nothing is counted and no
-// header is sent.
+// RateLimits are requests per minute (contracts/platform.md 1.9). Not Enabled, nothing is counted
+// and no header is sent.
 type RateLimits struct {
 	Enabled        bool `toml:"enabled"`
 	Authentication int  `toml:"authentication"` // sign-in routes, by IP
@@ -35,7 +35,8 @@ const (
 	maxBuckets  = 1 << 16 // keys remembered; beyond, an arbitrary one is forgotten
 )
 
-// limiter counts requests in fixed windows that begin with the first request of a key (decision 23).
+// limiter counts requests in fixed windows that begin with the first request of a key (decision
+// 23).
 type limiter struct {
 	cfg    RateLimits
 	now    func() time.Time

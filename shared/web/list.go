@@ -11,8 +11,8 @@ import (
 type Paging struct {
 	Limit  int    `query:"limit" default:"50" min:"1" doc:"rows at most; above 1000 is lowered to 1000"`
 	Offset int    `query:"offset" default:"0" min:"0" doc:"rows to leave out, at most 100,000 from the nearer end of the list; with after only for show"`
-	After  string `query:"after" max:"256" doc:"begin the page behind the row with this id, at any depth; Link carries it"`
-	Before string `query:"before" max:"256" doc:"begin the list at the row with this id, whatever was added since"`
+	After  string `query:"after" max:"256" doc:"begin the page behind the row with this id, at any depth; Link carries it" example:"01997b1c-0000-7000-8000-000000000001"`
+	Before string `query:"before" max:"256" doc:"begin the list at the row with this id, whatever was added since" example:"01997b1c-0000-7000-8000-000000000002"`
 }
 
 // MaxLimit is the most rows a page has.

@@ -183,8 +183,8 @@ func TestFace_writesAnotherWireFormat(t *testing.T) {
 	}
 }
 
-// TestHTTP_smuggledRequest is the pair of I14: net/http reads the chunks and forgets the length, so nothing behind
-// such a body may be taken for a request.
+// TestHTTP_smuggledRequest is the pair of I14: net/http reads the chunks and forgets the length, so
+// nothing behind such a body may be taken for a request.
 func TestHTTP_smuggledRequest(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,31 +17,54 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
+// Noun is a group of operations in the document and on its page.
+type Noun struct {
+	Name  string   // "Batches"
+	Doc   string   // what it is, in a sentence or two
+	Paths []string // the first parts of the paths of its operations: "batch"
+}
+
+// Speech describes a Stream for the document, because web neither binds nor encodes it.
+type Speech struct {
+	Query   any            // a struct with query tags; nil when it takes no parameters
+	Status  int            // of an answer that is no refusal; 0 means 200
+	Type    string         // its content type, when it has a body
+	Doc     string         // what the answer is
+	Sends   []any          // the messages of a socket, each as its struct
+	Hears   []any          // the messages that a client may send
+	Closes  map[int]string // the codes with which the service closes a socket, and when
+	Refuses []fault.Kind   // beyond what every route of this kind may refuse
+}
+
 // documents returns the routes of the OpenAPI document and its page for people.
 func (s *Server) documents() []Route {
 	return []Route{
 		{
-			Method: http.MethodGet, Path: "/openapi.json", Op: "getOpenAPI", Summary: "This document, in OpenAPI 3.1",
+			Method: http.MethodGet, Path: "/openapi.json", Op: "getOpenAPI", Summary: "This document, in OpenAPI 3.1", Produces: typeJSON,
 			Permission: Open(), Handle: To(func(context.Context, None) (Raw, error) {
 				return Raw{ContentType: typeJSON, Body: s.openapi, MaxAge: time.Minute}, nil
 			}),
 		},
 		{
-			Method: http.MethodGet, Path: "/docs", Op: "getDocs", Summary: "This document, as a page",
+			Method: http.MethodGet, Path: "/docs", Op: "getDocs", Summary: "This document, as a page", Produces: "text/html",
 			Permission: Open(), Handle: To(func(context.Context, None) (Raw, error) { return s.page, nil }),
 		},
 	}
 }
 
-// document makes the OpenAPI document and the page from the table of routes. Called once, before the
-// server serves.
+// signIn says how to authenticate, in the document and on its page.
+const signIn = "Sign in at the control-center: POST /auth/login with the user name, the password and, if the account has a second factor, a code of it. " +
+	"Send the token of the answer in each request: Authorization: Bearer <token>. It is good for some minutes; POST /auth/refresh gives the next one."
+
+// document makes the OpenAPI document and the page from the table of routes. Called once, before
+// the server serves.
 func (s *Server) document() error {
-	c, paths := newSchemas(), map[string]any{}
+	c, paths, nouns := newSchemas(), map[string]any{}, nounsOf(s.cfg.Nouns, s.routes)
 	for _, r := range s.routes {
 		if r.Internal {
 			continue
 		}
-		op, err := operation(r, c)
+		op, err := operation(r, c, nouns)
 		if err != nil {
 			return fmt.Errorf("document route %s: %w", r.Op, err)
 		}
@@ -52,22 +76,56 @@ func (s *Server) document() error {
 		}
 		item[strings.ToLower(r.Method)] = op
 	}
+	tags := make([]any, len(nouns))
+	for i, n := range nouns {
+		tags[i] = map[string]any{"name": n.Name, "description": or(n.Doc, n.Name)}
+	}
 	doc := map[string]any{
 		"openapi": "3.1.0",
-		"info":    map[string]any{"title": s.cfg.Title, "version": or(s.cfg.Version, "v1"), "description": s.cfg.Description},
+		"info":    map[string]any{"title": s.cfg.Title, "version": or(s.cfg.Version, "v1"), "description": s.cfg.Description + "\n\n" + signIn},
+		"servers": []any{map[string]any{"url": "/", "description": "where this document is served"}},
+		"tags":    tags,
 		"paths":   paths,
 		"components": map[string]any{
 			"schemas":         c.components,
-			"securitySchemes": map[string]any{"bearer": map[string]any{"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
-			"responses":       map[string]any{"Error": jsonResponse("The request was refused.", errorSchema())},
+			"securitySchemes": map[string]any{"bearer": map[string]any{"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": signIn}},
+			"responses":       refusalResponses(c),
 		},
 	}
 	var err error
 	if s.openapi, err = json.Marshal(doc, json.Deterministic(true), jsontext.WithIndent("  ")); err != nil {
 		return fmt.Errorf("encode OpenAPI document: %w", err)
 	}
-	s.page = page(s.cfg.Title, s.cfg.Description, s.routes)
-	return nil
+	s.page, err = page(s.cfg, s.routes, nouns)
+	return err
+}
+
+// nounsOf returns the configured nouns, and one for each operation that is of none of them.
+func nounsOf(configured []Noun, routes []Route) []Noun {
+	nouns := slices.Clone(configured)
+	for _, r := range routes {
+		if at := firstPart(r.Path); !r.Internal && nounOf(r, nouns) == "" {
+			nouns = append(nouns, Noun{Name: at, Paths: []string{at}})
+		}
+	}
+	return nouns
+}
+
+// nounOf returns the name of the noun that an operation is of.
+func nounOf(r Route, nouns []Noun) string {
+	at := firstPart(r.Path)
+	for _, n := range nouns {
+		if slices.Contains(n.Paths, at) {
+			return n.Name
+		}
+	}
+	return ""
+}
+
+// firstPart returns the first part of a path.
+func firstPart(path string) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return first
 }
 
 // documentPath writes a path as OpenAPI does: "/users/{id}".
@@ -82,9 +140,9 @@ func documentPath(path string) string {
 }
 
 // operation returns the operation object of a route.
-func operation(r Route, c *schemas) (map[string]any, error) {
+func operation(r Route, c *schemas, nouns []Noun) (map[string]any, error) {
 	op := map[string]any{
-		"operationId": r.Op, "summary": r.Summary, "tags": []any{tag(r.Path)},
+		"operationId": r.Op, "summary": r.Summary, "description": explain(r), "tags": []any{nounOf(r, nouns)},
 		"x-permission": r.Permission.String(), "security": []any{},
 	}
 	if r.ShowsSecret {
@@ -102,19 +160,61 @@ func operation(r Route, c *schemas) (map[string]any, error) {
 	}
 	if b.body != nil {
 		op["requestBody"] = map[string]any{
-			"required": true, "content": map[string]any{typeJSON: map[string]any{"schema": c.of(b.body, false)}},
+			"required": true,
+			"content":  map[string]any{typeJSON: map[string]any{"schema": c.of(b.body, false), "example": exampleOf(b.body, nil, false)}},
 		}
 	}
-	success, err := successResponse(r, c)
-	if err != nil {
+	responses := map[string]any{}
+	if err := answers(r, c, op, responses); err != nil {
 		return nil, err
 	}
-	responses := map[string]any{strconv.Itoa(r.status()): success}
-	for _, status := range refusals(r, b) {
-		responses[strconv.Itoa(status)] = map[string]any{"$ref": "#/components/responses/Error"}
+	for _, k := range refusals(r, b) {
+		status := strconv.Itoa(StatusOf(k))
+		responses[status] = map[string]any{"$ref": "#/components/responses/" + refusalName(k)}
 	}
 	op["responses"] = responses
 	return op, nil
+}
+
+// explain returns the description of an operation: what the route says about itself, and what its
+// literal says about who may do it, how often, and how it is repeated.
+func explain(r Route) string {
+	var said []string
+	add := func(text string) {
+		if text != "" {
+			said = append(said, strings.TrimSuffix(text, ".")+".")
+		}
+	}
+	add(r.Summary)
+	add(r.Doc)
+	switch r.Permission.kind {
+	case permitOpen:
+		add("Needs no token")
+	case permitAuthenticated:
+		add("Needs a token; what else is needed depends on what it is about")
+	case permitPolicy:
+		add("Needs a token and the right to " + r.Permission.action + " " + r.Permission.resource)
+	}
+	switch r.Limit {
+	case Free:
+	case Authentication:
+		add("Counts towards the rate limit of signing in, by address")
+	case Batch:
+		add("Counts towards the rate limit of batches, by user")
+	default:
+		if r.Permission.kind == permitOpen {
+			add("Counts towards the general rate limit, by address")
+		} else {
+			add("Counts towards the general rate limit, by user")
+		}
+	}
+	if r.Audit != "" {
+		add("The audit log calls it " + r.Audit)
+	}
+	if r.ShowsSecret {
+		add("The answer shows a secret once: a repeat with the same Idempotency-Key is 409")
+	}
+	return strings.Join(said, " ")
 }
 
 func parameters(r Route, b *binding, c *schemas) []any {
@@ -130,114 +230,19 @@ func parameters(r Route, b *binding, c *schemas) []any {
 				p["description"] = d
 				delete(schema, "description")
 			}
-			p["schema"] = schema
+			delete(schema, "examples")
+			p["schema"], p["example"] = schema, exampleOf(f.shape, &f.rules, false)
 			out = append(out, p)
 		}
 	}
 	if r.idempotent() {
 		out = append(out, map[string]any{
-			"name": "Idempotency-Key", "in": "header", "required": false, "schema": map[string]any{"type": "string", "maxLength": maxClaimKey},
-			"description": "Makes a repeat of this request within 24 hours return the first answer instead of acting again.",
+			"name": "Idempotency-Key", "in": "header", "required": false, "schema": map[string]any{"type": "string", "minLength": 1, "maxLength": maxClaimKey},
+			"description": "Makes a repeat of this request within 24 hours return the first answer instead of acting again: a text of your own, fresh for each act.",
+			"example":     "5d7f4a2e-0a3e-4f4a-8a2e-5d7f4a2e0a3e",
 		})
 	}
 	return out
-}
-
-// successResponse describes the answer of a route that went well.
-func successResponse(r Route, c *schemas) (map[string]any, error) {
-	if r.Stream != nil {
-		return map[string]any{"description": "A stream or text; not enveloped."}, nil
-	}
-	t, list := r.Handle.out, false
-	if t == reflect.TypeFor[Raw]() {
-		return map[string]any{"description": "Success; not enveloped."}, nil
-	}
-	if p, ok := reflect.Zero(t).Interface().(pager); ok {
-		t, list = p.row(), true
-	}
-	s, err := newShapes().of(t)
-	if err != nil {
-		return nil, err
-	}
-	data := c.of(s, true)
-	if list {
-		data = map[string]any{"type": "array", "items": data}
-	}
-	out := jsonResponse("Success.", map[string]any{
-		"type": "object", "required": []any{"success", "data"},
-		"properties": map[string]any{"success": map[string]any{"const": true}, "data": data},
-	})
-	if list {
-		out["headers"] = map[string]any{
-			"X-Total-Count":       header("integer", "rows that match now, or as many as were counted"),
-			"X-Total-Count-Exact": header("string", "false when X-Total-Count is where counting stopped; absent when it is exact"),
-			"X-Limit":             header("integer", "rows at most on this page"),
-			"X-Offset":            header("integer", "rows left out before this page"),
-			"Link":                header("string", "rel=next goes on behind the last row, also of an empty page; rel=prev and rel=first where there are some"),
-		}
-	}
-	return out, nil
-}
-
-func header(kind, description string) map[string]any {
-	return map[string]any{"description": description, "schema": map[string]any{"type": kind}}
-}
-
-func jsonResponse(description string, schema map[string]any) map[string]any {
-	return map[string]any{
-		"description": description,
-		"content":     map[string]any{typeJSON: map[string]any{"schema": schema}, typeVendor: map[string]any{"schema": schema}},
-	}
-}
-
-func errorSchema() map[string]any {
-	text := map[string]any{"type": "string"}
-	return map[string]any{
-		"type": "object", "required": []any{"success", "error"},
-		"properties": map[string]any{
-			"success": map[string]any{"const": false}, "error": map[string]any{"type": "string", "minLength": 1}, "code": text, "request_id": text,
-			"fields": map[string]any{"type": "array", "items": map[string]any{
-				"type": "object", "required": []any{"pointer", "message"}, "properties": map[string]any{"pointer": text, "message": text},
-			}},
-		},
-	}
-}
-
-// refusals returns the statuses a route may refuse with.
-func refusals(r Route, b *binding) []int {
-	kinds := []fault.Kind{fault.NotAcceptable, fault.Internal, fault.Unavailable}
-	if r.Limit != Free {
-		kinds = append(kinds, fault.Throttled)
-	}
-	if r.Permission.kind != permitOpen || r.Limit == Authentication {
-		kinds = append(kinds, fault.Unauthenticated)
-	}
-	if r.Permission.kind != permitOpen {
-		kinds = append(kinds, fault.Denied)
-	}
-	if len(b.query)+len(b.header) > 0 || b.hasBody {
-		kinds = append(kinds, fault.Malformed)
-	}
-	if len(b.path) > 0 || r.Mutates() {
-		kinds = append(kinds, fault.NotFound)
-	}
-	if b.hasBody {
-		kinds = append(kinds, fault.Conflict, fault.TooLarge, fault.MediaType, fault.Invalid)
-	}
-	if r.Stream != nil {
-		kinds = append(kinds, fault.Gone)
-	}
-	statuses := make([]int, len(kinds))
-	for i, k := range kinds {
-		statuses[i] = StatusOf(k)
-	}
-	return statuses
-}
-
-// tag groups operations by the first part of their path.
-func tag(path string) string {
-	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	return first
 }
 
 func or(a, b string) string {
@@ -249,3 +254,17 @@ func or(a, b string) string {
 
 // OpenAPI returns the document, as served.
 func (s *Server) OpenAPI() []byte { return bytes.Clone(s.openapi) }
+
+// outputOf returns the shape of what a route answers in the member data, and whether it is a list
+// of them.
+func outputOf(r Route) (s *shape, list bool, err error) {
+	t := r.Handle.out
+	if p, ok := reflect.Zero(t).Interface().(pager); ok {
+		t, list = p.row(), true
+	}
+	s, err = newShapes().of(t)
+	if err == nil && s.kind == shapeList {
+		s, list = s.elem, true
+	}
+	return s, list, err
+}

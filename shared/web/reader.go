@@ -11,8 +11,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// reader walks over the bytes of a body and takes what is JSON by our rules: UTF-8, no name twice in an object, nothing
-// above the limits. It says only that it does not take what it meets; malformed says why.
+// reader walks over the bytes of a body and takes what is JSON by our rules: UTF-8, no name twice
+// in an object, nothing above the limits. It says only that it does not take what it meets;
+// malformed says why.
 type reader struct {
 	body    []byte
 	at      int
@@ -35,7 +36,8 @@ func (r *reader) kind() byte {
 	return 0
 }
 
-// more goes on to what follows n elements or members that have been read, of at most most, unless it is the end.
+// more goes on to what follows n elements or members that have been read, of at most most, unless
+// it is the end.
 func (r *reader) more(n, most int, end byte) (bool, error) {
 	if n == 0 {
 		r.at++ // the bracket
@@ -93,7 +95,8 @@ func (r *reader) text() ([]byte, error) {
 	return nil, errMalformed
 }
 
-// skip goes past a value within so many objects and lists and returns its bytes; whole says what for.
+// skip goes past a value within so many objects and lists and returns its bytes; whole says what
+// for.
 func (r *reader) skip(depth int, whole bool) (jsontext.Value, error) {
 	r.kind()
 	r.skipped, r.whole = r.at, whole
@@ -144,9 +147,10 @@ func textEnd(body []byte, i int) int {
 	return i
 }
 
-// malformed says why a body is no JSON object by our rules. Only what has been refused comes here, so that the library,
-// which knows the place of an error, costs the others nothing. It is to read the value that the reader skipped last in
-// one step, and all before it token by token, because places and offsets differ a little between its ways to read.
+// malformed says why a body is no JSON object by our rules. Only what has been refused comes here,
+// so that the library, which knows the place of an error, costs the others nothing. It is to read
+// the value that the reader skipped last in one step, and all before it token by token, because
+// places and offsets differ a little between its ways to read.
 func (r *reader) malformed() error {
 	if why := structure(r.body, 0); why != "" {
 		return fault.New(fault.Malformed, "json.structure", "the body "+why)
@@ -197,7 +201,8 @@ func syntax(err error) error {
 	return f
 }
 
-// elementsIn returns about how many elements and members stand in a value: as many as could be kept of it.
+// elementsIn returns about how many elements and members stand in a value: as many as could be kept
+// of it.
 func elementsIn(raw []byte) int {
 	n := 0
 	for i := 0; i < len(raw); i++ {
@@ -211,8 +216,9 @@ func elementsIn(raw []byte) int {
 	return n
 }
 
-// structure walks over bytes within so many objects and lists without building anything and says what is too much about
-// them: depth, members of one object, elements of one list. It knows texts, and leaves all else about syntax to others.
+// structure walks over bytes within so many objects and lists without building anything and says
+// what is too much about them: depth, members of one object, elements of one list. It knows texts,
+// and leaves all else about syntax to others.
 func structure(body []byte, depth int) string {
 	var commas [maxDepth + 1]int
 	var lists [maxDepth + 1]bool

@@ -12,9 +12,9 @@ import (
 // recordTimeout bounds the commit of a refusal, whatever became of the client.
 const recordTimeout = 10 * time.Second
 
-// record writes the audit entry of a refused request, unless the code below already did: every 403, and
-// on routes that change something 404, 409, 422 and a token that was shown and is bad. It returns why that
-// could not be done.
+// record writes the audit entry of a refused request, unless the code below already did: every 403,
+// and on routes that change something 404, 409, 422 and a token that was shown and is bad. It
+// returns why that could not be done.
 func (x *exchange) record(err error) error {
 	if x.s.cfg.Store == nil || x.ep.stray != nil || x.scene.Recorded() {
 		return nil

@@ -47,8 +47,8 @@ func (x *exchange) refuse(err error) {
 
 type exchangeKey struct{}
 
-// Refuse answers a request to a Stream with an error, as any other route would: status, envelope, log line,
-// audit record. Call it instead of writing an answer, never after.
+// Refuse answers a request to a Stream with an error, as any other route would: status, envelope,
+// log line, audit record. Call it instead of writing an answer, never after.
 func Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if x, ok := r.Context().Value(exchangeKey{}).(*exchange); ok {
 		x.refuse(err)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
@@ -16,6 +17,7 @@ type Route struct {
 	Path        string // "/users/:id"
 	Op          string // OpenAPI operation id, unique; the name in logs, metrics, the audit log
 	Summary     string // one line for people
+	Doc         string // more about it for the document, in full sentences; may be empty
 	Permission  Permission
 	Limit       Limit
 	Status      int           // of success; 0 means 200
@@ -26,6 +28,10 @@ type Route struct {
 	ShowsSecret bool          // its answer shows a secret once: no repeat under an Idempotency-Key sees it again
 	Wait        time.Duration // how long the answer may take; 0 means writeTimeout
 	Lasts       bool          // it is answered when something happens (a long poll, a socket): its time is no latency
+	Example     string        // of an output that is Text, for the document
+	Refuses     []fault.Kind  // what its handler may refuse beyond what follows from this literal, for the document
+	Produces    string        // content type of an output that is Raw, for the document
+	Speaks      *Speech       // what a Stream says, for the document
 	Face        *Face         // another wire format; nil is the envelope
 	Handle      Handler       // made by To
 	Stream      http.Handler  // instead of Handle, for /ws and /metrics: not enveloped, not bound
@@ -45,7 +51,8 @@ const (
 	Free                        // not limited
 )
 
-// Permission says who may use a route. The zero value is none: such a route is a construction error.
+// Permission says who may use a route. The zero value is none: such a route is a construction
+// error.
 type Permission struct {
 	kind     permissionKind
 	action   string
@@ -69,8 +76,9 @@ func Open() Permission { return Permission{kind: permitOpen} }
 // Authenticated lets in who has a good token of a person.
 func Authenticated() Permission { return Permission{kind: permitAuthenticated} }
 
-// Allow lets in the persons whom the policies allow action on the resources of that type (a plural noun). The
-// resources are what the input's Resources says; else the route's only path parameter is the name.
+// Allow lets in the persons whom the policies allow action on the resources of that type (a plural
+// noun). The resources are what the input's Resources says; else the route's only path parameter is
+// the name.
 func Allow(action, resourceType string) Permission {
 	return Permission{kind: permitPolicy, action: action, resource: resourceType}
 }
@@ -78,7 +86,8 @@ func Allow(action, resourceType string) Permission {
 // Service lets in only the named service ("orchestrator"), with a service token.
 func Service(name string) Permission { return Permission{kind: permitService, service: name} }
 
-// Takes returns the kind of token that lets somebody in; empty in an open route, which looks at none.
+// Takes returns the kind of token that lets somebody in; empty in an open route, which looks at
+// none.
 func (p Permission) Takes() token.Kind {
 	switch p.kind {
 	case permitAuthenticated, permitPolicy:
@@ -108,8 +117,8 @@ func (p Permission) String() string {
 // Mutates says whether the route changes something, and so leaves an audit entry.
 func (r Route) Mutates() bool { return !r.Reads && r.Method != http.MethodGet }
 
-// idempotent says whether the route honours an Idempotency-Key (decision 50): every one that changes something for somebody
-// who is known, in the envelope.
+// idempotent says whether the route honours an Idempotency-Key (decision 50): every one that
+// changes something for somebody who is known, in the envelope.
 func (r Route) idempotent() bool {
 	return r.Mutates() && r.Permission.kind != permitOpen && !r.Internal && r.Face == nil && r.Stream == nil
 }

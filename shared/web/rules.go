@@ -189,7 +189,8 @@ func (f *field) put(v reflect.Value, s *shape, text string) string {
 	return ""
 }
 
-// putTime sets v from a time in any form (decision 47); a moment is the first of what the text names.
+// putTime sets v from a time in any form (decision 47); a moment is the first of what the text
+// names.
 func putTime(v reflect.Value, text string) bool {
 	span, err := instant.Parse(text)
 	switch to := v.Addr().Interface().(type) {

@@ -8,7 +8,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/naming"
 )
 
-// schemas turns shapes into JSON Schema as OpenAPI 3.1 has it; named structs are collected as components.
+// schemas turns shapes into JSON Schema as OpenAPI 3.1 has it; named structs are collected as
+// components.
 type schemas struct {
 	components map[string]any
 	names      map[use]string
@@ -72,12 +73,13 @@ func (c *schemas) object(s *shape, output bool) map[string]any {
 	return map[string]any{"$ref": "#/components/schemas/" + name}
 }
 
-// free returns an unused component name for a type.
+// free returns an unused component name for a type: "taskView" is Task, "batchIn" is BatchRequest.
 func (c *schemas) free(t reflect.Type) string {
-	base := t.Name()
-	if i := strings.IndexByte(base, '['); i >= 0 {
-		base = base[:i]
+	base, _, _ := strings.Cut(t.Name(), "[")
+	if of, ok := strings.CutSuffix(base, "In"); ok {
+		base = of + "Request"
 	}
+	base = capital(strings.TrimSuffix(base, "View"))
 	name := base
 	for i := 2; ; i++ {
 		if _, taken := c.components[name]; !taken {
@@ -86,6 +88,30 @@ func (c *schemas) free(t reflect.Type) string {
 		}
 		name = base + strconv.Itoa(i)
 	}
+}
+
+// capital returns a name with a capital in front.
+func capital(name string) string { return strings.ToUpper(name[:1]) + name[1:] }
+
+// envelope returns a reference to the component of an answer whose data is of a shape, or a list of
+// it. Answers that look the same are one component, so that a generated client has one type for
+// them.
+func (c *schemas) envelope(s *shape, list bool, op string, schema map[string]any) map[string]any {
+	base := capital(op)
+	switch {
+	case s.kind == shapeText:
+		base = "Text"
+	case s.kind == shapeObject && s.typ.Name() != "":
+		base = c.names[use{s.typ, true}]
+	}
+	name := base + "Answer"
+	if list {
+		name = base + "List"
+	}
+	if _, known := c.components[name]; !known {
+		c.components[name] = schema
+	}
+	return map[string]any{"$ref": "#/components/schemas/" + name}
 }
 
 func (c *schemas) members(s *shape, output bool) map[string]any {
@@ -119,8 +145,8 @@ func (c *schemas) field(f *field, output bool) map[string]any {
 	if f.rules.doc != "" {
 		to["description"] = f.rules.doc
 	}
-	if f.rules.example != "" {
-		to["examples"] = []any{typed(s, f.rules.example)}
+	if s.kind != shapeObject && (s.kind != shapeList || s.elem.kind != shapeObject) {
+		to["examples"] = []any{exampleOf(f.shape, &f.rules, output)}
 	}
 	if f.rules.hasFallback {
 		to["default"] = typed(s, f.rules.fallback)
@@ -181,6 +207,15 @@ func number(f float64) any {
 // typed returns the text of a tag as the JSON value it stands for.
 func typed(s *shape, text string) any {
 	switch s.kind {
+	case shapeList:
+		if v, ok := parsed(text); ok {
+			return v
+		}
+		return []any{typed(s.elem, text)}
+	case shapeTable, shapeAny, shapeObject, shapeCustom:
+		if v, ok := parsed(text); ok {
+			return v
+		}
 	case shapeWhole, shapeNumber:
 		if f, err := strconv.ParseFloat(text, 64); err == nil {
 			return number(f)

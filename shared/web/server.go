@@ -20,13 +20,14 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// Config is what a service is made of. Log, Store (for the record of refusals and idempotency), Key,
-// Authenticate and Decide are required as soon as a route needs them; NewServer says so.
+// Config is what a service is made of. Log, Store (for the record of refusals and idempotency),
+// Key, Authenticate and Decide are required as soon as a route needs them; NewServer says so.
 type Config struct {
 	Service     string // "orchestrator", "control-center": the origin of audit records
 	Title       string // of the OpenAPI document
 	Version     string // of the program, in the OpenAPI document only
 	Description string
+	Nouns       []Noun // the groups of the document, the main ones first
 	Routes      []Route
 
 	Log     *slog.Logger
@@ -35,13 +36,15 @@ type Config struct {
 	Key     []byte           // of the data folder: what bodies are compared under, for an Idempotency-Key
 	Now     func() time.Time // nil: time.Now
 
-	// Authenticate verifies a bearer token. Unauthenticated and Denied faults are shown, Unavailable
-	// means that keys or revocations are not known right now.
+	// Authenticate verifies a bearer token. Unauthenticated and Denied faults are shown,
+	// Unavailable means that keys or revocations are not known right now.
 	Authenticate func(ctx context.Context, raw string, r *http.Request) (token.Claims, error)
-	// Decide answers one question of authorization. It never fails: what cannot be decided is denied.
+	// Decide answers one question of authorization. It never fails: what cannot be decided is
+	// denied.
 	Decide func(authz.Request) authz.Decision
 	// Admit may refuse a route before anybody is authenticated: a service that is degraded refuses
-	// what changes something (decision 5). What it refuses counts in no rate limit. nil admits everything.
+	// what changes something (decision 5). What it refuses counts in no rate limit. nil admits
+	// everything.
 	Admit func(Route) error
 
 	RateLimits     RateLimits
@@ -65,8 +68,8 @@ type Server struct {
 	draining atomic.Bool // set once, by Drain
 }
 
-// NewServer checks the table and builds the server. Every fault in the table is an error here, not at the
-// first request.
+// NewServer checks the table and builds the server. Every fault in the table is an error here, not
+// at the first request.
 func NewServer(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, now: cfg.Now, headers: newHeaders(), codec: newCodec(), gate: newGate(), epoch: id.New(), metrics: newMetrics(cfg.Metrics)}
 	if s.now == nil {

@@ -178,7 +178,8 @@ func TestAuthenticate_schemes(t *testing.T) {
 	}
 }
 
-// TestAuthenticate_oneAnswerForEveryBadToken: the record and the log say which check failed, the answer does not.
+// TestAuthenticate_oneAnswerForEveryBadToken: the record and the log say which check failed, the
+// answer does not.
 func TestAuthenticate_oneAnswerForEveryBadToken(t *testing.T) {
 	t.Parallel()
 	answers := map[string]bool{}

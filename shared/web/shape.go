@@ -63,6 +63,7 @@ type rules struct {
 	fallback     string
 	hasFallback  bool
 	doc, example string
+	rare         bool // absent or null as a rule: examples of the whole leave it out
 }
 
 // maxText is the longest text where a field says nothing (decision 20), in bytes.
@@ -91,7 +92,7 @@ func (s *shape) want() string {
 	case shapePointer:
 		return s.elem.want()
 	}
-	return "a valid value"
+	return "any value"
 }
 
 // shapes works out shapes and knows those it has met, so that recursive types end.
@@ -211,7 +212,7 @@ func isParameter(sf reflect.StructField) bool {
 // rulesOf reads the tags of a field.
 func rulesOf(sf reflect.StructField) (r rules, err error) {
 	r.required = sf.Tag.Get("required") == "true"
-	r.doc, r.example = sf.Tag.Get("doc"), sf.Tag.Get("example")
+	r.doc, r.example, r.rare = sf.Tag.Get("doc"), sf.Tag.Get("example"), sf.Tag.Get("rare") == "true"
 	r.fallback, r.hasFallback = sf.Tag.Lookup("default")
 	if e := sf.Tag.Get("enum"); e != "" {
 		r.enum = strings.Split(e, ",")

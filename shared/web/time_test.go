@@ -12,7 +12,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/instant"
 )
 
-// TestTimes_haveOneWidthInAnswers is decision 47: encoding/json writes as many digits as a time happens to have.
+// TestTimes_haveOneWidthInAnswers is decision 47: encoding/json writes as many digits as a time
+// happens to have.
 func TestTimes_haveOneWidthInAnswers(t *testing.T) {
 	t.Parallel()
 	type row struct {
@@ -32,8 +33,8 @@ func TestTimes_haveOneWidthInAnswers(t *testing.T) {
 	}
 }
 
-// TestTimes_areReadInEveryForm is decision 47 for parameters and bodies: an upper bound includes the second, minute or day it
-// names.
+// TestTimes_areReadInEveryForm is decision 47 for parameters and bodies: an upper bound includes
+// the second, minute or day it names.
 func TestTimes_areReadInEveryForm(t *testing.T) {
 	t.Parallel()
 	type in struct {

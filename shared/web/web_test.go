@@ -51,7 +51,7 @@ func (s *safeBuffer) String() string {
 
 // thing is an input with one of everything.
 type thing struct {
-	Name   string            `json:"name" required:"true" max:"256" doc:"what it is called"`
+	Name   string            `json:"name" required:"true" max:"256" doc:"what it is called" example:"web-01"`
 	Size   int               `json:"size" min:"0" max:"10" default:"3"`
 	Big    int64             `json:"big"`
 	Ratio  float64           `json:"ratio"`

@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// TestComponents_everyPartThatRunsIsStarted looks at everything the two app packages build: whatever has Run(context.Context)
-// error lives long and must be started. A part that nobody starts compiles, serves and silently never does its work.
+// TestComponents_everyPartThatRunsIsStarted looks at everything the two app packages build:
+// whatever has Run(context.Context) error lives long and must be started. A part that nobody starts
+// compiles, serves and silently never does its work.
 func TestComponents_everyPartThatRunsIsStarted(t *testing.T) {
 	started := 0
 	for _, p := range check(t) {
@@ -105,8 +106,8 @@ var unread = map[string]string{
 	"inventory": "the copy in a checkpoint: it goes with decision 44",
 }
 
-// TestKinds_everyStoredKindIsRead finds for each store.Kind the tables of that kind, and for one of them a read: what is only
-// written is work for nothing, or half of a thing.
+// TestKinds_everyStoredKindIsRead finds for each store.Kind the tables of that kind, and for one of
+// them a read: what is only written is work for nothing, or half of a thing.
 func TestKinds_everyStoredKindIsRead(t *testing.T) {
 	declared, read := map[string]string{}, map[string]bool{}
 	packages := check(t)
@@ -190,7 +191,8 @@ func isTable(t types.Type) bool {
 	return t != nil && strings.HasPrefix(types.TypeString(t, nil), prefix+"shared/store.Table[")
 }
 
-// kindsWithin notes the kinds of the tables that are made within n under the name of what holds or makes them.
+// kindsWithin notes the kinds of the tables that are made within n under the name of what holds or
+// makes them.
 func kindsWithin(p Checked, n ast.Node, holder string, tables map[string][]string) {
 	if n == nil {
 		return
@@ -238,8 +240,8 @@ func object(p Checked, e ast.Expr) types.Object {
 	return nil
 }
 
-// aliases returns a function from an expression to the kinds of the table that it is. It knows the local names of f, and a
-// kind that is given to the function which makes the table.
+// aliases returns a function from an expression to the kinds of the table that it is. It knows the
+// local names of f, and a kind that is given to the function which makes the table.
 func aliases(p Checked, f *ast.File, tables map[string][]string) func(ast.Expr) []string {
 	local := map[types.Object]ast.Expr{}
 	ast.Inspect(f, func(n ast.Node) bool {

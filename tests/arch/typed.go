@@ -25,8 +25,8 @@ type Checked struct {
 	Info  *types.Info
 }
 
-// Check type-checks the packages of the product. What they import is read from the compiler's export data, so it costs a few
-// seconds when they have been built.
+// Check type-checks the packages of the product. What they import is read from the compiler's
+// export data, so it costs a few seconds when they have been built.
 func Check(root string) ([]Checked, error) {
 	cmd := exec.Command("go", "list", "-export", "-deps", "-json=ImportPath,Dir,Export,GoFiles", "./shared/...", "./orchestrator/...", "./control-center/...")
 	var errs bytes.Buffer

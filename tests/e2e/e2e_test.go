@@ -1,8 +1,8 @@
-// Package e2e runs what a user would: the client programs of the API reference as they are printed there, and both
-// command lines, against the built binaries with the sample installation.
+// Package e2e runs what a user would: the client programs of the API reference as they are printed
+// there, and both command lines, against the built binaries with the sample installation.
 //
-// The one rule: a program that is missing on the machine fails the test with the name of what to install; nothing is
-// skipped silently.
+// The one rule: a program that is missing on the machine fails the test with the name of what to
+// install; nothing is skipped silently.
 package e2e
 
 import (
@@ -52,7 +52,8 @@ func need(t *testing.T, program, install string) string {
 	return path
 }
 
-// installed returns the folder .cache/e2e/NAME after make has filled it once for this version of the pinned files.
+// installed returns the folder .cache/e2e/NAME after make has filled it once for this version of
+// the pinned files.
 func installed(t *testing.T, name string, pins []string, fill func(dir string) error) string {
 	t.Helper()
 	dir := absolute(t, ".cache", "e2e", name)
@@ -91,17 +92,25 @@ func installed(t *testing.T, name string, pins []string, fill func(dir string) e
 	return dir
 }
 
-// python returns the interpreter of a virtual environment with the pinned packages.
+// python returns the interpreter of a virtual environment with the packages of the reference's
+// client program.
 func python(t *testing.T) string {
 	t.Helper()
-	python := need(t, "python3", "Python 3.8 or later with its venv module (Debian: python3 python3-venv)")
-	dir := installed(t, "python", []string{filepath.Join("testdata", "requirements.txt")}, func(dir string) error {
+	return venv(t, "python", "requirements.txt", "Python 3.8 or later with its venv module (Debian: python3 python3-venv)")
+}
+
+// venv returns the interpreter of a virtual environment with the packages that a file below
+// testdata pins.
+func venv(t *testing.T, name, pins, install string) string {
+	t.Helper()
+	python := need(t, "python3", install)
+	dir := installed(t, name, []string{filepath.Join("testdata", pins)}, func(dir string) error {
 		if out, err := exec.Command(python, "-m", "venv", "--clear", filepath.Join(dir, "venv")).CombinedOutput(); err != nil {
 			return fmt.Errorf("python3 makes no virtual environment (%w); install its venv module (Debian: python3-venv): %s", err, out)
 		}
-		out, err := exec.Command(filepath.Join(dir, "venv", "bin", "python"), "-m", "pip", "install", "--disable-pip-version-check", "-q", "-r", filepath.Join(dir, "requirements.txt")).CombinedOutput()
+		out, err := exec.Command(filepath.Join(dir, "venv", "bin", "python"), "-m", "pip", "install", "--disable-pip-version-check", "-q", "-r", filepath.Join(dir, pins)).CombinedOutput()
 		if err != nil {
-			return fmt.Errorf("pip could not install the pinned packages (is a package index reachable?): %w: %s", err, out)
+			return fmt.Errorf("pip could not install the pinned packages (is a package index reachable? needed is %s): %w: %s", install, err, out)
 		}
 		return nil
 	})

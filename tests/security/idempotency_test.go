@@ -11,9 +11,10 @@ import (
 	"github.com/provisioning-platform/platform/shared/id"
 )
 
-// TestIdempotency_everyOperationOnceAndNoSecretIsKept is decision 50 on both route tables: every operation that changes
-// something for a known caller honours a key, no other one does, and neither store keeps a secret of a request or an answer,
-// nor a plain hash of a body, against which guesses could be tried.
+// TestIdempotency_everyOperationOnceAndNoSecretIsKept is decision 50 on both route tables: every
+// operation that changes something for a known caller honours a key, no other one does, and neither
+// store keeps a secret of a request or an answer, nor a plain hash of a body, against which guesses
+// could be tried.
 func TestIdempotency_everyOperationOnceAndNoSecretIsKept(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -131,7 +132,8 @@ func TestIdempotency_everyOperationOnceAndNoSecretIsKept(t *testing.T) {
 	s.sweepFiles(t, dir, "after the end", search)
 }
 
-// shows finds members of an answer whose name says that it is a secret; one of them makes the operation one that must say so.
+// shows finds members of an answer whose name says that it is a secret; one of them makes the
+// operation one that must say so.
 var shows = regexp.MustCompile(`"[a-z_]*(secret|password|recovery|otpauth|private|token|ticket)[a-z_]*":["\[]`)
 
 // secretTexts returns the texts of an answer's data that are long enough to be secrets.

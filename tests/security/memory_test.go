@@ -37,7 +37,8 @@ func hostile() map[string][]byte {
 	op := func(i int, more string) string {
 		return fmt.Sprintf(`{"id":"o%d","type":"server_batch","provider":"none",%s}`, i, more)
 	}
-	// So many servers that the lists of one body hold as much as is accepted, in as many operations as there may be.
+	// So many servers that the lists of one body hold as much as is accepted, in as many operations
+	// as there may be.
 	servers := strings.TrimSuffix(strings.Repeat(`{"name":"a"},`, mostElements/2000-1), ",")
 	var many []string
 	for i := range 2000 {
@@ -57,8 +58,9 @@ func hostile() map[string][]byte {
 	}
 }
 
-// TestMemory_largestBodiesAtOnceStayWithinBounds is R03 and ruling 57: 64 bodies of 8 MiB at once, by a viewer, who may not
-// submit, and by an administrator, with the collector as it is and with a limit of 256 MiB.
+// TestMemory_largestBodiesAtOnceStayWithinBounds is R03 and ruling 57: 64 bodies of 8 MiB at once,
+// by a viewer, who may not submit, and by an administrator, with the collector as it is and with a
+// limit of 256 MiB.
 func TestMemory_largestBodiesAtOnceStayWithinBounds(t *testing.T) {
 	bodies := hostile()
 	for _, limit := range []string{"", "GOMEMLIMIT=256MiB"} {

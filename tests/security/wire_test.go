@@ -18,9 +18,10 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// TestHeaders_onEveryAnswer is S06 and A53: good and refused answers of every operation carry the headers that keep
-// browsers harmless, none tells what we are made of or opens itself to other pages, and the links of lists, the one
-// place where an answer names addresses, are paths whatever host a request claims to have asked.
+// TestHeaders_onEveryAnswer is S06 and A53: good and refused answers of every operation carry the
+// headers that keep browsers harmless, none tells what we are made of or opens itself to other
+// pages, and the links of lists, the one place where an answer names addresses, are paths whatever
+// host a request claims to have asked.
 func TestHeaders_onEveryAnswer(t *testing.T) {
 	s := shared
 	linked := map[string]bool{}
@@ -70,7 +71,8 @@ func TestHeaders_onEveryAnswer(t *testing.T) {
 	}
 }
 
-// TestPaths_spellingsGainNothing is Z11 and Z02: what is denied or absent stays so in every spelling of its path.
+// TestPaths_spellingsGainNothing is Z11 and Z02: what is denied or absent stays so in every
+// spelling of its path.
 func TestPaths_spellingsGainNothing(t *testing.T) {
 	s := shared
 	for _, op := range s.operations(t) {
@@ -127,8 +129,8 @@ func (s *site) raw(t *testing.T, service, request string) (int, []byte) {
 	return resp.StatusCode, b.Bytes()
 }
 
-// TestForwarded_spoofedAddressesGainNothing is R05 and A44's door: with the limits on, no header gives a client the
-// bucket of another address, and records name the address that really asked.
+// TestForwarded_spoofedAddressesGainNothing is R05 and A44's door: with the limits on, no header
+// gives a client the bucket of another address, and records name the address that really asked.
 func TestForwarded_spoofedAddressesGainNothing(t *testing.T) {
 	r := rigtest.Prepare(t, rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir(), RateLimits: true})
 	if err := r.ControlCenter.Start(t.Context()); err != nil {
@@ -153,8 +155,8 @@ func TestForwarded_spoofedAddressesGainNothing(t *testing.T) {
 	}
 }
 
-// TestForwarded_behindAProxyTheClientIsTheClient is decision 62: in every form in which proxies write an address, clients are
-// told apart, and nothing that a client puts in front of it counts.
+// TestForwarded_behindAProxyTheClientIsTheClient is decision 62: in every form in which proxies
+// write an address, clients are told apart, and nothing that a client puts in front of it counts.
 func TestForwarded_behindAProxyTheClientIsTheClient(t *testing.T) {
 	t.Parallel()
 	r := rigtest.Prepare(t, rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir(), RateLimits: true, Env: []string{"CONTROL_CENTER_TRUSTED_PROXIES=127.0.0.0/8"}})
@@ -192,7 +194,8 @@ func TestForwarded_behindAProxyTheClientIsTheClient(t *testing.T) {
 	}
 }
 
-// TestLog_everyLineIsOneRecord is I13: line breaks, escape sequences and quotes in everything that a client controls.
+// TestLog_everyLineIsOneRecord is I13: line breaks, escape sequences and quotes in everything that
+// a client controls.
 func TestLog_everyLineIsOneRecord(t *testing.T) {
 	s := shared
 	const evil = "x\r\n{\"level\":\"ERROR\",\"msg\":\"forged\"}\u2028\x1b[2J\"\\"
@@ -261,8 +264,8 @@ func TestSocket_origins(t *testing.T) {
 	}
 }
 
-// TestNames_likeRolesGainNothing is Z07 and abuse story 4: accounts named like roles, services and the first
-// administrator have the rights of their role and no others.
+// TestNames_likeRolesGainNothing is Z07 and abuse story 4: accounts named like roles, services and
+// the first administrator have the rights of their role and no others.
 func TestNames_likeRolesGainNothing(t *testing.T) {
 	s := shared
 	admin := s.people["admin+mfa"].token

@@ -24,18 +24,18 @@ func (a *API) auditRoutes() []web.Route {
 
 // auditView is a row; the members behind details are additive.
 type auditView struct {
-	ID        string          `json:"id"`
-	Timestamp time.Time       `json:"timestamp"`
-	UserID    string          `json:"user_id"`
-	Action    string          `json:"action"`
-	Resource  string          `json:"resource"`
-	Result    string          `json:"result"`
-	Details   json.RawMessage `json:"details"`
-	Origin    string          `json:"origin"`
-	Index     uint64          `json:"index"`
-	LeafHash  string          `json:"leaf_hash"`
-	Outcome   *uint64         `json:"outcome_index,omitempty"`
-	Proof     *audit.Bundle   `json:"proof,omitempty"`
+	ID        string          `json:"id" doc:"id of the act" example:"01997b1c-0000-7000-8000-000000000001"`
+	Timestamp time.Time       `json:"timestamp" doc:"when it was"`
+	UserID    string          `json:"user_id" doc:"who did it: an account, or service:<name>" example:"01997b1c-0000-7000-8000-000000000001"`
+	Action    string          `json:"action" doc:"what was done" example:"user.create"`
+	Resource  string          `json:"resource" doc:"what it was about" example:"users/01997b1c-0000-7000-8000-000000000001"`
+	Result    string          `json:"result" doc:"success, failure, denied, pending or unknown" example:"success"`
+	Details   json.RawMessage `json:"details" doc:"what more the entry says" example:"{\"ip\":\"203.0.113.7\"}"`
+	Origin    string          `json:"origin" doc:"whose log the entry is in" example:"control-center"`
+	Index     uint64          `json:"index" doc:"leaf index in that log"`
+	LeafHash  string          `json:"leaf_hash" doc:"hash of the entry (RFC 6962), in hex" example:"4a5a9c1fdd2d71fa7f9e1d6a4f7b8c3b0c6f1fdc5a3dd7a5b0f4a8a1c9d3e2f1"`
+	Outcome   *uint64         `json:"outcome_index,omitempty" doc:"leaf index of the entry that says how it ended; absent when it is one entry" rare:"true"`
+	Proof     *audit.Bundle   `json:"proof,omitempty" doc:"that the entry is in the signed log; with proof=1" rare:"true"`
 }
 
 func viewRow(r auditlog.Row) auditView {
@@ -45,11 +45,11 @@ func viewRow(r auditlog.Row) auditView {
 
 type listAuditIn struct {
 	web.Paging
-	UserID   string       `query:"user_id" max:"256"`
-	Action   string       `query:"action" max:"256" example:"server.create"`
-	Resource string       `query:"resource" max:"1024" example:"servers/web-01"`
-	From     instant.Span `query:"from" doc:"not before: ISO 8601, a date stands for its beginning"`
-	To       instant.Span `query:"to" doc:"not after: ISO 8601, to the end of the day, minute or second it names"`
+	UserID   string       `query:"user_id" max:"256" doc:"only acts of this account or service" example:"01997b1c-0000-7000-8000-000000000001"`
+	Action   string       `query:"action" max:"256" example:"server.create" doc:"only this action"`
+	Resource string       `query:"resource" max:"1024" example:"servers/web-01" doc:"only acts on this resource"`
+	From     instant.Span `query:"from" doc:"not before: ISO 8601, a date stands for its beginning" example:"2025-09-26"`
+	To       instant.Span `query:"to" doc:"not after: ISO 8601, to the end of the day, minute or second it names" example:"2025-09-26T10:00:00Z"`
 }
 
 func (in listAuditIn) filter() auditlog.Filter {
@@ -66,7 +66,7 @@ func (a *API) listAudit(ctx context.Context, in listAuditIn) (web.Page[auditView
 }
 
 type getAuditIn struct {
-	ID    string `path:"id"`
+	ID    string `path:"id" doc:"id of the act" example:"01997b1c-0000-7000-8000-000000000001"`
 	Proof string `query:"proof" enum:"0,1" doc:"1: also the proof that the entry is in the signed log"`
 }
 

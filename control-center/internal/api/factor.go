@@ -5,24 +5,25 @@ import (
 
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
 	"github.com/provisioning-platform/platform/control-center/internal/session"
+	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
 func (a *API) factorRoutes() []web.Route {
 	return []web.Route{
 		{Method: "POST", Path: "/mfa/enroll/totp", Op: "enrollTOTP", Summary: "Start a one-time-code factor for the own account; needs a recent sign-in", Permission: web.Allow("enroll_own", "mfa"), Audit: "mfa.enrol", ShowsSecret: true, Handle: web.To(a.enrol)},
-		{Method: "POST", Path: "/mfa/verify", Op: "verifyTOTP", Summary: "Prove the started factor with a code and put it in use; all other sessions of the account end", Permission: web.Allow("verify_own", "mfa"), Limit: web.Authentication, Audit: "mfa.verify", Handle: web.To(a.verifyFactor)},
-		{Method: "DELETE", Path: "/mfa", Op: "removeMFA", Summary: "Remove the own factor and end all own sessions; needs a recent sign-in", Permission: web.Allow("delete_own", "mfa"), Audit: "mfa.remove", Handle: web.To(a.removeFactor)},
+		{Method: "POST", Path: "/mfa/verify", Op: "verifyTOTP", Summary: "Prove the started factor with a code and put it in use; all other sessions of the account end", Example: "MFA enabled; refresh your token or sign in again", Refuses: []fault.Kind{fault.NotFound}, Permission: web.Allow("verify_own", "mfa"), Limit: web.Authentication, Audit: "mfa.verify", Handle: web.To(a.verifyFactor)},
+		{Method: "DELETE", Path: "/mfa", Op: "removeMFA", Summary: "Remove the own factor and end all own sessions; needs a recent sign-in", Example: "MFA removed; sign in again", Refuses: []fault.Kind{fault.NotFound}, Permission: web.Allow("delete_own", "mfa"), Audit: "mfa.remove", Handle: web.To(a.removeFactor)},
 		{Method: "POST", Path: "/users/:id/mfa/totp", Op: "enrollTOTPFor", Summary: "Give an account a factor that is in use at once, in place of the one it has", Permission: web.Allow("enroll", "mfa"), Audit: "mfa.enrol_for", ShowsSecret: true, Handle: web.To(a.enrolFor)},
-		{Method: "DELETE", Path: "/users/:id/mfa", Op: "removeMFAOf", Summary: "Remove the factor of an account and end its sessions", Permission: web.Allow("delete", "mfa"), Audit: "mfa.remove", Handle: web.To(a.removeFactorOf)},
+		{Method: "DELETE", Path: "/users/:id/mfa", Op: "removeMFAOf", Summary: "Remove the factor of an account and end its sessions", Example: "MFA removed", Permission: web.Allow("delete", "mfa"), Audit: "mfa.remove", Handle: web.To(a.removeFactorOf)},
 	}
 }
 
 // enrolmentView is shown once.
 type enrolmentView struct {
-	Secret        string   `json:"secret"`
-	URI           string   `json:"otpauth_uri"`
-	RecoveryCodes []string `json:"recovery_codes"`
+	Secret        string   `json:"secret" doc:"for an authenticator that takes no address, in base32" example:"JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"`
+	URI           string   `json:"otpauth_uri" doc:"for an authenticator: show it as a QR code" example:"otpauth://totp/Provisioning%20Platform:alice?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"`
+	RecoveryCodes []string `json:"recovery_codes" doc:"each is good once instead of a code" example:"[\"8f3k-2m9p-x7qd\"]"`
 
 	account string
 }
@@ -44,7 +45,7 @@ func (a *API) enrol(ctx context.Context, _ web.None) (enrolmentView, error) {
 }
 
 type verifyIn struct {
-	Code string `json:"code" required:"true" max:"64"`
+	Code string `json:"code" required:"true" max:"64" doc:"six digits of the authenticator" example:"123456"`
 }
 
 func (a *API) verifyFactor(ctx context.Context, in verifyIn) (web.Text, error) {

@@ -7,19 +7,20 @@ import (
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
-// meView is who asks: the account as it is now, and the session that the presented token belongs to.
+// meView is who asks: the account as it is now, and the session that the presented token belongs
+// to.
 type meView struct {
 	userView
-	Session sessionView `json:"session"`
+	Session sessionView `json:"session" doc:"the session of the token"`
 }
 
 // sessionView says how the caller signed in.
 type sessionView struct {
-	ID        string    `json:"id"`
-	ACR       string    `json:"acr"`       // aal1: password only; aal2: with a second factor
-	AMR       []string  `json:"amr"`       // pwd, otp, rc (recovery code)
-	AuthTime  time.Time `json:"auth_time"` // when the person signed in
-	ExpiresAt time.Time `json:"expires_at"`
+	ID        string    `json:"id" doc:"id of the session" example:"01997b1c-0000-7000-8000-000000000001"`
+	ACR       string    `json:"acr" doc:"how sure the sign-in was" example:"aal2"`
+	AMR       []string  `json:"amr" doc:"what was shown: pwd, otp" example:"[\"pwd\",\"otp\"]"`
+	AuthTime  time.Time `json:"auth_time" doc:"when it was"`
+	ExpiresAt time.Time `json:"expires_at" doc:"until when the token is good"`
 }
 
 // me shows the caller's own account; it needs no right but a good token.

@@ -16,20 +16,20 @@ func (a *API) userRoutes() []web.Route {
 		{Method: "GET", Path: "/users", Op: "listUsers", Summary: "List accounts, newest first", Permission: web.Allow("read", "users"), Handle: web.To(a.listUsers)},
 		{Method: "POST", Path: "/users", Op: "createUser", Summary: "Create an account", Permission: web.Allow("create", "users"), Status: 201, Audit: "user.create", Handle: web.To(a.createUser)},
 		{Method: "GET", Path: "/users/:id", Op: "getUser", Summary: "Show an account: the own one, or any with the right to read users", Permission: web.Authenticated(), Handle: web.To(a.getUser)},
-		{Method: "PUT", Path: "/users/:id", Op: "updateUser", Summary: "Change members of an account; everybody may change the own password", Permission: web.Authenticated(), Audit: "user.update", Handle: web.To(a.updateUser)},
-		{Method: "DELETE", Path: "/users/:id", Op: "deleteUser", Summary: "Delete an account and end its sessions", Permission: web.Allow("delete", "users"), Audit: "user.delete", Handle: web.To(a.deleteUser)},
+		{Method: "PUT", Path: "/users/:id", Op: "updateUser", Summary: "Change members of an account; everybody may change the own password", Example: "User updated successfully", Permission: web.Authenticated(), Audit: "user.update", Handle: web.To(a.updateUser)},
+		{Method: "DELETE", Path: "/users/:id", Op: "deleteUser", Summary: "Delete an account and end its sessions", Example: "User deleted successfully", Permission: web.Allow("delete", "users"), Audit: "user.delete", Handle: web.To(a.deleteUser)},
 	}
 }
 
 // userView is an account as lists show it.
 type userView struct {
-	ID        string     `json:"id"`
-	Username  string     `json:"username"`
-	Email     string     `json:"email"`
-	Roles     []string   `json:"roles"`
-	Enabled   bool       `json:"enabled"`
-	CreatedAt time.Time  `json:"created_at"`
-	LastLogin *time.Time `json:"last_login"`
+	ID        string     `json:"id" doc:"id of the account" example:"01997b1c-0000-7000-8000-000000000001"`
+	Username  string     `json:"username" doc:"name to sign in with" example:"alice"`
+	Email     string     `json:"email" doc:"address" example:"alice@example.com"`
+	Roles     []string   `json:"roles" doc:"what it may do" example:"[\"operator\"]"`
+	Enabled   bool       `json:"enabled" doc:"it may sign in"`
+	CreatedAt time.Time  `json:"created_at" doc:"when it was made"`
+	LastLogin *time.Time `json:"last_login" doc:"when it last signed in; null when never"`
 }
 
 func viewUser(u user.User) userView {
@@ -38,17 +38,17 @@ func viewUser(u user.User) userView {
 
 // createdView is a new account.
 type createdView struct {
-	ID       string   `json:"id"`
-	Username string   `json:"username"`
-	Email    string   `json:"email"`
-	Roles    []string `json:"roles"`
-	Enabled  bool     `json:"enabled"`
+	ID       string   `json:"id" doc:"id of the account" example:"01997b1c-0000-7000-8000-000000000001"`
+	Username string   `json:"username" doc:"name to sign in with" example:"alice"`
+	Email    string   `json:"email" doc:"address" example:"alice@example.com"`
+	Roles    []string `json:"roles" doc:"what it may do" example:"[\"operator\"]"`
+	Enabled  bool     `json:"enabled" doc:"it may sign in"`
 }
 
 type listUsersIn struct {
 	web.Paging
-	Username string `query:"username" max:"256" doc:"only the account that this name means, in any spelling, or this e-mail address"`
-	Role     string `query:"role" max:"256" doc:"only accounts with this role"`
+	Username string `query:"username" max:"256" doc:"only the account that this name means, in any spelling, or this e-mail address" example:"alice"`
+	Role     string `query:"role" max:"256" doc:"only accounts with this role" example:"operator"`
 	Enabled  *bool  `query:"enabled" doc:"only enabled, or only disabled accounts"`
 }
 
@@ -65,10 +65,10 @@ func (a *API) listUsers(ctx context.Context, in listUsersIn) (web.Page[userView]
 }
 
 type createUserIn struct {
-	Username string   `json:"username" required:"true" doc:"letters, digits and . _ - @ +"`
-	Email    string   `json:"email" required:"true"`
-	Password string   `json:"password" required:"true" doc:"at least 15 characters"`
-	Roles    []string `json:"roles" required:"true" doc:"admin, operator, developer, viewer, auditor"`
+	Username string   `json:"username" required:"true" doc:"letters, digits and . _ - @ +" example:"alice"`
+	Email    string   `json:"email" required:"true" doc:"address, unique in every spelling" example:"alice@example.com"`
+	Password string   `json:"password" required:"true" doc:"at least 15 characters" example:"correct horse battery staple"`
+	Roles    []string `json:"roles" required:"true" doc:"admin, operator, developer, viewer, auditor" example:"[\"operator\"]"`
 	Enabled  *bool    `json:"enabled" doc:"true when absent"`
 }
 
@@ -78,7 +78,7 @@ func (a *API) createUser(ctx context.Context, in createUserIn) (createdView, err
 }
 
 type oneUser struct {
-	ID string `path:"id"`
+	ID string `path:"id" doc:"id of the account" example:"01997b1c-0000-7000-8000-000000000001"`
 }
 
 func (a *API) getUser(ctx context.Context, in oneUser) (userView, error) {
@@ -94,11 +94,11 @@ func (a *API) getUser(ctx context.Context, in oneUser) (userView, error) {
 }
 
 type updateUserIn struct {
-	ID       string   `path:"id"`
-	Email    *string  `json:"email"`
-	Roles    []string `json:"roles"`
-	Enabled  *bool    `json:"enabled"`
-	Password *string  `json:"password"`
+	ID       string   `path:"id" doc:"id of the account" example:"01997b1c-0000-7000-8000-000000000001"`
+	Email    *string  `json:"email" doc:"a new address" example:"alice@example.com"`
+	Roles    []string `json:"roles" doc:"the new roles, all of them" example:"[\"operator\"]"`
+	Enabled  *bool    `json:"enabled" doc:"whether it may sign in" rare:"true"`
+	Password *string  `json:"password" doc:"a new password" example:"correct horse battery staple" rare:"true"`
 }
 
 // Ignores names the members of the GET shape that cannot be changed (decision 19).

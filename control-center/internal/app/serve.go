@@ -181,7 +181,7 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 		return nil, err
 	}
 	server, err := web.NewServer(web.Config{
-		Service: token.ControlCenter, Title: "Control-center", Version: "v1", Routes: a.Routes(), Log: log, Metrics: metrics, Store: db, Key: webKey, Now: now,
+		Service: token.ControlCenter, Title: "Control-center", Version: "v1", Routes: a.Routes(), Nouns: api.Nouns(), Log: log, Metrics: metrics, Store: db, Key: webKey, Now: now,
 		Description: "Who may do what: accounts, tokens, policies and the tamper-evident audit log.",
 		Authenticate: func(_ context.Context, raw string, _ *http.Request) (token.Claims, error) {
 			return verifier.Verify(raw, now())

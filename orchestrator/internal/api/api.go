@@ -1,9 +1,9 @@
-// Package api is the orchestrator's route table and the views of its nouns. Handlers translate between the wire and
-// the engine and do nothing else; a view is a type of its own, so a stored member is on the wire only when somebody
-// wrote it down here.
+// Package api is the orchestrator's route table and the views of its nouns. Handlers translate
+// between the wire and the engine and do nothing else; a view is a type of its own, so a stored
+// member is on the wire only when somebody wrote it down here.
 //
-// It owns no rules and no storage. The one rule a caller must know: a route that is not in Routes does not exist, and
-// each one says its permission and its audit action.
+// It owns no rules and no storage. The one rule a caller must know: a route that is not in Routes
+// does not exist, and each one says its permission and its audit action.
 package api
 
 import (
@@ -15,7 +15,9 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/health"
+	"github.com/provisioning-platform/platform/shared/watch"
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
@@ -45,13 +47,37 @@ func (a *API) Routes() []web.Route {
 		metrics = web.Open()
 	}
 	all := []web.Route{
-		{Method: "GET", Path: "/metrics", Op: "metrics", Summary: "Figures in the text format of Prometheus", Permission: metrics, Limit: web.Free, Stream: a.Metrics},
-		{Method: "GET", Path: "/ws", Op: "watchEvents", Summary: "Live events over WebSocket, from any kept sequence on", Permission: web.Open(), Lasts: true, Stream: a.Socket},
+		{Method: "GET", Path: "/metrics", Op: "metrics", Summary: "Figures in the text format of Prometheus", Permission: metrics, Limit: web.Free, Speaks: figures(), Stream: a.Metrics},
+		{Method: "GET", Path: "/ws", Op: "watchEvents", Summary: "Live events over WebSocket, from any kept sequence on", Doc: "A token comes in the Authorization header, in the address, or in a first message {\"type\": \"auth\", \"token\": …} within 10 s. Each message of the service is one event or, with batch_size, a list of them.", Permission: web.Open(), Lasts: true, Speaks: socket(), Stream: a.Socket},
 	}
 	for _, part := range [][]web.Route{a.Health.Routes(), a.taskRoutes(), a.workflowRoutes(), a.batchRoutes(), a.rollbackRoutes(), a.auditRoutes()} {
 		all = append(all, part...)
 	}
 	return all
+}
+
+// Nouns are the groups of the OpenAPI document, the main ones first.
+func Nouns() []web.Noun {
+	return []web.Noun{
+		{Name: "Batches", Paths: []string{"batch"}, Doc: "A batch is a set of operations with dependencies between them: servers to create and task services to install, at any provider."},
+		{Name: "Workflows", Paths: []string{"workflows"}, Doc: "A workflow is one job on an infra: its servers, a task service, or a cluster."},
+		{Name: "Tasks", Paths: []string{"tasks"}, Doc: "A task is the unit that is queued and run: an operation of a batch, or a workflow."},
+		{Name: "Rollback", Paths: []string{"rollback"}, Doc: "A checkpoint is a place in the history. A rollback undoes what was done after one, or what operations did that are named."},
+		{Name: "Events", Paths: []string{"ws"}, Doc: "What happens, as it happens, over WebSocket; nothing is missed by who says what was seen last."},
+		{Name: "Audit log", Paths: []string{"audit"}, Doc: "Proofs of the orchestrator's own tamper-evident log. What is in it is searched at the control-center."},
+		{Name: "Service", Paths: []string{"health", "ready", "metrics", "openapi.json", "docs"}, Doc: "Whether the service works, its figures, and this document."},
+	}
+}
+
+// figures and socket describe the two streams.
+func figures() *web.Speech {
+	return &web.Speech{Type: "text/plain", Doc: "The figures, in the text format of Prometheus."}
+}
+
+func socket() *web.Speech {
+	d := watch.Describe()
+	return &web.Speech{Status: http.StatusSwitchingProtocols, Doc: "The connection is a WebSocket now. X-Events-Epoch and X-Events-Sequence say where it begins to read.",
+		Query: d.Query, Sends: d.Sends, Hears: d.Hears, Closes: d.Closes, Refuses: []fault.Kind{fault.Unauthenticated, fault.Denied, fault.Gone}}
 }
 
 // mine asks for the right to act on somebody's work: the weaker right when it is the caller's own.
@@ -62,7 +88,8 @@ func mine(ctx context.Context, action, resourceType, name, owner string) error {
 	return web.Require(ctx, action, authz.Resource{Type: resourceType, Name: name})
 }
 
-// asked says what a run keeps of who submits it, so that each of its starts can be asked about again.
+// asked says what a run keeps of who submits it, so that each of its starts can be asked about
+// again.
 func asked(ctx context.Context) dag.Grant {
 	c := web.CallerOf(ctx)
 	return dag.Grant{AuthVersion: c.Claims.AuthVersion, MFA: c.Claims.MFA(), Roles: c.Claims.Roles, Time: c.At.UTC().Truncate(time.Microsecond)}

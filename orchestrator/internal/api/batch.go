@@ -22,34 +22,34 @@ const maxBatch = 8 << 20
 
 func (a *API) batchRoutes() []web.Route {
 	return []web.Route{
-		{Method: "POST", Path: "/batch/execute", Op: "executeBatch", Summary: "Submit a batch of operations with dependencies", Permission: web.Allow("create", "batches"), Limit: web.Batch, Audit: "batch.create", MaxBody: maxBatch, Handle: web.To(a.executeBatch)},
+		{Method: "POST", Path: "/batch/execute", Op: "executeBatch", Summary: "Submit a batch of operations with dependencies", Doc: "The whole batch is checked first; nothing begins when anything is wrong. An operation begins when those it depends on have ended.", Permission: web.Allow("create", "batches"), Limit: web.Batch, Audit: "batch.create", MaxBody: maxBatch, Handle: web.To(a.executeBatch)},
 		{Method: "GET", Path: "/batch/operations", Op: "listBatches", Summary: "List batches, newest first", Permission: web.Allow("read", "batches"), Handle: web.To(a.listBatches)},
 		{Method: "GET", Path: "/batch/operations/:id", Op: "getBatch", Summary: "Show a batch with the results of its operations", Permission: web.Allow("read", "batches"), Handle: web.To(a.getBatch)},
 		{Method: "POST", Path: "/batch/operations/:id/adopt", Op: "adoptBatch", Summary: "Go on, as a batch of your own, with what a batch left undone whose submitter lost the right to it", Permission: web.Allow("retry", "batches"), Limit: web.Batch, Audit: "batch.adopt", Handle: web.To(a.adoptBatch)},
-		{Method: "POST", Path: "/batch/operations/:id/cancel", Op: "cancelBatch", Summary: "Stop a batch; what is done stays done", Permission: web.Authenticated(), Limit: web.Batch, Audit: "batch.cancel", Handle: web.To(a.cancelBatch)},
+		{Method: "POST", Path: "/batch/operations/:id/cancel", Op: "cancelBatch", Summary: "Stop a batch; what is done stays done", Example: "Operation cancelled", Permission: web.Authenticated(), Limit: web.Batch, Audit: "batch.cancel", Handle: web.To(a.cancelBatch)},
 	}
 }
 
 // batchIn is the body of POST /batch/execute (platform.md 1.5).
 type batchIn struct {
-	Name            string        `json:"name" required:"true" max:"256" form:"free" example:"multi_cloud_deployment"`
-	Version         string        `json:"version" default:"1.0.0" max:"256" form:"free"`
+	Name            string        `json:"name" required:"true" max:"256" form:"free" example:"multi_cloud_deployment" doc:"what people call it"`
+	Version         string        `json:"version" default:"1.0.0" max:"256" form:"free" doc:"of the definition; kept and shown"`
 	StorageBackend  string        `json:"storage_backend" enum:"filesystem,surrealdb" doc:"a wish; the answer names the store in use"`
 	ParallelLimit   int           `json:"parallel_limit" default:"5" min:"1" max:"10000" doc:"operations running at once"`
 	RollbackEnabled bool          `json:"rollback_enabled" default:"true" doc:"undo what was done when an operation fails for good"`
 	Operations      []operationIn `json:"operations" required:"true" max:"2000" doc:"what is done, in the order of their dependencies"`
 }
 
-// operationIn is one operation. Its lists are limited while they are read: to the steps that an operation may have
-// (dag.MaxSteps), and the operations of a batch.
+// operationIn is one operation. Its lists are limited while they are read: to the steps that an
+// operation may have (dag.MaxSteps), and the operations of a batch.
 type operationIn struct {
 	ID            string     `json:"id" required:"true" form:"name" example:"upcloud_servers" doc:"unique in the batch"`
 	Type          string     `json:"type" required:"true" max:"64" example:"server_batch" doc:"server_batch or taskserv_batch"`
 	Provider      string     `json:"provider" required:"true" form:"name" example:"upcloud" doc:"a configured provider"`
-	Dependencies  []string   `json:"dependencies" max:"2000" doc:"ids of operations of this batch that come first"`
+	Dependencies  []string   `json:"dependencies" max:"2000" doc:"ids of operations of this batch that come first" example:"[\"network\"]" rare:"true"`
 	ServerConfigs []serverIn `json:"server_configs" max:"256" doc:"of a server_batch: the servers to create"`
-	Taskservs     []string   `json:"taskservs" max:"256" form:"name" doc:"of a taskserv_batch: the task services to install"`
-	Targets       []string   `json:"targets" max:"256" form:"name" doc:"servers a taskserv_batch goes to; default: those of the operations it depends on"`
+	Taskservs     []string   `json:"taskservs" max:"256" form:"name" doc:"of a taskserv_batch: the task services to install" example:"[\"kubernetes\"]" rare:"true"`
+	Targets       []string   `json:"targets" max:"256" form:"name" doc:"servers a taskserv_batch goes to; default: those of the operations it depends on" example:"[\"web-01\"]" rare:"true"`
 	OnFailure     string     `json:"on_failure" enum:"fail,continue,rollback" doc:"what its failure means for the batch; default: rollback when rollback_enabled, else fail"`
 	Timeout       int        `json:"timeout" min:"0" max:"604800" doc:"of the whole operation, in seconds; 0 is none"`
 	Retry         *retryIn   `json:"retry" doc:"default: the configured policy"`
@@ -57,9 +57,9 @@ type operationIn struct {
 }
 
 type serverIn struct {
-	Name string `json:"name" required:"true" form:"name" example:"web-01"`
-	Plan string `json:"plan" max:"256" form:"free" example:"1xCPU-2GB"`
-	Zone string `json:"zone" max:"256" form:"free" example:"de-fra1"`
+	Name string `json:"name" required:"true" form:"name" example:"web-01" doc:"name of the server, unique at its provider"`
+	Plan string `json:"plan" max:"256" form:"free" example:"1xCPU-2GB" doc:"size, as the provider calls it"`
+	Zone string `json:"zone" max:"256" form:"free" example:"de-fra1" doc:"place, as the provider calls it"`
 }
 
 type retryIn struct {
@@ -68,8 +68,8 @@ type retryIn struct {
 	MaxDelay     int `json:"max_delay" min:"0" max:"86400" doc:"seconds"`
 }
 
-// Resources names what the batch touches, so that a policy on one server counts: those it makes, and those that its task
-// services go to. Servers that operations below make are among the first.
+// Resources names what the batch touches, so that a policy on one server counts: those it makes,
+// and those that its task services go to. Servers that operations below make are among the first.
 func (in batchIn) Resources() []authz.Resource {
 	return rights.Batch(in.Name, func(yield func(dag.Operation) bool) {
 		for i := range in.Operations {
@@ -80,8 +80,8 @@ func (in batchIn) Resources() []authz.Resource {
 	})
 }
 
-// operation is what the executor will be told of it; where a task service goes is not in it yet when that is left to the
-// dependencies.
+// operation is what the executor will be told of it; where a task service goes is not in it yet
+// when that is left to the dependencies.
 func (op *operationIn) operation() dag.Operation {
 	o := dag.Operation{CheckMode: op.CheckMode, Provider: op.Provider, Taskservs: op.Taskservs, Targets: op.Targets, Type: op.Type, Verb: "create", Wait: true}
 	if len(op.ServerConfigs) > 0 {
@@ -119,8 +119,8 @@ func (a *API) accepted(s engine.Submitted) batchView {
 // maxUnknown is how many operations with unknown names are reported at most.
 const maxUnknown = 20
 
-// known refuses providers and task services that the installation does not have; the shape of the graph is the
-// machine's to judge.
+// known refuses providers and task services that the installation does not have; the shape of the
+// graph is the machine's to judge.
 func (a *API) known(in batchIn) error {
 	services, err := a.Catalogue.Taskservs()
 	if err != nil {
@@ -191,9 +191,9 @@ func (op *operationIn) policy() *dag.Policy {
 	return &said
 }
 
-// serversBelow returns a function from an operation's index to the servers that the operations it depends on make,
-// directly or not (contract I39). It stops above the number that an operation may have. Unknown ids and cycles are passed
-// over: the machine reports them.
+// serversBelow returns a function from an operation's index to the servers that the operations it
+// depends on make, directly or not (contract I39). It stops above the number that an operation may
+// have. Unknown ids and cycles are passed over: the machine reports them.
 func (in batchIn) serversBelow() func(int) []string {
 	var index map[string]int // of the ids; made when it is first asked for
 	return func(start int) []string {
@@ -312,27 +312,27 @@ func (a *API) cancelBatch(ctx context.Context, in oneID) (web.Text, error) {
 
 // batchView is a batch; the members that a view does not have are left out (platform.md 1.5).
 type batchView struct {
-	BatchID        string          `json:"batch_id"`
-	Name           string          `json:"name,omitempty"`
-	Status         dag.Status      `json:"status"`
-	CreatedAt      *time.Time      `json:"created_at,omitempty"`
-	Operations     []operationView `json:"operations,omitzero"` // absent in a summary only
-	Counts         *countsView     `json:"operation_counts,omitempty" doc:"in a summary: operations by status"`
-	CompletedAt    *time.Time      `json:"completed_at,omitempty"`
-	StorageBackend string          `json:"storage_backend,omitempty"`
-	Error          string          `json:"error,omitempty"`
-	Resumes        string          `json:"resumes,omitempty" doc:"the batch whose withdrawn operations these are"`
-	AdoptedBy      string          `json:"adopted_by,omitempty" doc:"the batch that goes on with the withdrawn operations of this one"`
+	BatchID        string          `json:"batch_id" doc:"id of the batch" example:"01997b1c-0000-7000-8000-000000000001"`
+	Name           string          `json:"name,omitempty" doc:"as it was submitted" example:"multi_cloud_deployment"`
+	Status         dag.Status      `json:"status" enum:"Pending,Running,Completed,Failed,Cancelled" doc:"where it stands"`
+	CreatedAt      *time.Time      `json:"created_at,omitempty" doc:"when it was submitted"`
+	Operations     []operationView `json:"operations,omitzero" doc:"its operations in the order of the submission; absent in a summary"`
+	Counts         *countsView     `json:"operation_counts,omitempty" doc:"in a summary: operations by status" rare:"true"`
+	CompletedAt    *time.Time      `json:"completed_at,omitempty" doc:"when it ended; absent before"`
+	StorageBackend string          `json:"storage_backend,omitempty" doc:"the store in use" example:"filesystem"`
+	Error          string          `json:"error,omitempty" doc:"why it failed; absent when it did not" example:"operation upcloud_servers failed" rare:"true"`
+	Resumes        string          `json:"resumes,omitempty" doc:"the batch whose withdrawn operations these are" example:"01997b1c-0000-7000-8000-000000000002" rare:"true"`
+	AdoptedBy      string          `json:"adopted_by,omitempty" doc:"the batch that goes on with the withdrawn operations of this one" example:"01997b1c-0000-7000-8000-000000000002" rare:"true"`
 }
 
 // countsView says how many operations of a batch have which status.
 type countsView struct {
-	Total     int `json:"total"`
-	Pending   int `json:"pending"`
-	Running   int `json:"running"`
-	Completed int `json:"completed"`
-	Failed    int `json:"failed"`
-	Cancelled int `json:"cancelled"`
+	Total     int `json:"total" doc:"operations of the batch"`
+	Pending   int `json:"pending" doc:"not begun"`
+	Running   int `json:"running" doc:"begun and not ended"`
+	Completed int `json:"completed" doc:"ended well"`
+	Failed    int `json:"failed" doc:"ended with an error"`
+	Cancelled int `json:"cancelled" doc:"stopped, or never begun"`
 }
 
 // summary shows a batch without its operations.
@@ -355,12 +355,12 @@ func (a *API) viewBatch(b engine.BatchView) batchView {
 
 // operationView is an operation inside a batch.
 type operationView struct {
-	ID           string       `json:"id"`
-	Status       dag.Status   `json:"status"`
-	Progress     float64      `json:"progress"`
-	Results      *resultsView `json:"results,omitzero"` // an object from the start; absent only in the answer to a submission
-	TaskID       string       `json:"task_id"`
-	Error        string       `json:"error,omitempty"`
-	Attention    string       `json:"attention,omitempty"`
-	RolledBackAt *time.Time   `json:"rolled_back_at,omitempty"`
+	ID           string       `json:"id" doc:"as the batch calls it" example:"upcloud_servers"`
+	Status       dag.Status   `json:"status" enum:"Pending,Running,Completed,Failed,Cancelled" doc:"where it stands"`
+	Progress     float64      `json:"progress" doc:"percent of its steps that are done"`
+	Results      *resultsView `json:"results,omitzero" doc:"what stands of it; absent in the answer to a submission"`
+	TaskID       string       `json:"task_id" doc:"the task that does it" example:"01997b1c-0000-7000-8000-000000000001"`
+	Error        string       `json:"error,omitempty" doc:"why it failed; absent when it did not" example:"the provider has no server of the plan 1xCPU-2GB left" rare:"true"`
+	Attention    string       `json:"attention,omitempty" doc:"what a person has to look at; absent when there is nothing" example:"cannot tell whether web-01 was created" rare:"true"`
+	RolledBackAt *time.Time   `json:"rolled_back_at,omitempty" doc:"when its effects were undone; absent while they stand" rare:"true"`
 }

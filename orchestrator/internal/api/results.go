@@ -12,24 +12,26 @@ import (
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
-// resultsView is what an operation brought about and still stands: an object, empty until there is something.
+// resultsView is what an operation brought about and still stands: an object, empty until there is
+// something.
 type resultsView struct {
-	Servers   []serverView   `json:"servers,omitempty"`
-	Taskservs []taskservView `json:"taskservs,omitempty"`
+	Servers   []serverView   `json:"servers,omitempty" doc:"servers that it made and that stand"`
+	Taskservs []taskservView `json:"taskservs,omitempty" doc:"task services that it installed and that stand" rare:"true"`
 }
 
-// serverView is a server. SSH is the argument vector of the system's ssh, to which a command may be added; it and the
-// facts that are paths of the orchestrator's machine are shown to whom the policies let use the server (decision 66).
+// serverView is a server. SSH is the argument vector of the system's ssh, to which a command may be
+// added; it and the facts that are paths of the orchestrator's machine are shown to whom the
+// policies let use the server (decision 66).
 type serverView struct {
-	Name     string            `json:"name"`
-	Provider string            `json:"provider"`
-	Facts    map[string]string `json:"facts,omitempty"`
-	SSH      []string          `json:"ssh,omitempty" doc:"argument vector of the system's ssh on the orchestrator's machine, for those who may use the server"`
+	Name     string            `json:"name" doc:"name of the server" example:"web-01"`
+	Provider string            `json:"provider" doc:"where it is" example:"upcloud"`
+	Facts    map[string]string `json:"facts,omitempty" doc:"what the provider says about it" example:"{\"address\":\"203.0.113.7\"}"`
+	SSH      []string          `json:"ssh,omitempty" doc:"argument vector of the system's ssh on the orchestrator's machine, for those who may use the server" example:"[\"ssh\",\"-F\",\"ssh_config\",\"--\",\"web-01\"]"`
 }
 
 type taskservView struct {
-	Name   string `json:"name"`
-	Server string `json:"server"`
+	Name   string `json:"name" doc:"the task service" example:"kubernetes"`
+	Server string `json:"server" doc:"where it was installed" example:"web-01"`
 }
 
 func (a *API) results(ctx context.Context, t *dag.Task) (*resultsView, error) {
@@ -62,15 +64,16 @@ func (a *API) results(ctx context.Context, t *dag.Task) (*resultsView, error) {
 	return v, nil
 }
 
-// mayUse says whether the caller may log in to a server: who may use it, and, unless a policy forbids him to, who may use
-// his own and made this one.
+// mayUse says whether the caller may log in to a server: who may use it, and, unless a policy
+// forbids him to, who may use his own and made this one.
 func mayUse(ctx context.Context, server string, own bool) bool {
 	r := authz.Resource{Type: "servers", Name: server}
 	d := web.Ask(ctx, "use", r)
 	return d.Allowed || own && d.Rule == authz.NoRule && web.Ask(ctx, "use_own", r).Allowed
 }
 
-// hostFacts are paths of the orchestrator's machine. Inventories of earlier versions hold them, as they were then.
+// hostFacts are paths of the orchestrator's machine. Inventories of earlier versions hold them, as
+// they were then.
 var hostFacts = []string{"key_file", "known_hosts_file", "root", "ssh_config"}
 
 // plainFacts returns the facts without those that are not for everybody.
@@ -82,8 +85,8 @@ func plainFacts(facts map[string]string) map[string]string {
 	return plain
 }
 
-// reach adds how to log in to a server. One that is older than the rule of names goes by its provider's id where its name
-// could be read as something else.
+// reach adds how to log in to a server. One that is older than the rule of names goes by its
+// provider's id where its name could be read as something else.
 func (a *API) reach(s *serverView, r engine.Resource) {
 	facts := a.Catalogue.Reach(dag.Resource{Facts: r.Facts, Kind: r.Kind, Name: r.Name, Provider: r.Provider})
 	if s.Facts == nil {

@@ -11,24 +11,24 @@ import (
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
-// rollbackWait is how long a caller may wait for a rollback; the rollback itself goes on, and /rollback/executions
-// shows it.
+// rollbackWait is how long a caller may wait for a rollback; the rollback itself goes on, and
+// /rollback/executions shows it.
 const rollbackWait = 2 * time.Hour
 
 func (a *API) rollbackRoutes() []web.Route {
 	return []web.Route{
-		{Method: "POST", Path: "/rollback/checkpoints", Op: "createCheckpoint", Summary: "Take a checkpoint", Status: http.StatusCreated, Permission: web.Allow("create", "checkpoints"), Audit: "checkpoint.create", Handle: web.To(a.createCheckpoint)},
+		{Method: "POST", Path: "/rollback/checkpoints", Op: "createCheckpoint", Summary: "Take a checkpoint", Status: http.StatusCreated, Doc: "A checkpoint is a place in the history to which a rollback goes back. The answer is its id.", Example: "01997b1c-0000-7000-8000-000000000001", Permission: web.Allow("create", "checkpoints"), Audit: "checkpoint.create", Handle: web.To(a.createCheckpoint)},
 		{Method: "GET", Path: "/rollback/checkpoints", Op: "listCheckpoints", Summary: "List checkpoints, newest first", Permission: web.Allow("read", "checkpoints"), Handle: web.To(a.listCheckpoints)},
 		{Method: "GET", Path: "/rollback/checkpoints/:id", Op: "getCheckpoint", Summary: "Show a checkpoint and how many operations a rollback to it would undo", Permission: web.Allow("read", "checkpoints"), Handle: web.To(a.getCheckpoint)},
-		{Method: "DELETE", Path: "/rollback/checkpoints/:id", Op: "deleteCheckpoint", Summary: "Delete a checkpoint; what only it held back is freed", Permission: web.Allow("delete", "checkpoints"), Audit: "checkpoint.delete", Handle: web.To(a.deleteCheckpoint)},
-		{Method: "POST", Path: "/rollback/execute", Op: "executeRollback", Summary: "Undo everything after a checkpoint, or the named operations", Permission: web.Allow("rollback", "rollbacks"), Audit: "rollback.execute", Wait: rollbackWait, Handle: web.To(a.executeRollback)},
+		{Method: "DELETE", Path: "/rollback/checkpoints/:id", Op: "deleteCheckpoint", Summary: "Delete a checkpoint; what only it held back is freed", Example: "Checkpoint deleted", Permission: web.Allow("delete", "checkpoints"), Audit: "checkpoint.delete", Handle: web.To(a.deleteCheckpoint)},
+		{Method: "POST", Path: "/rollback/execute", Op: "executeRollback", Summary: "Undo everything after a checkpoint, or the named operations", Doc: "The answer comes when it has ended; it goes on when the client leaves, and GET /rollback/executions/{id} shows it.", Refuses: []fault.Kind{fault.NotFound}, Permission: web.Allow("rollback", "rollbacks"), Audit: "rollback.execute", Wait: rollbackWait, Handle: web.To(a.executeRollback)},
 		{Method: "GET", Path: "/rollback/executions/:id", Op: "getRollback", Summary: "Show a rollback, also while it runs", Permission: web.Allow("read", "rollbacks"), Handle: web.To(a.getRollback)},
 	}
 }
 
 type createCheckpointIn struct {
-	Name        string `json:"name" required:"true" max:"256" form:"free" example:"before_major_update"`
-	Description string `json:"description" max:"4096" form:"free" example:"Checkpoint before deploying v2.0.0"`
+	Name        string `json:"name" required:"true" max:"256" form:"free" example:"before_major_update" doc:"what people call it"`
+	Description string `json:"description" max:"4096" form:"free" example:"Checkpoint before deploying v2.0.0" doc:"why it was taken"`
 }
 
 func (a *API) createCheckpoint(ctx context.Context, in createCheckpointIn) (web.Text, error) {
@@ -37,13 +37,13 @@ func (a *API) createCheckpoint(ctx context.Context, in createCheckpointIn) (web.
 }
 
 type checkpointView struct {
-	ID              string    `json:"id"`
-	Name            string    `json:"name"`
-	Description     string    `json:"description"`
-	CreatedAt       time.Time `json:"created_at"`
-	Size            string    `json:"size"`
-	SizeBytes       int       `json:"size_bytes"`
-	Hash            string    `json:"hash"`
+	ID              string    `json:"id" doc:"id of the checkpoint" example:"01997b1c-0000-7000-8000-000000000001"`
+	Name            string    `json:"name" doc:"what people call it" example:"before_major_update"`
+	Description     string    `json:"description" doc:"why it was taken" example:"Checkpoint before deploying v2.0.0"`
+	CreatedAt       time.Time `json:"created_at" doc:"when it was taken"`
+	Size            string    `json:"size" doc:"the same for people" example:"12KB"`
+	SizeBytes       int       `json:"size_bytes" doc:"bytes of what it is about"`
+	Hash            string    `json:"hash" doc:"a checksum of the inventory when it was taken" example:"sha256:4a5a9c1fdd2d71fa7f9e1d6a4f7b8c3b0c6f1fdc5a3dd7a5b0f4a8a1c9d3e2f1"`
 	Resources       int       `json:"resources" doc:"in the inventory when it was taken"`
 	OperationsCount *int      `json:"operations_count,omitempty" doc:"what a rollback to it would undo"`
 	HeldOperations  int       `json:"held_operations" doc:"operations that stand, done after it and before the next checkpoint: what they did is kept for its sake"`
@@ -56,7 +56,8 @@ func viewCheckpoint(c engine.Checkpoint) checkpointView {
 		RecordOnly: c.RecordOnly, Automatic: c.Automatic}
 }
 
-// size writes a number of bytes as the contract does (I32): a whole number and a unit of 1024s, never 0 for something.
+// size writes a number of bytes as the contract does (I32): a whole number and a unit of 1024s,
+// never 0 for something.
 func size(n int) string {
 	for _, unit := range []string{"B", "KB", "MB", "GB"} {
 		if n < 1024 {
@@ -98,8 +99,8 @@ func (a *API) deleteCheckpoint(ctx context.Context, in oneID) (web.Text, error) 
 }
 
 type executeRollbackIn struct {
-	CheckpointID *string  `json:"checkpoint_id" max:"256"`
-	OperationIDs []string `json:"operation_ids" max:"2000" doc:"task id, batch/operation, or an operation id that is unambiguous"`
+	CheckpointID *string  `json:"checkpoint_id" max:"256" doc:"undo everything after this checkpoint; without operation_ids" example:"01997b1c-0000-7000-8000-000000000001"`
+	OperationIDs []string `json:"operation_ids" max:"2000" doc:"task id, batch/operation, or an operation id that is unambiguous" example:"[\"multi_cloud_deployment/upcloud_servers\"]" rare:"true"`
 	Cascade      bool     `json:"cascade" doc:"also undo what stands on the named operations"`
 }
 
@@ -117,20 +118,20 @@ func (in executeRollbackIn) Validate() []fault.Field {
 }
 
 type rollbackView struct {
-	RollbackID         string        `json:"rollback_id"`
-	Success            bool          `json:"success"`
-	OperationsExecuted int           `json:"operations_executed"`
-	OperationsFailed   int           `json:"operations_failed"`
+	RollbackID         string        `json:"rollback_id" doc:"id of the rollback" example:"01997b1c-0000-7000-8000-000000000001"`
+	Success            bool          `json:"success" doc:"it ended and nothing failed"`
+	OperationsExecuted int           `json:"operations_executed" doc:"operations that were undone"`
+	OperationsFailed   int           `json:"operations_failed" doc:"operations that could not be undone"`
 	OperationsPlanned  int           `json:"operations_planned" doc:"operations that it undoes, as counted when it began"`
-	Duration           float64       `json:"duration"` // seconds
-	Ended              bool          `json:"ended"`
-	Failures           []failureView `json:"failures,omitempty" doc:"the first 1000"`
+	Duration           float64       `json:"duration" doc:"seconds since it began, or until it ended"`
+	Ended              bool          `json:"ended" doc:"it does nothing any more"`
+	Failures           []failureView `json:"failures,omitempty" doc:"the first 1000" rare:"true"`
 }
 
 type failureView struct {
-	TaskID string `json:"task_id"`
-	Name   string `json:"name"`
-	Error  string `json:"error"`
+	TaskID string `json:"task_id" doc:"the task that could not be undone" example:"01997b1c-0000-7000-8000-000000000001"`
+	Name   string `json:"name" doc:"what it did" example:"create_servers"`
+	Error  string `json:"error" doc:"why it could not be undone" example:"the provider cannot be reached"`
 }
 
 func viewRollback(r engine.RollbackResult) rollbackView {

@@ -13,32 +13,32 @@ func (a *API) taskRoutes() []web.Route {
 	return []web.Route{
 		{Method: "GET", Path: "/tasks", Op: "listTasks", Summary: "List tasks, newest first", Permission: web.Allow("read", "tasks"), Handle: web.To(a.listTasks)},
 		{Method: "GET", Path: "/tasks/:id", Op: "getTask", Summary: "Show one task", Permission: web.Allow("read", "tasks"), Handle: web.To(a.getTask)},
-		{Method: "POST", Path: "/tasks/:id/cancel", Op: "cancelTask", Summary: "Cancel a task that has not ended", Permission: web.Authenticated(), Limit: web.Batch, Audit: "task.cancel", Handle: web.To(a.cancelTask)},
+		{Method: "POST", Path: "/tasks/:id/cancel", Op: "cancelTask", Summary: "Cancel a task that has not ended", Example: "Task cancelled", Permission: web.Authenticated(), Limit: web.Batch, Audit: "task.cancel", Handle: web.To(a.cancelTask)},
 	}
 }
 
-// taskView is a row of GET /tasks: the eleven members of the contract (platform.md 1.3), never absent, and what is
-// additive behind them.
+// taskView is a row of GET /tasks: the eleven members of the contract (platform.md 1.3), never
+// absent, and what is additive behind them.
 type taskView struct {
-	ID           string     `json:"id"`
-	Name         string     `json:"name"`
-	Command      string     `json:"command"`
-	Args         []string   `json:"args"`
-	Dependencies []string   `json:"dependencies"`
-	Status       dag.Status `json:"status"`
-	CreatedAt    time.Time  `json:"created_at"`
-	StartedAt    *time.Time `json:"started_at"`
-	CompletedAt  *time.Time `json:"completed_at"`
-	Output       *string    `json:"output"`
-	Error        *string    `json:"error"`
+	ID           string     `json:"id" doc:"id of the task" example:"01997b1c-0000-7000-8000-000000000001"`
+	Name         string     `json:"name" doc:"what it does" example:"create_servers"`
+	Command      string     `json:"command" doc:"the command that does the same" example:"provisioning servers create"`
+	Args         []string   `json:"args" doc:"arguments of the command" example:"[\"--infra\",\"production\"]"`
+	Dependencies []string   `json:"dependencies" doc:"ids of the tasks that come first" example:"[\"01997b1c-0000-7000-8000-000000000002\"]"`
+	Status       dag.Status `json:"status" enum:"Pending,Running,Completed,Failed,Cancelled" doc:"where it stands"`
+	CreatedAt    time.Time  `json:"created_at" doc:"when it was submitted"`
+	StartedAt    *time.Time `json:"started_at" doc:"when it began; null before"`
+	CompletedAt  *time.Time `json:"completed_at" doc:"when it ended; null before"`
+	Output       *string    `json:"output" doc:"what it said; null while there is nothing" example:"created web-01"`
+	Error        *string    `json:"error" doc:"why it failed; null when it did not" example:"the provider has no server of the plan 1xCPU-2GB left" rare:"true"`
 
-	State        dag.State  `json:"state"` // the finer word
-	Progress     float64    `json:"progress"`
-	BatchID      string     `json:"batch_id,omitempty"`
-	Attention    string     `json:"attention,omitempty"`
-	RolledBackAt *time.Time `json:"rolled_back_at,omitempty"`
+	State        dag.State  `json:"state" doc:"the same in a finer word" example:"succeeded"`
+	Progress     float64    `json:"progress" doc:"percent of its steps that are done"`
+	BatchID      string     `json:"batch_id,omitempty" doc:"the batch whose operation it is; absent for others" example:"01997b1c-0000-7000-8000-000000000001" rare:"true"`
+	Attention    string     `json:"attention,omitempty" doc:"what a person has to look at; absent when there is nothing" example:"cannot tell whether web-01 was created" rare:"true"`
+	RolledBackAt *time.Time `json:"rolled_back_at,omitempty" doc:"when its effects were undone; absent while they stand" rare:"true"`
 
-	Results *resultsView `json:"results,omitempty"` // in the view of one task only
+	Results *resultsView `json:"results,omitempty" doc:"what stands of it; in the view of one task only" rare:"true"`
 }
 
 func viewTask(t dag.Task) taskView {
@@ -75,7 +75,7 @@ func (a *API) listTasks(ctx context.Context, in listTasksIn) (web.Page[taskView]
 }
 
 type oneID struct {
-	ID string `path:"id" doc:"UUID"`
+	ID string `path:"id" doc:"UUID" example:"01997b1c-0000-7000-8000-000000000001"`
 }
 
 func (a *API) getTask(ctx context.Context, in oneID) (taskView, error) {

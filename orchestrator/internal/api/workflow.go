@@ -14,9 +14,9 @@ import (
 func (a *API) workflowRoutes() []web.Route {
 	create := web.Allow("create", "workflows")
 	return []web.Route{
-		{Method: "POST", Path: "/workflows/servers/create", Op: "createServers", Summary: "Create the servers of an infra", Permission: create, Audit: "workflow.create", Handle: web.To(a.createServers)},
-		{Method: "POST", Path: "/workflows/taskserv/create", Op: "createTaskserv", Summary: "Install, update, remove or check a task service", Permission: create, Audit: "workflow.create", Handle: web.To(a.createTaskserv)},
-		{Method: "POST", Path: "/workflows/cluster/create", Op: "createCluster", Summary: "Create, update, remove or check a cluster", Permission: create, Audit: "workflow.create", Handle: web.To(a.createCluster)},
+		{Method: "POST", Path: "/workflows/servers/create", Op: "createServers", Summary: "Create the servers of an infra", Doc: "The answer is the id of the task, which runs on; GET /tasks/{id} shows it.", Example: "01997b1c-0000-7000-8000-000000000001", Permission: create, Audit: "workflow.create", Handle: web.To(a.createServers)},
+		{Method: "POST", Path: "/workflows/taskserv/create", Op: "createTaskserv", Summary: "Install, update, remove or check a task service", Doc: "The answer is the id of the task, which runs on; GET /tasks/{id} shows it.", Example: "01997b1c-0000-7000-8000-000000000001", Permission: create, Audit: "workflow.create", Handle: web.To(a.createTaskserv)},
+		{Method: "POST", Path: "/workflows/cluster/create", Op: "createCluster", Summary: "Create, update, remove or check a cluster", Doc: "The answer is the id of the task, which runs on; GET /tasks/{id} shows it.", Example: "01997b1c-0000-7000-8000-000000000001", Permission: create, Audit: "workflow.create", Handle: web.To(a.createCluster)},
 	}
 }
 
@@ -24,8 +24,8 @@ func (a *API) workflowRoutes() []web.Route {
 type target struct {
 	Infra     string `json:"infra" required:"true" form:"name" example:"production" doc:"name of the infra"`
 	Settings  string `json:"settings" form:"name" example:"config.k" doc:"settings file inside the infra's folder"`
-	CheckMode bool   `json:"check_mode" doc:"say what would be done and change nothing"`
-	Wait      bool   `json:"wait" doc:"the task completes only when the resource is up; the answer never waits"`
+	CheckMode bool   `json:"check_mode" doc:"say what would be done and change nothing" rare:"true"`
+	Wait      bool   `json:"wait" doc:"the task completes only when the resource is up; the answer never waits" rare:"true"`
 }
 
 type serversIn struct {
@@ -38,8 +38,8 @@ func (a *API) createServers(ctx context.Context, in serversIn) (web.Text, error)
 
 type taskservIn struct {
 	target
-	Operation string `json:"operation" default:"create" enum:"create,update,delete,check"`
-	Taskserv  string `json:"taskserv" required:"true" form:"name" example:"kubernetes"`
+	Operation string `json:"operation" default:"create" enum:"create,update,delete,check" doc:"what to do with it"`
+	Taskserv  string `json:"taskserv" required:"true" form:"name" example:"kubernetes" doc:"the task service"`
 }
 
 func (a *API) createTaskserv(ctx context.Context, in taskservIn) (web.Text, error) {
@@ -50,8 +50,8 @@ func (a *API) createTaskserv(ctx context.Context, in taskservIn) (web.Text, erro
 
 type clusterIn struct {
 	target
-	Operation   string `json:"operation" default:"create" enum:"create,update,delete,check"`
-	ClusterType string `json:"cluster_type" required:"true" form:"name" example:"buildkit"`
+	Operation   string `json:"operation" default:"create" enum:"create,update,delete,check" doc:"what to do with it"`
+	ClusterType string `json:"cluster_type" required:"true" form:"name" example:"buildkit" doc:"the kind of cluster"`
 }
 
 func (a *API) createCluster(ctx context.Context, in clusterIn) (web.Text, error) {

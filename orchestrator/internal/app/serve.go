@@ -137,8 +137,8 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 		return nil, err
 	}
 	runs := engine.New(engine.Config{
-		// The data folder's audit key names this instance: the same after a restart, another one for a second orchestrator
-		// on the same server, which then has to wait for leases.
+		// The data folder's audit key names this instance: the same after a restart, another one
+		// for a second orchestrator on the same server, which then has to wait for leases.
 		Instance: id.Derived(keys.Public().String()),
 		DB:       db, Executor: executor, Rights: rights.Book{Known: known}, Now: now, Log: log, Meter: newMeter(metrics), Policy: c.Retry.policy(),
 		Limits: dag.Limits{Operations: c.Limits.Operations}, MaxTasks: c.Limits.Tasks, MaxSteps: c.Limits.Steps,
@@ -157,7 +157,7 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 		return nil, err
 	}
 	server, err := web.NewServer(web.Config{
-		Service: token.Orchestrator, Title: "Orchestrator", Version: "v1", Routes: a.Routes(), Log: log, Metrics: metrics, Store: db, Key: webKey, Now: now,
+		Service: token.Orchestrator, Title: "Orchestrator", Version: "v1", Routes: a.Routes(), Nouns: api.Nouns(), Log: log, Metrics: metrics, Store: db, Key: webKey, Now: now,
 		Description: "Runs provisioning work: workflows, batches, checkpoints, rollback and live events.",
 		Authenticate: func(ctx context.Context, raw string, _ *http.Request) (token.Claims, error) {
 			return known.Authenticate(ctx, raw)

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// times finds the texts of an answer that are times, and wireTime says which are of the one form (decision 47).
+// times finds the texts of an answer that are times, and wireTime says which are of the one form
+// (decision 47).
 var (
 	times    = regexp.MustCompile(`"\d{4}-\d\d-\d\dT[^" \\]*\\?"`) // also in a text that is JSON, where quotes are escaped
 	wireTime = regexp.MustCompile(`^"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\\?"$`)
@@ -33,9 +34,10 @@ type Answer struct {
 	Raw    []byte
 }
 
-// Send sends one request and follows no redirect. The body is sent as it is when it is text or bytes, as JSON otherwise.
-// Header lines are "Name: value"; one with an empty value removes the header, and Host goes where net/http keeps it. A
-// request without an answer fails the test, and so does one whose answer has a time in another form than the wire's.
+// Send sends one request and follows no redirect. The body is sent as it is when it is text or
+// bytes, as JSON otherwise. Header lines are "Name: value"; one with an empty value removes the
+// header, and Host goes where net/http keeps it. A request without an answer fails the test, and so
+// does one whose answer has a time in another form than the wire's.
 func Send(t *testing.T, method, url, token string, body any, header ...string) Answer {
 	t.Helper()
 	var in io.Reader
@@ -85,5 +87,6 @@ func Send(t *testing.T, method, url, token string, body any, header ...string) A
 	if resp.StatusCode < 300 && strings.HasSuffix(resp.Header.Get("Content-Type"), "json") {
 		CheckTimes(t, method+" "+url, raw)
 	}
+	checkDeclared(t, req, resp.StatusCode)
 	return Answer{resp.StatusCode, resp.Header, raw}
 }

@@ -1,0 +1,40 @@
+package watch
+
+import "github.com/gorilla/websocket"
+
+// query are the parameters of the handshake, as admit and place read them.
+type query struct {
+	Events    string `query:"events" doc:"categories that are sent, with commas between them: task, batch, progress, rollback, system; all that the caller may see when absent" example:"task,batch"`
+	Since     uint64 `query:"since" doc:"sequence of the last event you have: everything after it comes first, without a gap; only new events when absent" example:"4711"`
+	Epoch     string `query:"epoch" doc:"the epoch of the event that since names; sequences of another one mean nothing" example:"5d7f4a2e-0a3e-4f4a-8a2e-5d7f4a2e0a3e"`
+	BatchSize int    `query:"batch_size" min:"1" max:"1000" doc:"send as many events at most as one list; one event a message when absent" example:"100"`
+	Token     string `query:"token" doc:"the token, for clients that can send no header; addresses are often logged: rather send the Authorization header, or a message of type auth within 10 s" example:"eyJhbGciOiJFZERTQSJ9.e30.c2lnbmF0dXJl"`
+}
+
+// Description is what a document says about the socket: the parameters of the handshake, what is
+// sent and heard, and the codes with which the service closes it.
+type Description struct {
+	Query        any
+	Sends, Hears []any
+	Closes       map[int]string
+}
+
+// Describe returns the description.
+func Describe() Description {
+	return Description{
+		Query: query{}, Sends: []any{Event{}, answer{}}, Hears: []any{message{}},
+		Closes: map[int]string{
+			websocket.CloseNormalClosure:           "the client has closed it",
+			websocket.CloseGoingAway:               "the service is shutting down: connect again with since",
+			websocket.CloseProtocolError:           "a frame was not as RFC 6455 has it",
+			websocket.CloseUnsupportedData:         "a message was not text",
+			websocket.CloseInvalidFramePayloadData: "a text was not UTF-8",
+			websocket.ClosePolicyViolation:         "more than 50 messages a second, or nothing heard for 50 s: answer pings",
+			websocket.CloseMessageTooBig:           "a message was larger than 64 KiB",
+			websocket.CloseInternalServerErr:       "the store of the events cannot be read: connect again with since",
+			closeSlow:                              "the client was 1,024 events behind and took nothing for 10 s, or has too many sockets: connect again with since",
+			closeUnauthenticated:                   "no token came within 10 s, or it is not valid (any more): sign in again and connect with since",
+			closeReset:                             "the events that come next are not kept any more: read the state anew and connect without since",
+		},
+	}
+}

@@ -1,0 +1,235 @@
+package web
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+)
+
+// answers adds what a route answers when nothing is refused.
+func answers(r Route, c *schemas, op, responses map[string]any) error {
+	status := strconv.Itoa(r.status())
+	switch {
+	case r.Stream != nil:
+		return speech(r, c, op, responses)
+	case r.Handle.out == reflect.TypeFor[Raw]():
+		responses[status] = plainResponse("The document itself, without the envelope.", r.Produces)
+		return nil
+	}
+	s, list, err := outputOf(r)
+	if err != nil {
+		return err
+	}
+	data, example := c.of(s, true), exampleOf(s, &rules{example: r.Example}, true)
+	if list {
+		data, example = map[string]any{"type": "array", "items": data, "description": "the rows of this page"}, []any{example}
+	} else {
+		data["description"] = "what was asked for"
+		if s.kind == shapeText {
+			data["description"], data["examples"] = "a sentence that says what was done, or the id of what was made", []any{example}
+		}
+	}
+	envelope := map[string]any{
+		"type": "object", "description": "The envelope of every answer.", "required": []any{"success", "data"},
+		"properties": map[string]any{"success": map[string]any{"type": "boolean", "const": true, "description": "true: nothing was refused", "examples": []any{true}}, "data": data},
+	}
+	ref := c.envelope(s, list, r.Op, envelope)
+	out := jsonResponse(success(r), ref, map[string]any{"success": true, "data": example})
+	if pages(r) {
+		out["headers"] = pageHeaders()
+	}
+	responses[status] = out
+	return nil
+}
+
+// pages says whether a route answers with a page of a list.
+func pages(r Route) bool {
+	if r.Handle.out == nil {
+		return false
+	}
+	_, is := reflect.Zero(r.Handle.out).Interface().(pager)
+	return is
+}
+
+func success(r Route) string {
+	if r.status() == 201 {
+		return "It was made."
+	}
+	return "It was done."
+}
+
+// status is that of an answer that is no refusal.
+func (d *Speech) status(r Route) int {
+	if d.Status == 0 {
+		return r.status()
+	}
+	return d.Status
+}
+
+// shapeOf returns the shape of a value's type.
+func shapeOf(v any) (*shape, error) { return newShapes().of(reflect.TypeOf(v)) }
+
+// sortedCodes returns the close codes in order.
+func sortedCodes(closes map[int]string) []int { return slices.Sorted(maps.Keys(closes)) }
+
+// speech adds what is known of a stream.
+func speech(r Route, c *schemas, op, responses map[string]any) error {
+	d := r.Speaks
+	if d == nil {
+		d = &Speech{Type: "text/plain"}
+	}
+	responses[strconv.Itoa(d.status(r))] = plainResponse(or(d.Doc, "A stream or text, without the envelope."), d.Type)
+	for name, messages := range map[string][]any{"x-sends": d.Sends, "x-hears": d.Hears} {
+		var refs []any
+		for _, m := range messages {
+			s, err := shapeOf(m)
+			if err != nil {
+				return err
+			}
+			refs = append(refs, c.of(s, name == "x-sends"))
+		}
+		if refs != nil {
+			op[name] = refs
+		}
+	}
+	if d.Closes != nil {
+		codes := map[string]any{}
+		for code, when := range d.Closes {
+			codes[strconv.Itoa(code)] = when
+		}
+		op["x-close-codes"] = codes
+	}
+	return nil
+}
+
+func plainResponse(description, contentType string) map[string]any {
+	out := map[string]any{"description": description}
+	switch contentType {
+	case "":
+	case typeJSON:
+		out["content"] = map[string]any{typeJSON: map[string]any{"schema": map[string]any{"type": "object"}}}
+	default:
+		out["content"] = map[string]any{contentType: map[string]any{"schema": map[string]any{"type": "string"}}}
+	}
+	return out
+}
+
+func jsonResponse(description string, schema, example map[string]any) map[string]any {
+	of := map[string]any{"schema": schema, "example": example}
+	return map[string]any{"description": description, "content": map[string]any{typeJSON: of, typeVendor: map[string]any{"schema": schema}}}
+}
+
+func pageHeaders() map[string]any {
+	header := func(typ, text string, example any) map[string]any {
+		return map[string]any{"description": text, "schema": map[string]any{"type": typ}, "example": example}
+	}
+	return map[string]any{
+		"X-Total-Count":       header("integer", "rows that match now, or as many as were counted", 120),
+		"X-Total-Count-Exact": header("string", "false when X-Total-Count is where counting stopped; absent when it is exact", "false"),
+		"X-Limit":             header("integer", "rows at most on this page", 50),
+		"X-Offset":            header("integer", "rows left out before this page", 0),
+		"Link":                header("string", "rel=next goes on behind the last row, also of an empty page; rel=prev and rel=first where there are some", `</tasks?after=01997b1c-0000-7000-8000-000000000001&limit=50&offset=50>; rel="next"`),
+	}
+}
+
+// errorSchema is the envelope of a refusal.
+func errorSchema() map[string]any {
+	text := func(doc, example string) map[string]any {
+		return map[string]any{"type": "string", "description": doc, "examples": []any{example}}
+	}
+	return map[string]any{
+		"type": "object", "description": "The envelope of every refusal.", "required": []any{"success", "error", "code"},
+		"properties": map[string]any{
+			"success":    map[string]any{"type": "boolean", "const": false, "description": "false: it was refused", "examples": []any{false}},
+			"error":      map[string]any{"type": "string", "minLength": 1, "description": "what is wrong, why, and what to do next, for people", "examples": []any{"there is no batch with this id"}},
+			"code":       text("the same for programs: it does not change", "batch.not_found"),
+			"request_id": text("names the request in the logs and in the audit log", "01997b1c-0000-7000-8000-000000000001"),
+			"fields": map[string]any{
+				"type": "array", "description": "every member or parameter that is wrong", "examples": []any{[]any{map[string]any{"pointer": "/name", "message": "is required"}}},
+				"items": map[string]any{"$ref": "#/components/schemas/ErrorField"},
+			},
+		},
+	}
+}
+
+func errorFieldSchema() map[string]any {
+	return map[string]any{
+		"type": "object", "description": "One fault of a request.", "required": []any{"pointer", "message"},
+		"properties": map[string]any{
+			"pointer": map[string]any{"type": "string", "description": "a JSON pointer into the body, or the name of a parameter", "examples": []any{"/name"}},
+			"message": map[string]any{"type": "string", "description": "what is wrong with it", "examples": []any{"is required"}},
+		},
+	}
+}
+
+// refusalDoc is how a kind of refusal is called in the document, what it means, and the code of an
+// example.
+type refusalDoc struct {
+	kind             fault.Kind
+	name, text, code string
+}
+
+var refusalDocs = []refusalDoc{
+	{fault.Malformed, "Malformed", "The request cannot be read: a parameter, a header, or JSON that is none.", "input.query"},
+	{fault.Unauthenticated, "Unauthenticated", "There is no token, or it is not valid (any more): sign in again.", "token.refused"},
+	{fault.Denied, "Denied", "No policy allows this to the caller, or one forbids it. The text says which right is missing.", "authz.denied"},
+	{fault.NotFound, "NotFound", "There is no such thing, or not any more.", "task.not_found"},
+	{fault.NotAcceptable, "NotAcceptable", "The Accept header asks for a version of the API that does not exist.", "http.version"},
+	{fault.Conflict, "Conflict", "The state of the thing does not allow it now, or the same request is still running.", "batch.ended"},
+	{fault.Gone, "Gone", "It was there and is not kept any more.", "ws.reset"},
+	{fault.TooLarge, "TooLarge", "The body is larger than this operation takes.", "http.body_size"},
+	{fault.MediaType, "MediaType", "The body is not sent as application/json.", "http.content_type"},
+	{fault.Invalid, "Invalid", "The body is JSON, and something in it is wrong. Each fault is named with its place.", "input.invalid"},
+	{fault.Throttled, "Throttled", "Too many requests; Retry-After says when to come again.", "http.rate_limit"},
+	{fault.Unavailable, "Unavailable", "It cannot be done right now; Retry-After says when to try again.", "service.draining"},
+	{fault.Internal, "Internal", "A fault of the service. The operator finds its cause in the log under the request id.", "internal"},
+}
+
+// refusalName is the name of a kind's response among the components.
+func refusalName(k fault.Kind) string {
+	i := slices.IndexFunc(refusalDocs, func(r refusalDoc) bool { return r.kind == k })
+	return refusalDocs[i].name
+}
+
+// refusalResponses returns the responses of all kinds. Their one schema is a component, so that a
+// generated client has one type of error.
+func refusalResponses(c *schemas) map[string]any {
+	c.components["Error"], c.components["ErrorField"] = errorSchema(), errorFieldSchema()
+	out := map[string]any{}
+	for _, k := range refusalDocs {
+		example := map[string]any{"success": false, "error": k.text, "code": k.code, "request_id": "01997b1c-0000-7000-8000-000000000001"}
+		response := jsonResponse(k.text, map[string]any{"$ref": "#/components/schemas/Error"}, example)
+		if k.kind == fault.Throttled || k.kind == fault.Unavailable {
+			response["headers"] = map[string]any{"Retry-After": map[string]any{"description": "seconds to wait", "schema": map[string]any{"type": "integer"}, "example": 1}}
+		}
+		out[k.name] = response
+	}
+	return out
+}
+
+// refusals returns the kinds that a route may refuse with: those that follow from its literal, and
+// those that it names.
+func refusals(r Route, b *binding) []fault.Kind {
+	kinds := append([]fault.Kind{fault.NotAcceptable, fault.Internal, fault.Unavailable}, r.Refuses...)
+	add := func(when bool, more ...fault.Kind) {
+		if when {
+			kinds = append(kinds, more...)
+		}
+	}
+	known := r.Permission.kind != permitOpen
+	add(r.Limit != Free, fault.Throttled)
+	add(known, fault.Unauthenticated, fault.Denied)
+	add(len(b.query)+len(b.header) > 0, fault.Malformed)
+	add(len(b.path) > 0, fault.NotFound)
+	add(pages(r), fault.Invalid) // too deep
+	add(b.body != nil, fault.Malformed, fault.TooLarge, fault.MediaType, fault.Invalid)
+	add(r.idempotent(), fault.Malformed, fault.Conflict, fault.Invalid)
+	if r.Speaks != nil {
+		kinds = append(kinds, r.Speaks.Refuses...)
+	}
+	slices.Sort(kinds)
+	return slices.Compact(kinds)
+}
