@@ -49,7 +49,7 @@ type listAuditIn struct {
 	Action   string       `query:"action" max:"256" example:"server.create" doc:"only this action"`
 	Resource string       `query:"resource" max:"1024" example:"servers/web-01" doc:"only acts on this resource"`
 	From     instant.Span `query:"from" doc:"not before: ISO 8601, a date stands for its beginning" example:"2025-09-26"`
-	To       instant.Span `query:"to" doc:"not after: ISO 8601, to the end of the day, minute or second it names" example:"2025-09-26T10:00:00Z"`
+	To       instant.Span `query:"to" doc:"not after: ISO 8601, to the end of the day, minute or second it names" example:"2025-09-27"`
 }
 
 func (in listAuditIn) filter() auditlog.Filter {
