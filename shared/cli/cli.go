@@ -39,6 +39,8 @@ type Command struct {
 	Complete func(ctx context.Context, io *IO) []string
 	Values   map[string][]string // by flag: what it may be, for the shell's completion
 	Commands []Command
+	// Changes says that the verb changes one thing at the service: it takes --idempotency-key.
+	Changes bool
 	// Raw hands all arguments to Run unparsed: for verbs that the program calls on itself.
 	Raw bool
 }

@@ -8,9 +8,12 @@ import (
 
 // Remote returns c as a verb that runs with a signed-in client of the target.
 func (t Target) Remote(c Command, run func(ctx context.Context, o *IO, api *client.Client, args []string) error) Command {
-	flags := c.Flags
+	flags, key := c.Flags, ""
 	c.Flags = func(f *Flags) {
 		t.Declare(f)
+		if c.Changes {
+			f.StringVar(&key, "idempotency-key", "", "repeat this safely: within a day the same key gives the first answer again")
+		}
 		if flags != nil {
 			flags(f)
 		}
@@ -20,6 +23,7 @@ func (t Target) Remote(c Command, run func(ctx context.Context, o *IO, api *clie
 		if err != nil {
 			return err
 		}
+		api.Key = key
 		return run(ctx, o, api, args)
 	}
 	return c

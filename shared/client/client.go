@@ -35,6 +35,7 @@ const maxAnswer = 64 << 20
 type Client struct {
 	Base  string       // "http://127.0.0.1:9090"
 	Token secret.Text  // bearer token; empty for open routes
+	Key   string       // Idempotency-Key of its next change, when the call gives none
 	HTTP  *http.Client // nil: a client with a 60 s limit
 
 	Patience time.Duration       // how long a request may wait in all when the service says 429 with Retry-After
@@ -119,6 +120,9 @@ func (c *Client) once(ctx context.Context, in call, out any) (http.Header, error
 	}
 	if !token.Empty() {
 		req.Header.Set("Authorization", "Bearer "+token.Reveal())
+	}
+	if c.Key != "" && in.method != http.MethodGet {
+		req.Header.Set("Idempotency-Key", c.Key)
 	}
 	for k, v := range in.header {
 		req.Header.Set(k, v)

@@ -101,6 +101,24 @@ func TestSubmit_sendsTheDefinitionAsItStandsWithItsKey(t *testing.T) {
 	}
 }
 
+func TestKey_goesWithChangesOnly(t *testing.T) {
+	t.Parallel()
+	api, seen, _ := answering(t, 200, nil, `{"success":true,"data":{}}`)
+	api.Key = "key-2"
+	for what, c := range map[string]struct {
+		call func() error
+		want string
+	}{
+		"a read":              {func() error { _, err := api.User(t.Context(), "u"); return err }, ""},
+		"a change":            {func() error { return api.DeleteUser(t.Context(), "u") }, "key-2"},
+		"a change of its own": {func() error { _, err := api.SubmitBatch(t.Context(), json.RawMessage(`{}`), "key-1"); return err }, "key-1"},
+	} {
+		if err := c.call(); err != nil || (*seen).Header.Get("Idempotency-Key") != c.want {
+			t.Errorf("%s: %v %v", what, err, (*seen).Header)
+		}
+	}
+}
+
 func TestLogin_carriesNoTokenAndKeepsSecrets(t *testing.T) {
 	t.Parallel()
 	api, seen, _ := answering(t, 200, nil, `{"success":true,"data":{"token":"jwt","expires_at":"2026-01-01T00:00:00Z","refresh_token":"rt_1","user":{"id":"u","username":"ann"}}}`)

@@ -62,7 +62,7 @@ func userCreate() cli.Command {
 	var n client.NewUser
 	var passwordFile string
 	return remote(cli.Command{
-		Use: "create USERNAME", Short: "create a user", Args: 1, Values: map[string][]string{"role": roles},
+		Use: "create USERNAME", Changes: true, Short: "create a user", Args: 1, Values: map[string][]string{"role": roles},
 		Example: "  control-center user create dana --email dana@example.com --role operator --password-file ./password",
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&n.Email, "email", "", "e-mail address")
@@ -89,7 +89,7 @@ func userUpdate() cli.Command {
 	var roles []string
 	var enable, disable bool
 	return remote(cli.Command{
-		Use: "update NAME|ID", Complete: userNames, Short: "change a user; what is not given stays as it is", Args: 1,
+		Use: "update NAME|ID", Changes: true, Complete: userNames, Short: "change a user; what is not given stays as it is", Args: 1,
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&email, "email", "", "new e-mail address")
 			f.StringSliceVar(&roles, "role", nil, "all roles from now on; may be repeated")
@@ -132,7 +132,7 @@ func userUpdate() cli.Command {
 func userDelete() cli.Command {
 	var yes bool
 	return remote(cli.Command{
-		Use: "delete NAME|ID", Complete: userNames, Short: "delete a user and end its sessions", Args: 1,
+		Use: "delete NAME|ID", Changes: true, Complete: userNames, Short: "delete a user and end its sessions", Args: 1,
 		Flags: func(f *cli.Flags) { f.BoolVar(&yes, "yes", false, "do not ask") },
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		u, err := userNamed(ctx, api, args[0])
@@ -157,7 +157,7 @@ func userDelete() cli.Command {
 
 func userEnrolTOTP() cli.Command {
 	return remote(cli.Command{
-		Use: "enrol-totp NAME|ID", Complete: userNames, Short: "give a user a new second factor; shown once", Args: 1,
+		Use: "enrol-totp NAME|ID", Changes: true, Complete: userNames, Short: "give a user a new second factor; shown once", Args: 1,
 		Long: "Prints the secret, its otpauth address and recovery codes. The factor is in use at once; it replaces the one there is, and the user's sessions end.",
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		u, err := userNamed(ctx, api, args[0])

@@ -22,9 +22,8 @@ func batches() cli.Command {
 func batchSubmit() cli.Command {
 	var follow bool
 	var limit time.Duration
-	var idempotency string
 	return remote(cli.Command{
-		Use: "submit FILE", Short: "submit a batch from a JSON file (- for standard input)", Args: 1,
+		Use: "submit FILE", Changes: true, Short: "submit a batch from a JSON file (- for standard input)", Args: 1,
 		Long: "Without --watch it returns as soon as the batch is stored. With --watch it follows the batch over the WebSocket, also over a restart of the\n" +
 			"orchestrator, and ends with 0 when it completed, 8 when it failed, 9 when it was cancelled, 7 when --timeout passed first. Interrupting it leaves\n" +
 			"the batch running.",
@@ -32,7 +31,6 @@ func batchSubmit() cli.Command {
 		Flags: func(f *cli.Flags) {
 			f.BoolVar(&follow, "watch", false, "follow the batch to its end")
 			patience(f, &limit)
-			key(f, &idempotency)
 		},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		definition, err := readDefinition(o, args[0])
@@ -40,7 +38,7 @@ func batchSubmit() cli.Command {
 			return err
 		}
 		return begin(ctx, o, api, follow, limit, func() (client.Batch, error) {
-			b, err := api.SubmitBatch(ctx, definition, idempotency)
+			b, err := api.SubmitBatch(ctx, definition, "")
 			return b, cli.Located(args[0], definition, err)
 		})
 	})
@@ -165,7 +163,7 @@ func batchShow() cli.Command {
 }
 
 func batchCancel() cli.Command {
-	return remote(cli.Command{Use: "cancel ID", Short: "stop a batch; what is done stays done", Args: 1, Complete: batchIDs},
+	return remote(cli.Command{Use: "cancel ID", Changes: true, Short: "stop a batch; what is done stays done", Args: 1, Complete: batchIDs},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 			if err := api.CancelBatch(ctx, args[0]); err != nil {
 				return err
@@ -177,19 +175,17 @@ func batchCancel() cli.Command {
 func batchAdopt() cli.Command {
 	var follow bool
 	var limit time.Duration
-	var idempotency string
 	return remote(cli.Command{
-		Use: "adopt ID", Short: "go on with what a batch left undone because its submitter lost the right to it", Args: 1,
+		Use: "adopt ID", Changes: true, Short: "go on with what a batch left undone because its submitter lost the right to it", Args: 1,
 		Long: "The operations that ended for that reason become a new batch of your own, once; what they depend on and is completed counts as done. The old\n" +
 			"batch stays as it ended.",
 		Example: "  orchestrator batch adopt 01890000-0000-7000-8000-000000000001 --watch",
 		Flags: func(f *cli.Flags) {
 			f.BoolVar(&follow, "watch", false, "follow the new batch to its end")
 			patience(f, &limit)
-			key(f, &idempotency)
 		},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
-		return begin(ctx, o, api, follow, limit, func() (client.Batch, error) { return api.AdoptBatch(ctx, args[0], idempotency) })
+		return begin(ctx, o, api, follow, limit, func() (client.Batch, error) { return api.AdoptBatch(ctx, args[0], "") })
 	})
 }
 

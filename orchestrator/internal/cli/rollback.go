@@ -18,15 +18,14 @@ func checkpoints() cli.Command {
 }
 
 func checkpointCreate() cli.Command {
-	var description, idempotency string
+	var description string
 	return remote(cli.Command{
-		Use: "create NAME", Short: "take a checkpoint; it costs next to nothing", Args: 1,
+		Use: "create NAME", Changes: true, Short: "take a checkpoint; it costs next to nothing", Args: 1,
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&description, "description", "", "what it is for")
-			key(f, &idempotency)
 		},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
-		id, err := api.CreateCheckpoint(ctx, args[0], description, idempotency)
+		id, err := api.CreateCheckpoint(ctx, args[0], description, "")
 		if err != nil {
 			return err
 		}
@@ -64,7 +63,7 @@ func checkpointShow() cli.Command {
 
 func checkpointDelete() cli.Command {
 	var yes bool
-	return remote(cli.Command{Use: "delete NAME|ID", Short: "delete a checkpoint and free what is kept for its sake alone", Args: 1, Complete: checkpointNames,
+	return remote(cli.Command{Use: "delete NAME|ID", Changes: true, Short: "delete a checkpoint and free what is kept for its sake alone", Args: 1, Complete: checkpointNames,
 		Long:  "Nobody can go back to it afterwards. Says what it holds and, on a terminal, asks before it is deleted; --yes does not ask.",
 		Flags: func(f *cli.Flags) { f.BoolVar(&yes, "yes", false, "do not ask") },
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
@@ -112,10 +111,10 @@ func rollback() cli.Command {
 
 func rollbackExecute() cli.Command {
 	var r client.RollbackRequest
-	var checkpoint, batch, idempotency string
+	var checkpoint, batch string
 	var yes bool
 	return remote(cli.Command{
-		Use: "execute", Short: "undo everything after a checkpoint, a batch, or the given operations",
+		Use: "execute", Changes: true, Short: "undo everything after a checkpoint, a batch, or the given operations",
 		Long: "Says what will be undone and, on a terminal, asks before it begins; --yes does not ask. Ends with 8 when something could not be undone.",
 		Example: "  orchestrator rollback execute --checkpoint before_web\n  orchestrator rollback execute --batch 0199…\n" +
 			"  orchestrator rollback execute --operation 0199…/upcloud_servers",
@@ -125,7 +124,6 @@ func rollbackExecute() cli.Command {
 			f.StringSliceVar(&r.OperationIDs, "operation", nil, "undo this operation (task id, batch/operation, or operation id); may be repeated")
 			f.BoolVar(&r.Cascade, "cascade", false, "also undo what stands on the named operations")
 			f.BoolVar(&yes, "yes", false, "do not ask")
-			key(f, &idempotency)
 		},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
 		given := 0
@@ -149,7 +147,7 @@ func rollbackExecute() cli.Command {
 			return err
 		}
 		api.HTTP = &http.Client{Timeout: rollbackLimit}
-		out, err := api.ExecuteRollback(ctx, r, idempotency)
+		out, err := api.ExecuteRollback(ctx, r, "")
 		if err != nil {
 			return err
 		}

@@ -64,7 +64,7 @@ func taskWatch() cli.Command {
 }
 
 func taskCancel() cli.Command {
-	return remote(cli.Command{Use: "cancel ID", Short: "cancel a task that has not ended", Args: 1, Complete: taskIDs},
+	return remote(cli.Command{Use: "cancel ID", Changes: true, Short: "cancel a task that has not ended", Args: 1, Complete: taskIDs},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 			if err := api.CancelTask(ctx, args[0]); err != nil {
 				return err

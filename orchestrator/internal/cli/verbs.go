@@ -37,7 +37,3 @@ func target() cli.Target {
 func remote(c cli.Command, run func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error) cli.Command {
 	return target().Remote(c, run)
 }
-
-func key(f *cli.Flags, into *string) {
-	f.StringVar(into, "idempotency-key", "", "repeat a submission safely: the same key gives the first answer again")
-}

@@ -23,7 +23,6 @@ func workflows() cli.Command {
 // workflow returns the verb for one kind; named stores its argument, nil when it takes none.
 func workflow(use, kind, short string, named func(*client.Workflow, string)) cli.Command {
 	var w client.Workflow
-	var idempotency string
 	var watched bool
 	var limit time.Duration
 	args := 0
@@ -31,7 +30,7 @@ func workflow(use, kind, short string, named func(*client.Workflow, string)) cli
 		args = 1
 	}
 	return remote(cli.Command{
-		Use: use, Short: short, Args: args,
+		Use: use, Changes: true, Short: short, Args: args,
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&w.Infra, "infra", "", "name of the infra (required)")
 			f.StringVar(&w.Settings, "settings", "", "settings file inside the infra's folder")
@@ -42,7 +41,6 @@ func workflow(use, kind, short string, named func(*client.Workflow, string)) cli
 			}
 			f.BoolVar(&watched, "watch", false, "follow the task to its end; exit codes as task watch")
 			patience(f, &limit)
-			key(f, &idempotency)
 		},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		if w.Infra == "" {
@@ -59,7 +57,7 @@ func workflow(use, kind, short string, named func(*client.Workflow, string)) cli
 			}
 			defer func() { _ = events.Close() }()
 		}
-		task, err := api.SubmitWorkflow(ctx, kind, w, idempotency)
+		task, err := api.SubmitWorkflow(ctx, kind, w, "")
 		if err != nil {
 			return err
 		}

@@ -159,6 +159,9 @@ func (e *Engine) rejoin(ctx context.Context, rollbackID string) (known bool, err
 
 // RollbackByID returns what a rollback has come to so far.
 func (e *Engine) RollbackByID(ctx context.Context, rollbackID string) (RollbackResult, error) {
+	if !id.Valid(rollbackID) {
+		return RollbackResult{}, unknown(dag.Rollback, rollbackID)
+	}
 	h, err := e.header(ctx, dag.Rollback, rollbackID)
 	if err != nil {
 		return RollbackResult{}, err
