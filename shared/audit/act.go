@@ -94,6 +94,9 @@ func (a Act) Entry(ctx context.Context, now time.Time) Entry {
 // engine. fn is run again on conflict, each time with act as it was given.
 func Update(ctx context.Context, db store.DB, act *Act, fn func(*store.Tx) error) (store.Receipt, error) {
 	given := *act
+	if err := Keep(ctx, db, SceneOf(ctx).Decision); err != nil {
+		return store.Receipt{}, err
+	}
 	r, err := store.Update(ctx, db, func(tx *store.Tx) error {
 		*act = given
 		act.Details = maps.Clone(given.Details)
@@ -117,6 +120,9 @@ func Update(ctx context.Context, db store.DB, act *Act, fn func(*store.Tx) error
 func Record(ctx context.Context, db store.DB, act Act) error {
 	body, err := act.body(ctx)
 	if err != nil {
+		return err
+	}
+	if err := Keep(ctx, db, SceneOf(ctx).Decision); err != nil {
 		return err
 	}
 	_, err = db.Commit(ctx, store.Batch{Appends: []store.Append{{Stream: Stream, Body: body}}})

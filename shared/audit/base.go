@@ -23,7 +23,7 @@ const baseID = "base"
 var bases = store.Table[Base]{Kind: "audit_base", ID: func(b Base) string { return b.ID }}
 
 // Kinds returns the kinds of documents of this package.
-func Kinds() []store.Kind { return []store.Kind{{Name: bases.Kind}} }
+func Kinds() []store.Kind { return []store.Kind{{Name: askedDocs.Kind}, {Name: bases.Kind}} }
 
 // ReadBase returns the base of the log in db; the zero one when nothing was ever trimmed.
 func ReadBase(ctx context.Context, db store.DB) (Base, error) {

@@ -31,13 +31,13 @@ func (e Entry) AppendTo(b []byte) ([]byte, error) {
 	if len(b)-start <= entryBytes {
 		return b, nil
 	}
-	if e.Decision != nil { // only a decision with many inputs can be this large
-		d := *e.Decision
-		d.Inputs = map[string]string{"truncated": "true"}
-		e.Decision = &d
-	}
 	if len(e.Actor.AMR) > 16 {
 		e.Actor.AMR = e.Actor.AMR[:16]
+	}
+	// A decision is needed whole, so the details make room for it.
+	rest := len(e.encode(b[:start], nil)) - start
+	if details, err = detailsJSON(nil, e.Details, min(len(details), entryBytes-rest-len(`,"details":`))); err != nil {
+		return b, err
 	}
 	return e.encode(b[:start], details), nil
 }
@@ -88,23 +88,6 @@ func (a *Actor) encode(b []byte) []byte {
 		b = slices.Delete(b, start, start+1)
 	}
 	return append(b, '}')
-}
-
-func (d *Decision) encode(b []byte) []byte {
-	b = strconv.AppendBool(append(b, `{"allowed":`...), d.Allowed)
-	if len(d.Inputs) > 0 {
-		for i, k := range slices.Sorted(maps.Keys(d.Inputs)) {
-			if i == 0 {
-				b = append(b, `,"inputs":{`...)
-			} else {
-				b = append(b, ',')
-			}
-			b = text(append(text(b, k), ':'), d.Inputs[k])
-		}
-		b = append(b, '}')
-	}
-	b = strconv.AppendUint(append(b, `,"policy":`...), d.Policy, 10)
-	return append(text(append(b, `,"rule":`...), d.Rule), '}')
 }
 
 // detailsJSON returns the details as canonical JSON of at most limit bytes, in room if they fit; members that do not

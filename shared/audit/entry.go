@@ -36,14 +36,6 @@ type Actor struct {
 	Username string   `json:"username,omitempty"` // empty when unknown
 }
 
-// Decision is the authorization decision an act stands on, with the inputs that decided it (decision 32).
-type Decision struct {
-	Allowed bool              `json:"allowed"`
-	Inputs  map[string]string `json:"inputs,omitempty"`
-	Policy  uint64            `json:"policy"` // version of the compiled policy set
-	Rule    string            `json:"rule"`   // id of the deciding rule, "none" when no rule matched
-}
-
 // Entry is one record of the log. Its bytes are produced once, by Encode, and never re-serialised; its
 // place in the log is its sequence in the stream (leaf index = sequence - 1).
 type Entry struct {

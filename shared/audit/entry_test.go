@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/instant"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -15,7 +16,7 @@ func sample() Entry {
 	return Entry{
 		Action: "server.create",
 		Actor:  Actor{AMR: []string{"pwd", "otp"}, IP: "192.0.2.1", JTI: "j", SID: "s", Sub: "u", Username: "änne \"x\"\n"},
-		Code:   "c", Decision: &Decision{Allowed: true, Inputs: map[string]string{"b": "2", "a": "1"}, Policy: 7, Rule: "r"},
+		Code:   "c", Decision: decided("web-01"),
 		Details: map[string]any{"z": 1, "a": []string{"x"}}, ID: "i", Op: "o", OpID: "p", Origin: "orchestrator",
 		Phase: Event, RequestID: "q", Resource: "servers/web-01", Result: Success,
 		Time: time.Date(2025, 9, 26, 10, 0, 0, 123456789, time.UTC), V: 1,
@@ -53,7 +54,7 @@ func TestEncode_nothingMakesAnActUnrecordable(t *testing.T) {
 	e.Actor.Username, e.Resource, e.RequestID, e.Code, e.Action, e.Op = huge, huge, "\xff\xfe", huge, huge, huge
 	e.Details = map[string]any{"big": huge, "small": 1, strings.Repeat("k", 1<<16): 1}
 	for range 2000 {
-		e.Decision.Inputs[strings.Repeat("i", len(e.Decision.Inputs))] = huge
+		e.Decision.Act.Asked = append(e.Decision.Act.Asked, authz.Asked{Action: "create", Resource: authz.Resource{Type: "servers", Name: huge[:200]}})
 		e.Actor.AMR = append(e.Actor.AMR, huge)
 	}
 	b, err := e.Encode()

@@ -57,7 +57,7 @@ func (l *Log) Bundle(ctx context.Context, index int64) (Bundle, error) {
 		h = witnessed
 	}
 	if index < 0 {
-		return Bundle{}, fault.New(fault.NotFound, "audit.no_entry", "there is no audit entry with index %d", index)
+		return Bundle{}, noEntry(index)
 	}
 	page, err := l.db.Read(ctx, Stream, uint64(index), 1)
 	if err != nil {
@@ -67,7 +67,7 @@ func (l *Log) Bundle(ctx context.Context, index int64) (Bundle, error) {
 		return Bundle{}, fault.New(fault.NotFound, "audit.archived", "the audit entry with index %d was archived; the folder that `audit archive` wrote proves it", index)
 	}
 	if len(page.Entries) == 0 || page.Entries[0].Seq != uint64(index)+1 {
-		return Bundle{}, fault.New(fault.NotFound, "audit.no_entry", "there is no audit entry with index %d", index)
+		return Bundle{}, noEntry(index)
 	}
 	if index >= h.Size {
 		return Bundle{}, fault.New(fault.Unavailable, "audit.not_signed_yet", "the entry is not under a signed tree head yet; ask again in a second").After(signEvery * 2)
@@ -83,6 +83,10 @@ func (l *Log) Bundle(ctx context.Context, index int64) (Bundle, error) {
 		return b, fault.New(fault.Internal, "audit.proof_failed", "the stored entry with index %d does not lead to the signed root; run `audit verify`", index).Because(err)
 	}
 	return b, nil
+}
+
+func noEntry(index int64) error {
+	return fault.New(fault.NotFound, "audit.no_entry", "there is no audit entry with index %d", index)
 }
 
 // Inclusion returns the path from the leaf with that index to the root of the tree of that size.

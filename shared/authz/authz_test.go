@@ -1,7 +1,6 @@
 package authz_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -127,15 +126,36 @@ func TestDecide_policiesBesideRoles(t *testing.T) {
 	}
 }
 
-func TestDecide_fillsWhatTheAuditLogNeeds(t *testing.T) {
-	set := compile(t, defaults(t))
-	d := set.Decide(ask("developer,viewer", "create", "servers/web-01"))
-	want := "map[action:create ip:10.0.0.7 mfa:false resource:servers/web-01 roles:developer,viewer subject:u:u1]"
-	if fmt.Sprint(d.Inputs) != want {
-		t.Errorf("%v", d.Inputs)
-	}
-	if set.Decide(ask("viewer", "read", "tasks")).Inputs != nil || set.Decide(ask("", "read", "tasks")).Inputs == nil {
-		t.Error("inputs are for mutations and refusals")
+// TestJudge_isAnsweredByOneVersion changes the policies in the middle of an act: everything is asked again.
+func TestJudge_isAnsweredByOneVersion(t *testing.T) {
+	act := authz.Act{Subject: authz.Subject{ID: "u1"}, Asked: []authz.Asked{
+		{Action: "create", Resource: authz.Resource{Type: "batches"}}, {Action: "create", Resource: authz.Resource{Type: "servers", Name: "a"}},
+		{Action: "create", Resource: authz.Resource{Type: "servers", Name: "b"}}, {Action: "create", Resource: authz.Resource{Type: "servers", Name: "c"}}}}
+	for name, c := range map[string]struct {
+		from    int
+		version uint64   // of what was asked before
+		answers []uint64 // versions, one a question; the last stays
+		denies  string
+		asked   int
+		refused int
+	}{
+		"one version":              {0, 0, []uint64{3}, "", 4, -1},
+		"refused":                  {0, 0, []uint64{3}, "a", 2, 1},
+		"asked before":             {3, 3, []uint64{3}, "", 1, -1},
+		"another one in between":   {0, 0, []uint64{3, 3, 4}, "", 3 + 4, -1},
+		"another one since before": {3, 3, []uint64{4}, "", 1 + 4, -1},
+		"a refusal of another one": {3, 3, []uint64{4}, "c", 1 + 4, 3},
+		"never the same":           {0, 0, []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, "", 2 + 2 + 2 + 4, -1},
+	} {
+		asked := 0
+		d, refused := act.Judge(func(q authz.Request) authz.Decision {
+			v := c.answers[min(asked, len(c.answers)-1)]
+			asked++
+			return authz.Decision{Allowed: c.denies == "" || q.Resource.Name != c.denies, Version: v}
+		}, c.from, c.version)
+		if asked != c.asked || refused != c.refused || d.Allowed != (c.refused < 0) {
+			t.Errorf("%s: %d questions, refused %d, %+v", name, asked, refused, d)
+		}
 	}
 }
 

@@ -1,9 +1,6 @@
 package authz
 
-import (
-	"strings"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // NoRule is Decision.Rule when nothing matched.
 const NoRule = "none"
@@ -25,9 +22,6 @@ func (s *Set) decide(q Request) Decision {
 	d.Allowed, d.Reason = allowed, why
 	if !allowed && why == "" {
 		d.Reason = s.denial(&q)
-	}
-	if !allowed || q.Action != "read" && !q.Brief { // what goes into the audit log
-		d.Inputs = inputs(&q)
 	}
 	return d
 }
@@ -81,28 +75,6 @@ func (s *Set) weigh(q *Request) (decided *rule, allowed bool, why string) {
 	return nil, false, ""
 }
 
-// inputs is what decided, for the audit log.
-func inputs(q *Request) map[string]string {
-	who := prefixes[user] + q.Subject.ID
-	if q.Subject.Service {
-		who = prefixes[service] + q.Subject.ID
-	}
-	mfa := "false"
-	if q.Subject.MFA {
-		mfa = "true"
-	}
-	resource := q.Resource.Type
-	if q.Resource.Name != "" {
-		resource += "/" + q.Resource.Name
-	}
-	m := map[string]string{"subject": who, "roles": strings.Join(q.Subject.Roles, ","), "action": q.Action,
-		"resource": resource, "mfa": mfa, "ip": q.IP}
-	if q.Resource.Infra != "" {
-		m["infra"] = q.Resource.Infra
-	}
-	return m
-}
-
 // Authority answers from the current set. The zero value denies everything. It may be asked and given a
 // new set at the same time; a request sees one set or the other, never a mixture.
 type Authority struct {
@@ -119,12 +91,12 @@ func (a *Authority) Set() *Set { return a.set.Load() }
 func (a *Authority) Decide(q Request) (d Decision) {
 	defer func() {
 		if recover() != nil {
-			d = Decision{Rule: NoRule, Reason: "the decision failed; nothing is allowed until it is repaired", Inputs: inputs(&q)}
+			d = Decision{Rule: NoRule, Reason: "the decision failed; nothing is allowed until it is repaired"}
 		}
 	}()
 	set := a.set.Load()
 	if set == nil {
-		return Decision{Rule: NoRule, Reason: "no policies are loaded yet; retry shortly", Inputs: inputs(&q)}
+		return Decision{Rule: NoRule, Reason: "no policies are loaded yet; retry shortly"}
 	}
 	return set.Decide(q)
 }

@@ -27,15 +27,13 @@ type Request struct {
 	Resource Resource
 	IP       string
 	Time     time.Time
-	Brief    bool // allowed, it needs no Inputs: another question of the same act decides
 	Unnamed  bool // name and infra are not known yet: allowed when they could be such that it is
 }
 
 // Decision is the answer. It is data for the audit log, not only a bool.
 type Decision struct {
 	Allowed bool
-	Rule    string            // id of the deciding rule; "none" when no rule matched
-	Version uint64            // of the compiled set
-	Reason  string            // short, safe to show to the person who was refused
-	Inputs  map[string]string // what decided: subject, roles, action, resource, mfa, ip; nil for an allowed read and an allowed Brief
+	Rule    string // id of the deciding rule; "none" when no rule matched
+	Version uint64 // of the compiled set
+	Reason  string // short, safe to show to the person who was refused
 }

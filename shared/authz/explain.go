@@ -42,7 +42,6 @@ func (s *Set) Explain(q Request) Explanation {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	e := Explanation{Decision: s.decide(q)}
-	e.Decision.Inputs = inputs(&q)
 	var misses []Miss
 	for _, r := range s.all() {
 		ref := RuleRef{ID: r.id, Owner: r.owner, Rule: r.source}

@@ -64,7 +64,7 @@ func (x *exchange) authorise(resources []authz.Resource, unnamed bool) error {
 	}
 	if unnamed {
 		q := x.question(p.action)
-		q.Resource, q.Unnamed, q.Brief = resources[0], true, true
+		q.Resource, q.Unnamed = resources[0], true
 		if x.s.cfg.Decide(q).Allowed {
 			return nil
 		}
@@ -81,21 +81,27 @@ func (x *exchange) question(action string) authz.Request {
 	return authz.Request{Subject: x.caller.Subject(), Action: action, IP: x.scene.Actor.IP, Time: x.caller.At}
 }
 
-// require asks the policies about each resource, until one is refused, and keeps the last decision
-// for the audit entry.
+// require asks the policies about each resource, until one is refused. What was asked before in this request and the
+// resources are one act, and its decision is kept for the audit entry.
 func (x *exchange) require(action string, resources ...authz.Resource) error {
-	var d authz.Decision
-	q := x.question(action)
-	for i, r := range resources {
-		x.resource, q.Resource, q.Brief = r, r, i < len(resources)-1
-		if d = x.s.cfg.Decide(q); !d.Allowed {
-			break
-		}
+	a, version := &x.act, uint64(0)
+	if x.scene.Decision != nil {
+		version = x.scene.Decision.Policy
 	}
-	x.scene.Decision = &audit.Decision{Allowed: d.Allowed, Inputs: d.Inputs, Policy: d.Version, Rule: d.Rule}
+	if a.Asked == nil {
+		*a = authz.Act{Subject: x.caller.Subject(), IP: x.scene.Actor.IP, Time: x.caller.At, Asked: x.asked[:0]}
+	}
+	from := len(a.Asked)
+	for _, r := range resources {
+		a.Asked = append(a.Asked, authz.Asked{Action: action, Resource: r})
+	}
+	d, refused := a.Judge(x.s.cfg.Decide, from, version)
+	x.scene.Decision = audit.NewDecision(a, d, refused)
 	if d.Allowed {
+		x.resource = a.Asked[len(a.Asked)-1].Resource
 		return nil
 	}
+	x.resource, action = a.Asked[refused].Resource, a.Asked[refused].Action
 	why := d.Reason
 	if why == "" {
 		why = "no policy allows you to " + action + " " + x.resource.Type
@@ -122,7 +128,7 @@ func Ask(ctx context.Context, action string, r authz.Resource) authz.Decision {
 		return authz.Decision{Rule: authz.NoRule}
 	}
 	q := x.question(action)
-	q.Resource, q.Brief = r, true
+	q.Resource = r
 	return x.s.cfg.Decide(q)
 }
 

@@ -13,7 +13,7 @@ import (
 // RequestID are known.
 type Caller struct {
 	Claims    token.Claims // of the verified token, their Kind included; zero in an open route
-	At        time.Time    // when the request came: the time that its decisions are made for
+	At        time.Time    // when the request came, to the microsecond: the time that its decisions are made for
 	IP        netip.Addr
 	RequestID string
 }

@@ -41,6 +41,8 @@ type exchange struct {
 	caller   Caller
 	scene    audit.Scene
 	resource authz.Resource
+	act      authz.Act       // all that the policies were asked about
+	asked    [2]authz.Asked  // room for act, which is seldom about more
 	lines    [3]string       // values of headers of this answer: request id, content length, content type
 	ctx      context.Context // what handlers and log lines get; made by context
 	err      error           // why it was refused, for the log
@@ -92,7 +94,7 @@ func (x *exchange) open() {
 	if len(x.r.TransferEncoding) > 0 { // it may have had a length as well, which net/http drops: what follows is nobody's request
 		h["Connection"] = x.s.headers.close
 	}
-	x.caller.At, x.caller.IP, x.caller.RequestID = x.began, x.s.clientAddress(x.r), rid
+	x.caller.At, x.caller.IP, x.caller.RequestID = x.began.Truncate(time.Microsecond), x.s.clientAddress(x.r), rid
 	x.scene = audit.Scene{Op: x.ep.route.Op, Origin: x.s.cfg.Service, RequestID: rid}
 	x.scene.Actor.IP = x.caller.IP.String()
 	x.version = acceptOf(x.r.Header["Accept"])

@@ -195,7 +195,7 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 		},
 		Decide: func(r authz.Request) authz.Decision {
 			ok := r.Subject.ID != "guest" && r.Resource.Name != "forbidden"
-			return authz.Decision{Allowed: ok, Rule: "r1", Version: 7, Reason: map[bool]string{false: "no rule allows it"}[ok], Inputs: map[string]string{"name": r.Resource.Name}}
+			return authz.Decision{Allowed: ok, Rule: "r1", Version: 7, Reason: map[bool]string{false: "no rule allows it"}[ok]}
 		},
 	}
 	if change != nil {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/web"
@@ -13,6 +14,7 @@ func (a *API) auditRoutes() []web.Route {
 	return []web.Route{
 		{Method: "GET", Path: "/audit/checkpoint", Op: "getAuditCheckpoint", Summary: "The newest signed tree head of the orchestrator's log", Permission: web.Allow("read", "audit"), Handle: web.To(a.treehead)},
 		{Method: "GET", Path: "/audit/entries/:index", Op: "getAuditEntry", Summary: "One entry of the orchestrator's log with its proof, which verifies offline", Permission: web.Allow("read", "audit"), Handle: web.To(a.entry)},
+		{Method: "GET", Path: "/audit/entries/:index/decision", Op: "getAuditDecision", Summary: "The decision that an entry stands on, with all resources that were asked about, also those that are too many for the entry", Permission: web.Allow("read", "audit"), Handle: web.To(a.decision)},
 	}
 }
 
@@ -26,4 +28,47 @@ type entryIn struct {
 
 func (a *API) entry(ctx context.Context, in entryIn) (audit.Bundle, error) {
 	return a.Log.Bundle(ctx, in.Index)
+}
+
+// decisionView is a decision with all that decided it.
+type decisionView struct {
+	Allowed   bool        `json:"allowed"`
+	Policy    uint64      `json:"policy" doc:"version of the policies that decided"`
+	Rule      string      `json:"rule" doc:"the deciding rule, none when no rule matched"`
+	Entry     string      `json:"entry,omitempty" doc:"id of the entry that has subject and resources of the same decision"`
+	Subject   subjectView `json:"subject"`
+	Resources []askedView `json:"resources"`
+}
+
+type subjectView struct {
+	ID    string    `json:"id"`
+	Name  string    `json:"name"`
+	Roles []string  `json:"roles"`
+	MFA   bool      `json:"mfa"`
+	IP    string    `json:"ip"`
+	Time  time.Time `json:"time"`
+}
+
+type askedView struct {
+	Action string `json:"action"`
+	Type   string `json:"type"`
+	Name   string `json:"name"`
+	Infra  string `json:"infra,omitempty"`
+}
+
+func (a *API) decision(ctx context.Context, in entryIn) (decisionView, error) {
+	d, err := a.Log.Decision(ctx, in.Index)
+	if err != nil {
+		return decisionView{}, err
+	}
+	v := decisionView{Allowed: d.Allowed, Policy: d.Policy, Rule: d.Rule, Entry: d.Of, Resources: []askedView{}}
+	if d.Act == nil {
+		return v, nil
+	}
+	s := d.Act.Subject
+	v.Subject = subjectView{ID: s.ID, Name: s.Username, Roles: s.Roles, MFA: s.MFA, IP: d.Act.IP, Time: d.Act.Time}
+	for _, q := range d.Act.Asked {
+		v.Resources = append(v.Resources, askedView{Action: q.Action, Type: q.Type, Name: q.Name, Infra: q.Infra})
+	}
+	return v, nil
 }

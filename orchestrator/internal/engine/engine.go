@@ -43,7 +43,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
-	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -67,8 +67,8 @@ type Rights interface {
 	Submitter(ctx context.Context, g dag.Grant) (Submitter, error)
 }
 
-// Submitter decides whether somebody may do an operation of a run.
-type Submitter = func(*dag.Header, *dag.Operation) authz.Decision
+// Submitter decides whether somebody may do an operation of a run, and says why not.
+type Submitter = func(*dag.Header, *dag.Operation) (*audit.Decision, string)
 
 // Meter counts what becomes of tasks.
 type Meter interface {

@@ -32,10 +32,11 @@ func (r *runner) entry(t dag.Trial, phase audit.Phase, now time.Time) audit.Entr
 	if h.Kind == dag.Rollback {
 		details["undoes"] = task.ID
 	}
+	own := id.At(now)
 	return audit.Entry{
 		Action: actionOf(t), Actor: audit.Actor{Sub: h.Grant.Sub, Username: h.Grant.Username}, Details: details,
-		Decision: r.decision(t, phase),
-		ID:       id.At(now), OpID: t.ID, Origin: origin, Phase: phase, Resource: resourceOf(t.Step), Result: audit.Success, Time: now.UTC(), V: 1,
+		Decision: r.decision(t, phase, own),
+		ID:       own, OpID: t.ID, Origin: origin, Phase: phase, Resource: resourceOf(t.Step), Result: audit.Success, Time: now.UTC(), V: 1,
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
-	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -130,7 +129,7 @@ func (r *runner) own(run *dag.Run, rev uint64) {
 // rollback.
 func (r *runner) fit() {
 	n := len(r.run.Tasks)
-	r.sizes, r.decided = make([]int, n), make([]*authz.Decision, n)
+	r.sizes, r.decided = make([]int, n), make([]*decided, n)
 }
 
 // begin tells an adopted run that its process is a new one, and starts it when it was never

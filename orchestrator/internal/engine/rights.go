@@ -36,28 +36,57 @@ func (r *runner) judge(i int32, op *dag.Operation) string {
 		return ""
 	}
 	if r.decided[i] == nil {
-		d := r.may(&r.run.Header, op)
-		r.decided[i] = &d
+		d := &decided{}
+		d.decision, d.why = r.may(&r.run.Header, op)
+		r.decided[i] = d
 	}
-	if r.decided[i].Allowed {
-		return ""
-	}
-	return r.decided[i].Reason
+	return r.decided[i].why
 }
 
-// decision is what an attempt stands on: the decision of now for one that does something, that of
-// the submission for an undo, which is not asked again. The intent says what decided; it need not
-// stand in the outcome, too.
-func (r *runner) decision(t dag.Trial, phase audit.Phase) *audit.Decision {
+// decided is what the submitter of a run may do of one operation.
+type decided struct {
+	decision *audit.Decision
+	why      string // it is refused
+	entry    string // id of the first intent that stands on it
+}
+
+// decision is what the attempt of an entry stands on: the decision of now for one that does something, that of the
+// submission for an undo, which is not asked again. The first intent says what decided; the attempts behind it, of which an
+// operation over many servers has as many, refer to it.
+func (r *runner) decision(t dag.Trial, phase audit.Phase, entry string) *audit.Decision {
 	g := &r.run.Header.Grant
-	a := &audit.Decision{Allowed: true, Policy: g.Policy, Rule: g.Rule}
-	if d := r.decided[t.Task]; d != nil && t.Kind == dag.Do {
-		a.Policy, a.Rule = d.Version, d.Rule
-		if phase == audit.Intent {
-			a.Inputs = d.Inputs
+	d := r.decided[t.Task]
+	switch {
+	case d == nil || t.Kind != dag.Do:
+		return &audit.Decision{Allowed: true, Policy: g.Policy, Rule: g.Rule}
+	case phase == audit.Intent && d.entry == "":
+		d.entry = entry
+		return d.decision
+	}
+	short := &audit.Decision{Allowed: true, Policy: d.decision.Policy, Rule: d.decision.Rule}
+	if phase == audit.Intent {
+		short.Of = d.entry
+	}
+	return short
+}
+
+// keepDecisions stores what the audit entries of a submission, and of attempts at its largest operations, have the digest
+// of.
+func (r *runner) keepDecisions(ctx context.Context, nodes []dag.Node, submitted *audit.Decision) error {
+	if err := audit.Keep(ctx, r.e.DB, submitted); err != nil || r.may == nil {
+		return err
+	}
+	for i := range nodes {
+		op := &nodes[i].Operation
+		if len(op.Servers)+len(op.Targets)+len(op.Taskservs) < large {
+			continue
+		}
+		d, _ := r.may(&r.run.Header, op)
+		if err := audit.Keep(ctx, r.e.DB, d); err != nil {
+			return err
 		}
 	}
-	return a
+	return nil
 }
 
 // withdrawal is what the audit log says about rights that the submitter of a run lost.
@@ -69,7 +98,7 @@ func (r *runner) withdrawal(w dag.Withdrawal, now time.Time) audit.Entry {
 		ID:      id.At(now), Origin: origin, Phase: audit.Event, Resource: plural(h.Kind) + "/" + h.ID, Result: audit.Refused, Time: now.UTC(), V: 1,
 	}
 	if d := r.decided[w.Task]; d != nil {
-		e.Decision = &audit.Decision{Inputs: d.Inputs, Policy: d.Version, Rule: d.Rule}
+		e.Decision = d.decision
 	}
 	return e
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
 )
@@ -39,8 +40,15 @@ func (r *rights) Submitter(context.Context, dag.Grant) (engine.Submitter, error)
 	if r.unknown {
 		return nil, fault.New(fault.Unavailable, "rights.unknown", "not heard yet")
 	}
-	d := authz.Decision{Allowed: r.refused == "", Rule: fmt.Sprint("rule", r.version), Version: r.version, Reason: r.refused, Inputs: map[string]string{"roles": "operator"}}
-	return func(*dag.Header, *dag.Operation) authz.Decision { return d }, nil
+	d := authz.Decision{Allowed: r.refused == "", Rule: fmt.Sprint("rule", r.version), Version: r.version}
+	why := r.refused
+	return func(_ *dag.Header, op *dag.Operation) (*audit.Decision, string) {
+		act := &authz.Act{Subject: authz.Subject{ID: "u1", Roles: []string{"operator"}}}
+		for _, s := range op.Servers {
+			act.Asked = append(act.Asked, authz.Asked{Action: "create", Resource: authz.Resource{Type: "servers", Name: s.Name}})
+		}
+		return audit.NewDecision(act, d, -1), why
+	}, nil
 }
 
 // change sets what is refused from now on.
@@ -99,7 +107,7 @@ func TestRights_aDeletedSubmittersBatchDoesNotRunToItsEnd(t *testing.T) {
 				entries = append(entries, m)
 			case m["phase"] == "intent":
 				d := m["decision"].(map[string]any)
-				fresh[fmt.Sprint(d["policy"], d["rule"], d["inputs"])] = true
+				fresh[fmt.Sprint(d["policy"], d["rule"], d["subject"].(map[string]any)["roles"])] = true
 			}
 		}
 		if events != 1 || len(entries) != 1 {
@@ -110,7 +118,7 @@ func TestRights_aDeletedSubmittersBatchDoesNotRunToItsEnd(t *testing.T) {
 		if m["result"] != "denied" || m["resource"] != "batches/"+id || d["submitter"] != "u1" || fmt.Sprint(d["tasks"]) != "57" || m["decision"].(map[string]any)["allowed"] != false {
 			t.Errorf("entry %v", m)
 		}
-		if !fresh["7rule7map[roles:operator]"] || len(fresh) != 1 {
+		if !fresh["7rule7[operator]"] || len(fresh) != 1 {
 			t.Errorf("the intents stand on %v", fresh)
 		}
 	})
@@ -133,6 +141,34 @@ func TestRights_theIntentOfAnAttemptHoldsTheDecisionOfThen(t *testing.T) {
 		}
 		if !slices.Equal(rules, []string{"rule7", "rule7", "rule8"}) || r.asked > 4 {
 			t.Errorf("rules %v, asked %d times", rules, r.asked)
+		}
+	})
+}
+
+// TestRights_theDecisionOnManyServersIsRecordedOnce: an operation over many servers has as many attempts, and each could name
+// them all.
+func TestRights_theDecisionOnManyServersIsRecordedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, db, r := newWorld(), memory(), &rights{version: 7}
+		e := start(t, db, w, with(r))
+		e.ended(e.submit(batch(servers("op", nil, "a", "b", "c", "d"))).Run.ID)
+		first, refer := "", 0
+		for _, m := range stream(t, db, "audit") {
+			if m["phase"] != "intent" {
+				continue
+			}
+			d := m["decision"].(map[string]any)
+			switch list, _ := d["resources"].([]any); {
+			case first == "" && len(list) == 4 && d["subject"] != nil:
+				first = m["id"].(string)
+			case len(list) == 0 && d["of"] == first && first != "" && d["rule"] == "rule7":
+				refer++
+			default:
+				t.Errorf("decision %v", d)
+			}
+		}
+		if refer != 3 {
+			t.Errorf("%d intents refer to the first", refer)
 		}
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
-	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
@@ -46,7 +45,7 @@ type runner struct {
 	details map[string]any                // of the audit entry being encoded
 	may     Submitter                     // what the submitter may do, as of asked; nil for a rollback
 	asked   uint64                        // Rights.Changed when may was made
-	decided []*authz.Decision             // of may, by task; nil where it was not asked
+	decided []*decided                    // of may, by task; nil where it was not asked
 	turns   int                           // that were made ready
 	placed  []*turn                       // those in which operations got an era and which may still be stored
 	held    int                           // slots

@@ -136,6 +136,9 @@ func (e *Engine) submit(ctx context.Context, s Submission) (*Submitted, error) {
 		parts, err = s.adopts(parts)
 	}
 	if err == nil {
+		err = r.keepDecisions(ctx, s.Definition.Nodes, audit.SceneOf(ctx).Decision)
+	}
+	if err == nil {
 		err = r.first(ctx, parts, body, now)
 	}
 	accepted := Submitted{Run: run.Header}

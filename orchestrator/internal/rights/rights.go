@@ -14,6 +14,7 @@ import (
 	"iter"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -89,10 +90,9 @@ type Book struct {
 // Changed returns a number that is another one after every change of policies or accounts.
 func (b Book) Changed() uint64 { return b.Known.RightsChanged() }
 
-// Submitter returns what the one who was given g may do now, with the policies and the account of
-// now and the request of then. The answer holds until Changed returns another number. A fault means
-// that it cannot be told yet.
-func (b Book) Submitter(ctx context.Context, g dag.Grant) (func(*dag.Header, *dag.Operation) authz.Decision, error) {
+// Submitter returns what the one who was given g may do now, with the policies and the account of now and the request of
+// then, and why not. The answer holds until Changed returns another number. A fault means that it cannot be told yet.
+func (b Book) Submitter(ctx context.Context, g dag.Grant) (func(*dag.Header, *dag.Operation) (*audit.Decision, string), error) {
 	set := b.Known.Policies()
 	account, named, err := b.Known.Subject(ctx, g.Sub)
 	switch {
@@ -107,33 +107,30 @@ func (b Book) Submitter(ctx context.Context, g dag.Grant) (func(*dag.Header, *da
 	if who == "" {
 		who = g.Sub
 	}
-	q := authz.Request{Subject: authz.Subject{ID: g.Sub, Username: g.Username, Roles: account.Roles, MFA: g.MFA}, IP: g.IP, Time: g.Time}
-	return func(h *dag.Header, op *dag.Operation) authz.Decision {
+	asks := authz.Act{Subject: authz.Subject{ID: g.Sub, Username: g.Username, Roles: account.Roles, MFA: g.MFA}, IP: g.IP, Time: g.Time}
+	return func(h *dag.Header, op *dag.Operation) (*audit.Decision, string) {
+		a := asks
 		switch {
 		case account.Deleted:
-			return authz.Decision{Rule: authz.NoRule, Version: set.Version(), Reason: "the account of " + who + " was deleted"}
+			return audit.NewDecision(&a, authz.Decision{Rule: authz.NoRule, Version: set.Version()}, -1), "the account of " + who + " was deleted"
 		case !account.Enabled:
-			return authz.Decision{Rule: authz.NoRule, Version: set.Version(), Reason: "the account of " + who + " was disabled"}
+			return audit.NewDecision(&a, authz.Decision{Rule: authz.NoRule, Version: set.Version()}, -1), "the account of " + who + " was disabled"
 		}
-		q := q
-		q.Action, q.Resource, q.Brief = "create", Submission(h.Kind, h.Name), true
-		d := set.Decide(q)
 		action, resources := Needs(op)
-		for i, r := range resources {
-			if !d.Allowed {
-				break
-			}
-			q.Action, q.Resource, q.Brief = action, r, i < len(resources)-1
-			d = set.Decide(q)
+		a.Asked = append(make([]authz.Asked, 0, 1+len(resources)), authz.Asked{Action: "create", Resource: Submission(h.Kind, h.Name)})
+		for _, r := range resources {
+			a.Asked = append(a.Asked, authz.Asked{Action: action, Resource: r})
 		}
+		d, refused := a.Judge(set.Decide, 0, set.Version())
+		why := ""
 		if !d.Allowed {
-			d.Reason = refusal(who, &q, d)
+			why = refusal(who, a.Asked[refused], d)
 		}
-		return d
+		return audit.NewDecision(&a, d, refused), why
 	}, nil
 }
 
-func refusal(who string, q *authz.Request, d authz.Decision) string {
+func refusal(who string, q authz.Asked, d authz.Decision) string {
 	what := q.Resource.Type
 	if q.Resource.Name != "" {
 		what += " " + q.Resource.Name

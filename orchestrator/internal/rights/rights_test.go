@@ -7,6 +7,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/rights"
+	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -60,13 +61,23 @@ func create() *dag.Operation {
 	return &dag.Operation{Type: "server_batch", Verb: "create", Servers: []dag.ServerConfig{{Name: "web-01"}}}
 }
 
-func ask(t *testing.T, k *known, g dag.Grant) authz.Decision {
+// answer is a decision with the reason of a refusal.
+type answer struct {
+	*audit.Decision
+	Reason string
+}
+
+func ask(t *testing.T, k *known, g dag.Grant) answer {
 	t.Helper()
 	may, err := rights.Book{Known: k}.Submitter(t.Context(), g)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return may(batch, create())
+	d, why := may(batch, create())
+	if again, ok := d.Replay(k.Policies()); ok && (again.Allowed != d.Allowed || again.Rule != d.Rule) {
+		t.Errorf("%+v asked again from the decision alone: %+v", d, again)
+	}
+	return answer{d, why}
 }
 
 func TestSubmitter_isTheAccountOfNow(t *testing.T) {
@@ -81,12 +92,12 @@ func TestSubmitter_isTheAccountOfNow(t *testing.T) {
 		{token.Subject{Sub: "a", Version: 7, Roles: []string{"operator"}}, "the account of alice was disabled"},
 		{token.Subject{Sub: "a", Version: 9, Deleted: true}, "the account of alice was deleted"},
 	} {
-		if d := ask(t, hear(t, c.now), alice()); d.Allowed != (c.want == "") || d.Reason != c.want || d.Version != 1 {
+		if d := ask(t, hear(t, c.now), alice()); d.Allowed != (c.want == "") || d.Reason != c.want || d.Policy != 1 {
 			t.Errorf("%+v: %+v", c.now, d)
 		}
 	}
 	d := ask(t, hear(t, token.Subject{Sub: "a", Version: 4, Enabled: true, Roles: []string{"developer"}}), alice())
-	if d.Rule == authz.NoRule || d.Inputs["resource"] != "servers/web-01" || d.Inputs["roles"] != "developer" || d.Inputs["ip"] != "192.0.2.1" {
+	if d.Rule == authz.NoRule || len(d.Act.Asked) != 2 || d.Act.Asked[1].Name != "web-01" || d.Act.Subject.Roles[0] != "developer" || d.Act.IP != "192.0.2.1" {
 		t.Errorf("the decision does not say what decided: %+v", d)
 	}
 }
@@ -99,7 +110,7 @@ func TestSubmitter_thePoliciesAreThoseOfNowAndTheRequestThatOfThen(t *testing.T)
 	k.source.Version = 2
 	k.source.Policies = append(k.source.Policies, authz.Policy{ID: "freeze", Name: "freeze", Enabled: true,
 		Rules: []authz.Rule{{Effect: authz.EffectDeny, Resource: "servers:web-*", Action: []string{"*"}, Condition: "request.ip == '192.0.2.1' && time.hour == 12"}}})
-	if d := ask(t, k, alice()); d.Allowed || d.Version != 2 || d.Reason != "alice may no longer create servers web-01: rule policy:freeze#0 forbids it" {
+	if d := ask(t, k, alice()); d.Allowed || d.Policy != 2 || d.Reason != "alice may no longer create servers web-01: rule policy:freeze#0 forbids it" {
 		t.Errorf("%+v", d)
 	}
 	elsewhere, earlier := alice(), alice()
