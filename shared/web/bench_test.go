@@ -31,6 +31,7 @@ func BenchmarkEcho(b *testing.B) {
 			return token.Claims{Kind: token.Access, Subject: "alice"}, nil
 		},
 		Decide: func(authz.Request) authz.Decision { return authz.Decision{Allowed: true} },
+		Known:  func(string, string) bool { return true },
 		Routes: []Route{{Method: "GET", Path: "/echo/:id", Op: "echo", Permission: Allow("read", "things"),
 			Handle: To(func(_ context.Context, in byID) (out, error) { return out{ID: in.ID, Note: "hello"}, nil })}},
 	})

@@ -118,7 +118,7 @@ func goodRequestID(s string) bool {
 }
 
 // maxParam is the most bytes of a path parameter. Names are that long at most (decision 20); what
-// is longer, such as a token in the wrong place, is neither asked about nor recorded.
+// is longer, such as a token in the wrong place, is not asked about.
 const maxParam = 256
 
 // run takes the request through all stages; the order is decision 23's.
@@ -130,16 +130,16 @@ func (x *exchange) run() error {
 	case x.ep.stray != nil:
 		return x.ep.stray
 	}
+	long := false
+	for i, p := range x.c.Params { // before a refusal records it
+		long = long || len(p.Value) > maxParam
+		x.c.Params[i].Value = x.recognise(p)
+	}
 	if err := x.enter(); err != nil {
 		return err
 	}
-	for i, p := range x.c.Params {
-		if len(p.Value) > maxParam {
-			return fault.New(fault.NotFound, "http.not_found", "there is nothing at this path")
-		}
-		if p.Key == "id" { // before anybody is asked about it: a policy knows an object by one spelling
-			x.c.Params[i].Value = id.Canonical(p.Value)
-		}
+	if long {
+		return fault.New(fault.NotFound, "http.not_found", "there is nothing at this path")
 	}
 	if x.version == versionForeign {
 		return fault.New(fault.NotAcceptable, "http.version", "only version v1 exists; send Accept: %s", typeVendor)
@@ -157,6 +157,22 @@ func (x *exchange) run() error {
 		}
 	}
 	return x.handle()
+}
+
+// unrecognised stands in decisions, entries, texts and log lines for a path parameter that can name
+// nothing. It may be a secret in the wrong place, and an audit log never forgets.
+const unrecognised = "unrecognised"
+
+// recognise returns a path parameter as everything behind it sees it: a UUID in its canonical
+// spelling, by which policies know the object, what the service knows, and else unrecognised.
+func (x *exchange) recognise(p gin.Param) string {
+	if v := id.Canonical(p.Value); id.Valid(v) {
+		return v
+	}
+	if known := x.s.cfg.Known; known != nil && len(p.Value) <= maxParam && known(p.Key, p.Value) {
+		return p.Value
+	}
+	return unrecognised
 }
 
 // enter limits and authenticates.

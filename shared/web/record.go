@@ -57,7 +57,7 @@ func (x *exchange) audited() string {
 	if kind == "" {
 		kind, _, _ = strings.Cut(strings.TrimPrefix(x.ep.route.Path, "/"), "/")
 	}
-	if name == "" && len(x.c.Params) == 1 && len(x.c.Params[0].Value) <= maxParam {
+	if name == "" && len(x.c.Params) == 1 {
 		name = x.c.Params[0].Value
 	}
 	if name == "" {

@@ -42,6 +42,10 @@ type Config struct {
 	// Decide answers one question of authorization. It never fails: what cannot be decided is
 	// denied.
 	Decide func(authz.Request) authz.Decision
+	// Known says whether the text of a path parameter that is no UUID may name something: the id of
+	// a signing key that exists, the number of an entry. Any other is replaced by "unrecognised"
+	// before it is asked about, recorded or logged. nil knows UUIDs only.
+	Known func(param, value string) bool
 	// Admit may refuse a route before anybody is authenticated: a service that is degraded refuses
 	// what changes something (decision 5). What it refuses counts in no rate limit. nil admits
 	// everything.

@@ -293,7 +293,7 @@ func TestRecord_refusalsLeaveExactlyOneEntry(t *testing.T) {
 		{"denied with a broken body", "POST", "/things", `{`, asGuest, "thing.create things denied authz.denied"},
 		{"denied read", "GET", "/things/7", "", asGuest, "thing.read things/7 denied authz.denied"},
 		{"unknown fields", "POST", "/things", `{"x":1}`, asAlice, "thing.create things failure input.invalid"},
-		{"overlong id", "PUT", "/things/" + strings.Repeat("x", 257), `{}`, asAlice, "thing.update things failure http.not_found"},
+		{"overlong id", "PUT", "/things/" + strings.Repeat("x", 257), `{}`, asAlice, "thing.update things/unrecognised failure http.not_found"},
 		{"conflict", "POST", "/things", `{"name":"taken"}`, asAlice, "thing.create things/taken failure thing.taken"},
 		{"bad token", "PUT", "/things/7", `{}`, "Authorization: Bearer bad", "thing.update things/7 denied token.invalid"},
 		{"no token", "PUT", "/things/7", `{}`, "X-Nothing: 1", ""},
@@ -313,6 +313,28 @@ func TestRecord_refusalsLeaveExactlyOneEntry(t *testing.T) {
 		}
 		if strings.Join(got, "|") != c.want {
 			t.Errorf("%s (%d): %q, want %q", c.name, w.Code, got, c.want)
+		}
+	}
+}
+
+// TestRecord_aSecretAsAPathIDIsNotKept: whoever pastes a token where an id belongs finds it neither
+// in the entry, nor in its decision, nor in the text, nor in the log.
+func TestRecord_aSecretAsAPathIDIsNotKept(t *testing.T) {
+	t.Parallel()
+	const secret = "rt_1YCFRYu8jKt4QqooJdISSKwzaaKTYMSFP9RX7eryGPc"
+	for _, c := range []struct{ name, method, head string }{
+		{"denied", "PUT", asGuest}, {"denied read", "GET", asGuest}, {"bad token", "PUT", "Authorization: Bearer bad"},
+	} {
+		g := newRig(t, nil)
+		w := g.send(c.method, "/things/"+secret, `{}`, c.head)
+		entries := g.entries()
+		if len(entries) != 1 || entries[0].Resource != "things/unrecognised" {
+			t.Fatalf("%s (%d): entries %+v", c.name, w.Code, entries)
+		}
+		for where, text := range map[string]string{"entry": fmt.Sprintf("%+v %+v", entries, entries[0].Decision), "answer": w.Body.String(), "log": g.log.String()} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s: the %s holds the secret: %s", c.name, where, text)
+			}
 		}
 	}
 }

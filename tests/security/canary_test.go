@@ -206,8 +206,11 @@ func (s *site) useSecrets(t *testing.T, c *canaries) map[string][]byte {
 			head := []string{"X-Request-Id: " + rid, "User-Agent: " + secret, "Cookie: session=" + secret, "Idempotency-Key: " + secret, "If-None-Match: " + secret, "Accept-Language: " + secret}
 			keep(fmt.Sprint(op, " in the query ", i), s.send(t, op.service, op.method, path+q, "", nil, head...))
 			keep(fmt.Sprint(op, " as a token ", i), s.send(t, op.service, op.method, path, secret+"x", nil, head...))
-			if i == 0 { // a token pasted into the path; shorter texts there are names, and names are recorded
-				keep(fmt.Sprint(op, " in the path"), s.send(t, op.service, op.method, op.url(secret), s.people["viewer"].token, nil))
+			if pasted := parameter.ReplaceAllLiteralString(op.path, url.PathEscape(secret)); pasted != op.path {
+				for _, who := range []string{"viewer", "admin"} { // who may not ask, and who is told that there is no such object
+					keep(fmt.Sprint(op, " in the path as ", who, " ", i), s.send(t, op.service, op.method, pasted, s.people[who].token, nil))
+				}
+				keep(fmt.Sprint(op, " in the path with a bad token ", i), s.send(t, op.service, op.method, pasted, "bad", nil))
 			}
 			if op.body == nil || op.id == "createCheckpoint" {
 				continue

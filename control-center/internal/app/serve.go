@@ -187,6 +187,10 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 			return verifier.Verify(raw, now())
 		},
 		Decide: policies.Authority.Decide, Admit: waiting.admit,
+		Known: func(param, value string) bool {
+			_, exists := ring.Public.Key(value)
+			return param == "kid" && exists
+		},
 		RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies,
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/api"
@@ -162,7 +163,7 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 		Authenticate: func(ctx context.Context, raw string, _ *http.Request) (token.Claims, error) {
 			return known.Authenticate(ctx, raw)
 		},
-		Decide: known.Decide, Admit: admit(known), RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies,
+		Decide: known.Decide, Admit: admit(known), Known: entryNumber, RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies,
 	})
 	if err != nil {
 		return nil, err
@@ -175,6 +176,13 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 		component("audit copy", copier.Run),
 		component("audit log", ledger.Run), component("retention", history.Run), component("store lease", driver.Lease(db.DB)),
 	}}, nil
+}
+
+// entryNumber says whether a path parameter is the number of an audit entry, which is written with
+// few digits: fewer than any password of digits has.
+func entryNumber(param, value string) bool {
+	_, err := strconv.ParseUint(value, 10, 63)
+	return param == "index" && len(value) <= 10 && err == nil
 }
 
 // executorOf builds what makes attempts: providers, infra definitions and recipes.
