@@ -138,7 +138,7 @@ func TestSearch_hidesNothingWhateverTheFilters(t *testing.T) {
 					for _, resource := range texts["resource"] {
 						for _, span := range texts["time"] {
 							f := auditlog.Filter{UserID: user.UserID, Action: action.Action, Resource: resource.Resource, From: span.From, To: span.To}
-							if name == "surrealdb" && parts(f) > 2 {
+							if (name == "surrealdb" || *rowsOf > 0) && parts(f) > 2 {
 								continue
 							}
 							var want []string
