@@ -12,11 +12,13 @@ import (
 // Resume submits, as a new batch of whoever asks now, exactly the operations of a batch that ended
 // because its submitter lost the right to them (decision 39). allow is asked about them first. The
 // old batch stays as it ended; that it was adopted is written in the commit of the new one, so it
-// is once.
+// is once. While a rollback runs it is refused: unlike an ordinary submission, it counts operations
+// as met that the rollback may be about to undo.
 func (e *Engine) Resume(ctx context.Context, batchID string, s Submission, allow func(dag.Definition) error) (Submitted, error) {
 	if !id.Valid(batchID) {
 		return Submitted{}, unknown(dag.Batch, batchID)
 	}
+	undoing := e.undoing()
 	run, rev, err := e.read(ctx, batchID)
 	switch {
 	case err != nil:
@@ -27,6 +29,8 @@ func (e *Engine) Resume(ctx context.Context, batchID string, s Submission, allow
 		return e.submitted(ctx, s.ID)
 	case run.Header.AdoptedBy != "":
 		return Submitted{}, adopted(run.Header.AdoptedBy)
+	case undoing: // perhaps what the operations left depend on
+		return Submitted{}, errRollback
 	}
 	if s.Definition, err = dag.Resume(run); err != nil {
 		return Submitted{}, err
@@ -46,4 +50,11 @@ func (e *Engine) Resume(ctx context.Context, batchID string, s Submission, allow
 
 func adopted(by string) error {
 	return fault.New(fault.Conflict, "batch.adopted", "This batch was adopted before: batch %s goes on with it.", by)
+}
+
+// undoing says whether a rollback runs, or may run.
+func (e *Engine) undoing() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.holds()
 }

@@ -323,3 +323,68 @@ func TestResume_refusals(t *testing.T) {
 		}
 	})
 }
+
+// TestResume_doesNotGoOnWithWhatARollbackIsUndoing adopts a batch while a rollback undoes what the
+// operations left depend on. They were run after it, although a second later the answer was
+// batch.not_adoptable.
+func TestResume_doesNotGoOnWithWhatARollbackIsUndoing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, r := newWorld(), &rights{}
+		w.delay = 10 * time.Second
+		e := start(t, memory(), w, with(r))
+		id := e.submit(batch(servers("first", nil, "s0"), servers("second", []string{"first"}, "s1"))).Run.ID
+		<-time.After(5 * time.Second)
+		r.change("gone")
+		e.ended(id)
+		r.change("")
+		undone := make(chan error, 1)
+		go func() {
+			_, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{id + "/first"}})
+			undone <- err
+		}()
+		<-time.After(5 * time.Second) // the undo is at work
+		if _, err := e.Resume(scene(), id, engine.Submission{}, everything); fault.CodeOf(err) != "rollback.running" {
+			t.Errorf("while the rollback runs: %v", err)
+		}
+		if err := <-undone; err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Resume(scene(), id, engine.Submission{}, everything); fault.CodeOf(err) != "batch.not_adoptable" {
+			t.Errorf("after it: %v", err)
+		}
+		<-time.After(time.Minute)
+		if calls := w.log(); slices.Contains(calls, "do s1") || e.view(id).Run.AdoptedBy != "" {
+			t.Errorf("the provider saw %v, adopted by %q", calls, e.view(id).Run.AdoptedBy)
+		}
+	})
+}
+
+// TestResume_aRollbackThatBeginsInBetween begins one after the batch was found adoptable.
+func TestResume_aRollbackThatBeginsInBetween(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		e, id := withdrawn(t, w, &rights{})
+		undone := make(chan error, 1)
+		_, err := e.Resume(scene(), id, engine.Submission{}, func(dag.Definition) error {
+			go func() {
+				_, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{id + "/op0"}})
+				undone <- err
+			}()
+			<-time.After(5 * time.Second)
+			return nil
+		})
+		if fault.CodeOf(err) != "rollback.running" || e.view(id).Run.AdoptedBy != "" {
+			t.Errorf("%v, adopted by %q", err, e.view(id).Run.AdoptedBy)
+		}
+		if err := <-undone; err != nil {
+			t.Fatal(err)
+		}
+		got, err := e.Resume(scene(), id, engine.Submission{}, everything)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := e.ended(got.Run.ID); v.Run.State != dag.Succeeded {
+			t.Errorf("ended %s", v.Run.State)
+		}
+	})
+}

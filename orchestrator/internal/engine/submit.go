@@ -113,6 +113,9 @@ func (e *Engine) submit(ctx context.Context, s Submission) (*Submitted, error) {
 	if err != nil || !added {
 		return nil, err
 	}
+	if held && s.resumes.Rev != 0 { // a rollback began since the batch was read
+		return nil, e.admit(ctx, r, held, errRollback)
+	}
 	room := e.room()
 	defer e.putRoom(room)
 	var parts []store.Write
