@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"strings"
 
@@ -66,6 +67,9 @@ func (s *Store) options(fs vfs.FS) *pebble.Options {
 // openEngine opens the folder, creating it when it is new. A new store is created, closed and opened again: its very first
 // log would be written in the old format.
 func (s *Store) openEngine(dir string, fs vfs.FS) (*pebble.DB, error) {
+	if err := room(dir, fs); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, openFault(dir, err)
+	}
 	// An error means that there is no folder yet; Open says what else may be wrong.
 	if desc, err := pebble.Peek(dir, fs); err != nil || !desc.Exists {
 		db, err := pebble.Open(dir, s.options(fs))

@@ -2,7 +2,6 @@ package pebblestore
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -67,7 +67,7 @@ func (l *lasting) watch(s *Store) {
 	}
 }
 
-// room says whether the folder can be opened: the engine writes its logs once more, as tables. One that runs out of
+// room says whether the folder can be opened, and store.full when it cannot: the engine writes its logs once more, as tables. One that runs out of
 // space half way hangs or panics where nobody can recover it (tried), so it is not let near.
 func room(dir string, fs vfs.FS) error {
 	names, err := fs.List(dir)
@@ -81,7 +81,8 @@ func room(dir string, fs vfs.FS) error {
 		}
 	}
 	if usage, err := fs.GetDiskUsage(dir); err == nil && usage.AvailBytes < need {
-		return errors.New("the disk has not enough free space")
+		return fault.New(fault.Unavailable, "store.full",
+			"the disk of %s is full: %d MiB are free, and at least %d MiB are needed to open the store; free space and try again", dir, usage.AvailBytes>>20, need>>20)
 	}
 	return nil
 }

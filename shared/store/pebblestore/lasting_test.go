@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"errors"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -227,6 +228,58 @@ func TestLasting_readsGoOnWhileTheDiskIsFull(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestLasting_aStartOnAFullDiskSaysSoAndEnds opens a folder on a disk without room. The engine gave
+// up half way and its Open never came back: no listener, no end on SIGTERM, no recovery when there
+// was room again, or 900 log lines a second.
+func TestLasting_aStartOnAFullDiskSaysSoAndEnds(t *testing.T) {
+	t.Parallel()
+	var full, little atomic.Bool
+	fs := scarce{errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if full.Load() && op.Kind == errorfs.OpFileWrite {
+			return syscall.ENOSPC
+		}
+		return nil
+	})), &little}
+	dir := t.TempDir()
+	db, err := openLasting(dir, storetest.Schema(), quiet, fs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := entry(t, db, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	full.Store(true)
+	little.Store(true)
+	opened := make(chan error, 1)
+	go func() {
+		_, err := openLasting(dir, storetest.Schema(), quiet, fs)
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		if fault.CodeOf(err) != "store.full" || !strings.Contains(err.Error(), dir) {
+			t.Errorf("a start on a full disk: %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the start neither ends nor says why")
+	}
+	full.Store(false)
+	little.Store(false)
+	again, err := openLasting(dir, storetest.Schema(), quiet, fs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := whole(t, again); n != 1 {
+		t.Errorf("%d entries, 1 was acknowledged", n)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
