@@ -193,6 +193,7 @@ func TestTree_isTlogs(t *testing.T) {
 	}
 }
 
+// TestProofs_verifyWithAnotherLibrary is L12.
 func TestProofs_verifyWithAnotherLibrary(t *testing.T) {
 	t.Parallel()
 	s := newService(t, "test/audit/orchestrator")
@@ -230,6 +231,7 @@ func TestProofs_verifyWithAnotherLibrary(t *testing.T) {
 	}
 }
 
+// TestBundle_verifiesOfflineAndOnlyUnchanged is L12 for the bundle.
 func TestBundle_verifiesOfflineAndOnlyUnchanged(t *testing.T) {
 	t.Parallel()
 	s := newService(t, "test/audit/orchestrator")

@@ -161,6 +161,8 @@ func (s *service) rewrite(bodies [][]byte) {
 	s.sign()
 }
 
+// TestPeer_rewrittenHistoryIsRefusedAndKept is L03, and with as many entries as before L04: the
+// evidence holds both signed heads.
 func TestPeer_rewrittenHistoryIsRefusedAndKept(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func([][]byte) [][]byte{

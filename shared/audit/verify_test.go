@@ -39,6 +39,8 @@ func (s *service) tampered(bodies [][]byte, heads ...string) Report {
 	return r
 }
 
+// TestVerify_everyFlippedByteIsNamed is L01 and the audit half of D04, reduced: every byte of 6 of
+// 200 entries.
 func TestVerify_everyFlippedByteIsNamed(t *testing.T) {
 	t.Parallel()
 	s := newService(t, "test/audit/orchestrator")
@@ -72,6 +74,8 @@ func TestVerify_everyFlippedByteIsNamed(t *testing.T) {
 	}
 }
 
+// TestVerify_damageHasItsOwnWords is L01 for the other edits, reduced to a table: cut, swapped,
+// doubled, put in, removed.
 func TestVerify_damageHasItsOwnWords(t *testing.T) {
 	t.Parallel()
 	s := newService(t, "test/audit/orchestrator")

@@ -120,6 +120,7 @@ func TestTrap_nothingIsStaleAfterASwap(t *testing.T) {
 	}
 }
 
+// TestTrap_faultsOfOursDeny is Z12 without policies and with an enforcer that fails.
 func TestTrap_faultsOfOursDeny(t *testing.T) {
 	var a authz.Authority
 	q := ask("admin", "read", "tasks")

@@ -30,6 +30,8 @@ func (s *story) add(line string) {
 	s.lines = append(s.lines, line)
 }
 
+// TestRun_stopsInOrderAndFinishesRunningRequests is R01 for the order: drain first, then the
+// running request, the sockets and the engine.
 func TestRun_stopsInOrderAndFinishesRunningRequests(t *testing.T) {
 	t.Parallel()
 	ls, err := Listen(t.Context(), []string{"127.0.0.1:0", "127.0.0.1:0"})
@@ -169,6 +171,7 @@ func TestListen_namesATakenAddressAndKeepsNothingOpen(t *testing.T) {
 }
 
 // Not parallel: signals reach the whole process.
+// It is R01 for the second SIGTERM.
 func TestSignals_firstStopsSecondExits(t *testing.T) {
 	exit := make(chan int, 1)
 	ctx, stop := signals(t.Context(), discard(), func(code int) { exit <- code })

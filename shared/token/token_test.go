@@ -394,6 +394,8 @@ func TestRevocations_aClockThatWasAheadRevivesNothing(t *testing.T) {
 }
 
 // FuzzVerify: no text but a signed one is ever accepted, and nothing panics.
+// It is A15 for the verifier, reduced to its seeds in the gate: no mutation of a valid token
+// verifies.
 func FuzzVerify(f *testing.F) {
 	v, _, _ := verifier(f)
 	valid := sign(f, claims(), testKey("k"), token.Access)
@@ -411,6 +413,7 @@ func FuzzVerify(f *testing.F) {
 }
 
 // FuzzClaims signs whatever payload comes and compares with a second reading of the same rules.
+// It is A15 for the claims, reduced in the same way.
 func FuzzClaims(f *testing.F) {
 	v, _, _ := verifier(f)
 	valid := sign(f, claims(), testKey("k"), token.Access)

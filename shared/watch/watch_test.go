@@ -328,6 +328,7 @@ func TestWatch_sinceReplaysAndGoesOnLive(t *testing.T) {
 	}
 }
 
+// TestWatch_resumeAfterRandomCuts is E02, reduced: more than 30 of 100 cuts.
 func TestWatch_resumeAfterRandomCuts(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil)
@@ -432,6 +433,7 @@ func TestWatch_clientMessages(t *testing.T) {
 	}
 }
 
+// TestWatch_closesWhenTheSessionEnds is A63 for the token's end and for its renewal in band.
 func TestWatch_closesWhenTheSessionEnds(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil)
@@ -458,6 +460,7 @@ func TestWatch_closesWhenTheSessionEnds(t *testing.T) {
 	}
 }
 
+// TestWatch_aLoweredRoleSeesNoMore is A63 for the rights of a subscription.
 func TestWatch_aLoweredRoleSeesNoMore(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil)
@@ -505,6 +508,7 @@ func TestWatch_limits(t *testing.T) {
 	p.dial(t, "token=bob")
 }
 
+// TestWatch_shutdownTellsWhereToResume is R01 for the sockets: code 1001 and the place to resume.
 func TestWatch_shutdownTellsWhereToResume(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil)

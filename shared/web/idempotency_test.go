@@ -29,6 +29,7 @@ func idOf(t *testing.T, w *httptest.ResponseRecorder) string {
 	return v.Data.ID
 }
 
+// TestIdempotency_repeatsGetTheFirstAnswer is X10 for the repeat and for another body.
 func TestIdempotency_repeatsGetTheFirstAnswer(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, nil)
@@ -230,6 +231,7 @@ func TestIdempotency_refusalsOfACallerAreNotKept(t *testing.T) {
 
 // Another process on the same store, with a folder of its own, cannot compare bodies; it still runs
 // nothing twice.
+// It is X10 for a restart.
 func TestIdempotency_aNewOwnerOfTheStoreReplays(t *testing.T) {
 	t.Parallel()
 	first := newRig(t, nil)
@@ -240,6 +242,7 @@ func TestIdempotency_aNewOwnerOfTheStoreReplays(t *testing.T) {
 	}
 }
 
+// TestIdempotency_aHundredParallelPostsRunOnce is X10, reduced: 100 of 1,000 posts.
 func TestIdempotency_aHundredParallelPostsRunOnce(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64

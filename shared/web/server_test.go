@@ -339,6 +339,7 @@ func TestRecord_aSecretAsAPathIDIsNotKept(t *testing.T) {
 	}
 }
 
+// TestRecord_failsClosed is Z12 with the store away.
 func TestRecord_failsClosed(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, nil)

@@ -25,6 +25,7 @@ const maxDirect = 25
 
 // TestModules_dependenciesAreFewNewAndExplained reads the go.mod files: minimum versions, the budget, and a
 // reason for each direct dependency in the dependency ADR.
+// It is S10, and S11 for the count of direct dependencies.
 func TestModules_dependenciesAreFewNewAndExplained(t *testing.T) {
 	adr, err := os.ReadFile(filepath.Join(root, "shared", "adr", "0001-dependencies.md"))
 	if err != nil {
@@ -56,5 +57,31 @@ func TestModules_dependenciesAreFewNewAndExplained(t *testing.T) {
 		if direct > maxDirect {
 			t.Errorf("%s has %d direct dependencies, the budget is %d", path, direct, maxDirect)
 		}
+	}
+}
+
+// TestImports_unsafeAndProcessesAreRare is S11 for the standard library: no cgo and no unsafe in the product, and only
+// the package that makes local servers starts processes.
+func TestImports_unsafeAndProcessesAreRare(t *testing.T) {
+	t.Parallel()
+	starts := 0
+	for _, p := range load(t) {
+		if strings.HasPrefix(p.Path, "tests") || strings.HasSuffix(p.Path, "test") {
+			continue
+		}
+		for _, f := range p.Files {
+			for _, imp := range f.Imports() {
+				switch own := p.Path == "orchestrator/internal/provider/local"; {
+				case f.Test:
+				case imp == "C" || imp == "unsafe" || imp == "os/exec" && !own:
+					t.Errorf("%s imports %s", f.Path, imp)
+				case imp == "os/exec":
+					starts++
+				}
+			}
+		}
+	}
+	if starts == 0 {
+		t.Error("nobody imports os/exec: take the exception out")
 	}
 }

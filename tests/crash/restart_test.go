@@ -113,6 +113,8 @@ func (w *workshop) server() int {
 // TestRestart_aPlannedStopUsesUpNoAttemptAndDestroysNoGoodServer restarts the orchestrator again
 // and again in the middle of an install that may be tried once. Before decision 40 the first
 // restart failed it, and the rollback destroyed the server.
+// It is R01, reduced to as many stops of 100 as -kills says: each ends with exit code 0 and loses
+// no work.
 func TestRestart_aPlannedStopUsesUpNoAttemptAndDestroysNoGoodServer(t *testing.T) {
 	for _, store := range []string{"embedded", "surrealdb"} {
 		n := *kills

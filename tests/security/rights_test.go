@@ -80,6 +80,7 @@ func (s *site) over(t *testing.T, id string) (b client.Batch) {
 
 // TestRights_lostWhileABatchRuns is Z17: the batch of a deleted, disabled or demoted user ran all
 // of its operations to the end.
+// It is Z16 for a user whose rights fall while the orchestrator acts for it.
 func TestRights_lostWhileABatchRuns(t *testing.T) {
 	for _, store := range []string{"embedded", "surrealdb"} {
 		t.Run(store, func(t *testing.T) {

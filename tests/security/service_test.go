@@ -98,6 +98,7 @@ func (s *site) misuses(t *testing.T) (all []misuse, madeUp []string) {
 
 // TestServiceKey_isNoAdministrator signs with the orchestrator's credential whatever a thief would like to be: each
 // token is refused at each route, nothing has happened, and the audit log names nobody whom the thief made up.
+// It is Z16 for a service's token alone.
 func TestServiceKey_isNoAdministrator(t *testing.T) {
 	s := shared
 	admin := s.people["admin+mfa"]

@@ -19,6 +19,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
+// TestSealer_opensOnlyAtItsPlace is S02: a ciphertext opens only at its kind, id and field.
 func TestSealer_opensOnlyAtItsPlace(t *testing.T) {
 	t.Parallel()
 	s, err := keys.MakeSealer(t.TempDir() + "/keys")

@@ -38,6 +38,8 @@ func TestJudge_order(t *testing.T) {
 	}
 }
 
+// TestFailures_pauseDoublesToAMinute is A42 for the figures: from the tenth failure on 1, 2, 4 to
+// 60 s.
 func TestFailures_pauseDoublesToAMinute(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_790_000_000, 0)
@@ -62,6 +64,7 @@ func TestFailures_pauseDoublesToAMinute(t *testing.T) {
 	}
 }
 
+// TestCodeFailures_guessOdds is A35 for a guesser who has a year.
 func TestCodeFailures_guessOdds(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_790_000_000, 0)

@@ -85,6 +85,8 @@ func TestEnrolment_expires(t *testing.T) {
 	}
 }
 
+// TestEnrolFor_isInUseAtOnceAndBindsToItsAccount is S02 for two stored records: a secret moved to
+// another account does not open.
 func TestEnrolFor_isInUseAtOnceAndBindsToItsAccount(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

@@ -17,6 +17,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/storetest"
 )
 
+// TestRefresh_lostAnswerIsRepeatedAndReuseEndsTheSession is A22: the same successor within 10 s,
+// reuse after that.
 func TestRefresh_lostAnswerIsRepeatedAndReuseEndsTheSession(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -55,6 +57,7 @@ func TestRefresh_lostAnswerIsRepeatedAndReuseEndsTheSession(t *testing.T) {
 	}
 }
 
+// TestRefresh_crashBetweenCommitAndAnswer is A22 with the fault between rotation and answer.
 func TestRefresh_crashBetweenCommitAndAnswer(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -237,6 +240,7 @@ func TestRefresh_aSessionBegunByAClockThatWasAheadGoesOn(t *testing.T) {
 	}
 }
 
+// TestRefresh_idleAndAbsoluteEnd is A23 with the limits of decision 25: 8 h idle, 7 days in all.
 func TestRefresh_idleAndAbsoluteEnd(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -332,6 +336,8 @@ func TestSignOut_tokenAndRefreshDie(t *testing.T) {
 	}
 }
 
+// TestChangesOfAnAccount_endItsTokensAndSessions is A26: this service refuses the next request, and
+// the feed tells the other one.
 func TestChangesOfAnAccount_endItsTokensAndSessions(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

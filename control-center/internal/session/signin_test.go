@@ -11,10 +11,13 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/controltest"
+	"github.com/provisioning-platform/platform/control-center/internal/mfa"
+	"github.com/provisioning-platform/platform/control-center/internal/revocation"
 	"github.com/provisioning-platform/platform/control-center/internal/session"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -158,10 +161,18 @@ func TestSignIn_oneCodeInFiftyRequestsAtOnce(t *testing.T) {
 	}
 }
 
+// TestSignIn_recoveryCodeWorksOnceAndCountsAsSecondFactor is A37.
 func TestSignIn_recoveryCodeWorksOnceAndCountsAsSecondFactor(t *testing.T) {
 	t.Parallel()
 	r := controltest.New(t)
 	code := r.Admin.RecoveryCodes[3]
+	if n := len(r.Admin.RecoveryCodes); n < 10 || 5*len(strings.ReplaceAll(code, "-", "")) < 80 {
+		t.Errorf("%d codes like %s; want 10 of 80 bits", n, code)
+	}
+	stored, err := r.DB.Get(context.Background(), store.Key{Kind: mfa.Table.Kind, ID: r.File.User.ID})
+	if err != nil || !stored.Exists() || strings.Contains(strings.ReplaceAll(string(stored.Body), "-", ""), strings.ReplaceAll(code, "-", "")) {
+		t.Errorf("the stored factor holds a code in the clear, or is not there: %v", err)
+	}
 	g, err := signIn(r, "admin", r.Admin.Password, strings.ToUpper(code))
 	if err != nil {
 		t.Fatal(err)
@@ -174,6 +185,8 @@ func TestSignIn_recoveryCodeWorksOnceAndCountsAsSecondFactor(t *testing.T) {
 	}
 }
 
+// TestSignIn_wrongPasswordsDelayAndEveryAliasCounts is A43 for the bucket, reduced: 10 of 30
+// spellings, the address among them.
 func TestSignIn_wrongPasswordsDelayAndEveryAliasCounts(t *testing.T) {
 	t.Parallel()
 	r := controltest.New(t)
@@ -214,6 +227,7 @@ func TestSignIn_strangersGuessesDoNotShutTheOwnerOut(t *testing.T) {
 	}
 }
 
+// TestSignIn_wrongCodesSuspendTheFactor is A35: 5 tries in 5 minutes, 50 in a row at most.
 func TestSignIn_wrongCodesSuspendTheFactor(t *testing.T) {
 	t.Parallel()
 	r := controltest.New(t)
@@ -233,6 +247,44 @@ func TestSignIn_wrongCodesSuspendTheFactor(t *testing.T) {
 	r.Clock.Add(24 * time.Hour)
 	if _, err := signIn(r, "admin", r.Admin.Password, r.Code(t, r.Admin.TOTPSecret, 0)); err == nil {
 		t.Fatal("the factor lives after fifty wrong codes in a row")
+	}
+}
+
+// TestSignIn_whatCountsIsInTheStore is A33, A35 and A42 for a second replica and a restart, reduced to
+// one of 100: a process that has nothing in memory knows the spent code, the wrong codes and the pause.
+// That a commit outlives a kill is D01.
+func TestSignIn_whatCountsIsInTheStore(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	db := memstore.New(controltest.Schema())
+	r := controltest.Over(t, db)
+	r.Account(t, "dana")
+	another := func(name, password, code string) error {
+		d := *r.Desk
+		d.Revoked = &revocation.Log{DB: feed.NewHub(db), State: &token.Revocations{}, Epoch: r.File.Deployment}
+		if err := d.Revoked.Load(ctx, r.Clock.Now()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := d.SignIn(ctx, session.Credentials{Username: name, Password: password, Code: code, IP: "192.0.2.7"})
+		return err
+	}
+	code := r.Code(t, r.Admin.TOTPSecret, 0)
+	if _, err := signIn(r, "admin", r.Admin.Password, code); err != nil {
+		t.Fatal(err)
+	}
+	if another("admin", r.Admin.Password, code) == nil {
+		t.Error("a spent code works at another process")
+	}
+	r.Clock.Add(30 * time.Second)
+	if err := another("admin", r.Admin.Password, r.Code(t, r.Admin.TOTPSecret, 0)); err != nil {
+		t.Errorf("the next code at another process: %v", err)
+	}
+	for range 10 {
+		_, _ = signIn(r, "admin", r.Admin.Password, "abcdef")
+		_, _ = signIn(r, "dana", "wrong wrong wrong", "")
+	}
+	if another("admin", r.Admin.Password, r.Code(t, r.Admin.TOTPSecret, 1)) == nil || another("dana", controltest.Password, "") == nil {
+		t.Error("another process does not know of the failures")
 	}
 }
 

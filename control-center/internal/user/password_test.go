@@ -2,6 +2,7 @@ package user
 
 import (
 	"context"
+	"encoding/base64"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -46,6 +47,7 @@ func hashed(t *testing.T, h *Hasher, password string) string {
 	return phc
 }
 
+// TestHasher_phcStringsAndHostileParameters is A45.
 func TestHasher_phcStringsAndHostileParameters(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -53,6 +55,9 @@ func TestHasher_phcStringsAndHostileParameters(t *testing.T) {
 	phc, err := h.Hash(ctx, "violet harbour")
 	if err != nil || !strings.HasPrefix(phc, "$argon2id$v=19$m=19456,t=2,p=1$") {
 		t.Fatalf("%s %v", phc, err)
+	}
+	if salt, err := base64.RawStdEncoding.DecodeString(strings.Split(phc, "$")[4]); err != nil || len(salt) < 16 {
+		t.Errorf("a salt of %d bytes, %v", len(salt), err)
 	}
 	for _, c := range []struct {
 		password, phc string
@@ -222,6 +227,7 @@ func TestMailbox_punycodeIsTheSameMailbox(t *testing.T) {
 	}
 }
 
+// TestFold_thirtySpellingsOfOneName is A43 for the account, reduced: 16 of 30 spellings.
 func TestFold_thirtySpellingsOfOneName(t *testing.T) {
 	t.Parallel()
 	want := Fold("Robert.Smith")

@@ -136,6 +136,7 @@ func TestUpdate_changesOnlyWhatIsGiven(t *testing.T) {
 	}
 }
 
+// TestLastAdmin_staysUnderFiftyRemovalsAtOnce is Z06.
 func TestLastAdmin_staysUnderFiftyRemovalsAtOnce(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

@@ -178,6 +178,8 @@ func TestApply_cancelBetweenTwoTriesLooksWhetherTheFirstTookEffect(t *testing.T)
 	}
 }
 
+// TestApply_unclearOutcomeWaitsForAPerson is X05 where a look does not tell the outcome: the task
+// waits and is not repeated.
 func TestApply_unclearOutcomeWaitsForAPerson(t *testing.T) {
 	t.Parallel()
 	h := hand(t, two())

@@ -186,6 +186,8 @@ func TestMaxTasks_boundsAllRunsTogether(t *testing.T) {
 	})
 }
 
+// TestCancel_stopsWhatRunsAndKeepsWhatIsDone is X11 for what has not started: nothing starts after
+// the cancel.
 func TestCancel_stopsWhatRunsAndKeepsWhatIsDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
@@ -209,6 +211,7 @@ func TestCancel_stopsWhatRunsAndKeepsWhatIsDone(t *testing.T) {
 	})
 }
 
+// TestRestart_looksUpWhatWasInFlight is X05, reduced: 1 of 500 crashes between start and result.
 func TestRestart_looksUpWhatWasInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, db := newWorld(), memory()

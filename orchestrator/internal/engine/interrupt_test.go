@@ -166,6 +166,7 @@ func TestStop_inTheMiddleOfACommit(t *testing.T) {
 
 // TestClock_aStepNeitherFailsNorStallsNorRepeats sets the wall clock by an hour while one operation
 // works within its 10 minutes and another waits for its next try.
+// It is D07 for tasks, reduced: 4 of 2,000 jumps, each of an hour.
 func TestClock_aStepNeitherFailsNorStallsNorRepeats(t *testing.T) {
 	for _, step := range []time.Duration{-time.Hour, time.Hour} {
 		for _, restart := range []bool{false, true} {
@@ -206,6 +207,7 @@ func TestClock_aStepNeitherFailsNorStallsNorRepeats(t *testing.T) {
 
 // TestClock_aStepDoesNotMoveALease: of two processes on one store, one has its clock set; neither
 // takes over what the other drives, nor waits for an hour when the other is gone.
+// It is D07 for leases, reduced like the test above.
 func TestClock_aStepDoesNotMoveALease(t *testing.T) {
 	for _, step := range []time.Duration{-time.Hour, time.Hour} {
 		synctest.Test(t, func(t *testing.T) {

@@ -157,6 +157,35 @@ func TestRollback_aFailedUndoKeepsItsPlaceBeforeACheckpoint(t *testing.T) {
 	})
 }
 
+// TestRollback_anUndoThatAlwaysFailsEnds is X07: the undo is tried a few times, the answer names exactly
+// what is left, and when the fault is mended a second call goes on with that alone.
+func TestRollback_anUndoThatAlwaysFailsEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		e := start(t, memory(), w)
+		c := e.checkpoint("cut")
+		for _, name := range []string{"a", "b", "c"} {
+			e.ended(e.submit(workflow(name)).Run.ID)
+		}
+		w.fails("undo b", slices.Repeat([]dag.Result{{Class: dag.Transient, Error: "busy"}}, 1000)...)
+		got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+		if err != nil || got.Executed != 2 || got.Failed != 1 || len(got.Failures) != 1 || e.operations(c) != 1 || w.left() != 1 {
+			t.Fatalf("got %+v, %v, %d left", got, err, w.left())
+		}
+		w.mu.Lock()
+		tries := 1000 - len(w.trouble["undo b"])
+		delete(w.trouble, "undo b")
+		w.mu.Unlock()
+		if tries < 2 || tries > 20 {
+			t.Errorf("%d tries", tries)
+		}
+		got, err = e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+		if err != nil || got.Executed != 1 || got.Failed != 0 || w.left() != 0 {
+			t.Errorf("after the repair %+v, %v, %d left", got, err, w.left())
+		}
+	})
+}
+
 func TestRollback_oneFailsTheOthersGoOnAndASecondCallRetriesIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()

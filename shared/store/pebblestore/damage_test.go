@@ -75,6 +75,7 @@ func whole(t *testing.T, db store.DB) int {
 
 // The log of a fresh store with one bit flipped at every 64th byte: the store opens with all that was
 // acknowledged, except what the last sync group holds, or it says which file is damaged and where.
+// It is D04, reduced to one bit in every 64th byte.
 func TestOpen_everyFlippedBitIsNoticed(t *testing.T) {
 	t.Parallel()
 	const commits = 60
@@ -145,6 +146,7 @@ func TestOpen_everyFlippedBitIsNoticed(t *testing.T) {
 
 // The machine goes down at any moment, with any part of what was not synced on disk: what was
 // acknowledged is there, and commits are whole.
+// It is D03, reduced: 300 of 10,000 crash clones.
 func TestCommit_survivesCrashes(t *testing.T) {
 	t.Parallel()
 	r := storetest.Rand(t)
@@ -202,6 +204,8 @@ var errDisk = errors.New("the disk is gone")
 
 // A failed sync ends the store: nobody sees what may not be durable, all waiting and later calls
 // are unavailable, and the data is fine when the disk is.
+// It is D06 as decision 42 has it, reduced to one failing sync: reads go on where the row ends the
+// process.
 func TestCommit_failedSyncEndsTheStore(t *testing.T) {
 	t.Parallel()
 	mem := vfs.NewCrashableMem()

@@ -22,6 +22,8 @@ var poison = []string{
 	`REMOVE DATABASE d`, `id`, `__proto__`,
 }
 
+// TestPoisonedTextsAreData is I15, reduced: 31 of 200 strings, as id, index value, member and
+// stream of the real engine.
 func TestPoisonedTextsAreData(t *testing.T) {
 	t.Parallel()
 	at, password := surrealtest.Start(t)
@@ -61,6 +63,7 @@ func TestPoisonedTextsAreData(t *testing.T) {
 
 // TestTexts_areMadeInOnePlace holds the rule of the package comment: only text.go makes query texts, and
 // only link.go hands them to the library.
+// It is the static half of I15.
 func TestTexts_areMadeInOnePlace(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("*.go")

@@ -350,6 +350,8 @@ func TestRun_outputIsCapped(t *testing.T) {
 	}
 }
 
+// TestRun_cancelEndsTheGroup is X11, reduced: 1 of 20 cancels, whose process group is gone 3 s
+// later.
 func TestRun_cancelEndsTheGroup(t *testing.T) {
 	t.Parallel()
 	d := open(t, place(t))
@@ -377,6 +379,7 @@ func TestRun_cancelEndsTheGroup(t *testing.T) {
 }
 
 // TestRun_lostConnectionEndsTheGroup is an orchestrator that is killed while a command runs.
+// It is X11 after a kill, reduced: 1 of 20.
 func TestRun_lostConnectionEndsTheGroup(t *testing.T) {
 	t.Parallel()
 	d := open(t, place(t))
