@@ -79,6 +79,7 @@ func TestPutBack_anOldControlCenterRevivesNothing(t *testing.T) {
 		}
 		for what, err := range map[string]error{
 			"a sign-in": second(w.rig.CC(secret.Text{}).Login(t.Context(), name, secret.New(password), "")),
+			"a read":    second(w.rig.CC(s.Token).User(t.Context(), u.ID)), // with the token that was revoked after the copy
 			"a change":  second(w.cc().CreateUser(t.Context(), client.NewUser{Username: "new", Email: "n@example.com", Password: secret.New(password), Roles: []string{"viewer"}})),
 		} {
 			if fault.CodeOf(err) != "audit.rolled_back" {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
@@ -30,12 +31,16 @@ func newWait(ledger *audit.Log, peer *audit.Peer, most time.Duration, log *slog.
 }
 
 // admit refuses sign-ins, refreshes and changes of a folder that was put back, and while it is not known
-// whether it was.
+// whether it was. A folder that is known to be older does not know which tokens were revoked since, so it
+// refuses what people read too; health, metrics and the API's description go on.
 func (w *wait) admit(r web.Route) error {
-	if !r.Mutates() {
-		return nil
+	if r.Mutates() {
+		return w.refusal()
 	}
-	return w.refusal()
+	if r.Permission.Takes() == token.Access && r.Limit != web.Free && w.ledger.Status().State == audit.RolledBack {
+		return w.ledger.Sound()
+	}
+	return nil
 }
 
 // unwitnessed says whether the service grants things though nobody has said that its folder is the newest.
