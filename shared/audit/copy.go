@@ -34,12 +34,15 @@ func (c *Copied) JSON() []byte {
 	return c.room
 }
 
+// copierName is the name of the cursor of NewCopier.
+const copierName = "audit-copy"
+
 // NewCopier returns the follower that sends every entry of db's log to the other service,
 // at least once and in order. send returns nil when the receiver has stored them, and then does not keep what it was given.
 func NewCopier(db *feed.Hub, log *slog.Logger, send func(context.Context, *Copied) error) *feed.Follower {
 	c := &Copied{}
 	return &feed.Follower{
-		Name: "audit-copy", Stream: Stream, DB: db, Batch: store.MaxPage, Every: time.Second, Linger: copyLinger, Log: log,
+		Name: copierName, Stream: Stream, DB: db, Batch: store.MaxPage, Every: time.Second, Linger: copyLinger, Log: log,
 		Handle: func(ctx context.Context, entries []store.Entry) error {
 			for len(entries) > 0 {
 				c.First, c.Entries = int64(entries[0].Seq)-1, c.Entries[:0]

@@ -33,9 +33,10 @@ type State string
 // operator has looked.
 const (
 	OK          State = "ok"
-	Unwitnessed State = "unwitnessed" // the peer has not cosigned what is signed here
-	RolledBack  State = "rolled back" // less is stored than was signed, or than the peer saw
-	Altered     State = "altered"     // what is stored is not what was signed
+	Unwitnessed State = "unwitnessed"  // the peer has not cosigned what is signed here
+	RolledBack  State = "rolled back"  // less is stored than was signed, or than the peer saw
+	ForkPending State = "fork pending" // the folder was put back and recovered, and the peer has not accepted it
+	Altered     State = "altered"      // what is stored is not what was signed
 )
 
 // Options of a log.
@@ -59,15 +60,17 @@ type Log struct {
 	added  []tlog.Hash // of extend, used again
 
 	mu        sync.RWMutex
-	tree      tree      // under mu: over all leaves in hashes
-	signed    Head      // under mu: newest signed head
-	signedAt  time.Time // under mu
-	worth     Head      // under mu: newest signed head with more than records of witnessing under it
-	worthAt   time.Time // under mu
-	news      bool      // under mu: something worth witnessing was added since worth
-	witnessed Head      // under mu: newest of our heads with the peer's cosignature
-	failed    error     // under mu: set in the final states
-	state     State     // under mu: OK or a final state
+	tree      tree         // under mu: over all leaves in hashes
+	signed    Head         // under mu: newest signed head
+	signedAt  time.Time    // under mu
+	worth     Head         // under mu: newest signed head with more than records of witnessing under it
+	worthAt   time.Time    // under mu
+	news      bool         // under mu: something worth witnessing was added since worth
+	witnessed Head         // under mu: newest of our heads with the peer's cosignature
+	failed    error        // under mu: set in the final states
+	fork      Head         // under mu: over the record of a fork that the other service has not accepted yet
+	pending   *fault.Error // under mu: what changes are refused with meanwhile
+	state     State        // under mu: OK or a final state
 }
 
 // Status is the log as health and metrics show it.
@@ -112,6 +115,12 @@ func (l *Log) check(ctx context.Context) error {
 		return err
 	}
 	stored := int64(page.Head)
+	if l.fork, err = l.readHead(forkFile); err != nil {
+		return err
+	}
+	if l.fork.Note != "" {
+		l.awaitAcceptance(l.fork)
+	}
 	if l.signed, err = l.readHead("treehead"); err != nil {
 		l.fail(Altered, "the signed tree head in DIR/audit/treehead cannot be verified: "+err.Error())
 		return nil
@@ -252,11 +261,14 @@ func (l *Log) fail(s State, reason string) {
 	l.log.Error("audit log", "state", s, "reason", reason)
 }
 
-// Sound returns why the log is in a final state, nil when it is not: what a service says for others
-// to rely on must then not be said.
+// Sound returns why the log is in a final state or waits for the acceptance of a fork, nil when it
+// is in order: what a service says for others to rely on must then not be said.
 func (l *Log) Sound() error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
+	if l.failed == nil && l.pending != nil {
+		return l.pending
+	}
 	return l.failed
 }
 
@@ -270,6 +282,8 @@ func (l *Log) Status() Status {
 	}
 	if l.failed != nil {
 		s.Reason = l.failed.Error()
+	} else if l.pending != nil {
+		s.State, s.Reason = ForkPending, l.pending.Error()
 	} else if l.witnessed.Size < l.worth.Size && time.Since(l.worthAt) > witnessLimit {
 		s.State = Unwitnessed
 		s.Reason = fmt.Sprintf("%d entries are signed here and not yet cosigned by the other service", l.worth.Size-l.witnessed.Size)

@@ -20,6 +20,7 @@ type Statement struct {
 	From    int64       `json:"from"`              // size that Proof starts at: what the listener is believed to have seen
 	Proof   []tlog.Hash `json:"proof,omitempty"`   // consistency of Head with the tree of size From
 	Seen    string      `json:"seen,omitempty"`    // the listener's head as the speaker has last cosigned it
+	Fork    string      `json:"fork,omitempty"`    // the speaker's head over the record of a fork, until it is accepted
 	Refused string      `json:"refused,omitempty"` // why the speaker did not cosign what it was just told
 }
 
@@ -42,6 +43,7 @@ type Peer struct {
 type memory struct {
 	Head string `json:"head,omitempty"` // last head cosigned, with our cosignature
 	Keys Public `json:"keys"`
+	Fork string `json:"fork,omitempty"` // fingerprint of a fork that the operator has accepted
 }
 
 // NewPeer returns the witness beside log. With pin given, only a log with these keys is listened to;
@@ -99,9 +101,9 @@ func (p *Peer) Speak() (Statement, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.log.mu.RLock()
-	head := p.log.worth
+	head, fork := p.log.worth, p.log.fork
 	p.log.mu.RUnlock()
-	s := Statement{Keys: p.log.Public(), Head: head.Note, Seen: p.seen.Head}
+	s := Statement{Keys: p.log.Public(), Head: head.Note, Seen: p.seen.Head, Fork: fork.Note}
 	if head.Note == "" || p.theyHad > head.Size {
 		return s, nil
 	}

@@ -274,6 +274,7 @@ func (c *check) read(ctx context.Context) error {
 			c.stored.compare(t.size-1, scratch)
 			note()
 			c.clock(t.size, e.Body)
+			c.forked(t.size-1, e.Body)
 			c.said = c.said || saysArchived(e.Body, c.Base.Size, archived)
 		}
 		if len(page.Entries) == 0 {
@@ -282,6 +283,24 @@ func (c *check) read(ctx context.Context) error {
 	}
 	c.report.Entries, c.report.Root = t.size, t.root().String()
 	return nil
+}
+
+// forked explains an entry that records a fork.
+func (c *check) forked(i int64, body []byte) {
+	var e struct {
+		Time    time.Time
+		Details struct {
+			Reason string
+			Size   int64 `json:"size"`
+			Seen   int64 `json:"seen_size"`
+		}
+	}
+	if !bytes.HasPrefix(body, forkPrefix) || json.Unmarshal(body, &e) != nil {
+		return
+	}
+	c.report.Notes = append(c.report.Notes, fmt.Sprintf(
+		"entry %d records a fork at %s: a folder with %d entries was put back and goes on, and the history of %d entries that the other service had seen is given up (%s)",
+		i, e.Time.Format(time.RFC3339), e.Details.Size, e.Details.Seen, e.Details.Reason))
 }
 
 // saysArchived says whether an entry records that the first size entries, of that root, were

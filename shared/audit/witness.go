@@ -115,6 +115,9 @@ func (l *Log) wasSeen(h Head, good func()) error {
 	if err != nil {
 		return err
 	}
+	if known, err := l.accepted(h, ahead); err != nil || !known {
+		return err
+	}
 	if ahead != "" {
 		if l.dir != "" { // so that the next start knows it before it meets the other service
 			err = writeFile(l.dir, aheadFile, []byte(h.Note))
@@ -161,6 +164,15 @@ func (p *Peer) hearHead(ctx context.Context, in Statement) (refused string, err 
 			return "", fmt.Errorf("what is stored about the other log: %w", err)
 		}
 	}
+	if in.Fork != "" && last.Note != "" {
+		fork, err := OpenHead(in.Fork, in.Keys)
+		if err != nil {
+			return "", fault.New(fault.Denied, "audit.bad_head", "the head over the fork is not signed by the speaker's log").Because(err)
+		}
+		if !fork.same(last) {
+			return p.hearFork(ctx, last, fork, in.Keys)
+		}
+	}
 	switch {
 	case last.Note != "" && h.same(last):
 		p.alarm = ""
@@ -188,7 +200,7 @@ func (p *Peer) accept(ctx context.Context, h Head, keys Public) error {
 	if err := p.record(ctx, Success, "", map[string]any{"root": h.Root.String(), "size": h.Size}, h.Origin); err != nil {
 		return err
 	}
-	next := memory{Head: signed.Note, Keys: keys}
+	next := memory{Head: signed.Note, Keys: keys, Fork: p.seen.Fork}
 	if p.log.dir != "" {
 		data, err := json.Marshal(next)
 		if err != nil {
@@ -213,24 +225,30 @@ func (p *Peer) refuse(ctx context.Context, last, offered Head, why string) (stri
 	}
 	p.alarm, p.kept = why, false
 	p.log.log.Error("audit: the other service's log contradicts what it showed before", "reason", why, "origin", offered.Origin)
-	if p.log.dir != "" {
-		folder := filepath.Join(p.log.dir, "evidence")
-		if err := os.MkdirAll(folder, 0o700); err != nil {
-			return why, err
-		}
-		name := fmt.Sprintf("%d-%x-%s", offered.Size, offered.Root[:8], peerFile(offered.Origin))
-		data, err := json.MarshalIndent(map[string]string{"cosigned_before": last.Note, "offered": offered.Note, "reason": why}, "", "  ")
-		if err != nil {
-			return why, err
-		}
-		if err := writeFile(folder, name, data); err != nil {
-			return why, err
-		}
+	if err := p.keepEvidence(last, offered, why); err != nil {
+		return why, err
 	}
 	details := map[string]any{"cosigned_size": last.Size, "cosigned_root": last.Root.String(), "offered_root": offered.Root.String(), "offered_size": offered.Size}
 	err := p.record(ctx, Failure, "audit.inconsistent", details, offered.Origin)
 	p.kept = err == nil
 	return why, err
+}
+
+// keepEvidence stores two heads that contradict each other in DIR/audit/evidence.
+func (p *Peer) keepEvidence(last, offered Head, why string) error {
+	if p.log.dir == "" {
+		return nil
+	}
+	folder := filepath.Join(p.log.dir, "evidence")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	name := fmt.Sprintf("%d-%x-%s", offered.Size, offered.Root[:8], peerFile(offered.Origin))
+	data, err := json.MarshalIndent(map[string]string{"cosigned_before": last.Note, "offered": offered.Note, "reason": why}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(folder, name, data)
 }
 
 func (p *Peer) record(ctx context.Context, result, code string, details map[string]any, origin string) error {

@@ -49,11 +49,7 @@ func archiveCommand(s Setup, find func(*IO, *Setup) (Ledger, error)) Command {
 			if err != nil {
 				return err
 			}
-			scene := &audit.Scene{Actor: audit.Actor{Sub: "operator"}}
-			if me, err := user.Current(); err == nil {
-				scene.Actor.Username = me.Username
-			}
-			done, err := log.Archive(audit.WithScene(ctx, scene), folder, when.First)
+			done, err := log.Archive(byOperator(ctx), folder, when.First)
 			if err != nil {
 				return err
 			}
@@ -65,6 +61,15 @@ func archiveCommand(s Setup, find func(*IO, *Setup) (Ledger, error)) Command {
 			}})
 		},
 	}
+}
+
+// byOperator names who runs this program as the actor of what it records.
+func byOperator(ctx context.Context) context.Context {
+	scene := &audit.Scene{Actor: audit.Actor{Sub: "operator"}}
+	if me, err := user.Current(); err == nil {
+		scene.Actor.Username = me.Username
+	}
+	return audit.WithScene(ctx, scene)
 }
 
 // openLog opens the log of the configured data folder to write it.
@@ -82,7 +87,7 @@ func openLog(ctx context.Context, o *IO, s *Setup, find func(*IO, *Setup) (Ledge
 		return nil, nil, err
 	}
 	if ledger.Store.InMemory() {
-		return nil, nil, fault.New(fault.Invalid, "audit.memory", "a store in memory ends with its process; there is nothing to archive")
+		return nil, nil, fault.New(fault.Invalid, "audit.memory", "a store in memory ends with its process; a change of its log would be lost")
 	}
 	db, err := driver.Open(ctx, ledger.Store)
 	if err != nil {

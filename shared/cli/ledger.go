@@ -21,10 +21,11 @@ type Ledger struct {
 	Store driver.Options // the entries
 }
 
-// LedgerCommands returns the verbs of the noun audit that need no running service. find says where the log of the
-// configured data folder is; peer is the name of the other service.
-func LedgerCommands(peer string, s Setup, find func(*IO, *Setup) (Ledger, error)) []Command {
-	return []Command{verifyCommand(peer, s, find), exportCommand(s, find), archiveCommand(s, find)}
+// LedgerCommands returns the verbs of the noun audit that need no running service. find says where
+// the log of the configured data folder is; peer is the name of the other service; own is the
+// program's part of a recovery.
+func LedgerCommands(peer string, s Setup, find func(*IO, *Setup) (Ledger, error), own Recovery) []Command {
+	return []Command{verifyCommand(peer, s, find), exportCommand(s, find), archiveCommand(s, find), recoverCommand(peer, s, find, own), acceptCommand(peer, s, find)}
 }
 
 func exportCommand(s Setup, find func(*IO, *Setup) (Ledger, error)) Command {
@@ -145,6 +146,9 @@ func (o *IO) verdict(report audit.Report, err error) error {
 		return err
 	}
 	t := Table{Rows: [][]string{{"verdict", string(report.Verdict)}, {"log", report.Origin}, {"report", report.Text}}}
+	for _, n := range report.Notes {
+		t.Rows = append(t.Rows, []string{"note", n})
+	}
 	if err := o.Print(report, t); err != nil || report.OK {
 		return err
 	}

@@ -24,6 +24,7 @@ type Reason string
 // The reasons there are (decision 69).
 const (
 	AuditAltered            Reason = "audit.altered"              // the audit log is not what was signed
+	AuditForkPending        Reason = "audit.fork_pending"         // the data folder was put back and recovered, and the other service has not accepted it
 	AuditRolledBack         Reason = "audit.rolled_back"          // the data folder is an older one
 	AuditUnsigned           Reason = "audit.unsigned"             // the audit log cannot be signed
 	AuditUnwitnessed        Reason = "audit.unwitnessed"          // the other service did not come after the start; changes are taken
@@ -36,7 +37,7 @@ const (
 )
 
 // reasons are all of them, in the order in which they are named.
-var reasons = []Reason{AuditAltered, AuditRolledBack, AuditUnsigned, AuditUnwitnessed, AuditWaiting, ControlCenterRolledBack, ControlCenterSilent, StoreFailed, StoreFull, Other}
+var reasons = []Reason{AuditAltered, AuditForkPending, AuditRolledBack, AuditUnsigned, AuditUnwitnessed, AuditWaiting, ControlCenterRolledBack, ControlCenterSilent, StoreFailed, StoreFull, Other}
 
 // byCode are the reasons behind the codes of refusals whose names differ.
 var byCode = map[string]Reason{"control_center.unreachable": ControlCenterSilent, "store.unavailable": StoreFailed}

@@ -21,7 +21,7 @@ func Root() cli.Command {
 		Serve: cli.ServeCommand("run the control-center",
 			"  control-center serve --data ./data\n  control-center serve --data ./data --listen 127.0.0.1:9080 --config control-center.toml", setup, serve),
 		Config: cli.ConfigCommand(setup, look),
-		Audit:  cli.LedgerCommands("orchestrator", setup, ledgerOf),
+		Audit:  cli.LedgerCommands("orchestrator", setup, ledgerOf, recovery()),
 	})
 }
 

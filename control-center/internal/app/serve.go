@@ -130,7 +130,10 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 		return nil, err
 	}
 
-	epoch := epoch(file, memory)
+	epoch, err := epoch(ctx, db, file, memory)
+	if err != nil {
+		return nil, err
+	}
 	revoked := &revocation.Log{DB: db, State: &token.Revocations{}, Epoch: epoch}
 	ring := &keys.Ring{Revoked: revoked, Sealer: sealer, Now: now, Log: log}
 	policies := &policy.Book{DB: db, Epoch: epoch, Authority: &authz.Authority{}, Now: now, Log: log}
@@ -239,9 +242,9 @@ func component(name string, part func(context.Context) error) process.Component 
 }
 
 // epoch names the revocation stream. A store in memory has a new one at each start.
-func epoch(f bootstrap.File, memory bool) string {
+func epoch(ctx context.Context, db store.DB, f bootstrap.File, memory bool) (string, error) {
 	if memory {
-		return f.Deployment + "/" + time.Now().UTC().Format(time.RFC3339Nano)
+		return f.Deployment + "/" + time.Now().UTC().Format(time.RFC3339Nano), nil
 	}
-	return f.Deployment
+	return bootstrap.Epoch(ctx, db, f)
 }

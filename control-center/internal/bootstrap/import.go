@@ -10,13 +10,15 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
 // deployment marks a store as belonging to a deployment.
 type deployment struct {
 	CreatedAt time.Time `json:"created_at"`
-	ID        string    `json:"id"` // always "deployment"
+	Epoch     string    `json:"epoch,omitempty"` // of the streams, since a recovery; else the name
+	ID        string    `json:"id"`              // always "deployment"
 	Name      string    `json:"name"`
 }
 
@@ -26,6 +28,30 @@ const deploymentID = "deployment"
 
 // Kinds declares the documents of this package.
 func Kinds() []store.Kind { return []store.Kind{{Name: deployments.Kind}} }
+
+// Epoch returns the identity of the streams that the orchestrator follows: the deployment's id
+// until the store was put back and recovered.
+func Epoch(ctx context.Context, db store.DB, f File) (string, error) {
+	row, err := deployments.Get(ctx, db, deploymentID)
+	if err != nil || row.Value.Epoch == "" {
+		return f.Deployment, err
+	}
+	return row.Value.Epoch, nil
+}
+
+// NewEpoch gives the streams another identity, so that whoever follows them begins anew, and
+// returns it.
+func NewEpoch(tx *store.Tx, f File) (string, error) {
+	row, err := deployments.Load(tx, deploymentID)
+	if err != nil {
+		return "", err
+	}
+	if row.Rev == 0 || row.Value.Name != f.Deployment {
+		return "", errOther
+	}
+	row.Value.Epoch = f.Deployment + "/" + id.Random()
+	return row.Value.Epoch, deployments.Save(tx, row.Value)
+}
 
 // Faults of Import.
 var (

@@ -225,6 +225,20 @@ func (r *Ring) Remove(ctx context.Context, kid string) error {
 	return err
 }
 
+// Renew replaces all keys of a store that was put back by new ones. It returns what revokes every
+// token that an old key signed and names the new ones, and the id of the key that signs.
+func Renew(tx *store.Tx, s *Sealer, now time.Time) (revoked []token.Revocation, signs string, err error) {
+	row, err := rings.Load(tx, ringID)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, k := range row.Value.Keys {
+		revoked = append(revoked, token.RevokeKey(k.ID))
+	}
+	fresh := NewRing(s, now)
+	return append(revoked, token.NameKeys(published(fresh))), signing(fresh), rings.Save(tx, ringDoc{ID: ringID, Keys: fresh})
+}
+
 // advance moves every key one step along its life and drops those that are over.
 func advance(s *Sealer, keys []TokenKey, now time.Time) []TokenKey {
 	var out []TokenKey

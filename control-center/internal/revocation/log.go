@@ -29,7 +29,7 @@ const longestPoll = 2 * time.Second
 type Log struct {
 	DB    *feed.Hub
 	State *token.Revocations // what the own verifier asks
-	Epoch string             // identity of the stream: the deployment's id
+	Epoch string             // identity of the stream (bootstrap.Epoch)
 
 	mu    sync.Mutex
 	after uint64 // under mu: everything up to here is in State
@@ -45,14 +45,7 @@ func (l *Log) Update(ctx context.Context, act *audit.Act, fn func(*store.Tx) ([]
 		if items, err = fn(tx); err != nil {
 			return err
 		}
-		for _, it := range items {
-			body, err := store.Canonical(it)
-			if err != nil {
-				return err
-			}
-			tx.Append(Stream, body)
-		}
-		return nil
+		return appendTo(tx, items)
 	})
 	if err != nil { // of an unknown outcome Run sees the end
 		return err
@@ -61,6 +54,17 @@ func (l *Log) Update(ctx context.Context, act *audit.Act, fn func(*store.Tx) ([]
 	for i, it := range items {
 		it.Seq = r.Seqs[first+i]
 		l.State.Apply(it)
+	}
+	return nil
+}
+
+func appendTo(tx *store.Tx, items []token.Revocation) error {
+	for _, it := range items {
+		body, err := store.Canonical(it)
+		if err != nil {
+			return err
+		}
+		tx.Append(Stream, body)
 	}
 	return nil
 }

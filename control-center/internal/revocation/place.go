@@ -26,6 +26,21 @@ const placeID = "place"
 // Kinds declares the documents of this package.
 func Kinds() []store.Kind { return []store.Kind{{Name: places.Kind}} }
 
+// Renew lets the stream of a stopped service begin with items: what stood in it before spoke of
+// tokens that no key verifies any more. Who follows the stream is then told the whole in one
+// answer.
+func Renew(tx *store.Tx, db store.DB, now time.Time, items ...token.Revocation) error {
+	page, err := db.Read(tx.Context(), Stream, store.Latest, 0)
+	if err != nil {
+		return err
+	}
+	tx.Trim(Stream, page.Head)
+	if err := places.Save(tx, place{At: now.Unix(), ID: placeID, Kept: []token.Revocation{}, Next: page.Head, Start: page.Head}); err != nil {
+		return err
+	}
+	return appendTo(tx, items)
+}
+
 // moveEvery is when everything that stood in the stream before is over: Keep, and what clocks may differ.
 const moveEvery = Keep + 5*time.Minute
 

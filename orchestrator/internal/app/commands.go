@@ -22,7 +22,7 @@ func Root() cli.Command {
 		Serve: cli.ServeCommand("run the orchestrator",
 			"  orchestrator serve --data ./data --control-center http://127.0.0.1:9080 --credential ./orchestrator-credential.json", setup, serve),
 		Config:      cli.ConfigCommand(setup, look),
-		Audit:       cli.LedgerCommands("control-center", setup, ledgerOf),
+		Audit:       append(cli.LedgerCommands("control-center", setup, ledgerOf, recovery()), subjectsCommand(setup)),
 		LocalServer: localServer(),
 	})
 }

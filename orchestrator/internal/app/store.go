@@ -42,14 +42,15 @@ type identity struct {
 
 var identities = store.Table[identity]{Kind: "identity", ID: func(i identity) string { return i.ID }}
 
+const eventsID = "events"
+
 // epochOf returns the identity of the store's streams, which it makes at the first start.
 func epochOf(ctx context.Context, db store.DB) (string, error) {
-	const events = "events"
-	row, err := identities.Get(ctx, db, events)
+	row, err := identities.Get(ctx, db, eventsID)
 	if err != nil || row.Rev != 0 {
 		return row.Value.Epoch, err
 	}
-	made := identity{Epoch: id.Random(), ID: events}
+	made := identity{Epoch: id.Random(), ID: eventsID}
 	act := audit.Act{Action: "store.create", Resource: "stores/orchestrator"}
 	_, err = audit.Update(ctx, db, &act, func(tx *store.Tx) error { return identities.Create(tx, made) })
 	return made.Epoch, err

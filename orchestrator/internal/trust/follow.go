@@ -177,7 +177,9 @@ func (t *Trust) pollRevocations(ctx context.Context) error {
 }
 
 // otherEpoch reads another stream, whose numbers say nothing about the one that is known, from its
-// beginning, and forgets what the known one said. It is one that the witness knows to follow it.
+// beginning, and forgets what the known one said of accounts, whose versions count anew. What it
+// said of sessions, single tokens and keys that are not named again stays: no other stream can mean
+// another one by the same id. It is one that the witness knows to follow it.
 func (t *Trust) otherEpoch(ctx context.Context) (token.Feed, error) {
 	if err := t.pollHeads(ctx); err != nil {
 		return token.Feed{}, err
@@ -186,7 +188,9 @@ func (t *Trust) otherEpoch(ctx context.Context) (token.Feed, error) {
 	if err != nil {
 		return feed, err
 	}
-	gone := missing(t.revoked.Snapshot(), feed.Items)
+	had := t.revoked.Snapshot()
+	feed.Items = append(feed.Items, lasting(had, feed.Items)...)
+	gone := missing(had, feed.Items)
 	t.revoked.Restore(feed.Items, feed.Head)
 	t.announce()
 	return feed, t.forget(ctx, gone)
@@ -311,6 +315,26 @@ func (t *Trust) adoptKeys(ctx context.Context, items []token.Revocation) error {
 // expire forgets revocations of tokens that are dead anyway.
 func (t *Trust) expire(ctx context.Context) error {
 	return t.forget(ctx, t.revoked.Expire(t.Now().Unix()))
+}
+
+// lasting returns the items of had that hold in every epoch, without their places, which count in
+// theirs.
+func lasting(had, have []token.Revocation) []token.Revocation {
+	named := map[string]bool{}
+	for _, i := range have {
+		named[i.Key()] = true
+		for _, k := range i.Keys {
+			named[token.RevokeKey(k.Kid).Key()] = true
+		}
+	}
+	var keep []token.Revocation
+	for _, i := range had {
+		if (i.Kind == token.BySession || i.Kind == token.ByToken || i.Kind == token.ByKey) && !named[i.Key()] {
+			i.Seq = 0
+			keep = append(keep, i)
+		}
+	}
+	return keep
 }
 
 // missing returns the items of had that are not in have.

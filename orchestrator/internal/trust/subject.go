@@ -38,11 +38,18 @@ func (t *Trust) Subject(ctx context.Context, sub string) (token.Subject, bool, e
 }
 
 // Subjects calls each with every account that was ever named, a page at a time, in the order of
-// their ids. db may be that of a stopped orchestrator.
+// their ids, at the highest version that the subject stream or a revocation has named. db may be
+// that of a stopped orchestrator.
 func Subjects(ctx context.Context, db store.DB, each func(token.Subject) error) error {
 	return pages(ctx, db, func(rows []store.Row[known]) error {
 		for _, r := range rows {
-			if err := each(r.Value.Subject); err != nil {
+			s := r.Value.Subject
+			revoked, err := items.Get(ctx, db, token.RevokeSubject(s.Sub, 0, 0).Key())
+			if err != nil {
+				return err
+			}
+			s.Version = max(s.Version, revoked.Value.AV)
+			if err := each(s); err != nil {
 				return err
 			}
 		}

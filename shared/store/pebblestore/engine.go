@@ -116,7 +116,7 @@ func openFault(dir string, err error) error {
 }
 
 var errCorrupt = fault.New(fault.Unavailable, "store.corrupt",
-	"a file of the store is damaged and nothing was changed; restore the data folder from a backup and check it with `audit verify`")
+	"a file of the store is damaged and nothing was changed; put a backup of the data folder back and check it with `audit verify`; the service then names `audit recover`, the way on from a backup")
 
 // engineFault turns an error of a running engine into a fault.
 func engineFault(err error) error {

@@ -1,0 +1,113 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/provisioning-platform/platform/control-center/internal/bootstrap"
+	"github.com/provisioning-platform/platform/control-center/internal/keys"
+	"github.com/provisioning-platform/platform/control-center/internal/revocation"
+	"github.com/provisioning-platform/platform/control-center/internal/user"
+	"github.com/provisioning-platform/platform/shared/cli"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+// recovery is the control-center's part of `audit recover` (decision 51, ADR 0009): no token and no
+// session of the lost history lives on, and whoever lost rights in it comes back disabled.
+func recovery() cli.Recovery {
+	var admin, subjects string
+	return cli.Recovery{
+		Declare: func(f *cli.Flags) {
+			f.StringVar(&admin, "admin", "", "user name of the administrator who stays enabled")
+			f.StringVar(&subjects, "subjects", "", "file of `orchestrator audit subjects`; without it every account but --admin's comes back disabled")
+		},
+		Begin: func(_ context.Context, o *cli.IO, dir string) (func(context.Context, *feed.Hub) error, func(*store.Tx, map[string]any) error, error) {
+			if admin == "" && subjects == "" {
+				return nil, nil, cli.Usage("give --subjects FILE, written by `orchestrator audit subjects`, or --admin NAME: without the file every other account comes back disabled")
+			}
+			file, err := bootstrap.Load(dir)
+			if err != nil {
+				return nil, nil, err
+			}
+			sealer, err := keys.OpenSealer(bootstrap.KeysFolder(dir))
+			if err != nil {
+				return nil, nil, err
+			}
+			known, err := readSubjects(subjects)
+			if err != nil {
+				return nil, nil, err
+			}
+			now := time.Now()
+			var stopped *feed.Hub
+			before := func(ctx context.Context, db *feed.Hub) error {
+				stopped = db
+				return disable(ctx, o, db, user.Recovery{Known: known, Admin: admin, Now: now})
+			}
+			in := func(tx *store.Tx, details map[string]any) error {
+				revoked, signs, err := keys.Renew(tx, sealer, now)
+				if err != nil {
+					return err
+				}
+				details["signs"] = signs
+				if details["epoch"], err = bootstrap.NewEpoch(tx, file); err != nil {
+					return err
+				}
+				everybody := token.Revocation{Kind: token.ByAll, At: now.Unix(), Exp: now.Add(revocation.Keep).Unix()}
+				return revocation.Renew(tx, stopped, now, append(revoked, everybody)...)
+			}
+			return before, in, nil
+		},
+	}
+}
+
+// disable ends all sessions, disables who must not come back, and says who that is.
+func disable(ctx context.Context, o *cli.IO, db *feed.Hub, r user.Recovery) error {
+	done, err := r.Run(ctx, db)
+	if err != nil {
+		return err
+	}
+	for _, a := range done.Disabled {
+		o.Note("disabled until an administrator enables it: %s (%s)", cli.Printable(a.Username), a.Why)
+	}
+	for _, sub := range done.Lost {
+		o.Note("lost, for it is younger than the backup: the account with the id %s", cli.Printable(sub))
+	}
+	return nil
+}
+
+// readSubjects returns what the orchestrator knows of each account; nil without a file.
+func readSubjects(path string) (map[string]token.Subject, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fault.New(fault.NotFound, "recover.subjects", "the file of --subjects cannot be read: %s", err)
+	}
+	defer func() { _ = f.Close() }()
+	known := map[string]token.Subject{}
+	for d := json.NewDecoder(bufio.NewReader(f)); ; {
+		var s token.Subject
+		err := d.Decode(&s)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil || strings.TrimSpace(s.Sub) == "" {
+			return nil, fault.New(fault.Invalid, "recover.subjects", "%s is not what `orchestrator audit subjects` writes", path).Because(err)
+		}
+		known[s.Sub] = s
+	}
+	if len(known) == 0 {
+		return nil, fault.New(fault.Invalid, "recover.subjects", "%s names no account; `orchestrator audit subjects` writes every one that was ever heard of", path)
+	}
+	return known, nil
+}

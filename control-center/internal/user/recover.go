@@ -1,0 +1,158 @@
+package user
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/token"
+)
+
+// recoverAtOnce is how many accounts one commit of a recovery changes.
+const recoverAtOnce = 200
+
+// Recovery brings accounts of a store that was put back behind what the orchestrator knows of them
+// (decision 51).
+type Recovery struct {
+	Known map[string]token.Subject // by user id, with the highest version heard of; nil: nothing is known, so nobody but Admin stays enabled
+	Admin string                   // name of the administrator who stays enabled; empty when others do
+	Now   time.Time
+}
+
+// Recovered is what Run did.
+type Recovered struct {
+	Disabled []Disabled
+	Lost     []string // ids of accounts that the orchestrator knows and the store does not
+}
+
+// Disabled is an account that Run disabled.
+type Disabled struct {
+	Username string
+	Why      string
+}
+
+// Run raises the version of every account above what is known of it, ends all its sessions, and
+// disables those that were changed since. It may be run again after a crash. The fault is a
+// Conflict, before anything is changed, when no administrator would be left.
+func (r Recovery) Run(ctx context.Context, db store.DB) (done Recovered, err error) {
+	var ids []string
+	here, admins, named := map[string]bool{}, 0, false
+	for q := (store.Query{Limit: store.MaxPage}); ; {
+		rows, page, err := table.List(ctx, db, q)
+		if err != nil {
+			return done, err
+		}
+		for _, row := range rows {
+			u := row.Value
+			ids, here[u.ID] = append(ids, u.ID), true
+			if r.Admin != "" && u.Username == r.Admin {
+				named = true
+				if why := r.unfit(u); why != "" {
+					return done, fault.New(fault.Conflict, "recover.admin", "%s cannot be the administrator who stays enabled: %s", r.Admin, why)
+				}
+			}
+			why := r.why(u)
+			if u.usableAdmin() && why == "" {
+				admins++
+			}
+			if u.Enabled && why != "" {
+				done.Disabled = append(done.Disabled, Disabled{Username: u.Username, Why: why})
+			}
+		}
+		if !page.More {
+			break
+		}
+		q.After = page.Next
+	}
+	if r.Admin != "" && !named {
+		return done, fault.New(fault.NotFound, "recover.admin", "there is no account with the name %s", r.Admin)
+	}
+	if admins == 0 {
+		return done, fault.New(fault.Conflict, "recover.no_admin", "no administrator would be left who can enable the others; name one with --admin NAME")
+	}
+	for sub, k := range r.Known {
+		if !here[sub] && !k.Deleted {
+			done.Lost = append(done.Lost, sub)
+		}
+	}
+	slices.Sort(done.Lost)
+	for chunk := range slices.Chunk(ids, recoverAtOnce) {
+		if err := r.chunk(ctx, db, chunk); err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// unfit says why u cannot be the administrator who stays, "" when it can.
+func (r Recovery) unfit(u User) string {
+	switch k, known := r.Known[u.ID]; {
+	case !u.usableAdmin():
+		return "it is no enabled administrator in the backup"
+	case known && (k.Deleted || !k.Enabled || !slices.Contains(k.Roles, Admin)):
+		return "the orchestrator knows that it was disabled, demoted or deleted since"
+	}
+	return ""
+}
+
+// why says why u must not come back enabled, "" when it may.
+func (r Recovery) why(u User) string {
+	if r.Admin != "" && u.Username == r.Admin {
+		return ""
+	}
+	k, known := r.Known[u.ID]
+	switch {
+	case !known:
+		return "nothing is known of it"
+	case k.Deleted:
+		return "it was deleted since"
+	case !k.Enabled:
+		return "it was disabled since"
+	case !slices.Equal(slices.Sorted(slices.Values(k.Roles)), slices.Sorted(slices.Values(u.Roles))):
+		return "its roles were changed since"
+	case k.Version > u.AV:
+		return "its password or factors were changed since"
+	}
+	return ""
+}
+
+// chunk changes some accounts. It revokes no versions: no key of before verifies a token any more.
+func (r Recovery) chunk(ctx context.Context, db store.DB, ids []string) error {
+	act := &audit.Act{Action: "user.recover", Resource: "users", Details: map[string]any{}}
+	_, err := audit.Update(ctx, db, act, func(tx *store.Tx) error {
+		disabled, admins := []string{}, int64(0)
+		for _, id := range ids {
+			row, err := Load(tx, id)
+			if err != nil {
+				return err
+			}
+			u := row.Value
+			if r.why(u) != "" && u.Enabled {
+				u.Enabled = false
+				disabled = append(disabled, u.ID)
+				if row.Value.usableAdmin() {
+					admins--
+				}
+			}
+			u.AV = max(u.AV, r.Known[id].Version)
+			Raise(&u, true, r.Now)
+			if err := Save(tx, u); err != nil {
+				return err
+			}
+		}
+		act.Details["disabled"], act.Details["accounts"] = disabled, len(ids)
+		if admins == 0 {
+			return nil
+		}
+		g, err := guards.Load(tx, "admins")
+		if err != nil {
+			return err
+		}
+		g.Value.Admins += admins
+		return guards.Save(tx, g.Value)
+	})
+	return err
+}
