@@ -26,7 +26,7 @@ build: ## bin/orchestrator and bin/control-center
 fmt:
 	@gofmt -w $(MODULES)
 
-check: ## under a minute: format, vet, tidy, staticcheck, architecture, goldens, short tests
+check: ## format, vet, tidy, staticcheck, architecture, goldens, short tests
 	@test -z "$$(gofmt -l $(MODULES))" || { echo "not formatted, run: make fmt"; gofmt -l $(MODULES); exit 1; }
 	@$(GO) vet work
 	@for m in $(MODULES); do (cd $$m && GOWORK=off $(GO) mod tidy -diff && GOWORK=off $(GO) build ./...) || exit 1; done

@@ -38,6 +38,8 @@ type Command struct {
 	// Complete returns what the argument may be, for the shell's completion; nil: nothing is proposed.
 	Complete func(ctx context.Context, io *IO) []string
 	Values   map[string][]string // by flag: what it may be, for the shell's completion
+	// Proposed is Complete for flags, by flag.
+	Proposed map[string]func(ctx context.Context, io *IO) []string
 	Commands []Command
 	// Changes says that the verb changes one thing at the service: it takes --idempotency-key.
 	Changes bool
@@ -73,6 +75,7 @@ func Main(ctx context.Context, root Command, std *IO, args []string) int {
 	cmd.SetArgs(args)
 	cmd.Version = obs.Build()
 	cmd.PersistentFlags().StringVarP(&std.Format, "output", "o", "table", "output format: table, json, yaml or jsonl")
+	refuseUnknownShell(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml", "jsonl"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return Usage("%s\nrun: %s --help", err, c.CommandPath()) })
 	if err := cmd.ExecuteContext(ctx); err != nil {
@@ -87,6 +90,32 @@ func Main(ctx context.Context, root Command, std *IO, args []string) int {
 	return 0
 }
 
+// refuseUnknownShell makes completion of a shell that cobra does not know a usage error. Cobra prints the
+// help and ends with 0, and `source <(… completion bsh)` would run that help as commands.
+func refuseUnknownShell(root *cobra.Command) {
+	root.InitDefaultCompletionCmd("completion")
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "completion" {
+			cmd.Args, cmd.RunE = cobra.ArbitraryArgs, oneOf
+		}
+	}
+}
+
+// oneOf runs a noun: without a verb it prints the help, and a verb that it does not have is a usage error
+// that names those it has.
+func oneOf(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	var verbs []string
+	for _, sub := range cmd.Commands() {
+		if !sub.Hidden {
+			verbs = append(verbs, sub.Name())
+		}
+	}
+	return Usage("%s has no %q; it has: %s", cmd.CommandPath(), args[0], strings.Join(verbs, ", "))
+}
+
 func build(c Command, std *IO) *cobra.Command {
 	cmd := &cobra.Command{Use: c.Use, Short: c.Short, Long: c.Long, Example: c.Example, Hidden: c.Hidden, DisableFlagParsing: c.Raw}
 	if c.Flags != nil {
@@ -98,19 +127,7 @@ func build(c Command, std *IO) *cobra.Command {
 	}
 	cmd.Args = cobra.ArbitraryArgs // counted below; cobra's own check would not know our exit codes
 	if c.Run == nil {
-		// A noun with a verb that does not exist is a usage error that names the verbs; the root as well.
-		cmd.RunE = func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return cmd.Help()
-			}
-			var verbs []string
-			for _, sub := range cmd.Commands() {
-				if !sub.Hidden {
-					verbs = append(verbs, sub.Name())
-				}
-			}
-			return Usage("%s has no %q; it has: %s", cmd.CommandPath(), args[0], strings.Join(verbs, ", "))
-		}
+		cmd.RunE = oneOf
 		return cmd
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -130,13 +147,21 @@ func build(c Command, std *IO) *cobra.Command {
 // complete tells the shell's completion what arguments and flags may be. A service that does not answer in
 // completionLimit proposes nothing.
 func complete(cmd *cobra.Command, c Command, std *IO) {
-	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	ask := func(found func(context.Context, *IO) []string) cobra.CompletionFunc {
+		return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			ctx, cancel := context.WithTimeout(cmd.Context(), completionLimit)
+			defer cancel()
+			return found(ctx, std), cobra.ShellCompDirectiveNoFileComp
+		}
+	}
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 		if c.Complete == nil || len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveDefault
 		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), completionLimit)
-		defer cancel()
-		return c.Complete(ctx, std), cobra.ShellCompDirectiveNoFileComp
+		return ask(c.Complete)(cmd, args, typed)
+	}
+	for flag, found := range c.Proposed {
+		_ = cmd.RegisterFlagCompletionFunc(flag, ask(found))
 	}
 	for flag, values := range c.Values {
 		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))

@@ -168,3 +168,41 @@ func TestMore_saysHowToGoOn(t *testing.T) {
 		t.Errorf("%q", errs)
 	}
 }
+
+// TestMain_completionOfAnUnknownShellIsNoScript is about a typo in a start-up file of a shell: what is
+// printed to standard output there is run.
+func TestMain_completionOfAnUnknownShellIsNoScript(t *testing.T) {
+	t.Parallel()
+	o, out, errs := sandbox(t)
+	if code := cli.Main(t.Context(), tree(nil), o, []string{"completion", "bsh"}); code != cli.ExitUsage || out.Len() > 0 || !strings.Contains(errs.String(), "bash, fish, powershell, zsh") {
+		t.Errorf("exit code %d, standard output %q, error output %q", code, out, errs)
+	}
+	if code := cli.Main(t.Context(), tree(nil), o, []string{"completion", "bash"}); code != 0 || !strings.Contains(out.String(), "__start_prog") {
+		t.Errorf("completion bash ends with %d and %d bytes", code, out.Len())
+	}
+}
+
+func TestMain_proposesWhatAFlagMayName(t *testing.T) {
+	t.Parallel()
+	o, out, _ := sandbox(t)
+	root := tree(func(context.Context, *cli.IO, []string) error { return nil })
+	verb := &root.Commands[0].Commands[0]
+	verb.Flags = func(f *cli.Flags) { f.String("checkpoint", "", "") }
+	verb.Proposed = map[string]func(context.Context, *cli.IO) []string{"checkpoint": func(context.Context, *cli.IO) []string { return []string{"before_web"} }}
+	if cli.Main(t.Context(), root, o, []string{"__complete", "noun", "verb", "--checkpoint", ""}); out.String() != "before_web\n:4\n" {
+		t.Errorf("proposed %q", out)
+	}
+}
+
+func TestSecretFile_aWrongFileIsAUsageError(t *testing.T) {
+	t.Parallel()
+	open := filepath.Join(t.TempDir(), "open")
+	if err := os.WriteFile(open, []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{open, open + ".missing"} {
+		if _, err := cli.SecretFile(path); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v ends with %d", path, err, cli.Code(err))
+		}
+	}
+}

@@ -33,6 +33,13 @@ func (s *Setup) Declare(f *Flags) {
 	}
 }
 
+// declareServe adds the flags of serve. The verbs of config take them all too, so that they judge the very command line
+// that serve would get.
+func (s *Setup) declareServe(f *Flags) {
+	s.Declare(f)
+	f.BoolVar(&s.standby, "standby", false, "wait while another instance writes the database, and take over when it is gone (surrealdb)")
+}
+
 // Load fills *into, which holds the defaults: flags beat the environment, which beats the file. check notes
 // wrong values; nil: none are looked at. Loaded may be there beside an error: with what could be read.
 func (s *Setup) Load(o *IO, into any, check func(*config.Problems)) (*config.Loaded, error) {
@@ -63,11 +70,7 @@ func (s *Setup) StoreFile(o *IO) string { return o.Getenv(s.Prefix + "_STORE_FIL
 // ServeCommand returns the verb serve. run gets its own context and returns when the program has ended. A program that
 // cannot start ends with 1, whatever kept it from it; a wrong configuration is a usage error.
 func ServeCommand(short, example string, s Setup, run func(ctx context.Context, o *IO, s *Setup) error) Command {
-	flags := func(f *Flags) {
-		s.Declare(f)
-		f.BoolVar(&s.standby, "standby", false, "wait while another instance writes the database, and take over when it is gone (surrealdb)")
-	}
-	return Command{Use: "serve", Short: short, Example: example, Flags: flags, Run: func(ctx context.Context, o *IO, _ []string) error {
+	return Command{Use: "serve", Short: short, Example: example, Flags: s.declareServe, Run: func(ctx context.Context, o *IO, _ []string) error {
 		err := run(ctx, o, &s)
 		if err != nil && !fault.Is(err, fault.Invalid) {
 			return Exit(ExitFailed, err)
@@ -81,7 +84,7 @@ func ServeCommand(short, example string, s Setup, run func(ctx context.Context, 
 func ConfigCommand(s Setup, load func(o *IO, s *Setup, check bool) (*config.Loaded, error)) Command {
 	verb := func(use, short string, check bool, run func(*IO, *config.Loaded) error) Command {
 		own := s
-		return Command{Use: use, Short: short, Flags: own.Declare, Run: func(_ context.Context, o *IO, _ []string) error {
+		return Command{Use: use, Short: short, Flags: own.declareServe, Run: func(_ context.Context, o *IO, _ []string) error {
 			loaded, err := load(o, &own, check)
 			if err != nil {
 				return err

@@ -166,13 +166,23 @@ func (t *Target) Open(o *IO) *client.Client {
 	return api
 }
 
+// SecretFile reads a secret from a file that the command line or the environment names. A file that is not
+// there, is empty or can be read by others is a usage error.
+func SecretFile(path string) (secret.Text, error) {
+	text, err := secret.FromFile(path)
+	if err != nil {
+		return secret.Text{}, Usage("%s", err)
+	}
+	return text, nil
+}
+
 func (t *Target) token(ctx context.Context, o *IO) (secret.Text, error) {
 	path := t.tokenFile
 	if path == "" {
 		path = o.Getenv("PROVISIONING_TOKEN_FILE")
 	}
 	if path != "" {
-		return secret.FromFile(path)
+		return SecretFile(path)
 	}
 	s, err := o.LoadSignIn()
 	if err != nil {

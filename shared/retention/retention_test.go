@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 )
@@ -238,5 +241,21 @@ func TestRows_moreThanOneStepTakes(t *testing.T) {
 		if err != nil || lost != nil || kept.Rows != c.want || pruned["rows"] != int64(total-c.want) || !kept.Oldest.Equal(start.Add(-time.Duration(c.want-1)*time.Minute)) {
 			t.Errorf("%+v keeps %+v, want %d; pruned %v, %v %v", c.rule, kept, c.want, pruned, err, lost)
 		}
+	}
+}
+
+// TestPruner_noAgeIsBelowZero is about rows that are ordered by their end, such as sessions: the oldest
+// may end in the future.
+func TestPruner_noAgeIsBelowZero(t *testing.T) {
+	t.Parallel()
+	sessions := Class{Name: "sessions", Kept: func(context.Context) (Kept, error) { return Kept{Rows: 1, Oldest: start.Add(8 * time.Hour)}, nil }}
+	p := &Pruner{DB: newHub(), Classes: []Class{sessions}, Now: func() time.Time { return start }, Log: quiet}
+	metrics := obs.NewRegistry()
+	p.Meter(metrics, "test")
+	p.look(t.Context())
+	answer := httptest.NewRecorder()
+	metrics.Handler().ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	if want := `test_retention_oldest_age_seconds{class="sessions"} 0`; !strings.Contains(answer.Body.String(), want+"\n") {
+		t.Errorf("no %s in\n%s", want, answer.Body)
 	}
 }

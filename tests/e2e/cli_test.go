@@ -217,6 +217,9 @@ func TestCLI_rollbackByNames(t *testing.T) {
 	s.run(t, verb{line: "orchestrator checkpoint create again --idempotency-key k1", err: "unchanged"})
 	s.run(t, verb{line: "orchestrator __complete batch show ''", out: b.BatchID})
 	s.run(t, verb{line: "orchestrator __complete task list --status ''", out: "completed"})
+	s.run(t, verb{line: "orchestrator __complete batch adopt ''", out: b.BatchID})
+	s.run(t, verb{line: "orchestrator __complete rollback execute --batch ''", out: b.BatchID})
+	s.run(t, verb{line: "orchestrator __complete rollback execute --checkpoint ''", out: "first"})
 }
 
 // TestCLI_watchEndsAsTheRunDid cancels a batch that another command line watches: 9; one that lost patience ended with 7.

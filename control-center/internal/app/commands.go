@@ -10,7 +10,6 @@ import (
 	"github.com/provisioning-platform/platform/shared/cli"
 	"github.com/provisioning-platform/platform/shared/config"
 	"github.com/provisioning-platform/platform/shared/obs"
-	"github.com/provisioning-platform/platform/shared/secret"
 )
 
 // Root returns the command line of the binary.
@@ -80,7 +79,7 @@ func initCommand() cli.Command {
 			}
 			if passwordFile != "" {
 				var err error
-				if opt.Password, err = secret.FromFile(passwordFile); err != nil {
+				if opt.Password, err = cli.SecretFile(passwordFile); err != nil {
 					return err
 				}
 			}

@@ -65,7 +65,7 @@ func login() cli.Command {
 // readPassword reads from the file, or asks.
 func readPassword(o *cli.IO, path string) (secret.Text, error) {
 	if path != "" {
-		return secret.FromFile(path)
+		return cli.SecretFile(path)
 	}
 	line, err := o.Ask("password: ", true)
 	if err != nil {

@@ -176,7 +176,7 @@ func batchAdopt() cli.Command {
 	var follow bool
 	var limit time.Duration
 	return remote(cli.Command{
-		Use: "adopt ID", Changes: true, Short: "go on with what a batch left undone because its submitter lost the right to it", Args: 1,
+		Use: "adopt ID", Changes: true, Short: "go on with what a batch left undone because its submitter lost the right to it", Args: 1, Complete: batchIDs,
 		Long: "The operations that ended for that reason become a new batch of your own, once; what they depend on and is completed counts as done. The old\n" +
 			"batch stays as it ended.",
 		Example: "  orchestrator batch adopt 01890000-0000-7000-8000-000000000001 --watch",

@@ -125,6 +125,7 @@ func rollbackExecute() cli.Command {
 			f.BoolVar(&r.Cascade, "cascade", false, "also undo what stands on the named operations")
 			f.BoolVar(&yes, "yes", false, "do not ask")
 		},
+		Proposed: map[string]func(context.Context, *cli.IO) []string{"checkpoint": checkpointNames, "batch": batchIDs},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
 		given := 0
 		for _, one := range []bool{checkpoint != "", batch != "", len(r.OperationIDs) > 0} {

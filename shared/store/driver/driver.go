@@ -40,8 +40,14 @@ type Options struct {
 // Check says what Open would refuse of the options, without opening anything: an Invalid fault.
 func Check(o Options) error {
 	u, err := parse(o.URL)
-	if err != nil || u.Scheme == "embedded" || u.Scheme == "memory" {
+	if err != nil {
 		return err
+	}
+	if u.Scheme == "embedded" || u.Scheme == "memory" {
+		if o.Standby {
+			return fault.New(fault.Invalid, "config.standby", "standby (--standby) is for two instances at one SurrealDB server; the store %s: has no second instance", u.Scheme)
+		}
+		return nil
 	}
 	return surrealstore.Check(o.surreal(u))
 }

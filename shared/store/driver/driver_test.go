@@ -67,3 +67,13 @@ func TestOpen_refusesURLs(t *testing.T) {
 		}
 	}
 }
+
+func TestCheck_refusesStandbyOfAStoreWithoutASecondInstance(t *testing.T) {
+	t.Parallel()
+	for url, refused := range map[string]bool{"": true, "embedded:": true, "memory:": true, "surrealdb://u@h:1/a/b": false} {
+		err := driver.Check(driver.Options{URL: url, Sync: "every", Standby: true})
+		if (err != nil) != refused || refused && fault.CodeOf(err) != "config.standby" {
+			t.Errorf("%q: %v", url, err)
+		}
+	}
+}
