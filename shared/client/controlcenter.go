@@ -171,6 +171,37 @@ func (c *Client) DeleteUser(ctx context.Context, id string) error {
 	return err
 }
 
+// SigningKey is a key that signs or verifies tokens.
+type SigningKey struct {
+	ID         string     `json:"kid"`
+	State      string     `json:"state"` // "next", "current" or "retiring"
+	Since      time.Time  `json:"since"`
+	UsableFrom *time.Time `json:"usable_from,omitempty"` // of a next key: when a rotation may put it in use
+}
+
+// Keys lists the signing keys.
+func (c *Client) Keys(ctx context.Context) ([]SigningKey, error) {
+	var all []SigningKey
+	_, err := c.do(ctx, get("/keys"), &all)
+	return all, err
+}
+
+// RotateKeys puts the next key in use and returns its id. It is a conflict while that key was announced
+// less than ten minutes ago.
+func (c *Client) RotateKeys(ctx context.Context) (string, error) {
+	var key struct {
+		ID string `json:"kid"`
+	}
+	_, err := c.do(ctx, post("/keys/rotate", nil), &key)
+	return key.ID, err
+}
+
+// RemoveKey removes a signing key and every token it signed.
+func (c *Client) RemoveKey(ctx context.Context, id string) error {
+	_, err := c.do(ctx, call{method: http.MethodDelete, path: "/keys/" + url.PathEscape(id)}, nil)
+	return err
+}
+
 // AuditRow is a row of the audit log.
 type AuditRow struct {
 	ID        string          `json:"id"`

@@ -182,6 +182,11 @@ func TestCLI_exitCodes(t *testing.T) {
 		{line: "control-center user update vera --role viewer -o json", out: "unchanged"},
 		{line: "control-center user update vera --email other@example.com", err: "updated vera"},
 		{line: "control-center user update nobody --disable", code: exitNotFound, err: "user list"},
+		{line: "control-center key list", out: "current"},
+		{line: "control-center key rotate", err: "signs from now on"},
+		{line: "control-center key rotate", code: exitConflict, err: "DELETE /keys/"},
+		{line: "control-center key remove nothing --yes", code: exitNotFound},
+		{line: "control-center key rotate", as: "viewer", code: exitDenied},
 		{line: "control-center user create vera --email v@example.com --role viewer --password-file {password}", code: exitConflict, err: "taken"},
 
 		{line: "orchestrator batch submit {broken} --watch", code: exitRunFailed, err: "there is no such plan"},

@@ -19,7 +19,7 @@ func (a *API) keyRoutes() []web.Route {
 // keyView is a signing key without its private half.
 type keyView struct {
 	ID    string    `json:"kid" doc:"id of the key, as tokens name it" example:"tk-01997b1c"`
-	State string    `json:"state" doc:"current signs, next is announced, retired still verifies" example:"current"`
+	State string    `json:"state" doc:"current signs, next is announced, retiring still verifies" example:"current"`
 	Since time.Time `json:"since" doc:"when it came into this state"`
 
 	UsableFrom *time.Time `json:"usable_from,omitempty" doc:"of a next key: when a rotation may put it in use"`

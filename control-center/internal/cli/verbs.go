@@ -1,5 +1,5 @@
 // Package cli declares the verbs of the control-center's command line that talk to a running service: sign-in,
-// users and the audit log. It owns no logic of the service; init, serve and offline verification come from app,
+// users, signing keys and the audit log. It owns no logic of the service; init, serve and offline verification come from app,
 // which hands them in as commands.
 package cli
 
@@ -24,7 +24,7 @@ func Root(l Local) cli.Command {
 	return cli.Command{
 		Use: "control-center", Short: "who may do what: users, tokens, policies and the audit log",
 		Example:  "  control-center init --data ./data\n  control-center serve --data ./data\n  control-center auth login --username admin",
-		Commands: []cli.Command{l.Init, l.Serve, l.Config, auth(), users(), auditLog(l.Audit)},
+		Commands: []cli.Command{l.Init, l.Serve, l.Config, auth(), users(), keys(), auditLog(l.Audit)},
 	}
 }
 
