@@ -7,13 +7,18 @@ import (
 	"runtime/debug"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
 )
 
 // refuse records a refusal where the audit log wants one, and answers it.
 func (x *exchange) refuse(err error) {
 	if failed := x.record(err); failed != nil {
 		x.s.cfg.Log.LogAttrs(x.context(), slog.LevelError, "refusal could not be recorded", slog.Any("error", failed))
-		err = fault.New(fault.Unavailable, "audit.unavailable", "the audit log cannot be written right now; retry shortly").Because(err)
+		cause := err
+		err = fault.New(fault.Unavailable, "audit.unavailable", "the audit log cannot be written right now; retry shortly").Because(cause)
+		if fault.CodeOf(failed) == store.ErrFull.Code { // the text says what is full (decision 42)
+			err = store.ErrFull.Because(cause)
+		}
 	}
 	x.err = err
 	f := shown(err, x.caller.RequestID)

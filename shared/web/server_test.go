@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
@@ -348,6 +349,24 @@ func TestRecord_failsClosed(t *testing.T) {
 	if f := refusalOf(t, w); w.Code != 503 || f.Code != "audit.unavailable" {
 		t.Errorf("%d %+v", w.Code, f)
 	}
+}
+
+// TestRecord_aFullDiskIsNamed: a refusal whose audit entry finds no room says what is full.
+func TestRecord_aFullDiskIsNamed(t *testing.T) {
+	t.Parallel()
+	g := newRig(t, func(c *Config) { c.Store = fullStore{c.Store} })
+	w := g.send("GET", "/things", "", asGuest)
+	if f := refusalOf(t, w); w.Code != 503 || f.Code != "store.full" || w.Header().Get("Retry-After") == "" {
+		t.Errorf("%d %+v", w.Code, f)
+	}
+}
+
+// fullStore is a store whose disk has no room.
+type fullStore struct{ store.DB }
+
+// Commit refuses.
+func (fullStore) Commit(context.Context, store.Batch) (store.Receipt, error) {
+	return store.Receipt{}, store.ErrFull
 }
 
 func TestDrain_refusesEverything(t *testing.T) {
