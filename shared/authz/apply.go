@@ -12,9 +12,9 @@ type Change struct {
 	Policy *Policy `json:"policy,omitempty"` // nil: removed
 }
 
-// Apply brings changes into force, all at once for every decision, and makes the set the one of that version. It costs what
-// the changed policies cost, however many there are. A policy that is broken is in force no longer, and is
-// reported. One goroutine applies at a time.
+// Apply brings changes into force, all at once for every decision, and makes the set the one of
+// that version. It costs what the changed policies cost, however many there are. A policy that is
+// broken is in force no longer, and is reported. One goroutine applies at a time.
 func (s *Set) Apply(version uint64, changes ...Change) ([]Quarantined, error) {
 	var broken []Quarantined
 	next := make([]compiled, len(changes))

@@ -12,8 +12,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/authz"
 )
 
-// TestApply_isWhatCompilingEverythingAnewWouldBe changes random sets step by step and compares each answer, the rule that
-// decided too, with a set that is compiled from the whole and with casbin's own.
+// TestApply_isWhatCompilingEverythingAnewWouldBe changes random sets step by step and compares each
+// answer, the rule that decided too, with a set that is compiled from the whole and with casbin's
+// own.
 func TestApply_isWhatCompilingEverythingAnewWouldBe(t *testing.T) {
 	t.Parallel()
 	r := seeded(t)
@@ -117,8 +118,8 @@ func TestApply_underRequestsAnswersAsOneOfTheTwo(t *testing.T) {
 	all.Wait()
 }
 
-// TestApply_costsTheSameHoweverManyPoliciesThereAre compares the fastest of many changes, which is not much moved by what
-// else the machine does.
+// TestApply_costsTheSameHoweverManyPoliciesThereAre compares the fastest of many changes, which is
+// not much moved by what else the machine does.
 func TestApply_costsTheSameHoweverManyPoliciesThereAre(t *testing.T) {
 	fastest := func(n int) time.Duration {
 		src := authz.Source{Version: 1}

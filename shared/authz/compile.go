@@ -15,8 +15,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// Set is a compiled Source. Any number of goroutines may ask it; its policies are changed by Apply, its roles and
-// services never.
+// Set is a compiled Source. Any number of goroutines may ask it; its policies are changed by Apply,
+// its roles and services never.
 type Set struct {
 	roles      []Role
 	services   []Role
@@ -125,8 +125,8 @@ func (s *Set) prepare(p Policy) compiled {
 	return compiled{source: p, rules: s.rulesOf("policy:"+p.ID, p.Name, p.Rules, subject{everyone, ""})}
 }
 
-// rulesOf compiles checked rules. In a policy, a condition that only some subjects can meet makes them the
-// rule's subjects; a role's rules have their subject already.
+// rulesOf compiles checked rules. In a policy, a condition that only some subjects can meet makes
+// them the rule's subjects; a role's rules have their subject already.
 func (s *Set) rulesOf(id, owner string, rules []Rule, who subject) []*rule {
 	out := make([]*rule, len(rules))
 	for i, r := range rules {

@@ -50,8 +50,9 @@ type Rule struct {
 	Resource  string   `json:"resource"` // "<type>:<name glob>", either may be "*"
 }
 
-// Feed is one answer of the policy feed: what leads from the version asked for to Version. Both are empty when that is the
-// same. Versions of one epoch can be compared; the epoch changes when the store is replaced.
+// Feed is one answer of the policy feed: what leads from the version asked for to Version. Both are
+// empty when that is the same. Versions of one epoch can be compared; the epoch changes when the
+// store is replaced.
 type Feed struct {
 	Changes []Change `json:"changes,omitempty"` // since the version asked for, in their order
 	Epoch   string   `json:"epoch,omitempty"`

@@ -45,7 +45,8 @@ func TestTasks_sendsWhatItWasAskedAndReadsTheTotal(t *testing.T) {
 	}
 }
 
-// TestAuditLogs_followsASearchWhosePagesAreEmpty is what a person wants of a search: rows, not pages.
+// TestAuditLogs_followsASearchWhosePagesAreEmpty is what a person wants of a search: rows, not
+// pages.
 func TestAuditLogs_followsASearchWhosePagesAreEmpty(t *testing.T) {
 	t.Parallel()
 	pages := map[string]struct{ next, rows string }{"": {"a", ""}, "a": {"b", `{"id":"1"}`}, "b": {"c", ""}, "c": {"d", `{"id":"2"},{"id":"3"}`}, "d": {"", `{"id":"4"}`}}

@@ -221,8 +221,8 @@ type AuditFilter struct {
 	UserID, Action, Resource, From, To string
 }
 
-// AuditLogs lists audit rows, newest first. A request with several filters looks at so many rows and no more, so AuditLogs
-// asks on until it has as many as were asked for or has seen all.
+// AuditLogs lists audit rows, newest first. A request with several filters looks at so many rows
+// and no more, so AuditLogs asks on until it has as many as were asked for or has seen all.
 func (c *Client) AuditLogs(ctx context.Context, f AuditFilter, p Page) (List[AuditRow], error) {
 	return follow(p, func(p Page) (List[AuditRow], error) {
 		q := url.Values{}

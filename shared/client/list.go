@@ -49,8 +49,9 @@ func list[T any](ctx context.Context, c *Client, path string, query url.Values, 
 	return l, err
 }
 
-// follow asks for pages until there are as many rows as p asks for or the list has ended: for lists whose pages may end
-// early, or be empty, because a request looks at so much and no more. The total is that of the first page.
+// follow asks for pages until there are as many rows as p asks for or the list has ended: for lists
+// whose pages may end early, or be empty, because a request looks at so much and no more. The total
+// is that of the first page.
 func follow[T any](p Page, page func(Page) (List[T], error)) (List[T], error) {
 	want := p.Limit
 	if want <= 0 {

@@ -98,7 +98,8 @@ func (c *Client) SubmitBatch(ctx context.Context, definition json.RawMessage, id
 	return b, err
 }
 
-// Batches lists batches with their operations, newest first; it follows pages that end early for their size.
+// Batches lists batches with their operations, newest first; it follows pages that end early for
+// their size.
 func (c *Client) Batches(ctx context.Context, status string, p Page) (List[Batch], error) {
 	return follow(p, func(p Page) (List[Batch], error) {
 		return list[Batch](ctx, c, "/batch/operations", withStatus(status), p)

@@ -43,8 +43,8 @@ func (h *Hub) Refuse(f *fault.Error) { h.refuse.Store(f) }
 // Refused returns the fault that commits fail with, or nil.
 func (h *Hub) Refused() *fault.Error { return h.refuse.Load() }
 
-// Refusal returns the fault that a commit fails with now, of the hub or of an engine that knows it; nil when commits are
-// taken.
+// Refusal returns the fault that a commit fails with now, of the hub or of an engine that knows it;
+// nil when commits are taken.
 func (h *Hub) Refusal() error {
 	if f := h.Refused(); f != nil {
 		return f

@@ -15,9 +15,9 @@ import (
 // ascend strictly.
 func New() string { return uuid.Must(uuid.NewV7()).String() }
 
-// At returns a fresh id of version 7 that says the time t, whatever the clock shows, to a quarter of a microsecond. Ids that
-// one process makes for the same t ascend, but for a turn every four minutes: the random part begins with the low bits of
-// the time of making.
+// At returns a fresh id of version 7 that says the time t, whatever the clock shows, to a quarter
+// of a microsecond. Ids that one process makes for the same t ascend, but for a turn every four
+// minutes: the random part begins with the low bits of the time of making.
 func At(t time.Time) string {
 	u := uuid.Must(uuid.NewV7())
 	made := binary.BigEndian.Uint64(u[:8])
@@ -73,8 +73,8 @@ func Within(owner string, n int) string {
 // Family returns what all ids within owner, a valid id, begin with.
 func Family(owner string) string { return owner[:familyText] }
 
-// Canonical returns an id in its canonical lower-case form when s is one in any case (RFC 9562 section 4), and any other
-// text as it is.
+// Canonical returns an id in its canonical lower-case form when s is one in any case (RFC 9562
+// section 4), and any other text as it is.
 func Canonical(s string) string {
 	if low := strings.ToLower(s); low != s && Valid(low) {
 		return low

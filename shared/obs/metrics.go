@@ -87,7 +87,8 @@ func (r *Registry) GaugeFunc(name, help string, read func() float64) {
 	}
 }
 
-// GaugeFuncOf registers a gauge like GaugeFunc for one value of a label; others of the same name and help may follow.
+// GaugeFuncOf registers a gauge like GaugeFunc for one value of a label; others of the same name
+// and help may follow.
 func (r *Registry) GaugeFuncOf(name, help, label, value string, read func() float64) {
 	if r != nil {
 		r.reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: prometheus.Labels{label: value}}, read))

@@ -7,7 +7,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// MaxSkip is how many keys an offset walks over at most, from the nearer end of the list (decision 55).
+// MaxSkip is how many keys an offset walks over at most, from the nearer end of the list (decision
+// 55).
 const MaxSkip = 100_000
 
 // Place says which page of a list a person wants to see (decision 55).
@@ -26,8 +27,8 @@ type Window[T any] struct {
 	Next    string // the After of the page behind this one; empty when there is none
 }
 
-// cursor returns the place in the list of q behind which the page begins, and how many rows it leaves out. q lists by
-// id or one exact value of an index, newest first.
+// cursor returns the place in the list of q behind which the page begins, and how many rows it
+// leaves out. q lists by id or one exact value of an index, newest first.
 func (p Place) cursor(q Query) (after Cursor, skip int) {
 	switch {
 	case p.After != "":
@@ -53,10 +54,11 @@ func (p Place) Check() error {
 	return nil
 }
 
-// Window returns a page of the rows of some ranges together, newest first: by id, descending. A range is a query for all
-// documents or for one exact value of a counted index; no document is in two of them. A page costs the same at any depth
-// with After; an offset walks over keys, at most MaxSkip of them from the nearer end, and fails as Invalid
-// ("paging.too_deep") farther inside the list.
+// Window returns a page of the rows of some ranges together, newest first: by id, descending. A
+// range is a query for all documents or for one exact value of a counted index; no document is in
+// two of them. A page costs the same at any depth with After; an offset walks over keys, at most
+// MaxSkip of them from the nearer end, and fails as Invalid ("paging.too_deep") farther inside the
+// list.
 func (t Table[T]) Window(ctx context.Context, db DB, p Place, ranges ...Query) (Window[T], error) {
 	var w Window[T]
 	if err := p.Check(); err != nil {
@@ -147,8 +149,8 @@ func count(ctx context.Context, db DB, lanes []lane) (total int, err error) {
 	return total, err
 }
 
-// merge returns the documents of all lanes in the order of their ids, without the first skip ones, and whether there are
-// more.
+// merge returns the documents of all lanes in the order of their ids, without the first skip ones,
+// and whether there are more.
 func merge(ctx context.Context, db DB, lanes []lane, skip, limit int) (docs []Doc, more bool, err error) {
 	for i := range lanes {
 		lanes[i].q.Limit = min(skip+limit, MaxPage)

@@ -20,7 +20,8 @@ type item struct {
 var items = store.Table[item]{Kind: "item", ID: func(i item) string { return i.ID },
 	Index: func(i item) []store.IndexKey { return []store.IndexKey{{Name: "group", Value: i.Group}} }}
 
-// watched is a store that notes how many keys its lists had to walk over and how many documents they returned.
+// watched is a store that notes how many keys its lists had to walk over and how many documents
+// they returned.
 type watched struct {
 	store.DB
 	keys, docs int

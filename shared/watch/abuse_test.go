@@ -195,7 +195,8 @@ func (p *place) flood(t *testing.T, events int) {
 	}
 }
 
-// TestWatch_busyClientsAreWaitedFor is a fast batch that meets clients which do not read for some seconds.
+// TestWatch_busyClientsAreWaitedFor is a fast batch that meets clients which do not read for some
+// seconds.
 func TestWatch_busyClientsAreWaitedFor(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil)
@@ -238,7 +239,8 @@ func TestWatch_busyClientsAreWaitedFor(t *testing.T) {
 	}
 }
 
-// TestWatch_whoReadsSlowlyIsNotCutOff reads 100 KB a second, far behind, for longer than the patience is.
+// TestWatch_whoReadsSlowlyIsNotCutOff reads 100 KB a second, far behind, for longer than the
+// patience is.
 func TestWatch_whoReadsSlowlyIsNotCutOff(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil)

@@ -94,7 +94,8 @@ func (c *conn) stopSlow() {
 	}
 }
 
-// deadline gives the write that begins now one to two slices of time; it says false when the socket is to end.
+// deadline gives the write that begins now one to two slices of time; it says false when the socket
+// is to end.
 func (c *conn) deadline(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,7 +109,8 @@ func (c *conn) deadline(now time.Time) bool {
 	return c.ws.NetConn().SetWriteDeadline(now.Add(2*writeSlice)) == nil
 }
 
-// heard notes a sign of life of the client; one within a message does not stretch that. Any goroutine may call it.
+// heard notes a sign of life of the client; one within a message does not stretch that. Any
+// goroutine may call it.
 func (c *conn) heard() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

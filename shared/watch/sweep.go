@@ -62,7 +62,8 @@ func (h *Handler) open() []*conn {
 	return out
 }
 
-// sweep ends sockets whose time is over or whose session is revoked, and asks anew what each person may see.
+// sweep ends sockets whose time is over or whose session is revoked, and asks anew what each person
+// may see.
 func (h *Handler) sweep(now time.Time) {
 	type verdict struct {
 		dead    bool

@@ -154,8 +154,9 @@ func (w *writer) flush() (n int, rest []byte, ok bool) {
 // errEnded is why a write was not begun or not gone on with.
 var errEnded = errors.New("the socket has ended")
 
-// send writes the frames; those that lie one behind the other in memory are one to the system. A client that takes some of
-// them, however slowly, is waited for. One that takes nothing is cut off once it is far behind.
+// send writes the frames; those that lie one behind the other in memory are one to the system. A
+// client that takes some of them, however slowly, is waited for. One that takes nothing is cut off
+// once it is far behind.
 func (w *writer) send(frames [][]byte) (sent int64, err error) {
 	w.bufs = w.bufs[:0]
 	for _, frame := range frames {

@@ -103,7 +103,8 @@ var (
 	figure  = regexp.MustCompile(`(?m)^([A-Za-z_:][\w:]*)(\{[^}]*\})? `)
 )
 
-// TestMonitoring_everyQueryNamesMetricsThatExist holds alert rules and dashboard to what fresh services show.
+// TestMonitoring_everyQueryNamesMetricsThatExist holds alert rules and dashboard to what fresh
+// services show.
 func TestMonitoring_everyQueryNamesMetricsThatExist(t *testing.T) {
 	t.Parallel()
 	r := rigtest.Start(t, rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir()})
@@ -143,7 +144,8 @@ func TestMonitoring_everyQueryNamesMetricsThatExist(t *testing.T) {
 	}
 }
 
-// TestHealth_saysWhyChangesAreRefused takes the services away from each other, and puts an old folder back.
+// TestHealth_saysWhyChangesAreRefused takes the services away from each other, and puts an old
+// folder back.
 func TestHealth_saysWhyChangesAreRefused(t *testing.T) {
 	t.Parallel()
 	r := rigtest.Start(t, rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir(), Env: []string{"CONTROL_CENTER_AUDIT_WAIT_FOR_PEER=3s"}})

@@ -91,7 +91,8 @@ func (in *installation) done() error {
 	return os.WriteFile(in.mark, raw, 0o600)
 }
 
-// fill submits tasks, of which so many make a server; the others only look. It returns when all have ended.
+// fill submits tasks, of which so many make a server; the others only look. It returns when all
+// have ended.
 func (in *installation) fill(ctx context.Context, tasks, servers int) error {
 	next := make(chan int)
 	failed := make(chan error, inFlight)
@@ -151,7 +152,8 @@ func (in *installation) batch(ctx context.Context, from, n, servers int) error {
 	}
 	last := b.Operations[n-1].TaskID
 	for tick := time.NewTicker(100 * time.Millisecond); ; {
-		// The last task is a cheap thing to ask about; the batch itself is asked when that has ended.
+		// The last task is a cheap thing to ask about; the batch itself is asked when that has
+		// ended.
 		if t, err := api.Task(ctx, last); err != nil {
 			return err
 		} else if t.Status == "Completed" {
@@ -168,8 +170,9 @@ func (in *installation) batch(ctx context.Context, from, n, servers int) error {
 	}
 }
 
-// index puts rows of acts into the audit log's index, as the orchestrator's copier does: one author and one action for
-// nearly all, and in the middle one row each of somebody else and of something else.
+// index puts rows of acts into the audit log's index, as the orchestrator's copier does: one author
+// and one action for nearly all, and in the middle one row each of somebody else and of something
+// else.
 func (in *installation) index(ctx context.Context, rows int) error {
 	credential, err := client.ReadCredential(in.Admin.OrchestratorCredential)
 	if err != nil {

@@ -1,10 +1,11 @@
-// Command scale fills an installation with a long history and measures what a person then waits for. It prints
-// one line a figure:
+// Command scale fills an installation with a long history and measures what a person then waits
+// for. It prints one line a figure:
 //
 //	scale NAME VALUE UNIT [limit=LIMIT]
 //
-// The history goes through the built binaries' own API: a million finished tasks, a hundred thousand servers and a
-// million rows in the audit log. It belongs to no gate, for it takes minutes; `make scale` runs it.
+// The history goes through the built binaries' own API: a million finished tasks, a hundred
+// thousand servers and a million rows in the audit log. It belongs to no gate, for it takes
+// minutes; `make scale` runs it.
 //
 // The one rule: a figure above its limit fails the run, and so does an answer that is wrong.
 package main

@@ -70,7 +70,8 @@ type shownRow struct {
 	Timestamp time.Time
 }
 
-// TestAuditList_toTheTimeThatTheCommandLinePrintsIncludesTheRow asks up to the second that `audit list` shows of a row.
+// TestAuditList_toTheTimeThatTheCommandLinePrintsIncludesTheRow asks up to the second that `audit
+// list` shows of a row.
 func TestAuditList_toTheTimeThatTheCommandLinePrintsIncludesTheRow(t *testing.T) {
 	t.Parallel()
 	r := start(t, "memory:")

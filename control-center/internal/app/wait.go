@@ -43,7 +43,8 @@ func (w *wait) admit(r web.Route) error {
 	return nil
 }
 
-// unwitnessed says whether the service grants things though nobody has said that its folder is the newest.
+// unwitnessed says whether the service grants things though nobody has said that its folder is the
+// newest.
 func (w *wait) unwitnessed() bool { return w.before && w.over.Load() && !w.peer.Met() }
 
 // refusal returns the fault that a change is refused with now, nil when it is not.

@@ -14,7 +14,8 @@ import (
 // Budget is how many rows a search looks at in one request (decision 56).
 const Budget = 2000
 
-// idSlack is how far the time in an entry's id may be from the entry's own in logs of older programs; id.At makes them one.
+// idSlack is how far the time in an entry's id may be from the entry's own in logs of older
+// programs; id.At makes them one.
 const idSlack = 5 * time.Millisecond
 
 // ErrNotFound is the answer to an unknown row.
@@ -38,9 +39,10 @@ func (x *Index) Get(ctx context.Context, rowID string) (Row, error) {
 	return r.Value, err
 }
 
-// Search returns a page of the rows that match, newest first. What one index answers is listed from it, with totals from
-// its counter. Else Search walks the index that holds the fewest rows and compares the rest, at most Budget rows: the page
-// may then be short or empty, and goes on with Next; Total counts the matches that were seen.
+// Search returns a page of the rows that match, newest first. What one index answers is listed from
+// it, with totals from its counter. Else Search walks the index that holds the fewest rows and
+// compares the rest, at most Budget rows: the page may then be short or empty, and goes on with
+// Next; Total counts the matches that were seen.
 func (x *Index) Search(ctx context.Context, f Filter, p store.Place) (store.Window[Row], error) {
 	queries := f.queries()
 	if len(queries) < 2 && f.counted(queries[0]) {
@@ -53,7 +55,8 @@ func (x *Index) Search(ctx context.Context, f Filter, p store.Place) (store.Wind
 	return x.walk(ctx, f, q, p)
 }
 
-// queries returns the lists that hold all that f selects: one for each text of f, or the whole index.
+// queries returns the lists that hold all that f selects: one for each text of f, or the whole
+// index.
 func (f Filter) queries() []store.Query {
 	var all []store.Query
 	for _, c := range []struct{ index, value string }{{"user_id", f.UserID}, {"resource", f.Resource}, {"action", f.Action}} {
@@ -67,8 +70,8 @@ func (f Filter) queries() []store.Query {
 	return all
 }
 
-// counted says whether the list of q holds nothing but what f selects: f names no time, and its text is in the index as it
-// is.
+// counted says whether the list of q holds nothing but what f selects: f names no time, and its
+// text is in the index as it is.
 func (f Filter) counted(q store.Query) bool {
 	return f.From.IsZero() && f.To.IsZero() && len(q.Prefix) < indexValue-utf8.UTFMax && !strings.ContainsRune(q.Prefix, utf8.RuneError)
 }
@@ -89,8 +92,8 @@ func (x *Index) narrowest(ctx context.Context, queries []store.Query) (store.Que
 	return queries[best], err
 }
 
-// walk is Search over the list of q. A page that does not follow another counts the matches behind it too, as far as the
-// budget goes.
+// walk is Search over the list of q. A page that does not follow another counts the matches behind
+// it too, as far as the budget goes.
 func (x *Index) walk(ctx context.Context, f Filter, q store.Query, p store.Place) (w store.Window[Row], err error) {
 	if err := p.Check(); err != nil {
 		return w, err

@@ -24,8 +24,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/surrealstore/surrealtest"
 )
 
-// rowsOf is how many rows the comparison with a full scan is made on. Decision 56 wants -rows 200000; the gate takes a part of
-// that, and less of it on SurrealDB, which takes a row in 30 times slower.
+// rowsOf is how many rows the comparison with a full scan is made on. Decision 56 wants -rows
+// 200000; the gate takes a part of that, and less of it on SurrealDB, which takes a row in 30 times
+// slower.
 var rowsOf = flag.Int("rows", 0, "rows of the search that is compared with a full scan; 0 is 20,000, and 2,500 on SurrealDB")
 
 // stores opens an index on each engine.
@@ -55,8 +56,8 @@ var stores = map[string]func(t *testing.T) *auditlog.Index{
 
 var day = time.Date(2026, 3, 4, 10, 0, 0, 0, time.UTC)
 
-// crowd is the log of an author who did nearly everything: one act in a thousand is somebody else's, one in fifty is
-// another action, and every resource is touched a few times only.
+// crowd is the log of an author who did nearly everything: one act in a thousand is somebody
+// else's, one in fifty is another action, and every resource is touched a few times only.
 func crowd(rng *rand.Rand, n int) []audit.Entry {
 	all := make([]audit.Entry, n)
 	for i := range all {
@@ -118,7 +119,8 @@ func (c *counting) List(ctx context.Context, q store.Query) (store.Page, error) 
 	return page, err
 }
 
-// TestSearch_hidesNothingWhateverTheFilters compares every pair of filters with a full scan, and bounds what a request costs.
+// TestSearch_hidesNothingWhateverTheFilters compares every pair of filters with a full scan, and
+// bounds what a request costs.
 func TestSearch_hidesNothingWhateverTheFilters(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -152,7 +154,8 @@ func TestSearch_hidesNothingWhateverTheFilters(t *testing.T) {
 					}
 				}
 			}
-			// A row that one in all of its author's matches is found at once, when the other filter is rare.
+			// A row that one in all of its author's matches is found at once, when the other filter
+			// is rare.
 			found, err := x.Search(t.Context(), auditlog.Filter{UserID: "busy", Resource: "servers/once"}, store.Place{Limit: 50})
 			if err != nil || len(found.Rows) != 1 || found.Inexact || found.Total != 1 {
 				t.Errorf("%d rows at once, %v", len(found.Rows), err)
@@ -211,7 +214,8 @@ func walk(t *testing.T, x *auditlog.Index, count *counting, f auditlog.Filter, w
 	}
 }
 
-// TestSearch_rowsThatArriveLateAreNotMetTwice stops the copy of the other service's rows, pages, and lets it go on.
+// TestSearch_rowsThatArriveLateAreNotMetTwice stops the copy of the other service's rows, pages,
+// and lets it go on.
 func TestSearch_rowsThatArriveLateAreNotMetTwice(t *testing.T) {
 	t.Parallel()
 	for _, f := range []auditlog.Filter{{}, {Action: "server.create"}, {Action: "server.create", UserID: "busy"}, {From: day}} {
@@ -274,8 +278,8 @@ func TestSearch_anOffsetThatComparingCannotReachIsRefused(t *testing.T) {
 	}
 }
 
-// TestSearch_findsAnActByTheTimeItShows asks from and to the very time of each row, also of acts recorded later than they
-// were made and under a clock that was set back.
+// TestSearch_findsAnActByTheTimeItShows asks from and to the very time of each row, also of acts
+// recorded later than they were made and under a clock that was set back.
 func TestSearch_findsAnActByTheTimeItShows(t *testing.T) {
 	t.Parallel()
 	x := fresh()

@@ -9,10 +9,12 @@ import (
 	"github.com/provisioning-platform/platform/shared/authz"
 )
 
-// longestPoll bounds how long Feed waits, whatever was asked for; below the peer's patience (decision 5).
+// longestPoll bounds how long Feed waits, whatever was asked for; below the peer's patience
+// (decision 5).
 const longestPoll = 2 * time.Second
 
-// maxRecent is how many changes are remembered for those who follow. Who is farther behind gets everything.
+// maxRecent is how many changes are remembered for those who follow. Who is farther behind gets
+// everything.
 const maxRecent = 256
 
 // feed is what followers are told.
@@ -23,8 +25,8 @@ type feed struct {
 	news    chan struct{}  // under mu: closed by the next change; nil when nobody waits
 }
 
-// announce tells followers what is in force: after one change, or, without one, anew. The store's own wake-up comes too
-// early: what is committed is in force a moment later.
+// announce tells followers what is in force: after one change, or, without one, anew. The store's
+// own wake-up comes too early: what is committed is in force a moment later.
 func (b *Book) announce(version uint64, c *authz.Change) {
 	f := &b.feed
 	f.mu.Lock()
@@ -41,8 +43,8 @@ func (b *Book) announce(version uint64, c *authz.Change) {
 	}
 }
 
-// since returns what leads from a version to the one in force, whether the recent changes tell that, and a channel that is
-// closed by the next change.
+// since returns what leads from a version to the one in force, whether the recent changes tell
+// that, and a channel that is closed by the next change.
 func (f *feed) since(version uint64) (changes []authz.Change, now uint64, known bool, news <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -56,8 +58,8 @@ func (f *feed) since(version uint64) (changes []authz.Change, now uint64, known 
 	return changes, f.version, known, f.news
 }
 
-// Feed answers a long poll: what changed since the version the caller has, everything when that is not known any more, or
-// nothing after wait.
+// Feed answers a long poll: what changed since the version the caller has, everything when that is
+// not known any more, or nothing after wait.
 func (b *Book) Feed(ctx context.Context, version uint64, wait time.Duration) authz.Feed {
 	timeout := time.NewTimer(min(wait, longestPoll))
 	defer timeout.Stop()

@@ -188,7 +188,8 @@ func (b *Book) Remove(ctx context.Context, id string) error {
 	})
 }
 
-// change stores and brings into force what fn does to one policy. It costs the same however many there are.
+// change stores and brings into force what fn does to one policy. It costs the same however many
+// there are.
 func (b *Book) change(ctx context.Context, act *audit.Act, c authz.Change, fn func(*store.Tx) error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -170,7 +170,8 @@ func (r *reading) Get(ctx context.Context, k store.Key) (store.Doc, error) {
 	return r.DB.Get(ctx, k)
 }
 
-// TestBook_aChangeCostsTheSameHoweverManyPoliciesThereAre compares the fastest of many changes, and what they read.
+// TestBook_aChangeCostsTheSameHoweverManyPoliciesThereAre compares the fastest of many changes, and
+// what they read.
 func TestBook_aChangeCostsTheSameHoweverManyPoliciesThereAre(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

@@ -61,7 +61,8 @@ func readiness(known *trust.Trust, db store.DB, now func() time.Time) func() err
 	}
 }
 
-// lastHeard returns a function that says when all that the control-center tells was last up to date, or started.
+// lastHeard returns a function that says when all that the control-center tells was last up to
+// date, or started.
 func lastHeard(known *trust.Trust, started time.Time) func() time.Time {
 	return func() time.Time {
 		if heard := known.Status().Heard; !heard.IsZero() {

@@ -243,8 +243,8 @@ func ended(t *dag.Task, err error) (string, error) {
 	return t.ID, err
 }
 
-// namesakes returns the operations with that id, newest first and at most maxNamesakes: of one batch, whose tasks stand
-// together in the order of ids, or of all.
+// namesakes returns the operations with that id, newest first and at most maxNamesakes: of one
+// batch, whose tasks stand together in the order of ids, or of all.
 func (e *Engine) namesakes(ctx context.Context, batch, name string, one bool) (found []dag.Task, err error) {
 	q := store.Query{Index: "operation", Prefix: name, Exact: true, Reverse: true, Limit: store.MaxPage}
 	family := ""

@@ -49,7 +49,8 @@ func (r *reading) List(ctx context.Context, q store.Query) (store.Page, error) {
 	return page, err
 }
 
-// TestRollback_findsAnOperationWithoutReadingItsHistory gives 5,000 older and newer batches an operation of the same id.
+// TestRollback_findsAnOperationWithoutReadingItsHistory gives 5,000 older and newer batches an
+// operation of the same id.
 func TestRollback_findsAnOperationWithoutReadingItsHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := &reading{DB: memory()}

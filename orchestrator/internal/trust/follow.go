@@ -269,7 +269,8 @@ func (t *Trust) adopt(ctx context.Context, feed authz.Feed) error {
 	return t.keepPolicies(ctx, feed, broken)
 }
 
-// change is adopt for a feed that tells what changed since the set in force, at the cost of what changed.
+// change is adopt for a feed that tells what changed since the set in force, at the cost of what
+// changed.
 func (t *Trust) change(ctx context.Context, feed authz.Feed) error {
 	broken, err := t.authority.Set().Apply(feed.Version, feed.Changes...)
 	if err != nil {

@@ -19,8 +19,8 @@ const (
 	maxChanged = 256       // changes that are kept beside a source before it is written anew
 )
 
-// sourceHead says which policy set is stored: a source in so many parts, and what changed since. It is written with both,
-// in one commit.
+// sourceHead says which policy set is stored: a source in so many parts, and what changed since. It
+// is written with both, in one commit.
 type sourceHead struct {
 	Changed int    `json:"changed"` // changes at most
 	Epoch   string `json:"epoch"`
@@ -91,8 +91,8 @@ func (t *Trust) storedChanges(ctx context.Context) ([]authz.Change, error) {
 	return all, err
 }
 
-// keepPolicies stores the set in force, which feed led to: the whole source or, beside it, what changed. The change
-// of rights is an act of its own in the audit log.
+// keepPolicies stores the set in force, which feed led to: the whole source or, beside it, what
+// changed. The change of rights is an act of its own in the audit log.
 func (t *Trust) keepPolicies(ctx context.Context, feed authz.Feed, broken []authz.Quarantined) error {
 	act := adoption(feed, broken)
 	head, err := sourceHeads.Get(ctx, t.DB, "policies")

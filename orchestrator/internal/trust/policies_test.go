@@ -14,7 +14,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// changePolicy makes the control-center's next policy set: with another policy of that number, or without it.
+// changePolicy makes the control-center's next policy set: with another policy of that number, or
+// without it.
 func (c *center) changePolicy(n int, gone bool) {
 	c.change(func(c *center) {
 		next := authz.Change{ID: fmt.Sprint("p", n)}
@@ -39,7 +40,8 @@ func wantSet(t *testing.T, c *center, tr *trust.Trust, when string) {
 	}
 }
 
-// TestPolicies_areFollowedChangeByChangeAndSurviveARestart makes more changes than are kept beside the stored source.
+// TestPolicies_areFollowedChangeByChangeAndSurviveARestart makes more changes than are kept beside
+// the stored source.
 func TestPolicies_areFollowedChangeByChangeAndSurviveARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, db := newCenter(t), memory(t)
@@ -71,8 +73,8 @@ func TestPolicies_areFollowedChangeByChangeAndSurviveARestart(t *testing.T) {
 	})
 }
 
-// TestPolicies_changesOfAnotherHistoryAreNotMixedIn gives the control-center another store, in which changes lead on from
-// the version that is known.
+// TestPolicies_changesOfAnotherHistoryAreNotMixedIn gives the control-center another store, in
+// which changes lead on from the version that is known.
 func TestPolicies_changesOfAnotherHistoryAreNotMixedIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, db := newCenter(t), memory(t)

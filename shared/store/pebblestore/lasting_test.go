@@ -122,7 +122,8 @@ func TestLasting_survivesADiskThatIsFullButForAFewBlocks(t *testing.T) {
 	}
 }
 
-// TestLasting_closesOnAFullDiskThatItHasNotMetYet has something to write when it is closed, and nowhere to.
+// TestLasting_closesOnAFullDiskThatItHasNotMetYet has something to write when it is closed, and
+// nowhere to.
 func TestLasting_closesOnAFullDiskThatItHasNotMetYet(t *testing.T) {
 	t.Parallel()
 	var full atomic.Bool

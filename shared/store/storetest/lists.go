@@ -133,7 +133,8 @@ func fill(t *testing.T, db store.DB, n int) {
 
 func number(n int) string { return fmt.Sprintf("%06d", n) }
 
-// StopsWithItsCaller shows that a list of a driver does not walk on over thousands of rows when its caller has left.
+// StopsWithItsCaller shows that a list of a driver does not walk on over thousands of rows when its
+// caller has left.
 func StopsWithItsCaller(t *testing.T, db store.DB) {
 	t.Helper()
 	fill(t, db, 4000)

@@ -51,8 +51,8 @@ func (s *Store) Get(ctx context.Context, key store.Key) (store.Doc, error) {
 	return rows[0].doc(kind)
 }
 
-// skipAtOnce is how many rows one query leaves out, at about 10 µs each: the engine works on when the caller of a query has
-// left.
+// skipAtOnce is how many rows one query leaves out, at about 10 µs each: the engine works on when
+// the caller of a query has left.
 const skipAtOnce = 1000
 
 // List implements store.DB.
