@@ -155,6 +155,11 @@ func (x *exchange) run() error {
 		if err := http.NewResponseController(x.c.Writer).SetWriteDeadline(x.began.Add(wait)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return fmt.Errorf("extend the time for the answer: %w", err)
 		}
+		// A stop does not wait for such an answer: what it waits for goes on after the start.
+		ctx, cancel := context.WithCancel(x.context())
+		defer cancel()
+		defer context.AfterFunc(x.s.drained, cancel)()
+		x.ctx = ctx
 	}
 	return x.handle()
 }

@@ -66,16 +66,19 @@ type Server struct {
 	codec    *codec
 	gate     *gate
 	metrics  metrics
-	openapi  []byte      // made once, by document
-	page     Raw         // made once, by document
-	epoch    string      // of this process: whose claims may still be running
-	draining atomic.Bool // set once, by Drain
+	openapi  []byte             // made once, by document
+	page     Raw                // made once, by document
+	epoch    string             // of this process: whose claims may still be running
+	draining atomic.Bool        // set once, by Drain
+	drained  context.Context    // ends with Drain
+	drain    context.CancelFunc // ends drained
 }
 
 // NewServer checks the table and builds the server. Every fault in the table is an error here, not
 // at the first request.
 func NewServer(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, now: cfg.Now, headers: newHeaders(), codec: newCodec(), gate: newGate(), epoch: id.New(), metrics: newMetrics(cfg.Metrics)}
+	s.drained, s.drain = context.WithCancel(context.Background())
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -180,8 +183,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Routes returns the table as served, the routes of the document included.
 func (s *Server) Routes() []Route { return append([]Route(nil), s.routes...) }
 
-// Drain makes every new request a 503; what is running goes on. There is no way back.
-func (s *Server) Drain() { s.draining.Store(true) }
+// Drain makes every new request a 503 and ends the context of those that wait for a long answer
+// (Route.Wait); what else is running goes on. There is no way back.
+func (s *Server) Drain() {
+	s.draining.Store(true)
+	s.drain()
+}
 
 // Timeouts of a connection. A handler that answers later than its write timeout is cut off, so long
 // polls stay below half of it.

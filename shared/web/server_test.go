@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -375,6 +376,33 @@ func TestDrain_refusesEverything(t *testing.T) {
 	g.Drain()
 	if w := g.send("GET", "/health", ""); w.Code != 503 || w.Header().Get("Retry-After") == "" || refusalOf(t, w).Code != "service.draining" {
 		t.Errorf("%d %v", w.Code, w.Header())
+	}
+}
+
+// TestDrain_whoWaitsForALongAnswerHearsAtOnce: a stop took 12.5 s and cut off who waited for a rollback; what
+// is waited for goes on after the start, so the wait ends with the drain.
+func TestDrain_whoWaitsForALongAnswerHearsAtOnce(t *testing.T) {
+	t.Parallel()
+	waiting := make(chan struct{})
+	g := newRig(t, func(c *Config) {
+		c.Routes = append(c.Routes, Route{Method: "POST", Path: "/waits", Op: "wait", Summary: "Wait", Permission: Authenticated(), Audit: "thing.wait", Wait: time.Minute,
+			Handle: To(func(ctx context.Context, _ None) (Text, error) {
+				close(waiting)
+				<-ctx.Done()
+				return "", fault.New(fault.Unavailable, "rollback.pending", "it goes on")
+			})})
+	})
+	answered := make(chan *httptest.ResponseRecorder, 1)
+	go func() { answered <- g.send("POST", "/waits", "", asAlice) }()
+	<-waiting
+	g.Drain()
+	select {
+	case w := <-answered:
+		if f := refusalOf(t, w); w.Code != 503 || f.Code != "rollback.pending" {
+			t.Errorf("%d %+v", w.Code, f)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("the wait goes on after the drain")
 	}
 }
 
