@@ -118,25 +118,54 @@ func (c *chooser) take(ctx context.Context, taskID string) error {
 	return nil
 }
 
-// needing returns the leads of operations that stand and need a chosen one, and what of it: a
-// server that it made, or that it came first.
-func (c *chooser) needing(ctx context.Context, x chosen) (leads []dag.Effect, why string, err error) {
-	run, known := c.runs[x.lead.Run]
-	if !known {
-		err := c.e.eachEffect(ctx, store.Query{Prefix: id.Family(x.lead.Run)}, func(o dag.Effect) bool {
-			if o.Run == x.lead.Run && o.Era != 0 && o.Progress.Stands {
-				run = append(run, o)
-			}
-			return true
-		})
-		if err != nil {
-			return nil, "", err
+// standing returns the leads of the operations of a run that stand.
+func (c *chooser) standing(ctx context.Context, runID string) ([]dag.Effect, error) {
+	if run, known := c.runs[runID]; known {
+		return run, nil
+	}
+	var run []dag.Effect
+	err := c.e.eachEffect(ctx, store.Query{Prefix: id.Family(runID)}, func(o dag.Effect) bool {
+		if o.Run == runID && o.Era != 0 && o.Progress.Stands {
+			run = append(run, o)
 		}
-		c.runs[x.lead.Run] = run
+		return true
+	})
+	if err == nil {
+		c.runs[runID] = run
+	}
+	return run, err
+}
+
+// needing returns the leads of operations that stand and need a chosen one, and what of it: a
+// server that it made, or that it came first. What another batch went on with after the run's submitter
+// lost his rights (dag.Resume) counts as needing all that the run completed: the new batch was made
+// without the dependencies that were met.
+func (c *chooser) needing(ctx context.Context, x chosen) (leads []dag.Effect, why string, err error) {
+	run, err := c.standing(ctx, x.lead.Run)
+	if err != nil {
+		return nil, "", err
 	}
 	for i := range run {
 		if later := rankOf(&run[i]); later.Before(x.rank) && run[i].DependsOn(&x.lead) {
 			leads = append(leads, run[i])
+		}
+	}
+	for runID := x.lead.Run; ; {
+		h, err := headers().Get(ctx, c.e.DB, runID)
+		if err != nil {
+			return nil, "", err
+		}
+		if runID = h.Value.AdoptedBy; runID == "" {
+			break
+		}
+		went, err := c.standing(ctx, runID)
+		if err != nil {
+			return nil, "", err
+		}
+		for i := range went {
+			if later := rankOf(&went[i]); later.Before(x.rank) {
+				leads = append(leads, went[i])
+			}
 		}
 	}
 	if len(leads) > 0 {

@@ -388,3 +388,32 @@ func TestResume_aRollbackThatBeginsInBetween(t *testing.T) {
 		}
 	})
 }
+
+// TestResume_whatItStandsOnIsNotTakenAway: a rollback of an operation that a resumed batch went on from took
+// the ground from under the new batch; it is refused, or takes the new batch along.
+func TestResume_whatItStandsOnIsNotTakenAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, id := withdrawn(t, newWorld(), &rights{})
+		got, err := e.Resume(scene(), id, engine.Submission{}, everything)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := e.ended(got.Run.ID); v.Run.State != dag.Succeeded {
+			t.Fatalf("ended %s", v.Run.State)
+		}
+		ground := engine.RollbackRequest{Operations: []string{id + "/op0"}}
+		if _, err := e.Rollback(scene(), ground); fault.CodeOf(err) != "rollback.needed" {
+			t.Fatalf("the ground of the new batch: %v", err)
+		}
+		ground.Cascade = true
+		r, err := e.Rollback(scene(), ground)
+		if err != nil || r.Failed != 0 {
+			t.Fatalf("with all that stands on it: %+v, %v", r, err)
+		}
+		for _, op := range e.view(got.Run.ID).Tasks {
+			if op.RolledBackAt == nil {
+				t.Errorf("%s of the new batch still stands", op.Name)
+			}
+		}
+	})
+}
