@@ -32,28 +32,28 @@ func (a *API) entry(ctx context.Context, in entryIn) (audit.Bundle, error) {
 
 // decisionView is a decision with all that decided it.
 type decisionView struct {
-	Allowed   bool        `json:"allowed"`
+	Allowed   bool        `json:"allowed" doc:"whether the act was allowed"`
 	Policy    uint64      `json:"policy" doc:"version of the policies that decided"`
-	Rule      string      `json:"rule" doc:"the deciding rule, none when no rule matched"`
-	Entry     string      `json:"entry,omitempty" doc:"id of the entry that has subject and resources of the same decision"`
-	Subject   subjectView `json:"subject"`
-	Resources []askedView `json:"resources"`
+	Rule      string      `json:"rule" doc:"the deciding rule, none when no rule matched" example:"role:developer#4"`
+	Entry     string      `json:"entry,omitempty" doc:"id of the entry that has subject and resources of the same decision" example:"01999999-0000-7000-8000-000000000001"`
+	Subject   subjectView `json:"subject" doc:"who asked, as he was when he asked"`
+	Resources []askedView `json:"resources" doc:"all that was asked about"`
 }
 
 type subjectView struct {
-	ID    string    `json:"id"`
-	Name  string    `json:"name"`
-	Roles []string  `json:"roles"`
-	MFA   bool      `json:"mfa"`
-	IP    string    `json:"ip"`
-	Time  time.Time `json:"time"`
+	ID    string    `json:"id" doc:"id of the account, or service:NAME" example:"01999999-0000-7000-8000-000000000000"`
+	Name  string    `json:"name" doc:"user name" example:"dana"`
+	Roles []string  `json:"roles" doc:"roles of that moment" example:"developer"`
+	MFA   bool      `json:"mfa" doc:"whether the session had a second factor"`
+	IP    string    `json:"ip" doc:"address the request came from" example:"192.0.2.7"`
+	Time  time.Time `json:"time" doc:"when it was decided"`
 }
 
 type askedView struct {
-	Action string `json:"action"`
-	Type   string `json:"type"`
-	Name   string `json:"name"`
-	Infra  string `json:"infra,omitempty"`
+	Action string `json:"action" doc:"what was to be done" example:"create"`
+	Type   string `json:"type" doc:"type of the resource" example:"servers"`
+	Name   string `json:"name" doc:"name of the resource; empty: any of the type" example:"web-01"`
+	Infra  string `json:"infra,omitempty" doc:"infra of the resource" example:"production"`
 }
 
 func (a *API) decision(ctx context.Context, in entryIn) (decisionView, error) {
