@@ -23,6 +23,8 @@ type flight struct {
 	dag.Launch
 	r *runner
 
+	returned bool // its result has come; of the goroutine of runner.loop
+
 	mu    sync.Mutex    // guards all below
 	done  chan struct{} // made when it is asked for
 	err   error
@@ -33,12 +35,32 @@ type flight struct {
 // dispatch starts an attempt that is stored. Its result comes back as a message.
 func (r *runner) dispatch(ctx context.Context, l dag.Launch) {
 	f := &flight{Context: ctx, Launch: l, r: r}
-	r.flights[l.Attempt.ID] = f.stop
+	r.flights[l.Attempt.ID] = f
 	r.claim(&l)
 	if r.e.labour(ctx, f.fly) {
 		runtime.Gosched() // an attempt that is over at once leaves its goroutine to the next
 	}
 }
+
+// returns takes in that the result of an attempt has come.
+func (r *runner) returns(id string) {
+	if f := r.flights[id]; f != nil && !f.returned {
+		f.returned = true
+		r.returned++
+	}
+}
+
+// done forgets an attempt whose result is stored. Not before: a turn that was made ready while the attempt was at work, and is stored
+// after its result has come, names it among those that are due, and would make it a second time.
+func (r *runner) done(id string) {
+	if f := r.flights[id]; f != nil && f.returned {
+		r.returned--
+		delete(r.flights, id)
+	}
+}
+
+// atWork returns the number of attempts whose result has not come.
+func (r *runner) atWork() int { return len(r.flights) - r.returned }
 
 // Deadline implements context.Context.
 func (f *flight) Deadline() (time.Time, bool) { return f.Attempt.Deadline, true }

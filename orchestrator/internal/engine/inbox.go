@@ -79,7 +79,7 @@ func (r *runner) take() []message {
 // commit: no longer than half of what the last one took, for a second commit would hold up the late ones by all of it. Of many
 // it waits for half, and for the rest while that is stored.
 func (r *runner) gather(ctx context.Context, timer *time.Timer) {
-	enough, late := len(r.flights), timer.C
+	enough, late := r.atWork(), timer.C
 	if r.sent != nil {
 		late = nil
 	} else {

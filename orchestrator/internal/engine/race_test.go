@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -203,5 +204,35 @@ func TestAttempt_thatNeverEndsDoesNotHoldUpOthers(t *testing.T) {
 			t.Errorf("the stuck one is %s", v.Tasks[0].State)
 		}
 		close(x.end)
+	})
+}
+
+// TestResult_thatComesDuringACommitDoesNotStartItsAttemptAgain runs 60 steps whose results arrive
+// one after the other while each commit takes 5 ms, so that commits are made ready beside the one
+// on its way. world fails the test when it is asked to make an attempt twice.
+func TestResult_thatComesDuringACommitDoesNotStartItsAttemptAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.delay, w.spread = time.Millisecond, 700*time.Microsecond
+		db := &slow{DB: memory(), commit: func(store.Batch) { <-time.After(5 * time.Millisecond) }}
+		e := start(t, db, w)
+		var nodes []dag.Node
+		for i := range 20 {
+			a, b, c := fmt.Sprint("a", i), fmt.Sprint("b", i), fmt.Sprint("c", i)
+			nodes = append(nodes, servers(fmt.Sprint("op", i), nil, a, b, c))
+		}
+		sub := batch(nodes...)
+		sub.Definition.ParallelLimit = 20
+		accepted, err := e.Submit(scene(), sub)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if run := e.ended(accepted.Run.ID).Run; run.State != dag.Succeeded {
+			t.Errorf("the batch ended %v", run.State)
+		}
+		if w.peak <= 16 {
+			t.Errorf("%d steps at once: no commit was made ready beside another", w.peak)
+		}
 	})
 }

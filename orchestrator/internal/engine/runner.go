@@ -34,28 +34,29 @@ type runner struct {
 	waiting, gone bool // under slots.mu
 	wants, grants int  // under slots.mu: slots waited for; slots given meanwhile
 
-	run     *dag.Run
-	rev     uint64                        // of the header
-	took    time.Duration                 // of the last commit
-	sent    *turn                         // on its way to the store
-	landed  chan verdict                  // to the turn on its way; capacity 1
-	flights map[string]context.CancelFunc // attempts at work, by id
-	claims  map[string]claim              // steps at work, by tag
-	sizes   []int                         // bytes of each task's last document
-	details map[string]any                // of the audit entry being encoded
-	may     Submitter                     // what the submitter may do, as of asked; nil for a rollback
-	asked   uint64                        // Rights.Changed when may was made
-	decided []*decided                    // of may, by task; nil where it was not asked
-	turns   int                           // that were made ready
-	placed  []*turn                       // those in which operations got an era and which may still be stored
-	held    int                           // slots
-	at      time.Duration                 // of dag.Now.Up: the next Tick; 0 for none
-	renew   time.Duration                 // of dag.Now.Up: when the run is written again, so that nobody takes it for left
-	sighted uint64                        // revision at which the run of another process was found left; 0 for an own one
+	run      *dag.Run
+	rev      uint64             // of the header
+	took     time.Duration      // of the last commit
+	sent     *turn              // on its way to the store
+	landed   chan verdict       // to the turn on its way; capacity 1
+	flights  map[string]*flight // attempts whose result is not stored, by id
+	returned int                // of flights: those whose result has come
+	claims   map[string]claim   // steps at work, by tag
+	sizes    []int              // bytes of each task's last document
+	details  map[string]any     // of the audit entry being encoded
+	may      Submitter          // what the submitter may do, as of asked; nil for a rollback
+	asked    uint64             // Rights.Changed when may was made
+	decided  []*decided         // of may, by task; nil where it was not asked
+	turns    int                // that were made ready
+	placed   []*turn            // those in which operations got an era and which may still be stored
+	held     int                // slots
+	at       time.Duration      // of dag.Now.Up: the next Tick; 0 for none
+	renew    time.Duration      // of dag.Now.Up: when the run is written again, so that nobody takes it for left
+	sighted  uint64             // revision at which the run of another process was found left; 0 for an own one
 }
 
 func (e *Engine) newRunner(id string, kind dag.Kind) *runner {
-	return &runner{e: e, id: id, kind: kind, ended: make(chan struct{}), wake: make(chan struct{}, 1), landed: make(chan verdict, 1), flights: map[string]context.CancelFunc{}, claims: map[string]claim{}}
+	return &runner{e: e, id: id, kind: kind, ended: make(chan struct{}), wake: make(chan struct{}, 1), landed: make(chan verdict, 1), flights: map[string]*flight{}, claims: map[string]claim{}}
 }
 
 // loop drives the run to its end, or until ctx ends, or until somebody else owns it.
@@ -125,7 +126,7 @@ func (r *runner) step(ctx context.Context, messages []message) bool {
 	}
 	for i := range messages {
 		if d, ok := messages[i].command.(dag.Done); ok {
-			delete(r.flights, d.ID)
+			r.returns(d.ID)
 		}
 	}
 	messages, err := r.turn(ctx, messages)
@@ -239,8 +240,8 @@ func (r *runner) sleep(ctx context.Context, try int) bool {
 func (r *runner) act(ctx context.Context, due dag.Due) {
 	r.at = due.At
 	for _, id := range due.Stop {
-		if stop := r.flights[id]; stop != nil {
-			stop()
+		if f := r.flights[id]; f != nil {
+			f.stop()
 		}
 	}
 	for i := range due.Start {
@@ -292,8 +293,8 @@ func (r *runner) halt(ctx context.Context) {
 
 // leave gives back what the runner holds.
 func (r *runner) leave() {
-	for _, stop := range r.flights {
-		stop()
+	for _, f := range r.flights {
+		f.stop()
 	}
 	if r.sent != nil {
 		turnAway(r.sent.messages)

@@ -99,7 +99,7 @@ func (r *runner) send(ctx context.Context, t *turn) error {
 		return nil
 	}
 	t.room.writes[0].Expect = store.At(r.rev) // of the header, which the turn before has moved
-	if len(r.flights) < large {
+	if r.atWork() < large {
 		return r.settle(ctx, t, r.e.store(ctx, t))
 	}
 	r.sent = t
@@ -171,8 +171,12 @@ func (r *runner) note(t *turn, v verdict) {
 // finish answers the callers of a turn that is stored, and acts on what is due.
 func (r *runner) finish(ctx context.Context, t *turn) {
 	for i := range t.messages {
-		if m := &t.messages[i]; m.reply != nil {
+		m := &t.messages[i]
+		if m.reply != nil {
 			m.reply <- m.err
+		}
+		if d, ok := m.command.(dag.Done); ok {
+			r.done(d.ID)
 		}
 	}
 	r.unclaim(t.unclaimed)

@@ -38,10 +38,12 @@ type world struct {
 	engines int            // that work on it
 	claims  map[string]int // steps at work by tag, of all engines
 	early   []string       // attempts at steps that were not claimed
+	again   []string       // attempts that were made twice
+	made    map[string]int // how often an attempt was made, by its id
 }
 
 func newWorld() *world {
-	return &world{effects: map[string]string{}, trouble: map[string][]dag.Result{}, block: map[string]bool{}, claims: map[string]int{}}
+	return &world{effects: map[string]string{}, trouble: map[string][]dag.Result{}, block: map[string]bool{}, claims: map[string]int{}, made: map[string]int{}}
 }
 
 // Claim implements engine.Claimer.
@@ -62,8 +64,8 @@ func (w *world) Claim(a dag.Attempt) (release func()) {
 func (w *world) serve(t testing.TB, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.engines += n; w.engines == 0 && (len(w.claims) > 0 || len(w.early) > 0) {
-		t.Errorf("at work after the end: %v; not claimed before they began: %v", w.claims, w.early)
+	if w.engines += n; w.engines == 0 && (len(w.claims) > 0 || len(w.early) > 0 || len(w.again) > 0) {
+		t.Errorf("at work after the end: %v; not claimed before they began: %v; made twice: %v", w.claims, w.early, w.again)
 	}
 }
 
@@ -82,6 +84,9 @@ func (w *world) Execute(ctx context.Context, a dag.Attempt) dag.Result {
 	w.mu.Lock()
 	if w.claims[a.Tag] == 0 && ctx.Err() == nil { // its engine has not stopped meanwhile
 		w.early = append(w.early, string(a.Kind)+" "+a.Step.Name)
+	}
+	if w.made[a.ID]++; w.made[a.ID] > 1 {
+		w.again = append(w.again, string(a.Kind)+" "+a.Step.Name)
 	}
 	w.running++
 	w.peak = max(w.peak, w.running)
