@@ -15,7 +15,6 @@ import (
 // the order of their JSON names.
 type Client struct {
 	CreatedAt time.Time `json:"created_at"`
-	Disabled  bool      `json:"disabled"`
 	ID        string    `json:"id"`
 	Name      string    `json:"name"`   // "orchestrator": the only service its tokens speak for
 	Public    string    `json:"public"` // base64url
@@ -38,9 +37,6 @@ func LoadClients(ctx context.Context, db store.DB, set *token.KeySet) error {
 		pub, err := base64.RawURLEncoding.DecodeString(r.Value.Public)
 		if err != nil {
 			return fmt.Errorf("service client %s: %w", r.Value.ID, err)
-		}
-		if r.Value.Disabled {
-			continue
 		}
 		if r.Value.Name == "" {
 			return fmt.Errorf("service client %s names no service", r.Value.ID)
