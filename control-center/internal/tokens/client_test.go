@@ -14,7 +14,11 @@ import (
 // ever set. They still load, and nothing writes or reads the member any more.
 func TestLoadClients_readsWhatAnEarlierReleaseStored(t *testing.T) {
 	t.Parallel()
-	public := base64.RawURLEncoding.EncodeToString(make([]byte, ed25519.PublicKeySize))
+	key, _, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := base64.RawURLEncoding.EncodeToString(key)
 	body := `{"created_at":"2026-01-01T00:00:00Z","disabled":false,"id":"c","name":"orchestrator","public":"` + public + `"}`
 	db := memstore.New(store.Schema{Service: "test", Kinds: Kinds()})
 	write := store.Write{Key: ClientTable.Key("c"), Expect: store.Absent(), Action: store.Put, Body: []byte(body)}
