@@ -10,9 +10,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Scene is what web knows about a request before the handler runs; it travels in the context and is
+// Context is what web knows about a request before the handler runs; it travels in the context and is
 // copied into every entry written below.
-type Scene struct {
+type Context struct {
 	Actor     Actor
 	Decision  *Decision
 	Op        string
@@ -22,28 +22,28 @@ type Scene struct {
 	recorded bool // an entry of this request is committed; owned by the request's goroutine
 }
 
-type sceneKey struct{}
+type contextKey struct{}
 
-// WithScene returns a context that carries s.
-func WithScene(ctx context.Context, s *Scene) context.Context {
-	return context.WithValue(ctx, sceneKey{}, s)
+// WithContext returns a context that carries s.
+func WithContext(ctx context.Context, s *Context) context.Context {
+	return context.WithValue(ctx, contextKey{}, s)
 }
 
-// SceneOf returns the scene of ctx; an empty one when there is none (a background act).
-func SceneOf(ctx context.Context) *Scene {
-	if s, ok := ctx.Value(sceneKey{}).(*Scene); ok {
+// ContextOf returns the scene of ctx; an empty one when there is none (a background act).
+func ContextOf(ctx context.Context) *Context {
+	if s, ok := ctx.Value(contextKey{}).(*Context); ok {
 		return s
 	}
-	return &Scene{}
+	return &Context{}
 }
 
 // Recorded says whether an entry of this request is committed, so that web writes the record of a
 // refusal only when nobody else did.
-func (s *Scene) Recorded() bool { return s.recorded }
+func (s *Context) Recorded() bool { return s.recorded }
 
 // MarkRecorded says that an entry of this request is committed. Update and Record do it; the engine,
 // which commits by itself, calls it on the request's goroutine.
-func (s *Scene) MarkRecorded() { s.recorded = true }
+func (s *Context) MarkRecorded() { s.recorded = true }
 
 // Act is what the code that changes something says about it; the rest of the entry comes from the scene.
 type Act struct {
@@ -59,7 +59,7 @@ type Act struct {
 
 // Entry returns the entry of act in the scene of ctx at the given time, with a fresh id.
 func (a Act) Entry(ctx context.Context, now time.Time) Entry {
-	s := SceneOf(ctx)
+	s := ContextOf(ctx)
 	e := Entry{
 		Action:    a.Action,
 		Actor:     s.Actor,
@@ -94,7 +94,7 @@ func (a Act) Entry(ctx context.Context, now time.Time) Entry {
 // engine. fn is run again on conflict, each time with act as it was given.
 func Update(ctx context.Context, db store.DB, act *Act, fn func(*store.Tx) error) (store.Receipt, error) {
 	given := *act
-	if err := Keep(ctx, db, SceneOf(ctx).Decision); err != nil {
+	if err := Keep(ctx, db, ContextOf(ctx).Decision); err != nil {
 		return store.Receipt{}, err
 	}
 	r, err := store.Update(ctx, db, func(tx *store.Tx) error {
@@ -111,7 +111,7 @@ func Update(ctx context.Context, db store.DB, act *Act, fn func(*store.Tx) error
 		return nil
 	})
 	if err == nil {
-		SceneOf(ctx).MarkRecorded()
+		ContextOf(ctx).MarkRecorded()
 	}
 	return r, err
 }
@@ -122,12 +122,12 @@ func Record(ctx context.Context, db store.DB, act Act) error {
 	if err != nil {
 		return err
 	}
-	if err := Keep(ctx, db, SceneOf(ctx).Decision); err != nil {
+	if err := Keep(ctx, db, ContextOf(ctx).Decision); err != nil {
 		return err
 	}
 	_, err = db.Commit(ctx, store.Batch{Appends: []store.Append{{Stream: Stream, Body: body}}})
 	if err == nil {
-		SceneOf(ctx).MarkRecorded()
+		ContextOf(ctx).MarkRecorded()
 	}
 	return err
 }

@@ -88,11 +88,11 @@ func BenchmarkCopier(b *testing.B) {
 // BenchmarkAppendTo encodes an entry of the engine.
 func BenchmarkAppendTo(b *testing.B) {
 	e := attempt()
-	var room []byte
+	var buf []byte
 	b.ReportAllocs()
 	for b.Loop() {
 		var err error
-		if room, err = e.AppendTo(room[:0]); err != nil {
+		if buf, err = e.AppendTo(buf[:0]); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -85,7 +85,7 @@ func (c *check) compare(ctx context.Context) {
 		newest = max(newest, p.Size)
 		switch {
 		case p.Size > n && c.Export != nil:
-			c.found(Cut, &n, "the export ends after %d entries, %s was made over %d", n, p.from, p.Size)
+			c.found(IncompleteExport, &n, "the export ends after %d entries, %s was made over %d", n, p.from, p.Size)
 		case p.Size > n:
 			c.found(Truncated, &n, "%d entries are stored, %s was made over %d; the first missing one has index %d", n, p.from, p.Size, n)
 		}

@@ -17,21 +17,21 @@ type Copied struct {
 	Entries [][]byte
 	First   int64 // index of the first entry; the others follow without a gap
 
-	room []byte // of JSON, used again
+	buf []byte // of JSON, used again
 }
 
 // JSON returns the request that carries c, good until the next call: every entry a text of its exact bytes. It is written
 // by hand because there are two entries a task, and encoding/json takes five times as long.
 func (c *Copied) JSON() []byte {
-	out := append(c.room[:0], `{"entries":[`...)
+	out := append(c.buf[:0], `{"entries":[`...)
 	for i, e := range c.Entries {
 		if i > 0 {
 			out = append(out, ',')
 		}
 		out = store.AppendString(out, e)
 	}
-	c.room = append(strconv.AppendInt(append(out, `],"first":`...), c.First, 10), '}')
-	return c.room
+	c.buf = append(strconv.AppendInt(append(out, `],"first":`...), c.First, 10), '}')
+	return c.buf
 }
 
 // copierName is the name of the cursor of NewCopier.
@@ -56,7 +56,7 @@ func NewCopier(db *feed.Hub, log *slog.Logger, send func(context.Context, *Copie
 				err := send(ctx, c)
 				clear(c.Entries)
 				if err != nil {
-					c.room = nil // a request that failed may be read still
+					c.buf = nil // a request that failed may be read still
 					return err
 				}
 			}

@@ -104,7 +104,7 @@ func TestDecision_theSamePoliciesGiveTheSameAnswerFromTheEntryAlone(t *testing.T
 			act := d.act()
 			answer, refused := act.Judge(set.Decide, 0, 0)
 			given := NewDecision(act, answer, refused)
-			ctx := WithScene(t.Context(), &Scene{Decision: given})
+			ctx := WithContext(t.Context(), &Context{Decision: given})
 			if err := Record(ctx, db, Act{Action: "x.create", Resource: "x/1"}); err != nil {
 				t.Fatal(err)
 			}
@@ -163,7 +163,7 @@ func TestDecision_isSmallInTheEntryAndWholeBesideIt(t *testing.T) {
 		names = append(names, fmt.Sprintf("server-%d-%s", i, strings.Repeat("x", 90)))
 	}
 	d := decided(names...)
-	ctx := WithScene(t.Context(), &Scene{Decision: d})
+	ctx := WithContext(t.Context(), &Context{Decision: d})
 	for range 2 { // the same resources are the same documents
 		if err := Record(ctx, db, Act{Action: "batch.submit", Details: map[string]any{"big": strings.Repeat("y", 100_000)}}); err != nil {
 			t.Fatal(err)
@@ -198,7 +198,7 @@ func TestDecision_aRefusalFillsNoStore(t *testing.T) {
 	db := feed.NewHub(memstore.New(store.Schema{Service: "test", Kinds: Kinds()}))
 	d := decided(strings.Split(strings.Repeat("a-server,", 20_000), ",")...)
 	refused := NewDecision(d.Act, authz.Decision{Rule: authz.NoRule, Version: 7}, 4)
-	ctx := WithScene(t.Context(), &Scene{Decision: refused})
+	ctx := WithContext(t.Context(), &Context{Decision: refused})
 	if err := Record(ctx, db, Act{Action: "batch.submit"}); err != nil {
 		t.Fatal(err)
 	}

@@ -21,8 +21,8 @@ func (e Entry) Encode() ([]byte, error) { return e.AppendTo(nil) }
 
 // AppendTo appends the bytes of Encode to b.
 func (e Entry) AppendTo(b []byte) ([]byte, error) {
-	var room [256]byte // most details fit
-	details, err := detailsJSON(room[:0], e.Details, store.MaxEntry/2)
+	var buf [256]byte // most details fit
+	details, err := detailsJSON(buf[:0], e.Details, store.MaxEntry/2)
 	if err != nil {
 		return b, err
 	}
@@ -34,7 +34,7 @@ func (e Entry) AppendTo(b []byte) ([]byte, error) {
 	if len(e.Actor.AMR) > 16 {
 		e.Actor.AMR = e.Actor.AMR[:16]
 	}
-	// A decision is needed whole, so the details make room for it.
+	// A decision is needed whole, so the details make buffer for it.
 	rest := len(e.encode(b[:start], nil)) - start
 	if details, err = detailsJSON(nil, e.Details, min(len(details), entryBytes-rest-len(`,"details":`))); err != nil {
 		return b, err
@@ -90,13 +90,13 @@ func (a *Actor) encode(b []byte) []byte {
 	return append(b, '}')
 }
 
-// detailsJSON returns the details as canonical JSON of at most limit bytes, in room if they fit; members that do not
+// detailsJSON returns the details as canonical JSON of at most limit bytes, in buffer if they fit; members that do not
 // fit into limit are left out, largest first, and named in the member "truncated".
-func detailsJSON(room []byte, details map[string]any, limit int) ([]byte, error) {
+func detailsJSON(buf []byte, details map[string]any, limit int) ([]byte, error) {
 	if len(details) == 0 {
 		return nil, nil
 	}
-	if b, ok := plainJSON(room, details); ok && len(b) <= limit {
+	if b, ok := plainJSON(buf, details); ok && len(b) <= limit {
 		return b, nil
 	}
 	b, err := store.Canonical(details)
@@ -137,8 +137,8 @@ func detailsJSON(room []byte, details map[string]any, limit int) ([]byte, error)
 // plainJSON appends the encoding of details with nothing but numbers and short texts: those of the engine, two entries
 // a task.
 func plainJSON(b []byte, details map[string]any) ([]byte, bool) {
-	var room [8]string
-	names := room[:0]
+	var buf [8]string
+	names := buf[:0]
 	for k := range details {
 		if len(k) > maxText {
 			return nil, false

@@ -93,7 +93,7 @@ type exportReader struct {
 
 // exportFault is what is wrong with an export or an archive itself, as opposed to the log in it.
 type exportFault struct {
-	verdict Verdict
+	verdict Finding
 	text    string
 }
 
@@ -110,7 +110,7 @@ func (x *exportReader) line(what string, v any) error {
 	case err == io.EOF && len(raw) == 0:
 		return io.EOF
 	case err == io.EOF:
-		return &exportFault{Cut, "the export ends in the middle of " + what}
+		return &exportFault{IncompleteExport, "the export ends in the middle of " + what}
 	case errors.Is(err, bufio.ErrBufferFull):
 		return &exportFault{Malformed, fmt.Sprintf("%s is longer than %d bytes", what, maxExportLine)}
 	case err != nil:
@@ -139,7 +139,7 @@ func (x *exportReader) header() (h exportHeader, err error) {
 	err = x.line("its first line", &h)
 	switch {
 	case err == io.EOF:
-		err = &exportFault{Cut, "the export is empty"}
+		err = &exportFault{IncompleteExport, "the export is empty"}
 	case err == nil && h.Format != exportFormat:
 		err = &exportFault{Malformed, fmt.Sprintf("its first line does not say %q", exportFormat)}
 	case err == nil && h.Base != nil && h.Base.Size <= 0:

@@ -74,7 +74,7 @@ func (l *Log) Fork(ctx context.Context, o ForkOptions) (Fork, error) {
 	}
 	l.failed, l.state, l.fork = nil, OK, Head{}
 	l.db.Refuse(nil)
-	ctx = WithScene(ctx, &Scene{Actor: SceneOf(ctx).Actor, Origin: l.service()})
+	ctx = WithContext(ctx, &Context{Actor: ContextOf(ctx).Actor, Origin: l.service()})
 	if o.Prepare != nil {
 		if err := o.Prepare(ctx, l.db); err != nil {
 			return f, err
@@ -239,7 +239,7 @@ func (l *Log) AcceptFork(ctx context.Context, fingerprint, reason string) (Accep
 		return Acceptance{}, err
 	}
 	a := Acceptance{Origin: h.Origin, Seen: h.Size, SeenRoot: h.Root.String(), Fingerprint: fingerprint}
-	ctx = WithScene(ctx, &Scene{Actor: SceneOf(ctx).Actor, Origin: l.service()})
+	ctx = WithContext(ctx, &Context{Actor: ContextOf(ctx).Actor, Origin: l.service()})
 	act := Act{Action: acceptAction, Resource: "logs/" + h.Origin, Details: map[string]any{
 		"fingerprint": fingerprint, "reason": reason, "seen_root": a.SeenRoot, "seen_size": a.Seen,
 	}}

@@ -121,8 +121,8 @@ func (s *service) verify(peer Public, heads ...string) Report {
 func TestUpdate_changeAndEntryAreOneCommit(t *testing.T) {
 	t.Parallel()
 	hub := feed.NewHub(memstore.New(store.Schema{Service: "test", Kinds: []store.Kind{{Name: "x"}}}))
-	scene := &Scene{Actor: Actor{Sub: "u"}, Origin: "control-center", Op: "createX", RequestID: "r", Decision: &Decision{Allowed: true, Rule: "p1/0", Policy: 3}}
-	ctx := WithScene(t.Context(), scene)
+	scene := &Context{Actor: Actor{Sub: "u"}, Origin: "control-center", Op: "createX", RequestID: "r", Decision: &Decision{Allowed: true, Rule: "p1/0", Policy: 3}}
+	ctx := WithContext(t.Context(), scene)
 	runs := 0
 	act := Act{Action: "x.create", Details: map[string]any{"given": 1}}
 	key := store.Key{Kind: "x", ID: "1"}

@@ -78,7 +78,7 @@ type hashes struct {
 	mu    sync.RWMutex
 	mem   []tlog.Hash // under mu
 	count int64       // under mu: hashes stored
-	room  []byte      // under mu: of append, used again
+	buf   []byte      // under mu: of append, used again
 }
 
 // openHashes opens the file at path, or memory when path is empty.
@@ -154,11 +154,11 @@ func (h *hashes) append(add []tlog.Hash) error {
 	if h.file == nil {
 		h.mem = append(h.mem, add...)
 	} else {
-		h.room = h.room[:0]
+		h.buf = h.buf[:0]
 		for i := range add {
-			h.room = append(h.room, add[i][:]...)
+			h.buf = append(h.buf, add[i][:]...)
 		}
-		if _, err := h.file.WriteAt(h.room, h.count*tlog.HashSize); err != nil {
+		if _, err := h.file.WriteAt(h.buf, h.count*tlog.HashSize); err != nil {
 			return err
 		}
 	}

@@ -20,24 +20,24 @@ import (
 // signed them, or refused changes.
 const staleTail = 60 * time.Second
 
-// Verdict is the answer of Verify in one word or two.
-type Verdict string
+// Finding is the answer of Verify in one word or two.
+type Finding string
 
 // The verdicts. All but Intact are failures.
 const (
-	Intact     Verdict = "intact"
-	Flipped    Verdict = "altered entry"     // an entry is not what was signed
-	Reordered  Verdict = "reordered entries" // an entry stands at another entry's place
-	Truncated  Verdict = "truncated"         // entries that were signed or seen are missing
-	Replayed   Verdict = "replayed old head" // the head is older than another proof beside it
-	Rewritten  Verdict = "rewritten"         // signed anew, against what the witness saw
-	BadHead    Verdict = "bad tree head"     // the head's signature or form is wrong
-	NoHead     Verdict = "no tree head"      // entries, but nothing signed
-	Unreadable Verdict = "unreadable"        // the store cannot give the entries
-	Nothing    Verdict = "nothing signed"    // neither entries nor a head: there is nothing to vouch for
-	Malformed  Verdict = "malformed export"  // it is not spelled as the program spells it
-	Cut        Verdict = "cut export"        // it ends before its head does
-	Unsigned   Verdict = "unsigned entries"  // it holds more than its heads cover
+	Intact           Finding = "intact"
+	Flipped          Finding = "altered entry"     // an entry is not what was signed
+	Reordered        Finding = "reordered entries" // an entry stands at another entry's place
+	Truncated        Finding = "truncated"         // entries that were signed or seen are missing
+	Replayed         Finding = "replayed old head" // the head is older than another proof beside it
+	Rewritten        Finding = "rewritten"         // signed anew, against what the witness saw
+	BadHead          Finding = "bad tree head"     // the head's signature or form is wrong
+	NoHead           Finding = "no tree head"      // entries, but nothing signed
+	Unreadable       Finding = "unreadable"        // the store cannot give the entries
+	Nothing          Finding = "nothing signed"    // neither entries nor a head: there is nothing to vouch for
+	Malformed        Finding = "malformed export"  // it is not spelled as the program spells it
+	IncompleteExport Finding = "cut export"        // it ends before its head does
+	Unsigned         Finding = "unsigned entries"  // it holds more than its heads cover
 )
 
 // Reader reads a stream as store.DB does.
@@ -57,7 +57,7 @@ type VerifyOptions struct {
 // Report is what Verify found.
 type Report struct {
 	OK           bool     `json:"ok"`
-	Verdict      Verdict  `json:"verdict"`
+	Verdict      Finding  `json:"verdict"`
 	Text         string   `json:"text"` // for people: what, where, what it means
 	Origin       string   `json:"origin"`
 	First        int64    `json:"first,omitempty"` // index of the first entry found; those before it were archived
@@ -139,7 +139,7 @@ type check struct {
 	stored *storedHashes       // to name the place; nil without a folder
 }
 
-func (c *check) found(v Verdict, index *int64, format string, args ...any) {
+func (c *check) found(v Finding, index *int64, format string, args ...any) {
 	if c.report.Verdict != "" {
 		return
 	}

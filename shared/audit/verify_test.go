@@ -96,7 +96,7 @@ func TestVerify_damageHasItsOwnWords(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		bodies  [][]byte
-		verdict Verdict
+		verdict Finding
 		index   int64
 	}{
 		{"neighbours swapped", swap(7, 8), Reordered, 7},
@@ -199,7 +199,7 @@ func TestExport_aForgedOneIsNeverCalledIntact(t *testing.T) {
 	forged := `"entry":"{\"action\":\"server.delete\"}"`
 	for name, c := range map[string]struct {
 		text string
-		want Verdict
+		want Finding
 	}{
 		"entry twice, the other spelling last":  {edit(5, `"index"`, strings.Replace(forged, "entry", "Entry", 1)+`,"index"`), Malformed},
 		"entry twice, the other spelling first": {edit(5, `{"entry"`, `{`+strings.Replace(forged, "entry", "ENTRY", 1)+`,"entry"`), Malformed},
@@ -221,12 +221,12 @@ func TestExport_aForgedOneIsNeverCalledIntact(t *testing.T) {
 		"an entry changed, its leaf hash too":   {edit(5, lines[5], exportedLine(4, `{"action":"server.delete"}`)), Flipped},
 		"an entry added":                        {good + exportedLine(600, `{"action":"server.delete"}`), Unsigned},
 		"a line removed":                        {strings.Join(slices.Delete(slices.Clone(lines), 9, 10), ""), Malformed},
-		"the tail removed":                      {strings.Join(lines[:20], ""), Cut},
-		"all entries removed":                   {lines[0], Cut},
-		"cut within a line":                     {good[:len(good)-20], Cut},
-		"cut before the last line break":        {good[:len(good)-1], Cut},
-		"cut within the header":                 {lines[0][:40], Cut},
-		"an empty file":                         {"", Cut},
+		"the tail removed":                      {strings.Join(lines[:20], ""), IncompleteExport},
+		"all entries removed":                   {lines[0], IncompleteExport},
+		"cut within a line":                     {good[:len(good)-20], IncompleteExport},
+		"cut before the last line break":        {good[:len(good)-1], IncompleteExport},
+		"cut within the header":                 {lines[0][:40], IncompleteExport},
+		"an empty file":                         {"", IncompleteExport},
 		"another file":                          {"hello\n", Malformed},
 		"another format":                        {edit(0, exportFormat, "provisioning-audit-export/9"), Malformed},
 		"no heads":                              {header("[]"), NoHead},

@@ -29,7 +29,7 @@ func (s *Set) decide(q Request) Decision {
 // weigh finds the deciding rule: the first Deny whose condition holds or cannot be evaluated, else the
 // first Allow whose condition holds. why is empty when nothing matched at all.
 func (s *Set) weigh(q *Request) (decided *rule, allowed bool, why string) {
-	var space [24]*verdicts
+	var space [24]*matchingRules
 	found := s.index.candidates(q, space[:0])
 	var seen *question
 	holds := func(r *rule) (bool, error) {

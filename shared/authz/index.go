@@ -61,14 +61,14 @@ type bucket struct {
 
 // names holds the rules of one subject by the shape of their name pattern.
 type names struct {
-	any    *verdicts            // "*"
-	exact  map[string]*verdicts // no wildcard
-	prefix map[string]*verdicts // by the text before the first wildcard
-	sizes  []int                // lengths of the prefixes there are or were, ascending
+	any    *matchingRules            // "*"
+	exact  map[string]*matchingRules // no wildcard
+	prefix map[string]*matchingRules // by the text before the first wildcard
+	sizes  []int                     // lengths of the prefixes there are or were, ascending
 }
 
-// verdicts are rules that differ in effect, condition and (below a prefix) pattern only.
-type verdicts struct{ deny, allow []*rule }
+// matchingRules are rules that differ in effect, condition and (below a prefix) pattern only.
+type matchingRules struct{ deny, allow []*rule }
 
 // build reads the rows and the role graph out of casbin.
 func (x *index) build(e *casbin.Enforcer, roles []Role, byID map[string]*rule) error {
@@ -118,7 +118,7 @@ func (x *index) insert(who subject, key bucketKey, pattern string, r *rule) {
 	b.kinds[who.kind] = true
 	n := b.by[who]
 	if n == nil {
-		n = &names{any: &verdicts{}, exact: map[string]*verdicts{}, prefix: map[string]*verdicts{}}
+		n = &names{any: &matchingRules{}, exact: map[string]*matchingRules{}, prefix: map[string]*matchingRules{}}
 		b.by[who] = n
 	}
 	v := n.any
@@ -130,7 +130,7 @@ func (x *index) insert(who subject, key bucketKey, pattern string, r *rule) {
 			n.sizes = slices.Insert(n.sizes, at, len(text))
 		}
 		if v = shelf[text]; v == nil {
-			v = &verdicts{}
+			v = &matchingRules{}
 			shelf[text] = v
 		}
 	}
@@ -140,7 +140,7 @@ func (x *index) insert(who subject, key bucketKey, pattern string, r *rule) {
 }
 
 // of returns the list that a rule belongs to.
-func (v *verdicts) of(r *rule) *[]*rule {
+func (v *matchingRules) of(r *rule) *[]*rule {
 	if r.deny {
 		return &v.deny
 	}
@@ -163,7 +163,7 @@ func before(a, b *rule) int {
 func (x *index) remove(who subject, key bucketKey, pattern string, r *rule) {
 	b := x.buckets[key]
 	n := b.by[who]
-	v, shelf, text := n.any, map[string]*verdicts(nil), ""
+	v, shelf, text := n.any, map[string]*matchingRules(nil), ""
 	if pattern != "*" {
 		var whole bool
 		if text, whole = literal(pattern); whole {
@@ -187,7 +187,7 @@ func (x *index) remove(who subject, key bucketKey, pattern string, r *rule) {
 
 // find appends to found the rules for one subject of the bucket that may speak of the name in q;
 // those below a prefix have yet to be compared with their pattern.
-func (b *bucket) find(who subject, q *Request, found []*verdicts) []*verdicts {
+func (b *bucket) find(who subject, q *Request, found []*matchingRules) []*matchingRules {
 	if !b.kinds[who.kind] {
 		return found
 	}
@@ -218,7 +218,7 @@ func (b *bucket) find(who subject, q *Request, found []*verdicts) []*verdicts {
 }
 
 // candidates appends every rule that may match q.
-func (x *index) candidates(q *Request, found []*verdicts) []*verdicts {
+func (x *index) candidates(q *Request, found []*matchingRules) []*matchingRules {
 	for _, key := range [4]bucketKey{{q.Action, q.Resource.Type}, {q.Action, "*"}, {"*", q.Resource.Type}, {"*", "*"}} {
 		b := x.buckets[key]
 		if b == nil {

@@ -17,7 +17,7 @@ import (
 )
 
 // archiveCommand returns the verb that moves old entries out of the store.
-func archiveCommand(s Setup, find func(*IO, *Setup) (Ledger, error)) Command {
+func archiveCommand(s Setup, find func(*IO, *Setup) (AuditLog, error)) Command {
 	var to, before string
 	program := strings.ToLower(strings.ReplaceAll(s.Prefix, "_", "-"))
 	return Command{
@@ -65,15 +65,15 @@ func archiveCommand(s Setup, find func(*IO, *Setup) (Ledger, error)) Command {
 
 // byOperator names who runs this program as the actor of what it records.
 func byOperator(ctx context.Context) context.Context {
-	scene := &audit.Scene{Actor: audit.Actor{Sub: "operator"}}
+	scene := &audit.Context{Actor: audit.Actor{Sub: "operator"}}
 	if me, err := user.Current(); err == nil {
 		scene.Actor.Username = me.Username
 	}
-	return audit.WithScene(ctx, scene)
+	return audit.WithContext(ctx, scene)
 }
 
 // openLog opens the log of the configured data folder to write it.
-func openLog(ctx context.Context, o *IO, s *Setup, find func(*IO, *Setup) (Ledger, error)) (*audit.Log, func(), error) {
+func openLog(ctx context.Context, o *IO, s *Setup, find func(*IO, *Setup) (AuditLog, error)) (*audit.Log, func(), error) {
 	ledger, err := find(o, s)
 	if err != nil {
 		return nil, nil, err

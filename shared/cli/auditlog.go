@@ -14,27 +14,27 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/driver"
 )
 
-// Ledger says where a program's audit log is.
-type Ledger struct {
+// AuditLog says where a program's audit log is.
+type AuditLog struct {
 	Dir   string         // signed heads and hashes: DIR/audit
 	Keys  string         // file with the public keys
 	Store driver.Options // the entries
 }
 
-// LedgerCommands returns the verbs of the noun audit that need no running service. find says where
+// AuditCommands returns the verbs of the noun audit that need no running service. find says where
 // the log of the configured data folder is; peer is the name of the other service; own is the
 // program's part of a recovery.
-func LedgerCommands(peer string, s Setup, find func(*IO, *Setup) (Ledger, error), own Recovery) []Command {
+func AuditCommands(peer string, s Setup, find func(*IO, *Setup) (AuditLog, error), own Recovery) []Command {
 	return []Command{verifyCommand(peer, s, find), exportCommand(s, find), archiveCommand(s, find), recoverCommand(peer, s, find, own), acceptCommand(peer, s, find)}
 }
 
-func exportCommand(s Setup, find func(*IO, *Setup) (Ledger, error)) Command {
+func exportCommand(s Setup, find func(*IO, *Setup) (AuditLog, error)) Command {
 	return Command{
 		Use: "export", Short: "write the signed log as JSON lines, for somebody who verifies it elsewhere", Flags: s.Declare,
 		Long:    "Writes to standard output. Hand the public keys over another way than the export: DIR/keys/audit/public.",
 		Example: "  " + strings.ToLower(strings.ReplaceAll(s.Prefix, "_", "-")) + " audit export --data ./data > log.jsonl",
 		Run: func(ctx context.Context, o *IO, _ []string) error {
-			opt, closed, err := openLedger(ctx, o, &s, find)
+			opt, closed, err := openAuditLog(ctx, o, &s, find)
 			if err != nil {
 				return err
 			}
@@ -47,8 +47,8 @@ func exportCommand(s Setup, find func(*IO, *Setup) (Ledger, error)) Command {
 	}
 }
 
-// openLedger opens the log of the configured data folder to read it.
-func openLedger(ctx context.Context, o *IO, s *Setup, find func(*IO, *Setup) (Ledger, error)) (opt audit.VerifyOptions, closed func(), err error) {
+// openAuditLog opens the log of the configured data folder to read it.
+func openAuditLog(ctx context.Context, o *IO, s *Setup, find func(*IO, *Setup) (AuditLog, error)) (opt audit.VerifyOptions, closed func(), err error) {
 	ledger, err := find(o, s)
 	if err != nil {
 		return opt, nil, err
@@ -71,7 +71,7 @@ func openLedger(ctx context.Context, o *IO, s *Setup, find func(*IO, *Setup) (Le
 }
 
 // served refuses a folder from which no service ever ran: it has no log that could be in order or not.
-func served(l Ledger) error {
+func served(l AuditLog) error {
 	folder := filepath.Dir(l.Dir)
 	if _, err := os.Stat(folder); err != nil {
 		return fault.New(fault.NotFound, "audit.folder", "the data folder cannot be read: %s", err)
@@ -83,7 +83,7 @@ func served(l Ledger) error {
 	return nil
 }
 
-func verifyCommand(peer string, s Setup, find func(*IO, *Setup) (Ledger, error)) Command {
+func verifyCommand(peer string, s Setup, find func(*IO, *Setup) (AuditLog, error)) Command {
 	var peerKeys, peerAudit, export, archive, keys string
 	return Command{
 		Use: "verify", Short: "verify the log offline, with the data folder or an export alone",
@@ -105,7 +105,7 @@ func verifyCommand(peer string, s Setup, find func(*IO, *Setup) (Ledger, error))
 			}
 			if export == "" {
 				var closed func()
-				if opt, closed, err = openLedger(ctx, o, &s, find); err != nil {
+				if opt, closed, err = openAuditLog(ctx, o, &s, find); err != nil {
 					return err
 				}
 				defer closed()

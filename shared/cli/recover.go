@@ -22,7 +22,7 @@ type Recovery struct {
 }
 
 // recoverCommand returns the verb for a service that was put back from a backup (decision 51).
-func recoverCommand(peer string, s Setup, find func(*IO, *Setup) (Ledger, error), own Recovery) Command {
+func recoverCommand(peer string, s Setup, find func(*IO, *Setup) (AuditLog, error), own Recovery) Command {
 	var accept bool
 	var reason, peerAudit string
 	program := strings.ToLower(strings.ReplaceAll(s.Prefix, "_", "-"))
@@ -86,7 +86,7 @@ func recoverCommand(peer string, s Setup, find func(*IO, *Setup) (Ledger, error)
 }
 
 // acceptCommand returns the verb with which the other service's fork is accepted.
-func acceptCommand(peer string, s Setup, find func(*IO, *Setup) (Ledger, error)) Command {
+func acceptCommand(peer string, s Setup, find func(*IO, *Setup) (AuditLog, error)) Command {
 	var fingerprint, reason string
 	program := strings.ToLower(strings.ReplaceAll(s.Prefix, "_", "-"))
 	return Command{

@@ -10,8 +10,8 @@ type Known struct {
 	Digest Sum
 }
 
-// Ground is the state of a store before a group of batches.
-type Ground struct {
+// Baseline is the state of a store before a group of batches.
+type Baseline struct {
 	Number uint64            // the last commit number
 	Heads  map[string]uint64 // the last sequence of every stream; a missing one is empty
 	Lows   map[string]uint64 // the last trimmed sequence of every stream; a missing one was never trimmed
@@ -20,12 +20,12 @@ type Ground struct {
 	// are dear may guess, remember what it answered, and have the engine confirm all of it together with
 	// Number and Heads in the call that applies the Judgement.
 	Lookup func(Key) (Known, error)
-	// Spent is an earlier judgement that nobody reads any more; its memory is used again.
-	Spent Judgement
+	// Reuse is an earlier judgement that nobody reads any more; its memory is used again.
+	Reuse Judgement
 }
 
-// Verdict is the answer to one batch: a receipt, or ErrConflict.
-type Verdict struct {
+// CommitResult is the answer to one batch: a receipt, or ErrConflict.
+type CommitResult struct {
 	Receipt Receipt
 	Err     error
 }
@@ -39,8 +39,8 @@ type Final struct {
 	Body []byte
 }
 
-// Placed is an entry with its place in its stream.
-type Placed struct {
+// SequencedEntry is an entry with its place in its stream.
+type SequencedEntry struct {
 	Stream string
 	Seq    uint64
 	Body   []byte
@@ -49,16 +49,16 @@ type Placed struct {
 // Judgement is what a group of batches does to a store. All of it is written in one physical commit,
 // or none.
 type Judgement struct {
-	Verdicts []Verdict         // one a batch, in their order
-	Number   uint64            // the last commit number afterwards; unchanged when every batch is refused
-	Finals   []Final           // one a changed document, in the order of first touch
-	Appends  []Placed          // in the order of their sequences within a stream
-	Heads    map[string]uint64 // new heads of the streams that were appended to
-	Lows     map[string]uint64 // last trimmed sequences of the streams that lose entries, Appends among them or not
-	Counts   map[Counter]int64 // what to add to counters; no zeros
-	Sums     map[string]Sum    // what to add to the sums of kinds; no zeros
-	found    map[Key]int       // place in docs
-	docs     []judged
+	Results []CommitResult    // one a batch, in their order
+	Number  uint64            // the last commit number afterwards; unchanged when every batch is refused
+	Finals  []Final           // one a changed document, in the order of first touch
+	Appends []SequencedEntry  // in the order of their sequences within a stream
+	Heads   map[string]uint64 // new heads of the streams that were appended to
+	Lows    map[string]uint64 // last trimmed sequences of the streams that lose entries, Appends among them or not
+	Counts  map[Counter]int64 // what to add to counters; no zeros
+	Sums    map[string]Sum    // what to add to the sums of kinds; no zeros
+	found   map[Key]int       // place in docs
+	docs    []judged
 }
 
 // judged is a document as the group has left it so far.
@@ -69,10 +69,10 @@ type judged struct {
 
 // Judge decides a group of batches in arrival order, each against the state that the earlier ones
 // leave: two batches of one group on one document behave exactly as in two groups. A refused batch takes
-// no commit number and no sequence and changes nothing. But for the memory of Spent it is a pure function, shared by all
+// no commit number and no sequence and changes nothing. But for the memory of Reuse it is a pure function, shared by all
 // drivers; the batches must have passed Validate. The only error is one of Lookup.
-func Judge(schema Schema, g Ground, batches []Batch) (Judgement, error) {
-	j := g.Spent.emptied()
+func Judge(schema Schema, g Baseline, batches []Batch) (Judgement, error) {
+	j := g.Reuse.emptied()
 	j.Number = g.Number
 	writes, appends := 0, 0
 	for i := range batches {
@@ -82,7 +82,7 @@ func Judge(schema Schema, g Ground, batches []Batch) (Judgement, error) {
 		j.Heads, j.Lows, j.Counts, j.found = map[string]uint64{}, map[string]uint64{}, map[Counter]int64{}, make(map[Key]int, writes)
 		j.Sums = map[string]Sum{}
 	}
-	j.Verdicts = slices.Grow(j.Verdicts, len(batches))[:len(batches)]
+	j.Results = slices.Grow(j.Results, len(batches))[:len(batches)]
 	j.Appends, j.docs = slices.Grow(j.Appends, appends), slices.Grow(j.docs, writes)
 	places := make([]int, 0, 16)
 	for i := range batches {
@@ -99,11 +99,11 @@ func Judge(schema Schema, g Ground, batches []Batch) (Judgement, error) {
 			met = met && w.Expect.Met(j.docs[at].Now.Rev)
 		}
 		if !met {
-			j.Verdicts[i] = Verdict{Err: ErrConflict}
+			j.Results[i] = CommitResult{Err: ErrConflict}
 			continue
 		}
 		j.Number++
-		j.Verdicts[i] = Verdict{Receipt: Receipt{Rev: j.Number, Seqs: j.place(&g, b.Appends)}}
+		j.Results[i] = CommitResult{Receipt: Receipt{Rev: j.Number, Seqs: j.place(&g, b.Appends)}}
 		j.trim(&g, b.Trims)
 		for k, at := range places {
 			j.docs[at].apply(&b.Writes[k], j.Number)
@@ -126,16 +126,16 @@ func (j Judgement) emptied() Judgement {
 	clear(j.Counts)
 	clear(j.Sums)
 	clear(j.found)
-	clear(j.Verdicts)
+	clear(j.Results)
 	clear(j.Appends)
 	clear(j.Finals)
 	clear(j.docs)
-	j.Verdicts, j.Appends, j.Finals, j.docs = j.Verdicts[:0], j.Appends[:0], j.Finals[:0], j.docs[:0]
+	j.Results, j.Appends, j.Finals, j.docs = j.Results[:0], j.Appends[:0], j.Finals[:0], j.docs[:0]
 	return j
 }
 
 // find returns the place of the document in docs, looking it up on first sight.
-func (j *Judgement) find(g *Ground, k Key) (int, error) {
+func (j *Judgement) find(g *Baseline, k Key) (int, error) {
 	if at, ok := j.found[k]; ok {
 		return at, nil
 	}
@@ -158,7 +158,7 @@ func (d *judged) apply(w *Write, number uint64) {
 }
 
 // place gives the entries of an accepted batch their sequences.
-func (j *Judgement) place(g *Ground, appends []Append) []uint64 {
+func (j *Judgement) place(g *Baseline, appends []Append) []uint64 {
 	if len(appends) == 0 {
 		return nil
 	}
@@ -167,13 +167,13 @@ func (j *Judgement) place(g *Ground, appends []Append) []uint64 {
 		head := j.head(g, a.Stream)
 		seqs[i] = head + 1
 		j.Heads[a.Stream] = head + 1
-		j.Appends = append(j.Appends, Placed{Stream: a.Stream, Seq: head + 1, Body: a.Body})
+		j.Appends = append(j.Appends, SequencedEntry{Stream: a.Stream, Seq: head + 1, Body: a.Body})
 	}
 	return seqs
 }
 
 // head returns the last sequence of a stream as the group has left it so far.
-func (j *Judgement) head(g *Ground, stream string) uint64 {
+func (j *Judgement) head(g *Baseline, stream string) uint64 {
 	if head, ok := j.Heads[stream]; ok {
 		return head
 	}
@@ -181,7 +181,7 @@ func (j *Judgement) head(g *Ground, stream string) uint64 {
 }
 
 // trim moves the low ends of streams up to what an accepted batch trims, at most to their heads.
-func (j *Judgement) trim(g *Ground, trims []Trim) {
+func (j *Judgement) trim(g *Baseline, trims []Trim) {
 	for _, t := range trims {
 		if through := min(t.Through, j.head(g, t.Stream)); through > max(g.Lows[t.Stream], j.Lows[t.Stream]) {
 			j.Lows[t.Stream] = through

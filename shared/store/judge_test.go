@@ -28,7 +28,7 @@ func TestJudge_groupEqualsOneByOne(t *testing.T) {
 // A judgement in the memory of another shows nothing of it, refusals and counters included.
 func TestJudge_inSpentMemory(t *testing.T) {
 	t.Parallel()
-	g := Ground{Number: 3, Heads: map[string]uint64{"other": 2}, Lookup: func(Key) (Known, error) { return Known{}, nil }}
+	g := Baseline{Number: 3, Heads: map[string]uint64{"other": 2}, Lookup: func(Key) (Known, error) { return Known{}, nil }}
 	refused := Batch{Writes: []Write{putTask("z", At(1), "x")}}
 	spent, err := Judge(judgeSchema(), g, []Batch{
 		refused, {Writes: []Write{putTask("a", Any(), "x"), putTask("q", Any(), "run")}, Appends: entries("other", 9)}, refused, refused, refused, refused,
@@ -43,7 +43,7 @@ func groupEqualsOneByOne(t *testing.T, spent Judgement) {
 	t.Helper()
 	known := map[Key]Known{{"task", "a"}: {Rev: 5, Index: []IndexKey{{"state", "old"}}}}
 	var asked []string
-	g := Ground{Number: 40, Spent: spent, Heads: map[string]uint64{"events": 7}, Lookup: func(k Key) (Known, error) {
+	g := Baseline{Number: 40, Reuse: spent, Heads: map[string]uint64{"events": 7}, Lookup: func(k Key) (Known, error) {
 		asked = append(asked, k.ID)
 		return known[k], nil
 	}}
@@ -57,11 +57,11 @@ func groupEqualsOneByOne(t *testing.T, spent Judgement) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Verdict{{Receipt: Receipt{41, []uint64{8, 9}}}, {Err: ErrConflict}, {Receipt: Receipt{42, []uint64{1}}}, {Receipt: Receipt{43, []uint64{10}}}, {Err: ErrConflict}}
-	if len(j.Verdicts) != len(want) {
-		t.Fatalf("%d verdicts", len(j.Verdicts))
+	want := []CommitResult{{Receipt: Receipt{41, []uint64{8, 9}}}, {Err: ErrConflict}, {Receipt: Receipt{42, []uint64{1}}}, {Receipt: Receipt{43, []uint64{10}}}, {Err: ErrConflict}}
+	if len(j.Results) != len(want) {
+		t.Fatalf("%d verdicts", len(j.Results))
 	}
-	for i, v := range j.Verdicts {
+	for i, v := range j.Results {
 		if v.Receipt.Rev != want[i].Receipt.Rev || !slices.Equal(v.Receipt.Seqs, want[i].Receipt.Seqs) || !errors.Is(v.Err, want[i].Err) {
 			t.Errorf("batch %d: %+v, want %+v", i, v, want[i])
 		}
@@ -83,7 +83,7 @@ func groupEqualsOneByOne(t *testing.T, spent Judgement) {
 func TestJudge_lookupFails(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
-	g := Ground{Lookup: func(Key) (Known, error) { return Known{}, broken }}
+	g := Baseline{Lookup: func(Key) (Known, error) { return Known{}, broken }}
 	if _, err := Judge(judgeSchema(), g, []Batch{{Writes: []Write{putTask("a", Any(), "x")}}}); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
@@ -112,7 +112,7 @@ func TestSchema_check(t *testing.T) {
 func TestJudge_trims(t *testing.T) {
 	t.Parallel()
 	trim := func(stream string, through uint64) []Trim { return []Trim{{Stream: stream, Through: through}} }
-	g := Ground{Number: 1, Heads: map[string]uint64{"events": 10, "audit": 5}, Lows: map[string]uint64{"events": 3}, Lookup: func(Key) (Known, error) { return Known{}, nil }}
+	g := Baseline{Number: 1, Heads: map[string]uint64{"events": 10, "audit": 5}, Lows: map[string]uint64{"events": 3}, Lookup: func(Key) (Known, error) { return Known{}, nil }}
 	j, err := Judge(judgeSchema(), g, []Batch{
 		{Trims: trim("events", 2)},
 		{Trims: trim("events", 7)},

@@ -111,7 +111,7 @@ func (p *page) render() {
 	for i := range p.items {
 		size += len(p.items[i].frame) + len(p.epoch) + added
 	}
-	out, said := make([]byte, 0, size), new(sayings)
+	out, said := make([]byte, 0, size), new(textCache)
 	note := said.note // made once
 	for i := range p.items {
 		out = p.items[i].render(out, p.epoch, said, note)
@@ -119,7 +119,7 @@ func (p *page) render() {
 }
 
 // render appends the frame to out.
-func (it *item) render(out []byte, epoch string, said *sayings, note func(parent, name, value []byte)) []byte {
+func (it *item) render(out []byte, epoch string, said *textCache, note func(parent, name, value []byte)) []byte {
 	start, header, n := len(out), 0, 1<<16-1 // a guess: most headers are as long as for this length
 	for {
 		out = appendHeader(out[:start], opText, n)
@@ -139,15 +139,15 @@ func (it *item) render(out []byte, epoch string, said *sayings, note func(parent
 
 // open appends the stored object without its end, ready for more members, and takes out type and ids. The metadata of
 // an event repeats members of its data (contract I16), so what is stored has none and it is put in here.
-func (it *item) open(out []byte, said *sayings, note func(parent, name, value []byte)) []byte {
+func (it *item) open(out []byte, said *textCache, note func(parent, name, value []byte)) []byte {
 	body := it.frame
-	*said = sayings{}
+	*said = textCache{}
 	if store.Scan(body, note) != nil { // none of ours
 		var compact bytes.Buffer
 		if json.Compact(&compact, body) != nil {
 			return append(out, '{') // nothing that we store; but its number exists
 		}
-		body, *said = compact.Bytes(), sayings{}
+		body, *said = compact.Bytes(), textCache{}
 		for name, value := range store.Members(body) {
 			for inner, value := range store.Members(value) {
 				note([]byte(name), []byte(inner), value)
@@ -189,8 +189,8 @@ func (it *item) open(out []byte, said *sayings, note func(parent, name, value []
 	return out
 }
 
-// sayings is what a stored event says that is looked at.
-type sayings struct {
+// textCache is what a stored event says that is looked at.
+type textCache struct {
 	kind           []byte // event_type
 	described      bool   // it has metadata of its own
 	data, metadata texts
@@ -203,7 +203,7 @@ type texts struct {
 }
 
 // note takes in a member of the event, or of its member parent, as it is written.
-func (s *sayings) note(parent, name, value []byte) {
+func (s *textCache) note(parent, name, value []byte) {
 	switch string(parent) {
 	case "":
 		switch string(name) {

@@ -38,13 +38,13 @@ type answer struct {
 	ExpiresAt string   `json:"expires_at,omitempty" doc:"when the socket closes unless a newer token comes" example:"2025-09-26T10:15:00.000000Z" rare:"true"`
 }
 
-// chatter bounds how much a client may say in a second; used by the reading goroutine only.
-type chatter struct {
+// messageRate bounds how much a client may say in a second; used by the reading goroutine only.
+type messageRate struct {
 	second int64
 	count  int
 }
 
-func (c *chatter) tooMuch() bool {
+func (c *messageRate) tooMuch() bool {
 	if now := time.Now().Unix(); now != c.second {
 		c.second, c.count = now, c.count/2 // a flood over the turn of a second is one
 	}
@@ -57,7 +57,7 @@ var errChatter = errors.New("too many messages")
 // read hears the client until the socket ends and returns the close code to send; 0 when the client
 // or the library has closed it.
 func (c *conn) read() (code int, reason string) {
-	var said chatter
+	var said messageRate
 	c.ws.SetReadLimit(maxMessage)
 	c.ws.SetPongHandler(func(string) error {
 		if said.tooMuch() {

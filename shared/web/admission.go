@@ -10,7 +10,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// How many bytes of request bodies are at work at once, as they are on the wire (decision 57).
+// How many bytes of request bodies are at work at idempotent, as they are on the wire (decision 57).
 // Decoded, a body is at most about ten times as large, because lists are limited while they are
 // read.
 const (
@@ -24,26 +24,26 @@ const (
 
 // gate gives room to bodies. A caller has one large body at work at a time, so that no caller has
 // all the room.
-type gate struct {
+type admission struct {
 	small, large, strangers *semaphore.Weighted
 
 	mu    sync.Mutex
-	turns map[string]*turn // guarded by mu; of the callers with a large body
+	turns map[string]*waiter // guarded by mu; of the callers with a large body
 }
 
 // turn is a caller's right to have a large body at work.
-type turn struct {
+type waiter struct {
 	taken *semaphore.Weighted
 	users int // guarded by the gate's mu: who has the turn or waits for it
 }
 
-func newGate() *gate {
-	return &gate{small: semaphore.NewWeighted(smallRoom), large: semaphore.NewWeighted(largeRoom), strangers: semaphore.NewWeighted(strangerRoom), turns: map[string]*turn{}}
+func newAdmission() *admission {
+	return &admission{small: semaphore.NewWeighted(smallRoom), large: semaphore.NewWeighted(largeRoom), strangers: semaphore.NewWeighted(strangerRoom), turns: map[string]*waiter{}}
 }
 
 // enter waits for room for a body of so many bytes, and returns what gives it back. The caller is
 // empty for strangers.
-func (g *gate) enter(ctx context.Context, caller string, size int64) (leave func(), err error) {
+func (g *admission) enter(ctx context.Context, caller string, size int64) (leave func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, bodyWait)
 	defer cancel()
 	room, size := g.large, min(size, largeRoom)
@@ -78,12 +78,12 @@ func (g *gate) enter(ctx context.Context, caller string, size int64) (leave func
 var errBusy = fault.New(fault.Unavailable, "http.busy", "large requests are being worked on already; try again in %s s", seconds(bodyWait)).After(bodyWait)
 
 // queue returns the caller's turn.
-func (g *gate) queue(caller string) *turn {
+func (g *admission) queue(caller string) *waiter {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t := g.turns[caller]
 	if t == nil {
-		t = &turn{taken: semaphore.NewWeighted(1)}
+		t = &waiter{taken: semaphore.NewWeighted(1)}
 		g.turns[caller] = t
 	}
 	t.users++
@@ -91,7 +91,7 @@ func (g *gate) queue(caller string) *turn {
 }
 
 // leave forgets a turn that nobody uses any more.
-func (g *gate) leave(caller string, t *turn) {
+func (g *admission) leave(caller string, t *waiter) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if t.users--; t.users == 0 {

@@ -23,7 +23,7 @@ import (
 func TestGate_oneLargeBodyACaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate()
+		g := newAdmission()
 		enter := func(caller string, size int64) func() {
 			t.Helper()
 			leave, err := g.enter(t.Context(), caller, size)
@@ -144,7 +144,7 @@ func TestBody_theNameInItIsDecidedAfterIt(t *testing.T) {
 	}
 }
 
-// TestBody_largeOnesOfOneCallerAreRefusedInTime: more large bodies at once than can be worked on
+// TestBody_largeOnesOfOneCallerAreRefusedInTime: more large bodies at idempotent than can be worked on
 // are answered all the same.
 func TestBody_largeOnesOfOneCallerAreRefusedInTime(t *testing.T) {
 	t.Parallel()

@@ -26,7 +26,7 @@ func bearer(h http.Header) (string, error) {
 }
 
 // authenticate verifies the token and fills in who asks.
-func (x *exchange) authenticate() error {
+func (x *request) authenticate() error {
 	raw, err := bearer(x.r.Header)
 	if err != nil {
 		return err
@@ -42,7 +42,7 @@ func (x *exchange) authenticate() error {
 }
 
 // identity checks that the permission takes this kind of token; the policies are asked later.
-func (x *exchange) identity() error {
+func (x *request) identity() error {
 	p, c := x.ep.route.Permission, &x.caller.Claims
 	switch {
 	case p.Takes() == c.Kind && p.service == c.Service():
@@ -57,7 +57,7 @@ func (x *exchange) identity() error {
 //
 // With unnamed, only the first one's type is asked about: its name is in the body, which is not
 // read yet. That decides nothing unless it refuses.
-func (x *exchange) authorise(resources []authz.Resource, unnamed bool) error {
+func (x *request) authorise(resources []authz.Resource, unnamed bool) error {
 	p := x.ep.route.Permission
 	if p.kind != permitPolicy {
 		return nil
@@ -77,13 +77,13 @@ func (x *exchange) authorise(resources []authz.Resource, unnamed bool) error {
 }
 
 // question is what the policies are asked about an action of the caller; the resource is left open.
-func (x *exchange) question(action string) authz.Request {
+func (x *request) question(action string) authz.Request {
 	return authz.Request{Subject: x.caller.Subject(), Action: action, IP: x.scene.Actor.IP, Time: x.caller.At}
 }
 
 // require asks the policies about each resource, until one is refused. What was asked before in this request and the
 // resources are one act, and its decision is kept for the audit entry.
-func (x *exchange) require(action string, resources ...authz.Resource) error {
+func (x *request) require(action string, resources ...authz.Resource) error {
 	a, version := &x.act, uint64(0)
 	if x.scene.Decision != nil {
 		version = x.scene.Decision.Policy
@@ -113,7 +113,7 @@ func (x *exchange) require(action string, resources ...authz.Resource) error {
 // an operation does. It does what Allow does for a route, the decision in the audit entry included.
 // Outside a request it denies.
 func Require(ctx context.Context, action string, resources ...authz.Resource) error {
-	x, ok := ctx.Value(exchangeKey{}).(*exchange)
+	x, ok := ctx.Value(requestKey{}).(*request)
 	if !ok || x.s.cfg.Decide == nil {
 		return fault.New(fault.Denied, "authz.denied", "nobody asks")
 	}
@@ -123,7 +123,7 @@ func Require(ctx context.Context, action string, resources ...authz.Resource) er
 // Ask asks the policies for a view that shows more to some: nothing is refused, and nothing is
 // recorded. Outside a request it denies.
 func Ask(ctx context.Context, action string, r authz.Resource) authz.Decision {
-	x, ok := ctx.Value(exchangeKey{}).(*exchange)
+	x, ok := ctx.Value(requestKey{}).(*request)
 	if !ok || x.s.cfg.Decide == nil {
 		return authz.Decision{Rule: authz.NoRule}
 	}
@@ -134,7 +134,7 @@ func Ask(ctx context.Context, action string, r authz.Resource) authz.Decision {
 
 // resources returns what the decision is about: what the input says, else the type with the route's
 // only path parameter as the name.
-func (x *exchange) resources(in any) []authz.Resource {
+func (x *request) resources(in any) []authz.Resource {
 	plain := authz.Resource{Type: x.ep.route.Permission.resource}
 	if named, ok := in.(interface{ Resources() []authz.Resource }); ok {
 		list := named.Resources()

@@ -16,14 +16,14 @@ import (
 
 // decode reads the body into the input of the route. A large body needs room before it is read, a
 // small one before it is decoded; the room is given back when the request is answered.
-func (x *exchange) decode(v reflect.Value) error {
+func (x *request) decode(v reflect.Value) error {
 	b := x.ep.bind
 	size := x.r.ContentLength
 	if size < 0 {
 		size = b.maxBody // who does not say may send as much
 	}
 	if size > smallBody && size <= b.maxBody {
-		if err := x.takeRoom(size); err != nil {
+		if err := x.reserveMemory(size); err != nil {
 			return err
 		}
 	}
@@ -34,7 +34,7 @@ func (x *exchange) decode(v reflect.Value) error {
 		return err
 	}
 	if x.unread = false; x.room == nil && len(body) > 0 {
-		if err := x.takeRoom(size); err != nil {
+		if err := x.reserveMemory(size); err != nil {
 			return err
 		}
 	}
@@ -44,9 +44,9 @@ func (x *exchange) decode(v reflect.Value) error {
 	return b.decode(body, v)
 }
 
-// takeRoom waits for room for the body. Services are known to the operator and ask one after the
+// reserveMemory waits for room for the body. Services are known to the operator and ask one after the
 // other: they need none.
-func (x *exchange) takeRoom(size int64) (err error) {
+func (x *request) reserveMemory(size int64) (err error) {
 	if x.ep.route.Permission.kind == permitService {
 		return nil
 	}
@@ -54,8 +54,8 @@ func (x *exchange) takeRoom(size int64) (err error) {
 	return err
 }
 
-// giveRoom gives the room of the body back.
-func (x *exchange) giveRoom() {
+// releaseMemory gives the room of the body back.
+func (x *request) releaseMemory() {
 	if x.room != nil {
 		x.room()
 		x.room = nil
@@ -67,7 +67,7 @@ const spillWait = 5 * time.Second
 
 // spill sends the answer and throws away what the client still sends. Who sends first and reads
 // then, as most clients do, would otherwise see a broken connection instead of the answer.
-func (x *exchange) spill() {
+func (x *request) spill() {
 	if !x.unread || x.r.Header.Get("Expect") != "" {
 		return // one that expects to be asked for its body does not send it
 	}

@@ -31,7 +31,7 @@ func (c *Caller) Subject() authz.Subject {
 
 // CallerOf returns who asks; an empty one outside a request.
 func CallerOf(ctx context.Context) *Caller {
-	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
+	if x, ok := ctx.Value(requestKey{}).(*request); ok {
 		return &x.caller
 	}
 	return &Caller{}

@@ -18,9 +18,9 @@ import (
 )
 
 // claim is the document of one Idempotency-Key (decision 17). It is stored before the handler runs,
-// so that what runs at most once is decided by the store. Fields stand in the order of their JSON
+// so that what runs at most idempotent is decided by the store. Fields stand in the order of their JSON
 // names.
-type claim struct {
+type idempotencyRecord struct {
 	Body     string    `json:"body"`             // fingerprint of the request
 	Epoch    string    `json:"epoch"`            // process that runs it
 	Expires  time.Time `json:"expires"`          // 24 h after the first request
@@ -52,11 +52,11 @@ const (
 )
 
 // claims is the table of claims; the index lets the sweep find what has expired.
-func claims() store.Table[claim] {
-	return store.Table[claim]{
+func idempotencyRecords() store.Table[idempotencyRecord] {
+	return store.Table[idempotencyRecord]{
 		Kind: claimKind,
-		ID:   func(c claim) string { return c.ID },
-		Index: func(c claim) []store.IndexKey {
+		ID:   func(c idempotencyRecord) string { return c.ID },
+		Index: func(c idempotencyRecord) []store.IndexKey {
 			return []store.IndexKey{{Name: "expires", Value: instant.Format(c.Expires)}}
 		},
 	}
@@ -69,8 +69,8 @@ func Kinds() []store.Kind { return []store.Kind{{Name: claimKind, Indexes: []str
 // so, and nothing more is kept of the answer.
 type shownOnce interface{ Object() string }
 
-// once runs the handler under its Idempotency-Key: the first request runs, repeats get its answer.
-func (x *exchange) once(in any) error {
+// idempotent runs the handler under its Idempotency-Key: the first request runs, repeats get its answer.
+func (x *request) idempotent(in any) error {
 	keys := x.r.Header["Idempotency-Key"]
 	if len(keys) > 1 || keys[0] == "" || len(keys[0]) > maxClaimKey {
 		return fault.New(fault.Malformed, "idempotency.key", "there must be one Idempotency-Key, of 1 to %d bytes", maxClaimKey)
@@ -94,7 +94,7 @@ func (x *exchange) once(in any) error {
 
 // fingerprint returns what the request is compared by. The key of the folder makes it worthless to
 // who has the store alone: a plain hash would let him try passwords (decision 50).
-func (x *exchange) fingerprint(body []byte) string {
+func (x *request) fingerprint(body []byte) string {
 	mac := hmac.New(sha256.New, x.s.cfg.Key)
 	_, _ = io.WriteString(mac, x.r.URL.RawQuery+"\x00")
 	_, _ = mac.Write(body)
@@ -110,7 +110,7 @@ func differ(a, b string) bool {
 }
 
 // runClaimed calls the handler, keeps its answer and sends it.
-func (x *exchange) runClaimed(mine store.Row[claim], in any) error {
+func (x *request) runClaimed(mine store.Row[idempotencyRecord], in any) error {
 	buf := x.s.codec.get()
 	defer x.s.codec.put(buf)
 	contentType, err := x.runNoted(mine, in, buf)
@@ -122,7 +122,7 @@ func (x *exchange) runClaimed(mine store.Row[claim], in any) error {
 
 // runNoted calls the handler, encodes its answer into buf and notes in the claim how it ended,
 // before anybody hears of it.
-func (x *exchange) runNoted(mine store.Row[claim], in any, buf *bytes.Buffer) (contentType string, err error) {
+func (x *request) runNoted(mine store.Row[idempotencyRecord], in any, buf *bytes.Buffer) (contentType string, err error) {
 	end := mine.Value
 	end.State = claimOpen // unless the handler ends with a definite answer: a repeat then looks for its own work, after a panic too
 	defer func() { x.settle(mine.Rev, end) }()
@@ -157,8 +157,8 @@ func definite(k fault.Kind) bool {
 }
 
 // claim takes the claim, or returns the one that is done. Others that run are a conflict.
-func (x *exchange) claim(key, body string) (store.Row[claim], error) {
-	ctx, db, t := x.context(), x.s.cfg.Store, claims()
+func (x *request) claim(key, body string) (store.Row[idempotencyRecord], error) {
+	ctx, db, t := x.context(), x.s.cfg.Store, idempotencyRecords()
 	for range 8 { // lost races; each round another request has won
 		row, err := t.Get(ctx, db, key)
 		if err != nil {
@@ -167,7 +167,7 @@ func (x *exchange) claim(key, body string) (store.Row[claim], error) {
 		now, c := x.s.now().UTC(), row.Value
 		switch {
 		case row.Rev == 0 || !now.Before(c.Expires):
-			c = claim{ID: key, Body: body, NewID: id.New(), Expires: now.Add(claimTTL)}
+			c = idempotencyRecord{ID: key, Body: body, NewID: id.New(), Expires: now.Add(claimTTL)}
 		case differ(c.Body, body):
 			return row, fault.New(fault.Invalid, "idempotency.other_body", "this Idempotency-Key was used with another body; use a fresh key")
 		case c.State == claimDone:
@@ -182,19 +182,19 @@ func (x *exchange) claim(key, body string) (store.Row[claim], error) {
 		}
 		receipt, err := db.Commit(ctx, store.Batch{Writes: []store.Write{w}})
 		if err == nil {
-			return store.Row[claim]{Value: c, Rev: receipt.Rev}, nil
+			return store.Row[idempotencyRecord]{Value: c, Rev: receipt.Rev}, nil
 		}
 		if !fault.Is(err, fault.Conflict) {
 			return row, err
 		}
 	}
-	return store.Row[claim]{}, store.ErrConflict
+	return store.Row[idempotencyRecord]{}, store.ErrConflict
 }
 
 // settle notes how the run of a claim ended. Failing to note it costs a repeat its replay, not its
 // safety, so it is only logged; the client may be gone meanwhile.
-func (x *exchange) settle(rev uint64, end claim) {
-	w, err := claims().Write(end, store.At(rev))
+func (x *request) settle(rev uint64, end idempotencyRecord) {
+	w, err := idempotencyRecords().Write(end, store.At(rev))
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(x.context()), recordTimeout)
 		defer cancel()
@@ -207,7 +207,7 @@ func (x *exchange) settle(rev uint64, end claim) {
 
 const (
 	sweepEvery = 10 * time.Minute // expired claims are looked for
-	sweepPage  = 32               // claims at once: each may hold an answer of maxClaimBody
+	sweepPage  = 32               // claims at idempotent: each may hold an answer of maxClaimBody
 )
 
 // Run sweeps expired claims until ctx ends; then it returns nil. It is a component of the program.
@@ -231,7 +231,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // Sweep deletes claims that have expired, at most sweepPage of them, and says how many.
 func Sweep(ctx context.Context, db store.DB, now time.Time) (int, error) {
-	t := claims()
+	t := idempotencyRecords()
 	rows, _, err := t.List(ctx, db, store.Query{Index: "expires", Limit: sweepPage})
 	if err != nil {
 		return 0, err

@@ -70,8 +70,8 @@ type bucket struct {
 	used  int
 }
 
-// verdict is what the headers of an answer say.
-type verdict struct {
+// rateStatus is what the headers of an answer say.
+type rateStatus struct {
 	labels    *labels
 	ok        bool
 	limit     int
@@ -99,7 +99,7 @@ func (l *limiter) size(g group) int {
 }
 
 // take counts one request.
-func (l *limiter) take(g group, who string) verdict {
+func (l *limiter) take(g group, who string) rateStatus {
 	now, limit := l.now(), l.size(g)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -112,7 +112,7 @@ func (l *limiter) take(g group, who string) verdict {
 		}
 		b.began, b.used = now, 0
 	}
-	v := verdict{labels: l.labels[g], limit: limit, reset: b.began.Add(limitWindow), ok: b.used < limit}
+	v := rateStatus{labels: l.labels[g], limit: limit, reset: b.began.Add(limitWindow), ok: b.used < limit}
 	if v.ok {
 		b.used++
 	}
@@ -133,7 +133,7 @@ func (l *limiter) add(key bucketKey) *bucket {
 	return b
 }
 
-// sweep forgets windows that are over, once a window. Called with mu held.
+// sweep forgets windows that are over, idempotent a window. Called with mu held.
 func (l *limiter) sweep(now time.Time) {
 	if now.Sub(l.swept) < limitWindow {
 		return
@@ -147,7 +147,7 @@ func (l *limiter) sweep(now time.Time) {
 }
 
 // show sets the headers of both families.
-func (v verdict) show(h http.Header) {
+func (v rateStatus) show(h http.Header) {
 	var small [24]byte
 	reset := string(strconv.AppendInt(small[:0], ceilUnix(v.reset), 10))
 	remaining := strconv.Itoa(v.remaining) // below 100 without an allocation

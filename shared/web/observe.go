@@ -47,7 +47,7 @@ const statusLeft = 499
 
 // log writes the line of the request and counts it. The line names the route, never the path or the
 // query: neither a token nor an id of somebody gets into a log that way.
-func (x *exchange) log() {
+func (x *request) log() {
 	took, status := x.took, x.c.Writer.Status()
 	if took == 0 { // a stream
 		took = x.s.now().Sub(x.began)

@@ -115,7 +115,7 @@ func TestOpenAPI_statusesAreThoseThatAnOperationCanGive(t *testing.T) {
 	g := newRig(t, func(c *Config) {
 		c.Routes = append(c.Routes,
 			Route{Method: "POST", Path: "/ended", Op: "end", Permission: Authenticated(), Audit: "thing.end", Refuses: []fault.Kind{fault.Gone}, Handle: To(func(context.Context, None) (Text, error) { return "", nil })},
-			Route{Method: "GET", Path: "/ws", Op: "watch", Permission: Open(), Stream: http.NotFoundHandler(), Speaks: &Speech{
+			Route{Method: "GET", Path: "/ws", Op: "watch", Permission: Open(), Stream: http.NotFoundHandler(), Speaks: &StreamDoc{
 				Query: struct {
 					Since uint64 `query:"since" doc:"the last event you have" example:"7"`
 				}{}, Status: 101, Doc: "Events, one a message.", Sends: []any{view{}}, Hears: []any{part{}}, Closes: map[int]string{4401: "the token is over"}, Refuses: []fault.Kind{fault.Gone},

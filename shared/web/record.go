@@ -15,7 +15,7 @@ const recordTimeout = 10 * time.Second
 // record writes the audit entry of a refused request, unless the code below already did: every 403,
 // and on routes that change something 404, 409, 422 and a token that was shown and is bad. It
 // returns why that could not be done.
-func (x *exchange) record(err error) error {
+func (x *request) record(err error) error {
 	if x.s.cfg.Store == nil || x.ep.stray != nil || x.scene.Recorded() {
 		return nil
 	}
@@ -38,7 +38,7 @@ func (x *exchange) record(err error) error {
 }
 
 // action is the audit action of the route; a read is named after what was asked for.
-func (x *exchange) action() string {
+func (x *request) action() string {
 	if x.ep.route.Audit != "" {
 		return x.ep.route.Audit
 	}
@@ -49,7 +49,7 @@ func (x *exchange) action() string {
 }
 
 // audited is the audit resource: "<plural>/<name>".
-func (x *exchange) audited() string {
+func (x *request) audited() string {
 	kind, name := x.resource.Type, x.resource.Name
 	if kind == "" {
 		kind = x.ep.route.Permission.resource

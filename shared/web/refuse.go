@@ -11,7 +11,7 @@ import (
 )
 
 // refuse records a refusal where the audit log wants one, and answers it.
-func (x *exchange) refuse(err error) {
+func (x *request) refuse(err error) {
 	if failed := x.record(err); failed != nil {
 		x.s.cfg.Log.LogAttrs(x.context(), slog.LevelError, "refusal could not be recorded", slog.Any("error", failed))
 		cause := err
@@ -50,12 +50,12 @@ func (x *exchange) refuse(err error) {
 	x.spill()
 }
 
-type exchangeKey struct{}
+type requestKey struct{}
 
 // Refuse answers a request to a Stream with an error, as any other route would: status, envelope,
 // log line, audit record. Call it instead of writing an answer, never after.
 func Refuse(w http.ResponseWriter, r *http.Request, err error) {
-	if x, ok := r.Context().Value(exchangeKey{}).(*exchange); ok {
+	if x, ok := r.Context().Value(requestKey{}).(*request); ok {
 		x.refuse(err)
 		return
 	}
@@ -64,8 +64,8 @@ func Refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // done ends the exchange: a panic becomes a 500, the request becomes one log line and its metrics.
-func (x *exchange) done() {
-	x.giveRoom()
+func (x *request) done() {
+	x.releaseMemory()
 	if p := recover(); p != nil {
 		if p == http.ErrAbortHandler {
 			panic(p)

@@ -31,7 +31,7 @@ type endpoint struct {
 }
 
 // exchange is one request on its way through. It belongs to the goroutine that serves it.
-type exchange struct {
+type request struct {
 	s        *Server
 	ep       *endpoint
 	c        *gin.Context
@@ -39,7 +39,7 @@ type exchange struct {
 	began    time.Time
 	version  version
 	caller   Caller
-	scene    audit.Scene
+	scene    audit.Context
 	resource authz.Resource
 	act      authz.Act       // all that the policies were asked about
 	asked    [2]authz.Asked  // room for act, which is seldom about more
@@ -72,7 +72,7 @@ func (s *Server) stray(f *fault.Error) *endpoint {
 // serve returns the router's handler of an endpoint.
 func (s *Server) serve(ep *endpoint) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		x := &exchange{s: s, ep: ep, c: c, r: c.Request, began: s.now()}
+		x := &request{s: s, ep: ep, c: c, r: c.Request, began: s.now()}
 		defer x.done()
 		x.open()
 		if err := x.run(); err != nil {
@@ -82,7 +82,7 @@ func (s *Server) serve(ep *endpoint) gin.HandlerFunc {
 }
 
 // open gives the request its id, its caller's address and the headers that every answer has.
-func (x *exchange) open() {
+func (x *request) open() {
 	h := x.c.Writer.Header()
 	rid := x.r.Header.Get("X-Request-Id")
 	if !goodRequestID(rid) {
@@ -95,7 +95,7 @@ func (x *exchange) open() {
 		h["Connection"] = x.s.headers.close
 	}
 	x.caller.At, x.caller.IP, x.caller.RequestID = x.began.Truncate(time.Microsecond), x.s.clientAddress(x.r), rid
-	x.scene = audit.Scene{Op: x.ep.route.Op, Origin: x.s.cfg.Service, RequestID: rid}
+	x.scene = audit.Context{Op: x.ep.route.Op, Origin: x.s.cfg.Service, RequestID: rid}
 	x.scene.Actor.IP = x.caller.IP.String()
 	x.version = acceptOf(x.r.Header["Accept"])
 	x.unread = x.r.ContentLength != 0
@@ -122,7 +122,7 @@ func goodRequestID(s string) bool {
 const maxParam = 256
 
 // run takes the request through all stages; the order is decision 23's.
-func (x *exchange) run() error {
+func (x *request) run() error {
 	switch {
 	case x.s.draining.Load():
 		x.c.Header("Connection", "close")
@@ -170,7 +170,7 @@ const unrecognised = "unrecognised"
 
 // recognise returns a path parameter as everything behind it sees it: a UUID in its canonical
 // spelling, by which policies know the object, what the service knows, and else unrecognised.
-func (x *exchange) recognise(p gin.Param) string {
+func (x *request) recognise(p gin.Param) string {
 	if v := id.Canonical(p.Value); id.Valid(v) {
 		return v
 	}
@@ -181,7 +181,7 @@ func (x *exchange) recognise(p gin.Param) string {
 }
 
 // enter limits and authenticates.
-func (x *exchange) enter() error {
+func (x *request) enter() error {
 	rt := x.ep.route
 	if x.s.cfg.Admit != nil {
 		if err := x.s.cfg.Admit(*rt); err != nil {
@@ -221,7 +221,7 @@ func (x *exchange) enter() error {
 }
 
 // take counts the request in a bucket, whose state the headers then show.
-func (x *exchange) take(g group, who string) error {
+func (x *request) take(g group, who string) error {
 	if !x.s.cfg.RateLimits.Enabled {
 		return nil
 	}
@@ -235,12 +235,12 @@ func (x *exchange) take(g group, who string) error {
 
 // context returns the request's context with who asks, the scene of the audit log and the
 // attributes of its log lines.
-func (x *exchange) context() context.Context {
+func (x *request) context() context.Context {
 	if x.ctx != nil {
 		return x.ctx
 	}
-	ctx := audit.WithScene(x.r.Context(), &x.scene)
-	ctx = context.WithValue(ctx, exchangeKey{}, x)
+	ctx := audit.WithContext(x.r.Context(), &x.scene)
+	ctx = context.WithValue(ctx, requestKey{}, x)
 	x.ctx = obs.With(ctx, slog.String("request_id", x.caller.RequestID), slog.String("op", x.ep.route.Op))
 	return x.ctx
 }
@@ -248,7 +248,7 @@ func (x *exchange) context() context.Context {
 // handle authorises, binds and calls. What can be decided without the body is decided before it is
 // read (decision 57): who may not do this at all costs no memory, and learns nothing about what was
 // wrong with it.
-func (x *exchange) handle() error {
+func (x *request) handle() error {
 	h := x.ep.route.Handle
 	in := h.fresh()
 	_, named := in.(interface{ Resources() []authz.Resource })
@@ -278,10 +278,10 @@ func (x *exchange) handle() error {
 		p.paging().Limit = min(p.paging().Limit, MaxLimit)
 	}
 	if x.ep.route.Wait > 0 { // others need not wait for room until this one is answered
-		x.giveRoom()
+		x.releaseMemory()
 	}
 	if x.print != "" {
-		return x.once(in)
+		return x.idempotent(in)
 	}
 	out, err := h.call(x.context(), in)
 	if err != nil {
@@ -301,7 +301,7 @@ func contentFault(faults []fault.Field) error {
 }
 
 // answer writes the output of a handler.
-func (x *exchange) answer(in, out any) error {
+func (x *request) answer(in, out any) error {
 	h := x.c.Writer.Header()
 	raw, isRaw := out.(Raw)
 	if isRaw && raw.MaxAge > 0 {
@@ -329,7 +329,7 @@ func (x *exchange) answer(in, out any) error {
 }
 
 // matched sets the ETag of an output that has one, and says whether the client has this very state.
-func (x *exchange) matched(out any) bool {
+func (x *request) matched(out any) bool {
 	tagged, ok := out.(interface{ ETag() string })
 	if !ok || tagged.ETag() == "" {
 		return false
@@ -353,7 +353,7 @@ func names(lines []string, tag string) bool {
 }
 
 // encode writes an output in the wire format of the route, and the headers of a page.
-func (x *exchange) encode(buf *bytes.Buffer, in, out any) (string, error) {
+func (x *request) encode(buf *bytes.Buffer, in, out any) (string, error) {
 	if p, ok := out.(pager); ok {
 		of := p.page()
 		if asked, ok := in.(interface{ paging() *Paging }); ok {
@@ -368,7 +368,7 @@ func (x *exchange) encode(buf *bytes.Buffer, in, out any) (string, error) {
 }
 
 // write sends one complete answer; an empty content type is that of the envelope.
-func (x *exchange) write(status int, contentType string, body []byte) {
+func (x *request) write(status int, contentType string, body []byte) {
 	h := x.c.Writer.Header()
 	switch {
 	case contentType != "":

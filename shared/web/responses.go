@@ -62,7 +62,7 @@ func success(r Route) string {
 }
 
 // status is that of an answer that is no refusal.
-func (d *Speech) status(r Route) int {
+func (d *StreamDoc) status(r Route) int {
 	if d.Status == 0 {
 		return r.status()
 	}
@@ -79,7 +79,7 @@ func sortedCodes(closes map[int]string) []int { return slices.Sorted(maps.Keys(c
 func speech(r Route, c *schemas, op, responses map[string]any) error {
 	d := r.Speaks
 	if d == nil {
-		d = &Speech{Type: "text/plain"}
+		d = &StreamDoc{Type: "text/plain"}
 	}
 	responses[strconv.Itoa(d.status(r))] = plainResponse(or(d.Doc, "A stream or text, without the envelope."), d.Type)
 	for name, messages := range map[string][]any{"x-sends": d.Sends, "x-hears": d.Hears} {

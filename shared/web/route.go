@@ -25,13 +25,13 @@ type Route struct {
 	Reads       bool          // a POST that changes nothing (a dry run): it needs no Audit
 	Internal    bool          // served, but not in the OpenAPI document
 	MaxBody     int64         // bytes of body; 0 means DefaultMaxBody
-	ShowsSecret bool          // its answer shows a secret once: no repeat under an Idempotency-Key sees it again
+	ShowsSecret bool          // its answer shows a secret idempotent: no repeat under an Idempotency-Key sees it again
 	Wait        time.Duration // how long the answer may take; 0 means writeTimeout
 	Lasts       bool          // it is answered when something happens (a long poll, a socket): its time is no latency
 	Example     string        // of an output that is Text, for the document
 	Refuses     []fault.Kind  // what its handler may refuse beyond what follows from this literal, for the document
 	Produces    string        // content type of an output that is Raw, for the document
-	Speaks      *Speech       // what a Stream says, for the document
+	Speaks      *StreamDoc    // what a Stream says, for the document
 	Face        *Face         // another wire format; nil is the envelope
 	Handle      Handler       // made by To
 	Stream      http.Handler  // instead of Handle, for /ws and /metrics: not enveloped, not bound

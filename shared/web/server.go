@@ -64,12 +64,12 @@ type Server struct {
 	headers  headers
 	limits   *limiter
 	codec    *codec
-	gate     *gate
+	gate     *admission
 	metrics  metrics
-	openapi  []byte             // made once, by document
-	page     Raw                // made once, by document
+	openapi  []byte             // made idempotent, by document
+	page     Raw                // made idempotent, by document
 	epoch    string             // of this process: whose claims may still be running
-	draining atomic.Bool        // set once, by Drain
+	draining atomic.Bool        // set idempotent, by Drain
 	drained  context.Context    // ends with Drain
 	drain    context.CancelFunc // ends drained
 }
@@ -77,7 +77,7 @@ type Server struct {
 // NewServer checks the table and builds the server. Every fault in the table is an error here, not
 // at the first request.
 func NewServer(cfg Config) (*Server, error) {
-	s := &Server{cfg: cfg, now: cfg.Now, headers: newHeaders(), codec: newCodec(), gate: newGate(), epoch: id.New(), metrics: newMetrics(cfg.Metrics)}
+	s := &Server{cfg: cfg, now: cfg.Now, headers: newHeaders(), codec: newCodec(), gate: newAdmission(), epoch: id.New(), metrics: newMetrics(cfg.Metrics)}
 	s.drained, s.drain = context.WithCancel(context.Background())
 	if s.now == nil {
 		s.now = time.Now

@@ -121,7 +121,7 @@ func (g *rig) routes() []Route {
 		{Method: "GET", Path: "/me", Op: "getMe", Permission: Authenticated(),
 			Handle: To(func(ctx context.Context, _ None) (map[string]any, error) {
 				c := CallerOf(ctx)
-				return map[string]any{"id": c.ID(), "mfa": c.Claims.MFA(), "ip": c.IP.String(), "scene": audit.SceneOf(ctx).Op}, nil
+				return map[string]any{"id": c.ID(), "mfa": c.Claims.MFA(), "ip": c.IP.String(), "scene": audit.ContextOf(ctx).Op}, nil
 			})},
 		{Method: "GET", Path: "/internal/v1/policies", Op: "getPolicies", Permission: Service("orchestrator"), Limit: Free, Internal: true,
 			Handle: To(func(context.Context, None) (Text, error) { return "p", nil })},

@@ -23,10 +23,10 @@ import (
 type API struct {
 	Users    *user.Users
 	Factors  *mfa.Factors
-	Desk     *session.Desk
+	Desk     *session.Sessions
 	Ring     *keys.Ring
 	Revoked  *revocation.Log
-	Policies *policy.Book
+	Policies *policy.Policies
 	Index    *auditlog.Index
 	Log      *audit.Log
 	Peer     *audit.Peer
@@ -47,7 +47,7 @@ func (a *API) Routes() []web.Route {
 		metrics = web.Open()
 	}
 	all := []web.Route{
-		{Method: "GET", Path: "/metrics", Op: "metrics", Summary: "Figures in the text format of Prometheus", Permission: metrics, Limit: web.Free, Speaks: &web.Speech{Type: "text/plain", Doc: "The figures, in the text format of Prometheus."}, Stream: a.Metrics},
+		{Method: "GET", Path: "/metrics", Op: "metrics", Summary: "Figures in the text format of Prometheus", Permission: metrics, Limit: web.Free, Speaks: &web.StreamDoc{Type: "text/plain", Doc: "The figures, in the text format of Prometheus."}, Stream: a.Metrics},
 	}
 	for _, part := range [][]web.Route{a.Health.Routes(), a.sessionRoutes(), a.userRoutes(), a.factorRoutes(), a.keyRoutes(), a.auditRoutes(), a.internalRoutes()} {
 		all = append(all, part...)

@@ -20,7 +20,7 @@ func Root() cli.Command {
 		Serve: cli.ServeCommand("run the control-center",
 			"  control-center serve --data ./data\n  control-center serve --data ./data --listen 127.0.0.1:9080 --config control-center.toml", setup, serve),
 		Config: cli.ConfigCommand(setup, look),
-		Audit:  cli.LedgerCommands("orchestrator", setup, ledgerOf, recovery()),
+		Audit:  cli.AuditCommands("orchestrator", setup, ledgerOf, recovery()),
 	})
 }
 
@@ -47,17 +47,17 @@ func look(o *cli.IO, s *cli.Setup, check bool) (*config.Loaded, error) {
 }
 
 // ledgerOf says where the log is; it needs no more of the configuration than the data folder and the store.
-func ledgerOf(o *cli.IO, s *cli.Setup) (cli.Ledger, error) {
+func ledgerOf(o *cli.IO, s *cli.Setup) (cli.AuditLog, error) {
 	c := Default()
 	if _, err := s.Load(o, &c, nil); err != nil {
-		return cli.Ledger{}, err
+		return cli.AuditLog{}, err
 	}
 	if c.Data == "" {
-		return cli.Ledger{}, cli.Usage("the data folder is missing: give --data DIR")
+		return cli.AuditLog{}, cli.Usage("the data folder is missing: give --data DIR")
 	}
 	dir := string(c.Data)
 	stores, err := c.Store.Options(dir, s.StoreFile(o), Schema(), obs.Discard())
-	return cli.Ledger{Dir: filepath.Join(dir, "audit"), Keys: filepath.Join(bootstrap.AuditKeysFolder(dir), "public"), Store: stores}, err
+	return cli.AuditLog{Dir: filepath.Join(dir, "audit"), Keys: filepath.Join(bootstrap.AuditKeysFolder(dir), "public"), Store: stores}, err
 }
 
 func initCommand() cli.Command {

@@ -82,7 +82,7 @@ type service struct {
 
 // background is the scene of acts that nobody asked for.
 func background(ctx context.Context) context.Context {
-	return audit.WithScene(ctx, &audit.Scene{Actor: audit.Actor{Sub: token.ServiceSubject(token.ControlCenter)}, Origin: token.ControlCenter})
+	return audit.WithContext(ctx, &audit.Context{Actor: audit.Actor{Sub: token.ServiceSubject(token.ControlCenter)}, Origin: token.ControlCenter})
 }
 
 // build opens the store, brings the deployment into it if it is new, and wires everything.
@@ -136,7 +136,7 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 	}
 	revoked := &revocation.Log{DB: db, State: &token.Revocations{}, Epoch: epoch}
 	ring := &keys.Ring{Revoked: revoked, Sealer: sealer, Now: now, Log: log}
-	policies := &policy.Book{DB: db, Epoch: epoch, Authority: &authz.Authority{}, Now: now, Log: log}
+	policies := &policy.Policies{DB: db, Epoch: epoch, Authority: &authz.Authority{}, Now: now, Log: log}
 	clients := &token.KeySet{}
 	for _, load := range []func() error{
 		func() error { return revoked.Load(ctx, now()) },
@@ -156,7 +156,7 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 	if err != nil {
 		return nil, err
 	}
-	desk := &session.Desk{
+	desk := &session.Sessions{
 		Revoked: revoked, Hasher: hasher, Sealer: sealer, Dummy: dummy, Now: now, Log: log,
 		Mint:     &tokens.Mint{Ring: ring, Issuer: issuer, TTL: time.Duration(c.Tokens.AccessTTL)},
 		Verifier: &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: &ring.Public},

@@ -21,12 +21,12 @@ type taken struct {
 // Most entries are new, so it writes them as such without a look, and looks only when the store objects.
 func (x *Index) Add(ctx context.Context, origin string, first uint64, entries [][]byte) error {
 	rows := fold(origin, first, entries)
-	room, _ := x.rooms.Get().(*store.Encoder)
-	if room == nil {
-		room = new(store.Encoder)
+	buf, _ := x.rooms.Get().(*store.Encoder)
+	if buf == nil {
+		buf = new(store.Encoder)
 	}
-	defer x.rooms.Put(room) // a commit copies what it is given
-	fresh, err := x.asNew(ctx, rows, room)
+	defer x.rooms.Put(buf) // a commit copies what it is given
+	fresh, err := x.asNew(ctx, rows, buf)
 	if err != nil {
 		return err
 	}
@@ -104,9 +104,9 @@ func complete(intent, outcome Row) Row {
 	return intent
 }
 
-// asNew returns the writes for rows that the index does not have, with their documents in room; none when an id comes twice.
-func (x *Index) asNew(ctx context.Context, rows []taken, room *store.Encoder) ([]store.Write, error) {
-	room.Reset()
+// asNew returns the writes for rows that the index does not have, with their documents in buffer; none when an id comes twice.
+func (x *Index) asNew(ctx context.Context, rows []taken, buf *store.Encoder) ([]store.Write, error) {
+	buf.Reset()
 	writes, seen := make([]store.Write, 0, len(rows)), make(map[string]bool, len(rows))
 	for _, t := range rows {
 		r, expect := t.row, store.Absent()
@@ -128,7 +128,7 @@ func (x *Index) asNew(ctx context.Context, rows []taken, room *store.Encoder) ([
 			return nil, nil
 		}
 		seen[r.ID] = true
-		w, err := r.write(room, expect)
+		w, err := r.write(buf, expect)
 		if err != nil {
 			return nil, err
 		}

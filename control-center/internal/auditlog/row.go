@@ -65,29 +65,29 @@ var Table = store.Table[Row]{
 	},
 }
 
-// write is Table.Write with the encoding written by hand, in room, for there are two rows a task. Details with an escape in
+// write is Table.Write with the encoding written by hand, in buffer, for there are two rows a task. Details with an escape in
 // a name need not be in canonical order as they are.
-func (r *Row) write(room *store.Encoder, e store.Expect) (store.Write, error) {
+func (r *Row) write(buf *store.Encoder, e store.Expect) (store.Write, error) {
 	if len(r.Details) == 0 || bytes.IndexByte(r.Details, '\\') >= 0 {
 		return Table.Write(*r, e)
 	}
-	room.Begin()
-	room.Always("action", r.Action)
-	room.JSON("details", r.Details)
-	room.Always("id", r.ID)
-	room.Number("index", int64(r.Index))
-	room.Always("leaf_hash", r.LeafHash)
-	room.Text("op_id", r.OpID)
-	room.Always("origin", r.Origin)
+	buf.Begin()
+	buf.Always("action", r.Action)
+	buf.JSON("details", r.Details)
+	buf.Always("id", r.ID)
+	buf.Number("index", int64(r.Index))
+	buf.Always("leaf_hash", r.LeafHash)
+	buf.Text("op_id", r.OpID)
+	buf.Always("origin", r.Origin)
 	if r.Outcome != nil {
-		room.Number("outcome", int64(*r.Outcome))
+		buf.Number("outcome", int64(*r.Outcome))
 	}
-	room.Always("resource", r.Resource)
-	room.Always("result", r.Result)
-	room.Time("timestamp", r.Timestamp)
-	room.Always("user_id", r.UserID)
-	room.End()
-	return room.Write(Table.Key(r.ID), e, Table.Index(*r)), nil
+	buf.Always("resource", r.Resource)
+	buf.Always("result", r.Result)
+	buf.Time("timestamp", r.Timestamp)
+	buf.Always("user_id", r.UserID)
+	buf.End()
+	return buf.Write(Table.Key(r.ID), e, Table.Index(*r)), nil
 }
 
 // Kinds declares the documents of this package.

@@ -68,7 +68,7 @@ type Rig struct {
 	Ring    *keys.Ring
 	Users   *user.Users
 	Factors *mfa.Factors
-	Desk    *session.Desk
+	Desk    *session.Sessions
 	Verify  *token.Verifier // as the service verifies requests
 }
 
@@ -118,7 +118,7 @@ func Over(t testing.TB, db store.DB) *Rig {
 	must(err)
 	issuer := tokens.Issuer(r.File.Deployment)
 	r.Verify = &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: &r.Ring.Public, Revoked: r.Revoked.State.Check}
-	r.Desk = &session.Desk{
+	r.Desk = &session.Sessions{
 		Revoked: r.Revoked, Hasher: hasher, Sealer: r.Sealer, Dummy: dummy, Now: r.Clock.Now, Log: log,
 		Mint:     &tokens.Mint{Ring: r.Ring, Issuer: issuer, TTL: 15 * time.Minute},
 		Verifier: &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: &r.Ring.Public},

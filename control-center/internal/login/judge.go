@@ -15,8 +15,8 @@ type Facts struct {
 	CodeFactor  string
 }
 
-// Verdict is what follows. Reason is for the audit log only; nothing of it is shown.
-type Verdict struct {
+// Decision is what follows. Reason is for the audit log only; nothing of it is shown.
+type Decision struct {
 	Granted    bool
 	NeedCode   bool // the one refusal that says more: password right, code missing; or
 	NeedFactor bool // nothing to make the code with
@@ -27,27 +27,27 @@ type Verdict struct {
 	ACR        string
 }
 
-// Judge returns the verdict for one try. Every refusal but NeedCode and NeedFactor is shown alike.
-func Judge(f Facts) Verdict {
+// Decide returns the verdict for one try. Every refusal but NeedCode and NeedFactor is shown alike.
+func Decide(f Facts) Decision {
 	switch {
 	case !f.Known:
-		return Verdict{Reason: "unknown_user", CountPass: true}
+		return Decision{Reason: "unknown_user", CountPass: true}
 	case f.Blocked:
-		return Verdict{Reason: "delayed"}
+		return Decision{Reason: "delayed"}
 	case !f.Password:
-		return Verdict{Reason: "wrong_password", CountPass: true}
+		return Decision{Reason: "wrong_password", CountPass: true}
 	case !f.Enabled:
-		return Verdict{Reason: "disabled"}
+		return Decision{Reason: "disabled"}
 	case f.Demanded && !f.Factor:
-		return Verdict{Reason: "factor_missing", NeedFactor: true}
+		return Decision{Reason: "factor_missing", NeedFactor: true}
 	case f.Factor && !f.CodeGiven:
-		return Verdict{Reason: "code_missing", NeedCode: true}
+		return Decision{Reason: "code_missing", NeedCode: true}
 	case f.Factor && f.CodeBlocked:
-		return Verdict{Reason: "codes_suspended"}
+		return Decision{Reason: "codes_suspended"}
 	case f.Factor && !f.Code:
-		return Verdict{Reason: "wrong_code", CountCode: true}
+		return Decision{Reason: "wrong_code", CountCode: true}
 	case f.Factor:
-		return Verdict{Granted: true, AMR: []string{"pwd", f.CodeFactor}, ACR: "aal2"}
+		return Decision{Granted: true, AMR: []string{"pwd", f.CodeFactor}, ACR: "aal2"}
 	}
-	return Verdict{Granted: true, AMR: []string{"pwd"}, ACR: "aal1"}
+	return Decision{Granted: true, AMR: []string{"pwd"}, ACR: "aal1"}
 }

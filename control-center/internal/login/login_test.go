@@ -28,12 +28,12 @@ func TestJudge_order(t *testing.T) {
 		{"no factor where one is demanded", with(func(f *Facts) { f.Factor, f.Demanded = false, true }), "factor_missing", false},
 		{"wrong password where a factor is demanded", with(func(f *Facts) { f.Factor, f.Password, f.Demanded = false, false, true }), "wrong_password", false},
 	} {
-		v := Judge(c.facts)
+		v := Decide(c.facts)
 		if v.Reason != c.reason || v.NeedCode != c.need || v.Granted != (c.reason == "") {
 			t.Errorf("%s: %+v", c.name, v)
 		}
 	}
-	if v := Judge(with(func(f *Facts) { f.Factor = false })); v.ACR != "aal1" || len(v.AMR) != 1 {
+	if v := Decide(with(func(f *Facts) { f.Factor = false })); v.ACR != "aal1" || len(v.AMR) != 1 {
 		t.Errorf("without a factor: %+v", v)
 	}
 }

@@ -27,7 +27,7 @@ type feed struct {
 
 // announce tells followers what is in force: after one change, or, without one, anew. The store's
 // own wake-up comes too early: what is committed is in force a moment later.
-func (b *Book) announce(version uint64, c *authz.Change) {
+func (b *Policies) announce(version uint64, c *authz.Change) {
 	f := &b.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -60,7 +60,7 @@ func (f *feed) since(version uint64) (changes []authz.Change, now uint64, known 
 
 // Feed answers a long poll: what changed since the version the caller has, everything when that is
 // not known any more, or nothing after wait.
-func (b *Book) Feed(ctx context.Context, version uint64, wait time.Duration) authz.Feed {
+func (b *Policies) Feed(ctx context.Context, version uint64, wait time.Duration) authz.Feed {
 	timeout := time.NewTimer(min(wait, longestPoll))
 	defer timeout.Stop()
 	for {

@@ -45,8 +45,8 @@ var ErrNotFound = fault.New(fault.NotFound, "policy.not_found", "there is no pol
 // Kinds declares the documents of this package.
 func Kinds() []store.Kind { return []store.Kind{{Name: Table.Kind}, {Name: sets.Kind}} }
 
-// Book is the effective policies. Build it as a literal and Load it before use.
-type Book struct {
+// Policies is the effective policies. Build it as a literal and Load it before use.
+type Policies struct {
 	DB        store.DB
 	Authority *authz.Authority
 	Epoch     string // what the versions count in: the revocation stream's
@@ -59,7 +59,7 @@ type Book struct {
 }
 
 // Load brings the stored policies into force. On a fresh store it stores the built-in ones first.
-func (b *Book) Load(ctx context.Context) error {
+func (b *Policies) Load(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	builtin, err := authz.Defaults()
@@ -104,12 +104,12 @@ func digestOf(src authz.Source) (string, error) {
 	return hex.EncodeToString(sum[:8]), err
 }
 
-func (b *Book) document(p authz.Policy) Document {
+func (b *Policies) document(p authz.Policy) Document {
 	return Document{CreatedAt: b.Now().UTC().Truncate(time.Millisecond), Enabled: p.Enabled, ID: p.ID, Name: p.Name, Rules: p.Rules, Version: p.Version}
 }
 
 // source reads what is stored.
-func (b *Book) source(ctx context.Context) (authz.Source, error) {
+func (b *Policies) source(ctx context.Context) (authz.Source, error) {
 	src, err := authz.Defaults()
 	if err != nil {
 		return src, err
@@ -136,7 +136,7 @@ func (b *Book) source(ctx context.Context) (authz.Source, error) {
 
 // swap compiles what is stored and puts it in force. A stored policy that does not compile is left out
 // and reported; it never takes the others with it.
-func (b *Book) swap(ctx context.Context) error {
+func (b *Policies) swap(ctx context.Context) error {
 	src, err := b.source(ctx)
 	if err != nil {
 		return err
@@ -154,7 +154,7 @@ func (b *Book) swap(ctx context.Context) error {
 }
 
 // Put stores p, new or changed, and brings it into force. What does not compile is refused.
-func (b *Book) Put(ctx context.Context, action string, p authz.Policy) error {
+func (b *Policies) Put(ctx context.Context, action string, p authz.Policy) error {
 	if err := authz.Check(p); err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func (b *Book) Put(ctx context.Context, action string, p authz.Policy) error {
 }
 
 // Remove deletes a policy.
-func (b *Book) Remove(ctx context.Context, id string) error {
+func (b *Policies) Remove(ctx context.Context, id string) error {
 	act := &audit.Act{Action: "policy.delete", Resource: "policies/" + id}
 	return b.change(ctx, act, authz.Change{ID: id}, func(tx *store.Tx) error {
 		row, err := Table.Load(tx, id)
@@ -190,7 +190,7 @@ func (b *Book) Remove(ctx context.Context, id string) error {
 
 // change stores and brings into force what fn does to one policy. It costs the same however many
 // there are.
-func (b *Book) change(ctx context.Context, act *audit.Act, c authz.Change, fn func(*store.Tx) error) error {
+func (b *Policies) change(ctx context.Context, act *audit.Act, c authz.Change, fn func(*store.Tx) error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var version uint64

@@ -16,9 +16,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 )
 
-func book(t *testing.T, db store.DB) *policy.Book {
+func book(t *testing.T, db store.DB) *policy.Policies {
 	t.Helper()
-	b := &policy.Book{DB: db, Authority: &authz.Authority{}, Now: time.Now, Log: obs.Discard()}
+	b := &policy.Policies{DB: db, Authority: &authz.Authority{}, Now: time.Now, Log: obs.Discard()}
 	if err := b.Load(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func denyWeb() authz.Policy {
 	return authz.Policy{Enabled: true, ID: "p1", Name: "no-web", Version: "1.0.0", Rules: []authz.Rule{{Effect: authz.EffectDeny, Resource: "servers:web-*", Action: []string{"create"}}}}
 }
 
-func allowed(b *policy.Book, name string) bool {
+func allowed(b *policy.Policies, name string) bool {
 	return b.Authority.Decide(authz.Request{
 		Subject: authz.Subject{ID: "u1", Roles: []string{"operator"}}, Action: "create", Resource: authz.Resource{Type: "servers", Name: name}, Time: time.Now(),
 	}).Allowed

@@ -21,7 +21,7 @@ var ErrRefresh = fault.New(fault.Unauthenticated, "auth.refresh_refused", "this 
 
 // Refresh exchanges a refresh token, or the newest unexpired access token of a session, for the next
 // pair. A token that was exchanged before ends the whole session: one of the two holders stole it.
-func (d *Desk) Refresh(ctx context.Context, raw string) (Grant, error) {
+func (d *Sessions) Refresh(ctx context.Context, raw string) (Grant, error) {
 	sid, jti, own := "", "", ""
 	if isRefresh(raw) {
 		own = hash(raw)
@@ -40,7 +40,7 @@ func (d *Desk) Refresh(ctx context.Context, raw string) (Grant, error) {
 	var refused bool
 	act := &audit.Act{Action: "auth.refresh", Resource: "sessions/" + sid, Details: map[string]any{}}
 	err := d.Revoked.Update(ctx, act, func(tx *store.Tx) (items []token.Revocation, err error) {
-		r := rotation{Desk: d, tx: tx, now: d.Now(), act: act, jti: jti, own: own}
+		r := rotation{Sessions: d, tx: tx, now: d.Now(), act: act, jti: jti, own: own}
 		grant, items, err = r.run(sid)
 		refused = r.reason != ""
 		if refused {
@@ -56,7 +56,7 @@ func (d *Desk) Refresh(ctx context.Context, raw string) (Grant, error) {
 
 // rotation is one refresh inside its transaction.
 type rotation struct {
-	*Desk
+	*Sessions
 	tx     *store.Tx
 	now    time.Time
 	act    *audit.Act
@@ -79,7 +79,7 @@ func (r *rotation) run(sid string) (Grant, []token.Revocation, error) {
 	if err != nil {
 		return Grant{}, nil, err
 	}
-	scene := audit.SceneOf(r.tx.Context()).Actor
+	scene := audit.ContextOf(r.tx.Context()).Actor
 	r.act.Actor = &audit.Actor{AMR: s.AMR, IP: scene.IP, SID: s.ID, Sub: s.User, Username: u.Value.Username}
 	if u.Rev == 0 || !u.Value.Enabled || s.AV < u.Value.Floor {
 		r.reason = "account"
@@ -181,7 +181,7 @@ func (r *rotation) reuse(s Session) (Grant, []token.Revocation, error) {
 }
 
 // refuse records a refusal that touches no session.
-func (d *Desk) refuse(ctx context.Context, resource string, actor *audit.Actor, reason string) error {
+func (d *Sessions) refuse(ctx context.Context, resource string, actor *audit.Actor, reason string) error {
 	act := audit.Act{Action: "auth.refresh", Resource: resource, Result: audit.Refused, Code: ErrRefresh.Code, Actor: actor, Details: map[string]any{"reason": reason}}
 	if err := audit.Record(ctx, d.Revoked.DB, act); err != nil {
 		return err

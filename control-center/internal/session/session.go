@@ -86,8 +86,8 @@ func Kinds() []store.Kind {
 	}
 }
 
-// Desk signs people in, keeps them signed in and signs them out.
-type Desk struct {
+// Sessions signs people in, keeps them signed in and signs them out.
+type Sessions struct {
 	Revoked  *revocation.Log
 	Hasher   *user.Hasher
 	Sealer   *keys.Sealer
@@ -112,7 +112,7 @@ type Grant struct {
 }
 
 // access puts the next access token of s for u into g and updates s.
-func (d *Desk) access(g *Grant, s *Session, u user.User, now time.Time) error {
+func (d *Sessions) access(g *Grant, s *Session, u user.User, now time.Time) error {
 	s.AuthTime = min(s.AuthTime, now.Unix()) // the clock may have been ahead at the sign-in
 	raw, c, err := d.Mint.Access(token.Claims{
 		Subject: u.ID, SessionID: s.ID, AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR,
@@ -147,7 +147,7 @@ func isRefresh(raw string) bool {
 }
 
 // issue mints the next pair of tokens of s for u, stores the refresh token and updates s.
-func (d *Desk) issue(tx *store.Tx, s *Session, u user.User, now time.Time) (Grant, error) {
+func (d *Sessions) issue(tx *store.Tx, s *Session, u user.User, now time.Time) (Grant, error) {
 	s.Idle = min(now.Add(d.Idle).Unix(), s.Ends)
 	g := Grant{Refresh: newRefresh(), RefreshExpiresAt: time.Unix(s.Idle, 0).UTC(), User: u}
 	if err := d.access(&g, s, u, now); err != nil {

@@ -40,7 +40,7 @@ type Credentials struct {
 
 // SignIn judges one try and, when it is granted, begins a session. Each try is one commit with one
 // audit entry, whatever its end.
-func (d *Desk) SignIn(ctx context.Context, c Credentials) (Grant, error) {
+func (d *Sessions) SignIn(ctx context.Context, c Credentials) (Grant, error) {
 	db := d.Revoked.DB
 	found, err := user.Named(ctx, db, c.Username)
 	if err != nil {
@@ -62,7 +62,7 @@ func (d *Desk) SignIn(ctx context.Context, c Credentials) (Grant, error) {
 	}
 
 	var grant Grant
-	var verdict login.Verdict
+	var verdict login.Decision
 	act := &audit.Act{Action: "auth.login", Resource: "users/unknown", Details: map[string]any{}}
 	_, err = audit.Update(ctx, db, act, func(tx *store.Tx) error {
 		now := d.Now()
@@ -75,7 +75,7 @@ func (d *Desk) SignIn(ctx context.Context, c Credentials) (Grant, error) {
 		if err := d.tryCode(&t, c, now); err != nil {
 			return err
 		}
-		verdict = login.Judge(t.facts)
+		verdict = login.Decide(t.facts)
 		act.Actor = &audit.Actor{IP: c.IP} // who tries is not known: a refused try is no act of the account's
 		if t.found {
 			act.Resource, act.Details["username"] = "users/"+t.user.ID, t.user.Username
@@ -107,7 +107,7 @@ func (d *Desk) SignIn(ctx context.Context, c Credentials) (Grant, error) {
 }
 
 // try is what one transaction knows about a try.
-type try struct {
+type attempt struct {
 	facts    login.Facts
 	found    bool
 	user     user.User
@@ -125,8 +125,8 @@ func stranger(name string) string {
 }
 
 // collect loads what the store knows about the account a name stands for, or about a stranger.
-func (d *Desk) collect(tx *store.Tx, c Credentials, userID string, now time.Time) (try, error) {
-	t := try{}
+func (d *Sessions) collect(tx *store.Tx, c Credentials, userID string, now time.Time) (attempt, error) {
+	t := attempt{}
 	u, err := user.Load(tx, userID)
 	if err != nil {
 		return t, err
@@ -152,7 +152,7 @@ func (d *Desk) collect(tx *store.Tx, c Credentials, userID string, now time.Time
 
 // tryCode looks at the code: against the account's factor when everything else is right, else against
 // the dummy, so that both cost the same.
-func (d *Desk) tryCode(t *try, c Credentials, now time.Time) error {
+func (d *Sessions) tryCode(t *attempt, c Credentials, now time.Time) error {
 	f := t.facts
 	if !f.Known || !f.Password || !f.Enabled || f.Blocked || !f.Factor || !f.CodeGiven {
 		_, _, err := mfa.Check(d.Sealer, d.Dummy, c.Code, now)
@@ -167,7 +167,7 @@ func (d *Desk) tryCode(t *try, c Credentials, now time.Time) error {
 // count stores what a refused try costs the account. It writes one document in every case, also one
 // that says what it said before, so that no refusal is told from another by what its commit costs
 // (A40).
-func (t *try) count(tx *store.Tx, v login.Verdict, now time.Time) error {
+func (t *attempt) count(tx *store.Tx, v login.Decision, now time.Time) error {
 	switch {
 	case v.CountCode:
 		return mfa.Table.Save(tx, t.spent)
@@ -199,7 +199,7 @@ func (a *attempts) set(place string, f login.Failures) {
 }
 
 // begin opens a session for a granted try.
-func (d *Desk) begin(tx *store.Tx, t *try, v login.Verdict, now time.Time, act *audit.Act) (Grant, error) {
+func (d *Sessions) begin(tx *store.Tx, t *attempt, v login.Decision, now time.Time, act *audit.Act) (Grant, error) {
 	if t.facts.Factor {
 		if err := mfa.Table.Save(tx, t.spent); err != nil {
 			return Grant{}, err

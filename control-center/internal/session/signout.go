@@ -12,7 +12,7 @@ import (
 )
 
 // SignOut ends the session of a verified token.
-func (d *Desk) SignOut(ctx context.Context, c token.Claims) error {
+func (d *Sessions) SignOut(ctx context.Context, c token.Claims) error {
 	act := &audit.Act{Action: "auth.logout", Resource: "sessions/" + c.SessionID}
 	return d.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
 		row, err := sessions.Load(tx, c.SessionID)

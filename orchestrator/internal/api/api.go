@@ -70,13 +70,13 @@ func Nouns() []web.Noun {
 }
 
 // figures and socket describe the two streams.
-func figures() *web.Speech {
-	return &web.Speech{Type: "text/plain", Doc: "The figures, in the text format of Prometheus."}
+func figures() *web.StreamDoc {
+	return &web.StreamDoc{Type: "text/plain", Doc: "The figures, in the text format of Prometheus."}
 }
 
-func socket() *web.Speech {
+func socket() *web.StreamDoc {
 	d := watch.Describe()
-	return &web.Speech{Status: http.StatusSwitchingProtocols, Doc: "The connection is a WebSocket now. X-Events-Epoch and X-Events-Sequence say where it begins to read.",
+	return &web.StreamDoc{Status: http.StatusSwitchingProtocols, Doc: "The connection is a WebSocket now. X-Events-Epoch and X-Events-Sequence say where it begins to read.",
 		Query: d.Query, Sends: d.Sends, Hears: d.Hears, Closes: d.Closes, Refuses: []fault.Kind{fault.Unauthenticated, fault.Denied, fault.Gone}}
 }
 

@@ -60,9 +60,9 @@ func TestBatch_targetsAreTheServersBelow(t *testing.T) {
 // TestResults_showWhatIsThere leaves out what an operation removed, and takes names as they are.
 func TestResults_showWhatIsThere(t *testing.T) {
 	t.Parallel()
-	v, err := (&API{}).results(t.Context(), &dag.Task{Steps: []dag.Progress{
-		{Stands: true, Step: dag.Step{Action: "taskserv.install", Name: "os on a on b", Target: "a on b"}}, {Stands: true, Step: dag.Step{Action: "taskserv.remove", Name: "dns on a", Target: "a"}},
-		{Stands: true, Step: dag.Step{Action: "server.delete", Name: "a"}}, {Step: dag.Step{Action: "taskserv.install", Name: "dns on b", Target: "b"}},
+	v, err := (&API{}).results(t.Context(), &dag.Task{Steps: []dag.StepState{
+		{Applied: true, Step: dag.Step{Action: "taskserv.install", Name: "os on a on b", Target: "a on b"}}, {Applied: true, Step: dag.Step{Action: "taskserv.remove", Name: "dns on a", Target: "a"}},
+		{Applied: true, Step: dag.Step{Action: "server.delete", Name: "a"}}, {Step: dag.Step{Action: "taskserv.install", Name: "dns on b", Target: "b"}},
 	}})
 	if err != nil || len(v.Servers) != 0 || len(v.Taskservs) != 1 || v.Taskservs[0] != (taskservView{Name: "os", Server: "a on b"}) {
 		t.Errorf("results %+v, %v", v, err)

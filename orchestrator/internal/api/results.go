@@ -39,7 +39,7 @@ func (a *API) results(ctx context.Context, t *dag.Task) (*resultsView, error) {
 	for i := range t.Steps {
 		p := &t.Steps[i]
 		switch {
-		case !p.Stands:
+		case !p.Applied:
 			continue
 		case p.Step.Action == "taskserv.install":
 			v.Taskservs = append(v.Taskservs, taskservView{Name: strings.TrimSuffix(p.Step.Name, " on "+p.Step.Target), Server: p.Step.Target})

@@ -30,11 +30,11 @@ func (reaching) Reach(s dag.Resource) map[string]string {
 func TestResults_hostPathsAreForWhoMayUseTheServer(t *testing.T) {
 	t.Parallel()
 	db := memstore.New(store.Schema{Service: token.Orchestrator, Kinds: append(engine.Schema(), web.Kinds()...)})
-	task := dag.Task{ID: "01990000-0000-7000-8000-000000000001", User: "maker", Steps: []dag.Progress{
-		{Stands: true, Step: dag.Step{Action: "server.create", Name: "web-01", Provider: "p"}},
-		{Stands: true, Step: dag.Step{Action: "server.create", Name: "found-02", Provider: "p"}},  // existed before: another task's
-		{Stands: true, Step: dag.Step{Action: "server.create", Name: "secret-03", Provider: "p"}}, // a policy forbids its use
-		{Stands: true, Step: dag.Step{Action: "server.create", Name: "-oOld=x", Provider: "p"}},   // older than the rule of names
+	task := dag.Task{ID: "01990000-0000-7000-8000-000000000001", User: "maker", Steps: []dag.StepState{
+		{Applied: true, Step: dag.Step{Action: "server.create", Name: "web-01", Provider: "p"}},
+		{Applied: true, Step: dag.Step{Action: "server.create", Name: "found-02", Provider: "p"}},  // existed before: another task's
+		{Applied: true, Step: dag.Step{Action: "server.create", Name: "secret-03", Provider: "p"}}, // a policy forbids its use
+		{Applied: true, Step: dag.Step{Action: "server.create", Name: "-oOld=x", Provider: "p"}},   // older than the rule of names
 	}}
 	for i, p := range task.Steps {
 		tag := dag.Tag(task.ID, i)

@@ -22,7 +22,7 @@ func Root() cli.Command {
 		Serve: cli.ServeCommand("run the orchestrator",
 			"  orchestrator serve --data ./data --control-center http://127.0.0.1:9080 --credential ./orchestrator-credential.json", setup, serve),
 		Config:      cli.ConfigCommand(setup, look),
-		Audit:       append(cli.LedgerCommands("control-center", setup, ledgerOf, recovery()), subjectsCommand(setup)),
+		Audit:       append(cli.AuditCommands("control-center", setup, auditLogOf, recovery()), subjectsCommand(setup)),
 		LocalServer: localServer(),
 	})
 }
@@ -49,18 +49,18 @@ func look(o *cli.IO, s *cli.Setup, check bool) (*config.Loaded, error) {
 	return s.Load(o, &c, nil)
 }
 
-// ledgerOf says where the log is; it needs no more of the configuration than the data folder and the store.
-func ledgerOf(o *cli.IO, s *cli.Setup) (cli.Ledger, error) {
+// auditLogOf says where the log is; it needs no more of the configuration than the data folder and the store.
+func auditLogOf(o *cli.IO, s *cli.Setup) (cli.AuditLog, error) {
 	c := Default()
 	if _, err := s.Load(o, &c, nil); err != nil {
-		return cli.Ledger{}, err
+		return cli.AuditLog{}, err
 	}
 	if c.Data == "" {
-		return cli.Ledger{}, cli.Usage("the data folder is missing: give --data DIR")
+		return cli.AuditLog{}, cli.Usage("the data folder is missing: give --data DIR")
 	}
 	dir := string(c.Data)
 	stores, err := c.Store.Options(dir, s.StoreFile(o), Schema(), obs.Discard())
-	return cli.Ledger{Dir: filepath.Join(dir, auditFolder), Keys: filepath.Join(dir, keysFolder, auditFolder, "public"), Store: stores}, err
+	return cli.AuditLog{Dir: filepath.Join(dir, auditFolder), Keys: filepath.Join(dir, keysFolder, auditFolder, "public"), Store: stores}, err
 }
 
 // localServer is what a server of the local driver runs.

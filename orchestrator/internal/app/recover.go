@@ -35,7 +35,7 @@ func subjectsCommand(s cli.Setup) cli.Command {
 			"the control-center has ever named. Stop the orchestrator first: it holds its folder.",
 		Example: "  orchestrator audit subjects --data ./data > subjects.jsonl",
 		Run: func(ctx context.Context, o *cli.IO, _ []string) error {
-			ledger, err := ledgerOf(o, &s)
+			ledger, err := auditLogOf(o, &s)
 			if err != nil {
 				return err
 			}

@@ -98,7 +98,7 @@ type service struct {
 
 // background is the scene of acts that nobody asked for.
 func background(ctx context.Context) context.Context {
-	return audit.WithScene(ctx, &audit.Scene{Actor: audit.Actor{Sub: "service:" + token.Orchestrator}, Origin: token.Orchestrator})
+	return audit.WithContext(ctx, &audit.Context{Actor: audit.Actor{Sub: "service:" + token.Orchestrator}, Origin: token.Orchestrator})
 }
 
 func assemble(ctx context.Context, c Config, credential client.Credential, stores driver.Options, db *feed.Hub, log *slog.Logger) (*service, error) {

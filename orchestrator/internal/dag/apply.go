@@ -100,10 +100,10 @@ func (r *Run) finish() {
 	case h.State == Undoing:
 		r.setRun(Failed)
 		r.emitUndone()
-	case h.RollBack && r.anyStanding():
+	case h.RollBack && r.anyApplied():
 		r.setRun(Undoing)
 		r.enterUndo()
-		r.emit(Event{Type: RollbackStarted, Status: "running", BatchID: h.ID, Name: h.Name, Rollback: h.ID, Total: r.standing()})
+		r.emit(Event{Type: RollbackStarted, Status: "running", BatchID: h.ID, Name: h.Name, Rollback: h.ID, Total: r.appliedTasks()})
 		r.advance()
 		return
 	case h.FailedBy != "" || h.Kind == Rollback && h.Counts.Failed > 0:
@@ -259,7 +259,7 @@ func (r *Run) setRun(to State) {
 	r.Header.State = to
 }
 
-func (r *Run) setStep(p *Progress, to State) {
+func (r *Run) setStep(p *StepState, to State) {
 	if p.State == to {
 		return
 	}

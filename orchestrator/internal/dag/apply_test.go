@@ -136,7 +136,7 @@ func TestApply_stopIgnoredPastItsGraceIsAbandonedAndFlagged(t *testing.T) {
 	h.wait(due.At - h.now.Up)
 	h.apply(dag.Tick{})
 	task := h.run.Tasks[0]
-	if h.run.Header.State != dag.Cancelled || task.State != dag.Cancelled || !task.Standing() || task.Attention == "" {
+	if h.run.Header.State != dag.Cancelled || task.State != dag.Cancelled || !task.HasEffects() || task.Attention == "" {
 		t.Errorf("ended %s, task %+v", h.run.Header.State, task)
 	}
 }
@@ -154,11 +154,11 @@ func TestApply_effectOfAStepThatFailedAsTransientIsUndone(t *testing.T) {
 		h.next(dag.Do, dag.Transient)
 	}
 	h.next(dag.Find, dag.OK)
-	if task := h.run.Tasks[0]; task.State != dag.Failed || task.Error != "transient" || !task.Standing() {
+	if task := h.run.Tasks[0]; task.State != dag.Failed || task.Error != "transient" || !task.HasEffects() {
 		t.Fatalf("task %+v", task)
 	}
 	h.next(dag.Undo, dag.OK)
-	if h.run.Header.State != dag.Failed || h.run.Tasks[0].Standing() {
+	if h.run.Header.State != dag.Failed || h.run.Tasks[0].HasEffects() {
 		t.Errorf("ended %s, task %+v", h.run.Header.State, h.run.Tasks[0])
 	}
 }
@@ -172,7 +172,7 @@ func TestApply_cancelBetweenTwoTriesLooksWhetherTheFirstTookEffect(t *testing.T)
 		h.next(dag.Do, dag.Transient)
 		h.apply(dag.Cancel{ID: "1", By: "alice"})
 		h.next(dag.Find, found)
-		if task := h.run.Tasks[0]; h.run.Header.State != dag.Cancelled || task.Standing() != stands || task.Attention != "" {
+		if task := h.run.Tasks[0]; h.run.Header.State != dag.Cancelled || task.HasEffects() != stands || task.Attention != "" {
 			t.Errorf("%s: ended %s, task %+v", found, h.run.Header.State, task)
 		}
 	}

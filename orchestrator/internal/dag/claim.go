@@ -13,7 +13,7 @@ func AtWork(r *Run, ref Ref, task string) bool {
 	}
 	switch p := &t.Steps[ref.Step]; p.State {
 	case Running, Retrying, Cancelling:
-		return p.Attempt != "" || p.Doubt || p.Kind == Find
+		return p.Attempt != "" || p.OutcomeUnknown || p.Kind == Find
 	case Undoing, NeedsAttention:
 		return true
 	}

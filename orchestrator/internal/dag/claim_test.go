@@ -20,7 +20,7 @@ func TestApply_aRefusalThatTookEffectIsFoundByOneFind(t *testing.T) {
 			continue
 		}
 		h.next(dag.Undo, dag.OK)
-		if task := h.run.Tasks[0]; h.run.Header.State != dag.Failed || task.Standing() || task.Error != string(refusal) {
+		if task := h.run.Tasks[0]; h.run.Header.State != dag.Failed || task.HasEffects() || task.Error != string(refusal) {
 			t.Errorf("%s: ended %s, task %+v", refusal, h.run.Header.State, task)
 		}
 	}
@@ -30,7 +30,7 @@ func TestApply_aRefusalThatTookEffectIsFoundByOneFind(t *testing.T) {
 		h := hand(t, two())
 		h.next(dag.Do, dag.Auth)
 		h.next(dag.Find, answer)
-		if task := h.run.Tasks[0]; h.run.Header.State != dag.Failed || task.Standing() || task.Attention != "" || task.Error != string(dag.Auth) {
+		if task := h.run.Tasks[0]; h.run.Header.State != dag.Failed || task.HasEffects() || task.Attention != "" || task.Error != string(dag.Auth) {
 			t.Errorf("found %s: ended %s, task %+v", answer, h.run.Header.State, task)
 		}
 	}

@@ -15,19 +15,19 @@ import (
 // stands, the lead, carries the place of the operation in the order of all operations: Era and
 // Since.
 type Effect struct {
-	Batch     bool     `json:"batch,omitempty"`     // its operation is one of a batch
-	Era       uint64   `json:"era,omitempty"`       // of a lead: the group of operations that ended at about the same time
-	ID        string   `json:"id"`                  // EffectID of its task and step
-	Name      string   `json:"name"`                // of its task, at most maxEffectName bytes
-	Needs     []int    `json:"needs,omitempty"`     // numbers of the operations of its run that its own depends on
-	NeedsAll  bool     `json:"needs_all,omitempty"` // its operation depends on more than maxNeeds: take it for all that ended before it
-	Number    int      `json:"number"`              // of its operation in the definition of its run
-	Of        int      `json:"of,omitempty"`        // of a lead: effects of the operation that stood when this was written
-	Operation string   `json:"operation,omitempty"` // id of its operation in its batch
-	Progress  Progress `json:"progress"`            // of its step, and of undoing it
-	Recorded  Recorded `json:"recorded"`
-	Rollback  string   `json:"rollback,omitempty"` // id of the rollback that was the last to try to undo it
-	Run       string   `json:"run"`
+	Batch     bool      `json:"batch,omitempty"`     // its operation is one of a batch
+	Era       uint64    `json:"era,omitempty"`       // of a lead: the group of operations that ended at about the same time
+	ID        string    `json:"id"`                  // EffectID of its task and step
+	Name      string    `json:"name"`                // of its task, at most maxEffectName bytes
+	Needs     []int     `json:"needs,omitempty"`     // numbers of the operations of its run that its own depends on
+	NeedsAll  bool      `json:"needs_all,omitempty"` // its operation depends on more than maxNeeds: take it for all that ended before it
+	Number    int       `json:"number"`              // of its operation in the definition of its run
+	Of        int       `json:"of,omitempty"`        // of a lead: effects of the operation that stood when this was written
+	Operation string    `json:"operation,omitempty"` // id of its operation in its batch
+	Progress  StepState `json:"progress"`            // of its step, and of undoing it
+	Recorded  Recorded  `json:"recorded"`
+	Rollback  string    `json:"rollback,omitempty"` // id of the rollback that was the last to try to undo it
+	Run       string    `json:"run"`
 	// Since is the commit since which the operation stands. 0 in a lead means that no later commit
 	// has written the document, so that its own revision says it; other effects say it once they
 	// are undone.
@@ -78,7 +78,7 @@ func (e *Effect) DependsOn(o *Effect) bool {
 // lead returns the first step that stands; -1 when none does.
 func (t *Task) lead() int {
 	for k := range t.Steps {
-		if t.Steps[k].Stands {
+		if t.Steps[k].Applied {
 			return k
 		}
 	}
@@ -86,18 +86,18 @@ func (t *Task) lead() int {
 }
 
 // stand notes whether the effect of step k of task i stands, and marks the documents that say so.
-func (r *Run) stand(i, k int32, stands bool) {
+func (r *Run) setApplied(i, k int32, stands bool) {
 	t := &r.Tasks[i]
 	before := t.lead()
-	t.Steps[k].Stands = stands
+	t.Steps[k].Applied = stands
 	r.mark(i, k)
-	if now := t.lead(); now != before && now >= 0 && r.stood(t) {
+	if now := t.lead(); now != before && now >= 0 && r.effectsFinal(t) {
 		r.mark(i, int32(now))
 	}
 }
 
 // stood says whether the effects of a task count: its operation has ended.
-func (r *Run) stood(t *Task) bool { return r.Header.Kind == Rollback || t.State.Terminal() }
+func (r *Run) effectsFinal(t *Task) bool { return r.Header.Kind == Rollback || t.State.Terminal() }
 
 // mark has the document of an effect written with the next commit.
 func (r *Run) mark(i, k int32) {
@@ -117,17 +117,17 @@ func (r *Run) Effect(at Ref) Effect {
 	p := &t.Steps[at.Step]
 	e := Effect{
 		Batch: t.Batch, ID: EffectID(t.ID, int(at.Step)), Name: clip(t.Name, maxEffectName), Number: t.Number, Operation: t.Operation,
-		Progress: p.kept(), Recorded: p.Recorded, Run: t.Run,
+		Progress: p.remembered(), Recorded: p.Recorded, Run: t.Run,
 	}
 	e.Needs, e.NeedsAll = r.needs(at.Task)
 	if r.Header.Kind == Rollback {
 		e.Rollback = r.Header.ID
 	}
 	switch {
-	case !p.Stands:
-		e.Since = t.Stood
-	case r.stood(t) && t.lead() == int(at.Step):
-		e.Era, e.Of, e.Since = t.Era, t.Effects(), t.Stood
+	case !p.Applied:
+		e.Since = t.AppliedRev
+	case r.effectsFinal(t) && t.lead() == int(at.Step):
+		e.Era, e.Of, e.Since = t.Era, t.Effects(), t.AppliedRev
 	}
 	return e
 }
@@ -150,7 +150,7 @@ func (r *Run) needs(i int32) (numbers []int, all bool) {
 // Effects returns how many steps of the task stand.
 func (t *Task) Effects() (n int) {
 	for k := range t.Steps {
-		if t.Steps[k].Stands {
+		if t.Steps[k].Applied {
 			n++
 		}
 	}
@@ -158,9 +158,9 @@ func (t *Task) Effects() (n int) {
 }
 
 // kept returns what an effect's document keeps of its step.
-func (p *Progress) kept() Progress {
-	return Progress{
-		Attempt: p.Attempt, Finds: p.Finds, Halted: p.Halted, Kills: p.Kills, Kind: p.Kind, RetryAt: p.RetryAt, Seq: p.Seq, Stands: p.Stands,
+func (p *StepState) remembered() StepState {
+	return StepState{
+		Attempt: p.Attempt, Finds: p.Finds, Halted: p.Halted, Kills: p.Kills, Kind: p.Kind, RetryAt: p.RetryAt, Seq: p.Seq, Applied: p.Applied,
 		State: p.State, Step: p.Step, Tries: p.Tries, UndoError: clip(p.UndoError, maxUndoError), Wait: p.Wait,
 	}
 }

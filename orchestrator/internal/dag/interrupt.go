@@ -35,7 +35,7 @@ func (r *Run) adopt() {
 		t := &r.Tasks[i]
 		if t.resolving() {
 			r.touch(int32(i))
-			if !cutOff(&t.Halted, &t.Kills) && t.Kills >= maxKills {
+			if !interrupted(&t.Halted, &t.Kills) && t.Kills >= maxKills {
 				t.Error = killed
 				r.end(int32(i), Failed)
 			}
@@ -51,9 +51,9 @@ func (r *Run) adopt() {
 	}
 }
 
-// cutOff counts the end of a process in the middle of a try, and says whether it was an ordered
+// interrupted counts the end of a process in the middle of a try, and says whether it was an ordered
 // one.
-func cutOff(halted *bool, kills *int) bool {
+func interrupted(halted *bool, kills *int) bool {
 	if *halted {
 		*halted = false
 		return true
@@ -72,14 +72,14 @@ func (r *Run) resume(i, k int32) (settled bool) {
 		if held {
 			p.Finds, t.Attention = 0, ""
 			r.try(i, k, Find)
-			r.turn(i, Running)
+			r.transition(i, Running)
 		}
 		return false
 	}
 	if p.Kind != Find {
 		p.Tries = max(0, p.Tries-1) // being cut off is no try
 	}
-	again := cutOff(&p.Halted, &p.Kills) || p.Kills < maxKills
+	again := interrupted(&p.Halted, &p.Kills) || p.Kills < maxKills
 	p.Finds = 0
 	asks := p.State == Cancelling || p.State == Undoing || t.mutates(p)
 	switch {

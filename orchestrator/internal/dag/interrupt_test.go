@@ -100,7 +100,7 @@ func TestAdopt_whatKillsItsOrchestratorFailsAfter20(t *testing.T) {
 				h.next(dag.Find, dag.NotFoundClass)
 			}
 		}
-		if task := h.run.Tasks[0]; begun != 20 || h.run.Header.State != dag.Failed || task.Error != died || task.Standing() {
+		if task := h.run.Tasks[0]; begun != 20 || h.run.Header.State != dag.Failed || task.Error != died || task.HasEffects() {
 			t.Errorf("%d attempts: begun %d times, ended %s, task %+v", attempts, begun, h.run.Header.State, task)
 		}
 	}
@@ -192,7 +192,7 @@ func TestAdopt_everyKindOfTryIsBounded(t *testing.T) {
 			h.restart(false)
 			h.next(dag.Find, dag.OK)
 		}
-		if task := h.run.Tasks[0]; h.run.Header.State != dag.Failed || !task.Standing() || !strings.Contains(task.Attention, died) {
+		if task := h.run.Tasks[0]; h.run.Header.State != dag.Failed || !task.HasEffects() || !strings.Contains(task.Attention, died) {
 			t.Errorf("ended %s, task %+v", h.run.Header.State, task)
 		}
 	})

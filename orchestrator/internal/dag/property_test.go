@@ -42,28 +42,28 @@ func (w *world) settled() {
 		leads := 0
 		for k := range t.Steps {
 			e, p := w.shelf[dag.EffectID(t.ID, k)], &t.Steps[k]
-			if e.Progress.Stands != p.Stands || p.Stands && e.Progress.Step.Name != p.Step.Name {
-				w.t.Fatalf("step %d of %s stands: %v; the document of its effect is %+v", k, t.ID, p.Stands, e)
+			if e.Progress.Applied != p.Applied || p.Applied && e.Progress.Step.Name != p.Step.Name {
+				w.t.Fatalf("step %d of %s stands: %v; the document of its effect is %+v", k, t.ID, p.Applied, e)
 			}
-			if e.Era > 0 && p.Stands {
+			if e.Era > 0 && p.Applied {
 				leads++
 			}
 			tag := dag.Tag(t.ID, k)
 			if w.blurred[tag] {
 				continue
 			}
-			if w.effects[tag] && !t.Steps[k].Stands {
+			if w.effects[tag] && !t.Steps[k].Applied {
 				w.t.Fatalf("the effect of step %d of %s (%s, step %s) exists and the state does not know it", k, t.ID, t.State, t.Steps[k].State)
 			}
-			if !w.effects[tag] && t.Steps[k].Stands && t.Attention == "" && t.Steps[k].UndoError == "" {
+			if !w.effects[tag] && t.Steps[k].Applied && t.Attention == "" && t.Steps[k].UndoError == "" {
 				w.t.Fatalf("step %d of %s has no effect and the state says it stands", k, t.ID)
 			}
-			if h.RollBack && t.Steps[k].Stands && t.Steps[k].UndoError == "" && h.State == dag.Failed {
+			if h.RollBack && t.Steps[k].Applied && t.Steps[k].UndoError == "" && h.State == dag.Failed {
 				w.t.Fatalf("rolled back, but step %d of %s still stands and nobody says why", k, t.ID)
 			}
 		}
-		if t.Standing() != (leads == 1) || leads > 1 {
-			w.t.Fatalf("task %s stands: %v, with %d leads", t.ID, t.Standing(), leads)
+		if t.HasEffects() != (leads == 1) || leads > 1 {
+			w.t.Fatalf("task %s stands: %v, with %d leads", t.ID, t.HasEffects(), leads)
 		}
 	}
 	withdrawn := 0

@@ -38,7 +38,7 @@ func (r *Run) done(c Done) {
 	r.stepped(c.Task, c.Step)
 	if p.Kind != Find {
 		p.Kills = 0
-		r.change.Ended = append(r.change.Ended, Trial{ID: c.ID, Kind: p.Kind, Task: c.Task, Number: p.Tries, Step: p.Step, Class: c.Result.Class, Error: clip(c.Result.Error, maxError)})
+		r.change.Ended = append(r.change.Ended, AttemptRecord{ID: c.ID, Kind: p.Kind, Task: c.Task, Number: p.Tries, Step: p.Step, Class: c.Result.Class, Error: clip(c.Result.Error, maxError)})
 	}
 	switch {
 	case p.State == Undoing && p.Kind == Find:
@@ -95,9 +95,9 @@ func (r *Run) resolved(i int32, res Result) {
 		return
 	}
 	t.Resolved = true
-	t.Steps = make([]Progress, len(res.Steps))
+	t.Steps = make([]StepState, len(res.Steps))
 	for k, s := range res.Steps {
-		t.Steps[k] = Progress{State: Waiting, Step: s}
+		t.Steps[k] = StepState{State: Waiting, Step: s}
 	}
 	if len(t.Steps) == 0 {
 		t.Output = clip(res.Output, maxOutput)
@@ -114,7 +114,7 @@ func (r *Run) did(i, k int32, res Result) {
 	policy := r.policies[i]
 	stopping := t.State == Cancelling
 	if (res.Class == TimedOut || res.Class == Transient) && t.mutates(p) {
-		p.Doubt = true
+		p.OutcomeUnknown = true
 	}
 	switch class := res.Class; {
 	case class == OK:
@@ -122,12 +122,12 @@ func (r *Run) did(i, k int32, res Result) {
 	case class == UnknownOutcome && t.mutates(p):
 		p.Finds = 0
 		r.try(i, k, Find)
-	case class == Stopped && stopping && !p.Doubt:
+	case class == Stopped && stopping && !p.OutcomeUnknown:
 		r.setStep(p, Cancelled)
 	case (retryable(class, policy) || class == UnknownOutcome) && !stopping && p.Tries < policy.MaxAttempts:
 		p.Error = clip(reason(res), min(maxError, allErrors/len(t.Steps)))
 		r.rest(i, k, Do, res)
-	case p.Doubt || t.mutates(p) && class != UnknownOutcome && class != Stopped: // a refusal may have taken effect all the same
+	case p.OutcomeUnknown || t.mutates(p) && class != UnknownOutcome && class != Stopped: // a refusal may have taken effect all the same
 		p.Error = clip(reason(res), min(maxError, allErrors/len(t.Steps)))
 		r.verify(i, k, true)
 	default:
@@ -142,7 +142,7 @@ func (r *Run) did(i, k int32, res Result) {
 
 // record keeps what an attempt has recorded. Facts that do not fit are left out, and a person is
 // told.
-func (r *Run) record(t *Task, p *Progress, res Result) {
+func (r *Run) record(t *Task, p *StepState, res Result) {
 	p.Recorded = Recorded{At: r.now(), Facts: res.Facts}
 	if sizeOf(res.Facts) > maxFacts {
 		p.Recorded.Facts = nil
@@ -176,11 +176,11 @@ func (r *Run) verify(i, k int32, failed bool) {
 func (r *Run) succeeded(i, k int32, res Result) {
 	t := &r.Tasks[i]
 	p := &t.Steps[k]
-	p.Error, p.Ended, p.Doubt = "", false, false
+	p.Error, p.Ended, p.OutcomeUnknown = "", false, false
 	p.Output = clip(res.Output, min(maxOutput, allOutput/len(t.Steps)))
 	r.record(t, p, res)
 	if t.mutates(p) {
-		r.stand(i, k, true)
+		r.setApplied(i, k, true)
 	}
 	r.setStep(p, Succeeded)
 	if progress := min(9_900, 10_000*t.DoneSteps()/len(t.Steps)); progress > t.Progress {
@@ -198,7 +198,7 @@ func (r *Run) found(i, k int32, res Result) {
 	policy := r.policies[i]
 	stopping := t.State == Cancelling
 	clear := res.Class == OK || res.Class == NotFoundClass
-	refused := p.Ended && !p.Doubt // which is believed unless the effect is found at once
+	refused := p.Ended && !p.OutcomeUnknown // which is believed unless the effect is found at once
 	if !clear && !refused {
 		p.Finds++
 		if p.Finds < policy.MaxAttempts {
@@ -207,23 +207,23 @@ func (r *Run) found(i, k int32, res Result) {
 		}
 	}
 	if res.Class == NotFoundClass {
-		p.Doubt = false
+		p.OutcomeUnknown = false
 	}
 	switch {
 	case p.Ended: // the verdict was in: it ran out of time, or was refused
 		switch {
 		case res.Class == OK:
 			r.record(t, p, res)
-			r.stand(i, k, true)
+			r.setApplied(i, k, true)
 		case !clear && !refused:
-			r.unclear(i, k)
+			r.outcomeUnknown(i, k)
 		}
 		r.setStep(p, Failed)
 	case res.Class == OK:
 		r.succeeded(i, k, res)
 	case stopping:
 		if !clear {
-			r.unclear(i, k)
+			r.outcomeUnknown(i, k)
 		}
 		r.setStep(p, Cancelled)
 	case res.Class == NotFoundClass && p.Kills >= maxKills:

@@ -134,8 +134,8 @@ type Change struct {
 	Origins   []int32 // of a rollback: indexes of Tasks whose origins changed, each once
 	Failures  []Failure
 	Events    []Event
-	Begun     []Trial // attempts that start when this is committed
-	Ended     []Trial // attempts that came to a result
+	Begun     []AttemptRecord // attempts that start when this is committed
+	Ended     []AttemptRecord // attempts that came to a result
 	Resources []Resource
 	Withdrawn []Withdrawal
 	Finished  []int32 // tasks that came to their end
@@ -146,8 +146,8 @@ func (c *Change) Empty() bool {
 	return len(c.Tasks)+len(c.Effects)+len(c.Origins)+len(c.Events)+len(c.Begun)+len(c.Ended)+len(c.Resources) == 0
 }
 
-// Trial is an attempt in a Change: what the audit log is to say about it.
-type Trial struct {
+// AttemptRecord is an attempt in a Change: what the audit log is to say about it.
+type AttemptRecord struct {
 	ID     string
 	Kind   AttemptKind
 	Task   int32
@@ -259,7 +259,7 @@ func (r *Run) derive(now Now) {
 			if holds(t.State) {
 				r.running++
 			}
-			r.glance(int32(i))
+			r.revisit(int32(i))
 			r.watch(int32(i), now)
 		}
 	}
@@ -319,10 +319,10 @@ func (r *Run) touch(i int32) {
 		r.dirty[i] = true
 		r.change.Tasks = append(r.change.Tasks, i)
 	}
-	r.glance(i)
+	r.revisit(i)
 }
 
-func (r *Run) glance(i int32) {
+func (r *Run) revisit(i int32) {
 	if !r.looking[i] {
 		r.looking[i] = true
 		r.look = append(r.look, i)

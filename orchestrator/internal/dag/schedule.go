@@ -39,7 +39,7 @@ func (r *Run) proceed(i int32) {
 		case Running:
 			flying++
 		case Retrying:
-			if over && p.Kind != Find && p.Doubt {
+			if over && p.Kind != Find && p.OutcomeUnknown {
 				r.verify(i, int32(k), failed)
 				flying++
 				continue
@@ -73,11 +73,11 @@ func (r *Run) proceed(i int32) {
 	}
 	switch {
 	case flying > 0:
-		r.turn(i, Running)
+		r.transition(i, Running)
 	case resting > 0:
-		r.turn(i, Retrying)
+		r.transition(i, Retrying)
 	case held > 0:
-		r.turn(i, NeedsAttention)
+		r.transition(i, NeedsAttention)
 	case failed:
 		r.endFailed(i)
 	case t.Withdrawn && t.DoneSteps() < len(t.Steps):
@@ -90,7 +90,7 @@ func (r *Run) proceed(i int32) {
 }
 
 // turn changes the state of a live task if it is another.
-func (r *Run) turn(i int32, to State) {
+func (r *Run) transition(i int32, to State) {
 	if r.Tasks[i].State != to {
 		r.setState(i, to)
 	}
@@ -117,7 +117,7 @@ func (r *Run) try(i, k int32, kind AttemptKind) {
 	}
 	r.stepped(i, k)
 	if kind != Find {
-		r.change.Begun = append(r.change.Begun, Trial{ID: p.Attempt, Kind: kind, Task: i, Number: p.Tries, Step: p.Step})
+		r.change.Begun = append(r.change.Begun, AttemptRecord{ID: p.Attempt, Kind: kind, Task: i, Number: p.Tries, Step: p.Step})
 	}
 }
 
@@ -155,7 +155,7 @@ func (r *Run) stop(i int32) {
 			r.setStep(p, Cancelled)
 		case Retrying:
 			p.RetryAt, p.Wait = nil, 0
-			if p.Kind == Find || p.Doubt {
+			if p.Kind == Find || p.OutcomeUnknown {
 				p.Finds = 0
 				r.setStep(p, Cancelling)
 				r.try(i, int32(k), Find)
@@ -163,7 +163,7 @@ func (r *Run) stop(i int32) {
 			}
 			r.setStep(p, Cancelled)
 		case NeedsAttention:
-			r.unclear(i, int32(k))
+			r.outcomeUnknown(i, int32(k))
 			r.setStep(p, Cancelled)
 		case Running:
 			r.setStep(p, Cancelling)
@@ -201,12 +201,12 @@ func (r *Run) stopped(i int32) {
 }
 
 // unclear notes that nobody knows whether a step took effect; an undo will try.
-func (r *Run) unclear(i, k int32) {
+func (r *Run) outcomeUnknown(i, k int32) {
 	t := &r.Tasks[i]
 	p := &t.Steps[k]
 	if t.mutates(p) {
 		p.Recorded.At = r.now()
-		r.stand(i, k, true)
+		r.setApplied(i, k, true)
 	}
 	t.Attention = fmt.Sprintf("%s: whether it took effect is not known; look at the provider", p.Step.Name)
 }
@@ -245,7 +245,7 @@ func (r *Run) tickTask(i int32) {
 		r.stop(i)
 	case t.RetryAt != nil && t.due <= r.up:
 		t.RetryAt, t.Wait = nil, 0
-		r.turn(i, Running)
+		r.transition(i, Running)
 	case t.Resolved:
 		r.proceed(i)
 	}
@@ -257,10 +257,10 @@ func (r *Run) abandon(i int32) {
 	for k := range t.Steps {
 		if p := &t.Steps[k]; p.Attempt != "" || p.RetryAt != nil {
 			if p.Kind == Do {
-				r.change.Ended = append(r.change.Ended, Trial{ID: p.Attempt, Kind: Do, Task: i, Number: p.Tries, Step: p.Step, Class: UnknownOutcome, Error: "did not stop in time"})
+				r.change.Ended = append(r.change.Ended, AttemptRecord{ID: p.Attempt, Kind: Do, Task: i, Number: p.Tries, Step: p.Step, Class: UnknownOutcome, Error: "did not stop in time"})
 			}
 			p.Attempt, p.RetryAt, p.Wait = "", nil, 0
-			r.unclear(i, int32(k))
+			r.outcomeUnknown(i, int32(k))
 			r.setStep(p, Cancelled)
 		}
 	}
@@ -287,7 +287,7 @@ func (r *Run) left(i int32) time.Duration {
 	return millis(limit-t.Spent) - (r.up - t.since)
 }
 
-func (t *Task) failedStep() *Progress {
+func (t *Task) failedStep() *StepState {
 	for k := range t.Steps {
 		if t.Steps[k].State == Failed {
 			return &t.Steps[k]
@@ -311,7 +311,7 @@ func (t *Task) laneBusy(k int) bool {
 }
 
 // mutates says whether the step changes the world.
-func (t *Task) mutates(p *Progress) bool { return !t.CheckMode && p.Step.Action != "check" }
+func (t *Task) mutates(p *StepState) bool { return !t.CheckMode && p.Step.Action != "check" }
 
 // summary says what a task has done: one line for the whole, then what its steps said, which they
 // need not say again.

@@ -16,7 +16,7 @@ func (r *Run) enterUndo() {
 		if r.undoBegun(int32(i)) {
 			r.entered[i] = true
 			r.running++
-			r.glance(int32(i))
+			r.revisit(int32(i))
 		} else if r.wait[i] == 0 {
 			r.ready = append(r.ready, int32(i))
 		}
@@ -51,7 +51,7 @@ func (r *Run) proceedUndo(i int32) {
 	flying, resting := 0, 0
 	busy := func(k int) bool {
 		for j := k + 1; j < len(t.Steps); j++ {
-			if p := &t.Steps[j]; p.Stands && p.UndoError == "" && p.Step.lane() == t.Steps[k].Step.lane() {
+			if p := &t.Steps[j]; p.Applied && p.UndoError == "" && p.Step.lane() == t.Steps[k].Step.lane() {
 				return true
 			}
 		}
@@ -60,7 +60,7 @@ func (r *Run) proceedUndo(i int32) {
 	for k := len(t.Steps) - 1; k >= 0; k-- {
 		p := &t.Steps[k]
 		switch {
-		case !p.Stands || p.UndoError != "":
+		case !p.Applied || p.UndoError != "":
 		case p.Attempt != "":
 			flying++
 		case p.RetryAt != nil && p.due > r.up:
@@ -93,7 +93,7 @@ func (r *Run) undone(i, k int32, res Result) {
 	switch res.Class {
 	case OK, NotFoundClass:
 		p.UndoError = ""
-		r.stand(i, k, false)
+		r.setApplied(i, k, false)
 		r.change.Resources = append(r.change.Resources, res.Resources...)
 		r.setStep(p, Undone)
 	case Transient, Throttled, Quota, TimedOut, Stopped, UnknownOutcome: // an undo may be repeated
@@ -127,7 +127,7 @@ func (r *Run) foundUndo(i, k int32, res Result) {
 func (t *Task) undoFailure() string {
 	var why []string
 	for k := range t.Steps {
-		if p := &t.Steps[k]; p.Stands {
+		if p := &t.Steps[k]; p.Applied {
 			why = append(why, p.Step.Name+": "+p.UndoError)
 		}
 	}
@@ -174,10 +174,10 @@ func (r *Run) emitUndoneTask(t *Task) {
 	r.emit(Event{Type: TaskRolledBack, Status: t.Status().Lower(), TaskID: t.ID, BatchID: batch, Name: t.Name, Operation: t.Operation, Rollback: r.Header.ID})
 }
 
-func (r *Run) anyStanding() bool { return r.standing() > 0 }
+func (r *Run) anyApplied() bool { return r.appliedTasks() > 0 }
 
 // standing returns how many tasks have something to undo.
-func (r *Run) standing() int {
+func (r *Run) appliedTasks() int {
 	n := 0
 	for i := range r.Tasks {
 		if r.Tasks[i].undoLeft() {
@@ -195,7 +195,7 @@ func (r *Run) emitUndone() {
 		switch t := &r.Tasks[i]; {
 		case t.RolledBackAt != nil:
 			e.Done++
-		case t.Standing():
+		case t.HasEffects():
 			e.Failed++
 		}
 	}

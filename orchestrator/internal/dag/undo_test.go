@@ -34,7 +34,7 @@ func TestRollback_inWavesIsLoadedFromEffectsAlone(t *testing.T) {
 	for i := range many {
 		for k := range 1 + i%2 {
 			e := dag.Effect{ID: dag.EffectID(name(i), k), Name: name(i), Number: i, Run: "batch",
-				Progress: dag.Progress{Seq: 1, Stands: true, State: dag.Succeeded, Step: dag.Step{Action: "server.create", Name: fmt.Sprint(i, "-", k)}}}
+				Progress: dag.StepState{Seq: 1, Applied: true, State: dag.Succeeded, Step: dag.Step{Action: "server.create", Name: fmt.Sprint(i, "-", k)}}}
 			if i >= 100 {
 				e.Needs = []int{i - 100}
 			}
@@ -79,7 +79,7 @@ func TestRollback_inWavesIsLoadedFromEffectsAlone(t *testing.T) {
 		most = max(most, len(c.Effects))
 		for _, at := range c.Effects {
 			e := run.Effect(at)
-			if stored[e.ID] = e; !e.Progress.Stands {
+			if stored[e.ID] = e; !e.Progress.Applied {
 				task, _ := e.Place()
 				undone[task]++
 			}
@@ -110,7 +110,7 @@ func TestRollback_leadsPassOn(t *testing.T) {
 	now := began
 	var u dag.Reversal
 	for k := range 3 {
-		e := dag.Effect{ID: dag.EffectID("task", k), Run: "batch", Progress: dag.Progress{Stands: true, State: dag.Succeeded, UndoError: "of an earlier rollback", Step: dag.Step{Action: "server.create", Name: fmt.Sprint(k)}}}
+		e := dag.Effect{ID: dag.EffectID("task", k), Run: "batch", Progress: dag.StepState{Applied: true, State: dag.Succeeded, UndoError: "of an earlier rollback", Step: dag.Step{Action: "server.create", Name: fmt.Sprint(k)}}}
 		if k == 0 {
 			e.Era, e.Of, e.Since = 7, 3, 70
 		}
@@ -147,7 +147,7 @@ func TestRollback_leadsPassOn(t *testing.T) {
 	_ = dag.Apply(run, dag.Wave{}, now)
 	for id, e := range stored {
 		_, k := e.Place()
-		if e.Progress.Stands != (k == 1) || e.Rollback != "run" || (e.Era == 7) != (k == 1) || e.Since != 70 {
+		if e.Progress.Applied != (k == 1) || e.Rollback != "run" || (e.Era == 7) != (k == 1) || e.Since != 70 {
 			t.Errorf("%s ends as %+v", id, e)
 		}
 	}
@@ -172,7 +172,7 @@ func TestApply_undoThatIsKilledOftenerThanItHasTriesIsFinished(t *testing.T) {
 		h.next(dag.Find, dag.OK) // the server still stands
 	}
 	h.next(dag.Undo, dag.OK)
-	if task := h.run.Tasks[0]; h.run.Header.State != dag.Failed || task.Standing() || task.RolledBackAt == nil {
+	if task := h.run.Tasks[0]; h.run.Header.State != dag.Failed || task.HasEffects() || task.RolledBackAt == nil {
 		t.Errorf("ended %s, task %+v", h.run.Header.State, task)
 	}
 }

@@ -87,13 +87,13 @@ func (u *Reversal) task(h *Header) Task {
 		e := &u.Effects[i]
 		id, k := e.Place()
 		t.Batch, t.ID, t.Name, t.Number, t.Operation, t.Run = e.Batch, id, e.Name, e.Number, e.Operation, e.Run
-		if e.Era > 0 && e.Progress.Stands {
-			t.Era, t.Stood = e.Era, e.Since
-		} else if t.Stood == 0 {
-			t.Stood = e.Since
+		if e.Era > 0 && e.Progress.Applied {
+			t.Era, t.AppliedRev = e.Era, e.Since
+		} else if t.AppliedRev == 0 {
+			t.AppliedRev = e.Since
 		}
 		for len(t.Steps) <= k {
-			t.Steps = append(t.Steps, Progress{})
+			t.Steps = append(t.Steps, StepState{})
 		}
 		p := &t.Steps[k]
 		*p = e.Progress
@@ -109,7 +109,7 @@ func (u *Reversal) task(h *Header) Task {
 	}
 	if tried && t.State != Running && !t.undoLeft() {
 		t.State = Succeeded
-		if t.Standing() {
+		if t.HasEffects() {
 			t.State = Failed
 		}
 	}
@@ -119,7 +119,7 @@ func (u *Reversal) task(h *Header) Task {
 // undoLeft says whether the task has an effect whose undo was not tried to the end.
 func (t *Task) undoLeft() bool {
 	for k := range t.Steps {
-		if p := &t.Steps[k]; p.Stands && p.UndoError == "" {
+		if p := &t.Steps[k]; p.Applied && p.UndoError == "" {
 			return true
 		}
 	}
@@ -223,12 +223,12 @@ func (r *Run) settleNode(i int32) {
 				continue
 			}
 			from, to := &t.Steps[k], &o.Steps[k]
-			to.Stands, to.UndoError = from.Stands, from.UndoError
+			to.Applied, to.UndoError = from.Applied, from.UndoError
 			if from.State == Undone && to.State == Succeeded {
 				to.State = Undone
 			}
 		}
-		o.Era, o.Stood = t.Era, t.Stood
+		o.Era, o.AppliedRev = t.Era, t.AppliedRev
 		r.noteUndone(o)
 		if o.RolledBackAt != nil && o.State == Succeeded {
 			o.State = Undone

@@ -98,7 +98,7 @@ func (r *Run) dropDependents(i int32) (n int) {
 
 // endWithdrawn ends a task that has begun and of which nothing is at work any more.
 func (r *Run) endWithdrawn(i int32) {
-	r.turn(i, Cancelling)
+	r.transition(i, Cancelling)
 	r.end(i, Cancelled)
 	r.dropDependents(i)
 }

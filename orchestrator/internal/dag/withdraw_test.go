@@ -63,7 +63,7 @@ func TestWithdraw_whatHasNotStartedEndsWhatRunsGoesOnNothingIsUndone(t *testing.
 			t.Errorf("%s: %q", task.Operation, task.Error)
 		}
 	}
-	if !h.run.Tasks[0].Standing() || !h.run.Tasks[1].Standing() {
+	if !h.run.Tasks[0].HasEffects() || !h.run.Tasks[1].HasEffects() {
 		t.Error("something was undone")
 	}
 }
@@ -90,7 +90,7 @@ func TestWithdraw_anOperationOfManyStepsEndsWithTheStepItIsAt(t *testing.T) {
 	h.refuse(gone)
 	h.next(dag.Do, dag.OK)
 	a := h.run.Tasks[0]
-	if h.states() != "cancelled cancelled" || !a.Steps[0].Stands || !a.Steps[1].Stands || a.Steps[2].State != dag.Cancelled || a.Error != gone {
+	if h.states() != "cancelled cancelled" || !a.Steps[0].Applied || !a.Steps[1].Applied || a.Steps[2].State != dag.Cancelled || a.Error != gone {
 		t.Fatalf("%s %+v", h.states(), a)
 	}
 	left, err := dag.Resume(h.run)
@@ -108,7 +108,7 @@ func TestWithdraw_betweenTwoTriesLooksWhetherTheFirstTookEffect(t *testing.T) {
 		h.wait(dag.Pending(h.run).At - h.now.Up)
 		h.apply(dag.Tick{})
 		h.next(dag.Find, found)
-		if task := h.run.Tasks[0]; task.State != state || task.Standing() != (found == dag.OK) || !h.run.Done() {
+		if task := h.run.Tasks[0]; task.State != state || task.HasEffects() != (found == dag.OK) || !h.run.Done() {
 			t.Errorf("%s: %+v", found, task)
 		}
 	}
@@ -211,7 +211,7 @@ func TestWithdraw_aWorkflowEndsWithTheStepItIsAt(t *testing.T) {
 	h.refuse(gone)
 	h.next(dag.Do, dag.OK)
 	task := h.run.Tasks[0]
-	if h.run.Header.State != dag.Cancelled || task.Error != gone || !task.Standing() || task.DoneSteps() != 1 {
+	if h.run.Header.State != dag.Cancelled || task.Error != gone || !task.HasEffects() || task.DoneSteps() != 1 {
 		t.Fatalf("ended %s, task %+v", h.run.Header.State, task)
 	}
 	for _, e := range h.run.Take().Events {

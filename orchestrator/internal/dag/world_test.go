@@ -96,8 +96,8 @@ func (w *world) apply(c dag.Command) error {
 // store keeps the effects that changed. A task that comes to stand gets an era, as from the engine.
 func (w *world) store(c dag.Change) {
 	for _, i := range c.Tasks {
-		if t := &w.run.Tasks[i]; t.Standing() && t.Era == 0 {
-			t.Era, t.Stood = 1, 1
+		if t := &w.run.Tasks[i]; t.HasEffects() && t.Era == 0 {
+			t.Era, t.AppliedRev = 1, 1
 		}
 	}
 	for _, at := range c.Effects {
@@ -137,7 +137,7 @@ func (w *world) begins(l dag.Launch) {
 				continue
 			}
 			for _, p := range w.run.Tasks[i].Steps {
-				if p.Stands && p.UndoError == "" {
+				if p.Applied && p.UndoError == "" {
 					w.t.Fatalf("undo of %s begins while %s of its dependent %s stands", node.ID, p.Step.Name, w.nodes[i].ID)
 				}
 			}

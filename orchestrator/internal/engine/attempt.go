@@ -15,10 +15,10 @@ import (
 // unknown.
 const overrun = 10 * time.Second
 
-// flight is an attempt at work, and the context of it: one timer serves its deadline and then its
+// attemptContext is an attempt at work, and the context of it: one timer serves its deadline and then its
 // overrun. As a context it does not end with the engine's but by the runner, which stops its
-// flights when it leaves.
-type flight struct {
+// attempts when it leaves.
+type attemptContext struct {
 	context.Context // of the engine, for its values
 	dag.Launch
 	r *runner
@@ -34,39 +34,39 @@ type flight struct {
 
 // dispatch starts an attempt that is stored. Its result comes back as a message.
 func (r *runner) dispatch(ctx context.Context, l dag.Launch) {
-	f := &flight{Context: ctx, Launch: l, r: r}
-	r.flights[l.Attempt.ID] = f
+	f := &attemptContext{Context: ctx, Launch: l, r: r}
+	r.attempts[l.Attempt.ID] = f
 	r.claim(&l)
-	if r.e.labour(ctx, f.fly) {
+	if r.e.inPool(ctx, f.run) {
 		runtime.Gosched() // an attempt that is over at once leaves its goroutine to the next
 	}
 }
 
 // returns takes in that the result of an attempt has come.
 func (r *runner) returns(id string) {
-	if f := r.flights[id]; f != nil && !f.returned {
+	if f := r.attempts[id]; f != nil && !f.returned {
 		f.returned = true
 		r.returned++
 	}
 }
 
-// done forgets an attempt whose result is stored. Not before: a turn that was made ready while the attempt was at work, and is stored
+// done forgets an attempt whose result is stored. Not before: a cycle that was made ready while the attempt was at work, and is stored
 // after its result has come, names it among those that are due, and would make it a second time.
 func (r *runner) done(id string) {
-	if f := r.flights[id]; f != nil && f.returned {
+	if f := r.attempts[id]; f != nil && f.returned {
 		r.returned--
-		delete(r.flights, id)
+		delete(r.attempts, id)
 	}
 }
 
 // atWork returns the number of attempts whose result has not come.
-func (r *runner) atWork() int { return len(r.flights) - r.returned }
+func (r *runner) atWork() int { return len(r.attempts) - r.returned }
 
 // Deadline implements context.Context.
-func (f *flight) Deadline() (time.Time, bool) { return f.Attempt.Deadline, true }
+func (f *attemptContext) Deadline() (time.Time, bool) { return f.Attempt.Deadline, true }
 
 // Done implements context.Context.
-func (f *flight) Done() <-chan struct{} {
+func (f *attemptContext) Done() <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.done == nil {
@@ -79,17 +79,17 @@ func (f *flight) Done() <-chan struct{} {
 }
 
 // Err implements context.Context.
-func (f *flight) Err() error {
+func (f *attemptContext) Err() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.err
 }
 
 // stop cancels the context.
-func (f *flight) stop() { f.end(context.Canceled) }
+func (f *attemptContext) stop() { f.end(context.Canceled) }
 
 // end ends the context; the first reason stays.
-func (f *flight) end(why error) {
+func (f *attemptContext) end(why error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {
@@ -102,24 +102,24 @@ func (f *flight) end(why error) {
 }
 
 // fly makes the attempt and posts its result.
-func (f *flight) fly() {
+func (f *attemptContext) run() {
 	res := f.attempt()
 	f.stop()
-	f.land(res)
+	f.report(res)
 }
 
 // land reports what the attempt came to.
-func (f *flight) land(res dag.Result) {
+func (f *attemptContext) report(res dag.Result) {
 	f.r.post(message{command: dag.Done{Ref: f.Ref, ID: f.Attempt.ID, Result: res}})
 }
 
 // rest is how long a goroutine waits for its next work.
 const rest = time.Second
 
-// labour does work on a goroutine of its own, until ctx ends on one that did other work just
+// inPool does work on a goroutine of its own, until ctx ends on one that did other work just
 // before: growing a stack costs more than an attempt that does little, or a short run. It says
 // whether the goroutine is a new one.
-func (e *Engine) labour(ctx context.Context, work func()) (started bool) {
+func (e *Engine) inPool(ctx context.Context, work func()) (started bool) {
 	select {
 	case e.idle <- work:
 		return false
@@ -146,7 +146,7 @@ func (e *Engine) labour(ctx context.Context, work func()) (started bool) {
 }
 
 // attempt waits for a place and makes the attempt.
-func (f *flight) attempt() dag.Result {
+func (f *attemptContext) attempt() dag.Result {
 	e := f.r.e
 	select {
 	case e.steps <- struct{}{}: // without a look at Done, which would have to be made
@@ -170,7 +170,7 @@ func (f *flight) attempt() dag.Result {
 }
 
 // begin starts the time of an attempt that has its place.
-func (f *flight) begin() {
+func (f *attemptContext) begin() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.Attempt.Deadline = time.Now().Add(f.Timeout)
@@ -178,7 +178,7 @@ func (f *flight) begin() {
 }
 
 // leave gives the place back; it returns false when that was done before.
-func (f *flight) leave() bool {
+func (f *attemptContext) leave() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.over {
@@ -191,7 +191,7 @@ func (f *flight) leave() bool {
 }
 
 // expire ends the context at the deadline. Then the attempt may overrun.
-func (f *flight) expire() {
+func (f *attemptContext) expire() {
 	f.end(context.DeadlineExceeded)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -201,12 +201,12 @@ func (f *flight) expire() {
 }
 
 // giveUp no longer waits for the attempt: whatever holds it up shall not hold up the others.
-func (f *flight) giveUp() {
+func (f *attemptContext) giveUp() {
 	if !f.leave() {
 		return
 	}
 	f.r.e.Log.Error("engine: an attempt does not end at its deadline; its outcome is unknown", "run", f.r.id, "task", f.Attempt.TaskID, "step", f.Attempt.Step.Name)
-	f.land(dag.Result{Class: dag.UnknownOutcome, Error: "timeout: the attempt did not end"})
+	f.report(dag.Result{Class: dag.UnknownOutcome, Error: "timeout: the attempt did not end"})
 }
 
 // execute makes the attempt; a panic of a provider is an unknown outcome, not the end of the

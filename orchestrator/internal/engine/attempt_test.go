@@ -80,7 +80,7 @@ func TestFlight_endsInTime(t *testing.T) {
 			began := time.Now()
 			r.dispatch(ctx, dag.Launch{Timeout: timeout, Attempt: dag.Attempt{ID: "1"}})
 			if c.stop > 0 {
-				time.AfterFunc(c.stop, r.flights["1"].stop)
+				time.AfterFunc(c.stop, r.attempts["1"].stop)
 			}
 			for i, want := range c.want {
 				<-r.wake
@@ -120,7 +120,7 @@ func TestFlight_thatIsStoppedInTheQueueNeverBegins(t *testing.T) {
 			synctest.Wait()
 		}
 		for _, id := range []string{"second", "first"} {
-			r.flights[id].stop()
+			r.attempts[id].stop()
 			synctest.Wait()
 			if got := r.take(); len(got) != 1 || got[0].command.(dag.Done).ID != id {
 				t.Errorf("stopped %s: %+v", id, got)

@@ -56,27 +56,27 @@ func (e *Engine) Checkpoint(ctx context.Context, checkpointID, name, description
 	if checkpointID == "" {
 		checkpointID = id.New()
 	}
-	return e.cut(ctx, Checkpoint{ID: checkpointID, Name: name, Description: description})
+	return e.storeCheckpoint(ctx, Checkpoint{ID: checkpointID, Name: name, Description: description})
 }
 
 // AutomaticCheckpoint takes a checkpoint that nobody asked for: of these retention keeps a number.
 func (e *Engine) AutomaticCheckpoint(ctx context.Context, name string) (Checkpoint, error) {
-	return e.cut(ctx, Checkpoint{ID: id.New(), Name: name, Automatic: true})
+	return e.storeCheckpoint(ctx, Checkpoint{ID: id.New(), Name: name, Automatic: true})
 }
 
 // cut takes a checkpoint of which id, texts and origin are known.
-func (e *Engine) cut(ctx context.Context, c Checkpoint) (Checkpoint, error) {
+func (e *Engine) storeCheckpoint(ctx context.Context, c Checkpoint) (Checkpoint, error) {
 	if err := e.eras.open(ctx, e.DB); err != nil {
 		return Checkpoint{}, err
 	}
 	now := e.Now().UTC().Truncate(time.Microsecond)
 	c.CreatedAt, c.V = now, 2
-	c.EraFrom, _ = e.eras.cut()
+	c.EraFrom, _ = e.eras.boundary()
 	page, err := e.DB.List(ctx, store.Query{Kind: resourceKind, Counts: []store.Counter{{Kind: resourceKind}}})
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	_, c.EraTo = e.eras.cut()
+	_, c.EraTo = e.eras.boundary()
 	c.Cut, c.Resources, c.Hash = page.Rev, page.Counts[0].N, page.Counts[0].Sum.String()
 	var own store.Write
 	for len(own.Body) == 0 || c.Size != len(own.Body) { // its digits count too
@@ -93,7 +93,7 @@ func (e *Engine) cut(ctx context.Context, c Checkpoint) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	event := new(object).event(&dag.Event{Type: dag.CheckpointCreated, Time: now, Status: "created", Name: c.Name, Checkpoint: c.ID})
+	event := new(encoder).event(&dag.Event{Type: dag.CheckpointCreated, Time: now, Status: "created", Name: c.Name, Checkpoint: c.ID})
 	_, err = e.DB.Commit(ctx, store.Batch{Writes: []store.Write{own}, Appends: []store.Append{
 		{Stream: audit.Stream, Body: body}, {Stream: EventStream, Body: event},
 	}})
@@ -103,7 +103,7 @@ func (e *Engine) cut(ctx context.Context, c Checkpoint) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	audit.SceneOf(ctx).MarkRecorded()
+	audit.ContextOf(ctx).MarkRecorded()
 	return c, nil
 }
 
@@ -151,7 +151,7 @@ func (e *Engine) DeleteCheckpoint(ctx context.Context, checkpointID string) erro
 			return unknownCheckpoint(c.ID)
 		}
 		checkpoints().Remove(tx, c.ID)
-		tx.Append(EventStream, new(object).event(&dag.Event{Type: dag.CheckpointDeleted, Time: e.Now(), Status: "deleted", Name: c.Name, Checkpoint: c.ID}))
+		tx.Append(EventStream, new(encoder).event(&dag.Event{Type: dag.CheckpointDeleted, Time: e.Now(), Status: "deleted", Name: c.Name, Checkpoint: c.ID}))
 		return release(tx)
 	})
 	return err
@@ -216,7 +216,7 @@ func (h *history) without(ctx context.Context, row store.Row[Checkpoint], own st
 		return s, err
 	}
 	s.Batch = store.Batch{Writes: []store.Write{own, counted}, Appends: []store.Append{
-		{Stream: audit.Stream, Body: body}, {Stream: EventStream, Body: new(object).event(&event)},
+		{Stream: audit.Stream, Body: body}, {Stream: EventStream, Body: new(encoder).event(&event)},
 	}}
 	if own.Action == store.Delete {
 		s.Pruned = map[string]int64{"checkpoints": 1}

@@ -39,7 +39,7 @@ func standing(t testing.TB, db store.DB) (since []uint64) {
 		if err := json.Unmarshal(d.Body, &x); err != nil {
 			t.Fatal(err)
 		}
-		if x.Era == 0 || !x.Progress.Stands {
+		if x.Era == 0 || !x.Progress.Applied {
 			continue
 		}
 		if x.Since == 0 {

@@ -11,24 +11,24 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// encode puts what a turn stores into a room: header, tasks, effects, inventory, events and audit
+// encode puts what a cycle stores into a buffer: header, tasks, effects, inventory, events and audit
 // entries, which are committed all or nothing.
-func (r *runner) encode(t *turn, more ...store.Write) error {
+func (r *runner) encode(t *cycle, more ...store.Write) error {
 	r.run.Header.Owner = r.e.Instance
 	r.renew = t.now.Up + r.e.Lease/2
-	t.room = r.e.room()
+	t.buffer = r.e.getBuffer()
 	r.place(t)
-	err := r.fill(t.room, t.change, t.entries, t.now.Wall)
-	t.room.writes = append(append(t.room.writes, more...), t.more...)
+	err := r.fill(t.buffer, t.change, t.entries, t.now.Wall)
+	t.buffer.writes = append(append(t.buffer.writes, more...), t.more...)
 	return err
 }
 
-// place gives the operations that come to stand with a turn their place: its era.
-func (r *runner) place(t *turn) {
-	r.turns++
-	t.number = r.turns
+// place gives the operations that come to stand with a cycle their place: its era.
+func (r *runner) place(t *cycle) {
+	r.cycles++
+	t.number = r.cycles
 	n := 0
-	comes := func(task *dag.Task) bool { return task.Era == 0 && task.Standing() }
+	comes := func(task *dag.Task) bool { return task.Era == 0 && task.HasEffects() }
 	for _, i := range t.change.Tasks {
 		if task := &r.run.Tasks[i]; comes(task) {
 			n += task.Effects()
@@ -46,7 +46,7 @@ func (r *runner) place(t *turn) {
 	}
 }
 
-// unplace is called when the turn with that number is stored: it and what was made ready before it
+// unplace is called when the cycle with that number is stored: it and what was made ready before it
 // will not be any more.
 func (r *runner) unplace(number int) {
 	for len(r.placed) > 0 && r.placed[0].number <= number {
@@ -55,27 +55,27 @@ func (r *runner) unplace(number int) {
 	}
 }
 
-// maxRoom is the bytes of a room that is kept.
-const maxRoom = 2 << 20 // a thousand tasks fit
+// maxBuffer is the bytes of a buffer that is kept.
+const maxBuffer = 2 << 20 // a thousand tasks fit
 
-// room is where a commit is put together. Stores copy what they commit, so the next commit uses it again.
-type room struct {
-	docs, events object
+// buffer is where a commit is put together. Stores copy what they commit, so the next commit uses it again.
+type buffer struct {
+	docs, events encoder
 	trail        []byte // audit entries
 	writes       []store.Write
 	appends      []store.Append
 }
 
-// room returns an empty room; putRoom takes it back.
-func (e *Engine) room() *room {
-	if r, ok := e.rooms.Get().(*room); ok {
+// getBuffer returns an empty buffer; putBuffer takes it back.
+func (e *Engine) getBuffer() *buffer {
+	if r, ok := e.buffers.Get().(*buffer); ok {
 		return r
 	}
-	return new(room)
+	return new(buffer)
 }
 
-func (e *Engine) putRoom(r *room) {
-	if max(r.docs.Cap(), r.events.Cap(), cap(r.trail)) > maxRoom {
+func (e *Engine) putBuffer(r *buffer) {
+	if max(r.docs.Cap(), r.events.Cap(), cap(r.trail)) > maxBuffer {
 		return
 	}
 	clear(r.writes) // what they point to is not held
@@ -83,23 +83,23 @@ func (e *Engine) putRoom(r *room) {
 	r.docs.Reset()
 	r.events.Reset()
 	r.trail, r.writes, r.appends = r.trail[:0], r.writes[:0], r.appends[:0]
-	e.rooms.Put(r)
+	e.buffers.Put(r)
 }
 
 // large is the number of tasks in a change from which on it is encoded by two, its entries beside its documents, and of attempts
 // at work from which on a commit does not hold up their results.
 const large = 16
 
-// fill puts a change into the room.
-func (r *runner) fill(room *room, c dag.Change, entries [][]byte, now time.Time) (err error) {
-	encode := func() { err = r.entries(room, c, entries, now) }
+// fill puts a change into the buffer.
+func (r *runner) fill(buf *buffer, c dag.Change, entries [][]byte, now time.Time) (err error) {
+	encode := func() { err = r.entries(buf, c, entries, now) }
 	var beside sync.WaitGroup
 	if len(c.Tasks) < large {
 		encode()
 	} else {
 		beside.Go(encode)
 	}
-	failed := r.documents(room, c)
+	failed := r.documents(buf, c)
 	beside.Wait()
 	if err == nil {
 		err = failed
@@ -110,9 +110,9 @@ func (r *runner) fill(room *room, c dag.Change, entries [][]byte, now time.Time)
 // documents adds the writes of a change: header, tasks, effects and inventory. Only the owner of a
 // run writes its tasks and effects while it goes on, and the header's revision says who that is;
 // when it has ended, its tasks may be deleted.
-func (r *runner) documents(room *room, c dag.Change) error {
-	h, docs := &r.run.Header, &room.docs
-	writes := slices.Grow(room.writes, 1+len(c.Tasks)+len(c.Effects)+len(c.Origins)+len(c.Resources))
+func (r *runner) documents(buf *buffer, c dag.Change) error {
+	h, docs := &r.run.Header, &buf.docs
+	writes := slices.Grow(buf.writes, 1+len(c.Tasks)+len(c.Effects)+len(c.Origins)+len(c.Resources))
 	docs.header(h)
 	writes = append(writes, docs.Write(headers().Key(h.ID), store.At(r.rev), headerIndex(h)))
 	for _, at := range c.Effects { // before the tasks, which forget since when they stood
@@ -135,50 +135,50 @@ func (r *runner) documents(room *room, c dag.Change) error {
 		}
 		writes = append(writes, w)
 	}
-	room.writes = inventory(docs, writes, c.Resources, h.UpdatedAt)
+	buf.writes = inventory(docs, writes, c.Resources, h.UpdatedAt)
 	return nil
 }
 
 // entries adds the appends of a change: audit entries, those of callers first, and events.
-func (r *runner) entries(room *room, c dag.Change, callers [][]byte, now time.Time) error {
-	appends := slices.Grow(room.appends, len(callers)+len(c.Begun)+len(c.Ended)+len(c.Events))
+func (r *runner) entries(buf *buffer, c dag.Change, callers [][]byte, now time.Time) error {
+	appends := slices.Grow(buf.appends, len(callers)+len(c.Begun)+len(c.Ended)+len(c.Events))
 	for _, e := range callers {
 		appends = append(appends, store.Append{Stream: audit.Stream, Body: e})
 	}
-	appends, err := r.trials(room, appends, c, now)
+	appends, err := r.attemptRecords(buf, appends, c, now)
 	if err == nil {
-		appends, err = r.withdrawals(room, appends, c, now)
+		appends, err = r.withdrawals(buf, appends, c, now)
 	}
 	if err != nil {
 		return err
 	}
 	for i := range c.Events {
-		appends = append(appends, store.Append{Stream: EventStream, Body: room.events.event(&c.Events[i])})
+		appends = append(appends, store.Append{Stream: EventStream, Body: buf.events.event(&c.Events[i])})
 	}
-	room.appends = appends
+	buf.appends = appends
 	return nil
 }
 
 // putTask writes a task.
-func putTask(room *object, t *dag.Task, x store.Expect) store.Write {
-	if !t.Standing() {
-		t.Stood = 0
+func putTask(buf *encoder, t *dag.Task, x store.Expect) store.Write {
+	if !t.HasEffects() {
+		t.AppliedRev = 0
 	}
-	room.task(t)
-	return room.Write(store.Key{Kind: taskKind, ID: t.ID}, x, taskIndex(t))
+	buf.task(t)
+	return buf.Write(store.Key{Kind: taskKind, ID: t.ID}, x, taskIndex(t))
 }
 
 // stood notes which tasks stand since the commit rev.
-func stood(tasks []dag.Task, written []int32, rev uint64) {
+func markApplied(tasks []dag.Task, written []int32, rev uint64) {
 	for _, i := range written {
-		if t := &tasks[i]; t.Stood == 0 && t.Standing() {
-			t.Stood = rev
+		if t := &tasks[i]; t.AppliedRev == 0 && t.HasEffects() {
+			t.AppliedRev = rev
 		}
 	}
 }
 
 // inventory adds the writes of changed resources; the last word on each counts.
-func inventory(room *object, writes []store.Write, changes []dag.Resource, at time.Time) []store.Write {
+func inventory(buf *encoder, writes []store.Write, changes []dag.Resource, at time.Time) []store.Write {
 	if len(changes) == 0 {
 		return writes
 	}
@@ -187,8 +187,8 @@ func inventory(room *object, writes []store.Write, changes []dag.Resource, at ti
 		row := Resource{Facts: c.Facts, Kind: c.Kind, Name: c.Name, Provider: c.Provider, Updated: at}
 		w := store.Write{Key: resources().Key(resources().ID(row)), Expect: store.Any(), Action: store.Delete}
 		if !c.Gone {
-			room.resource(&row)
-			w = room.Write(w.Key, w.Expect, nil)
+			buf.resource(&row)
+			w = buf.Write(w.Key, w.Expect, nil)
 		}
 		if n, twice := place[w.Key.ID]; twice {
 			writes[n] = w
@@ -200,9 +200,9 @@ func inventory(room *object, writes []store.Write, changes []dag.Resource, at ti
 	return writes
 }
 
-// trials adds the audit entries of attempts: the intent with the commit that stores one, the outcome with
+// attemptRecords adds the audit entries of attempts: the intent with the commit that stores one, the outcome with
 // the commit of its result.
-func (r *runner) trials(room *room, appends []store.Append, c dag.Change, now time.Time) (_ []store.Append, err error) {
+func (r *runner) attemptRecords(buf *buffer, appends []store.Append, c dag.Change, now time.Time) (_ []store.Append, err error) {
 	for _, t := range c.Ended {
 		e := r.entry(t, audit.Outcome, now)
 		switch {
@@ -211,12 +211,12 @@ func (r *runner) trials(room *room, appends []store.Append, c dag.Change, now ti
 		case t.Class != dag.OK:
 			e.Result, e.Code = audit.Failure, "attempt."+string(t.Class)
 		}
-		if appends, err = room.entry(appends, e); err != nil {
+		if appends, err = buf.entry(appends, e); err != nil {
 			return appends, err
 		}
 	}
 	for _, t := range c.Begun {
-		if appends, err = room.entry(appends, r.entry(t, audit.Intent, now)); err != nil {
+		if appends, err = buf.entry(appends, r.entry(t, audit.Intent, now)); err != nil {
 			return appends, err
 		}
 	}
@@ -224,9 +224,9 @@ func (r *runner) trials(room *room, appends []store.Append, c dag.Change, now ti
 }
 
 // withdrawals adds the audit entries of rights that were lost: one each.
-func (r *runner) withdrawals(room *room, appends []store.Append, c dag.Change, now time.Time) (_ []store.Append, err error) {
+func (r *runner) withdrawals(buf *buffer, appends []store.Append, c dag.Change, now time.Time) (_ []store.Append, err error) {
 	for _, w := range c.Withdrawn {
-		if appends, err = room.entry(appends, r.withdrawal(w, now)); err != nil {
+		if appends, err = buf.entry(appends, r.withdrawal(w, now)); err != nil {
 			return appends, err
 		}
 	}
@@ -234,7 +234,7 @@ func (r *runner) withdrawals(room *room, appends []store.Append, c dag.Change, n
 }
 
 // entry adds an audit entry.
-func (r *room) entry(appends []store.Append, e audit.Entry) ([]store.Append, error) {
+func (r *buffer) entry(appends []store.Append, e audit.Entry) ([]store.Append, error) {
 	start := len(r.trail)
 	var err error
 	r.trail, err = e.AppendTo(r.trail)

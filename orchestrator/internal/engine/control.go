@@ -55,7 +55,7 @@ func clip(s string) string {
 
 // cancel posts the command with its audit entry and waits until it is committed.
 func (e *Engine) cancel(ctx context.Context, r *runner, why string) error {
-	scene := audit.SceneOf(ctx)
+	scene := audit.ContextOf(ctx)
 	entry := audit.Act{Action: singular(r.kind) + ".cancel", Resource: plural(r.kind) + "/" + r.id}.Entry(ctx, e.Now())
 	if entry.Origin == "" {
 		entry.Origin = origin

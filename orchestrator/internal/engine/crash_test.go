@@ -119,7 +119,7 @@ func TestCrash_restartAtEveryCommit(t *testing.T) {
 	}
 }
 
-// wide runs a batch of 120 operations in layers of 40, on a store that takes its time, so that turns are made ready while the one
+// wide runs a batch of 120 operations in layers of 40, on a store that takes its time, so that cycles are made ready while the one
 // before is on its way, and kills the engine at commit n when kill is set. Operations of a layer end up to ten times spread apart. It returns the events in the order of the text, for
 // operations of a layer end in any order.
 func wide(t *testing.T, n int, m storetest.Moment, kill bool, spread time.Duration, change ...func(*engine.Config)) (events, calls []string, ended string, commits int) {

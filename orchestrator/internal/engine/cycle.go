@@ -8,49 +8,49 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// turn is one commit of a run: the commands that it carries out, what it stores, and what is due
+// cycle is one commit of a run: the commands that it carries out, what it stores, and what is due
 // once that is stored. While one is on its way to the store, the next is made ready beside it, and
 // goes behind it.
-type turn struct {
+type cycle struct {
 	messages  []message
 	entries   [][]byte // audit entries of callers
 	change    dag.Change
 	due       dag.Due
 	unclaimed []string // tags of steps
 	now       dag.Now
-	empty     bool  // nothing is to be stored
-	room      *room // where it was encoded
+	empty     bool    // nothing is to be stored
+	buffer    *buffer // where it was encoded
 	more      []store.Write
 	number    int // in the order in which the runner made them ready
 }
 
-// verdict is what the store said to a turn.
-type verdict struct {
+// cycleResult is what the store said to a cycle.
+type cycleResult struct {
 	rev  uint64
 	took time.Duration
 	err  error
 }
 
-// turn carries out messages in a commit, behind the one that is on its way. When one of both fails
+// cycle carries out messages in a commit, behind the one that is on its way. When one of both fails
 // it returns why, and what is to be carried out again once the run is loaded.
-func (r *runner) turn(ctx context.Context, messages []message) ([]message, error) {
+func (r *runner) commitCycle(ctx context.Context, messages []message) ([]message, error) {
 	var err error
 	if s := r.run.Header.State; s == dag.Queued || s == dag.Running { // else nothing starts that needs a right
 		err = r.ask(ctx, r.run.Header.Grant)
 	}
-	var t *turn
+	var t *cycle
 	if err == nil {
 		t = r.apply(messages)
 	}
-	if r.sent != nil {
+	if r.inFlight != nil {
 		if err == nil && !t.empty && r.run.Header.State == dag.Running { // else what it writes may depend on when the one before is stored
 			err = r.encode(t)
 		}
-		if again, lost := r.arrive(ctx, <-r.landed); lost != nil {
+		if again, lost := r.arrive(ctx, <-r.stored); lost != nil {
 			return append(again, messages...), lost
 		}
 	}
-	if err == nil && !t.empty && t.room == nil {
+	if err == nil && !t.empty && t.buffer == nil {
 		err = r.encode(t)
 	}
 	if err == nil {
@@ -60,12 +60,12 @@ func (r *runner) turn(ctx context.Context, messages []message) ([]message, error
 }
 
 // apply applies messages to the run in memory and takes what has changed.
-func (r *runner) apply(messages []message) *turn {
+func (r *runner) apply(messages []message) *cycle {
 	now := r.e.now()
-	n := r.e.slots.granted(r)
+	n := r.e.semaphore.granted(r)
 	r.held += n
 	r.run.Quota = r.held
-	t := &turn{messages: messages, now: now}
+	t := &cycle{messages: messages, now: now}
 	for i := range messages {
 		m := &messages[i]
 		known := r.run.Header.CancelID
@@ -91,42 +91,42 @@ func (r *runner) apply(messages []message) *turn {
 	return t
 }
 
-// send commits a turn: beside the attempts at work when there are many, whose results then make the
-// next turn.
-func (r *runner) send(ctx context.Context, t *turn) error {
+// send commits a cycle: beside the attempts at work when there are many, whose results then make the
+// next cycle.
+func (r *runner) send(ctx context.Context, t *cycle) error {
 	if t.empty {
 		r.finish(ctx, t)
 		return nil
 	}
-	t.room.writes[0].Expect = store.At(r.rev) // of the header, which the turn before has moved
+	t.buffer.writes[0].Expect = store.At(r.rev) // of the header, which the cycle before has moved
 	if r.atWork() < large {
 		return r.settle(ctx, t, r.e.store(ctx, t))
 	}
-	r.sent = t
-	r.e.labour(ctx, func() {
-		r.landed <- r.e.store(ctx, t)
+	r.inFlight = t
+	r.e.inPool(ctx, func() {
+		r.stored <- r.e.store(ctx, t)
 		r.nudge()
 	})
 	return nil
 }
 
-// arrive takes what the store said to the turn on its way; with a fault it returns what is to be
+// arrive takes what the store said to the cycle on its way; with a fault it returns what is to be
 // carried out again.
-func (r *runner) arrive(ctx context.Context, v verdict) ([]message, error) {
-	t := r.sent
-	r.sent = nil
+func (r *runner) arrive(ctx context.Context, v cycleResult) ([]message, error) {
+	t := r.inFlight
+	r.inFlight = nil
 	return t.messages, r.settle(ctx, t, v)
 }
 
-// store commits what a turn has encoded.
-func (e *Engine) store(ctx context.Context, t *turn) verdict {
+// store commits what a cycle has encoded.
+func (e *Engine) store(ctx context.Context, t *cycle) cycleResult {
 	start := time.Now()
-	receipt, err := e.DB.Commit(ctx, store.Batch{Writes: t.room.writes, Appends: t.room.appends})
-	return verdict{rev: receipt.Rev, took: time.Since(start), err: err}
+	receipt, err := e.DB.Commit(ctx, store.Batch{Writes: t.buffer.writes, Appends: t.buffer.appends})
+	return cycleResult{rev: receipt.Rev, took: time.Since(start), err: err}
 }
 
-// settle ends a turn to which the store has said something.
-func (r *runner) settle(ctx context.Context, t *turn, v verdict) error {
+// settle ends a cycle to which the store has said something.
+func (r *runner) settle(ctx context.Context, t *cycle, v cycleResult) error {
 	r.note(t, v)
 	if v.err == nil {
 		r.finish(ctx, t)
@@ -135,8 +135,8 @@ func (r *runner) settle(ctx context.Context, t *turn, v verdict) error {
 }
 
 // note takes in what the store said.
-func (r *runner) note(t *turn, v verdict) {
-	r.e.putRoom(t.room)
+func (r *runner) note(t *cycle, v cycleResult) {
+	r.e.putBuffer(t.buffer)
 	if v.err != nil {
 		return
 	}
@@ -145,7 +145,7 @@ func (r *runner) note(t *turn, v verdict) {
 		r.decided[i] = nil
 	}
 	r.unplace(t.number)
-	stood(r.run.Tasks, t.change.Tasks, r.rev)
+	markApplied(r.run.Tasks, t.change.Tasks, r.rev)
 	if r.e.Meter == nil {
 		return
 	}
@@ -168,8 +168,8 @@ func (r *runner) note(t *turn, v verdict) {
 	}
 }
 
-// finish answers the callers of a turn that is stored, and acts on what is due.
-func (r *runner) finish(ctx context.Context, t *turn) {
+// finish answers the callers of a cycle that is stored, and acts on what is due.
+func (r *runner) finish(ctx context.Context, t *cycle) {
 	for i := range t.messages {
 		m := &t.messages[i]
 		if m.reply != nil {

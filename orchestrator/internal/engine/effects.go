@@ -18,7 +18,7 @@ func effects() store.Table[dag.Effect] {
 }
 
 func effectIndex(e *dag.Effect) []store.IndexKey {
-	if !e.Progress.Stands {
+	if !e.Progress.Applied {
 		return nil
 	}
 	keys := make([]store.IndexKey, 0, 2)
@@ -94,7 +94,7 @@ func (e *Engine) reversal(ctx context.Context, lead dag.Effect) (dag.Reversal, e
 // recall gives the steps of a run's tasks back what they recorded.
 func (e *Engine) recall(ctx context.Context, run string, tasks []dag.Task) error {
 	if !slices.ContainsFunc(tasks, func(t dag.Task) bool {
-		return slices.ContainsFunc(t.Steps, func(p dag.Progress) bool { return p.Stands })
+		return slices.ContainsFunc(t.Steps, func(p dag.StepState) bool { return p.Applied })
 	}) {
 		return nil
 	}
@@ -112,7 +112,7 @@ func (e *Engine) recall(ctx context.Context, run string, tasks []dag.Task) error
 }
 
 // putEffect writes an effect. What a restore would need is left out of one that is too large.
-func putEffect(docs *object, x *dag.Effect) store.Write {
+func putEffect(docs *encoder, x *dag.Effect) store.Write {
 	before := docs.Mark()
 	docs.effect(x)
 	if docs.Len() > dag.MaxEffect && len(x.Recorded.Made) > 0 {
@@ -124,7 +124,7 @@ func putEffect(docs *object, x *dag.Effect) store.Write {
 }
 
 // effect appends the document of an effect.
-func (o *object) effect(x *dag.Effect) {
+func (o *encoder) effect(x *dag.Effect) {
 	o.Begin()
 	o.Flag("batch", x.Batch)
 	o.Count("era", int64(x.Era))

@@ -9,9 +9,9 @@ import (
 // encoding/json. The bytes are those of store.Canonical; a test with every field set holds them equal.
 
 // object is a store.Encoder that knows the engine's documents. Each of its methods appends one.
-type object struct{ store.Encoder }
+type encoder struct{ store.Encoder }
 
-func (o *object) task(t *dag.Task) {
+func (o *encoder) task(t *dag.Task) {
 	o.Begin()
 	o.List("args", t.Args)
 	o.Text("attention", t.Attention)
@@ -49,7 +49,7 @@ func (o *object) task(t *dag.Task) {
 		}
 		o.EndArray()
 	}
-	o.Count("stood", int64(t.Stood))
+	o.Count("stood", int64(t.AppliedRev))
 	o.Text("type", t.Type)
 	o.Text("user", t.User)
 	o.Count("wait_ms", t.Wait)
@@ -58,9 +58,9 @@ func (o *object) task(t *dag.Task) {
 }
 
 // progress appends the members of a step. What it recorded stands in the document of its effect.
-func (o *object) progress(p *dag.Progress) {
+func (o *encoder) progress(p *dag.StepState) {
 	o.Text("attempt", p.Attempt)
-	o.Flag("doubt", p.Doubt)
+	o.Flag("doubt", p.OutcomeUnknown)
 	o.Flag("ended", p.Ended)
 	o.Text("error", p.Error)
 	o.Count("finds", int64(p.Finds))
@@ -70,7 +70,7 @@ func (o *object) progress(p *dag.Progress) {
 	o.Text("output", p.Output)
 	o.Moment("retry_at", p.RetryAt)
 	o.Count("seq", int64(p.Seq))
-	o.Flag("stands", p.Stands)
+	o.Flag("stands", p.Applied)
 	o.Always("state", string(p.State))
 	o.Object("step")
 	o.Always("action", p.Step.Action)
@@ -84,7 +84,7 @@ func (o *object) progress(p *dag.Progress) {
 	o.Count("wait_ms", p.Wait)
 }
 
-func (o *object) header(h *dag.Header) {
+func (o *encoder) header(h *dag.Header) {
 	o.Begin()
 	o.Text("adopted_by", h.AdoptedBy)
 	o.Text("cancel_id", h.CancelID)
@@ -140,7 +140,7 @@ func (o *object) header(h *dag.Header) {
 	o.End()
 }
 
-func (o *object) grant(g *dag.Grant) {
+func (o *encoder) grant(g *dag.Grant) {
 	o.Object("grant")
 	o.Count("av", g.AuthVersion)
 	o.Text("decision", g.Decision)
@@ -156,7 +156,7 @@ func (o *object) grant(g *dag.Grant) {
 	o.End()
 }
 
-func (o *object) policy(p *dag.Policy) {
+func (o *encoder) policy(p *dag.Policy) {
 	o.Object("policy")
 	o.Count("attempt_timeout_ms", p.AttemptTimeout)
 	o.Count("grace_ms", p.Grace)
@@ -168,7 +168,7 @@ func (o *object) policy(p *dag.Policy) {
 	o.End()
 }
 
-func (o *object) node(n *dag.Node) {
+func (o *encoder) node(n *dag.Node) {
 	o.Begin()
 	o.Some("args", n.Args)
 	o.Text("command", n.Command)
@@ -184,7 +184,7 @@ func (o *object) node(n *dag.Node) {
 	o.End()
 }
 
-func (o *object) operation(p *dag.Operation) {
+func (o *encoder) operation(p *dag.Operation) {
 	o.Object("operation")
 	o.Flag("check_mode", p.CheckMode)
 	o.Text("cluster_type", p.ClusterType)
@@ -211,7 +211,7 @@ func (o *object) operation(p *dag.Operation) {
 	o.End()
 }
 
-func (o *object) resource(r *Resource) {
+func (o *encoder) resource(r *Resource) {
 	o.Begin()
 	o.Dict("facts", r.Facts)
 	o.Always("kind", r.Kind)

@@ -59,7 +59,7 @@ func TestEncode_isCanonicalWhateverIsSet(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	var o object // all behind each other, as in a commit
+	var o encoder // all behind each other, as in a commit
 	same := func(what string, v any) {
 		t.Helper()
 		got := o.Bytes()
@@ -114,7 +114,7 @@ func TestSlicesOf_cutsBetweenNodes(t *testing.T) {
 	for i := range nodes {
 		nodes[i] = dag.Node{ID: fmt.Sprint(i), Command: strings.Repeat("x", i*100<<10)}
 	}
-	writes, err := slicesOf(new(object), "owner", nodes)
+	writes, err := slicesOf(new(encoder), "owner", nodes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestSlicesOf_cutsBetweenNodes(t *testing.T) {
 	if !reflect.DeepEqual(got, nodes) || len(writes) < 4 {
 		t.Errorf("%d nodes in %d parts", len(got), len(writes))
 	}
-	if _, err := slicesOf(new(object), "owner", []dag.Node{{Command: strings.Repeat("x", store.MaxBody)}}); err == nil {
+	if _, err := slicesOf(new(encoder), "owner", []dag.Node{{Command: strings.Repeat("x", store.MaxBody)}}); err == nil {
 		t.Error("a node that no document can hold was cut")
 	}
 }

@@ -100,10 +100,10 @@ type Config struct {
 // Engine drives runs. Make one with New; it works while Run does.
 type Engine struct {
 	Config
-	slots *slots
-	steps chan struct{} // one element an attempt at work
-	idle  chan func()   // takes an attempt when a goroutine is free for it
-	rooms sync.Pool     // of *room
+	semaphore *semaphore
+	steps     chan struct{} // one element an attempt at work
+	idle      chan func()   // takes an attempt when a goroutine is free for it
+	buffers   sync.Pool     // of *buffer
 
 	begun     time.Time           // when dag.Now.Up was 0
 	sightings map[string]sighting // runs of other processes; of Run's goroutine
@@ -146,14 +146,14 @@ func New(c Config) *Engine {
 		c.Wave = dag.WaveEffects
 	}
 	c.Policy = c.Policy.Or(dag.DefaultPolicy())
-	return &Engine{Config: c, eras: eras{size: max(1, c.Wave/4)}, begun: time.Now().Add(-time.Second), slots: &slots{free: c.MaxTasks}, steps: make(chan struct{}, c.MaxSteps), idle: make(chan func()), runs: map[string]*runner{}}
+	return &Engine{Config: c, eras: eras{size: max(1, c.Wave/4)}, begun: time.Now().Add(-time.Second), semaphore: &semaphore{free: c.MaxTasks}, steps: make(chan struct{}, c.MaxSteps), idle: make(chan func()), runs: map[string]*runner{}}
 }
 
 // now is the present moment. Config.Now may step; the time since begun does not.
 func (e *Engine) now() dag.Now { return dag.Now{Wall: e.Now(), Up: time.Since(e.begun)} }
 
 // Run takes over what is unfinished and drives runs until ctx ends. It returns when all its goroutines
-// have ended; what was in flight then is looked up by the next Run.
+// have ended; what was in attemptContext then is looked up by the next Run.
 func (e *Engine) Run(ctx context.Context) error {
 	for try := 0; ; try++ {
 		err := e.eras.open(ctx, e.DB)
@@ -169,7 +169,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.mu.Lock()
 	e.ctx = ctx
 	for _, r := range e.runs { // submitted before Run
-		if r.stored {
+		if r.admitted {
 			e.launch(r)
 		}
 	}
@@ -221,7 +221,7 @@ func (e *Engine) launch(r *runner) {
 		return
 	}
 	r.launched = true
-	e.labour(e.ctx, func() { r.loop(e.ctx) })
+	e.inPool(e.ctx, func() { r.loop(e.ctx) })
 }
 
 // errStopping is the answer to whoever comes when the engine stops.

@@ -14,7 +14,7 @@ const origin = "orchestrator"
 
 // entry is what the audit log says about an attempt: who asked for the run, on which decision, what it did
 // to which resource. Its details are good until the next call.
-func (r *runner) entry(t dag.Trial, phase audit.Phase, now time.Time) audit.Entry {
+func (r *runner) entry(t dag.AttemptRecord, phase audit.Phase, now time.Time) audit.Entry {
 	h := &r.run.Header
 	task := &r.run.Tasks[t.Task]
 	details := r.details
@@ -41,7 +41,7 @@ func (r *runner) entry(t dag.Trial, phase audit.Phase, now time.Time) audit.Entr
 }
 
 // actionOf names an attempt: "server.create", and "server.undo_create" for its inverse.
-func actionOf(t dag.Trial) string {
+func actionOf(t dag.AttemptRecord) string {
 	noun, verb, _ := strings.Cut(t.Step.Action, ".")
 	switch {
 	case verb == "":

@@ -19,10 +19,10 @@ import (
 type eras struct {
 	size int // effects that close an era: the most that are looked at one by one
 
-	mu     sync.Mutex
-	now    uint64           // the open era; 0 before open
-	given  int              // effects in it
-	flying map[*turn]uint64 // eras of turns that are made ready and not settled
+	mu        sync.Mutex
+	now       uint64            // the open era; 0 before open
+	given     int               // effects in it
+	unsettled map[*cycle]uint64 // eras of cycles that are made ready and not settled
 }
 
 // fewOfEra is the part of an era's size, one in so many, from which on a checkpoint closes it.
@@ -55,41 +55,41 @@ func (s *eras) open(ctx context.Context, db store.DB) error {
 			}
 		}
 	}
-	s.now, s.flying = last+1, map[*turn]uint64{}
+	s.now, s.unsettled = last+1, map[*cycle]uint64{}
 	return nil
 }
 
-// enter gives a turn in which operations with so many effects ended their era.
-func (s *eras) enter(t *turn, effects int) uint64 {
+// enter gives a cycle in which operations with so many effects ended their era.
+func (s *eras) enter(t *cycle, effects int) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	era := s.now
-	s.flying[t] = era
+	s.unsettled[t] = era
 	if s.given += effects; s.given >= s.size {
 		s.close()
 	}
 	return era
 }
 
-// leave is called when the store has answered a turn, or when it was dropped.
-func (s *eras) leave(t *turn) {
+// leave is called when the store has answered a cycle, or when it was dropped.
+func (s *eras) leave(t *cycle) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.flying, t)
+	delete(s.unsettled, t)
 }
 
 func (s *eras) close() { s.now, s.given = s.now+1, 0 }
 
 // cut returns the first era that may have operations which are not stored yet, and the first that
 // has none at all.
-func (s *eras) cut() (first, behind uint64) {
+func (s *eras) boundary() (first, behind uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.given > s.size/fewOfEra {
 		s.close()
 	}
 	first, behind = s.now, s.now
-	for _, era := range s.flying {
+	for _, era := range s.unsettled {
 		first = min(first, era)
 	}
 	if s.given > 0 {

@@ -7,17 +7,17 @@ import (
 
 // event returns the bytes of an event: canonical JSON, written by hand because a task has several. What goes over the
 // wire has metadata too; that repeats members of data (contract I16), so package watch puts it in.
-func (o *object) event(e *dag.Event) []byte {
+func (o *encoder) event(e *dag.Event) []byte {
 	o.Begin()
 	o.data(e)
 	o.Always("event_type", string(e.Type))
-	var room [len(instant.Layout)]byte
-	o.Always("timestamp", string(instant.Append(room[:0], e.Time)))
+	var buf [len(instant.Layout)]byte
+	o.Always("timestamp", string(instant.Append(buf[:0], e.Time)))
 	o.End()
 	return o.Bytes()
 }
 
-func (o *object) data(e *dag.Event) {
+func (o *encoder) data(e *dag.Event) {
 	o.Object("data")
 	o.Text("batch_id", e.BatchID)
 	o.Text("checkpoint_id", e.Checkpoint)

@@ -99,14 +99,14 @@ func operations(rows []store.Row[dag.Effect]) (all [][]store.Row[dag.Effect]) {
 func (c cuts) judge(operation []store.Row[dag.Effect]) (writes []store.Write, held int64) {
 	var since uint64 // of the operation, while it stands
 	for _, row := range operation {
-		if row.Value.Progress.Stands && row.Value.Era != 0 {
+		if row.Value.Progress.Applied && row.Value.Era != 0 {
 			since = effectOf(row).Since
 		}
 	}
 	for _, row := range operation {
 		x := &row.Value
 		needed := c.need(x.Since, row.Rev)
-		if x.Progress.Stands {
+		if x.Progress.Applied {
 			needed = since == 0 || c.need(since, 0) // without a lead nothing is known
 		}
 		if needed {

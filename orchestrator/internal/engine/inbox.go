@@ -8,8 +8,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// maxGather bounds how long a result waits for others.
-const maxGather = 2 * time.Millisecond
+// maxWindow bounds how long a result waits for others.
+const maxWindow = 2 * time.Millisecond
 
 // message is a command to a run with what belongs to it.
 type message struct {
@@ -75,22 +75,22 @@ func (r *runner) take() []message {
 	return taken
 }
 
-// gather waits for the other attempts at work, when the first has ended, so that those that end at the same moment share a
+// awaitWindow waits for the other attempts at work, when the first has ended, so that those that end at the same moment share a
 // commit: no longer than half of what the last one took, for a second commit would hold up the late ones by all of it. Of many
 // it waits for half, and for the rest while that is stored.
-func (r *runner) gather(ctx context.Context, timer *time.Timer) {
+func (r *runner) awaitWindow(ctx context.Context, timer *time.Timer) {
 	enough, late := r.atWork(), timer.C
-	if r.sent != nil {
+	if r.inFlight != nil {
 		late = nil
 	} else {
-		timer.Reset(min(r.took/2, maxGather))
+		timer.Reset(min(r.took/2, maxWindow))
 		if enough >= 2*large {
 			enough /= 2
 		}
 	}
 	r.mu.Lock()
 	r.enough = enough
-	all := len(r.inbox) >= enough || len(r.landed) > 0
+	all := len(r.inbox) >= enough || len(r.stored) > 0
 	r.mu.Unlock()
 	if !all {
 		select {

@@ -24,7 +24,7 @@ func strict() engine.Submission {
 	return sub
 }
 
-// atWork waits until the step is in flight.
+// atWork waits until the step is in attemptContext.
 func (s *started) atWork(runID string, task int) {
 	s.t.Helper()
 	s.until(runID, func(v engine.BatchView) bool {

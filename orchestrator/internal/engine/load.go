@@ -85,7 +85,7 @@ func (e *Engine) adoptRun(row store.Row[dag.Header]) {
 }
 
 // load reads the run from the store, patiently. first says that this process has never driven it,
-// so that what is in flight has an unknown outcome. It returns false when the run is not ours, is
+// so that what is in attemptContext has an unknown outcome. It returns false when the run is not ours, is
 // gone, or ctx ends.
 func (r *runner) load(ctx context.Context, first bool) bool {
 	for try := 0; ; try++ {
@@ -121,7 +121,7 @@ func (r *runner) own(run *dag.Run, rev uint64) {
 	r.fit()
 	if more := run.Busy() - r.held; more > 0 { // they run, whatever the limit says
 		r.held += more
-		r.e.slots.give(-more)
+		r.e.semaphore.give(-more)
 	}
 }
 
@@ -129,7 +129,7 @@ func (r *runner) own(run *dag.Run, rev uint64) {
 // rollback.
 func (r *runner) fit() {
 	n := len(r.run.Tasks)
-	r.sizes, r.decided = make([]int, n), make([]*decided, n)
+	r.sizes, r.decided = make([]int, n), make([]*rightDecision, n)
 }
 
 // begin tells an adopted run that its process is a new one, and starts it when it was never

@@ -36,7 +36,7 @@ func (r *runner) judge(i int32, op *dag.Operation) string {
 		return ""
 	}
 	if r.decided[i] == nil {
-		d := &decided{}
+		d := &rightDecision{}
 		d.decision, d.why = r.may(&r.run.Header, op)
 		r.decided[i] = d
 	}
@@ -44,7 +44,7 @@ func (r *runner) judge(i int32, op *dag.Operation) string {
 }
 
 // decided is what the submitter of a run may do of one operation.
-type decided struct {
+type rightDecision struct {
 	decision *audit.Decision
 	why      string // it is refused
 	entry    string // id of the first intent that stands on it
@@ -53,7 +53,7 @@ type decided struct {
 // decision is what the attempt of an entry stands on: the decision of now for one that does something, that of the
 // submission for an undo, which is not asked again. The first intent says what decided; the attempts behind it, of which an
 // operation over many servers has as many, refer to it.
-func (r *runner) decision(t dag.Trial, phase audit.Phase, entry string) *audit.Decision {
+func (r *runner) decision(t dag.AttemptRecord, phase audit.Phase, entry string) *audit.Decision {
 	g := &r.run.Header.Grant
 	d := r.decided[t.Task]
 	switch {

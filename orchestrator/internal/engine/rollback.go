@@ -65,14 +65,14 @@ func (e *Engine) Rollback(ctx context.Context, q RollbackRequest) (RollbackResul
 	}
 	e.rollback = q.ID // what is submitted from now on is held back
 	life := e.ctx
-	scene := *audit.SceneOf(ctx) // the request's own belongs to its goroutine
+	scene := *audit.ContextOf(ctx) // the request's own belongs to its goroutine
 	type outcome struct {
 		r   *runner
 		err error
 	}
 	begun := make(chan outcome, 1)
 	e.work.Go(func() { // the caller may leave; what it began goes on
-		detached, cancel := context.WithCancel(audit.WithScene(context.WithoutCancel(ctx), &scene))
+		detached, cancel := context.WithCancel(audit.WithContext(context.WithoutCancel(ctx), &scene))
 		defer cancel()
 		defer context.AfterFunc(life, cancel)()
 		e.awaitPruning()
@@ -92,7 +92,7 @@ func (e *Engine) Rollback(ctx context.Context, q RollbackRequest) (RollbackResul
 		if o.err != nil {
 			return RollbackResult{}, o.err
 		}
-		audit.SceneOf(ctx).MarkRecorded()
+		audit.ContextOf(ctx).MarkRecorded()
 		select {
 		case <-o.r.ended:
 		case <-ctx.Done():
@@ -128,7 +128,7 @@ func (e *Engine) rejoin(ctx context.Context, rollbackID string) (known bool, err
 		case err != nil:
 			return true, err
 		}
-		audit.SceneOf(ctx).MarkRecorded() // by the request that began it
+		audit.ContextOf(ctx).MarkRecorded() // by the request that began it
 		e.mu.Lock()
 		r, life := e.runs[rollbackID], e.ctx
 		e.mu.Unlock()
@@ -212,19 +212,19 @@ func (e *Engine) beginRollback(ctx context.Context, q RollbackRequest) (*runner,
 	case len(q.Operations) == 0:
 		return nil, fault.New(fault.Invalid, "rollback.nothing_named", "Name a checkpoint or at least one operation.")
 	default:
-		leads, err := e.choose(ctx, q)
+		leads, err := e.undoSet(ctx, q)
 		if err != nil {
 			return nil, err
 		}
-		lists = e.cutWaves(q.ID, leads)
+		lists = e.divideIntoWaves(q.ID, leads)
 		plan = dag.UndoPlan{Listed: true, Planned: len(leads), Waves: len(lists)}
 	}
 	act.Details = map[string]any{"operations": plan.Planned, "rollback": q.ID}
 	return e.submitRollback(ctx, q, plan, lists, act)
 }
 
-// cutWaves cuts the leads of operations, in the order in which they are undone, into waves.
-func (e *Engine) cutWaves(rollbackID string, leads []dag.Effect) (lists []slice[string]) {
+// divideIntoWaves cuts the leads of operations, in the order in which they are undone, into waves.
+func (e *Engine) divideIntoWaves(rollbackID string, leads []dag.Effect) (lists []slice[string]) {
 	found := e.Wave // in the last wave
 	for i := range leads {
 		if found >= e.Wave {

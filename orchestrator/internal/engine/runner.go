@@ -29,34 +29,34 @@ type runner struct {
 	wake   chan struct{} // capacity 1
 	enough int           // results that are worth to wake the loop for
 
-	stored, launched bool // under Engine.mu: its first commit is done; loop was started
+	admitted, launched bool // under Engine.mu: its first commit is done; loop was started
 
 	waiting, gone bool // under slots.mu
 	wants, grants int  // under slots.mu: slots waited for; slots given meanwhile
 
 	run      *dag.Run
-	rev      uint64             // of the header
-	took     time.Duration      // of the last commit
-	sent     *turn              // on its way to the store
-	landed   chan verdict       // to the turn on its way; capacity 1
-	flights  map[string]*flight // attempts whose result is not stored, by id
-	returned int                // of flights: those whose result has come
-	claims   map[string]claim   // steps at work, by tag
-	sizes    []int              // bytes of each task's last document
-	details  map[string]any     // of the audit entry being encoded
-	may      Submitter          // what the submitter may do, as of asked; nil for a rollback
-	asked    uint64             // Rights.Changed when may was made
-	decided  []*decided         // of may, by task; nil where it was not asked
-	turns    int                // that were made ready
-	placed   []*turn            // those in which operations got an era and which may still be stored
-	held     int                // slots
-	at       time.Duration      // of dag.Now.Up: the next Tick; 0 for none
-	renew    time.Duration      // of dag.Now.Up: when the run is written again, so that nobody takes it for left
-	sighted  uint64             // revision at which the run of another process was found left; 0 for an own one
+	rev      uint64                     // of the header
+	took     time.Duration              // of the last commit
+	inFlight *cycle                     // on its way to the store
+	stored   chan cycleResult           // to the cycle on its way; capacity 1
+	attempts map[string]*attemptContext // attempts whose result is not stored, by id
+	returned int                        // of attempts: those whose result has come
+	claims   map[string]claim           // steps at work, by tag
+	sizes    []int                      // bytes of each task's last document
+	details  map[string]any             // of the audit entry being encoded
+	may      Submitter                  // what the submitter may do, as of asked; nil for a rollback
+	asked    uint64                     // Rights.Changed when may was made
+	decided  []*rightDecision           // of may, by task; nil where it was not asked
+	cycles   int                        // that were made ready
+	placed   []*cycle                   // those in which operations got an era and which may still be stored
+	held     int                        // slots
+	at       time.Duration              // of dag.Now.Up: the next Tick; 0 for none
+	renew    time.Duration              // of dag.Now.Up: when the run is written again, so that nobody takes it for left
+	sighted  uint64                     // revision at which the run of another process was found left; 0 for an own one
 }
 
 func (e *Engine) newRunner(id string, kind dag.Kind) *runner {
-	return &runner{e: e, id: id, kind: kind, ended: make(chan struct{}), wake: make(chan struct{}, 1), landed: make(chan verdict, 1), flights: map[string]*flight{}, claims: map[string]claim{}}
+	return &runner{e: e, id: id, kind: kind, ended: make(chan struct{}), wake: make(chan struct{}, 1), stored: make(chan cycleResult, 1), attempts: map[string]*attemptContext{}, claims: map[string]claim{}}
 }
 
 // loop drives the run to its end, or until ctx ends, or until somebody else owns it.
@@ -73,15 +73,15 @@ func (r *runner) loop(ctx context.Context) {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for !r.run.Done() || r.sent != nil {
-		if r.sent == nil && r.run.Idle() {
+	for !r.run.Done() || r.inFlight != nil {
+		if r.inFlight == nil && r.run.Idle() {
 			if !r.wave(ctx) {
 				return
 			}
 			continue
 		}
 		var due <-chan time.Time
-		if r.sent == nil { // what time brings waits for the turn on its way
+		if r.inFlight == nil { // what time brings waits for the cycle on its way
 			timer.Reset(r.pause())
 			due = timer.C
 		}
@@ -89,18 +89,18 @@ func (r *runner) loop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-r.wake:
-			r.gather(ctx, timer)
+			r.awaitWindow(ctx, timer)
 		case <-due:
 		}
 		select {
-		case v := <-r.landed:
-			if messages, err := r.arrive(ctx, v); !r.insist(ctx, messages, err) {
+		case v := <-r.stored:
+			if messages, err := r.arrive(ctx, v); !r.commitUntilStored(ctx, messages, err) {
 				return
 			}
 		default:
 		}
 		messages := r.take()
-		if len(messages) == 0 && r.sent != nil {
+		if len(messages) == 0 && r.inFlight != nil {
 			continue
 		}
 		if !r.step(ctx, messages) {
@@ -121,7 +121,7 @@ func (r *runner) pause() time.Duration {
 // step carries out what has come, patiently. It returns false when the run is not ours any more.
 func (r *runner) step(ctx context.Context, messages []message) bool {
 	if ctx.Err() != nil { // attempts end because we do; the next process looks what they came to
-		turnAway(messages)
+		refuseAll(messages)
 		return false
 	}
 	for i := range messages {
@@ -129,29 +129,29 @@ func (r *runner) step(ctx context.Context, messages []message) bool {
 			r.returns(d.ID)
 		}
 	}
-	messages, err := r.turn(ctx, messages)
-	return r.insist(ctx, messages, err)
+	messages, err := r.commitCycle(ctx, messages)
+	return r.commitUntilStored(ctx, messages, err)
 }
 
-// insist loads the run again after a commit failed with err, and carries out the messages, until
+// commitUntilStored loads the run again after a commit failed with err, and carries out the messages, until
 // they are stored.
-func (r *runner) insist(ctx context.Context, messages []message, err error) bool {
+func (r *runner) commitUntilStored(ctx context.Context, messages []message, err error) bool {
 	for try := 0; err != nil; try++ {
 		r.e.Log.Warn("engine: a commit was refused or its outcome is unknown; loading the run again", "run", r.id, "error", err)
 		if try >= 2 && !fault.Is(err, fault.Conflict) && !fault.Is(err, fault.Unavailable) {
-			messages = defuse(messages, err)
+			messages = failUnstorable(messages, err)
 		}
 		if !r.recover(ctx, try) {
-			turnAway(messages)
+			refuseAll(messages)
 			return false
 		}
-		messages, err = r.turn(ctx, messages)
+		messages, err = r.commitCycle(ctx, messages)
 	}
 	return true
 }
 
-// turnAway answers commands that nobody carries out.
-func turnAway(messages []message) {
+// refuseAll answers commands that nobody carries out.
+func refuseAll(messages []message) {
 	for i := range messages {
 		if m := &messages[i]; m.reply != nil {
 			m.reply <- errStopping
@@ -159,9 +159,9 @@ func turnAway(messages []message) {
 	}
 }
 
-// defuse makes harmless what the store refuses for good, so that one bad result does not hold its
+// failUnstorable makes harmless what the store refuses for good, so that one bad result does not hold its
 // run for ever: results become failures that say so, callers get the refusal.
-func defuse(messages []message, err error) []message {
+func failUnstorable(messages []message, err error) []message {
 	var kept []message
 	for _, m := range messages {
 		if d, ok := m.command.(dag.Done); ok {
@@ -183,7 +183,7 @@ func (r *runner) advance(now dag.Now) {
 	for {
 		progress := false
 		if want := min(r.run.Want(), r.run.Want()+r.run.Busy()-r.held); want > 0 {
-			if got := r.e.slots.take(r, want); got > 0 {
+			if got := r.e.semaphore.take(r, want); got > 0 {
 				r.held += got
 				r.run.Quota = r.held
 				_ = dag.Apply(r.run, dag.Tick{}, now)
@@ -192,7 +192,7 @@ func (r *runner) advance(now dag.Now) {
 		}
 		if instant != nil {
 			for _, l := range dag.Unresolved(r.run) {
-				if r.flights[l.Attempt.ID] != nil {
+				if r.attempts[l.Attempt.ID] != nil {
 					continue
 				}
 				if res, ok := instant.Instant(l.Attempt); ok {
@@ -211,7 +211,7 @@ func (r *runner) advance(now dag.Now) {
 func (r *runner) release() {
 	if extra := r.held - r.run.Busy(); extra > 0 {
 		r.held -= extra
-		r.e.slots.give(extra)
+		r.e.semaphore.give(extra)
 	}
 }
 
@@ -240,18 +240,18 @@ func (r *runner) sleep(ctx context.Context, try int) bool {
 func (r *runner) act(ctx context.Context, due dag.Due) {
 	r.at = due.At
 	for _, id := range due.Stop {
-		if f := r.flights[id]; f != nil {
+		if f := r.attempts[id]; f != nil {
 			f.stop()
 		}
 	}
 	for i := range due.Start {
-		if l := &due.Start[i]; r.flights[l.Attempt.ID] == nil {
+		if l := &due.Start[i]; r.attempts[l.Attempt.ID] == nil {
 			r.dispatch(ctx, *l)
 		}
 	}
 	for i := range due.Never {
 		l := &due.Never[i]
-		if r.flights[l.Attempt.ID] == nil {
+		if r.attempts[l.Attempt.ID] == nil {
 			r.post(message{command: dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: dag.Result{Class: dag.Stopped, Error: "stopped before it began"}}})
 		}
 	}
@@ -260,7 +260,7 @@ func (r *runner) act(ctx context.Context, due dag.Due) {
 // haltWait bounds the note of an ordered stop.
 const haltWait = 5 * time.Second
 
-// halt notes in the store, when the engine stops, that what is in flight is cut off by that, so
+// halt notes in the store, when the engine stops, that what is in attemptContext is cut off by that, so
 // that the next process does not take it for a try or a kill (decision 40). A note that cannot be
 // made costs little: it was a kill then.
 func (r *runner) halt(ctx context.Context) {
@@ -269,9 +269,9 @@ func (r *runner) halt(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), haltWait)
 	defer cancel()
-	if r.sent != nil {
+	if r.inFlight != nil {
 		select {
-		case <-r.landed: // what was stored is read below
+		case <-r.stored: // what was stored is read below
 		case <-ctx.Done():
 		}
 	}
@@ -280,7 +280,7 @@ func (r *runner) halt(ctx context.Context) {
 		return
 	}
 	r.own(run, rev)
-	t := &turn{now: r.e.now()}
+	t := &cycle{now: r.e.now()}
 	_ = dag.Apply(run, dag.Halt{}, t.now)
 	t.change = run.Take()
 	if err = r.encode(t); err == nil {
@@ -293,15 +293,15 @@ func (r *runner) halt(ctx context.Context) {
 
 // leave gives back what the runner holds.
 func (r *runner) leave() {
-	for _, f := range r.flights {
+	for _, f := range r.attempts {
 		f.stop()
 	}
-	if r.sent != nil {
-		turnAway(r.sent.messages)
+	if r.inFlight != nil {
+		refuseAll(r.inFlight.messages)
 	}
-	r.unplace(r.turns)
+	r.unplace(r.cycles)
 	r.unclaimAll()
-	r.e.slots.leave(r, r.held)
+	r.e.semaphore.leave(r, r.held)
 	r.e.forget(r)
 	r.mu.Lock()
 	defer r.mu.Unlock()

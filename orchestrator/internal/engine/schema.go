@@ -77,8 +77,8 @@ func taskIndex(t *dag.Task) []store.IndexKey {
 // taskOf returns the task of a row. One whose effects stand says since which commit.
 func taskOf(row store.Row[dag.Task]) dag.Task {
 	t := row.Value
-	if t.Stood == 0 && t.Standing() {
-		t.Stood = row.Rev
+	if t.AppliedRev == 0 && t.HasEffects() {
+		t.AppliedRev = row.Rev
 	}
 	return t
 }

@@ -4,14 +4,14 @@ import "sync"
 
 // slots bounds the tasks that run at once over all runs. Who finds too few free is granted more later, in the
 // order of asking.
-type slots struct {
+type semaphore struct {
 	mu      sync.Mutex
 	free    int
 	waiting []*runner
 }
 
 // take returns up to n slots. When it has fewer, the runner waits for more and is woken when it got some.
-func (s *slots) take(r *runner, n int) int {
+func (s *semaphore) take(r *runner, n int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	got := max(0, min(n, s.free))
@@ -24,7 +24,7 @@ func (s *slots) take(r *runner, n int) int {
 }
 
 // granted collects what the runner was given while it waited.
-func (s *slots) granted(r *runner) int {
+func (s *semaphore) granted(r *runner) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := r.grants
@@ -33,7 +33,7 @@ func (s *slots) granted(r *runner) int {
 }
 
 // give returns n slots (fewer than 0 takes them by force, for tasks that already run).
-func (s *slots) give(n int) {
+func (s *semaphore) give(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.free += n
@@ -52,7 +52,7 @@ func (s *slots) give(n int) {
 }
 
 // leave takes a runner that ends out of the queue and returns all it has.
-func (s *slots) leave(r *runner, held int) {
+func (s *semaphore) leave(r *runner, held int) {
 	s.mu.Lock()
 	r.gone = true
 	held += r.grants

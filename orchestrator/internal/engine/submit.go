@@ -116,10 +116,10 @@ func (e *Engine) submit(ctx context.Context, s Submission) (*Submitted, error) {
 	if held && s.resumes.Rev != 0 { // a rollback began since the batch was read
 		return nil, e.admit(ctx, r, held, errRollback)
 	}
-	room := e.room()
-	defer e.putRoom(room)
+	buf := e.getBuffer()
+	defer e.putBuffer(buf)
 	var parts []store.Write
-	cut := func() { parts, err = slicesOf(&room.docs, s.ID, s.Definition.Nodes) }
+	cut := func() { parts, err = slicesOf(&buf.docs, s.ID, s.Definition.Nodes) }
 	var beside sync.WaitGroup
 	if len(s.Definition.Nodes) < large {
 		cut()
@@ -139,7 +139,7 @@ func (e *Engine) submit(ctx context.Context, s Submission) (*Submitted, error) {
 		parts, err = s.adopts(parts)
 	}
 	if err == nil {
-		err = r.keepDecisions(ctx, s.Definition.Nodes, audit.SceneOf(ctx).Decision)
+		err = r.keepDecisions(ctx, s.Definition.Nodes, audit.ContextOf(ctx).Decision)
 	}
 	if err == nil {
 		err = r.first(ctx, parts, body, now)
@@ -161,7 +161,7 @@ func granted(ctx context.Context, act audit.Act, g dag.Grant, now time.Time) ([]
 	if entry.Origin == "" {
 		entry.Origin = origin
 	}
-	scene := audit.SceneOf(ctx)
+	scene := audit.ContextOf(ctx)
 	g.Decision, g.IP, g.Sub, g.Username = entry.ID, scene.Actor.IP, scene.Actor.Sub, scene.Actor.Username
 	if scene.Decision != nil {
 		g.Policy, g.Rule = scene.Decision.Policy, scene.Decision.Rule
@@ -178,11 +178,11 @@ func (e *Engine) admit(ctx context.Context, r *runner, held bool, err error) err
 		close(r.ended)
 		return err
 	}
-	audit.SceneOf(ctx).MarkRecorded()
+	audit.ContextOf(ctx).MarkRecorded()
 	r.release()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	r.stored = true
+	r.admitted = true
 	e.launch(r)
 	if held && !e.holds() { // it ended in between
 		r.post(message{command: dag.Start{}})
@@ -194,7 +194,7 @@ func (e *Engine) admit(ctx context.Context, r *runner, held bool, err error) err
 func (r *runner) first(ctx context.Context, parts []store.Write, entry []byte, now dag.Now) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitWait)
 	defer cancel()
-	t := &turn{change: r.run.Take(), entries: [][]byte{entry}, now: now}
+	t := &cycle{change: r.run.Take(), entries: [][]byte{entry}, now: now}
 	if err := r.encode(t, parts...); err != nil {
 		return err
 	}
@@ -217,28 +217,28 @@ func (e *Engine) submitted(ctx context.Context, id string) (Submitted, error) {
 }
 
 // slicesOf cuts the nodes of a definition into documents of type slice.
-func slicesOf(room *object, owner string, nodes []dag.Node) ([]store.Write, error) {
+func slicesOf(buf *encoder, owner string, nodes []dag.Node) ([]store.Write, error) {
 	var writes []store.Write
 	for i := 0; i < len(nodes) || len(writes) == 0; {
 		key := parts[dag.Node](definitionKind).Key(sliceID(owner, len(writes)))
-		room.Begin()
-		room.Always("id", key.ID)
-		room.Array("items")
+		buf.Begin()
+		buf.Always("id", key.ID)
+		buf.Array("items")
 		for first := i; i < len(nodes); i++ {
-			before, size := room.Mark(), room.Len()
-			room.node(&nodes[i])
-			if room.Len()-size > store.MaxBody-1024 {
+			before, size := buf.Mark(), buf.Len()
+			buf.node(&nodes[i])
+			if buf.Len()-size > store.MaxBody-1024 {
 				return nil, fault.New(fault.Invalid, "batch.operation_too_large", "Operation %d is larger than 1 MiB; split it.", i).
 					With(fault.Field{Pointer: fmt.Sprintf("/operations/%d", i), Message: "larger than 1 MiB"})
 			}
-			if i > first && room.Len() > sliceBytes {
-				room.Back(before)
+			if i > first && buf.Len() > sliceBytes {
+				buf.Back(before)
 				break
 			}
 		}
-		room.EndArray()
-		room.End()
-		writes = append(writes, room.Write(key, store.Absent(), nil))
+		buf.EndArray()
+		buf.End()
+		writes = append(writes, buf.Write(key, store.Absent(), nil))
 	}
 	return writes, nil
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// chosen is an operation that a request for a rollback names or takes along.
-type chosen struct {
+// undoItem is an operation that a request for a rollback names or takes along.
+type undoItem struct {
 	lead dag.Effect
 	rank dag.Rank
 	made []string // servers
@@ -23,7 +23,7 @@ type chosen struct {
 // undone, and refuses when something that still stands depends on one of them, unless the request
 // takes that along. An operation with nothing to undo is left out. It looks at the runs of these
 // operations and at what is on the servers that they made, however much else there is.
-func (e *Engine) choose(ctx context.Context, q RollbackRequest) ([]dag.Effect, error) {
+func (e *Engine) undoSet(ctx context.Context, q RollbackRequest) ([]dag.Effect, error) {
 	named := map[string]bool{}
 	for _, ref := range q.Operations {
 		taskID, err := e.operation(ctx, ref)
@@ -32,7 +32,7 @@ func (e *Engine) choose(ctx context.Context, q RollbackRequest) ([]dag.Effect, e
 		}
 		named[taskID] = true
 	}
-	c := &chooser{e: e, taken: map[string]bool{}, runs: map[string][]dag.Effect{}}
+	c := &undoSet{e: e, taken: map[string]bool{}, runs: map[string][]dag.Effect{}}
 	for taskID := range named {
 		if err := c.take(ctx, taskID); err != nil {
 			return nil, err
@@ -56,7 +56,7 @@ func (e *Engine) choose(ctx context.Context, q RollbackRequest) ([]dag.Effect, e
 			}
 		}
 	}
-	slices.SortFunc(c.all, func(a, b chosen) int {
+	slices.SortFunc(c.all, func(a, b undoItem) int {
 		if a.rank.Before(b.rank) {
 			return -1
 		}
@@ -69,16 +69,16 @@ func (e *Engine) choose(ctx context.Context, q RollbackRequest) ([]dag.Effect, e
 	return leads, nil
 }
 
-// chooser collects operations to undo.
-type chooser struct {
+// undoSet collects operations to undo.
+type undoSet struct {
 	e     *Engine
-	all   []chosen
+	all   []undoItem
 	taken map[string]bool         // ids of tasks that were looked at
 	runs  map[string][]dag.Effect // by id of a run: leads of its operations that stand
 }
 
 // take adds the operation of a task if it stands.
-func (c *chooser) take(ctx context.Context, taskID string) error {
+func (c *undoSet) take(ctx context.Context, taskID string) error {
 	if c.taken[taskID] {
 		return nil
 	}
@@ -87,10 +87,10 @@ func (c *chooser) take(ctx context.Context, taskID string) error {
 	if err != nil {
 		return err
 	}
-	var x chosen
+	var x undoItem
 	standing := 0
 	for _, effect := range all {
-		if !effect.Progress.Stands {
+		if !effect.Progress.Applied {
 			continue
 		}
 		standing++
@@ -119,13 +119,13 @@ func (c *chooser) take(ctx context.Context, taskID string) error {
 }
 
 // standing returns the leads of the operations of a run that stand.
-func (c *chooser) standing(ctx context.Context, runID string) ([]dag.Effect, error) {
+func (c *undoSet) standing(ctx context.Context, runID string) ([]dag.Effect, error) {
 	if run, known := c.runs[runID]; known {
 		return run, nil
 	}
 	var run []dag.Effect
 	err := c.e.eachEffect(ctx, store.Query{Prefix: id.Family(runID)}, func(o dag.Effect) bool {
-		if o.Run == runID && o.Era != 0 && o.Progress.Stands {
+		if o.Run == runID && o.Era != 0 && o.Progress.Applied {
 			run = append(run, o)
 		}
 		return true
@@ -136,11 +136,11 @@ func (c *chooser) standing(ctx context.Context, runID string) ([]dag.Effect, err
 	return run, err
 }
 
-// needing returns the leads of operations that stand and need a chosen one, and what of it: a
+// needing returns the leads of operations that stand and need a undoItem one, and what of it: a
 // server that it made, or that it came first. What another batch went on with after the run's submitter
 // lost his rights (dag.Resume) counts as needing all that the run completed: the new batch was made
 // without the dependencies that were met.
-func (c *chooser) needing(ctx context.Context, x chosen) (leads []dag.Effect, why string, err error) {
+func (c *undoSet) needing(ctx context.Context, x undoItem) (leads []dag.Effect, why string, err error) {
 	run, err := c.standing(ctx, x.lead.Run)
 	if err != nil {
 		return nil, "", err
@@ -201,7 +201,7 @@ func (c *chooser) needing(ctx context.Context, x chosen) (leads []dag.Effect, wh
 // leadOf returns the lead among the effects of an operation; blank when it has not ended.
 func leadOf(all []dag.Effect) dag.Effect {
 	for _, x := range all {
-		if x.Era != 0 && x.Progress.Stands {
+		if x.Era != 0 && x.Progress.Applied {
 			return x
 		}
 	}
@@ -237,7 +237,7 @@ func (e *Engine) operation(ctx context.Context, ref string) (taskID string, err 
 	if err != nil {
 		return "", err
 	}
-	standing := slices.DeleteFunc(slices.Clone(found), func(t dag.Task) bool { return t.State.Terminal() && !t.Standing() })
+	standing := slices.DeleteFunc(slices.Clone(found), func(t dag.Task) bool { return t.State.Terminal() && !t.HasEffects() })
 	switch {
 	case len(found) == 0 && qualified && id.Valid(batch):
 		err = e.eachEffect(ctx, store.Query{Prefix: id.Family(batch)}, func(x dag.Effect) bool {

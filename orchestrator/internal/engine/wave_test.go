@@ -394,7 +394,7 @@ func TestEffect_undoneSaysSinceWhenItStood(t *testing.T) {
 			if err := json.Unmarshal(d.Body, &x); err != nil {
 				t.Fatal(err)
 			}
-			if x.Progress.Stands || x.Progress.State != dag.Undone || x.Since <= c.Cut || x.Since >= d.Rev || len(x.Recorded.Made) != 1 || len(d.Index) != 0 {
+			if x.Progress.Applied || x.Progress.State != dag.Undone || x.Since <= c.Cut || x.Since >= d.Rev || len(x.Recorded.Made) != 1 || len(d.Index) != 0 {
 				t.Errorf("at commit %d: %s, %v", d.Rev, d.Body, d.Index)
 			}
 		}

@@ -236,7 +236,7 @@ func (s *started) submit(sub engine.Submission) engine.Submitted {
 
 // scene is the context of a request by alice.
 func scene() context.Context {
-	return audit.WithScene(context.Background(), &audit.Scene{
+	return audit.WithContext(context.Background(), &audit.Context{
 		Actor: audit.Actor{Sub: "u1", Username: "alice"}, Decision: &audit.Decision{Allowed: true, Policy: 7, Rule: "r1"}, Origin: "orchestrator",
 	})
 }

@@ -19,7 +19,7 @@ func TestEngine_referenceBatchAndBack(t *testing.T) {
 	t.Parallel()
 	b := localBench(t)
 	db := memstore.New(store.Schema{Service: "orchestrator", Kinds: engine.Schema()})
-	ctx := audit.WithScene(t.Context(), &audit.Scene{Actor: audit.Actor{Sub: "u1", Username: "alice"}, Decision: &audit.Decision{Allowed: true, Policy: 1, Rule: "r"}, Origin: "orchestrator"})
+	ctx := audit.WithContext(t.Context(), &audit.Context{Actor: audit.Actor{Sub: "u1", Username: "alice"}, Decision: &audit.Decision{Allowed: true, Policy: 1, Rule: "r"}, Origin: "orchestrator"})
 	run := func() (*engine.Engine, func()) {
 		x := New(b.Config)
 		e := engine.New(engine.Config{DB: db, Executor: x, Lease: 200 * time.Millisecond})

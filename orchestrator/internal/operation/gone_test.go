@@ -192,7 +192,7 @@ func driven(t *testing.T, b *bench) (*engine.Engine, context.Context) {
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
-	return e, audit.WithScene(t.Context(), &audit.Scene{Actor: audit.Actor{Sub: "u1", Username: "alice"}, Origin: "orchestrator"})
+	return e, audit.WithContext(t.Context(), &audit.Context{Actor: audit.Actor{Sub: "u1", Username: "alice"}, Origin: "orchestrator"})
 }
 
 // ends waits for the end of a batch.

@@ -48,7 +48,7 @@ func (t *Trust) loop(ctx context.Context, what string, pause time.Duration, step
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			t.doubt()
+			t.noteUnanswered()
 			if !failing {
 				t.Log.WarnContext(ctx, "control-center: cannot follow", slog.String("what", what), slog.Any("error", err))
 			}
@@ -101,7 +101,7 @@ func (t *Trust) goesBack(feed int, format string, args ...any) error {
 // and then went on from the one that is known, so it is also asked before anything known is replaced.
 func (t *Trust) pollHeads(ctx context.Context) error {
 	t.mu.Lock()
-	doubts := t.doubts
+	doubts := t.unanswered
 	t.mu.Unlock()
 	start := t.Now()
 	err := t.Witness(ctx)
@@ -114,21 +114,21 @@ func (t *Trust) pollHeads(ctx context.Context) error {
 	t.sign(heads, start)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.vouched = doubts + 1
+	t.confirmed = doubts + 1
 	return nil
 }
 
-// doubt notes that a call was not answered: the next answer may be another control-center's.
-func (t *Trust) doubt() {
+// noteUnanswered notes that a call was not answered: the next answer may be another control-center's.
+func (t *Trust) noteUnanswered() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.doubts++
+	t.unanswered++
 }
 
-// vouch exchanges heads unless that was done since the last doubt.
-func (t *Trust) vouch(ctx context.Context) error {
+// confirmPeer exchanges heads unless that was done since the last noteUnanswered.
+func (t *Trust) confirmPeer(ctx context.Context) error {
 	t.mu.Lock()
-	done := t.vouched > t.doubts
+	done := t.confirmed > t.unanswered
 	t.mu.Unlock()
 	if done {
 		return nil
@@ -159,7 +159,7 @@ func (t *Trust) pollRevocations(ctx context.Context) error {
 	}
 	t.apply(feed.Items)
 	if feed.Head != after || feed.Epoch != epoch || len(feed.Items) > 0 {
-		if err := t.vouch(ctx); err != nil { // else a place behind the known one's end might be kept
+		if err := t.confirmPeer(ctx); err != nil { // else a place behind the known one's end might be kept
 			return err
 		}
 		if err := t.adoptKeys(ctx, feed.Items); err != nil {
@@ -189,7 +189,7 @@ func (t *Trust) otherEpoch(ctx context.Context) (token.Feed, error) {
 		return feed, err
 	}
 	had := t.revoked.Snapshot()
-	feed.Items = append(feed.Items, lasting(had, feed.Items)...)
+	feed.Items = append(feed.Items, acrossEpochs(had, feed.Items)...)
 	gone := missing(had, feed.Items)
 	t.revoked.Restore(feed.Items, feed.Head)
 	t.announce()
@@ -320,7 +320,7 @@ func (t *Trust) expire(ctx context.Context) error {
 
 // lasting returns the items of had that hold in every epoch, without their places, which count in
 // theirs.
-func lasting(had, have []token.Revocation) []token.Revocation {
+func acrossEpochs(had, have []token.Revocation) []token.Revocation {
 	named := map[string]bool{}
 	for _, i := range have {
 		named[i.Key()] = true

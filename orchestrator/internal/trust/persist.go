@@ -85,8 +85,8 @@ func (t *Trust) loadKeys(ctx context.Context) error {
 }
 
 // scene names the orchestrator as the actor of what is done here.
-func scene(ctx context.Context) context.Context {
-	return audit.WithScene(ctx, &audit.Scene{Origin: token.Orchestrator, Actor: audit.Actor{Sub: token.ServiceSubject(token.Orchestrator)}})
+func auditContext(ctx context.Context) context.Context {
+	return audit.WithContext(ctx, &audit.Context{Origin: token.Orchestrator, Actor: audit.Actor{Sub: token.ServiceSubject(token.Orchestrator)}})
 }
 
 // keepKeys stores set when it differs from what is stored.
@@ -100,7 +100,7 @@ func (t *Trust) keepKeys(ctx context.Context, set token.JWKS) error {
 		ids = append(ids, k.Kid)
 	}
 	act := &audit.Act{Action: "key.adopt", Resource: "keys", Details: map[string]any{"kids": strings.Join(ids, ",")}}
-	_, err = audit.Update(scene(ctx), t.DB, act, func(tx *store.Tx) error {
+	_, err = audit.Update(auditContext(ctx), t.DB, act, func(tx *store.Tx) error {
 		return keySets.Save(tx, keySet(set))
 	})
 	return fault.Wrap("store keys", err)

@@ -113,7 +113,7 @@ func (t *Trust) keepPolicies(ctx context.Context, feed authz.Feed, broken []auth
 		}
 		next.Changed, next.Parts, feed.Changes = 0, len(pieces), nil
 	}
-	_, err = audit.Update(scene(ctx), t.DB, act, func(tx *store.Tx) error {
+	_, err = audit.Update(auditContext(ctx), t.DB, act, func(tx *store.Tx) error {
 		for n, data := range pieces {
 			if err := parts.Save(tx, part{Data: data, Number: n}); err != nil {
 				return err

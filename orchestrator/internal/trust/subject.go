@@ -100,7 +100,7 @@ func (t *Trust) pollSubjects(ctx context.Context) error {
 	}
 	next := subjectPlace{Epoch: feed.Epoch, Head: feed.Head, Whole: at.Whole}
 	if next != at {
-		if err := t.vouch(ctx); err != nil {
+		if err := t.confirmPeer(ctx); err != nil {
 			return err
 		}
 	}

@@ -44,18 +44,18 @@ type Trust struct {
 	revoked   token.Revocations
 	authority authz.Authority
 
-	mu      sync.Mutex
-	epoch   string              // under mu: of the revocation stream
-	after   uint64              // under mu: the place in it that is stored
-	policy  uint64              // under mu: version of the policy set that is stored; 0: none
-	people  subjectPlace        // under mu: how far the subject stream is stored
-	heard   [followed]time.Time // under mu: start of the last answered call
-	rules   string              // under mu: epoch of the policy set that is stored
-	back    [followed]string    // under mu: how what it told last goes back behind what is known; empty when it does not
-	doubts  int                 // under mu: how often a call was not answered, after which another control-center may answer
-	vouched int                 // under mu: doubts when heads were last exchanged, one more; 0: not since the start
-	changed chan struct{}       // under mu: closed by the next revocation
-	rekeyed chan struct{}       // under mu: closed by the next set of keys
+	mu         sync.Mutex
+	epoch      string              // under mu: of the revocation stream
+	after      uint64              // under mu: the place in it that is stored
+	policy     uint64              // under mu: version of the policy set that is stored; 0: none
+	people     subjectPlace        // under mu: how far the subject stream is stored
+	heard      [followed]time.Time // under mu: start of the last answered call
+	rules      string              // under mu: epoch of the policy set that is stored
+	back       [followed]string    // under mu: how what it told last goes back behind what is known; empty when it does not
+	unanswered int                 // under mu: how often a call was not answered, after which another control-center may answer
+	confirmed  int                 // under mu: unanswered when heads were last exchanged, one more; 0: not since the start
+	changed    chan struct{}       // under mu: closed by the next revocation
+	rekeyed    chan struct{}       // under mu: closed by the next set of keys
 
 	rights atomic.Uint64 // changes of policies and subjects
 }

@@ -65,7 +65,7 @@ func Open(ctx context.Context, o Options) (store.DB, error) {
 	}
 	switch u.Scheme {
 	case "embedded":
-		return pebblestore.OpenLasting(Folder(o.Dir), o.Schema, o.Log)
+		return pebblestore.OpenReopening(Folder(o.Dir), o.Schema, o.Log)
 	case "memory":
 		if err := o.Schema.Check(); err != nil {
 			return nil, err

@@ -145,7 +145,7 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 	for name, t := range s.streams {
 		heads[name], lows[name] = t.head(), t.low
 	}
-	j, err := store.Judge(s.schema, store.Ground{Number: s.number, Heads: heads, Lows: lows, Lookup: s.known}, []store.Batch{b})
+	j, err := store.Judge(s.schema, store.Baseline{Number: s.number, Heads: heads, Lows: lows, Lookup: s.known}, []store.Batch{b})
 	if err != nil {
 		return store.Receipt{}, err
 	}
@@ -165,7 +165,7 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 		t := s.streams[name]
 		t.entries, t.low = slices.Clone(t.entries[low-t.low:]), low
 	}
-	return j.Verdicts[0].Receipt, j.Verdicts[0].Err
+	return j.Results[0].Receipt, j.Results[0].Err
 }
 
 func (s *Store) known(key store.Key) (store.Known, error) {

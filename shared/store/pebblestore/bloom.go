@@ -9,7 +9,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Size of a sieve: with a million ids one in forty that are not there passes. A kind gets one when the engine was asked so
+// Size of a bloomFilter: with a million ids one in forty that are not there passes. A kind gets one when the engine was asked so
 // often for documents that it does not have or that the committer does not know, if there are no more documents and bytes
 // to fill it from: commits wait meanwhile. What is deleted stays in it.
 const (
@@ -20,14 +20,14 @@ const (
 	sieveBytes = 32 << 20
 )
 
-// sieve knows ids of one kind: of one that it does not have there is no document (a Bloom filter). The engine has
+// bloomFilter knows ids of one kind: of one that it does not have there is no document (a Bloom filter). The engine has
 // such filters too, one a table, and a look for what is not there asks each of them.
-type sieve struct {
+type bloomFilter struct {
 	seed maphash.Seed
 	bits [sieveBits / 64]atomic.Uint64
 }
 
-func (f *sieve) add(id string) {
+func (f *bloomFilter) add(id string) {
 	h := maphash.String(f.seed, id)
 	for i := range uint64(sieveProbe) {
 		bit := (h + i*(h>>32|1)) % sieveBits
@@ -35,7 +35,7 @@ func (f *sieve) add(id string) {
 	}
 }
 
-func (f *sieve) has(id string) bool {
+func (f *bloomFilter) has(id string) bool {
 	h := maphash.String(f.seed, id)
 	for i := range uint64(sieveProbe) {
 		bit := (h + i*(h>>32|1)) % sieveBits
@@ -52,7 +52,7 @@ func (s *Store) absent(k store.Key) bool {
 	return f != nil && !f.has(k.ID)
 }
 
-// ask counts a question to the engine that a sieve might have answered.
+// ask counts a question to the engine that a bloomFilter might have answered.
 func (s *Store) ask(kind string) { s.asked[s.place(kind)].Add(1) }
 
 func (s *Store) place(kind string) int {
@@ -74,9 +74,9 @@ func (s *Store) remember(finals []store.Final) {
 	}
 }
 
-// sift fills the sieves for which it is time; of the committer, between two groups. What cannot be read gets none: whoever
+// fillFilters fills the sieves for which it is time; of the committer, between two groups. What cannot be read gets none: whoever
 // asks for it hears why.
-func (s *Store) sift() {
+func (s *Store) fillFilters() {
 	for place := range s.asked {
 		if s.sifted[place] || s.asked[place].Load() < sieveAsked {
 			continue
@@ -87,20 +87,20 @@ func (s *Store) sift() {
 		if err != nil || number(count) > sieveDocs {
 			continue
 		}
-		if f := s.sieveOf(key(docKey, kind, "")); f != nil {
+		if f := s.buildFilter(key(docKey, kind, "")); f != nil {
 			s.sieves[place].Store(f)
 		}
 	}
 }
 
-// sieveOf returns a sieve with what follows the prefix in every key that has it; nil when there is too much of it, or it
+// buildFilter returns a bloomFilter with what follows the prefix in every key that has it; nil when there is too much of it, or it
 // cannot be read.
-func (s *Store) sieveOf(prefix []byte) *sieve {
+func (s *Store) buildFilter(prefix []byte) *bloomFilter {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
 	if err != nil {
 		return nil
 	}
-	f, rows, size := &sieve{seed: maphash.MakeSeed()}, 0, 0
+	f, rows, size := &bloomFilter{seed: maphash.MakeSeed()}, 0, 0
 	for ok := it.First(); ok && rows <= sieveDocs && size <= sieveBytes; ok = it.Next() {
 		f.add(string(it.Key()[len(prefix):]))
 		rows, size = rows+1, size+len(it.Key())+len(it.Value())

@@ -14,7 +14,7 @@ import (
 
 func Test_sieve(t *testing.T) {
 	t.Parallel()
-	f := &sieve{seed: maphash.MakeSeed()}
+	f := &bloomFilter{seed: maphash.MakeSeed()}
 	const ids = 100_000
 	for i := range ids {
 		f.add(fmt.Sprint("server/", i))
@@ -34,7 +34,7 @@ func Test_sieve(t *testing.T) {
 }
 
 // Ids in no order, so that every look for a new one falls below the floor: what was committed is there, what was
-// deleted is not, also for whoever looks at the moment in which the sieve comes into being, and after a restart.
+// deleted is not, also for whoever looks at the moment in which the bloomFilter comes into being, and after a restart.
 func TestGet_findsWhatIsThereThroughTheSieve(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -89,7 +89,7 @@ func TestGet_findsWhatIsThereThroughTheSieve(t *testing.T) {
 }
 
 // Values that are seen once, and values that come back after many others: totals are right, also across the moment in
-// which the counters get their sieve, when more values were counted than are remembered, and after a restart.
+// which the counters get their bloomFilter, when more values were counted than are remembered, and after a restart.
 func TestList_countsValuesThroughTheSieve(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()

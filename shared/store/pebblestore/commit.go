@@ -18,20 +18,20 @@ import (
 const (
 	maxGroup      = 1024
 	maxGroupBytes = 16 << 20
-	maxParcel     = 1 << 20 // bytes of a parcel that is used again
+	maxParcel     = 1 << 20 // bytes of a batchBuffer that is used again
 	maxBatch      = 4 << 20 // the same of the engine's batch
 	maxSpent      = 8192    // documents and entries of a judgement that is used again
 )
 
 // request is a batch on its way to the committer, which answers exactly once.
 type request struct {
-	parcel *parcel            // back to Store.parcels when it is written
-	answer chan store.Verdict // room for one
+	parcel *batchBuffer            // back to Store.parcels when it is written
+	answer chan store.CommitResult // room for one
 }
 
-// parcel holds a copy of a batch, all its bodies in one piece that is used again. Entries are in another that is not: the
+// batchBuffer holds a copy of a batch, all its bodies in one piece that is used again. Entries are in another that is not: the
 // tail of their stream keeps it.
-type parcel struct {
+type batchBuffer struct {
 	bytes []byte
 	batch store.Batch
 	size  int // of bodies and entries
@@ -48,7 +48,7 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 	if err := ctx.Err(); err != nil {
 		return store.Receipt{}, store.ErrUnavailable.Because(err)
 	}
-	r := &request{parcel: s.copied(b), answer: make(chan store.Verdict, 1)}
+	r := &request{parcel: s.copied(b), answer: make(chan store.CommitResult, 1)}
 	select {
 	case s.requests <- r:
 	case <-ctx.Done():
@@ -79,10 +79,10 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 
 // copied copies a batch: the caller may go on when ctx ends, while the committer still reads. Index keys are
 // copied apart, for they are remembered.
-func (s *Store) copied(b store.Batch) *parcel {
-	p, _ := s.parcels.Get().(*parcel)
+func (s *Store) copied(b store.Batch) *batchBuffer {
+	p, _ := s.parcels.Get().(*batchBuffer)
 	if p == nil {
-		p = new(parcel)
+		p = new(batchBuffer)
 	}
 	bodies, entries := 0, 0
 	for i := range b.Writes {
@@ -116,8 +116,8 @@ func kept(room, body []byte) (all, own []byte) {
 	return room, room[start:len(room):len(room)]
 }
 
-// leave gives a parcel back for the next batch.
-func (s *Store) leave(p *parcel) {
+// leave gives a batchBuffer back for the next batch.
+func (s *Store) leave(p *batchBuffer) {
 	if cap(p.bytes) > maxParcel {
 		return
 	}
@@ -138,7 +138,7 @@ func (s *Store) run() {
 	for {
 		select {
 		case r := <-s.requests:
-			s.sift()
+			s.fillFilters()
 			group = s.drain(append(group[:0], r))
 			s.commit(group)
 			for _, r := range group {
@@ -180,7 +180,7 @@ func (s *Store) commit(group []*request) {
 		bytes += r.parcel.size
 	}
 	shown := s.view.Load() // ours until it is replaced
-	j, err := store.Judge(s.schema, store.Ground{Number: s.number, Heads: shown.heads, Lows: shown.lows, Lookup: s.known, Spent: s.spent}, s.batches)
+	j, err := store.Judge(s.schema, store.Baseline{Number: s.number, Heads: shown.heads, Lows: shown.lows, Lookup: s.known, Reuse: s.spent}, s.batches)
 	if err == nil && j.Number != s.number {
 		if err = s.write(j); err == nil {
 			s.remember(j.Finals)
@@ -193,9 +193,9 @@ func (s *Store) commit(group []*request) {
 	}
 	for i, r := range group {
 		if err != nil {
-			r.answer <- store.Verdict{Err: err}
+			r.answer <- store.CommitResult{Err: err}
 		} else {
-			r.answer <- j.Verdicts[i]
+			r.answer <- j.Results[i]
 		}
 	}
 	clear(s.batches)

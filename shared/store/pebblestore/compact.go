@@ -10,7 +10,7 @@ import (
 )
 
 // The engine frees the space of what was deleted when it happens to merge the tables that hold
-// it, which for the oldest rows, at rest at the bottom, may be never. So tidy has spans merged in
+// it, which for the oldest rows, at rest at the bottom, may be never. So compact has spans merged in
 // which much was deleted.
 const (
 	tidyEvery = 10 * time.Second
@@ -18,40 +18,40 @@ const (
 	tidyShare = 50     // or, if that is more, this part of the rows that are kept: one in so many
 )
 
-// waste counts what was deleted and not merged away yet, by span of keys.
-type waste struct {
+// deletions counts what was deleted and not merged away yet, by span of keys.
+type deletions struct {
 	mu    sync.Mutex
-	spans map[string]*wasted // under mu: by the prefix that the keys of a span share
+	spans map[string]*deleted // under mu: by the prefix that the keys of a span share
 }
 
-// wasted is the part of a span in which rows were deleted.
-type wasted struct {
+// deleted is the part of a span in which rows were deleted.
+type deleted struct {
 	kind     string // of documents; empty for a stream
 	from, to []byte // of the keys, to excluded
 	rows     int    // deleted
 }
 
 // note takes in what a group has deleted. lows are those before it.
-func (w *waste) note(lows map[string]uint64, j *store.Judgement) {
+func (w *deletions) note(lows map[string]uint64, j *store.Judgement) {
 	for i := range j.Finals {
 		f := &j.Finals[i]
 		if f.Now.Rev != 0 || f.Was.Rev == 0 {
 			continue
 		}
 		k := keyOfDoc(f.Key)
-		w.add(key(docKey, f.Key.Kind, ""), wasted{kind: f.Key.Kind, from: k, to: append(k, 0), rows: 1})
+		w.add(key(docKey, f.Key.Kind, ""), deleted{kind: f.Key.Kind, from: k, to: append(k, 0), rows: 1})
 	}
 	for stream, low := range j.Lows {
 		before := lows[stream]
-		w.add(key(entryKey, stream, ""), wasted{from: keyOfEntry(stream, before+1), to: keyOfEntry(stream, low+1), rows: int(low - before)})
+		w.add(key(entryKey, stream, ""), deleted{from: keyOfEntry(stream, before+1), to: keyOfEntry(stream, low+1), rows: int(low - before)})
 	}
 }
 
-func (w *waste) add(prefix []byte, more wasted) {
+func (w *deletions) add(prefix []byte, more deleted) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.spans == nil {
-		w.spans = map[string]*wasted{}
+		w.spans = map[string]*deleted{}
 	}
 	s := w.spans[string(prefix)]
 	if s == nil {
@@ -67,10 +67,10 @@ func (w *waste) add(prefix []byte, more wasted) {
 }
 
 // take returns the spans with so many deleted rows and forgets them.
-func (w *waste) take(least int) map[string]*wasted {
+func (w *deletions) take(least int) map[string]*deleted {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	due := map[string]*wasted{}
+	due := map[string]*deleted{}
 	for prefix, s := range w.spans {
 		if s.rows >= least {
 			due[prefix] = s
@@ -80,8 +80,8 @@ func (w *waste) take(least int) map[string]*wasted {
 	return due
 }
 
-// tidy frees space until the store is closed.
-func (s *Store) tidy() {
+// compact frees space until the store is closed.
+func (s *Store) compact() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {

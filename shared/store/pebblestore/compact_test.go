@@ -48,12 +48,12 @@ func TestDiskFallsWithWhatIsDeletedAndTrimmed(t *testing.T) {
 // TestTidyLeavesAlone_whatIsNotWorthAMerge deletes few rows of many.
 func TestTidyLeavesAlone_whatIsNotWorthAMerge(t *testing.T) {
 	t.Parallel()
-	var w waste
-	w.add([]byte("d task\x00"), wasted{kind: "task", from: []byte("d1"), to: []byte("d2"), rows: tidyRows - 1})
+	var w deletions
+	w.add([]byte("d task\x00"), deleted{kind: "task", from: []byte("d1"), to: []byte("d2"), rows: tidyRows - 1})
 	if due := w.take(tidyRows); len(due) != 0 {
 		t.Errorf("%d spans are due", len(due))
 	}
-	w.add([]byte("d task\x00"), wasted{kind: "task", from: []byte("d0"), to: []byte("d1"), rows: 1})
+	w.add([]byte("d task\x00"), deleted{kind: "task", from: []byte("d0"), to: []byte("d1"), rows: 1})
 	due := w.take(tidyRows)
 	if s := due["d task\x00"]; s == nil || string(s.from) != "d0" || string(s.to) != "d2" || s.rows != tidyRows {
 		t.Errorf("due are %+v", due)

@@ -58,12 +58,12 @@ func (s *Store) addSum(b *pebble.Batch, kind string, more store.Sum) error {
 	return nil
 }
 
-// stored returns the stored value of a counter; nil when there is none, which a sieve mostly knows: a value of an index that
+// stored returns the stored value of a counter; nil when there is none, which a bloomFilter mostly knows: a value of an index that
 // is seen for the first time.
 func (s *Store) stored(counter []byte) ([]byte, error) {
 	if s.counted == nil {
 		if s.countsAsked++; s.countsAsked == sieveAsked {
-			if s.counted = s.sieveOf([]byte{counterKey}); s.counted != nil {
+			if s.counted = s.buildFilter([]byte{counterKey}); s.counted != nil {
 				for c := range s.counts { // some of this very group, which the engine does not have yet
 					s.counted.add(string(keyOfCounter(c)[1:]))
 				}

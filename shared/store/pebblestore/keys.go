@@ -105,17 +105,17 @@ func splitDoc(value []byte) (known store.Known, body []byte, err error) {
 		known.Index = make([]store.IndexKey, n)
 	}
 	for i := range n {
-		if known.Index[i].Name, rest, err = cutText(rest); err != nil {
+		if known.Index[i].Name, rest, err = splitText(rest); err != nil {
 			return store.Known{}, nil, err
 		}
-		if known.Index[i].Value, rest, err = cutText(rest); err != nil {
+		if known.Index[i].Value, rest, err = splitText(rest); err != nil {
 			return store.Known{}, nil, err
 		}
 	}
 	return known, rest, nil
 }
 
-func cutText(b []byte) (string, []byte, error) {
+func splitText(b []byte) (string, []byte, error) {
 	size, n := binary.Uvarint(b)
 	if n <= 0 || size > uint64(len(b)-n) {
 		return "", nil, errValue

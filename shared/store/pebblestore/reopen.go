@@ -23,7 +23,7 @@ const (
 // for good, because what is on disk is not known any more; reading the folder again is how to know it. Until
 // there is room for that the old engine serves reads, changes are refused, and a commit that was under way
 // has an unknown outcome, as over a network. Before it comes so far a disk without room refuses changes.
-type lasting struct {
+type reopener struct {
 	now     atomic.Pointer[Store]
 	open    func() (*Store, error)
 	room    func() error // why the folder cannot be opened anew now; nil when it can
@@ -34,13 +34,13 @@ type lasting struct {
 	ended   chan struct{} // closed when watch has ended
 }
 
-// OpenLasting opens the store in dir like Open and opens it anew whenever its engine gives up.
-func OpenLasting(dir string, schema store.Schema, log *slog.Logger) (store.DB, error) {
-	return openLasting(dir, schema, log, vfs.Default)
+// OpenReopening opens the store in dir like Open and opens it anew whenever its engine gives up.
+func OpenReopening(dir string, schema store.Schema, log *slog.Logger) (store.DB, error) {
+	return openReopening(dir, schema, log, vfs.Default)
 }
 
-func openLasting(dir string, schema store.Schema, log *slog.Logger, fs vfs.FS) (store.DB, error) {
-	l := &lasting{
+func openReopening(dir string, schema store.Schema, log *slog.Logger, fs vfs.FS) (store.DB, error) {
+	l := &reopener{
 		log: log, closing: make(chan struct{}), ended: make(chan struct{}), disk: &disk{dir: dir, fs: fs, log: log},
 		open: func() (*Store, error) { return open(dir, schema, log, fs) },
 		room: func() error { return room(dir, fs) },
@@ -55,7 +55,7 @@ func openLasting(dir string, schema store.Schema, log *slog.Logger, fs vfs.FS) (
 }
 
 // watch replaces engines that gave up until the store is closed.
-func (l *lasting) watch(s *Store) {
+func (l *reopener) watch(s *Store) {
 	defer close(l.ended)
 	for s != nil {
 		select {
@@ -89,7 +89,7 @@ func room(dir string, fs vfs.FS) error {
 
 // replace closes a dead store, which serves reads as long as there is no room, and opens the folder again;
 // nil when the store was closed meanwhile.
-func (l *lasting) replace(dead *Store) *Store {
+func (l *reopener) replace(dead *Store) *Store {
 	for {
 		select {
 		case <-time.After(reopenPause):
@@ -123,17 +123,17 @@ func (l *lasting) replace(dead *Store) *Store {
 }
 
 // Get implements store.DB.
-func (l *lasting) Get(ctx context.Context, k store.Key) (store.Doc, error) {
+func (l *reopener) Get(ctx context.Context, k store.Key) (store.Doc, error) {
 	return l.now.Load().Get(ctx, k)
 }
 
 // List implements store.DB.
-func (l *lasting) List(ctx context.Context, q store.Query) (store.Page, error) {
+func (l *reopener) List(ctx context.Context, q store.Query) (store.Page, error) {
 	return l.now.Load().List(ctx, q)
 }
 
 // Commit implements store.DB.
-func (l *lasting) Commit(ctx context.Context, b store.Batch) (store.Receipt, error) {
+func (l *reopener) Commit(ctx context.Context, b store.Batch) (store.Receipt, error) {
 	if err := l.disk.full(); err != nil {
 		return store.Receipt{}, err
 	}
@@ -141,19 +141,19 @@ func (l *lasting) Commit(ctx context.Context, b store.Batch) (store.Receipt, err
 }
 
 // Read implements store.DB.
-func (l *lasting) Read(ctx context.Context, stream string, after uint64, limit int) (store.Entries, error) {
+func (l *reopener) Read(ctx context.Context, stream string, after uint64, limit int) (store.Entries, error) {
 	return l.now.Load().Read(ctx, stream, after, limit)
 }
 
 // Close implements store.DB.
-func (l *lasting) Close() error {
+func (l *reopener) Close() error {
 	l.once.Do(func() { close(l.closing) })
 	<-l.ended
 	return l.now.Load().Close()
 }
 
 // Refused returns why changes are refused now, or nil.
-func (l *lasting) Refused() error {
+func (l *reopener) Refused() error {
 	if err := l.disk.full(); err != nil {
 		return err
 	}

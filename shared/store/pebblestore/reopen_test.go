@@ -26,7 +26,7 @@ func TestLasting_goesOnWhenThereIsSpaceAgain(t *testing.T) {
 		}
 		return nil
 	}))
-	db, err := openLasting(t.TempDir(), storetest.Schema(), quiet, fs)
+	db, err := openReopening(t.TempDir(), storetest.Schema(), quiet, fs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestLasting_survivesADiskThatIsFullButForAFewBlocks(t *testing.T) {
 		}
 		return nil
 	}))
-	db, err := openLasting(t.TempDir(), storetest.Schema(), quiet, tight{fs, &full})
+	db, err := openReopening(t.TempDir(), storetest.Schema(), quiet, tight{fs, &full})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestLasting_closesOnAFullDiskThatItHasNotMetYet(t *testing.T) {
 		return nil
 	}))
 	dir := t.TempDir()
-	db, err := openLasting(dir, storetest.Schema(), quiet, tight{fs, &full})
+	db, err := openReopening(dir, storetest.Schema(), quiet, tight{fs, &full})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestLasting_closesOnAFullDiskThatItHasNotMetYet(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("it does not end")
 	}
-	again, err := openLasting(dir, storetest.Schema(), quiet, vfs.Default)
+	again, err := openReopening(dir, storetest.Schema(), quiet, vfs.Default)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,11 +165,11 @@ func TestLasting_closesOnAFullDiskThatItHasNotMetYet(t *testing.T) {
 func TestLasting_closesWhileTheDiskIsFull(t *testing.T) {
 	t.Parallel()
 	fs := vfs.Default
-	db, err := openLasting(t.TempDir(), storetest.Schema(), quiet, fs)
+	db, err := openReopening(t.TempDir(), storetest.Schema(), quiet, fs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	db.(*lasting).now.Load().fail(syscall.ENOSPC)
+	db.(*reopener).now.Load().fail(syscall.ENOSPC)
 	if err := entry(t, db, 1); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("commit on a store that gave up: %v", err)
 	}
@@ -193,7 +193,7 @@ func TestLasting_readsGoOnWhileTheDiskIsFull(t *testing.T) {
 				}
 				return nil
 			}))
-			db, err := openLasting(t.TempDir(), storetest.Schema(), quiet, scarce{fs, &little})
+			db, err := openReopening(t.TempDir(), storetest.Schema(), quiet, scarce{fs, &little})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -216,13 +216,13 @@ func TestLasting_readsGoOnWhileTheDiskIsFull(t *testing.T) {
 					t.Fatalf("a commit on a full disk: %v", err)
 				}
 			}
-			if err := db.(*lasting).Refused(); fault.CodeOf(err) != "store.full" {
+			if err := db.(*reopener).Refused(); fault.CodeOf(err) != "store.full" {
 				t.Errorf("the state is %v", err)
 			}
 			full.Store(false)
 			little.Store(false)
 			await(t, func() bool { return entry(t, db, 4) == nil })
-			if err := db.(*lasting).Refused(); err != nil {
+			if err := db.(*reopener).Refused(); err != nil {
 				t.Errorf("with room again: %v", err)
 			}
 			if err := db.Close(); err != nil {
@@ -245,7 +245,7 @@ func TestLasting_aStartOnAFullDiskSaysSoAndEnds(t *testing.T) {
 		return nil
 	})), &little}
 	dir := t.TempDir()
-	db, err := openLasting(dir, storetest.Schema(), quiet, fs)
+	db, err := openReopening(dir, storetest.Schema(), quiet, fs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +259,7 @@ func TestLasting_aStartOnAFullDiskSaysSoAndEnds(t *testing.T) {
 	little.Store(true)
 	opened := make(chan error, 1)
 	go func() {
-		_, err := openLasting(dir, storetest.Schema(), quiet, fs)
+		_, err := openReopening(dir, storetest.Schema(), quiet, fs)
 		opened <- err
 	}()
 	select {
@@ -272,7 +272,7 @@ func TestLasting_aStartOnAFullDiskSaysSoAndEnds(t *testing.T) {
 	}
 	full.Store(false)
 	little.Store(false)
-	again, err := openLasting(dir, storetest.Schema(), quiet, fs)
+	again, err := openReopening(dir, storetest.Schema(), quiet, fs)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,14 +15,14 @@ const recentDocs = 8192
 // written again soon, and of each kind an id above which it knows all, for most new documents have ids that rise with
 // time and a look for what is not there is the dearest. It forgets in halves: what was not written since the last
 // change of halves is gone.
-type recent struct {
+type revisionCache struct {
 	half       int // documents
 	young, old map[store.Key]store.Known
 	floors     map[string]string // by kind: a document with a larger id is in young or old, or does not exist
 }
 
 // get returns what is known of a document; false means that the engine has to be asked.
-func (r *recent) get(k store.Key) (store.Known, bool) {
+func (r *revisionCache) get(k store.Key) (store.Known, bool) {
 	if known, ok := r.young[k]; ok {
 		return known, true
 	}
@@ -34,7 +34,7 @@ func (r *recent) get(k store.Key) (store.Known, bool) {
 }
 
 // keep takes in what a group of commits has written durably.
-func (r *recent) keep(finals []store.Final) {
+func (r *revisionCache) keep(finals []store.Final) {
 	if len(r.young) >= r.half {
 		for k := range r.old {
 			if floor, ok := r.floors[k.Kind]; ok && k.ID > floor {

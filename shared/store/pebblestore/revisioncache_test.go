@@ -15,7 +15,7 @@ func Test_recent_neverContradictsTheEngine(t *testing.T) {
 	t.Logf("seed %d", seed)
 	dice := rand.New(rand.NewPCG(seed, 0))
 	engine := map[store.Key]store.Known{}
-	r := recent{half: 8, young: map[store.Key]store.Known{}, floors: map[string]string{"a": "", "b": ""}}
+	r := revisionCache{half: 8, young: map[store.Key]store.Known{}, floors: map[string]string{"a": "", "b": ""}}
 	asked, knew := 0, 0
 	for n := range 20_000 {
 		k := store.Key{Kind: string("ab"[dice.IntN(2)]), ID: fmt.Sprintf("%06d", n/4-dice.IntN(30))}

@@ -11,13 +11,13 @@ const tailBytes = 2 << 20
 
 // tail is the newest entries of a stream, without a gap up to its head. Followers read right behind the commits, several
 // of them the same entries, and to find these in the engine costs more than to keep them.
-type tail struct {
+type tailCache struct {
 	entries []store.Entry // bodies are shared with readers
 	bytes   int
 }
 
 // read returns up to limit entries with sequences above after; false when they are not all here.
-func (t tail) read(after uint64, limit int) ([]store.Entry, bool) {
+func (t tailCache) read(after uint64, limit int) ([]store.Entry, bool) {
 	if len(t.entries) == 0 || after+1 < t.entries[0].Seq {
 		return nil, false
 	}
@@ -27,8 +27,8 @@ func (t tail) read(after uint64, limit int) ([]store.Entry, bool) {
 }
 
 // keep returns the tails after the appends of a group. What earlier tails hold stays as it is.
-func keep(tails map[string]tail, appends []store.Placed) map[string]tail {
-	now := make(map[string]tail, len(tails)+1)
+func keep(tails map[string]tailCache, appends []store.SequencedEntry) map[string]tailCache {
+	now := make(map[string]tailCache, len(tails)+1)
 	maps.Copy(now, tails)
 	for i := range appends {
 		p := &appends[i]
@@ -43,11 +43,11 @@ func keep(tails map[string]tail, appends []store.Placed) map[string]tail {
 }
 
 // shorter returns the newer half of a tail, by bytes.
-func (t tail) shorter() tail {
+func (t tailCache) shorter() tailCache {
 	from, bytes := len(t.entries), 0
 	for from > 0 && bytes+len(t.entries[from-1].Body) <= tailBytes/2 {
 		from--
 		bytes += len(t.entries[from].Body)
 	}
-	return tail{append(make([]store.Entry, 0, 2*(len(t.entries)-from)), t.entries[from:]...), bytes}
+	return tailCache{append(make([]store.Entry, 0, 2*(len(t.entries)-from)), t.entries[from:]...), bytes}
 }

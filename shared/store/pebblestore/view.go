@@ -10,14 +10,14 @@ import (
 // is the newest, and every reader that is at work on it.
 type view struct {
 	snapshot *pebble.Snapshot
-	number   uint64            // last commit number
-	heads    map[string]uint64 // last sequence of every stream; never changed
-	lows     map[string]uint64 // last trimmed sequence of the streams that were trimmed; never changed
-	tails    map[string]tail   // of the streams that were appended to; never changed
+	number   uint64               // last commit number
+	heads    map[string]uint64    // last sequence of every stream; never changed
+	lows     map[string]uint64    // last trimmed sequence of the streams that were trimmed; never changed
+	tails    map[string]tailCache // of the streams that were appended to; never changed
 	holders  atomic.Int64
 }
 
-func newView(snapshot *pebble.Snapshot, number uint64, heads, lows map[string]uint64, tails map[string]tail) *view {
+func newView(snapshot *pebble.Snapshot, number uint64, heads, lows map[string]uint64, tails map[string]tailCache) *view {
 	v := &view{snapshot: snapshot, number: number, heads: heads, lows: lows, tails: tails}
 	v.holders.Store(1)
 	return v

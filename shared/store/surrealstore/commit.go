@@ -24,7 +24,7 @@ const (
 type waiter struct {
 	batch  store.Batch // bodies of writes are native values already
 	size   int
-	answer chan store.Verdict // buffered
+	answer chan store.CommitResult // buffered
 }
 
 // Commit implements store.DB.
@@ -56,7 +56,7 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 
 // newWaiter copies the batch in the form in which it is sent; the caller pays for the encoding.
 func (s *Store) newWaiter(b store.Batch) (*waiter, error) {
-	w := &waiter{answer: make(chan store.Verdict, 1), batch: store.Batch{Trims: slices.Clone(b.Trims)}}
+	w := &waiter{answer: make(chan store.CommitResult, 1), batch: store.Batch{Trims: slices.Clone(b.Trims)}}
 	writes := slices.Clone(b.Writes)
 	s.schema.Digest(writes)
 	for _, write := range writes {
@@ -92,7 +92,7 @@ func (s *Store) commitAll() {
 		cancel()
 		for i, w := range group {
 			if err != nil {
-				w.answer <- store.Verdict{Err: s.away("commit", err)}
+				w.answer <- store.CommitResult{Err: s.away("commit", err)}
 			} else {
 				w.answer <- verdicts[i]
 			}
@@ -126,7 +126,7 @@ func (s *Store) gather(first *waiter) (group []*waiter, held *waiter) {
 }
 
 // commitGroup judges the group and has the engine confirm and apply it, as often as others are faster.
-func (s *Store) commitGroup(ctx context.Context, group []*waiter) ([]store.Verdict, error) {
+func (s *Store) commitGroup(ctx context.Context, group []*waiter) ([]store.CommitResult, error) {
 	g := &s.ground
 	batches := make([]store.Batch, len(group))
 	for i, w := range group {
@@ -142,7 +142,7 @@ func (s *Store) commitGroup(ctx context.Context, group []*waiter) ([]store.Verdi
 			return nil, err
 		}
 		var asked []store.Key
-		j, err := store.Judge(s.schema, store.Ground{Number: g.number, Heads: g.heads, Lows: g.lows, Lookup: func(k store.Key) (store.Known, error) {
+		j, err := store.Judge(s.schema, store.Baseline{Number: g.number, Heads: g.heads, Lows: g.lows, Lookup: func(k store.Key) (store.Known, error) {
 			asked = append(asked, k)
 			return g.docs[k], nil
 		}}, batches)
@@ -151,7 +151,7 @@ func (s *Store) commitGroup(ctx context.Context, group []*waiter) ([]store.Verdi
 		}
 		if j.Number == g.number { // nobody won, so no call confirms what was assumed
 			if fresh {
-				return j.Verdicts, nil
+				return j.Results, nil
 			}
 			fresh = true
 			continue
@@ -160,7 +160,7 @@ func (s *Store) commitGroup(ctx context.Context, group []*waiter) ([]store.Verdi
 		switch {
 		case err == nil && won:
 			g.advance(&j)
-			return j.Verdicts, nil
+			return j.Results, nil
 		case err == nil: // others wrote; the reply told the head, the documents are read again
 			fresh = true
 		case isRetryable(err):

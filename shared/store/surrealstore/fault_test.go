@@ -58,7 +58,7 @@ func TestSettle_claimedCallCannotCommit(t *testing.T) {
 	at, password := surrealtest.Start(t)
 	s := open(t, at, password, schema)
 	ctx := t.Context()
-	j, err := store.Judge(schema, store.Ground{Lookup: func(store.Key) (store.Known, error) { return store.Known{}, nil }},
+	j, err := store.Judge(schema, store.Baseline{Lookup: func(store.Key) (store.Known, error) { return store.Known{}, nil }},
 		[]store.Batch{{Appends: []store.Append{{Stream: "events", Body: []byte("late")}}}})
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ type head struct {
 
 // ground is what the committer believes of the database. It may be wrong, because others write too:
 // the guarded query confirms head and revisions, or nothing is applied.
-type ground struct {
+type revisionCache struct {
 	known  bool // the head was read
 	number uint64
 	epoch  uint64 // of the lease, as the head has it
@@ -35,15 +35,15 @@ type ground struct {
 	docs   map[store.Key]store.Known
 }
 
-func newGround() ground {
-	return ground{heads: map[string]uint64{}, lows: map[string]uint64{}, sums: map[string]store.Sum{}, docs: map[store.Key]store.Known{}}
+func newRevisionCache() revisionCache {
+	return revisionCache{heads: map[string]uint64{}, lows: map[string]uint64{}, sums: map[string]store.Sum{}, docs: map[store.Key]store.Known{}}
 }
 
 // forget drops all beliefs: the outcome of a call is unknown.
-func (g *ground) forget() { *g = newGround() }
+func (g *revisionCache) forget() { *g = newRevisionCache() }
 
 // moved takes over the head that the engine reported. What was remembered of documents may be old.
-func (g *ground) moved(h head) error {
+func (g *revisionCache) moved(h head) error {
 	sums := make(map[string]store.Sum, len(h.H))
 	for kind, text := range h.H {
 		sum, err := store.ParseSum(text)
@@ -66,7 +66,7 @@ func (g *ground) moved(h head) error {
 }
 
 // advance takes over what a judgement left.
-func (g *ground) advance(j *store.Judgement) {
+func (g *revisionCache) advance(j *store.Judgement) {
 	g.number = j.Number
 	maps.Copy(g.heads, j.Heads)
 	maps.Copy(g.lows, j.Lows)
@@ -82,7 +82,7 @@ func (g *ground) advance(j *store.Judgement) {
 }
 
 // headAfter returns the head as the judgement leaves it.
-func (g *ground) headAfter(j *store.Judgement) head {
+func (g *revisionCache) headAfter(j *store.Judgement) head {
 	h := head{E: g.epoch, F: store.Format, H: make(map[string]string, len(g.sums)), N: j.Number, S: maps.Clone(g.heads), L: maps.Clone(g.lows)}
 	maps.Copy(h.S, j.Heads)
 	maps.Copy(h.L, j.Lows)

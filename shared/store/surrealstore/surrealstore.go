@@ -43,7 +43,7 @@ type Store struct {
 	tasks sync.WaitGroup
 	queue chan *waiter // to the committer
 
-	ground ground // owned by the committer
+	ground revisionCache // owned by the committer
 
 	epoch    uint64        // of the lease this store took; 0 without an owner
 	held     lease         // owned by Run, and by Open before it
@@ -67,7 +67,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{schema: o.Schema, texts: texts, link: link, log: link.log, queue: make(chan *waiter), ground: newGround(), lost: make(chan struct{})}
+	s := &Store{schema: o.Schema, texts: texts, link: link, log: link.log, queue: make(chan *waiter), ground: newRevisionCache(), lost: make(chan struct{})}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	link.ctx = s.ctx
 	err = s.define(ctx)
