@@ -39,7 +39,7 @@ func TestParse_aBenchmarkThatDidNotRunHasNoValue(t *testing.T) {
 
 func TestServices_everyFigureCanBeAskedFor(t *testing.T) {
 	names := (&bench{}).services()[0].names
-	for _, want := range []string{"http_get_tasks", "dag_chain", "dag_chain_beside_pebble", "dag_fan_beside_raw", "dag_many_cpu", "dag_layered_rss", "dag_many_p99"} {
+	for _, want := range []string{"http_get_tasks", "dag_chain", "dag_chain_beside_pebble", "dag_fan_beside_raw", "dag_many_cpu", "dag_layered_rss", "dag_many_p99", "dag_many_1ms"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("%s is not among the names %v", want, names)
 		}

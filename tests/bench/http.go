@@ -85,7 +85,7 @@ func (b *bench) http(ctx context.Context, r *rig.Rig) error {
 		request := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
 			f.method, f.path, r.Token.Reveal(), len(f.body), f.body)
 		if f.method == "GET" { // something to read
-			if _, _, err := (job{name: "read", batches: 1, inFlight: 1, graph: ten()}).run(ctx, r, 0); err != nil {
+			if _, _, err := (job{name: "read", provider: "noop", batches: 1, inFlight: 1, graph: ten()}).run(ctx, r, 0); err != nil {
 				return err
 			}
 		}

@@ -17,16 +17,19 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig"
 )
 
-// job is a set of equal batches of operations that do nothing, some of them in flight at once.
+// job is a set of equal batches of operations that make one server each, some of them in flight at once.
 type job struct {
 	name     string
+	shape    string // of BenchmarkDag: the limits are measured with it
+	provider string // of configuration: noop takes no time, slow takes 1 ms a call
 	batches  int
 	inFlight int
 	graph    [][]int // for each operation those it depends on
 	limit    string  // the bound of its goal: raw or pebble
 }
 
-// jobs are those of BenchmarkDag, in the same shapes.
+// jobs are those of BenchmarkDag, in the same shapes. Those that end in _1ms run at a provider that takes 1 ms: decisions
+// 48 and 67 judge a tuning by them.
 func jobs() []job {
 	chain, fan, layered := make([][]int, 1000), make([][]int, 1000), make([][]int, 1000)
 	for i := 1; i < 1000; i++ {
@@ -39,7 +42,14 @@ func jobs() []job {
 			layered[i] = []int{at + i%50, at + (i+1)%50}
 		}
 	}
-	return []job{{"chain", 1, 1, chain, "raw"}, {"fan", 1, 1, fan, "pebble"}, {"layered", 1, 1, layered, "pebble"}, {"many", 1000, 200, ten(), "pebble"}}
+	return []job{
+		{"chain", "chain", "noop", 1, 1, chain, "raw"},
+		{"fan", "fan", "noop", 1, 1, fan, "pebble"},
+		{"layered", "layered", "noop", 1, 1, layered, "pebble"},
+		{"many", "many", "noop", 1000, 200, ten(), "pebble"},
+		{"layered_1ms", "layered", "slow", 1, 1, layered, "pebble"},
+		{"many_1ms", "many", "slow", 1000, 200, ten(), "pebble"},
+	}
 }
 
 // ten is a graph of ten operations.
@@ -61,15 +71,15 @@ func (b *bench) job(ctx context.Context, r *rig.Rig, j job) error {
 		return err
 	}
 	for turn := range b.turns() {
-		limits, err := b.gobench(ctx, "./shared/store/pebblestore", "^BenchmarkDag$/^"+j.name+"$", "300ms", "100ms")
+		limits, err := b.gobench(ctx, "./shared/store/pebblestore", "^BenchmarkDag$/^"+j.shape+"$", "300ms", "100ms")
 		if err != nil {
 			return err
 		}
-		raw, err := limits.of(read{"Dag/" + j.name + "/raw", "tasks/s"})
+		raw, err := limits.of(read{"Dag/" + j.shape + "/raw", "tasks/s"})
 		if err != nil {
 			return err
 		}
-		pebble, err := limits.of(read{"Dag/" + j.name + "/pebble", "tasks/s"})
+		pebble, err := limits.of(read{"Dag/" + j.shape + "/pebble", "tasks/s"})
 		if err != nil {
 			return err
 		}
@@ -205,7 +215,7 @@ func (j job) body(turn, i int) ([]byte, error) {
 	}
 	ops := make([]operation, len(j.graph))
 	for k, deps := range j.graph {
-		o := operation{ID: fmt.Sprintf("op-%04d", k), Type: "server_batch", Provider: "noop", Dependencies: []string{},
+		o := operation{ID: fmt.Sprintf("op-%04d", k), Type: "server_batch", Provider: j.provider, Dependencies: []string{},
 			ServerConfigs: []server{{fmt.Sprintf("%s-%d-%d-%d", j.name, turn, i, k), "1xCPU-2GB", "de-fra1"}}}
 		for _, d := range deps {
 			o.Dependencies = append(o.Dependencies, fmt.Sprintf("op-%04d", d))

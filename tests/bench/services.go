@@ -9,7 +9,7 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig"
 )
 
-// configuration is one provider that does nothing and as much at once as the jobs ask for.
+// configuration has a provider that takes no time, one that takes 1 ms, and as much at once as the jobs ask for.
 const configuration = `log_level = "warn"
 [limits]
 tasks = 1024
@@ -18,6 +18,9 @@ steps = 1024
 public = true
 [providers.noop]
 driver = "simulated"
+[providers.slow]
+driver = "simulated"
+latency = "1ms"
 `
 
 // services are the figures that need both binaries.
