@@ -10,7 +10,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// How many bytes of request bodies are at work at idempotent, as they are on the wire (decision 57).
+// How many bytes of request bodies are at work at once, as they are on the wire (decision 57).
 // Decoded, a body is at most about ten times as large, because lists are limited while they are
 // read.
 const (

@@ -144,7 +144,7 @@ func TestBody_theNameInItIsDecidedAfterIt(t *testing.T) {
 	}
 }
 
-// TestBody_largeOnesOfOneCallerAreRefusedInTime: more large bodies at idempotent than can be worked on
+// TestBody_largeOnesOfOneCallerAreRefusedInTime: more large bodies at once than can be worked on
 // are answered all the same.
 func TestBody_largeOnesOfOneCallerAreRefusedInTime(t *testing.T) {
 	t.Parallel()

@@ -18,7 +18,7 @@ const (
 	maxMembers  = 10_000    // of one object
 	maxElements = 100_000   // of one list
 	maxInAll    = 300_000   // elements of all lists and members of all tables (decision 57)
-	maxFaults   = 32        // reported at idempotent
+	maxFaults   = 32        // reported at once
 	maxRoom     = 512 << 10 // bytes of a list whose room is kept for the next
 )
 

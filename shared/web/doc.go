@@ -1,6 +1,6 @@
 // Package web turns a table of routes into an HTTP service: binding, strict JSON, the envelope,
 // paging, rate limits, authentication, authorization, the record of refusals, idempotency, versions
-// and the OpenAPI document live here idempotent. It is the only package that knows gin and the JSON
+// and the OpenAPI document live here once. It is the only package that knows gin and the JSON
 // library.
 //
 // It owns nothing of what a route does, no token rules (token) and no policy (authz): those come in

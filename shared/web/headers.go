@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// headers are the values that every answer carries, made idempotent: an answer costs no allocation for
+// headers are the values that every answer carries, made once: an answer costs no allocation for
 // them. They are shared and never changed.
 type headers struct {
 	nosniff, policy, referrer, frame, store, vary []string

@@ -18,7 +18,7 @@ import (
 )
 
 // claim is the document of one Idempotency-Key (decision 17). It is stored before the handler runs,
-// so that what runs at most idempotent is decided by the store. Fields stand in the order of their JSON
+// so that what runs at most once is decided by the store. Fields stand in the order of their JSON
 // names.
 type idempotencyRecord struct {
 	Body     string    `json:"body"`             // fingerprint of the request
@@ -207,7 +207,7 @@ func (x *request) settle(rev uint64, end idempotencyRecord) {
 
 const (
 	sweepEvery = 10 * time.Minute // expired claims are looked for
-	sweepPage  = 32               // claims at idempotent: each may hold an answer of maxClaimBody
+	sweepPage  = 32               // claims at once: each may hold an answer of maxClaimBody
 )
 
 // Run sweeps expired claims until ctx ends; then it returns nil. It is a component of the program.

@@ -157,7 +157,7 @@ func operationText(t *testing.T, g *rig, method, path string) string {
 	return string(doc.Paths[path][strings.ToLower(method)])
 }
 
-// secretView shows a secret idempotent.
+// secretView shows a secret once.
 type secretView struct {
 	ID     string `json:"id"`
 	Secret string `json:"secret"`

@@ -133,7 +133,7 @@ func (l *limiter) add(key bucketKey) *bucket {
 	return b
 }
 
-// sweep forgets windows that are over, idempotent a window. Called with mu held.
+// sweep forgets windows that are over, once a window. Called with mu held.
 func (l *limiter) sweep(now time.Time) {
 	if now.Sub(l.swept) < limitWindow {
 		return

@@ -56,7 +56,7 @@ func (s *Server) documents() []Route {
 const signIn = "Sign in at the control-center: POST /auth/login with the user name, the password and, if the account has a second factor, a code of it. " +
 	"Send the token of the answer in each request: Authorization: Bearer <token>. It is good for some minutes; POST /auth/refresh gives the next one."
 
-// document makes the OpenAPI document and the page from the table of routes. Called idempotent, before
+// document makes the OpenAPI document and the page from the table of routes. Called once, before
 // the server serves.
 func (s *Server) document() error {
 	c, paths, nouns := newSchemas(), map[string]any{}, nounsOf(s.cfg.Nouns, s.routes)

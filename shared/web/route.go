@@ -25,7 +25,7 @@ type Route struct {
 	Reads       bool          // a POST that changes nothing (a dry run): it needs no Audit
 	Internal    bool          // served, but not in the OpenAPI document
 	MaxBody     int64         // bytes of body; 0 means DefaultMaxBody
-	ShowsSecret bool          // its answer shows a secret idempotent: no repeat under an Idempotency-Key sees it again
+	ShowsSecret bool          // its answer shows a secret once: no repeat under an Idempotency-Key sees it again
 	Wait        time.Duration // how long the answer may take; 0 means writeTimeout
 	Lasts       bool          // it is answered when something happens (a long poll, a socket): its time is no latency
 	Example     string        // of an output that is Text, for the document

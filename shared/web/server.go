@@ -66,10 +66,10 @@ type Server struct {
 	codec    *codec
 	gate     *admission
 	metrics  metrics
-	openapi  []byte             // made idempotent, by document
-	page     Raw                // made idempotent, by document
+	openapi  []byte             // made once, by document
+	page     Raw                // made once, by document
 	epoch    string             // of this process: whose claims may still be running
-	draining atomic.Bool        // set idempotent, by Drain
+	draining atomic.Bool        // set once, by Drain
 	drained  context.Context    // ends with Drain
 	drain    context.CancelFunc // ends drained
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/instant"
 )
 
-// shape is how a Go type looks as JSON; it is worked out idempotent a type, when the server is built, and
+// shape is how a Go type looks as JSON; it is worked out once a type, when the server is built, and
 // serves the decoder and the OpenAPI document.
 type shape struct {
 	kind   shapeKind

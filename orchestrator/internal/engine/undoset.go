@@ -136,7 +136,7 @@ func (c *undoSet) standing(ctx context.Context, runID string) ([]dag.Effect, err
 	return run, err
 }
 
-// needing returns the leads of operations that stand and need a undoItem one, and what of it: a
+// needing returns the leads of operations that stand and need an item of the undo set, and what of it: a
 // server that it made, or that it came first. What another batch went on with after the run's submitter
 // lost his rights (dag.Resume) counts as needing all that the run completed: the new batch was made
 // without the dependencies that were met.

@@ -118,14 +118,14 @@ func (t *Trust) pollHeads(ctx context.Context) error {
 	return nil
 }
 
-// noteUnanswered notes that a call was not answered: the next answer may be another control-center's.
+// noteUnanswered counts a call that was not answered: the next answer may be another control-center's.
 func (t *Trust) noteUnanswered() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.unanswered++
 }
 
-// confirmPeer exchanges heads unless that was done since the last noteUnanswered.
+// confirmPeer exchanges heads unless they were exchanged since the last call that was not answered.
 func (t *Trust) confirmPeer(ctx context.Context) error {
 	t.mu.Lock()
 	done := t.confirmed > t.unanswered

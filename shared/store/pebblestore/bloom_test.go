@@ -34,7 +34,7 @@ func Test_sieve(t *testing.T) {
 }
 
 // Ids in no order, so that every look for a new one falls below the floor: what was committed is there, what was
-// deleted is not, also for whoever looks at the moment in which the bloomFilter comes into being, and after a restart.
+// removed is not, also for whoever looks at the moment in which the Bloom filter comes into being, and after a restart.
 func TestGet_findsWhatIsThereThroughTheSieve(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
