@@ -210,19 +210,20 @@ func SignInOf(server, username string, s client.Session) SignIn {
 // ErrNoTerminal is returned by Ask when there is nobody to ask.
 var ErrNoTerminal = errors.New("standard input is no terminal")
 
-// Confirm asks for a yes before something is destroyed. It goes on without asking when yes is true or
-// nobody sits at a terminal, and is a usage error when the answer is anything else than yes.
-func (o *IO) Confirm(question string, yes bool) error {
+// Confirm asks before something is destroyed and returns nil when the answer is want, in any case of its
+// letters, or when yes is true. Any other answer is a usage error, and so is a lack of a terminal: a script
+// says --yes.
+func (o *IO) Confirm(question, want string, yes bool) error {
 	if yes {
 		return nil
 	}
-	answer, err := o.Ask(question+" [yes/no] ", false)
+	answer, err := o.Ask(question, false)
 	switch {
 	case errors.Is(err, ErrNoTerminal):
-		return nil
+		return Usage("nothing was changed: --yes is needed when there is no terminal to ask on")
 	case err != nil:
 		return err
-	case !strings.EqualFold(strings.TrimSpace(answer), "yes"):
+	case !strings.EqualFold(strings.TrimSpace(answer), want):
 		return Usage("not confirmed; nothing was changed")
 	}
 	return nil

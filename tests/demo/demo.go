@@ -196,7 +196,7 @@ func (d *demo) useServers(ctx context.Context) error {
 }
 
 func (d *demo) rollBack(ctx context.Context) error {
-	out, err := d.verb(ctx, "orchestrator", "rollback", "execute", "--checkpoint", d.checkpoint, "-o", "json")
+	out, err := d.verb(ctx, "orchestrator", "rollback", "execute", "--checkpoint", d.checkpoint, "--yes", "-o", "json")
 	if err != nil {
 		return err
 	}

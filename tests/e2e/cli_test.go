@@ -213,7 +213,7 @@ func TestCLI_rollbackByNames(t *testing.T) {
 	if !strings.Contains(out, "name") || !strings.Contains(out, "fast") || strings.Contains(out, "NOTE") {
 		t.Errorf("the batch itself is not shown, or an empty column is:\n%s", out)
 	}
-	s.run(t, verb{line: "orchestrator rollback execute --batch {batch}", out: "1", err: "this undoes 1 operation(s) of batch fast: servers"})
+	s.run(t, verb{line: "orchestrator rollback execute --batch {batch} --yes", out: "1", err: "this undoes 1 operation(s) of batch fast: servers"})
 	s.run(t, verb{line: "orchestrator rollback execute --batch {batch} -o json", out: "unchanged"})
 	s.run(t, verb{line: "orchestrator rollback execute --checkpoint first --yes", err: "0 operation(s) that completed after checkpoint first"})
 	s.run(t, verb{line: "orchestrator checkpoint create first"})

@@ -51,7 +51,7 @@ func keyRemove() cli.Command {
 		Long:  "For a key that has leaked. In place of the current key the next one signs at once; sessions go on with their refresh tokens.",
 		Flags: func(f *cli.Flags) { f.BoolVar(&yes, "yes", false, "do not ask") },
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
-		if err := o.Confirm("this ends every token that "+args[0]+" signed; go on?", yes); err != nil {
+		if err := o.Confirm("this ends every token that "+args[0]+" signed; go on? [yes/no] ", "yes", yes); err != nil {
 			return err
 		}
 		if err := api.RemoveKey(ctx, args[0]); err != nil {

@@ -139,14 +139,8 @@ func userDelete() cli.Command {
 		if err != nil {
 			return err
 		}
-		if !yes {
-			typed, err := o.Ask("this deletes the user for good; type its name ("+u.Username+") to go on: ", false)
-			if err != nil {
-				return missing(err, "--yes")
-			}
-			if typed != u.Username {
-				return cli.Usage("that is not the name; nothing was deleted")
-			}
+		if err := o.Confirm("this deletes the user for good; type its name ("+u.Username+") to go on: ", u.Username, yes); err != nil {
+			return err
 		}
 		if err := api.DeleteUser(ctx, u.ID); err != nil {
 			return err

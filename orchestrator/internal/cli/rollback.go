@@ -64,7 +64,7 @@ func checkpointShow() cli.Command {
 func checkpointDelete() cli.Command {
 	var yes bool
 	return remote(cli.Command{Use: "delete NAME|ID", Changes: true, Short: "delete a checkpoint and free what is kept for its sake alone", Args: 1, Complete: checkpointNames,
-		Long:  "Nobody can go back to it afterwards. Says what it holds and, on a terminal, asks before it is deleted; --yes does not ask.",
+		Long:  "Nobody can go back to it afterwards. Says what it holds and asks before it is deleted. --yes does not ask; without a terminal it is needed.",
 		Flags: func(f *cli.Flags) { f.BoolVar(&yes, "yes", false, "do not ask") },
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		id, err := checkpointID(ctx, api, args[0])
@@ -76,7 +76,7 @@ func checkpointDelete() cli.Command {
 			return err
 		}
 		o.Note("this deletes checkpoint %s of %s, which holds %d operation(s)", c.Name, c.CreatedAt.Format(time.RFC3339), c.HeldOperations)
-		if err := o.Confirm("go on?", yes); err != nil {
+		if err := o.Confirm("go on? [yes/no] ", "yes", yes); err != nil {
 			return err
 		}
 		if err := api.DeleteCheckpoint(ctx, id); err != nil {
@@ -115,7 +115,8 @@ func rollbackExecute() cli.Command {
 	var yes bool
 	return remote(cli.Command{
 		Use: "execute", Changes: true, Short: "undo everything after a checkpoint, a batch, or the given operations",
-		Long: "Says what will be undone and, on a terminal, asks before it begins; --yes does not ask. Ends with 8 when something could not be undone.",
+		Long: "Says what will be undone and asks before it begins. --yes does not ask; without a terminal it is needed. Ends with 8 when something could\n" +
+			"not be undone.",
 		Example: "  orchestrator rollback execute --checkpoint before_web\n  orchestrator rollback execute --batch 0199…\n" +
 			"  orchestrator rollback execute --operation 0199…/upcloud_servers",
 		Flags: func(f *cli.Flags) {
@@ -144,7 +145,7 @@ func rollbackExecute() cli.Command {
 			return o.Done(cli.Result{ID: batch, Result: "unchanged"}, "unchanged: nothing that batch %s completed still stands", batch)
 		}
 		o.Note("this undoes %s", what)
-		if err := o.Confirm("go on?", yes); err != nil {
+		if err := o.Confirm("go on? [yes/no] ", "yes", yes); err != nil {
 			return err
 		}
 		api.HTTP = &http.Client{Timeout: rollbackLimit}

@@ -1,0 +1,19 @@
+package app
+
+import (
+	"testing"
+
+	"github.com/provisioning-platform/platform/shared/cli/clitest"
+)
+
+// TestVerbs_destroyWithoutAskingWhereNobodyCanBeAsked walks all verbs: one that destroys what cannot be had
+// back needs --yes where there is no terminal.
+func TestVerbs_destroyWithoutAskingWhereNobodyCanBeAsked(t *testing.T) {
+	t.Parallel()
+	clitest.Destructive(t, Root(), map[string]bool{
+		"batch submit": false, "batch adopt": false, "checkpoint create": false,
+		"workflow servers": false, "workflow taskserv": false, "workflow cluster": false,
+		"batch cancel": false, "task cancel": false, // what is done stays done, and batch cancel names the way back
+		"checkpoint delete": true, "rollback execute": true,
+	}, map[string][]string{"rollback execute": {"--operation", "one"}})
+}
