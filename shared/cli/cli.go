@@ -37,7 +37,7 @@ type Command struct {
 	Run     func(ctx context.Context, io *IO, args []string) error // nil for a noun
 	// Complete returns what the argument may be, for the shell's completion; nil: nothing is proposed.
 	Complete func(ctx context.Context, io *IO) []string
-	Values   map[string][]string // by flag: what it may be, for the shell's completion
+	Values   map[string][]string // by flag: what it may be; the shell completes it, and all else is a usage error
 	// Proposed is Complete for flags, by flag.
 	Proposed map[string]func(ctx context.Context, io *IO) []string
 	Commands []Command
@@ -138,6 +138,9 @@ func build(c Command, std *IO) *cobra.Command {
 		case "table", "json", "yaml", "jsonl":
 		default:
 			return Usage("--output %s is not known; use table, json, yaml or jsonl", std.Format)
+		}
+		if err := checkValues(cmd, c.Values); err != nil {
+			return err
 		}
 		return c.Run(cmd.Context(), std, args)
 	}

@@ -29,13 +29,6 @@ func (t Target) Remote(c Command, run func(ctx context.Context, o *IO, api *clie
 	return c
 }
 
-// PageFlags declares the paging flags of a list.
-func PageFlags(f *Flags, p *client.Page) {
-	f.IntVar(&p.Limit, "limit", 50, "rows at most (1 to 1000)")
-	f.IntVar(&p.Offset, "offset", 0, "rows to skip")
-	f.StringVar(&p.After, "after", "", "go on behind the row with this id")
-}
-
 // More says on Err how to see the rows behind those shown.
 func (o *IO) More(shown int, of client.Extent) {
 	switch {

@@ -1,8 +1,11 @@
 package app
 
 import (
+	"strings"
 	"testing"
 
+	"github.com/provisioning-platform/platform/control-center/internal/user"
+	"github.com/provisioning-platform/platform/shared/cli"
 	"github.com/provisioning-platform/platform/shared/cli/clitest"
 )
 
@@ -14,4 +17,15 @@ func TestVerbs_destroyWithoutAskingWhereNobodyCanBeAsked(t *testing.T) {
 		"user create": false, "user update": false, "user enrol-totp": false, "key rotate": false,
 		"user delete": true, "key remove": true,
 	}, nil)
+}
+
+// TestUserList_aRoleThatThereIsNotIsRefused: the command line knows the very roles that the service has.
+func TestUserList_aRoleThatThereIsNotIsRefused(t *testing.T) {
+	t.Parallel()
+	want := "--role is one of " + strings.Join(user.Roles(), ", ") + ", not \"king\""
+	for _, verb := range [][]string{{"user", "list"}, {"user", "create", "dana"}, {"user", "update", "dana"}} {
+		if code, out, errs := run(nil, append(verb, "--role", "king")...); code != cli.ExitUsage || out != "" || !strings.Contains(errs, want) {
+			t.Errorf("%v ends with %d: %s%s; want %s", verb, code, out, errs, want)
+		}
+	}
 }

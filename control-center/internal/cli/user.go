@@ -29,13 +29,9 @@ func userList() cli.Command {
 		},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
 		filter := client.UserFilter{Role: role}
-		switch enabled {
-		case "":
-		case "true", "false":
+		if enabled != "" {
 			on := enabled == "true"
 			filter.Enabled = &on
-		default:
-			return cli.Usage("--enabled is true or false, not %q", enabled)
 		}
 		l, err := api.Users(ctx, filter, p)
 		if err != nil {
@@ -86,13 +82,14 @@ func userCreate() cli.Command {
 
 func userUpdate() cli.Command {
 	var email, passwordFile string
-	var roles []string
+	var all []string
 	var enable, disable bool
 	return remote(cli.Command{
 		Use: "update NAME|ID", Changes: true, Complete: userNames, Short: "change a user; what is not given stays as it is", Args: 1,
+		Values: map[string][]string{"role": roles},
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&email, "email", "", "new e-mail address")
-			f.StringSliceVar(&roles, "role", nil, "all roles from now on; may be repeated")
+			f.StringSliceVar(&all, "role", nil, "all roles from now on; may be repeated")
 			f.StringVar(&passwordFile, "password-file", "", "file with a new password")
 			f.BoolVar(&enable, "enable", false, "let the user sign in")
 			f.BoolVar(&disable, "disable", false, "end the user's sessions and refuse new ones")
@@ -101,7 +98,7 @@ func userUpdate() cli.Command {
 		if enable && disable {
 			return cli.Usage("--enable and --disable exclude each other")
 		}
-		change := client.UserChange{Roles: roles}
+		change := client.UserChange{Roles: all}
 		if email != "" {
 			change.Email = &email
 		}
