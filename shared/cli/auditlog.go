@@ -88,7 +88,7 @@ func verifyCommand(peer string, s Setup, find func(*IO, *Setup) (AuditLog, error
 	return Command{
 		Use: "verify", Short: "verify the log offline, with the data folder or an export alone",
 		Long: "Computes the log again from its entries and compares it with every signed head at hand. Changes nothing and asks nobody.\n" +
-			"A running service holds its folder: stop it first, or verify a copy or an export. Ends with 11 when the log does not verify.",
+			"A running service holds its folder: stop it first (else it ends with 6), or verify a copy or an export. Ends with 11 when the log does not verify.",
 		Flags: func(f *Flags) {
 			s.Declare(f)
 			f.StringVar(&peerKeys, "peer-keys", "", "file with the public audit keys of the "+peer+" (its DIR/keys/audit/public), to check cosignatures too")

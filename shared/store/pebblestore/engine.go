@@ -108,8 +108,8 @@ func openFault(dir string, err error) error {
 	case pebble.IsCorruptionError(err):
 		return errCorrupt.Because(cause)
 	case strings.Contains(text, "lock held by current process"), strings.Contains(text, "resource temporarily unavailable"):
-		return fault.New(fault.Unavailable, "store.locked",
-			"the store is open in another process; stop that process or give this one a data folder of its own").Because(cause)
+		return fault.New(fault.Conflict, "store.locked",
+			"the store is open in another process; stop that process, or give this one another data folder or a copy").Because(cause)
 	}
 	return fault.New(fault.Unavailable, "store.open",
 		"the store cannot be opened; check that the data folder exists, is writable and has free space").Because(cause)
