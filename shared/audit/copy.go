@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -28,7 +29,7 @@ func (c *Copied) JSON() []byte {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = store.AppendString(out, e)
+		out = canonical.AppendString(out, e)
 	}
 	c.buf = append(strconv.AppendInt(append(out, `],"first":`...), c.First, 10), '}')
 	return c.buf

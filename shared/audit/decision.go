@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/instant"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -212,7 +213,7 @@ func appendAsked(b []byte, list []authz.Asked) []byte {
 }
 
 // full appends s as a JSON string, uncut: a decision on a name that was cut is another decision.
-func full(b []byte, s string) []byte { return store.AppendString(b, s) }
+func full(b []byte, s string) []byte { return canonical.AppendString(b, s) }
 
 func digestOf(list []byte) string {
 	sum := sha256.Sum256(list)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/instant"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -99,13 +100,13 @@ func detailsJSON(buf []byte, details map[string]any, limit int) ([]byte, error) 
 	if b, ok := plainJSON(buf, details); ok && len(b) <= limit {
 		return b, nil
 	}
-	b, err := store.Canonical(details)
+	b, err := canonical.Make(details)
 	if err != nil || len(b) <= limit {
 		return b, err
 	}
 	sizes := map[string]int{}
 	for k, v := range details {
-		one, err := store.Canonical(v)
+		one, err := canonical.Make(v)
 		if err != nil {
 			return nil, err
 		}
@@ -127,7 +128,7 @@ func detailsJSON(buf []byte, details map[string]any, limit int) ([]byte, error) 
 			left = append(left, clip(k))
 		}
 		kept["truncated"] = left
-		if b, err = store.Canonical(kept); err != nil || len(b) <= limit {
+		if b, err = canonical.Make(kept); err != nil || len(b) <= limit {
 			return b, err
 		}
 	}
@@ -177,7 +178,7 @@ func optional(b []byte, name, s string) []byte {
 }
 
 // text appends s as a JSON string, cut to maxText.
-func text(b []byte, s string) []byte { return store.AppendString(b, clip(s)) }
+func text(b []byte, s string) []byte { return canonical.AppendString(b, clip(s)) }
 
 func clip(s string) string {
 	if len(s) <= maxText {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/instant"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -31,7 +32,7 @@ func TestEncode_isWhatTheStructDeclares(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, err := store.Canonical(e)
+		want, err := canonical.Make(e)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,6 +16,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
@@ -97,8 +98,13 @@ type Write struct {
 	Index  []IndexKey
 	Body   []byte
 
-	canonical []byte // what this package made; when it is Body, that is known to be canonical
-	digest    Sum    // of Body, when its kind is summed; see Schema.Digest
+	made   canonical.Body // what Body was made from; Validate does not check the text that it vouches for
+	digest Sum            // of Body, when its kind is summed; see Schema.Digest
+}
+
+// NewPut returns the write that stores body under k. Validate does not check its text when body vouches for it (ADR 4).
+func NewPut(k Key, e Expect, index []IndexKey, body canonical.Body) Write {
+	return Write{Key: k, Expect: e, Index: index, Body: body.Bytes(), made: body}
 }
 
 // Append adds one entry to the end of a stream.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+
+	"github.com/provisioning-platform/platform/shared/canonical"
 )
 
 // Table maps a Go type to one kind of document. It is a literal; it holds no state and no store.
@@ -47,11 +49,11 @@ func (t Table[T]) Decode(d Doc) (T, error) {
 
 // Write returns the write that stores v under its id with the given expectation.
 func (t Table[T]) Write(v T, e Expect) (Write, error) {
-	body, err := Canonical(v)
+	body, err := canonical.MakeBody(v)
 	if err != nil {
 		return Write{}, fmt.Errorf("encode %s: %w", t.Kind, err)
 	}
-	return Write{Key: t.Key(t.ID(v)), Expect: e, Action: Put, Index: t.index(v), Body: body, canonical: body}, nil
+	return NewPut(t.Key(t.ID(v)), e, t.index(v), body), nil
 }
 
 // Get reads the value with that id from the store.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -142,14 +143,14 @@ func (it *item) render(out []byte, epoch string, said *textCache, note func(pare
 func (it *item) open(out []byte, said *textCache, note func(parent, name, value []byte)) []byte {
 	body := it.frame
 	*said = textCache{}
-	if store.Scan(body, note) != nil { // none of ours
+	if canonical.Scan(body, note) != nil { // none of ours
 		var compact bytes.Buffer
 		if json.Compact(&compact, body) != nil {
 			return append(out, '{') // nothing that we store; but its number exists
 		}
 		body, *said = compact.Bytes(), textCache{}
-		for name, value := range store.Members(body) {
-			for inner, value := range store.Members(value) {
+		for name, value := range canonical.Members(body) {
+			for inner, value := range canonical.Members(value) {
 				note([]byte(name), []byte(inner), value)
 			}
 			note(nil, []byte(name), value)
@@ -234,7 +235,7 @@ func text(value []byte) []byte {
 	if value[0] == '"' && bytes.IndexByte(value, '\\') < 0 {
 		return value[1 : len(value)-1]
 	}
-	s, _ := store.Text(value)
+	s, _ := canonical.Text(value)
 	return []byte(s)
 }
 

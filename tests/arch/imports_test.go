@@ -29,6 +29,7 @@ var rings = []struct {
 	ring   ring
 	reason string
 }{
+	{"shared/canonical", leaf, "bodies, audit entries and events have one form, whoever writes or reads them"},
 	{"shared/fault", leaf, "errors are everywhere"},
 	{"shared/id", leaf, "ids are everywhere"},
 	{"shared/instant", leaf, "times are everywhere"},

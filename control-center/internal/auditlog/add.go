@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -21,9 +22,9 @@ type taken struct {
 // Most entries are new, so it writes them as such without a look, and looks only when the store objects.
 func (x *Index) Add(ctx context.Context, origin string, first uint64, entries [][]byte) error {
 	rows := fold(origin, first, entries)
-	buf, _ := x.rooms.Get().(*store.Encoder)
+	buf, _ := x.rooms.Get().(*canonical.Writer)
 	if buf == nil {
-		buf = new(store.Encoder)
+		buf = new(canonical.Writer)
 	}
 	defer x.rooms.Put(buf) // a commit copies what it is given
 	fresh, err := x.asNew(ctx, rows, buf)
@@ -105,7 +106,7 @@ func complete(intent, outcome Row) Row {
 }
 
 // asNew returns the writes for rows that the index does not have, with their documents in buffer; none when an id comes twice.
-func (x *Index) asNew(ctx context.Context, rows []taken, buf *store.Encoder) ([]store.Write, error) {
+func (x *Index) asNew(ctx context.Context, rows []taken, buf *canonical.Writer) ([]store.Write, error) {
 	buf.Reset()
 	writes, seen := make([]store.Write, 0, len(rows)), make(map[string]bool, len(rows))
 	for _, t := range rows {

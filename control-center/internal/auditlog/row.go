@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -67,7 +68,7 @@ var Table = store.Table[Row]{
 
 // write is Table.Write with the encoding written by hand, in buffer, for there are two rows a task. Details with an escape in
 // a name need not be in canonical order as they are.
-func (r *Row) write(buf *store.Encoder, e store.Expect) (store.Write, error) {
+func (r *Row) write(buf *canonical.Writer, e store.Expect) (store.Write, error) {
 	if len(r.Details) == 0 || bytes.IndexByte(r.Details, '\\') >= 0 {
 		return Table.Write(*r, e)
 	}
@@ -87,7 +88,7 @@ func (r *Row) write(buf *store.Encoder, e store.Expect) (store.Write, error) {
 	buf.Time("timestamp", r.Timestamp)
 	buf.Always("user_id", r.UserID)
 	buf.End()
-	return buf.Write(Table.Key(r.ID), e, Table.Index(*r)), nil
+	return store.NewPut(Table.Key(r.ID), e, Table.Index(*r), buf.Body()), nil
 }
 
 // Kinds declares the documents of this package.
@@ -103,7 +104,7 @@ type Index struct {
 	mu      sync.Mutex
 	pending map[operation]store.Row[Row] // intents that still wait for their outcome
 
-	rooms sync.Pool // of *store.Encoder: for the documents of a run
+	rooms sync.Pool // of *canonical.Writer: for the documents of a run
 }
 
 // operation is what links an intent and its outcome.
@@ -161,20 +162,20 @@ func rowOf(origin string, index uint64, body []byte, before *Row) (Row, audit.Ph
 
 // read takes over what an entry says, but for its hash.
 func (r *Row) read(entry []byte, before *Row) (phase audit.Phase, ok bool) {
-	if store.CheckCanonical(entry) != nil { // none of ours
+	if canonical.Check(entry) != nil { // none of ours
 		var err error
-		if entry, err = store.Canonical(json.RawMessage(entry)); err != nil {
+		if entry, err = canonical.Make(json.RawMessage(entry)); err != nil {
 			return "", false
 		}
 	}
 	var own, code, decision, ip, op, request, session, username json.RawMessage
-	for name, value := range store.Members(entry) {
+	for name, value := range canonical.Members(entry) {
 		ok := true
 		switch name {
 		case "action":
 			r.Action, ok = text(value, before.Action)
 		case "actor":
-			for name, value := range store.Members(value) {
+			for name, value := range canonical.Members(value) {
 				switch name {
 				case "ip":
 					ip = value
@@ -222,10 +223,10 @@ func (r *Row) read(entry []byte, before *Row) (phase audit.Phase, ok bool) {
 	return phase, r.ID != "" && len(r.ID) <= indexValue && !strings.Contains(r.ID, "\x00")
 }
 
-// text is store.Text, without a copy of what is one of the usual texts.
+// text is canonical.Text, without a copy of what is one of the usual texts.
 func text(value json.RawMessage, usual ...string) (string, bool) {
 	if value[0] != '"' || bytes.IndexByte(value, '\\') >= 0 {
-		return store.Text(value)
+		return canonical.Text(value)
 	}
 	value = value[1 : len(value)-1]
 	for _, u := range usual {
@@ -256,7 +257,7 @@ func details(own json.RawMessage, more []detail) json.RawMessage {
 		size += len(d.name) + len(d.value) + len(`"":,`)
 	}
 	out := append(make([]byte, 0, size), '{')
-	for name, value := range store.Members(own) {
+	for name, value := range canonical.Members(own) {
 		for len(more) > 0 && more[0].name < name {
 			out, more = more[0].appendTo(out), more[1:]
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/provisioning-platform/platform/control-center/internal/auditlog"
 	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -64,7 +65,7 @@ func FuzzAdd_takesAnything(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want, err := store.Canonical(row); err != nil || string(page.Docs[0].Body) != string(want) {
+		if want, err := canonical.Make(row); err != nil || string(page.Docs[0].Body) != string(want) {
 			t.Errorf("written by hand:\n%s\nby the encoder:\n%s %v", page.Docs[0].Body, want, err)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -99,7 +100,7 @@ func (b *Policies) Load(ctx context.Context) error {
 
 func digestOf(src authz.Source) (string, error) {
 	src.Policies = nil
-	body, err := store.Canonical(src)
+	body, err := canonical.Make(src)
 	sum := sha256.Sum256(body)
 	return hex.EncodeToString(sum[:8]), err
 }

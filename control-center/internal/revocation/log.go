@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -60,7 +61,7 @@ func (l *Log) Update(ctx context.Context, act *audit.Act, fn func(*store.Tx) ([]
 
 func appendTo(tx *store.Tx, items []token.Revocation) error {
 	for _, it := range items {
-		body, err := store.Canonical(it)
+		body, err := canonical.Make(it)
 		if err != nil {
 			return err
 		}

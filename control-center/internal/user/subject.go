@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -47,7 +48,7 @@ func Save(tx *store.Tx, u User) error {
 }
 
 func announce(tx *store.Tx, s token.Subject) error {
-	body, err := store.Canonical(s)
+	body, err := canonical.Make(s)
 	if err != nil {
 		return err
 	}

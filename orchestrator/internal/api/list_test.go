@@ -8,6 +8,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
@@ -20,7 +21,7 @@ func TestListBatches_carriesSoManyOperationsAndNoMore(t *testing.T) {
 	db := memstore.New(store.Schema{Service: "orchestrator", Kinds: engine.Schema()})
 	a := &API{Engine: engine.New(engine.Config{DB: db})}
 	put := func(kind, key string, v any, index ...store.IndexKey) store.Write {
-		body, err := store.Canonical(v)
+		body, err := canonical.Make(v)
 		if err != nil {
 			t.Fatal(err)
 		}

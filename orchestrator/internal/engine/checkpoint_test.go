@@ -12,6 +12,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/storetest"
 )
@@ -55,7 +56,7 @@ func standing(t testing.TB, db store.DB) (since []uint64) {
 func TestCheckpoint_isOneSmallDocumentWhateverThereIs(t *testing.T) {
 	t.Parallel()
 	db := memory()
-	body, err := store.Canonical(map[string]any{"facts": map[string]string{"text": strings.Repeat("x", 15<<10)}, "kind": "server", "name": "s", "provider": "p"})
+	body, err := canonical.Make(map[string]any{"facts": map[string]string{"text": strings.Repeat("x", 15<<10)}, "kind": "server", "name": "s", "provider": "p"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -114,7 +114,7 @@ func (r *runner) documents(buf *buffer, c dag.Change) error {
 	h, docs := &r.run.Header, &buf.docs
 	writes := slices.Grow(buf.writes, 1+len(c.Tasks)+len(c.Effects)+len(c.Origins)+len(c.Resources))
 	docs.header(h)
-	writes = append(writes, docs.Write(headers().Key(h.ID), store.At(r.rev), headerIndex(h)))
+	writes = append(writes, store.NewPut(headers().Key(h.ID), store.At(r.rev), headerIndex(h), docs.Body()))
 	for _, at := range c.Effects { // before the tasks, which forget since when they stood
 		x := r.run.Effect(at)
 		writes = append(writes, putEffect(docs, &x))
@@ -165,7 +165,7 @@ func putTask(buf *encoder, t *dag.Task, x store.Expect) store.Write {
 		t.AppliedRev = 0
 	}
 	buf.task(t)
-	return buf.Write(store.Key{Kind: taskKind, ID: t.ID}, x, taskIndex(t))
+	return store.NewPut(store.Key{Kind: taskKind, ID: t.ID}, x, taskIndex(t), buf.Body())
 }
 
 // stood notes which tasks stand since the commit rev.
@@ -188,7 +188,7 @@ func inventory(buf *encoder, writes []store.Write, changes []dag.Resource, at ti
 		w := store.Write{Key: resources().Key(resources().ID(row)), Expect: store.Any(), Action: store.Delete}
 		if !c.Gone {
 			buf.resource(&row)
-			w = buf.Write(w.Key, w.Expect, nil)
+			w = store.NewPut(w.Key, w.Expect, nil, buf.Body())
 		}
 		if n, twice := place[w.Key.ID]; twice {
 			writes[n] = w

@@ -120,7 +120,7 @@ func putEffect(docs *encoder, x *dag.Effect) store.Write {
 		x.Recorded.Made = nil
 		docs.effect(x)
 	}
-	return docs.Write(effects().Key(x.ID), store.Any(), effectIndex(x))
+	return store.NewPut(effects().Key(x.ID), store.Any(), effectIndex(x), docs.Body())
 }
 
 // effect appends the document of an effect.

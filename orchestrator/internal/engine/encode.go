@@ -2,14 +2,14 @@ package engine
 
 import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
-	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/canonical"
 )
 
 // The documents that every commit of a run writes are encoded by hand: it is a quarter of the engine's time with
-// encoding/json. The bytes are those of store.Canonical; a test with every field set holds them equal.
+// encoding/json. The bytes are those of canonical.Make; a test with every field set holds them equal.
 
-// object is a store.Encoder that knows the engine's documents. Each of its methods appends one.
-type encoder struct{ store.Encoder }
+// object is a canonical.Writer that knows the engine's documents. Each of its methods appends one.
+type encoder struct{ canonical.Writer }
 
 func (o *encoder) task(t *dag.Task) {
 	o.Begin()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -62,8 +63,8 @@ func TestEncode_isCanonicalWhateverIsSet(t *testing.T) {
 	var o encoder // all behind each other, as in a commit
 	same := func(what string, v any) {
 		t.Helper()
-		got := o.Bytes()
-		want, err := store.Canonical(v)
+		got := o.Body().Bytes()
+		want, err := canonical.Make(v)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +121,7 @@ func TestSlicesOf_cutsBetweenNodes(t *testing.T) {
 	}
 	var got []dag.Node
 	for n, w := range writes {
-		if err := store.CheckCanonical(w.Body); err != nil || len(w.Body) > sliceBytes+1024 && n != len(writes)-1 {
+		if err := canonical.Check(w.Body); err != nil || len(w.Body) > sliceBytes+1024 && n != len(writes)-1 {
 			t.Errorf("part %d has %d bytes: %v", n, len(w.Body), err)
 		}
 		part, err := parts[dag.Node](definitionKind).Decode(store.Doc{Key: w.Key, Rev: 1, Body: w.Body})

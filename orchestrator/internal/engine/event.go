@@ -14,7 +14,7 @@ func (o *encoder) event(e *dag.Event) []byte {
 	var buf [len(instant.Layout)]byte
 	o.Always("timestamp", string(instant.Append(buf[:0], e.Time)))
 	o.End()
-	return o.Bytes()
+	return o.Body().Bytes()
 }
 
 func (o *encoder) data(e *dag.Event) {

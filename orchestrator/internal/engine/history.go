@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -296,9 +297,9 @@ func (h *history) ever(ctx context.Context, class string, counters []store.Count
 
 // timeOf reads the time of an event.
 func timeOf(event []byte) (time.Time, bool) {
-	for name, value := range store.Members(event) {
+	for name, value := range canonical.Members(event) {
 		if name == "timestamp" {
-			text, ok := store.Text(value)
+			text, ok := canonical.Text(value)
 			at, err := time.Parse(time.RFC3339Nano, text)
 			return at, ok && err == nil
 		}

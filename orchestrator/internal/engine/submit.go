@@ -238,7 +238,7 @@ func slicesOf(buf *encoder, owner string, nodes []dag.Node) ([]store.Write, erro
 		}
 		buf.EndArray()
 		buf.End()
-		writes = append(writes, buf.Write(key, store.Absent(), nil))
+		writes = append(writes, store.NewPut(key, store.Absent(), nil, buf.Body()))
 	}
 	return writes, nil
 }

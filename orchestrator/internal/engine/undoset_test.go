@@ -10,6 +10,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -60,7 +61,7 @@ func TestRollback_findsAnOperationWithoutReadingItsHistory(t *testing.T) {
 			var b store.Batch
 			for range 2500 {
 				run := id.New()
-				body, err := store.Canonical(dag.Task{Batch: true, CompletedAt: &now, CreatedAt: now, ID: id.Within(run, 0), Operation: "x", Run: run, State: dag.Failed})
+				body, err := canonical.Make(dag.Task{Batch: true, CompletedAt: &now, CreatedAt: now, ID: id.Within(run, 0), Operation: "x", Run: run, State: dag.Failed})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -14,6 +14,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
 	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
@@ -286,7 +287,7 @@ func stream(t testing.TB, db store.DB, name string) []map[string]any {
 			if err := json.Unmarshal(e.Body, &m); err != nil {
 				t.Fatalf("%v in %s", err, e.Body)
 			}
-			if c, err := store.Canonical(json.RawMessage(e.Body)); err != nil || string(c) != string(e.Body) {
+			if c, err := canonical.Make(json.RawMessage(e.Body)); err != nil || string(c) != string(e.Body) {
 				t.Fatalf("entry of %s is not canonical: %s", name, e.Body)
 			}
 			all = append(all, m)

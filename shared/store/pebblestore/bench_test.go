@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 	"github.com/provisioning-platform/platform/shared/store/storetest"
@@ -40,7 +41,7 @@ type transition struct {
 func (w *transition) commit(ctx context.Context, db store.DB) error {
 	w.turn++
 	doc := func(id, state string, e store.Expect) store.Write {
-		body, err := store.Canonical(runHeader{ID: id, Owner: "owner", Text: w.text, Turn: w.turn})
+		body, err := canonical.Make(runHeader{ID: id, Owner: "owner", Text: w.text, Turn: w.turn})
 		if err != nil {
 			panic(err)
 		}

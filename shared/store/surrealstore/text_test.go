@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/surrealstore/surrealtest"
 )
@@ -31,7 +32,7 @@ func TestPoisonedTextsAreData(t *testing.T) {
 	ctx := t.Context()
 	for _, p := range poison {
 		key := store.Key{Kind: "thing", ID: p}
-		body, err := store.Canonical(map[string]any{p: []any{p}, "value": p})
+		body, err := canonical.Make(map[string]any{p: []any{p}, "value": p})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -53,11 +54,6 @@ func numbers(v any) (any, error) {
 	return v, nil
 }
 
-// canonical turns a native value back into the bytes it was made from.
-func canonical(v any) ([]byte, error) {
-	return store.Canonical(widen(v))
-}
-
 // widen makes 64-bit floats of the 32-bit ones the engine sends when they are exact, because those
 // print differently.
 func widen(v any) any {
@@ -92,7 +88,7 @@ func fields(key store.Key, index []store.IndexKey) map[string]any {
 
 // doc turns a row into a document of the given kind.
 func (r row) doc(kind store.Kind) (store.Doc, error) {
-	body, err := canonical(r.Body)
+	body, err := canonical.Make(widen(r.Body))
 	if err != nil {
 		return store.Doc{}, fmt.Errorf("a %s in the database is not what was stored: %w", kind.Name, err)
 	}

@@ -1,4 +1,4 @@
-package store
+package canonical
 
 import (
 	"bytes"
@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestCanonical_values(t *testing.T) {
+func TestMake_values(t *testing.T) {
 	t.Parallel()
 	type ordered struct {
 		A int    `json:"a"`
@@ -39,7 +39,7 @@ func TestCanonical_values(t *testing.T) {
 		{"escaped names sort as meant", map[string]int{"a\n": 1, "a ": 2, `a"`: 3, "a\\": 4}, `{"a\n":1,"a ":2,"a\"":3,"a\\":4}`},
 		{"too deep", json.RawMessage(strings.Repeat("[", 200) + strings.Repeat("]", 200)), ""},
 	} {
-		got, err := Canonical(c.in)
+		got, err := Make(c.in)
 		if c.want == "" {
 			if err == nil {
 				t.Errorf("%s: want an error, got %s", c.name, got)
@@ -49,13 +49,13 @@ func TestCanonical_values(t *testing.T) {
 		if err != nil || string(got) != c.want {
 			t.Errorf("%s: got %s, %v; want %s", c.name, got, err, c.want)
 		}
-		if err := CheckCanonical(got); err != nil {
+		if err := Check(got); err != nil {
 			t.Errorf("%s: %s does not pass its own check: %v", c.name, got, err)
 		}
 	}
 }
 
-func TestCheckCanonical_refuses(t *testing.T) {
+func TestCheck_refuses(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{
 		``, ` `, `{} `, ` {}`, `{"a": 1}`, `{"b":1,"a":2}`, `{"a":1,"a":2}`, `{"a":1,}`, `[1,]`, `[1 ,2]`, `{a:1}`, `{"a"}`,
@@ -64,19 +64,19 @@ func TestCheckCanonical_refuses(t *testing.T) {
 		`tru`, `nul`, `nulll`, `{"a":1}{}`, `[1`, `{"a":1`, `{"a":`, `{"a\n":1,"a\n":2}`, `{"a ":1,"a\n":2}`,
 		strings.Repeat("[", MaxDepth+2) + strings.Repeat("]", MaxDepth+2),
 	} {
-		if CheckCanonical([]byte(bad)) == nil {
+		if Check([]byte(bad)) == nil {
 			t.Errorf("accepted %q", bad)
 		}
 	}
 }
 
 // Whatever is JSON becomes canonical and keeps its value; what passes the check is a fixed point.
-func FuzzCanonical(f *testing.F) {
+func FuzzMake(f *testing.F) {
 	for _, s := range []string{`{"b":[1,2.5,"x\u0000"],"a":null}`, `"\ud83d\ude00"`, `[1e3,-0.0,1e-7]`, `{"a\n":1,"a ":2}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		passes := CheckCanonical(in) == nil
+		passes := Check(in) == nil
 		if passes && !json.Valid(in) {
 			t.Fatalf("%q passes and is not JSON", in)
 		}
@@ -90,7 +90,7 @@ func FuzzCanonical(f *testing.F) {
 			}
 			return
 		}
-		if err := CheckCanonical(out); err != nil {
+		if err := Check(out); err != nil {
 			t.Fatalf("%q became %q: %v", in, out, err)
 		}
 		if passes != bytes.Equal(in, out) {
@@ -99,8 +99,8 @@ func FuzzCanonical(f *testing.F) {
 	})
 }
 
-func BenchmarkCheckCanonical(b *testing.B) {
-	body, err := Canonical(map[string]any{"id": "0193d7a8-1111-7abc-8def-0123456789ab", "state": "running", "created_at": "2026-11-25T22:43:46.123456789Z",
+func BenchmarkCheck(b *testing.B) {
+	body, err := Make(map[string]any{"id": "0193d7a8-1111-7abc-8def-0123456789ab", "state": "running", "created_at": "2026-11-25T22:43:46.123456789Z",
 		"attempt": 3, "needs": []string{"create_servers", "kubernetes_taskserv"}, "output": strings.Repeat("some text of a task ", 8)})
 	if err != nil {
 		b.Fatal(err)
@@ -108,7 +108,7 @@ func BenchmarkCheckCanonical(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := CheckCanonical(body); err != nil {
+		if err := Check(body); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -119,7 +119,7 @@ func FuzzAppendString(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		want, err := Canonical(s)
+		want, err := Make(s)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package store
+package canonical
 
 import (
 	"encoding/json"
@@ -14,7 +14,7 @@ func FuzzMembers(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var want map[string]any
-		if CheckCanonical(text) != nil || json.Unmarshal(text, &want) != nil {
+		if Check(text) != nil || json.Unmarshal(text, &want) != nil {
 			return
 		}
 		type told struct{ parent, name, value string }

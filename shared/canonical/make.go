@@ -1,4 +1,12 @@
-package store
+// Package canonical makes, checks and reads canonical JSON, the only form that the body of a document has (decision 8):
+//
+//   - members stand in the order of the bytes of their names, none twice, without blanks;
+//   - integers are within int64 and have neither fraction nor exponent, other numbers stand as encoding/json prints them;
+//   - in strings only '"', '\' and control characters are escaped, in their shortest form.
+//
+// One value has one such form, so equal documents have equal bytes and equal digests. Make encodes any value, a Writer
+// encodes what is written too often for encoding/json, Check and Scan walk over a text, and Members reads one object.
+package canonical
 
 import (
 	"bytes"
@@ -12,51 +20,72 @@ import (
 	"unicode/utf8"
 )
 
-// Canonical returns v as canonical JSON (decision 8), the only form a document body may have:
-//
-//   - members sorted by the bytes of their names, none twice, no blanks;
-//   - integers within int64 without fraction or exponent, other floats as encoding/json prints them;
-//   - in strings only '"', '\' and control characters are escaped, in their shortest form.
-//
-// A struct whose fields stand in the order of their JSON names needs no second pass. Text that is
-// not UTF-8 becomes U+FFFD, as encoding/json does. Refused are numbers outside the rule, duplicate
-// members of a nested raw message, and nesting deeper than MaxDepth.
-func Canonical(v any) ([]byte, error) {
+// Body is the text of a document as this package made it. Only MakeBody and a Writer return one that vouches for its text, so
+// whoever holds such a Body need not check the text again (ADR 4). The zero value has no text.
+type Body struct {
+	text  []byte
+	sound bool // text is known to be canonical
+}
+
+// Bytes returns the text. Whoever changes its bytes in place makes the Body vouch for what nobody checked.
+func (b Body) Bytes() []byte { return b.text }
+
+// Vouches says whether text is the very text of b, not only one that is equal, and known to be canonical.
+func (b Body) Vouches(text []byte) bool {
+	return b.sound && len(text) > 0 && len(text) == len(b.text) && &text[0] == &b.text[0]
+}
+
+// Make returns v as canonical JSON. A struct whose fields stand in the order of their JSON names needs no second pass.
+// Text that is not UTF-8 becomes U+FFFD, as encoding/json does. Make refuses numbers outside the rule, members that stand
+// twice in a nested raw message, and values that nest deeper than MaxDepth.
+func Make(v any) ([]byte, error) {
+	body, err := MakeBody(v)
+	return body.text, err
+}
+
+// MakeBody returns what Make returns as a Body that vouches for it.
+func MakeBody(v any) (Body, error) {
 	buf := bytes.NewBuffer(make([]byte, 0, 512)) // most documents fit
 	enc := json.NewEncoder(buf)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		return nil, err
+		return Body{}, err
 	}
-	body := bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
-	if CheckCanonical(body) == nil {
-		return body, nil
+	text := bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
+	if Check(text) != nil {
+		var err error
+		if text, err = recode(text); err != nil {
+			return Body{}, err
+		}
 	}
-	return recode(body)
+	return Body{text, true}, nil
 }
 
-// AppendString appends s as a canonical JSON string: the bytes of Canonical, without its cost for ASCII text.
+// AppendString appends s to b as a canonical JSON string: the bytes that Make returns for it, without the cost of Make.
 func AppendString[T string | []byte](b []byte, s T) []byte {
-	start := len(b)
 	b = append(b, '"')
-	for at := 0; ; {
+	for at := 0; at < len(s); {
 		n := plain(s, at)
 		b = append(b, s[at:n]...)
 		if n == len(s) {
-			return append(b, '"')
+			break
 		}
-		c := s[n]
-		switch k := strings.IndexByte(shortFrom, c); {
+		c, size := s[n], 1
+		switch short := strings.IndexByte(shortFrom, c); {
 		case c == '"' || c == '\\':
 			b = append(b, '\\', c)
-		case k >= 0:
-			b = append(b, '\\', shortTo[k])
+		case short >= 0:
+			b = append(b, '\\', shortTo[short])
+		case c < 0x20:
+			b = append(b, '\\', 'u', '0', '0', '0'+c>>4, hexDigits[c&15])
 		default:
-			quoted, _ := Canonical(string(s)) // cannot fail: what is not UTF-8 becomes U+FFFD
-			return append(b[:start], quoted...)
+			var r rune // U+FFFD for a byte that is not UTF-8
+			r, size = utf8.DecodeRuneInString(string(s[n:min(n+utf8.UTFMax, len(s))]))
+			b = utf8.AppendRune(b, r)
 		}
-		at = n + 1
+		at = n + size
 	}
+	return append(b, '"')
 }
 
 // recode rewrites any JSON text canonically.
@@ -87,7 +116,7 @@ func recodeValue(out []byte, dec *json.Decoder, depth int) ([]byte, error) {
 	case bool:
 		return strconv.AppendBool(out, tok), nil
 	case string:
-		return appendString(out, tok), nil
+		return AppendString(out, tok), nil
 	case json.Number:
 		return appendNumber(out, tok.String())
 	case json.Delim:
@@ -143,30 +172,10 @@ func recodeObject(out []byte, dec *json.Decoder, depth int) ([]byte, error) {
 			}
 			out = append(out, ',')
 		}
-		out = append(appendString(out, m.name), ':')
+		out = append(AppendString(out, m.name), ':')
 		out = append(out, m.value...)
 	}
 	return append(out, '}'), nil
-}
-
-// appendString appends s in its only canonical form.
-func appendString(out []byte, s string) []byte {
-	out = append(out, '"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			out = append(out, '\\', byte(r))
-		case r >= 0x20:
-			out = utf8.AppendRune(out, r)
-		default:
-			if short := strings.IndexByte(shortFrom, byte(r)); short >= 0 {
-				out = append(out, '\\', shortTo[short])
-			} else {
-				out = append(out, '\\', 'u', '0', '0', '0'+byte(r>>4), hexDigits[r&15])
-			}
-		}
-	}
-	return append(out, '"')
 }
 
 // The control characters that have a short escape, and that escape.

@@ -1,4 +1,4 @@
-package store
+package canonical
 
 import (
 	"bytes"
@@ -12,24 +12,9 @@ import (
 // MaxDepth is how deep arrays and objects of a document may nest.
 const MaxDepth = 128
 
-// CheckCanonical says whether body is canonical JSON as Canonical makes it, and where it is not. One
-// pass without allocation: it stands on the path of every commit.
-func CheckCanonical(body []byte) error { return Scan(body, nil) }
-
-// Scan is CheckCanonical that calls member, if there is one, for each member of the object that body is, and of the objects
-// that its members are: before parent itself, which is nil for a member of body. Names and values are as they are written.
-// With an error, what member was told means nothing.
-func Scan(body []byte, member func(parent, name, value []byte)) error {
-	c := checker{b: body, member: member}
-	if !c.value(0) {
-		return c.fault()
-	}
-	if c.at != len(body) {
-		c.why = "text behind the value"
-		return c.fault()
-	}
-	return nil
-}
+// Check returns nil when text is canonical JSON as Make returns it, and otherwise an error with the offset of the first byte
+// that is not. It walks over text once and allocates nothing then, for every commit calls it.
+func Check(text []byte) error { return Scan(text, nil) }
 
 // checker walks over b; at is the next byte to look at, why what was wrong there.
 type checker struct {

@@ -1,4 +1,4 @@
-package store
+package canonical
 
 import (
 	"bytes"
@@ -6,6 +6,21 @@ import (
 	"iter"
 	"strings"
 )
+
+// Scan is Check that also calls member, unless it is nil, for each member of the object that text is and for each member of
+// the objects in it: those of a parent before the parent itself. The parent of a member of text is nil. Names and values are
+// passed as they are written. When Scan returns an error, nothing that member was called with is to be used.
+func Scan(text []byte, member func(parent, name, value []byte)) error {
+	c := checker{b: text, member: member}
+	if !c.value(0) {
+		return c.fault()
+	}
+	if c.at != len(text) {
+		c.why = "text behind the value"
+		return c.fault()
+	}
+	return nil
+}
 
 // Members yields the members of an object that is known to be valid JSON without blanks, as canonical JSON is: names and
 // values as they are written. It is for what is read often and mostly passed on unread. A value that is no object has

@@ -1,0 +1,214 @@
+package canonical
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// maxLevels is how deep what a Writer makes may nest to count as canonical.
+const maxLevels = 8
+
+// inArray stands for the last name where the values have none; no name is above it.
+const inArray = "\xff"
+
+// Writer appends canonical JSON objects, one behind the other, for documents that are written too often for
+// encoding/json. The caller gives the members in bytewise order of their names, which are plain text: ASCII without quotes,
+// backslashes and control characters. What kept that order is known to be canonical, so no commit looks at it again.
+// The zero value is empty; what it gave out is good until Reset.
+type Writer struct {
+	b     []byte
+	start int  // of the object being made
+	open  bool // a member or a value stands in front
+	wrong bool // the object being made may not be canonical
+	level int
+	names [maxLevels]string // the last of each level
+}
+
+// Reset empties the writer; it keeps the memory.
+func (w *Writer) Reset() { *w = Writer{b: w.b[:0]} }
+
+// Cap returns the bytes of memory that the writer holds.
+func (w *Writer) Cap() int { return cap(w.b) }
+
+// Len returns the bytes of the object begun last.
+func (w *Writer) Len() int { return len(w.b) - w.start }
+
+// Body returns the object begun last. It vouches for its text when that object has ended and kept the rules.
+func (w *Writer) Body() Body {
+	return Body{w.b[w.start:len(w.b):len(w.b)], w.level == 0 && !w.wrong}
+}
+
+// Mark is a place in an object being made.
+type Mark struct {
+	length int
+	open   bool
+}
+
+// Mark returns the place where the writer stands.
+func (w *Writer) Mark() Mark { return Mark{len(w.b), w.open} }
+
+// Back takes back what was appended since m, on the same level.
+func (w *Writer) Back(m Mark) { w.b, w.open = w.b[:m.length], m.open }
+
+// Begin begins an object: a new one, or the next value of an array.
+func (w *Writer) Begin() {
+	switch {
+	case w.level == 0:
+		w.start, w.wrong = len(w.b), false
+	case w.names[w.level%maxLevels] != inArray:
+		w.wrong = true
+	case w.open:
+		w.b = append(w.b, ',')
+	}
+	w.push('{', "")
+}
+
+// Object begins an object as a member.
+func (w *Writer) Object(name string) {
+	w.b = w.member(name)
+	w.push('{', "")
+}
+
+// Array begins an array of objects as a member.
+func (w *Writer) Array(name string) {
+	w.b = w.member(name)
+	w.push('[', inArray)
+}
+
+// End ends an object.
+func (w *Writer) End() { w.pop('}') }
+
+// EndArray ends an array.
+func (w *Writer) EndArray() { w.pop(']') }
+
+func (w *Writer) push(bracket byte, last string) {
+	w.b, w.open = append(w.b, bracket), false
+	w.level++
+	w.wrong = w.wrong || w.level >= maxLevels
+	w.names[w.level%maxLevels] = last
+}
+
+func (w *Writer) pop(bracket byte) {
+	w.wrong = w.wrong || w.level == 0 || w.names[w.level%maxLevels] == inArray != (bracket == ']')
+	w.b, w.open = append(w.b, bracket), true
+	w.level = max(0, w.level-1)
+}
+
+// member returns what was appended, with the beginning of a member behind it.
+func (w *Writer) member(name string) []byte {
+	last := &w.names[w.level%maxLevels]
+	if name <= *last {
+		w.wrong = true
+	}
+	*last = name
+	b := w.b
+	if w.open {
+		b = append(b, ',', '"')
+	} else {
+		b = append(b, '"')
+		w.open = true
+	}
+	return append(append(b, name...), '"', ':')
+}
+
+// Text appends a member, nothing when it is empty.
+func (w *Writer) Text(name, value string) {
+	if value != "" {
+		w.Always(name, value)
+	}
+}
+
+// Always appends a member also when it is empty.
+func (w *Writer) Always(name, value string) {
+	w.b = AppendString(w.member(name), value)
+}
+
+// Number appends a member.
+func (w *Writer) Number(name string, value int64) {
+	w.b = strconv.AppendInt(w.member(name), value, 10)
+}
+
+// Count appends a number, nothing when it is 0.
+func (w *Writer) Count(name string, value int64) {
+	if value != 0 {
+		w.Number(name, value)
+	}
+}
+
+// Float appends a number that may have a fraction.
+func (w *Writer) Float(name string, value float64) {
+	if whole := int64(value); math.Abs(value) < 1<<53 && float64(whole) == value {
+		w.Number(name, whole)
+		return
+	}
+	w.b = w.member(name)
+	start := len(w.b)
+	w.b = appendFloat(w.b, value)
+	w.wrong = w.wrong || checkNumber(w.b[start:]) != nil
+}
+
+// Flag appends a member that is true, nothing when it is false.
+func (w *Writer) Flag(name string, value bool) {
+	if value {
+		w.b = append(w.member(name), "true"...)
+	}
+}
+
+// Time appends a time as encoding/json does.
+func (w *Writer) Time(name string, t time.Time) {
+	w.b = append(t.AppendFormat(append(w.member(name), '"'), time.RFC3339Nano), '"')
+}
+
+// Moment appends a time, nothing when there is none.
+func (w *Writer) Moment(name string, t *time.Time) {
+	if t != nil {
+		w.Time(name, *t)
+	}
+}
+
+// List appends a list of texts.
+func (w *Writer) List(name string, values []string) {
+	b := append(w.member(name), '[')
+	for i, v := range values {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = AppendString(b, v)
+	}
+	w.b = append(b, ']')
+}
+
+// Some appends a list of texts, nothing when it is empty.
+func (w *Writer) Some(name string, values []string) {
+	if len(values) > 0 {
+		w.List(name, values)
+	}
+}
+
+// Dict appends a map of texts, nothing when it is empty.
+func (w *Writer) Dict(name string, m map[string]string) {
+	if len(m) == 0 {
+		return
+	}
+	w.Object(name)
+	var room [8]string
+	names := slices.AppendSeq(room[:0], maps.Keys(m))
+	slices.Sort(names)
+	for i, k := range names {
+		if i > 0 {
+			w.b = append(w.b, ',')
+		}
+		w.wrong = w.wrong || plain(k, 0) < len(k) // as written it may stand elsewhere
+		w.b = AppendString(append(AppendString(w.b, k), ':'), m[k])
+	}
+	w.End()
+}
+
+// JSON appends a member whose value is canonical JSON already; it is checked.
+func (w *Writer) JSON(name string, value []byte) {
+	w.wrong = w.wrong || Check(value) != nil
+	w.b = append(w.member(name), value...)
+}
