@@ -17,6 +17,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/client"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store/surrealstore/surrealtest"
 	"github.com/provisioning-platform/platform/shared/watch"
 	"github.com/provisioning-platform/platform/tests/rig"
 )
@@ -25,6 +26,7 @@ import (
 type world struct {
 	t            *testing.T
 	rig          *rig.Rig
+	engines      map[string]*surrealtest.Kept // by service, where each has a database of its own
 	clients      []*writer
 	seen         map[string]bool // ids that a comparison has found
 	infra        string          // folder of infra definitions

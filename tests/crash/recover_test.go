@@ -24,21 +24,75 @@ type fork struct {
 	Fingerprint string
 }
 
-// putBack stops a service and puts the older copy of its folder in the place of the newest.
-func (w *world) putBack(s *rig.Service, older string) {
-	w.t.Helper()
-	data := filepath.Join(w.rig.Dir, s.Name)
-	w.stop(s)
-	if err := os.RemoveAll(data); err != nil {
-		w.t.Fatal(err)
+// backup says what of a service is copied and put back, and on which store.
+type backup struct {
+	name     string
+	database bool // the services store in SurrealDB, and its database is part of the copy
+	folder   bool // the data folder is part of the copy
+}
+
+var backups = []backup{{"embedded", false, true}, {"surrealdb", true, true}, {"surrealdb_database_alone", true, false}}
+
+// newKept starts an installation whose services can be put back one by one.
+func newKept(t *testing.T, b backup) *world {
+	t.Helper()
+	o := rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir()}
+	w := newWorld(t, &o)
+	if b.database {
+		w.engines = rigtest.KeepSurreal(t, &o)
 	}
-	copyTree(w.t, older, data)
+	w.rig = rigtest.Start(t, o)
+	return w
+}
+
+// copied stops a service, copies its folder and its database to DIR/older and DIR/older-database, and starts it again.
+func (w *world) copied(s *rig.Service) {
+	w.t.Helper()
+	w.stop(s)
+	copyTree(w.t, filepath.Join(w.rig.Dir, s.Name), filepath.Join(w.rig.Dir, "older"))
+	if engine := w.engines[s.Name]; engine != nil {
+		engine.Stop()
+		copyTree(w.t, filepath.Join(w.rig.Dir, s.Name+"-database"), filepath.Join(w.rig.Dir, "older-database"))
+		engine.Start()
+	}
+	w.startAgain(s)
+}
+
+// putBack stops a service and puts the older copy in the place of the newest.
+func (w *world) putBack(s *rig.Service, b backup) {
+	w.t.Helper()
+	w.stop(s)
+	replace := func(of string) {
+		place := filepath.Join(w.rig.Dir, s.Name+of)
+		if err := os.RemoveAll(place); err != nil {
+			w.t.Fatal(err)
+		}
+		copyTree(w.t, filepath.Join(w.rig.Dir, "older"+of), place)
+	}
+	if b.folder {
+		replace("")
+	}
+	if engine := w.engines[s.Name]; engine != nil {
+		engine.Stop()
+		replace("-database")
+		engine.Start()
+	}
+}
+
+// audit runs a verb of the noun audit on a stopped service.
+func (w *world) audit(name, verb string, more ...string) ([]byte, error) {
+	w.t.Helper()
+	args := []string{"audit", verb, "--data", filepath.Join(w.rig.Dir, name)}
+	if engine := w.engines[name]; engine != nil {
+		args = append(args, "--store", engine.URL)
+	}
+	return w.rig.Run(w.t.Context(), name, append(args, more...)...)
 }
 
 // recover runs `audit recover --accept-fork` on the stopped service and returns what it printed.
 func (w *world) recover(name string, more ...string) fork {
 	w.t.Helper()
-	out, err := w.rig.Run(w.t.Context(), name, append([]string{"audit", "recover", "--data", filepath.Join(w.rig.Dir, name), "-o", "json", "--accept-fork", "--reason", "the disk died"}, more...)...)
+	out, err := w.audit(name, "recover", append([]string{"-o", "json", "--accept-fork", "--reason", "the disk died"}, more...)...)
 	var f fork
 	if jerr := json.Unmarshal(out, &f); err != nil || jerr != nil {
 		w.t.Fatalf("%v %v %s", err, jerr, out)
@@ -52,7 +106,7 @@ func (w *world) recover(name string, more ...string) fork {
 // accept runs `audit accept-fork` on the other, stopped service.
 func (w *world) accept(name, fingerprint string) {
 	w.t.Helper()
-	out, err := w.rig.Run(w.t.Context(), name, "audit", "accept-fork", "--data", filepath.Join(w.rig.Dir, name), "--fingerprint", fingerprint, "--reason", "it was me")
+	out, err := w.audit(name, "accept-fork", "--fingerprint", fingerprint, "--reason", "it was me")
 	if err != nil {
 		w.t.Fatalf("%v %s", err, out)
 	}
@@ -64,7 +118,7 @@ func (w *world) verifies(forked string) {
 	w.stop(w.rig.Orchestrator)
 	w.stop(w.rig.ControlCenter)
 	for name, other := range map[string]string{"orchestrator": "control-center", "control-center": "orchestrator"} {
-		out, err := w.rig.Run(w.t.Context(), name, "audit", "verify", "--data", filepath.Join(w.rig.Dir, name), "--peer-audit", filepath.Join(w.rig.Dir, other, "audit"))
+		out, err := w.audit(name, "verify", "--peer-audit", filepath.Join(w.rig.Dir, other, "audit"))
 		if err != nil || strings.Contains(string(out), "records a fork") != (name == forked) {
 			w.t.Errorf("the log of the %s: %v\n%s", name, err, out)
 		}
@@ -73,24 +127,25 @@ func (w *world) verifies(forked string) {
 
 // TestPutBack_theOrchestratorIsRecovered goes on from a backup of the orchestrator.
 func TestPutBack_theOrchestratorIsRecovered(t *testing.T) {
-	o := rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir()}
-	w := newWorld(t, &o)
-	w.rig = rigtest.Start(t, o)
+	for _, b := range backups {
+		t.Run(b.name, func(t *testing.T) { recoverOrchestrator(t, b) })
+	}
+}
+
+func recoverOrchestrator(t *testing.T, b backup) {
+	w := newKept(t, b)
 	orch := w.rig.Orchestrator
-	older := filepath.Join(o.Dir, "older")
 	w.checkpoints(3)
-	w.stop(orch)
-	copyTree(t, filepath.Join(o.Dir, "orchestrator"), older)
-	w.startAgain(orch)
+	w.copied(orch)
 	w.checkpoints(20)
-	w.witnessed(filepath.Join(o.Dir, "orchestrator"), 23)
+	w.witnessed(filepath.Join(w.rig.Dir, "orchestrator"), 23)
 	refusedWith := func(code string) func() bool {
 		return func() bool {
 			_, err := w.orch().CreateCheckpoint(t.Context(), "refused", "", "")
 			return fault.CodeOf(err) == code
 		}
 	}
-	w.putBack(orch, older)
+	w.putBack(orch, b)
 	w.startAgain(orch)
 	rigtest.Await(t, noticed, "the folder that was put back is noticed", refusedWith("audit.rolled_back"))
 	w.stop(orch)
@@ -110,9 +165,13 @@ func TestPutBack_theOrchestratorIsRecovered(t *testing.T) {
 // TestPutBack_theControlCenterIsRecoveredAndRevivesNobody changes accounts after the copy in each
 // way that takes something away, recovers from the copy, and tries old tokens and fresh sign-ins.
 func TestPutBack_theControlCenterIsRecoveredAndRevivesNobody(t *testing.T) {
-	o := rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir()}
-	w := newWorld(t, &o)
-	w.rig = rigtest.Start(t, o)
+	for _, b := range backups {
+		t.Run(b.name, func(t *testing.T) { recoverControlCenter(t, b) })
+	}
+}
+
+func recoverControlCenter(t *testing.T, b backup) {
+	w := newKept(t, b)
 	const password = "a rather long passphrase 7"
 	names := []string{"disabled", "demoted", "deleted", "new-password", "logged-out", "unchanged"}
 	ids, tokens := map[string]string{}, map[string]client.Session{}
@@ -129,10 +188,7 @@ func TestPutBack_theControlCenterIsRecoveredAndRevivesNobody(t *testing.T) {
 	cc, tasks := w.rig.ControlCenter, func() string { return w.rig.Orchestrator.Address + "/tasks?limit=1" }
 	rigtest.Await(t, noticed, "the orchestrator knows the accounts", func() bool { return status(t, tasks(), tokens["unchanged"].Token) == http.StatusOK })
 	admin := w.rig.Token
-	older := filepath.Join(o.Dir, "older")
-	w.stop(cc)
-	copyTree(t, filepath.Join(o.Dir, "control-center"), older)
-	w.startAgain(cc)
+	w.copied(cc)
 	w.changes()
 
 	send := func(method, path string, token secret.Text, body any) rigtest.Answer {
@@ -162,7 +218,7 @@ func TestPutBack_theControlCenterIsRecoveredAndRevivesNobody(t *testing.T) {
 		return w.cosigned("orchestrator", "control-center") > w.cosigned("older", "control-center")
 	})
 
-	w.putBack(cc, older)
+	w.putBack(cc, b)
 	w.startAgain(cc)
 	signIn := func(name string) error {
 		return second(w.rig.CC(secret.Text{}).Login(t.Context(), name, secret.New(password), ""))
@@ -170,8 +226,8 @@ func TestPutBack_theControlCenterIsRecoveredAndRevivesNobody(t *testing.T) {
 	rigtest.Await(t, noticed, "the folder that was put back is noticed", func() bool { return fault.CodeOf(signIn("disabled")) == "audit.rolled_back" })
 	w.stop(cc)
 	w.stop(w.rig.Orchestrator)
-	subjects := filepath.Join(o.Dir, "subjects.jsonl")
-	known, err := w.rig.Run(t.Context(), "orchestrator", "audit", "subjects", "--data", filepath.Join(o.Dir, "orchestrator"))
+	subjects := filepath.Join(w.rig.Dir, "subjects.jsonl")
+	known, err := w.audit("orchestrator", "subjects")
 	if err == nil {
 		err = os.WriteFile(subjects, known, 0o600)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/trust"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
 )
@@ -206,6 +207,30 @@ func TestFollow_aSilentWitnessRefusesChanges(t *testing.T) {
 		settle(1500 * time.Millisecond)
 		if err := tr.AllowChanges(); fault.CodeOf(err) != "control_center.rolled_back" {
 			t.Errorf("%v", err)
+		}
+	})
+}
+
+// TestPutBack_anOrchestratorThatKnowsItWasPutBackDoesNotBlameTheControlCenter starts on a store that takes
+// no commit while the control-center has news that would have to be kept. Changes were refused with
+// "retry when it is back", which never helps.
+func TestPutBack_anOrchestratorThatKnowsItWasPutBackDoesNotBlameTheControlCenter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, db := newCenter(t), feed.NewHub(memory(t))
+		start(t, db, c)
+		settle(time.Second)
+		own := fault.New(fault.Unavailable, "audit.rolled_back", "the audit log was put back")
+		db.Refuse(own)
+		c.revoke(token.RevokeSession("s9", time.Now().Unix()+900))
+		tr := start(t, db, c)
+		settle(trust.Staleness + time.Second)
+		if err := tr.AllowChanges(); fault.CodeOf(err) != own.Code {
+			t.Errorf("changes are refused with %v", err)
+		}
+		db.Refuse(nil)
+		settle(2 * time.Second)
+		if err := tr.AllowChanges(); err != nil {
+			t.Errorf("the store takes commits again: %v", err)
 		}
 	})
 }

@@ -124,7 +124,9 @@ func (t *Trust) rolledBack() string {
 }
 
 // AllowChanges returns the fault with which a change is refused while the control-center is silent. One
-// that is known to be rolled back counts as silent: what it revoked since it does not know any more.
+// that is known to be rolled back counts as silent: what it revoked since it does not know any more. A
+// store that takes no commit makes every feed with news count as silent, for it cannot be kept; then the
+// fault says what the store says.
 func (t *Trust) AllowChanges() error {
 	t.mu.Lock()
 	fresh, back := t.fresh(t.Now()), t.rolledBack()
@@ -132,12 +134,22 @@ func (t *Trust) AllowChanges() error {
 	switch {
 	case fresh:
 		return nil
+	case t.refused() != nil:
+		return t.refused()
 	case back != "":
 		return fault.New(fault.Unavailable, "control_center.rolled_back",
 			"the control-center was rolled back: %s. Nothing may be changed; reading goes on. Put its newest data folder back, or recover it with `control-center audit recover`", back).After(Staleness)
 	}
 	return fault.New(fault.Unavailable, "control_center.unreachable",
 		"the control-center has not been heard for %v, so nothing may be changed; reading goes on; retry when it is back", Staleness).After(Staleness)
+}
+
+// refused returns why the store takes no commit, for example since its audit log was put back.
+func (t *Trust) refused() error {
+	if db, ok := t.DB.(interface{ Refusal() error }); ok {
+		return db.Refusal()
+	}
+	return nil
 }
 
 // Authenticate returns the claims of a good access token. The keys come with the revocation stream and

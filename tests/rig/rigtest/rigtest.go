@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,6 +60,24 @@ func UseOwnSurreal(t *testing.T, o *rig.Options) (stop func()) {
 	url, password, stop := surrealtest.Separate(t)
 	useSurreal(t, o, url, password)
 	return stop
+}
+
+// KeepSurreal points each service at a database of its own in the folder DIR/NAME-database, so that what
+// one of them stores can be put back without the other's.
+func KeepSurreal(t *testing.T, o *rig.Options) map[string]*surrealtest.Kept {
+	t.Helper()
+	engines := map[string]*surrealtest.Kept{}
+	for name, store := range map[string]*string{"orchestrator": &o.OrchestratorStore, "control-center": &o.ControlCenterStore} {
+		k := surrealtest.Keep(t, filepath.Join(o.Dir, name+"-database"))
+		file := filepath.Join(o.Dir, name+"-store-password")
+		if err := os.WriteFile(file, []byte(k.Password), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		prefix := strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+		o.Env = append(o.Env, prefix+"_STORE_PASSWORD_FILE="+file, prefix+"_STORE_SYNC=every")
+		engines[name], *store = k, k.URL
+	}
+	return engines
 }
 
 func useSurreal(t *testing.T, o *rig.Options, url, password string) {

@@ -11,6 +11,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,12 +39,12 @@ var front struct {
 
 // Start returns the store URL of an empty database (surrealdb://root@127.0.0.1:PORT/test/NAME) and the
 // password of its user. All tests of a process share one engine; each call has its own database.
-func Start(t testing.TB) (url, password string) {
+func Start(t testing.TB) (at, password string) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("needs a SurrealDB engine, which -short leaves out")
 	}
-	front.once.Do(func() { front.engine, front.err = start() })
+	front.once.Do(func() { front.engine, front.err = start("--temporary", "--listen", anyPort) })
 	if front.err != nil {
 		t.Fatalf("start the SurrealDB front: %v", front.err)
 	}
@@ -51,21 +52,76 @@ func Start(t testing.TB) (url, password string) {
 }
 
 // Separate is Start with an engine of the test's own, which stop takes away.
-func Separate(t testing.TB) (url, password string, stop func()) {
+func Separate(t testing.TB) (at, password string, stop func()) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("needs a SurrealDB engine, which -short leaves out")
 	}
-	e, err := start()
+	e, err := start("--temporary", "--listen", anyPort)
 	if err != nil {
 		t.Fatalf("start the SurrealDB front: %v", err)
 	}
-	stop = sync.OnceFunc(func() {
-		_ = e.cmd.Process.Kill()
-		_ = e.cmd.Wait()
-	})
+	stop = sync.OnceFunc(e.kill)
 	t.Cleanup(stop)
 	return e.fresh(), e.password, stop
+}
+
+// Kept is an engine of a test's own whose database lies in a folder, so that a stopped one can be
+// copied and put back. It keeps its address and its password over restarts.
+type Kept struct {
+	URL, Password string
+
+	t       testing.TB
+	dir     string
+	running *engine
+}
+
+// Keep starts an engine on a folder; it ends with the test.
+func Keep(t testing.TB, dir string) *Kept {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs a SurrealDB engine, which -short leaves out")
+	}
+	k := &Kept{t: t, dir: dir}
+	k.start(anyPort)
+	k.URL, k.Password = k.running.fresh(), k.running.password
+	t.Cleanup(k.Stop)
+	return k
+}
+
+// Stop ends the engine; everything it has acknowledged is in its folder. A stopped one is left alone.
+func (k *Kept) Stop() {
+	if k.running != nil {
+		k.running.kill()
+		k.running = nil
+	}
+}
+
+// Start starts the stopped engine on what its folder holds now.
+func (k *Kept) Start() {
+	k.t.Helper()
+	at, err := url.Parse(k.URL)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	k.start(at.Host)
+}
+
+func (k *Kept) start(listen string) {
+	k.t.Helper()
+	e, err := startAs(k.Password, "--path", "rocksdb://"+k.dir, "--listen", listen)
+	if err != nil {
+		k.t.Fatalf("start the SurrealDB front: %v", err)
+	}
+	k.running = &e
+}
+
+// anyPort lets the front choose its port.
+const anyPort = "127.0.0.1:0"
+
+func (e engine) kill() {
+	_ = e.cmd.Process.Kill()
+	_ = e.cmd.Wait()
 }
 
 // fresh returns the store URL of an empty database.
@@ -73,14 +129,18 @@ func (e engine) fresh() string {
 	return fmt.Sprintf("surrealdb://root@%s/test/d%s", e.host, strings.ToLower(rand.Text()))
 }
 
-// start installs and runs the front.
-func start() (e engine, err error) {
+func start(args ...string) (engine, error) { return startAs("", args...) }
+
+// startAs installs and runs the front; an empty password has one made.
+func startAs(password string, args ...string) (e engine, err error) {
 	_, here, _, _ := runtime.Caller(0)
 	dir := filepath.Join(filepath.Dir(here), "..", "..", "..", "..", "deploy", "surrealdb")
 	if err := install(dir); err != nil {
 		return e, err
 	}
-	e.password = rand.Text()
+	if e.password = password; password == "" {
+		e.password = rand.Text()
+	}
 	file, err := os.CreateTemp("", "surrealdb-password-*")
 	if err != nil {
 		return e, err
@@ -89,7 +149,7 @@ func start() (e engine, err error) {
 	if _, err := file.WriteString(e.password); err != nil {
 		return e, err
 	}
-	cmd := exec.Command("node", "server.mjs", "--temporary", "--leashed", "--listen", "127.0.0.1:0", "--password-file", file.Name())
+	cmd := exec.Command("node", append([]string{"server.mjs", "--leashed", "--password-file", file.Name()}, args...)...)
 	cmd.Dir = dir
 	cmd.Stderr = os.Stderr
 	if e.leash, err = cmd.StdinPipe(); err != nil {
