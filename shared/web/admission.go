@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
 // How many bytes of request bodies are at work at once, as they are on the wire (decision 57).
@@ -75,7 +76,7 @@ func (g *admission) enter(ctx context.Context, caller string, size int64) (leave
 }
 
 // errBusy refuses a body that found no room.
-var errBusy = fault.New(fault.Unavailable, "http.busy", "large requests are being worked on already; try again in %s s", seconds(bodyWait)).After(bodyWait)
+var errBusy = fault.New(fault.Unavailable, "http.busy", "large requests are being worked on already; try again in %s s", ratelimit.Seconds(bodyWait)).After(bodyWait)
 
 // queue returns the caller's turn.
 func (g *admission) queue(caller string) *waiter {

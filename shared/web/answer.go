@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -125,9 +124,4 @@ func shown(err error, requestID string) *fault.Error {
 		return f
 	}
 	return fault.New(fault.Internal, "internal", "internal error; the operator finds the cause in the log under request id %s", requestID)
-}
-
-// seconds returns d in whole seconds, rounded up, at least 1: the value of Retry-After.
-func seconds(d time.Duration) string {
-	return strconv.FormatInt(max(1, int64((d+time.Second-1)/time.Second)), 10)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
 // BenchmarkEcho compares a GET through the whole pipeline (authentication, decision, limits,
@@ -23,7 +24,7 @@ func BenchmarkEcho(b *testing.B) {
 		ID   string `json:"id"`
 		Note string `json:"note"`
 	}
-	limits := DefaultRateLimits()
+	limits := ratelimit.Default()
 	limits.General = 1 << 40
 	s, err := NewServer(Config{
 		Service: "bench", Log: obs.Discard(), Metrics: obs.NewRegistry(), RateLimits: limits,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
 // refuse records a refusal where the audit log wants one, and answers it.
@@ -28,7 +29,7 @@ func (x *request) refuse(err error) {
 	status, h := StatusOf(f.Kind), x.c.Writer.Header()
 	switch {
 	case f.RetryAfter > 0:
-		h["Retry-After"] = []string{seconds(f.RetryAfter)}
+		h["Retry-After"] = []string{ratelimit.Seconds(f.RetryAfter)}
 	case f.Kind == fault.Unavailable:
 		h["Retry-After"] = []string{"1"}
 	}

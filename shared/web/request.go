@@ -19,6 +19,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/obs"
+	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
 // endpoint is a route as it is served: its literal, its binding and its metrics.
@@ -189,19 +190,19 @@ func (x *request) enter() error {
 		}
 	}
 	if rt.Limit == Authentication {
-		if err := x.take(groupAuthentication, addressKey(x.caller.IP)); err != nil {
+		if err := x.take(ratelimit.Authentication, addressKey(x.caller.IP)); err != nil {
 			return err
 		}
 	}
 	if rt.Permission.kind == permitOpen {
 		if rt.Limit == General || rt.Limit == Batch {
-			return x.take(groupAddress, addressKey(x.caller.IP))
+			return x.take(ratelimit.Address, addressKey(x.caller.IP))
 		}
 		return nil
 	}
 	if err := x.authenticate(); err != nil {
 		if fault.Is(err, fault.Unauthenticated) {
-			if over := x.take(groupAddress, addressKey(x.caller.IP)); over != nil {
+			if over := x.take(ratelimit.Address, addressKey(x.caller.IP)); over != nil {
 				return over
 			}
 		}
@@ -209,11 +210,11 @@ func (x *request) enter() error {
 	}
 	switch rt.Limit {
 	case General:
-		if err := x.take(groupGeneral, x.caller.Claims.Subject); err != nil {
+		if err := x.take(ratelimit.General, x.caller.Claims.Subject); err != nil {
 			return err
 		}
 	case Batch:
-		if err := x.take(groupBatch, x.caller.Claims.Subject); err != nil {
+		if err := x.take(ratelimit.Batch, x.caller.Claims.Subject); err != nil {
 			return err
 		}
 	}
@@ -221,16 +222,16 @@ func (x *request) enter() error {
 }
 
 // take counts the request in a bucket, whose state the headers then show.
-func (x *request) take(g group, who string) error {
+func (x *request) take(g ratelimit.Group, who string) error {
 	if !x.s.cfg.RateLimits.Enabled {
 		return nil
 	}
-	v := x.s.limits.take(g, who)
-	v.show(x.c.Writer.Header())
-	if v.ok {
+	v := x.s.limits.Take(g, who)
+	v.Show(x.c.Writer.Header())
+	if v.OK {
 		return nil
 	}
-	return fault.New(fault.Throttled, "http.rate_limit", "too many requests: %d a minute are allowed here; try again in %s s", v.limit, seconds(v.wait)).After(v.wait)
+	return fault.New(fault.Throttled, "http.rate_limit", "too many requests: %d a minute are allowed here; try again in %s s", v.Limit, ratelimit.Seconds(v.Wait)).After(v.Wait)
 }
 
 // context returns the request's context with who asks, the scene of the audit log and the
@@ -305,7 +306,7 @@ func (x *request) answer(in, out any) error {
 	h := x.c.Writer.Header()
 	raw, isRaw := out.(Raw)
 	if isRaw && raw.MaxAge > 0 {
-		h.Set("Cache-Control", "max-age="+seconds(raw.MaxAge))
+		h.Set("Cache-Control", "max-age="+ratelimit.Seconds(raw.MaxAge))
 	}
 	if x.matched(out) {
 		x.c.Writer.WriteHeader(http.StatusNotModified)

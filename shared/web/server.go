@@ -18,6 +18,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
 // Config is what a service is made of. Log, Store (for the record of refusals and idempotency),
@@ -51,7 +52,7 @@ type Config struct {
 	// everything.
 	Admit func(Route) error
 
-	RateLimits     RateLimits
+	RateLimits     ratelimit.Limits
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed; none by default
 }
 
@@ -62,7 +63,7 @@ type Server struct {
 	engine   *gin.Engine
 	routes   []Route
 	headers  headers
-	limits   *limiter
+	limits   *ratelimit.Limiter
 	codec    *codec
 	gate     *admission
 	metrics  metrics
@@ -90,7 +91,7 @@ func NewServer(cfg Config) (*Server, error) {
 			return nil, fmt.Errorf("web: trusted proxy %s covers every address", p)
 		}
 	}
-	s.limits = newLimiter(cfg.RateLimits, s.now)
+	s.limits = ratelimit.New(cfg.RateLimits, s.now)
 	gin.SetMode(gin.ReleaseMode)
 	s.engine = gin.New()
 	s.engine.RedirectTrailingSlash, s.engine.RedirectFixedPath = false, false

@@ -61,6 +61,7 @@ var rings = []struct {
 	{"orchestrator/internal/rights", service, "what an operation asks of the policies, and its submitter's rights of now"},
 	{"orchestrator/internal/trust", service, "what the orchestrator knows of the control-center"},
 	{"control-center/internal", service, "the control-center's nouns"},
+	{"shared/web/ratelimit", port, "windows of requests and their headers; knows no route"},
 	{"shared/web", edge, "HTTP"},
 	{"shared/watch", edge, "WebSocket"},
 	{"shared/health", edge, "routes that say how a service is"},

@@ -19,6 +19,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/pebblestore"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
 // BenchmarkCopy takes in what the orchestrator's copier sends while it works off many tasks: full pages, two entries a
@@ -39,7 +40,7 @@ func takeIn(b *testing.B, atOnce int) {
 	defer func() { _ = db.Close() }()
 	a := &API{Index: &auditlog.Index{DB: db}}
 	s, err := web.NewServer(web.Config{
-		Service: "bench", Log: obs.Discard(), Metrics: obs.NewRegistry(), RateLimits: web.DefaultRateLimits(),
+		Service: "bench", Log: obs.Discard(), Metrics: obs.NewRegistry(), RateLimits: ratelimit.Default(),
 		Authenticate: func(context.Context, string, *http.Request) (token.Claims, error) {
 			return token.Claims{Kind: token.Service, Subject: token.ServiceSubject(token.Orchestrator)}, nil
 		},

@@ -8,22 +8,22 @@ import (
 	"github.com/provisioning-platform/platform/shared/config"
 	"github.com/provisioning-platform/platform/shared/process"
 	"github.com/provisioning-platform/platform/shared/store/driver"
-	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
 // Config is the configuration; its defaults are in Default.
 type Config struct {
-	Data           config.Path     `toml:"data"`
-	Listen         []string        `toml:"listen"`
-	LogLevel       slog.Level      `toml:"log_level"`       // debug, info, warn, error
-	TrustedProxies []netip.Prefix  `toml:"trusted_proxies"` // networks whose X-Forwarded-For is believed
-	Audit          Audit           `toml:"audit"`
-	Metrics        Metrics         `toml:"metrics"`
-	MFA            MFA             `toml:"mfa"`
-	RateLimits     web.RateLimits  `toml:"rate_limits"`
-	Retention      Retention       `toml:"retention"`
-	Store          driver.Settings `toml:"store"`
-	Tokens         Tokens          `toml:"tokens"`
+	Data           config.Path      `toml:"data"`
+	Listen         []string         `toml:"listen"`
+	LogLevel       slog.Level       `toml:"log_level"`       // debug, info, warn, error
+	TrustedProxies []netip.Prefix   `toml:"trusted_proxies"` // networks whose X-Forwarded-For is believed
+	Audit          Audit            `toml:"audit"`
+	Metrics        Metrics          `toml:"metrics"`
+	MFA            MFA              `toml:"mfa"`
+	RateLimits     ratelimit.Limits `toml:"rate_limits"`
+	Retention      Retention        `toml:"retention"`
+	Store          driver.Settings  `toml:"store"`
+	Tokens         Tokens           `toml:"tokens"`
 }
 
 // Audit configures the audit log.
@@ -57,7 +57,7 @@ type Tokens struct {
 // Default returns the configuration of a program that was told nothing.
 func Default() Config {
 	return Config{
-		Listen: []string{"localhost:9080"}, RateLimits: web.DefaultRateLimits(),
+		Listen: []string{"localhost:9080"}, RateLimits: ratelimit.Default(),
 		Retention: Retention{AuditIndexMaxAge: config.Duration(365 * 24 * time.Hour), SessionsMaxAge: config.Duration(24 * time.Hour)},
 		Audit:     Audit{WaitForPeer: config.Duration(10 * time.Second)},
 		Store:     driver.Settings{URL: "embedded:"},

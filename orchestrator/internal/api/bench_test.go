@@ -22,6 +22,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
 // named is a catalogue of one provider.
@@ -83,7 +84,7 @@ func execute(b *testing.B, body []byte, operations int) {
 			routes[i].Handle = a.judge(accepted(operations))
 		}
 	}
-	limits := web.DefaultRateLimits()
+	limits := ratelimit.Default()
 	limits.Batch = 1 << 40
 	server, err := web.NewServer(web.Config{Service: token.Orchestrator, Routes: routes, Log: obs.Discard(), Metrics: obs.NewRegistry(), RateLimits: limits,
 		Store: memstore.New(store.Schema{Service: token.Orchestrator, Kinds: web.Kinds()}), Key: []byte("bench"), Decide: authority.Decide,

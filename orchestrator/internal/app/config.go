@@ -16,7 +16,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/process"
 	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/store/driver"
-	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
 // Config is the configuration; its defaults are in Default.
@@ -31,7 +31,7 @@ type Config struct {
 	Limits         Limits                                `toml:"limits"`
 	Metrics        Metrics                               `toml:"metrics"`
 	Providers      map[string]operation.ProviderSettings `toml:"providers"`
-	RateLimits     web.RateLimits                        `toml:"rate_limits"`
+	RateLimits     ratelimit.Limits                      `toml:"rate_limits"`
 	Recipes        operation.RecipeSettings              `toml:"recipes"`
 	Retention      Retention                             `toml:"retention"`
 	Retry          Retry                                 `toml:"retry"`
@@ -110,7 +110,7 @@ func Default() Config {
 	p := dag.DefaultPolicy()
 	d := func(ms int64) config.Duration { return config.Duration(time.Duration(ms) * time.Millisecond) }
 	return Config{
-		Listen: []string{"localhost:9090"}, RateLimits: web.DefaultRateLimits(),
+		Listen: []string{"localhost:9090"}, RateLimits: ratelimit.Default(),
 		Limits: Limits{Operations: dag.DefaultOperations, Tasks: 1000, Steps: 64},
 		Retention: Retention{
 			RunsMaxAge: config.Duration(30 * 24 * time.Hour), RunsMax: 100_000, EventsMaxAge: config.Duration(30 * 24 * time.Hour), EventsMax: 1_000_000,
