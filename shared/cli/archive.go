@@ -6,7 +6,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/provisioning-platform/platform/shared/audit"
@@ -19,7 +18,7 @@ import (
 // archiveCommand returns the verb that moves old entries out of the store.
 func archiveCommand(s Setup, find func(*IO, *Setup) (AuditLog, error)) Command {
 	var to, before string
-	program := strings.ToLower(strings.ReplaceAll(s.Prefix, "_", "-"))
+	program := s.program()
 	return Command{
 		Use: "archive", Short: "move old entries of the log into a folder that verifies alone",
 		Long: "Writes the entries that are older than --before into --to, in the form of C2SP's tlog-tiles, verifies what it wrote, and only then\n" +

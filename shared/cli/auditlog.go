@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
@@ -32,7 +31,7 @@ func exportCommand(s Setup, find func(*IO, *Setup) (AuditLog, error)) Command {
 	return Command{
 		Use: "export", Short: "write the signed log as JSON lines, for somebody who verifies it elsewhere", Flags: s.Declare,
 		Long:    "Writes to standard output. Hand the public keys over another way than the export: DIR/keys/audit/public.",
-		Example: "  " + strings.ToLower(strings.ReplaceAll(s.Prefix, "_", "-")) + " audit export --data ./data > log.jsonl",
+		Example: "  " + s.program() + " audit export --data ./data > log.jsonl",
 		Run: func(ctx context.Context, o *IO, _ []string) error {
 			opt, closed, err := openAuditLog(ctx, o, &s, find)
 			if err != nil {
@@ -88,7 +87,9 @@ func verifyCommand(peer string, s Setup, find func(*IO, *Setup) (AuditLog, error
 	return Command{
 		Use: "verify", Short: "verify the log offline, with the data folder or an export alone",
 		Long: "Computes the log again from its entries and compares it with every signed head at hand. Changes nothing and asks nobody.\n" +
-			"A running service holds its folder: stop it first (else it ends with 6), or verify a copy or an export. Ends with 11 when the log does not verify.",
+			"A running service holds its folder: stop it first (else it ends with 6), or verify a copy or an export.\n" +
+			"Ends with 11 when the log does not verify.",
+		Example: "  " + s.program() + " audit verify --data ./data\n  " + s.program() + " audit verify --export log.jsonl --keys ./public",
 		Flags: func(f *Flags) {
 			s.Declare(f)
 			f.StringVar(&peerKeys, "peer-keys", "", "file with the public audit keys of the "+peer+" (its DIR/keys/audit/public), to check cosignatures too")

@@ -21,6 +21,9 @@ type Setup struct {
 	more              map[string]*string
 }
 
+// program returns the name of the binary.
+func (s Setup) program() string { return strings.ToLower(strings.ReplaceAll(s.Prefix, "_", "-")) }
+
 // Declare adds the flags.
 func (s *Setup) Declare(f *Flags) {
 	f.StringVar(&s.file, "config", "", "TOML file with the configuration")
@@ -84,7 +87,8 @@ func ServeCommand(short, example string, s Setup, run func(ctx context.Context, 
 func ConfigCommand(s Setup, load func(o *IO, s *Setup, check bool) (*config.Loaded, error)) Command {
 	verb := func(use, short string, check bool, run func(*IO, *config.Loaded) error) Command {
 		own := s
-		return Command{Use: use, Short: short, Flags: own.declareServe, Run: func(_ context.Context, o *IO, _ []string) error {
+		example := "  " + s.program() + " config " + use + " --config ./" + s.program() + ".toml"
+		return Command{Use: use, Short: short, Example: example, Flags: own.declareServe, Run: func(_ context.Context, o *IO, _ []string) error {
 			loaded, err := load(o, &own, check)
 			if err != nil {
 				return err

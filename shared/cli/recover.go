@@ -25,7 +25,7 @@ type Recovery struct {
 func recoverCommand(peer string, s Setup, find func(*IO, *Setup) (AuditLog, error), own Recovery) Command {
 	var accept bool
 	var reason, peerAudit string
-	program := strings.ToLower(strings.ReplaceAll(s.Prefix, "_", "-"))
+	program := s.program()
 	return Command{
 		Use: "recover", Short: "go on from a backup, when it is all that is left",
 		Long: "For a service that refuses changes with audit.rolled_back because an older data folder was put back. Stop it first. Without\n" +
@@ -88,7 +88,7 @@ func recoverCommand(peer string, s Setup, find func(*IO, *Setup) (AuditLog, erro
 // acceptCommand returns the verb with which the other service's fork is accepted.
 func acceptCommand(peer string, s Setup, find func(*IO, *Setup) (AuditLog, error)) Command {
 	var fingerprint, reason string
-	program := strings.ToLower(strings.ReplaceAll(s.Prefix, "_", "-"))
+	program := s.program()
 	return Command{
 		Use: "accept-fork", Short: "let the " + peer + " go on from a backup",
 		Long: "Records that the log of the " + peer + " may go on from the record with that fingerprint, which `" + peer + " audit recover` has\n" +

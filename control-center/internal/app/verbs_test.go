@@ -9,6 +9,12 @@ import (
 	"github.com/provisioning-platform/platform/shared/cli/clitest"
 )
 
+// TestVerbs_helpWithoutAnExample walks all verbs.
+func TestVerbs_helpWithoutAnExample(t *testing.T) {
+	t.Parallel()
+	clitest.Examples(t, Root())
+}
+
 // TestVerbs_destroyWithoutAskingWhereNobodyCanBeAsked walks all verbs: one that destroys what cannot be had
 // back needs --yes where there is no terminal.
 func TestVerbs_destroyWithoutAskingWhereNobodyCanBeAsked(t *testing.T) {

@@ -19,6 +19,7 @@ func auditList() cli.Command {
 	var all bool
 	return remote(cli.Command{
 		Use: "list", Short: "list audit records of both services, newest first",
+		Example: "  control-center audit list --action server.create --from 2026-01-01",
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&filter.UserID, "user-id", "", "only this user's acts")
 			f.StringVar(&filter.Action, "action", "", "only this action, e.g. server.create")

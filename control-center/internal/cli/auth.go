@@ -84,7 +84,7 @@ func missing(err error, flag string) error {
 func logout() cli.Command {
 	t := target()
 	return cli.Command{
-		Use: "logout", Short: "end the saved session everywhere", Flags: t.Declare,
+		Use: "logout", Short: "end the saved session everywhere", Example: "  control-center auth logout", Flags: t.Declare,
 		Run: func(ctx context.Context, o *cli.IO, _ []string) error {
 			api, err := t.Client(ctx, o)
 			if fault.CodeOf(err) == "cli.signed_out" {
@@ -107,7 +107,8 @@ func logout() cli.Command {
 func whoami() cli.Command {
 	return remote(cli.Command{
 		Use: "whoami", Short: "ask the control-center who is signed in, as what and until when",
-		Long: "Ends with 4 when the session is over, whatever is saved here.",
+		Long:    "Ends with 4 when the session is over, whatever is saved here.",
+		Example: "  control-center auth whoami -o json",
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
 		m, err := api.Me(ctx)
 		if err != nil {

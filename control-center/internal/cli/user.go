@@ -20,7 +20,7 @@ func userList() cli.Command {
 	var p client.Page
 	var role, enabled string
 	return remote(cli.Command{
-		Use: "list", Short: "list users, newest first",
+		Use: "list", Short: "list users, newest first", Example: "  control-center user list --role operator --enabled true",
 		Values: map[string][]string{"role": roles, "enabled": {"true", "false"}},
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&role, "role", "", "only users with this role")
@@ -86,7 +86,8 @@ func userUpdate() cli.Command {
 	var enable, disable bool
 	return remote(cli.Command{
 		Use: "update NAME|ID", Changes: true, Complete: userNames, Short: "change a user; what is not given stays as it is", Args: 1,
-		Values: map[string][]string{"role": roles},
+		Values:  map[string][]string{"role": roles},
+		Example: "  control-center user update dana --role operator --role auditor\n  control-center user update dana --disable",
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&email, "email", "", "new e-mail address")
 			f.StringSliceVar(&all, "role", nil, "all roles from now on; may be repeated")
@@ -130,7 +131,8 @@ func userDelete() cli.Command {
 	var yes bool
 	return remote(cli.Command{
 		Use: "delete NAME|ID", Changes: true, Complete: userNames, Short: "delete a user and end its sessions", Args: 1,
-		Flags: func(f *cli.Flags) { f.BoolVar(&yes, "yes", false, "do not ask") },
+		Example: "  control-center user delete dana",
+		Flags:   func(f *cli.Flags) { f.BoolVar(&yes, "yes", false, "do not ask") },
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		u, err := userNamed(ctx, api, args[0])
 		if err != nil {
@@ -149,7 +151,8 @@ func userDelete() cli.Command {
 func userEnrolTOTP() cli.Command {
 	return remote(cli.Command{
 		Use: "enrol-totp NAME|ID", Changes: true, Complete: userNames, Short: "give a user a new second factor; shown once", Args: 1,
-		Long: "Prints the secret, its otpauth address and recovery codes. The factor is in use at once; it replaces the one there is, and the user's sessions end.",
+		Example: "  control-center user enrol-totp dana",
+		Long:    "Prints the secret, its otpauth address and recovery codes. The factor is in use at once; it replaces the one there is, and the user's sessions end.",
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		u, err := userNamed(ctx, api, args[0])
 		if err != nil {

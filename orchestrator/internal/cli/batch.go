@@ -88,7 +88,10 @@ func readDefinition(o *cli.IO, path string) (json.RawMessage, error) {
 
 func batchWatch() cli.Command {
 	var limit time.Duration
-	return remote(cli.Command{Use: "watch ID", Short: "follow a batch to its end", Args: 1, Complete: batchIDs, Flags: func(f *cli.Flags) { patience(f, &limit) }},
+	return remote(cli.Command{
+		Use: "watch ID", Short: "follow a batch to its end", Args: 1, Complete: batchIDs, Flags: func(f *cli.Flags) { patience(f, &limit) },
+		Example: "  orchestrator batch watch 01890000-0000-7000-8000-000000000001 --timeout 10m",
+	},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 			events, err := dial(ctx, api)
 			if err != nil {
@@ -137,6 +140,7 @@ func batchList() cli.Command {
 	var status string
 	return remote(cli.Command{
 		Use: "list", Short: "list batches, newest first", Values: map[string][]string{"status": statuses},
+		Example: "  orchestrator batch list --status running",
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&status, "status", "", "running, completed, failed or cancelled")
 			cli.PageFlags(f, &p)
@@ -152,7 +156,10 @@ func batchList() cli.Command {
 }
 
 func batchShow() cli.Command {
-	return remote(cli.Command{Use: "show ID", Short: "show a batch and its operations", Args: 1, Complete: batchIDs},
+	return remote(cli.Command{
+		Use: "show ID", Short: "show a batch and its operations", Args: 1, Complete: batchIDs,
+		Example: "  orchestrator batch show 01890000-0000-7000-8000-000000000001",
+	},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 			b, err := api.Batch(ctx, args[0])
 			if err != nil {
@@ -163,7 +170,10 @@ func batchShow() cli.Command {
 }
 
 func batchCancel() cli.Command {
-	return remote(cli.Command{Use: "cancel ID", Changes: true, Short: "stop a batch; what is done stays done", Args: 1, Complete: batchIDs},
+	return remote(cli.Command{
+		Use: "cancel ID", Changes: true, Short: "stop a batch; what is done stays done", Args: 1, Complete: batchIDs,
+		Example: "  orchestrator batch cancel 01890000-0000-7000-8000-000000000001",
+	},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 			if err := api.CancelBatch(ctx, args[0]); err != nil {
 				return err

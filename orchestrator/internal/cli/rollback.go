@@ -21,6 +21,7 @@ func checkpointCreate() cli.Command {
 	var description string
 	return remote(cli.Command{
 		Use: "create NAME", Changes: true, Short: "take a checkpoint; it costs next to nothing", Args: 1,
+		Example: "  orchestrator checkpoint create before_web --description 'before the new web servers'",
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&description, "description", "", "what it is for")
 		},
@@ -35,7 +36,10 @@ func checkpointCreate() cli.Command {
 
 func checkpointList() cli.Command {
 	var p client.Page
-	return remote(cli.Command{Use: "list", Short: "list checkpoints, newest first", Flags: func(f *cli.Flags) { cli.PageFlags(f, &p) }},
+	return remote(cli.Command{
+		Use: "list", Short: "list checkpoints, newest first",
+		Example: "  orchestrator checkpoint list --limit 10", Flags: func(f *cli.Flags) { cli.PageFlags(f, &p) },
+	},
 		func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
 			l, err := api.Checkpoints(ctx, p)
 			if err != nil {
@@ -47,7 +51,10 @@ func checkpointList() cli.Command {
 }
 
 func checkpointShow() cli.Command {
-	return remote(cli.Command{Use: "show NAME|ID", Short: "show one checkpoint and how many operations a rollback to it would undo", Args: 1, Complete: checkpointNames},
+	return remote(cli.Command{
+		Use: "show NAME|ID", Short: "show one checkpoint and how many operations a rollback to it would undo", Args: 1, Complete: checkpointNames,
+		Example: "  orchestrator checkpoint show before_web",
+	},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 			id, err := checkpointID(ctx, api, args[0])
 			if err != nil {
@@ -63,9 +70,11 @@ func checkpointShow() cli.Command {
 
 func checkpointDelete() cli.Command {
 	var yes bool
-	return remote(cli.Command{Use: "delete NAME|ID", Changes: true, Short: "delete a checkpoint and free what is kept for its sake alone", Args: 1, Complete: checkpointNames,
-		Long:  "Nobody can go back to it afterwards. Says what it holds and asks before it is deleted. --yes does not ask; without a terminal it is needed.",
-		Flags: func(f *cli.Flags) { f.BoolVar(&yes, "yes", false, "do not ask") },
+	return remote(cli.Command{
+		Use: "delete NAME|ID", Changes: true, Short: "delete a checkpoint and free what is kept for its sake alone", Args: 1, Complete: checkpointNames,
+		Example: "  orchestrator checkpoint delete before_web",
+		Long:    "Nobody can go back to it afterwards. Says what it holds and asks before it is deleted. --yes does not ask; without a terminal it is needed.",
+		Flags:   func(f *cli.Flags) { f.BoolVar(&yes, "yes", false, "do not ask") },
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		id, err := checkpointID(ctx, api, args[0])
 		if err != nil {
@@ -161,7 +170,10 @@ func rollbackExecute() cli.Command {
 }
 
 func rollbackShow() cli.Command {
-	return remote(cli.Command{Use: "show ID", Short: "show how far a rollback is, or what it came to", Args: 1},
+	return remote(cli.Command{
+		Use: "show ID", Short: "show how far a rollback is, or what it came to", Args: 1,
+		Example: "  orchestrator rollback show 01890000-0000-7000-8000-000000000001",
+	},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 			out, err := api.Rollback(ctx, args[0])
 			if err != nil {

@@ -18,6 +18,7 @@ func taskList() cli.Command {
 	var status string
 	return remote(cli.Command{
 		Use: "list", Short: "list tasks, newest first", Values: map[string][]string{"status": statuses},
+		Example: "  orchestrator task list --status failed -o json",
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&status, "status", "", "pending, running, completed, failed or cancelled")
 			cli.PageFlags(f, &p)
@@ -38,7 +39,10 @@ func taskList() cli.Command {
 }
 
 func taskShow() cli.Command {
-	return remote(cli.Command{Use: "show ID", Short: "show one task", Args: 1, Complete: taskIDs},
+	return remote(cli.Command{
+		Use: "show ID", Short: "show one task", Args: 1, Complete: taskIDs,
+		Example: "  orchestrator task show 01890000-0000-7000-8000-000000000001",
+	},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 			t, err := api.Task(ctx, args[0])
 			if err != nil {
@@ -52,7 +56,8 @@ func taskWatch() cli.Command {
 	var limit time.Duration
 	return remote(cli.Command{
 		Use: "watch ID", Short: "follow a task to its end", Args: 1, Complete: taskIDs, Flags: func(f *cli.Flags) { patience(f, &limit) },
-		Long: "Ends with 0 when the task completed, 8 when it failed, 9 when it was cancelled, 7 when --timeout passed first.",
+		Long:    "Ends with 0 when the task completed, 8 when it failed, 9 when it was cancelled, 7 when --timeout passed first.",
+		Example: "  orchestrator task watch 01890000-0000-7000-8000-000000000001 --timeout 10m",
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		events, err := dial(ctx, api)
 		if err != nil {
@@ -64,7 +69,10 @@ func taskWatch() cli.Command {
 }
 
 func taskCancel() cli.Command {
-	return remote(cli.Command{Use: "cancel ID", Changes: true, Short: "cancel a task that has not ended", Args: 1, Complete: taskIDs},
+	return remote(cli.Command{
+		Use: "cancel ID", Changes: true, Short: "cancel a task that has not ended", Args: 1, Complete: taskIDs,
+		Example: "  orchestrator task cancel 01890000-0000-7000-8000-000000000001",
+	},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 			if err := api.CancelTask(ctx, args[0]); err != nil {
 				return err

@@ -12,16 +12,17 @@ import (
 func workflows() cli.Command {
 	return cli.Command{Use: "workflow", Short: "submit one piece of work for an infra",
 		Commands: []cli.Command{
-			workflow("servers", "servers", "create the servers of an infra", nil),
-			workflow("taskserv NAME", "taskserv", "install, remove or check a task service on the servers of an infra",
+			workflow("servers", "servers", "create the servers of an infra", "servers --infra small --watch", nil),
+			workflow("taskserv NAME", "taskserv", "install, remove or check a task service on the servers of an infra", "taskserv kubernetes --infra small --operation check",
 				func(w *client.Workflow, name string) { w.Taskserv = name }),
-			workflow("cluster TYPE", "cluster", "create, remove or check a cluster",
+			workflow("cluster TYPE", "cluster", "create, remove or check a cluster", "cluster web --infra small --check",
 				func(w *client.Workflow, name string) { w.ClusterType = name }),
 		}}
 }
 
-// workflow returns the verb for one kind; named stores its argument, nil when it takes none.
-func workflow(use, kind, short string, named func(*client.Workflow, string)) cli.Command {
+// workflow returns the verb for one kind; named stores its argument, nil when it takes none. The example
+// goes without the words in front of the verb.
+func workflow(use, kind, short, example string, named func(*client.Workflow, string)) cli.Command {
 	var w client.Workflow
 	var watched bool
 	var limit time.Duration
@@ -30,7 +31,7 @@ func workflow(use, kind, short string, named func(*client.Workflow, string)) cli
 		args = 1
 	}
 	return remote(cli.Command{
-		Use: use, Changes: true, Short: short, Args: args,
+		Use: use, Changes: true, Short: short, Args: args, Example: "  orchestrator workflow " + example,
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&w.Infra, "infra", "", "name of the infra (required)")
 			f.StringVar(&w.Settings, "settings", "", "settings file inside the infra's folder")
