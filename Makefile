@@ -37,6 +37,7 @@ check: ## format, vet, tidy, staticcheck, architecture, goldens, short tests
 unit: ## unit suites with the race detector, the SurrealDB suites against a real engine
 	@test -n "$(RACE)" || echo "no C compiler: the unit suites run WITHOUT the race detector"
 	$(GO) test $(RACE) -timeout 15m ./shared/... ./orchestrator/... ./control-center/... ./policies/...
+	$(GO) test -short -tags plainstore ./shared/store/pebblestore/... # without the tricks of package known
 
 blackbox: build ## the built binaries: conformance on both stores, crash (short), real clients, demo
 	$(GO) test -timeout 20m -count=1 -p 1 ./tests/...

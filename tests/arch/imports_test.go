@@ -44,6 +44,7 @@ var rings = []struct {
 	{"shared/process", port, "starts and stops components, knows none of them"},
 	{"shared/store/memstore", driver, "a store engine"},
 	{"shared/store/pebblestore", driver, "a store engine"},
+	{"shared/store/pebblestore/known", driver, "what its committer knows without a question to the engine"},
 	{"shared/store/surrealstore", driver, "a store engine"},
 	{"shared/store/storetest", driver, "holds drivers to the contract"},
 	{"shared/store/driver", driver, "opens an engine by URL"},

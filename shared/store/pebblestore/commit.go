@@ -138,7 +138,7 @@ func (s *Store) run() {
 	for {
 		select {
 		case r := <-s.requests:
-			s.fillFilters()
+			s.known.Fill()
 			group = s.drain(append(group[:0], r))
 			s.commit(group)
 			for _, r := range group {
@@ -180,15 +180,14 @@ func (s *Store) commit(group []*request) {
 		bytes += r.parcel.size
 	}
 	shown := s.view.Load() // ours until it is replaced
-	j, err := store.Judge(s.schema, store.Baseline{Number: s.number, Heads: shown.heads, Lows: shown.lows, Lookup: s.known, Reuse: s.spent}, s.batches)
+	j, err := store.Judge(s.schema, store.Baseline{Number: s.number, Heads: shown.heads, Lows: shown.lows, Lookup: s.known.Document, Reuse: s.spent}, s.batches)
 	if err == nil && j.Number != s.number {
 		if err = s.write(j); err == nil {
-			s.remember(j.Finals)
+			s.known.Keep(j.Finals)
 			s.waste.note(shown.lows, &j)
 			s.show(shown, j)
 		} else {
-			clear(s.counts) // they are those of what was not written
-			clear(s.sums)
+			s.known.Forget()
 		}
 	}
 	for i, r := range group {

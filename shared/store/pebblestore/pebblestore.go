@@ -18,6 +18,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/pebblestore/known"
 )
 
 // closeWait bounds how long Close waits for an engine that has failed before.
@@ -38,24 +39,17 @@ type Store struct {
 	tidying  sync.WaitGroup
 	dead     chan struct{} // closed by fail: the engine has given up
 
-	view        atomic.Pointer[view]          // what readers see; replaced by the committer
-	number      uint64                        // last commit number; of the committer
-	recent      revisionCache                 // of the committer
-	counts      map[store.Counter]int64       // of the committer: counters as it wrote or read them last
-	sums        map[string]store.Sum          // of the committer: sums of kinds as it wrote or read them last
-	asked       []atomic.Int64                // by place of the kind in the schema: questions to the engine for what may not be there, of all
-	sifted      []bool                        // of the committer, by place: it has tried to fill the bloomFilter
-	sieves      []atomic.Pointer[bloomFilter] // filled by the committer, asked by all
-	counted     *bloomFilter                  // of the committer: names of counters; nil before there are many questions, or when they are too many
-	countsAsked int                           // of the committer: questions to the engine for counters
-	keyRoom     []byte                        // of the committer: the key of the row being written
-	docRoom     []byte                        // of the committer: the document being written
-	same        []*store.Final                // of the committer: the documents of one kind in a group
-	batches     []store.Batch                 // of the committer: a group
-	spent       store.Judgement               // of the committer: the last one
-	batch       *pebble.Batch                 // of the committer: what a group does to the engine
-	parcels     sync.Pool                     // of *batchBuffer
-	waste       deletions                     // what compact is to free
+	view    atomic.Pointer[view] // what readers see; replaced by the committer
+	number  uint64               // last commit number; of the committer
+	known   *known.Lookup        // what the committer knows without a question to the engine
+	keyRoom []byte               // of the committer: the key of the row being written
+	docRoom []byte               // of the committer: the document being written
+	same    []*store.Final       // of the committer: the documents of one kind in a group
+	batches []store.Batch        // of the committer: a group
+	spent   store.Judgement      // of the committer: the last one
+	batch   *pebble.Batch        // of the committer: what a group does to the engine
+	parcels sync.Pool            // of *batchBuffer
+	waste   deletions            // what compact is to free
 
 	open    sync.RWMutex // held for reading by every read, for writing by Close
 	ended   bool         // guarded by open
@@ -114,20 +108,16 @@ func newStore(schema store.Schema, log *slog.Logger) (*Store, error) {
 	if err := schema.Check(); err != nil {
 		return nil, err
 	}
-	return &Store{
+	s := &Store{
 		schema:   schema,
 		log:      log,
-		asked:    make([]atomic.Int64, len(schema.Kinds)),
-		sifted:   make([]bool, len(schema.Kinds)),
-		sieves:   make([]atomic.Pointer[bloomFilter], len(schema.Kinds)),
-		recent:   revisionCache{half: recentDocs, young: map[store.Key]store.Known{}, floors: map[string]string{}},
-		counts:   map[store.Counter]int64{},
-		sums:     map[string]store.Sum{},
 		requests: make(chan *request, maxGroup),
 		closing:  make(chan struct{}),
 		stopped:  make(chan struct{}),
 		dead:     make(chan struct{}),
-	}, nil
+	}
+	s.known = known.New(engine{s}, schema)
+	return s, nil
 }
 
 // recoverInto turns the panic of an engine that gave up while it was opened into a fault.

@@ -36,12 +36,12 @@ func (s *Store) Get(ctx context.Context, k store.Key) (doc store.Doc, err error)
 	}
 	doc.Key = k
 	err = s.reading(ctx, func(v *view) error {
-		if s.absent(k) {
+		if s.known.Absent(k) {
 			return nil
 		}
 		value, closer, err := v.snapshot.Get(keyOfDoc(k))
 		if errors.Is(err, pebble.ErrNotFound) {
-			s.ask(k.Kind)
+			s.known.Missed(k.Kind)
 			return nil
 		}
 		if err != nil {

@@ -2,7 +2,6 @@ package pebblestore
 
 import (
 	"fmt"
-	"hash/maphash"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -10,32 +9,12 @@ import (
 	"testing"
 
 	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/pebblestore/known"
 )
-
-func Test_sieve(t *testing.T) {
-	t.Parallel()
-	f := &bloomFilter{seed: maphash.MakeSeed()}
-	const ids = 100_000
-	for i := range ids {
-		f.add(fmt.Sprint("server/", i))
-	}
-	passed := 0
-	for i := range ids {
-		if !f.has(fmt.Sprint("server/", i)) {
-			t.Fatalf("%d is not there", i)
-		}
-		if f.has(fmt.Sprint("other/", i)) {
-			passed++
-		}
-	}
-	if passed > ids/1000 {
-		t.Errorf("%d of %d ids that are not there pass", passed, ids)
-	}
-}
 
 // Ids in no order, so that every look for a new one falls below the floor: what was committed is there, what was
 // removed is not, also for whoever looks at the moment in which the Bloom filter comes into being, and after a restart.
-func TestGet_findsWhatIsThereThroughTheSieve(t *testing.T) {
+func TestGet_findsWhatIsThereThroughTheFilter(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -79,8 +58,8 @@ func TestGet_findsWhatIsThereThroughTheSieve(t *testing.T) {
 				}
 			}
 		}
-		if round == 1 && s.sieves[1].Load() == nil || s.sieves[0].Load() != nil {
-			t.Error("the kind that is asked for has no sieve, or the other one has: the test shows nothing")
+		if round == 1 && s.known.Filtered("doc") != known.Tricks || s.known.Filtered("other") {
+			t.Error("the kind that is asked for has no filter, or the other one has: the test shows nothing")
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -89,8 +68,8 @@ func TestGet_findsWhatIsThereThroughTheSieve(t *testing.T) {
 }
 
 // Values that are seen once, and values that come back after many others: totals are right, also across the moment in
-// which the counters get their bloomFilter, when more values were counted than are remembered, and after a restart.
-func TestList_countsValuesThroughTheSieve(t *testing.T) {
+// which the counters get their filter, when more values were counted than are remembered, and after a restart.
+func TestList_countsValuesThroughTheFilter(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -140,7 +119,7 @@ func TestList_countsValuesThroughTheSieve(t *testing.T) {
 				t.Fatalf("%s is counted %d times, want %d, %v", v, page.Total, n, err)
 			}
 		}
-		if s.counted == nil || next < maxCounts {
+		if s.known.Filtered("") != known.Tricks || next < 4096 {
 			t.Fatalf("nothing was tested: %d values", next)
 		}
 		if err := s.Close(); err != nil {

@@ -1,4 +1,6 @@
-package pebblestore
+//go:build !plainstore
+
+package known
 
 import (
 	"fmt"
@@ -10,16 +12,17 @@ import (
 
 // What is remembered is always what was written last, and a document said to be absent is absent, whatever is
 // forgotten meanwhile and in whatever order ids come.
-func Test_recent_neverContradictsTheEngine(t *testing.T) {
+func TestRevisions_neverContradictTheEngine(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	dice := rand.New(rand.NewPCG(seed, 0))
 	engine := map[store.Key]store.Known{}
-	r := revisionCache{half: 8, young: map[store.Key]store.Known{}, floors: map[string]string{"a": "", "b": ""}}
+	r := newRevisions(8)
+	none := func(string) (string, error) { return "", nil }
 	asked, knew := 0, 0
 	for n := range 20_000 {
 		k := store.Key{Kind: string("ab"[dice.IntN(2)]), ID: fmt.Sprintf("%06d", n/4-dice.IntN(30))}
-		known, ok := r.get(k)
+		known, ok, _ := r.get(k, none)
 		if asked++; ok {
 			knew++
 			if known.Rev != engine[k].Rev {

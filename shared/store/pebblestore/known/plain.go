@@ -1,0 +1,12 @@
+//go:build plainstore
+
+package known
+
+const (
+	cacheRevisions = false
+	filterIDs      = false
+	cacheCounters  = false
+)
+
+// Tricks says whether the tricks of this package are in force.
+const Tricks = false

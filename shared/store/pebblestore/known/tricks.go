@@ -1,0 +1,14 @@
+//go:build !plainstore
+
+package known
+
+// Each constant removes one trick of this package when it is false; the build tag plainstore removes
+// all.
+const (
+	cacheRevisions = true
+	filterIDs      = true
+	cacheCounters  = true
+)
+
+// Tricks says whether the tricks of this package are in force.
+const Tricks = true

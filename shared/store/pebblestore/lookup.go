@@ -1,0 +1,78 @@
+package pebblestore
+
+import (
+	"errors"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// engine is a Store as package known asks it: what the committer wrote before is synced, so it reads
+// the engine itself and not the view of the readers.
+type engine struct{ s *Store }
+
+// Document implements known.Engine.
+func (e engine) Document(k store.Key) (store.Known, error) {
+	v, closer, err := e.s.db.Get(keyOfDoc(k))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return store.Known{}, nil
+	}
+	if err != nil {
+		return store.Known{}, engineFault(err)
+	}
+	known, body, err := splitDoc(v)
+	if err != nil {
+		err = engineFault(err)
+	} else if kind, _ := e.s.schema.Kind(k.Kind); kind.Summed {
+		known.Digest = store.Digest(body)
+	}
+	return known, firstError(err, closer.Close())
+}
+
+// LastID implements known.Engine.
+func (e engine) LastID(kind string) (id string, err error) {
+	prefix := key(docKey, kind, "")
+	it, err := e.s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	if err != nil {
+		return "", engineFault(err)
+	}
+	if it.Last() {
+		id = string(it.Key()[len(prefix):])
+	}
+	if err := it.Close(); err != nil {
+		return "", engineFault(err)
+	}
+	return id, nil
+}
+
+// Names implements known.Engine.
+func (e engine) Names(kind string, fn func(name string, size int) bool) error {
+	prefix := []byte{counterKey}
+	if kind != "" {
+		prefix = key(docKey, kind, "")
+	}
+	it, err := e.s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	if err != nil {
+		return engineFault(err)
+	}
+	for ok := it.First(); ok && fn(string(it.Key()[len(prefix):]), len(it.Key())+len(it.Value())); {
+		ok = it.Next()
+	}
+	if err := it.Close(); err != nil {
+		return engineFault(err)
+	}
+	return nil
+}
+
+// Counter implements known.Engine.
+func (e engine) Counter(c store.Counter) (int64, error) {
+	v, err := e.s.value(keyOfCounter(c))
+	return int64(number(v)), err
+}
+
+// Sum implements known.Engine.
+func (e engine) Sum(kind string) (store.Sum, error) {
+	v, err := e.s.value(keyOfSum(kind))
+	return sumOf(v), err
+}
