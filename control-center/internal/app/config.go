@@ -44,7 +44,9 @@ type MFA struct {
 // Retention says how long history is kept; 0 is for ever.
 type Retention struct {
 	AuditIndexMaxAge config.Duration `toml:"audit_index_max_age"` // rows of the audit search; the log itself is kept
-	SessionsMaxAge   config.Duration `toml:"sessions_max_age"`    // after the end of a session
+	EventsMaxAge     config.Duration `toml:"events_max_age"`
+	EventsMax        int             `toml:"events_max"`       // the newest events, however old they are
+	SessionsMaxAge   config.Duration `toml:"sessions_max_age"` // after the end of a session
 }
 
 // Tokens configures how long people stay signed in.
@@ -58,10 +60,13 @@ type Tokens struct {
 func Default() Config {
 	return Config{
 		Listen: []string{"localhost:9080"}, RateLimits: ratelimit.Default(),
-		Retention: Retention{AuditIndexMaxAge: config.Duration(365 * 24 * time.Hour), SessionsMaxAge: config.Duration(24 * time.Hour)},
-		Audit:     Audit{WaitForPeer: config.Duration(10 * time.Second)},
-		Store:     driver.Settings{URL: "embedded:"},
-		Tokens:    Tokens{AccessTTL: config.Duration(15 * time.Minute), RefreshIdle: config.Duration(8 * time.Hour), SessionMax: config.Duration(7 * 24 * time.Hour)},
+		Retention: Retention{
+			AuditIndexMaxAge: config.Duration(365 * 24 * time.Hour), EventsMaxAge: config.Duration(30 * 24 * time.Hour), EventsMax: 1_000_000,
+			SessionsMaxAge: config.Duration(24 * time.Hour),
+		},
+		Audit:  Audit{WaitForPeer: config.Duration(10 * time.Second)},
+		Store:  driver.Settings{URL: "embedded:"},
+		Tokens: Tokens{AccessTTL: config.Duration(15 * time.Minute), RefreshIdle: config.Duration(8 * time.Hour), SessionMax: config.Duration(7 * 24 * time.Hour)},
 	}
 }
 
@@ -85,6 +90,8 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 		problems.Add("tokens.refresh_idle (%s) must not be shorter than tokens.access_ttl (%s)", idle, ttl)
 	}
 	problems.NotNegative("retention.audit_index_max_age", c.Retention.AuditIndexMaxAge)
+	problems.NotNegative("retention.events_max_age", c.Retention.EventsMaxAge)
+	problems.AtLeast("retention.events_max", c.Retention.EventsMax, 0)
 	problems.NotNegative("retention.sessions_max_age", c.Retention.SessionsMaxAge)
 	if longest < idle || longest > 31*24*time.Hour {
 		problems.Add("tokens.session_max must be at least tokens.refresh_idle and at most 744h, not %s", longest)

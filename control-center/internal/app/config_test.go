@@ -49,6 +49,7 @@ func TestConfigCheck_refusesWhatServeRefuses(t *testing.T) {
 		"idle below access":  {file: "[tokens]\nrefresh_idle = \"1m\"", want: []string{"tokens.refresh_idle"}},
 		"session below idle": {file: "[tokens]\nsession_max = \"1h\"", want: []string{"tokens.session_max"}},
 		"limit of nothing":   {file: "[rate_limits]\ngeneral = 0\nbatch = -1", want: []string{"rate_limits.general must be at least 1, not 0", "rate_limits.batch"}},
+		"history below 0":    {file: "[retention]\nevents_max_age = \"-1h\"\nevents_max = -1", want: []string{"retention.events_max_age", "retention.events_max must"}},
 		"another spelling":   {file: "[Rate_Limits]\nenabled = false", want: []string{"did you mean rate_limits?"}},
 		"bad listener":       {args: []string{"--listen", "9080"}, want: []string{"HOST:PORT"}},
 		"bad port":           {args: []string{"--listen", "127.0.0.1:70000"}, want: []string{"0 to 65535"}},

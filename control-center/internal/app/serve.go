@@ -11,6 +11,7 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/api"
 	"github.com/provisioning-platform/platform/control-center/internal/auditlog"
 	"github.com/provisioning-platform/platform/control-center/internal/bootstrap"
+	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/control-center/internal/keys"
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
 	"github.com/provisioning-platform/platform/control-center/internal/policy"
@@ -135,8 +136,9 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 		return nil, err
 	}
 	revoked := &revocation.Log{DB: db, State: &token.Revocations{}, Epoch: epoch}
-	ring := &keys.Ring{Revoked: revoked, Sealer: sealer, Now: now, Log: log}
-	policies := &policy.Policies{DB: db, Epoch: epoch, Authority: &authz.Authority{}, Now: now, Log: log}
+	changes := &change.Committer{DB: db, Revoked: revoked.State}
+	ring := &keys.Ring{Changes: changes, Sealer: sealer, Now: now, Log: log}
+	policies := &policy.Policies{Changes: changes, Epoch: epoch, Authority: &authz.Authority{}, Now: now, Log: log}
 	clients := &token.KeySet{}
 	for _, load := range []func() error{
 		func() error { return revoked.Load(ctx, now()) },
@@ -157,7 +159,7 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 		return nil, err
 	}
 	desk := &session.Sessions{
-		Revoked: revoked, Hasher: hasher, Sealer: sealer, Dummy: dummy, Now: now, Log: log,
+		Changes: changes, Hasher: hasher, Sealer: sealer, Dummy: dummy, Now: now, Log: log,
 		Mint:     &tokens.Mint{Ring: ring, Issuer: issuer, TTL: time.Duration(c.Tokens.AccessTTL)},
 		Verifier: &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: &ring.Public},
 		MFA:      c.MFA.Required,
@@ -171,10 +173,10 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 		Refusals: []func() error{waiting.refusal, db.Refusal}, Notes: map[health.Reason]func() bool{health.AuditUnwitnessed: waiting.unwitnessed},
 	}
 	state.Meter(metrics, "control_center", lastHeard(peer, now()))
-	users := &user.Users{DB: db, Revoked: revoked, Hasher: hasher, MFA: c.MFA.Required, Now: now, HasFactor: mfa.Has}
+	users := &user.Users{DB: db, Changes: changes, Epoch: epoch, Hasher: hasher, MFA: c.MFA.Required, Now: now, HasFactor: mfa.Has}
 	a := &api.API{
 		Users:   users,
-		Factors: &mfa.Factors{DB: db, Revoked: revoked, Users: users, Sealer: sealer, Issuer: bootstrap.MFAIssuer, Now: now},
+		Factors: &mfa.Factors{Changes: changes, Users: users, Sealer: sealer, Issuer: bootstrap.MFAIssuer, Now: now},
 		Logins:  metrics.Counter("control_center_logins_total", "Sign-ins by result.", "result"),
 		Desk:    desk, Ring: ring, Revoked: revoked, Policies: policies, Index: index, Log: ledger, Peer: peer,
 		Metrics: metrics.Handler(), Public: c.Metrics.Public, Health: state, Now: now,
@@ -208,7 +210,8 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 	}}
 	age := func(d config.Duration) retention.Rule { return retention.Rule{MaxAge: time.Duration(d)} }
 	history := &retention.Pruner{DB: db, Now: now, Log: log,
-		Classes: append(session.Classes(db, age(c.Retention.SessionsMaxAge)), auditlog.Class(db, age(c.Retention.AuditIndexMaxAge)))}
+		Classes: append(session.Classes(db, age(c.Retention.SessionsMaxAge)), auditlog.Class(db, age(c.Retention.AuditIndexMaxAge)),
+			change.Class(db, retention.Rule{MaxAge: time.Duration(c.Retention.EventsMaxAge), Max: c.Retention.EventsMax}))}
 	history.Meter(metrics, "control_center")
 	return &service{db: db, server: server, components: []process.Component{
 		component("idempotency keys", server.Run), component("revocations", revoked.Run), component("signing keys", ring.Run),

@@ -4,11 +4,11 @@ import (
 	"context"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/control-center/internal/keys"
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
 	"github.com/provisioning-platform/platform/control-center/internal/tokens"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
-	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -76,27 +76,7 @@ func Import(ctx context.Context, db store.DB, dir string, f File, again bool, no
 	case row.Rev == 0 && f.UsedAt != nil && !again:
 		return errUsed
 	case row.Rev == 0:
-		act := &audit.Act{Action: "deployment.create", Resource: "deployments/" + f.Deployment, Details: map[string]any{"username": f.User.Username, "user_id": f.User.ID}}
-		_, err = audit.Update(ctx, db, act, func(tx *store.Tx) error {
-			row, err := deployments.Load(tx, deploymentID)
-			if err != nil || row.Rev != 0 {
-				return err
-			}
-			if err := user.Insert(tx, f.User); err != nil {
-				return err
-			}
-			if err := mfa.Table.Create(tx, f.Factor); err != nil {
-				return err
-			}
-			if err := keys.Insert(tx, f.Keys); err != nil {
-				return err
-			}
-			if err := tokens.ClientTable.Create(tx, f.Client); err != nil {
-				return err
-			}
-			return deployments.Create(tx, deployment{CreatedAt: f.CreatedAt, ID: deploymentID, Name: f.Deployment})
-		})
-		if err != nil {
+		if err := create(ctx, db, f); err != nil {
 			return err
 		}
 	}
@@ -106,6 +86,29 @@ func Import(ctx context.Context, db store.DB, dir string, f File, again bool, no
 	used := now.UTC().Truncate(time.Millisecond)
 	f.UsedAt = &used
 	return write(dir, fileName, f)
+}
+
+// create brings the beginning of a deployment into an empty store.
+func create(ctx context.Context, db store.DB, f File) error {
+	act := change.New("deployment.create", "deployments/"+f.Deployment, map[string]any{"username": f.User.Username, "user_id": f.User.ID})
+	changes := change.Committer{DB: db}
+	return changes.Commit(ctx, act, func(tx *store.Tx) error {
+		if err := user.Insert(tx, act, f.User); err != nil {
+			return err
+		}
+		if err := mfa.Table.Create(tx, f.Factor); err != nil {
+			return err
+		}
+		act.Emit(change.MFAEnrolled, f.User.ID, change.Data{Username: f.User.Username})
+		if err := keys.Insert(tx, act, f.Keys); err != nil {
+			return err
+		}
+		if err := tokens.ClientTable.Create(tx, f.Client); err != nil {
+			return err
+		}
+		act.Emit(change.ClientCreated, f.Client.ID, change.Data{Name: f.Client.Name})
+		return deployments.Create(tx, deployment{CreatedAt: f.CreatedAt, ID: deploymentID, Name: f.Deployment})
+	})
 }
 
 // Probe says why the store cannot be read right now, nil when it can.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/bootstrap"
+	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/control-center/internal/keys"
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
 	"github.com/provisioning-platform/platform/control-center/internal/revocation"
@@ -65,6 +66,7 @@ type Rig struct {
 	DB      *feed.Hub
 	Sealer  *keys.Sealer
 	Revoked *revocation.Log
+	Changes *change.Committer
 	Ring    *keys.Ring
 	Users   *user.Users
 	Factors *mfa.Factors
@@ -109,17 +111,18 @@ func Over(t testing.TB, db store.DB) *Rig {
 	must(err)
 	log := slog.New(slog.DiscardHandler)
 	r.Revoked = &revocation.Log{DB: r.DB, State: &token.Revocations{}, Epoch: r.File.Deployment}
-	r.Ring = &keys.Ring{Revoked: r.Revoked, Sealer: r.Sealer, Now: r.Clock.Now, Log: log}
+	r.Changes = &change.Committer{DB: r.DB, Revoked: r.Revoked.State}
+	r.Ring = &keys.Ring{Changes: r.Changes, Sealer: r.Sealer, Now: r.Clock.Now, Log: log}
 	must(r.Ring.Load(ctx))
 	must(r.Ring.Announce(ctx))
-	r.Users = &user.Users{DB: r.DB, Revoked: r.Revoked, Hasher: hasher, Now: r.Clock.Now, HasFactor: mfa.Has}
-	r.Factors = &mfa.Factors{DB: r.DB, Revoked: r.Revoked, Users: r.Users, Sealer: r.Sealer, Issuer: bootstrap.MFAIssuer, Now: r.Clock.Now}
+	r.Users = &user.Users{DB: r.DB, Changes: r.Changes, Epoch: r.File.Deployment, Hasher: hasher, Now: r.Clock.Now, HasFactor: mfa.Has}
+	r.Factors = &mfa.Factors{Changes: r.Changes, Users: r.Users, Sealer: r.Sealer, Issuer: bootstrap.MFAIssuer, Now: r.Clock.Now}
 	dummy, err := mfa.Dummy(r.Sealer)
 	must(err)
 	issuer := tokens.Issuer(r.File.Deployment)
 	r.Verify = &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: &r.Ring.Public, Revoked: r.Revoked.State.Check}
 	r.Desk = &session.Sessions{
-		Revoked: r.Revoked, Hasher: hasher, Sealer: r.Sealer, Dummy: dummy, Now: r.Clock.Now, Log: log,
+		Changes: r.Changes, Hasher: hasher, Sealer: r.Sealer, Dummy: dummy, Now: r.Clock.Now, Log: log,
 		Mint:     &tokens.Mint{Ring: r.Ring, Issuer: issuer, TTL: 15 * time.Minute},
 		Verifier: &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: &r.Ring.Public},
 		Idle:     8 * time.Hour, Absolute: 7 * 24 * time.Hour,

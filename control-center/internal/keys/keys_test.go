@@ -101,7 +101,7 @@ func TestRotate_oldTokensLiveAndNoneIsSignedLater(t *testing.T) {
 			t.Error("a retired key is published for ever")
 		}
 	}
-	again := &keys.Ring{Revoked: r.Revoked, Sealer: r.Sealer, Now: r.Clock.Now}
+	again := &keys.Ring{Changes: r.Changes, Sealer: r.Sealer, Now: r.Clock.Now}
 	if err := again.Load(ctx); err != nil || len(again.Keys()) != len(r.Ring.Keys()) {
 		t.Fatalf("after a restart: %v", err)
 	}
@@ -188,7 +188,7 @@ func TestRotate_inAHurryIsAConflictUntilTheNextKeyIsKnown(t *testing.T) {
 	}
 	f, _ := r.Revoked.Feed(ctx, "", 0, 0)
 	head := f.Head
-	again := &keys.Ring{Revoked: r.Revoked, Sealer: r.Sealer, Now: r.Clock.Now}
+	again := &keys.Ring{Changes: r.Changes, Sealer: r.Sealer, Now: r.Clock.Now}
 	if err := errors.Join(again.Load(ctx), again.Announce(ctx)); err != nil {
 		t.Fatal(err)
 	}

@@ -10,8 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/provisioning-platform/platform/control-center/internal/revocation"
-	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -62,7 +61,7 @@ func tooSoon(k TokenKey, now time.Time) error {
 
 // Ring is the set of signing keys. Build it as a literal and Load it before use.
 type Ring struct {
-	Revoked *revocation.Log
+	Changes *change.Committer
 	Sealer  *Sealer
 	Now     func() time.Time
 	Log     *slog.Logger
@@ -81,8 +80,9 @@ func NewRing(s *Sealer, now time.Time) []TokenKey {
 	return []TokenKey{newKey(s, token.Current, now, now), newKey(s, token.Next, now, now)} // nobody knows a set without either
 }
 
-// Insert puts the keys of a fresh deployment into a transaction.
-func Insert(tx *store.Tx, keys []TokenKey) error {
+// Insert puts the keys of a fresh deployment into the transaction of act.
+func Insert(tx *store.Tx, act *change.Act, keys []TokenKey) error {
+	act.Emit(change.KeyRotated, signing(keys), change.Data{})
 	return rings.Create(tx, ringDoc{ID: ringID, Keys: keys})
 }
 
@@ -96,7 +96,7 @@ func newKey(s *Sealer, state token.State, now, notBefore time.Time) TokenKey {
 func (r *Ring) Load(ctx context.Context) error {
 	r.loading.Lock()
 	defer r.loading.Unlock()
-	row, err := rings.Get(ctx, r.Revoked.DB, ringID)
+	row, err := rings.Get(ctx, r.Changes.DB, ringID)
 	if err != nil {
 		return err
 	}
@@ -172,11 +172,13 @@ func published(keys []TokenKey) token.JWKS {
 // Announce makes sure that the revocation stream names the present keys, as each change of them does.
 // It is called once after Load: the stream of a fresh store is empty.
 func (r *Ring) Announce(ctx context.Context) error {
-	if slices.Equal(r.Revoked.State.Keys(), r.JWKS().Keys) {
+	if slices.Equal(r.Changes.Revoked.Keys(), r.JWKS().Keys) {
 		return nil
 	}
-	_, err := r.change(ctx, &audit.Act{Action: "key.announce", Resource: "keys/token"}, func(keys []TokenKey, _ time.Time) ([]TokenKey, []token.Revocation, error) {
-		return keys, nil, nil
+	act := change.New("key.announce", "keys/token", nil)
+	_, err := r.change(ctx, act, func(keys []TokenKey, _ time.Time) ([]TokenKey, error) {
+		act.Emit(change.KeyAnnounced, signing(keys), change.Data{})
+		return keys, nil
 	})
 	return err
 }
@@ -184,13 +186,13 @@ func (r *Ring) Announce(ctx context.Context) error {
 // Rotate puts the announced key in use, lets the old one retire and announces another. It returns the
 // id of the key that signs from now on. A key that was announced less than ten minutes ago is a conflict.
 func (r *Ring) Rotate(ctx context.Context) (string, error) {
-	return r.change(ctx, &audit.Act{Action: "key.rotate", Resource: "keys/token"}, func(keys []TokenKey, now time.Time) ([]TokenKey, []token.Revocation, error) {
+	return r.change(ctx, change.New("key.rotate", "keys/token", nil), func(keys []TokenKey, now time.Time) ([]TokenKey, error) {
 		for _, k := range keys {
 			if k.State == token.Next && now.Unix() < k.NotBefore {
-				return nil, nil, tooSoon(k, now)
+				return nil, tooSoon(k, now)
 			}
 		}
-		return advance(r.Sealer, keys, now), nil, nil
+		return advance(r.Sealer, keys, now), nil
 	})
 }
 
@@ -198,29 +200,21 @@ func (r *Ring) Rotate(ctx context.Context) (string, error) {
 // the revocation stream. When it was the one that signs, the announced one takes over, however lately it
 // was announced (decision 70): the peer learns it from the same stream.
 func (r *Ring) Remove(ctx context.Context, kid string) error {
-	act := &audit.Act{Action: "key.remove", Resource: "keys/" + kid}
-	_, err := r.change(ctx, act, func(keys []TokenKey, now time.Time) ([]TokenKey, []token.Revocation, error) {
-		state := token.State("")
-		for _, k := range keys {
-			if k.ID == kid {
-				state = k.State
-			}
+	act := change.New("key.remove", "keys/"+kid, nil)
+	_, err := r.change(ctx, act, func(keys []TokenKey, now time.Time) ([]TokenKey, error) {
+		i := slices.IndexFunc(keys, func(k TokenKey) bool { return k.ID == kid })
+		if i < 0 {
+			return nil, ErrNoKey
 		}
-		switch state {
-		case "":
-			return nil, nil, ErrNoKey
+		switch keys[i].State {
 		case token.Current:
 			keys = advance(r.Sealer, keys, now)
 		case token.Next:
 			keys = append(keys, newKey(r.Sealer, token.Next, now, now.Add(announced)))
 		}
-		var left []TokenKey
-		for _, k := range keys {
-			if k.ID != kid {
-				left = append(left, k)
-			}
-		}
-		return left, []token.Revocation{token.RevokeKey(kid)}, nil
+		act.Revoke(token.RevokeKey(kid))
+		act.Emit(change.KeyRemoved, kid, change.Data{})
+		return slices.DeleteFunc(keys, func(k TokenKey) bool { return k.ID == kid }), nil
 	})
 	return err
 }
@@ -236,7 +230,11 @@ func Renew(tx *store.Tx, s *Sealer, now time.Time) (revoked []token.Revocation, 
 		revoked = append(revoked, token.RevokeKey(k.ID))
 	}
 	fresh := NewRing(s, now)
-	return append(revoked, token.NameKeys(published(fresh))), signing(fresh), rings.Save(tx, ringDoc{ID: ringID, Keys: fresh})
+	signs = signing(fresh)
+	if err := change.Emit(tx, change.KeyRotated, signs, change.Data{}); err != nil {
+		return nil, "", err
+	}
+	return append(revoked, token.NameKeys(published(fresh))), signs, rings.Save(tx, ringDoc{ID: ringID, Keys: fresh})
 }
 
 // advance moves every key one step along its life and drops those that are over.
@@ -257,20 +255,26 @@ func advance(s *Sealer, keys []TokenKey, now time.Time) []TokenKey {
 	return append(out, newKey(s, token.Next, now, now.Add(announced)))
 }
 
-func (r *Ring) change(ctx context.Context, act *audit.Act, fn func([]TokenKey, time.Time) ([]TokenKey, []token.Revocation, error)) (string, error) {
+// change stores what fn makes of the keys, names them in the revocation stream and puts them in use. It returns the id
+// of the key that signs then. fn may change the slice it is given.
+func (r *Ring) change(ctx context.Context, act *change.Act, fn func([]TokenKey, time.Time) ([]TokenKey, error)) (string, error) {
 	var next []TokenKey
-	err := r.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
+	err := r.Changes.Commit(ctx, act, func(tx *store.Tx) error {
 		row, err := rings.Load(tx, ringID)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		keys, items, err := fn(row.Value.Keys, r.Now())
-		if err != nil {
-			return nil, err
+		before := signing(row.Value.Keys)
+		if next, err = fn(row.Value.Keys, r.Now()); err != nil {
+			return err
 		}
-		next, act.Details = keys, map[string]any{"signs": signing(keys)}
-		items = append(items, token.NameKeys(published(keys)))
-		return items, rings.Save(tx, ringDoc{ID: ringID, Keys: keys})
+		signs := signing(next)
+		if signs != before {
+			act.Emit(change.KeyRotated, signs, change.Data{})
+		}
+		act.Details = map[string]any{"signs": signs}
+		act.Revoke(token.NameKeys(published(next)))
+		return rings.Save(tx, ringDoc{ID: ringID, Keys: next})
 	})
 	if err != nil && !fault.Is(err, fault.Unavailable) {
 		return "", err

@@ -4,14 +4,13 @@ import (
 	"context"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/control-center/internal/keys"
 	"github.com/provisioning-platform/platform/control-center/internal/login"
-	"github.com/provisioning-platform/platform/control-center/internal/revocation"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
-	"github.com/provisioning-platform/platform/shared/token"
 )
 
 // pendingLife is how long an enrolment awaits its first code.
@@ -27,8 +26,7 @@ var (
 
 // Factors changes the factors of accounts.
 type Factors struct {
-	DB      store.DB
-	Revoked *revocation.Log
+	Changes *change.Committer
 	Users   *user.Users
 	Sealer  *keys.Sealer
 	Issuer  string // the name shown in authenticator apps
@@ -37,7 +35,7 @@ type Factors struct {
 
 // Enrol starts an enrolment of the own account: the secret is shown once and counts after Verify.
 func (fs *Factors) Enrol(ctx context.Context, userID string) (Enrolment, error) {
-	u, err := user.Get(ctx, fs.DB, userID)
+	u, err := fs.Users.Get(ctx, userID)
 	if err != nil {
 		return Enrolment{}, err
 	}
@@ -45,8 +43,8 @@ func (fs *Factors) Enrol(ctx context.Context, userID string) (Enrolment, error) 
 	if err != nil {
 		return Enrolment{}, err
 	}
-	act := &audit.Act{Action: "mfa.enrol", Resource: "users/" + userID}
-	_, err = audit.Update(ctx, fs.DB, act, func(tx *store.Tx) error {
+	act := change.New("mfa.enrol", "users/"+userID, nil)
+	return e, fs.Changes.Commit(ctx, act, func(tx *store.Tx) error {
 		row, err := Table.Load(tx, userID)
 		if err != nil {
 			return err
@@ -56,9 +54,9 @@ func (fs *Factors) Enrol(ctx context.Context, userID string) (Enrolment, error) 
 			return ErrActive
 		}
 		f.ID, f.Pending = userID, &p
+		act.Emit(change.MFAStarted, userID, change.Data{})
 		return Table.Save(tx, f)
 	})
-	return e, err
 }
 
 // Verify proves a pending enrolment with a code and puts the factor in use. All tokens of the account die
@@ -66,33 +64,34 @@ func (fs *Factors) Enrol(ctx context.Context, userID string) (Enrolment, error) 
 // proved the factor. keep may be nil.
 func (fs *Factors) Verify(ctx context.Context, userID, code string, keep func(*store.Tx, user.User) error) error {
 	var refused error
-	act := &audit.Act{Action: "mfa.verify", Resource: "users/" + userID}
-	err := fs.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
+	act := change.New("mfa.verify", "users/"+userID, nil)
+	err := fs.Changes.Commit(ctx, act, func(tx *store.Tx) error {
 		refused = nil
 		row, err := Table.Load(tx, userID)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		f, now := row.Value, fs.Now()
 		if f.Pending == nil || now.Sub(time.Unix(f.Pending.Since, 0)) > pendingLife {
-			return nil, ErrNoPending
+			return ErrNoPending
 		}
 		step := int64(0)
 		if !f.Failures.Blocked(now) {
 			if step, err = match(fs.Sealer, userID, f.Pending.Secret, code, now); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		if step == 0 {
 			refused = ErrCode
 			act.Result, act.Code = audit.Refused, ErrCode.Code
+			act.Emit(change.MFAFailed, userID, change.Data{})
 			f.Failures = f.Failures.Failed(now)
-			return nil, Table.Save(tx, f)
+			return Table.Save(tx, f)
 		}
 		if err := Table.Save(tx, f.Activate(*f.Pending, now, step)); err != nil {
-			return nil, err
+			return err
 		}
-		return fs.raise(tx, userID, keep)
+		return fs.raise(tx, act, change.MFAEnrolled, userID, keep)
 	})
 	if err != nil {
 		return err
@@ -103,7 +102,7 @@ func (fs *Factors) Verify(ctx context.Context, userID, code string, keep func(*s
 // EnrolFor gives an account a factor that is in use at once: the administrator who asks hands the
 // secret over. A factor that exists is replaced and all sessions of the account end.
 func (fs *Factors) EnrolFor(ctx context.Context, userID string, by user.By) (Enrolment, error) {
-	u, err := user.Get(ctx, fs.DB, userID)
+	u, err := fs.Users.Get(ctx, userID)
 	if err != nil {
 		return Enrolment{}, err
 	}
@@ -111,50 +110,49 @@ func (fs *Factors) EnrolFor(ctx context.Context, userID string, by user.By) (Enr
 	if err != nil {
 		return Enrolment{}, err
 	}
-	act := &audit.Act{Action: "mfa.enrol_for", Resource: "users/" + userID, Details: map[string]any{"account": u.Username}}
-	err = fs.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
+	act := change.New("mfa.enrol_for", "users/"+userID, map[string]any{"account": u.Username})
+	return e, fs.Changes.Commit(ctx, act, func(tx *store.Tx) error {
 		row, err := user.Load(tx, userID)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if err := by.May(row.Value, nil); err != nil {
-			return nil, err
+			return err
 		}
 		if err := Table.Save(tx, Factor{ID: userID}.Activate(p, fs.Now())); err != nil {
-			return nil, err
+			return err
 		}
-		return fs.raise(tx, userID, nil)
+		return fs.raise(tx, act, change.MFAEnrolled, userID, nil)
 	})
-	return e, err
 }
 
 // Remove takes the factor of an account away and ends all its sessions. Where every sign-in needs a code,
 // the last administrator who has a factor keeps it.
 func (fs *Factors) Remove(ctx context.Context, userID string, by user.By) error {
-	act := &audit.Act{Action: "mfa.remove", Resource: "users/" + userID}
-	return fs.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
+	act := change.New("mfa.remove", "users/"+userID, nil)
+	return fs.Changes.Commit(ctx, act, func(tx *store.Tx) error {
 		u, err := user.Load(tx, userID)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if u.Rev == 0 {
-			return nil, user.ErrNotFound
+			return user.ErrNotFound
 		}
 		if err := by.May(u.Value, nil); err != nil {
-			return nil, err
+			return err
 		}
 		row, err := Table.Load(tx, userID)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if !row.Value.Active && row.Value.Pending == nil {
-			return nil, ErrNone
+			return ErrNone
 		}
 		if err := fs.Users.KeepsFactor(tx, u.Value); err != nil {
-			return nil, err
+			return err
 		}
 		Table.Remove(tx, userID)
-		return fs.raise(tx, userID, nil)
+		return fs.raise(tx, act, change.MFARemoved, userID, nil)
 	})
 }
 
@@ -164,24 +162,25 @@ func Has(tx *store.Tx, userID string) (bool, error) {
 	return row.Value.Active, err
 }
 
-// raise lifts the account's version inside tx and ends its sessions but for what keep, when not nil, lets
-// live on.
-func (fs *Factors) raise(tx *store.Tx, userID string, keep func(*store.Tx, user.User) error) ([]token.Revocation, error) {
+// raise lifts the version of the account inside the transaction of act, emits the event t and ends all sessions of the
+// account but for what keep, when not nil, lets live on.
+func (fs *Factors) raise(tx *store.Tx, act *change.Act, t change.Type, userID string, keep func(*store.Tx, user.User) error) error {
 	row, err := user.Load(tx, userID)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if row.Rev == 0 {
-		return nil, user.ErrNotFound
+		return user.ErrNotFound
 	}
 	u := row.Value
-	r := user.Raise(&u, true, fs.Now())
+	act.Revoke(user.Raise(&u, true, fs.Now()))
+	act.Emit(t, userID, change.Data{Username: u.Username})
 	if keep != nil {
 		if err := keep(tx, u); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return []token.Revocation{r}, user.Save(tx, u)
+	return user.Save(tx, u)
 }
 
 // Dummy is a factor nobody can answer: checking a code against it costs what checking a real one does.

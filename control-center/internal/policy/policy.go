@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/fault"
@@ -48,7 +48,7 @@ func Kinds() []store.Kind { return []store.Kind{{Name: Table.Kind}, {Name: sets.
 
 // Policies is the effective policies. Build it as a literal and Load it before use.
 type Policies struct {
-	DB        store.DB
+	Changes   *change.Committer
 	Authority *authz.Authority
 	Epoch     string // what the versions count in: the revocation stream's
 	Now       func() time.Time
@@ -71,25 +71,28 @@ func (b *Policies) Load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	row, err := sets.Get(ctx, b.DB, setID)
+	row, err := sets.Get(ctx, b.Changes.DB, setID)
 	if err != nil {
 		return err
 	}
 	if row.Rev == 0 || row.Value.BuiltIn != digest {
-		act := &audit.Act{Action: "policy.install", Resource: "policies/built-in", Details: map[string]any{"digest": digest}}
-		_, err = audit.Update(ctx, b.DB, act, func(tx *store.Tx) error {
+		act := change.New("policy.install", "policies/built-in", map[string]any{"digest": digest})
+		err = b.Changes.Commit(ctx, act, func(tx *store.Tx) error {
 			row, err := sets.Load(tx, setID)
 			if err != nil {
 				return err
 			}
+			version := row.Value.Version + 1
+			act.Emit(change.PolicyChanged, "built-in", change.Data{Version: version})
 			if row.Rev == 0 {
 				for _, p := range builtin.Policies {
+					act.Emit(change.PolicyChanged, p.ID, change.Data{Enabled: &p.Enabled, Name: p.Name, Version: version})
 					if err := Table.Save(tx, b.document(p)); err != nil {
 						return err
 					}
 				}
 			}
-			return sets.Save(tx, set{BuiltIn: digest, ID: setID, Version: row.Value.Version + 1})
+			return sets.Save(tx, set{BuiltIn: digest, ID: setID, Version: version})
 		})
 		if err != nil {
 			return err
@@ -115,14 +118,14 @@ func (b *Policies) source(ctx context.Context) (authz.Source, error) {
 	if err != nil {
 		return src, err
 	}
-	row, err := sets.Get(ctx, b.DB, setID)
+	row, err := sets.Get(ctx, b.Changes.DB, setID)
 	if err != nil {
 		return src, err
 	}
 	src.Version, src.Policies = row.Value.Version, nil
 	q := store.Query{Limit: store.MaxPage}
 	for {
-		rows, page, err := Table.List(ctx, b.DB, q)
+		rows, page, err := Table.List(ctx, b.Changes.DB, q)
 		if err != nil {
 			return src, err
 		}
@@ -159,7 +162,7 @@ func (b *Policies) Put(ctx context.Context, action string, p authz.Policy) error
 	if err := authz.Check(p); err != nil {
 		return err
 	}
-	act := &audit.Act{Action: action, Resource: "policies/" + p.ID, Details: map[string]any{"name": p.Name, "enabled": p.Enabled}}
+	act := change.New(action, "policies/"+p.ID, map[string]any{"name": p.Name, "enabled": p.Enabled})
 	return b.change(ctx, act, authz.Change{ID: p.ID, Policy: &p}, func(tx *store.Tx) error {
 		row, err := Table.Load(tx, p.ID)
 		if err != nil {
@@ -175,7 +178,7 @@ func (b *Policies) Put(ctx context.Context, action string, p authz.Policy) error
 
 // Remove deletes a policy.
 func (b *Policies) Remove(ctx context.Context, id string) error {
-	act := &audit.Act{Action: "policy.delete", Resource: "policies/" + id}
+	act := change.New("policy.delete", "policies/"+id, nil)
 	return b.change(ctx, act, authz.Change{ID: id}, func(tx *store.Tx) error {
 		row, err := Table.Load(tx, id)
 		if err != nil {
@@ -191,11 +194,11 @@ func (b *Policies) Remove(ctx context.Context, id string) error {
 
 // change stores and brings into force what fn does to one policy. It costs the same however many
 // there are.
-func (b *Policies) change(ctx context.Context, act *audit.Act, c authz.Change, fn func(*store.Tx) error) error {
+func (b *Policies) change(ctx context.Context, act *change.Act, c authz.Change, fn func(*store.Tx) error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var version uint64
-	_, err := audit.Update(ctx, b.DB, act, func(tx *store.Tx) error {
+	err := b.Changes.Commit(ctx, act, func(tx *store.Tx) error {
 		if err := fn(tx); err != nil {
 			return err
 		}
@@ -206,6 +209,11 @@ func (b *Policies) change(ctx context.Context, act *audit.Act, c authz.Change, f
 		s := row.Value
 		s.ID, s.Version = setID, s.Version+1
 		version = s.Version
+		if c.Policy == nil {
+			act.Emit(change.PolicyDeleted, c.ID, change.Data{Version: version})
+		} else {
+			act.Emit(change.PolicyChanged, c.ID, change.Data{Enabled: &c.Policy.Enabled, Name: c.Policy.Name, Version: version})
+		}
 		return sets.Save(tx, s)
 	})
 	if err != nil && !fault.Is(err, fault.Unavailable) {

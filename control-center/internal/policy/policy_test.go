@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/control-center/internal/policy"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
@@ -18,7 +19,7 @@ import (
 
 func book(t *testing.T, db store.DB) *policy.Policies {
 	t.Helper()
-	b := &policy.Policies{DB: db, Authority: &authz.Authority{}, Now: time.Now, Log: obs.Discard()}
+	b := &policy.Policies{Changes: &change.Committer{DB: db}, Authority: &authz.Authority{}, Now: time.Now, Log: obs.Discard()}
 	if err := b.Load(context.Background()); err != nil {
 		t.Fatal(err)
 	}

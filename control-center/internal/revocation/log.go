@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -37,29 +36,8 @@ type Log struct {
 	place place  // under mu: as stored
 }
 
-// Update is audit.Update for changes that revoke: what fn returns is appended to the stream in the
-// same commit and is in force at home when Update returns.
-func (l *Log) Update(ctx context.Context, act *audit.Act, fn func(*store.Tx) ([]token.Revocation, error)) error {
-	var items []token.Revocation
-	r, err := audit.Update(ctx, l.DB, act, func(tx *store.Tx) error {
-		var err error
-		if items, err = fn(tx); err != nil {
-			return err
-		}
-		return appendTo(tx, items)
-	})
-	if err != nil { // of an unknown outcome Run sees the end
-		return err
-	}
-	first := len(r.Seqs) - 1 - len(items) // fn may have appended to other streams; the audit entry is the last
-	for i, it := range items {
-		it.Seq = r.Seqs[first+i]
-		l.State.Apply(it)
-	}
-	return nil
-}
-
-func appendTo(tx *store.Tx, items []token.Revocation) error {
+// Append adds items to the stream within a transaction.
+func Append(tx *store.Tx, items ...token.Revocation) error {
 	for _, it := range items {
 		body, err := canonical.Make(it)
 		if err != nil {

@@ -6,8 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/control-center/internal/revocation"
-	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -23,17 +23,28 @@ func fresh(plan func(int, store.Batch) storetest.Moment) *revocation.Log {
 
 func never(int, store.Batch) storetest.Moment { return storetest.Never }
 
-func revoke(l *revocation.Log, sid string) error {
-	return l.Update(context.Background(), &audit.Act{Action: "auth.logout", Resource: "sessions/" + sid}, func(*store.Tx) ([]token.Revocation, error) {
-		return []token.Revocation{token.RevokeSession(sid, time.Now().Add(time.Hour).Unix())}, nil
+// commit commits a change that revokes items, as the packages that decide what to revoke do.
+func commit(l *revocation.Log, items ...token.Revocation) error {
+	act := change.New("auth.logout", "sessions", nil)
+	changes := change.Committer{DB: l.DB, Revoked: l.State}
+	return changes.Commit(context.Background(), act, func(tx *store.Tx) error {
+		tx.Append("elsewhere", []byte("{}"))
+		tx.Append("elsewhere", []byte("{}"))
+		act.Emit(change.SessionRevoked, "", change.Data{})
+		act.Revoke(items...)
+		return nil
 	})
+}
+
+func revoke(l *revocation.Log, sid string) error {
+	return commit(l, token.RevokeSession(sid, time.Now().Add(time.Hour).Unix()))
 }
 
 func revoked(l *revocation.Log, sid string) bool {
 	return l.State.Check(token.Claims{SessionID: sid}) != ""
 }
 
-func TestUpdate_isInForceWhenItReturnsAndAfterARestart(t *testing.T) {
+func TestCommit_isInForceWhenItReturnsAndAfterARestart(t *testing.T) {
 	t.Parallel()
 	l := fresh(never)
 	if err := revoke(l, "s1"); err != nil || !revoked(l, "s1") || revoked(l, "s2") {
@@ -45,22 +56,18 @@ func TestUpdate_isInForceWhenItReturnsAndAfterARestart(t *testing.T) {
 	}
 }
 
-func TestUpdate_knowsThePlaceOfItsItemsBesideOtherStreams(t *testing.T) {
+func TestCommit_knowsThePlaceOfItsItemsBesideOtherStreams(t *testing.T) {
 	t.Parallel()
 	l := fresh(never)
 	for n := range uint64(3) {
-		err := l.Update(context.Background(), &audit.Act{Action: "user.delete", Resource: "users/u"}, func(tx *store.Tx) ([]token.Revocation, error) {
-			tx.Append("elsewhere", []byte("{}"))
-			tx.Append("elsewhere", []byte("{}"))
-			return []token.Revocation{token.RevokeSession("s1", 0), token.RevokeSession("s2", 0)}, nil
-		})
+		err := commit(l, token.RevokeSession("s1", 0), token.RevokeSession("s2", 0))
 		if head := l.State.Head(); err != nil || head != 2*n+2 {
 			t.Fatalf("after %d items the place is %d: %v", 2*n+2, head, err)
 		}
 	}
 }
 
-func TestUpdate_unknownOutcomeIsNeitherAssumedNorMissed(t *testing.T) {
+func TestCommit_unknownOutcomeIsNeitherAssumedNorMissed(t *testing.T) {
 	for _, moment := range []storetest.Moment{storetest.Before, storetest.After} {
 		synctest.Test(t, func(t *testing.T) {
 			l := fresh(storetest.At(2, moment)) // the first is Run's own

@@ -38,7 +38,7 @@ func Renew(tx *store.Tx, db store.DB, now time.Time, items ...token.Revocation) 
 	if err := places.Save(tx, place{At: now.Unix(), ID: placeID, Kept: []token.Revocation{}, Next: page.Head, Start: page.Head}); err != nil {
 		return err
 	}
-	return appendTo(tx, items)
+	return Append(tx, items...)
 }
 
 // moveEvery is when everything that stood in the stream before is over: Keep, and what clocks may differ.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/revocation"
-	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -49,11 +48,7 @@ func TestLoad_readsOnlyWhatMayStillMatter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(context.Background())
 		l := fresh(never)
-		forget := func(kid string) error {
-			return l.Update(ctx, &audit.Act{Action: "key.remove", Resource: "keys/" + kid}, func(*store.Tx) ([]token.Revocation, error) {
-				return []token.Revocation{token.RevokeKey(kid)}, nil
-			})
-		}
+		forget := func(kid string) error { return commit(l, token.RevokeKey(kid)) }
 		must := func(err error) {
 			t.Helper()
 			if err != nil {

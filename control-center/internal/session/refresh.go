@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/audit"
@@ -25,7 +26,7 @@ func (d *Sessions) Refresh(ctx context.Context, raw string) (Grant, error) {
 	sid, jti, own := "", "", ""
 	if isRefresh(raw) {
 		own = hash(raw)
-		row, err := refreshes.Get(ctx, d.Revoked.DB, own)
+		row, err := refreshes.Get(ctx, d.Changes.DB, own)
 		if err != nil {
 			return Grant{}, err
 		}
@@ -34,19 +35,21 @@ func (d *Sessions) Refresh(ctx context.Context, raw string) (Grant, error) {
 		sid, jti = c.SessionID, c.ID
 	}
 	if sid == "" {
-		return Grant{}, d.refuse(ctx, "users/unknown", nil, "unknown_token")
+		return Grant{}, d.refuseUnknown(ctx)
 	}
 	var grant Grant
 	var refused bool
-	act := &audit.Act{Action: "auth.refresh", Resource: "sessions/" + sid, Details: map[string]any{}}
-	err := d.Revoked.Update(ctx, act, func(tx *store.Tx) (items []token.Revocation, err error) {
+	act := change.New("auth.refresh", "sessions/"+sid, nil)
+	err := d.Changes.Commit(ctx, act, func(tx *store.Tx) (err error) {
 		r := rotation{Sessions: d, tx: tx, now: d.Now(), act: act, jti: jti, own: own}
-		grant, items, err = r.run(sid)
-		refused = r.reason != ""
-		if refused {
-			act.Result, act.Code, act.Details["reason"] = audit.Refused, ErrRefresh.Code, r.reason
+		grant, err = r.run(sid)
+		if refused = r.reason != ""; refused {
+			act.Refuse(ErrRefresh.Code, r.reason)
+			act.Emit(change.SessionRefreshRefused, sid, change.Data{Reason: r.reason, UserID: r.user.ID, Username: r.user.Username})
+		} else {
+			act.Emit(change.SessionRefreshed, sid, change.Data{UserID: r.user.ID, Username: r.user.Username})
 		}
-		return items, err
+		return err
 	})
 	if err == nil && refused {
 		err = ErrRefresh
@@ -59,51 +62,53 @@ type rotation struct {
 	*Sessions
 	tx     *store.Tx
 	now    time.Time
-	act    *audit.Act
-	jti    string // the presented access token; or
-	own    string // the hash of the presented refresh token
-	reason string // why it is refused
+	act    *change.Act
+	jti    string    // the presented access token; or
+	own    string    // the hash of the presented refresh token
+	reason string    // why it is refused
+	user   user.User // whose session it is, as far as it is known
 }
 
-func (r *rotation) run(sid string) (Grant, []token.Revocation, error) {
+func (r *rotation) run(sid string) (Grant, error) {
 	row, err := sessions.Load(r.tx, sid)
 	if err != nil {
-		return Grant{}, nil, err
+		return Grant{}, err
 	}
 	s := row.Value
+	r.user.ID = s.User
 	if row.Rev == 0 || s.Ends <= r.now.Unix() || s.Idle <= r.now.Unix() {
 		r.reason = "session_over"
-		return Grant{}, nil, nil
+		return Grant{}, nil
 	}
 	u, err := user.Load(r.tx, s.User)
 	if err != nil {
-		return Grant{}, nil, err
+		return Grant{}, err
 	}
-	scene := audit.ContextOf(r.tx.Context()).Actor
-	r.act.Actor = &audit.Actor{AMR: s.AMR, IP: scene.IP, SID: s.ID, Sub: s.User, Username: u.Value.Username}
+	r.user.Username = u.Value.Username
+	r.act.Actor = &audit.Actor{AMR: s.AMR, IP: audit.ContextOf(r.tx.Context()).Actor.IP, SID: s.ID, Sub: s.User, Username: u.Value.Username}
 	if u.Rev == 0 || !u.Value.Enabled || s.AV < u.Value.Floor {
 		r.reason = "account"
-		return Grant{}, nil, nil
+		return Grant{}, nil
 	}
 	if s.ACR != "aal2" { // begun before codes were demanded, or before the account had a factor
 		has, err := mfa.Has(r.tx, s.User)
 		if err != nil {
-			return Grant{}, nil, err
+			return Grant{}, err
 		}
 		if has || r.MFA {
 			r.reason = "factor_missing"
-			return Grant{}, nil, nil
+			return Grant{}, nil
 		}
 	}
 	current, err := refreshes.Load(r.tx, s.Refresh)
 	if err != nil {
-		return Grant{}, nil, err
+		return Grant{}, err
 	}
 	switch {
 	case r.jti != "" && r.jti != s.Newest:
 		if r.inGrace(s.Rotated) { // two tabs at once, not a thief
 			r.reason = "already_refreshed"
-			return Grant{}, nil, nil
+			return Grant{}, nil
 		}
 		return r.reuse(s)
 	case r.own != "" && r.own != s.Refresh:
@@ -112,16 +117,15 @@ func (r *rotation) run(sid string) (Grant, []token.Revocation, error) {
 	s.Rotated = r.now.UnixMilli()
 	grant, err := r.issue(r.tx, &s, u.Value, r.now)
 	if err != nil {
-		return Grant{}, nil, err
+		return Grant{}, err
 	}
 	if err := r.spend(current.Value, s, grant); err != nil {
-		return Grant{}, nil, err
+		return Grant{}, err
 	}
-	var items []token.Revocation
 	if r.jti != "" { // the seed's form: the presented token is gone with its successor's birth
-		items = append(items, token.RevokeToken(r.jti, row.Value.TokenEnds))
+		r.act.Revoke(token.RevokeToken(r.jti, row.Value.TokenEnds))
 	}
-	return grant, items, nil
+	return grant, nil
 }
 
 // spend marks a refresh token as used and keeps its answer, sealed, for the time of grace.
@@ -146,10 +150,10 @@ func (r *rotation) inGrace(since int64) bool {
 // again answers a refresh token that was used before: with the same successor when its answer may have
 // been lost, else with the end of the session. An access token that has died meanwhile, because the account
 // or the keys changed, is replaced.
-func (r *rotation) again(s Session, u user.User, current store.Row[refresh]) (Grant, []token.Revocation, error) {
+func (r *rotation) again(s Session, u user.User, current store.Row[refresh]) (Grant, error) {
 	old, err := refreshes.Load(r.tx, r.own)
 	if err != nil {
-		return Grant{}, nil, err
+		return Grant{}, err
 	}
 	fresh := old.Rev != 0 && old.Value.Next == s.Refresh && !current.Value.Used
 	if !fresh || !r.inGrace(old.Value.UsedAt) {
@@ -157,33 +161,41 @@ func (r *rotation) again(s Session, u user.User, current store.Row[refresh]) (Gr
 	}
 	answer, err := r.Sealer.Open(refreshes.Kind, old.Value.ID, "successor", old.Value.Successor)
 	if err != nil {
-		return Grant{}, nil, err
+		return Grant{}, err
 	}
 	var g Grant
 	if err := json.Unmarshal(answer, &g); err != nil {
-		return Grant{}, nil, err
+		return Grant{}, err
 	}
 	r.act.Details["repeated"] = true
 	c, err := r.Verifier.Verify(g.Token, r.now)
-	if err == nil && c.AuthVersion == u.AV && r.Revoked.State.Check(c) == "" {
-		return g, nil, nil
+	if err == nil && c.AuthVersion == u.AV && r.Changes.Revoked.Check(c) == "" {
+		return g, nil
 	}
 	if err := r.access(&g, &s, u, r.now); err != nil {
-		return Grant{}, nil, err
+		return Grant{}, err
 	}
-	return g, nil, sessions.Save(r.tx, s)
+	return g, sessions.Save(r.tx, s)
 }
 
-func (r *rotation) reuse(s Session) (Grant, []token.Revocation, error) {
+// reuse ends the session of a refresh token that was used before.
+func (r *rotation) reuse(s Session) (Grant, error) {
 	r.reason = "refresh_reuse"
 	sessions.Remove(r.tx, s.ID)
-	return Grant{}, []token.Revocation{token.RevokeSession(s.ID, s.TokenEnds)}, nil
+	r.act.Revoke(token.RevokeSession(s.ID, s.TokenEnds))
+	r.act.Emit(change.SessionRevoked, s.ID, change.Data{Reason: r.reason, UserID: r.user.ID, Username: r.user.Username})
+	return Grant{}, nil
 }
 
-// refuse records a refusal that touches no session.
-func (d *Sessions) refuse(ctx context.Context, resource string, actor *audit.Actor, reason string) error {
-	act := audit.Act{Action: "auth.refresh", Resource: resource, Result: audit.Refused, Code: ErrRefresh.Code, Actor: actor, Details: map[string]any{"reason": reason}}
-	if err := audit.Record(ctx, d.Revoked.DB, act); err != nil {
+// refuseUnknown records that a token belongs to no session.
+func (d *Sessions) refuseUnknown(ctx context.Context) error {
+	act := change.New("auth.refresh", "users/unknown", nil)
+	err := d.Changes.Commit(ctx, act, func(*store.Tx) error {
+		act.Refuse(ErrRefresh.Code, "unknown_token")
+		act.Emit(change.SessionRefreshRefused, "", change.Data{Reason: "unknown_token"})
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	return ErrRefresh

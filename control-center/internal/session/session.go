@@ -11,10 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/control-center/internal/keys"
 	"github.com/provisioning-platform/platform/control-center/internal/login"
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
-	"github.com/provisioning-platform/platform/control-center/internal/revocation"
 	"github.com/provisioning-platform/platform/control-center/internal/tokens"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -88,7 +88,7 @@ func Kinds() []store.Kind {
 
 // Sessions signs people in, keeps them signed in and signs them out.
 type Sessions struct {
-	Revoked  *revocation.Log
+	Changes  *change.Committer
 	Hasher   *user.Hasher
 	Sealer   *keys.Sealer
 	Mint     *tokens.Mint

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/control-center/internal/login"
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
@@ -41,8 +42,7 @@ type Credentials struct {
 // SignIn judges one try and, when it is granted, begins a session. Each try is one commit with one
 // audit entry, whatever its end.
 func (d *Sessions) SignIn(ctx context.Context, c Credentials) (Grant, error) {
-	db := d.Revoked.DB
-	found, err := user.Named(ctx, db, c.Username)
+	found, err := user.Named(ctx, d.Changes.DB, c.Username)
 	if err != nil {
 		return Grant{}, err
 	}
@@ -63,8 +63,8 @@ func (d *Sessions) SignIn(ctx context.Context, c Credentials) (Grant, error) {
 
 	var grant Grant
 	var verdict login.Decision
-	act := &audit.Act{Action: "auth.login", Resource: "users/unknown", Details: map[string]any{}}
-	_, err = audit.Update(ctx, db, act, func(tx *store.Tx) error {
+	act := change.New("auth.login", "users/unknown", nil)
+	err = d.Changes.Commit(ctx, act, func(tx *store.Tx) error {
 		now := d.Now()
 		t, err := d.collect(tx, c, cmp.Or(found.Value.ID, stranger(c.Username)), now)
 		if err != nil {
@@ -81,10 +81,13 @@ func (d *Sessions) SignIn(ctx context.Context, c Credentials) (Grant, error) {
 			act.Resource, act.Details["username"] = "users/"+t.user.ID, t.user.Username
 		}
 		if !verdict.Granted {
-			act.Result, act.Code, act.Details["reason"] = audit.Refused, ErrSignIn.Code, verdict.Reason
+			act.Refuse(ErrSignIn.Code, verdict.Reason)
+			failed := change.LoginFailed
 			if verdict.NeedCode { // half of a sign-in in two steps, and no denial
 				act.Result, act.Code = audit.Incomplete, ErrNeedCode.Code
+				failed = change.LoginIncomplete
 			}
+			act.Emit(failed, t.user.ID, change.Data{Reason: verdict.Reason, Username: t.user.Username})
 			return t.count(tx, verdict, now)
 		}
 		if better != "" {
@@ -199,7 +202,7 @@ func (a *attempts) set(place string, f login.Failures) {
 }
 
 // begin opens a session for a granted try.
-func (d *Sessions) begin(tx *store.Tx, t *attempt, v login.Decision, now time.Time, act *audit.Act) (Grant, error) {
+func (d *Sessions) begin(tx *store.Tx, t *attempt, v login.Decision, now time.Time, act *change.Act) (Grant, error) {
 	if t.facts.Factor {
 		if err := mfa.Table.Save(tx, t.spent); err != nil {
 			return Grant{}, err
@@ -220,6 +223,10 @@ func (d *Sessions) begin(tx *store.Tx, t *attempt, v login.Decision, now time.Ti
 	}
 	s := Session{ACR: v.ACR, AMR: v.AMR, AuthTime: now.Unix(), Ends: now.Add(d.Absolute).Unix(), ID: id.New(), User: t.user.ID}
 	act.Actor = &audit.Actor{AMR: v.AMR, IP: act.Actor.IP, SID: s.ID, Sub: t.user.ID, Username: t.user.Username}
+	act.Emit(change.SessionCreated, s.ID, change.Data{AMR: v.AMR, UserID: t.user.ID, Username: t.user.Username})
+	if left := len(t.spent.Recovery); left < len(t.factor.Recovery) {
+		act.Emit(change.MFARecoveryUsed, t.user.ID, change.Data{CodesLeft: &left, Username: t.user.Username})
+	}
 	return d.issue(tx, &s, t.user, now)
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/control-center/internal/controltest"
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
 	"github.com/provisioning-platform/platform/control-center/internal/revocation"
@@ -261,8 +262,9 @@ func TestSignIn_whatCountsIsInTheStore(t *testing.T) {
 	r.Account(t, "dana")
 	another := func(name, password, code string) error {
 		d := *r.Desk
-		d.Revoked = &revocation.Log{DB: feed.NewHub(db), State: &token.Revocations{}, Epoch: r.File.Deployment}
-		if err := d.Revoked.Load(ctx, r.Clock.Now()); err != nil {
+		revoked := &revocation.Log{DB: feed.NewHub(db), State: &token.Revocations{}, Epoch: r.File.Deployment}
+		d.Changes = &change.Committer{DB: revoked.DB, Revoked: revoked.State}
+		if err := revoked.Load(ctx, r.Clock.Now()); err != nil {
 			t.Fatal(err)
 		}
 		_, err := d.SignIn(ctx, session.Credentials{Username: name, Password: password, Code: code, IP: "192.0.2.7"})

@@ -4,23 +4,25 @@ import (
 	"context"
 	"slices"
 
+	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
-	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
 // SignOut ends the session of a verified token.
 func (d *Sessions) SignOut(ctx context.Context, c token.Claims) error {
-	act := &audit.Act{Action: "auth.logout", Resource: "sessions/" + c.SessionID}
-	return d.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
+	act := change.New("auth.logout", "sessions/"+c.SessionID, nil)
+	return d.Changes.Commit(ctx, act, func(tx *store.Tx) error {
 		row, err := sessions.Load(tx, c.SessionID)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		sessions.Remove(tx, c.SessionID)
-		return []token.Revocation{token.RevokeSession(c.SessionID, max(c.Expires, row.Value.TokenEnds))}, nil
+		act.Revoke(token.RevokeSession(c.SessionID, max(c.Expires, row.Value.TokenEnds)))
+		act.Emit(change.SessionRevoked, c.SessionID, change.Data{Reason: "signed_out", UserID: c.Subject, Username: c.Username})
+		return nil
 	})
 }
 

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/control-center/internal/revocation"
-	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -21,7 +21,7 @@ type Change struct {
 }
 
 // Raise lifts the authorization version of u, so that every token made before dies; with end, all its
-// sessions are over as well. The caller saves u and returns the revocation from its Log.Update.
+// sessions are over as well. The caller saves u and gives the revocation to Act.Revoke.
 func Raise(u *User, end bool, now time.Time) token.Revocation {
 	u.AV++
 	if end {
@@ -50,14 +50,14 @@ func (us *Users) Update(ctx context.Context, userID string, c Change, by By) err
 			return err
 		}
 	}
-	act := &audit.Act{Action: "user.update", Resource: "users/" + userID, Details: c.details()}
-	return us.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
+	act := change.New("user.update", "users/"+userID, c.details())
+	return us.Changes.Commit(ctx, act, func(tx *store.Tx) error {
 		row, err := Load(tx, userID)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if row.Rev == 0 {
-			return nil, ErrNotFound
+			return ErrNotFound
 		}
 		u := row.Value
 		act.Details["account"] = u.Username
@@ -65,11 +65,11 @@ func (us *Users) Update(ctx context.Context, userID string, c Change, by By) err
 		rolesChange := c.Roles != nil && !slices.Equal(roles, u.Roles)
 		stateChange := c.Enabled != nil && *c.Enabled != u.Enabled
 		if err := by.May(u, roles); err != nil {
-			return nil, err
+			return err
 		}
 		if c.Email != nil && *c.Email != u.Email {
 			if err := moveEmail(tx, u, *c.Email); err != nil {
-				return nil, err
+				return err
 			}
 			u.Email = *c.Email
 		}
@@ -83,15 +83,41 @@ func (us *Users) Update(ctx context.Context, userID string, c Change, by By) err
 			u.Password = hash
 		}
 		if err := us.countAdmins(tx, row.Value, u); err != nil {
-			return nil, err
+			return err
 		}
 		u.UpdatedAt = us.Now().UTC().Truncate(time.Millisecond)
-		var revoked []token.Revocation
 		if rolesChange || stateChange || c.Password != nil {
-			revoked = append(revoked, Raise(&u, stateChange || c.Password != nil, us.Now()))
+			act.Revoke(Raise(&u, stateChange || c.Password != nil, us.Now()))
 		}
-		return revoked, Save(tx, u)
+		c.tell(act, row.Value, u)
+		return Save(tx, u)
 	})
+}
+
+// tell emits the events of a change of an account from before to after: one for its state, one for its password and
+// one for the rest, which is also what tells of a change to what it was before.
+func (c Change) tell(act *change.Act, before, after User) {
+	data := change.Data{Username: after.Username}
+	state, password := before.Enabled != after.Enabled, c.Password != nil
+	switch {
+	case state && after.Enabled:
+		act.Emit(change.UserEnabled, after.ID, data)
+	case state:
+		act.Emit(change.UserDisabled, after.ID, data)
+	}
+	if password {
+		act.Emit(change.UserPasswordChanged, after.ID, data)
+	}
+	if before.Email != after.Email {
+		data.Changed = append(data.Changed, "email")
+	}
+	if !slices.Equal(before.Roles, after.Roles) {
+		data.Changed = append(data.Changed, "roles")
+	}
+	if len(data.Changed) > 0 || !state && !password {
+		data.Roles = after.Roles
+		act.Emit(change.UserUpdated, after.ID, data)
+	}
 }
 
 func (c Change) check(u User, mfa bool) error {

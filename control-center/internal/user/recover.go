@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -121,8 +121,9 @@ func (r Recovery) why(u User) string {
 
 // chunk changes some accounts. It revokes no versions: no key of before verifies a token any more.
 func (r Recovery) chunk(ctx context.Context, db store.DB, ids []string) error {
-	act := &audit.Act{Action: "user.recover", Resource: "users", Details: map[string]any{}}
-	_, err := audit.Update(ctx, db, act, func(tx *store.Tx) error {
+	act := change.New("user.recover", "users", nil)
+	changes := change.Committer{DB: db}
+	return changes.Commit(ctx, act, func(tx *store.Tx) error {
 		disabled, admins := []string{}, int64(0)
 		for _, id := range ids {
 			row, err := Load(tx, id)
@@ -130,9 +131,11 @@ func (r Recovery) chunk(ctx context.Context, db store.DB, ids []string) error {
 				return err
 			}
 			u := row.Value
-			if r.why(u) != "" && u.Enabled {
+			act.Emit(change.UserRecovered, u.ID, change.Data{Username: u.Username})
+			if why := r.why(u); why != "" && u.Enabled {
 				u.Enabled = false
 				disabled = append(disabled, u.ID)
+				act.Emit(change.UserDisabled, u.ID, change.Data{Reason: why, Username: u.Username})
 				if row.Value.usableAdmin() {
 					admins--
 				}
@@ -154,5 +157,4 @@ func (r Recovery) chunk(ctx context.Context, db store.DB, ids []string) error {
 		g.Value.Admins += admins
 		return guards.Save(tx, g.Value)
 	})
-	return err
 }

@@ -59,8 +59,8 @@ func announce(tx *store.Tx, s token.Subject) error {
 // Follow answers a long poll of the subject stream. A place beyond the end is answered at once with
 // the end alone: whoever asks knows more than this store does, or speaks of another epoch.
 func (us *Users) Follow(ctx context.Context, after uint64, wait time.Duration) (token.Subjects, error) {
-	page, err := us.Revoked.DB.Poll(ctx, SubjectStream, after, store.MaxPage, min(wait, longestPoll))
-	f := token.Subjects{Epoch: us.Revoked.Epoch, Head: page.Head, Items: []token.Subject{}, Last: page.Head}
+	page, err := us.DB.Poll(ctx, SubjectStream, after, store.MaxPage, min(wait, longestPoll))
+	f := token.Subjects{Epoch: us.Epoch, Head: page.Head, Items: []token.Subject{}, Last: page.Head}
 	for _, e := range page.Entries {
 		var s token.Subject
 		if err := json.Unmarshal(e.Body, &s); err != nil {

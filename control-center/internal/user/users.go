@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/provisioning-platform/platform/control-center/internal/revocation"
-	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -27,8 +27,9 @@ var (
 
 // Users are the accounts.
 type Users struct {
-	DB      store.DB
-	Revoked *revocation.Log
+	DB      *feed.Hub
+	Changes *change.Committer
+	Epoch   string // identity of the subject stream (bootstrap.Epoch)
 	Hasher  *Hasher
 	MFA     bool // a one-time code is demanded at login, so shorter passwords are allowed
 	Now     func() time.Time
@@ -114,13 +115,14 @@ func (us *Users) Create(ctx context.Context, n New, by By) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	act := &audit.Act{Action: "user.create", Resource: "users/" + u.ID, Details: map[string]any{"account": u.Username, "roles": u.Roles, "enabled": u.Enabled}}
-	_, err = audit.Update(ctx, us.DB, act, func(tx *store.Tx) error { return Insert(tx, u) })
-	return u, err
+	act := change.New("user.create", "users/"+u.ID, map[string]any{"account": u.Username, "roles": u.Roles, "enabled": u.Enabled})
+	return u, us.Changes.Commit(ctx, act, func(tx *store.Tx) error { return Insert(tx, act, u) })
 }
 
-// Insert puts a complete account into a transaction: its document, its claims and the count of admins.
-func Insert(tx *store.Tx, u User) error {
+// Insert puts a complete account into the transaction of act: its document, its claims, the count of admins and the
+// event.
+func Insert(tx *store.Tx, act *change.Act, u User) error {
+	act.Emit(change.UserCreated, u.ID, change.Data{Enabled: &u.Enabled, Roles: u.Roles, Username: u.Username})
 	for _, c := range []claim{{ID: "name:" + Fold(u.Username), User: u.ID}, {ID: "email:" + mailbox(u.Email), User: u.ID}} {
 		row, err := claims.Load(tx, c.ID)
 		if err != nil {
@@ -210,34 +212,34 @@ func (us *Users) Delete(ctx context.Context, userID string, by By, with func(*st
 	if !id.Valid(userID) {
 		return ErrNotFound
 	}
-	act := &audit.Act{Action: "user.delete", Resource: "users/" + userID, Details: map[string]any{}}
-	return us.Revoked.Update(ctx, act, func(tx *store.Tx) ([]token.Revocation, error) {
+	act := change.New("user.delete", "users/"+userID, nil)
+	return us.Changes.Commit(ctx, act, func(tx *store.Tx) error {
 		row, err := Load(tx, userID)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if row.Rev == 0 {
-			return nil, ErrNotFound
+			return ErrNotFound
 		}
 		u := row.Value
 		act.Details["account"] = u.Username
 		if err := by.May(u, nil); err != nil {
-			return nil, err
+			return err
 		}
 		if err := us.countAdmins(tx, u, User{}); err != nil {
-			return nil, err
+			return err
 		}
 		claims.Remove(tx, "name:"+Fold(u.Username))
 		claims.Remove(tx, "email:"+mailbox(u.Email))
 		table.Remove(tx, userID)
 		if with != nil {
 			if err := with(tx); err != nil {
-				return nil, err
+				return err
 			}
 		}
-		revoked := []token.Revocation{Raise(&u, true, us.Now())}
-		gone := token.Subject{Deleted: true, Kind: token.SubjectUser, Roles: []string{}, Sub: userID, Version: u.AV}
-		return revoked, announce(tx, gone)
+		act.Revoke(Raise(&u, true, us.Now()))
+		act.Emit(change.UserDeleted, userID, change.Data{Username: u.Username})
+		return announce(tx, token.Subject{Deleted: true, Kind: token.SubjectUser, Roles: []string{}, Sub: userID, Version: u.AV})
 	})
 }
 

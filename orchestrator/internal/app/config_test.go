@@ -11,8 +11,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/cli"
 )
 
-// commandLine runs the binary's command line and returns its exit code and what it wrote.
-func commandLine(env []string, args ...string) (code int, out, errs string) {
+// run runs the binary's command line and returns its exit code and what it wrote.
+func run(env []string, args ...string) (code int, out, errs string) {
 	var stdout, stderr bytes.Buffer
 	code = cli.Main(context.Background(), Root(), &cli.IO{
 		In: strings.NewReader(""), Out: &stdout, Err: &stderr, Format: "table",
@@ -53,7 +53,7 @@ func TestConfigCheck_refusesWhatServeRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, verb := range [][]string{{"config", "check"}, {"serve"}} {
-			code, out, errs := commandLine(c.env, append(append([]string{}, verb...), "--config", file)...)
+			code, out, errs := run(c.env, append(append([]string{}, verb...), "--config", file)...)
 			if code != cli.ExitUsage || out != "" {
 				t.Errorf("%s: %v ended with %d, %q", name, verb, code, errs)
 			}

@@ -1,0 +1,270 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/provisioning-platform/platform/control-center/internal/api"
+	"github.com/provisioning-platform/platform/control-center/internal/change"
+	"github.com/provisioning-platform/platform/control-center/internal/controltest"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/obs"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/memstore"
+	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/shared/web"
+)
+
+// recorder is a store that keeps the appends of each commit.
+type recorder struct {
+	store.DB
+	mu      sync.Mutex
+	commits [][]store.Append // under mu
+}
+
+func (r *recorder) Commit(ctx context.Context, b store.Batch) (store.Receipt, error) {
+	receipt, err := r.DB.Commit(ctx, b)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err == nil {
+		r.commits = append(r.commits, b.Appends)
+	}
+	return receipt, err
+}
+
+// take returns the audit entries and the events since the last call, and says whether they stand in one commit.
+func (r *recorder) take(t *testing.T) (entries []audit.Entry, events []change.Event, together bool) {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	commits := 0
+	for _, appends := range r.commits {
+		told := false
+		for _, a := range appends {
+			var entry audit.Entry
+			var event change.Event
+			var err error
+			switch a.Stream {
+			case audit.Stream:
+				err, told = json.Unmarshal(a.Body, &entry), true
+				entries = append(entries, entry)
+			case change.Stream:
+				err, told = json.Unmarshal(a.Body, &event), true
+				events = append(events, event)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if told {
+			commits++
+		}
+	}
+	r.commits = nil
+	return entries, events, commits == 1
+}
+
+// withoutEvent are the routes that send a body and change nothing that has an actor, with the reason.
+var withoutEvent = map[string]string{
+	"exchangeHeads": "it compares two logs; what the witness hears it records itself",
+	"copyEntries":   "it fills an index with entries that the orchestrator's log has already",
+}
+
+// site is a control-center over HTTP whose policies allow everything.
+type site struct {
+	*testing.T
+	*controltest.Rig
+	*recorder
+	server *httptest.Server
+	shown  []string // secrets that were sent or answered
+}
+
+func openSite(t *testing.T) (*site, []web.Route) {
+	t.Helper()
+	s := &site{T: t, recorder: &recorder{DB: memstore.New(controltest.Schema())}}
+	s.Rig = controltest.Over(t, s.recorder)
+	r := s.Rig
+	a := &api.API{Users: r.Users, Factors: r.Factors, Desk: r.Desk, Ring: r.Ring, Revoked: r.Revoked, Metrics: http.NotFoundHandler(), Logins: obs.NewRegistry().Counter("logins", "Sign-ins.", "result"), Now: r.Clock.Now}
+	routes := a.Routes()
+	server, err := web.NewServer(web.Config{Service: token.ControlCenter, Routes: routes, Nouns: api.Nouns(), Log: obs.Discard(), Key: []byte("k"), Store: r.DB, Now: r.Clock.Now,
+		Known:  func(param, _ string) bool { return param == "kid" },
+		Decide: func(authz.Request) authz.Decision { return authz.Decision{Allowed: true, Rule: "test", Version: 1} },
+		Authenticate: func(_ context.Context, raw string, _ *http.Request) (token.Claims, error) {
+			return r.Verify.Verify(raw, r.Clock.Now())
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.server = httptest.NewServer(server)
+	t.Cleanup(s.server.Close)
+	return s, routes
+}
+
+// send returns the status and the data of an answer.
+func (s *site) send(method, path, bearer string, body map[string]any) (int, map[string]any) {
+	s.Helper()
+	var text []byte
+	if body != nil {
+		var err error
+		if text, err = json.Marshal(body); err != nil {
+			s.Fatal(err)
+		}
+	}
+	req, err := http.NewRequestWithContext(s.Context(), method, s.server.URL+path, bytes.NewReader(text))
+	if err != nil {
+		s.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+bearer)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var out struct{ Data any }
+	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
+		s.Fatal(err)
+	}
+	data, _ := out.Data.(map[string]any)
+	for _, members := range []map[string]any{body, data} {
+		for _, name := range []string{"password", "mfa_code", "code", "token", "refresh_token", "secret"} {
+			if secret, ok := members[name].(string); ok {
+				s.shown = append(s.shown, secret)
+			}
+		}
+	}
+	return resp.StatusCode, data
+}
+
+// TestRoutes_eachChangeIsToldOnceInItsCommit walks the route table: a route that changes something leaves one audit
+// entry and at least one event in the commit of the change (laws 1 and 7). A new route fails it until it is called here.
+func TestRoutes_eachChangeIsToldOnceInItsCommit(t *testing.T) {
+	t.Parallel()
+	s, routes := openSite(t)
+	s.Account(t, "root", "admin")
+	called := map[string]bool{}
+	// call sends a request to the route op and compares the events of its commit.
+	call := func(op, path, bearer string, body map[string]any, want ...change.Type) map[string]any {
+		t.Helper()
+		called[op] = true
+		at := slices.IndexFunc(routes, func(r web.Route) bool { return r.Op == op })
+		if at < 0 {
+			t.Fatalf("there is no route %s", op)
+		}
+		s.take(t)
+		status, data := s.send(routes[at].Method, path, bearer, body)
+		entries, events, together := s.take(t)
+		var got []change.Type
+		for _, e := range events {
+			got = append(got, e.Type)
+			if len(entries) > 0 && (e.Actor.ID != entries[0].Actor.Sub || e.ID == "" || e.Timestamp == "") {
+				t.Errorf("%s: the event %+v and the entry of %+v", op, e, entries[0].Actor)
+			}
+		}
+		if len(entries) != 1 || !together || !slices.Equal(got, want) {
+			t.Errorf("%s: status %d leaves %d audit entries and the events %v, in one commit: %v; want one entry and %v", op, status, len(entries), got, together, want)
+		}
+		return data
+	}
+	signIn := func(name, code string) map[string]any {
+		t.Helper()
+		body := map[string]any{"username": name, "password": controltest.Password}
+		want := []change.Type{change.SessionCreated}
+		switch {
+		case strings.Contains(code, "-"):
+			want = append(want, change.MFARecoveryUsed)
+			fallthrough
+		case code != "":
+			body["mfa_code"] = code
+		}
+		return call("login", "/auth/login", "", body, want...)
+	}
+	bearer := func(grant map[string]any) string { s, _ := grant["token"].(string); return s }
+
+	call("login", "/auth/login", "", map[string]any{"username": "root", "password": "wrong"}, change.LoginFailed)
+	call("login", "/auth/login", "", map[string]any{"username": "nobody", "password": "wrong"}, change.LoginFailed)
+	root := bearer(signIn("root", ""))
+	made := call("createUser", "/users", root, map[string]any{"username": "dana", "email": "dana@example.com", "password": controltest.Password, "roles": []string{"operator"}}, change.UserCreated)
+	self := "/users/" + made["id"].(string)
+
+	dana := signIn("dana", "")
+	refreshed := call("refresh", "/auth/refresh", "", map[string]any{"token": dana["refresh_token"]}, change.SessionRefreshed)
+	call("refresh", "/auth/refresh", "", map[string]any{"token": "nothing"}, change.SessionRefreshRefused)
+	s.Clock.Add(11 * time.Second) // longer than a used refresh token gives the same answer again
+	call("refresh", "/auth/refresh", "", map[string]any{"token": dana["refresh_token"]}, change.SessionRevoked, change.SessionRefreshRefused)
+	if status, _ := s.send("GET", "/me", bearer(refreshed), nil); status != 401 {
+		t.Errorf("the session of a token that was used twice lives on: %d", status)
+	}
+	dana = signIn("dana", "")
+	shown := call("enrollTOTP", "/mfa/enroll/totp", bearer(dana), nil, change.MFAStarted)
+	call("verifyTOTP", "/mfa/verify", bearer(dana), map[string]any{"code": "000000"}, change.MFAFailed)
+	secret := shown["secret"].(string)
+	call("verifyTOTP", "/mfa/verify", bearer(dana), map[string]any{"code": s.Code(t, secret, 0)}, change.MFAEnrolled)
+	call("login", "/auth/login", "", map[string]any{"username": "dana", "password": controltest.Password}, change.LoginIncomplete)
+	dana = signIn("dana", s.Code(t, secret, 1))
+	call("removeMFA", "/mfa", bearer(dana), nil, change.MFARemoved)
+	shown = call("enrollTOTPFor", self+"/mfa/totp", root, nil, change.MFAEnrolled)
+	dana = signIn("dana", shown["recovery_codes"].([]any)[0].(string))
+	call("logout", "/auth/logout", bearer(dana), nil, change.SessionRevoked)
+	call("removeMFAOf", self+"/mfa", root, nil, change.MFARemoved)
+
+	put := func(body map[string]any, want ...change.Type) {
+		t.Helper()
+		call("updateUser", self, root, body, want...)
+	}
+	put(map[string]any{"email": "dana@example.org"}, change.UserUpdated)
+	put(map[string]any{"email": "dana@example.org"}, change.UserUpdated)
+	put(map[string]any{"enabled": false}, change.UserDisabled)
+	put(map[string]any{"enabled": true, "roles": []string{"viewer"}, "password": "another harbour twenty"}, change.UserEnabled, change.UserPasswordChanged, change.UserUpdated)
+	call("deleteUser", self, root, nil, change.UserDeleted)
+	call("rotateKeys", "/keys/rotate", root, nil, change.KeyRotated)
+	call("removeKey", "/keys/"+s.Ring.Keys()[0].ID, root, nil, change.KeyRemoved)
+	call("removeKey", "/keys/"+current(s.Rig), bearer(signIn("root", "")), nil, change.KeyRemoved, change.KeyRotated)
+
+	for _, r := range routes {
+		if r.Method != "GET" && !called[r.Op] && withoutEvent[r.Op] == "" {
+			t.Errorf("%s %s (%s) is not called here; a change without events is none", r.Method, r.Path, r.Op)
+		}
+	}
+	s.search()
+}
+
+// search looks for the secrets that were sent and answered in all events.
+func (s *site) search() {
+	s.Helper()
+	page, err := s.Rig.DB.Read(s.Context(), change.Stream, 0, store.MaxPage)
+	if err != nil || len(page.Entries) < 20 || len(s.shown) < 20 {
+		s.Fatalf("%d events and %d secrets: %v", len(page.Entries), len(s.shown), err)
+	}
+	for _, e := range page.Entries {
+		for _, secret := range s.shown {
+			if len(secret) > 5 && bytes.Contains(e.Body, []byte(secret)) {
+				s.Errorf("the event %s holds the secret %.4s…", e.Body, secret)
+			}
+		}
+		if bytes.Contains(e.Body, []byte("@example")) {
+			s.Errorf("the event %s holds an e-mail address", e.Body)
+		}
+	}
+}
+
+// current returns the id of the key that signs.
+func current(r *controltest.Rig) string {
+	for _, k := range r.Ring.Keys() {
+		if k.State == token.Current {
+			return k.ID
+		}
+	}
+	return ""
+}

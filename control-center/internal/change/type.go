@@ -1,0 +1,38 @@
+package change
+
+// Type is the name of an event on the wire: a singular noun and what happened to it.
+type Type string
+
+// The types of events. The comment of each one says what happened, which object the event names, and which
+// members of Data it has; tests/arch keeps them in testdata/identity_events.golden.
+const (
+	UserCreated         Type = "user.created"          // an account was made; user id, username, roles, enabled
+	UserUpdated         Type = "user.updated"          // address or roles of an account were written; user id, username, changed, roles
+	UserPasswordChanged Type = "user.password_changed" // an account has another password and its sessions are over; user id, username
+	UserEnabled         Type = "user.enabled"          // an account may sign in again; user id, username
+	UserDisabled        Type = "user.disabled"         // an account may sign in no longer and its sessions are over; user id, username, reason
+	UserRecovered       Type = "user.recovered"        // an account came back with a backup and its sessions are over; user id, username
+	UserDeleted         Type = "user.deleted"          // an account is gone with its factor and its sessions; user id, username
+
+	SessionCreated        Type = "session.created"         // somebody signed in; session id, user_id, username, amr
+	SessionRefreshed      Type = "session.refreshed"       // a session has new tokens; session id, user_id, username
+	SessionRefreshRefused Type = "session.refresh_refused" // a token was not exchanged for new ones; session id if known, user_id, reason
+	SessionRevoked        Type = "session.revoked"         // one session is over before its time; session id, user_id, username, reason
+	LoginFailed           Type = "login.failed"            // a sign-in attempt was refused; user id if known, username, reason
+	LoginIncomplete       Type = "login.incomplete"        // the password was right and the one-time code is missing; user id, username
+
+	MFAStarted      Type = "mfa.started"       // an account was shown a secret that counts after its first code; user id
+	MFAEnrolled     Type = "mfa.enrolled"      // an account has a one-time-code factor in use and its other sessions are over; user id, username
+	MFAFailed       Type = "mfa.failed"        // the first code of a new factor was wrong; user id
+	MFARemoved      Type = "mfa.removed"       // an account has no factor any more and its sessions are over; user id, username
+	MFARecoveryUsed Type = "mfa.recovery_used" // somebody signed in with a recovery code; user id, username, codes_left
+
+	KeyAnnounced Type = "key.announced" // the keys that verify tokens were named to the orchestrator anew; id of the key that signs
+	KeyRotated   Type = "key.rotated"   // another key signs tokens from now on; id of that key
+	KeyRemoved   Type = "key.removed"   // a signing key and all that it signed are worth nothing any more; id of the removed key
+
+	PolicyChanged Type = "policy.changed" // a policy is new or another one, or the built-in roles are; policy id or built-in, name, enabled, version
+	PolicyDeleted Type = "policy.deleted" // a policy is gone; policy id, version
+
+	ClientCreated Type = "client.created" // a service may call with tokens that its own key signs; client id, name
+)
