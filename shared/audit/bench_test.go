@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -85,15 +86,25 @@ func BenchmarkCopier(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 }
 
-// BenchmarkAppendTo encodes an entry of the engine.
-func BenchmarkAppendTo(b *testing.B) {
+// BenchmarkEncodeTo encodes an entry of the engine, with the writer and, for comparison, with encoding/json (ADR 4).
+func BenchmarkEncodeTo(b *testing.B) {
 	e := attempt()
-	var buf []byte
-	b.ReportAllocs()
-	for b.Loop() {
-		var err error
-		if buf, err = e.AppendTo(buf[:0]); err != nil {
-			b.Fatal(err)
+	b.Run("writer", func(b *testing.B) {
+		var w canonical.Writer
+		b.ReportAllocs()
+		for b.Loop() {
+			w.Reset()
+			if _, err := e.EncodeTo(&w); err != nil {
+				b.Fatal(err)
+			}
 		}
-	}
+	})
+	b.Run("json", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := canonical.Make(e); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -3,13 +3,10 @@ package audit
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/authz"
@@ -45,7 +42,10 @@ type Decision struct {
 // and nobody fills the store with what he may not do.
 func NewDecision(a *authz.Act, d authz.Decision, refused int) *Decision {
 	kept := &Decision{Act: a, Allowed: d.Allowed, Policy: d.Version, Rule: d.Rule}
-	if refused >= 0 && len(appendAsked(nil, a.Asked)) > maxAsked {
+	if refused < 0 {
+		return kept
+	}
+	if list, err := askedJSON(a.Asked); err != nil || len(list) > maxAsked {
 		one := *a
 		one.Asked = a.Asked[refused : refused+1 : refused+1]
 		kept.Act = &one
@@ -94,7 +94,13 @@ type wireSubject struct {
 }
 
 // MarshalJSON returns what stands in an entry.
-func (d Decision) MarshalJSON() ([]byte, error) { return d.encode(nil), nil }
+func (d Decision) MarshalJSON() ([]byte, error) {
+	var w canonical.Writer
+	w.Begin()
+	err := d.members(&w)
+	w.End()
+	return w.Body().Bytes(), err
+}
 
 // UnmarshalJSON reads what stands in an entry.
 func (d *Decision) UnmarshalJSON(b []byte) error {
@@ -127,97 +133,54 @@ func asked(action string, list []wireAsked) []authz.Asked {
 	return all
 }
 
-func (d *Decision) encode(b []byte) []byte {
-	b = append(b, '{')
-	a, action := d.Act, d.action
+// members writes the members of what stands in an entry.
+func (d *Decision) members(w *canonical.Writer) error {
+	a, action, count, digest := d.Act, d.action, d.count, d.digest
+	var list []byte
 	if a != nil && len(a.Asked) > 0 {
+		var err error
+		if list, err = askedJSON(a.Asked); err != nil {
+			return err
+		}
 		action = a.Asked[0].Action
-	}
-	if action != "" {
-		b = append(full(append(b, `"action":`...), action), ',')
-	}
-	b = strconv.AppendBool(append(b, `"allowed":`...), d.Allowed)
-	b = optional(b, `,"of":`, d.Of)
-	b = strconv.AppendUint(append(b, `,"policy":`...), d.Policy, 10)
-	count, digest := d.count, d.digest
-	if a != nil && len(a.Asked) > 0 {
-		start := len(b)
-		b = append(b, `,"resources":`...)
-		list := len(b)
-		b = appendAsked(b, a.Asked)
-		if len(b)-list > maxAsked {
-			count, digest = len(a.Asked), digestOf(b[list:])
-			b = b[:start]
+		if len(list) > maxAsked {
+			count, digest, list = len(a.Asked), store.Digest(list).String(), nil
 		}
 	}
-	if digest != "" {
-		b = strconv.AppendInt(append(b, `,"resources_count":`...), int64(count), 10)
-		b = text(append(b, `,"resources_digest":`...), digest)
+	w.Text("action", action) // whole, as are all texts of the act: a decision on a name that was cut is another decision
+	w.Bool("allowed", d.Allowed)
+	w.Text("of", clip(d.Of))
+	w.Number("policy", int64(d.Policy))
+	if list != nil {
+		w.JSON("resources", list)
 	}
-	b = text(append(b, `,"rule":`...), d.Rule)
+	w.Count("resources_count", int64(count))
+	w.Text("resources_digest", digest)
+	w.Always("rule", clip(d.Rule))
 	if a != nil {
-		b = appendSubject(append(b, `,"subject":`...), a)
+		w.Object("subject")
+		w.Always("id", a.Subject.ID)
+		w.Text("ip", a.IP)
+		w.Bool("mfa", a.Subject.MFA)
+		w.Text("name", a.Subject.Username)
+		w.Some("roles", a.Subject.Roles)
+		w.Flag("service", a.Subject.Service)
+		w.Instant("time", a.Time)
+		w.End()
 	}
-	return append(b, '}')
+	return nil
 }
 
-func appendSubject(b []byte, a *authz.Act) []byte {
-	s := &a.Subject
-	b = full(append(b, `{"id":`...), s.ID)
-	if a.IP != "" {
-		b = full(append(b, `,"ip":`...), a.IP)
-	}
-	b = strconv.AppendBool(append(b, `,"mfa":`...), s.MFA)
-	if s.Username != "" {
-		b = full(append(b, `,"name":`...), s.Username)
-	}
-	for i, r := range s.Roles {
-		if i == 0 {
-			b = append(b, `,"roles":[`...)
-		} else {
-			b = append(b, ',')
-		}
-		b = full(b, r)
-	}
-	if len(s.Roles) > 0 {
-		b = append(b, ']')
-	}
-	if s.Service {
-		b = append(b, `,"service":true`...)
-	}
-	b = instant.Append(append(b, `,"time":"`...), a.Time)
-	return append(b, `"}`...)
-}
-
-// appendAsked appends the JSON of the resources. An action is named where it is not that of the first one.
-func appendAsked(b []byte, list []authz.Asked) []byte {
-	b = append(b, '[')
-	for i := range list {
-		q := &list[i]
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, '{')
+// askedJSON returns the JSON of the resources. It names an action where that is not the action of the first one.
+func askedJSON(list []authz.Asked) ([]byte, error) {
+	wire := make([]wireAsked, len(list))
+	for i, q := range list {
+		wire[i] = wireAsked{Infra: q.Infra, Name: q.Name, Type: q.Type}
 		if q.Action != list[0].Action {
-			b = append(full(append(b, `"action":`...), q.Action), ',')
+			wire[i].Action = q.Action
 		}
-		if q.Infra != "" {
-			b = append(full(append(b, `"infra":`...), q.Infra), ',')
-		}
-		if q.Name != "" {
-			b = append(full(append(b, `"name":`...), q.Name), ',')
-		}
-		b = append(full(append(b, `"type":`...), q.Type), '}')
 	}
-	return append(b, ']')
-}
-
-// full appends s as a JSON string, uncut: a decision on a name that was cut is another decision.
-func full(b []byte, s string) []byte { return canonical.AppendString(b, s) }
-
-func digestOf(list []byte) string {
-	sum := sha256.Sum256(list)
-	return hex.EncodeToString(sum[:])
+	return canonical.Make(wire)
 }
 
 // askedDoc is a piece of the resources that an entry has the digest of.
@@ -231,33 +194,29 @@ var askedDocs = store.Table[askedDoc]{Kind: "audit_asked", ID: func(d askedDoc) 
 func askedID(digest string, n int) string { return fmt.Sprintf("%s/%06d", digest, n) }
 
 // docs returns the documents with the resources of which the entry has the digest only; none for most decisions.
-func (d *Decision) docs() (docs []askedDoc) {
+func (d *Decision) docs() (docs []askedDoc, err error) {
 	if d == nil || d.Act == nil || !d.Allowed {
-		return nil
+		return nil, nil
 	}
-	most := 0
-	for i := range d.Act.Asked {
-		q := &d.Act.Asked[i]
-		most += 64 + 6*(len(q.Action)+len(q.Infra)+len(q.Name)+len(q.Type)) // as if every byte were escaped
+	list, err := askedJSON(d.Act.Asked)
+	if err != nil || len(list) <= maxAsked {
+		return nil, err
 	}
-	if most <= maxAsked {
-		return nil
-	}
-	list := appendAsked(nil, d.Act.Asked)
-	if len(list) <= maxAsked {
-		return nil
-	}
-	digest := digestOf(list)
+	digest := store.Digest(list).String()
 	for part := range slices.Chunk(list, askedPart) {
 		docs = append(docs, askedDoc{Data: part, ID: askedID(digest, len(docs))})
 	}
-	return docs
+	return docs, nil
 }
 
 // Keep stores what stands beside the entry of d, before the entry is committed. The same resources are the same documents,
 // so it may be done twice. Update and Record do it; the engine, which commits by itself, calls it.
 func Keep(ctx context.Context, db store.DB, d *Decision) error {
-	for chunk := range slices.Chunk(d.docs(), store.MaxCommit/store.MaxBody/2) {
+	docs, err := d.docs()
+	if err != nil {
+		return err
+	}
+	for chunk := range slices.Chunk(docs, store.MaxCommit/store.MaxBody/2) {
 		if _, err := store.Update(ctx, db, func(tx *store.Tx) error {
 			for _, doc := range chunk {
 				if err := askedDocs.Save(tx, doc); err != nil {
@@ -309,7 +268,7 @@ func (d *Decision) readAsked(ctx context.Context, db store.DB) error {
 		}
 		list.Write(row.Value.Data)
 	}
-	if digestOf(list.Bytes()) != d.digest {
+	if store.Digest(list.Bytes()).String() != d.digest {
 		return errors.New("the resources of the decision are missing or damaged")
 	}
 	var all []wireAsked

@@ -1,195 +1,139 @@
 package audit
 
 import (
+	"cmp"
 	"maps"
 	"slices"
-	"strconv"
-	"unicode/utf8"
 
 	"github.com/provisioning-platform/platform/shared/canonical"
-	"github.com/provisioning-platform/platform/shared/instant"
+	"github.com/provisioning-platform/platform/shared/naming"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// maxText bounds every text of an entry outside its details, so that nobody can make an act
-// unrecordable by naming it at length; a longer one is cut and ends in "…".
+// maxText bounds every text of an entry outside its details in bytes, so that nobody can make an act unrecordable by naming
+// it at length.
 const maxText = 1024
 
-// Encode returns the bytes of e, to be appended to Stream as they are: canonical JSON of at most
-// entryBytes, one byte less than a stream takes (details are cut to fit, and say so in
-// "truncated"). It is written by hand because the engine encodes two entries a task.
-func (e Entry) Encode() ([]byte, error) { return e.AppendTo(nil) }
+// maxDetails is how many bytes the details of an entry take at most.
+const maxDetails = store.MaxEntry / 2
 
-// AppendTo appends the bytes of Encode to b.
-func (e Entry) AppendTo(b []byte) ([]byte, error) {
-	var buf [256]byte // most details fit
-	details, err := detailsJSON(buf[:0], e.Details, store.MaxEntry/2)
+// Encode returns the bytes of e, to be appended to Stream as they are: canonical JSON of at most entryBytes, one byte less
+// than a stream takes. Details that do not fit are cut, and the entry names them in "truncated".
+func (e Entry) Encode() ([]byte, error) {
+	var w canonical.Writer
+	return e.EncodeTo(&w)
+}
+
+// EncodeTo writes e into w and returns the bytes that Encode returns, which are good until w is reset.
+//
+// It uses a Writer because the engine encodes two entries a task: encoding/json takes five times as long, which adds 24 µs to
+// the 70 to 140 µs of CPU that a task takes (BenchmarkEncodeTo, ADR 4).
+func (e Entry) EncodeTo(w *canonical.Writer) ([]byte, error) {
+	before := w.Mark()
+	details, err := e.write(w)
+	if err == nil && (details > maxDetails || w.Len() > entryBytes) {
+		err = e.shorten(w, before)
+	}
 	if err != nil {
-		return b, err
+		w.Back(before)
+		return nil, err
 	}
-	start := len(b)
-	b = e.encode(slices.Grow(b, 512+len(details)), details)
-	if len(b)-start <= entryBytes {
-		return b, nil
-	}
-	if len(e.Actor.AMR) > 16 {
-		e.Actor.AMR = e.Actor.AMR[:16]
-	}
-	// A decision is needed whole, so the details make buffer for it.
-	rest := len(e.encode(b[:start], nil)) - start
-	if details, err = detailsJSON(nil, e.Details, min(len(details), entryBytes-rest-len(`,"details":`))); err != nil {
-		return b, err
-	}
-	return e.encode(b[:start], details), nil
+	return w.Body().Bytes(), nil
 }
 
-func (e *Entry) encode(b, details []byte) []byte {
-	b = text(append(b, `{"action":`...), e.Action)
-	b = e.Actor.encode(append(b, `,"actor":`...))
-	b = optional(b, `,"code":`, e.Code)
+// shorten writes e into w at before without the details that do not fit: a decision is needed whole.
+func (e *Entry) shorten(w *canonical.Writer, before canonical.Mark) (err error) {
+	e.Actor.AMR = e.Actor.AMR[:min(len(e.Actor.AMR), 16)]
+	all := e.Details
+	e.Details = nil
+	w.Back(before)
+	if _, err = e.write(w); err != nil {
+		return err
+	}
+	rest := w.Len() + len(`,"details":`)
+	if e.Details, err = fitting(all, min(maxDetails, entryBytes-rest)); err != nil {
+		return err
+	}
+	w.Back(before)
+	_, err = e.write(w)
+	return err
+}
+
+// write writes e as it is, with its texts cut, and returns how many bytes its details take.
+func (e *Entry) write(w *canonical.Writer) (details int, err error) {
+	w.Begin()
+	w.Always("action", clip(e.Action))
+	e.Actor.write(w)
+	w.Text("code", clip(e.Code))
 	if e.Decision != nil {
-		b = e.Decision.encode(append(b, `,"decision":`...))
+		w.Object("decision")
+		err = e.Decision.members(w)
+		w.End()
 	}
-	if len(details) > 0 {
-		b = append(append(b, `,"details":`...), details...)
+	if err == nil {
+		before := w.Len()
+		err = w.Map("details", e.Details)
+		details = w.Len() - before - len(`,"details":`)
 	}
-	b = text(append(b, `,"id":`...), e.ID)
-	b = optional(b, `,"op":`, e.Op)
-	b = optional(b, `,"op_id":`, e.OpID)
-	b = text(append(b, `,"origin":`...), e.Origin)
-	b = text(append(b, `,"phase":`...), string(e.Phase))
-	b = optional(b, `,"request_id":`, e.RequestID)
-	b = text(append(b, `,"resource":`...), e.Resource)
-	b = text(append(b, `,"result":`...), e.Result)
-	b = instant.Append(append(b, `,"time":"`...), e.Time)
-	b = strconv.AppendInt(append(b, `","v":`...), int64(e.V), 10)
-	return append(b, '}')
+	w.Always("id", clip(e.ID))
+	w.Text("op", clip(e.Op))
+	w.Text("op_id", clip(e.OpID))
+	w.Always("origin", clip(e.Origin))
+	w.Always("phase", string(e.Phase))
+	w.Text("request_id", clip(e.RequestID))
+	w.Always("resource", clip(e.Resource))
+	w.Always("result", clip(e.Result))
+	w.Instant("time", e.Time)
+	w.Number("v", int64(e.V))
+	w.End()
+	return details, err
 }
 
-func (a *Actor) encode(b []byte) []byte {
-	b = append(b, '{')
-	start := len(b)
-	for i, m := range a.AMR {
-		if i == 0 {
-			b = append(b, `,"amr":[`...)
-		} else {
-			b = append(b, ',')
+func (a *Actor) write(w *canonical.Writer) {
+	w.Object("actor")
+	amr := a.AMR
+	if slices.ContainsFunc(amr, func(m string) bool { return len(m) > maxText }) {
+		amr = slices.Clone(amr)
+		for i := range amr {
+			amr[i] = clip(amr[i])
 		}
-		b = text(b, m)
 	}
-	if len(a.AMR) > 0 {
-		b = append(b, ']')
-	}
-	b = optional(b, `,"ip":`, a.IP)
-	b = optional(b, `,"jti":`, a.JTI)
-	b = optional(b, `,"sid":`, a.SID)
-	b = optional(b, `,"sub":`, a.Sub)
-	b = optional(b, `,"username":`, a.Username)
-	if len(b) > start { // the first member has no comma in front
-		b = slices.Delete(b, start, start+1)
-	}
-	return append(b, '}')
+	w.Some("amr", amr)
+	w.Text("ip", clip(a.IP))
+	w.Text("jti", clip(a.JTI))
+	w.Text("sid", clip(a.SID))
+	w.Text("sub", clip(a.Sub))
+	w.Text("username", clip(a.Username))
+	w.End()
 }
 
-// detailsJSON returns the details as canonical JSON of at most limit bytes, in buffer if they fit; members that do not
-// fit into limit are left out, largest first, and named in the member "truncated".
-func detailsJSON(buf []byte, details map[string]any, limit int) ([]byte, error) {
-	if len(details) == 0 {
-		return nil, nil
-	}
-	if b, ok := plainJSON(buf, details); ok && len(b) <= limit {
-		return b, nil
-	}
-	b, err := canonical.Make(details)
-	if err != nil || len(b) <= limit {
-		return b, err
-	}
-	sizes := map[string]int{}
+// fitting returns details without the members that do not fit into limit bytes, the largest of which go first; the member
+// "truncated" names 16 of them.
+func fitting(details map[string]any, limit int) (map[string]any, error) {
+	sizes := make(map[string]int, len(details))
 	for k, v := range details {
-		one, err := canonical.Make(v)
+		b, err := canonical.Make(v)
 		if err != nil {
 			return nil, err
 		}
-		sizes[k] = len(one) + len(k)
+		sizes[k] = len(b) + len(k)
 	}
-	names := slices.SortedFunc(maps.Keys(details), func(a, b string) int {
-		if sizes[a] != sizes[b] {
-			return sizes[b] - sizes[a]
-		}
-		if a < b {
-			return -1
-		}
-		return 1
+	largest := slices.SortedFunc(maps.Keys(details), func(a, b string) int {
+		return cmp.Or(cmp.Compare(sizes[b], sizes[a]), cmp.Compare(a, b))
 	})
 	kept, left := maps.Clone(details), []string{}
-	for _, k := range names {
-		delete(kept, k)
+	for {
+		b, err := canonical.Make(kept)
+		if err != nil || len(b) <= limit || len(largest) == 0 {
+			return kept, err
+		}
+		delete(kept, largest[0])
 		if len(left) < 16 {
-			left = append(left, clip(k))
+			left = append(left, clip(largest[0]))
 		}
-		kept["truncated"] = left
-		if b, err = canonical.Make(kept); err != nil || len(b) <= limit {
-			return b, err
-		}
+		kept["truncated"], largest = left, largest[1:]
 	}
-	return b, err
 }
 
-// plainJSON appends the encoding of details with nothing but numbers and short texts: those of the engine, two entries
-// a task.
-func plainJSON(b []byte, details map[string]any) ([]byte, bool) {
-	var buf [8]string
-	names := buf[:0]
-	for k := range details {
-		if len(k) > maxText {
-			return nil, false
-		}
-		names = append(names, k)
-	}
-	slices.Sort(names)
-	start := len(b)
-	for i, k := range names {
-		b = append(b, ',')
-		if i == 0 {
-			b[start] = '{'
-		}
-		b = append(text(b, k), ':')
-		switch v := details[k].(type) {
-		case int:
-			b = strconv.AppendInt(b, int64(v), 10)
-		case string:
-			if len(v) > maxText {
-				return nil, false
-			}
-			b = text(b, v)
-		default:
-			return nil, false
-		}
-	}
-	return append(b, '}'), true
-}
-
-// optional appends name (with its comma and colon) and s, or nothing when s is empty.
-func optional(b []byte, name, s string) []byte {
-	if s == "" {
-		return b
-	}
-	return text(append(b, name...), s)
-}
-
-// text appends s as a JSON string, cut to maxText.
-func text(b []byte, s string) []byte { return canonical.AppendString(b, clip(s)) }
-
-func clip(s string) string {
-	if len(s) <= maxText {
-		return s
-	}
-	s = s[:maxText]
-	for len(s) > 0 && !utf8.RuneStart(s[len(s)-1]) {
-		s = s[:len(s)-1]
-	}
-	if r, n := utf8.DecodeLastRuneInString(s); r == utf8.RuneError && n <= 1 && len(s) > 0 {
-		s = s[:len(s)-1]
-	}
-	return s + "…"
-}
+// clip returns s as an entry holds it.
+func clip(s string) string { return naming.Clip(s, maxText) }

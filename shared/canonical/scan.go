@@ -11,8 +11,13 @@ import (
 // the objects in it: those of a parent before the parent itself. The parent of a member of text is nil. Names and values are
 // passed as they are written. When Scan returns an error, nothing that member was called with is to be used.
 func Scan(text []byte, member func(parent, name, value []byte)) error {
+	return scan(text, 0, member)
+}
+
+// scan is Scan of a text that stands depth levels deep in another.
+func scan(text []byte, depth int, member func(parent, name, value []byte)) error {
 	c := checker{b: text, member: member}
-	if !c.value(0) {
+	if !c.value(depth) {
 		return c.fault()
 	}
 	if c.at != len(text) {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/provisioning-platform/platform/shared/instant"
 )
 
 // maxLevels is how deep what a Writer makes may nest to count as canonical.
@@ -157,6 +159,16 @@ func (w *Writer) Flag(name string, value bool) {
 	}
 }
 
+// Bool appends a member.
+func (w *Writer) Bool(name string, value bool) {
+	w.b = strconv.AppendBool(w.member(name), value)
+}
+
+// Instant appends a time as it goes over the wire (instant.Layout).
+func (w *Writer) Instant(name string, t time.Time) {
+	w.b = append(instant.Append(append(w.member(name), '"'), t), '"')
+}
+
 // Time appends a time as encoding/json does.
 func (w *Writer) Time(name string, t time.Time) {
 	w.b = append(t.AppendFormat(append(w.member(name), '"'), time.RFC3339Nano), '"')
@@ -190,8 +202,33 @@ func (w *Writer) Some(name string, values []string) {
 
 // Dict appends a map of texts, nothing when it is empty.
 func (w *Writer) Dict(name string, m map[string]string) {
+	_ = appendMap(w, name, m, func(v string) error {
+		w.b = AppendString(w.b, v)
+		return nil
+	})
+}
+
+// Map appends a map, nothing when it is empty. Texts and numbers of type int are written at once, other values as Make
+// returns them; its error is that of Make, and the object is then incomplete.
+func (w *Writer) Map(name string, m map[string]any) error {
+	return appendMap(w, name, m, func(v any) error {
+		switch v := v.(type) {
+		case string:
+			w.b = AppendString(w.b, v)
+		case int:
+			w.b = strconv.AppendInt(w.b, int64(v), 10)
+		default:
+			text, err := Make(v)
+			w.json(text)
+			return err
+		}
+		return nil
+	})
+}
+
+func appendMap[V any](w *Writer, name string, m map[string]V, value func(V) error) error {
 	if len(m) == 0 {
-		return
+		return nil
 	}
 	w.Object(name)
 	var room [8]string
@@ -202,13 +239,22 @@ func (w *Writer) Dict(name string, m map[string]string) {
 			w.b = append(w.b, ',')
 		}
 		w.wrong = w.wrong || plain(k, 0) < len(k) // as written it may stand elsewhere
-		w.b = AppendString(append(AppendString(w.b, k), ':'), m[k])
+		w.b = append(AppendString(w.b, k), ':')
+		if err := value(m[k]); err != nil {
+			return err
+		}
 	}
 	w.End()
+	return nil
 }
 
 // JSON appends a member whose value is canonical JSON already; it is checked.
 func (w *Writer) JSON(name string, value []byte) {
-	w.wrong = w.wrong || Check(value) != nil
-	w.b = append(w.member(name), value...)
+	w.b = w.member(name)
+	w.json(value)
+}
+
+func (w *Writer) json(value []byte) {
+	w.wrong = w.wrong || scan(value, w.level, nil) != nil
+	w.b = append(w.b, value...)
 }

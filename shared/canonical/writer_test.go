@@ -2,6 +2,7 @@ package canonical
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 )
@@ -82,6 +83,22 @@ func TestWriter_whatItVouchesForIsCanonical(t *testing.T) {
 		"no number":           {func(e *Writer) { e.Begin(); e.Float("a", math.NaN()); e.End() }, ""},
 		"large number":        {func(e *Writer) { e.Begin(); e.Float("a", 1e20); e.End() }, ""},
 		"not canonical JSON":  {func(e *Writer) { e.Begin(); e.JSON("a", []byte(`{ }`)); e.End() }, ""},
+		"too deep by its place": {func(e *Writer) {
+			deepest := []byte(strings.Repeat("[", MaxDepth+1) + strings.Repeat("]", MaxDepth+1))
+			e.Begin()
+			e.JSON("a", deepest)
+			e.End()
+		}, ""},
+		"map of all sorts": {func(e *Writer) {
+			e.Begin()
+			if e.Map("a", map[string]any{"d": nil, "c": []string{"x"}, "b": -2, "a": "\""}) != nil {
+				e.Begin()
+			}
+			e.Bool("b", false)
+			e.Instant("c", when)
+			e.End()
+		}, `{"a":{"a":"\"","b":-2,"c":["x"],"d":null},"b":false,"c":"2026-01-02T03:04:05.000006Z"}`},
+		"map with what is no JSON": {func(e *Writer) { e.Begin(); _ = e.Map("a", map[string]any{"f": math.NaN()}); e.End() }, ""},
 		"too deep": {func(e *Writer) {
 			for e.Begin(); e.level < maxLevels; {
 				e.Object("a")

@@ -197,7 +197,7 @@ func (in *installation) index(ctx context.Context, rows int) error {
 			if err != nil {
 				return err
 			}
-			c.Entries = append(c.Entries, body)
+			c.Entries = append(c.Entries, string(body))
 		}
 		if err := peer.CopyEntries(ctx, &c); err != nil {
 			return err

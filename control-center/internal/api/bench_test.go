@@ -99,7 +99,7 @@ func pagesOf(b *testing.B, n, atOnce int) [][]byte {
 			if err != nil {
 				b.Fatal(err)
 			}
-			c.Entries = append(c.Entries, body)
+			c.Entries = append(c.Entries, string(body))
 		}
 		pages[p] = c.JSON()
 	}

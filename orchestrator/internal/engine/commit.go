@@ -7,6 +7,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -61,7 +62,7 @@ const maxBuffer = 2 << 20 // a thousand tasks fit
 // buffer is where a commit is put together. Stores copy what they commit, so the next commit uses it again.
 type buffer struct {
 	docs, events encoder
-	trail        []byte // audit entries
+	trail        canonical.Writer // audit entries
 	writes       []store.Write
 	appends      []store.Append
 }
@@ -75,14 +76,15 @@ func (e *Engine) getBuffer() *buffer {
 }
 
 func (e *Engine) putBuffer(r *buffer) {
-	if max(r.docs.Cap(), r.events.Cap(), cap(r.trail)) > maxBuffer {
+	if max(r.docs.Cap(), r.events.Cap(), r.trail.Cap()) > maxBuffer {
 		return
 	}
 	clear(r.writes) // what they point to is not held
 	clear(r.appends)
 	r.docs.Reset()
 	r.events.Reset()
-	r.trail, r.writes, r.appends = r.trail[:0], r.writes[:0], r.appends[:0]
+	r.trail.Reset()
+	r.writes, r.appends = r.writes[:0], r.appends[:0]
 	e.buffers.Put(r)
 }
 
@@ -235,8 +237,6 @@ func (r *runner) withdrawals(buf *buffer, appends []store.Append, c dag.Change, 
 
 // entry adds an audit entry.
 func (r *buffer) entry(appends []store.Append, e audit.Entry) ([]store.Append, error) {
-	start := len(r.trail)
-	var err error
-	r.trail, err = e.AppendTo(r.trail)
-	return append(appends, store.Append{Stream: audit.Stream, Body: r.trail[start:len(r.trail):len(r.trail)]}), err
+	body, err := e.EncodeTo(&r.trail)
+	return append(appends, store.Append{Stream: audit.Stream, Body: body}), err
 }

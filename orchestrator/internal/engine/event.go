@@ -2,7 +2,6 @@ package engine
 
 import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
-	"github.com/provisioning-platform/platform/shared/instant"
 )
 
 // event returns the bytes of an event: canonical JSON, written by hand because a task has several. What goes over the
@@ -11,8 +10,7 @@ func (o *encoder) event(e *dag.Event) []byte {
 	o.Begin()
 	o.data(e)
 	o.Always("event_type", string(e.Type))
-	var buf [len(instant.Layout)]byte
-	o.Always("timestamp", string(instant.Append(buf[:0], e.Time)))
+	o.Instant("timestamp", e.Time)
 	o.End()
 	return o.Body().Bytes()
 }
