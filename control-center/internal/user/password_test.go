@@ -38,6 +38,29 @@ func TestCheckPassword(t *testing.T) {
 	}
 }
 
+// TestCommonWords_areManyAndInOrder is the list of A47: at least 3,000 that no other rule refuses, each line once.
+func TestCommonWords_areManyAndInOrder(t *testing.T) {
+	t.Parallel()
+	lines, long := strings.Split(strings.TrimSuffix(common, "\n"), "\n"), 0
+	for i, w := range lines {
+		if w != Fold(w) || i > 0 && w <= lines[i-1] {
+			t.Errorf("line %d, %q, is not folded or not in order", i+1, w)
+		}
+		if len(w) < minPasswordMFA {
+			continue
+		}
+		long++
+		for _, p := range []string{w, strings.ToUpper(w), w + "!2026", w + w} {
+			if checkPassword(p, "dana", "dana@example.com", true) == "" {
+				t.Errorf("%q accepted", p)
+			}
+		}
+	}
+	if len(lines) != 10_000 || long < 3_000 {
+		t.Errorf("%d passwords, %d of them of an allowed length", len(lines), long)
+	}
+}
+
 func hashed(t *testing.T, h *Hasher, password string) string {
 	t.Helper()
 	phc, err := h.Hash(context.Background(), password)
