@@ -22,28 +22,26 @@ func DecodeTOML(data []byte, into any, name string) error {
 	return err
 }
 
-// decode reads a document and returns the keys it sets; nil keys when the document is no TOML or has a
-// value of the wrong type. The error has a line for each problem.
+// decode reads a document and returns the keys it sets; nil keys when the document is no TOML. The error
+// has a line for each problem. A value of the wrong type is as good as not there: its key keeps what into
+// held before.
 func decode(data []byte, into any, name string) (map[string]any, error) {
 	data = WithoutMark(data)
-	err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(into)
-	var unknown *toml.StrictMissingError
-	var wrong *toml.DecodeError
-	switch {
-	case err == nil || errors.As(err, &unknown):
-	case errors.As(err, &wrong):
-		line, column := wrong.Position()
-		return nil, fault.New(fault.Invalid, "config.toml", "%s:%d:%d: %s%s", name, line, column, reason(wrong), hint(data, line))
-	default:
-		return nil, fault.New(fault.Invalid, "config.toml", "%s: %s", name, strings.TrimPrefix(err.Error(), "toml: "))
-	}
 	var tree map[string]any
 	if err := toml.Unmarshal(data, &tree); err != nil {
-		return nil, fault.New(fault.Invalid, "config.toml", "%s: %s", name, err)
+		return nil, fault.New(fault.Invalid, "config.toml", "%s%s", where(err, name), hint(data, err))
+	}
+	var problems Problems
+	rest, unknown, err := decodeTyped(data, into, name, &problems)
+	if err != nil {
+		return nil, err
+	}
+	tree = nil
+	if err := toml.Unmarshal(rest, &tree); err != nil {
+		return nil, fault.New(fault.Invalid, "config.toml", "%s", where(err, name))
 	}
 	set := map[string]any{}
 	flatten(tree, "", set)
-	var problems Problems
 	if unknown != nil {
 		unknownKeys(unknown, into, name, &problems)
 	}
@@ -52,6 +50,16 @@ func decode(data []byte, into any, name string) (map[string]any, error) {
 	})
 	bareDurations(into, set, name, &problems)
 	return set, problems.Err()
+}
+
+// where returns the text of an error of the library with the place in the file.
+func where(err error, name string) string {
+	var at *toml.DecodeError
+	if !errors.As(err, &at) {
+		return name + ": " + strings.TrimPrefix(err.Error(), "toml: ")
+	}
+	line, column := at.Position()
+	return fmt.Sprintf("%s:%d:%d: %s", name, line, column, reason(at))
 }
 
 // WithoutMark returns text without the byte order mark that some editors write at its beginning.
@@ -131,7 +139,12 @@ func reason(e *toml.DecodeError) string {
 
 // hint helps with the one mistake that a published example of this system makes (I21): a list of inline
 // tables over several lines, which TOML does not have.
-func hint(data []byte, line int) string {
+func hint(data []byte, err error) string {
+	var at *toml.DecodeError
+	if !errors.As(err, &at) {
+		return ""
+	}
+	line, _ := at.Position()
 	lines := strings.Split(string(data), "\n")
 	for i := min(line, len(lines)) - 1; i >= 0; i-- {
 		text := strings.TrimSpace(lines[i])
