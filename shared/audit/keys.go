@@ -82,10 +82,10 @@ func MakeKeys(folder, origin string) (*Keys, error) {
 	}
 	k := &Keys{origin: origin}
 	var err error
-	if k.treehead, err = loadOrMake(folder, "treehead.pem"); err != nil {
+	if k.treehead, err = loadOrMake(folder, treeheadFile); err != nil {
 		return nil, err
 	}
-	if k.witness, err = loadOrMake(folder, "witness.pem"); err != nil {
+	if k.witness, err = loadOrMake(folder, witnessFile); err != nil {
 		return nil, err
 	}
 	return k, writeFile(folder, "public", []byte(k.Public().String()))
@@ -105,6 +105,17 @@ func (k *Keys) named(origin string) *Keys {
 	c.origin = origin
 	return &c
 }
+
+// KeyFiles returns the paths of the secret keys that lie in folder.
+func KeyFiles(folder string) []string {
+	return []string{filepath.Join(folder, treeheadFile), filepath.Join(folder, witnessFile)}
+}
+
+// Names of the files with the secret keys.
+const (
+	treeheadFile = "treehead.pem"
+	witnessFile  = "witness.pem"
+)
 
 func loadOrMake(folder, name string) (ed25519.PrivateKey, error) {
 	data, err := secret.FromFile(filepath.Join(folder, name)) // which refuses what others can read

@@ -74,16 +74,21 @@ func (s *Setup) StoreFile(o *IO) string { return o.Getenv(s.Prefix + "_STORE_FIL
 // cannot start ends with 1, whatever kept it from it; a wrong configuration is a usage error.
 func ServeCommand(short, example string, s Setup, run func(ctx context.Context, o *IO, s *Setup) error) Command {
 	return Command{Use: "serve", Short: short, Example: example, Flags: s.declareServe, Run: func(ctx context.Context, o *IO, _ []string) error {
-		err := run(ctx, o, &s)
-		if err != nil && !fault.Is(err, fault.Invalid) {
-			return Exit(ExitFailed, err)
-		}
-		return err
+		return cannotStart(run(ctx, o, &s))
 	}}
 }
 
+// cannotStart gives an error the exit code with which serve ends: a wrong configuration is a usage error.
+func cannotStart(err error) error {
+	if err != nil && !fault.Is(err, fault.Invalid) {
+		return Exit(ExitFailed, err)
+	}
+	return err
+}
+
 // ConfigCommand returns the noun config with check and show. load reads the configuration, and looks at its
-// values when check is true; it is what serve decides with too.
+// values and the data folder when check is true; it is what serve decides with too, so check says and ends
+// with what serve would. It writes nothing.
 func ConfigCommand(s Setup, load func(o *IO, s *Setup, check bool) (*config.Loaded, error)) Command {
 	verb := func(use, short string, check bool, run func(*IO, *config.Loaded) error) Command {
 		own := s
@@ -91,7 +96,7 @@ func ConfigCommand(s Setup, load func(o *IO, s *Setup, check bool) (*config.Load
 		return Command{Use: use, Short: short, Example: example, Flags: own.declareServe, Run: func(_ context.Context, o *IO, _ []string) error {
 			loaded, err := load(o, &own, check)
 			if err != nil {
-				return err
+				return cannotStart(err)
 			}
 			return run(o, loaded)
 		}}

@@ -57,9 +57,9 @@ type Loaded struct {
 	Unknown []string // names of the environment with the prefix that nothing reads, sorted
 }
 
-// Load fills *into, which holds the defaults and must be a pointer to a struct. Its error is an Invalid
-// fault with every problem on a line of its own, which names file and line, variable or flag, and never
-// shows a secret's value. Loaded is nil only when the file cannot be read at all.
+// Load fills *into, which holds the defaults and must be a pointer to a struct. Its error is that of
+// Problems.Err: every problem on a line of its own, which names file and line, variable or flag, and never
+// shows a secret's value. Loaded is nil only when the file cannot be read, or is no TOML.
 func Load(into any, o Options) (*Loaded, error) {
 	l := &Loaded{into: reflect.ValueOf(into).Elem(), origins: map[string]string{}}
 	var problems Problems

@@ -3,11 +3,17 @@ package app
 import (
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/bootstrap"
+	"github.com/provisioning-platform/platform/control-center/internal/keys"
+	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/config"
+	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/process"
 	"github.com/provisioning-platform/platform/shared/store/driver"
+	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
@@ -74,6 +80,8 @@ func Default() Config {
 func (c Config) check(urlFile string, problems *config.Problems) {
 	if c.Data == "" {
 		problems.Add("the data folder is missing: give --data DIR")
+	} else {
+		checkFolder(string(c.Data), problems)
 	}
 	process.CheckListen(c.Listen, problems)
 	_, err := c.Store.Options(string(c.Data), urlFile, Schema(), nil)
@@ -96,4 +104,23 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 	if longest < idle || longest > 31*24*time.Hour {
 		problems.Add("tokens.session_max must be at least tokens.refresh_idle and at most 744h, not %s", longest)
 	}
+}
+
+// checkFolder notes why serve could not work with a data folder, as far as the store need not be opened for
+// it. It changes nothing.
+func checkFolder(dir string, problems *config.Problems) {
+	dir, err := filepath.Abs(dir)
+	if err == nil {
+		_, err = bootstrap.Load(dir)
+	}
+	if fault.CodeOf(err) == "bootstrap.missing" {
+		problems.AddState(err)
+		return
+	}
+	own := bootstrap.KeysFolder(dir)
+	problems.Private(dir, bootstrap.FilePath(dir), own, keys.SealerFile(own), filepath.Join(own, web.KeyFile))
+	problems.AddState(err)
+	_, err = keys.OpenSealer(own)
+	problems.AddState(err)
+	problems.Private(audit.KeyFiles(bootstrap.AuditKeysFolder(dir))...)
 }

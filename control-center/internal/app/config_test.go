@@ -3,12 +3,18 @@ package app
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/provisioning-platform/platform/control-center/internal/bootstrap"
+	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/cli"
+	"github.com/provisioning-platform/platform/shared/secret"
+	"github.com/provisioning-platform/platform/shared/web"
 )
 
 // run runs the binary's command line and returns its exit code and what it wrote.
@@ -58,6 +64,7 @@ func TestConfigCheck_refusesWhatServeRefuses(t *testing.T) {
 		"no database":        {file: "[store]\nsync = \"every\"", args: []string{"--store", "surrealdb://root@h:1/a"}, want: []string{"database"}},
 		"no password file":   {file: "[store]\npassword_file = \"nowhere\"", want: []string{"nowhere"}},
 		"all at once":        {file: "[rate_limits]\ngenral = 5\nbatch = 0", env: []string{"CONTROL_CENTER_LOG_LEVEL=loud"}, want: []string{"genral", "rate_limits.batch", "CONTROL_CENTER_LOG_LEVEL", "--data"}},
+		"a wrong type":       {file: "[mfa]\nrequired = 5\n[tokens]\nrefresh_idle = \"1m\"\n[rate_limits]\ngeneral = \"x\"\ngenral = 1", want: []string{":2:12:", ":6:11:", "genral", "tokens.refresh_idle", "is not initialised"}},
 	} {
 		file := filepath.Join(dir, strings.ReplaceAll(name, " ", "-")+".toml")
 		if err := os.WriteFile(file, []byte(c.file+"\n"), 0o600); err != nil {
@@ -96,8 +103,99 @@ func TestConfigShow_hidesAPasswordInTheURL(t *testing.T) {
 // TestConfigCheck_listsStrangeNamesOfTheEnvironment is decision 61.
 func TestConfigCheck_listsStrangeNamesOfTheEnvironment(t *testing.T) {
 	t.Parallel()
-	code, _, errs := run([]string{"CONTROL_CENTER_SOMETHING_ELSE=1", "CONTROL_CENTER_SERVICE_HOST=x", "CONTROL_CENTER_SERVER=http://x"}, "config", "check", "--data", "d")
+	code, _, errs := run([]string{"CONTROL_CENTER_SOMETHING_ELSE=1", "CONTROL_CENTER_SERVICE_HOST=x", "CONTROL_CENTER_SERVER=http://x"}, "config", "check", "--data", initialised(t))
 	if code != 0 || !strings.Contains(errs, "CONTROL_CENTER_SOMETHING_ELSE") || strings.Contains(errs, "SERVICE_HOST") || strings.Contains(errs, "CONTROL_CENTER_SERVER") {
 		t.Errorf("%d %s", code, errs)
 	}
+}
+
+// initialised returns a data folder as init makes it.
+func initialised(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "data")
+	if code, _, errs := run(nil, "init", "--data", dir); code != 0 {
+		t.Fatal(errs)
+	}
+	return dir
+}
+
+// TestConfigCheck_isGoodOfAFolderThatServeRefuses: both look at the data folder with one function, say the
+// same, and check writes nothing.
+func TestConfigCheck_isGoodOfAFolderThatServeRefuses(t *testing.T) {
+	t.Parallel()
+	good := initialised(t)
+	if code, _, errs := run(nil, "config", "check", "--data", good); code != 0 || !strings.Contains(errs, "good") {
+		t.Fatalf("%d %s", code, errs)
+	}
+	if _, err := audit.MakeKeys(bootstrap.AuditKeysFolder(good), "d/audit"); err != nil { // as the first serve does
+		t.Fatal(err)
+	}
+	if _, err := secret.MakeKey(filepath.Join(bootstrap.KeysFolder(good), web.KeyFile)); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		open []string // below the folder; others can read them
+		data string   // another folder
+		want []string
+	}{
+		"not there":       {data: filepath.Join(good, "none"), want: []string{"is not initialised", "control-center init --data"}},
+		"not initialised": {data: t.TempDir(), want: []string{"is not initialised", "control-center init --data"}},
+		"no folder":       {data: bootstrap.FilePath(good), want: []string{"bootstrap.json"}},
+		"readable":        {open: []string{"."}, want: []string{"chmod 700 " + good}},
+		"all of it": {open: []string{".", "bootstrap.json", "keys", "keys/kek", "keys/idempotency", "keys/audit/treehead.pem", "keys/audit/witness.pem"},
+			want: []string{"chmod 700 " + good + "\n", "chmod 600 " + good + "/bootstrap.json", "chmod 700 " + good + "/keys\n", "/kek", "/idempotency", "/treehead.pem", "/witness.pem"}},
+	} {
+		for _, path := range c.open {
+			mode := os.FileMode(0o755)
+			if err := os.Chmod(filepath.Join(good, path), mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+		dir := c.data
+		if dir == "" {
+			dir = good
+		}
+		before := files(t, filepath.Dir(good))
+		code, out, checked := run(nil, "config", "check", "--data", dir)
+		if code != cli.ExitFailed || out != "" {
+			t.Errorf("%s: config check ends with %d: %s", name, code, checked)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(checked, want) {
+				t.Errorf("%s: config check says %q, which lacks %q", name, checked, want)
+			}
+		}
+		if after := files(t, filepath.Dir(good)); after != before {
+			t.Errorf("%s: config check changed %s to %s", name, before, after)
+		}
+		if code, _, served := run(nil, "serve", "--data", dir); code != cli.ExitFailed || served != checked {
+			t.Errorf("%s: serve ends with %d and says %q, config check %q", name, code, served, checked)
+		}
+		for _, path := range c.open {
+			mode := os.FileMode(0o600)
+			if info, err := os.Stat(filepath.Join(good, path)); err == nil && info.IsDir() {
+				mode = 0o700
+			}
+			if err := os.Chmod(filepath.Join(good, path), mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// files lists what lies below dir, with sizes, modes and times.
+func files(t *testing.T, dir string) (list string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		list += fmt.Sprintln(path, info.Size(), info.Mode(), info.ModTime())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
 }

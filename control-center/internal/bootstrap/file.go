@@ -45,6 +45,9 @@ type Credential struct {
 	PrivateKey            string `json:"private_key"` // seed of an Ed25519 key, base64url
 }
 
+// FilePath returns DIR/bootstrap.json.
+func FilePath(dir string) string { return filepath.Join(dir, fileName) }
+
 // KeysFolder returns DIR/keys.
 func KeysFolder(dir string) string { return filepath.Join(dir, keysFolder) }
 

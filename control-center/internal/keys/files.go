@@ -20,6 +20,9 @@ func MakeSealer(dir string) (*Sealer, error) {
 	return NewSealer(kek)
 }
 
+// SealerFile returns the path of the key-encryption key below dir.
+func SealerFile(dir string) string { return filepath.Join(dir, kekFile) }
+
 // OpenSealer reads the key-encryption key of dir. It refuses a folder or a file that others can read
 // (S04), with the command that repairs it.
 func OpenSealer(dir string) (*Sealer, error) {

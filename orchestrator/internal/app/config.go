@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"net/url"
@@ -11,11 +12,13 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
 	"github.com/provisioning-platform/platform/orchestrator/internal/operation"
+	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/client"
 	"github.com/provisioning-platform/platform/shared/config"
 	"github.com/provisioning-platform/platform/shared/process"
 	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/store/driver"
+	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
@@ -126,6 +129,8 @@ func Default() Config {
 func (c Config) check(urlFile string, problems *config.Problems) {
 	if c.Data == "" {
 		problems.Add("the data folder is missing: give --data DIR")
+	} else {
+		checkFolder(string(c.Data), problems)
 	}
 	process.CheckListen(c.Listen, problems)
 	if u, err := url.Parse(c.ControlCenter); c.ControlCenter == "" {
@@ -179,4 +184,21 @@ func (c Config) checkWork(problems *config.Problems) {
 	if c.Retry.AttemptTimeout < config.Duration(time.Millisecond) || c.Retry.Grace < config.Duration(time.Millisecond) {
 		problems.Add("retry.attempt_timeout and retry.grace must be at least 1ms")
 	}
+}
+
+// checkFolder notes why serve could not work with a data folder, as far as the store need not be opened for
+// it. A folder that is not there is made by serve. It changes nothing.
+func checkFolder(dir string, problems *config.Problems) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		problems.AddState(err)
+		return
+	}
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		problems.AddState(fmt.Errorf("the data folder %s is a file; give another with --data DIR", dir))
+		return
+	}
+	own := filepath.Join(dir, keysFolder)
+	problems.Private(dir, own, filepath.Join(own, web.KeyFile))
+	problems.Private(audit.KeyFiles(filepath.Join(own, auditFolder))...)
 }

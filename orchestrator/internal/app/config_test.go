@@ -3,12 +3,18 @@ package app
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/cli"
+	"github.com/provisioning-platform/platform/shared/secret"
+	"github.com/provisioning-platform/platform/shared/web"
 )
 
 // run runs the binary's command line and returns its exit code and what it wrote.
@@ -46,6 +52,7 @@ func TestConfigCheck_refusesWhatServeRefuses(t *testing.T) {
 		"rate limits":           {file: "[rate_limits]\nauthentication = 0", want: []string{"rate_limits.authentication"}},
 		"origin with a path":    {file: "[ws]\norigins = [\"https://a/b\"]", want: []string{"ws.origins", "https://a/b"}},
 		"listener and store":    {file: "listen = [\"h\", \"h:port\"]\n[store]\nurl = \"surrealdb://r@h:1/a/b\"", want: []string{"\"h\" is not HOST:PORT", "h:port", "sync = \"every\""}},
+		"a wrong type":          {file: "[limits]\ntasks = \"many\"\nsteps = 0\n[retry]\nmax_attempts = [1]", want: []string{":2:9:", ":5:16:", "limits.steps", "--data DIR"}},
 		"variable nearly right": {env: []string{"ORCHESTRATOR_LIMIT_TASKS=5"}, want: []string{"did you mean ORCHESTRATOR_LIMITS_TASKS?"}},
 	} {
 		file := filepath.Join(dir, strings.ReplaceAll(name, " ", "-")+".toml")
@@ -67,4 +74,68 @@ func TestConfigCheck_refusesWhatServeRefuses(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestConfigCheck_isGoodOfAFolderThatServeRefuses: both look at the data folder with one function, say the
+// same, and check writes nothing: not even the folder, which serve makes.
+func TestConfigCheck_isGoodOfAFolderThatServeRefuses(t *testing.T) {
+	t.Parallel()
+	at := t.TempDir()
+	dir := filepath.Join(at, "data")
+	credential := filepath.Join(at, "credential.json")
+	if err := os.WriteFile(credential, credentialOf(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	line := func(verb ...string) (int, string) {
+		code, out, errs := run(nil, append(verb, "--data", dir, "--control-center", "http://127.0.0.1:1", "--credential", credential)...)
+		return code, out + errs
+	}
+	if code, said := line("config", "check"); code != 0 || !strings.Contains(said, "good") {
+		t.Fatalf("%d %s", code, said)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("config check made the data folder")
+	}
+	own := filepath.Join(dir, keysFolder)
+	if _, err := audit.MakeKeys(filepath.Join(own, auditFolder), "d/audit"); err != nil { // as the first serve does
+		t.Fatal(err)
+	}
+	if _, err := secret.MakeKey(filepath.Join(own, web.KeyFile)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range append(audit.KeyFiles(filepath.Join(own, auditFolder)), filepath.Join(own, web.KeyFile), own, dir) {
+		if err := os.Chmod(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, checked := line("config", "check")
+	for _, want := range []string{"chmod 700 " + dir + "\n", "chmod 700 " + own + "\n", "/idempotency", "/treehead.pem", "/witness.pem"} {
+		if code != cli.ExitFailed || !strings.Contains(checked, want) {
+			t.Errorf("config check ends with %d and says %q, which lacks %q", code, checked, want)
+		}
+	}
+	if code, served := line("serve"); code != cli.ExitFailed || served != checked {
+		t.Errorf("serve ends with %d and says %q, config check %q", code, served, checked)
+	}
+	dir = credential
+	if code, said := line("config", "check"); code != cli.ExitFailed || !strings.Contains(said, "is a file") {
+		t.Errorf("a file for a folder: %d %s", code, said)
+	}
+}
+
+// credentialOf returns a credential as control-center init makes it.
+func credentialOf(t *testing.T) []byte {
+	t.Helper()
+	keys, err := audit.MakeKeys(filepath.Join(t.TempDir(), "keys"), "d/audit/control-center")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(map[string]string{
+		"client_id": "c", "control_center_audit_key": keys.Public().String(), "deployment": "d", "issuer": "i",
+		"private_key": base64.RawURLEncoding.EncodeToString(make([]byte, ed25519.SeedSize)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
