@@ -102,9 +102,11 @@ func TestDecision_theSamePoliciesGiveTheSameAnswerFromTheEntryAlone(t *testing.T
 		set, other := d.set(t, 7), d.set(t, 8)
 		for range 40 {
 			act := d.act()
-			answer, refused := act.Judge(set.Decide, 0, 0)
-			given := NewDecision(act, answer, refused)
-			ctx := WithContext(t.Context(), &Context{Decision: given})
+			answer := Decide(set.Decide, act, 0, 0)
+			if answer.Allowed != (answer.Refused == nil) {
+				t.Fatalf("allowed is %v, and refused is %v", answer.Allowed, answer.Refused)
+			}
+			ctx := WithContext(t.Context(), &Context{Decision: answer.Record})
 			if err := Record(ctx, db, Act{Action: "x.create", Resource: "x/1"}); err != nil {
 				t.Fatal(err)
 			}

@@ -17,6 +17,13 @@ type Act struct {
 	Asked   []Asked
 }
 
+// Ask adds a question for each resource to the act.
+func (a *Act) Ask(action string, resources ...Resource) {
+	for _, r := range resources {
+		a.Asked = append(a.Asked, Asked{Action: action, Resource: r})
+	}
+}
+
 // judgings bounds how often an act is judged anew because the policies changed meanwhile.
 const judgings = 3
 

@@ -92,19 +92,17 @@ func (x *request) require(action string, resources ...authz.Resource) error {
 		*a = authz.Act{Subject: x.caller.Subject(), IP: x.scene.Actor.IP, Time: x.caller.At, Asked: x.asked[:0]}
 	}
 	from := len(a.Asked)
-	for _, r := range resources {
-		a.Asked = append(a.Asked, authz.Asked{Action: action, Resource: r})
-	}
-	d, refused := a.Judge(x.s.cfg.Decide, from, version)
-	x.scene.Decision = audit.NewDecision(a, d, refused)
-	if d.Allowed {
+	a.Ask(action, resources...)
+	v := audit.Decide(x.s.cfg.Decide, a, from, version)
+	x.scene.Decision = v.Record
+	if v.Refused == nil {
 		x.resource = a.Asked[len(a.Asked)-1].Resource
 		return nil
 	}
-	x.resource, action = a.Asked[refused].Resource, a.Asked[refused].Action
-	why := d.Reason
+	x.resource = v.Refused.Resource
+	why := v.Reason
 	if why == "" {
-		why = "no policy allows you to " + action + " " + x.resource.Type
+		why = "no policy allows you to " + v.Refused.Action + " " + x.resource.Type
 	}
 	return fault.New(fault.Denied, "authz.denied", "%s", why)
 }

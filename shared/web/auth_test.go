@@ -68,5 +68,10 @@ func TestAuthorise_theEntryHasAllThatWasAsked(t *testing.T) {
 		if !ok || again.Allowed != (i == 0) || again.Rule != e[i].Decision.Rule {
 			t.Errorf("replayed: %v %+v", ok, again)
 		}
+		v := audit.Decide(set.Decide, e[i].Decision.Act, 0, 0) // as a planner asks, who has no request
+		outside, err := json.Marshal(v.Record)
+		if err != nil || string(outside) != string(got) || (v.Refused == nil) != (i == 0) {
+			t.Errorf("%v\nin a request    %s\noutside of one %s", err, got, outside)
+		}
 	}
 }

@@ -117,16 +117,14 @@ func (b Book) Submitter(ctx context.Context, g dag.Grant) (func(*dag.Header, *da
 			return audit.NewDecision(&a, authz.Decision{Rule: authz.NoRule, Version: set.Version()}, -1), "the account of " + who + " was disabled"
 		}
 		action, resources := Needs(op)
-		a.Asked = append(make([]authz.Asked, 0, 1+len(resources)), authz.Asked{Action: "create", Resource: Submission(h.Kind, h.Name)})
-		for _, r := range resources {
-			a.Asked = append(a.Asked, authz.Asked{Action: action, Resource: r})
+		a.Asked = make([]authz.Asked, 0, 1+len(resources))
+		a.Ask("create", Submission(h.Kind, h.Name))
+		a.Ask(action, resources...)
+		v := audit.Decide(set.Decide, &a, 0, set.Version())
+		if v.Refused == nil {
+			return v.Record, ""
 		}
-		d, refused := a.Judge(set.Decide, 0, set.Version())
-		why := ""
-		if !d.Allowed {
-			why = refusal(who, a.Asked[refused], d)
-		}
-		return audit.NewDecision(&a, d, refused), why
+		return v.Record, refusal(who, *v.Refused, v.Decision)
 	}, nil
 }
 
