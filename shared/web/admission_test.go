@@ -15,61 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/web/body"
 )
-
-// TestGate_oneLargeBodyACaller is decision 57: bodies at work have a weight, one of each caller is
-// let in at a time, and who finds no room is told when to come again.
-func TestGate_oneLargeBodyACaller(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		g := newAdmission()
-		enter := func(caller string, size int64) func() {
-			t.Helper()
-			leave, err := g.enter(t.Context(), caller, size)
-			if err != nil {
-				t.Fatalf("%s, %d: %v", caller, size, err)
-			}
-			return leave
-		}
-		refused := func(caller string, size int64) {
-			t.Helper()
-			began := time.Now()
-			_, err := g.enter(t.Context(), caller, size)
-			if f := fault.Of(err); f == nil || f.Kind != fault.Unavailable || f.RetryAfter == 0 || time.Since(began) != bodyWait {
-				t.Errorf("%s, %d: %v after %s", caller, size, err, time.Since(began))
-			}
-		}
-		a := enter("alice", 8<<20)
-		refused("alice", smallBody+1)
-		b := enter("bob", 8<<20)
-		refused("carol", 8<<20)
-		enter("carol", smallBody)() // small ones do not wait for large ones
-		enter("", smallBody)()
-		for range strangerRoom >> 20 {
-			defer enter("", 1<<20)()
-		}
-		refused("", 1<<20) // strangers take nobody's room but their own
-		done := make(chan error)
-		go func() {
-			leave, err := g.enter(t.Context(), "alice", 8<<20)
-			if err == nil {
-				leave()
-			}
-			done <- err
-		}()
-		synctest.Wait()
-		a()
-		if err := <-done; err != nil {
-			t.Errorf("after the first has left: %v", err)
-		}
-		b()
-		enter("carol", 1<<40)() // more than all the room is all the room
-		if len(g.turns) != 0 {
-			t.Errorf("%d callers are remembered", len(g.turns))
-		}
-	})
-}
 
 // TestBody_whoMayNotIsToldBeforeItIsRead: a refusal costs no memory, and the client, which sends
 // first and reads then, sees it.
@@ -151,9 +98,9 @@ func TestBody_largeOnesOfOneCallerAreRefusedInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, func(c *Config) {
 			c.Routes = append(c.Routes, Route{Method: "POST", Path: "/slow", Op: "slow", Permission: Authenticated(), Audit: "slow.create",
-				Handle: To(func(context.Context, thing) (Text, error) { <-time.After(bodyWait / 2); return "done", nil })})
+				Handle: To(func(context.Context, thing) (Text, error) { <-time.After((2 * time.Second) / 2); return "done", nil })})
 		})
-		body := `{"name":"a"` + strings.Repeat(" ", smallBody) + `}`
+		body := `{"name":"a"` + strings.Repeat(" ", body.SmallBody) + `}`
 		var wg sync.WaitGroup
 		var done, busy atomic.Int64
 		for range 8 {
@@ -162,7 +109,7 @@ func TestBody_largeOnesOfOneCallerAreRefusedInTime(t *testing.T) {
 				switch w := g.send("POST", "/slow", body, asAlice); {
 				case w.Code == 200:
 					done.Add(1)
-				case w.Code == 503 && w.Header().Get("Retry-After") == "2" && time.Since(began) == bodyWait:
+				case w.Code == 503 && w.Header().Get("Retry-After") == "2" && time.Since(began) == (2*time.Second):
 					busy.Add(1)
 				default:
 					t.Errorf("%d %s", w.Code, w.Body)

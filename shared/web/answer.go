@@ -2,17 +2,12 @@ package web
 
 import (
 	"bytes"
-	"fmt"
 	"net/http"
 	"strings"
 	"sync"
-	"time"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/provisioning-platform/platform/shared/fault"
-	"github.com/provisioning-platform/platform/shared/instant"
+	"github.com/provisioning-platform/platform/shared/web/body"
 )
 
 // Face writes answers in a wire format. The zero Face is the envelope; APIs with a format of their
@@ -56,22 +51,10 @@ func StatusOf(k fault.Kind) int {
 }
 
 // codec encodes answers and keeps their buffers.
-type codec struct {
-	buffers sync.Pool
-	options json.Options
-}
+type codec struct{ buffers sync.Pool }
 
 func newCodec() *codec {
-	return &codec{
-		buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }},
-		// What a program wrote may be no UTF-8; the answer still is. Maps come in a fixed order.
-		options: json.JoinOptions(json.Deterministic(true), jsontext.AllowInvalidUTF8(true), json.WithMarshalers(json.MarshalToFunc(encodeTime))),
-	}
-}
-
-// encodeTime writes a time in the one form of the wire (decision 47).
-func encodeTime(to *jsontext.Encoder, t time.Time) error {
-	return to.WriteValue(append(instant.Append(append(to.AvailableBuffer(), '"'), t), '"'))
+	return &codec{buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }}}
 }
 
 func (c *codec) get() *bytes.Buffer { return c.buffers.Get().(*bytes.Buffer) }
@@ -86,8 +69,8 @@ func (c *codec) put(b *bytes.Buffer) {
 // envelope writes {"success":true,"data":…}.
 func (c *codec) envelope(to *bytes.Buffer, data any) error {
 	to.WriteString(`{"success":true,"data":`)
-	if err := json.MarshalWrite(to, data, c.options); err != nil {
-		return fmt.Errorf("encode answer: %w", err)
+	if err := body.Encode(to, data); err != nil {
+		return err
 	}
 	to.WriteByte('}')
 	return nil
@@ -104,7 +87,7 @@ type refusal struct {
 
 func (c *codec) refuse(to *bytes.Buffer, f *fault.Error, requestID string) {
 	v := refusal{Error: f.Message, Code: f.Code, Fields: f.Fields, RequestID: requestID}
-	if err := json.MarshalWrite(to, &v, c.options); err != nil { // cannot happen: texts only
+	if err := body.Encode(to, &v); err != nil { // cannot happen: texts only
 		to.Reset()
 		to.WriteString(`{"success":false,"error":"internal error","code":"internal"}`)
 	}

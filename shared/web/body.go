@@ -12,6 +12,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/web/body"
 )
 
 // decode reads the body into the input of the route. A large body needs room before it is read, a
@@ -22,26 +23,26 @@ func (x *request) decode(v reflect.Value) error {
 	if size < 0 {
 		size = b.maxBody // who does not say may send as much
 	}
-	if size > smallBody && size <= b.maxBody {
+	if size > body.SmallBody && size <= b.maxBody {
 		if err := x.reserveMemory(size); err != nil {
 			return err
 		}
 	}
 	raw := x.s.codec.get()
 	defer x.s.codec.put(raw) // the input keeps nothing of it
-	body, err := b.read(x.c, raw)
+	sent, err := b.read(x.c, raw)
 	if err != nil {
 		return err
 	}
-	if x.unread = false; x.room == nil && len(body) > 0 {
+	if x.unread = false; x.room == nil && len(sent) > 0 {
 		if err := x.reserveMemory(size); err != nil {
 			return err
 		}
 	}
 	if x.ep.route.idempotent() && x.r.Header["Idempotency-Key"] != nil {
-		x.print = x.fingerprint(body)
+		x.print = x.fingerprint(sent)
 	}
-	return b.decode(body, v)
+	return b.decode(sent, v)
 }
 
 // reserveMemory waits for room for the body. Services are known to the operator and ask one after the
@@ -50,7 +51,7 @@ func (x *request) reserveMemory(size int64) (err error) {
 	if x.ep.route.Permission.kind == permitService {
 		return nil
 	}
-	x.room, err = x.s.gate.enter(x.r.Context(), x.caller.ID(), size)
+	x.room, err = x.s.gate.Enter(x.r.Context(), x.caller.ID(), size)
 	return err
 }
 

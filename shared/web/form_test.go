@@ -2,8 +2,6 @@ package web
 
 import (
 	"context"
-	"encoding/json"
-	"reflect"
 	"strings"
 	"testing"
 
@@ -41,29 +39,5 @@ func TestForm_namesAreNoOptionsAndNoTricks(t *testing.T) {
 		if strings.Join(got, " ") != want || want != "" && w.Code != 422 {
 			t.Errorf("%s: status %d at %q, want 422 at %q", body, w.Code, got, want)
 		}
-	}
-}
-
-// TestForm_isInTheSchema shows the rule of names to whoever generates a client.
-func TestForm_isInTheSchema(t *testing.T) {
-	t.Parallel()
-	s, err := newShapes().of(reflect.TypeFor[labelled]())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := newSchemas()
-	c.of(s, false)
-	doc, err := json.Marshal(c.components["Labelled"])
-	if err != nil {
-		t.Fatal(err)
-	}
-	pattern, _ := json.Marshal(naming.Pattern)
-	if got := strings.Count(string(doc), `"pattern":`+string(pattern)); got != 3 {
-		t.Errorf("%d of 3 names have their pattern: %s", got, doc)
-	}
-	if _, err := newShapes().of(reflect.TypeFor[struct {
-		A string `json:"a" form:"nmae"`
-	}]()); err == nil {
-		t.Error("a misspelt form is silence")
 	}
 }

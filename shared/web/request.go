@@ -19,6 +19,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/obs"
+	"github.com/provisioning-platform/platform/shared/web/body"
 	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
@@ -295,10 +296,10 @@ func (x *request) handle() error {
 func contentFault(faults []fault.Field) error {
 	for _, f := range faults {
 		if f.Pointer == "" || f.Pointer[0] == '/' {
-			return invalid(faults)
+			return body.Invalid(faults)
 		}
 	}
-	return fault.New(fault.Malformed, "input.query", "%s", named(faults[0])).With(faults...)
+	return fault.New(fault.Malformed, "input.query", "%s", body.Named(faults[0])).With(faults...)
 }
 
 // answer writes the output of a handler.

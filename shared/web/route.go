@@ -9,6 +9,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/shared/web/openapi"
 )
 
 // Route is one operation of a service: a literal in the table of its api package.
@@ -20,21 +21,21 @@ type Route struct {
 	Doc         string // more about it for the document, in full sentences; may be empty
 	Permission  Permission
 	Limit       Limit
-	Status      int           // of success; 0 means 200
-	Audit       string        // "user.create": the audit action; a route that changes something must have one
-	Reads       bool          // a POST that changes nothing (a dry run): it needs no Audit
-	Internal    bool          // served, but not in the OpenAPI document
-	MaxBody     int64         // bytes of body; 0 means DefaultMaxBody
-	ShowsSecret bool          // its answer shows a secret once: no repeat under an Idempotency-Key sees it again
-	Wait        time.Duration // how long the answer may take; 0 means writeTimeout
-	Lasts       bool          // it is answered when something happens (a long poll, a socket): its time is no latency
-	Example     string        // of an output that is Text, for the document
-	Refuses     []fault.Kind  // what its handler may refuse beyond what follows from this literal, for the document
-	Produces    string        // content type of an output that is Raw, for the document
-	Speaks      *StreamDoc    // what a Stream says, for the document
-	Face        *Face         // another wire format; nil is the envelope
-	Handle      Handler       // made by To
-	Stream      http.Handler  // instead of Handle, for /ws and /metrics: not enveloped, not bound
+	Status      int                // of success; 0 means 200
+	Audit       string             // "user.create": the audit action; a route that changes something must have one
+	Reads       bool               // a POST that changes nothing (a dry run): it needs no Audit
+	Internal    bool               // served, but not in the OpenAPI document
+	MaxBody     int64              // bytes of body; 0 means DefaultMaxBody
+	ShowsSecret bool               // its answer shows a secret once: no repeat under an Idempotency-Key sees it again
+	Wait        time.Duration      // how long the answer may take; 0 means writeTimeout
+	Lasts       bool               // it is answered when something happens (a long poll, a socket): its time is no latency
+	Example     string             // of an output that is Text, for the document
+	Refuses     []fault.Kind       // what its handler may refuse beyond what follows from this literal, for the document
+	Produces    string             // content type of an output that is Raw, for the document
+	Speaks      *openapi.StreamDoc // what a Stream says, for the document
+	Face        *Face              // another wire format; nil is the envelope
+	Handle      Handler            // made by To
+	Stream      http.Handler       // instead of Handle, for /ws and /metrics: not enveloped, not bound
 }
 
 // DefaultMaxBody is the limit of a request body where the route says nothing (decision 20).

@@ -18,6 +18,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/shared/web/body"
+	"github.com/provisioning-platform/platform/shared/web/openapi"
 	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
@@ -28,7 +30,7 @@ type Config struct {
 	Title       string // of the OpenAPI document
 	Version     string // of the program, in the OpenAPI document only
 	Description string
-	Nouns       []Noun // the groups of the document, the main ones first
+	Nouns       []openapi.Noun // the groups of the document, the main ones first
 	Routes      []Route
 
 	Log     *slog.Logger
@@ -65,7 +67,7 @@ type Server struct {
 	headers  headers
 	limits   *ratelimit.Limiter
 	codec    *codec
-	gate     *admission
+	gate     *body.Admission
 	metrics  metrics
 	openapi  []byte             // made once, by document
 	page     Raw                // made once, by document
@@ -78,7 +80,7 @@ type Server struct {
 // NewServer checks the table and builds the server. Every fault in the table is an error here, not
 // at the first request.
 func NewServer(cfg Config) (*Server, error) {
-	s := &Server{cfg: cfg, now: cfg.Now, headers: newHeaders(), codec: newCodec(), gate: newAdmission(), epoch: id.New(), metrics: newMetrics(cfg.Metrics)}
+	s := &Server{cfg: cfg, now: cfg.Now, headers: newHeaders(), codec: newCodec(), gate: body.NewAdmission(), epoch: id.New(), metrics: newMetrics(cfg.Metrics)}
 	s.drained, s.drain = context.WithCancel(context.Background())
 	if s.now == nil {
 		s.now = time.Now

@@ -62,6 +62,8 @@ var rings = []struct {
 	{"orchestrator/internal/rights", service, "what an operation asks of the policies, and its submitter's rights of now"},
 	{"orchestrator/internal/trust", service, "what the orchestrator knows of the control-center"},
 	{"control-center/internal", service, "the control-center's nouns"},
+	{"shared/web/body", port, "JSON bodies, their rules and their memory; knows no request"},
+	{"shared/web/openapi", service, "the document of a table of operations; knows no server"},
 	{"shared/web/ratelimit", port, "windows of requests and their headers; knows no route"},
 	{"shared/web", edge, "HTTP"},
 	{"shared/watch", edge, "WebSocket"},
@@ -147,7 +149,7 @@ func TestThirdParty_entersThroughOnePackage(t *testing.T) {
 		"github.com/pquerna/otp":             "control-center/internal/mfa",
 		"github.com/surrealdb/surrealdb.go":  "shared/store/surrealstore",
 		"github.com/cockroachdb/pebble/v2":   "shared/store/pebblestore",
-		"github.com/go-json-experiment/json": "shared/web",
+		"github.com/go-json-experiment/json": "shared/web/body",
 		"golang.org/x/mod/sumdb/tlog":        "shared/audit",
 	}
 	for imp := range owners {

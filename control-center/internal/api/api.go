@@ -17,6 +17,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/web/openapi"
 )
 
 // API holds what the handlers speak to. Its fields are set in one literal.
@@ -47,7 +48,7 @@ func (a *API) Routes() []web.Route {
 		metrics = web.Open()
 	}
 	all := []web.Route{
-		{Method: "GET", Path: "/metrics", Op: "metrics", Summary: "Figures in the text format of Prometheus", Permission: metrics, Limit: web.Free, Speaks: &web.StreamDoc{Type: "text/plain", Doc: "The figures, in the text format of Prometheus."}, Stream: a.Metrics},
+		{Method: "GET", Path: "/metrics", Op: "metrics", Summary: "Figures in the text format of Prometheus", Permission: metrics, Limit: web.Free, Speaks: &openapi.StreamDoc{Type: "text/plain", Doc: "The figures, in the text format of Prometheus."}, Stream: a.Metrics},
 	}
 	for _, part := range [][]web.Route{a.Health.Routes(), a.sessionRoutes(), a.userRoutes(), a.factorRoutes(), a.keyRoutes(), a.auditRoutes(), a.internalRoutes()} {
 		all = append(all, part...)
@@ -56,8 +57,8 @@ func (a *API) Routes() []web.Route {
 }
 
 // Nouns are the groups of the OpenAPI document, the main ones first.
-func Nouns() []web.Noun {
-	return []web.Noun{
+func Nouns() []openapi.Noun {
+	return []openapi.Noun{
 		{Name: "Sessions", Paths: []string{"auth", "me", ".well-known"}, Doc: "Signing in gives a token that both services take; a session ends by signing out, by time, or when its account changes."},
 		{Name: "Accounts", Paths: []string{"users"}, Doc: "An account is a person who may sign in; its roles say what it may do."},
 		{Name: "Second factors", Paths: []string{"mfa"}, Doc: "One-time codes of an authenticator. Changes of accounts and keys need a session that was begun with one."},

@@ -19,6 +19,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/health"
 	"github.com/provisioning-platform/platform/shared/watch"
 	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/web/openapi"
 )
 
 // Catalogue is what a submission may name, and how to reach what came of it.
@@ -57,8 +58,8 @@ func (a *API) Routes() []web.Route {
 }
 
 // Nouns are the groups of the OpenAPI document, the main ones first.
-func Nouns() []web.Noun {
-	return []web.Noun{
+func Nouns() []openapi.Noun {
+	return []openapi.Noun{
 		{Name: "Batches", Paths: []string{"batch"}, Doc: "A batch is a set of operations with dependencies between them: servers to create and task services to install, at any provider."},
 		{Name: "Workflows", Paths: []string{"workflows"}, Doc: "A workflow is one job on an infra: its servers, a task service, or a cluster."},
 		{Name: "Tasks", Paths: []string{"tasks"}, Doc: "A task is the unit that is queued and run: an operation of a batch, or a workflow."},
@@ -70,13 +71,13 @@ func Nouns() []web.Noun {
 }
 
 // figures and socket describe the two streams.
-func figures() *web.StreamDoc {
-	return &web.StreamDoc{Type: "text/plain", Doc: "The figures, in the text format of Prometheus."}
+func figures() *openapi.StreamDoc {
+	return &openapi.StreamDoc{Type: "text/plain", Doc: "The figures, in the text format of Prometheus."}
 }
 
-func socket() *web.StreamDoc {
+func socket() *openapi.StreamDoc {
 	d := watch.Describe()
-	return &web.StreamDoc{Status: http.StatusSwitchingProtocols, Doc: "The connection is a WebSocket now. X-Events-Epoch and X-Events-Sequence say where it begins to read.",
+	return &openapi.StreamDoc{Status: http.StatusSwitchingProtocols, Doc: "The connection is a WebSocket now. X-Events-Epoch and X-Events-Sequence say where it begins to read.",
 		Query: d.Query, Sends: d.Sends, Hears: d.Hears, Closes: d.Closes, Refuses: []fault.Kind{fault.Unauthenticated, fault.Denied, fault.Gone}}
 }
 

@@ -1,4 +1,4 @@
-package web
+package openapi
 
 import (
 	"reflect"
@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/provisioning-platform/platform/shared/naming"
+	"github.com/provisioning-platform/platform/shared/web/body"
 )
 
 // schemas turns shapes into JSON Schema as OpenAPI 3.1 has it; named structs are collected as
@@ -26,48 +27,48 @@ func newSchemas() *schemas {
 }
 
 // of returns the schema of a shape; output says that it describes an answer.
-func (c *schemas) of(s *shape, output bool) map[string]any {
-	switch s.kind {
-	case shapeText:
+func (c *schemas) of(s *body.Shape, output bool) map[string]any {
+	switch s.Kind {
+	case body.Text:
 		return map[string]any{"type": "string"}
-	case shapeWhole:
+	case body.Whole:
 		return map[string]any{"type": "integer", "format": "int64"}
-	case shapeNumber:
+	case body.Number:
 		return map[string]any{"type": "number"}
-	case shapeBool:
+	case body.Bool:
 		return map[string]any{"type": "boolean"}
-	case shapeTime:
+	case body.Time:
 		return map[string]any{"type": "string", "format": "date-time"}
-	case shapeCustom:
-		if s.typ.Name() == "Text" { // secret.Text
+	case body.Custom:
+		if s.Type.Name() == "Text" { // secret.Text
 			return map[string]any{"type": "string", "format": "password"}
 		}
 		return map[string]any{}
-	case shapePointer:
-		of := c.of(s.elem, output)
+	case body.Pointer:
+		of := c.of(s.Elem, output)
 		if !output {
 			return of
 		}
 		return map[string]any{"anyOf": []any{of, map[string]any{"type": "null"}}}
-	case shapeList:
-		return map[string]any{"type": "array", "items": c.of(s.elem, output)}
-	case shapeTable:
-		return map[string]any{"type": "object", "additionalProperties": c.of(s.elem, output)}
-	case shapeObject:
+	case body.List:
+		return map[string]any{"type": "array", "items": c.of(s.Elem, output)}
+	case body.Table:
+		return map[string]any{"type": "object", "additionalProperties": c.of(s.Elem, output)}
+	case body.Object:
 		return c.object(s, output)
 	}
 	return map[string]any{}
 }
 
 // object returns a reference to the component of a named struct, or the schema of an unnamed one.
-func (c *schemas) object(s *shape, output bool) map[string]any {
-	if s.typ == nil || s.typ.Name() == "" {
+func (c *schemas) object(s *body.Shape, output bool) map[string]any {
+	if s.Type == nil || s.Type.Name() == "" {
 		return c.members(s, output)
 	}
-	name, known := c.names[use{s.typ, output}]
+	name, known := c.names[use{s.Type, output}]
 	if !known {
-		name = c.free(s.typ)
-		c.names[use{s.typ, output}] = name
+		name = c.free(s.Type)
+		c.names[use{s.Type, output}] = name
 		c.components[name] = c.members(s, output)
 	}
 	return map[string]any{"$ref": "#/components/schemas/" + name}
@@ -96,13 +97,13 @@ func capital(name string) string { return strings.ToUpper(name[:1]) + name[1:] }
 // envelope returns a reference to the component of an answer whose data is of a shape, or a list of
 // it. Answers that look the same are one component, so that a generated client has one type for
 // them.
-func (c *schemas) envelope(s *shape, list bool, op string, schema map[string]any) map[string]any {
+func (c *schemas) envelope(s *body.Shape, list bool, op string, schema map[string]any) map[string]any {
 	base := capital(op)
 	switch {
-	case s.kind == shapeText:
+	case s.Kind == body.Text:
 		base = "Text"
-	case s.kind == shapeObject && s.typ.Name() != "":
-		base = c.names[use{s.typ, true}]
+	case s.Kind == body.Object && s.Type.Name() != "":
+		base = c.names[use{s.Type, true}]
 	}
 	name := base + "Answer"
 	if list {
@@ -114,58 +115,58 @@ func (c *schemas) envelope(s *shape, list bool, op string, schema map[string]any
 	return map[string]any{"$ref": "#/components/schemas/" + name}
 }
 
-func (c *schemas) members(s *shape, output bool) map[string]any {
+func (c *schemas) members(s *body.Shape, output bool) map[string]any {
 	properties, required := map[string]any{}, []any{}
-	for _, f := range s.fields {
-		properties[f.name] = c.field(f, output)
-		if f.rules.required || (output && !f.rules.omit) {
-			required = append(required, f.name)
+	for _, f := range s.Fields {
+		properties[f.Name] = c.field(f, output)
+		if f.Rules.Required || (output && !f.Rules.Omit) {
+			required = append(required, f.Name)
 		}
 	}
 	out := map[string]any{"type": "object", "properties": properties}
 	if len(required) > 0 {
 		out["required"] = required
 	}
-	if !output && len(s.takes) == 0 {
+	if !output && len(s.Ignored) == 0 {
 		out["additionalProperties"] = false
 	}
 	return out
 }
 
 // field returns the schema of a member or parameter with what its tags say.
-func (c *schemas) field(f *field, output bool) map[string]any {
-	of, s := c.of(f.shape, output), f.shape
-	for s.kind == shapePointer {
-		s = s.elem
+func (c *schemas) field(f *body.Field, output bool) map[string]any {
+	of, s := c.of(f.Shape, output), f.Shape
+	for s.Kind == body.Pointer {
+		s = s.Elem
 	}
 	to := of
-	if _, isRef := of["$ref"]; isRef && f.rules.doc != "" {
+	if _, isRef := of["$ref"]; isRef && f.Rules.Doc != "" {
 		to = map[string]any{"$ref": of["$ref"]}
 	}
-	if f.rules.doc != "" {
-		to["description"] = f.rules.doc
+	if f.Rules.Doc != "" {
+		to["description"] = f.Rules.Doc
 	}
-	if s.kind != shapeObject && (s.kind != shapeList || s.elem.kind != shapeObject) {
-		to["examples"] = []any{exampleOf(f.shape, &f.rules, output)}
+	if s.Kind != body.Object && (s.Kind != body.List || s.Elem.Kind != body.Object) {
+		to["examples"] = []any{exampleOf(f.Shape, &f.Rules, output)}
 	}
-	if f.rules.hasFallback {
-		to["default"] = typed(s, f.rules.fallback)
+	if f.Rules.HasDefault {
+		to["default"] = typed(s, f.Rules.Default)
 	}
-	if f.rules.enum != nil {
-		words := make([]any, len(f.rules.enum))
-		for i, w := range f.rules.enum {
+	if f.Rules.Enum != nil {
+		words := make([]any, len(f.Rules.Enum))
+		for i, w := range f.Rules.Enum {
 			words[i] = w
 		}
-		if s.kind == shapeList {
+		if s.Kind == body.List {
 			to["items"].(map[string]any)["enum"] = words
 		} else if to["anyOf"] == nil {
 			to["enum"] = words
 		}
 	}
-	bounds(to, s, &f.rules)
-	if f.rules.form == formName {
+	bounds(to, s, &f.Rules)
+	if f.Rules.Form == body.FormName {
 		of := to
-		if s.kind == shapeList {
+		if s.Kind == body.List {
 			of = to["items"].(map[string]any)
 		}
 		of["pattern"], of["maxLength"] = naming.Pattern, naming.Max
@@ -174,26 +175,26 @@ func (c *schemas) field(f *field, output bool) map[string]any {
 }
 
 // bounds adds minimum and maximum under the name they have for this shape.
-func bounds(to map[string]any, s *shape, r *rules) {
+func bounds(to map[string]any, s *body.Shape, r *body.Rules) {
 	low, high := "minimum", "maximum"
-	switch s.kind {
-	case shapeText:
+	switch s.Kind {
+	case body.Text:
 		low, high = "minLength", "maxLength"
-	case shapeList:
+	case body.List:
 		low, high = "minItems", "maxItems"
-	case shapeTable:
+	case body.Table:
 		low, high = "minProperties", "maxProperties"
-	case shapeWhole, shapeNumber:
+	case body.Whole, body.Number:
 	default:
 		return
 	}
-	if r.hasMin {
-		to[low] = number(r.min)
-	} else if r.required && s.kind == shapeText {
+	if r.HasMin {
+		to[low] = number(r.Min)
+	} else if r.Required && s.Kind == body.Text {
 		to[low] = 1
 	}
-	if r.hasMax {
-		to[high] = number(r.max)
+	if r.HasMax {
+		to[high] = number(r.Max)
 	}
 }
 
@@ -205,22 +206,22 @@ func number(f float64) any {
 }
 
 // typed returns the text of a tag as the JSON value it stands for.
-func typed(s *shape, text string) any {
-	switch s.kind {
-	case shapeList:
+func typed(s *body.Shape, text string) any {
+	switch s.Kind {
+	case body.List:
 		if v, ok := parsed(text); ok {
 			return v
 		}
-		return []any{typed(s.elem, text)}
-	case shapeTable, shapeAny, shapeObject, shapeCustom:
+		return []any{typed(s.Elem, text)}
+	case body.Table, body.Any, body.Object, body.Custom:
 		if v, ok := parsed(text); ok {
 			return v
 		}
-	case shapeWhole, shapeNumber:
+	case body.Whole, body.Number:
 		if f, err := strconv.ParseFloat(text, 64); err == nil {
 			return number(f)
 		}
-	case shapeBool:
+	case body.Bool:
 		return text == "true"
 	}
 	return text

@@ -1,4 +1,4 @@
-package web
+package body
 
 import (
 	"errors"
@@ -22,9 +22,9 @@ const (
 	maxRoom     = 512 << 10 // bytes of a list whose room is kept for the next
 )
 
-// decoder reads bodies into values, one after the other: what is no JSON by our rules ends it
-// (400), what is of the wrong shape is collected (422).
-type decoder struct {
+// Decoder reads bodies into values, one after the other. What is no JSON by our rules ends a body
+// (400); what is of the wrong shape it collects (422).
+type Decoder struct {
 	reader
 	path   []step // from the body to the value being read
 	faults []fault.Field
@@ -41,8 +41,9 @@ type step struct {
 	index int    // of an element; -1 for a member
 }
 
-// decode reads body, an object of the given shape, into v, which keeps nothing of it.
-func (d *decoder) decode(body []byte, s *shape, v reflect.Value) error {
+// Decode reads body, an object of the given shape, into v, which keeps nothing of body. It refuses
+// with Malformed (400) or Invalid (422, all faults with their places).
+func (d *Decoder) Decode(body []byte, s *Shape, v reflect.Value) error {
 	d.reader, d.path, d.faults, d.inAll = reader{body: body, skipped: -1}, d.path[:0], nil, 0
 	defer func() { d.reader = reader{} }()
 	err := errMalformed
@@ -55,21 +56,22 @@ func (d *decoder) decode(body []byte, s *shape, v reflect.Value) error {
 		return d.malformed()
 	}
 	if len(d.faults) > 0 {
-		return invalid(d.faults)
+		return Invalid(d.faults)
 	}
 	return nil
 }
 
-// invalid returns the 422 that lists faults; its text names the first.
-func invalid(faults []fault.Field) error {
-	text := named(faults[0])
+// Invalid returns the 422 that lists faults; its text names the first.
+func Invalid(faults []fault.Field) error {
+	text := Named(faults[0])
 	if n := len(faults) - 1; n > 0 {
 		text += fmt.Sprintf(" (and %d more)", n)
 	}
 	return fault.New(fault.Invalid, "input.invalid", "%s", text).With(faults...)
 }
 
-func named(f fault.Field) string {
+// Named returns a fault as a sentence that begins with its place.
+func Named(f fault.Field) string {
 	if f.Pointer == "" {
 		return "the body " + f.Message
 	}
@@ -77,7 +79,7 @@ func named(f fault.Field) string {
 }
 
 // fault notes what is wrong with the value being read.
-func (d *decoder) fault(message string) {
+func (d *Decoder) fault(message string) {
 	if len(d.faults) >= maxFaults {
 		return
 	}
@@ -93,7 +95,7 @@ func (d *decoder) fault(message string) {
 }
 
 // wrong skips the next value and notes what it should have been.
-func (d *decoder) wrong(message string) error {
+func (d *Decoder) wrong(message string) error {
 	if _, err := d.skip(len(d.path), false); err != nil {
 		return err
 	}
@@ -103,7 +105,7 @@ func (d *decoder) wrong(message string) error {
 
 // tooMuch notes why the body is not read any further. The fault comes first: it is why others are
 // missing.
-func (d *decoder) tooMuch(message string) error {
+func (d *Decoder) tooMuch(message string) error {
 	had := d.faults
 	d.faults = nil
 	d.fault(message)
@@ -112,7 +114,7 @@ func (d *decoder) tooMuch(message string) error {
 }
 
 // count counts an element of a list or a member of a table.
-func (d *decoder) count(n int) error {
+func (d *Decoder) count(n int) error {
 	if d.inAll += n; d.inAll > maxInAll {
 		d.path = d.path[:0]
 		return d.tooMuch(fmt.Sprintf("has more than %d elements in all", maxInAll))
@@ -122,28 +124,28 @@ func (d *decoder) count(n int) error {
 
 // value reads the next value, which the rules are about if there are any. Its error is errMalformed
 // or errTooMuch; faults of shape are collected.
-func (d *decoder) value(s *shape, v reflect.Value, r *rules) error {
+func (d *Decoder) value(s *Shape, v reflect.Value, r *Rules) error {
 	k := d.kind()
-	if k == 'n' && s.kind != shapeAny {
-		return d.wrong("must be " + s.want() + ", not null")
+	if k == 'n' && s.Kind != Any {
+		return d.wrong("must be " + s.Want() + ", not null")
 	}
-	switch s.kind {
-	case shapePointer:
-		v.Set(reflect.New(s.elem.typ))
-		return d.value(s.elem, v.Elem(), r)
-	case shapeObject:
+	switch s.Kind {
+	case Pointer:
+		v.Set(reflect.New(s.Elem.Type))
+		return d.value(s.Elem, v.Elem(), r)
+	case Object:
 		if k == '{' {
 			return d.object(s, v)
 		}
-	case shapeTable:
+	case Table:
 		if k == '{' {
 			return d.table(s, v)
 		}
-	case shapeList:
+	case List:
 		if k == '[' {
 			return d.list(s, v, r)
 		}
-	case shapeText:
+	case Text:
 		if k == '"' {
 			t, err := d.text()
 			switch {
@@ -155,15 +157,15 @@ func (d *decoder) value(s *shape, v reflect.Value, r *rules) error {
 			}
 			return err
 		}
-	case shapeTime:
+	case Time:
 		if k == '"' {
 			t, err := d.text()
 			if err == nil && !putTime(v, string(t)) {
-				d.fault("must be " + s.want())
+				d.fault("must be " + s.Want())
 			}
 			return err
 		}
-	case shapeBool:
+	case Bool:
 		if k == 't' || k == 'f' {
 			raw, err := d.skip(len(d.path), false)
 			if err == nil {
@@ -171,7 +173,7 @@ func (d *decoder) value(s *shape, v reflect.Value, r *rules) error {
 			}
 			return err
 		}
-	case shapeWhole:
+	case Whole:
 		if k == '-' || '0' <= k && k <= '9' {
 			raw, err := d.skip(len(d.path), true)
 			if err == nil && !putWhole(v, string(raw)) {
@@ -182,11 +184,11 @@ func (d *decoder) value(s *shape, v reflect.Value, r *rules) error {
 	default:
 		return d.leaf(s, v)
 	}
-	return d.wrong("must be " + s.want())
+	return d.wrong("must be " + s.Want())
 }
 
 // leaf reads a value that the JSON library or the type itself understands.
-func (d *decoder) leaf(s *shape, v reflect.Value) error {
+func (d *Decoder) leaf(s *Shape, v reflect.Value) error {
 	raw, err := d.skip(len(d.path), true)
 	if err != nil {
 		return err
@@ -195,12 +197,12 @@ func (d *decoder) leaf(s *shape, v reflect.Value) error {
 		return err
 	}
 	if err := json.Unmarshal(raw, v.Addr().Interface(), json.RejectUnknownMembers(true)); err != nil {
-		d.fault("must be " + s.want())
+		d.fault("must be " + s.Want())
 	}
 	return nil
 }
 
-func (d *decoder) object(s *shape, v reflect.Value) error {
+func (d *Decoder) object(s *Shape, v reflect.Value) error {
 	at := len(d.path)
 	if at >= maxDepth {
 		return errMalformed
@@ -227,7 +229,7 @@ func (d *decoder) object(s *shape, v reflect.Value) error {
 				others = map[string]bool{}
 			}
 			others[string(name)] = true
-			if s.takes[string(name)] {
+			if s.Ignored[string(name)] {
 				_, err = d.skip(at+1, false)
 			} else {
 				d.path = append(d.path, step{string(name), -1})
@@ -245,9 +247,9 @@ func (d *decoder) object(s *shape, v reflect.Value) error {
 		seen |= 1 << i
 		next = i + 1
 		before := len(d.faults)
-		to := v.FieldByIndex(f.index)
-		d.path = append(d.path, step{f.name, -1})
-		if err := d.value(f.shape, to, &f.rules); err != nil {
+		to := v.FieldByIndex(f.Index)
+		d.path = append(d.path, step{f.Name, -1})
+		if err := d.value(f.Shape, to, &f.Rules); err != nil {
 			return err
 		}
 		if len(d.faults) == before {
@@ -255,17 +257,17 @@ func (d *decoder) object(s *shape, v reflect.Value) error {
 		}
 		d.path = d.path[:at]
 	}
-	for i, f := range s.fields {
+	for i, f := range s.Fields {
 		if seen&(1<<(i&63)) != 0 {
 			continue
 		}
 		switch {
-		case f.rules.required:
-			d.path = append(d.path, step{f.name, -1})
+		case f.Rules.Required:
+			d.path = append(d.path, step{f.Name, -1})
 			d.fault("is required")
 			d.path = d.path[:at]
-		case f.rules.hasFallback:
-			f.put(v.FieldByIndex(f.index), f.shape, f.rules.fallback)
+		case f.Rules.HasDefault:
+			f.put(v.FieldByIndex(f.Index), f.Shape, f.Rules.Default)
 		}
 	}
 	return nil
@@ -273,17 +275,17 @@ func (d *decoder) object(s *shape, v reflect.Value) error {
 
 // judge notes what is wrong with a member by its rules, and with the elements of a list by their
 // form.
-func (d *decoder) judge(f *field, v reflect.Value) {
-	if why := f.rules.broken(f.shape, v); why != "" {
+func (d *Decoder) judge(f *Field, v reflect.Value) {
+	if why := f.Rules.broken(f.Shape, v); why != "" {
 		d.fault(why)
 		return
 	}
-	if f.rules.form == "" || f.shape.kind != shapeList {
+	if f.Rules.Form == "" || f.Shape.Kind != List {
 		return
 	}
 	at := len(d.path)
 	for i := range v.Len() {
-		if why := f.rules.element(v.Index(i)); why != "" {
+		if why := f.Rules.element(v.Index(i)); why != "" {
 			d.path = append(d.path, step{"", i})
 			d.fault(why)
 			d.path = d.path[:at]
@@ -293,33 +295,33 @@ func (d *decoder) judge(f *field, v reflect.Value) {
 
 // find returns the field of that name and its position. Few fields, and members mostly in their
 // order: faster than a map when the search begins behind the last one.
-func (s *shape) find(name []byte, next int) (int, *field) {
-	for i := next; i < len(s.fields); i++ {
-		if s.fields[i].name == string(name) {
-			return i, s.fields[i]
+func (s *Shape) find(name []byte, next int) (int, *Field) {
+	for i := next; i < len(s.Fields); i++ {
+		if s.Fields[i].Name == string(name) {
+			return i, s.Fields[i]
 		}
 	}
-	for i, f := range s.fields[:next] {
-		if f.name == string(name) {
+	for i, f := range s.Fields[:next] {
+		if f.Name == string(name) {
 			return i, f
 		}
 	}
 	return 0, nil
 }
 
-func (d *decoder) list(s *shape, v reflect.Value, r *rules) error {
+func (d *Decoder) list(s *Shape, v reflect.Value, r *Rules) error {
 	at := len(d.path)
 	if at >= maxDepth {
 		return errMalformed
 	}
 	room, ok := s.rooms.Get().(*reflect.Value)
 	if !ok {
-		fresh := reflect.New(s.typ).Elem()
+		fresh := reflect.New(s.Type).Elem()
 		room = &fresh
 	}
 	most, limit := maxElements, maxElements
-	if r != nil && r.hasMax {
-		most, limit = int(r.max), maxElements+1
+	if r != nil && r.HasMax {
+		most, limit = int(r.Max), maxElements+1
 	}
 	d.path = append(d.path, step{})
 	n := 0
@@ -347,7 +349,7 @@ func (d *decoder) list(s *shape, v reflect.Value, r *rules) error {
 			room.SetLen(room.Cap())
 		}
 		d.path[at].index = n
-		if err := d.value(s.elem, room.Index(n), nil); err != nil {
+		if err := d.value(s.Elem, room.Index(n), nil); err != nil {
 			return err
 		}
 	}
@@ -364,19 +366,19 @@ func (d *decoder) list(s *shape, v reflect.Value, r *rules) error {
 		v.SetLen(n)
 		reflect.Copy(v, *room)
 	}
-	if n*int(s.elem.typ.Size()) <= maxRoom {
+	if n*int(s.Elem.Type.Size()) <= maxRoom {
 		room.Clear()
 		s.rooms.Put(room)
 	}
 	return nil
 }
 
-func (d *decoder) table(s *shape, v reflect.Value) error {
+func (d *Decoder) table(s *Shape, v reflect.Value) error {
 	at := len(d.path)
 	if at >= maxDepth {
 		return errMalformed
 	}
-	out := reflect.MakeMap(s.typ)
+	out := reflect.MakeMap(s.Type)
 	for n := 0; ; n++ {
 		if more, err := d.more(n, maxMembers, '}'); err != nil {
 			return err
@@ -390,13 +392,13 @@ func (d *decoder) table(s *shape, v reflect.Value) error {
 		if err := d.count(1); err != nil {
 			return err
 		}
-		name := reflect.ValueOf(string(raw)).Convert(s.typ.Key())
+		name := reflect.ValueOf(string(raw)).Convert(s.Type.Key())
 		if out.MapIndex(name).IsValid() {
 			return errMalformed
 		}
-		elem := reflect.New(s.elem.typ).Elem()
+		elem := reflect.New(s.Elem.Type).Elem()
 		d.path = append(d.path, step{name.String(), -1})
-		if err := d.value(s.elem, elem, nil); err != nil {
+		if err := d.value(s.Elem, elem, nil); err != nil {
 			return err
 		}
 		d.path = d.path[:at]

@@ -1,4 +1,4 @@
-package web
+package openapi
 
 import (
 	"maps"
@@ -7,28 +7,29 @@ import (
 	"strconv"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/web/body"
 )
 
-// answers adds what a route answers when nothing is refused.
-func answers(r Route, c *schemas, op, responses map[string]any) error {
-	status := strconv.Itoa(r.status())
+// answers adds what an operation answers when nothing is refused.
+func (d *Document) answers(r Operation, c *schemas, op, responses map[string]any) error {
+	status := strconv.Itoa(r.Status)
 	switch {
 	case r.Stream != nil:
-		return speech(r, c, op, responses)
-	case r.Handle.out == reflect.TypeFor[Raw]():
-		responses[status] = plainResponse("The document itself, without the envelope.", r.Produces)
+		return d.speech(r, c, op, responses)
+	case r.Raw:
+		responses[status] = d.plainResponse("The document itself, without the envelope.", r.Produces)
 		return nil
 	}
 	s, list, err := outputOf(r)
 	if err != nil {
 		return err
 	}
-	data, example := c.of(s, true), exampleOf(s, &rules{example: r.Example}, true)
+	data, example := c.of(s, true), exampleOf(s, &body.Rules{Example: r.Example}, true)
 	if list {
 		data, example = map[string]any{"type": "array", "items": data, "description": "the rows of this page"}, []any{example}
 	} else {
 		data["description"] = "what was asked for"
-		if s.kind == shapeText {
+		if s.Kind == body.Text {
 			data["description"], data["examples"] = "a sentence that says what was done, or the id of what was made", []any{example}
 		}
 	}
@@ -36,53 +37,33 @@ func answers(r Route, c *schemas, op, responses map[string]any) error {
 		"type": "object", "description": "The envelope of every answer.", "required": []any{"success", "data"},
 		"properties": map[string]any{"success": map[string]any{"type": "boolean", "const": true, "description": "true: nothing was refused", "examples": []any{true}}, "data": data},
 	}
-	ref := c.envelope(s, list, r.Op, envelope)
-	out := jsonResponse(success(r), ref, map[string]any{"success": true, "data": example})
-	if pages(r) {
+	ref := c.envelope(s, list, r.ID, envelope)
+	out := d.jsonResponse(success(r), ref, map[string]any{"success": true, "data": example})
+	if r.Page {
 		out["headers"] = pageHeaders()
 	}
 	responses[status] = out
 	return nil
 }
 
-// pages says whether a route answers with a page of a list.
-func pages(r Route) bool {
-	if r.Handle.out == nil {
-		return false
-	}
-	_, is := reflect.Zero(r.Handle.out).Interface().(pager)
-	return is
-}
-
-func success(r Route) string {
-	if r.status() == 201 {
+func success(r Operation) string {
+	if r.Status == 201 {
 		return "It was made."
 	}
 	return "It was done."
 }
 
-// status is that of an answer that is no refusal.
-func (d *StreamDoc) status(r Route) int {
-	if d.Status == 0 {
-		return r.status()
-	}
-	return d.Status
-}
-
 // shapeOf returns the shape of a value's type.
-func shapeOf(v any) (*shape, error) { return newShapes().of(reflect.TypeOf(v)) }
+func shapeOf(v any) (*body.Shape, error) { return body.NewShapes().Of(reflect.TypeOf(v)) }
 
 // sortedCodes returns the close codes in order.
 func sortedCodes(closes map[int]string) []int { return slices.Sorted(maps.Keys(closes)) }
 
 // speech adds what is known of a stream.
-func speech(r Route, c *schemas, op, responses map[string]any) error {
-	d := r.Speaks
-	if d == nil {
-		d = &StreamDoc{Type: "text/plain"}
-	}
-	responses[strconv.Itoa(d.status(r))] = plainResponse(or(d.Doc, "A stream or text, without the envelope."), d.Type)
-	for name, messages := range map[string][]any{"x-sends": d.Sends, "x-hears": d.Hears} {
+func (d *Document) speech(r Operation, c *schemas, op, responses map[string]any) error {
+	say := r.Stream
+	responses[strconv.Itoa(r.Status)] = d.plainResponse(or(say.Doc, "A stream or text, without the envelope."), say.Type)
+	for name, messages := range map[string][]any{"x-sends": say.Sends, "x-hears": say.Hears} {
 		var refs []any
 		for _, m := range messages {
 			s, err := shapeOf(m)
@@ -95,9 +76,9 @@ func speech(r Route, c *schemas, op, responses map[string]any) error {
 			op[name] = refs
 		}
 	}
-	if d.Closes != nil {
+	if say.Closes != nil {
 		codes := map[string]any{}
-		for code, when := range d.Closes {
+		for code, when := range say.Closes {
 			codes[strconv.Itoa(code)] = when
 		}
 		op["x-close-codes"] = codes
@@ -105,21 +86,21 @@ func speech(r Route, c *schemas, op, responses map[string]any) error {
 	return nil
 }
 
-func plainResponse(description, contentType string) map[string]any {
+func (d *Document) plainResponse(description, contentType string) map[string]any {
 	out := map[string]any{"description": description}
 	switch contentType {
 	case "":
-	case typeJSON:
-		out["content"] = map[string]any{typeJSON: map[string]any{"schema": map[string]any{"type": "object"}}}
+	case d.Types[0]:
+		out["content"] = map[string]any{d.Types[0]: map[string]any{"schema": map[string]any{"type": "object"}}}
 	default:
 		out["content"] = map[string]any{contentType: map[string]any{"schema": map[string]any{"type": "string"}}}
 	}
 	return out
 }
 
-func jsonResponse(description string, schema, example map[string]any) map[string]any {
+func (d *Document) jsonResponse(description string, schema, example map[string]any) map[string]any {
 	of := map[string]any{"schema": schema, "example": example}
-	return map[string]any{"description": description, "content": map[string]any{typeJSON: of, typeVendor: map[string]any{"schema": schema}}}
+	return map[string]any{"description": description, "content": map[string]any{d.Types[0]: of, d.Types[1]: map[string]any{"schema": schema}}}
 }
 
 func pageHeaders() map[string]any {
@@ -196,40 +177,16 @@ func refusalName(k fault.Kind) string {
 
 // refusalResponses returns the responses of all kinds. Their one schema is a component, so that a
 // generated client has one type of error.
-func refusalResponses(c *schemas) map[string]any {
+func (d *Document) refusalResponses(c *schemas) map[string]any {
 	c.components["Error"], c.components["ErrorField"] = errorSchema(), errorFieldSchema()
 	out := map[string]any{}
 	for _, k := range refusalDocs {
 		example := map[string]any{"success": false, "error": k.text, "code": k.code, "request_id": "01997b1c-0000-7000-8000-000000000001"}
-		response := jsonResponse(k.text, map[string]any{"$ref": "#/components/schemas/Error"}, example)
+		response := d.jsonResponse(k.text, map[string]any{"$ref": "#/components/schemas/Error"}, example)
 		if k.kind == fault.Throttled || k.kind == fault.Unavailable {
 			response["headers"] = map[string]any{"Retry-After": map[string]any{"description": "seconds to wait", "schema": map[string]any{"type": "integer"}, "example": 1}}
 		}
 		out[k.name] = response
 	}
 	return out
-}
-
-// refusals returns the kinds that a route may refuse with: those that follow from its literal, and
-// those that it names.
-func refusals(r Route, b *binding) []fault.Kind {
-	kinds := append([]fault.Kind{fault.NotAcceptable, fault.Internal, fault.Unavailable}, r.Refuses...)
-	add := func(when bool, more ...fault.Kind) {
-		if when {
-			kinds = append(kinds, more...)
-		}
-	}
-	known := r.Permission.kind != permitOpen
-	add(r.Limit != Free, fault.Throttled)
-	add(known, fault.Unauthenticated, fault.Denied)
-	add(len(b.query)+len(b.header) > 0, fault.Malformed)
-	add(len(b.path) > 0, fault.NotFound)
-	add(pages(r), fault.Invalid) // too deep
-	add(b.body != nil, fault.Malformed, fault.TooLarge, fault.MediaType, fault.Invalid)
-	add(r.idempotent(), fault.Malformed, fault.Conflict, fault.Invalid)
-	if r.Speaks != nil {
-		kinds = append(kinds, r.Speaks.Refuses...)
-	}
-	slices.Sort(kinds)
-	return slices.Compact(kinds)
 }

@@ -1,4 +1,4 @@
-package web
+package openapi
 
 import (
 	"crypto/sha256"
@@ -6,16 +6,12 @@ import (
 	"fmt"
 	"html"
 	"net/http"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/web/body"
 )
 
 // docsStyle is the page's only style; the page has no script and asks nobody for anything.
@@ -31,36 +27,36 @@ small{color:#57606a}
 // docs writes the page. Its functions escape what they are given.
 type docs struct {
 	strings.Builder
+	of      *Document
 	address string // the shell variable that holds the address of the service in curl lines
-	err     error  // of a route that was accepted before, so it stays nil
+	err     error  // of an operation whose route was accepted before, so it stays nil
 }
 
-// page renders the table of routes for people: the nouns first, then how to sign in, then each
-// operation with what it takes, what it answers and a line for the shell.
-func page(cfg Config, routes []Route, nouns []Noun) (Raw, error) {
-	d := &docs{address: strings.ToUpper(strings.ReplaceAll(cfg.Service, "-", "_"))}
-	title := html.EscapeString(cfg.Title)
-	fmt.Fprintf(d, "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content=\"width=device-width,initial-scale=1\"><title>%s</title><style>%s</style></head><body>", title, docsStyle)
-	fmt.Fprintf(d, "<h1>%s</h1><p>%s</p><dl>", title, html.EscapeString(cfg.Description))
+// Page returns the document as a page for people: the nouns first, then how to sign in, then each
+// operation with what it takes, what it answers and a line for the shell. policy is the
+// Content-Security-Policy under which the page's style works.
+func (d *Document) Page() (page []byte, policy string, err error) {
+	p, nouns := &docs{of: d, address: strings.ToUpper(strings.ReplaceAll(d.Service, "-", "_"))}, nounsOf(d.Nouns, d.Operations)
+	title := html.EscapeString(d.Title)
+	fmt.Fprintf(p, "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content=\"width=device-width,initial-scale=1\"><title>%s</title><style>%s</style></head><body>", title, docsStyle)
+	fmt.Fprintf(p, "<h1>%s</h1><p>%s</p><dl>", title, html.EscapeString(d.Description))
 	for _, n := range nouns {
-		fmt.Fprintf(d, "<dt><a href=\"#%s\">%s</a></dt><dd>%s</dd>", html.EscapeString(n.anchor()), html.EscapeString(n.Name), html.EscapeString(n.Doc))
+		fmt.Fprintf(p, "<dt><a href=\"#%s\">%s</a></dt><dd>%s</dd>", html.EscapeString(n.anchor()), html.EscapeString(n.Name), html.EscapeString(n.Doc))
 	}
-	d.WriteString("</dl><p>The same as a document: <a href=\"/openapi.json\">openapi.json</a> (OpenAPI 3.1).</p>")
-	d.signIn()
+	p.WriteString("</dl><p>The same as a document: <a href=\"/openapi.json\">openapi.json</a> (OpenAPI 3.1).</p>")
+	p.signIn()
 	for _, n := range nouns {
-		fmt.Fprintf(d, "<h2 id=\"%s\">%s</h2><p>%s</p>", html.EscapeString(n.anchor()), html.EscapeString(n.Name), html.EscapeString(n.Doc))
-		for _, r := range routes {
-			if !r.Internal && nounOf(r, nouns) == n.Name {
-				d.operation(r)
+		fmt.Fprintf(p, "<h2 id=\"%s\">%s</h2><p>%s</p>", html.EscapeString(n.anchor()), html.EscapeString(n.Name), html.EscapeString(n.Doc))
+		for _, r := range d.Operations {
+			if nounOf(r, nouns) == n.Name {
+				p.operation(r)
 			}
 		}
 	}
-	d.WriteString("</body></html>")
+	p.WriteString("</body></html>")
 	sum := sha256.Sum256([]byte(docsStyle))
-	return Raw{
-		ContentType: "text/html; charset=utf-8", Body: []byte(d.String()), MaxAge: time.Minute,
-		Headers: map[string]string{"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"},
-	}, d.err
+	policy = "default-src 'none'; frame-ancestors 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+	return []byte(p.String()), policy, p.err
 }
 
 // anchor is where the page shows the noun.
@@ -80,38 +76,27 @@ func (d *docs) signIn() {
 }
 
 // operation renders one operation.
-func (d *docs) operation(r Route) {
+func (d *docs) operation(r Operation) {
 	esc := html.EscapeString
 	fmt.Fprintf(d, "<details id=\"%s\"><summary><b>%s</b><code>%s</code> %s</summary><p>%s</p><p><small>operation <code>%s</code>, permission: %s</small></p>",
-		esc(r.Op), r.Method, esc(documentPath(r.Path)), esc(r.Summary), esc(explain(r)), esc(r.Op), esc(r.Permission.String()))
-	b, err := bindingOf(r)
-	if err != nil {
-		d.err = err
-		return
-	}
+		esc(r.ID), r.Method, esc(documentPath(r.Path)), esc(r.Summary), esc(explain(r)), esc(r.ID), esc(r.Permission))
 	var rows []string
-	for _, group := range []struct {
-		in     string
-		fields []*field
-	}{{"path", b.path}, {"query", b.query}, {"header", b.header}} {
-		for _, f := range group.fields {
-			rows = append(rows, row(group.in, f.name, f))
-		}
+	for _, f := range r.Parameters {
+		rows = append(rows, row(f.In, f.Name, f.Field))
 	}
-	if b.body != nil {
-		rows = members(rows, "body", b.body, "", 0)
+	if r.Body != nil {
+		rows = members(rows, "body", r.Body, "", 0)
 	}
 	d.table("Takes", rows)
-	fmt.Fprintf(d, "<h4>Try it</h4><pre>%s</pre>", esc(d.curl(r, b)))
+	fmt.Fprintf(d, "<h4>Try it</h4><pre>%s</pre>", esc(d.curl(r)))
 	d.answer(r)
 	d.WriteString("<h4>Refuses with</h4><p><small>")
-	kinds := refusals(r, b)
-	slices.SortFunc(kinds, func(a, b fault.Kind) int { return StatusOf(a) - StatusOf(b) })
+	kinds := slices.SortedFunc(slices.Values(r.Refuses), func(a, b fault.Kind) int { return d.of.Status(a) - d.of.Status(b) })
 	for i, k := range kinds {
 		if i > 0 {
 			d.WriteString(", ")
 		}
-		fmt.Fprintf(d, "%d %s", StatusOf(k), esc(refusalName(k)))
+		fmt.Fprintf(d, "%d %s", d.of.Status(k), esc(refusalName(k)))
 	}
 	d.WriteString("</small></p></details>")
 }
@@ -124,8 +109,8 @@ func (d *docs) table(title string, rows []string) {
 }
 
 // answer shows what a route answers when nothing is refused: its shape and an example.
-func (d *docs) answer(r Route) {
-	if r.Stream != nil || r.Handle.out == reflect.TypeFor[Raw]() {
+func (d *docs) answer(r Operation) {
+	if r.Stream != nil || r.Raw {
 		d.speech(r)
 		return
 	}
@@ -134,24 +119,24 @@ func (d *docs) answer(r Route) {
 		d.err = err
 		return
 	}
-	data, prefix := exampleOf(s, &rules{example: r.Example}, true), "data"
+	data, prefix := exampleOf(s, &body.Rules{Example: r.Example}, true), "data"
 	if list {
 		data, prefix = []any{data}, "data[]"
 	}
-	fmt.Fprintf(d, "<h4>Answers %d</h4><pre>%s</pre>", r.status(), html.EscapeString(d.pretty(map[string]any{"success": true, "data": data})))
-	if s.kind == shapeObject {
+	fmt.Fprintf(d, "<h4>Answers %d</h4><pre>%s</pre>", r.Status, html.EscapeString(d.pretty(map[string]any{"success": true, "data": data})))
+	if s.Kind == body.Object {
 		d.table("Members of the answer", members(nil, "answer", s, prefix+".", 0))
 	}
 }
 
 // speech shows what a stream says.
-func (d *docs) speech(r Route) {
-	say := r.Speaks
+func (d *docs) speech(r Operation) {
+	say := r.Stream
 	if say == nil {
-		fmt.Fprintf(d, "<h4>Answers %d</h4><p>%s, without the envelope.</p>", r.status(), html.EscapeString(or(r.Produces, "Text")))
+		fmt.Fprintf(d, "<h4>Answers %d</h4><p>%s, without the envelope.</p>", r.Status, html.EscapeString(or(r.Produces, "Text")))
 		return
 	}
-	fmt.Fprintf(d, "<h4>Answers %d</h4><p>%s</p>", say.status(r), html.EscapeString(say.Doc))
+	fmt.Fprintf(d, "<h4>Answers %d</h4><p>%s</p>", r.Status, html.EscapeString(say.Doc))
 	for _, side := range []struct {
 		title    string
 		messages []any
@@ -176,12 +161,14 @@ func (d *docs) speech(r Route) {
 }
 
 // curl returns the line for the shell that makes the request of the example.
-func (d *docs) curl(r Route, b *binding) string {
+func (d *docs) curl(r Operation) string {
 	path := documentPath(r.Path)
-	for _, f := range b.path {
-		path = strings.ReplaceAll(path, "{"+f.name+"}", fmt.Sprint(exampleOf(f.shape, &f.rules, false)))
+	for _, f := range r.Parameters {
+		if f.In == "path" {
+			path = strings.ReplaceAll(path, "{"+f.Name+"}", fmt.Sprint(exampleOf(f.Shape, &f.Rules, false)))
+		}
 	}
-	if r.Speaks != nil && r.Speaks.Status == http.StatusSwitchingProtocols {
+	if r.Stream != nil && r.Status == http.StatusSwitchingProtocols {
 		return "websocat \"ws://$" + d.address + path + "\" \\\n  -H \"Authorization: Bearer $TOKEN\""
 	}
 	line := "curl"
@@ -189,18 +176,18 @@ func (d *docs) curl(r Route, b *binding) string {
 		line += " -X " + r.Method
 	}
 	line += " \"$" + d.address + path + "\""
-	if r.Permission.kind != permitOpen {
+	if !r.Open {
 		line += " \\\n  -H \"Authorization: Bearer $TOKEN\""
 	}
-	if b.body != nil {
-		line += " \\\n  -H 'Content-Type: application/json' \\\n  -d '" + strings.ReplaceAll(d.pretty(exampleOf(b.body, nil, false)), "'", `'\''`) + "'"
+	if r.Body != nil {
+		line += " \\\n  -H 'Content-Type: application/json' \\\n  -d '" + strings.ReplaceAll(d.pretty(exampleOf(r.Body, nil, false)), "'", `'\''`) + "'"
 	}
 	return line
 }
 
 // pretty returns a value as JSON for people.
 func (d *docs) pretty(v any) string {
-	text, err := json.Marshal(v, json.Deterministic(true), jsontext.WithIndent("  "))
+	text, err := indented(v)
 	if err != nil {
 		d.err = err
 	}
@@ -208,28 +195,28 @@ func (d *docs) pretty(v any) string {
 }
 
 // row is one member or parameter.
-func row(where, name string, f *field) string {
+func row(where, name string, f *body.Field) string {
 	esc := html.EscapeString
 	must := ""
-	if f.rules.required && where != "answer" {
+	if f.Rules.Required && where != "answer" {
 		must = ", required"
 	}
 	return fmt.Sprintf("<tr><td><code>%s</code></td><td>%s</td><td>%s%s</td><td>%s%s</td></tr>",
-		esc(name), where, esc(strings.TrimPrefix(strings.TrimPrefix(f.shape.want(), "a "), "an ")), must, esc(f.rules.doc), choices(f))
+		esc(name), where, esc(strings.TrimPrefix(strings.TrimPrefix(f.Shape.Want(), "a "), "an ")), must, esc(f.Rules.Doc), choices(f))
 }
 
 // members appends a row for each member of an object, nested ones with their path.
-func members(rows []string, where string, s *shape, prefix string, depth int) []string {
-	for _, f := range s.fields {
-		rows = append(rows, row(where, prefix+f.name, f))
-		inner, name := f.shape, prefix+f.name
-		for inner.kind == shapeList || inner.kind == shapePointer {
-			if inner.kind == shapeList {
+func members(rows []string, where string, s *body.Shape, prefix string, depth int) []string {
+	for _, f := range s.Fields {
+		rows = append(rows, row(where, prefix+f.Name, f))
+		inner, name := f.Shape, prefix+f.Name
+		for inner.Kind == body.List || inner.Kind == body.Pointer {
+			if inner.Kind == body.List {
 				name += "[]"
 			}
-			inner = inner.elem
+			inner = inner.Elem
 		}
-		if inner.kind == shapeObject && depth < 4 {
+		if inner.Kind == body.Object && depth < 4 {
 			rows = members(rows, where, inner, name+".", depth+1)
 		}
 	}
@@ -237,20 +224,20 @@ func members(rows []string, where string, s *shape, prefix string, depth int) []
 }
 
 // choices tells the words, the bounds and the default of a value.
-func choices(f *field) string {
+func choices(f *body.Field) string {
 	var said []string
-	r := &f.rules
-	if r.enum != nil {
-		said = append(said, oneOf(r.enum))
+	r := &f.Rules
+	if r.Enum != nil {
+		said = append(said, body.OneOf(r.Enum))
 	}
-	if r.hasMin {
-		said = append(said, "at least "+plain(r.min))
+	if r.HasMin {
+		said = append(said, "at least "+fmt.Sprint(number(r.Min)))
 	}
-	if r.hasMax {
-		said = append(said, "at most "+plain(r.max))
+	if r.HasMax {
+		said = append(said, "at most "+fmt.Sprint(number(r.Max)))
 	}
-	if r.hasFallback {
-		said = append(said, "default "+strconv.Quote(r.fallback))
+	if r.HasDefault {
+		said = append(said, "default "+strconv.Quote(r.Default))
 	}
 	if said == nil {
 		return ""
