@@ -47,14 +47,14 @@ func parseSubject(text string) (subject, error) {
 // index finds the rules that can match a request without looking at the others.
 type index struct {
 	closure map[string][]string // role: itself and everything it inherits
-	buckets map[bucketKey]*bucket
+	buckets map[ruleKey]*ruleBucket
 }
 
 // bucketKey is an action and a resource type, either of them possibly "*".
-type bucketKey struct{ action, typ string }
+type ruleKey struct{ action, typ string }
 
 // bucket holds the rules of one action and type by subject.
-type bucket struct {
+type ruleBucket struct {
 	kinds [directRole + 1]bool // which kinds of subject there are
 	by    map[subject]*names
 }
@@ -72,7 +72,7 @@ type matchingRules struct{ deny, allow []*rule }
 
 // build reads the rows and the role graph out of casbin.
 func (x *index) build(e *casbin.Enforcer, roles []Role, byID map[string]*rule) error {
-	x.closure, x.buckets = map[string][]string{}, map[bucketKey]*bucket{}
+	x.closure, x.buckets = map[string][]string{}, map[ruleKey]*ruleBucket{}
 	for _, r := range roles {
 		above, err := e.GetImplicitRolesForUser(subject{role, r.Name}.String())
 		if err != nil {
@@ -101,18 +101,18 @@ func (x *index) build(e *casbin.Enforcer, roles []Role, byID map[string]*rule) e
 }
 
 // row inserts or removes what a row of the model says: sub, act, type, name, eft, id.
-func (x *index) row(row []string, r *rule, do func(*index, subject, bucketKey, string, *rule)) error {
+func (x *index) row(row []string, r *rule, do func(*index, subject, ruleKey, string, *rule)) error {
 	who, err := parseSubject(row[0])
 	if err == nil {
-		do(x, who, bucketKey{row[1], row[2]}, row[3], r)
+		do(x, who, ruleKey{row[1], row[2]}, row[3], r)
 	}
 	return err
 }
 
-func (x *index) insert(who subject, key bucketKey, pattern string, r *rule) {
+func (x *index) insert(who subject, key ruleKey, pattern string, r *rule) {
 	b := x.buckets[key]
 	if b == nil {
-		b = &bucket{by: map[subject]*names{}}
+		b = &ruleBucket{by: map[subject]*names{}}
 		x.buckets[key] = b
 	}
 	b.kinds[who.kind] = true
@@ -160,7 +160,7 @@ func before(a, b *rule) int {
 }
 
 // remove takes out what insert put in.
-func (x *index) remove(who subject, key bucketKey, pattern string, r *rule) {
+func (x *index) remove(who subject, key ruleKey, pattern string, r *rule) {
 	b := x.buckets[key]
 	n := b.by[who]
 	v, shelf, text := n.any, map[string]*matchingRules(nil), ""
@@ -187,7 +187,7 @@ func (x *index) remove(who subject, key bucketKey, pattern string, r *rule) {
 
 // find appends to found the rules for one subject of the bucket that may speak of the name in q;
 // those below a prefix have yet to be compared with their pattern.
-func (b *bucket) find(who subject, q *Request, found []*matchingRules) []*matchingRules {
+func (b *ruleBucket) find(who subject, q *Request, found []*matchingRules) []*matchingRules {
 	if !b.kinds[who.kind] {
 		return found
 	}
@@ -219,7 +219,7 @@ func (b *bucket) find(who subject, q *Request, found []*matchingRules) []*matchi
 
 // candidates appends every rule that may match q.
 func (x *index) candidates(q *Request, found []*matchingRules) []*matchingRules {
-	for _, key := range [4]bucketKey{{q.Action, q.Resource.Type}, {q.Action, "*"}, {"*", q.Resource.Type}, {"*", "*"}} {
+	for _, key := range [4]ruleKey{{q.Action, q.Resource.Type}, {q.Action, "*"}, {"*", q.Resource.Type}, {"*", "*"}} {
 		b := x.buckets[key]
 		if b == nil {
 			continue

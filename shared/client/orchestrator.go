@@ -81,7 +81,7 @@ type Operation struct {
 }
 
 // Batch is a batch as the API shows it.
-type Batch struct {
+type BatchRun struct {
 	BatchID    string      `json:"batch_id"`
 	Name       string      `json:"name,omitempty"`
 	Status     string      `json:"status"`
@@ -92,31 +92,31 @@ type Batch struct {
 }
 
 // SubmitBatch submits a batch as its JSON text stands and returns its first view.
-func (c *Client) SubmitBatch(ctx context.Context, definition json.RawMessage, idempotencyKey string) (Batch, error) {
-	var b Batch
+func (c *Client) SubmitBatch(ctx context.Context, definition json.RawMessage, idempotencyKey string) (BatchRun, error) {
+	var b BatchRun
 	_, err := c.do(ctx, keyed(post("/batch/execute", encoded(definition)), idempotencyKey), &b)
 	return b, err
 }
 
 // Batches lists batches with their operations, newest first; it follows pages that end early for
 // their size.
-func (c *Client) Batches(ctx context.Context, status string, p Page) (List[Batch], error) {
-	return follow(p, func(p Page) (List[Batch], error) {
-		return list[Batch](ctx, c, "/batch/operations", withStatus(status), p)
+func (c *Client) Batches(ctx context.Context, status string, p Page) (List[BatchRun], error) {
+	return follow(p, func(p Page) (List[BatchRun], error) {
+		return list[BatchRun](ctx, c, "/batch/operations", withStatus(status), p)
 	})
 }
 
 // Batch returns one batch.
-func (c *Client) Batch(ctx context.Context, id string) (Batch, error) {
-	var b Batch
+func (c *Client) Batch(ctx context.Context, id string) (BatchRun, error) {
+	var b BatchRun
 	_, err := c.do(ctx, get("/batch/operations/"+url.PathEscape(id)), &b)
 	return b, err
 }
 
 // AdoptBatch goes on, as a batch of the caller's own, with the operations of a batch that ended because its submitter lost
 // the right to them. It returns the first view of the new batch.
-func (c *Client) AdoptBatch(ctx context.Context, id, idempotencyKey string) (Batch, error) {
-	var b Batch
+func (c *Client) AdoptBatch(ctx context.Context, id, idempotencyKey string) (BatchRun, error) {
+	var b BatchRun
 	_, err := c.do(ctx, keyed(post("/batch/operations/"+url.PathEscape(id)+"/adopt", nil), idempotencyKey), &b)
 	return b, err
 }

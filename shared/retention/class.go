@@ -7,19 +7,19 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Rule says what a class keeps: the rows that are younger than MaxAge and the newest Max rows,
+// KeepRule says what a class keeps: the rows that are younger than MaxAge and the newest Max rows,
 // whichever is more (decision 45). 0 is no limit of that kind, and with two of them everything is
 // kept.
-type Rule struct {
+type KeepRule struct {
 	MaxAge time.Duration
 	Max    int
 }
 
 // Limited says whether the rule lets anything go.
-func (r Rule) Limited() bool { return r.MaxAge > 0 || r.Max > 0 }
+func (r KeepRule) Limited() bool { return r.MaxAge > 0 || r.Max > 0 }
 
 // Excess returns how many of so many rows, the oldest ones, the limit of number lets go.
-func (r Rule) Excess(rows int) int {
+func (r KeepRule) Excess(rows int) int {
 	if !r.Limited() {
 		return 0
 	}
@@ -27,7 +27,7 @@ func (r Rule) Excess(rows int) int {
 }
 
 // Over says whether a row of that time is old enough to go.
-func (r Rule) Over(at, now time.Time) bool {
+func (r KeepRule) Over(at, now time.Time) bool {
 	return r.Limited() && now.Sub(at) > r.MaxAge
 }
 

@@ -84,18 +84,18 @@ func entries(t *testing.T, db *feed.Hub, action string) (found []audit.Entry) {
 func TestStream_keepsByAgeOrNumberWhicheverIsMore(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		rule Rule
+		rule KeepRule
 		want uint64 // first sequence that is kept, of 100
 	}{
-		{Rule{}, 1},
-		{Rule{MaxAge: 10 * time.Hour}, 91},
-		{Rule{Max: 20}, 81},
-		{Rule{MaxAge: 10 * time.Hour, Max: 20}, 81},
-		{Rule{MaxAge: 30 * time.Hour, Max: 20}, 71},
-		{Rule{MaxAge: time.Minute}, 101},
-		{Rule{Max: 100}, 1},
-		{Rule{Max: 101}, 1},
-		{Rule{MaxAge: 1000 * time.Hour}, 1},
+		{KeepRule{}, 1},
+		{KeepRule{MaxAge: 10 * time.Hour}, 91},
+		{KeepRule{Max: 20}, 81},
+		{KeepRule{MaxAge: 10 * time.Hour, Max: 20}, 81},
+		{KeepRule{MaxAge: 30 * time.Hour, Max: 20}, 71},
+		{KeepRule{MaxAge: time.Minute}, 101},
+		{KeepRule{Max: 100}, 1},
+		{KeepRule{Max: 101}, 1},
+		{KeepRule{MaxAge: 1000 * time.Hour}, 1},
 	} {
 		db := newHub()
 		fill(t, db, 100)
@@ -116,7 +116,7 @@ func TestStream_stopsAtTheSlowestFollower(t *testing.T) {
 	follow(t, db, "slow", "events", 40)
 	follow(t, db, "slower", "events", 7)
 	follow(t, db, "of another stream", "audit", 1)
-	p := &Pruner{DB: db, Classes: []Class{Stream(db, "events", Rule{Max: 10}, timeOf)}, Now: func() time.Time { return start }, Log: quiet}
+	p := &Pruner{DB: db, Classes: []Class{Stream(db, "events", KeepRule{Max: 10}, timeOf)}, Now: func() time.Time { return start }, Log: quiet}
 	for _, c := range []struct{ seq, want uint64 }{{7, 8}, {39, 40}, {60, 41}, {100, 41}} {
 		follow(t, db, "slower", "events", c.seq)
 		p.round(t.Context())
@@ -136,7 +136,7 @@ func TestStream_movesOnAFollowerThatIsFurtherBehindThanTheAge(t *testing.T) {
 	follow(t, db, "stuck", "events", 12)
 	follow(t, db, "late", "events", 95)
 	now := start
-	p := &Pruner{DB: db, Classes: []Class{Stream(db, "events", Rule{MaxAge: 10 * time.Hour}, timeOf)}, Now: func() time.Time { return now }, Log: quiet}
+	p := &Pruner{DB: db, Classes: []Class{Stream(db, "events", KeepRule{MaxAge: 10 * time.Hour}, timeOf)}, Now: func() time.Time { return now }, Log: quiet}
 	p.round(t.Context())
 	now = start.Add(2 * time.Hour)
 	p.round(t.Context())
@@ -169,7 +169,7 @@ func TestPruner_oneAuditEntryADayAndCountsForEver(t *testing.T) {
 	now := start
 	for hour := range 60 {
 		now = start.Add(time.Duration(hour) * time.Hour)
-		p := &Pruner{DB: db, Classes: []Class{Stream(db, "events", Rule{MaxAge: 40 * time.Hour}, timeOf)}, Now: func() time.Time { return now }, Log: quiet}
+		p := &Pruner{DB: db, Classes: []Class{Stream(db, "events", KeepRule{MaxAge: 40 * time.Hour}, timeOf)}, Now: func() time.Time { return now }, Log: quiet}
 		p.round(t.Context())
 	}
 	days := map[string]any{}
@@ -216,9 +216,9 @@ func TestRows_moreThanOneStepTakes(t *testing.T) {
 	t.Parallel()
 	const total = 3*atOnce + 7
 	for _, c := range []struct {
-		rule Rule
+		rule KeepRule
 		want int
-	}{{Rule{}, total}, {Rule{Max: 10}, 10}, {Rule{MaxAge: 20 * time.Minute}, 21}, {Rule{MaxAge: 20 * time.Minute, Max: 300}, 300}, {Rule{MaxAge: 1}, 1}} {
+	}{{KeepRule{}, total}, {KeepRule{Max: 10}, 10}, {KeepRule{MaxAge: 20 * time.Minute}, 21}, {KeepRule{MaxAge: 20 * time.Minute, Max: 300}, 300}, {KeepRule{MaxAge: 1}, 1}} {
 		db := memstore.New(store.Schema{Service: "test", Kinds: append(Kinds(), store.Kind{Name: "row", Indexes: []string{"at"}})})
 		var b store.Batch
 		for i := range total { // the last one is of the very moment; ids stand the other way round

@@ -12,7 +12,7 @@ const atOnce = 256
 
 // Rows returns the class of the documents in the list that q asks for, oldest first, with nothing
 // beside them. at reads the time of one.
-func Rows(db store.DB, name string, q store.Query, rule Rule, at func(store.Doc) time.Time) Class {
+func Rows(db store.DB, name string, q store.Query, rule KeepRule, at func(store.Doc) time.Time) Class {
 	return Class{
 		Name: name,
 		Kept: func(ctx context.Context) (Kept, error) {

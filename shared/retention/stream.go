@@ -16,7 +16,7 @@ import (
 // A follower that has not handled what would go holds it back, if the rule has no age. With one,
 // the follower is behind by more than that: it is moved on, with a dead letter and an audit entry
 // that name what it lost.
-func Stream(db store.DB, stream string, rule Rule, at func(body []byte) (time.Time, bool)) Class {
+func Stream(db store.DB, stream string, rule KeepRule, at func(body []byte) (time.Time, bool)) Class {
 	s := streamClass{db: db, stream: stream, rule: rule, at: at}
 	return Class{Name: stream, Next: s.next, Kept: s.kept}
 }
@@ -24,7 +24,7 @@ func Stream(db store.DB, stream string, rule Rule, at func(body []byte) (time.Ti
 type streamClass struct {
 	db     store.DB
 	stream string
-	rule   Rule
+	rule   KeepRule
 	at     func(body []byte) (time.Time, bool)
 }
 

@@ -20,7 +20,7 @@ var batches = []behaviour{
 		if err != nil {
 			t.Fatal(err)
 		}
-		var b client.Batch
+		var b client.BatchRun
 		e.want(e.orch("operator", "POST", "/batch/execute", raw), 200).into(t, &b)
 		if b.BatchID == "" || b.Status != "Running" || len(b.Operations) != 2 {
 			t.Fatalf("%+v", b)
@@ -203,7 +203,7 @@ var batches = []behaviour{
 		id := e.execute(e.batch("listed", op("a")))
 		end := e.batchEnded(id)
 		a := e.want(e.orch("viewer", "GET", "/batch/operations?limit=1", nil), 200)
-		var rows []client.Batch
+		var rows []client.BatchRun
 		a.into(t, &rows)
 		if len(rows) != 1 || rows[0].BatchID != id || rows[0].CreatedAt == nil || rows[0].Name != end.Name || a.Header.Get("X-Total-Count") == "" || len(rows[0].Operations) != 1 {
 			t.Errorf("%+v %v", rows, a.Header)
@@ -371,7 +371,7 @@ func (e *env) batch(name string, ops ...map[string]any) map[string]any {
 // execute submits a batch as the operator and returns its id.
 func (e *env) execute(b map[string]any) string {
 	e.t.Helper()
-	var out client.Batch
+	var out client.BatchRun
 	e.want(e.orch("operator", "POST", "/batch/execute", b), 200).into(e.t, &out)
 	return out.BatchID
 }

@@ -191,9 +191,9 @@ func (e *env) ended(task string) client.Task {
 }
 
 // batchEnded waits until a batch is terminal and returns it.
-func (e *env) batchEnded(id string) client.Batch {
+func (e *env) batchEnded(id string) client.BatchRun {
 	e.t.Helper()
-	var b client.Batch
+	var b client.BatchRun
 	e.await(60*time.Second, "batch "+id+" has ended", func() bool {
 		var err error
 		if b, err = e.Orch(e.tokens["admin"]).Batch(e.t.Context(), id); err != nil {

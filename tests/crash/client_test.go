@@ -147,7 +147,7 @@ func (c *writer) batch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var b client.Batch
+	var b client.BatchRun
 	err = c.again(ctx, func() (err error) {
 		b, err = c.w.orch().SubmitBatch(ctx, definition, name)
 		return err

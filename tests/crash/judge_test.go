@@ -26,7 +26,7 @@ import (
 type world struct {
 	t            *testing.T
 	rig          *rig.Rig
-	engines      map[string]*surrealtest.Kept // by service, where each has a database of its own
+	engines      map[string]*surrealtest.KeptServer // by service, where each has a database of its own
 	clients      []*writer
 	seen         map[string]bool // ids that a comparison has found
 	infra        string          // folder of infra definitions
@@ -201,7 +201,7 @@ func (w *world) settle() {
 		}
 	}
 	for id, n := range w.all().batches {
-		var b client.Batch
+		var b client.BatchRun
 		err := again(ctx, func() (err error) {
 			b, err = w.orch().Batch(ctx, id)
 			return err

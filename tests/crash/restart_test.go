@@ -71,7 +71,7 @@ func (w *workshop) submit() string {
 }
 
 // over waits for the end of the batch.
-func (w *workshop) over(id string) (b client.Batch) {
+func (w *workshop) over(id string) (b client.BatchRun) {
 	w.t.Helper()
 	rigtest.Await(w.t, time.Minute, "the batch has ended", func() bool {
 		var err error

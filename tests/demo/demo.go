@@ -26,7 +26,7 @@ type demo struct {
 	step     int
 
 	checkpoint string
-	batch      client.Batch
+	batch      client.BatchRun
 	servers    []server
 }
 

@@ -204,7 +204,7 @@ func TestCLI_rollbackByNames(t *testing.T) {
 	s := newShell(t)
 	s.run(t, verb{line: "orchestrator checkpoint create first"})
 	out, _ := s.run(t, verb{line: "orchestrator batch submit {fast} --watch -o json", out: "Completed"})
-	var b client.Batch
+	var b client.BatchRun
 	if err := json.Unmarshal([]byte(out), &b); err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func TestCLI_rollbackByNames(t *testing.T) {
 func TestCLI_watchEndsAsTheRunDid(t *testing.T) {
 	s := newShell(t)
 	out, _ := s.run(t, verb{line: "orchestrator batch submit {slow} -o json"})
-	var b client.Batch
+	var b client.BatchRun
 	if err := json.Unmarshal([]byte(out), &b); err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func TestCopy_aFolderCopiedWhileRunningActsOnServersOfItsOwn(t *testing.T) {
 		rigtest.Await(t, patience, "the servers' processes have ended", func() bool { all, _ := rig.ProcessesBelow(dir); return len(all) == 0 })
 	})
 	s := &site{Rig: rigtest.Start(t, rig.Options{Bin: rigtest.Binaries(t), Dir: dir, OrchestratorConfig: config})}
-	var b client.Batch
+	var b client.BatchRun
 	s.send(t, "orchestrator", "POST", "/batch/execute", s.Token.Reveal(), map[string]any{"name": "copy", "rollback_enabled": true, "operations": []any{
 		map[string]any{"id": "a", "type": "server_batch", "provider": "real", "dependencies": []string{}, "server_configs": []any{map[string]any{"name": "copied-1"}}},
 		map[string]any{"id": "b", "type": "taskserv_batch", "provider": "real", "dependencies": []string{"a"}, "taskservs": []string{"slow"}},
@@ -91,7 +91,7 @@ func TestCopy_aFolderCopiedWhileRunningActsOnServersOfItsOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	batch := func(address string) (v client.Batch) {
+	batch := func(address string) (v client.BatchRun) {
 		rigtest.Await(t, patience, "the batch has ended", func() bool {
 			answer{rigtest.Send(t, "GET", address+"/batch/operations/"+b.BatchID, s.Token.Reveal(), nil)}.data(t, &v)
 			return v.Status != "Running"

@@ -24,7 +24,7 @@ func TestAnswers_hostPathsAreForWhoMayUseTheServer(t *testing.T) {
 	maker := s.people["developer"]
 	run := func(who *person, id string, operations ...any) (batch string, tasks []string) {
 		t.Helper()
-		var b client.Batch
+		var b client.BatchRun
 		s.send(t, "orchestrator", "POST", "/batch/execute", who.token, map[string]any{"name": "hosts-" + id, "rollback_enabled": false, "operations": operations}).data(t, &b)
 		rigtest.Await(t, patience, "the batch has ended", func() bool {
 			s.send(t, "orchestrator", "GET", "/batch/operations/"+b.BatchID, s.people["admin"].token, nil).data(t, &b)

@@ -49,7 +49,7 @@ func TestNames_aServerNameIsNoOptionOfSSH(t *testing.T) {
 			}
 		}
 	}
-	var b client.Batch
+	var b client.BatchRun
 	s.send(t, "orchestrator", "POST", "/batch/execute", token, operation(func(map[string]any) {})).data(t, &b)
 	rigtest.Await(t, patience, "the batch has ended", func() bool {
 		s.send(t, "orchestrator", "GET", "/batch/operations/"+b.BatchID, token, nil).data(t, &b)
@@ -120,7 +120,7 @@ func TestNames_commandInjection(t *testing.T) {
 		}
 	}
 	for i := 0; i < len(kept); i += 200 {
-		var b client.Batch
+		var b client.BatchRun
 		part := kept[i:min(i+200, len(kept))]
 		batch(part...).data(t, &b)
 		rigtest.Await(t, patience, "the batch has ended", func() bool {

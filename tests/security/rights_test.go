@@ -38,7 +38,7 @@ func row(name string, n int) map[string]any {
 }
 
 // counts returns how many operations of a batch have which status.
-func counts(b client.Batch) map[string]int {
+func counts(b client.BatchRun) map[string]int {
 	n := map[string]int{}
 	for _, op := range b.Operations {
 		n[op.Status]++
@@ -47,7 +47,7 @@ func counts(b client.Batch) map[string]int {
 }
 
 // shown reads a batch as the administrator.
-func (s *site) shown(t *testing.T, id string) client.Batch {
+func (s *site) shown(t *testing.T, id string) client.BatchRun {
 	t.Helper()
 	b, err := s.Orch(s.Token).Batch(t.Context(), id)
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *site) shown(t *testing.T, id string) client.Batch {
 func (s *site) begun(t *testing.T, who *person, n int) string {
 	t.Helper()
 	a := s.send(t, "orchestrator", "POST", "/batch/execute", who.token, row(who.name, n))
-	var b client.Batch
+	var b client.BatchRun
 	if a.data(t, &b); a.Status != 200 {
 		t.Fatalf("%d %s", a.Status, a.Raw)
 	}
@@ -69,7 +69,7 @@ func (s *site) begun(t *testing.T, who *person, n int) string {
 }
 
 // over waits for the end of a batch.
-func (s *site) over(t *testing.T, id string) (b client.Batch) {
+func (s *site) over(t *testing.T, id string) (b client.BatchRun) {
 	t.Helper()
 	rigtest.Await(t, patience, "the batch has ended", func() bool {
 		b = s.shown(t, id)
@@ -157,7 +157,7 @@ func (s *site) adopted(t *testing.T, old string, operator *person) {
 	}
 	before := s.shown(t, old)
 	a := s.send(t, "orchestrator", "POST", path, operator.token, nil, "Idempotency-Key: adopt-1")
-	var b client.Batch
+	var b client.BatchRun
 	if a.data(t, &b); a.Status != 200 || b.Resumes != old || len(b.Operations) != counts(before)["Cancelled"] {
 		t.Fatalf("%d %s", a.Status, a.Raw)
 	}

@@ -125,7 +125,7 @@ func (s *site) batch(t *testing.T, batch, op, server map[string]any) (answer, st
 	if a.Status != 200 {
 		return a, ""
 	}
-	var b client.Batch
+	var b client.BatchRun
 	a.data(t, &b)
 	shown := "/batch/operations/" + b.BatchID
 	rigtest.Await(t, patience, "the batch has ended", func() bool {

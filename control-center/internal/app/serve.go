@@ -208,10 +208,10 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 		}
 		return index.Add(ctx, token.ControlCenter, entries[0].Seq-1, bodies)
 	}}
-	age := func(d config.Duration) retention.Rule { return retention.Rule{MaxAge: time.Duration(d)} }
+	age := func(d config.Duration) retention.KeepRule { return retention.KeepRule{MaxAge: time.Duration(d)} }
 	history := &retention.Pruner{DB: db, Now: now, Log: log,
 		Classes: append(session.Classes(db, age(c.Retention.SessionsMaxAge)), auditlog.Class(db, age(c.Retention.AuditIndexMaxAge)),
-			change.Class(db, retention.Rule{MaxAge: time.Duration(c.Retention.EventsMaxAge), Max: c.Retention.EventsMax}))}
+			change.Class(db, retention.KeepRule{MaxAge: time.Duration(c.Retention.EventsMaxAge), Max: c.Retention.EventsMax}))}
 	history.Meter(metrics, "control_center")
 	return &service{db: db, server: server, components: []process.Component{
 		component("idempotency keys", server.Run), component("revocations", revoked.Run), component("signing keys", ring.Run),

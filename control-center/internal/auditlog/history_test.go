@@ -27,7 +27,7 @@ func TestOldRowsLeaveTheIndex(t *testing.T) {
 	if err := x.Add(ctx, "control-center", 0, [][]byte{[]byte("rubbish")}); err != nil {
 		t.Fatal(err)
 	}
-	class := auditlog.Class(x.DB, retention.Rule{MaxAge: 360 * 24 * time.Hour})
+	class := auditlog.Class(x.DB, retention.KeepRule{MaxAge: 360 * 24 * time.Hour})
 	s, err := class.Next(ctx, now)
 	if err != nil || len(s.Batch.Writes) != months-12 || s.Pruned["audit_index"] != months-12 {
 		t.Fatalf("%d rows go, %v", len(s.Batch.Writes), err)

@@ -148,7 +148,7 @@ func TestClass_theOldestEventsGo(t *testing.T) {
 			<-time.After(time.Hour) // of the bubble's clock
 		}
 		ctx, stop := context.WithCancel(t.Context())
-		p := &retention.Pruner{DB: db, Classes: []retention.Class{change.Class(db, retention.Rule{MaxAge: 4*time.Hour + time.Minute, Max: 2})}, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+		p := &retention.Pruner{DB: db, Classes: []retention.Class{change.Class(db, retention.KeepRule{MaxAge: 4*time.Hour + time.Minute, Max: 2})}, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 		done := make(chan error, 1)
 		go func() { done <- p.Run(ctx) }()
 		<-time.After(time.Minute)

@@ -69,7 +69,7 @@ func Emit(tx *store.Tx, t Type, objectID string, d Data) error {
 }
 
 // Class returns what retention removes of the stream: the oldest events, by age and number.
-func Class(db store.DB, rule retention.Rule) retention.Class {
+func Class(db store.DB, rule retention.KeepRule) retention.Class {
 	return retention.Stream(db, Stream, rule, func(body []byte) (time.Time, bool) {
 		var e struct{ Timestamp time.Time }
 		err := json.Unmarshal(body, &e)

@@ -10,7 +10,7 @@ import (
 // Classes are what retention removes of this package: sessions and refresh tokens, by the time of
 // their end. Nothing depends on them then: an ended session is refused whether it is there or
 // not, and a used refresh token ends with its session.
-func Classes(db store.DB, rule retention.Rule) []retention.Class {
+func Classes(db store.DB, rule retention.KeepRule) []retention.Class {
 	return []retention.Class{
 		retention.Rows(db, "sessions", store.Query{Kind: sessions.Kind, Index: "ends"}, rule, endOf),
 		retention.Rows(db, "refresh_tokens", store.Query{Kind: refreshes.Kind, Index: "ends"}, rule, endOf),

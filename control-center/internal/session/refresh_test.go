@@ -279,7 +279,7 @@ func TestEndedSessionsAreRemoved(t *testing.T) {
 	r.Clock.Add(time.Hour + time.Second) // the first has been idle for 8 h, the second for one
 	left := func() (rows []int) {
 		t.Helper()
-		for _, c := range session.Classes(r.DB, retention.Rule{MaxAge: time.Hour}) {
+		for _, c := range session.Classes(r.DB, retention.KeepRule{MaxAge: time.Hour}) {
 			for {
 				s, err := c.Next(ctx, r.Clock.Now())
 				if err != nil {

@@ -69,8 +69,8 @@ type Retention struct {
 // keep returns what the engine is to keep.
 func (r Retention) keep() engine.Keep {
 	return engine.Keep{
-		Runs:      retention.Rule{MaxAge: time.Duration(r.RunsMaxAge), Max: r.RunsMax},
-		Events:    retention.Rule{MaxAge: time.Duration(r.EventsMaxAge), Max: r.EventsMax},
+		Runs:      retention.KeepRule{MaxAge: time.Duration(r.RunsMaxAge), Max: r.RunsMax},
+		Events:    retention.KeepRule{MaxAge: time.Duration(r.EventsMaxAge), Max: r.EventsMax},
 		Automatic: r.AutomaticCheckpoints, Effects: r.CheckpointEffects,
 	}
 }

@@ -19,7 +19,7 @@ import (
 func recovery() cli.Recovery {
 	return cli.Recovery{Begin: func(context.Context, *cli.IO, string) (func(context.Context, *feed.Hub) error, func(*store.Tx, map[string]any) error, error) {
 		return nil, func(tx *store.Tx, details map[string]any) error {
-			made := identity{Epoch: id.Random(), ID: eventsID}
+			made := storeIdentity{Epoch: id.Random(), ID: eventsID}
 			details["epoch"] = made.Epoch
 			return identities.Save(tx, made)
 		}, nil

@@ -35,12 +35,12 @@ func Schema() store.Schema {
 
 // identity names a store: it is made with it, so a wiped or replaced store has another. Watchers learn from it that
 // the sequences they remember mean nothing any more.
-type identity struct {
+type storeIdentity struct {
 	Epoch string `json:"epoch"`
 	ID    string `json:"id"`
 }
 
-var identities = store.Table[identity]{Kind: "identity", ID: func(i identity) string { return i.ID }}
+var identities = store.Table[storeIdentity]{Kind: "identity", ID: func(i storeIdentity) string { return i.ID }}
 
 const eventsID = "events"
 
@@ -50,7 +50,7 @@ func epochOf(ctx context.Context, db store.DB) (string, error) {
 	if err != nil || row.Rev != 0 {
 		return row.Value.Epoch, err
 	}
-	made := identity{Epoch: id.Random(), ID: eventsID}
+	made := storeIdentity{Epoch: id.Random(), ID: eventsID}
 	act := audit.Act{Action: "store.create", Resource: "stores/orchestrator"}
 	_, err = audit.Update(ctx, db, &act, func(tx *store.Tx) error { return identities.Create(tx, made) })
 	return made.Epoch, err

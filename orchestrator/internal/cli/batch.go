@@ -37,7 +37,7 @@ func batchSubmit() cli.Command {
 		if err != nil {
 			return err
 		}
-		return begin(ctx, o, api, follow, limit, func() (client.Batch, error) {
+		return begin(ctx, o, api, follow, limit, func() (client.BatchRun, error) {
 			b, err := api.SubmitBatch(ctx, definition, "")
 			return b, cli.Located(args[0], definition, err)
 		})
@@ -45,7 +45,7 @@ func batchSubmit() cli.Command {
 }
 
 // begin submits a batch and follows it if that is asked for.
-func begin(ctx context.Context, o *cli.IO, api *client.Client, follow bool, limit time.Duration, submit func() (client.Batch, error)) error {
+func begin(ctx context.Context, o *cli.IO, api *client.Client, follow bool, limit time.Duration, submit func() (client.BatchRun, error)) error {
 	var events *watch.Conn
 	if follow { // before the submission, so that nothing is missed
 		var err error
@@ -60,7 +60,7 @@ func begin(ctx context.Context, o *cli.IO, api *client.Client, follow bool, limi
 	}
 	if !follow {
 		o.Note("submitted; follow it with: orchestrator batch watch %s", b.BatchID)
-		return o.Print(b, batchTable([]client.Batch{b}))
+		return o.Print(b, batchTable([]client.BatchRun{b}))
 	}
 	return followBatch(ctx, o, api, events, b, limit)
 }
@@ -108,7 +108,7 @@ func batchWatch() cli.Command {
 
 // followBatch shows events until the batch has ended, prints its last view and returns how it ended. The
 // socket is the only source while it runs; one request at the end fetches the results.
-func followBatch(ctx context.Context, o *cli.IO, api *client.Client, events *watch.Conn, b client.Batch, limit time.Duration) error {
+func followBatch(ctx context.Context, o *cli.IO, api *client.Client, events *watch.Conn, b client.BatchRun, limit time.Duration) error {
 	if err := follow(ctx, o, events, newDisplay(o, b), limit, "orchestrator batch watch "+b.BatchID); err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func followBatch(ctx context.Context, o *cli.IO, api *client.Client, events *wat
 	return howItEnded("batch "+end.BatchID, end.Status, why)
 }
 
-func firstError(b client.Batch) string {
+func firstError(b client.BatchRun) string {
 	for _, op := range b.Operations {
 		if op.Status == "Failed" && op.Error != "" {
 			return op.ID + ": " + op.Error
@@ -195,11 +195,11 @@ func batchAdopt() cli.Command {
 			patience(f, &limit)
 		},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
-		return begin(ctx, o, api, follow, limit, func() (client.Batch, error) { return api.AdoptBatch(ctx, args[0], "") })
+		return begin(ctx, o, api, follow, limit, func() (client.BatchRun, error) { return api.AdoptBatch(ctx, args[0], "") })
 	})
 }
 
-func batchTable(rows []client.Batch) cli.Table {
+func batchTable(rows []client.BatchRun) cli.Table {
 	t := cli.Table{Head: []string{"ID", "NAME", "STATUS", "OPERATIONS", "CREATED"}}
 	for _, b := range rows {
 		done, undone, created := 0, 0, ""
@@ -224,7 +224,7 @@ func batchTable(rows []client.Batch) cli.Table {
 }
 
 // batchView shows a batch and its operations.
-func batchView(b client.Batch) cli.Table {
+func batchView(b client.BatchRun) cli.Table {
 	created := ""
 	if b.CreatedAt != nil {
 		created = b.CreatedAt.Format(time.RFC3339)

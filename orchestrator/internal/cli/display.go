@@ -36,7 +36,7 @@ type row struct {
 // maxRows is how many operations a terminal block shows; the rest is counted.
 const maxRows = 12
 
-func newDisplay(o *cli.IO, b client.Batch) *display {
+func newDisplay(o *cli.IO, b client.BatchRun) *display {
 	d := &display{o: o, id: b.BatchID, name: b.Name, status: strings.ToLower(b.Status), began: time.Now(), byID: map[string]*row{}}
 	if width, ok := o.Terminal(); ok {
 		d.width = width

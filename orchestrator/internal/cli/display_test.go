@@ -53,7 +53,7 @@ func event(kind string, data map[string]any) watch.Event {
 func TestDisplay_drawsOneBlockOverItself(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	d := newDisplay(&cli.IO{Err: &out, Getenv: func(string) string { return "" }}, client.Batch{BatchID: "b", Status: "Running",
+	d := newDisplay(&cli.IO{Err: &out, Getenv: func(string) string { return "" }}, client.BatchRun{BatchID: "b", Status: "Running",
 		Operations: []client.Operation{{ID: "one", Status: "Pending"}, {ID: "two", Status: "Pending"}}})
 	out.Reset()
 	d.width = 80
@@ -90,7 +90,7 @@ func TestDisplay_drawsOneBlockOverItself(t *testing.T) {
 func TestDisplay_writesALineAChangeWithoutATerminal(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	d := newDisplay(&cli.IO{Err: &out, Getenv: func(string) string { return "" }}, client.Batch{BatchID: "b", Status: "Running", Operations: []client.Operation{{ID: "one", Status: "Pending"}}})
+	d := newDisplay(&cli.IO{Err: &out, Getenv: func(string) string { return "" }}, client.BatchRun{BatchID: "b", Status: "Running", Operations: []client.Operation{{ID: "one", Status: "Pending"}}})
 	for range 2 { // the same news twice is one line
 		d.event(event("OperationStatusChanged", map[string]any{"operation_id": "one", "status": "running"}))
 	}

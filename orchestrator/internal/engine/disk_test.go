@@ -72,7 +72,7 @@ func TestHistory_diskIsThatOfTheKeptRange(t *testing.T) {
 	t.Logf("%d runs ended after %s", total, time.Since(began).Round(time.Millisecond))
 	full := kept(t, db)
 
-	keep := engine.Keep{Runs: retention.Rule{Max: total / 10}, Events: retention.Rule{Max: total / 2}}
+	keep := engine.Keep{Runs: retention.KeepRule{Max: total / 10}, Events: retention.KeepRule{Max: total / 2}}
 	p := &retention.Pruner{DB: db, Classes: e.History(keep), Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)

@@ -15,7 +15,7 @@ import (
 
 // Keep says how much history is kept (decision 45); 0 is no limit.
 type Keep struct {
-	Runs, Events retention.Rule
+	Runs, Events retention.KeepRule
 	Automatic    int // automatic checkpoints
 	Effects      int // effects that are kept for the sake of checkpoints alone
 }

@@ -26,7 +26,7 @@ func lasting() store.DB {
 }
 
 // allGone lets all that has ended go.
-var allGone = engine.Keep{Runs: retention.Rule{MaxAge: time.Nanosecond}, Events: retention.Rule{MaxAge: time.Nanosecond}}
+var allGone = engine.Keep{Runs: retention.KeepRule{MaxAge: time.Nanosecond}, Events: retention.KeepRule{MaxAge: time.Nanosecond}}
 
 // prune lets retention work for a minute of the bubble's clock.
 func (s *started) prune(k engine.Keep) {
@@ -97,7 +97,7 @@ func TestHistory_runsGoWithAllTheirDocuments(t *testing.T) {
 		if got := e.rows(kinds...); !slices.Equal(got, before) {
 			t.Errorf("without limits %v documents are left of %v", got, before)
 		}
-		e.prune(engine.Keep{Runs: retention.Rule{Max: 5}})
+		e.prune(engine.Keep{Runs: retention.KeepRule{Max: 5}})
 		if got := e.rows("run", "task"); !slices.Equal(got, []int{6, 2 + 1 + 2 + 1 + 1}) { // with the active one; the newest is the rollback, which has no tasks
 			t.Errorf("%v runs and tasks are left, want 5 ended ones and the active one", got)
 		}
@@ -110,7 +110,7 @@ func TestHistory_runsGoWithAllTheirDocuments(t *testing.T) {
 				t.Errorf("run %d: %v", i, err)
 			}
 		}
-		e.prune(engine.Keep{Runs: retention.Rule{MaxAge: 90 * time.Minute, Max: 2}})
+		e.prune(engine.Keep{Runs: retention.KeepRule{MaxAge: 90 * time.Minute, Max: 2}})
 		if got := e.rows("run"); !slices.Equal(got, []int{4}) { // what is younger: a batch, a workflow, the rollback
 			t.Errorf("%v runs are left, want 3 young ones and the active one", got)
 		}
@@ -275,7 +275,7 @@ func TestHistory_theOldestCheckpointBecomesRecordOnly(t *testing.T) {
 			e.ended(e.submit(workflow(fmt.Sprint("x", i), fmt.Sprint("y", i), fmt.Sprint("z", i))).Run.ID)
 		}
 		limited := allGone
-		limited.Effects, limited.Events = 7, retention.Rule{}
+		limited.Effects, limited.Events = 7, retention.KeepRule{}
 		e.prune(limited)
 		if got := e.rows("effect", "checkpoint"); !slices.Equal(got, []int{6, 4}) {
 			t.Errorf("%v effects and checkpoints are left, want 6 and 4", got)

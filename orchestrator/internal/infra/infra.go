@@ -29,15 +29,15 @@ const maxSettings = 1 << 20
 
 // Infra is one definition.
 type Infra struct {
-	Name        string     `json:"-" toml:"-" yaml:"-"` // the folder's
-	Description string     `json:"description" toml:"description" yaml:"description"`
-	Servers     []Server   `json:"servers" toml:"servers" yaml:"servers"`
-	Taskservs   []Taskserv `json:"taskservs" toml:"taskservs" yaml:"taskservs"`
-	Clusters    []Cluster  `json:"clusters" toml:"clusters" yaml:"clusters"`
+	Name        string         `json:"-" toml:"-" yaml:"-"` // the folder's
+	Description string         `json:"description" toml:"description" yaml:"description"`
+	Servers     []WantedServer `json:"servers" toml:"servers" yaml:"servers"`
+	Taskservs   []Taskserv     `json:"taskservs" toml:"taskservs" yaml:"taskservs"`
+	Clusters    []Cluster      `json:"clusters" toml:"clusters" yaml:"clusters"`
 }
 
-// Server is a server that the infra wants.
-type Server struct {
+// WantedServer is a server that the infra wants.
+type WantedServer struct {
 	Name     string `json:"name" toml:"name" yaml:"name"`
 	Plan     string `json:"plan" toml:"plan" yaml:"plan"`
 	Zone     string `json:"zone" toml:"zone" yaml:"zone"`
@@ -282,14 +282,14 @@ func (in Infra) all() []string {
 }
 
 // Cluster returns the cluster of that type and its servers; no targets: all servers of the infra.
-func (in Infra) Cluster(typ string) (Cluster, []Server, error) {
+func (in Infra) Cluster(typ string) (Cluster, []WantedServer, error) {
 	var types []string
 	for _, c := range in.Clusters {
 		types = append(types, c.Type)
 		if c.Type != typ {
 			continue
 		}
-		var servers []Server
+		var servers []WantedServer
 		for _, s := range in.Servers {
 			if len(c.Targets) == 0 || slices.Contains(c.Targets, s.Name) {
 				servers = append(servers, s)

@@ -149,7 +149,7 @@ func (x *Executor) resolveCluster(op dag.Operation) (dag.Result, error) {
 	return res, nil
 }
 
-func providerOf(servers []infra.Server, name string) string {
+func providerOf(servers []infra.WantedServer, name string) string {
 	for _, s := range servers {
 		if s.Name == name {
 			return s.Provider

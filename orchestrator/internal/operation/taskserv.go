@@ -36,15 +36,15 @@ const signalled = 128
 const shownOutput = 1 << 10
 
 // service is a task service on a server, at hand.
-type service struct {
+type taskService struct {
 	recipe recipe.Recipe
 	server dag.Resource
 	conn   provider.Connection
 	a      dag.Attempt
 }
 
-func (s *service) dir() string  { return path.Join(recipeDir, s.recipe.Name) }
-func (s *service) name() string { return s.server.Name + "/" + s.recipe.Name }
+func (s *taskService) dir() string  { return path.Join(recipeDir, s.recipe.Name) }
+func (s *taskService) name() string { return s.server.Name + "/" + s.recipe.Name }
 
 // errNoServer says that the server of a step is in no inventory.
 var errNoServer = errors.New("no such server")
@@ -54,7 +54,7 @@ var errNoServer = errors.New("no such server")
 func lost(err error) bool { return errors.Is(err, errNoServer) || errors.Is(err, provider.ErrGone) }
 
 // connect opens the server of a step. The caller closes service.conn.
-func (x *Executor) connect(ctx context.Context, a *dag.Attempt) (*service, error) {
+func (x *Executor) connect(ctx context.Context, a *dag.Attempt) (*taskService, error) {
 	r, err := x.Recipes.Get(a.Step.Params[paramInfra], a.Step.Params[paramService])
 	if err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (x *Executor) connect(ctx context.Context, a *dag.Attempt) (*service, error
 	if err != nil {
 		return nil, err
 	}
-	return &service{recipe: r, server: there, conn: conn, a: *a}, nil
+	return &taskService{recipe: r, server: there, conn: conn, a: *a}, nil
 }
 
 // install brings the task service about: upload, install, read back what it wrote, check.
@@ -125,7 +125,7 @@ func (x *Executor) install(ctx context.Context, a *dag.Attempt) (dag.Result, err
 }
 
 // installed is the result of a task service that is there.
-func (s *service) installed(created string) dag.Result {
+func (s *taskService) installed(created string) dag.Result {
 	r := s.recipe
 	return dag.Result{
 		Facts: map[string]string{factCreated: created, factVersion: r.Version},
@@ -136,7 +136,7 @@ func (s *service) installed(created string) dag.Result {
 }
 
 // run runs a script of the recipe where it was uploaded; an exit other than 0 is an error.
-func (s *service) run(ctx context.Context, script string) (provider.Outcome, error) {
+func (s *taskService) run(ctx context.Context, script string) (provider.Outcome, error) {
 	out, err := s.conn.Run(ctx, provider.Command{
 		Argv: []string{s.recipe.Interpreter, path.Join(s.dir(), script)},
 		Env: map[string]string{
@@ -159,7 +159,7 @@ func (s *service) run(ctx context.Context, script string) (provider.Outcome, err
 }
 
 // inOrder says whether the check script finds the task service as it should be.
-func (s *service) inOrder(ctx context.Context) bool {
+func (s *taskService) inOrder(ctx context.Context) bool {
 	if s.recipe.Scripts[recipe.Check] == nil {
 		return false // cannot tell: install again, which is safe
 	}
@@ -168,7 +168,7 @@ func (s *service) inOrder(ctx context.Context) bool {
 }
 
 // verify reads the configuration files back and parses them.
-func (x *Executor) verify(ctx context.Context, s *service, simulated bool) error {
+func (x *Executor) verify(ctx context.Context, s *taskService, simulated bool) error {
 	if simulated {
 		return nil
 	}
@@ -231,7 +231,7 @@ func (x *Executor) remove(ctx context.Context, a *dag.Attempt) (dag.Result, erro
 }
 
 // uninstall runs the uninstall script that came with what is installed, or today's when that is gone.
-func (s *service) uninstall(ctx context.Context) (dag.Result, error) {
+func (s *taskService) uninstall(ctx context.Context) (dag.Result, error) {
 	script := path.Join(s.dir(), recipe.Uninstall)
 	out, err := s.conn.Run(ctx, provider.Command{Argv: []string{"test", "-f", script}})
 	if err != nil {

@@ -24,7 +24,7 @@ const (
 )
 
 // request is a batch on its way to the committer, which answers exactly once.
-type request struct {
+type pendingCommit struct {
 	parcel *batchBuffer            // back to Store.parcels when it is written
 	answer chan store.CommitResult // room for one
 }
@@ -48,7 +48,7 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 	if err := ctx.Err(); err != nil {
 		return store.Receipt{}, store.ErrUnavailable.Because(err)
 	}
-	r := &request{parcel: s.copied(b), answer: make(chan store.CommitResult, 1)}
+	r := &pendingCommit{parcel: s.copied(b), answer: make(chan store.CommitResult, 1)}
 	select {
 	case s.requests <- r:
 	case <-ctx.Done():
@@ -134,7 +134,7 @@ func (s *Store) run() {
 			s.fail(fmt.Errorf("%v\n%s", r, debug.Stack()))
 		}
 	}()
-	group := make([]*request, 0, maxGroup)
+	group := make([]*pendingCommit, 0, maxGroup)
 	for {
 		select {
 		case r := <-s.requests:
@@ -157,7 +157,7 @@ func (s *Store) run() {
 }
 
 // drain takes everything that waits, as far as one group goes.
-func (s *Store) drain(group []*request) []*request {
+func (s *Store) drain(group []*pendingCommit) []*pendingCommit {
 	size := group[0].parcel.size
 	for len(group) < maxGroup && size < maxGroupBytes {
 		select {
@@ -172,7 +172,7 @@ func (s *Store) drain(group []*request) []*request {
 }
 
 // commit judges a group, writes what it does, syncs, shows it to readers and answers.
-func (s *Store) commit(group []*request) {
+func (s *Store) commit(group []*pendingCommit) {
 	s.batches = s.batches[:0]
 	bytes := 0
 	for _, r := range group {

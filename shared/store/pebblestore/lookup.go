@@ -10,10 +10,10 @@ import (
 
 // engine is a Store as package known asks it: what the committer wrote before is synced, so it reads
 // the engine itself and not the view of the readers.
-type engine struct{ s *Store }
+type lookupEngine struct{ s *Store }
 
 // Document implements known.Engine.
-func (e engine) Document(k store.Key) (store.Known, error) {
+func (e lookupEngine) Document(k store.Key) (store.Known, error) {
 	v, closer, err := e.s.db.Get(keyOfDoc(k))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return store.Known{}, nil
@@ -31,7 +31,7 @@ func (e engine) Document(k store.Key) (store.Known, error) {
 }
 
 // LastID implements known.Engine.
-func (e engine) LastID(kind string) (id string, err error) {
+func (e lookupEngine) LastID(kind string) (id string, err error) {
 	prefix := key(docKey, kind, "")
 	it, err := e.s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
 	if err != nil {
@@ -47,7 +47,7 @@ func (e engine) LastID(kind string) (id string, err error) {
 }
 
 // Names implements known.Engine.
-func (e engine) Names(kind string, fn func(name string, size int) bool) error {
+func (e lookupEngine) Names(kind string, fn func(name string, size int) bool) error {
 	prefix := []byte{counterKey}
 	if kind != "" {
 		prefix = key(docKey, kind, "")
@@ -66,13 +66,13 @@ func (e engine) Names(kind string, fn func(name string, size int) bool) error {
 }
 
 // Counter implements known.Engine.
-func (e engine) Counter(c store.Counter) (int64, error) {
+func (e lookupEngine) Counter(c store.Counter) (int64, error) {
 	v, err := e.s.value(keyOfCounter(c))
 	return int64(number(v)), err
 }
 
 // Sum implements known.Engine.
-func (e engine) Sum(kind string) (store.Sum, error) {
+func (e lookupEngine) Sum(kind string) (store.Sum, error) {
 	v, err := e.s.value(keyOfSum(kind))
 	return sumOf(v), err
 }

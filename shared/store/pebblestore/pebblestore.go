@@ -33,9 +33,9 @@ type Store struct {
 	room     func() error // why the engine's logs cannot be written as tables now; nil when they can
 	readOnly bool
 
-	requests chan *request // to the committer
-	closing  chan struct{} // closed by Close: the committer ends after its group
-	stopped  chan struct{} // closed when the committer has ended
+	requests chan *pendingCommit // to the committer
+	closing  chan struct{}       // closed by Close: the committer ends after its group
+	stopped  chan struct{}       // closed when the committer has ended
 	tidying  sync.WaitGroup
 	dead     chan struct{} // closed by fail: the engine has given up
 
@@ -111,12 +111,12 @@ func newStore(schema store.Schema, log *slog.Logger) (*Store, error) {
 	s := &Store{
 		schema:   schema,
 		log:      log,
-		requests: make(chan *request, maxGroup),
+		requests: make(chan *pendingCommit, maxGroup),
 		closing:  make(chan struct{}),
 		stopped:  make(chan struct{}),
 		dead:     make(chan struct{}),
 	}
-	s.known = known.New(engine{s}, schema)
+	s.known = known.New(lookupEngine{s}, schema)
 	return s, nil
 }
 

@@ -21,7 +21,7 @@ const (
 )
 
 // waiter is a commit on its way through the committer.
-type waiter struct {
+type pendingCommit struct {
 	batch  store.Batch // bodies of writes are native values already
 	size   int
 	answer chan store.CommitResult // buffered
@@ -35,7 +35,7 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 	if err := ctx.Err(); err != nil {
 		return store.Receipt{}, store.ErrUnavailable.Because(err)
 	}
-	w, err := s.newWaiter(b)
+	w, err := s.newPending(b)
 	if err != nil {
 		return store.Receipt{}, s.away("encode", err)
 	}
@@ -54,9 +54,9 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 	}
 }
 
-// newWaiter copies the batch in the form in which it is sent; the caller pays for the encoding.
-func (s *Store) newWaiter(b store.Batch) (*waiter, error) {
-	w := &waiter{answer: make(chan store.CommitResult, 1), batch: store.Batch{Trims: slices.Clone(b.Trims)}}
+// newPending copies the batch in the form in which it is sent; the caller pays for the encoding.
+func (s *Store) newPending(b store.Batch) (*pendingCommit, error) {
+	w := &pendingCommit{answer: make(chan store.CommitResult, 1), batch: store.Batch{Trims: slices.Clone(b.Trims)}}
 	writes := slices.Clone(b.Writes)
 	s.schema.Digest(writes)
 	for _, write := range writes {
@@ -80,7 +80,7 @@ func (s *Store) newWaiter(b store.Batch) (*waiter, error) {
 
 // commitAll is the committer: it takes what waits, writes it in one call, and answers.
 func (s *Store) commitAll() {
-	var held *waiter // did not fit into the last group
+	var held *pendingCommit // did not fit into the last group
 	for {
 		group, next := s.gather(held)
 		if group == nil {
@@ -102,7 +102,7 @@ func (s *Store) commitAll() {
 
 // gather waits for a first batch and takes all that wait with it, within the limits of a call. It returns
 // no group when the store is closed.
-func (s *Store) gather(first *waiter) (group []*waiter, held *waiter) {
+func (s *Store) gather(first *pendingCommit) (group []*pendingCommit, held *pendingCommit) {
 	if first == nil {
 		select {
 		case first = <-s.queue:
@@ -126,7 +126,7 @@ func (s *Store) gather(first *waiter) (group []*waiter, held *waiter) {
 }
 
 // commitGroup judges the group and has the engine confirm and apply it, as often as others are faster.
-func (s *Store) commitGroup(ctx context.Context, group []*waiter) ([]store.CommitResult, error) {
+func (s *Store) commitGroup(ctx context.Context, group []*pendingCommit) ([]store.CommitResult, error) {
 	g := &s.ground
 	batches := make([]store.Batch, len(group))
 	for i, w := range group {
@@ -175,7 +175,7 @@ func (s *Store) commitGroup(ctx context.Context, group []*waiter) ([]store.Commi
 }
 
 // call is one guarded query as it is sent.
-type call struct {
+type callRecord struct {
 	id   models.RecordID
 	vars map[string]any
 }
@@ -229,7 +229,7 @@ func decodeOf(results []cbor.RawMessage, kind byte, into any) error {
 }
 
 // newCall turns a judgement into the variables of the guarded query.
-func (s *Store) newCall(asked []store.Key, j *store.Judgement) call {
+func (s *Store) newCall(asked []store.Key, j *store.Judgement) callRecord {
 	ids, want := make([]models.RecordID, len(asked)), make([]uint64, len(asked))
 	for i, k := range asked {
 		ids[i], want[i] = s.record(k), s.ground.docs[k].Rev
@@ -260,7 +260,7 @@ func (s *Store) newCall(asked []store.Key, j *store.Judgement) call {
 		counts = append(counts, map[string]any{"id": s.counter(c), "d": d})
 	}
 	id := newCallID(s.texts.callTable)
-	return call{id, map[string]any{
+	return callRecord{id, map[string]any{
 		"n0": s.ground.number, "e0": s.ground.epoch, "n1": j.Number, "ids": ids, "want": want, "new": fresh, "old": old, "gone": gone,
 		"entries": entries, "counts": counts, "call": id,
 		"head": s.ground.headAfter(j),

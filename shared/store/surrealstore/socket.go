@@ -64,7 +64,7 @@ func newSocket(u *url.URL) *socket {
 
 // Connect dials and starts the reader.
 func (s *socket) Connect(ctx context.Context) error {
-	conn, resp, err := gws.NewClient(reader{socket: s}, &gws.ClientOption{
+	conn, resp, err := gws.NewClient(messageReader{socket: s}, &gws.ClientOption{
 		Addr:                s.addr,
 		RequestHeader:       http.Header{"Sec-WebSocket-Protocol": []string{"cbor"}},
 		HandshakeTimeout:    dialTimeout,
@@ -176,13 +176,13 @@ func (d dialer) Dial(network, addr string) (net.Conn, error) {
 }
 
 // reader hands replies to the calls that wait for them.
-type reader struct {
+type messageReader struct {
 	gws.BuiltinEventHandler
 	socket *socket
 }
 
 // OnMessage passes one reply on; a reply nobody waits for any more is dropped.
-func (r reader) OnMessage(_ *gws.Conn, message *gws.Message) {
+func (r messageReader) OnMessage(_ *gws.Conn, message *gws.Message) {
 	data := bytes.Clone(message.Bytes())
 	_ = message.Close()
 	s := r.socket
@@ -207,7 +207,7 @@ func (r reader) OnMessage(_ *gws.Conn, message *gws.Message) {
 }
 
 // OnPing answers, as the protocol demands.
-func (r reader) OnPing(conn *gws.Conn, payload []byte) { _ = conn.WritePong(payload) }
+func (r messageReader) OnPing(conn *gws.Conn, payload []byte) { _ = conn.WritePong(payload) }
 
 // OnClose ends every call that waits.
-func (r reader) OnClose(_ *gws.Conn, err error) { r.socket.end(errors.Join(errClosed, err)) }
+func (r messageReader) OnClose(_ *gws.Conn, err error) { r.socket.end(errors.Join(errClosed, err)) }

@@ -34,14 +34,14 @@ type Options struct {
 // Store is a store.DB in a SurrealDB database.
 type Store struct {
 	schema store.Schema
-	texts  *texts
+	texts  *queryTexts
 	link   *link
 	log    *slog.Logger
 
 	ctx   context.Context // ends with Close; nothing outlives it
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
-	queue chan *waiter // to the committer
+	queue chan *pendingCommit // to the committer
 
 	ground revisionCache // owned by the committer
 
@@ -67,7 +67,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{schema: o.Schema, texts: texts, link: link, log: link.log, queue: make(chan *waiter), ground: newRevisionCache(), lost: make(chan struct{})}
+	s := &Store{schema: o.Schema, texts: texts, link: link, log: link.log, queue: make(chan *pendingCommit), ground: newRevisionCache(), lost: make(chan struct{})}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	link.ctx = s.ctx
 	err = s.define(ctx)

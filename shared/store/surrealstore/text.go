@@ -36,7 +36,7 @@ type listing struct {
 }
 
 // texts are the query texts of one schema and the names of its tables.
-type texts struct {
+type queryTexts struct {
 	define             []text
 	head, commit, read text
 	sweep              text
@@ -51,12 +51,12 @@ type texts struct {
 }
 
 // newTexts makes the texts of a schema, which it checks first.
-func newTexts(schema store.Schema) (*texts, error) {
+func newTexts(schema store.Schema) (*queryTexts, error) {
 	if err := schema.Check(); err != nil {
 		return nil, err
 	}
 	service := schema.Service
-	t := &texts{
+	t := &queryTexts{
 		list: map[listing]text{}, table: map[string]string{},
 		headTable: service + "__head", entryTable: service + "__entry",
 		countTable: service + "__count", callTable: service + "__call",
@@ -93,7 +93,7 @@ func newTexts(schema store.Schema) (*texts, error) {
 // closed at the other end. The field is selected too: only then, in a plain top-level SELECT, is
 // the limit inside the scan. It is a transaction, so that the head, read behind the page, is that
 // of the page; that costs nothing measurable.
-func (t *texts) addList(table string, l listing, field string) {
+func (t *queryTexts) addList(table string, l listing, field string) {
 	from, end := ">=", "<"
 	if l.reverse {
 		from, end = ">", "<="

@@ -64,9 +64,9 @@ func UseOwnSurreal(t *testing.T, o *rig.Options) (stop func()) {
 
 // KeepSurreal points each service at a database of its own in the folder DIR/NAME-database, so that what
 // one of them stores can be put back without the other's.
-func KeepSurreal(t *testing.T, o *rig.Options) map[string]*surrealtest.Kept {
+func KeepSurreal(t *testing.T, o *rig.Options) map[string]*surrealtest.KeptServer {
 	t.Helper()
-	engines := map[string]*surrealtest.Kept{}
+	engines := map[string]*surrealtest.KeptServer{}
 	for name, store := range map[string]*string{"orchestrator": &o.OrchestratorStore, "control-center": &o.ControlCenterStore} {
 		k := surrealtest.Keep(t, filepath.Join(o.Dir, name+"-database"))
 		file := filepath.Join(o.Dir, name+"-store-password")

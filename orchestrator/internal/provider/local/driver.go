@@ -116,7 +116,7 @@ func (d *Driver) Create(ctx context.Context, spec provider.Spec) (provider.Serve
 	defer d.unlock(id, e, false)
 	f := d.folder(id)
 	who, ok, err := f.identity()
-	want := identity{ID: id, Name: spec.Name, Plan: spec.Plan, Tag: spec.Tag, Zone: spec.Zone}
+	want := serverIdentity{ID: id, Name: spec.Name, Plan: spec.Plan, Tag: spec.Tag, Zone: spec.Zone}
 	switch {
 	case err != nil:
 		return provider.Server{}, failed("read server "+id, err)

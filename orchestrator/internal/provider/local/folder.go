@@ -40,7 +40,7 @@ const (
 type folder string
 
 // identity is server.json.
-type identity struct {
+type serverIdentity struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
 	Plan string `json:"plan"`
@@ -69,7 +69,7 @@ func idOf(tag string) string {
 func (f folder) at(name string) string { return filepath.Join(string(f), name) }
 
 // build makes the folder of a new server. It exists whole or not at all.
-func build(dir string, who identity) (folder, error) {
+func build(dir string, who serverIdentity) (folder, error) {
 	tmp, err := os.MkdirTemp(dir, unfinished)
 	if err != nil {
 		return "", err
@@ -125,7 +125,7 @@ func syncFile(name string) error {
 }
 
 // identity reads who the server is; false when there is no such server.
-func (f folder) identity() (who identity, ok bool, err error) {
+func (f folder) identity() (who serverIdentity, ok bool, err error) {
 	ok, err = readJSON(f.at("server.json"), &who)
 	if err == nil && ok && who.ID != filepath.Base(string(f)) {
 		return who, false, fmt.Errorf("%s belongs to another server (%s)", f.at("server.json"), who.ID)
@@ -141,7 +141,7 @@ func (f folder) process() (process, error) {
 }
 
 // writeConnection writes the files a plain OpenSSH client needs: ssh -F DIR/ssh/config NAME.
-func (f folder) writeConnection(who identity, p process) error {
+func (f folder) writeConnection(who serverIdentity, p process) error {
 	public, err := os.ReadFile(f.at("ssh/host_key.pub"))
 	if err != nil {
 		return err
@@ -164,7 +164,7 @@ func (f folder) writeConnection(who identity, p process) error {
 func literal(path string) string { return strings.ReplaceAll(path, "%", "%%") }
 
 // server is what the outside gets to know.
-func (f folder) server(who identity, p process) provider.Server {
+func (f folder) server(who serverIdentity, p process) provider.Server {
 	return provider.Server{ID: who.ID, Tag: who.Tag, Name: who.Name, Plan: who.Plan, Zone: who.Zone, Facts: map[string]string{
 		"address": loopback, "port": strconv.Itoa(p.Port), "user": user,
 	}}

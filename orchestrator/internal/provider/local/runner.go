@@ -26,14 +26,14 @@ const (
 )
 
 // runner starts commands on a server.
-type runner struct {
+type commandRunner struct {
 	folder folder
-	who    identity
+	who    serverIdentity
 }
 
 // exec runs an argument vector in a process group of its own and returns its status as a shell would. When it
 // returns, nothing of the group is left.
-func (r runner) exec(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) int {
+func (r commandRunner) exec(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := r.folder.at("root")
 	program, err := lookup(argv[0])
 	if err != nil {

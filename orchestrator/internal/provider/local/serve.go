@@ -105,7 +105,7 @@ func listen(port int) (net.Listener, error) {
 	return net.Listen("tcp", loopback+":0")
 }
 
-func sshServer(f folder, who identity, log *slog.Logger) (*ssh.Server, error) {
+func sshServer(f folder, who serverIdentity, log *slog.Logger) (*ssh.Daemon, error) {
 	host, err := os.ReadFile(f.at("ssh/host_key"))
 	if err != nil {
 		return nil, err
@@ -114,8 +114,8 @@ func sshServer(f folder, who identity, log *slog.Logger) (*ssh.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	run := runner{folder: f, who: who}
-	return &ssh.Server{HostKey: host, Authorized: string(client), Exec: run.exec, Log: log}, nil
+	run := commandRunner{folder: f, who: who}
+	return &ssh.Daemon{HostKey: host, Authorized: string(client), Exec: run.exec, Log: log}, nil
 }
 
 // watch cancels when the lock file is no longer in the folder where it was opened.

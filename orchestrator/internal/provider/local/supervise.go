@@ -71,7 +71,7 @@ func (d *Driver) look(ctx context.Context, id string) {
 
 // ensure returns the process of the server: the one that runs (adopted when another orchestrator started it), or a new one.
 // The caller holds the entry.
-func (d *Driver) ensure(ctx context.Context, f folder, who identity, e *entry) (process, error) {
+func (d *Driver) ensure(ctx context.Context, f folder, who serverIdentity, e *entry) (process, error) {
 	if e.process.alive() {
 		return e.process, nil
 	}
@@ -95,7 +95,7 @@ func (d *Driver) ensure(ctx context.Context, f folder, who identity, e *entry) (
 
 // start starts the server's process in a session of its own, with nothing of our environment and descriptors, and waits until it
 // says over a pipe where it listens.
-func (d *Driver) start(ctx context.Context, f folder, who identity) (process, error) {
+func (d *Driver) start(ctx context.Context, f folder, who serverIdentity) (process, error) {
 	out, err := os.OpenFile(f.at("log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return process{}, failed("start server "+who.Name, err)

@@ -27,7 +27,7 @@ const (
 
 // Server answers SSH for one key. Exec starts an argument vector and returns its exit status; its context ends
 // when the client goes away or the server stops, and Exec returns only when nothing of the command is left.
-type Server struct {
+type Daemon struct {
 	HostKey    []byte // private key file
 	Authorized string // the public key that may log in, one line
 	Exec       func(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) int
@@ -35,7 +35,7 @@ type Server struct {
 }
 
 // Serve answers on the listener until ctx ends, then ends all connections and waits for their commands.
-func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+func (s *Daemon) Serve(ctx context.Context, listener net.Listener) error {
 	config, err := s.config()
 	if err != nil {
 		return err
@@ -91,7 +91,7 @@ func (h *hall) leave(wire net.Conn) {
 	}
 }
 
-func (s *Server) config() (*ssh.ServerConfig, error) {
+func (s *Daemon) config() (*ssh.ServerConfig, error) {
 	signer, err := ssh.ParsePrivateKey(s.HostKey)
 	if err != nil {
 		return nil, fmt.Errorf("host key: %w", err)
@@ -114,7 +114,7 @@ func (s *Server) config() (*ssh.ServerConfig, error) {
 }
 
 // serve is one connection, which has entered the hall and takes a slot once it has shown our key.
-func (s *Server) serve(ctx context.Context, wire net.Conn, config *ssh.ServerConfig, hall *hall, slots chan struct{}) {
+func (s *Daemon) serve(ctx context.Context, wire net.Conn, config *ssh.ServerConfig, hall *hall, slots chan struct{}) {
 	defer wire.Close()
 	stop := context.AfterFunc(ctx, func() { wire.Close() })
 	defer stop()
@@ -150,7 +150,7 @@ func (s *Server) serve(ctx context.Context, wire net.Conn, config *ssh.ServerCon
 }
 
 // session runs the one command of a session.
-func (s *Server) session(ctx context.Context, channel ssh.Channel, requests <-chan *ssh.Request) {
+func (s *Daemon) session(ctx context.Context, channel ssh.Channel, requests <-chan *ssh.Request) {
 	defer channel.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -187,7 +187,7 @@ func (s *Server) session(ctx context.Context, channel ssh.Channel, requests <-ch
 	}
 }
 
-func (s *Server) command(ctx context.Context, channel ssh.Channel, line string) {
+func (s *Daemon) command(ctx context.Context, channel ssh.Channel, line string) {
 	status := RefusedExit
 	if argv, err := Split(line); err != nil {
 		fmt.Fprintf(channel.Stderr(), "refused: %v\n", err)

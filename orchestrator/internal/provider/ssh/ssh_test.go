@@ -30,7 +30,7 @@ func serve(t *testing.T) Target {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	s := &Server{HostKey: host.Private, Authorized: client.Public, Log: slog.New(slog.DiscardHandler),
+	s := &Daemon{HostKey: host.Private, Authorized: client.Public, Log: slog.New(slog.DiscardHandler),
 		Exec: func(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) int {
 			if argv[0] == "wait" {
 				<-ctx.Done()

@@ -10,13 +10,13 @@ import (
 
 // filter is the Bloom filter of one kind. It comes when the engine was asked bloomAsked times for
 // documents that it does not have or that the revision cache does not know.
-type filter struct {
+type kindFilter struct {
 	asked atomic.Int64 // questions to the engine, of all goroutines
 	tried bool         // of the committer: Fill has seen to it
 	ids   atomic.Pointer[bloom]
 }
 
-func (f *filter) add(id string) {
+func (f *kindFilter) add(id string) {
 	if ids := f.ids.Load(); ids != nil {
 		ids.add(id)
 	}

@@ -35,7 +35,7 @@ type Engine interface {
 type Lookup struct {
 	engine    Engine
 	revisions revisions
-	filters   []filter // by place of the kind in the schema
+	filters   []kindFilter // by place of the kind in the schema
 	kinds     []store.Kind
 	counters  counters
 	sums      map[string]store.Sum // as they were read or written last
@@ -46,7 +46,7 @@ func New(engine Engine, schema store.Schema) *Lookup {
 	return &Lookup{
 		engine:    engine,
 		revisions: newRevisions(revisionsHalf),
-		filters:   make([]filter, len(schema.Kinds)),
+		filters:   make([]kindFilter, len(schema.Kinds)),
 		kinds:     schema.Kinds,
 		counters:  counters{values: map[store.Counter]int64{}},
 		sums:      map[string]store.Sum{},

@@ -66,9 +66,9 @@ func Separate(t testing.TB) (at, password string, stop func()) {
 	return e.fresh(), e.password, stop
 }
 
-// Kept is an engine of a test's own whose database lies in a folder, so that a stopped one can be
+// KeptServer is an engine of a test's own whose database lies in a folder, so that a stopped one can be
 // copied and put back. It keeps its address and its password over restarts.
-type Kept struct {
+type KeptServer struct {
 	URL, Password string
 
 	t       testing.TB
@@ -77,12 +77,12 @@ type Kept struct {
 }
 
 // Keep starts an engine on a folder; it ends with the test.
-func Keep(t testing.TB, dir string) *Kept {
+func Keep(t testing.TB, dir string) *KeptServer {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("needs a SurrealDB engine, which -short leaves out")
 	}
-	k := &Kept{t: t, dir: dir}
+	k := &KeptServer{t: t, dir: dir}
 	k.start(anyPort)
 	k.URL, k.Password = k.running.fresh(), k.running.password
 	t.Cleanup(k.Stop)
@@ -90,7 +90,7 @@ func Keep(t testing.TB, dir string) *Kept {
 }
 
 // Stop ends the engine; everything it has acknowledged is in its folder. A stopped one is left alone.
-func (k *Kept) Stop() {
+func (k *KeptServer) Stop() {
 	if k.running != nil {
 		k.running.kill()
 		k.running = nil
@@ -98,7 +98,7 @@ func (k *Kept) Stop() {
 }
 
 // Start starts the stopped engine on what its folder holds now.
-func (k *Kept) Start() {
+func (k *KeptServer) Start() {
 	k.t.Helper()
 	at, err := url.Parse(k.URL)
 	if err != nil {
@@ -107,7 +107,7 @@ func (k *Kept) Start() {
 	k.start(at.Host)
 }
 
-func (k *Kept) start(listen string) {
+func (k *KeptServer) start(listen string) {
 	k.t.Helper()
 	e, err := startAs(k.Password, "--path", "rocksdb://"+k.dir, "--listen", listen)
 	if err != nil {
