@@ -55,6 +55,7 @@ var rings = []struct {
 	{"shared/token", service, "verification of tokens"},
 	{"shared/authz", service, "decisions"},
 	{"shared/client", service, "the typed client"},
+	{"orchestrator/internal/run", service, "the documents of runs over the port"},
 	{"orchestrator/internal/engine", service, "owns runs"},
 	{"orchestrator/internal/recipe", service, "task service catalogue"},
 	{"orchestrator/internal/infra", service, "infra definitions"},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -18,7 +19,7 @@ import (
 // TestListBatches_carriesSoManyOperationsAndNoMore lists batches of 2,000 operations each.
 func TestListBatches_carriesSoManyOperationsAndNoMore(t *testing.T) {
 	t.Parallel()
-	db := memstore.New(store.Schema{Service: "orchestrator", Kinds: engine.Schema()})
+	db := memstore.New(store.Schema{Service: "orchestrator", Kinds: run.Schema()})
 	a := &API{Engine: engine.New(engine.Config{DB: db})}
 	put := func(kind, key string, v any, index ...store.IndexKey) store.Write {
 		body, err := canonical.Make(v)

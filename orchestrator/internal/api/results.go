@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
-	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/naming"
 	"github.com/provisioning-platform/platform/shared/web"
@@ -87,7 +87,7 @@ func plainFacts(facts map[string]string) map[string]string {
 
 // reach adds how to log in to a server. One that is older than the rule of names goes by its
 // provider's id where its name could be read as something else.
-func (a *API) reach(s *serverView, r engine.Resource) {
+func (a *API) reach(s *serverView, r run.Resource) {
 	facts := a.Catalogue.Reach(dag.Resource{Facts: r.Facts, Kind: r.Kind, Name: r.Name, Provider: r.Provider})
 	if s.Facts == nil {
 		s.Facts = map[string]string{}

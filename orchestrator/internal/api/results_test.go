@@ -10,6 +10,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -29,7 +30,7 @@ func (reaching) Reach(s dag.Resource) map[string]string {
 // answers to everybody who could read a batch.
 func TestResults_hostPathsAreForWhoMayUseTheServer(t *testing.T) {
 	t.Parallel()
-	db := memstore.New(store.Schema{Service: token.Orchestrator, Kinds: append(engine.Schema(), web.Kinds()...)})
+	db := memstore.New(store.Schema{Service: token.Orchestrator, Kinds: append(run.Schema(), web.Kinds()...)})
 	task := dag.Task{ID: "01990000-0000-7000-8000-000000000001", User: "maker", Steps: []dag.StepState{
 		{Applied: true, Step: dag.Step{Action: "server.create", Name: "web-01", Provider: "p"}},
 		{Applied: true, Step: dag.Step{Action: "server.create", Name: "found-02", Provider: "p"}},  // existed before: another task's

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/web"
 )
@@ -51,7 +52,7 @@ type checkpointView struct {
 	Automatic       bool      `json:"automatic" doc:"nobody asked for it"`
 }
 
-func viewCheckpoint(c engine.Checkpoint) checkpointView {
+func viewCheckpoint(c run.Checkpoint) checkpointView {
 	return checkpointView{ID: c.ID, Name: c.Name, Description: c.Description, CreatedAt: c.CreatedAt, Size: size(c.Size), SizeBytes: c.Size, Hash: c.Hash, Resources: c.Resources,
 		RecordOnly: c.RecordOnly, Automatic: c.Automatic}
 }

@@ -31,7 +31,7 @@ func TestAudit_onTheFolderOfARunningServiceIsAConflict(t *testing.T) {
 		{"verify"}, {"export"}, {"subjects"}, {"archive", "--to", t.TempDir(), "--before", "2026-01-01"}, {"recover"},
 		{"accept-fork", "--fingerprint", "f", "--reason", "r"},
 	} {
-		if code, out, errs := run(nil, append(append([]string{"audit"}, verb...), "--data", dir)...); code != cli.ExitConflict || out != "" {
+		if code, out, errs := commandLine(nil, append(append([]string{"audit"}, verb...), "--data", dir)...); code != cli.ExitConflict || out != "" {
 			t.Errorf("audit %v ends with %d: %s%s", verb, code, out, errs)
 		}
 	}

@@ -17,8 +17,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
-// run runs the binary's command line and returns its exit code and what it wrote.
-func run(env []string, args ...string) (code int, out, errs string) {
+// commandLine runs the binary's command line and returns its exit code and what it wrote.
+func commandLine(env []string, args ...string) (code int, out, errs string) {
 	var stdout, stderr bytes.Buffer
 	code = cli.Main(context.Background(), Root(), &cli.IO{
 		In: strings.NewReader(""), Out: &stdout, Err: &stderr, Format: "table",
@@ -60,7 +60,7 @@ func TestConfigCheck_refusesWhatServeRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, verb := range [][]string{{"config", "check"}, {"serve"}} {
-			code, out, errs := run(c.env, append(append([]string{}, verb...), "--config", file)...)
+			code, out, errs := commandLine(c.env, append(append([]string{}, verb...), "--config", file)...)
 			if code != cli.ExitUsage || out != "" {
 				t.Errorf("%s: %v ended with %d, %q", name, verb, code, errs)
 			}
@@ -87,7 +87,7 @@ func TestConfigCheck_isGoodOfAFolderThatServeRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	line := func(verb ...string) (int, string) {
-		code, out, errs := run(nil, append(verb, "--data", dir, "--control-center", "http://127.0.0.1:1", "--credential", credential)...)
+		code, out, errs := commandLine(nil, append(verb, "--data", dir, "--control-center", "http://127.0.0.1:1", "--credential", credential)...)
 		return code, out + errs
 	}
 	if code, said := line("config", "check"); code != 0 || !strings.Contains(said, "good") {

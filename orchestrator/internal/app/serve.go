@@ -18,6 +18,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider/local"
 	"github.com/provisioning-platform/platform/orchestrator/internal/recipe"
 	"github.com/provisioning-platform/platform/orchestrator/internal/rights"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/orchestrator/internal/trust"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/client"
@@ -201,7 +202,7 @@ func executorOf(c Config, dir string, db *feed.Hub, log *slog.Logger) (*operatio
 	if c.Recipes.Dir != "" {
 		recipes.Dir = os.DirFS(string(c.Recipes.Dir))
 	}
-	return operation.New(operation.Config{Providers: providers.Drivers, Infra: folder, Recipes: recipes, Inventory: engine.Inventory{DB: db}, Log: log}), providers, nil
+	return operation.New(operation.Config{Providers: providers.Drivers, Infra: folder, Recipes: recipes, Inventory: run.Inventory{DB: db}, Log: log}), providers, nil
 }
 
 // storageName is the word of the contract for the store in use.

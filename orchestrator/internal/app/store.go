@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/orchestrator/internal/trust"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/feed"
@@ -27,7 +27,7 @@ const (
 // Schema is what the orchestrator stores.
 func Schema() store.Schema {
 	kinds := []store.Kind{{Name: identities.Kind}}
-	for _, k := range [][]store.Kind{audit.Kinds(), engine.Schema(), feed.Kinds(), trust.Kinds(), retention.Kinds(), web.Kinds()} {
+	for _, k := range [][]store.Kind{audit.Kinds(), run.Schema(), feed.Kinds(), trust.Kinds(), retention.Kinds(), web.Kinds()} {
 		kinds = append(kinds, k...)
 	}
 	return store.Schema{Service: "orchestrator", Kinds: kinds}

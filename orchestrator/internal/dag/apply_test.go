@@ -2,8 +2,7 @@ package dag_test
 
 import (
 	"encoding/json"
-	"reflect"
-	"slices"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -109,16 +108,33 @@ func TestApply_lateResultChangesNothing(t *testing.T) {
 	}
 }
 
-func TestTake_isGoodUntilTheNext(t *testing.T) {
+// TestRun_whatItReturnedIsNeverOverwritten keeps everything that Take, Pending and Unresolved
+// returned during a run, and compares it with copies when the run has ended.
+func TestRun_whatItReturnedIsNeverOverwritten(t *testing.T) {
 	t.Parallel()
 	h := hand(t, two())
-	h.run.Take()
-	h.next(dag.Do, dag.OK)
-	c := h.run.Take()
-	tasks, events, ended := slices.Clone(c.Tasks), slices.Clone(c.Events), slices.Clone(c.Ended)
-	h.next(dag.Do, dag.OK)
-	if len(events) == 0 || len(ended) == 0 || !slices.Equal(c.Tasks, tasks) || !slices.Equal(c.Events, events) || !reflect.DeepEqual(c.Ended, ended) {
-		t.Errorf("a change of before became %+v", c)
+	var got []any
+	var want []string
+	keep := func(v any) {
+		got, want = append(got, v), append(want, fmt.Sprintf("%+v", v))
+	}
+	for !h.run.Done() {
+		keep(dag.Unresolved(h.run))
+		due := dag.Pending(h.run)
+		keep(due)
+		for _, l := range due.Start {
+			result := dag.Result{Class: dag.OK}
+			if l.Attempt.Kind == dag.Resolve {
+				result.Steps = []dag.Step{{Action: "server.create", Name: "web"}}
+			}
+			h.apply(dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: result})
+			keep(h.run.Take())
+		}
+	}
+	for i := range got {
+		if now := fmt.Sprintf("%+v", got[i]); now != want[i] {
+			t.Errorf("what was\n%s\nbecame\n%s", want[i], now)
+		}
 	}
 }
 

@@ -9,32 +9,32 @@ import (
 	"github.com/provisioning-platform/platform/shared/id"
 )
 
-// Pending lists what is due by the state of the run, looking only at tasks that changed since the
-// last call (all of them after Load). Act on it when what Take has returned before is committed.
-// What it returns is good until the call after the next.
+// Pending lists what is due by the state of the run. It looks only at tasks that changed since the
+// last call, after Load at all of them. The caller acts on it when what Take has returned before is
+// committed.
 func Pending(r *Run) Due {
-	r.due, r.before = Due{Start: r.before.Start[:0], Stop: r.before.Stop[:0], Never: r.before.Never[:0]}, r.due
+	var due Due
 	for _, i := range r.look {
 		r.looking[i] = false
-		r.pendingTask(i, &r.due)
+		r.pendingTask(i, &due)
 	}
 	r.look = r.look[:0]
 	if len(r.timers) > 0 {
-		r.due.At = r.timers[0].at
+		due.At = r.timers[0].at
 	}
-	return r.due
+	return due
 }
 
-// Unresolved returns the Resolve attempts that are due. They change nothing outside, so they may be
-// made before the commit. What it returns is good until the next call.
+// Unresolved returns the Resolve attempts that are due. They change nothing outside, so the caller
+// may make them before the commit.
 func Unresolved(r *Run) []Launch {
-	r.unresolved = r.unresolved[:0]
+	var due []Launch
 	for _, i := range r.look {
 		if t := &r.Tasks[i]; t.State == Running && !t.Resolved {
-			r.unresolved = append(r.unresolved, r.resolve(i))
+			due = append(due, r.resolve(i))
 		}
 	}
-	return r.unresolved
+	return due
 }
 
 func (r *Run) pendingTask(i int32, due *Due) {

@@ -1,92 +1,6 @@
 package dag
 
-import (
-	"time"
-)
-
-// Grant is what a run stands on: who asked and which decision let it (decision 32). Each attempt
-// and its audit entries carry it.
-type Grant struct {
-	AuthVersion int64     `json:"av,omitempty"`       // authorization version of the account as it was then
-	Decision    string    `json:"decision,omitempty"` // id of the audit entry of the submission
-	IP          string    `json:"ip,omitempty"`       // of the request, as policies see it; so are MFA and Time
-	MFA         bool      `json:"mfa,omitempty"`
-	Plan        string    `json:"plan,omitempty"`
-	Policy      uint64    `json:"policy,omitempty"` // version of the policy set
-	Roles       []string  `json:"roles,omitempty"`  // of the account as they were then
-	Rule        string    `json:"rule,omitempty"`   // the deciding rule
-	Sub         string    `json:"sub,omitempty"`    // user id
-	Time        time.Time `json:"time"`
-	Username    string    `json:"username,omitempty"`
-}
-
-// Counts says how many tasks of a run have which status.
-type Counts struct {
-	Cancelled int `json:"cancelled"`
-	Completed int `json:"completed"`
-	Failed    int `json:"failed"`
-	Pending   int `json:"pending"`
-	Running   int `json:"running"`
-}
-
-// Total returns the number of tasks.
-func (c Counts) Total() int { return c.Cancelled + c.Completed + c.Failed + c.Pending + c.Running }
-
-func (c *Counts) of(s Status) *int {
-	switch s {
-	case StatusPending:
-		return &c.Pending
-	case StatusCompleted:
-		return &c.Completed
-	case StatusFailed:
-		return &c.Failed
-	case StatusCancelled:
-		return &c.Cancelled
-	}
-	return &c.Running
-}
-
-// Header is the stored document of a run: small, and written by each of its commits. Owner is the
-// engine's; the machine does not look at it.
-type Header struct {
-	AdoptedBy       string     `json:"adopted_by,omitempty"` // the batch that went on with what was withdrawn
-	CancelID        string     `json:"cancel_id,omitempty"`  // of the command that cancelled, so that it can be repeated
-	CancelledBy     string     `json:"cancelled_by,omitempty"`
-	Checkpoint      string     `json:"checkpoint,omitempty"` // Rollback: the checkpoint it goes back to
-	CompletedAt     *time.Time `json:"completed_at,omitempty"`
-	Counts          Counts     `json:"counts"`
-	CreatedAt       time.Time  `json:"created_at"`
-	Error           string     `json:"error,omitempty"`
-	FailedBy        string     `json:"failed_by,omitempty"` // name of the first operation that failed the run
-	Grant           Grant      `json:"grant"`
-	ID              string     `json:"id"`
-	Kind            Kind       `json:"kind"`
-	Name            string     `json:"name"`
-	Owner           string     `json:"owner,omitempty"`
-	ParallelLimit   int        `json:"parallel_limit"`
-	Policy          Policy     `json:"policy"`
-	Resumes         string     `json:"resumes,omitempty"`   // the batch whose withdrawn operations these are
-	RollBack        bool       `json:"roll_back,omitempty"` // what was done is undone once nothing runs any more
-	RollbackEnabled bool       `json:"rollback_enabled,omitempty"`
-	Slices          int        `json:"slices"` // documents that the definition is stored in
-	StartedAt       *time.Time `json:"started_at,omitempty"`
-	State           State      `json:"state"`
-	StepLimit       int        `json:"step_limit"`
-	StorageBackend  string     `json:"storage_backend,omitempty"`
-	Undo            *UndoPlan  `json:"undo,omitempty"` // of a Rollback
-	UpdatedAt       time.Time  `json:"updated_at"`
-	Version         string     `json:"version,omitempty"`
-	Withdrawn       bool       `json:"withdrawn,omitempty"` // its submitter lost the right to some of it
-}
-
-// Status returns the wire's word for the run's state. A batch that waits for a rollback to end
-// counts as running: the wire knows no pending batch.
-func (h *Header) Status() Status {
-	if h.State == Queued {
-		return StatusRunning
-	}
-	return h.State.Status()
-}
+import "time"
 
 // Run is a run in memory. Its owner is one goroutine; Apply changes it in place, and when what Take
 // returned could not be committed, the Run must be dropped and loaded again.
@@ -117,44 +31,10 @@ type Run struct {
 	looking    []bool
 	timers     timers
 	change     Change
-	spent      Change // of the Take before: its memory is used again
-	due        Due    // the last
-	before     Due    // the one before: its memory is used again
-	unresolved []Launch
 	dirty      []bool
 	marked     map[Ref]bool // effects in change
 
 	dirtyOrigins []bool
-}
-
-// Change is what must be committed together.
-type Change struct {
-	Tasks     []int32 // indexes of changed Tasks, each once; none of a rollback, whose effects say all
-	Effects   []Ref   // steps whose effects are to be written, each once
-	Origins   []int32 // of a rollback: indexes of Tasks whose origins changed, each once
-	Failures  []Failure
-	Events    []Event
-	Begun     []AttemptRecord // attempts that start when this is committed
-	Ended     []AttemptRecord // attempts that came to a result
-	Resources []Resource
-	Withdrawn []Withdrawal
-	Finished  []int32 // tasks that came to their end
-}
-
-// Empty says whether there is nothing to commit.
-func (c *Change) Empty() bool {
-	return len(c.Tasks)+len(c.Effects)+len(c.Origins)+len(c.Events)+len(c.Begun)+len(c.Ended)+len(c.Resources) == 0
-}
-
-// AttemptRecord is an attempt in a Change: what the audit log is to say about it.
-type AttemptRecord struct {
-	ID     string
-	Kind   AttemptKind
-	Task   int32
-	Number int
-	Step   Step
-	Class  Class // of an ended one
-	Error  string
 }
 
 // New returns a fresh run of a definition that Validate found good, with every task waiting and
@@ -270,29 +150,6 @@ func (r *Run) derive(now Now) {
 				r.watch(int32(i), now)
 			}
 		}
-	}
-}
-
-// Take returns what has changed since the last Take. It is to be committed as one, and good until
-// something is applied after the next Take.
-func (r *Run) Take() Change {
-	c := r.change
-	for _, i := range c.Tasks {
-		r.dirty[i] = false
-	}
-	for _, i := range c.Origins {
-		r.dirtyOrigins[i] = false
-	}
-	clear(r.marked)
-	r.change, r.spent = r.spent.emptied(), c
-	return c
-}
-
-// emptied returns an empty change in the memory of c.
-func (c *Change) emptied() Change {
-	return Change{
-		Tasks: c.Tasks[:0], Effects: c.Effects[:0], Origins: c.Origins[:0], Failures: c.Failures[:0], Events: c.Events[:0],
-		Begun: c.Begun[:0], Ended: c.Ended[:0], Resources: c.Resources[:0], Withdrawn: c.Withdrawn[:0], Finished: c.Finished[:0],
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/operation"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider/simulated"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/pebblestore"
 )
@@ -135,7 +136,7 @@ func TestFlight_thatIsStoppedInTheQueueNeverBegins(t *testing.T) {
 // Ten are under way at once. One iteration is one attempt.
 func BenchmarkAttempt(b *testing.B) {
 	log := slog.New(slog.DiscardHandler)
-	db, err := pebblestore.Open(b.TempDir(), store.Schema{Service: "orchestrator", Kinds: Schema()}, log)
+	db, err := pebblestore.Open(b.TempDir(), store.Schema{Service: "orchestrator", Kinds: run.Schema()}, log)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -144,7 +145,7 @@ func BenchmarkAttempt(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	x := operation.New(operation.Config{Providers: map[string]provider.Driver{"simulated": d}, Inventory: Inventory{DB: db}, Log: log})
+	x := operation.New(operation.Config{Providers: map[string]provider.Driver{"simulated": d}, Inventory: run.Inventory{DB: db}, Log: log})
 	e := New(Config{DB: db, Executor: x})
 	r := e.newRunner("run", dag.Batch)
 	launches := make([]dag.Launch, b.N)

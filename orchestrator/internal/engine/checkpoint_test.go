@@ -12,6 +12,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/storetest"
@@ -81,7 +82,7 @@ func TestCheckpoint_isOneSmallDocumentWhateverThereIs(t *testing.T) {
 	if len(docs) != 1 || len(docs[0].Body) != c.Size || c.Size > 1024 {
 		t.Errorf("%d documents; the first has %d bytes, its size is said to be %d", len(docs), len(docs[0].Body), c.Size)
 	}
-	for _, k := range engine.Schema() {
+	for _, k := range run.Schema() {
 		if n := len(every(t, db, k.Name)); k.Name != "checkpoint" && k.Name != "resource" && n > 0 {
 			t.Errorf("%d documents of kind %s", n, k.Name)
 		}
@@ -104,7 +105,7 @@ func TestCheckpoint_countsExactlyWhileOperationsEnd(t *testing.T) {
 		}
 		e := start(t, storetest.Faulty(db, late), w, func(c *engine.Config) { c.Wave = 64 })
 		<-time.After(time.Millisecond)
-		var points []engine.Checkpoint
+		var points []run.Checkpoint
 		for round := range 12 {
 			var nodes []dag.Node
 			for i := range 20 {

@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/canonical"
-	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -61,7 +61,7 @@ const maxBuffer = 2 << 20 // a thousand tasks fit
 
 // buffer is where a commit is put together. Stores copy what they commit, so the next commit uses it again.
 type buffer struct {
-	docs, events encoder
+	docs, events run.Encoder
 	trail        canonical.Writer // audit entries
 	writes       []store.Write
 	appends      []store.Append
@@ -101,44 +101,13 @@ func (r *runner) fill(buf *buffer, c dag.Change, entries [][]byte, now time.Time
 	} else {
 		beside.Go(encode)
 	}
-	failed := r.documents(buf, c)
+	var failed error
+	buf.writes, failed = buf.docs.Change(buf.writes, r.run, r.rev, &c, r.sizes)
 	beside.Wait()
 	if err == nil {
 		err = failed
 	}
 	return err
-}
-
-// documents adds the writes of a change: header, tasks, effects and inventory. Only the owner of a
-// run writes its tasks and effects while it goes on, and the header's revision says who that is;
-// when it has ended, its tasks may be deleted.
-func (r *runner) documents(buf *buffer, c dag.Change) error {
-	h, docs := &r.run.Header, &buf.docs
-	writes := slices.Grow(buf.writes, 1+len(c.Tasks)+len(c.Effects)+len(c.Origins)+len(c.Resources))
-	docs.header(h)
-	writes = append(writes, store.NewPut(headers().Key(h.ID), store.At(r.rev), headerIndex(h), docs.Body()))
-	for _, at := range c.Effects { // before the tasks, which forget since when they stood
-		x := r.run.Effect(at)
-		writes = append(writes, putEffect(docs, &x))
-	}
-	for _, i := range c.Tasks {
-		w := putTask(docs, &r.run.Tasks[i], store.Any())
-		writes = append(writes, w)
-		r.sizes[i] = len(w.Body)
-	}
-	for _, i := range c.Origins {
-		task, rev := r.run.Origin(i)
-		writes = append(writes, putTask(docs, task, store.At(rev)))
-	}
-	for _, f := range c.Failures {
-		w, err := failures().Write(failure{Error: f.Error, ID: id.Within(h.ID, f.Number), Name: f.Name, Run: h.ID, Task: f.Task}, store.Any())
-		if err != nil {
-			return err
-		}
-		writes = append(writes, w)
-	}
-	buf.writes = inventory(docs, writes, c.Resources, h.UpdatedAt)
-	return nil
 }
 
 // entries adds the appends of a change: audit entries, those of callers first, and events.
@@ -155,19 +124,10 @@ func (r *runner) entries(buf *buffer, c dag.Change, callers [][]byte, now time.T
 		return err
 	}
 	for i := range c.Events {
-		appends = append(appends, store.Append{Stream: EventStream, Body: buf.events.event(&c.Events[i])})
+		appends = append(appends, buf.events.Event(&c.Events[i]))
 	}
 	buf.appends = appends
 	return nil
-}
-
-// putTask writes a task.
-func putTask(buf *encoder, t *dag.Task, x store.Expect) store.Write {
-	if !t.HasEffects() {
-		t.AppliedRev = 0
-	}
-	buf.task(t)
-	return store.NewPut(store.Key{Kind: taskKind, ID: t.ID}, x, taskIndex(t), buf.Body())
 }
 
 // stood notes which tasks stand since the commit rev.
@@ -177,29 +137,6 @@ func markApplied(tasks []dag.Task, written []int32, rev uint64) {
 			t.AppliedRev = rev
 		}
 	}
-}
-
-// inventory adds the writes of changed resources; the last word on each counts.
-func inventory(buf *encoder, writes []store.Write, changes []dag.Resource, at time.Time) []store.Write {
-	if len(changes) == 0 {
-		return writes
-	}
-	place := map[string]int{}
-	for _, c := range changes {
-		row := Resource{Facts: c.Facts, Kind: c.Kind, Name: c.Name, Provider: c.Provider, Updated: at}
-		w := store.Write{Key: resources().Key(resources().ID(row)), Expect: store.Any(), Action: store.Delete}
-		if !c.Gone {
-			buf.resource(&row)
-			w = store.NewPut(w.Key, w.Expect, nil, buf.Body())
-		}
-		if n, twice := place[w.Key.ID]; twice {
-			writes[n] = w
-			continue
-		}
-		place[w.Key.ID] = len(writes)
-		writes = append(writes, w)
-	}
-	return writes
 }
 
 // attemptRecords adds the audit entries of attempts: the intent with the commit that stores one, the outcome with

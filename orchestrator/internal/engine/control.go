@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
@@ -28,7 +29,7 @@ func (e *Engine) Cancel(ctx context.Context, kind dag.Kind, runID string) error 
 
 // header returns the header of a run of that kind.
 func (e *Engine) header(ctx context.Context, kind dag.Kind, runID string) (dag.Header, error) {
-	h, err := headers().Get(ctx, e.DB, runID)
+	h, err := run.Headers().Get(ctx, e.DB, runID)
 	if err != nil {
 		return dag.Header{}, err
 	}
@@ -56,10 +57,7 @@ func clip(s string) string {
 // cancel posts the command with its audit entry and waits until it is committed.
 func (e *Engine) cancel(ctx context.Context, r *runner, why string) error {
 	scene := audit.ContextOf(ctx)
-	entry := audit.Act{Action: singular(r.kind) + ".cancel", Resource: plural(r.kind) + "/" + r.id}.Entry(ctx, e.Now())
-	if entry.Origin == "" {
-		entry.Origin = origin
-	}
+	entry := run.Entry(ctx, audit.Act{Action: singular(r.kind) + ".cancel", Resource: plural(r.kind) + "/" + r.id}, e.Now())
 	body, err := entry.Encode()
 	if err != nil {
 		return err

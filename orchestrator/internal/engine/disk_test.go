@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/retention"
@@ -32,7 +33,7 @@ func TestHistory_diskIsThatOfTheKeptRange(t *testing.T) {
 		t.Skip("takes 20 seconds")
 	}
 	total := *scaleRuns
-	schema := store.Schema{Service: "orchestrator", Kinds: slices.Concat(engine.Schema(), retention.Kinds(), feed.Kinds())}
+	schema := store.Schema{Service: "orchestrator", Kinds: slices.Concat(run.Schema(), retention.Kinds(), feed.Kinds())}
 	dir, lean := filepath.Join(t.TempDir(), "store"), filepath.Join(t.TempDir(), "lean")
 	open := func(dir string) store.DB {
 		db, err := pebblestore.Open(dir, schema, slog.New(slog.DiscardHandler))
@@ -130,7 +131,7 @@ func TestHistory_diskIsThatOfTheKeptRange(t *testing.T) {
 func kept(t *testing.T, db store.DB) map[string]int {
 	t.Helper()
 	n := map[string]int{}
-	for _, k := range engine.Schema() {
+	for _, k := range run.Schema() {
 		page, err := db.List(context.Background(), store.Query{Kind: k.Name, Total: true})
 		if err != nil {
 			t.Fatal(err)
@@ -162,7 +163,7 @@ func copyStore(t *testing.T, from, to store.DB, schema store.Schema) {
 			q.After, more = page.Next, page.More
 		}
 	}
-	for _, stream := range []string{engine.EventStream, audit.Stream} {
+	for _, stream := range []string{run.EventStream, audit.Stream} {
 		for after, more := uint64(0), true; more; {
 			page, err := from.Read(t.Context(), stream, after, store.MaxPage)
 			if err != nil {

@@ -5,12 +5,10 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/id"
 )
-
-// origin is the name of this service in its audit entries.
-const origin = "orchestrator"
 
 // entry is what the audit log says about an attempt: who asked for the run, on which decision, what it did
 // to which resource. Its details are good until the next call.
@@ -36,7 +34,7 @@ func (r *runner) entry(t dag.AttemptRecord, phase audit.Phase, now time.Time) au
 	return audit.Entry{
 		Action: actionOf(t), Actor: audit.Actor{Sub: h.Grant.Sub, Username: h.Grant.Username}, Details: details,
 		Decision: r.decision(t, phase, own),
-		ID:       own, OpID: t.ID, Origin: origin, Phase: phase, Resource: resourceOf(t.Step), Result: audit.Success, Time: now.UTC(), V: 1,
+		ID:       own, OpID: t.ID, Origin: run.Origin, Phase: phase, Resource: resourceOf(t.Step), Result: audit.Success, Time: now.UTC(), V: 1,
 	}
 }
 

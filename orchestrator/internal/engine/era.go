@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -37,7 +38,7 @@ func (s *eras) open(ctx context.Context, db store.DB) error {
 		return nil
 	}
 	var last uint64
-	for kind, index := range map[string]string{effectKind: "stands", checkpointKind: "era"} {
+	for kind, index := range map[string]string{run.Effects().Kind: "stands", run.Checkpoints().Kind: "era"} {
 		page, err := db.List(ctx, store.Query{Kind: kind, Index: index, Reverse: true, Limit: 1})
 		if err != nil {
 			return err
@@ -104,6 +105,3 @@ func (s *eras) last() uint64 {
 	defer s.mu.Unlock()
 	return s.now
 }
-
-// eraKey is an era as an index has it: texts in the order of the numbers.
-func eraKey(era uint64) string { return fmt.Sprintf("%016x", era) }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/retention"
@@ -30,7 +31,7 @@ func (e *Engine) History(k Keep) []retention.Class {
 		{Name: "tasks", Next: withTheirRuns, Kept: h.keptTasks},
 		{Name: "checkpoints", Next: h.quietly(h.checkpoints), Kept: h.keptCheckpoints},
 		{Name: "effects", Next: h.quietly(h.effects), Kept: h.keptEffects},
-		retention.Stream(e.DB, EventStream, k.Events, timeOf),
+		retention.Stream(e.DB, run.EventStream, k.Events, timeOf),
 	}
 }
 
@@ -88,7 +89,7 @@ func (h *history) runs(ctx context.Context, now time.Time) (retention.Step, erro
 	if !h.keep.Runs.Limited() {
 		return s, nil
 	}
-	rows, page, err := headers().List(ctx, h.e.DB, store.Query{Index: "ended", Limit: pruneRuns, Counts: runCounts(dag.StatusCompleted, dag.StatusFailed, dag.StatusCancelled)})
+	rows, page, err := run.Headers().List(ctx, h.e.DB, store.Query{Index: "ended", Limit: pruneRuns, Counts: runCounts(dag.StatusCompleted, dag.StatusFailed, dag.StatusCancelled)})
 	if err != nil {
 		return s, err
 	}
@@ -97,7 +98,7 @@ func (h *history) runs(ctx context.Context, now time.Time) (retention.Step, erro
 		ended += c.N
 	}
 	excess := h.keep.Runs.Excess(ended)
-	if excess == 0 || len(rows) == 0 || !h.keep.Runs.Over(endOf(&rows[0].Value), now) {
+	if excess == 0 || len(rows) == 0 || !h.keep.Runs.Over(run.EndOf(&rows[0].Value), now) {
 		return s, nil
 	}
 	cuts, err := h.cuts(ctx)
@@ -122,7 +123,7 @@ func (h *history) runs(ctx context.Context, now time.Time) (retention.Step, erro
 // due returns those of the oldest runs that may go.
 func (h *history) due(rows []store.Row[dag.Header], now time.Time) []store.Row[dag.Header] {
 	for i := range rows {
-		if !h.keep.Runs.Over(endOf(&rows[i].Value), now) {
+		if !h.keep.Runs.Over(run.EndOf(&rows[i].Value), now) {
 			return rows[:i]
 		}
 	}
@@ -151,7 +152,7 @@ func (h *history) each(ctx context.Context, rows []store.Row[dag.Header], cuts c
 func runCounts(statuses ...dag.Status) (all []store.Counter) {
 	for _, kind := range []dag.Kind{dag.Batch, dag.Rollback, dag.Workflow} {
 		for _, status := range statuses {
-			all = append(all, store.Counter{Kind: runKind, Index: "status", Value: runStatus(kind, status)})
+			all = append(all, store.Counter{Kind: run.Headers().Kind, Index: "status", Value: run.StatusKey(kind, status)})
 		}
 	}
 	return all
@@ -161,7 +162,7 @@ func runCounts(statuses ...dag.Status) (all []store.Counter) {
 // a commit takes loses effects first, which nobody is shown, or, of a rollback, its failures.
 func (h *history) run(ctx context.Context, row store.Row[dag.Header], cuts cuts) (retention.Step, error) {
 	s := retention.Step{Pruned: map[string]int64{}}
-	head := store.Write{Key: headers().Key(row.Value.ID), Expect: store.At(row.Rev), Action: store.Delete}
+	head := store.Write{Key: run.Headers().Key(row.Value.ID), Expect: store.At(row.Rev), Action: store.Delete}
 	own := id.Family(row.Value.ID)
 	rows, err := h.effectRows(ctx, own)
 	if err != nil {
@@ -177,7 +178,7 @@ func (h *history) run(ctx context.Context, row store.Row[dag.Header], cuts cuts)
 	gone := len(first)
 	if row.Value.Kind == dag.Rollback {
 		h.e.lookAtEffects() // it may have ended in another process, which did not any more
-		undo, err := h.docs(ctx, undoKind, own)
+		undo, err := h.docs(ctx, run.Failures().Kind, own)
 		if err != nil {
 			return s, err
 		}
@@ -196,13 +197,13 @@ func (h *history) run(ctx context.Context, row store.Row[dag.Header], cuts cuts)
 	s.Batch.Writes = append(first, parts...)
 	q := store.Query{Prefix: own, Limit: store.MaxPage}
 	for {
-		rows, page, err := tasks().List(ctx, h.e.DB, q)
+		rows, page, err := run.Tasks().List(ctx, h.e.DB, q)
 		if err != nil {
 			return s, err
 		}
 		for _, t := range rows {
 			if t.Value.Run == row.Value.ID {
-				s.Batch.Writes = append(s.Batch.Writes, store.Write{Key: tasks().Key(t.Value.ID), Expect: store.At(t.Rev), Action: store.Delete})
+				s.Batch.Writes = append(s.Batch.Writes, store.Write{Key: run.Tasks().Key(t.Value.ID), Expect: store.At(t.Rev), Action: store.Delete})
 				s.Pruned["tasks/"+string(t.Value.Status())]++
 			}
 		}
@@ -212,19 +213,19 @@ func (h *history) run(ctx context.Context, row store.Row[dag.Header], cuts cuts)
 		q.After = page.Next
 	}
 	s.Batch.Writes = append(s.Batch.Writes, head)
-	s.Pruned["runs/"+runStatus(row.Value.Kind, row.Value.Status())]++
+	s.Pruned["runs/"+run.StatusKey(row.Value.Kind, row.Value.Status())]++
 	s.Pruned["effects"], s.Pruned[heldName] = int64(gone), held
 	return s, nil
 }
 
 // definition returns the deletions of the slices of a run's definition, whose ids are known, or
 // of a rollback's waves.
-func (h *history) definition(ctx context.Context, run *dag.Header) (writes []store.Write, err error) {
-	if run.Kind == dag.Rollback {
-		return h.docs(ctx, definitionKind, run.ID+".")
+func (h *history) definition(ctx context.Context, of *dag.Header) (writes []store.Write, err error) {
+	if of.Kind == dag.Rollback {
+		return h.docs(ctx, run.Definitions().Kind, of.ID+".")
 	}
-	for n := range run.Slices {
-		key := parts[dag.Node](definitionKind).Key(sliceID(run.ID, n))
+	for n := range of.Slices {
+		key := run.Definitions().Key(run.SliceID(of.ID, n))
 		writes = append(writes, store.Write{Key: key, Expect: store.Any(), Action: store.Delete})
 	}
 	return writes, nil
@@ -250,7 +251,7 @@ func (h *history) docs(ctx context.Context, kind, prefix string) (writes []store
 
 func (h *history) keptRuns(ctx context.Context) (retention.Kept, error) {
 	q := store.Query{Index: "ended", Limit: 1, Counts: runCounts(dag.Statuses()...)}
-	rows, page, err := headers().List(ctx, h.e.DB, q)
+	rows, page, err := run.Headers().List(ctx, h.e.DB, q)
 	if err != nil {
 		return retention.Kept{}, err
 	}
@@ -259,18 +260,18 @@ func (h *history) keptRuns(ctx context.Context) (retention.Kept, error) {
 		k.Rows += c.N
 	}
 	if len(rows) > 0 {
-		k.Oldest = endOf(&rows[0].Value)
+		k.Oldest = run.EndOf(&rows[0].Value)
 	}
 	k.Ever, err = h.ever(ctx, "runs/", q.Counts, page.Counts)
 	return k, err
 }
 
 func (h *history) keptTasks(ctx context.Context) (retention.Kept, error) {
-	q := store.Query{Kind: taskKind, Limit: 1}
+	q := store.Query{Kind: run.Tasks().Kind, Limit: 1}
 	for _, status := range dag.Statuses() {
-		q.Counts = append(q.Counts, store.Counter{Kind: taskKind, Index: "status", Value: string(status)})
+		q.Counts = append(q.Counts, store.Counter{Kind: run.Tasks().Kind, Index: "status", Value: string(status)})
 	}
-	rows, page, err := tasks().List(ctx, h.e.DB, q)
+	rows, page, err := run.Tasks().List(ctx, h.e.DB, q)
 	if err != nil {
 		return retention.Kept{}, err
 	}

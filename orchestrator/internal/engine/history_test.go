@@ -12,6 +12,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/retention"
@@ -21,7 +22,7 @@ import (
 
 // lasting is a store that also takes what retention writes.
 func lasting() store.DB {
-	kinds := slices.Concat(engine.Schema(), retention.Kinds(), feed.Kinds())
+	kinds := slices.Concat(run.Schema(), retention.Kinds(), feed.Kinds())
 	return memstore.New(store.Schema{Service: "orchestrator", Kinds: kinds})
 }
 
@@ -123,7 +124,7 @@ func TestHistory_runsGoWithAllTheirDocuments(t *testing.T) {
 		if !maps.Equal(now, totals) || totals["batch/completed"] != 6 || totals["workflow/completed"] != 6 || totals["rollback/completed"] != 1 || totals["completed"] != 18 {
 			t.Errorf("totals fell or rose: %v, before %v", now, totals)
 		}
-		if page, err := db.Read(context.Background(), engine.EventStream, store.Latest, 0); err != nil || page.First != page.Head+1 {
+		if page, err := db.Read(context.Background(), run.EventStream, store.Latest, 0); err != nil || page.First != page.Head+1 {
 			t.Errorf("events are kept from %d to %d, %v", page.First, page.Head, err)
 		}
 		if err := e.Cancel(scene(), dag.Workflow, active); err != nil {
@@ -151,7 +152,7 @@ func TestHistory_rollbackWorksBehindPruning(t *testing.T) {
 		}
 		want := e.operations(c)
 		later := e.checkpoint("later")
-		for c, want := range map[engine.Checkpoint]int{c: 9, later: 0} {
+		for c, want := range map[run.Checkpoint]int{c: 9, later: 0} {
 			if held, err := e.HeldOperations(context.Background(), c); err != nil || held != want {
 				t.Errorf("%s holds %d operations, %v; want %d", c.Name, held, err, want)
 			}
@@ -269,7 +270,7 @@ func TestHistory_theOldestCheckpointBecomesRecordOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, db := newWorld(), lasting()
 		e := start(t, db, w)
-		var made []engine.Checkpoint
+		var made []run.Checkpoint
 		for i := range 4 {
 			made = append(made, e.checkpoint(fmt.Sprint("c", i)))
 			e.ended(e.submit(workflow(fmt.Sprint("x", i), fmt.Sprint("y", i), fmt.Sprint("z", i))).Run.ID)

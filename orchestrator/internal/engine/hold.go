@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -32,7 +33,7 @@ func (c cuts) need(since, undone uint64) bool {
 func (h *history) cuts(ctx context.Context) (c cuts, err error) {
 	q := store.Query{Limit: store.MaxPage}
 	for {
-		rows, page, err := checkpoints().List(ctx, h.e.DB, q)
+		rows, page, err := run.Checkpoints().List(ctx, h.e.DB, q)
 		if err != nil {
 			return nil, err
 		}
@@ -49,31 +50,16 @@ func (h *history) cuts(ctx context.Context) (c cuts, err error) {
 	}
 }
 
-// hold says how far the walk is that frees effects.
-type hold struct {
-	After   string `json:"after"` // id of the last effect that the walk has passed; empty when there is none
-	Freed   int    `json:"freed"` // checkpoints removed before the last walk that went to the end
-	ID      string `json:"id"`
-	Removed int    `json:"removed"` // checkpoints that were deleted or became record only, ever
-	Walks   int    `json:"walks"`   // checkpoints removed before the walk that is on its way
-}
-
-const holdID = "hold"
-
-func holds() store.Table[hold] {
-	return store.Table[hold]{Kind: holdKind, ID: func(h hold) string { return h.ID }}
-}
-
 // release counts a checkpoint that holds nothing back any more, inside the transaction that makes
 // it so.
 func release(tx *store.Tx) error {
-	row, err := holds().Load(tx, holdID)
+	row, err := run.Sweeps().Load(tx, run.SweepID)
 	if err != nil {
 		return err
 	}
-	row.Value.ID = holdID
+	row.Value.ID = run.SweepID
 	row.Value.Removed++
-	return holds().Save(tx, row.Value)
+	return run.Sweeps().Save(tx, row.Value)
 }
 
 // heldName is where the tally counts effects whose run was pruned and that a checkpoint holds
@@ -100,7 +86,7 @@ func (c cuts) judge(operation []store.Row[dag.Effect]) (writes []store.Write, he
 	var since uint64 // of the operation, while it stands
 	for _, row := range operation {
 		if row.Value.Progress.Applied && row.Value.Era != 0 {
-			since = effectOf(row).Since
+			since = run.EffectOf(row).Since
 		}
 	}
 	for _, row := range operation {
@@ -113,7 +99,7 @@ func (c cuts) judge(operation []store.Row[dag.Effect]) (writes []store.Write, he
 			held++
 			continue
 		}
-		writes = append(writes, store.Write{Key: effects().Key(x.ID), Expect: store.At(row.Rev), Action: store.Delete})
+		writes = append(writes, store.Write{Key: run.Effects().Key(x.ID), Expect: store.At(row.Rev), Action: store.Delete})
 	}
 	return writes, held
 }
@@ -122,7 +108,7 @@ func (c cuts) judge(operation []store.Row[dag.Effect]) (writes []store.Write, he
 func (h *history) effectRows(ctx context.Context, prefix string) (all []store.Row[dag.Effect], err error) {
 	q := store.Query{Prefix: prefix, Limit: store.MaxPage}
 	for {
-		rows, page, err := effects().List(ctx, h.e.DB, q)
+		rows, page, err := run.Effects().List(ctx, h.e.DB, q)
 		if err != nil {
 			return nil, err
 		}
@@ -136,7 +122,7 @@ func (h *history) effectRows(ctx context.Context, prefix string) (all []store.Ro
 // effects returns the next step of the walk that frees what no checkpoint holds back any more, or
 // has a checkpoint hold back nothing when all of them hold back too much.
 func (h *history) effects(ctx context.Context, now time.Time) (retention.Step, error) {
-	row, err := holds().Get(ctx, h.e.DB, holdID)
+	row, err := run.Sweeps().Get(ctx, h.e.DB, run.SweepID)
 	if err != nil {
 		return retention.Step{}, err
 	}
@@ -154,7 +140,7 @@ func (h *history) effects(ctx context.Context, now time.Time) (retention.Step, e
 	if err != nil {
 		return retention.Step{}, err
 	}
-	rows, page, err := effects().List(ctx, h.e.DB, store.Query{After: store.Cursor{ID: walk.After}, Limit: pruneDocs})
+	rows, page, err := run.Effects().List(ctx, h.e.DB, store.Query{After: store.Cursor{ID: walk.After}, Limit: pruneDocs})
 	if err != nil {
 		return retention.Step{}, err
 	}
@@ -171,11 +157,11 @@ func (h *history) effects(ctx context.Context, now time.Time) (retention.Step, e
 	freed := int64(0)
 	for _, operation := range all {
 		walk.After = operation[len(operation)-1].Value.ID
-		run, err := headers().Get(ctx, h.e.DB, operation[0].Value.Run)
+		of, err := run.Headers().Get(ctx, h.e.DB, operation[0].Value.Run)
 		if err != nil {
 			return s, err
 		}
-		if run.Rev != 0 {
+		if of.Rev != 0 {
 			continue
 		}
 		writes, _ := cuts.judge(operation)
@@ -184,8 +170,8 @@ func (h *history) effects(ctx context.Context, now time.Time) (retention.Step, e
 	if !page.More {
 		walk.After, walk.Freed = "", walk.Walks
 	}
-	walk.ID = holdID
-	own, err := holds().Write(walk, store.At(row.Rev))
+	walk.ID = run.SweepID
+	own, err := run.Sweeps().Write(walk, store.At(row.Rev))
 	s.Batch.Writes = append(s.Batch.Writes, own)
 	s.Pruned = map[string]int64{"effects": freed, heldName: -freed}
 	return s, err
@@ -203,7 +189,7 @@ func (h *history) recordOnly(ctx context.Context, now time.Time) (retention.Step
 	}
 	q := store.Query{Limit: store.MaxPage}
 	for {
-		rows, page, err := checkpoints().List(ctx, h.e.DB, q)
+		rows, page, err := run.Checkpoints().List(ctx, h.e.DB, q)
 		if err != nil {
 			return retention.Step{}, err
 		}
@@ -244,7 +230,7 @@ func (h *history) keptEffects(ctx context.Context) (retention.Kept, error) {
 	if err != nil {
 		return retention.Kept{}, err
 	}
-	rows, _, err := effects().List(ctx, h.e.DB, store.Query{Limit: 1})
+	rows, _, err := run.Effects().List(ctx, h.e.DB, store.Query{Limit: 1})
 	k := retention.Kept{Rows: int(pruned[heldName])}
 	if k.Rows > 0 && len(rows) > 0 {
 		k.Oldest = rows[0].Value.Recorded.At
@@ -255,15 +241,15 @@ func (h *history) keptEffects(ctx context.Context) (retention.Kept, error) {
 // HeldOperations returns how many operations that stand were done after a checkpoint and before
 // the next one: what can be undone or freed with it and not with a later one. A record holds
 // none.
-func (e *Engine) HeldOperations(ctx context.Context, c Checkpoint) (int, error) {
+func (e *Engine) HeldOperations(ctx context.Context, c run.Checkpoint) (int, error) {
 	if c.RecordOnly {
 		return 0, nil
 	}
 	if err := e.eras.open(ctx, e.DB); err != nil {
 		return 0, err
 	}
-	newer := Checkpoint{Cut: store.Latest, EraFrom: e.eras.last() + 1, EraTo: e.eras.last() + 1}
-	rows, _, err := checkpoints().List(ctx, e.DB, store.Query{After: store.Cursor{ID: c.ID}, Limit: 1})
+	newer := run.Checkpoint{Cut: store.Latest, EraFrom: e.eras.last() + 1, EraTo: e.eras.last() + 1}
+	rows, _, err := run.Checkpoints().List(ctx, e.DB, store.Query{After: store.Cursor{ID: c.ID}, Limit: 1})
 	if err != nil {
 		return 0, err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -23,7 +24,7 @@ func (e *Engine) adopt(ctx context.Context) error {
 	var found []store.Row[dag.Header]
 	q := store.Query{Index: "active", Limit: store.MaxPage}
 	for {
-		rows, page, err := headers().List(ctx, e.DB, q)
+		rows, page, err := run.Headers().List(ctx, e.DB, q)
 		if err != nil {
 			return err
 		}
@@ -89,17 +90,17 @@ func (e *Engine) adoptRun(row store.Row[dag.Header]) {
 // gone, or ctx ends.
 func (r *runner) load(ctx context.Context, first bool) bool {
 	for try := 0; ; try++ {
-		run, rev, err := r.e.read(ctx, r.id)
-		if err == nil && (run == nil || run.Header.Owner != r.e.Instance && (!first || rev != r.sighted)) {
-			if first || run == nil {
+		loaded, rev, err := r.e.read(ctx, r.id)
+		if err == nil && (loaded == nil || loaded.Header.Owner != r.e.Instance && (!first || rev != r.sighted)) {
+			if first || loaded == nil {
 				return false
 			}
-			r.e.Log.Warn("engine: the run is driven by somebody else now", "run", r.id, "owner", run.Header.Owner)
+			r.e.Log.Warn("engine: the run is driven by somebody else now", "run", r.id, "owner", loaded.Header.Owner)
 			return false
 		}
 		if err == nil {
-			r.own(run, rev)
-			if !first || run.Done() {
+			r.own(loaded, rev)
+			if !first || loaded.Done() {
 				return true
 			}
 			return r.begin(ctx)
@@ -115,11 +116,11 @@ func (r *runner) load(ctx context.Context, first bool) bool {
 }
 
 // own makes what was read the runner's.
-func (r *runner) own(run *dag.Run, rev uint64) {
-	r.run, r.rev = run, rev
+func (r *runner) own(loaded *dag.Run, rev uint64) {
+	r.run, r.rev = loaded, rev
 	r.run.May = r.judge
 	r.fit()
-	if more := run.Busy() - r.held; more > 0 { // they run, whatever the limit says
+	if more := loaded.Busy() - r.held; more > 0 { // they run, whatever the limit says
 		r.held += more
 		r.e.semaphore.give(-more)
 	}
@@ -151,17 +152,17 @@ func (e *Engine) held(id string) bool {
 
 // read loads a run with everything that belongs to it; nil when there is none.
 func (e *Engine) read(ctx context.Context, runID string) (*dag.Run, uint64, error) {
-	h, err := headers().Get(ctx, e.DB, runID)
+	h, err := run.Headers().Get(ctx, e.DB, runID)
 	if err != nil || h.Rev == 0 {
 		return nil, 0, err
 	}
 	if h.Value.Kind == dag.Rollback {
-		run, err := e.readRollback(ctx, h.Value)
-		return run, h.Rev, err
+		loaded, err := e.readRollback(ctx, h.Value)
+		return loaded, h.Rev, err
 	}
 	var nodes []dag.Node
 	for n := range h.Value.Slices {
-		part, err := parts[dag.Node](definitionKind).Get(ctx, e.DB, sliceID(runID, n))
+		part, err := run.Definitions().Get(ctx, e.DB, run.SliceID(runID, n))
 		if err != nil {
 			return nil, 0, err
 		}
@@ -181,17 +182,17 @@ func (e *Engine) read(ctx context.Context, runID string) (*dag.Run, uint64, erro
 }
 
 // tasksOf returns the tasks of a run in the order of its definition, which is that of their ids.
-func (e *Engine) tasksOf(ctx context.Context, run string) ([]dag.Task, error) {
+func (e *Engine) tasksOf(ctx context.Context, runID string) ([]dag.Task, error) {
 	var all []dag.Task
-	q := store.Query{Prefix: id.Family(run), Limit: store.MaxPage}
+	q := store.Query{Prefix: id.Family(runID), Limit: store.MaxPage}
 	for {
-		rows, page, err := tasks().List(ctx, e.DB, q)
+		rows, page, err := run.Tasks().List(ctx, e.DB, q)
 		if err != nil {
 			return nil, err
 		}
 		for _, row := range rows {
-			if row.Value.Run == run {
-				all = append(all, taskOf(row))
+			if row.Value.Run == runID {
+				all = append(all, run.TaskOf(row))
 			}
 		}
 		if !page.More {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -19,7 +20,7 @@ func (e *Engine) Task(ctx context.Context, taskID string) (dag.Task, error) {
 	if !id.Valid(taskID) {
 		return dag.Task{}, unknown(dag.Workflow, taskID)
 	}
-	t, err := tasks().Get(ctx, e.DB, taskID)
+	t, err := run.Tasks().Get(ctx, e.DB, taskID)
 	if err == nil && t.Rev == 0 {
 		err = unknown(dag.Workflow, taskID)
 	}
@@ -32,7 +33,7 @@ func (e *Engine) Tasks(ctx context.Context, status dag.Status, p store.Place) (s
 	if status != "" {
 		q.Index, q.Prefix, q.Exact = "status", string(status), true
 	}
-	return tasks().Window(ctx, e.DB, p, q)
+	return run.Tasks().Window(ctx, e.DB, p, q)
 }
 
 // Batch returns the batch with that id.
@@ -52,9 +53,9 @@ func (e *Engine) Batch(ctx context.Context, batchID string) (BatchView, error) {
 func (e *Engine) Batches(ctx context.Context, status dag.Status, p store.Place) (store.Window[dag.Header], error) {
 	q := store.Query{Index: "kind", Prefix: string(dag.Batch), Exact: true}
 	if status != "" {
-		q.Index, q.Prefix = "status", runStatus(dag.Batch, status)
+		q.Index, q.Prefix = "status", run.StatusKey(dag.Batch, status)
 	}
-	return headers().Window(ctx, e.DB, p, q)
+	return run.Headers().Window(ctx, e.DB, p, q)
 }
 
 // TasksOf returns the tasks of a run, in the order of its definition.
@@ -63,11 +64,11 @@ func (e *Engine) TasksOf(ctx context.Context, runID string) ([]dag.Task, error) 
 }
 
 // Resources lists the inventory by provider, kind and name.
-func (e *Engine) Resources(ctx context.Context) ([]Resource, error) {
-	var all []Resource
+func (e *Engine) Resources(ctx context.Context) ([]run.Resource, error) {
+	var all []run.Resource
 	q := store.Query{Limit: store.MaxPage}
 	for {
-		rows, page, err := resources().List(ctx, e.DB, q)
+		rows, page, err := run.Resources().List(ctx, e.DB, q)
 		if err != nil {
 			return nil, err
 		}
@@ -82,7 +83,7 @@ func (e *Engine) Resources(ctx context.Context) ([]Resource, error) {
 }
 
 // Resource returns a row of the inventory and whether there is one.
-func (e *Engine) Resource(ctx context.Context, provider, kind, name string) (Resource, bool, error) {
-	row, err := resources().Get(ctx, e.DB, provider+"/"+kind+"/"+name)
+func (e *Engine) Resource(ctx context.Context, provider, kind, name string) (run.Resource, bool, error) {
+	row, err := run.Resources().Get(ctx, e.DB, provider+"/"+kind+"/"+name)
 	return row.Value, row.Rev != 0, err
 }

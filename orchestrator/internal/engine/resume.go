@@ -19,26 +19,26 @@ func (e *Engine) Resume(ctx context.Context, batchID string, s Submission, allow
 		return Submitted{}, unknown(dag.Batch, batchID)
 	}
 	undoing := e.undoing()
-	run, rev, err := e.read(ctx, batchID)
+	old, rev, err := e.read(ctx, batchID)
 	switch {
 	case err != nil:
 		return Submitted{}, err
-	case run == nil || run.Header.Kind != dag.Batch:
+	case old == nil || old.Header.Kind != dag.Batch:
 		return Submitted{}, unknown(dag.Batch, batchID)
-	case run.Header.AdoptedBy != "" && run.Header.AdoptedBy == s.ID: // by this request, which lost its answer
+	case old.Header.AdoptedBy != "" && old.Header.AdoptedBy == s.ID: // by this request, which lost its answer
 		return e.submitted(ctx, s.ID)
-	case run.Header.AdoptedBy != "":
-		return Submitted{}, adopted(run.Header.AdoptedBy)
+	case old.Header.AdoptedBy != "":
+		return Submitted{}, adopted(old.Header.AdoptedBy)
 	case undoing: // perhaps what the operations left depend on
 		return Submitted{}, errRollback
 	}
-	if s.Definition, err = dag.Resume(run); err != nil {
+	if s.Definition, err = dag.Resume(old); err != nil {
 		return Submitted{}, err
 	}
 	if err := allow(s.Definition); err != nil {
 		return Submitted{}, err
 	}
-	s.resumes = store.Row[dag.Header]{Value: run.Header, Rev: rev}
+	s.resumes = store.Row[dag.Header]{Value: old.Header, Rev: rev}
 	got, err := e.Submit(ctx, s)
 	if fault.Is(err, fault.Unavailable) || fault.Is(err, fault.Conflict) { // perhaps somebody else was first
 		if h, lost := e.header(ctx, dag.Batch, batchID); lost == nil && h.AdoptedBy != "" && h.AdoptedBy != s.ID {

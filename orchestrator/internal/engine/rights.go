@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/id"
 )
@@ -93,9 +94,9 @@ func (r *runner) keepDecisions(ctx context.Context, nodes []dag.Node, submitted 
 func (r *runner) withdrawal(w dag.Withdrawal, now time.Time) audit.Entry {
 	h := &r.run.Header
 	e := audit.Entry{
-		Action: singular(h.Kind) + ".withdraw", Actor: audit.Actor{Sub: "service:" + origin}, Code: "authz.denied",
+		Action: singular(h.Kind) + ".withdraw", Actor: audit.Actor{Sub: "service:" + run.Origin}, Code: "authz.denied",
 		Details: map[string]any{"reason": w.Reason, "submission": h.Grant.Decision, "submitter": h.Grant.Sub, "submitter_name": h.Grant.Username, "tasks": w.Tasks},
-		ID:      id.At(now), Origin: origin, Phase: audit.Event, Resource: plural(h.Kind) + "/" + h.ID, Result: audit.Refused, Time: now.UTC(), V: 1,
+		ID:      id.At(now), Origin: run.Origin, Phase: audit.Event, Resource: plural(h.Kind) + "/" + h.ID, Result: audit.Refused, Time: now.UTC(), V: 1,
 	}
 	if d := r.decided[w.Task]; d != nil {
 		e.Decision = d.decision

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
@@ -175,7 +176,7 @@ func (e *Engine) RollbackByID(ctx context.Context, rollbackID string) (RollbackR
 	if h.Counts.Failed == 0 {
 		return res, nil
 	}
-	rows, _, err := failures().List(ctx, e.DB, store.Query{Prefix: id.Family(rollbackID), Limit: store.MaxPage})
+	rows, _, err := run.Failures().List(ctx, e.DB, store.Query{Prefix: id.Family(rollbackID), Limit: store.MaxPage})
 	for _, row := range rows {
 		if f := row.Value; f.Run == rollbackID {
 			res.Failures = append(res.Failures, RollbackFailure{Task: f.Task, Name: f.Name, Error: f.Error})
@@ -186,14 +187,14 @@ func (e *Engine) RollbackByID(ctx context.Context, rollbackID string) (RollbackR
 
 // Rollbacks lists the headers of rollbacks, newest first.
 func (e *Engine) Rollbacks(ctx context.Context, p store.Place) (store.Window[dag.Header], error) {
-	return headers().Window(ctx, e.DB, p, store.Query{Index: "kind", Prefix: string(dag.Rollback), Exact: true})
+	return run.Headers().Window(ctx, e.DB, p, store.Query{Index: "kind", Prefix: string(dag.Rollback), Exact: true})
 }
 
 // beginRollback judges a request and stores the rollback.
 func (e *Engine) beginRollback(ctx context.Context, q RollbackRequest) (*runner, error) {
 	act := audit.Act{Action: "rollback.execute", Resource: "rollbacks/" + q.ID}
 	var plan dag.UndoPlan
-	var lists []slice[string]
+	var lists []run.Slice[string]
 	switch {
 	case q.Checkpoint != "":
 		act.Resource = "checkpoints/" + q.Checkpoint
@@ -224,11 +225,11 @@ func (e *Engine) beginRollback(ctx context.Context, q RollbackRequest) (*runner,
 }
 
 // divideIntoWaves cuts the leads of operations, in the order in which they are undone, into waves.
-func (e *Engine) divideIntoWaves(rollbackID string, leads []dag.Effect) (lists []slice[string]) {
+func (e *Engine) divideIntoWaves(rollbackID string, leads []dag.Effect) (lists []run.Slice[string]) {
 	found := e.Wave // in the last wave
 	for i := range leads {
 		if found >= e.Wave {
-			lists, found = append(lists, slice[string]{ID: sliceID(rollbackID, len(lists)+1)}), 0
+			lists, found = append(lists, run.Slice[string]{ID: run.SliceID(rollbackID, len(lists)+1)}), 0
 		}
 		last := &lists[len(lists)-1]
 		last.Items, found = append(last.Items, leads[i].ID), found+leads[i].Of
@@ -241,7 +242,7 @@ const maxLists = 64
 
 // submitRollback stores a rollback and launches it. The waves that it names go first: without it
 // they mean nothing.
-func (e *Engine) submitRollback(ctx context.Context, q RollbackRequest, plan dag.UndoPlan, lists []slice[string], act audit.Act) (*runner, error) {
+func (e *Engine) submitRollback(ctx context.Context, q RollbackRequest, plan dag.UndoPlan, lists []run.Slice[string], act audit.Act) (*runner, error) {
 	now := e.now()
 	body, grant, err := granted(ctx, act, dag.Grant{}, now.Wall)
 	if err != nil {
@@ -249,7 +250,7 @@ func (e *Engine) submitRollback(ctx context.Context, q RollbackRequest, plan dag
 	}
 	var writes []store.Write
 	for i, l := range lists {
-		w, err := waves().Write(l, store.Any())
+		w, err := run.Waves().Write(l, store.Any())
 		if err != nil {
 			return nil, err
 		}

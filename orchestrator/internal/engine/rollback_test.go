@@ -10,13 +10,14 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/storetest"
 )
 
-func (s *started) checkpoint(name string) engine.Checkpoint {
+func (s *started) checkpoint(name string) run.Checkpoint {
 	s.t.Helper()
 	c, err := s.Checkpoint(scene(), "", name, "")
 	if err != nil {
@@ -25,7 +26,7 @@ func (s *started) checkpoint(name string) engine.Checkpoint {
 	return c
 }
 
-func (s *started) operations(c engine.Checkpoint) int {
+func (s *started) operations(c run.Checkpoint) int {
 	s.t.Helper()
 	_, n, err := s.CheckpointByID(context.Background(), c.ID)
 	if err != nil {

@@ -275,14 +275,14 @@ func (r *runner) halt(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
-	run, rev, err := r.e.read(ctx, r.id) // what is in memory may not be stored
-	if err != nil || run == nil || run.Header.Owner != r.e.Instance || run.Done() {
+	stored, rev, err := r.e.read(ctx, r.id) // what is in memory may not be stored
+	if err != nil || stored == nil || stored.Header.Owner != r.e.Instance || stored.Done() {
 		return
 	}
-	r.own(run, rev)
+	r.own(stored, rev)
 	t := &cycle{now: r.e.now()}
-	_ = dag.Apply(run, dag.Halt{}, t.now)
-	t.change = run.Take()
+	_ = dag.Apply(stored, dag.Halt{}, t.now)
+	t.change = stored.Take()
 	if err = r.encode(t); err == nil {
 		err = r.e.store(ctx, t).err
 	}

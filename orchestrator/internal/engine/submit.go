@@ -2,11 +2,11 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
@@ -15,9 +15,6 @@ import (
 
 // commitWait bounds a commit that a caller waits for.
 const commitWait = 15 * time.Second
-
-// sliceBytes is how much of a definition one document holds.
-const sliceBytes = 512 << 10
 
 // Submission is a run to be. Who asks and which decision allows it come from the audit scene of the context.
 type Submission struct {
@@ -55,7 +52,7 @@ func (s *Submission) adopts(writes []store.Write) ([]store.Write, error) {
 	}
 	old := s.resumes.Value
 	old.AdoptedBy = s.ID
-	w, err := headers().Write(old, store.At(s.resumes.Rev))
+	w, err := run.Headers().Write(old, store.At(s.resumes.Rev))
 	return append(writes, w), err
 }
 
@@ -119,23 +116,23 @@ func (e *Engine) submit(ctx context.Context, s Submission) (*Submitted, error) {
 	buf := e.getBuffer()
 	defer e.putBuffer(buf)
 	var parts []store.Write
-	cut := func() { parts, err = slicesOf(&buf.docs, s.ID, s.Definition.Nodes) }
+	encode := func() { parts, err = buf.docs.Definition(s.ID, s.Definition.Nodes) }
 	var beside sync.WaitGroup
 	if len(s.Definition.Nodes) < large {
-		cut()
+		encode()
 	} else {
-		beside.Go(cut)
+		beside.Go(encode)
 	}
-	run := dag.New(s.ID, s.Definition, grant, now)
-	run.Header.Resumes = s.resumes.Value.ID
-	r.own(run, 0)
+	fresh := dag.New(s.ID, s.Definition, grant, now)
+	fresh.Header.Resumes = s.resumes.Value.ID
+	r.own(fresh, 0)
 	if !held {
-		_ = dag.Apply(run, dag.Start{}, now)
+		_ = dag.Apply(fresh, dag.Start{}, now)
 		r.advance(now)
 	}
 	beside.Wait()
 	if err == nil {
-		run.Header.Slices = len(parts)
+		fresh.Header.Slices = len(parts)
 		parts, err = s.adopts(parts)
 	}
 	if err == nil {
@@ -144,23 +141,20 @@ func (e *Engine) submit(ctx context.Context, s Submission) (*Submitted, error) {
 	if err == nil {
 		err = r.first(ctx, parts, body, now)
 	}
-	accepted := Submitted{Run: run.Header}
+	accepted := Submitted{Run: fresh.Header}
 	if err := e.admit(ctx, r, held, err); err != nil {
 		if fault.Is(err, fault.Conflict) {
 			return nil, nil
 		}
 		return nil, err
 	}
-	accepted.Tasks = acceptedOf(run.Tasks) // of what never changes
+	accepted.Tasks = acceptedOf(fresh.Tasks) // of what never changes
 	return &accepted, nil
 }
 
 // granted returns the audit entry of a request for a run, and what the run stands on, completed.
 func granted(ctx context.Context, act audit.Act, g dag.Grant, now time.Time) ([]byte, dag.Grant, error) {
-	entry := act.Entry(ctx, now)
-	if entry.Origin == "" {
-		entry.Origin = origin
-	}
+	entry := run.Entry(ctx, act, now)
 	scene := audit.ContextOf(ctx)
 	g.Decision, g.IP, g.Sub, g.Username = entry.ID, scene.Actor.IP, scene.Actor.Sub, scene.Actor.Username
 	if scene.Decision != nil {
@@ -205,7 +199,7 @@ func (r *runner) first(ctx context.Context, parts []store.Write, entry []byte, n
 
 // submitted returns a run that was submitted before.
 func (e *Engine) submitted(ctx context.Context, id string) (Submitted, error) {
-	h, err := headers().Get(ctx, e.DB, id)
+	h, err := run.Headers().Get(ctx, e.DB, id)
 	if err != nil {
 		return Submitted{}, err
 	}
@@ -214,33 +208,6 @@ func (e *Engine) submitted(ctx context.Context, id string) (Submitted, error) {
 	}
 	rows, err := e.tasksOf(ctx, id)
 	return Submitted{Run: h.Value, Tasks: acceptedOf(rows)}, err
-}
-
-// slicesOf cuts the nodes of a definition into documents of type slice.
-func slicesOf(buf *encoder, owner string, nodes []dag.Node) ([]store.Write, error) {
-	var writes []store.Write
-	for i := 0; i < len(nodes) || len(writes) == 0; {
-		key := parts[dag.Node](definitionKind).Key(sliceID(owner, len(writes)))
-		buf.Begin()
-		buf.Always("id", key.ID)
-		buf.Array("items")
-		for first := i; i < len(nodes); i++ {
-			before, size := buf.Mark(), buf.Len()
-			buf.node(&nodes[i])
-			if buf.Len()-size > store.MaxBody-1024 {
-				return nil, fault.New(fault.Invalid, "batch.operation_too_large", "Operation %d is larger than 1 MiB; split it.", i).
-					With(fault.Field{Pointer: fmt.Sprintf("/operations/%d", i), Message: "larger than 1 MiB"})
-			}
-			if i > first && buf.Len() > sliceBytes {
-				buf.Back(before)
-				break
-			}
-		}
-		buf.EndArray()
-		buf.End()
-		writes = append(writes, store.NewPut(key, store.Absent(), nil, buf.Body()))
-	}
-	return writes, nil
 }
 
 func plural(k dag.Kind) string {

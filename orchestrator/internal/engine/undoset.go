@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -95,7 +96,7 @@ func (c *undoSet) take(ctx context.Context, taskID string) error {
 		}
 		standing++
 		if effect.Era != 0 {
-			x.lead, x.rank = effect, rankOf(&effect)
+			x.lead, x.rank = effect, run.RankOf(&effect)
 		}
 		if step := effect.Progress.Step; strings.HasPrefix(step.Action, "server.") {
 			x.made = append(x.made, step.Name)
@@ -104,7 +105,7 @@ func (c *undoSet) take(ctx context.Context, taskID string) error {
 	if standing == 0 {
 		return nil
 	}
-	h, err := headers().Get(ctx, c.e.DB, all[0].Run)
+	h, err := run.Headers().Get(ctx, c.e.DB, all[0].Run)
 	if err != nil {
 		return err
 	}
@@ -120,20 +121,20 @@ func (c *undoSet) take(ctx context.Context, taskID string) error {
 
 // standing returns the leads of the operations of a run that stand.
 func (c *undoSet) standing(ctx context.Context, runID string) ([]dag.Effect, error) {
-	if run, known := c.runs[runID]; known {
-		return run, nil
+	if leads, known := c.runs[runID]; known {
+		return leads, nil
 	}
-	var run []dag.Effect
+	var leads []dag.Effect
 	err := c.e.eachEffect(ctx, store.Query{Prefix: id.Family(runID)}, func(o dag.Effect) bool {
 		if o.Run == runID && o.Era != 0 && o.Progress.Applied {
-			run = append(run, o)
+			leads = append(leads, o)
 		}
 		return true
 	})
 	if err == nil {
-		c.runs[runID] = run
+		c.runs[runID] = leads
 	}
-	return run, err
+	return leads, err
 }
 
 // needing returns the leads of operations that stand and need an item of the undo set, and what of it: a
@@ -141,17 +142,17 @@ func (c *undoSet) standing(ctx context.Context, runID string) ([]dag.Effect, err
 // lost his rights (dag.Resume) counts as needing all that the run completed: the new batch was made
 // without the dependencies that were met.
 func (c *undoSet) needing(ctx context.Context, x undoItem) (leads []dag.Effect, why string, err error) {
-	run, err := c.standing(ctx, x.lead.Run)
+	standing, err := c.standing(ctx, x.lead.Run)
 	if err != nil {
 		return nil, "", err
 	}
-	for i := range run {
-		if later := rankOf(&run[i]); later.Before(x.rank) && run[i].DependsOn(&x.lead) {
-			leads = append(leads, run[i])
+	for i := range standing {
+		if later := run.RankOf(&standing[i]); later.Before(x.rank) && standing[i].DependsOn(&x.lead) {
+			leads = append(leads, standing[i])
 		}
 	}
 	for runID := x.lead.Run; ; {
-		h, err := headers().Get(ctx, c.e.DB, runID)
+		h, err := run.Headers().Get(ctx, c.e.DB, runID)
 		if err != nil {
 			return nil, "", err
 		}
@@ -163,7 +164,7 @@ func (c *undoSet) needing(ctx context.Context, x undoItem) (leads []dag.Effect, 
 			return nil, "", err
 		}
 		for i := range went {
-			if later := rankOf(&went[i]); later.Before(x.rank) {
+			if later := run.RankOf(&went[i]); later.Before(x.rank) {
 				leads = append(leads, went[i])
 			}
 		}
@@ -190,7 +191,7 @@ func (c *undoSet) needing(ctx context.Context, x undoItem) (leads []dag.Effect, 
 			if lead.Era == 0 { // it has not ended
 				return nil, "", fault.New(fault.Conflict, "rollback.running_operation", "Operation %s works on server %s and has not ended; cancel it or wait.", all[0].Name, server)
 			}
-			if later := rankOf(&lead); later.Before(x.rank) {
+			if later := run.RankOf(&lead); later.Before(x.rank) {
 				leads, why = append(leads, lead), "server "+server
 			}
 		}
@@ -217,7 +218,7 @@ const maxNamesakes = 2000
 func (e *Engine) operation(ctx context.Context, ref string) (taskID string, err error) {
 	missing := fault.New(fault.NotFound, "rollback.unknown_operation", "There is no operation %s; name a task id, <batch id>/<operation id>, or an operation id.", clip(ref))
 	if taskID := id.Canonical(ref); id.Valid(taskID) {
-		t, err := tasks().Get(ctx, e.DB, taskID)
+		t, err := run.Tasks().Get(ctx, e.DB, taskID)
 		if err != nil || t.Rev != 0 {
 			return ended(&t.Value, err)
 		}
@@ -285,7 +286,7 @@ func (e *Engine) namesakes(ctx context.Context, batch, name string, one bool) (f
 		q.After = store.Cursor{Value: name, ID: family}
 	}
 	for len(found) < maxNamesakes {
-		rows, page, err := tasks().List(ctx, e.DB, q)
+		rows, page, err := run.Tasks().List(ctx, e.DB, q)
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -13,24 +14,6 @@ import (
 // A rollback is stored before anything is stopped or undone. What it has to do next follows from
 // its document alone: while it is queued, end what runs; then wave by wave find what stands, store
 // which operations these are, and undo them.
-
-// waves is the table of waves: ids of leads in the order in which their operations are undone; id =
-// "<rollback id>.<number>".
-func waves() store.Table[slice[string]] { return parts[string](definitionKind) }
-
-// failures is the table of operations that a rollback could not undo.
-func failures() store.Table[failure] {
-	return store.Table[failure]{Kind: undoKind, ID: func(f failure) string { return f.ID }}
-}
-
-// failure says of an operation why it could not be undone.
-type failure struct {
-	Error string `json:"error"`
-	ID    string `json:"id"` // within the rollback's
-	Name  string `json:"name"`
-	Run   string `json:"run"` // id of the rollback
-	Task  string `json:"task"`
-}
 
 // wave begins the next wave of a rollback, patiently. It returns false when the run is not ours any
 // more or ctx has ended.
@@ -60,7 +43,7 @@ func (r *runner) nextWave(ctx context.Context) (*message, error) {
 		if ours, err := r.quiesce(ctx); !ours || err != nil {
 			return nil, err
 		}
-		n, err := r.e.operationsAfter(ctx, Checkpoint{Cut: plan.Cut, EraFrom: plan.Era, EraTo: plan.EraTo})
+		n, err := r.e.operationsAfter(ctx, run.Checkpoint{Cut: plan.Cut, EraFrom: plan.Era, EraTo: plan.EraTo})
 		if err != nil {
 			return nil, err
 		}
@@ -72,7 +55,7 @@ func (r *runner) nextWave(ctx context.Context) (*message, error) {
 		if err != nil {
 			return nil, err
 		}
-		list := slice[string]{ID: sliceID(r.id, plan.Wave+1)}
+		list := run.Slice[string]{ID: run.SliceID(r.id, plan.Wave+1)}
 		for _, lead := range leads {
 			u, err := r.e.reversal(ctx, lead)
 			if err != nil {
@@ -81,14 +64,14 @@ func (r *runner) nextWave(ctx context.Context) (*message, error) {
 			w.Operations, list.Items = append(w.Operations, u), append(list.Items, lead.ID)
 		}
 		if len(leads) > 0 {
-			own, err := waves().Write(list, store.Any())
+			own, err := run.Waves().Write(list, store.Any())
 			if err != nil {
 				return nil, err
 			}
 			m.writes = append(m.writes, own)
 		}
 		if plan.Wave > 0 {
-			m.writes = append(m.writes, store.Write{Key: waves().Key(sliceID(r.id, plan.Wave)), Expect: store.Any(), Action: store.Delete})
+			m.writes = append(m.writes, store.Write{Key: run.Waves().Key(run.SliceID(r.id, plan.Wave)), Expect: store.Any(), Action: store.Delete})
 		}
 	} else if plan.Wave < plan.Waves {
 		var err error
@@ -102,7 +85,7 @@ func (r *runner) nextWave(ctx context.Context) (*message, error) {
 
 // listed returns the operations of a stored wave.
 func (e *Engine) listed(ctx context.Context, rollbackID string, number int) ([]dag.Reversal, error) {
-	list, err := waves().Get(ctx, e.DB, sliceID(rollbackID, number))
+	list, err := run.Waves().Get(ctx, e.DB, run.SliceID(rollbackID, number))
 	if err == nil && list.Rev == 0 {
 		err = fmt.Errorf("rollback %s: its wave %d is missing", rollbackID, number)
 	}
@@ -111,14 +94,14 @@ func (e *Engine) listed(ctx context.Context, rollbackID string, number int) ([]d
 	}
 	operations := make([]dag.Reversal, 0, len(list.Value.Items))
 	for _, leadID := range list.Value.Items {
-		row, err := effects().Get(ctx, e.DB, leadID)
+		row, err := run.Effects().Get(ctx, e.DB, leadID)
 		if err == nil && row.Rev == 0 {
 			err = fmt.Errorf("rollback %s: the effect %s is missing", rollbackID, leadID)
 		}
 		if err != nil {
 			return nil, err
 		}
-		u, err := e.reversal(ctx, effectOf(row))
+		u, err := e.reversal(ctx, run.EffectOf(row))
 		if err != nil {
 			return nil, err
 		}
@@ -194,7 +177,7 @@ func (r *runner) quiesce(ctx context.Context) (ours bool, err error) {
 func (e *Engine) underway(ctx context.Context) (busy []dag.Header, err error) {
 	q := store.Query{Index: "active", Limit: store.MaxPage}
 	for {
-		rows, page, err := headers().List(ctx, e.DB, q)
+		rows, page, err := run.Headers().List(ctx, e.DB, q)
 		if err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/fault"
@@ -22,7 +23,7 @@ import (
 
 // schema is the engine's own.
 func schema() store.Schema {
-	return store.Schema{Service: "orchestrator", Kinds: engine.Schema()}
+	return store.Schema{Service: "orchestrator", Kinds: run.Schema()}
 }
 
 // world is a provider in memory: effects by tag, a log of what was done, and scripted trouble.
@@ -302,7 +303,7 @@ func stream(t testing.TB, db store.DB, name string) []map[string]any {
 // story is the events in short: "TaskStatusChanged demo/a completed".
 func story(t testing.TB, db store.DB) []string {
 	var lines []string
-	for _, e := range stream(t, db, engine.EventStream) {
+	for _, e := range stream(t, db, run.EventStream) {
 		d := e["data"].(map[string]any)
 		name := d["name"]
 		if op := d["operation_id"]; op != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
@@ -18,12 +19,12 @@ import (
 func TestEngine_referenceBatchAndBack(t *testing.T) {
 	t.Parallel()
 	b := localBench(t)
-	db := memstore.New(store.Schema{Service: "orchestrator", Kinds: engine.Schema()})
+	db := memstore.New(store.Schema{Service: "orchestrator", Kinds: run.Schema()})
 	ctx := audit.WithContext(t.Context(), &audit.Context{Actor: audit.Actor{Sub: "u1", Username: "alice"}, Decision: &audit.Decision{Allowed: true, Policy: 1, Rule: "r"}, Origin: "orchestrator"})
 	run := func() (*engine.Engine, func()) {
 		x := New(b.Config)
 		e := engine.New(engine.Config{DB: db, Executor: x, Lease: 200 * time.Millisecond})
-		x.Inventory = engine.Inventory{DB: e.DB}
+		x.Inventory = run.Inventory{DB: e.DB}
 		b.Executor = x
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)

@@ -13,6 +13,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider/simulated"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
@@ -185,9 +186,9 @@ func TestDelete_refusedAndDoneAllTheSame(t *testing.T) {
 
 // driven runs the executor of a bench under an engine over a store in memory.
 func driven(t *testing.T, b *bench) (*engine.Engine, context.Context) {
-	db := memstore.New(store.Schema{Service: "orchestrator", Kinds: engine.Schema()})
+	db := memstore.New(store.Schema{Service: "orchestrator", Kinds: run.Schema()})
 	e := engine.New(engine.Config{DB: db, Executor: b.Executor, Policy: dag.Policy{MaxAttempts: 2, InitialDelay: 1, MaxDelay: 1}})
-	b.Inventory = engine.Inventory{DB: db}
+	b.Inventory = run.Inventory{DB: db}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx) }()

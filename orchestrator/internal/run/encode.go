@@ -1,17 +1,15 @@
-package engine
+package run
 
 import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/shared/canonical"
 )
 
-// The documents that every commit of a run writes are encoded by hand: it is a quarter of the engine's time with
-// encoding/json. The bytes are those of canonical.Make; a test with every field set holds them equal.
+// Encoder appends the documents that each commit of a run writes. It is written by hand because encoding/json took a quarter
+// of the engine's time. Its bytes are those of canonical.Make; TestEncode_isCanonicalWhateverIsSet holds them equal.
+type Encoder struct{ canonical.Writer }
 
-// object is a canonical.Writer that knows the engine's documents. Each of its methods appends one.
-type encoder struct{ canonical.Writer }
-
-func (o *encoder) task(t *dag.Task) {
+func (o *Encoder) task(t *dag.Task) {
 	o.Begin()
 	o.List("args", t.Args)
 	o.Text("attention", t.Attention)
@@ -58,7 +56,7 @@ func (o *encoder) task(t *dag.Task) {
 }
 
 // progress appends the members of a step. What it recorded stands in the document of its effect.
-func (o *encoder) progress(p *dag.StepState) {
+func (o *Encoder) progress(p *dag.StepState) {
 	o.Text("attempt", p.Attempt)
 	o.Flag("doubt", p.OutcomeUnknown)
 	o.Flag("ended", p.Ended)
@@ -84,7 +82,7 @@ func (o *encoder) progress(p *dag.StepState) {
 	o.Count("wait_ms", p.Wait)
 }
 
-func (o *encoder) header(h *dag.Header) {
+func (o *Encoder) header(h *dag.Header) {
 	o.Begin()
 	o.Text("adopted_by", h.AdoptedBy)
 	o.Text("cancel_id", h.CancelID)
@@ -140,7 +138,7 @@ func (o *encoder) header(h *dag.Header) {
 	o.End()
 }
 
-func (o *encoder) grant(g *dag.Grant) {
+func (o *Encoder) grant(g *dag.Grant) {
 	o.Object("grant")
 	o.Count("av", g.AuthVersion)
 	o.Text("decision", g.Decision)
@@ -156,7 +154,7 @@ func (o *encoder) grant(g *dag.Grant) {
 	o.End()
 }
 
-func (o *encoder) policy(p *dag.Policy) {
+func (o *Encoder) policy(p *dag.Policy) {
 	o.Object("policy")
 	o.Count("attempt_timeout_ms", p.AttemptTimeout)
 	o.Count("grace_ms", p.Grace)
@@ -168,7 +166,7 @@ func (o *encoder) policy(p *dag.Policy) {
 	o.End()
 }
 
-func (o *encoder) node(n *dag.Node) {
+func (o *Encoder) node(n *dag.Node) {
 	o.Begin()
 	o.Some("args", n.Args)
 	o.Text("command", n.Command)
@@ -184,7 +182,7 @@ func (o *encoder) node(n *dag.Node) {
 	o.End()
 }
 
-func (o *encoder) operation(p *dag.Operation) {
+func (o *Encoder) operation(p *dag.Operation) {
 	o.Object("operation")
 	o.Flag("check_mode", p.CheckMode)
 	o.Text("cluster_type", p.ClusterType)
@@ -211,7 +209,7 @@ func (o *encoder) operation(p *dag.Operation) {
 	o.End()
 }
 
-func (o *encoder) resource(r *Resource) {
+func (o *Encoder) resource(r *Resource) {
 	o.Begin()
 	o.Dict("facts", r.Facts)
 	o.Always("kind", r.Kind)

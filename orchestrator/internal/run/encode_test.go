@@ -1,4 +1,4 @@
-package engine
+package run
 
 import (
 	"fmt"
@@ -60,7 +60,7 @@ func TestEncode_isCanonicalWhateverIsSet(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	var o encoder // all behind each other, as in a commit
+	var o Encoder // all behind each other, as in a commit
 	same := func(what string, v any) {
 		t.Helper()
 		got := o.Body().Bytes()
@@ -101,21 +101,21 @@ func TestEncode_isCanonicalWhateverIsSet(t *testing.T) {
 		for i := range nodes {
 			fill(rng, reflect.ValueOf(&nodes[i]).Elem(), empty)
 		}
-		parts, err := slicesOf(&o, "owner", nodes)
+		parts, err := o.Definition("owner", nodes)
 		if err != nil || len(parts) != 1 {
 			t.Fatalf("%d parts, %v", len(parts), err)
 		}
-		same("definition", slice[dag.Node]{ID: "owner.0", Items: nodes})
+		same("definition", Slice[dag.Node]{ID: "owner.0", Items: nodes})
 	}
 }
 
-func TestSlicesOf_cutsBetweenNodes(t *testing.T) {
+func TestDefinition_dividesBetweenNodes(t *testing.T) {
 	t.Parallel()
 	nodes := make([]dag.Node, 7)
 	for i := range nodes {
 		nodes[i] = dag.Node{ID: fmt.Sprint(i), Command: strings.Repeat("x", i*100<<10)}
 	}
-	writes, err := slicesOf(new(encoder), "owner", nodes)
+	writes, err := new(Encoder).Definition("owner", nodes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,8 +124,8 @@ func TestSlicesOf_cutsBetweenNodes(t *testing.T) {
 		if err := canonical.Check(w.Body); err != nil || len(w.Body) > sliceBytes+1024 && n != len(writes)-1 {
 			t.Errorf("part %d has %d bytes: %v", n, len(w.Body), err)
 		}
-		part, err := parts[dag.Node](definitionKind).Decode(store.Doc{Key: w.Key, Rev: 1, Body: w.Body})
-		if err != nil || part.ID != sliceID("owner", n) || w.Key.ID != part.ID {
+		part, err := Definitions().Decode(store.Doc{Key: w.Key, Rev: 1, Body: w.Body})
+		if err != nil || part.ID != SliceID("owner", n) || w.Key.ID != part.ID {
 			t.Errorf("part %d is %q: %v", n, part.ID, err)
 		}
 		got = append(got, part.Items...)
@@ -133,7 +133,7 @@ func TestSlicesOf_cutsBetweenNodes(t *testing.T) {
 	if !reflect.DeepEqual(got, nodes) || len(writes) < 4 {
 		t.Errorf("%d nodes in %d parts", len(got), len(writes))
 	}
-	if _, err := slicesOf(new(encoder), "owner", []dag.Node{{Command: strings.Repeat("x", store.MaxBody)}}); err == nil {
-		t.Error("a node that no document can hold was cut")
+	if _, err := new(Encoder).Definition("owner", []dag.Node{{Command: strings.Repeat("x", store.MaxBody)}}); err == nil {
+		t.Error("a node that no document can hold was stored")
 	}
 }

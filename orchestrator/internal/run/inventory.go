@@ -1,4 +1,4 @@
-package engine
+package run
 
 import (
 	"context"
@@ -15,11 +15,11 @@ type Inventory struct {
 
 // Resource returns one by its provider, kind and name; false when there is none.
 func (v Inventory) Resource(ctx context.Context, provider, kind, name string) (dag.Resource, bool, error) {
-	d, err := v.DB.Get(ctx, resources().Key(provider+"/"+kind+"/"+name))
+	d, err := v.DB.Get(ctx, Resources().Key(provider+"/"+kind+"/"+name))
 	if err != nil || !d.Exists() { // most have not: nothing to decode into
 		return dag.Resource{}, false, err
 	}
-	r, err := resources().Decode(d)
+	r, err := Resources().Decode(d)
 	return r.plain(), true, err
 }
 
@@ -29,7 +29,7 @@ func (v Inventory) Taskservs(ctx context.Context, provider, server string) ([]da
 	var all []dag.Resource
 	q := store.Query{Prefix: provider + "/taskserv/" + server + "/", Limit: store.MaxPage}
 	for {
-		rows, page, err := resources().List(ctx, v.DB, q)
+		rows, page, err := Resources().List(ctx, v.DB, q)
 		if err != nil {
 			return nil, err
 		}

@@ -1,21 +1,25 @@
-package engine
+package run
 
 import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// event returns the bytes of an event: canonical JSON, written by hand because a task has several. What goes over the
-// wire has metadata too; that repeats members of data (contract I16), so package watch puts it in.
-func (o *encoder) event(e *dag.Event) []byte {
+// Event returns the append of one event to EventStream. The caller owns it.
+func Event(e *dag.Event) store.Append { return new(Encoder).Event(e) }
+
+// Event returns the append of an event to EventStream, as canonical JSON. On the wire an event also has metadata; that
+// repeats members of data (contract I16), so package watch adds it.
+func (o *Encoder) Event(e *dag.Event) store.Append {
 	o.Begin()
 	o.data(e)
 	o.Always("event_type", string(e.Type))
 	o.Instant("timestamp", e.Time)
 	o.End()
-	return o.Body().Bytes()
+	return store.Append{Stream: EventStream, Body: o.Body().Bytes()}
 }
 
-func (o *encoder) data(e *dag.Event) {
+func (o *Encoder) data(e *dag.Event) {
 	o.Object("data")
 	o.Text("batch_id", e.BatchID)
 	o.Text("checkpoint_id", e.Checkpoint)

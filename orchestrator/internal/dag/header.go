@@ -1,0 +1,87 @@
+package dag
+
+import "time"
+
+// Grant is what a run stands on: who asked and which decision let it (decision 32). Each attempt
+// and its audit entries carry it.
+type Grant struct {
+	AuthVersion int64     `json:"av,omitempty"`       // authorization version of the account as it was then
+	Decision    string    `json:"decision,omitempty"` // id of the audit entry of the submission
+	IP          string    `json:"ip,omitempty"`       // of the request, as policies see it; so are MFA and Time
+	MFA         bool      `json:"mfa,omitempty"`
+	Plan        string    `json:"plan,omitempty"`
+	Policy      uint64    `json:"policy,omitempty"` // version of the policy set
+	Roles       []string  `json:"roles,omitempty"`  // of the account as they were then
+	Rule        string    `json:"rule,omitempty"`   // the deciding rule
+	Sub         string    `json:"sub,omitempty"`    // user id
+	Time        time.Time `json:"time"`
+	Username    string    `json:"username,omitempty"`
+}
+
+// Counts says how many tasks of a run have which status.
+type Counts struct {
+	Cancelled int `json:"cancelled"`
+	Completed int `json:"completed"`
+	Failed    int `json:"failed"`
+	Pending   int `json:"pending"`
+	Running   int `json:"running"`
+}
+
+// Total returns the number of tasks.
+func (c Counts) Total() int { return c.Cancelled + c.Completed + c.Failed + c.Pending + c.Running }
+
+func (c *Counts) of(s Status) *int {
+	switch s {
+	case StatusPending:
+		return &c.Pending
+	case StatusCompleted:
+		return &c.Completed
+	case StatusFailed:
+		return &c.Failed
+	case StatusCancelled:
+		return &c.Cancelled
+	}
+	return &c.Running
+}
+
+// Header is the stored document of a run: small, and written by each of its commits. Owner is the
+// engine's; the machine does not look at it.
+type Header struct {
+	AdoptedBy       string     `json:"adopted_by,omitempty"` // the batch that went on with what was withdrawn
+	CancelID        string     `json:"cancel_id,omitempty"`  // of the command that cancelled, so that it can be repeated
+	CancelledBy     string     `json:"cancelled_by,omitempty"`
+	Checkpoint      string     `json:"checkpoint,omitempty"` // Rollback: the checkpoint it goes back to
+	CompletedAt     *time.Time `json:"completed_at,omitempty"`
+	Counts          Counts     `json:"counts"`
+	CreatedAt       time.Time  `json:"created_at"`
+	Error           string     `json:"error,omitempty"`
+	FailedBy        string     `json:"failed_by,omitempty"` // name of the first operation that failed the run
+	Grant           Grant      `json:"grant"`
+	ID              string     `json:"id"`
+	Kind            Kind       `json:"kind"`
+	Name            string     `json:"name"`
+	Owner           string     `json:"owner,omitempty"`
+	ParallelLimit   int        `json:"parallel_limit"`
+	Policy          Policy     `json:"policy"`
+	Resumes         string     `json:"resumes,omitempty"`   // the batch whose withdrawn operations these are
+	RollBack        bool       `json:"roll_back,omitempty"` // what was done is undone once nothing runs any more
+	RollbackEnabled bool       `json:"rollback_enabled,omitempty"`
+	Slices          int        `json:"slices"` // documents that the definition is stored in
+	StartedAt       *time.Time `json:"started_at,omitempty"`
+	State           State      `json:"state"`
+	StepLimit       int        `json:"step_limit"`
+	StorageBackend  string     `json:"storage_backend,omitempty"`
+	Undo            *UndoPlan  `json:"undo,omitempty"` // of a Rollback
+	UpdatedAt       time.Time  `json:"updated_at"`
+	Version         string     `json:"version,omitempty"`
+	Withdrawn       bool       `json:"withdrawn,omitempty"` // its submitter lost the right to some of it
+}
+
+// Status returns the wire's word for the run's state. A batch that waits for a rollback to end
+// counts as running: the wire knows no pending batch.
+func (h *Header) Status() Status {
+	if h.State == Queued {
+		return StatusRunning
+	}
+	return h.State.Status()
+}
