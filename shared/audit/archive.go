@@ -106,21 +106,13 @@ func (l *Log) archivable(ctx context.Context, before time.Time) (int64, error) {
 	if l.witnessed.Size > 0 {
 		most = min(most, l.witnessed.Size)
 	}
-	q := store.Query{Limit: store.MaxPage}
-	for {
-		rows, page, err := feed.Cursors.List(ctx, l.db, q)
+	for row, err := range feed.Cursors.All(ctx, l.db, store.Query{}) {
 		if err != nil {
 			return 0, err
 		}
-		for _, row := range rows {
-			if row.Value.Stream == Stream {
-				most = min(most, int64(row.Value.Seq))
-			}
+		if row.Value.Stream == Stream {
+			most = min(most, int64(row.Value.Seq))
 		}
-		if !page.More {
-			break
-		}
-		q.After = page.Next
 	}
 	var failed error
 	old := sort.Search(int(max(0, most-l.base.Size)), func(i int) bool {

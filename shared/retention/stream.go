@@ -81,26 +81,17 @@ func (s streamClass) through(ctx context.Context, page store.Entries, now time.T
 // followers returns how far the stream may be trimmed for the sake of its followers, and adds to
 // the batch what moves those on that are too far behind.
 func (s streamClass) followers(ctx context.Context, b *store.Batch, through uint64, now time.Time) (uint64, error) {
-	q := store.Query{Limit: store.MaxPage}
 	var behind []store.Row[feed.Cursor]
-	for {
-		rows, page, err := feed.Cursors.List(ctx, s.db, q)
-		if err != nil {
+	for row, err := range feed.Cursors.All(ctx, s.db, store.Query{}) {
+		switch {
+		case err != nil:
 			return 0, err
+		case row.Value.Stream != s.stream || row.Value.Seq >= through:
+		case s.rule.MaxAge == 0:
+			through = row.Value.Seq
+		default:
+			behind = append(behind, row)
 		}
-		for _, row := range rows {
-			switch {
-			case row.Value.Stream != s.stream || row.Value.Seq >= through:
-			case s.rule.MaxAge == 0:
-				through = row.Value.Seq
-			default:
-				behind = append(behind, row)
-			}
-		}
-		if !page.More {
-			break
-		}
-		q.After = page.Next
 	}
 	for _, row := range behind {
 		writes, letter, fresh, err := feed.MoveOn(ctx, s.db, row, through, now)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 
 	"github.com/provisioning-platform/platform/shared/canonical"
 )
@@ -115,6 +116,51 @@ func (t Table[T]) List(ctx context.Context, db DB, q Query) ([]Row[T], Page, err
 		rows = append(rows, Row[T]{Value: v, Rev: d.Rev})
 	}
 	return rows, page, nil
+}
+
+// All yields the values that q finds in its order, and reads them in pages of q.Limit, or of MaxPage when that is 0. Each
+// page shows one moment, so what is written meanwhile may be among the values or not. The last pair has an error when a
+// page cannot be read, a document cannot be decoded or ctx has ended.
+func (t Table[T]) All(ctx context.Context, db DB, q Query) iter.Seq2[Row[T], error] {
+	q.Kind = t.Kind
+	return func(yield func(Row[T], error) bool) {
+		for d, err := range All(ctx, db, q) {
+			row := Row[T]{Rev: d.Rev}
+			if err == nil {
+				row.Value, err = t.Decode(d)
+			}
+			if !yield(row, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// All yields the documents that q finds, as Table.All does.
+func All(ctx context.Context, db DB, q Query) iter.Seq2[Doc, error] {
+	return func(yield func(Doc, error) bool) {
+		q := q
+		if q.Limit == 0 {
+			q.Limit = MaxPage
+		}
+		for more := true; more; {
+			if err := ctx.Err(); err != nil {
+				yield(Doc{}, ErrUnavailable.Because(err))
+				return
+			}
+			page, err := db.List(ctx, q)
+			if err != nil {
+				yield(Doc{}, err)
+				return
+			}
+			for _, d := range page.Docs {
+				if !yield(d, nil) {
+					return
+				}
+			}
+			q.After, q.Skip, more = page.Next, 0, page.More
+		}
+	}
 }
 
 func (t Table[T]) index(v T) []IndexKey {

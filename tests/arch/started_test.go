@@ -3,6 +3,7 @@ package arch
 import (
 	"go/ast"
 	"go/types"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -145,7 +146,7 @@ func TestKinds_everyStoredKindIsRead(t *testing.T) {
 						}
 					}
 				case *ast.CallExpr:
-					if sel, ok := n.Fun.(*ast.SelectorExpr); ok && (sel.Sel.Name == "Get" || sel.Sel.Name == "List" || sel.Sel.Name == "Load") {
+					if sel, ok := n.Fun.(*ast.SelectorExpr); ok && slices.Contains([]string{"All", "Get", "List", "Load"}, sel.Sel.Name) {
 						for _, kind := range tableOf(sel.X) {
 							read[kind] = true
 						}

@@ -123,19 +123,13 @@ func (b *Policies) source(ctx context.Context) (authz.Source, error) {
 		return src, err
 	}
 	src.Version, src.Policies = row.Value.Version, nil
-	q := store.Query{Limit: store.MaxPage}
-	for {
-		rows, page, err := Table.List(ctx, b.Changes.DB, q)
+	for r, err := range Table.All(ctx, b.Changes.DB, store.Query{}) {
 		if err != nil {
 			return src, err
 		}
-		for _, r := range rows {
-			src.Policies = append(src.Policies, authz.Policy{Enabled: r.Value.Enabled, ID: r.Value.ID, Name: r.Value.Name, Rules: r.Value.Rules, Version: r.Value.Version})
-		}
-		if q.After = page.Next; !page.More {
-			return src, nil
-		}
+		src.Policies = append(src.Policies, authz.Policy{Enabled: r.Value.Enabled, ID: r.Value.ID, Name: r.Value.Name, Rules: r.Value.Rules, Version: r.Value.Version})
 	}
+	return src, nil
 }
 
 // swap compiles what is stored and puts it in force. A stored policy that does not compile is left out

@@ -28,12 +28,11 @@ func Kinds() []store.Kind { return []store.Kind{{Name: ClientTable.Kind}} }
 
 // LoadClients fills set with the keys of all services that may call, each for its own service only.
 func LoadClients(ctx context.Context, db store.DB, set *token.KeySet) error {
-	rows, _, err := ClientTable.List(ctx, db, store.Query{Limit: store.MaxPage})
-	if err != nil {
-		return err
-	}
 	var known []token.Key
-	for _, r := range rows {
+	for r, err := range ClientTable.All(ctx, db, store.Query{}) {
+		if err != nil {
+			return err
+		}
 		pub, err := base64.RawURLEncoding.DecodeString(r.Value.Public)
 		if err != nil {
 			return fmt.Errorf("service client %s: %w", r.Value.ID, err)

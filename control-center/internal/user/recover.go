@@ -40,32 +40,25 @@ type Disabled struct {
 func (r Recovery) Run(ctx context.Context, db store.DB) (done Recovered, err error) {
 	var ids []string
 	here, admins, named := map[string]bool{}, 0, false
-	for q := (store.Query{Limit: store.MaxPage}); ; {
-		rows, page, err := table.List(ctx, db, q)
+	for row, err := range table.All(ctx, db, store.Query{}) {
 		if err != nil {
 			return done, err
 		}
-		for _, row := range rows {
-			u := row.Value
-			ids, here[u.ID] = append(ids, u.ID), true
-			if r.Admin != "" && u.Username == r.Admin {
-				named = true
-				if why := r.unfit(u); why != "" {
-					return done, fault.New(fault.Conflict, "recover.admin", "%s cannot be the administrator who stays enabled: %s", r.Admin, why)
-				}
-			}
-			why := r.why(u)
-			if u.usableAdmin() && why == "" {
-				admins++
-			}
-			if u.Enabled && why != "" {
-				done.Disabled = append(done.Disabled, Disabled{Username: u.Username, Why: why})
+		u := row.Value
+		ids, here[u.ID] = append(ids, u.ID), true
+		if r.Admin != "" && u.Username == r.Admin {
+			named = true
+			if why := r.unfit(u); why != "" {
+				return done, fault.New(fault.Conflict, "recover.admin", "%s cannot be the administrator who stays enabled: %s", r.Admin, why)
 			}
 		}
-		if !page.More {
-			break
+		why := r.why(u)
+		if u.usableAdmin() && why == "" {
+			admins++
 		}
-		q.After = page.Next
+		if u.Enabled && why != "" {
+			done.Disabled = append(done.Disabled, Disabled{Username: u.Username, Why: why})
+		}
 	}
 	if r.Admin != "" && !named {
 		return done, fault.New(fault.NotFound, "recover.admin", "there is no account with the name %s", r.Admin)

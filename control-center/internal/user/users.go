@@ -162,28 +162,22 @@ func (us *Users) KeepsFactor(tx *store.Tx, u User) error {
 	if has, err := us.HasFactor(tx, u.ID); err != nil || !has {
 		return err
 	}
-	for q := (store.Query{Index: "role_" + Admin, Prefix: "true", Exact: true, Limit: store.MaxPage}); ; {
-		rows, page, err := table.List(tx.Context(), us.DB, q)
+	for r, err := range table.All(tx.Context(), us.DB, store.Query{Index: "role_" + Admin, Prefix: "true", Exact: true}) {
 		if err != nil {
 			return err
 		}
-		for _, r := range rows {
-			if r.Value.ID == u.ID {
-				continue
-			}
-			other, err := Load(tx, r.Value.ID)
-			if err != nil {
-				return err
-			}
-			if has, err := us.HasFactor(tx, r.Value.ID); err != nil || has && other.Value.usableAdmin() {
-				return err
-			}
+		if r.Value.ID == u.ID {
+			continue
 		}
-		if !page.More {
-			return ErrLastFactor
+		other, err := Load(tx, r.Value.ID)
+		if err != nil {
+			return err
 		}
-		q.After = page.Next
+		if has, err := us.HasFactor(tx, r.Value.ID); err != nil || has && other.Value.usableAdmin() {
+			return err
+		}
 	}
+	return ErrLastFactor
 }
 
 // countAdmins keeps the number of usable admins when an account goes from before to after, and refuses

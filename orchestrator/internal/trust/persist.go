@@ -46,18 +46,11 @@ func (t *Trust) Load(ctx context.Context) error {
 		return fault.Wrap("load revocations", err)
 	}
 	var all []token.Revocation
-	for q := (store.Query{Limit: store.MaxPage}); ; {
-		rows, page, err := items.List(ctx, t.DB, q)
+	for r, err := range items.All(ctx, t.DB, store.Query{}) {
 		if err != nil {
 			return fault.Wrap("load revocations", err)
 		}
-		for _, r := range rows {
-			all = append(all, r.Value)
-		}
-		if !page.More {
-			break
-		}
-		q.After = page.Next
+		all = append(all, r.Value)
 	}
 	t.revoked.Restore(all, p.Value.Head)
 	t.after, t.epoch = p.Value.Head, p.Value.Epoch

@@ -83,12 +83,14 @@ func (t *Trust) loadPolicies(ctx context.Context) error {
 
 // storedChanges returns what changed since the stored source.
 func (t *Trust) storedChanges(ctx context.Context) ([]authz.Change, error) {
-	rows, _, err := changes.List(ctx, t.DB, store.Query{Limit: store.MaxPage})
-	all := make([]authz.Change, len(rows))
-	for i, r := range rows {
-		all[i] = r.Value
+	var all []authz.Change
+	for r, err := range changes.All(ctx, t.DB, store.Query{}) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r.Value)
 	}
-	return all, err
+	return all, nil
 }
 
 // keepPolicies stores the set in force, which feed led to: the whole source or, beside it, what

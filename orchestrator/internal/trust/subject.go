@@ -37,37 +37,24 @@ func (t *Trust) Subject(ctx context.Context, sub string) (token.Subject, bool, e
 	return row.Value.Subject, row.Rev != 0, err
 }
 
-// Subjects calls each with every account that was ever named, a page at a time, in the order of
-// their ids, at the highest version that the subject stream or a revocation has named. db may be
+// Subjects calls each with every account that was ever named, in the order of their ids, at the highest version that the subject stream or a revocation has named. db may be
 // that of a stopped orchestrator.
 func Subjects(ctx context.Context, db store.DB, each func(token.Subject) error) error {
-	return pages(ctx, db, func(rows []store.Row[known]) error {
-		for _, r := range rows {
-			s := r.Value.Subject
-			revoked, err := items.Get(ctx, db, token.RevokeSubject(s.Sub, 0, 0).Key())
-			if err != nil {
-				return err
-			}
-			s.Version = max(s.Version, revoked.Value.AV)
-			if err := each(s); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-func pages(ctx context.Context, db store.DB, each func([]store.Row[known]) error) error {
-	for q := (store.Query{Limit: store.MaxPage}); ; {
-		rows, page, err := knowns.List(ctx, db, q)
-		if err == nil {
-			err = each(rows)
-		}
-		if err != nil || !page.More {
+	for r, err := range knowns.All(ctx, db, store.Query{}) {
+		if err != nil {
 			return err
 		}
-		q.After = page.Next
+		s := r.Value.Subject
+		revoked, err := items.Get(ctx, db, token.RevokeSubject(s.Sub, 0, 0).Key())
+		if err != nil {
+			return err
+		}
+		s.Version = max(s.Version, revoked.Value.AV)
+		if err := each(s); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // pollSubjects makes one call and stores what is new.
@@ -157,25 +144,27 @@ func (t *Trust) keepSubjects(ctx context.Context, items []token.Subject, next su
 // no account any more.
 func (t *Trust) sweepSubjects(ctx context.Context, next subjectPlace) (subjectPlace, error) {
 	next.Whole = true
-	err := pages(ctx, t.DB, func(rows []store.Row[known]) error {
-		rows = slices.DeleteFunc(rows, func(r store.Row[known]) bool { return r.Value.Epoch == next.Epoch })
-		if len(rows) == 0 {
-			return nil
+	var gone []known
+	for r, err := range knowns.All(ctx, t.DB, store.Query{}) {
+		if err != nil {
+			return next, fault.Wrap("store subjects", err)
 		}
-		_, err := store.Update(ctx, t.DB, func(tx *store.Tx) error {
-			for _, r := range rows {
-				s := r.Value.Subject
-				s.Deleted, s.Enabled = true, false
-				if err := knowns.Save(tx, known{Epoch: next.Epoch, Subject: s}); err != nil {
+		if s := r.Value.Subject; r.Value.Epoch != next.Epoch {
+			s.Deleted, s.Enabled = true, false
+			gone = append(gone, known{Epoch: next.Epoch, Subject: s})
+		}
+	}
+	for some := range slices.Chunk(gone, store.MaxPage) {
+		if _, err := store.Update(ctx, t.DB, func(tx *store.Tx) error {
+			for _, k := range some {
+				if err := knowns.Save(tx, k); err != nil {
 					return err
 				}
 			}
 			return nil
-		})
-		return err
-	})
-	if err != nil {
-		return next, fault.Wrap("store subjects", err)
+		}); err != nil {
+			return next, fault.Wrap("store subjects", err)
+		}
 	}
 	return next, t.keepSubjects(ctx, nil, next)
 }
