@@ -35,9 +35,7 @@ func TestPutBack_anOldControlCenterRevivesNothing(t *testing.T) {
 		t.Fatal(got)
 	}
 	data, older := filepath.Join(o.Dir, "control-center"), filepath.Join(o.Dir, "older")
-	w.stop(w.rig.ControlCenter)
-	copyTree(t, data, older)
-	w.startAgain(w.rig.ControlCenter)
+	w.copied(w.rig.ControlCenter)
 	began := time.Now()
 	w.changes()
 	t.Logf("changes are taken %s after a start of the control-center", time.Since(began).Round(time.Millisecond))

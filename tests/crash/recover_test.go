@@ -45,9 +45,12 @@ func newKept(t *testing.T, b backup) *world {
 	return w
 }
 
-// copied stops a service, copies its folder and its database to DIR/older and DIR/older-database, and starts it again.
+// copied stops a service, copies its folder and its database to DIR/older and DIR/older-database, and
+// starts it again. It waits for the first witness before that: a log that nobody has witnessed counts as
+// a fresh one, and a service with a fresh log does not ask whether it was put back (decision 52).
 func (w *world) copied(s *rig.Service) {
 	w.t.Helper()
+	w.witnessed(filepath.Join(w.rig.Dir, s.Name), 1)
 	w.stop(s)
 	copyTree(w.t, filepath.Join(w.rig.Dir, s.Name), filepath.Join(w.rig.Dir, "older"))
 	if engine := w.engines[s.Name]; engine != nil {

@@ -113,7 +113,8 @@ func (w *world) checkpoints(n int) {
 	}
 }
 
-// witnessed waits until the control-center has cosigned a head of the orchestrator's log over at least n entries.
+// witnessed waits until the service with the folder data keeps a head over at least n entries that the
+// other one has cosigned.
 func (w *world) witnessed(data string, n int) {
 	w.t.Helper()
 	rigtest.Await(w.t, 2*noticed, "the log is witnessed", func() bool { return headSize(filepath.Join(data, "audit", "witnessed")) >= n })
