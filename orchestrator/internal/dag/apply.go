@@ -108,9 +108,10 @@ func (r *Run) finish() {
 		return
 	case h.FailedBy != "" || h.Kind == Rollback && h.Counts.Failed > 0:
 		r.setRun(Failed)
-	case h.Withdrawn:
+	case r.anyWithdrawn():
 		r.setRun(Cancelled)
 	default:
+		h.Withdrawn, h.Error = false, "" // a refused step was found to be done already
 		r.setRun(Succeeded)
 	}
 	h.CompletedAt = r.nowPtr()
@@ -180,7 +181,7 @@ func (r *Run) fail(i int32) {
 	for len(queue) > 0 {
 		d := queue[0]
 		queue = queue[1:]
-		if s := r.Tasks[d].State; s != Waiting && s != Queued {
+		if r.Tasks[d].State != Waiting { // none is Queued: that one would not depend on task i
 			continue
 		}
 		r.Tasks[d].Error = fmt.Sprintf("not run because operation %s, which it depends on, failed", h.FailedBy)
@@ -230,10 +231,8 @@ func (r *Run) end(i int32, to State) {
 // setState changes a task's state, counts it and announces it when the wire sees a difference.
 func (r *Run) setState(i int32, to State) {
 	t := &r.Tasks[i]
-	if !Legal(TaskMachine, t.State, to) {
-		panic(fmt.Sprintf("dag: task %s cannot go from %s to %s", t.ID, t.State, to))
-	}
 	from := t.State
+	r.walk(TaskMachine, t.ID, from, to)
 	t.State = to
 	r.touch(i)
 	switch {
@@ -253,9 +252,7 @@ func (r *Run) setState(i int32, to State) {
 func holds(s State) bool { return s == Running || s == Retrying || s == Cancelling }
 
 func (r *Run) setRun(to State) {
-	if !Legal(RunMachine, r.Header.State, to) {
-		panic(fmt.Sprintf("dag: run %s cannot go from %s to %s", r.Header.ID, r.Header.State, to))
-	}
+	r.walk(RunMachine, r.Header.ID, r.Header.State, to)
 	r.Header.State = to
 }
 
@@ -263,8 +260,17 @@ func (r *Run) setStep(p *StepState, to State) {
 	if p.State == to {
 		return
 	}
-	if !Legal(StepMachine, p.State, to) {
-		panic(fmt.Sprintf("dag: step %s cannot go from %s to %s", p.Step.Name, p.State, to))
-	}
+	r.walk(StepMachine, p.Step.Name, p.State, to)
 	p.State = to
+}
+
+// walk panics when the table of legal transitions has no edge between two states of m; name says
+// whose states they are.
+func (r *Run) walk(m Machine, name string, from, to State) {
+	if !Legal(m, from, to) {
+		panic(fmt.Sprintf("dag: %s %s cannot go from %s to %s", m, name, from, to))
+	}
+	if r.walked != nil {
+		r.walked(m, from, to)
+	}
 }

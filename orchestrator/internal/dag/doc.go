@@ -15,10 +15,10 @@
 // A task:
 //
 //	waiting         -> queued | cancelled | skipped
-//	queued          -> running | cancelled | skipped
+//	queued          -> running | cancelled
 //	running         -> retrying | cancelling | needs_attention | succeeded | failed
-//	retrying        -> running | cancelling | needs_attention | failed
-//	needs_attention -> running | retrying | cancelling | failed
+//	retrying        -> running | cancelling | needs_attention
+//	needs_attention -> running | cancelling
 //	cancelling      -> cancelled | succeeded | failed
 //	succeeded       -> undone
 //

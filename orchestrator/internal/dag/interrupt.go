@@ -70,7 +70,7 @@ func (r *Run) resume(i, k int32) (settled bool) {
 	held := p.State == NeedsAttention && !t.State.Terminal()
 	if p.Attempt == "" {
 		if held {
-			p.Finds, t.Attention = 0, ""
+			p.Finds, t.Attention = 0, t.doubts()
 			r.try(i, k, Find)
 			r.transition(i, Running)
 		}

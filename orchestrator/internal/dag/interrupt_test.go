@@ -79,6 +79,27 @@ func TestHalt_aPlannedStopUsesUpNoAttempt(t *testing.T) {
 	}
 }
 
+// TestAdopt_keepsTheNoteOnAStepInDoubt restarts while one step of a task is held for a person and
+// another has failed without anybody knowing whether it took effect.
+func TestAdopt_keepsTheNoteOnAStepInDoubt(t *testing.T) {
+	t.Parallel()
+	h := hand(t, one())
+	h.resolve(dag.Step{Action: "server.create", Name: "web"}, dag.Step{Action: "server.create", Name: "db"})
+	answer := func(step int, class dag.Class) {
+		p := h.run.Tasks[0].Steps[step]
+		h.apply(dag.Done{Ref: dag.Ref{Step: int32(step)}, ID: p.Attempt, Result: dag.Result{Class: class}})
+	}
+	answer(1, dag.UnknownOutcome)
+	answer(1, dag.UnknownOutcome) // the Find of db: held
+	answer(0, dag.TimedOut)
+	answer(0, dag.UnknownOutcome) // the Find of web: failed, and in doubt
+	h.restart(true)
+	answer(1, dag.OK)
+	if task := h.run.Tasks[0]; h.run.Header.State != dag.Undoing || !strings.HasPrefix(task.Attention, "web: ") {
+		t.Errorf("run %s, task %s, attention %q", h.run.Header.State, task.State, task.Attention)
+	}
+}
+
 const died = "its orchestrator died 20 times while this ran"
 
 func TestAdopt_whatKillsItsOrchestratorFailsAfter20(t *testing.T) {

@@ -22,13 +22,13 @@ func Next(m Machine, s State) []State {
 	case Waiting:
 		return []State{Queued, Cancelled, Skipped}
 	case Queued:
-		return []State{Running, Cancelled, Skipped}
+		return []State{Running, Cancelled}
 	case Running:
 		return []State{Retrying, Cancelling, NeedsAttention, Succeeded, Failed}
 	case Retrying:
-		return []State{Running, Cancelling, NeedsAttention, Failed}
+		return []State{Running, Cancelling, NeedsAttention}
 	case NeedsAttention:
-		return []State{Running, Retrying, Cancelling, Failed}
+		return []State{Running, Cancelling}
 	case Cancelling:
 		return []State{Cancelled, Succeeded, Failed}
 	case Succeeded:

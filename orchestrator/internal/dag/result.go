@@ -213,6 +213,7 @@ func (r *Run) found(i, k int32, res Result) {
 	case p.Ended: // the verdict was in: it ran out of time, or was refused
 		switch {
 		case res.Class == OK:
+			p.OutcomeUnknown = false
 			r.record(t, p, res)
 			r.setApplied(i, k, true)
 		case !clear && !refused:

@@ -35,6 +35,8 @@ type Run struct {
 	marked     map[Ref]bool // effects in change
 
 	dirtyOrigins []bool
+
+	walked func(m Machine, from, to State) // for tests: told of each transition; nil in a service
 }
 
 // New returns a fresh run of a definition that Validate found good, with every task waiting and

@@ -200,15 +200,27 @@ func (r *Run) stopped(i int32) {
 	}
 }
 
-// unclear notes that nobody knows whether a step took effect; an undo will try.
+// outcomeUnknown notes that nobody knows whether a step took effect; an undo will try.
 func (r *Run) outcomeUnknown(i, k int32) {
 	t := &r.Tasks[i]
 	p := &t.Steps[k]
+	p.OutcomeUnknown = true
 	if t.mutates(p) {
 		p.Recorded.At = r.now()
 		r.setApplied(i, k, true)
 	}
-	t.Attention = fmt.Sprintf("%s: whether it took effect is not known; look at the provider", p.Step.Name)
+	t.Attention = t.doubts()
+}
+
+// doubts returns what a person should look at: the first ended step of which nobody knows whether
+// it took effect.
+func (t *Task) doubts() string {
+	for k := range t.Steps {
+		if p := &t.Steps[k]; p.OutcomeUnknown && p.Applied {
+			return p.Step.Name + ": whether it took effect is not known; look at the provider"
+		}
+	}
+	return ""
 }
 
 // tick looks at the tasks whose time has come.

@@ -177,7 +177,7 @@ func (r *Run) wave(w Wave, now Now) {
 		plan.Wave, plan.Taken = plan.Wave+1, w.Operations[n-1].Rank()
 		h.Counts.Pending += n
 		next := LoadRollback(*h, w.Operations, now)
-		next.May, next.Quota, next.change = r.May, r.Quota, r.change
+		next.May, next.Quota, next.change, next.walked = r.May, r.Quota, r.change, r.walked
 		*r = *next
 	}
 	if begins {

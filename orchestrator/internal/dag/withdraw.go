@@ -136,6 +136,16 @@ func (r *Run) begins(i int32) bool {
 	return false
 }
 
+// anyWithdrawn says whether a task of the run ended because its submitter may no longer do it.
+func (r *Run) anyWithdrawn() bool {
+	for i := range r.Tasks {
+		if t := &r.Tasks[i]; t.Withdrawn && t.State == Cancelled {
+			return true
+		}
+	}
+	return false
+}
+
 // Resume returns the definition of what is left of a batch that was withdrawn: exactly the
 // operations that ended for that reason. What they depend on and is completed counts as met. A
 // fault says why there is nothing to go on with.

@@ -114,6 +114,19 @@ func TestWithdraw_betweenTwoTriesLooksWhetherTheFirstTookEffect(t *testing.T) {
 	}
 }
 
+func TestWithdraw_aBatchWhoseRefusedStepWasDoneAlreadyIsNotCancelled(t *testing.T) {
+	t.Parallel()
+	h := hand(t, dag.Definition{Kind: dag.Batch, Name: "b", Nodes: []dag.Node{op("a")}})
+	h.next(dag.Do, dag.Transient)
+	h.refuse(gone)
+	h.wait(dag.Pending(h.run).At - h.now.Up)
+	h.apply(dag.Tick{})
+	h.next(dag.Find, dag.OK)
+	if r := h.run.Header; r.State != dag.Succeeded || r.Withdrawn || r.Error != "" {
+		t.Errorf("task %s, run %s, withdrawn %v, error %q", h.states(), r.State, r.Withdrawn, r.Error)
+	}
+}
+
 func TestWithdraw_whatAKillCutOffIsLookedUpAndNotBegunAgain(t *testing.T) {
 	t.Parallel()
 	for found, state := range map[dag.Class]dag.State{dag.OK: dag.Succeeded, dag.NotFoundClass: dag.Cancelled} {

@@ -24,9 +24,10 @@ type world struct {
 	stop    map[string]bool
 	effects map[string]bool
 	blurred map[string]bool // an attempt was abandoned: the effect may be there though the state says unclear
-	seen    map[string]bool // "machine from to"
+	walked  map[string]bool // transitions, as "machine from to"
 	last    []dag.Task
 	trouble float64 // share of attempts that go wrong
+	blind   float64 // share of Finds that cannot tell
 	crash   float64
 	refused map[int32]bool // tasks that the submitter may do no more
 	refuse  float64        // chance a turn that rights are taken away
@@ -41,7 +42,7 @@ func newWorld(t *testing.T, rng *rand.Rand, d dag.Definition) *world {
 	}
 	w := &world{
 		t: t, rng: rng, nodes: d.Nodes, now: began, flying: map[string]dag.Launch{}, stop: map[string]bool{},
-		refused: map[int32]bool{}, effects: map[string]bool{}, blurred: map[string]bool{}, seen: map[string]bool{}, shelf: shelf{},
+		refused: map[int32]bool{}, effects: map[string]bool{}, blurred: map[string]bool{}, walked: map[string]bool{}, shelf: shelf{},
 	}
 	w.run = dag.New("run", d, dag.Grant{}, w.now)
 	w.own(w.run)
@@ -52,6 +53,7 @@ func newWorld(t *testing.T, rng *rand.Rand, d dag.Definition) *world {
 // own sets what a run is not stored with.
 func (w *world) own(r *dag.Run) {
 	r.Quota = 1 << 20
+	r.OnTransition(func(m dag.Machine, from, to dag.State) { w.walked[fmt.Sprintf("%s %s %s", m, from, to)] = true })
 	r.May = func(i int32, op *dag.Operation) string {
 		if w.refused[i] {
 			return "refused " + op.Type
@@ -70,9 +72,7 @@ func copyTasks(tasks []dag.Task) []dag.Task {
 
 // apply is one turn of the engine: apply, check, act.
 func (w *world) apply(c dag.Command) error {
-	state := w.run.Header.State
 	err := dag.Apply(w.run, c, w.now)
-	w.note("run", state, w.run.Header.State)
 	w.check()
 	w.store(w.run.Take())
 	due := dag.Pending(w.run)
@@ -103,12 +103,6 @@ func (w *world) store(c dag.Change) {
 	for _, at := range c.Effects {
 		e := w.run.Effect(at)
 		w.shelf[e.ID] = e
-	}
-}
-
-func (w *world) note(machine string, from, to dag.State) {
-	if from != to {
-		w.seen[fmt.Sprintf("%s %s %s", machine, from, to)] = true
 	}
 }
 
@@ -151,7 +145,6 @@ func (w *world) check() {
 	var counts dag.Counts
 	for i := range w.run.Tasks {
 		t, was := &w.run.Tasks[i], &w.last[i]
-		w.note("task", was.State, t.State)
 		if was.State.Terminal() && t.State != was.State && t.State != dag.Undone {
 			w.t.Fatalf("task %s went from %s to %s", t.ID, was.State, t.State)
 		}
@@ -166,11 +159,6 @@ func (w *world) check() {
 		}
 		if t.StartedAt != nil && (t.StartedAt.Before(t.CreatedAt) || t.CompletedAt != nil && t.CompletedAt.Before(*t.StartedAt)) {
 			w.t.Fatalf("times of %s are out of order", t.ID)
-		}
-		for k := range t.Steps {
-			if k < len(was.Steps) {
-				w.note("step", was.Steps[k].State, t.Steps[k].State)
-			}
 		}
 		switch t.Status() {
 		case dag.StatusPending:
@@ -194,9 +182,12 @@ func (w *world) check() {
 	w.last = copyTasks(w.run.Tasks)
 }
 
-// live drives the run until it ends.
+// live drives the run until it ends. It is cancelled in turn cancelAt, in turn 0 before it starts,
+// below 0 never.
 func (w *world) live(cancelAt int) {
-	w.apply(dag.Start{})
+	if cancelAt != 0 {
+		w.apply(dag.Start{})
+	}
 	for n := 0; !w.run.Done(); n++ {
 		if n > 50_000 {
 			w.t.Fatalf("not ended after %d turns: %s, %d in flight", n, w.run.Header.State, len(w.flying))
@@ -209,7 +200,11 @@ func (w *world) live(cancelAt int) {
 			w.restart()
 			continue
 		}
-		if w.rng.Float64() < w.refuse {
+		refuse := w.refuse
+		if w.halfHeld() {
+			refuse = 0.5
+		}
+		if w.rng.Float64() < refuse {
 			all := w.rng.IntN(2) == 0
 			for i := range w.nodes {
 				if all || w.rng.IntN(3) == 0 {
@@ -239,6 +234,22 @@ func (w *world) live(cancelAt int) {
 		w.wait(time.Duration(w.rng.IntN(1000)) * time.Millisecond)
 		w.apply(dag.Done{Ref: l.Ref, ID: id, Result: w.perform(l)})
 	}
+}
+
+// halfHeld says whether a task waits with one step for a person and with another, which surely has
+// no effect yet, for its next try. That is rare, and rarer still together with a refusal.
+func (w *world) halfHeld() bool {
+	for i := range w.run.Tasks {
+		held, resting := false, false
+		for _, p := range w.run.Tasks[i].Steps {
+			held = held || p.State == dag.NeedsAttention
+			resting = resting || p.State == dag.Retrying && p.Kind == dag.Do && !p.OutcomeUnknown
+		}
+		if held && resting {
+			return true
+		}
+	}
+	return false
 }
 
 // wait lets time pass. Now and then somebody sets the wall clock, by up to an hour in either
@@ -312,16 +323,16 @@ func (w *world) perform(l dag.Launch) dag.Result {
 	if l.Step >= 0 && w.run.Tasks[l.Task].Steps[l.Step].Attempt != a.ID {
 		w.blurred[a.Tag] = true // abandoned, and at work all the same
 	}
-	bad := w.rng.Float64() < w.trouble
+	bad := w.rng.Float64() < w.trouble || a.Kind == dag.Find && w.rng.Float64() < w.blind
 	fail := func(c dag.Class) dag.Result { return dag.Result{Class: c, Error: "trouble: " + string(c)} }
 	switch a.Kind {
 	case dag.Resolve:
 		if bad {
 			return fail([]dag.Class{dag.Transient, dag.Permanent, dag.Throttled}[w.rng.IntN(3)])
 		}
-		steps := make([]dag.Step, w.rng.IntN(4))
+		steps := make([]dag.Step, w.rng.IntN(6))
 		for k := range steps {
-			steps[k] = dag.Step{Action: "taskserv.install", Name: fmt.Sprintf("s%d", k), Target: fmt.Sprintf("web-%d", w.rng.IntN(2))}
+			steps[k] = dag.Step{Action: "taskserv.install", Name: fmt.Sprintf("s%d", k), Target: fmt.Sprintf("web-%d", w.rng.IntN(4))}
 		}
 		return dag.Result{Class: dag.OK, Steps: steps}
 	case dag.Find:
@@ -348,10 +359,17 @@ func (w *world) perform(l dag.Launch) dag.Result {
 	}
 	if bad {
 		c := []dag.Class{dag.Transient, dag.Throttled, dag.Quota, dag.Auth, dag.ConflictClass, dag.Permanent, dag.TimedOut, dag.UnknownOutcome, dag.Stopped}[w.rng.IntN(9)]
+		if w.blind > 0 && w.rng.IntN(2) == 0 { // some steps of a task are held, others wait for their next try
+			c = []dag.Class{dag.Throttled, dag.UnknownOutcome}[w.rng.IntN(2)]
+		}
 		if (c == dag.TimedOut || c == dag.UnknownOutcome || c == dag.Transient) && w.rng.IntN(2) == 0 {
 			w.effects[a.Tag] = true
 		}
-		return fail(c)
+		result := fail(c)
+		if c == dag.Throttled {
+			result.RetryAfter = time.Minute
+		}
+		return result
 	}
 	w.effects[a.Tag] = true
 	return dag.Result{Class: dag.OK, Output: "did " + a.Step.Name, Facts: map[string]string{"tag": a.Tag}}
@@ -360,7 +378,7 @@ func (w *world) perform(l dag.Launch) dag.Result {
 // randomBatch returns a batch of n operations with random edges to earlier ones.
 func randomBatch(rng *rand.Rand, n int) dag.Definition {
 	d := dag.Definition{Kind: dag.Batch, Name: "b", ParallelLimit: 1 + rng.IntN(6), RollbackEnabled: rng.IntN(2) == 0}
-	d.Policy = dag.Policy{InitialDelay: 100, MaxDelay: 1000}
+	d.Policy = dag.Policy{InitialDelay: 100, MaxAttempts: []int{0, 1, 2}[rng.IntN(3)], MaxDelay: 1000}
 	for i := range n {
 		node := dag.Node{ID: fmt.Sprintf("op%d", i), Operation: dag.Operation{Type: "servers", Verb: "create"}}
 		for range min(i, rng.IntN(3)) {
