@@ -11,6 +11,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
 	"github.com/provisioning-platform/platform/orchestrator/internal/operation"
 	"github.com/provisioning-platform/platform/orchestrator/internal/rights"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
@@ -237,7 +238,7 @@ type listBatchesIn struct {
 const maxListed = 2000
 
 func (a *API) listBatches(ctx context.Context, in listBatchesIn) (web.Page[batchView], error) {
-	w, err := a.Engine.Batches(ctx, dag.Status(in.Status), in.Place())
+	w, err := run.ListBatches(ctx, a.Engine.DB, dag.Status(in.Status), in.Place())
 	if err != nil {
 		return web.Page[batchView]{}, err
 	}
@@ -253,17 +254,17 @@ func (a *API) listBatches(ctx context.Context, in listBatchesIn) (web.Page[batch
 	}
 	out := web.Page[batchView]{Items: make([]batchView, len(w.Rows)), Total: w.Total, Next: w.Next, Limit: limit}
 	for i, row := range w.Rows {
-		tasks, err := a.Engine.TasksOf(ctx, row.Value.ID)
+		tasks, err := run.TasksOf(ctx, a.Engine.DB, row.Value.ID)
 		if err != nil {
 			return out, err
 		}
-		out.Items[i] = a.viewBatch(engine.BatchView{Run: row.Value, Tasks: tasks})
+		out.Items[i] = a.viewBatch(run.Batch{Run: row.Value, Tasks: tasks})
 	}
 	return out, nil
 }
 
 func (a *API) getBatch(ctx context.Context, in oneID) (batchView, error) {
-	b, err := a.Engine.Batch(ctx, in.ID)
+	b, err := run.GetBatch(ctx, a.Engine.DB, in.ID)
 	if err != nil {
 		return batchView{}, err
 	}
@@ -297,7 +298,7 @@ func (a *API) adoptBatch(ctx context.Context, in oneID) (batchView, error) {
 }
 
 func (a *API) cancelBatch(ctx context.Context, in oneID) (web.Text, error) {
-	b, err := a.Engine.Batch(ctx, in.ID)
+	b, err := run.GetBatch(ctx, a.Engine.DB, in.ID)
 	if err != nil {
 		if denied := mine(ctx, "cancel", "batches", in.ID, web.CallerOf(ctx).ID()); denied != nil {
 			return "", denied
@@ -342,7 +343,7 @@ func (a *API) summary(h dag.Header) batchView {
 		Error: h.Error, Resumes: h.Resumes, AdoptedBy: h.AdoptedBy, Counts: &countsView{Total: c.Total(), Pending: c.Pending, Running: c.Running, Completed: c.Completed, Failed: c.Failed, Cancelled: c.Cancelled}}
 }
 
-func (a *API) viewBatch(b engine.BatchView) batchView {
+func (a *API) viewBatch(b run.Batch) batchView {
 	v := a.summary(b.Run)
 	v.Counts, v.Operations = nil, make([]operationView, len(b.Tasks))
 	for i := range b.Tasks {

@@ -47,7 +47,7 @@ func (a *API) results(ctx context.Context, t *dag.Task) (*resultsView, error) {
 		case p.Step.Action != "server.create": // what was removed is not there
 			continue
 		}
-		r, known, err := a.Engine.Resource(ctx, p.Step.Provider, "server", p.Step.Name)
+		r, known, err := run.GetResource(ctx, a.Engine.DB, p.Step.Provider, "server", p.Step.Name)
 		if err != nil {
 			return nil, err
 		}

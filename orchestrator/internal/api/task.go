@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/web"
 )
@@ -70,7 +71,7 @@ type listTasksIn struct {
 }
 
 func (a *API) listTasks(ctx context.Context, in listTasksIn) (web.Page[taskView], error) {
-	w, err := a.Engine.Tasks(ctx, dag.Status(in.Status), in.Place())
+	w, err := run.ListTasks(ctx, a.Engine.DB, dag.Status(in.Status), in.Place())
 	return web.PageOf(w, viewTask), err
 }
 
@@ -79,7 +80,7 @@ type oneID struct {
 }
 
 func (a *API) getTask(ctx context.Context, in oneID) (taskView, error) {
-	t, err := a.Engine.Task(ctx, in.ID)
+	t, err := run.GetTask(ctx, a.Engine.DB, in.ID)
 	if err != nil {
 		return taskView{}, err
 	}
@@ -89,7 +90,7 @@ func (a *API) getTask(ctx context.Context, in oneID) (taskView, error) {
 }
 
 func (a *API) cancelTask(ctx context.Context, in oneID) (web.Text, error) {
-	t, err := a.Engine.Task(ctx, in.ID)
+	t, err := run.GetTask(ctx, a.Engine.DB, in.ID)
 	if err != nil {
 		// Who may not cancel anything learns nothing about what exists.
 		if denied := mine(ctx, "cancel", "tasks", in.ID, web.CallerOf(ctx).ID()); denied != nil {

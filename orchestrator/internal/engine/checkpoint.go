@@ -119,7 +119,7 @@ func (e *Engine) DeleteCheckpoint(ctx context.Context, checkpointID string) erro
 }
 
 func unknownCheckpoint(checkpointID string) error {
-	return fault.New(fault.NotFound, "checkpoint.unknown", "There is no checkpoint with the id %s.", clip(checkpointID))
+	return fault.New(fault.NotFound, "checkpoint.unknown", "There is no checkpoint with the id %s.", run.Clip(checkpointID))
 }
 
 // checkpoints returns the step that deletes the oldest automatic checkpoints above their number.

@@ -15,7 +15,7 @@ import (
 // audit scene of the context.
 func (e *Engine) Cancel(ctx context.Context, kind dag.Kind, runID string) error {
 	r := e.lookup(runID) // before the look at the header, so that none slips away in between
-	h, err := e.header(ctx, kind, runID)
+	h, err := run.GetHeader(ctx, e.DB, kind, runID)
 	switch {
 	case err != nil:
 		return err
@@ -27,37 +27,10 @@ func (e *Engine) Cancel(ctx context.Context, kind dag.Kind, runID string) error 
 	return dag.Apply(dag.Load(h, nil, nil, e.now()), dag.Cancel{ID: id.New()}, e.now())
 }
 
-// header returns the header of a run of that kind.
-func (e *Engine) header(ctx context.Context, kind dag.Kind, runID string) (dag.Header, error) {
-	h, err := run.Headers().Get(ctx, e.DB, runID)
-	if err != nil {
-		return dag.Header{}, err
-	}
-	if h.Rev == 0 || h.Value.Kind != kind {
-		return dag.Header{}, unknown(kind, runID)
-	}
-	return h.Value, nil
-}
-
-func unknown(kind dag.Kind, runID string) error {
-	noun := string(kind)
-	if kind == dag.Workflow {
-		noun = "task"
-	}
-	return fault.New(fault.NotFound, noun+".unknown", "There is no %s with the id %s.", noun, clip(runID))
-}
-
-func clip(s string) string {
-	if len(s) > 64 {
-		return s[:60] + "…"
-	}
-	return s
-}
-
 // cancel posts the command with its audit entry and waits until it is committed.
 func (e *Engine) cancel(ctx context.Context, r *runner, why string) error {
 	scene := audit.ContextOf(ctx)
-	entry := run.Entry(ctx, audit.Act{Action: singular(r.kind) + ".cancel", Resource: plural(r.kind) + "/" + r.id}, e.Now())
+	entry := run.Entry(ctx, audit.Act{Action: run.Singular(r.kind) + ".cancel", Resource: run.Plural(r.kind) + "/" + r.id}, e.Now())
 	body, err := entry.Encode()
 	if err != nil {
 		return err
@@ -77,11 +50,4 @@ func (e *Engine) cancel(ctx context.Context, r *runner, why string) error {
 	case <-ctx.Done():
 		return fault.New(fault.Unavailable, "engine.cancel_pending", "The cancel was not confirmed in time; look at the %s before trying again.", r.kind).Because(ctx.Err())
 	}
-}
-
-func singular(k dag.Kind) string {
-	if k == dag.Workflow {
-		return "task"
-	}
-	return string(k)
 }

@@ -6,79 +6,8 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
-	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 )
-
-// eachEffect calls fn for the effects that a query finds, in its order, until fn returns false.
-func (e *Engine) eachEffect(ctx context.Context, q store.Query, fn func(dag.Effect) bool) error {
-	for q.Limit = store.MaxPage; ; {
-		rows, page, err := run.Effects().List(ctx, e.DB, q)
-		if err != nil {
-			return err
-		}
-		for _, row := range rows {
-			if !fn(run.EffectOf(row)) {
-				return nil
-			}
-		}
-		if !page.More {
-			return nil
-		}
-		q.After = page.Next
-	}
-}
-
-// effectsOf returns the effects of a task.
-func (e *Engine) effectsOf(ctx context.Context, taskID string) (all []dag.Effect, err error) {
-	err = e.eachEffect(ctx, store.Query{Prefix: taskID + "."}, func(x dag.Effect) bool {
-		all = append(all, x)
-		return true
-	})
-	return all, err
-}
-
-// reversal returns the operation of a lead as a rollback needs it. Effects that were undone since
-// are among those of the operation, and a lead that is none any more says nothing of the others.
-func (e *Engine) reversal(ctx context.Context, lead dag.Effect) (dag.Reversal, error) {
-	u := dag.Reversal{Effects: []dag.Effect{lead}}
-	taskID, _ := lead.Place()
-	var err error
-	if lead.Of != 1 {
-		if u.Effects, err = e.effectsOf(ctx, taskID); err != nil {
-			return u, err
-		}
-	}
-	origin, err := run.Tasks().Get(ctx, e.DB, taskID)
-	if err != nil {
-		return u, err
-	}
-	if origin.Rev != 0 {
-		task := run.TaskOf(origin)
-		u.Origin, u.OriginRev = &task, origin.Rev
-	}
-	return u, nil
-}
-
-// recall gives the steps of a run's tasks back what they recorded.
-func (e *Engine) recall(ctx context.Context, runID string, tasks []dag.Task) error {
-	if !slices.ContainsFunc(tasks, func(t dag.Task) bool {
-		return slices.ContainsFunc(t.Steps, func(p dag.StepState) bool { return p.Applied })
-	}) {
-		return nil
-	}
-	place := make(map[string]*dag.Task, len(tasks))
-	for i := range tasks {
-		place[tasks[i].ID] = &tasks[i]
-	}
-	return e.eachEffect(ctx, store.Query{Prefix: id.Family(runID)}, func(x dag.Effect) bool {
-		taskID, k := x.Place()
-		if t := place[taskID]; t != nil && k < len(t.Steps) {
-			t.Steps[k].Recorded = x.Recorded
-		}
-		return true
-	})
-}
 
 // operationsAfter counts the operations that stand and ended after a checkpoint.
 func (e *Engine) operationsAfter(ctx context.Context, c run.Checkpoint) (int, error) {
@@ -109,14 +38,13 @@ func (e *Engine) operationsBetween(ctx context.Context, c, newer run.Checkpoint)
 				n += count.N
 				continue
 			}
-			err := e.eachEffect(ctx, store.Query{Index: "stands", Prefix: run.EraKey(at), Exact: true}, func(x dag.Effect) bool {
-				if x.Since > c.Cut && x.Since <= newer.Cut {
+			for row, err := range run.Rows(ctx, e.DB, run.Effects(), store.Query{Index: "stands", Prefix: run.EraKey(at), Exact: true}) {
+				if err != nil {
+					return 0, err
+				}
+				if x := run.EffectOf(row); x.Since > c.Cut && x.Since <= newer.Cut {
 					n++
 				}
-				return true
-			})
-			if err != nil {
-				return 0, err
 			}
 		}
 	}
@@ -150,18 +78,21 @@ func (e *Engine) later(ctx context.Context, plan *dag.UndoPlan, most int) ([]dag
 		}
 		era = era[:0]
 	}
-	err := e.eachEffect(ctx, q, func(x dag.Effect) bool {
+	for row, err := range run.Rows(ctx, e.DB, run.Effects(), q) {
+		if err != nil {
+			return nil, err
+		}
+		x := run.EffectOf(row)
 		if len(era) > 0 && era[0].Era != x.Era {
 			sorted()
 		}
 		if found >= most || x.Era < plan.Era {
-			return false
+			break
 		}
 		if x.Since > plan.Cut && (plan.Taken == nil || plan.Taken.Before(run.RankOf(&x))) {
 			era = append(era, x)
 		}
-		return true
-	})
+	}
 	sorted()
-	return leads, err
+	return leads, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -37,7 +38,7 @@ func TestSubmit_runsABatchInOrder(t *testing.T) {
 		if out := v.Tasks[0].Output; !strings.HasPrefix(out, "Successfully created 2 servers") {
 			t.Errorf("output %q", out)
 		}
-		rows, err := e.Resources(context.Background())
+		rows, err := run.All(context.Background(), e.DB, run.Resources(), store.Query{})
 		if err != nil || len(rows) != 6 {
 			t.Errorf("inventory has %d rows (%v), want 6", len(rows), err)
 		}
@@ -138,7 +139,7 @@ func TestBatch_failureSkipsDependentsAndRollsBack(t *testing.T) {
 			if w.left() != 0 || len(undos) != 3 || v.Tasks[0].RolledBackAt == nil || v.Tasks[1].RolledBackAt == nil {
 				t.Errorf("left %d, calls %v", w.left(), calls)
 			}
-			rows, _ := e.Resources(context.Background())
+			rows, _ := run.All(context.Background(), e.DB, run.Resources(), store.Query{})
 			if len(rows) != 0 {
 				t.Errorf("inventory still has %v", rows)
 			}
@@ -194,7 +195,7 @@ func TestCancel_stopsWhatRunsAndKeepsWhatIsDone(t *testing.T) {
 		w.block["slow"] = true
 		e := start(t, memory(), w)
 		id := e.submit(batch(servers("a", nil, "a1"), servers("b", []string{"a"}, "slow"), servers("c", []string{"b"}, "c1"))).Run.ID
-		e.until(id, func(v engine.BatchView) bool { return v.Tasks[1].Status() == dag.StatusRunning })
+		e.until(id, func(v run.Batch) bool { return v.Tasks[1].Status() == dag.StatusRunning })
 		if err := e.Cancel(scene(), dag.Batch, id); err != nil {
 			t.Fatal(err)
 		}
@@ -247,7 +248,7 @@ func TestSubmit_refusesWithAllFaultsAtOnce(t *testing.T) {
 	if f := fault.Of(err); f == nil || f.Kind != fault.Invalid || len(f.Fields) != 3 {
 		t.Fatalf("got %#v", err)
 	}
-	w, err := e.Tasks(context.Background(), "", store.Place{Limit: 10})
+	w, err := run.ListTasks(context.Background(), e.DB, "", store.Place{Limit: 10})
 	if err != nil || w.Total != 0 {
 		t.Errorf("%d tasks (%v) after a refusal", w.Total, err)
 	}
@@ -276,7 +277,7 @@ func TestTasks_pagesStayStableWhileTasksArrive(t *testing.T) {
 		seen := map[string]bool{}
 		p := store.Place{Limit: 7, Offset: 2} // a bare offset begins such a walk too
 		for {
-			w, err := e.Tasks(context.Background(), dag.StatusCompleted, p)
+			w, err := run.ListTasks(context.Background(), e.DB, dag.StatusCompleted, p)
 			if err != nil || w.Total < 20 {
 				t.Fatalf("total %d (%v), want 20 and more", w.Total, err)
 			}

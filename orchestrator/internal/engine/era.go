@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"sync"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
@@ -37,24 +36,9 @@ func (s *eras) open(ctx context.Context, db store.DB) error {
 	if s.now != 0 {
 		return nil
 	}
-	var last uint64
-	for kind, index := range map[string]string{run.Effects().Kind: "stands", run.Checkpoints().Kind: "era"} {
-		page, err := db.List(ctx, store.Query{Kind: kind, Index: index, Reverse: true, Limit: 1})
-		if err != nil {
-			return err
-		}
-		if len(page.Docs) == 0 {
-			continue
-		}
-		for _, x := range page.Docs[0].Index {
-			if x.Name == index {
-				era, err := strconv.ParseUint(x.Value, 16, 64)
-				if err != nil {
-					return fmt.Errorf("the era of %s %s: %w", kind, page.Docs[0].Key.ID, err)
-				}
-				last = max(last, era)
-			}
-		}
+	last, err := run.LastEra(ctx, db)
+	if err != nil {
+		return fmt.Errorf("read the last era: %w", err)
 	}
 	s.now, s.unsettled = last+1, map[*cycle]uint64{}
 	return nil

@@ -195,22 +195,14 @@ func (h *history) run(ctx context.Context, row store.Row[dag.Header], cuts cuts)
 		return s, err
 	}
 	s.Batch.Writes = append(first, parts...)
-	q := store.Query{Prefix: own, Limit: store.MaxPage}
-	for {
-		rows, page, err := run.Tasks().List(ctx, h.e.DB, q)
+	for t, err := range run.Rows(ctx, h.e.DB, run.Tasks(), store.Query{Prefix: own}) {
 		if err != nil {
 			return s, err
 		}
-		for _, t := range rows {
-			if t.Value.Run == row.Value.ID {
-				s.Batch.Writes = append(s.Batch.Writes, store.Write{Key: run.Tasks().Key(t.Value.ID), Expect: store.At(t.Rev), Action: store.Delete})
-				s.Pruned["tasks/"+string(t.Value.Status())]++
-			}
+		if t.Value.Run == row.Value.ID {
+			s.Batch.Writes = append(s.Batch.Writes, store.Write{Key: run.Tasks().Key(t.Value.ID), Expect: store.At(t.Rev), Action: store.Delete})
+			s.Pruned["tasks/"+string(t.Value.Status())]++
 		}
-		if !page.More {
-			break
-		}
-		q.After = page.Next
 	}
 	s.Batch.Writes = append(s.Batch.Writes, head)
 	s.Pruned["runs/"+run.StatusKey(row.Value.Kind, row.Value.Status())]++

@@ -102,10 +102,10 @@ func TestHistory_runsGoWithAllTheirDocuments(t *testing.T) {
 		if got := e.rows("run", "task"); !slices.Equal(got, []int{6, 2 + 1 + 2 + 1 + 1}) { // with the active one; the newest is the rollback, which has no tasks
 			t.Errorf("%v runs and tasks are left, want 5 ended ones and the active one", got)
 		}
-		for i, run := range ids {
-			_, err := e.Task(context.Background(), run)
+		for i, runID := range ids {
+			_, err := run.GetTask(context.Background(), e.DB, runID)
 			if i%2 == 0 {
-				_, err = e.Batch(context.Background(), run)
+				_, err = run.GetBatch(context.Background(), e.DB, runID)
 			}
 			if kept := i >= len(ids)-4; (err == nil) != kept || !kept && !fault.Is(err, fault.NotFound) {
 				t.Errorf("run %d: %v", i, err)

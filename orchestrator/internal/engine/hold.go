@@ -31,23 +31,16 @@ func (c cuts) need(since, undone uint64) bool {
 
 // cuts reads them.
 func (h *history) cuts(ctx context.Context) (c cuts, err error) {
-	q := store.Query{Limit: store.MaxPage}
-	for {
-		rows, page, err := run.Checkpoints().List(ctx, h.e.DB, q)
+	for row, err := range run.Rows(ctx, h.e.DB, run.Checkpoints(), store.Query{}) {
 		if err != nil {
 			return nil, err
 		}
-		for _, row := range rows {
-			if !row.Value.RecordOnly {
-				c = append(c, row.Value.Cut)
-			}
+		if !row.Value.RecordOnly {
+			c = append(c, row.Value.Cut)
 		}
-		if !page.More {
-			slices.Sort(c)
-			return c, nil
-		}
-		q.After = page.Next
 	}
+	slices.Sort(c)
+	return c, nil
 }
 
 // release counts a checkpoint that holds nothing back any more, inside the transaction that makes
@@ -106,17 +99,7 @@ func (c cuts) judge(operation []store.Row[dag.Effect]) (writes []store.Write, he
 
 // effectRows returns the effects of a run, or of one operation with its task's id and a dot.
 func (h *history) effectRows(ctx context.Context, prefix string) (all []store.Row[dag.Effect], err error) {
-	q := store.Query{Prefix: prefix, Limit: store.MaxPage}
-	for {
-		rows, page, err := run.Effects().List(ctx, h.e.DB, q)
-		if err != nil {
-			return nil, err
-		}
-		if all = append(all, rows...); !page.More {
-			return all, nil
-		}
-		q.After = page.Next
-	}
+	return run.All(ctx, h.e.DB, run.Effects(), store.Query{Prefix: prefix})
 }
 
 // effects returns the next step of the walk that frees what no checkpoint holds back any more, or
@@ -187,26 +170,18 @@ func (h *history) recordOnly(ctx context.Context, now time.Time) (retention.Step
 	if err != nil || pruned[heldName] <= int64(h.keep.Effects) {
 		return retention.Step{}, err
 	}
-	q := store.Query{Limit: store.MaxPage}
-	for {
-		rows, page, err := run.Checkpoints().List(ctx, h.e.DB, q)
-		if err != nil {
+	for row, err := range run.Rows(ctx, h.e.DB, run.Checkpoints(), store.Query{}) {
+		switch {
+		case err != nil:
 			return retention.Step{}, err
+		case row.Value.RecordOnly:
+		case row.Value.Automatic:
+			return h.drop(ctx, row, now)
+		default:
+			return h.retire(ctx, row, now)
 		}
-		for _, row := range rows {
-			switch {
-			case row.Value.RecordOnly:
-			case row.Value.Automatic:
-				return h.drop(ctx, row, now)
-			default:
-				return h.retire(ctx, row, now)
-			}
-		}
-		if !page.More {
-			return retention.Step{}, nil
-		}
-		q.After = page.Next
 	}
+	return retention.Step{}, nil
 }
 
 // undidSomething says whether a rollback has ended since it was last asked.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/storetest"
 )
@@ -27,7 +28,7 @@ func strict() engine.Submission {
 // atWork waits until the step is in attemptContext.
 func (s *started) atWork(runID string, task int) {
 	s.t.Helper()
-	s.until(runID, func(v engine.BatchView) bool {
+	s.until(runID, func(v run.Batch) bool {
 		p := v.Tasks[task].Steps
 		return len(p) > 0 && p[0].Attempt != "" && p[0].Kind == dag.Do && !p[0].Halted
 	})

@@ -2,12 +2,10 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
-	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -21,18 +19,9 @@ type sighting struct {
 // restarted, and those that their owner has not written for a whole lease. That is measured by the
 // own clock alone.
 func (e *Engine) adopt(ctx context.Context) error {
-	var found []store.Row[dag.Header]
-	q := store.Query{Index: "active", Limit: store.MaxPage}
-	for {
-		rows, page, err := run.Headers().List(ctx, e.DB, q)
-		if err != nil {
-			return err
-		}
-		found = append(found, rows...)
-		if !page.More {
-			break
-		}
-		q.After = page.Next
+	found, err := run.All(ctx, e.DB, run.Headers(), store.Query{Index: "active"})
+	if err != nil {
+		return err
 	}
 	before := e.sightings
 	e.sightings = map[string]sighting{}
@@ -90,7 +79,7 @@ func (e *Engine) adoptRun(row store.Row[dag.Header]) {
 // gone, or ctx ends.
 func (r *runner) load(ctx context.Context, first bool) bool {
 	for try := 0; ; try++ {
-		loaded, rev, err := r.e.read(ctx, r.id)
+		loaded, rev, err := run.Load(ctx, r.e.DB, r.id, r.e.now())
 		if err == nil && (loaded == nil || loaded.Header.Owner != r.e.Instance && (!first || rev != r.sighted)) {
 			if first || loaded == nil {
 				return false
@@ -148,56 +137,4 @@ func (e *Engine) held(id string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.rollback != "" && e.rollback != id
-}
-
-// read loads a run with everything that belongs to it; nil when there is none.
-func (e *Engine) read(ctx context.Context, runID string) (*dag.Run, uint64, error) {
-	h, err := run.Headers().Get(ctx, e.DB, runID)
-	if err != nil || h.Rev == 0 {
-		return nil, 0, err
-	}
-	if h.Value.Kind == dag.Rollback {
-		loaded, err := e.readRollback(ctx, h.Value)
-		return loaded, h.Rev, err
-	}
-	var nodes []dag.Node
-	for n := range h.Value.Slices {
-		part, err := run.Definitions().Get(ctx, e.DB, run.SliceID(runID, n))
-		if err != nil {
-			return nil, 0, err
-		}
-		nodes = append(nodes, part.Value.Items...)
-	}
-	rows, err := e.tasksOf(ctx, runID)
-	if err != nil {
-		return nil, 0, err
-	}
-	if n := h.Value.Counts.Total(); len(nodes) != n || len(rows) != n {
-		return nil, 0, fmt.Errorf("run %s: %d nodes and %d tasks stored, %d counted", runID, len(nodes), len(rows), n)
-	}
-	if err := e.recall(ctx, runID, rows); err != nil {
-		return nil, 0, err
-	}
-	return dag.Load(h.Value, nodes, rows, e.now()), h.Rev, nil
-}
-
-// tasksOf returns the tasks of a run in the order of its definition, which is that of their ids.
-func (e *Engine) tasksOf(ctx context.Context, runID string) ([]dag.Task, error) {
-	var all []dag.Task
-	q := store.Query{Prefix: id.Family(runID), Limit: store.MaxPage}
-	for {
-		rows, page, err := run.Tasks().List(ctx, e.DB, q)
-		if err != nil {
-			return nil, err
-		}
-		for _, row := range rows {
-			if row.Value.Run == runID {
-				all = append(all, run.TaskOf(row))
-			}
-		}
-		if !page.More {
-			return all, nil
-		}
-		q.After = page.Next
-	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -112,7 +113,7 @@ func TestRollback_doesNotCancelWhatIsSubmittedMeanwhile(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		v := e.until(id, func(v engine.BatchView) bool { return v.Tasks[0].State.Terminal() })
+		v := e.until(id, func(v run.Batch) bool { return v.Tasks[0].State.Terminal() })
 		if v.Tasks[0].State != dag.Succeeded {
 			t.Errorf("the submission is %s: %s", v.Tasks[0].State, v.Tasks[0].Error)
 		}
@@ -158,7 +159,7 @@ func TestRollback_ofAnOperationWhoseBatchGoesOnIsRefused(t *testing.T) {
 		e := start(t, memory(), w)
 		w.block["b1"] = true
 		id := e.submit(batch(servers("a", nil, "a1"), servers("b", []string{"a"}, "b1"))).Run.ID
-		e.until(id, func(v engine.BatchView) bool { return v.Tasks[0].State.Terminal() })
+		e.until(id, func(v run.Batch) bool { return v.Tasks[0].State.Terminal() })
 		q := engine.RollbackRequest{Operations: []string{id + "/a"}}
 		if _, err := e.Rollback(scene(), q); !fault.Is(err, fault.Conflict) {
 			t.Errorf("rollback: %v", err)
@@ -196,7 +197,7 @@ func TestAttempt_thatNeverEndsDoesNotHoldUpOthers(t *testing.T) {
 		stuck := e.submit(workflow("s1")).Run.ID
 		<-time.After(time.Second)
 		other := e.submit(workflow("s2")).Run.ID
-		ended := func(v engine.BatchView) bool { return v.Tasks[0].State.Terminal() }
+		ended := func(v run.Batch) bool { return v.Tasks[0].State.Terminal() }
 		if v := e.until(other, ended); v.Tasks[0].State != dag.Succeeded {
 			t.Errorf("the other is %s", v.Tasks[0].State)
 		}

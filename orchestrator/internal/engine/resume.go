@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -16,15 +17,15 @@ import (
 // as met that the rollback may be about to undo.
 func (e *Engine) Resume(ctx context.Context, batchID string, s Submission, allow func(dag.Definition) error) (Submitted, error) {
 	if !id.Valid(batchID) {
-		return Submitted{}, unknown(dag.Batch, batchID)
+		return Submitted{}, run.Unknown(dag.Batch, batchID)
 	}
 	undoing := e.undoing()
-	old, rev, err := e.read(ctx, batchID)
+	old, rev, err := run.Load(ctx, e.DB, batchID, e.now())
 	switch {
 	case err != nil:
 		return Submitted{}, err
 	case old == nil || old.Header.Kind != dag.Batch:
-		return Submitted{}, unknown(dag.Batch, batchID)
+		return Submitted{}, run.Unknown(dag.Batch, batchID)
 	case old.Header.AdoptedBy != "" && old.Header.AdoptedBy == s.ID: // by this request, which lost its answer
 		return e.submitted(ctx, s.ID)
 	case old.Header.AdoptedBy != "":
@@ -41,7 +42,7 @@ func (e *Engine) Resume(ctx context.Context, batchID string, s Submission, allow
 	s.resumes = store.Row[dag.Header]{Value: old.Header, Rev: rev}
 	got, err := e.Submit(ctx, s)
 	if fault.Is(err, fault.Unavailable) || fault.Is(err, fault.Conflict) { // perhaps somebody else was first
-		if h, lost := e.header(ctx, dag.Batch, batchID); lost == nil && h.AdoptedBy != "" && h.AdoptedBy != s.ID {
+		if h, lost := run.GetHeader(ctx, e.DB, dag.Batch, batchID); lost == nil && h.AdoptedBy != "" && h.AdoptedBy != s.ID {
 			return Submitted{}, adopted(h.AdoptedBy)
 		}
 	}

@@ -94,9 +94,9 @@ func (r *runner) keepDecisions(ctx context.Context, nodes []dag.Node, submitted 
 func (r *runner) withdrawal(w dag.Withdrawal, now time.Time) audit.Entry {
 	h := &r.run.Header
 	e := audit.Entry{
-		Action: singular(h.Kind) + ".withdraw", Actor: audit.Actor{Sub: "service:" + run.Origin}, Code: "authz.denied",
+		Action: run.Singular(h.Kind) + ".withdraw", Actor: audit.Actor{Sub: "service:" + run.Origin}, Code: "authz.denied",
 		Details: map[string]any{"reason": w.Reason, "submission": h.Grant.Decision, "submitter": h.Grant.Sub, "submitter_name": h.Grant.Username, "tasks": w.Tasks},
-		ID:      id.At(now), Origin: run.Origin, Phase: audit.Event, Resource: plural(h.Kind) + "/" + h.ID, Result: audit.Refused, Time: now.UTC(), V: 1,
+		ID:      id.At(now), Origin: run.Origin, Phase: audit.Event, Resource: run.Plural(h.Kind) + "/" + h.ID, Result: audit.Refused, Time: now.UTC(), V: 1,
 	}
 	if d := r.decided[w.Task]; d != nil {
 		e.Decision = d.decision

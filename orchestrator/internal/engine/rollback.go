@@ -122,7 +122,7 @@ const adoptWithin = 100 * time.Millisecond
 // before it could answer; known is false when there is none.
 func (e *Engine) rejoin(ctx context.Context, rollbackID string) (known bool, err error) {
 	for {
-		h, err := e.header(ctx, dag.Rollback, rollbackID)
+		h, err := run.GetHeader(ctx, e.DB, dag.Rollback, rollbackID)
 		switch {
 		case fault.Is(err, fault.NotFound):
 			return false, nil
@@ -161,9 +161,9 @@ func (e *Engine) rejoin(ctx context.Context, rollbackID string) (known bool, err
 // RollbackByID returns what a rollback has come to so far.
 func (e *Engine) RollbackByID(ctx context.Context, rollbackID string) (RollbackResult, error) {
 	if !id.Valid(rollbackID) {
-		return RollbackResult{}, unknown(dag.Rollback, rollbackID)
+		return RollbackResult{}, run.Unknown(dag.Rollback, rollbackID)
 	}
-	h, err := e.header(ctx, dag.Rollback, rollbackID)
+	h, err := run.GetHeader(ctx, e.DB, dag.Rollback, rollbackID)
 	if err != nil {
 		return RollbackResult{}, err
 	}
@@ -183,11 +183,6 @@ func (e *Engine) RollbackByID(ctx context.Context, rollbackID string) (RollbackR
 		}
 	}
 	return res, err
-}
-
-// Rollbacks lists the headers of rollbacks, newest first.
-func (e *Engine) Rollbacks(ctx context.Context, p store.Place) (store.Window[dag.Header], error) {
-	return run.Headers().Window(ctx, e.DB, p, store.Query{Index: "kind", Prefix: string(dag.Rollback), Exact: true})
 }
 
 // beginRollback judges a request and stores the rollback.

@@ -64,14 +64,14 @@ func TestRollback_toACheckpointUndoesWhatCameAfter(t *testing.T) {
 		if statuses(v) != "Completed Completed" || v.Tasks[0].RolledBackAt == nil || v.Tasks[1].RolledBackAt == nil || v.Run.Status() != dag.StatusCompleted {
 			t.Errorf("the batch is %s: %s, %v", v.Run.Status(), statuses(v), v.Tasks[0].RolledBackAt)
 		}
-		if rows, _ := e.Resources(context.Background()); len(rows) != 1 {
+		if rows, _ := run.All(context.Background(), e.DB, run.Resources(), store.Query{}); len(rows) != 1 {
 			t.Errorf("inventory %v", rows)
 		}
 		again, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
 		if err != nil || again.Executed != 0 || again.Failed != 0 || !again.Ended || again.ID == got.ID {
 			t.Errorf("again: %+v, %v", again, err)
 		}
-		if list, _ := e.Tasks(context.Background(), "", store.Place{Limit: 100}); list.Total != 4 {
+		if list, _ := run.ListTasks(context.Background(), e.DB, "", store.Place{Limit: 100}); list.Total != 4 {
 			t.Errorf("%d tasks listed, want 4: nodes of a rollback are none", list.Total)
 		}
 		lines := story(t, db)
@@ -245,7 +245,7 @@ func TestRollback_oneAtATimeAndSubmissionsWait(t *testing.T) {
 		if v := e.view(live); v.Run.Status() != dag.StatusCancelled || v.Tasks[0].RolledBackAt == nil {
 			t.Errorf("the running batch is %s", v.Run.Status())
 		}
-		if v := e.until(held, func(v engine.BatchView) bool { return v.Tasks[0].State.Terminal() }); v.Tasks[0].Status() != dag.StatusCompleted || w.left() != 1 {
+		if v := e.until(held, func(v run.Batch) bool { return v.Tasks[0].State.Terminal() }); v.Tasks[0].Status() != dag.StatusCompleted || w.left() != 1 {
 			t.Errorf("the held one ended %s, %d effects", v.Tasks[0].Status(), w.left())
 		}
 	})
@@ -317,7 +317,7 @@ func TestRollback_restartAtEveryCommit(t *testing.T) {
 				if _, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID}); err != nil {
 					t.Errorf("commit %d moment %d: %v", n, m, err)
 				}
-				v, err := e.Batches(context.Background(), "", store.Place{Limit: 1})
+				v, err := run.ListBatches(context.Background(), e.DB, "", store.Place{Limit: 1})
 				if err != nil || w.left() != 0 || e.view(v.Rows[0].Value.ID).Tasks[0].RolledBackAt == nil || e.operations(c) != 0 {
 					t.Errorf("commit %d moment %d: %d effects left, %v", n, m, w.left(), w.log())
 				}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
@@ -275,7 +276,7 @@ func (r *runner) halt(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
-	stored, rev, err := r.e.read(ctx, r.id) // what is in memory may not be stored
+	stored, rev, err := run.Load(ctx, r.e.DB, r.id, r.e.now()) // what is in memory may not be stored
 	if err != nil || stored == nil || stored.Header.Owner != r.e.Instance || stored.Done() {
 		return
 	}

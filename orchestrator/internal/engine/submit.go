@@ -95,7 +95,7 @@ func (e *Engine) submit(ctx context.Context, s Submission) (*Submitted, error) {
 	}
 	now := e.now()
 	if s.Act.Resource == "" {
-		s.Act.Resource = plural(s.Definition.Kind) + "/" + s.ID
+		s.Act.Resource = run.Plural(s.Definition.Kind) + "/" + s.ID
 	}
 	body, grant, err := granted(ctx, s.Act, s.Grant, now.Wall)
 	if err != nil {
@@ -206,16 +206,6 @@ func (e *Engine) submitted(ctx context.Context, id string) (Submitted, error) {
 	if h.Rev == 0 { // just being committed by somebody else
 		return Submitted{}, store.ErrUnavailable
 	}
-	rows, err := e.tasksOf(ctx, id)
+	rows, err := run.TasksOf(ctx, e.DB, id)
 	return Submitted{Run: h.Value, Tasks: acceptedOf(rows)}, err
-}
-
-func plural(k dag.Kind) string {
-	switch k {
-	case dag.Batch:
-		return "batches"
-	case dag.Rollback:
-		return "rollbacks"
-	}
-	return "tasks"
 }

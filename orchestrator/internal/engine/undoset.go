@@ -84,7 +84,7 @@ func (c *undoSet) take(ctx context.Context, taskID string) error {
 		return nil
 	}
 	c.taken[taskID] = true
-	all, err := c.e.effectsOf(ctx, taskID)
+	all, err := run.EffectsOf(ctx, c.e.DB, taskID)
 	if err != nil {
 		return err
 	}
@@ -125,16 +125,16 @@ func (c *undoSet) standing(ctx context.Context, runID string) ([]dag.Effect, err
 		return leads, nil
 	}
 	var leads []dag.Effect
-	err := c.e.eachEffect(ctx, store.Query{Prefix: id.Family(runID)}, func(o dag.Effect) bool {
-		if o.Run == runID && o.Era != 0 && o.Progress.Applied {
+	for row, err := range run.Rows(ctx, c.e.DB, run.Effects(), store.Query{Prefix: id.Family(runID)}) {
+		if err != nil {
+			return nil, err
+		}
+		if o := run.EffectOf(row); o.Run == runID && o.Era != 0 && o.Progress.Applied {
 			leads = append(leads, o)
 		}
-		return true
-	})
-	if err == nil {
-		c.runs[runID] = leads
 	}
-	return leads, err
+	c.runs[runID] = leads
+	return leads, nil
 }
 
 // needing returns the leads of operations that stand and need an item of the undo set, and what of it: a
@@ -174,16 +174,15 @@ func (c *undoSet) needing(ctx context.Context, x undoItem) (leads []dag.Effect, 
 	}
 	for _, server := range x.made {
 		on := map[string]bool{}
-		err := c.e.eachEffect(ctx, store.Query{Index: "target", Prefix: server, Exact: true}, func(o dag.Effect) bool {
-			taskID, _ := o.Place()
+		for row, err := range run.Rows(ctx, c.e.DB, run.Effects(), store.Query{Index: "target", Prefix: server, Exact: true}) {
+			if err != nil {
+				return nil, "", err
+			}
+			taskID, _ := row.Value.Place()
 			on[taskID] = true
-			return true
-		})
-		if err != nil {
-			return nil, "", err
 		}
 		for taskID := range on {
-			all, err := c.e.effectsOf(ctx, taskID)
+			all, err := run.EffectsOf(ctx, c.e.DB, taskID)
 			if err != nil {
 				return nil, "", err
 			}
@@ -216,13 +215,13 @@ const maxNamesakes = 2000
 // whose document was deleted the effects are still known, by the task's id and by that of its
 // batch.
 func (e *Engine) operation(ctx context.Context, ref string) (taskID string, err error) {
-	missing := fault.New(fault.NotFound, "rollback.unknown_operation", "There is no operation %s; name a task id, <batch id>/<operation id>, or an operation id.", clip(ref))
+	missing := fault.New(fault.NotFound, "rollback.unknown_operation", "There is no operation %s; name a task id, <batch id>/<operation id>, or an operation id.", run.Clip(ref))
 	if taskID := id.Canonical(ref); id.Valid(taskID) {
 		t, err := run.Tasks().Get(ctx, e.DB, taskID)
 		if err != nil || t.Rev != 0 {
 			return ended(&t.Value, err)
 		}
-		if all, err := e.effectsOf(ctx, taskID); err != nil || len(all) > 0 {
+		if all, err := run.EffectsOf(ctx, e.DB, taskID); err != nil || len(all) > 0 {
 			return taskID, err
 		} // an operation may be called like that
 	}
@@ -241,16 +240,16 @@ func (e *Engine) operation(ctx context.Context, ref string) (taskID string, err 
 	standing := slices.DeleteFunc(slices.Clone(found), func(t dag.Task) bool { return t.State.Terminal() && !t.HasEffects() })
 	switch {
 	case len(found) == 0 && qualified && id.Valid(batch):
-		err = e.eachEffect(ctx, store.Query{Prefix: id.Family(batch)}, func(x dag.Effect) bool {
-			if x.Run == batch && x.Batch && x.Operation == name {
-				taskID, _ = x.Place()
+		for row, err := range run.Rows(ctx, e.DB, run.Effects(), store.Query{Prefix: id.Family(batch)}) {
+			if err != nil {
+				return "", err
 			}
-			return taskID == ""
-		})
-		if err == nil && taskID == "" {
-			err = missing
+			if x := &row.Value; x.Run == batch && x.Batch && x.Operation == name {
+				taskID, _ := x.Place()
+				return taskID, nil
+			}
 		}
-		return taskID, err
+		return "", missing
 	case len(found) == 0:
 		return "", missing
 	case len(found) == 1:
@@ -285,23 +284,19 @@ func (e *Engine) namesakes(ctx context.Context, batch, name string, one bool) (f
 		family, q.Reverse, q.Limit = id.Family(batch), false, 1
 		q.After = store.Cursor{Value: name, ID: family}
 	}
-	for len(found) < maxNamesakes {
-		rows, page, err := run.Tasks().List(ctx, e.DB, q)
+	for row, err := range run.Rows(ctx, e.DB, run.Tasks(), q) {
 		if err != nil {
 			return nil, err
 		}
-		for _, row := range rows {
-			if !strings.HasPrefix(row.Value.ID, family) {
-				return found, nil
-			}
-			if !one || row.Value.Run == batch {
-				found = append(found, row.Value)
-			}
-		}
-		if !page.More {
+		if !strings.HasPrefix(row.Value.ID, family) {
 			break
 		}
-		q.After = page.Next
+		if !one || row.Value.Run == batch {
+			found = append(found, row.Value)
+		}
+		if len(found) == maxNamesakes {
+			break
+		}
 	}
 	return found, nil
 }

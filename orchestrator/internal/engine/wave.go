@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
@@ -57,7 +56,7 @@ func (r *runner) nextWave(ctx context.Context) (*message, error) {
 		}
 		list := run.Slice[string]{ID: run.SliceID(r.id, plan.Wave+1)}
 		for _, lead := range leads {
-			u, err := r.e.reversal(ctx, lead)
+			u, err := run.Reversal(ctx, r.e.DB, lead)
 			if err != nil {
 				return nil, err
 			}
@@ -75,51 +74,12 @@ func (r *runner) nextWave(ctx context.Context) (*message, error) {
 		}
 	} else if plan.Wave < plan.Waves {
 		var err error
-		if w.Operations, err = r.e.listed(ctx, r.id, plan.Wave+1); err != nil {
+		if w.Operations, err = run.Wave(ctx, r.e.DB, r.id, plan.Wave+1); err != nil {
 			return nil, err
 		}
 	}
 	m.command = w
 	return m, nil
-}
-
-// listed returns the operations of a stored wave.
-func (e *Engine) listed(ctx context.Context, rollbackID string, number int) ([]dag.Reversal, error) {
-	list, err := run.Waves().Get(ctx, e.DB, run.SliceID(rollbackID, number))
-	if err == nil && list.Rev == 0 {
-		err = fmt.Errorf("rollback %s: its wave %d is missing", rollbackID, number)
-	}
-	if err != nil {
-		return nil, err
-	}
-	operations := make([]dag.Reversal, 0, len(list.Value.Items))
-	for _, leadID := range list.Value.Items {
-		row, err := run.Effects().Get(ctx, e.DB, leadID)
-		if err == nil && row.Rev == 0 {
-			err = fmt.Errorf("rollback %s: the effect %s is missing", rollbackID, leadID)
-		}
-		if err != nil {
-			return nil, err
-		}
-		u, err := e.reversal(ctx, run.EffectOf(row))
-		if err != nil {
-			return nil, err
-		}
-		operations = append(operations, u)
-	}
-	return operations, nil
-}
-
-// readRollback loads a rollback with its current wave.
-func (e *Engine) readRollback(ctx context.Context, h dag.Header) (*dag.Run, error) {
-	var operations []dag.Reversal
-	if h.Undo.Wave > 0 && !h.State.Terminal() {
-		var err error
-		if operations, err = e.listed(ctx, h.ID, h.Undo.Wave); err != nil {
-			return nil, err
-		}
-	}
-	return dag.LoadRollback(h, operations, e.now()), nil
 }
 
 // lookRuns is how often a rollback that waits for runs to end looks for those that nobody drives
@@ -175,20 +135,13 @@ func (r *runner) quiesce(ctx context.Context) (ours bool, err error) {
 
 // underway returns the runs that have begun and not ended, but for rollbacks.
 func (e *Engine) underway(ctx context.Context) (busy []dag.Header, err error) {
-	q := store.Query{Index: "active", Limit: store.MaxPage}
-	for {
-		rows, page, err := run.Headers().List(ctx, e.DB, q)
+	for row, err := range run.Rows(ctx, e.DB, run.Headers(), store.Query{Index: "active"}) {
 		if err != nil {
 			return nil, err
 		}
-		for _, row := range rows {
-			if h := row.Value; h.Kind != dag.Rollback && h.State != dag.Queued {
-				busy = append(busy, h)
-			}
+		if h := row.Value; h.Kind != dag.Rollback && h.State != dag.Queued {
+			busy = append(busy, h)
 		}
-		if !page.More {
-			return busy, nil
-		}
-		q.After = page.Next
 	}
+	return busy, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/storetest"
@@ -69,7 +70,7 @@ func TestRollback_inWavesOfAnySizeEverythingOnce(t *testing.T) {
 		if err != nil || len(rows.Docs) != 0 {
 			t.Errorf("%d waves are left, %v", len(rows.Docs), err)
 		}
-		if h, err := e.Rollbacks(context.Background(), store.Place{Limit: 1}); err != nil || h.Rows[0].Value.Undo.Wave < 7 {
+		if h, err := run.Headers().Window(context.Background(), e.DB, store.Place{Limit: 1}, store.Query{Index: "kind", Prefix: string(dag.Rollback), Exact: true}); err != nil || h.Rows[0].Value.Undo.Wave < 7 {
 			t.Errorf("%+v, %v: too few waves to show anything", h.Rows, err)
 		}
 	})
@@ -288,7 +289,7 @@ func TestRollback_refusedStopsNothing(t *testing.T) {
 		if n := len(every(t, db, "run")); n != 2 {
 			t.Errorf("%d runs are stored: a refused rollback is among them", n)
 		}
-		v := e.until(id, func(v engine.BatchView) bool { return v.Tasks[0].State.Terminal() })
+		v := e.until(id, func(v run.Batch) bool { return v.Tasks[0].State.Terminal() })
 		if v.Tasks[0].State != dag.Succeeded {
 			t.Errorf("what ran is %s: %s", v.Tasks[0].State, v.Tasks[0].Error)
 		}
@@ -366,7 +367,7 @@ func TestSubmit_waitsForARollbackThatANewProcessHasNotTakenOverYet(t *testing.T)
 		if v := e.view(id); v.Tasks[0].Status() != dag.StatusPending {
 			t.Errorf("it is %s while the rollback goes on", v.Tasks[0].Status())
 		}
-		if v := e.until(id, func(v engine.BatchView) bool { return v.Tasks[0].State.Terminal() }); v.Tasks[0].State != dag.Succeeded || w.left() != 1 {
+		if v := e.until(id, func(v run.Batch) bool { return v.Tasks[0].State.Terminal() }); v.Tasks[0].State != dag.Succeeded || w.left() != 1 {
 			t.Errorf("it ended %s, %d effects are there", v.Tasks[0].State, w.left())
 		}
 	})

@@ -244,7 +244,7 @@ func scene() context.Context {
 }
 
 // until waits (in synctest time) for a batch or a workflow to be in a state that suits.
-func (s *started) until(runID string, suits func(engine.BatchView) bool) engine.BatchView {
+func (s *started) until(runID string, suits func(run.Batch) bool) run.Batch {
 	s.t.Helper()
 	for range 10_000 {
 		v := s.view(runID)
@@ -254,24 +254,24 @@ func (s *started) until(runID string, suits func(engine.BatchView) bool) engine.
 		<-time.After(10 * time.Millisecond)
 	}
 	s.t.Fatalf("waited too long for run %s: %+v", runID, s.view(runID))
-	return engine.BatchView{}
+	return run.Batch{}
 }
 
-func (s *started) view(runID string) engine.BatchView {
+func (s *started) view(runID string) run.Batch {
 	s.t.Helper()
-	if v, err := s.Batch(context.Background(), runID); err == nil {
+	if v, err := run.GetBatch(context.Background(), s.DB, runID); err == nil {
 		return v
 	}
-	t, err := s.Task(context.Background(), runID)
+	t, err := run.GetTask(context.Background(), s.DB, runID)
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		s.t.Fatal(err)
 	}
-	return engine.BatchView{Run: dag.Header{State: t.State}, Tasks: []dag.Task{t}}
+	return run.Batch{Run: dag.Header{State: t.State}, Tasks: []dag.Task{t}}
 }
 
-func (s *started) ended(runID string) engine.BatchView {
+func (s *started) ended(runID string) run.Batch {
 	s.t.Helper()
-	return s.until(runID, func(v engine.BatchView) bool { return v.Run.State.Terminal() })
+	return s.until(runID, func(v run.Batch) bool { return v.Run.State.Terminal() })
 }
 
 // stream returns the bodies of a stream.
@@ -314,7 +314,7 @@ func story(t testing.TB, db store.DB) []string {
 	return lines
 }
 
-func statuses(v engine.BatchView) string {
+func statuses(v run.Batch) string {
 	var s []string
 	for _, t := range v.Tasks {
 		s = append(s, string(t.Status()))

@@ -21,7 +21,7 @@ func TestEngine_referenceBatchAndBack(t *testing.T) {
 	b := localBench(t)
 	db := memstore.New(store.Schema{Service: "orchestrator", Kinds: run.Schema()})
 	ctx := audit.WithContext(t.Context(), &audit.Context{Actor: audit.Actor{Sub: "u1", Username: "alice"}, Decision: &audit.Decision{Allowed: true, Policy: 1, Rule: "r"}, Origin: "orchestrator"})
-	run := func() (*engine.Engine, func()) {
+	begin := func() (*engine.Engine, func()) {
 		x := New(b.Config)
 		e := engine.New(engine.Config{DB: db, Executor: x, Lease: 200 * time.Millisecond})
 		x.Inventory = run.Inventory{DB: e.DB}
@@ -33,7 +33,7 @@ func TestEngine_referenceBatchAndBack(t *testing.T) {
 		t.Cleanup(stop)
 		return e, stop
 	}
-	e, stop := run()
+	e, stop := begin()
 	eventually(t, func() bool { _, err := e.Checkpoint(ctx, "", "before", ""); return err == nil })
 	points, err := e.Checkpoints(ctx, store.Place{Limit: 1})
 	if err != nil || len(points.Rows) != 1 {
@@ -46,18 +46,21 @@ func TestEngine_referenceBatchAndBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() bool { rows, _ := e.Resources(ctx); return len(rows) > 2 })
+	eventually(t, func() bool { rows, _ := run.All(ctx, e.DB, run.Resources(), store.Query{}); return len(rows) > 2 })
 	stop() // in the middle of the task services
-	e, _ = run()
-	var view engine.BatchView
-	eventually(t, func() bool { view, err = e.Batch(ctx, got.Run.ID); return err == nil && view.Run.State.Terminal() })
+	e, _ = begin()
+	var view run.Batch
+	eventually(t, func() bool {
+		view, err = run.GetBatch(ctx, e.DB, got.Run.ID)
+		return err == nil && view.Run.State.Terminal()
+	})
 	if view.Run.State != dag.Succeeded {
 		t.Fatalf("batch: %+v", view)
 	}
 	if out := view.Tasks[1].Output; !strings.Contains(out, "Successfully installed 6 task services") {
 		t.Errorf("output: %s", out)
 	}
-	rows, err := e.Resources(ctx)
+	rows, err := run.All(ctx, e.DB, run.Resources(), store.Query{})
 	if err != nil || len(rows) != 8 {
 		t.Errorf("inventory: %v %v", rows, err)
 	}
@@ -69,7 +72,7 @@ func TestEngine_referenceBatchAndBack(t *testing.T) {
 	if back.Executed != 2 || back.Failed != 0 {
 		t.Errorf("rollback: %+v", back)
 	}
-	if rows, _ := e.Resources(ctx); len(rows) != 0 {
+	if rows, _ := run.All(ctx, e.DB, run.Resources(), store.Query{}); len(rows) != 0 {
 		t.Errorf("left in the inventory: %v", rows)
 	}
 	for name, d := range b.Providers {

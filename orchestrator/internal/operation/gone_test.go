@@ -197,11 +197,11 @@ func driven(t *testing.T, b *bench) (*engine.Engine, context.Context) {
 }
 
 // ends waits for the end of a batch.
-func ends(t *testing.T, e *engine.Engine, ctx context.Context, id string) (view engine.BatchView) {
+func ends(t *testing.T, e *engine.Engine, ctx context.Context, id string) (view run.Batch) {
 	t.Helper()
 	eventually(t, func() bool {
 		var err error
-		view, err = e.Batch(ctx, id)
+		view, err = run.GetBatch(ctx, e.DB, id)
 		return err == nil && view.Run.State.Terminal()
 	})
 	return view
@@ -268,7 +268,7 @@ func TestEngine_aFolderDeletedDuringAnInstall(t *testing.T) {
 	if text := view.Tasks[1].Error; !strings.Contains(text, "does not exist any more") && !strings.Contains(text, "ended with exit") {
 		t.Errorf("the reason is %q", text)
 	}
-	if rows, err := e.Resources(ctx); err != nil || len(rows) != 0 {
+	if rows, err := run.All(ctx, e.DB, run.Resources(), store.Query{}); err != nil || len(rows) != 0 {
 		t.Errorf("left in the inventory: %v %v", rows, err)
 	}
 }

@@ -7,40 +7,34 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Inventory reads what exists, as attempts see it. It stands apart from Engine because an engine is made with the
-// executor that reads it.
+// GetResource returns a row of the inventory and whether there is one.
+func GetResource(ctx context.Context, db store.DB, provider, kind, name string) (Resource, bool, error) {
+	row, err := Resources().Get(ctx, db, provider+"/"+kind+"/"+name)
+	return row.Value, row.Rev != 0, err
+}
+
+// Inventory reads what exists, for whoever makes attempts.
 type Inventory struct {
 	DB store.DB
 }
 
-// Resource returns one by its provider, kind and name; false when there is none.
+// Resource returns a resource and whether there is one.
 func (v Inventory) Resource(ctx context.Context, provider, kind, name string) (dag.Resource, bool, error) {
-	d, err := v.DB.Get(ctx, Resources().Key(provider+"/"+kind+"/"+name))
-	if err != nil || !d.Exists() { // most have not: nothing to decode into
-		return dag.Resource{}, false, err
-	}
-	r, err := Resources().Decode(d)
-	return r.plain(), true, err
+	r, known, err := GetResource(ctx, v.DB, provider, kind, name)
+	return r.plain(), known, err
 }
 
 // Taskservs returns the task services on a server, by name: a resource on a server has the server's name and a slash
 // in front of its own.
 func (v Inventory) Taskservs(ctx context.Context, provider, server string) ([]dag.Resource, error) {
 	var all []dag.Resource
-	q := store.Query{Prefix: provider + "/taskserv/" + server + "/", Limit: store.MaxPage}
-	for {
-		rows, page, err := Resources().List(ctx, v.DB, q)
+	for row, err := range Rows(ctx, v.DB, Resources(), store.Query{Prefix: provider + "/taskserv/" + server + "/"}) {
 		if err != nil {
 			return nil, err
 		}
-		for _, row := range rows {
-			all = append(all, row.Value.plain())
-		}
-		if !page.More {
-			return all, nil
-		}
-		q.After = page.Next
+		all = append(all, row.Value.plain())
 	}
+	return all, nil
 }
 
 func (r Resource) plain() dag.Resource {
