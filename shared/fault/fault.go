@@ -9,6 +9,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"time"
 )
 
@@ -49,15 +50,17 @@ type Error struct {
 	Fields     []Field       // all faults of an input at once; empty when there is just the message
 	RetryAfter time.Duration // when a retry makes sense; 0 when unknown
 	Err        error         // the cause, for the log only; may be nil
+
+	pattern string // Message before its arguments were filled in; empty: there were none
 }
 
 // New returns a fault of the given kind with a stable code and a message that is safe to show. The
 // message is formatted with args as by fmt.Sprintf.
 func New(kind Kind, code, message string, args ...any) *Error {
-	if len(args) > 0 {
-		message = fmt.Sprintf(message, args...)
+	if len(args) == 0 {
+		return &Error{Kind: kind, Code: code, Message: message}
 	}
-	return &Error{Kind: kind, Code: code, Message: message}
+	return &Error{Kind: kind, Code: code, Message: fmt.Sprintf(message, args...), pattern: message}
 }
 
 // Because returns a copy of e that carries cause for the log; the shown message stays the same.
@@ -88,6 +91,37 @@ func (e *Error) Error() string {
 	}
 	return e.Message
 }
+
+// LogText returns the text of err for the log, which more people read than the answer. A person may send a
+// secret where an id belongs, and the answer shows it to that person again; the log does not. LogText has
+// the message of a fault without what was filled in, and the cause only when the fault is none of the
+// caller. rest gives the text of what is no fault, and of a cause.
+func LogText(err error, rest func(error) string) string {
+	f := Of(err)
+	switch {
+	case f == nil:
+		return rest(err)
+	case f.Err == nil || f.Kind != Internal && f.Kind != Unavailable:
+		return f.unfilled()
+	}
+	return f.unfilled() + ": " + LogText(f.Err, rest)
+}
+
+// unfilled returns the message with "…" for each value that was filled in.
+func (e *Error) unfilled() string {
+	if e.pattern == "" {
+		return e.Message
+	}
+	return verbs.ReplaceAllStringFunc(e.pattern, func(verb string) string {
+		if verb == "%%" {
+			return "%"
+		}
+		return "…"
+	})
+}
+
+// verbs matches what fmt.Sprintf fills in.
+var verbs = regexp.MustCompile(`%[-+# 0-9.*\[\]]*[a-zA-Z%]`)
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }

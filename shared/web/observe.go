@@ -82,7 +82,7 @@ func (x *request) log() {
 		attrs = append(attrs, slog.String("sub", sub))
 	}
 	if x.err != nil {
-		attrs = append(attrs, slog.String("code", fault.CodeOf(x.err)), slog.String("error", x.err.Error()))
+		attrs = append(attrs, slog.String("code", fault.CodeOf(x.err)), slog.String("error", x.logText(x.err)))
 	}
 	x.s.cfg.Log.LogAttrs(ctx, level, "request", attrs...)
 }

@@ -14,7 +14,7 @@ import (
 // refuse records a refusal where the audit log wants one, and answers it.
 func (x *request) refuse(err error) {
 	if failed := x.record(err); failed != nil {
-		x.s.cfg.Log.LogAttrs(x.context(), slog.LevelError, "refusal could not be recorded", slog.Any("error", failed))
+		x.s.cfg.Log.LogAttrs(x.context(), slog.LevelError, "refusal could not be recorded", slog.String("error", x.logText(failed)))
 		cause := err
 		err = fault.New(fault.Unavailable, "audit.unavailable", "the audit log cannot be written right now; retry shortly").Because(cause)
 		if fault.CodeOf(failed) == store.ErrFull.Code { // the text says what is full (decision 42)
@@ -24,7 +24,7 @@ func (x *request) refuse(err error) {
 	x.err = err
 	f := shown(err, x.caller.RequestID)
 	if f.Kind == fault.Internal {
-		x.s.cfg.Log.LogAttrs(x.context(), slog.LevelError, "request failed", slog.Any("error", err))
+		x.s.cfg.Log.LogAttrs(x.context(), slog.LevelError, "request failed", slog.String("error", x.logText(err)))
 	}
 	status, h := StatusOf(f.Kind), x.c.Writer.Header()
 	switch {
@@ -73,7 +73,7 @@ func (x *request) done() {
 		}
 		x.s.metrics.panics.Inc()
 		x.s.cfg.Log.LogAttrs(x.context(), slog.LevelError, "handler panicked",
-			slog.String("panic", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
+			slog.String("panic", x.masked(fmt.Sprint(p))), slog.String("stack", string(debug.Stack())))
 		if !x.c.Writer.Written() {
 			x.refuse(fmt.Errorf("panic: %v", p))
 		} else {

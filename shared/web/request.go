@@ -48,6 +48,7 @@ type request struct {
 	lines    [3]string       // values of headers of this answer: request id, content length, content type
 	ctx      context.Context // what handlers and log lines get; made by context
 	err      error           // why it was refused, for the log
+	in       any             // what the handler gets, when it could be read; its texts are masked in the log
 	print    string          // of the request, when it has an Idempotency-Key
 	room     func()          // gives back the room that the body takes; nil when it takes none
 	unread   bool            // the client may still be sending the body
@@ -266,6 +267,7 @@ func (x *request) handle() error {
 			return err
 		}
 	}
+	x.in = in
 	if named {
 		if err := x.authorise(x.resources(in), false); err != nil {
 			return err

@@ -188,7 +188,7 @@ func TestAuthenticate_oneAnswerForEveryBadToken(t *testing.T) {
 	for _, code := range []string{"token.signature", "token.revoked", "token.expired", "token.unknown_key"} {
 		g := newRig(t, func(c *Config) {
 			c.Authenticate = func(context.Context, string, *http.Request) (token.Claims, error) {
-				return token.Claims{}, fault.New(fault.Unauthenticated, code, "what "+code+" says")
+				return token.Claims{}, fault.New(fault.Unauthenticated, code, "this token is no good")
 			}
 		})
 		w := g.send("PUT", "/things/7", `{}`, asAlice, "X-Request-ID: q1")

@@ -124,7 +124,7 @@ func orOK(c dag.Class) dag.Class {
 // fault of our own does, or needs us, and is not the provider's.
 func (x *Executor) failed(ctx context.Context, a *dag.Attempt, err error) dag.Result {
 	x.Log.LogAttrs(ctx, slog.LevelWarn, "attempt failed", slog.String("attempt", a.ID), slog.String("task", a.TaskID),
-		slog.String("kind", string(a.Kind)), slog.String("step", a.Step.Name), slog.Any("error", err))
+		slog.String("kind", string(a.Kind)), slog.String("step", a.Step.Name), slog.String("error", fault.LogText(err, error.Error)))
 	if f := fault.Of(err); f != nil {
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) { // our look-up was cut off: nothing was begun, so nothing is in doubt
 			return dag.Result{Class: dag.Stopped, Error: "stopped before it began"}

@@ -153,7 +153,7 @@ func textEnd(body []byte, i int) int {
 // places and offsets differ a little between its ways to read.
 func (r *reader) malformed() error {
 	if why := structure(r.body, 0); why != "" {
-		return fault.New(fault.Malformed, "json.structure", "the body "+why)
+		return fault.New(fault.Malformed, "json.structure", "the body %s", why)
 	}
 	dec := jsontext.NewDecoder(bytes.NewBuffer(r.body))
 	if dec.PeekKind() != '{' {
