@@ -115,7 +115,7 @@ func (c *conn) heard() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.midway {
-		_ = c.ws.SetReadDeadline(time.Now().Add(silence)) // a closed socket shows in the read
+		_ = c.ws.SetReadDeadline(time.Now().Add(c.h.silence)) // a closed socket shows in the read
 	}
 }
 
@@ -123,7 +123,7 @@ func (c *conn) heard() {
 func (c *conn) message(begins bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	wait := silence
+	wait := c.h.silence
 	if c.midway = begins; begins {
 		wait = messageWithin
 	}

@@ -79,6 +79,7 @@ type Handler struct {
 	Config
 	tail     *feed.Tail[*item]
 	patience time.Duration
+	silence  time.Duration
 	upgrader websocket.Upgrader
 
 	mu      sync.Mutex
@@ -106,7 +107,7 @@ func New(c Config) *Handler {
 	if c.MaxPerUser == 0 {
 		c.MaxPerUser = 20
 	}
-	h := &Handler{Config: c, patience: patience, conns: map[*conn]struct{}{}, perUser: map[string]int{}}
+	h := &Handler{Config: c, patience: patience, silence: silence, conns: map[*conn]struct{}{}, perUser: map[string]int{}}
 	epoch := strconv.Quote(c.Epoch)
 	h.tail = feed.NewTail(c.DB, Stream, ringSize, func(into []*item, entries []store.Entry) []*item {
 		return prepare(epoch, into, entries)
