@@ -77,9 +77,9 @@ func TestIdentityEvents_table(t *testing.T) {
 
 // withoutChange are the files of the control-center that write to the store without change.Committer, with the reason.
 var withoutChange = map[string]string{
-	changePackage + "/commit.go":                  "it is the one way",
-	"control-center/internal/auditlog/add.go":     "the index repeats entries that stand in the logs",
-	"control-center/internal/revocation/place.go": "the place where a start begins to read says nothing new",
+	changePackage + "/commit.go":                     "it is the one way",
+	"control-center/internal/auditlog/add.go":        "the index repeats entries that stand in the logs",
+	"control-center/internal/revocation/snapshot.go": "the place where a start begins to read says nothing new",
 }
 
 // TestChanges_goThroughOnePackage holds law 1 for the control-center: a change commits its documents, its events, what

@@ -24,7 +24,7 @@ import (
 type API struct {
 	Users    *user.Users
 	Factors  *mfa.Factors
-	Desk     *session.Sessions
+	Sessions *session.Sessions
 	Ring     *keys.Ring
 	Revoked  *revocation.Log
 	Policies *policy.Policies

@@ -93,7 +93,7 @@ func openSite(t *testing.T) (*site, []web.Route) {
 	s := &site{T: t, recorder: &recorder{DB: memstore.New(controltest.Schema())}}
 	s.Rig = controltest.Over(t, s.recorder)
 	r := s.Rig
-	a := &api.API{Users: r.Users, Factors: r.Factors, Desk: r.Desk, Ring: r.Ring, Revoked: r.Revoked, Metrics: http.NotFoundHandler(), Logins: obs.NewRegistry().Counter("logins", "Sign-ins.", "result"), Now: r.Clock.Now}
+	a := &api.API{Users: r.Users, Factors: r.Factors, Sessions: r.Sessions, Ring: r.Ring, Revoked: r.Revoked, Metrics: http.NotFoundHandler(), Logins: obs.NewRegistry().Counter("logins", "Sign-ins.", "result"), Now: r.Clock.Now}
 	routes := a.Routes()
 	server, err := web.NewServer(web.Config{Service: token.ControlCenter, Routes: routes, Nouns: api.Nouns(), Log: obs.Discard(), Key: []byte("k"), Store: r.DB, Now: r.Clock.Now,
 		Known:  func(param, _ string) bool { return param == "kid" },

@@ -50,7 +50,7 @@ type verifyIn struct {
 
 func (a *API) verifyFactor(ctx context.Context, in verifyIn) (web.Text, error) {
 	c := web.CallerOf(ctx)
-	return "MFA enabled; refresh your token or sign in again", a.Factors.Verify(ctx, c.ID(), in.Code, session.Prove(c.Claims.SessionID))
+	return "MFA enabled; refresh your token or sign in again", a.Factors.Verify(ctx, c.ID(), in.Code, session.StepUp(c.Claims.SessionID))
 }
 
 func (a *API) removeFactor(ctx context.Context, _ web.None) (web.Text, error) {

@@ -63,7 +63,7 @@ func (a *API) login(ctx context.Context, in loginIn) (loginView, error) {
 	if in.Code != nil {
 		c.Code = *in.Code
 	}
-	g, err := a.Desk.SignIn(ctx, c)
+	g, err := a.Sessions.SignIn(ctx, c)
 	if err != nil {
 		a.Logins.Inc(fault.CodeOf(err))
 		return loginView{}, err
@@ -86,7 +86,7 @@ func (in refreshIn) Validate() []fault.Field {
 }
 
 func (a *API) refresh(ctx context.Context, in refreshIn) (grantView, error) {
-	g, err := a.Desk.Refresh(ctx, *in.Token)
+	g, err := a.Sessions.Refresh(ctx, *in.Token)
 	if err != nil {
 		return grantView{}, err
 	}
@@ -94,7 +94,7 @@ func (a *API) refresh(ctx context.Context, in refreshIn) (grantView, error) {
 }
 
 func (a *API) logout(ctx context.Context, _ web.None) (web.Text, error) {
-	if err := a.Desk.SignOut(ctx, web.CallerOf(ctx).Claims); err != nil {
+	if err := a.Sessions.SignOut(ctx, web.CallerOf(ctx).Claims); err != nil {
 		return "", err
 	}
 	return "Successfully logged out", nil

@@ -54,7 +54,7 @@ type listUsersIn struct {
 
 func (a *API) listUsers(ctx context.Context, in listUsersIn) (web.Page[userView], error) {
 	if in.Username != "" {
-		u, err := a.Users.Named(ctx, in.Username)
+		u, err := a.Users.ByName(ctx, in.Username)
 		if err != nil || u.ID == "" || in.Role != "" && !slices.Contains(u.Roles, in.Role) || in.Enabled != nil && *in.Enabled != u.Enabled {
 			return web.Page[userView]{}, err
 		}
@@ -128,7 +128,7 @@ func (a *API) deleteUser(ctx context.Context, in oneUser) (web.Text, error) {
 }
 
 // by is who asks.
-func by(ctx context.Context) user.By {
+func by(ctx context.Context) user.Caller {
 	c := web.CallerOf(ctx)
-	return user.By{ID: c.ID(), Roles: c.Claims.Roles, AV: c.Claims.AuthVersion}
+	return user.Caller{ID: c.ID(), Roles: c.Claims.Roles, AV: c.Claims.AuthVersion}
 }

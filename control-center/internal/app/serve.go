@@ -159,7 +159,7 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 		return nil, err
 	}
 	desk := &session.Sessions{
-		Changes: changes, Hasher: hasher, Sealer: sealer, Dummy: dummy, Now: now, Log: log,
+		Changes: changes, Hasher: hasher, Sealer: sealer, Dummy: dummy, Now: now,
 		Mint:     &tokens.Mint{Ring: ring, Issuer: issuer, TTL: time.Duration(c.Tokens.AccessTTL)},
 		Verifier: &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: &ring.Public},
 		MFA:      c.MFA.Required,
@@ -175,10 +175,10 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 	state.Meter(metrics, "control_center", lastHeard(peer, now()))
 	users := &user.Users{DB: db, Changes: changes, Epoch: epoch, Hasher: hasher, MFA: c.MFA.Required, Now: now, HasFactor: mfa.Has}
 	a := &api.API{
-		Users:   users,
-		Factors: &mfa.Factors{Changes: changes, Users: users, Sealer: sealer, Issuer: bootstrap.MFAIssuer, Now: now},
-		Logins:  metrics.Counter("control_center_logins_total", "Sign-ins by result.", "result"),
-		Desk:    desk, Ring: ring, Revoked: revoked, Policies: policies, Index: index, Log: ledger, Peer: peer,
+		Users:    users,
+		Factors:  &mfa.Factors{Changes: changes, Users: users, Sealer: sealer, Issuer: bootstrap.MFAIssuer, Now: now},
+		Logins:   metrics.Counter("control_center_logins_total", "Sign-ins by result.", "result"),
+		Sessions: desk, Ring: ring, Revoked: revoked, Policies: policies, Index: index, Log: ledger, Peer: peer,
 		Metrics: metrics.Handler(), Public: c.Metrics.Public, Health: state, Now: now,
 	}
 	webKey, err := secret.MakeKey(filepath.Join(bootstrap.KeysFolder(dir), web.KeyFile))

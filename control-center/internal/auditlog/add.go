@@ -10,7 +10,7 @@ import (
 )
 
 // taken is a row on its way into the index.
-type taken struct {
+type folded struct {
 	row    Row
 	phase  audit.Phase // of the entry that gave the row its id
 	joined bool        // intent and outcome came together
@@ -22,12 +22,12 @@ type taken struct {
 // Most entries are new, so it writes them as such without a look, and looks only when the store objects.
 func (x *Index) Add(ctx context.Context, origin string, first uint64, entries [][]byte) error {
 	rows := fold(origin, first, entries)
-	buf, _ := x.rooms.Get().(*canonical.Writer)
+	buf, _ := x.buffers.Get().(*canonical.Writer)
 	if buf == nil {
 		buf = new(canonical.Writer)
 	}
-	defer x.rooms.Put(buf) // a commit copies what it is given
-	fresh, err := x.asNew(ctx, rows, buf)
+	defer x.buffers.Put(buf) // a commit copies what it is given
+	fresh, err := x.inserts(ctx, rows, buf)
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (x *Index) Add(ctx context.Context, origin string, first uint64, entries []
 		}
 	}
 	x.forget()
-	return x.again(ctx, rows)
+	return x.merge(ctx, rows)
 }
 
 // maxPending is how many intents are remembered at most.
@@ -49,7 +49,7 @@ const maxPending = 4096
 
 // remember keeps the intents of a stored run for their outcomes. It is a hint: a commit that relies on it demands
 // the revision.
-func (x *Index) remember(rows []taken, rev uint64) {
+func (x *Index) remember(rows []folded, rev uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, t := range rows {
@@ -75,8 +75,8 @@ func (x *Index) forget() {
 func opOf(r Row) string { return cut(r.Origin + " " + r.OpID) }
 
 // fold turns entries into rows; an outcome completes the row of an intent before it.
-func fold(origin string, first uint64, entries [][]byte) []taken {
-	rows := make([]taken, 0, len(entries))
+func fold(origin string, first uint64, entries [][]byte) []folded {
+	rows := make([]folded, 0, len(entries))
 	intents := make(map[string]int, len(entries)) // by operation id
 	var r Row
 	for i, body := range entries {
@@ -90,7 +90,7 @@ func fold(origin string, first uint64, entries [][]byte) []taken {
 			intents[r.OpID] = len(rows)
 		}
 		r.LeafHash = audit.LeafHash(body)
-		rows = append(rows, taken{row: r, phase: phase})
+		rows = append(rows, folded{row: r, phase: phase})
 	}
 	return rows
 }
@@ -106,7 +106,7 @@ func complete(intent, outcome Row) Row {
 }
 
 // asNew returns the writes for rows that the index does not have, with their documents in buffer; none when an id comes twice.
-func (x *Index) asNew(ctx context.Context, rows []taken, buf *canonical.Writer) ([]store.Write, error) {
+func (x *Index) inserts(ctx context.Context, rows []folded, buf *canonical.Writer) ([]store.Write, error) {
 	buf.Reset()
 	writes, seen := make([]store.Write, 0, len(rows)), make(map[string]bool, len(rows))
 	for _, t := range rows {
@@ -139,7 +139,7 @@ func (x *Index) asNew(ctx context.Context, rows []taken, buf *canonical.Writer) 
 }
 
 // again takes rows in of which the index may have some already.
-func (x *Index) again(ctx context.Context, rows []taken) error {
+func (x *Index) merge(ctx context.Context, rows []folded) error {
 	_, err := store.Update(ctx, x.DB, func(tx *store.Tx) error {
 		for _, t := range rows {
 			r := t.row

@@ -104,7 +104,7 @@ type Index struct {
 	mu      sync.Mutex
 	pending map[operation]store.Row[Row] // intents that still wait for their outcome
 
-	rooms sync.Pool // of *canonical.Writer: for the documents of a run
+	buffers sync.Pool // of *canonical.Writer: for the documents of a run
 }
 
 // operation is what links an intent and its outcome.

@@ -35,7 +35,7 @@ import (
 const Password = "violet harbour nineteen"
 
 // Root is somebody who may do everything.
-var Root = user.By{ID: "x", Roles: []string{user.Admin}}
+var Root = user.Caller{ID: "x", Roles: []string{user.Admin}}
 
 // Clock is a clock that stands until it is moved.
 type Clock struct {
@@ -59,19 +59,19 @@ func (c *Clock) Add(d time.Duration) {
 
 // Rig is a control-center's inside.
 type Rig struct {
-	Dir     string
-	Clock   *Clock
-	Admin   bootstrap.Printed
-	File    bootstrap.File
-	DB      *feed.Hub
-	Sealer  *keys.Sealer
-	Revoked *revocation.Log
-	Changes *change.Committer
-	Ring    *keys.Ring
-	Users   *user.Users
-	Factors *mfa.Factors
-	Desk    *session.Sessions
-	Verify  *token.Verifier // as the service verifies requests
+	Dir      string
+	Clock    *Clock
+	Admin    bootstrap.Printed
+	File     bootstrap.File
+	DB       *feed.Hub
+	Sealer   *keys.Sealer
+	Revoked  *revocation.Log
+	Changes  *change.Committer
+	Ring     *keys.Ring
+	Users    *user.Users
+	Factors  *mfa.Factors
+	Sessions *session.Sessions
+	Verify   *token.Verifier // as the service verifies requests
 }
 
 // Schema returns the kinds of the packages below this one.
@@ -121,8 +121,8 @@ func Over(t testing.TB, db store.DB) *Rig {
 	must(err)
 	issuer := tokens.Issuer(r.File.Deployment)
 	r.Verify = &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: &r.Ring.Public, Revoked: r.Revoked.State.Check}
-	r.Desk = &session.Sessions{
-		Changes: r.Changes, Hasher: hasher, Sealer: r.Sealer, Dummy: dummy, Now: r.Clock.Now, Log: log,
+	r.Sessions = &session.Sessions{
+		Changes: r.Changes, Hasher: hasher, Sealer: r.Sealer, Dummy: dummy, Now: r.Clock.Now,
 		Mint:     &tokens.Mint{Ring: r.Ring, Issuer: issuer, TTL: 15 * time.Minute},
 		Verifier: &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: &r.Ring.Public},
 		Idle:     8 * time.Hour, Absolute: 7 * 24 * time.Hour,
@@ -161,7 +161,7 @@ func (r *Rig) Account(t testing.TB, name string, roles ...string) user.User {
 // SignIn signs an account without a factor in.
 func (r *Rig) SignIn(t testing.TB, name string) session.Grant {
 	t.Helper()
-	g, err := r.Desk.SignIn(context.Background(), session.Credentials{Username: name, Password: Password, IP: "192.0.2.1"})
+	g, err := r.Sessions.SignIn(context.Background(), session.Credentials{Username: name, Password: Password, IP: "192.0.2.1"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func Kinds() []store.Kind { return []store.Kind{{Name: rings.Kind}} }
 var ErrNoKey = fault.New(fault.NotFound, "key.not_found", "there is no signing key with this id")
 
 // tooSoon is the answer to a rotation whose next key is not known everywhere yet.
-func tooSoon(k TokenKey, now time.Time) error {
+func errTooSoon(k TokenKey, now time.Time) error {
 	from := time.Unix(k.NotBefore, 0)
 	return fault.New(fault.Conflict, "key.announced_lately",
 		"the next key %s may be used from %s on: whoever keeps the published keys for five minutes must know it first; when the current key has leaked, remove it (DELETE /keys/<kid>), which waits for nothing",
@@ -189,7 +189,7 @@ func (r *Ring) Rotate(ctx context.Context) (string, error) {
 	return r.change(ctx, change.New("key.rotate", "keys/token", nil), func(keys []TokenKey, now time.Time) ([]TokenKey, error) {
 		for _, k := range keys {
 			if k.State == token.Next && now.Unix() < k.NotBefore {
-				return nil, tooSoon(k, now)
+				return nil, errTooSoon(k, now)
 			}
 		}
 		return advance(r.Sealer, keys, now), nil

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestJudge_order(t *testing.T) {
+func TestDecide_order(t *testing.T) {
 	t.Parallel()
 	good := Facts{Known: true, Enabled: true, Password: true, Factor: true, CodeGiven: true, Code: true, CodeFactor: "otp"}
 	with := func(change func(*Facts)) Facts { f := good; change(&f); return f }
@@ -55,7 +55,7 @@ func TestFailures_pauseDoublesToAMinute(t *testing.T) {
 			t.Fatalf("after %d failures the pause is not %d s", f.Count, want)
 		}
 		if again := f.Failed(now); again != f {
-			t.Fatal("a try during the pause counts")
+			t.Fatal("an attempt during the pause counts")
 		}
 		now = now.Add(want * time.Second)
 	}
@@ -68,15 +68,15 @@ func TestFailures_pauseDoublesToAMinute(t *testing.T) {
 func TestCodeFailures_guessOdds(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_790_000_000, 0)
-	c, tries := CodeFailures{}, 0
+	c, attempts := CodeFailures{}, 0
 	for end := now.Add(365 * 24 * time.Hour); now.Before(end); now = now.Add(10 * time.Second) {
 		if !c.Blocked(now) {
-			tries++
+			attempts++
 			c = c.Failed(now)
 		}
 	}
-	if tries != codesBeforeLimit || !c.Suspended() {
-		t.Fatalf("a guesser had %d tries in a year", tries)
+	if attempts != codesBeforeLimit || !c.Suspended() {
+		t.Fatalf("a guesser had %d attempts in a year", attempts)
 	}
 }
 

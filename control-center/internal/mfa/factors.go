@@ -101,7 +101,7 @@ func (fs *Factors) Verify(ctx context.Context, userID, code string, keep func(*s
 
 // EnrolFor gives an account a factor that is in use at once: the administrator who asks hands the
 // secret over. A factor that exists is replaced and all sessions of the account end.
-func (fs *Factors) EnrolFor(ctx context.Context, userID string, by user.By) (Enrolment, error) {
+func (fs *Factors) EnrolFor(ctx context.Context, userID string, by user.Caller) (Enrolment, error) {
 	u, err := fs.Users.Get(ctx, userID)
 	if err != nil {
 		return Enrolment{}, err
@@ -116,7 +116,7 @@ func (fs *Factors) EnrolFor(ctx context.Context, userID string, by user.By) (Enr
 		if err != nil {
 			return err
 		}
-		if err := by.May(row.Value, nil); err != nil {
+		if err := by.Authorize(row.Value, nil); err != nil {
 			return err
 		}
 		if err := Table.Save(tx, Factor{ID: userID}.Activate(p, fs.Now())); err != nil {
@@ -128,7 +128,7 @@ func (fs *Factors) EnrolFor(ctx context.Context, userID string, by user.By) (Enr
 
 // Remove takes the factor of an account away and ends all its sessions. Where every sign-in needs a code,
 // the last administrator who has a factor keeps it.
-func (fs *Factors) Remove(ctx context.Context, userID string, by user.By) error {
+func (fs *Factors) Remove(ctx context.Context, userID string, by user.Caller) error {
 	act := change.New("mfa.remove", "users/"+userID, nil)
 	return fs.Changes.Commit(ctx, act, func(tx *store.Tx) error {
 		u, err := user.Load(tx, userID)
@@ -138,7 +138,7 @@ func (fs *Factors) Remove(ctx context.Context, userID string, by user.By) error 
 		if u.Rev == 0 {
 			return user.ErrNotFound
 		}
-		if err := by.May(u.Value, nil); err != nil {
+		if err := by.Authorize(u.Value, nil); err != nil {
 			return err
 		}
 		row, err := Table.Load(tx, userID)

@@ -43,7 +43,7 @@ func TestEnrolment_countsOnlyAfterAGoodCode(t *testing.T) {
 		t.Error("a token from before the factor lives")
 	}
 	try := func(code string) error {
-		_, err := r.Desk.SignIn(ctx, session.Credentials{Username: "dana", Password: controltest.Password, Code: code})
+		_, err := r.Sessions.SignIn(ctx, session.Credentials{Username: "dana", Password: controltest.Password, Code: code})
 		return err
 	}
 	if err := try(""); fault.CodeOf(err) != "auth.mfa_required" {
@@ -100,7 +100,7 @@ func TestEnrolFor_isInUseAtOnceAndBindsToItsAccount(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, ok := range map[string]bool{"anna": true, "bert": false} {
-		_, err := r.Desk.SignIn(ctx, session.Credentials{Username: name, Password: controltest.Password, Code: r.Code(t, ea.Secret, 0)})
+		_, err := r.Sessions.SignIn(ctx, session.Credentials{Username: name, Password: controltest.Password, Code: r.Code(t, ea.Secret, 0)})
 		if (err == nil) != ok {
 			t.Errorf("%s with anna's code: %v", name, err)
 		}
@@ -183,18 +183,18 @@ func TestVerify_endsEveryOtherSessionOfTheAccount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Factors.Verify(ctx, u.ID, r.Code(t, e.Secret, 0), session.Prove(before.SessionID)); err != nil {
+	if err := r.Factors.Verify(ctx, u.ID, r.Code(t, e.Secret, 0), session.StepUp(before.SessionID)); err != nil {
 		t.Fatal(err)
 	}
 	if r.Alive(own.Token) || r.Alive(other.Token) {
 		t.Error("a token from before the factor lives")
 	}
 	for what, raw := range map[string]string{"refresh": other.Refresh, "access": other.Token} {
-		if _, err := r.Desk.Refresh(ctx, raw); err != session.ErrRefresh { //nolint:errorlint // it must be this very fault
+		if _, err := r.Sessions.Refresh(ctx, raw); err != session.ErrRefresh { //nolint:errorlint // it must be this very fault
 			t.Errorf("another session is refreshed with its %s token: %v", what, err)
 		}
 	}
-	next, err := r.Desk.Refresh(ctx, own.Refresh)
+	next, err := r.Sessions.Refresh(ctx, own.Refresh)
 	if err != nil {
 		t.Fatalf("the session that proved the factor: %v", err)
 	}
@@ -202,7 +202,7 @@ func TestVerify_endsEveryOtherSessionOfTheAccount(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	// A request whose token was looked at a moment before the factor came into use changes nothing after it.
-	stale := user.By{ID: u.ID, Roles: u.Roles, AV: before.AuthVersion}
+	stale := user.Caller{ID: u.ID, Roles: u.Roles, AV: before.AuthVersion}
 	password := "maroon lantern seventy"
 	for what, change := range map[string]func() error{
 		"removal":   func() error { return r.Factors.Remove(ctx, u.ID, stale) },
@@ -221,7 +221,7 @@ func TestVerify_endsEveryOtherSessionOfTheAccount(t *testing.T) {
 	if e, err = r.Factors.Enrol(ctx, u.ID); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Factors.Verify(ctx, u.ID, r.Code(t, e.Secret, 0), session.Prove(foreign.SessionID)); err != nil {
+	if err := r.Factors.Verify(ctx, u.ID, r.Code(t, e.Secret, 0), session.StepUp(foreign.SessionID)); err != nil {
 		t.Fatal(err)
 	}
 	if c := foreign; r.Revoked.State.Check(c) != "" {

@@ -27,8 +27,8 @@ type feed struct {
 
 // announce tells followers what is in force: after one change, or, without one, anew. The store's
 // own wake-up comes too early: what is committed is in force a moment later.
-func (b *Policies) announce(version uint64, c *authz.Change) {
-	f := &b.feed
+func (ps *Policies) announce(version uint64, c *authz.Change) {
+	f := &ps.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.version = version
@@ -60,24 +60,24 @@ func (f *feed) since(version uint64) (changes []authz.Change, now uint64, known 
 
 // Feed answers a long poll: what changed since the version the caller has, everything when that is
 // not known any more, or nothing after wait.
-func (b *Policies) Feed(ctx context.Context, version uint64, wait time.Duration) authz.Feed {
+func (ps *Policies) Feed(ctx context.Context, version uint64, wait time.Duration) authz.Feed {
 	timeout := time.NewTimer(min(wait, longestPoll))
 	defer timeout.Stop()
 	for {
-		changes, now, known, news := b.feed.since(version)
+		changes, now, known, news := ps.feed.since(version)
 		switch {
 		case !known:
-			src := b.Authority.Set().Source()
-			return authz.Feed{Epoch: b.Epoch, Source: &src, Version: src.Version}
+			src := ps.Authority.Set().Source()
+			return authz.Feed{Epoch: ps.Epoch, Source: &src, Version: src.Version}
 		case len(changes) > 0:
-			return authz.Feed{Epoch: b.Epoch, Changes: changes, Version: now}
+			return authz.Feed{Epoch: ps.Epoch, Changes: changes, Version: now}
 		}
 		select {
 		case <-news:
 		case <-timeout.C:
-			return authz.Feed{Epoch: b.Epoch, Version: version}
+			return authz.Feed{Epoch: ps.Epoch, Version: version}
 		case <-ctx.Done():
-			return authz.Feed{Epoch: b.Epoch, Version: version}
+			return authz.Feed{Epoch: ps.Epoch, Version: version}
 		}
 	}
 }

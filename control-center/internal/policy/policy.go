@@ -60,9 +60,9 @@ type Policies struct {
 }
 
 // Load brings the stored policies into force. On a fresh store it stores the built-in ones first.
-func (b *Policies) Load(ctx context.Context) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (ps *Policies) Load(ctx context.Context) error {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
 	builtin, err := authz.Defaults()
 	if err != nil {
 		return err
@@ -71,13 +71,13 @@ func (b *Policies) Load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	row, err := sets.Get(ctx, b.Changes.DB, setID)
+	row, err := sets.Get(ctx, ps.Changes.DB, setID)
 	if err != nil {
 		return err
 	}
 	if row.Rev == 0 || row.Value.BuiltIn != digest {
 		act := change.New("policy.install", "policies/built-in", map[string]any{"digest": digest})
-		err = b.Changes.Commit(ctx, act, func(tx *store.Tx) error {
+		err = ps.Changes.Commit(ctx, act, func(tx *store.Tx) error {
 			row, err := sets.Load(tx, setID)
 			if err != nil {
 				return err
@@ -87,7 +87,7 @@ func (b *Policies) Load(ctx context.Context) error {
 			if row.Rev == 0 {
 				for _, p := range builtin.Policies {
 					act.Emit(change.PolicyChanged, p.ID, change.Data{Enabled: &p.Enabled, Name: p.Name, Version: version})
-					if err := Table.Save(tx, b.document(p)); err != nil {
+					if err := Table.Save(tx, ps.document(p)); err != nil {
 						return err
 					}
 				}
@@ -98,7 +98,7 @@ func (b *Policies) Load(ctx context.Context) error {
 			return err
 		}
 	}
-	return b.swap(ctx)
+	return ps.swap(ctx)
 }
 
 func digestOf(src authz.Source) (string, error) {
@@ -108,22 +108,22 @@ func digestOf(src authz.Source) (string, error) {
 	return hex.EncodeToString(sum[:8]), err
 }
 
-func (b *Policies) document(p authz.Policy) Document {
-	return Document{CreatedAt: b.Now().UTC().Truncate(time.Millisecond), Enabled: p.Enabled, ID: p.ID, Name: p.Name, Rules: p.Rules, Version: p.Version}
+func (ps *Policies) document(p authz.Policy) Document {
+	return Document{CreatedAt: ps.Now().UTC().Truncate(time.Millisecond), Enabled: p.Enabled, ID: p.ID, Name: p.Name, Rules: p.Rules, Version: p.Version}
 }
 
 // source reads what is stored.
-func (b *Policies) source(ctx context.Context) (authz.Source, error) {
+func (ps *Policies) source(ctx context.Context) (authz.Source, error) {
 	src, err := authz.Defaults()
 	if err != nil {
 		return src, err
 	}
-	row, err := sets.Get(ctx, b.Changes.DB, setID)
+	row, err := sets.Get(ctx, ps.Changes.DB, setID)
 	if err != nil {
 		return src, err
 	}
 	src.Version, src.Policies = row.Value.Version, nil
-	for r, err := range Table.All(ctx, b.Changes.DB, store.Query{}) {
+	for r, err := range Table.All(ctx, ps.Changes.DB, store.Query{}) {
 		if err != nil {
 			return src, err
 		}
@@ -134,35 +134,35 @@ func (b *Policies) source(ctx context.Context) (authz.Source, error) {
 
 // swap compiles what is stored and puts it in force. A stored policy that does not compile is left out
 // and reported; it never takes the others with it.
-func (b *Policies) swap(ctx context.Context) error {
-	src, err := b.source(ctx)
+func (ps *Policies) swap(ctx context.Context) error {
+	src, err := ps.source(ctx)
 	if err != nil {
 		return err
 	}
-	compiled, bad, err := authz.Load(b.Authority.Set(), src)
+	compiled, bad, err := authz.Load(ps.Authority.Set(), src)
 	if err != nil {
 		return err
 	}
 	for _, q := range bad {
-		b.Log.Error("a stored policy is not in force", "policy", q)
+		ps.Log.Error("a stored policy is not in force", "policy", q)
 	}
-	b.Authority.Swap(compiled)
-	b.announce(src.Version, nil)
+	ps.Authority.Swap(compiled)
+	ps.announce(src.Version, nil)
 	return nil
 }
 
 // Put stores p, new or changed, and brings it into force. What does not compile is refused.
-func (b *Policies) Put(ctx context.Context, action string, p authz.Policy) error {
+func (ps *Policies) Put(ctx context.Context, action string, p authz.Policy) error {
 	if err := authz.Check(p); err != nil {
 		return err
 	}
 	act := change.New(action, "policies/"+p.ID, map[string]any{"name": p.Name, "enabled": p.Enabled})
-	return b.change(ctx, act, authz.Change{ID: p.ID, Policy: &p}, func(tx *store.Tx) error {
+	return ps.change(ctx, act, authz.Change{ID: p.ID, Policy: &p}, func(tx *store.Tx) error {
 		row, err := Table.Load(tx, p.ID)
 		if err != nil {
 			return err
 		}
-		d := b.document(p)
+		d := ps.document(p)
 		if row.Rev != 0 {
 			d.CreatedAt = row.Value.CreatedAt
 		}
@@ -171,9 +171,9 @@ func (b *Policies) Put(ctx context.Context, action string, p authz.Policy) error
 }
 
 // Remove deletes a policy.
-func (b *Policies) Remove(ctx context.Context, id string) error {
+func (ps *Policies) Remove(ctx context.Context, id string) error {
 	act := change.New("policy.delete", "policies/"+id, nil)
-	return b.change(ctx, act, authz.Change{ID: id}, func(tx *store.Tx) error {
+	return ps.change(ctx, act, authz.Change{ID: id}, func(tx *store.Tx) error {
 		row, err := Table.Load(tx, id)
 		if err != nil {
 			return err
@@ -188,11 +188,11 @@ func (b *Policies) Remove(ctx context.Context, id string) error {
 
 // change stores and brings into force what fn does to one policy. It costs the same however many
 // there are.
-func (b *Policies) change(ctx context.Context, act *change.Act, c authz.Change, fn func(*store.Tx) error) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (ps *Policies) change(ctx context.Context, act *change.Act, c authz.Change, fn func(*store.Tx) error) error {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
 	var version uint64
-	err := b.Changes.Commit(ctx, act, func(tx *store.Tx) error {
+	err := ps.Changes.Commit(ctx, act, func(tx *store.Tx) error {
 		if err := fn(tx); err != nil {
 			return err
 		}
@@ -213,15 +213,15 @@ func (b *Policies) change(ctx context.Context, act *change.Act, c authz.Change, 
 	if err != nil && !fault.Is(err, fault.Unavailable) {
 		return err
 	}
-	set := b.Authority.Set()
+	set := ps.Authority.Set()
 	if err == nil && version == set.Version()+1 {
 		if _, err := set.Apply(version, c); err == nil {
-			b.announce(version, &c)
+			ps.announce(version, &c)
 			return nil
 		}
 	}
 	// What is stored is not known for sure, or what is in force is not.
-	if swapped := b.swap(context.WithoutCancel(ctx)); err == nil {
+	if swapped := ps.swap(context.WithoutCancel(ctx)); err == nil {
 		err = swapped
 	}
 	return err

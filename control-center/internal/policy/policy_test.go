@@ -17,7 +17,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 )
 
-func book(t *testing.T, db store.DB) *policy.Policies {
+func load(t *testing.T, db store.DB) *policy.Policies {
 	t.Helper()
 	b := &policy.Policies{Changes: &change.Committer{DB: db}, Authority: &authz.Authority{}, Now: time.Now, Log: obs.Discard()}
 	if err := b.Load(context.Background()); err != nil {
@@ -43,7 +43,7 @@ func allowed(b *policy.Policies, name string) bool {
 func TestBook_changeIsInForceWhenItReturns(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	b := book(t, fresh())
+	b := load(t, fresh())
 	if !allowed(b, "web-01") {
 		t.Fatal("the operator's default right is missing")
 	}
@@ -70,11 +70,11 @@ func TestBook_changeIsInForceWhenItReturns(t *testing.T) {
 func TestBook_survivesARestart(t *testing.T) {
 	t.Parallel()
 	db := fresh()
-	b := book(t, db)
+	b := load(t, db)
 	if err := b.Put(context.Background(), "policy.create", denyWeb()); err != nil {
 		t.Fatal(err)
 	}
-	again := book(t, db)
+	again := load(t, db)
 	if allowed(again, "web-01") || again.Authority.Set().Version() != b.Authority.Set().Version() {
 		t.Fatal("another set after a restart")
 	}
@@ -86,7 +86,7 @@ func TestFeed_wakesOnAChange(t *testing.T) {
 
 func feedWakes(t *testing.T) {
 	ctx := context.Background()
-	b := book(t, fresh())
+	b := load(t, fresh())
 	version := b.Authority.Set().Version()
 	if f := b.Feed(ctx, 0, 0); f.Source == nil || f.Version != version {
 		t.Fatalf("first contact: %+v", f)
@@ -111,7 +111,7 @@ func TestFeed_tellsChangesAndEverythingToWhoIsFarBehind(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	db := fresh()
-	b := book(t, db)
+	b := load(t, db)
 	first := b.Authority.Set().Version()
 	follower := &authz.Authority{}
 	src := b.Authority.Set().Source()
@@ -149,7 +149,7 @@ func TestFeed_tellsChangesAndEverythingToWhoIsFarBehind(t *testing.T) {
 			t.Errorf("version %d: %d changes", version, len(f.Changes))
 		}
 	}
-	if again := book(t, db); !reflect.DeepEqual(again.Authority.Set().Source(), b.Authority.Set().Source()) {
+	if again := load(t, db); !reflect.DeepEqual(again.Authority.Set().Source(), b.Authority.Set().Source()) {
 		t.Error("another set after a restart")
 	}
 }
@@ -192,7 +192,7 @@ func TestBook_aChangeCostsTheSameHoweverManyPoliciesThereAre(t *testing.T) {
 				batch.Writes = nil
 			}
 		}
-		b := book(t, db)
+		b := load(t, db)
 		best = time.Hour
 		for i := range 30 {
 			p := denyWeb()

@@ -32,8 +32,8 @@ type Log struct {
 	Epoch string             // identity of the stream (bootstrap.Epoch)
 
 	mu    sync.Mutex
-	after uint64 // under mu: everything up to here is in State
-	place place  // under mu: as stored
+	after uint64   // under mu: everything up to here is in State
+	start snapshot // under mu: as stored
 }
 
 // Append adds items to the stream within a transaction.
@@ -50,14 +50,14 @@ func Append(tx *store.Tx, items ...token.Revocation) error {
 
 // Load brings what still matters of the stream into memory; it is called once, before anything is served.
 func (l *Log) Load(ctx context.Context, now time.Time) error {
-	row, err := places.Get(ctx, l.DB, placeID)
+	row, err := snapshots.Get(ctx, l.DB, snapshotID)
 	if err != nil {
 		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.place, l.after = row.Value, row.Value.Start
-	for _, it := range l.place.Kept {
+	l.start, l.after = row.Value, row.Value.Start
+	for _, it := range l.start.Kept {
 		l.State.Apply(it)
 	}
 	err = l.catchUp(ctx)
@@ -93,7 +93,7 @@ func (l *Log) Run(ctx context.Context) error {
 		l.mu.Lock()
 		err := l.catchUp(ctx)
 		if err == nil {
-			err = l.moveOn(ctx, time.Now())
+			err = l.compact(ctx, time.Now())
 		}
 		l.mu.Unlock()
 		if err != nil { // the store is away: look again with the next tick
@@ -122,8 +122,8 @@ func (l *Log) Feed(ctx context.Context, epoch string, after uint64, wait time.Du
 		if err != nil {
 			return f, err
 		}
-		if epoch != "" && epoch != l.Epoch || f.Head < after || l.dropped(after) {
-			return l.whole(ctx)
+		if epoch != "" && epoch != l.Epoch || f.Head < after || l.compacted(after) {
+			return l.reset(ctx)
 		}
 		if len(f.Items) > 0 {
 			return f, nil
@@ -140,7 +140,7 @@ func (l *Log) Feed(ctx context.Context, epoch string, after uint64, wait time.Du
 
 // whole returns the state with the place it is complete up to: what was committed a moment ago may not be
 // in State yet, and whoever is told its sequence never asks for it again.
-func (l *Log) whole(ctx context.Context) (token.Feed, error) {
+func (l *Log) reset(ctx context.Context) (token.Feed, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	err := l.catchUp(ctx)

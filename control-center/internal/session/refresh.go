@@ -14,34 +14,35 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// grace is how long a used refresh token gives the same answer again, for a client whose answer was lost.
+// grace is how long after its use a refresh token gives the same answer again: 10 s for a client whose answer was lost.
 const grace = 10 * time.Second
 
-// ErrRefresh is the one answer to a refresh that fails.
+// ErrRefresh is the one answer to a refresh that is refused, whatever the reason, which only the audit entry says.
 var ErrRefresh = fault.New(fault.Unauthenticated, "auth.refresh_refused", "this token cannot be refreshed; sign in again")
 
-// Refresh exchanges a refresh token, or the newest unexpired access token of a session, for the next
-// pair. A token that was exchanged before ends the whole session: one of the two holders stole it.
-func (d *Sessions) Refresh(ctx context.Context, raw string) (Grant, error) {
+// Refresh exchanges a refresh token, or the newest unexpired access token of a session, for the next pair of tokens and
+// returns it. A token that was exchanged before ends the whole session, because one of its two holders stole it. Each
+// refresh is one commit with one audit entry; a refused one returns ErrRefresh.
+func (ss *Sessions) Refresh(ctx context.Context, raw string) (Grant, error) {
 	sid, jti, own := "", "", ""
 	if isRefresh(raw) {
 		own = hash(raw)
-		row, err := refreshes.Get(ctx, d.Changes.DB, own)
+		row, err := refreshes.Get(ctx, ss.Changes.DB, own)
 		if err != nil {
 			return Grant{}, err
 		}
 		sid = row.Value.Session
-	} else if c, err := d.Verifier.Verify(raw, d.Now()); err == nil && c.Expires > d.Now().Unix() {
+	} else if c, err := ss.Verifier.Verify(raw, ss.Now()); err == nil && c.Expires > ss.Now().Unix() {
 		sid, jti = c.SessionID, c.ID
 	}
 	if sid == "" {
-		return Grant{}, d.refuseUnknown(ctx)
+		return Grant{}, ss.refuseUnknown(ctx)
 	}
 	var grant Grant
 	var refused bool
 	act := change.New("auth.refresh", "sessions/"+sid, nil)
-	err := d.Changes.Commit(ctx, act, func(tx *store.Tx) (err error) {
-		r := rotation{Sessions: d, tx: tx, now: d.Now(), act: act, jti: jti, own: own}
+	err := ss.Changes.Commit(ctx, act, func(tx *store.Tx) (err error) {
+		r := rotation{Sessions: ss, tx: tx, now: ss.Now(), act: act, jti: jti, tokenHash: own}
 		grant, err = r.run(sid)
 		if refused = r.reason != ""; refused {
 			act.Refuse(ErrRefresh.Code, r.reason)
@@ -57,18 +58,19 @@ func (d *Sessions) Refresh(ctx context.Context, raw string) (Grant, error) {
 	return grant, err
 }
 
-// rotation is one refresh inside its transaction.
+// rotation is one refresh inside its transaction. Exactly one of jti and tokenHash is set.
 type rotation struct {
 	*Sessions
-	tx     *store.Tx
-	now    time.Time
-	act    *change.Act
-	jti    string    // the presented access token; or
-	own    string    // the hash of the presented refresh token
-	reason string    // why it is refused
-	user   user.User // whose session it is, as far as it is known
+	tx        *store.Tx
+	now       time.Time
+	act       *change.Act
+	jti       string    // id of the presented access token
+	tokenHash string    // the hash of the presented refresh token
+	reason    string    // why it is refused
+	user      user.User // whose session it is, as far as it is known
 }
 
+// run returns the next pair of tokens of the session, or sets r.reason when it refuses.
 func (r *rotation) run(sid string) (Grant, error) {
 	row, err := sessions.Load(r.tx, sid)
 	if err != nil {
@@ -90,7 +92,7 @@ func (r *rotation) run(sid string) (Grant, error) {
 		r.reason = "account"
 		return Grant{}, nil
 	}
-	if s.ACR != "aal2" { // begun before codes were demanded, or before the account had a factor
+	if s.ACR != "aal2" { // The session began before codes were demanded, or before the account had a factor.
 		has, err := mfa.Has(r.tx, s.User)
 		if err != nil {
 			return Grant{}, err
@@ -106,52 +108,52 @@ func (r *rotation) run(sid string) (Grant, error) {
 	}
 	switch {
 	case r.jti != "" && r.jti != s.Newest:
-		if r.inGrace(s.Rotated) { // two tabs at once, not a thief
+		if r.inGrace(s.Rotated) { // Two tabs refresh at once; nobody stole the token.
 			r.reason = "already_refreshed"
 			return Grant{}, nil
 		}
 		return r.reuse(s)
-	case r.own != "" && r.own != s.Refresh:
-		return r.again(s, u.Value, current)
+	case r.tokenHash != "" && r.tokenHash != s.Refresh:
+		return r.repeat(s, u.Value, current)
 	}
 	s.Rotated = r.now.UnixMilli()
 	grant, err := r.issue(r.tx, &s, u.Value, r.now)
 	if err != nil {
 		return Grant{}, err
 	}
-	if err := r.spend(current.Value, s, grant); err != nil {
+	if err := r.use(current.Value, s, grant); err != nil {
 		return Grant{}, err
 	}
-	if r.jti != "" { // the seed's form: the presented token is gone with its successor's birth
+	if r.jti != "" { // The presented access token ends when its successor begins, as the refresh token does.
 		r.act.Revoke(token.RevokeToken(r.jti, row.Value.TokenEnds))
 	}
 	return grant, nil
 }
 
-// spend marks a refresh token as used and keeps its answer, sealed, for the time of grace.
-func (r *rotation) spend(old refresh, s Session, g Grant) error {
+// use marks the refresh token old as used and keeps the answer g sealed beside it, so that repeat can give it again.
+func (r *rotation) use(old refresh, s Session, g Grant) error {
 	answer, err := json.Marshal(g)
 	if err != nil {
 		return err
 	}
 	old.Used, old.UsedAt, old.Next = true, r.now.UnixMilli(), s.Refresh
 	old.Successor = r.Sealer.Seal(refreshes.Kind, old.ID, "successor", answer)
-	old.Ends = s.Ends // as long as the session lives, its reuse is to be noticed
+	old.Ends = s.Ends // The document stays as long as the session, so that a second use is noticed.
 	return refreshes.Save(r.tx, old)
 }
 
-// inGrace says whether now is less than grace from a moment in Unix milliseconds, which lies in the future
-// when the clock was ahead and has been corrected.
+// inGrace says whether since, in Unix milliseconds, lies less than grace from r.now, in either direction: since lies in
+// the future when the clock was ahead and has been corrected.
 func (r *rotation) inGrace(since int64) bool {
 	age := r.now.UnixMilli() - since
 	return age < grace.Milliseconds() && age > -grace.Milliseconds()
 }
 
-// again answers a refresh token that was used before: with the same successor when its answer may have
-// been lost, else with the end of the session. An access token that has died meanwhile, because the account
-// or the keys changed, is replaced.
-func (r *rotation) again(s Session, u user.User, current store.Row[refresh]) (Grant, error) {
-	old, err := refreshes.Load(r.tx, r.own)
+// repeat answers a refresh token that was used before: with the same successor when the first answer may have been lost,
+// else with the end of the session. It replaces an access token that is worth nothing any more because the account or
+// the signing keys changed meanwhile.
+func (r *rotation) repeat(s Session, u user.User, current store.Row[refresh]) (Grant, error) {
+	old, err := refreshes.Load(r.tx, r.tokenHash)
 	if err != nil {
 		return Grant{}, err
 	}
@@ -178,7 +180,7 @@ func (r *rotation) again(s Session, u user.User, current store.Row[refresh]) (Gr
 	return g, sessions.Save(r.tx, s)
 }
 
-// reuse ends the session of a refresh token that was used before.
+// reuse ends the session s, whose refresh token was used a second time.
 func (r *rotation) reuse(s Session) (Grant, error) {
 	r.reason = "refresh_reuse"
 	sessions.Remove(r.tx, s.ID)
@@ -187,10 +189,10 @@ func (r *rotation) reuse(s Session) (Grant, error) {
 	return Grant{}, nil
 }
 
-// refuseUnknown records that a token belongs to no session.
-func (d *Sessions) refuseUnknown(ctx context.Context) error {
+// refuseUnknown records the refresh of a token that belongs to no session, and returns ErrRefresh.
+func (ss *Sessions) refuseUnknown(ctx context.Context) error {
 	act := change.New("auth.refresh", "users/unknown", nil)
-	err := d.Changes.Commit(ctx, act, func(*store.Tx) error {
+	err := ss.Changes.Commit(ctx, act, func(*store.Tx) error {
 		act.Refuse(ErrRefresh.Code, "unknown_token")
 		act.Emit(change.SessionRefreshRefused, "", change.Data{Reason: "unknown_token"})
 		return nil

@@ -25,7 +25,7 @@ func TestRefresh_lostAnswerIsRepeatedAndReuseEndsTheSession(t *testing.T) {
 	r := controltest.New(t)
 	r.Account(t, "dana")
 	first := r.SignIn(t, "dana")
-	second, err := r.Desk.Refresh(ctx, first.Refresh)
+	second, err := r.Sessions.Refresh(ctx, first.Refresh)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,18 +33,18 @@ func TestRefresh_lostAnswerIsRepeatedAndReuseEndsTheSession(t *testing.T) {
 		t.Fatal("nothing was rotated")
 	}
 	r.Clock.Add(9 * time.Second)
-	again, err := r.Desk.Refresh(ctx, first.Refresh)
+	again, err := r.Sessions.Refresh(ctx, first.Refresh)
 	if err != nil || again.Refresh != second.Refresh || again.Token != second.Token {
 		t.Fatalf("within the grace: %v", err)
 	}
 	r.Clock.Add(2 * time.Second)
-	if _, err := r.Desk.Refresh(ctx, first.Refresh); err == nil {
+	if _, err := r.Sessions.Refresh(ctx, first.Refresh); err == nil {
 		t.Fatal("a used token worked after the grace")
 	}
 	if r.Alive(second.Token) || r.Alive(first.Token) {
 		t.Fatal("access tokens outlive the reuse")
 	}
-	if _, err := r.Desk.Refresh(ctx, second.Refresh); err == nil {
+	if _, err := r.Sessions.Refresh(ctx, second.Refresh); err == nil {
 		t.Fatal("the family outlives the reuse")
 	}
 	all := entries(t, r)
@@ -73,14 +73,14 @@ func TestRefresh_crashBetweenCommitAndAnswer(t *testing.T) {
 		r.Account(t, "dana")
 		first := r.SignIn(t, "dana")
 		armed = true
-		if _, err := r.Desk.Refresh(ctx, first.Refresh); !fault.Is(err, fault.Unavailable) {
+		if _, err := r.Sessions.Refresh(ctx, first.Refresh); !fault.Is(err, fault.Unavailable) {
 			t.Fatalf("outcome unknown is shown as %v", err)
 		}
-		second, err := r.Desk.Refresh(ctx, first.Refresh)
+		second, err := r.Sessions.Refresh(ctx, first.Refresh)
 		if err != nil || !r.Alive(second.Token) {
 			t.Fatalf("the same token again: %v", err)
 		}
-		if _, err := r.Desk.Refresh(ctx, second.Refresh); err != nil {
+		if _, err := r.Sessions.Refresh(ctx, second.Refresh); err != nil {
 			t.Fatalf("its successor: %v", err)
 		}
 	}
@@ -92,12 +92,12 @@ func TestRefresh_usedSuccessorMakesTheFirstOneReuse(t *testing.T) {
 	r := controltest.New(t)
 	r.Account(t, "dana")
 	first := r.SignIn(t, "dana")
-	second, _ := r.Desk.Refresh(ctx, first.Refresh)
-	third, err := r.Desk.Refresh(ctx, second.Refresh)
+	second, _ := r.Sessions.Refresh(ctx, first.Refresh)
+	third, err := r.Sessions.Refresh(ctx, second.Refresh)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Desk.Refresh(ctx, first.Refresh); err == nil || r.Alive(third.Token) {
+	if _, err := r.Sessions.Refresh(ctx, first.Refresh); err == nil || r.Alive(third.Token) {
 		t.Fatalf("parent after grandchild: %v", err)
 	}
 }
@@ -119,7 +119,7 @@ func TestRefresh_fiftyAtOnceHaveOneSuccessor(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 50 {
 				wg.Go(func() {
-					next, err := r.Desk.Refresh(context.Background(), presented)
+					next, err := r.Sessions.Refresh(context.Background(), presented)
 					mu.Lock()
 					defer mu.Unlock()
 					if err == nil {
@@ -135,7 +135,7 @@ func TestRefresh_fiftyAtOnceHaveOneSuccessor(t *testing.T) {
 				t.Fatalf("%d successors of %d grants", len(successors), granted)
 			}
 			for s := range successors {
-				if _, err := r.Desk.Refresh(context.Background(), s); err != nil {
+				if _, err := r.Sessions.Refresh(context.Background(), s); err != nil {
 					t.Fatalf("the successor does not work: %v", err)
 				}
 			}
@@ -150,25 +150,25 @@ func TestRefresh_accessTokenInTheSeedsForm(t *testing.T) {
 	r.Account(t, "dana")
 	first := r.SignIn(t, "dana")
 	r.Clock.Add(time.Minute)
-	second, err := r.Desk.Refresh(ctx, first.Token)
+	second, err := r.Sessions.Refresh(ctx, first.Token)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r.Alive(first.Token) || !r.Alive(second.Token) || !second.ExpiresAt.After(first.ExpiresAt) {
 		t.Fatal("the presented token lives, or its successor does not")
 	}
-	if _, err := r.Desk.Refresh(ctx, first.Token); err == nil {
+	if _, err := r.Sessions.Refresh(ctx, first.Token); err == nil {
 		t.Fatal("an exchanged token was exchanged again")
 	}
 	r.Clock.Add(15*time.Minute + time.Second)
-	if _, err := r.Desk.Refresh(ctx, second.Token); err == nil {
+	if _, err := r.Sessions.Refresh(ctx, second.Token); err == nil {
 		t.Fatal("an expired token was refreshed")
 	}
-	if _, err := r.Desk.Refresh(ctx, second.Refresh); err != nil {
+	if _, err := r.Sessions.Refresh(ctx, second.Refresh); err != nil {
 		t.Fatalf("its refresh token: %v", err)
 	}
 	for _, bad := range []string{"", "rt_", "rubbish", first.Token + "x", "rt_" + first.Refresh} {
-		if _, err := r.Desk.Refresh(ctx, bad); err != session.ErrRefresh { //nolint:errorlint // it must be this very fault
+		if _, err := r.Sessions.Refresh(ctx, bad); err != session.ErrRefresh { //nolint:errorlint // it must be this very fault
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
@@ -189,7 +189,7 @@ func TestRefresh_repeatedInItsGraceHandsOutNoDeadToken(t *testing.T) {
 		r := controltest.New(t)
 		u := r.Account(t, "dana")
 		first := r.SignIn(t, "dana")
-		lost, err := r.Desk.Refresh(ctx, first.Refresh)
+		lost, err := r.Sessions.Refresh(ctx, first.Refresh)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -197,7 +197,7 @@ func TestRefresh_repeatedInItsGraceHandsOutNoDeadToken(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
-			again, err := r.Desk.Refresh(ctx, first.Refresh)
+			again, err := r.Sessions.Refresh(ctx, first.Refresh)
 			if err != nil || again.Refresh != lost.Refresh {
 				t.Fatalf("%s: %v", what, err)
 			}
@@ -209,7 +209,7 @@ func TestRefresh_repeatedInItsGraceHandsOutNoDeadToken(t *testing.T) {
 				t.Errorf("%s: the same token again: %v", what, again.Token == lost.Token)
 			}
 		}
-		if next, err := r.Desk.Refresh(ctx, lost.Refresh); err != nil || !r.Alive(next.Token) {
+		if next, err := r.Sessions.Refresh(ctx, lost.Refresh); err != nil || !r.Alive(next.Token) {
 			t.Errorf("%s: the successor does not work: %v", what, err)
 		}
 	}
@@ -224,10 +224,10 @@ func TestRefresh_aSessionBegunByAClockThatWasAheadGoesOn(t *testing.T) {
 	r.Clock.Add(time.Hour)
 	g := r.SignIn(t, "dana")
 	for range 20 {
-		_, _ = r.Desk.SignIn(ctx, session.Credentials{Username: "dana", Password: "wrong", IP: "192.0.2.1"})
+		_, _ = r.Sessions.SignIn(ctx, session.Credentials{Username: "dana", Password: "wrong", IP: "192.0.2.1"})
 	}
 	r.Clock.Add(-time.Hour)
-	next, err := r.Desk.Refresh(ctx, g.Refresh)
+	next, err := r.Sessions.Refresh(ctx, g.Refresh)
 	if err != nil || !r.Alive(next.Token) {
 		t.Errorf("the refreshed token is not good: %v", err)
 	}
@@ -235,7 +235,7 @@ func TestRefresh_aSessionBegunByAClockThatWasAheadGoesOn(t *testing.T) {
 		t.Error("a fresh sign-in is not good")
 	}
 	r.Clock.Add(11 * time.Second)
-	if _, err := r.Desk.Refresh(ctx, g.Refresh); err == nil {
+	if _, err := r.Sessions.Refresh(ctx, g.Refresh); err == nil {
 		t.Error("the grace of a refresh lasts as long as the clock was ahead")
 	}
 }
@@ -249,7 +249,7 @@ func TestRefresh_idleAndAbsoluteEnd(t *testing.T) {
 	g := r.SignIn(t, "dana")
 	lived, err := time.Duration(0), error(nil)
 	for lived = 0; lived < 9*24*time.Hour; lived += 7 * time.Hour {
-		if g, err = r.Desk.Refresh(ctx, g.Refresh); err != nil {
+		if g, err = r.Sessions.Refresh(ctx, g.Refresh); err != nil {
 			break
 		}
 		r.Clock.Add(7 * time.Hour)
@@ -259,7 +259,7 @@ func TestRefresh_idleAndAbsoluteEnd(t *testing.T) {
 	}
 	g = r.SignIn(t, "dana")
 	r.Clock.Add(8*time.Hour + time.Second)
-	if _, err := r.Desk.Refresh(ctx, g.Refresh); err == nil {
+	if _, err := r.Sessions.Refresh(ctx, g.Refresh); err == nil {
 		t.Fatal("an idle session was refreshed")
 	}
 }
@@ -273,7 +273,7 @@ func TestEndedSessionsAreRemoved(t *testing.T) {
 	r.Account(t, "dana")
 	idle := r.SignIn(t, "dana")
 	r.Clock.Add(7 * time.Hour)
-	if _, err := r.Desk.Refresh(ctx, r.SignIn(t, "dana").Refresh); err != nil {
+	if _, err := r.Sessions.Refresh(ctx, r.SignIn(t, "dana").Refresh); err != nil {
 		t.Fatal(err)
 	}
 	r.Clock.Add(time.Hour + time.Second) // the first has been idle for 8 h, the second for one
@@ -310,7 +310,7 @@ func TestEndedSessionsAreRemoved(t *testing.T) {
 			t.Errorf("after another %s: %v sessions and tokens, want %d and %d", c.wait, got, c.sessions, c.tokens)
 		}
 	}
-	if _, err := r.Desk.Refresh(ctx, idle.Refresh); err == nil {
+	if _, err := r.Sessions.Refresh(ctx, idle.Refresh); err == nil {
 		t.Error("a session that was removed is refreshed")
 	}
 }
@@ -325,13 +325,13 @@ func TestSignOut_tokenAndRefreshDie(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Desk.SignOut(ctx, c); err != nil {
+	if err := r.Sessions.SignOut(ctx, c); err != nil {
 		t.Fatal(err)
 	}
 	if r.Alive(g.Token) || !r.Alive(other.Token) {
 		t.Fatal("the wrong session ended")
 	}
-	if _, err := r.Desk.Refresh(ctx, g.Refresh); err == nil {
+	if _, err := r.Sessions.Refresh(ctx, g.Refresh); err == nil {
 		t.Fatal("a signed-out session was refreshed")
 	}
 }
@@ -360,7 +360,7 @@ func TestChangesOfAnAccount_endItsTokensAndSessions(t *testing.T) {
 			return r.Users.Delete(ctx, id, controltest.Root, session.Forget(id))
 		}, false},
 		{"password", func(r *controltest.Rig, id string) error {
-			return r.Users.Update(ctx, id, user.Change{Password: &secret}, user.By{ID: id, Roles: []string{"operator"}, AV: 1})
+			return r.Users.Update(ctx, id, user.Change{Password: &secret}, user.Caller{ID: id, Roles: []string{"operator"}, AV: 1})
 		}, false},
 		{"roles", func(r *controltest.Rig, id string) error {
 			return r.Users.Update(ctx, id, user.Change{Roles: []string{"viewer"}}, controltest.Root)
@@ -381,7 +381,7 @@ func TestChangesOfAnAccount_endItsTokensAndSessions(t *testing.T) {
 			if r.Alive(g.Token) {
 				t.Error("the access token lives")
 			}
-			next, err := r.Desk.Refresh(ctx, g.Refresh)
+			next, err := r.Sessions.Refresh(ctx, g.Refresh)
 			if (err == nil) != c.refreshes {
 				t.Fatalf("refresh: %v", err)
 			}

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -21,49 +20,51 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// Session is one sign-in and everything refreshed from it. Fields stand in the order of their JSON
-// names; times are Unix seconds.
+// Session is one sign-in and all tokens that were refreshed from it. Fields stand in the order of their JSON names;
+// times are Unix seconds.
 type Session struct {
 	ACR       string   `json:"acr"`
 	AMR       []string `json:"amr"`
 	AuthTime  int64    `json:"auth_time"`
-	AV        int64    `json:"av"`     // of the account when it was begun or last refreshed
-	Ends      int64    `json:"ends"`   // absolute
-	ID        string   `json:"id"`     // sid
-	Idle      int64    `json:"idle"`   // ends earlier when not refreshed until then
-	Newest    string   `json:"newest"` // jti of the newest access token
-	Refresh   string   `json:"refresh"`
+	AV        int64    `json:"av"`         // authorization version of the account at the sign-in or the last refresh
+	Ends      int64    `json:"ends"`       // when the session is over whatever happens
+	ID        string   `json:"id"`         // sid
+	Idle      int64    `json:"idle"`       // when the session is over unless it is refreshed before
+	Newest    string   `json:"newest"`     // id (jti) of the newest access token
+	Refresh   string   `json:"refresh"`    // SHA-256 of the newest refresh token, hex
 	Rotated   int64    `json:"rotated"`    // Unix milliseconds of the last refresh
-	TokenEnds int64    `json:"token_ends"` // of the access token that lives longest
+	TokenEnds int64    `json:"token_ends"` // end of the access token that lives longest
 	User      string   `json:"user"`
 }
 
-// refresh is one refresh token by its hash; the token itself is stored nowhere in the clear.
+// refresh is one refresh token by its hash. The store holds no token in the clear.
 type refresh struct {
 	Ends      int64  `json:"ends"`
 	ID        string `json:"id"` // SHA-256 of the token, hex
 	Session   string `json:"session"`
-	Successor string `json:"successor,omitempty"` // sealed answer that replaced it
-	Next      string `json:"successor_id,omitempty"`
+	Successor string `json:"successor,omitempty"`    // the answer to its use, sealed
+	Next      string `json:"successor_id,omitempty"` // hash of the refresh token in that answer
 	Used      bool   `json:"used"`
 	UsedAt    int64  `json:"used_at,omitempty"` // Unix milliseconds
 }
 
-// attempts counts the wrong passwords of one account, apart for places it was used from before, so
-// that a stranger's guessing does not shut its owner out. Its id is the user's.
-type attempts struct {
-	ID     string                    `json:"id"`
-	Known  []string                  `json:"known"`
-	Places map[string]login.Failures `json:"places"`
+// accountFailures counts the wrong passwords of one account. Each network that the account was used from before has a
+// count of its own, so that somebody who guesses elsewhere does not shut the owner out. Fields stand in the order of
+// their JSON names.
+type accountFailures struct {
+	ID       string                    `json:"id"`     // the user's
+	Networks []string                  `json:"known"`  // the newest first, at most knownNetworks
+	Failures map[string]login.Failures `json:"places"` // by network; those of all others stand under "*"
 }
 
-// Tables of this package. The index "ends" orders what retention removes.
+// The tables of this package. Retention removes sessions and refresh tokens in the order of the index "ends".
 var (
 	sessions  = store.Table[Session]{Kind: "session", ID: func(s Session) string { return s.ID }, Index: func(s Session) []store.IndexKey { return ends(s.Idle) }}
 	refreshes = store.Table[refresh]{Kind: "refresh", ID: func(r refresh) string { return r.ID }, Index: func(r refresh) []store.IndexKey { return ends(r.Ends) }}
-	counts    = store.Table[attempts]{Kind: "login_attempts", ID: func(a attempts) string { return a.ID }}
+	counts    = store.Table[accountFailures]{Kind: "login_attempts", ID: func(a accountFailures) string { return a.ID }}
 )
 
+// ends returns the index of a document that is over at a Unix second, in a form whose order is that of time.
 func ends(at int64) []store.IndexKey {
 	return []store.IndexKey{{Name: "ends", Value: fmt.Sprintf("%012d", at)}}
 }
@@ -71,7 +72,7 @@ func ends(at int64) []store.IndexKey {
 // endAt returns the time in a value of the index "ends".
 func endAt(value string) time.Time {
 	at, err := strconv.ParseInt(value, 10, 64)
-	if err != nil { // not one of ours
+	if err != nil { // The function ends never writes such a value.
 		return time.Time{}
 	}
 	return time.Unix(at, 0)
@@ -86,35 +87,34 @@ func Kinds() []store.Kind {
 	}
 }
 
-// Sessions signs people in, keeps them signed in and signs them out.
+// Sessions signs people in, refreshes their tokens and signs them out. It is built as a literal.
 type Sessions struct {
 	Changes  *change.Committer
 	Hasher   *user.Hasher
 	Sealer   *keys.Sealer
 	Mint     *tokens.Mint
-	Verifier *token.Verifier // without revocations: refresh looks at the session itself
-	Dummy    mfa.Factor      // what codes are checked against when there is nothing real to check
-	MFA      bool            // [mfa] required: no session without a one-time code
-	Idle     time.Duration   // a session ends when not refreshed for this long (8 h)
-	Absolute time.Duration   // and in any case after this (7 days)
+	Verifier *token.Verifier // It asks no revocations: Refresh looks at the session itself.
+	Dummy    mfa.Factor      // Its code is checked where there is no factor, so that both cost the same time.
+	MFA      bool            // [mfa] required: nobody gets a session without a one-time code.
+	Idle     time.Duration   // A session that is not refreshed for this long (8 h) is over,
+	Absolute time.Duration   // and every session is after this (7 days).
 	Now      func() time.Time
-	Log      *slog.Logger
 }
 
-// Grant is what a sign-in or a refresh hands out.
+// Grant is the pair of tokens that a sign-in or a refresh returns, with the ends of both.
 type Grant struct {
 	ExpiresAt        time.Time `json:"expires_at"`
-	Refresh          string    `json:"refresh"`
+	Refresh          string    `json:"refresh"` // SHA-256 of the newest refresh token, hex
 	RefreshExpiresAt time.Time `json:"refresh_expires_at"`
 	Token            string    `json:"token"`
 
-	User user.User `json:"-"` // of a sign-in
+	User user.User `json:"-"` // the account, after a sign-in or a refresh; not after a repeated one
 }
 
-// access puts the next access token of s for u into g and updates s.
-func (d *Sessions) access(g *Grant, s *Session, u user.User, now time.Time) error {
-	s.AuthTime = min(s.AuthTime, now.Unix()) // the clock may have been ahead at the sign-in
-	raw, c, err := d.Mint.Access(token.Claims{
+// access makes the next access token of the session s for the account u, puts it into g and updates s.
+func (ss *Sessions) access(g *Grant, s *Session, u user.User, now time.Time) error {
+	s.AuthTime = min(s.AuthTime, now.Unix()) // The clock may have been ahead at the sign-in.
+	raw, c, err := ss.Mint.Access(token.Claims{
 		Subject: u.ID, SessionID: s.ID, AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR,
 		Roles: u.Roles, Username: u.Username, AuthVersion: u.AV,
 	}, now, time.Unix(s.Ends, 0))
@@ -123,19 +123,21 @@ func (d *Sessions) access(g *Grant, s *Session, u user.User, now time.Time) erro
 	}
 	g.Token, g.ExpiresAt = raw, time.Unix(c.Expires, 0).UTC()
 	s.AV, s.Newest = u.AV, c.ID
-	s.TokenEnds = max(s.TokenEnds, c.Expires) // the lifetime may have been configured shorter since
+	s.TokenEnds = max(s.TokenEnds, c.Expires) // [tokens] access_ttl may be shorter now than it was.
 	return nil
 }
 
-// RefreshPrefix marks refresh tokens, for people and for secret scanners.
+// RefreshPrefix begins every refresh token, so that people and secret scanners know one when they see it.
 const RefreshPrefix = "rt_"
 
+// newRefresh returns a refresh token with 256 random bits.
 func newRefresh() string {
 	b := make([]byte, 32)
 	_, _ = rand.Read(b)
 	return RefreshPrefix + base64.RawURLEncoding.EncodeToString(b)
 }
 
+// hash returns the SHA-256 of a token in hex. A random token of 256 bits needs no salt and no slow hash.
 func hash(raw string) string {
 	sum := sha256.Sum256([]byte(raw))
 	return hex.EncodeToString(sum[:])
@@ -146,11 +148,11 @@ func isRefresh(raw string) bool {
 	return strings.HasPrefix(raw, RefreshPrefix) && len(raw) == len(RefreshPrefix)+43
 }
 
-// issue mints the next pair of tokens of s for u, stores the refresh token and updates s.
-func (d *Sessions) issue(tx *store.Tx, s *Session, u user.User, now time.Time) (Grant, error) {
-	s.Idle = min(now.Add(d.Idle).Unix(), s.Ends)
+// issue makes the next pair of tokens of the session s for the account u, and stores the refresh token and s.
+func (ss *Sessions) issue(tx *store.Tx, s *Session, u user.User, now time.Time) (Grant, error) {
+	s.Idle = min(now.Add(ss.Idle).Unix(), s.Ends)
 	g := Grant{Refresh: newRefresh(), RefreshExpiresAt: time.Unix(s.Idle, 0).UTC(), User: u}
-	if err := d.access(&g, s, u, now); err != nil {
+	if err := ss.access(&g, s, u, now); err != nil {
 		return Grant{}, err
 	}
 	s.Refresh = hash(g.Refresh)

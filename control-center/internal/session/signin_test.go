@@ -25,7 +25,7 @@ import (
 )
 
 func signIn(r *controltest.Rig, name, password, code string) (session.Grant, error) {
-	return r.Desk.SignIn(context.Background(), session.Credentials{Username: name, Password: password, Code: code, IP: "192.0.2.7"})
+	return r.Sessions.SignIn(context.Background(), session.Credentials{Username: name, Password: password, Code: code, IP: "192.0.2.7"})
 }
 
 // entries returns all audit entries.
@@ -212,7 +212,7 @@ func TestSignIn_strangersGuessesDoNotShutTheOwnerOut(t *testing.T) {
 	r.Account(t, "dana")
 	owner := session.Credentials{Username: "dana", Password: controltest.Password, IP: "198.51.100.4"}
 	ctx := context.Background()
-	if _, err := r.Desk.SignIn(ctx, owner); err != nil {
+	if _, err := r.Sessions.SignIn(ctx, owner); err != nil {
 		t.Fatal(err)
 	}
 	for range 30 {
@@ -223,7 +223,7 @@ func TestSignIn_strangersGuessesDoNotShutTheOwnerOut(t *testing.T) {
 		t.Error("no pause for the stranger")
 	}
 	owner.IP = "198.51.100.77" // same network
-	if _, err := r.Desk.SignIn(ctx, owner); err != nil {
+	if _, err := r.Sessions.SignIn(ctx, owner); err != nil {
 		t.Errorf("owner: %v", err)
 	}
 }
@@ -261,7 +261,7 @@ func TestSignIn_whatCountsIsInTheStore(t *testing.T) {
 	r := controltest.Over(t, db)
 	r.Account(t, "dana")
 	another := func(name, password, code string) error {
-		d := *r.Desk
+		d := *r.Sessions
 		revoked := &revocation.Log{DB: feed.NewHub(db), State: &token.Revocations{}, Epoch: r.File.Deployment}
 		d.Changes = &change.Committer{DB: revoked.DB, Revoked: revoked.State}
 		if err := revoked.Load(ctx, r.Clock.Now()); err != nil {
@@ -294,7 +294,7 @@ func TestSignIn_weakHashIsReplacedOnce(t *testing.T) {
 	t.Parallel()
 	r := controltest.New(t)
 	u := r.Account(t, "dana")
-	r.Desk.Hasher = user.NewHasher(user.Cost{Memory: 128, Time: 1})
+	r.Sessions.Hasher = user.NewHasher(user.Cost{Memory: 128, Time: 1})
 	r.SignIn(t, "dana")
 	first, err := r.Users.Get(context.Background(), u.ID)
 	if err != nil || first.Password == u.Password || !strings.Contains(first.Password, "m=128,") {
@@ -309,7 +309,7 @@ func TestSignIn_weakHashIsReplacedOnce(t *testing.T) {
 func TestSignIn_burstIsShed(t *testing.T) {
 	t.Parallel()
 	r := controltest.New(t)
-	r.Desk.Hasher = user.NewHasher(user.Cost{Memory: 8 * 1024, Time: 1}) // slow enough for a queue
+	r.Sessions.Hasher = user.NewHasher(user.Cost{Memory: 8 * 1024, Time: 1}) // slow enough for a queue
 	var busy, judged atomic.Int32
 	var wg sync.WaitGroup
 	for range 120 {
@@ -333,10 +333,10 @@ func TestSignOut_alsoEndsATokenFromBeforeALongLifetimeWasShortened(t *testing.T)
 	ctx := context.Background()
 	r := controltest.New(t)
 	r.Account(t, "dana")
-	r.Desk.Mint.TTL = 8 * time.Hour
+	r.Sessions.Mint.TTL = 8 * time.Hour
 	long := r.SignIn(t, "dana")
-	r.Desk.Mint.TTL = time.Minute // configured and started again
-	short, err := r.Desk.Refresh(ctx, long.Refresh)
+	r.Sessions.Mint.TTL = time.Minute // configured and started again
+	short, err := r.Sessions.Refresh(ctx, long.Refresh)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,7 +344,7 @@ func TestSignOut_alsoEndsATokenFromBeforeALongLifetimeWasShortened(t *testing.T)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Desk.SignOut(ctx, c); err != nil {
+	if err := r.Sessions.SignOut(ctx, c); err != nil {
 		t.Fatal(err)
 	}
 	r.Clock.Add(time.Hour)
@@ -359,7 +359,7 @@ func TestSignIn_whereCodesAreDemandedNobodyComesInWithoutOne(t *testing.T) {
 	r := controltest.New(t)
 	dana := r.Account(t, "dana")
 	before := r.SignIn(t, "dana")
-	r.Desk.MFA = true // configured and started again
+	r.Sessions.MFA = true // configured and started again
 	_, err := signIn(r, "dana", controltest.Password, "")
 	if fault.CodeOf(err) != "auth.mfa_not_enrolled" || !fault.Is(err, fault.Unauthenticated) || !strings.HasPrefix(err.Error(), "MFA code required") {
 		t.Fatalf("without a factor: %v", err)
@@ -368,7 +368,7 @@ func TestSignIn_whereCodesAreDemandedNobodyComesInWithoutOne(t *testing.T) {
 		t.Fatalf("who does not know the password learns %v", err)
 	}
 	for _, held := range []string{before.Refresh, before.Token} {
-		if _, err := r.Desk.Refresh(context.Background(), held); err == nil {
+		if _, err := r.Sessions.Refresh(context.Background(), held); err == nil {
 			t.Fatal("a session from before is refreshed without a code")
 		}
 	}
@@ -380,7 +380,7 @@ func TestSignIn_whereCodesAreDemandedNobodyComesInWithoutOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Desk.Refresh(context.Background(), g.Refresh); err != nil {
+	if _, err := r.Sessions.Refresh(context.Background(), g.Refresh); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -438,7 +438,7 @@ func TestSignIn_everyRefusalCostsTheStoreTheSame(t *testing.T) {
 		l.mu.Lock()
 		l.reads = 0
 		l.mu.Unlock()
-		_, err := r.Desk.SignIn(ctx, session.Credentials{Username: name, Password: password, Code: code, IP: "192.0.2.9"})
+		_, err := r.Sessions.SignIn(ctx, session.Credentials{Username: name, Password: password, Code: code, IP: "192.0.2.9"})
 		if !fault.Is(err, fault.Unauthenticated) {
 			t.Fatalf("%s: %v", name, err)
 		}

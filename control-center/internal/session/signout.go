@@ -11,10 +11,10 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// SignOut ends the session of a verified token.
-func (d *Sessions) SignOut(ctx context.Context, c token.Claims) error {
+// SignOut ends the session of the verified token c. It does so too when the session is over already.
+func (ss *Sessions) SignOut(ctx context.Context, c token.Claims) error {
 	act := change.New("auth.logout", "sessions/"+c.SessionID, nil)
-	return d.Changes.Commit(ctx, act, func(tx *store.Tx) error {
+	return ss.Changes.Commit(ctx, act, func(tx *store.Tx) error {
 		row, err := sessions.Load(tx, c.SessionID)
 		if err != nil {
 			return err
@@ -26,9 +26,9 @@ func (d *Sessions) SignOut(ctx context.Context, c token.Claims) error {
 	})
 }
 
-// Prove lets a session live on, as one with a second factor, in the transaction in which it has proved a
-// factor and that ends all sessions of u.
-func Prove(sid string) func(*store.Tx, user.User) error {
+// StepUp returns a function that lets the session live on as one with a second factor (aal2). mfa.Factors.Verify calls it
+// in the transaction in which this session has proved a new factor and all other sessions of the account end.
+func StepUp(sid string) func(*store.Tx, user.User) error {
 	return func(tx *store.Tx, u user.User) error {
 		row, err := sessions.Load(tx, sid)
 		if err != nil || row.Rev == 0 || row.Value.User != u.ID {
@@ -40,8 +40,8 @@ func Prove(sid string) func(*store.Tx, user.User) error {
 	}
 }
 
-// Forget removes what this package and mfa keep about an account, inside the transaction that deletes
-// it. Its sessions need no touch: without the account they are over.
+// Forget returns a function that removes what the packages session and mfa keep about an account. user.Users.Delete calls
+// it in its transaction. The sessions stay until retention removes them: without the account they are over.
 func Forget(userID string) func(*store.Tx) error {
 	return func(tx *store.Tx) error {
 		mfa.Table.Remove(tx, userID)

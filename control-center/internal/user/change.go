@@ -33,7 +33,7 @@ func Raise(u *User, end bool, now time.Time) token.Revocation {
 
 // Update changes what c names. Everybody may be given the right to change an own password only by the
 // caller's policies; what by may never do whatever those say is checked here.
-func (us *Users) Update(ctx context.Context, userID string, c Change, by By) error {
+func (us *Users) Update(ctx context.Context, userID string, c Change, by Caller) error {
 	if c.Email == nil && c.Roles == nil && c.Enabled == nil && c.Password == nil {
 		return fault.New(fault.Invalid, "user.nothing", "nothing to change: give at least one of email, roles, enabled, password")
 	}
@@ -64,7 +64,7 @@ func (us *Users) Update(ctx context.Context, userID string, c Change, by By) err
 		roles := slices.Sorted(slices.Values(c.Roles))
 		rolesChange := c.Roles != nil && !slices.Equal(roles, u.Roles)
 		stateChange := c.Enabled != nil && *c.Enabled != u.Enabled
-		if err := by.May(u, roles); err != nil {
+		if err := by.Authorize(u, roles); err != nil {
 			return err
 		}
 		if c.Email != nil && *c.Email != u.Email {

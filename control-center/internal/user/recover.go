@@ -143,11 +143,11 @@ func (r Recovery) chunk(ctx context.Context, db store.DB, ids []string) error {
 		if admins == 0 {
 			return nil
 		}
-		g, err := guards.Load(tx, "admins")
+		g, err := adminCounts.Load(tx, "admins")
 		if err != nil {
 			return err
 		}
 		g.Value.Admins += admins
-		return guards.Save(tx, g.Value)
+		return adminCounts.Save(tx, g.Value)
 	})
 }

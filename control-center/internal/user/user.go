@@ -58,12 +58,12 @@ var claims = store.Table[claim]{Kind: "user_claim", ID: func(c claim) string { r
 
 // guard counts the usable admins. Every transaction that changes the number reads and writes it, so
 // two of them can never both take the last but one.
-type guard struct {
+type adminCount struct {
 	Admins int64  `json:"admins"`
 	ID     string `json:"id"`
 }
 
-var guards = store.Table[guard]{Kind: "user_guard", ID: func(g guard) string { return g.ID }}
+var adminCounts = store.Table[adminCount]{Kind: "user_guard", ID: func(g adminCount) string { return g.ID }}
 
 // Kinds declares the documents of this package.
 func Kinds() []store.Kind {
@@ -74,6 +74,6 @@ func Kinds() []store.Kind {
 	return []store.Kind{
 		{Name: table.Kind, Indexes: indexes, Counted: indexes},
 		{Name: claims.Kind},
-		{Name: guards.Kind},
+		{Name: adminCounts.Kind},
 	}
 }

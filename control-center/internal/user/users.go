@@ -77,7 +77,7 @@ func Make(ctx context.Context, h *Hasher, n New, mfa bool, now time.Time) (User,
 }
 
 // By is who asks for a change.
-type By struct {
+type Caller struct {
 	ID    string
 	Roles []string
 	AV    int64 // authorization version of the token that asks
@@ -87,7 +87,7 @@ type By struct {
 // own account's included, or touch an administrator. An administrator has every right already. Whoever
 // changes the own account asks with a token of its present version: one that died between its verification
 // and this transaction, because a factor came into use, changes nothing.
-func (by By) May(u User, want []string) error {
+func (by Caller) Authorize(u User, want []string) error {
 	if by.ID == u.ID && by.AV != u.AV {
 		return ErrOutdated
 	}
@@ -102,8 +102,8 @@ func (by By) May(u User, want []string) error {
 }
 
 // Create makes an account. Its name and address must not be taken in any spelling.
-func (us *Users) Create(ctx context.Context, n New, by By) (User, error) {
-	if err := by.May(User{}, n.Roles); err != nil {
+func (us *Users) Create(ctx context.Context, n New, by Caller) (User, error) {
+	if err := by.Authorize(User{}, n.Roles); err != nil {
 		return User{}, err
 	}
 	if n.ID != "" { // a request that is repeated under its Idempotency-Key may have done its work before
@@ -186,7 +186,7 @@ func countAdmins(tx *store.Tx, before, after User) error {
 	if before.usableAdmin() == after.usableAdmin() {
 		return nil
 	}
-	row, err := guards.Load(tx, "admins")
+	row, err := adminCounts.Load(tx, "admins")
 	if err != nil {
 		return err
 	}
@@ -197,12 +197,12 @@ func countAdmins(tx *store.Tx, before, after User) error {
 	} else if g.Admins--; g.Admins < 1 {
 		return ErrLastAdmin
 	}
-	return guards.Save(tx, g)
+	return adminCounts.Save(tx, g)
 }
 
 // Delete removes an account; its name and address are free again, its audit records stay. with, when
 // not nil, removes what other packages keep about it in the same transaction.
-func (us *Users) Delete(ctx context.Context, userID string, by By, with func(*store.Tx) error) error {
+func (us *Users) Delete(ctx context.Context, userID string, by Caller, with func(*store.Tx) error) error {
 	if !id.Valid(userID) {
 		return ErrNotFound
 	}
@@ -217,7 +217,7 @@ func (us *Users) Delete(ctx context.Context, userID string, by By, with func(*st
 		}
 		u := row.Value
 		act.Details["account"] = u.Username
-		if err := by.May(u, nil); err != nil {
+		if err := by.Authorize(u, nil); err != nil {
 			return err
 		}
 		if err := us.countAdmins(tx, u, User{}); err != nil {
@@ -255,23 +255,23 @@ func Get(ctx context.Context, db store.DB, userID string) (User, error) {
 }
 
 // Named returns the account a typed name means, as the function Named; an empty one when there is none.
-func (us *Users) Named(ctx context.Context, name string) (User, error) {
-	row, err := Named(ctx, us.DB, name)
+func (us *Users) ByName(ctx context.Context, name string) (User, error) {
+	row, err := ByName(ctx, us.DB, name)
 	return row.Value, err
 }
 
 // nobody is the id of no account: where there is none, its absence is read in place of one.
-const nobody = "00000000-0000-7000-8000-000000000000"
+const noAccount = "00000000-0000-7000-8000-000000000000"
 
 // Named returns the account a typed name means, in any spelling or by its e-mail address; revision
 // 0 when there is none. The caller compares the spelling. It reads as much for a name that nobody
 // has, so that the time says nothing.
-func Named(ctx context.Context, db store.DB, name string) (store.Row[User], error) {
+func ByName(ctx context.Context, db store.DB, name string) (store.Row[User], error) {
 	folded, address := Fold(name), mailbox(name)
 	if folded == "" || max(len(folded), len(address)) > maxName {
 		return store.Row[User]{}, nil
 	}
-	account := nobody
+	account := noAccount
 	for _, id := range []string{"email:" + address, "name:" + folded} { // the name counts where both are somebody's
 		c, err := claims.Get(ctx, db, id)
 		if err != nil {

@@ -117,7 +117,7 @@ func TestUpdate_changesOnlyWhatIsGiven(t *testing.T) {
 	for what, c := range map[string]struct {
 		change user.Change
 		id     string
-		by     user.By
+		by     user.Caller
 		kind   fault.Kind
 	}{
 		"nothing":          {user.Change{}, u.ID, controltest.Root, fault.Invalid},
@@ -126,9 +126,9 @@ func TestUpdate_changesOnlyWhatIsGiven(t *testing.T) {
 		"empty roles":      {user.Change{Roles: []string{}}, u.ID, controltest.Root, fault.Invalid},
 		"unknown account":  {user.Change{Email: &email}, "01a214f4-773a-7d66-b5f6-c679470cebf7", controltest.Root, fault.NotFound},
 		"no id":            {user.Change{Email: &email}, "../dana", controltest.Root, fault.NotFound},
-		"own roles":        {user.Change{Roles: []string{"admin", "operator"}}, u.ID, user.By{ID: u.ID, AV: u.AV, Roles: []string{"operator"}}, fault.Denied},
-		"roles above own":  {user.Change{Roles: []string{"auditor"}}, u.ID, user.By{ID: "y", Roles: []string{"operator"}}, fault.Denied},
-		"an admin by none": {user.Change{Email: &email}, r.File.User.ID, user.By{ID: "y", Roles: []string{"operator"}}, fault.Denied},
+		"own roles":        {user.Change{Roles: []string{"admin", "operator"}}, u.ID, user.Caller{ID: u.ID, AV: u.AV, Roles: []string{"operator"}}, fault.Denied},
+		"roles above own":  {user.Change{Roles: []string{"auditor"}}, u.ID, user.Caller{ID: "y", Roles: []string{"operator"}}, fault.Denied},
+		"an admin by none": {user.Change{Email: &email}, r.File.User.ID, user.Caller{ID: "y", Roles: []string{"operator"}}, fault.Denied},
 	} {
 		if err := r.Users.Update(ctx, c.id, c.change, c.by); !fault.Is(err, c.kind) {
 			t.Errorf("%s: %v", what, err)

@@ -11,7 +11,7 @@ import (
 // place is where Load begins: below Start nothing matters any more but what never expires, and
 // the stream is trimmed. It moves once a day or so, so that a start reads two days of the stream
 // at most. Fields stand in the order of their JSON names.
-type place struct {
+type snapshot struct {
 	At    int64              `json:"at"` // Unix second at which the stream ended with Next
 	ID    string             `json:"id"`
 	Kept  []token.Revocation `json:"kept"` // what never expires of the stream up to Start
@@ -19,12 +19,12 @@ type place struct {
 	Start uint64             `json:"start"`
 }
 
-var places = store.Table[place]{Kind: "revocation_place", ID: func(p place) string { return p.ID }}
+var snapshots = store.Table[snapshot]{Kind: "revocation_place", ID: func(p snapshot) string { return p.ID }}
 
-const placeID = "place"
+const snapshotID = "place"
 
 // Kinds declares the documents of this package.
-func Kinds() []store.Kind { return []store.Kind{{Name: places.Kind}} }
+func Kinds() []store.Kind { return []store.Kind{{Name: snapshots.Kind}} }
 
 // Renew lets the stream of a stopped service begin with items: what stood in it before spoke of
 // tokens that no key verifies any more. Who follows the stream is then told the whole in one
@@ -35,21 +35,21 @@ func Renew(tx *store.Tx, db store.DB, now time.Time, items ...token.Revocation) 
 		return err
 	}
 	tx.Trim(Stream, page.Head)
-	if err := places.Save(tx, place{At: now.Unix(), ID: placeID, Kept: []token.Revocation{}, Next: page.Head, Start: page.Head}); err != nil {
+	if err := snapshots.Save(tx, snapshot{At: now.Unix(), ID: snapshotID, Kept: []token.Revocation{}, Next: page.Head, Start: page.Head}); err != nil {
 		return err
 	}
 	return Append(tx, items...)
 }
 
 // moveEvery is when everything that stood in the stream before is over: Keep, and what clocks may differ.
-const moveEvery = Keep + 5*time.Minute
+const compactEvery = Keep + 5*time.Minute
 
 // moveOn moves the place when it is time to. It is no act: nothing that counts changes. Called with mu held.
-func (l *Log) moveOn(ctx context.Context, now time.Time) error {
-	if now.Sub(time.Unix(l.place.At, 0)) < moveEvery {
+func (l *Log) compact(ctx context.Context, now time.Time) error {
+	if now.Sub(time.Unix(l.start.At, 0)) < compactEvery {
 		return nil
 	}
-	p := place{At: now.Unix(), ID: placeID, Kept: []token.Revocation{}, Next: l.after, Start: l.place.Next}
+	p := snapshot{At: now.Unix(), ID: snapshotID, Kept: []token.Revocation{}, Next: l.after, Start: l.start.Next}
 	for _, it := range l.State.Snapshot() {
 		if it.Exp == 0 && it.Seq <= p.Start {
 			p.Kept = append(p.Kept, it)
@@ -57,17 +57,17 @@ func (l *Log) moveOn(ctx context.Context, now time.Time) error {
 	}
 	_, err := store.Update(ctx, l.DB, func(tx *store.Tx) error {
 		tx.Trim(Stream, p.Start)
-		return places.Save(tx, p)
+		return snapshots.Save(tx, p)
 	})
 	if err == nil {
-		l.place = p
+		l.start = p
 	}
 	return err
 }
 
 // dropped says whether items above after may be missing from what Load has read.
-func (l *Log) dropped(after uint64) bool {
+func (l *Log) compacted(after uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return after < l.place.Start
+	return after < l.start.Start
 }
