@@ -26,8 +26,8 @@ var internalOps = []operation{
 }
 
 // TestMatrix_everyRoleAtEveryOperation is Z01 with the rights of platform.md Q13: testdata/matrix.txt declares the
-// status of each cell, an operation that is published and not declared fails, and each denied cell leaves exactly
-// one record.
+// status of each cell, an operation that is published and not declared fails. It is L11 too: each denied cell and each
+// allowed one that changes something leaves exactly one record, which is complete; reads that are allowed leave none.
 func TestMatrix_everyRoleAtEveryOperation(t *testing.T) {
 	s := shared
 	golden := filepath.Join("testdata", "matrix.txt")
@@ -39,7 +39,7 @@ func TestMatrix_everyRoleAtEveryOperation(t *testing.T) {
 	for _, op := range append(s.operations(t), internalOps...) {
 		published[op.service+" "+op.id] = op
 	}
-	denied := map[string]bool{}
+	denied, cells := map[string]bool{}, map[string]cell{}
 	declared := map[string]bool{}
 	var out strings.Builder
 	for line := range strings.Lines(string(text)) {
@@ -66,8 +66,11 @@ func TestMatrix_everyRoleAtEveryOperation(t *testing.T) {
 				rid := fmt.Sprintf("mx-%.2s-%s-%s-%d", f[0], f[1], object, i)
 				a := s.cell(t, op, object, who, "X-Request-Id: "+rid)
 				got = fmt.Sprint(a.Status)
-				if a.Status == 403 {
-					denied[rid] = true
+				switch {
+				case a.Status == 403:
+					denied[rid], cells[rid] = true, cell{op, who, "denied"}
+				case op.method != "GET" && a.Status < 300:
+					cells[rid] = cell{op, who, "success"}
 				}
 				if got != want && !*update {
 					t.Errorf("%s (%s) as %s: %s, declared %s: %.300s", op, object, who, got, want, a.Raw)
@@ -88,6 +91,7 @@ func TestMatrix_everyRoleAtEveryOperation(t *testing.T) {
 		}
 	}
 	s.recorded(t, denied)
+	s.complete(t, cells)
 }
 
 // recorded demands that each request id stands in exactly one record of a refusal.
