@@ -12,6 +12,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/instant"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -144,7 +145,7 @@ func (d *Decision) members(w *canonical.Writer) error {
 		}
 		action = a.Asked[0].Action
 		if len(list) > maxAsked {
-			count, digest, list = len(a.Asked), store.Digest(list).String(), nil
+			count, digest, list = len(a.Asked), id.Digest(list), nil
 		}
 	}
 	w.Text("action", action) // whole, as are all texts of the act: a decision on a name that was cut is another decision
@@ -202,7 +203,7 @@ func (d *Decision) docs() (docs []askedDoc, err error) {
 	if err != nil || len(list) <= maxAsked {
 		return nil, err
 	}
-	digest := store.Digest(list).String()
+	digest := id.Digest(list)
 	for part := range slices.Chunk(list, askedPart) {
 		docs = append(docs, askedDoc{Data: part, ID: askedID(digest, len(docs))})
 	}
@@ -268,7 +269,7 @@ func (d *Decision) readAsked(ctx context.Context, db store.DB) error {
 		}
 		list.Write(row.Value.Data)
 	}
-	if store.Digest(list.Bytes()).String() != d.digest {
+	if id.Digest(list.Bytes()) != d.digest {
 		return errors.New("the resources of the decision are missing or damaged")
 	}
 	var all []wireAsked

@@ -2,7 +2,6 @@ package audit
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -54,8 +54,7 @@ type ForkOptions struct {
 
 // fingerprintOf names a head over the record of a fork in 32 hexadecimal digits.
 func fingerprintOf(h Head) string {
-	sum := sha256.Sum256([]byte("fork\n" + h.text()))
-	return hex.EncodeToString(sum[:16])
+	return id.Digest("fork\n" + h.text())[:32]
 }
 
 // Fork writes the record that this log, whose folder was put back, goes on from where it is. Until

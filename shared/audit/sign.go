@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
@@ -29,7 +30,7 @@ func (l *Log) Run(ctx context.Context) error {
 			good = time.Now()
 		}
 		l.gate(good, err)
-		if !sleep(ctx, time.Second, wake) || !sleep(ctx, signEvery, nil) {
+		if !clock.Pause(ctx, time.Second, wake) || !clock.Pause(ctx, signEvery, nil) {
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
 			if err := l.step(last); err != nil {
@@ -138,17 +139,4 @@ func (l *Log) sign() error {
 		l.worth, l.worthAt, l.news = h, l.signedAt, false
 	}
 	return nil
-}
-
-// sleep waits for d or for wake; it says false when ctx ended.
-func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-wake:
-	case <-timer.C:
-	}
-	return true
 }

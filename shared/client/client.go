@@ -21,6 +21,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/secret"
 )
@@ -81,10 +82,8 @@ func (c *Client) do(ctx context.Context, in call, out any) (http.Header, error) 
 		if c.Waiting != nil {
 			c.Waiting(f.RetryAfter)
 		}
-		select {
-		case <-ctx.Done():
+		if !clock.Pause(ctx, f.RetryAfter, nil) {
 			return header, ctx.Err()
-		case <-time.After(f.RetryAfter):
 		}
 	}
 }

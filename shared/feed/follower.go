@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -62,12 +63,10 @@ func (f *Follower) Lag() uint64 {
 // Run follows until ctx ends and then returns nil. What fails, the store or Handle, is tried again
 // with growing pauses for ever: the entry is committed, so it is to be handled.
 func (f *Follower) Run(ctx context.Context) error {
-	timer := time.NewTimer(pollEvery)
-	defer timer.Stop()
 	retry := firstRetry
 	for ctx.Err() == nil {
 		handled := f.seq.Load()
-		err := f.follow(ctx, timer)
+		err := f.follow(ctx)
 		if ctx.Err() != nil {
 			break
 		}
@@ -75,14 +74,14 @@ func (f *Follower) Run(ctx context.Context) error {
 			retry = firstRetry
 		}
 		f.Log.Warn("follower tries again", "follower", f.Name, "after", f.seq.Load(), "error", err, "pause", retry)
-		pause(ctx, timer, retry/2+rand.N(retry), nil)
+		clock.Pause(ctx, retry/2+rand.N(retry), nil)
 		retry = min(2*retry, lastRetry)
 	}
 	return nil
 }
 
 // follow runs until something fails.
-func (f *Follower) follow(ctx context.Context, timer *time.Timer) (err error) {
+func (f *Follower) follow(ctx context.Context) (err error) {
 	row, err := Cursors.Get(ctx, f.DB, f.Name)
 	if err != nil {
 		return err
@@ -137,7 +136,7 @@ func (f *Follower) follow(ctx context.Context, timer *time.Timer) (err error) {
 				return err
 			}
 		}
-		if n < f.batch() && !f.await(ctx, timer, wake) {
+		if n < f.batch() && !f.await(ctx, wake) {
 			return ctx.Err()
 		}
 	}
@@ -178,8 +177,8 @@ func (f *Follower) save(ctx context.Context, row store.Row[Cursor]) (store.Row[C
 }
 
 // await waits for entries to come and to gather; it says false when ctx has ended.
-func (f *Follower) await(ctx context.Context, timer *time.Timer, wake <-chan struct{}) bool {
-	if !pause(ctx, timer, pollEvery, wake) {
+func (f *Follower) await(ctx context.Context, wake <-chan struct{}) bool {
+	if !clock.Pause(ctx, pollEvery, wake) {
 		return false
 	}
 	for range lingers {
@@ -187,7 +186,7 @@ func (f *Follower) await(ctx context.Context, timer *time.Timer, wake <-chan str
 			return true
 		}
 		more := f.DB.Wait(f.Stream)
-		if !pause(ctx, timer, f.Linger, nil) {
+		if !clock.Pause(ctx, f.Linger, nil) {
 			return false
 		}
 		select {
@@ -204,17 +203,4 @@ func (f *Follower) batch() int {
 		return 100
 	}
 	return min(f.Batch, store.MaxPage)
-}
-
-// pause waits for d, for wake, or for the end of ctx, and then says false. It uses the caller's timer, which wakes up as
-// often as somebody commits.
-func pause(ctx context.Context, timer *time.Timer, d time.Duration, wake <-chan struct{}) bool {
-	timer.Reset(d)
-	select {
-	case <-ctx.Done():
-		return false
-	case <-wake:
-	case <-timer.C:
-	}
-	return true
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -36,8 +37,6 @@ func NewTail[T any](db *Hub, stream string, size int, prepare func(into []T, ent
 
 // Run fills the ring until ctx ends and then returns nil. While the store is away it tries again.
 func (t *Tail[T]) Run(ctx context.Context) error {
-	timer := time.NewTimer(pollEvery)
-	defer timer.Stop()
 	first := true
 	var found time.Time
 	for ctx.Err() == nil {
@@ -45,7 +44,7 @@ func (t *Tail[T]) Run(ctx context.Context) error {
 		if first {
 			page, err := t.db.Read(ctx, t.stream, store.Latest, 0)
 			if err != nil {
-				pause(ctx, timer, pollEvery, nil)
+				clock.Pause(ctx, pollEvery, nil)
 				continue
 			}
 			t.start(page.Head)
@@ -59,9 +58,9 @@ func (t *Tail[T]) Run(ctx context.Context) error {
 				continue
 			}
 		}
-		pause(ctx, timer, pollEvery, wake)
+		clock.Pause(ctx, pollEvery, wake)
 		if early := gather - time.Since(found); early > 0 {
-			pause(ctx, timer, early, nil)
+			clock.Pause(ctx, early, nil)
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ package id
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"strings"
 	"time"
 
@@ -50,6 +51,12 @@ func Derived(parts ...string) string {
 	u[6] = u[6]&0x0f | 0x80
 	u[8] = u[8]&0x3f | 0x80
 	return u.String()
+}
+
+// Digest returns the SHA-256 of text in 64 hexadecimal digits; a prefix of it names a text among few.
+func Digest[T string | []byte](text T) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
 }
 
 // MaxWithin is how many ids there are within another.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/obs"
@@ -84,10 +85,7 @@ func (p *Pruner) prune(ctx context.Context, c Class) error {
 		if err != nil {
 			return err
 		}
-		select { // the store is everybody's: half of the time is theirs
-		case <-time.After(time.Since(began)):
-		case <-ctx.Done():
-		}
+		clock.Pause(ctx, time.Since(began), nil) // the store is everybody's: half of the time is theirs
 	}
 	return nil
 }

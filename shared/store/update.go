@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
@@ -140,11 +141,7 @@ func Update(ctx context.Context, db DB, fn func(*Tx) error) (Receipt, error) {
 			return r, err
 		}
 		if attempt > 2 { // many writers on one document: spread them
-			wait := time.NewTimer(time.Duration(rand.Int64N(int64(attempt) * int64(time.Millisecond))))
-			select {
-			case <-wait.C:
-			case <-ctx.Done():
-				wait.Stop()
+			if !clock.Pause(ctx, rand.N(time.Duration(attempt)*time.Millisecond), nil) {
 				return Receipt{}, ErrUnavailable.Because(ctx.Err())
 			}
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
@@ -114,12 +115,8 @@ func (c *Conn) Next(ctx context.Context) (Event, error) {
 				return Event{}, fault.New(fault.Unauthenticated, "ws.token_over", "the token is no longer good; sign in again")
 			}
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !clock.Pause(ctx, pause, nil) {
 			return Event{}, ctx.Err()
-		case <-timer.C:
 		}
 		pause = min(2*pause, 5*time.Second)
 		err := c.connect(ctx)

@@ -46,7 +46,7 @@ func (r Raw) ETag() string {
 	if r.MaxAge == 0 {
 		return ""
 	}
-	return digest(r.Body)[:32]
+	return id.Digest(r.Body)[:32]
 }
 
 type newIDKey struct{}

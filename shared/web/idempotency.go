@@ -75,7 +75,7 @@ func (x *request) idempotent(in any) error {
 	if len(keys) > 1 || keys[0] == "" || len(keys[0]) > maxClaimKey {
 		return fault.New(fault.Malformed, "idempotency.key", "there must be one Idempotency-Key, of 1 to %d bytes", maxClaimKey)
 	}
-	mine, err := x.claim(digest([]byte(x.caller.ID()+"\x00"+x.ep.route.Op+"\x00"+x.r.URL.Path+"\x00"+keys[0])), x.print)
+	mine, err := x.claim(id.Digest((x.caller.ID() + "\x00" + x.ep.route.Op + "\x00" + x.r.URL.Path + "\x00" + keys[0])), x.print)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (x *request) fingerprint(body []byte) string {
 	mac := hmac.New(sha256.New, x.s.cfg.Key)
 	_, _ = io.WriteString(mac, x.r.URL.RawQuery+"\x00")
 	_, _ = mac.Write(body)
-	return digest(x.s.cfg.Key)[:8] + ":" + hex.EncodeToString(mac.Sum(nil))
+	return id.Digest(x.s.cfg.Key)[:8] + ":" + hex.EncodeToString(mac.Sum(nil))
 }
 
 // differ says whether two fingerprints are of different requests. Those made under different keys,
@@ -250,9 +250,4 @@ func Sweep(ctx context.Context, db store.DB, now time.Time) (int, error) {
 		return 0, err
 	}
 	return len(b.Writes), nil
-}
-
-func digest(b []byte) string {
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
 }

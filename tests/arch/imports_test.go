@@ -30,6 +30,7 @@ var rings = []struct {
 	reason string
 }{
 	{"shared/canonical", leaf, "bodies, audit entries and events have one form, whoever writes or reads them"},
+	{"shared/clock", leaf, "whoever waits has to end with its context"},
 	{"shared/fault", leaf, "errors are everywhere"},
 	{"shared/id", leaf, "ids are everywhere"},
 	{"shared/instant", leaf, "times are everywhere"},

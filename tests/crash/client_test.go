@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/secret"
 )
@@ -67,7 +68,7 @@ func (c *writer) run(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("client %d: %w", c.n, err)
 		}
-		wait(ctx, time.Duration(c.random.IntN(30))*time.Millisecond)
+		clock.Pause(ctx, time.Duration(c.random.IntN(30))*time.Millisecond, nil)
 	}
 	return nil
 }
@@ -85,7 +86,7 @@ func (c *writer) again(ctx context.Context, write func() error) error {
 
 // again repeats a write until its outcome is known. The write must be safe to repeat.
 func again(ctx context.Context, write func() error) error {
-	for began := time.Now(); ; wait(ctx, 20*time.Millisecond) {
+	for began := time.Now(); ; clock.Pause(ctx, 20*time.Millisecond, nil) {
 		err := write()
 		retry := fault.Is(err, fault.Unavailable) || fault.CodeOf(err) == "idempotency.running"
 		if !retry || ctx.Err() != nil {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/tests/rig"
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
@@ -84,7 +85,7 @@ func run(t *testing.T, store string, n int) {
 
 // kill ends one service or both at a random moment and starts what it ended; it returns the times from exec to ready.
 func (w *world) kill(random *rand.Rand) (starts []time.Duration) {
-	wait(w.t.Context(), time.Duration(50+random.IntN(350))*time.Millisecond)
+	clock.Pause(w.t.Context(), time.Duration(50+random.IntN(350))*time.Millisecond, nil)
 	victims := [][]*rig.Service{
 		{w.rig.Orchestrator}, {w.rig.ControlCenter}, {w.rig.Orchestrator}, {w.rig.ControlCenter}, {w.rig.Orchestrator, w.rig.ControlCenter},
 	}[random.IntN(5)]
@@ -112,16 +113,6 @@ func seedOf(t *testing.T) uint64 {
 	}
 	t.Logf("again with: go test ./tests/crash -run '%s' -seed %d", t.Name(), s)
 	return s
-}
-
-// wait returns after d or when the context ends.
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }
 
 func round(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }

@@ -16,6 +16,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store/surrealstore/surrealtest"
 	"github.com/provisioning-platform/platform/shared/watch"
@@ -161,7 +162,7 @@ func (w *world) settle() {
 	w.t.Helper()
 	ctx, open, rows := w.t.Context(), 0, []client.Task(nil)
 	live := func(t client.Task) bool { return t.Status == "Pending" || t.Status == "Running" }
-	for began := time.Now(); ; wait(ctx, 50*time.Millisecond) {
+	for began := time.Now(); ; clock.Pause(ctx, 50*time.Millisecond, nil) {
 		open = 0
 		for _, status := range []string{"pending", "running"} {
 			err := again(ctx, func() error {

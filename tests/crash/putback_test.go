@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/tests/rig"
@@ -56,7 +57,7 @@ func TestPutBack_anOldControlCenterRevivesNothing(t *testing.T) {
 	}
 	copyTree(t, older, data)
 	w.startAgain(w.rig.ControlCenter)
-	for began := time.Now(); time.Since(began) < 3*time.Second; wait(t.Context(), 20*time.Millisecond) {
+	for began := time.Now(); time.Since(began) < 3*time.Second; clock.Pause(t.Context(), 20*time.Millisecond, nil) {
 		if !refused() {
 			t.Fatalf("%s after the copy was put back the orchestrator takes the token of the disabled account", time.Since(began))
 		}

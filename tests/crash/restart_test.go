@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/tests/rig"
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
@@ -212,7 +213,7 @@ func (w *workshop) dies(id string) bool {
 				ended <- nil
 				return
 			}
-			wait(ctx, 20*time.Millisecond)
+			clock.Pause(ctx, 20*time.Millisecond, nil)
 		}
 	}()
 	select {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/client"
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/tests/rig"
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
@@ -57,7 +58,7 @@ func TestCrash_rollbackIsFinished(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for began := time.Now(); b.Status != "Completed"; wait(ctx, 50*time.Millisecond) {
+	for began := time.Now(); b.Status != "Completed"; clock.Pause(ctx, 50*time.Millisecond, nil) {
 		if b, err = w.orch().Batch(ctx, b.BatchID); err != nil || time.Since(began) > time.Minute {
 			t.Fatalf("%+v %v", b, err)
 		}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/tests/rig"
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
@@ -57,7 +58,7 @@ func TestWitness_noticesARestoredFolder(t *testing.T) {
 			log, _ := os.ReadFile(w.rig.Orchestrator.Log)
 			t.Fatalf("%s after the start changes are still taken (%v)\n%s", noticed, err, log)
 		}
-		wait(t.Context(), 20*time.Millisecond)
+		clock.Pause(t.Context(), 20*time.Millisecond, nil)
 	}
 	if got := status(t, w.rig.Orchestrator.Address+"/tasks", w.rig.Token); got != http.StatusOK {
 		t.Errorf("reads are served with status %d", got)

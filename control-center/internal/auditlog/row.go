@@ -42,14 +42,7 @@ func cut(s string) string {
 		return s
 	}
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
-	if len(s) <= indexValue {
-		return s
-	}
-	end := indexValue
-	for !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end]
+	return strings.ToValidUTF8(s[:min(len(s), indexValue)], "") // without a part of a character at the end
 }
 
 // Table maps Row to its documents. They are ordered by id, and an entry's id by its time.

@@ -4,11 +4,11 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"strings"
+
+	"github.com/provisioning-platform/platform/shared/id"
 )
 
 // Sealer seals secrets at rest: each value has a data key of its own (AES-256-GCM), which is wrapped
@@ -25,8 +25,7 @@ func NewSealer(kek []byte) (*Sealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(append([]byte("kek id\x00"), kek...))
-	return &Sealer{kek: aead, id: hex.EncodeToString(sum[:4])}, nil
+	return &Sealer{kek: aead, id: id.Digest(append([]byte("kek id\x00"), kek...))[:8]}, nil
 }
 
 // errSealed says no more than this on purpose: which layer failed is of use to an attacker only.

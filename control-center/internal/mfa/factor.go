@@ -2,9 +2,7 @@ package mfa
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base32"
-	"encoding/hex"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/provisioning-platform/platform/control-center/internal/keys"
 	"github.com/provisioning-platform/platform/control-center/internal/login"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -182,6 +181,5 @@ func plainCode(code string) string {
 
 // hashCode is enough for a random code of 80 bits; the user's id keeps equal codes apart.
 func hashCode(userID, code string) string {
-	sum := sha256.Sum256([]byte(userID + "\x00" + code))
-	return hex.EncodeToString(sum[:])
+	return id.Digest(userID + "\x00" + code)
 }

@@ -2,8 +2,6 @@ package policy
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"log/slog"
 	"sync"
 	"time"
@@ -12,6 +10,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -104,8 +103,7 @@ func (ps *Policies) Load(ctx context.Context) error {
 func digestOf(src authz.Source) (string, error) {
 	src.Policies = nil
 	body, err := canonical.Make(src)
-	sum := sha256.Sum256(body)
-	return hex.EncodeToString(sum[:8]), err
+	return id.Digest(body)[:16], err
 }
 
 func (ps *Policies) document(p authz.Policy) Document {

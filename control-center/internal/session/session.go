@@ -2,9 +2,7 @@ package session
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -16,6 +14,7 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
 	"github.com/provisioning-platform/platform/control-center/internal/tokens"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
 )
@@ -139,8 +138,7 @@ func newRefresh() string {
 
 // hash returns the SHA-256 of a token in hex. A random token of 256 bits needs no salt and no slow hash.
 func hash(raw string) string {
-	sum := sha256.Sum256([]byte(raw))
-	return hex.EncodeToString(sum[:])
+	return id.Digest(raw)
 }
 
 // isRefresh says whether raw has the form of a refresh token.

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/provisioning-platform/platform/shared/naming"
 )
 
 // Effect is the stored document of what one step did to the world. While the effect stands, it
@@ -116,7 +118,7 @@ func (r *Run) Effect(at Ref) Effect {
 	t := &r.Tasks[at.Task]
 	p := &t.Steps[at.Step]
 	e := Effect{
-		Batch: t.Batch, ID: EffectID(t.ID, int(at.Step)), Name: clip(t.Name, maxEffectName), Number: t.Number, Operation: t.Operation,
+		Batch: t.Batch, ID: EffectID(t.ID, int(at.Step)), Name: naming.Clip(t.Name, maxEffectName), Number: t.Number, Operation: t.Operation,
 		Progress: p.remembered(), Recorded: p.Recorded, Run: t.Run,
 	}
 	e.Needs, e.NeedsAll = r.needs(at.Task)
@@ -161,6 +163,6 @@ func (t *Task) Effects() (n int) {
 func (p *StepState) remembered() StepState {
 	return StepState{
 		Attempt: p.Attempt, Finds: p.Finds, Halted: p.Halted, Kills: p.Kills, Kind: p.Kind, RetryAt: p.RetryAt, Seq: p.Seq, Applied: p.Applied,
-		State: p.State, Step: p.Step, Tries: p.Tries, UndoError: clip(p.UndoError, maxUndoError), Wait: p.Wait,
+		State: p.State, Step: p.Step, Tries: p.Tries, UndoError: naming.Clip(p.UndoError, maxUndoError), Wait: p.Wait,
 	}
 }

@@ -2,9 +2,9 @@ package dag
 
 import (
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
+
+	"github.com/provisioning-platform/platform/shared/naming"
 )
 
 // Sizes of what attempts may leave in a task document, so that one always fits into the store.
@@ -38,7 +38,7 @@ func (r *Run) done(c Done) {
 	r.stepped(c.Task, c.Step)
 	if p.Kind != Find {
 		p.Kills = 0
-		r.change.Ended = append(r.change.Ended, AttemptRecord{ID: c.ID, Kind: p.Kind, Task: c.Task, Number: p.Tries, Step: p.Step, Class: c.Result.Class, Error: clip(c.Result.Error, maxError)})
+		r.change.Ended = append(r.change.Ended, AttemptRecord{ID: c.ID, Kind: p.Kind, Task: c.Task, Number: p.Tries, Step: p.Step, Class: c.Result.Class, Error: naming.Clip(c.Result.Error, maxError)})
 	}
 	switch {
 	case p.State == Undoing && p.Kind == Find:
@@ -81,7 +81,7 @@ func (r *Run) resolved(i int32, res Result) {
 			r.setState(i, Retrying)
 			return
 		}
-		t.Error = clip(reason(res), maxError)
+		t.Error = naming.Clip(reason(res), maxError)
 		r.end(i, Failed)
 		return
 	}
@@ -100,7 +100,7 @@ func (r *Run) resolved(i int32, res Result) {
 		t.Steps[k] = StepState{State: Waiting, Step: s}
 	}
 	if len(t.Steps) == 0 {
-		t.Output = clip(res.Output, maxOutput)
+		t.Output = naming.Clip(res.Output, maxOutput)
 		r.end(i, Succeeded)
 		return
 	}
@@ -125,13 +125,13 @@ func (r *Run) did(i, k int32, res Result) {
 	case class == Stopped && stopping && !p.OutcomeUnknown:
 		r.setStep(p, Cancelled)
 	case (retryable(class, policy) || class == UnknownOutcome) && !stopping && p.Tries < policy.MaxAttempts:
-		p.Error = clip(reason(res), min(maxError, allErrors/len(t.Steps)))
+		p.Error = naming.Clip(reason(res), min(maxError, allErrors/len(t.Steps)))
 		r.rest(i, k, Do, res)
 	case p.OutcomeUnknown || t.mutates(p) && class != UnknownOutcome && class != Stopped: // a refusal may have taken effect all the same
-		p.Error = clip(reason(res), min(maxError, allErrors/len(t.Steps)))
+		p.Error = naming.Clip(reason(res), min(maxError, allErrors/len(t.Steps)))
 		r.verify(i, k, true)
 	default:
-		p.Error = clip(reason(res), min(maxError, allErrors/len(t.Steps)))
+		p.Error = naming.Clip(reason(res), min(maxError, allErrors/len(t.Steps)))
 		if stopping && class == UnknownOutcome {
 			r.setStep(p, Cancelled)
 			return
@@ -177,7 +177,7 @@ func (r *Run) succeeded(i, k int32, res Result) {
 	t := &r.Tasks[i]
 	p := &t.Steps[k]
 	p.Error, p.Ended, p.OutcomeUnknown = "", false, false
-	p.Output = clip(res.Output, min(maxOutput, allOutput/len(t.Steps)))
+	p.Output = naming.Clip(res.Output, min(maxOutput, allOutput/len(t.Steps)))
 	r.record(t, p, res)
 	if t.mutates(p) {
 		r.setApplied(i, k, true)
@@ -241,7 +241,7 @@ func (r *Run) found(i, k int32, res Result) {
 		p.Error = "interrupted before it took effect, and there are no tries left"
 		r.setStep(p, Failed)
 	default:
-		t.Attention = fmt.Sprintf("%s: whether it took effect cannot be told (%s); look at the provider, then cancel, or restart the orchestrator to look again", p.Step.Name, clip(reason(res), 200))
+		t.Attention = fmt.Sprintf("%s: whether it took effect cannot be told (%s); look at the provider, then cancel, or restart the orchestrator to look again", p.Step.Name, naming.Clip(reason(res), 200))
 		r.setStep(p, NeedsAttention)
 	}
 }
@@ -275,17 +275,4 @@ func reason(res Result) string {
 		return res.Error
 	}
 	return "failed without a reason (" + string(res.Class) + ")"
-}
-
-// clip cuts s to at most n bytes of valid text.
-func clip(s string, n int) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	if len(s) <= n {
-		return s
-	}
-	n -= len("…")
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + "…"
 }

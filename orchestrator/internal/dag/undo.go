@@ -3,6 +3,8 @@ package dag
 import (
 	"slices"
 	"strings"
+
+	"github.com/provisioning-platform/platform/shared/naming"
 )
 
 // enterUndo prepares the run to undo its tasks: a task comes after everything that depended on it.
@@ -103,7 +105,7 @@ func (r *Run) undone(i, k int32, res Result) {
 		}
 		fallthrough
 	default:
-		p.UndoError = clip(reason(res), min(maxError, allErrors/len(r.Tasks[i].Steps)))
+		p.UndoError = naming.Clip(reason(res), min(maxError, allErrors/len(r.Tasks[i].Steps)))
 		r.mark(i, k)
 		r.setStep(p, Succeeded)
 	}
@@ -131,7 +133,7 @@ func (t *Task) undoFailure() string {
 			why = append(why, p.Step.Name+": "+p.UndoError)
 		}
 	}
-	return clip(strings.Join(why, "; "), maxOutput)
+	return naming.Clip(strings.Join(why, "; "), maxOutput)
 }
 
 // settle ends the undoing of a task of this run and lets what it depended on follow.

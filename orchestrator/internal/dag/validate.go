@@ -246,4 +246,4 @@ func (v *validation) cycle(path []int, first int) {
 }
 
 // short quotes a caller's text for a message.
-func short(s string) string { return fmt.Sprintf("%q", clip(s, 64)) }
+func short(s string) string { return fmt.Sprintf("%q", naming.Clip(s, 64)) }

@@ -9,6 +9,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/naming"
 	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -119,7 +120,7 @@ func (e *Engine) DeleteCheckpoint(ctx context.Context, checkpointID string) erro
 }
 
 func unknownCheckpoint(checkpointID string) error {
-	return fault.New(fault.NotFound, "checkpoint.unknown", "There is no checkpoint with the id %s.", run.Clip(checkpointID))
+	return fault.New(fault.NotFound, "checkpoint.unknown", "There is no checkpoint with the id %s.", naming.Clip(checkpointID, 64))
 }
 
 // checkpoints returns the step that deletes the oldest automatic checkpoints above their number.

@@ -10,6 +10,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/naming"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -215,7 +216,7 @@ const maxNamesakes = 2000
 // whose document was deleted the effects are still known, by the task's id and by that of its
 // batch.
 func (e *Engine) operation(ctx context.Context, ref string) (taskID string, err error) {
-	missing := fault.New(fault.NotFound, "rollback.unknown_operation", "There is no operation %s; name a task id, <batch id>/<operation id>, or an operation id.", run.Clip(ref))
+	missing := fault.New(fault.NotFound, "rollback.unknown_operation", "There is no operation %s; name a task id, <batch id>/<operation id>, or an operation id.", naming.Clip(ref, 64))
 	if taskID := id.Canonical(ref); id.Valid(taskID) {
 		t, err := run.Tasks().Get(ctx, e.DB, taskID)
 		if err != nil || t.Rev != 0 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
+	"github.com/provisioning-platform/platform/shared/clock"
 )
 
 // The facts of a server's resource and step, beside what its provider says of it.
@@ -52,10 +53,8 @@ func (x *Executor) createServer(ctx context.Context, a *dag.Attempt) (dag.Result
 		if tries <= 0 {
 			return dag.Result{}, provider.Errorf(dag.Transient, "server %s is being made or undone by another task; if this stays, a server of that name at provider %s is in no inventory", a.Step.Name, a.Step.Provider)
 		}
-		select {
-		case <-ctx.Done():
+		if !clock.Pause(ctx, lookAgain, nil) {
 			return dag.Result{}, ctx.Err()
-		case <-time.After(lookAgain):
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/naming"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -70,15 +71,7 @@ func ListBatches(ctx context.Context, db store.DB, status dag.Status, p store.Pl
 // Unknown is the fault of kind NotFound that says that there is no run of a kind with that id.
 func Unknown(kind dag.Kind, runID string) error {
 	noun := Singular(kind)
-	return fault.New(fault.NotFound, noun+".unknown", "There is no %s with the id %s.", noun, Clip(runID))
-}
-
-// Clip shortens a text of a caller for a message, to 64 bytes.
-func Clip(s string) string {
-	if len(s) > 64 {
-		return s[:60] + "…"
-	}
-	return s
+	return fault.New(fault.NotFound, noun+".unknown", "There is no %s with the id %s.", noun, naming.Clip(runID, 64))
 }
 
 // Singular is the noun of one run of a kind; a workflow is a task on the wire.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/token"
 )
@@ -59,14 +60,7 @@ func (t *Trust) loop(ctx context.Context, what string, pause time.Duration, step
 			t.Log.InfoContext(ctx, "control-center: following again", slog.String("what", what))
 			failing, wait = false, minBackOff
 		}
-		if rest > 0 {
-			timer := time.NewTimer(rest)
-			select {
-			case <-ctx.Done():
-				timer.Stop()
-			case <-timer.C:
-			}
-		}
+		clock.Pause(ctx, rest, nil)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/surrealdb/surrealdb.go/pkg/models"
 
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/process"
 )
@@ -73,10 +74,8 @@ func (s *Store) acquire(ctx context.Context, owner Owner) error {
 		if !owner.Standby {
 			return errHeld(now)
 		}
-		select {
-		case <-ctx.Done():
+		if !clock.Pause(ctx, leaseLook, nil) {
 			return ctx.Err()
-		case <-time.After(leaseLook):
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	surrealdb "github.com/surrealdb/surrealdb.go"
 	"github.com/surrealdb/surrealdb.go/surrealcbor"
 
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/secret"
 )
@@ -126,12 +127,7 @@ func (l *link) connection(ctx context.Context) (*surrealdb.DB, *socket, error) {
 // redial makes one attempt after the given pause.
 func (l *link) redial(a *attempt, pause time.Duration) {
 	defer close(a.done)
-	wait := time.NewTimer(pause)
-	defer wait.Stop()
-	select {
-	case <-wait.C:
-	case <-l.ctx.Done():
-	}
+	clock.Pause(l.ctx, pause, nil)
 	db, sock, err := l.dial(l.ctx)
 	l.mu.Lock()
 	defer l.mu.Unlock()

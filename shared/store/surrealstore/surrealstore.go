@@ -13,6 +13,7 @@ import (
 
 	surrealdb "github.com/surrealdb/surrealdb.go"
 
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -238,11 +239,5 @@ func isConflict(err error) bool {
 
 // jitter waits a little, more with every attempt.
 func jitter(ctx context.Context, attempt int) {
-	most := time.Millisecond << min(attempt+1, 7)
-	wait := time.NewTimer(rand.N(most))
-	defer wait.Stop()
-	select {
-	case <-wait.C:
-	case <-ctx.Done():
-	}
+	clock.Pause(ctx, rand.N(time.Millisecond<<min(attempt+1, 7)), nil)
 }

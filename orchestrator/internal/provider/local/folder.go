@@ -1,8 +1,6 @@
 package local
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider/ssh"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/naming"
 )
 
@@ -62,8 +61,7 @@ func (p process) address() string { return loopback + ":" + strconv.Itoa(p.Port)
 
 // idOf gives the id of the server with that tag: the same tag cannot become two folders.
 func idOf(tag string) string {
-	sum := sha256.Sum256([]byte(tag))
-	return "local-" + hex.EncodeToString(sum[:8])
+	return "local-" + id.Digest(tag)[:16]
 }
 
 func (f folder) at(name string) string { return filepath.Join(string(f), name) }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
+	"github.com/provisioning-platform/platform/shared/clock"
 )
 
 // Driver is a provider.Driver without infrastructure.
@@ -180,17 +181,10 @@ func (d *Driver) ready() error {
 
 // pause waits, or returns why not; no time costs nothing.
 func pause(ctx context.Context, wait time.Duration) error {
-	if wait <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
+	if wait > 0 && !clock.Pause(ctx, wait, nil) {
 		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
+	return nil
 }
 
 // admit takes a token and picks the fault of a call.
