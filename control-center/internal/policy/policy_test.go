@@ -171,12 +171,12 @@ func (r *reading) Get(ctx context.Context, k store.Key) (store.Doc, error) {
 	return r.DB.Get(ctx, k)
 }
 
-// TestBook_aChangeCostsTheSameHoweverManyPoliciesThereAre compares the fastest of many changes, and
-// what they read.
+// TestBook_aChangeCostsTheSameHoweverManyPoliciesThereAre compares what the last of
+// many changes reads.
 func TestBook_aChangeCostsTheSameHoweverManyPoliciesThereAre(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	fastest := func(n int) (best time.Duration, docs int) {
+	read := func(n int) int {
 		db := &reading{DB: fresh()}
 		var batch store.Batch
 		for i := range n {
@@ -193,26 +193,20 @@ func TestBook_aChangeCostsTheSameHoweverManyPoliciesThereAre(t *testing.T) {
 			}
 		}
 		b := load(t, db)
-		best = time.Hour
 		for i := range 30 {
 			p := denyWeb()
 			p.Rules[0].Condition = fmt.Sprintf("time.hour < %d", i%24)
 			db.docs = 0
-			began := time.Now()
 			if err := b.Put(ctx, "policy.update", p); err != nil {
 				t.Fatal(err)
 			}
 			if f := b.Feed(ctx, b.Authority.Set().Version()-1, 0); f.Source != nil {
 				t.Fatal("everything is told for one change")
 			}
-			best = min(best, time.Since(began))
 		}
-		return best, db.docs
+		return db.docs
 	}
-	few, fewDocs := fastest(10)
-	many, manyDocs := fastest(10_000)
-	t.Logf("10 policies: %v, 10,000: %v", few, many)
-	if many > 5*few+time.Millisecond || manyDocs != fewDocs {
-		t.Errorf("a change takes %v and %d documents with 10,000 policies, %v and %d with 10", many, manyDocs, few, fewDocs)
+	if few, many := read(10), read(10_000); few != many || few == 0 {
+		t.Errorf("a change reads %d documents with 10,000 policies and %d with 10", many, few)
 	}
 }
