@@ -57,6 +57,8 @@ var rings = []struct {
 	{"shared/authz", service, "decisions"},
 	{"shared/client", service, "the typed client"},
 	{"orchestrator/internal/run", service, "the documents of runs over the port"},
+	{"orchestrator/internal/rollback", service, "what a rollback undoes and in which order"},
+	{"orchestrator/internal/history", service, "what of ended runs is pruned"},
 	{"orchestrator/internal/engine", service, "owns runs"},
 	{"orchestrator/internal/recipe", service, "task service catalogue"},
 	{"orchestrator/internal/infra", service, "infra definitions"},

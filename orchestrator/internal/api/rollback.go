@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/rollback"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/web"
@@ -33,7 +33,7 @@ type createCheckpointIn struct {
 }
 
 func (a *API) createCheckpoint(ctx context.Context, in createCheckpointIn) (web.Text, error) {
-	c, err := a.Engine.Checkpoint(ctx, web.NewID(ctx), in.Name, in.Description)
+	c, err := a.Engine.Checkpoints.Take(ctx, run.Checkpoint{ID: web.NewID(ctx), Name: in.Name, Description: in.Description})
 	return web.Text(c.ID), err
 }
 
@@ -74,29 +74,33 @@ type listIn struct {
 }
 
 func (a *API) listCheckpoints(ctx context.Context, in listIn) (web.Page[checkpointView], error) {
-	w, err := a.Engine.Checkpoints(ctx, in.Place())
+	w, err := a.Engine.Checkpoints.List(ctx, in.Place())
 	p := web.PageOf(w, viewCheckpoint)
 	for i := range w.Rows {
 		if err == nil {
-			p.Items[i].HeldOperations, err = a.Engine.HeldOperations(ctx, w.Rows[i].Value)
+			p.Items[i].HeldOperations, err = a.Engine.Checkpoints.UntilNext(ctx, w.Rows[i].Value)
 		}
 	}
 	return p, err
 }
 
 func (a *API) getCheckpoint(ctx context.Context, in oneID) (checkpointView, error) {
-	c, after, err := a.Engine.CheckpointByID(ctx, in.ID)
+	c, err := a.Engine.Checkpoints.Get(ctx, in.ID)
+	if err != nil {
+		return checkpointView{}, err
+	}
+	after, err := a.Engine.Checkpoints.After(ctx, c)
 	if err != nil {
 		return checkpointView{}, err
 	}
 	v := viewCheckpoint(c)
 	v.OperationsCount = &after
-	v.HeldOperations, err = a.Engine.HeldOperations(ctx, c)
+	v.HeldOperations, err = a.Engine.Checkpoints.UntilNext(ctx, c)
 	return v, err
 }
 
 func (a *API) deleteCheckpoint(ctx context.Context, in oneID) (web.Text, error) {
-	return "Checkpoint deleted", a.Engine.DeleteCheckpoint(ctx, in.ID)
+	return "Checkpoint deleted", a.Engine.Checkpoints.Delete(ctx, in.ID)
 }
 
 type executeRollbackIn struct {
@@ -135,7 +139,7 @@ type failureView struct {
 	Error  string `json:"error" doc:"why it could not be undone" example:"the provider cannot be reached"`
 }
 
-func viewRollback(r engine.RollbackResult) rollbackView {
+func viewRollback(r rollback.Result) rollbackView {
 	v := rollbackView{RollbackID: r.ID, Success: r.Ended && r.Failed == 0, OperationsExecuted: r.Executed, OperationsFailed: r.Failed, OperationsPlanned: r.Planned,
 		Duration: r.Duration.Round(time.Millisecond).Seconds(), Ended: r.Ended}
 	for _, f := range r.Failures {
@@ -145,7 +149,7 @@ func viewRollback(r engine.RollbackResult) rollbackView {
 }
 
 func (a *API) executeRollback(ctx context.Context, in executeRollbackIn) (rollbackView, error) {
-	q := engine.RollbackRequest{ID: web.NewID(ctx), Operations: in.OperationIDs, Cascade: in.Cascade}
+	q := rollback.Request{ID: web.NewID(ctx), Operations: in.OperationIDs, Cascade: in.Cascade}
 	if in.CheckpointID != nil {
 		q.Checkpoint = *in.CheckpointID
 	}
@@ -157,7 +161,7 @@ func (a *API) executeRollback(ctx context.Context, in executeRollbackIn) (rollba
 }
 
 func (a *API) getRollback(ctx context.Context, in oneID) (rollbackView, error) {
-	r, err := a.Engine.RollbackByID(ctx, in.ID)
+	r, err := rollback.ResultOf(ctx, a.Engine.DB, in.ID, a.Engine.Now())
 	if err != nil {
 		return rollbackView{}, err
 	}

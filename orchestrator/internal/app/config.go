@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
-	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/history"
 	"github.com/provisioning-platform/platform/orchestrator/internal/operation"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/client"
@@ -67,8 +67,8 @@ type Retention struct {
 }
 
 // keep returns what the engine is to keep.
-func (r Retention) keep() engine.Keep {
-	return engine.Keep{
+func (r Retention) keep() history.Keep {
+	return history.Keep{
 		Runs:      retention.KeepRule{MaxAge: time.Duration(r.RunsMaxAge), Max: r.RunsMax},
 		Events:    retention.KeepRule{MaxAge: time.Duration(r.EventsMaxAge), Max: r.EventsMax},
 		Automatic: r.AutomaticCheckpoints, Effects: r.CheckpointEffects,

@@ -13,6 +13,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/api"
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/history"
 	"github.com/provisioning-platform/platform/orchestrator/internal/infra"
 	"github.com/provisioning-platform/platform/orchestrator/internal/operation"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider/local"
@@ -170,12 +171,12 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 		return nil, err
 	}
 	copier := audit.NewCopier(db, log, peer.CopyEntries)
-	history := &retention.Pruner{DB: db, Classes: runs.History(c.Retention.keep()), Now: now, Log: log}
-	history.Meter(metrics, token.Orchestrator)
+	pruner := &retention.Pruner{DB: db, Classes: history.Classes(db, c.Retention.keep(), runs), Now: now, Log: log}
+	pruner.Meter(metrics, token.Orchestrator)
 	return &service{server: server, ready: untilReady(state.Serves), components: []process.Component{
 		component("sockets", sockets.Run), component("idempotency keys", server.Run), component("engine", runs.Run), component("providers", providers.Run), component("trust", known.Run),
 		component("audit copy", copier.Run),
-		component("audit log", ledger.Run), component("retention", history.Run), component("store lease", driver.Lease(db.DB)),
+		component("audit log", ledger.Run), component("retention", pruner.Run), component("store lease", driver.Lease(db.DB)),
 	}}, nil
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/rollback"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -74,7 +75,7 @@ func TestCheckpoint_isOneSmallDocumentWhateverThereIs(t *testing.T) {
 		}
 	}
 	e := engine.New(engine.Config{DB: db, Executor: newWorld()})
-	c, err := e.Checkpoint(scene(), "", "cut", "")
+	c, err := e.Checkpoints.Take(scene(), run.Checkpoint{Name: "cut"})
 	if err != nil || c.Resources != many || c.Hash != sum.String() {
 		t.Fatalf("%d resources with the sum %s, %v; want %s", c.Resources, c.Hash, err, sum)
 	}
@@ -122,17 +123,17 @@ func TestCheckpoint_countsExactlyWhileOperationsEnd(t *testing.T) {
 			}
 			for range 4 {
 				<-time.After(time.Duration(rng.IntN(30)) * time.Millisecond)
-				if c, err := e.Checkpoint(scene(), "", "cut", ""); err == nil {
+				if c, err := e.Checkpoints.Take(scene(), run.Checkpoint{Name: "cut"}); err == nil {
 					points = append(points, c)
 				}
 			}
 			e.ended(sub.ID)
 			if round%4 == 3 {
-				if _, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{sub.ID + "/op3", "op7"}}); err == nil {
+				if _, err := e.Rollback(scene(), rollback.Request{Operations: []string{sub.ID + "/op3", "op7"}}); err == nil {
 					t.Error("an ambiguous operation was undone")
 				}
 				for {
-					if _, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{sub.ID + "/op3", sub.ID + "/op7"}}); err == nil {
+					if _, err := e.Rollback(scene(), rollback.Request{Operations: []string{sub.ID + "/op3", sub.ID + "/op7"}}); err == nil {
 						break
 					}
 					<-time.After(time.Second)

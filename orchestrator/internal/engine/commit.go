@@ -38,8 +38,8 @@ func (r *runner) place(t *cycle) {
 	if n == 0 {
 		return
 	}
-	era := r.e.eras.enter(t, n)
-	r.placed = append(r.placed, t)
+	era := r.e.Checkpoints.Eras.Assign(n)
+	r.placed = append(r.placed, placement{t.number, era})
 	for _, i := range t.change.Tasks {
 		if task := &r.run.Tasks[i]; comes(task) {
 			task.Era = era
@@ -47,11 +47,17 @@ func (r *runner) place(t *cycle) {
 	}
 }
 
+// placement is a cycle whose operations got an era.
+type placement struct {
+	number int // of the cycle
+	era    uint64
+}
+
 // unplace is called when the cycle with that number is stored: it and what was made ready before it
 // will not be any more.
 func (r *runner) unplace(number int) {
 	for len(r.placed) > 0 && r.placed[0].number <= number {
-		r.e.eras.leave(r.placed[0])
+		r.e.Checkpoints.Eras.Settle(r.placed[0].era)
 		r.placed = r.placed[1:]
 	}
 }

@@ -11,7 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/history"
+	"github.com/provisioning-platform/platform/orchestrator/internal/rollback"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/feed"
@@ -73,8 +74,8 @@ func TestHistory_diskIsThatOfTheKeptRange(t *testing.T) {
 	t.Logf("%d runs ended after %s", total, time.Since(began).Round(time.Millisecond))
 	full := kept(t, db)
 
-	keep := engine.Keep{Runs: retention.KeepRule{Max: total / 10}, Events: retention.KeepRule{Max: total / 2}}
-	p := &retention.Pruner{DB: db, Classes: e.History(keep), Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	keep := history.Keep{Runs: retention.KeepRule{Max: total / 10}, Events: retention.KeepRule{Max: total / 2}}
+	p := &retention.Pruner{DB: db, Classes: history.Classes(db, keep, e.Engine), Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	began = time.Now()
@@ -111,7 +112,7 @@ func TestHistory_diskIsThatOfTheKeptRange(t *testing.T) {
 	e = start(t, db, w)
 	began = time.Now()
 	for {
-		res, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+		res, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID})
 		if err == nil {
 			if res.Executed != total || res.Failed != 0 || w.left() != 0 {
 				t.Errorf("rolled back %+v, %d left", res, w.left())

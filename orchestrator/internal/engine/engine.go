@@ -1,39 +1,15 @@
 // Package engine owns runs: it lets them be submitted, drives each with one goroutine, and takes
 // over those that a crash has left behind.
 //
-// It owns the documents of the orchestrator's runs, tasks, effects, inventory and checkpoints, the
-// commits that change them, and the dispatch of attempts to the executor. It does not own the rules
-// (package dag) nor what an attempt does (package operation).
+// It owns the commits that change runs, the dispatch of attempts to the executor, and who may go on with a run. It does not own
+// the rules (package dag), what an attempt does (package operation), the documents (package run), what a rollback undoes
+// (package rollback), or what is pruned (package history).
 //
-// The one rule: commit, then act. Every change of a run, with its events and its audit entries, is
-// one commit on the revision of the run's header; what is due is asked from the state after it.
-// When many attempts are at work, their results are made ready while the commit before is on its
-// way, and nothing is done about them until their own is stored. When a commit fails or its outcome
-// is unknown, memory is dropped, the run is loaded again, and the same commands are applied to what
-// is stored: recovery and ordinary work are the same code.
-//
-// # What a rollback needs
-//
-// A task's document is for people; what undoes a step is the document of its effect (kind "effect",
-// id "<task id>.<step>", dag.Effect, at most about 1 KiB). It holds the step, what the step
-// recorded for its inverse, the resources that it made, what its operation depends on, and the
-// progress of undoing it. It is written
-//
-//   - with the commit in which the step takes effect;
-//   - when the operation ends, once more for the first effect that stands, the lead, which gets the
-//     operation's era and the key "stands": that index has one row for each operation that stands,
-//     and its counters count operations by era;
-//   - while a rollback undoes it, and a last time when it is undone: it keeps no key then, and its
-//     revision is the commit that undid it. When a lead is undone and another effect of the
-//     operation stands, that one becomes the lead.
-//
-// An operation stands since the commit that made its lead one (dag.Effect.Since, or the document's
-// revision). A checkpoint is the number of a commit, Checkpoint.Cut; a rollback to it undoes what
-// stands since a later one.
-//
-// Whoever prunes may delete ended runs with their definitions, tasks and kind "undo" at any time,
-// also while a rollback goes on: it looks for them and does without. Effects go when no checkpoint
-// needs them (hold.go).
+// The one rule: commit, then act. Every change of a run, with its events and its audit entries, is one commit on the revision
+// of the run's header; what is due is asked from the state after it. One such round is a commit cycle (cycle.go). When many
+// attempts are at work, the next cycle is encoded while the store commits the one before; nothing is done about it until it is
+// stored itself. When a commit fails or its outcome is unknown, the engine drops the run from memory, loads it again, and
+// applies the same commands to what is stored: recovery and ordinary work are the same code.
 package engine
 
 import (
@@ -43,6 +19,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/rollback"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -108,18 +85,19 @@ type Engine struct {
 	begun     time.Time           // when dag.Now.Up was 0
 	sightings map[string]sighting // runs of other processes; of Run's goroutine
 
-	eras eras
+	Checkpoints *rollback.Checkpoints
+	planner     rollback.Planner
 
-	pruning sync.Mutex // held while a step of retention is made and committed; what a rollback needs is found outside of one
+	pruning sync.Mutex // locked while a step of history is made and committed: the plan of a rollback is made outside of one
 
-	mu       sync.Mutex
-	runs     map[string]*runner // the runs this process owns
-	rollback string             // id of the rollback that runs; others wait
-	ctx      context.Context    // of Run; nil before it
-	adopted  bool               // what was unfinished when Run began is in runs
-	stopped  bool
-	undid    bool           // a rollback has ended, and retention has not looked at the effects since
-	work     sync.WaitGroup // runners and attempts
+	mu            sync.Mutex
+	runs          map[string]*runner // the runs this process owns
+	undoing       string             // id of the rollback that runs; others wait
+	ctx           context.Context    // of Run; nil before it
+	adopted       bool               // what was unfinished when Run began is in runs
+	stopped       bool
+	rollbackEnded bool           // since RollbackEnded was last asked
+	work          sync.WaitGroup // runners and attempts
 }
 
 // New returns an engine that does nothing yet.
@@ -146,7 +124,8 @@ func New(c Config) *Engine {
 		c.Wave = dag.WaveEffects
 	}
 	c.Policy = c.Policy.Or(dag.DefaultPolicy())
-	return &Engine{Config: c, eras: eras{size: max(1, c.Wave/4)}, begun: time.Now().Add(-time.Second), semaphore: &semaphore{free: c.MaxTasks}, steps: make(chan struct{}, c.MaxSteps), idle: make(chan func()), runs: map[string]*runner{}}
+	points := &rollback.Checkpoints{DB: c.DB, Eras: rollback.NewEras(c.Wave / 4), Now: c.Now}
+	return &Engine{Config: c, Checkpoints: points, planner: rollback.Planner{Checkpoints: points, Effects: c.Wave}, begun: time.Now().Add(-time.Second), semaphore: &semaphore{free: c.MaxTasks}, steps: make(chan struct{}, c.MaxSteps), idle: make(chan func()), runs: map[string]*runner{}}
 }
 
 // now is the present moment. Config.Now may step; the time since begun does not.
@@ -156,7 +135,7 @@ func (e *Engine) now() dag.Now { return dag.Now{Wall: e.Now(), Up: time.Since(e.
 // have ended; what was in attemptContext then is looked up by the next Run.
 func (e *Engine) Run(ctx context.Context) error {
 	for try := 0; ; try++ {
-		err := e.eras.open(ctx, e.DB)
+		err := e.Checkpoints.Eras.Open(ctx, e.DB)
 		if err == nil || ctx.Err() != nil {
 			break
 		}
@@ -190,7 +169,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 		e.mu.Lock()
 		if err == nil && !e.adopted {
-			if e.adopted = true; e.rollback == "" {
+			if e.adopted = true; e.undoing == "" {
 				e.freeRollback()
 			}
 		}
@@ -239,13 +218,13 @@ func (e *Engine) register(r *runner) (added, held bool, err error) {
 		return false, false, nil
 	}
 	e.runs[r.id] = r
-	return true, e.holds() && e.rollback != r.id, nil
+	return true, e.holds() && e.undoing != r.id, nil
 }
 
 // holds says whether new runs wait: for the end of a rollback, or to hear whether there is one;
 // under mu.
 func (e *Engine) holds() bool {
-	return e.rollback != "" || e.ctx != nil && !e.adopted
+	return e.undoing != "" || e.ctx != nil && !e.adopted
 }
 
 // forget removes a run that has ended or is not ours any more.
@@ -255,15 +234,15 @@ func (e *Engine) forget(r *runner) {
 	if e.runs[r.id] == r {
 		delete(e.runs, r.id)
 	}
-	if e.rollback == r.id && (r.run == nil || r.run.Done()) {
-		e.undid = true
+	if e.undoing == r.id && (r.run == nil || r.run.Done()) {
+		e.rollbackEnded = true
 		e.freeRollback()
 	}
 }
 
 // freeRollback lets the runs go on that waited for a rollback to end; under mu.
 func (e *Engine) freeRollback() {
-	e.rollback = ""
+	e.undoing = ""
 	for _, r := range e.runs {
 		r.post(message{command: dag.Start{}})
 	}

@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
-	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/history"
+	"github.com/provisioning-platform/platform/orchestrator/internal/rollback"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
@@ -27,13 +28,13 @@ func lasting() store.DB {
 }
 
 // allGone lets all that has ended go.
-var allGone = engine.Keep{Runs: retention.KeepRule{MaxAge: time.Nanosecond}, Events: retention.KeepRule{MaxAge: time.Nanosecond}}
+var allGone = history.Keep{Runs: retention.KeepRule{MaxAge: time.Nanosecond}, Events: retention.KeepRule{MaxAge: time.Nanosecond}}
 
 // prune lets retention work for a minute of the bubble's clock.
-func (s *started) prune(k engine.Keep) {
+func (s *started) prune(k history.Keep) {
 	s.t.Helper()
 	<-time.After(time.Second)
-	p := &retention.Pruner{DB: s.db, Classes: s.History(k), Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	p := &retention.Pruner{DB: s.db, Classes: history.Classes(s.db, k, s.Engine), Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
@@ -60,7 +61,7 @@ func (s *started) rows(kinds ...string) (n []int) {
 // class returns what is kept of a class.
 func (s *started) class(name string) retention.Kept {
 	s.t.Helper()
-	for _, c := range s.History(engine.Keep{}) {
+	for _, c := range history.Classes(s.db, history.Keep{}, s.Engine) {
 		if c.Name == name {
 			k, err := c.Kept(context.Background())
 			if err != nil {
@@ -84,7 +85,7 @@ func TestHistory_runsGoWithAllTheirDocuments(t *testing.T) {
 			e.ended(ids[len(ids)-1])
 			<-time.After(time.Hour)
 		}
-		if _, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{ids[1]}}); err != nil {
+		if _, err := e.Rollback(scene(), rollback.Request{Operations: []string{ids[1]}}); err != nil {
 			t.Fatal(err)
 		}
 		w.block["slow"] = true
@@ -94,11 +95,11 @@ func TestHistory_runsGoWithAllTheirDocuments(t *testing.T) {
 		kinds := []string{"run", "task", "definition", "effect", "undo"}
 		before := e.rows(kinds...)
 
-		e.prune(engine.Keep{})
+		e.prune(history.Keep{})
 		if got := e.rows(kinds...); !slices.Equal(got, before) {
 			t.Errorf("without limits %v documents are left of %v", got, before)
 		}
-		e.prune(engine.Keep{Runs: retention.KeepRule{Max: 5}})
+		e.prune(history.Keep{Runs: retention.KeepRule{Max: 5}})
 		if got := e.rows("run", "task"); !slices.Equal(got, []int{6, 2 + 1 + 2 + 1 + 1}) { // with the active one; the newest is the rollback, which has no tasks
 			t.Errorf("%v runs and tasks are left, want 5 ended ones and the active one", got)
 		}
@@ -111,7 +112,7 @@ func TestHistory_runsGoWithAllTheirDocuments(t *testing.T) {
 				t.Errorf("run %d: %v", i, err)
 			}
 		}
-		e.prune(engine.Keep{Runs: retention.KeepRule{MaxAge: 90 * time.Minute, Max: 2}})
+		e.prune(history.Keep{Runs: retention.KeepRule{MaxAge: 90 * time.Minute, Max: 2}})
 		if got := e.rows("run"); !slices.Equal(got, []int{4}) { // what is younger: a batch, a workflow, the rollback
 			t.Errorf("%v runs are left, want 3 young ones and the active one", got)
 		}
@@ -147,13 +148,13 @@ func TestHistory_rollbackWorksBehindPruning(t *testing.T) {
 			last = e.submit(batch(servers("a", nil, fmt.Sprint("a", i), fmt.Sprint("b", i)), services("k", []string{"a"}, "kubernetes"))).Run.ID
 			e.ended(last)
 		}
-		if _, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{last + "/k"}}); err != nil {
+		if _, err := e.Rollback(scene(), rollback.Request{Operations: []string{last + "/k"}}); err != nil {
 			t.Fatal(err)
 		}
 		want := e.operations(c)
 		later := e.checkpoint("later")
 		for c, want := range map[run.Checkpoint]int{c: 9, later: 0} {
-			if held, err := e.HeldOperations(context.Background(), c); err != nil || held != want {
+			if held, err := e.Checkpoints.UntilNext(context.Background(), c); err != nil || held != want {
 				t.Errorf("%s holds %d operations, %v; want %d", c.Name, held, err, want)
 			}
 		}
@@ -169,7 +170,7 @@ func TestHistory_rollbackWorksBehindPruning(t *testing.T) {
 		e.stop()
 		e = start(t, db, w)
 		e.prune(allGone) // and again, which changes nothing
-		got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+		got, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID})
 		if err != nil || got.Executed != 9 || got.Failed != 0 {
 			t.Fatalf("%+v, %v", got, err)
 		}
@@ -181,7 +182,7 @@ func TestHistory_rollbackWorksBehindPruning(t *testing.T) {
 		if got := e.rows("run", "task", "definition", "undo", "effect"); !slices.Equal(got, []int{0, 0, 0, 0, 18}) || e.class("effects").Rows != 18 {
 			t.Errorf("%v documents are left, %+v held", got, e.class("effects"))
 		}
-		if err := e.DeleteCheckpoint(scene(), later.ID); err != nil {
+		if err := e.Checkpoints.Delete(scene(), later.ID); err != nil {
 			t.Fatal(err)
 		}
 		e.prune(allGone)
@@ -200,10 +201,10 @@ func TestHistory_oneOperationIsUndoneBehindPruning(t *testing.T) {
 		run := e.submit(batch(servers("a", nil, "a1"), services("k", []string{"a"}, "kubernetes"))).Run.ID
 		e.ended(run)
 		e.prune(allGone)
-		if _, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{run + "/a"}}); !fault.Is(err, fault.Conflict) {
+		if _, err := e.Rollback(scene(), rollback.Request{Operations: []string{run + "/a"}}); !fault.Is(err, fault.Conflict) {
 			t.Errorf("what stands on it is forgotten: %v", err)
 		}
-		got, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{run + "/a"}, Cascade: true})
+		got, err := e.Rollback(scene(), rollback.Request{Operations: []string{run + "/a"}, Cascade: true})
 		if err != nil || got.Executed != 2 || w.left() != 0 {
 			t.Errorf("%+v, %v, %d left", got, err, w.left())
 		}
@@ -222,7 +223,7 @@ func TestHistory_deletingACheckpointFreesWhatOnlyItHeldBack(t *testing.T) {
 		e.ended(undone)
 		second := e.checkpoint("second")
 		e.ended(e.submit(workflow("c1")).Run.ID)
-		if _, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{undone}}); err != nil {
+		if _, err := e.Rollback(scene(), rollback.Request{Operations: []string{undone}}); err != nil {
 			t.Fatal(err)
 		}
 		third := e.checkpoint("third")
@@ -238,10 +239,10 @@ func TestHistory_deletingACheckpointFreesWhatOnlyItHeldBack(t *testing.T) {
 			{third.ID, 0},
 		} {
 			if c.gone != "" {
-				if err := e.DeleteCheckpoint(scene(), c.gone); err != nil {
+				if err := e.Checkpoints.Delete(scene(), c.gone); err != nil {
 					t.Fatal(err)
 				}
-				if err := e.DeleteCheckpoint(scene(), c.gone); !fault.Is(err, fault.NotFound) {
+				if err := e.Checkpoints.Delete(scene(), c.gone); !fault.Is(err, fault.NotFound) {
 					t.Errorf("deleted twice: %v", err)
 				}
 				e.prune(allGone)
@@ -282,18 +283,18 @@ func TestHistory_theOldestCheckpointBecomesRecordOnly(t *testing.T) {
 			t.Errorf("%v effects and checkpoints are left, want 6 and 4", got)
 		}
 		for i, c := range made {
-			got, n, err := e.CheckpointByID(context.Background(), c.ID)
+			got, err := e.Checkpoints.Get(context.Background(), c.ID)
 			if err != nil || got.RecordOnly != (i < 2) {
-				t.Errorf("checkpoint %d: %+v, %d operations, %v", i, got, n, err)
+				t.Errorf("checkpoint %d: %+v, %v", i, got, err)
 			}
 		}
-		if _, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: made[0].ID}); fault.CodeOf(err) != "checkpoint.record_only" {
+		if _, err := e.Rollback(scene(), rollback.Request{Checkpoint: made[0].ID}); fault.CodeOf(err) != "checkpoint.record_only" {
 			t.Errorf("a rollback to a record: %v", err)
 		}
 		if lines := story(t, db); !slices.Contains(lines, "CheckpointRecordOnly c0 record_only") || !slices.Contains(lines, "CheckpointRecordOnly c1 record_only") || slices.Contains(lines, "CheckpointRecordOnly c2 record_only") {
 			t.Errorf("events %v", lines)
 		}
-		got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: made[2].ID})
+		got, err := e.Rollback(scene(), rollback.Request{Checkpoint: made[2].ID})
 		if err != nil || got.Executed != 2 || w.left() != 6 {
 			t.Errorf("to one that is none: %+v, %v, %d left", got, err, w.left())
 		}
@@ -307,12 +308,12 @@ func TestHistory_ofAutomaticCheckpointsTheNewestStay(t *testing.T) {
 		e := start(t, db, newWorld())
 		e.checkpoint("mine")
 		for i := range 5 {
-			if _, err := e.AutomaticCheckpoint(scene(), fmt.Sprint("auto", i)); err != nil {
+			if _, err := e.Checkpoints.Take(scene(), run.Checkpoint{Name: fmt.Sprint("auto", i), Automatic: true}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		e.prune(engine.Keep{Automatic: 2})
-		list, err := e.Checkpoints(context.Background(), store.Place{Limit: 10})
+		e.prune(history.Keep{Automatic: 2})
+		list, err := e.Checkpoints.List(context.Background(), store.Place{Limit: 10})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -339,14 +340,14 @@ func TestHistory_standsStillWhileARollbackIsAtWork(t *testing.T) {
 		w.delay = time.Minute
 		done := make(chan error, 1)
 		go func() {
-			got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+			got, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID})
 			if err == nil && (got.Executed != 20 || got.Failed != 0) {
 				err = fmt.Errorf("%+v", got)
 			}
 			done <- err
 		}()
 		<-time.After(30 * time.Second)
-		if err := e.DeleteCheckpoint(scene(), c.ID); err != nil {
+		if err := e.Checkpoints.Delete(scene(), c.ID); err != nil {
 			t.Fatal(err)
 		}
 		for range 3 {

@@ -65,10 +65,10 @@ func (e *Engine) adoptRun(row store.Row[dag.Header]) {
 		return
 	}
 	if h.Kind == dag.Rollback {
-		if e.rollback != "" && e.rollback != h.ID {
+		if e.undoing != "" && e.undoing != h.ID {
 			return // one at a time; its turn comes
 		}
-		e.rollback = h.ID
+		e.undoing = h.ID
 	}
 	e.runs[h.ID] = r
 	e.launch(r)
@@ -136,5 +136,5 @@ func (r *runner) begin(ctx context.Context) bool {
 func (e *Engine) held(id string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.rollback != "" && e.rollback != id
+	return e.undoing != "" && e.undoing != id
 }

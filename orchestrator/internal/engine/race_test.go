@@ -10,6 +10,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/rollback"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -88,7 +89,7 @@ func TestRollback_whileARunEndsIsNoStop(t *testing.T) {
 		e.submit(workflow("s1"))
 		<-time.After(time.Second)
 		hold.Store(true)
-		if got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID}); err != nil || got.Executed != 1 {
+		if got, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID}); err != nil || got.Executed != 1 {
 			t.Errorf("rollback: %+v, %v", got, err)
 		}
 	})
@@ -104,7 +105,7 @@ func TestRollback_doesNotCancelWhatIsSubmittedMeanwhile(t *testing.T) {
 		db.get = holdUp("checkpoint", c.ID)
 		done := make(chan error, 1)
 		go func() {
-			_, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+			_, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID})
 			done <- err
 		}()
 		<-time.After(59 * time.Second)
@@ -138,11 +139,11 @@ func TestRollback_beforeUnfinishedRunsAreTakenOverIsRefused(t *testing.T) {
 		}
 		e = start(t, db, w)
 		synctest.Wait()
-		if _, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID}); !fault.Is(err, fault.Unavailable) {
+		if _, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID}); !fault.Is(err, fault.Unavailable) {
 			t.Errorf("at once: %v", err)
 		}
 		<-time.After(2 * time.Second)
-		if _, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID}); err != nil {
+		if _, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID}); err != nil {
 			t.Error(err)
 		}
 		if v := e.view(id); v.Tasks[0].State != dag.Cancelled || w.left() != 0 {
@@ -160,7 +161,7 @@ func TestRollback_ofAnOperationWhoseBatchGoesOnIsRefused(t *testing.T) {
 		w.block["b1"] = true
 		id := e.submit(batch(servers("a", nil, "a1"), servers("b", []string{"a"}, "b1"))).Run.ID
 		e.until(id, func(v run.Batch) bool { return v.Tasks[0].State.Terminal() })
-		q := engine.RollbackRequest{Operations: []string{id + "/a"}}
+		q := rollback.Request{Operations: []string{id + "/a"}}
 		if _, err := e.Rollback(scene(), q); !fault.Is(err, fault.Conflict) {
 			t.Errorf("rollback: %v", err)
 		}

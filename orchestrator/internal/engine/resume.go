@@ -19,7 +19,7 @@ func (e *Engine) Resume(ctx context.Context, batchID string, s Submission, allow
 	if !id.Valid(batchID) {
 		return Submitted{}, run.Unknown(dag.Batch, batchID)
 	}
-	undoing := e.undoing()
+	busy := e.rollbackRuns()
 	old, rev, err := run.Load(ctx, e.DB, batchID, e.now())
 	switch {
 	case err != nil:
@@ -30,7 +30,7 @@ func (e *Engine) Resume(ctx context.Context, batchID string, s Submission, allow
 		return e.submitted(ctx, s.ID)
 	case old.Header.AdoptedBy != "":
 		return Submitted{}, adopted(old.Header.AdoptedBy)
-	case undoing: // perhaps what the operations left depend on
+	case busy: // perhaps what the operations left depend on
 		return Submitted{}, errRollback
 	}
 	if s.Definition, err = dag.Resume(old); err != nil {
@@ -53,8 +53,8 @@ func adopted(by string) error {
 	return fault.New(fault.Conflict, "batch.adopted", "This batch was adopted before: batch %s goes on with it.", by)
 }
 
-// undoing says whether a rollback runs, or may run.
-func (e *Engine) undoing() bool {
+// rollbackRuns says whether a rollback runs, or may run.
+func (e *Engine) rollbackRuns() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.holds()

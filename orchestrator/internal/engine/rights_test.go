@@ -13,6 +13,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/rollback"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
@@ -229,7 +230,7 @@ func TestRights_aRollbackThatBeganGoesToItsEnd(t *testing.T) {
 			<-time.After(5 * time.Second)
 			r.change("gone")
 		}()
-		res, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{id + "/op0", id + "/op1", id + "/op2"}})
+		res, err := e.Rollback(scene(), rollback.Request{Operations: []string{id + "/op0", id + "/op1", id + "/op2"}})
 		if err != nil || res.Executed != 3 || res.Failed != 0 || w.left() != 0 {
 			t.Errorf("%+v %v, %d left", res, err, w.left())
 		}
@@ -339,7 +340,7 @@ func TestResume_doesNotGoOnWithWhatARollbackIsUndoing(t *testing.T) {
 		r.change("")
 		undone := make(chan error, 1)
 		go func() {
-			_, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{id + "/first"}})
+			_, err := e.Rollback(scene(), rollback.Request{Operations: []string{id + "/first"}})
 			undone <- err
 		}()
 		<-time.After(5 * time.Second) // the undo is at work
@@ -367,7 +368,7 @@ func TestResume_aRollbackThatBeginsInBetween(t *testing.T) {
 		undone := make(chan error, 1)
 		_, err := e.Resume(scene(), id, engine.Submission{}, func(dag.Definition) error {
 			go func() {
-				_, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{id + "/op0"}})
+				_, err := e.Rollback(scene(), rollback.Request{Operations: []string{id + "/op0"}})
 				undone <- err
 			}()
 			<-time.After(5 * time.Second)
@@ -401,7 +402,7 @@ func TestResume_whatItStandsOnIsNotTakenAway(t *testing.T) {
 		if v := e.ended(got.Run.ID); v.Run.State != dag.Succeeded {
 			t.Fatalf("ended %s", v.Run.State)
 		}
-		ground := engine.RollbackRequest{Operations: []string{id + "/op0"}}
+		ground := rollback.Request{Operations: []string{id + "/op0"}}
 		if _, err := e.Rollback(scene(), ground); fault.CodeOf(err) != "rollback.needed" {
 			t.Fatalf("the ground of the new batch: %v", err)
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/rollback"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
@@ -12,46 +13,19 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// RollbackRequest names what to undo: everything completed after a checkpoint, or certain operations by task id,
-// "<batch id>/<operation id>" or an operation id that only one batch has.
-type RollbackRequest struct {
-	ID         string // of the rollback; fresh when empty
-	Checkpoint string
-	Operations []string
-	Cascade    bool // also undo what depends on the operations named
-}
-
-// RollbackResult is what a rollback came to.
-type RollbackResult struct {
-	ID       string
-	Ended    bool
-	Planned  int // operations that it undoes, as counted when it began
-	Executed int // operations undone
-	Failed   int // operations that could not be undone
-	Duration time.Duration
-	Failures []RollbackFailure // the first store.MaxPage
-}
-
-// RollbackFailure is an operation that could not be undone.
-type RollbackFailure struct {
-	Task  string
-	Name  string
-	Error string
-}
-
 // errRollback is the answer while another rollback runs.
 var errRollback = fault.New(fault.Conflict, "rollback.running", "Another rollback is running; wait until it has ended.")
 
 // Rollback undoes what the request names and waits for the end. The request is judged before
 // anything is stopped; then the rollback is stored, and goes on when the caller leaves or the
 // process dies. One rollback runs at a time; new submissions wait for its end.
-func (e *Engine) Rollback(ctx context.Context, q RollbackRequest) (RollbackResult, error) {
+func (e *Engine) Rollback(ctx context.Context, q rollback.Request) (rollback.Result, error) {
 	if q.ID == "" {
 		q.ID = id.New()
 	}
 	if known, err := e.rejoin(ctx, q.ID); known {
 		if err != nil {
-			return RollbackResult{ID: q.ID}, err
+			return rollback.Result{ID: q.ID}, err
 		}
 		return e.outcome(ctx, q.ID)
 	}
@@ -59,12 +33,12 @@ func (e *Engine) Rollback(ctx context.Context, q RollbackRequest) (RollbackResul
 	switch {
 	case !e.adopted || e.stopped:
 		e.mu.Unlock()
-		return RollbackResult{}, errStopping
-	case e.rollback != "":
+		return rollback.Result{}, errStopping
+	case e.undoing != "":
 		e.mu.Unlock()
-		return RollbackResult{}, errRollback
+		return rollback.Result{}, errRollback
 	}
-	e.rollback = q.ID // what is submitted from now on is held back
+	e.undoing = q.ID // what is submitted from now on is held back
 	life := e.ctx
 	scene := *audit.ContextOf(ctx) // the request's own belongs to its goroutine
 	type outcome struct {
@@ -80,7 +54,7 @@ func (e *Engine) Rollback(ctx context.Context, q RollbackRequest) (RollbackResul
 		r, err := e.beginRollback(detached, q)
 		if err != nil {
 			e.mu.Lock()
-			if e.rollback == q.ID && e.runs[q.ID] == nil {
+			if e.undoing == q.ID && e.runs[q.ID] == nil {
 				e.freeRollback()
 			}
 			e.mu.Unlock()
@@ -91,7 +65,7 @@ func (e *Engine) Rollback(ctx context.Context, q RollbackRequest) (RollbackResul
 	select {
 	case o := <-begun:
 		if o.err != nil {
-			return RollbackResult{}, o.err
+			return rollback.Result{}, o.err
 		}
 		audit.ContextOf(ctx).MarkRecorded()
 		select {
@@ -104,11 +78,11 @@ func (e *Engine) Rollback(ctx context.Context, q RollbackRequest) (RollbackResul
 }
 
 // outcome returns what a rollback came to after it was waited for, and a fault when it has not ended.
-func (e *Engine) outcome(ctx context.Context, rollbackID string) (RollbackResult, error) {
+func (e *Engine) outcome(ctx context.Context, rollbackID string) (rollback.Result, error) {
 	if err := ctx.Err(); err != nil {
-		return RollbackResult{ID: rollbackID}, fault.New(fault.Unavailable, "rollback.pending", "The rollback %s goes on; its end was not waited for.", rollbackID).Because(err)
+		return rollback.Result{ID: rollbackID}, fault.New(fault.Unavailable, "rollback.pending", "The rollback %s goes on; its end was not waited for.", rollbackID).Because(err)
 	}
-	got, err := e.RollbackByID(ctx, rollbackID)
+	got, err := rollback.ResultOf(ctx, e.DB, rollbackID, e.Now())
 	if err == nil && !got.Ended {
 		err = fault.New(fault.Unavailable, "rollback.pending", "The orchestrator is stopping; the rollback %s goes on when it is back.", rollbackID)
 	}
@@ -158,98 +132,38 @@ func (e *Engine) rejoin(ctx context.Context, rollbackID string) (known bool, err
 	}
 }
 
-// RollbackByID returns what a rollback has come to so far.
-func (e *Engine) RollbackByID(ctx context.Context, rollbackID string) (RollbackResult, error) {
-	if !id.Valid(rollbackID) {
-		return RollbackResult{}, run.Unknown(dag.Rollback, rollbackID)
-	}
-	h, err := run.GetHeader(ctx, e.DB, dag.Rollback, rollbackID)
-	if err != nil {
-		return RollbackResult{}, err
-	}
-	res := RollbackResult{ID: h.ID, Ended: h.State.Terminal(), Planned: h.Undo.Planned, Executed: h.Counts.Completed, Failed: h.Counts.Failed}
-	end := e.Now()
-	if h.CompletedAt != nil {
-		end = *h.CompletedAt
-	}
-	res.Duration = max(0, end.Sub(h.CreatedAt))
-	if h.Counts.Failed == 0 {
-		return res, nil
-	}
-	rows, _, err := run.Failures().List(ctx, e.DB, store.Query{Prefix: id.Family(rollbackID), Limit: store.MaxPage})
-	for _, row := range rows {
-		if f := row.Value; f.Run == rollbackID {
-			res.Failures = append(res.Failures, RollbackFailure{Task: f.Task, Name: f.Name, Error: f.Error})
-		}
-	}
-	return res, err
-}
-
 // beginRollback judges a request and stores the rollback.
-func (e *Engine) beginRollback(ctx context.Context, q RollbackRequest) (*runner, error) {
+func (e *Engine) beginRollback(ctx context.Context, q rollback.Request) (*runner, error) {
 	act := audit.Act{Action: "rollback.execute", Resource: "rollbacks/" + q.ID}
-	var plan dag.UndoPlan
-	var lists []run.Slice[string]
-	switch {
-	case q.Checkpoint != "":
+	if q.Checkpoint != "" {
 		act.Resource = "checkpoints/" + q.Checkpoint
-		c, err := e.checkpoint(ctx, q.Checkpoint)
-		if err != nil {
-			return nil, err
-		}
-		if c.RecordOnly {
-			return nil, fault.New(fault.Conflict, "checkpoint.record_only",
-				"What a rollback to the checkpoint %s would need is not kept any more ([retention] checkpoint_effects); it is a record only. Use a later checkpoint or name operations.", c.Name)
-		}
-		plan = dag.UndoPlan{Cut: c.Cut, Era: c.EraFrom, EraTo: c.EraTo}
-		if plan.Planned, err = e.operationsAfter(ctx, c); err != nil {
-			return nil, err
-		}
-	case len(q.Operations) == 0:
-		return nil, fault.New(fault.Invalid, "rollback.nothing_named", "Name a checkpoint or at least one operation.")
-	default:
-		leads, err := e.undoSet(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		lists = e.divideIntoWaves(q.ID, leads)
-		plan = dag.UndoPlan{Listed: true, Planned: len(leads), Waves: len(lists)}
+	}
+	plan, err := e.planner.Plan(ctx, q)
+	if err != nil {
+		return nil, err
 	}
 	act.Details = map[string]any{"operations": plan.Planned, "rollback": q.ID}
-	return e.submitRollback(ctx, q, plan, lists, act)
+	return e.submitRollback(ctx, q, plan, act)
 }
 
-// divideIntoWaves cuts the leads of operations, in the order in which they are undone, into waves.
-func (e *Engine) divideIntoWaves(rollbackID string, leads []dag.Effect) (lists []run.Slice[string]) {
-	found := e.Wave // in the last wave
-	for i := range leads {
-		if found >= e.Wave {
-			lists, found = append(lists, run.Slice[string]{ID: run.SliceID(rollbackID, len(lists)+1)}), 0
-		}
-		last := &lists[len(lists)-1]
-		last.Items, found = append(last.Items, leads[i].ID), found+leads[i].Of
-	}
-	return lists
-}
-
-// maxLists is how many waves are stored in one commit.
-const maxLists = 64
+// maxWaves is how many waves are stored in one commit.
+const maxWaves = 64
 
 // submitRollback stores a rollback and launches it. The waves that it names go first: without it
 // they mean nothing.
-func (e *Engine) submitRollback(ctx context.Context, q RollbackRequest, plan dag.UndoPlan, lists []run.Slice[string], act audit.Act) (*runner, error) {
+func (e *Engine) submitRollback(ctx context.Context, q rollback.Request, plan rollback.Plan, act audit.Act) (*runner, error) {
 	now := e.now()
 	body, grant, err := granted(ctx, act, dag.Grant{}, now.Wall)
 	if err != nil {
 		return nil, err
 	}
 	var writes []store.Write
-	for i, l := range lists {
-		w, err := run.Waves().Write(l, store.Any())
+	for i, wave := range plan.Waves {
+		w, err := run.Waves().Write(wave, store.Any())
 		if err != nil {
 			return nil, err
 		}
-		if writes = append(writes, w); len(writes) == maxLists && i+1 < len(lists) {
+		if writes = append(writes, w); len(writes) == maxWaves && i+1 < len(plan.Waves) {
 			if _, err := e.DB.Commit(ctx, store.Batch{Writes: writes}); err != nil {
 				return nil, err
 			}
@@ -265,7 +179,7 @@ func (e *Engine) submitRollback(ctx context.Context, q RollbackRequest, plan dag
 	if !added {
 		return nil, known
 	}
-	r.own(dag.NewRollback(q.ID, plan, e.Policy, grant, q.Checkpoint, now), 0)
+	r.own(dag.NewRollback(q.ID, plan.UndoPlan, e.Policy, grant, q.Checkpoint, now), 0)
 	err = r.first(ctx, writes, body, now)
 	if err := e.admit(ctx, r, false, err); err != nil {
 		if fault.Is(err, fault.Conflict) {

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
-	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/rollback"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
@@ -19,7 +19,7 @@ import (
 
 func (s *started) checkpoint(name string) run.Checkpoint {
 	s.t.Helper()
-	c, err := s.Checkpoint(scene(), "", name, "")
+	c, err := s.Checkpoints.Take(scene(), run.Checkpoint{Name: name})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func (s *started) checkpoint(name string) run.Checkpoint {
 
 func (s *started) operations(c run.Checkpoint) int {
 	s.t.Helper()
-	_, n, err := s.CheckpointByID(context.Background(), c.ID)
+	n, err := s.Checkpoints.After(context.Background(), c)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestRollback_toACheckpointUndoesWhatCameAfter(t *testing.T) {
 			t.Errorf("%d operations after it, want 3", n)
 		}
 		before := len(w.log())
-		got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+		got, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID})
 		if err != nil || !got.Ended || got.Executed != 3 || got.Failed != 0 {
 			t.Fatalf("got %+v, %v", got, err)
 		}
@@ -67,7 +67,7 @@ func TestRollback_toACheckpointUndoesWhatCameAfter(t *testing.T) {
 		if rows, _ := run.All(context.Background(), e.DB, run.Resources(), store.Query{}); len(rows) != 1 {
 			t.Errorf("inventory %v", rows)
 		}
-		again, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+		again, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID})
 		if err != nil || again.Executed != 0 || again.Failed != 0 || !again.Ended || again.ID == got.ID {
 			t.Errorf("again: %+v, %v", again, err)
 		}
@@ -90,25 +90,25 @@ func TestRollback_byOperationIDs(t *testing.T) {
 		e.ended(first.Run.ID)
 		other := e.submit(batch(servers("x", nil, "x2")))
 		e.ended(other.Run.ID)
-		refused := func(kind fault.Kind, says string, q engine.RollbackRequest) {
+		refused := func(kind fault.Kind, says string, q rollback.Request) {
 			t.Helper()
 			if _, err := e.Rollback(scene(), q); !fault.Is(err, kind) || !strings.Contains(err.Error(), says) {
 				t.Errorf("%v: %v", q, err)
 			}
 		}
-		refused(fault.NotFound, "ghost", engine.RollbackRequest{Operations: []string{"c", "ghost"}})
-		refused(fault.Invalid, other.Run.ID, engine.RollbackRequest{Operations: []string{"x"}})
-		refused(fault.Conflict, "demo/b", engine.RollbackRequest{Operations: []string{"a"}})
-		refused(fault.NotFound, "checkpoint", engine.RollbackRequest{Checkpoint: other.Run.ID})
+		refused(fault.NotFound, "ghost", rollback.Request{Operations: []string{"c", "ghost"}})
+		refused(fault.Invalid, other.Run.ID, rollback.Request{Operations: []string{"x"}})
+		refused(fault.Conflict, "demo/b", rollback.Request{Operations: []string{"a"}})
+		refused(fault.NotFound, "checkpoint", rollback.Request{Checkpoint: other.Run.ID})
 		before := len(w.log())
-		got, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{"b", first.Tasks[2].ID, "b", other.Run.ID + "/x"}})
+		got, err := e.Rollback(scene(), rollback.Request{Operations: []string{"b", first.Tasks[2].ID, "b", other.Run.ID + "/x"}})
 		if err != nil || got.Executed != 3 {
 			t.Fatalf("got %+v, %v", got, err)
 		}
 		if undos := w.log()[before:]; slices.Index(undos, "undo c1") > slices.Index(undos, "undo b1") || len(undos) != 3 {
 			t.Errorf("calls %v", undos)
 		}
-		got, err = e.Rollback(scene(), engine.RollbackRequest{Operations: []string{"x"}}) // the other one is undone
+		got, err = e.Rollback(scene(), rollback.Request{Operations: []string{"x"}}) // the other one is undone
 		if err != nil || got.Executed != 1 || w.left() != 1 {
 			t.Errorf("got %+v, %v, %d left", got, err, w.left())
 		}
@@ -123,10 +123,10 @@ func TestRollback_cascadeTakesDependentsAlong(t *testing.T) {
 		sub := batch(services("k", nil, "kubernetes")) // another batch, on the same server
 		sub.Definition.Nodes[0].Operation.Targets = []string{"a1"}
 		e.ended(e.submit(sub).Run.ID)
-		if _, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{"a"}}); !fault.Is(err, fault.Conflict) {
+		if _, err := e.Rollback(scene(), rollback.Request{Operations: []string{"a"}}); !fault.Is(err, fault.Conflict) {
 			t.Errorf("without cascade: %v", err)
 		}
-		got, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{"a"}, Cascade: true})
+		got, err := e.Rollback(scene(), rollback.Request{Operations: []string{"a"}, Cascade: true})
 		if calls := w.log(); err != nil || got.Executed != 2 || !slices.Equal(calls[2:], []string{"undo kubernetes on a1", "undo a1"}) {
 			t.Errorf("got %+v, %v, %v", got, err, calls)
 		}
@@ -144,14 +144,14 @@ func TestRollback_aFailedUndoKeepsItsPlaceBeforeACheckpoint(t *testing.T) {
 		c := e.checkpoint("cut")
 		for range 2 { // the second finds it as the first has left it
 			w.fails("undo a1", dag.Result{Class: dag.Permanent, Error: "no"})
-			if got, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{"a"}}); err != nil || got.Failed != 1 {
+			if got, err := e.Rollback(scene(), rollback.Request{Operations: []string{"a"}}); err != nil || got.Failed != 1 {
 				t.Fatalf("got %+v, %v", got, err)
 			}
 			if n := e.operations(c); n != 0 {
 				t.Errorf("%d operations after the checkpoint, want none", n)
 			}
 		}
-		got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+		got, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID})
 		if err != nil || got.Executed != 0 || w.left() != 2 {
 			t.Errorf("got %+v, %v, %d left", got, err, w.left())
 		}
@@ -169,7 +169,7 @@ func TestRollback_anUndoThatAlwaysFailsEnds(t *testing.T) {
 			e.ended(e.submit(workflow(name)).Run.ID)
 		}
 		w.fails("undo b", slices.Repeat([]dag.Result{{Class: dag.Transient, Error: "busy"}}, 1000)...)
-		got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+		got, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID})
 		if err != nil || got.Executed != 2 || got.Failed != 1 || len(got.Failures) != 1 || e.operations(c) != 1 || w.left() != 1 {
 			t.Fatalf("got %+v, %v, %d left", got, err, w.left())
 		}
@@ -180,7 +180,7 @@ func TestRollback_anUndoThatAlwaysFailsEnds(t *testing.T) {
 		if tries < 2 || tries > 20 {
 			t.Errorf("%d tries", tries)
 		}
-		got, err = e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+		got, err = e.Rollback(scene(), rollback.Request{Checkpoint: c.ID})
 		if err != nil || got.Executed != 1 || got.Failed != 0 || w.left() != 0 {
 			t.Errorf("after the repair %+v, %v, %d left", got, err, w.left())
 		}
@@ -196,7 +196,7 @@ func TestRollback_oneFailsTheOthersGoOnAndASecondCallRetriesIt(t *testing.T) {
 			e.ended(e.submit(workflow(name)).Run.ID)
 		}
 		w.fails("undo b", dag.Result{Class: dag.Permanent, Error: "irreversible: the server was deleted"})
-		got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+		got, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID})
 		if err != nil || got.Executed != 2 || got.Failed != 1 || len(got.Failures) != 1 || !strings.Contains(got.Failures[0].Error, "irreversible") {
 			t.Fatalf("got %+v, %v", got, err)
 		}
@@ -204,7 +204,7 @@ func TestRollback_oneFailsTheOthersGoOnAndASecondCallRetriesIt(t *testing.T) {
 			t.Errorf("%d operations left", n)
 		}
 		before := len(w.log())
-		got, err = e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+		got, err = e.Rollback(scene(), rollback.Request{Checkpoint: c.ID})
 		if err != nil || got.Executed != 1 || got.Failed != 0 || len(w.log()) != before+1 || w.left() != 0 {
 			t.Errorf("got %+v, %v", got, err)
 		}
@@ -224,14 +224,14 @@ func TestRollback_oneAtATimeAndSubmissionsWait(t *testing.T) {
 		<-time.After(15 * time.Second) // one is done, two is at work
 		done := make(chan error, 1)
 		go func() {
-			got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+			got, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID})
 			if err == nil && got.Executed != 2 {
 				t.Errorf("got %+v", got)
 			}
 			done <- err
 		}()
 		<-time.After(time.Second)
-		if _, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID}); !fault.Is(err, fault.Conflict) {
+		if _, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID}); !fault.Is(err, fault.Conflict) {
 			t.Errorf("a second rollback: %v", err)
 		}
 		held := e.submit(workflow("new")).Run.ID
@@ -262,7 +262,7 @@ func TestRollback_aRepeatJoinsTheFirst(t *testing.T) {
 		w.mu.Lock()
 		w.delay = 10 * time.Second
 		w.mu.Unlock()
-		q := engine.RollbackRequest{ID: id.Derived("the rollback"), Checkpoint: c.ID}
+		q := rollback.Request{ID: id.Derived("the rollback"), Checkpoint: c.ID}
 		short, cancel := context.WithTimeout(scene(), 5*time.Second)
 		defer cancel()
 		if _, err := e.Rollback(short, q); !fault.Is(err, fault.Unavailable) {
@@ -307,14 +307,14 @@ func TestRollback_restartAtEveryCommit(t *testing.T) {
 				<-time.After(time.Second)
 				ctx, cancel := context.WithTimeout(scene(), time.Minute)
 				defer cancel()
-				_, err := e.Rollback(ctx, engine.RollbackRequest{Checkpoint: c.ID})
+				_, err := e.Rollback(ctx, rollback.Request{Checkpoint: c.ID})
 				if err == nil && dead && m == storetest.Before {
 					t.Errorf("commit %d: a rollback without its end stored was reported", n)
 				}
 				e.stop()
 				e = start(t, db, w)
 				<-time.After(time.Minute)
-				if _, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID}); err != nil {
+				if _, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID}); err != nil {
 					t.Errorf("commit %d moment %d: %v", n, m, err)
 				}
 				v, err := run.ListBatches(context.Background(), e.DB, "", store.Place{Limit: 1})

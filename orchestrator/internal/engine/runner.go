@@ -49,7 +49,7 @@ type runner struct {
 	asked    uint64                     // Rights.Changed when may was made
 	decided  []*rightDecision           // of may, by task; nil where it was not asked
 	cycles   int                        // that were made ready
-	placed   []*cycle                   // those in which operations got an era and which may still be stored
+	placed   []placement                // cycles in which operations got an era and which may still be stored
 	held     int                        // slots
 	at       time.Duration              // of dag.Now.Up: the next Tick; 0 for none
 	renew    time.Duration              // of dag.Now.Up: when the run is written again, so that nobody takes it for left

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
-	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/rollback"
 	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
@@ -24,12 +24,12 @@ func TestRollback_anOperationThatIsCalledLikeAnIDIsFound(t *testing.T) {
 		sub := e.submit(batch(servers(like, nil, "a1"), servers("b", nil, "b1"), servers("c", nil, "c1")))
 		e.ended(sub.Run.ID)
 		for _, ref := range []string{like, strings.ToUpper(sub.Tasks[1].ID), strings.ToUpper(sub.Run.ID) + "/c"} {
-			if got, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{ref}}); err != nil || got.Executed != 1 {
+			if got, err := e.Rollback(scene(), rollback.Request{Operations: []string{ref}}); err != nil || got.Executed != 1 {
 				t.Errorf("%s: %+v, %v", ref, got, err)
 			}
 		}
 		for _, ref := range []string{strings.ToLower(like), id.New(), sub.Run.ID + "/B", sub.Run.ID + "/", id.New() + "/b", "/b", "x/b"} {
-			if _, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{ref}}); !fault.Is(err, fault.NotFound) {
+			if _, err := e.Rollback(scene(), rollback.Request{Operations: []string{ref}}); !fault.Is(err, fault.NotFound) {
 				t.Errorf("%s: %v", ref, err)
 			}
 		}
@@ -76,11 +76,11 @@ func TestRollback_findsAnOperationWithoutReadingItsHistory(t *testing.T) {
 		sub := e.submit(batch(servers("w", nil, "w1"), servers("x", nil, "x1")))
 		e.ended(sub.Run.ID)
 		history()
-		if _, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{"x"}}); fault.CodeOf(err) != "rollback.ambiguous" || db.docs.Load() > 2000 {
+		if _, err := e.Rollback(scene(), rollback.Request{Operations: []string{"x"}}); fault.CodeOf(err) != "rollback.ambiguous" || db.docs.Load() > 2000 {
 			t.Errorf("%d documents read: %v", db.docs.Load(), err)
 		}
 		db.docs.Store(0)
-		if got, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{sub.Run.ID + "/x"}}); err != nil || got.Executed != 1 || db.docs.Load() > 2 {
+		if got, err := e.Rollback(scene(), rollback.Request{Operations: []string{sub.Run.ID + "/x"}}); err != nil || got.Executed != 1 || db.docs.Load() > 2 {
 			t.Errorf("%d documents read: %+v %v", db.docs.Load(), got, err)
 		}
 	})

@@ -36,50 +36,14 @@ func (r *runner) wave(ctx context.Context) bool {
 
 // nextWave returns the command that begins the next wave; nil when the run is not ours any more.
 func (r *runner) nextWave(ctx context.Context) (*message, error) {
-	plan := r.run.Header.Undo
-	w := dag.Wave{Planned: plan.Planned}
-	if r.run.Header.State == dag.Queued && !plan.Listed {
+	h := &r.run.Header
+	if h.State == dag.Queued && !h.Undo.Listed {
 		if ours, err := r.quiesce(ctx); !ours || err != nil {
 			return nil, err
 		}
-		n, err := r.e.operationsAfter(ctx, run.Checkpoint{Cut: plan.Cut, EraFrom: plan.Era, EraTo: plan.EraTo})
-		if err != nil {
-			return nil, err
-		}
-		w.Planned = n
 	}
-	m := &message{}
-	if !plan.Listed {
-		leads, err := r.e.later(ctx, plan, r.e.Wave)
-		if err != nil {
-			return nil, err
-		}
-		list := run.Slice[string]{ID: run.SliceID(r.id, plan.Wave+1)}
-		for _, lead := range leads {
-			u, err := run.Reversal(ctx, r.e.DB, lead)
-			if err != nil {
-				return nil, err
-			}
-			w.Operations, list.Items = append(w.Operations, u), append(list.Items, lead.ID)
-		}
-		if len(leads) > 0 {
-			own, err := run.Waves().Write(list, store.Any())
-			if err != nil {
-				return nil, err
-			}
-			m.writes = append(m.writes, own)
-		}
-		if plan.Wave > 0 {
-			m.writes = append(m.writes, store.Write{Key: run.Waves().Key(run.SliceID(r.id, plan.Wave)), Expect: store.Any(), Action: store.Delete})
-		}
-	} else if plan.Wave < plan.Waves {
-		var err error
-		if w.Operations, err = run.Wave(ctx, r.e.DB, r.id, plan.Wave+1); err != nil {
-			return nil, err
-		}
-	}
-	m.command = w
-	return m, nil
+	wave, writes, err := r.e.planner.Next(ctx, h)
+	return &message{command: wave, writes: writes}, err
 }
 
 // lookRuns is how often a rollback that waits for runs to end looks for those that nobody drives

@@ -13,6 +13,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/rollback"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -58,7 +59,7 @@ func TestRollback_inWavesOfAnySizeEverythingOnce(t *testing.T) {
 		c := e.checkpoint("cut")
 		e.fleet(7)
 		before := len(w.log())
-		got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+		got, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID})
 		if err != nil || got.Executed != 21 || got.Planned != 21 || got.Failed != 0 || e.operations(c) != 0 {
 			t.Fatalf("%+v, %v; %d operations left", got, err, e.operations(c))
 		}
@@ -90,10 +91,10 @@ func TestRollback_ofManyNamedOperationsGoesInWavesToo(t *testing.T) {
 			sub.Definition.Nodes[0].Operation.Targets = []string{"a0", "a1"}
 			e.ended(e.submit(sub).Run.ID)
 		}
-		if _, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{id + "/a"}}); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "server a") {
+		if _, err := e.Rollback(scene(), rollback.Request{Operations: []string{id + "/a"}}); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "server a") {
 			t.Errorf("without cascade: %v", err)
 		}
-		got, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{id + "/a"}, Cascade: true})
+		got, err := e.Rollback(scene(), rollback.Request{Operations: []string{id + "/a"}, Cascade: true})
 		undos := w.log()[20:]
 		if err != nil || got.Executed != 10 || w.left() != 0 || inOrder(undos) != "" || len(undos) != 20 {
 			t.Errorf("%+v, %v, %d left; %s in %v", got, err, w.left(), inOrder(undos), undos)
@@ -127,7 +128,7 @@ func TestRollback_killedAtEveryCommitOfEveryWave(t *testing.T) {
 		e = start(t, faulty, w, small)
 		<-time.After(time.Second)
 		before := len(w.log())
-		q := engine.RollbackRequest{ID: "01890000-0000-7000-8000-000000000009", Checkpoint: c.ID}
+		q := rollback.Request{ID: "01890000-0000-7000-8000-000000000009", Checkpoint: c.ID}
 		done := make(chan error, 1)
 		go func() {
 			_, err := e.Rollback(scene(), q)
@@ -189,26 +190,26 @@ func TestRollback_worksWhenRunsAndTasksAreDeleted(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{first + "/a"}}); !fault.Is(err, fault.Conflict) {
+		if _, err := e.Rollback(scene(), rollback.Request{Operations: []string{first + "/a"}}); !fault.Is(err, fault.Conflict) {
 			t.Errorf("what stands on it is not known any more: %v", err)
 		}
-		if _, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{first + "/ghost"}}); !fault.Is(err, fault.NotFound) {
+		if _, err := e.Rollback(scene(), rollback.Request{Operations: []string{first + "/ghost"}}); !fault.Is(err, fault.NotFound) {
 			t.Errorf("an operation that never was: %v", err)
 		}
 		for ref, want := range map[string]int{first + "/k": 1, task: 1} {
-			if got, err := e.Rollback(scene(), engine.RollbackRequest{Operations: []string{ref}}); err != nil || got.Executed != want {
+			if got, err := e.Rollback(scene(), rollback.Request{Operations: []string{ref}}); err != nil || got.Executed != want {
 				t.Errorf("%s: %+v, %v", ref, got, err)
 			}
 		}
 		w.fails("undo a1", dag.Result{Class: dag.Permanent, Error: "no"})
-		got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+		got, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID})
 		if err != nil || got.Executed != 6 || got.Failed != 1 || len(got.Failures) != 1 || !strings.Contains(got.Failures[0].Error, "a1: no") || w.left() != 1 {
 			t.Errorf("%+v, %v, %d left", got, err, w.left())
 		}
 		if n := len(every(t, db, "task")); n != 0 {
 			t.Errorf("%d tasks came back", n)
 		}
-		if got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID}); err != nil || got.Executed != 1 || w.left() != 0 {
+		if got, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID}); err != nil || got.Executed != 1 || w.left() != 0 {
 			t.Errorf("again: %+v, %v, %d left", got, err, w.left())
 		}
 	})
@@ -225,9 +226,9 @@ func TestRollback_deletedWhileItGoesOn(t *testing.T) {
 		w.mu.Lock()
 		w.delay = time.Second
 		w.mu.Unlock()
-		done := make(chan engine.RollbackResult, 1)
+		done := make(chan rollback.Result, 1)
 		go func() {
-			got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID})
+			got, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID})
 			if err != nil {
 				t.Error(err)
 			}
@@ -274,7 +275,7 @@ func TestRollback_refusedStopsNothing(t *testing.T) {
 		w.mu.Unlock()
 		id := e.submit(workflow("b")).Run.ID
 		<-time.After(time.Second)
-		for kind, q := range map[fault.Kind]engine.RollbackRequest{
+		for kind, q := range map[fault.Kind]rollback.Request{
 			fault.NotFound:    {Checkpoint: id},
 			fault.Conflict:    {Operations: []string{id}},
 			fault.Invalid:     {},
@@ -310,7 +311,7 @@ func TestRollback_killedWhileItWaitsForRunsToEnd(t *testing.T) {
 		w.mu.Unlock()
 		id := e.submit(batch(servers("one", nil, "s1"), servers("two", []string{"one"}, "s2"))).Run.ID
 		<-time.After(time.Second)
-		q := engine.RollbackRequest{ID: "01890000-0000-7000-8000-000000000009", Checkpoint: c.ID}
+		q := rollback.Request{ID: "01890000-0000-7000-8000-000000000009", Checkpoint: c.ID}
 		dead := make(chan struct{})
 		slow := &slow{DB: db, listed: func(q store.Query) {
 			if q.Index == "active" && len(every(t, db, "run")) == 3 {
@@ -352,7 +353,7 @@ func TestSubmit_waitsForARollbackThatANewProcessHasNotTakenOverYet(t *testing.T)
 		w.mu.Lock()
 		w.delay = 10 * time.Second
 		w.mu.Unlock()
-		go func() { _, _ = e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID}) }()
+		go func() { _, _ = e.Rollback(scene(), rollback.Request{Checkpoint: c.ID}) }()
 		<-time.After(time.Second)
 		e.stop()
 		var held atomic.Bool
@@ -386,7 +387,7 @@ func TestEffect_undoneSaysSinceWhenItStood(t *testing.T) {
 		sub.Definition.RollbackEnabled = true
 		e.ended(e.submit(sub).Run.ID)
 		e.fleet(1)
-		if got, err := e.Rollback(scene(), engine.RollbackRequest{Checkpoint: c.ID}); err != nil || got.Executed != 3 {
+		if got, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID}); err != nil || got.Executed != 3 {
 			t.Fatalf("%+v, %v", got, err)
 		}
 		docs := every(t, db, "effect")

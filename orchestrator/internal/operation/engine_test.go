@@ -8,6 +8,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/rollback"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -34,8 +35,8 @@ func TestEngine_referenceBatchAndBack(t *testing.T) {
 		return e, stop
 	}
 	e, stop := begin()
-	eventually(t, func() bool { _, err := e.Checkpoint(ctx, "", "before", ""); return err == nil })
-	points, err := e.Checkpoints(ctx, store.Place{Limit: 1})
+	eventually(t, func() bool { _, err := e.Checkpoints.Take(ctx, run.Checkpoint{Name: "before"}); return err == nil })
+	points, err := e.Checkpoints.List(ctx, store.Place{Limit: 1})
 	if err != nil || len(points.Rows) != 1 {
 		t.Fatal(points, err)
 	}
@@ -64,9 +65,9 @@ func TestEngine_referenceBatchAndBack(t *testing.T) {
 	if err != nil || len(rows) != 8 {
 		t.Errorf("inventory: %v %v", rows, err)
 	}
-	var back engine.RollbackResult
+	var back rollback.Result
 	eventually(t, func() bool {
-		back, err = e.Rollback(ctx, engine.RollbackRequest{Checkpoint: points.Rows[0].Value.ID})
+		back, err = e.Rollback(ctx, rollback.Request{Checkpoint: points.Rows[0].Value.ID})
 		return err == nil
 	})
 	if back.Executed != 2 || back.Failed != 0 {

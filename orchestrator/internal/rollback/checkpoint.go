@@ -1,0 +1,115 @@
+package rollback
+
+import (
+	"context"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/naming"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// Checkpoints takes checkpoints and counts what was done after them. Taking one stops nobody.
+type Checkpoints struct {
+	DB   store.DB
+	Eras *Eras
+	Now  func() time.Time
+}
+
+// Take stores a checkpoint of now with the id (a fresh one when empty), the texts, which the caller has checked, and the
+// origin of c. Taking it again under the same id returns the first. History keeps a limited number of automatic ones.
+func (s *Checkpoints) Take(ctx context.Context, c run.Checkpoint) (run.Checkpoint, error) {
+	if c.ID == "" {
+		c.ID = id.New()
+	}
+	if err := s.Eras.Open(ctx, s.DB); err != nil {
+		return run.Checkpoint{}, err
+	}
+	c.CreatedAt, c.V = s.Now().UTC().Truncate(time.Microsecond), 2
+	c.EraFrom, _ = s.Eras.boundary()
+	page, err := s.DB.List(ctx, store.Query{Kind: run.Resources().Kind, Counts: []store.Counter{{Kind: run.Resources().Kind}}})
+	if err != nil {
+		return run.Checkpoint{}, err
+	}
+	_, c.EraTo = s.Eras.boundary()
+	c.Cut, c.Resources, c.Hash = page.Rev, page.Counts[0].N, page.Counts[0].Sum.String()
+	var own store.Write
+	for len(own.Body) == 0 || c.Size != len(own.Body) { // the digits of Size count too
+		c.Size = len(own.Body)
+		if own, err = run.Checkpoints().Write(c, store.Absent()); err != nil {
+			return run.Checkpoint{}, err
+		}
+	}
+	entry, err := run.Entry(ctx, audit.Act{Action: "checkpoint.create", Resource: "checkpoints/" + c.ID, Details: map[string]any{"name": c.Name}}, c.CreatedAt).Encode()
+	if err != nil {
+		return run.Checkpoint{}, err
+	}
+	_, err = s.DB.Commit(ctx, store.Batch{Writes: []store.Write{own}, Appends: []store.Append{
+		{Stream: audit.Stream, Body: entry},
+		run.Event(&dag.Event{Type: dag.CheckpointCreated, Time: c.CreatedAt, Status: "created", Name: c.Name, Checkpoint: c.ID}),
+	}})
+	if fault.Is(err, fault.Conflict) { // taken before, under this id
+		return s.Get(ctx, c.ID)
+	}
+	if err != nil {
+		return run.Checkpoint{}, err
+	}
+	audit.ContextOf(ctx).MarkRecorded()
+	return c, nil
+}
+
+// List lists checkpoints, newest first.
+func (s *Checkpoints) List(ctx context.Context, p store.Place) (store.Window[run.Checkpoint], error) {
+	return run.Checkpoints().Window(ctx, s.DB, p, store.Query{})
+}
+
+// Get returns the checkpoint with that id, or a fault of kind NotFound.
+func (s *Checkpoints) Get(ctx context.Context, checkpointID string) (run.Checkpoint, error) {
+	checkpointID = id.Canonical(checkpointID)
+	if !id.Valid(checkpointID) {
+		return run.Checkpoint{}, unknownCheckpoint(checkpointID)
+	}
+	c, err := run.Checkpoints().Get(ctx, s.DB, checkpointID)
+	if err == nil && c.Rev == 0 {
+		return run.Checkpoint{}, unknownCheckpoint(checkpointID)
+	}
+	return c.Value, err
+}
+
+// Delete deletes a checkpoint. Package history then deletes the effects that no other checkpoint needs. Deleting it again is
+// a fault of kind NotFound.
+func (s *Checkpoints) Delete(ctx context.Context, checkpointID string) error {
+	c, err := s.Get(ctx, checkpointID)
+	if err != nil {
+		return err
+	}
+	act := audit.Act{Action: "checkpoint.delete", Resource: "checkpoints/" + c.ID, Details: map[string]any{"name": c.Name}}
+	_, err = audit.Update(ctx, s.DB, &act, func(tx *store.Tx) error {
+		row, err := run.Checkpoints().Load(tx, c.ID)
+		if err != nil {
+			return err
+		}
+		if row.Rev == 0 {
+			return unknownCheckpoint(c.ID)
+		}
+		run.Checkpoints().Remove(tx, c.ID)
+		event := run.Event(&dag.Event{Type: dag.CheckpointDeleted, Time: s.Now(), Status: "deleted", Name: c.Name, Checkpoint: c.ID})
+		tx.Append(event.Stream, event.Body)
+		sweep, err := run.Sweeps().Load(tx, run.SweepID)
+		if err != nil {
+			return err
+		}
+		sweep.Value.ID = run.SweepID
+		sweep.Value.Removed++
+		return run.Sweeps().Save(tx, sweep.Value)
+	})
+	return err
+}
+
+func unknownCheckpoint(checkpointID string) error {
+	return fault.New(fault.NotFound, "checkpoint.unknown", "There is no checkpoint with the id %s.", naming.Clip(checkpointID, 64))
+}

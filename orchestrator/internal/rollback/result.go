@@ -1,0 +1,48 @@
+package rollback
+
+import (
+	"context"
+	"time"
+
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
+	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// Result is what a rollback came to.
+type Result struct {
+	ID       string
+	Ended    bool
+	Planned  int // operations that it undoes, as counted when it began
+	Executed int // operations undone
+	Failed   int // operations that could not be undone
+	Duration time.Duration
+	Failures []run.Failure // the first store.MaxPage
+}
+
+// ResultOf returns what a rollback has come to until now, or a fault of kind NotFound.
+func ResultOf(ctx context.Context, db store.DB, rollbackID string, now time.Time) (Result, error) {
+	if !id.Valid(rollbackID) {
+		return Result{}, run.Unknown(dag.Rollback, rollbackID)
+	}
+	h, err := run.GetHeader(ctx, db, dag.Rollback, rollbackID)
+	if err != nil {
+		return Result{}, err
+	}
+	res := Result{ID: h.ID, Ended: h.State.Terminal(), Planned: h.Undo.Planned, Executed: h.Counts.Completed, Failed: h.Counts.Failed}
+	if h.CompletedAt != nil {
+		now = *h.CompletedAt
+	}
+	res.Duration = max(0, now.Sub(h.CreatedAt))
+	if h.Counts.Failed == 0 {
+		return res, nil
+	}
+	rows, _, err := run.Failures().List(ctx, db, store.Query{Prefix: id.Family(rollbackID), Limit: store.MaxPage})
+	for _, row := range rows {
+		if row.Value.Run == rollbackID {
+			res.Failures = append(res.Failures, row.Value)
+		}
+	}
+	return res, err
+}
