@@ -35,6 +35,7 @@ var rings = []struct {
 	{"shared/id", leaf, "ids are everywhere"},
 	{"shared/instant", leaf, "times are everywhere"},
 	{"shared/naming", leaf, "names are judged wherever they come in"},
+	{"shared/seal", leaf, "services of both programs store secrets"},
 	{"shared/secret", leaf, "configuration and services carry secrets"},
 	{"policies", leaf, "embedded files, no code"},
 	{"orchestrator/internal/dag", pureRing, "the machine of a run: no store, clock or logger"},

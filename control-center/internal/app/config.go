@@ -7,11 +7,11 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/bootstrap"
-	"github.com/provisioning-platform/platform/control-center/internal/keys"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/config"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/process"
+	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/store/driver"
 	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/web/ratelimit"
@@ -118,9 +118,9 @@ func checkFolder(dir string, problems *config.Problems) {
 		return
 	}
 	own := bootstrap.KeysFolder(dir)
-	problems.Private(dir, bootstrap.FilePath(dir), own, keys.SealerFile(own), filepath.Join(own, web.KeyFile))
+	problems.Private(dir, bootstrap.FilePath(dir), own, seal.File(own), filepath.Join(own, web.KeyFile))
 	problems.AddState(err)
-	_, err = keys.OpenSealer(own)
+	_, err = seal.Open(own)
 	problems.AddState(err)
 	problems.Private(audit.KeyFiles(bootstrap.AuditKeysFolder(dir))...)
 }

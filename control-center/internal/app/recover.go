@@ -17,6 +17,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/cli"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
 )
@@ -38,7 +39,7 @@ func recovery() cli.Recovery {
 			if err != nil {
 				return nil, nil, err
 			}
-			sealer, err := keys.OpenSealer(bootstrap.KeysFolder(dir))
+			sealer, err := seal.Open(bootstrap.KeysFolder(dir))
 			if err != nil {
 				return nil, nil, err
 			}

@@ -27,6 +27,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/process"
 	"github.com/provisioning-platform/platform/shared/retention"
+	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/driver"
@@ -94,7 +95,7 @@ func build(ctx context.Context, c Config, stores driver.Options, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
-	sealer, err := keys.OpenSealer(bootstrap.KeysFolder(dir))
+	sealer, err := seal.Open(bootstrap.KeysFolder(dir))
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +110,7 @@ func build(ctx context.Context, c Config, stores driver.Options, log *slog.Logge
 	return s, err
 }
 
-func assemble(ctx context.Context, c Config, memory bool, dir string, file bootstrap.File, sealer *keys.Sealer, db *feed.Hub, log *slog.Logger) (*service, error) {
+func assemble(ctx context.Context, c Config, memory bool, dir string, file bootstrap.File, sealer *seal.Sealer, db *feed.Hub, log *slog.Logger) (*service, error) {
 	now := time.Now
 	auditKeys, err := audit.MakeKeys(bootstrap.AuditKeysFolder(dir), bootstrap.AuditOrigin(file.Deployment))
 	if err != nil {

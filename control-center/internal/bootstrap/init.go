@@ -17,6 +17,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/token"
 )
@@ -84,7 +85,7 @@ func Init(ctx context.Context, o Options, now time.Time) (Printed, error) {
 	if err != nil {
 		return Printed{}, err
 	}
-	sealer, err := keys.MakeSealer(KeysFolder(dir))
+	sealer, err := seal.Make(KeysFolder(dir))
 	if err != nil {
 		return Printed{}, err
 	}

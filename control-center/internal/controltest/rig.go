@@ -26,6 +26,7 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/retention"
+	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -64,7 +65,7 @@ type Rig struct {
 	Admin    bootstrap.Printed
 	File     bootstrap.File
 	DB       *feed.Hub
-	Sealer   *keys.Sealer
+	Sealer   *seal.Sealer
 	Revoked  *revocation.Log
 	Changes  *change.Committer
 	Ring     *keys.Ring
@@ -107,7 +108,7 @@ func Over(t testing.TB, db store.DB) *Rig {
 	r.File, err = bootstrap.Load(r.Dir)
 	must(err)
 	must(bootstrap.Import(ctx, r.DB, r.Dir, r.File, false, r.Clock.Now()))
-	r.Sealer, err = keys.OpenSealer(bootstrap.KeysFolder(r.Dir))
+	r.Sealer, err = seal.Open(bootstrap.KeysFolder(r.Dir))
 	must(err)
 	log := slog.New(slog.DiscardHandler)
 	r.Revoked = &revocation.Log{DB: r.DB, State: &token.Revocations{}, Epoch: r.File.Deployment}

@@ -1,6 +1,5 @@
-// Package keys owns every private key of the control-center: the key-encryption key that seals secrets
-// at rest, the audit log's signing keys, and the Ed25519 keys that sign tokens, with their life
-// (next, current, retiring, gone), rotation with overlap and emergency removal.
+// Package keys owns the Ed25519 keys that sign tokens, with their life (next, current, retiring, gone),
+// rotation with overlap and emergency removal. Package seal encrypts them at rest.
 //
 // It does not build tokens (tokens does) nor verify them (shared/token does). The one rule a caller
 // must know: a private key never leaves this package; ask Ring to sign.

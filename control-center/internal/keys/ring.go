@@ -12,6 +12,7 @@ import (
 
 	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
 )
@@ -62,7 +63,7 @@ func errTooSoon(k TokenKey, now time.Time) error {
 // Ring is the set of signing keys. Build it as a literal and Load it before use.
 type Ring struct {
 	Changes *change.Committer
-	Sealer  *Sealer
+	Sealer  *seal.Sealer
 	Now     func() time.Time
 	Log     *slog.Logger
 
@@ -76,7 +77,7 @@ type Ring struct {
 }
 
 // NewRing returns the keys a fresh deployment starts with: one that signs and one announced.
-func NewRing(s *Sealer, now time.Time) []TokenKey {
+func NewRing(s *seal.Sealer, now time.Time) []TokenKey {
 	return []TokenKey{newKey(s, token.Current, now, now), newKey(s, token.Next, now, now)} // nobody knows a set without either
 }
 
@@ -86,10 +87,10 @@ func Insert(tx *store.Tx, act *change.Act, keys []TokenKey) error {
 	return rings.Create(tx, ringDoc{ID: ringID, Keys: keys})
 }
 
-func newKey(s *Sealer, state token.State, now, notBefore time.Time) TokenKey {
+func newKey(s *seal.Sealer, state token.State, now, notBefore time.Time) TokenKey {
 	pub, priv, _ := ed25519.GenerateKey(nil)
 	id := token.KeyID(pub)
-	return TokenKey{ID: id, Private: s.Seal(rings.Kind, id, "private", priv.Seed()), Public: encode(pub), Since: now.Unix(), State: state, NotBefore: notBefore.Unix()}
+	return TokenKey{ID: id, Private: s.Seal(rings.Kind, id, "private", priv.Seed()), Public: base64.RawURLEncoding.EncodeToString(pub), Since: now.Unix(), State: state, NotBefore: notBefore.Unix()}
 }
 
 // Load reads the ring from the store.
@@ -221,7 +222,7 @@ func (r *Ring) Remove(ctx context.Context, kid string) error {
 
 // Renew replaces all keys of a store that was put back by new ones. It returns what revokes every
 // token that an old key signed and names the new ones, and the id of the key that signs.
-func Renew(tx *store.Tx, s *Sealer, now time.Time) (revoked []token.Revocation, signs string, err error) {
+func Renew(tx *store.Tx, s *seal.Sealer, now time.Time) (revoked []token.Revocation, signs string, err error) {
 	row, err := rings.Load(tx, ringID)
 	if err != nil {
 		return nil, "", err
@@ -238,7 +239,7 @@ func Renew(tx *store.Tx, s *Sealer, now time.Time) (revoked []token.Revocation, 
 }
 
 // advance moves every key one step along its life and drops those that are over.
-func advance(s *Sealer, keys []TokenKey, now time.Time) []TokenKey {
+func advance(s *seal.Sealer, keys []TokenKey, now time.Time) []TokenKey {
 	var out []TokenKey
 	for _, k := range keys {
 		switch {

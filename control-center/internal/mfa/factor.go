@@ -12,9 +12,9 @@ import (
 	"github.com/pquerna/otp/hotp"
 	"github.com/pquerna/otp/totp"
 
-	"github.com/provisioning-platform/platform/control-center/internal/keys"
 	"github.com/provisioning-platform/platform/control-center/internal/login"
 	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -60,7 +60,7 @@ type Enrolment struct {
 }
 
 // Generate makes a secret and recovery codes for an account and returns what to show and what to store.
-func Generate(sealer *keys.Sealer, issuer, userID, username string, now time.Time) (Enrolment, Pending, error) {
+func Generate(sealer *seal.Sealer, issuer, userID, username string, now time.Time) (Enrolment, Pending, error) {
 	raw := make([]byte, secretBytes)
 	_, _ = rand.Read(raw)
 	key, err := totp.Generate(totp.GenerateOpts{Issuer: issuer, AccountName: username, Period: period, Secret: raw, Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1})
@@ -107,7 +107,7 @@ type Result struct {
 
 // Check tries code against an active factor and returns the factor as it is after that: the step or
 // the recovery code spent, or the failure counted.
-func Check(sealer *keys.Sealer, f Factor, code string, now time.Time) (Factor, Result, error) {
+func Check(sealer *seal.Sealer, f Factor, code string, now time.Time) (Factor, Result, error) {
 	if f.Failures.Blocked(now) {
 		return f, Result{Blocked: true}, nil
 	}
@@ -134,7 +134,7 @@ func Check(sealer *keys.Sealer, f Factor, code string, now time.Time) (Factor, R
 
 // match returns the step among the previous, this and the next one whose code it is; 0 when none.
 // All three are computed whatever the first one says.
-func match(sealer *keys.Sealer, userID, sealed, code string, now time.Time) (int64, error) {
+func match(sealer *seal.Sealer, userID, sealed, code string, now time.Time) (int64, error) {
 	secret, err := sealer.Open(Table.Kind, userID, "secret", sealed)
 	if err != nil {
 		return 0, err

@@ -5,11 +5,11 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/change"
-	"github.com/provisioning-platform/platform/control-center/internal/keys"
 	"github.com/provisioning-platform/platform/control-center/internal/login"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -28,7 +28,7 @@ var (
 type Factors struct {
 	Changes *change.Committer
 	Users   *user.Users
-	Sealer  *keys.Sealer
+	Sealer  *seal.Sealer
 	Issuer  string // the name shown in authenticator apps
 	Now     func() time.Time
 }
@@ -184,7 +184,7 @@ func (fs *Factors) raise(tx *store.Tx, act *change.Act, t change.Type, userID st
 }
 
 // Dummy is a factor nobody can answer: checking a code against it costs what checking a real one does.
-func Dummy(sealer *keys.Sealer) (Factor, error) {
+func Dummy(sealer *seal.Sealer) (Factor, error) {
 	_, p, err := Generate(sealer, "nobody", "nobody", "nobody", time.Time{})
 	return Factor{Active: true, Failures: login.CodeFailures{}, ID: "nobody", Recovery: p.Recovery, Secret: p.Secret}, err
 }

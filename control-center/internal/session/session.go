@@ -9,12 +9,12 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/change"
-	"github.com/provisioning-platform/platform/control-center/internal/keys"
 	"github.com/provisioning-platform/platform/control-center/internal/login"
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
 	"github.com/provisioning-platform/platform/control-center/internal/tokens"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
 )
@@ -90,7 +90,7 @@ func Kinds() []store.Kind {
 type Sessions struct {
 	Changes  *change.Committer
 	Hasher   *user.Hasher
-	Sealer   *keys.Sealer
+	Sealer   *seal.Sealer
 	Mint     *tokens.Mint
 	Verifier *token.Verifier // It asks no revocations: Refresh looks at the session itself.
 	Dummy    mfa.Factor      // Its code is checked where there is no factor, so that both cost the same time.

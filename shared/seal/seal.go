@@ -1,4 +1,4 @@
-package keys
+package seal
 
 import (
 	"crypto/aes"
@@ -19,8 +19,8 @@ type Sealer struct {
 	id  string
 }
 
-// NewSealer returns a Sealer for a 32-byte key-encryption key.
-func NewSealer(kek []byte) (*Sealer, error) {
+// New returns a Sealer for a 32-byte key-encryption key.
+func New(kek []byte) (*Sealer, error) {
 	aead, err := gcm(kek)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package keys
+package seal
 
 import (
 	"path/filepath"
@@ -10,25 +10,25 @@ import (
 // opens nothing.
 const kekFile = "kek"
 
-// MakeSealer makes a key-encryption key in dir (DIR/keys), which it creates with mode 0700, unless there
+// Make makes a key-encryption key in dir (DIR/keys), which it creates with mode 0700, unless there
 // is one, and returns its Sealer.
-func MakeSealer(dir string) (*Sealer, error) {
+func Make(dir string) (*Sealer, error) {
 	kek, err := secret.MakeKey(filepath.Join(dir, kekFile))
 	if err != nil {
 		return nil, err
 	}
-	return NewSealer(kek)
+	return New(kek)
 }
 
-// SealerFile returns the path of the key-encryption key below dir.
-func SealerFile(dir string) string { return filepath.Join(dir, kekFile) }
+// File returns the path of the key-encryption key below dir.
+func File(dir string) string { return filepath.Join(dir, kekFile) }
 
-// OpenSealer reads the key-encryption key of dir. It refuses a folder or a file that others can read
+// Open reads the key-encryption key of dir. It refuses a folder or a file that others can read
 // (S04), with the command that repairs it.
-func OpenSealer(dir string) (*Sealer, error) {
+func Open(dir string) (*Sealer, error) {
 	kek, err := secret.ReadKey(filepath.Join(dir, kekFile))
 	if err != nil {
 		return nil, err
 	}
-	return NewSealer(kek)
+	return New(kek)
 }
