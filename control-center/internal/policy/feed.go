@@ -6,27 +6,23 @@ import (
 	"sync"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/revocation"
 	"github.com/provisioning-platform/platform/shared/authz"
 )
 
-// longestPoll bounds how long Feed waits, whatever was asked for; below the peer's patience
-// (decision 5).
-const longestPoll = 2 * time.Second
-
-// maxRecent is how many changes are remembered for those who follow. Who is farther behind gets
-// everything.
+// maxRecent is how many changes are kept in memory for followers. A follower that is farther behind gets all policies.
 const maxRecent = 256
 
-// feed is what followers are told.
+// feed holds what followers are told.
 type feed struct {
 	mu      sync.Mutex
-	version uint64         // under mu: of what is in force
-	recent  []authz.Change // under mu: those that led there, one a version
-	news    chan struct{}  // under mu: closed by the next change; nil when nobody waits
+	version uint64         // under mu: of the policies in force
+	recent  []authz.Change // under mu: those that led to version, one for each
+	news    chan struct{}  // under mu: the next change closes it; nil when nobody waits
 }
 
-// announce tells followers what is in force: after one change, or, without one, anew. The store's
-// own wake-up comes too early: what is committed is in force a moment later.
+// announce tells followers which version is in force: after the change c or, when c is nil, after all policies were read
+// anew. The wake-up of the store would come too early, because what is committed is in force a moment later.
 func (ps *Policies) announce(version uint64, c *authz.Change) {
 	f := &ps.feed
 	f.mu.Lock()
@@ -43,8 +39,8 @@ func (ps *Policies) announce(version uint64, c *authz.Change) {
 	}
 }
 
-// since returns what leads from a version to the one in force, whether the recent changes tell
-// that, and a channel that is closed by the next change.
+// since returns the changes from a version to the one in force, whether the recent ones reach that far back, and a channel
+// that the next change closes.
 func (f *feed) since(version uint64) (changes []authz.Change, now uint64, known bool, news <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -58,10 +54,10 @@ func (f *feed) since(version uint64) (changes []authz.Change, now uint64, known 
 	return changes, f.version, known, f.news
 }
 
-// Feed answers a long poll: what changed since the version the caller has, everything when that is
-// not known any more, or nothing after wait.
+// Feed answers a long poll of a follower that has a version of the policies: the changes since then, all policies when the
+// recent changes do not reach back to it, or neither when wait is over.
 func (ps *Policies) Feed(ctx context.Context, version uint64, wait time.Duration) authz.Feed {
-	timeout := time.NewTimer(min(wait, longestPoll))
+	timeout := time.NewTimer(min(wait, revocation.LongestPoll))
 	defer timeout.Stop()
 	for {
 		changes, now, known, news := ps.feed.since(version)

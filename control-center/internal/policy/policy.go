@@ -14,7 +14,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Document is a policy as stored. Fields stand in the order of their JSON names.
+// Document is a policy as it is stored. Fields stand in the order of their JSON names.
 type Document struct {
 	CreatedAt time.Time    `json:"created_at"`
 	Enabled   bool         `json:"enabled"`
@@ -27,8 +27,8 @@ type Document struct {
 // Table maps Document to its documents.
 var Table = store.Table[Document]{Kind: "policy", ID: func(d Document) string { return d.ID }}
 
-// set counts the changes. Built-in is the digest of the roles of the program that last started, so that
-// an upgrade which changes them raises the version too.
+// set is the version of all policies together. BuiltIn is the digest of the roles in the program that last started, so that
+// an upgrade with other roles raises the version too.
 type set struct {
 	BuiltIn string `json:"built_in"`
 	ID      string `json:"id"`
@@ -39,26 +39,27 @@ var sets = store.Table[set]{Kind: "policy_set", ID: func(s set) string { return 
 
 const setID = "set"
 
-// ErrNotFound is the answer to an unknown policy.
+// ErrNotFound is the answer to the id of no policy.
 var ErrNotFound = fault.New(fault.NotFound, "policy.not_found", "there is no policy with this id")
 
 // Kinds declares the documents of this package.
 func Kinds() []store.Kind { return []store.Kind{{Name: Table.Kind}, {Name: sets.Kind}} }
 
-// Policies is the effective policies. Build it as a literal and Load it before use.
+// Policies holds the effective policies and changes them. It is built as a literal; Load comes before its first use.
 type Policies struct {
 	Changes   *change.Committer
 	Authority *authz.Authority
-	Epoch     string // what the versions count in: the revocation stream's
+	Epoch     string // versions of one epoch can be compared (bootstrap.Epoch)
 	Now       func() time.Time
 	Log       *slog.Logger
 
-	mu sync.Mutex // one change at a time, so that what is swapped in is what was stored last
+	mu sync.Mutex // held by each change, so that what is put in force is what was stored last
 
 	feed feed
 }
 
-// Load brings the stored policies into force. On a fresh store it stores the built-in ones first.
+// Load puts the stored policies in force. On a fresh store it stores the built-in policies first, and after an upgrade with
+// other built-in roles it raises the version.
 func (ps *Policies) Load(ctx context.Context) error {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -97,9 +98,10 @@ func (ps *Policies) Load(ctx context.Context) error {
 			return err
 		}
 	}
-	return ps.swap(ctx)
+	return ps.reload(ctx)
 }
 
+// digestOf returns the digest of the built-in roles and services.
 func digestOf(src authz.Source) (string, error) {
 	src.Policies = nil
 	body, err := canonical.Make(src)
@@ -110,7 +112,7 @@ func (ps *Policies) document(p authz.Policy) Document {
 	return Document{CreatedAt: ps.Now().UTC().Truncate(time.Millisecond), Enabled: p.Enabled, ID: p.ID, Name: p.Name, Rules: p.Rules, Version: p.Version}
 }
 
-// source reads what is stored.
+// source returns what is to be in force: the built-in roles and the stored policies.
 func (ps *Policies) source(ctx context.Context) (authz.Source, error) {
 	src, err := authz.Defaults()
 	if err != nil {
@@ -130,9 +132,9 @@ func (ps *Policies) source(ctx context.Context) (authz.Source, error) {
 	return src, nil
 }
 
-// swap compiles what is stored and puts it in force. A stored policy that does not compile is left out
-// and reported; it never takes the others with it.
-func (ps *Policies) swap(ctx context.Context) error {
+// reload compiles what is stored and puts it in force. A stored policy that does not compile is logged and left out; the
+// others are in force.
+func (ps *Policies) reload(ctx context.Context) error {
 	src, err := ps.source(ctx)
 	if err != nil {
 		return err
@@ -149,7 +151,8 @@ func (ps *Policies) swap(ctx context.Context) error {
 	return nil
 }
 
-// Put stores p, new or changed, and brings it into force. What does not compile is refused.
+// Put stores the policy p, a new or a changed one, and puts it in force. action is that of the audit entry. A policy that
+// does not compile is an Invalid fault with a field for each mistake.
 func (ps *Policies) Put(ctx context.Context, action string, p authz.Policy) error {
 	if err := authz.Check(p); err != nil {
 		return err
@@ -168,7 +171,7 @@ func (ps *Policies) Put(ctx context.Context, action string, p authz.Policy) erro
 	})
 }
 
-// Remove deletes a policy.
+// Remove deletes the policy with that id, or returns ErrNotFound.
 func (ps *Policies) Remove(ctx context.Context, id string) error {
 	act := change.New("policy.delete", "policies/"+id, nil)
 	return ps.change(ctx, act, authz.Change{ID: id}, func(tx *store.Tx) error {
@@ -184,8 +187,8 @@ func (ps *Policies) Remove(ctx context.Context, id string) error {
 	})
 }
 
-// change stores and brings into force what fn does to one policy. It costs the same however many
-// there are.
+// change stores what fn does to one policy, with a new version, and puts c in force. It costs the same however many
+// policies there are.
 func (ps *Policies) change(ctx context.Context, act *change.Act, c authz.Change, fn func(*store.Tx) error) error {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -218,9 +221,9 @@ func (ps *Policies) change(ctx context.Context, act *change.Act, c authz.Change,
 			return nil
 		}
 	}
-	// What is stored is not known for sure, or what is in force is not.
-	if swapped := ps.swap(context.WithoutCancel(ctx)); err == nil {
-		err = swapped
+	// The outcome of the commit is unknown, or the set in force is not the version before: read what is stored.
+	if reloaded := ps.reload(context.WithoutCancel(ctx)); err == nil {
+		err = reloaded
 	}
 	return err
 }

@@ -15,25 +15,25 @@ import (
 // Stream is the name of the stream in the control-center's store.
 const Stream = "revocations"
 
-// Keep is how long an item matters: no access token lives longer (the verifier's cap).
+// Keep is how long an item matters: 24 h, for token.Verifier accepts no access token with a longer life.
 const Keep = 24 * time.Hour
 
-// expireEvery is how often the image in memory forgets what has expired.
+// expireEvery is how often Run takes items that have expired out of State.
 const expireEvery = 10 * time.Minute
 
-// longestPoll bounds how long Feed waits, whatever was asked for. It is below the peer's patience (decision
-// 5: 5 s), so that an answer without items doubles as the heartbeat.
-const longestPoll = 2 * time.Second
+// LongestPoll bounds how long a long poll of the orchestrator waits, whatever it asks for. The orchestrator refuses changes
+// after 5 s of silence (decision 5), so an answer without items is its heartbeat.
+const LongestPoll = 2 * time.Second
 
-// Log is the stream and its image in memory.
+// Log is the stream and its image in memory. It is built as a literal; Load comes before anything is served.
 type Log struct {
 	DB    *feed.Hub
-	State *token.Revocations // what the own verifier asks
+	State *token.Revocations // what the control-center's own verifier asks
 	Epoch string             // identity of the stream (bootstrap.Epoch)
 
 	mu    sync.Mutex
-	after uint64   // under mu: everything up to here is in State
-	start snapshot // under mu: as stored
+	after uint64   // under mu: State has everything up to this sequence
+	start snapshot // under mu: as it is stored
 }
 
 // Append adds items to the stream within a transaction.
@@ -48,7 +48,7 @@ func Append(tx *store.Tx, items ...token.Revocation) error {
 	return nil
 }
 
-// Load brings what still matters of the stream into memory; it is called once, before anything is served.
+// Load brings what still matters of the stream into State. It is called once, before anything is served.
 func (l *Log) Load(ctx context.Context, now time.Time) error {
 	row, err := snapshots.Get(ctx, l.DB, snapshotID)
 	if err != nil {
@@ -65,10 +65,14 @@ func (l *Log) Load(ctx context.Context, now time.Time) error {
 	return err
 }
 
-// catchUp applies the rest of the stream. Called with mu held.
+// catchUp applies the rest of the stream to State. mu is held.
 func (l *Log) catchUp(ctx context.Context) error {
 	for {
-		f, err := l.read(ctx, l.after, store.MaxPage)
+		page, err := l.DB.Read(ctx, Stream, l.after, store.MaxPage)
+		if err != nil {
+			return err
+		}
+		f, err := l.feedOf(page)
 		if err != nil {
 			return err
 		}
@@ -82,8 +86,8 @@ func (l *Log) catchUp(ctx context.Context) error {
 	}
 }
 
-// Run applies what was committed although its commit was reported as of unknown outcome; what Update
-// applied already is applied again without effect. It also forgets what has expired.
+// Run applies revocations whose commit had an unknown outcome, which change.Committer leaves out of State; to apply an item
+// twice has no effect. It also takes expired items out of State and compacts the stream. It returns nil when ctx ends.
 func (l *Log) Run(ctx context.Context) error {
 	tick, expire := time.NewTicker(time.Second), time.NewTicker(expireEvery)
 	defer tick.Stop()
@@ -96,7 +100,7 @@ func (l *Log) Run(ctx context.Context) error {
 			err = l.compact(ctx, time.Now())
 		}
 		l.mu.Unlock()
-		if err != nil { // the store is away: look again with the next tick
+		if err != nil { // The store is away, and the next tick looks again.
 			wake = nil
 		}
 		select {
@@ -110,36 +114,25 @@ func (l *Log) Run(ctx context.Context) error {
 	}
 }
 
-// Feed answers a long poll: the items above after, at once when there are some, else when one comes or
-// after wait without. Another epoch, a place that does not exist, and one below what is kept get the whole
-// state; an empty epoch stands for the present one.
+// Feed answers a long poll: the items above after, at once when there are some, else when one comes or, without any, when
+// wait is over. It answers with the whole state at once when after is no place in this stream, when it lies below what is
+// kept, and when epoch is neither empty nor the present one.
 func (l *Log) Feed(ctx context.Context, epoch string, after uint64, wait time.Duration) (token.Feed, error) {
-	timeout := time.NewTimer(min(wait, longestPoll))
-	defer timeout.Stop()
-	for {
-		wake := l.DB.Wait(Stream)
-		f, err := l.read(ctx, after, store.MaxPage)
-		if err != nil {
-			return f, err
-		}
-		if epoch != "" && epoch != l.Epoch || f.Head < after || l.compacted(after) {
-			return l.reset(ctx)
-		}
-		if len(f.Items) > 0 {
-			return f, nil
-		}
-		select {
-		case <-wake:
-		case <-timeout.C:
-			return f, nil
-		case <-ctx.Done():
-			return f, nil
-		}
+	if epoch != "" && epoch != l.Epoch || l.compacted(after) {
+		return l.reset(ctx)
 	}
+	page, err := l.DB.Poll(ctx, Stream, after, store.MaxPage, min(wait, LongestPoll))
+	if err != nil {
+		return token.Feed{}, err
+	}
+	if page.Head < after || l.compacted(after) { // Run may have compacted the stream during the poll.
+		return l.reset(ctx)
+	}
+	return l.feedOf(page)
 }
 
-// whole returns the state with the place it is complete up to: what was committed a moment ago may not be
-// in State yet, and whoever is told its sequence never asks for it again.
+// reset returns the whole state with the sequence that it is complete up to. It reads the stream to its end first: what
+// was committed a moment ago may not be in State yet, and whoever is told its sequence never asks for it again.
 func (l *Log) reset(ctx context.Context) (token.Feed, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -147,10 +140,9 @@ func (l *Log) reset(ctx context.Context) (token.Feed, error) {
 	return token.Feed{Epoch: l.Epoch, Head: l.after, Items: l.State.Snapshot(), Reset: true}, err
 }
 
-// read returns a page of the stream as a feed; Head is the last sequence handed out, or the stream's
-// head when nothing is.
-func (l *Log) read(ctx context.Context, after uint64, limit int) (token.Feed, error) {
-	page, err := l.DB.Read(ctx, Stream, after, limit)
+// feedOf returns a page of the stream as a feed. Its Head is the sequence of the last item, or the head of the stream when
+// the page has none.
+func (l *Log) feedOf(page store.Entries) (token.Feed, error) {
 	f := token.Feed{Epoch: l.Epoch, Head: page.Head, Items: []token.Revocation{}}
 	for _, e := range page.Entries {
 		var it token.Revocation
@@ -160,5 +152,5 @@ func (l *Log) read(ctx context.Context, after uint64, limit int) (token.Feed, er
 		it.Seq = e.Seq
 		f.Items, f.Head = append(f.Items, it), e.Seq
 	}
-	return f, err
+	return f, nil
 }

@@ -8,15 +8,15 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// place is where Load begins: below Start nothing matters any more but what never expires, and
-// the stream is trimmed. It moves once a day or so, so that a start reads two days of the stream
-// at most. Fields stand in the order of their JSON names.
+// snapshot is what compaction leaves of the stream up to Start: the items that never expire. Load begins with it, and the
+// stream is trimmed below. Run makes a new one every 24 h, so that Load reads two days of the stream at most. Fields stand
+// in the order of their JSON names.
 type snapshot struct {
-	At    int64              `json:"at"` // Unix second at which the stream ended with Next
+	At    int64              `json:"at"` // Unix second at which the snapshot was made, when the stream ended with Next
 	ID    string             `json:"id"`
-	Kept  []token.Revocation `json:"kept"` // what never expires of the stream up to Start
-	Next  uint64             `json:"next"` // Start's successor, when everything up to it is over
-	Start uint64             `json:"start"`
+	Kept  []token.Revocation `json:"kept"`  // the items up to Start that never expire
+	Next  uint64             `json:"next"`  // the Start of the next snapshot, made when all up to it has expired
+	Start uint64             `json:"start"` // sequence
 }
 
 var snapshots = store.Table[snapshot]{Kind: "revocation_place", ID: func(p snapshot) string { return p.ID }}
@@ -26,9 +26,8 @@ const snapshotID = "place"
 // Kinds declares the documents of this package.
 func Kinds() []store.Kind { return []store.Kind{{Name: snapshots.Kind}} }
 
-// Renew lets the stream of a stopped service begin with items: what stood in it before spoke of
-// tokens that no key verifies any more. Who follows the stream is then told the whole in one
-// answer.
+// Renew lets the stream of a stopped service that was put back begin with items, in the transaction of its recovery. What
+// stood in the stream before spoke of tokens that no key verifies any more.
 func Renew(tx *store.Tx, db store.DB, now time.Time, items ...token.Revocation) error {
 	page, err := db.Read(tx.Context(), Stream, store.Latest, 0)
 	if err != nil {
@@ -41,10 +40,12 @@ func Renew(tx *store.Tx, db store.DB, now time.Time, items ...token.Revocation) 
 	return Append(tx, items...)
 }
 
-// moveEvery is when everything that stood in the stream before is over: Keep, and what clocks may differ.
+// compactEvery is after what time all that stood in the stream has expired: Keep and five minutes, by which clocks may
+// differ.
 const compactEvery = Keep + 5*time.Minute
 
-// moveOn moves the place when it is time to. It is no act: nothing that counts changes. Called with mu held.
+// compact makes a new snapshot when compactEvery has passed since the last one. It leaves no audit entry and no event, for
+// it changes nothing that a reader of the stream is told. mu is held.
 func (l *Log) compact(ctx context.Context, now time.Time) error {
 	if now.Sub(time.Unix(l.start.At, 0)) < compactEvery {
 		return nil
@@ -65,7 +66,7 @@ func (l *Log) compact(ctx context.Context, now time.Time) error {
 	return err
 }
 
-// dropped says whether items above after may be missing from what Load has read.
+// compacted says whether items above after may be gone from the stream.
 func (l *Log) compacted(after uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// Change holds the members to change; nil ones stay as they are.
+// Change holds new values for members of an account. A member that is nil stays as it is.
 type Change struct {
 	Email    *string
 	Roles    []string
@@ -20,8 +20,8 @@ type Change struct {
 	Password *string
 }
 
-// Raise lifts the authorization version of u, so that every token made before dies; with end, all its
-// sessions are over as well. The caller saves u and gives the revocation to Act.Revoke.
+// Raise lifts the authorization version of u, so that every older token is refused; with end all sessions of u are over
+// too. Who calls it saves u and gives the revocation that it returns to change.Act.Revoke.
 func Raise(u *User, end bool, now time.Time) token.Revocation {
 	u.AV++
 	if end {
@@ -31,8 +31,9 @@ func Raise(u *User, end bool, now time.Time) token.Revocation {
 	return token.RevokeSubject(u.ID, u.AV, now.Add(revocation.Keep).Unix())
 }
 
-// Update changes what c names. Everybody may be given the right to change an own password only by the
-// caller's policies; what by may never do whatever those say is checked here.
+// Update changes the members of the account that c names, and refuses what Caller.Authorize refuses. Whether the policies
+// allow the caller to change this account is decided before. A change of roles, state or password lifts the authorization
+// version; one of state or password ends all sessions.
 func (us *Users) Update(ctx context.Context, userID string, c Change, by Caller) error {
 	if c.Email == nil && c.Roles == nil && c.Enabled == nil && c.Password == nil {
 		return fault.New(fault.Invalid, "user.nothing", "nothing to change: give at least one of email, roles, enabled, password")
@@ -120,28 +121,24 @@ func (c Change) tell(act *change.Act, before, after User) {
 	}
 }
 
+// check returns one Invalid fault with all that is wrong with c for the account u, or nil.
 func (c Change) check(u User, mfa bool) error {
-	var f []fault.Field
-	add := func(pointer, text string) {
-		if text != "" {
-			f = append(f, fault.Field{Pointer: pointer, Message: text})
-		}
-	}
+	var w wrong
 	email := u.Email
 	if c.Email != nil {
 		email = *c.Email
-		add("/email", checkEmail(email))
+		w.add("/email", checkEmail(email))
 	}
 	if c.Roles != nil {
-		add("/roles", checkRoles(c.Roles))
+		w.add("/roles", checkRoles(c.Roles))
 	}
 	if c.Password != nil {
-		add("/password", checkPassword(*c.Password, u.Username, email, mfa))
+		w.add("/password", checkPassword(*c.Password, u.Username, email, mfa))
 	}
-	return invalid(f)
+	return w.fault()
 }
 
-// details names what changes, without the password.
+// details returns what the audit entry says of c. Neither the password nor the address stands in it.
 func (c Change) details() map[string]any {
 	d := map[string]any{}
 	if c.Email != nil {
@@ -159,6 +156,7 @@ func (c Change) details() map[string]any {
 	return d
 }
 
+// moveEmail replaces the claim of the address of u by one of email. A taken address is a Conflict.
 func moveEmail(tx *store.Tx, u User, email string) error {
 	from, to := "email:"+mailbox(u.Email), "email:"+mailbox(email)
 	if from == to {

@@ -17,41 +17,41 @@ import (
 	"github.com/provisioning-platform/platform/shared/naming"
 )
 
-// Cost is what one new hash costs.
+// Cost is the work of one new password hash (Argon2id).
 type Cost struct {
 	Memory uint32 // KiB
 	Time   uint32 // passes
 }
 
-// Standard is the cost of every hash outside tests (A45).
+// Standard returns the cost of every hash outside tests: 19 MiB and two passes (A45).
 func Standard() Cost { return Cost{Memory: 19 * 1024, Time: 2} }
 
-// The bounds a stored hash may have, and those of the queue.
+// The bounds of a stored hash, and of the queue of hashes.
 const (
 	argonLanes   = 1
 	maxMemory    = 128 * 1024
 	maxTime      = 10
 	maxLanes     = 4
-	maxPassword  = 1024 // bytes in normal form; more is refused before hashing
+	maxPassword  = 1024 // bytes in normal form; a longer one is refused before it is hashed
 	hashSlots    = 2
 	hashQueue    = 50
 	hashSaltSize = 16
 	hashKeySize  = 32
 )
 
-// ErrBusy is the answer when the hashing queue is full.
+// ErrBusy is the answer when 50 hashes wait already.
 var ErrBusy = fault.New(fault.Throttled, "auth.busy", "too many sign-ins at the same moment; retry in a second").After(time.Second)
 
-// Hasher hashes and verifies passwords with Argon2id behind a bounded queue: a hash costs about 50 ms
-// of one core and 19 MiB, so an unbounded number of them would be a way to stop the service.
+// Hasher hashes and verifies passwords with Argon2id. Two hashes run at once and 50 wait, because one takes about 50 ms of
+// a core and 19 MiB, and many at once would stop the service.
 type Hasher struct {
-	slots chan struct{} // running
-	queue chan struct{} // running and waiting
+	slots chan struct{} // one element a running hash
+	queue chan struct{} // one element a running or waiting hash
 	cost  Cost
-	dummy string // a valid hash of nobody's password
+	dummy string // hash of a random text, for Verify without a stored one
 }
 
-// NewHasher returns a Hasher with two slots and fifty places to wait.
+// NewHasher returns a Hasher whose new hashes have that cost.
 func NewHasher(cost Cost) *Hasher {
 	h := &Hasher{
 		cost:  cost,
@@ -62,15 +62,15 @@ func NewHasher(cost Cost) *Hasher {
 	return h
 }
 
-// Hash returns the PHC string of password.
+// Hash returns the hash of password as a PHC string, with a salt of its own.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	var phc string
 	err := h.run(ctx, password, func(normal []byte) { phc = derive(normal, h.cost) })
 	return phc, err
 }
 
-// Verify says whether password fits phc. An empty phc, that of an unknown user, costs the same time
-// and never fits. weak says that the hash should be replaced by one with the current parameters.
+// Verify says whether phc is a hash of password. An empty phc, that of an unknown user, is never one and takes the same
+// time. weak says that phc cost less than a new hash, so that it should be replaced.
 func (h *Hasher) Verify(ctx context.Context, password, phc string) (ok, weak bool, err error) {
 	stored := phc
 	if stored == "" {
@@ -87,8 +87,8 @@ func (h *Hasher) Verify(ctx context.Context, password, phc string) (ok, weak boo
 	return ok, p.memory < h.cost.Memory || p.time < h.cost.Time, err
 }
 
-// run calls fn with the form of password that is hashed, so that the same text typed on two systems
-// fits.
+// run waits for a slot and calls fn with password in normal form NFC, in which the same text typed on two systems has the
+// same bytes.
 func (h *Hasher) run(ctx context.Context, password string, fn func(normal []byte)) error {
 	normal := []byte(naming.NFC(password))
 	if len(normal) > maxPassword {
@@ -110,6 +110,7 @@ func (h *Hasher) run(ctx context.Context, password string, fn func(normal []byte
 	return nil
 }
 
+// derive returns a new hash of normal as a PHC string.
 func derive(normal []byte, c Cost) string {
 	salt := make([]byte, hashSaltSize)
 	_, _ = rand.Read(salt)
@@ -118,13 +119,14 @@ func derive(normal []byte, c Cost) string {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, c.Memory, c.Time, argonLanes, e.EncodeToString(salt), e.EncodeToString(key))
 }
 
+// phc is a stored hash with its parameters.
 type phc struct {
 	memory, time uint32
 	lanes        uint8
 	salt, key    []byte
 }
 
-// parsePHC reads a stored hash and refuses parameters that would cost more than a login may.
+// parsePHC reads a stored hash and refuses parameters beyond the bounds above, for they would cost too much.
 func parsePHC(s string) (phc, error) {
 	bad := errors.New("stored password hash is not Argon2id in PHC form or its parameters are out of bounds")
 	parts := strings.Split(s, "$")

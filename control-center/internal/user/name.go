@@ -15,11 +15,11 @@ import (
 	"github.com/provisioning-platform/platform/shared/naming"
 )
 
-// maxName is the longest user name or address in bytes (decision 20).
+// maxName is how many bytes a user name or an e-mail address has at most (decision 20).
 const maxName = 256
 
-// Fold returns the form under which two spellings of a name are the same account: compatibility
-// normal form, case folded, invisible characters and outer blanks gone.
+// Fold returns the form in which two spellings of one account's name are equal: in Unicode normal form NFKC, with cases
+// folded, without invisible characters and outer blanks.
 func Fold(name string) string {
 	name = strings.Map(func(r rune) rune {
 		if invisible(r) {
@@ -27,15 +27,15 @@ func Fold(name string) string {
 		}
 		return r
 	}, name)
-	name = strings.ToLower(cases.Fold().String(naming.NFKC(name))) // Fold alone swaps the cases of Cherokee
+	name = strings.ToLower(cases.Fold().String(naming.NFKC(name))) // Fold alone turns lower case Cherokee into upper case.
 	return strings.TrimSpace(naming.NFKC(name))
 }
 
-// domains reads domain names as those who send mail do (UTS 46 without transitional mappings).
+// domains reads domain names as mail servers do (UTS 46 without transitional mappings).
 var domains = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.VerifyDNSLength(true))
 
-// mailbox returns the form under which two spellings of an e-mail address are the same: folded, and
-// with a domain in punycode read as what it stands for.
+// mailbox returns the form in which two spellings of one e-mail address are equal: folded, and with a domain in punycode
+// as the Unicode text that it stands for.
 func mailbox(email string) string {
 	email = Fold(email)
 	at := strings.LastIndexByte(email, '@')
@@ -45,7 +45,7 @@ func mailbox(email string) string {
 	return email
 }
 
-// invisible says whether r shows as nothing: format and control characters, variation selectors, fillers.
+// invisible says whether nobody sees r: format and control characters, variation selectors, fillers.
 func invisible(r rune) bool {
 	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
 }
@@ -76,8 +76,8 @@ func checkName(name string) string {
 	return ""
 }
 
-// scripts returns the names of the scripts that text is written in, sorted. What several scripts
-// share, such as ASCII digits, has none.
+// scripts returns the sorted names of the scripts that text is written in. A character that several scripts share, such as
+// an ASCII digit, belongs to none.
 func scripts(text string) []string {
 	found := map[string]bool{}
 	for _, r := range text {
@@ -94,8 +94,8 @@ func scripts(text string) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// together says whether one text may be written in all of these scripts (decision 68): in one, or
-// in those of Japanese or of Korean with Latin ones.
+// together says whether one user name may have letters of all these scripts (decision 68): of one script, or of those of
+// Japanese or Korean with Latin.
 func together(scripts []string) bool {
 	for _, group := range [][]string{{"Han", "Hiragana", "Katakana", "Latin"}, {"Han", "Hangul", "Latin"}} {
 		if !slices.ContainsFunc(scripts, func(s string) bool { return !slices.Contains(group, s) }) {
@@ -142,23 +142,27 @@ func checkRoles(roles []string) string {
 	return ""
 }
 
-func known(role string) bool {
-	for _, r := range Roles() {
-		if r == role {
-			return true
-		}
+// known says whether role is one of Roles.
+func known(role string) bool { return slices.Contains(Roles(), role) }
+
+// wrong collects what is wrong with the members of an account.
+type wrong []fault.Field
+
+// add notes what is wrong with the member that pointer names; an empty text is nothing.
+func (w *wrong) add(pointer, text string) {
+	if text != "" {
+		*w = append(*w, fault.Field{Pointer: pointer, Message: text})
 	}
-	return false
 }
 
-// invalid returns the fault for the collected field faults, or nil when there are none.
-func invalid(fields []fault.Field) error {
-	if len(fields) == 0 {
+// fault returns one Invalid fault for all that was noted, nil for nothing.
+func (w wrong) fault() error {
+	if len(w) == 0 {
 		return nil
 	}
-	text := make([]string, len(fields))
-	for i, f := range fields {
+	text := make([]string, len(w))
+	for i, f := range w {
 		text[i] = strings.TrimPrefix(f.Pointer, "/") + ": " + f.Message
 	}
-	return fault.New(fault.Invalid, "user.invalid", "%s", strings.Join(text, "; ")).With(fields...)
+	return fault.New(fault.Invalid, "user.invalid", "%s", strings.Join(text, "; ")).With(w...)
 }

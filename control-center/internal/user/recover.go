@@ -11,32 +11,32 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// recoverAtOnce is how many accounts one commit of a recovery changes.
+// recoverAtOnce is how many accounts one commit of a recovery changes at most.
 const recoverAtOnce = 200
 
-// Recovery brings accounts of a store that was put back behind what the orchestrator knows of them
-// (decision 51).
+// Recovery goes on with the accounts of a store that was put back from a backup, so that nobody gets back what was taken
+// away since (decision 51).
 type Recovery struct {
-	Known map[string]token.Subject // by user id, with the highest version heard of; nil: nothing is known, so nobody but Admin stays enabled
-	Admin string                   // name of the administrator who stays enabled; empty when others do
+	Known map[string]token.Subject // what the orchestrator knows of each account, by user id; nil for nothing, so that nobody but Admin stays enabled
+	Admin string                   // name of the administrator who stays enabled; empty when another one does
 	Now   time.Time
 }
 
-// Recovered is what Run did.
+// Recovered is what Recovery.Run did.
 type Recovered struct {
 	Disabled []Disabled
-	Lost     []string // ids of accounts that the orchestrator knows and the store does not
+	Lost     []string // ids of accounts that the orchestrator knows and the backup does not have
 }
 
-// Disabled is an account that Run disabled.
+// Disabled is an account that Recovery.Run disabled, and why.
 type Disabled struct {
 	Username string
 	Why      string
 }
 
-// Run raises the version of every account above what is known of it, ends all its sessions, and
-// disables those that were changed since. It may be run again after a crash. The fault is a
-// Conflict, before anything is changed, when no administrator would be left.
+// Run lifts the version of each account above what the orchestrator knows, ends all its sessions, and disables the account
+// when it was changed since the backup. It may be run again after a crash. When no enabled administrator would be left it
+// changes nothing and returns a Conflict.
 func (r Recovery) Run(ctx context.Context, db store.DB) (done Recovered, err error) {
 	var ids []string
 	here, admins, named := map[string]bool{}, 0, false
@@ -80,7 +80,7 @@ func (r Recovery) Run(ctx context.Context, db store.DB) (done Recovered, err err
 	return done, nil
 }
 
-// unfit says why u cannot be the administrator who stays, "" when it can.
+// unfit returns why u cannot be the administrator who stays enabled, "" when it can.
 func (r Recovery) unfit(u User) string {
 	switch k, known := r.Known[u.ID]; {
 	case !u.usableAdmin():
@@ -91,7 +91,7 @@ func (r Recovery) unfit(u User) string {
 	return ""
 }
 
-// why says why u must not come back enabled, "" when it may.
+// why returns why u must not stay enabled, "" when it may.
 func (r Recovery) why(u User) string {
 	if r.Admin != "" && u.Username == r.Admin {
 		return ""
@@ -112,7 +112,8 @@ func (r Recovery) why(u User) string {
 	return ""
 }
 
-// chunk changes some accounts. It revokes no versions: no key of before verifies a token any more.
+// chunk changes the accounts with these ids in one commit. It revokes nothing, because the recovery replaces all signing
+// keys, so that no older token verifies.
 func (r Recovery) chunk(ctx context.Context, db store.DB, ids []string) error {
 	act := change.New("user.recover", "users", nil)
 	changes := change.Committer{DB: db}

@@ -5,26 +5,23 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/revocation"
 	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// SubjectStream is the stream of what accounts may be taken for (decision 39). An entry stands in
-// the commit of the change that it tells of.
+// SubjectStream is the name of the stream that tells the orchestrator the state, roles and version of each account
+// (decision 39). An entry stands in the commit of the change that it tells of.
 const SubjectStream = "subjects"
 
-// longestPoll bounds how long Follow waits, whatever was asked for. It is below the peer's patience
-// (decision 5: 5 s), so that an answer without items doubles as the heartbeat.
-const longestPoll = 2 * time.Second
-
-// Subject returns what another service may know of the account.
+// Subject returns what the orchestrator is told of the account.
 func (u User) Subject() token.Subject {
 	return token.Subject{Enabled: u.Enabled, Kind: token.SubjectUser, Roles: append([]string{}, u.Roles...), Sub: u.ID, Version: u.AV}
 }
 
-// Load reads an account inside a transaction; revision 0 when there is none.
+// Load reads an account inside a transaction. The revision is 0 when there is none.
 func Load(tx *store.Tx, userID string) (store.Row[User], error) {
 	if !id.Valid(userID) {
 		return store.Row[User]{}, nil
@@ -32,8 +29,8 @@ func Load(tx *store.Tx, userID string) (store.Row[User], error) {
 	return table.Load(tx, userID)
 }
 
-// Save puts an account that exists, and tells the subject stream when it says something new.
-// Accounts are written through Insert, Save and Delete only, so the stream misses none of them.
+// Save stores an account that exists, and appends to SubjectStream when its Subject is another one. Only Insert, Save and
+// Delete write accounts, so that the stream misses no change.
 func Save(tx *store.Tx, u User) error {
 	before, err := table.Load(tx, u.ID)
 	if err != nil {
@@ -47,6 +44,7 @@ func Save(tx *store.Tx, u User) error {
 	return table.Save(tx, u)
 }
 
+// announce appends s to SubjectStream.
 func announce(tx *store.Tx, s token.Subject) error {
 	body, err := canonical.Make(s)
 	if err != nil {
@@ -56,10 +54,11 @@ func announce(tx *store.Tx, s token.Subject) error {
 	return nil
 }
 
-// Follow answers a long poll of the subject stream. A place beyond the end is answered at once with
-// the end alone: whoever asks knows more than this store does, or speaks of another epoch.
+// Follow answers a long poll of SubjectStream: the entries above after, at once when there are some, else when one comes or
+// wait is over. An after beyond the end is answered at once with the end alone: the follower knows more than this store, or
+// follows another epoch.
 func (us *Users) Follow(ctx context.Context, after uint64, wait time.Duration) (token.Subjects, error) {
-	page, err := us.DB.Poll(ctx, SubjectStream, after, store.MaxPage, min(wait, longestPoll))
+	page, err := us.DB.Poll(ctx, SubjectStream, after, store.MaxPage, min(wait, revocation.LongestPoll))
 	f := token.Subjects{Epoch: us.Epoch, Head: page.Head, Items: []token.Subject{}, Last: page.Head}
 	for _, e := range page.Entries {
 		var s token.Subject

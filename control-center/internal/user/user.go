@@ -8,33 +8,33 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Admin is the role that may manage users; one usable holder of it always remains.
+// Admin is the role that may manage users. One enabled account with it always remains.
 const Admin = "admin"
 
-// Roles returns the role names an account can have, in the order of the table of rights
-// (contracts/platform.md Q13).
+// Roles returns the names of the roles that an account can have, in the order of the table of rights (contracts/platform.md
+// Q13).
 func Roles() []string { return []string{Admin, "operator", "developer", "viewer", "auditor"} }
 
 // User is an account as stored. Fields stand in the order of their JSON names.
 type User struct {
-	AV        int64      `json:"av"` // authorization version: raised by every change of rights or factors
+	AV        int64      `json:"av"` // authorization version: lifted by every change of rights, password or factors
 	CreatedAt time.Time  `json:"created_at"`
 	Email     string     `json:"email"`
 	Enabled   bool       `json:"enabled"`
-	Floor     int64      `json:"floor"` // sessions begun below this version are over
+	Floor     int64      `json:"floor"` // a session that began with a lower AV is over
 	ID        string     `json:"id"`
 	LastLogin *time.Time `json:"last_login,omitempty"`
-	Password  string     `json:"password"` // PHC string
+	Password  string     `json:"password"` // Argon2id hash as a PHC string
 	Roles     []string   `json:"roles"`
 	UpdatedAt time.Time  `json:"updated_at"`
 	Username  string     `json:"username"`
 }
 
-// usableAdmin says whether u counts for the rule of the last admin.
+// usableAdmin says whether u is an enabled administrator, of which one must remain.
 func (u User) usableAdmin() bool { return u.Enabled && slices.Contains(u.Roles, Admin) }
 
-// table maps User to its documents. The role indexes hold the enabled state as their value, so that
-// both filters together are one range.
+// table maps User to its documents. The value of an index "role_<name>" is the enabled state, so that a list with both
+// filters is one range.
 var table = store.Table[User]{
 	Kind: "user",
 	ID:   func(u User) string { return u.ID },
@@ -48,7 +48,7 @@ var table = store.Table[User]{
 	},
 }
 
-// claim is the document that makes a name or an address unique: its id must not exist yet.
+// claim makes a name or an address unique: an account is created together with a claim whose id must not exist yet.
 type claim struct {
 	ID   string `json:"id"` // "name:<folded>" or "email:<folded>"
 	User string `json:"user"`
@@ -56,8 +56,8 @@ type claim struct {
 
 var claims = store.Table[claim]{Kind: "user_claim", ID: func(c claim) string { return c.ID }}
 
-// guard counts the usable admins. Every transaction that changes the number reads and writes it, so
-// two of them can never both take the last but one.
+// adminCount holds the number of usable administrators. Each transaction that changes the number reads and writes this one
+// document, so two of them never both take away the last administrator but one.
 type adminCount struct {
 	Admins int64  `json:"admins"`
 	ID     string `json:"id"`

@@ -25,21 +25,21 @@ var (
 	ErrOutdated   = fault.New(fault.Unauthenticated, "auth.outdated", "this account was changed a moment ago; refresh your token or sign in again, and retry")
 )
 
-// Users are the accounts.
+// Users creates, changes, deletes and lists accounts. It is built as a literal.
 type Users struct {
 	DB      *feed.Hub
 	Changes *change.Committer
 	Epoch   string // identity of the subject stream (bootstrap.Epoch)
 	Hasher  *Hasher
-	MFA     bool // a one-time code is demanded at login, so shorter passwords are allowed
+	MFA     bool // [mfa] required: nobody signs in without a one-time code, so a password may have 8 characters
 	Now     func() time.Time
 
-	HasFactor func(*store.Tx, string) (bool, error) // whether the account of that id has a one-time-code factor in use
+	HasFactor func(*store.Tx, string) (bool, error) // HasFactor says whether the account with that id has a one-time-code factor in use (mfa.Has).
 }
 
-// New describes an account to create.
+// New describes an account to create. Make and Users.Create check it.
 type New struct {
-	ID       string // empty: a fresh one
+	ID       string // empty for a fresh one
 	Username string
 	Email    string
 	Password string
@@ -47,22 +47,17 @@ type New struct {
 	Enabled  bool
 }
 
-// check returns the faults of a new account, all at once.
+// check returns one Invalid fault with all that is wrong with n, or nil.
 func (n New) check(mfa bool) error {
-	var f []fault.Field
-	add := func(pointer, text string) {
-		if text != "" {
-			f = append(f, fault.Field{Pointer: pointer, Message: text})
-		}
-	}
-	add("/username", checkName(n.Username))
-	add("/email", checkEmail(n.Email))
-	add("/password", checkPassword(n.Password, n.Username, n.Email, mfa))
-	add("/roles", checkRoles(n.Roles))
-	return invalid(f)
+	var w wrong
+	w.add("/username", checkName(n.Username))
+	w.add("/email", checkEmail(n.Email))
+	w.add("/password", checkPassword(n.Password, n.Username, n.Email, mfa))
+	w.add("/roles", checkRoles(n.Roles))
+	return w.fault()
 }
 
-// Make returns the account n describes, not stored yet.
+// Make returns the account that n describes, with the hash of its password; it stores nothing.
 func Make(ctx context.Context, h *Hasher, n New, mfa bool, now time.Time) (User, error) {
 	if err := n.check(mfa); err != nil {
 		return User{}, err
@@ -76,17 +71,17 @@ func Make(ctx context.Context, h *Hasher, n New, mfa bool, now time.Time) (User,
 		Roles: slices.Sorted(slices.Values(n.Roles)), UpdatedAt: now, Username: n.Username}, nil
 }
 
-// By is who asks for a change.
+// Caller is who asks for a change of an account.
 type Caller struct {
 	ID    string
 	Roles []string
-	AV    int64 // authorization version of the token that asks
+	AV    int64 // authorization version in the caller's token
 }
 
-// May refuses to by what only an administrator may do to u: raise roles to want beyond the own ones, the
-// own account's included, or touch an administrator. An administrator has every right already. Whoever
-// changes the own account asks with a token of its present version: one that died between its verification
-// and this transaction, because a factor came into use, changes nothing.
+// Authorize refuses with ErrRoles what only an administrator may do to the account u, whatever the policies say: to give
+// roles, in want, that neither the caller nor u has, and to change an administrator. It refuses with ErrOutdated a caller
+// who changes the own account with a token of an older version than the account has in this transaction: a factor has
+// come into use since the token was verified.
 func (by Caller) Authorize(u User, want []string) error {
 	if by.ID == u.ID && by.AV != u.AV {
 		return ErrOutdated
@@ -101,12 +96,12 @@ func (by Caller) Authorize(u User, want []string) error {
 	return nil
 }
 
-// Create makes an account. Its name and address must not be taken in any spelling.
+// Create stores a new account and returns it. A name or address that is taken in any spelling is a Conflict.
 func (us *Users) Create(ctx context.Context, n New, by Caller) (User, error) {
 	if err := by.Authorize(User{}, n.Roles); err != nil {
 		return User{}, err
 	}
-	if n.ID != "" { // a request that is repeated under its Idempotency-Key may have done its work before
+	if n.ID != "" { // A request that is repeated with its Idempotency-Key may have created the account before.
 		if done, err := table.Get(ctx, us.DB, n.ID); err != nil || done.Rev != 0 {
 			return done.Value, err
 		}
@@ -144,7 +139,7 @@ func Insert(tx *store.Tx, act *change.Act, u User) error {
 	return table.Create(tx, u)
 }
 
-// countAdmins is the function of that name, and KeepsFactor when an administrator goes.
+// countAdmins calls the function countAdmins and, when an administrator goes, KeepsFactor.
 func (us *Users) countAdmins(tx *store.Tx, before, after User) error {
 	if err := countAdmins(tx, before, after); err != nil || after.usableAdmin() {
 		return err
@@ -152,9 +147,9 @@ func (us *Users) countAdmins(tx *store.Tx, before, after User) error {
 	return us.KeepsFactor(tx, before)
 }
 
-// KeepsFactor refuses, where every sign-in needs a code, the change after which u can sign in no longer when
-// no other administrator can. What it read of the other one is checked by the commit, so two of them can never
-// both be the last.
+// KeepsFactor refuses with ErrLastFactor a change after which u signs in no longer, when every sign-in needs a code and no
+// other enabled administrator has a factor. The commit demands that the other one is as it was read here, so two changes
+// at once never take away the last two.
 func (us *Users) KeepsFactor(tx *store.Tx, u User) error {
 	if !us.MFA || !u.usableAdmin() {
 		return nil
@@ -180,8 +175,8 @@ func (us *Users) KeepsFactor(tx *store.Tx, u User) error {
 	return ErrLastFactor
 }
 
-// countAdmins keeps the number of usable admins when an account goes from before to after, and refuses
-// to let it fall to none.
+// countAdmins keeps the number of usable administrators when an account changes from before to after. It refuses with
+// ErrLastAdmin to let the number fall to none.
 func countAdmins(tx *store.Tx, before, after User) error {
 	if before.usableAdmin() == after.usableAdmin() {
 		return nil
@@ -200,8 +195,8 @@ func countAdmins(tx *store.Tx, before, after User) error {
 	return adminCounts.Save(tx, g)
 }
 
-// Delete removes an account; its name and address are free again, its audit records stay. with, when
-// not nil, removes what other packages keep about it in the same transaction.
+// Delete removes an account. Its name and address are free again, and its audit entries stay. with, when not nil, removes
+// in the same transaction what other packages keep about the account.
 func (us *Users) Delete(ctx context.Context, userID string, by Caller, with func(*store.Tx) error) error {
 	if !id.Valid(userID) {
 		return ErrNotFound
@@ -237,12 +232,12 @@ func (us *Users) Delete(ctx context.Context, userID string, by Caller, with func
 	})
 }
 
-// Get returns one account.
+// Get returns the account with that id, or ErrNotFound.
 func (us *Users) Get(ctx context.Context, userID string) (User, error) {
 	return Get(ctx, us.DB, userID)
 }
 
-// Get returns one account of db.
+// Get returns the account of db with that id, or ErrNotFound.
 func Get(ctx context.Context, db store.DB, userID string) (User, error) {
 	if !id.Valid(userID) {
 		return User{}, ErrNotFound
@@ -254,25 +249,25 @@ func Get(ctx context.Context, db store.DB, userID string) (User, error) {
 	return row.Value, err
 }
 
-// Named returns the account a typed name means, as the function Named; an empty one when there is none.
+// ByName returns the account that the function ByName finds; an empty one when there is none.
 func (us *Users) ByName(ctx context.Context, name string) (User, error) {
 	row, err := ByName(ctx, us.DB, name)
 	return row.Value, err
 }
 
-// nobody is the id of no account: where there is none, its absence is read in place of one.
+// noAccount is the id of no account. ByName reads it where there is none, so that it takes the same time.
 const noAccount = "00000000-0000-7000-8000-000000000000"
 
-// Named returns the account a typed name means, in any spelling or by its e-mail address; revision
-// 0 when there is none. The caller compares the spelling. It reads as much for a name that nobody
-// has, so that the time says nothing.
+// ByName returns the account with that name in any spelling, or else with that e-mail address; the revision is 0 when there
+// is none. Who needs the exact name compares it. ByName reads as much for a name that nobody has, so that its time tells
+// nothing.
 func ByName(ctx context.Context, db store.DB, name string) (store.Row[User], error) {
 	folded, address := Fold(name), mailbox(name)
 	if folded == "" || max(len(folded), len(address)) > maxName {
 		return store.Row[User]{}, nil
 	}
 	account := noAccount
-	for _, id := range []string{"email:" + address, "name:" + folded} { // the name counts where both are somebody's
+	for _, id := range []string{"email:" + address, "name:" + folded} { // The name counts where both belong to somebody.
 		c, err := claims.Get(ctx, db, id)
 		if err != nil {
 			return store.Row[User]{}, err
@@ -284,13 +279,13 @@ func ByName(ctx context.Context, db store.DB, name string) (store.Row[User], err
 	return table.Get(ctx, db, account)
 }
 
-// Filter selects accounts; zero values select all.
+// Filter selects accounts. The zero value of a member selects all.
 type Filter struct {
 	Role    string
 	Enabled *bool
 }
 
-// queries returns the ranges that together hold what f selects; each is counted by the store.
+// queries returns the ranges that together hold the accounts that f selects. The store counts each of them.
 func (f Filter) queries() []store.Query {
 	states := []string{"true", "false"}
 	if f.Enabled != nil {

@@ -21,10 +21,10 @@ const (
 	decoration       = 12 // digits and signs around a word, up to which they count for nothing: a date, or 123!
 )
 
-// checkPassword returns what is wrong with a new password, or "". It judges what a guesser would
-// try first: the commonest passwords, the words below in any combination, spelling (p4ssw0rd) and decoration, runs of the
-// keyboard or the alphabet, repeated characters, and the account's own name and address in any
-// spelling. Lengths are those of the normal form, which is what is hashed.
+// checkPassword returns what is wrong with a new password, or "". It refuses what a
+// guesser tries first: the commonest passwords, the words below in any combination, spelling (p4ssw0rd) and decoration,
+// runs of the keyboard or the alphabet, repeated characters, and the account's own name and address in any spelling.
+// Lengths are those of the normal form, which is what Hasher hashes.
 func checkPassword(password, username, email string, mfa bool) string {
 	password = naming.NFC(password)
 	least, own := minPassword, ownCharacters
@@ -56,9 +56,9 @@ func checkPassword(password, username, email string, mfa bool) string {
 	return ""
 }
 
-// unguessable counts the characters of a folded password that remain after all guessable parts are
-// cut out, in the reading that leaves the fewest: as typed, with signs read as letters, and without
-// decoration at the ends. Own are the words of the account.
+// unguessable returns how many characters of a folded password remain when all guessable parts are cut out, in the reading
+// that leaves the fewest: as typed, with signs read as letters, and without decoration at the ends. own are the words of
+// the account.
 func unguessable(typed string, own []string) int {
 	bare := strings.TrimFunc(typed, func(r rune) bool { return !unicode.IsLetter(r) })
 	rest := min(remainder(typed, own), remainder(spell(typed), own))
@@ -90,6 +90,7 @@ func ownWords(username, email string) []string {
 // separates says whether r stands between words, not in them.
 func separates(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) }
 
+// bareWord returns the letters and digits of s.
 func bareWord(s string) string { return strings.Join(strings.FieldsFunc(s, separates), "") }
 
 // cut replaces word in text by NUL, also where other characters than letters and digits stand
@@ -111,6 +112,7 @@ func cut(text []rune, word string) {
 	}
 }
 
+// remainder returns how many characters of plain remain when own, the words of guessed and predictable ones are cut out.
 func remainder(plain string, own []string) int {
 	text := []rune(plain)
 	for _, w := range own {
