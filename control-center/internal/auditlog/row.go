@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -230,7 +231,7 @@ func text(value json.RawMessage, usual ...string) (string, bool) {
 	return string(value), true
 }
 
-// detail is a member of a row's details, as it is written; one without a value is none.
+// detail is a member of a row's details, as it is written; nil and "" stand for none.
 type detail struct {
 	name  string
 	value json.RawMessage
@@ -242,40 +243,26 @@ func details(own json.RawMessage, more []detail) json.RawMessage {
 	if len(own) > 0 && own[0] != '{' {
 		own = json.RawMessage(`{"unreadable":true}`)
 	}
-	size := len(own) + 2
-	for i, d := range more {
-		if string(d.value) == `""` {
-			more[i].value = nil
-		}
-		size += len(d.name) + len(d.value) + len(`"":,`)
-	}
-	out := append(make([]byte, 0, size), '{')
+	more = slices.DeleteFunc(more, func(d detail) bool { return d.value == nil || string(d.value) == `""` })
+	var w canonical.Writer
+	w.Begin()
 	for name, value := range canonical.Members(own) {
-		for len(more) > 0 && more[0].name < name {
-			out, more = more[0].appendTo(out), more[1:]
+		for ; len(more) > 0 && more[0].name < name; more = more[1:] {
+			w.JSON(more[0].name, more[0].value)
 		}
 		if len(more) > 0 && more[0].name == name {
-			if name == "decision" && more[0].value != nil {
+			if name == "decision" {
 				continue
 			}
 			more = more[1:]
 		}
-		out = detail{name, value}.appendTo(out)
+		w.JSON(name, value)
 	}
 	for _, d := range more {
-		out = d.appendTo(out)
+		w.JSON(d.name, d.value)
 	}
-	return append(out, '}')
-}
-
-func (d detail) appendTo(out []byte) []byte {
-	if d.value == nil {
-		return out
-	}
-	if len(out) > 1 {
-		out = append(out, ',')
-	}
-	return append(append(append(append(out, '"'), d.name...), `":`...), d.value...)
+	w.End()
+	return w.Body().Bytes()
 }
 
 // moment reads a time; false when the value is none, or in UTC none of RFC 3339.
