@@ -11,9 +11,8 @@ package canonical
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,92 +89,46 @@ func AppendString[T string | []byte](b []byte, s T) []byte {
 
 // recode rewrites any JSON text canonically.
 func recode(text []byte) ([]byte, error) {
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.UseNumber()
-	out, err := recodeValue(make([]byte, 0, len(text)), dec, 0)
+	v, err := Parse(text, MaxDepth)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("more than one JSON value")
-	}
-	return out, nil
+	return appendValue(make([]byte, 0, len(text)), v)
 }
 
-func recodeValue(out []byte, dec *json.Decoder, depth int) ([]byte, error) {
-	if depth > MaxDepth {
-		return nil, fmt.Errorf("nested deeper than %d", MaxDepth)
-	}
-	tok, err := dec.Token()
-	if err != nil {
-		return nil, err
-	}
-	switch tok := tok.(type) {
-	case nil:
-		return append(out, "null"...), nil
+// appendValue appends a value of Parse.
+func appendValue(out []byte, v any) (_ []byte, err error) {
+	switch v := v.(type) {
 	case bool:
-		return strconv.AppendBool(out, tok), nil
+		return strconv.AppendBool(out, v), nil
 	case string:
-		return AppendString(out, tok), nil
+		return AppendString(out, v), nil
 	case json.Number:
-		return appendNumber(out, tok.String())
-	case json.Delim:
-		if tok == '[' {
-			return recodeArray(out, dec, depth)
-		}
-		return recodeObject(out, dec, depth)
-	}
-	return nil, fmt.Errorf("unexpected token %v", tok)
-}
-
-func recodeArray(out []byte, dec *json.Decoder, depth int) ([]byte, error) {
-	out = append(out, '[')
-	for first := true; dec.More(); first = false {
-		if !first {
-			out = append(out, ',')
-		}
-		var err error
-		if out, err = recodeValue(out, dec, depth+1); err != nil {
-			return nil, err
-		}
-	}
-	_, err := dec.Token() // the closing bracket
-	return append(out, ']'), err
-}
-
-func recodeObject(out []byte, dec *json.Decoder, depth int) ([]byte, error) {
-	type member struct {
-		name  string
-		value []byte
-	}
-	var members []member
-	for dec.More() {
-		tok, err := dec.Token()
-		if err != nil {
-			return nil, err
-		}
-		value, err := recodeValue(nil, dec, depth+1)
-		if err != nil {
-			return nil, err
-		}
-		members = append(members, member{tok.(string), value})
-	}
-	if _, err := dec.Token(); err != nil { // the closing brace
-		return nil, err
-	}
-	slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.name, b.name) })
-	out = append(out, '{')
-	for i, m := range members {
-		if i > 0 {
-			if members[i-1].name == m.name {
-				return nil, fmt.Errorf("member %q twice", m.name)
+		return appendNumber(out, v.String())
+	case []any:
+		out = append(out, '[')
+		for i := range v {
+			if i > 0 {
+				out = append(out, ',')
 			}
-			out = append(out, ',')
+			if out, err = appendValue(out, v[i]); err != nil {
+				return nil, err
+			}
 		}
-		out = append(AppendString(out, m.name), ':')
-		out = append(out, m.value...)
+		return append(out, ']'), nil
+	case map[string]any:
+		out = append(out, '{')
+		for i, name := range slices.Sorted(maps.Keys(v)) {
+			if i > 0 {
+				out = append(out, ',')
+			}
+			if out, err = appendValue(append(AppendString(out, name), ':'), v[name]); err != nil {
+				return nil, err
+			}
+		}
+		return append(out, '}'), nil
 	}
-	return append(out, '}'), nil
+	return append(out, "null"...), nil
 }
 
 // The control characters that have a short escape, and that escape.

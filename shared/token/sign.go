@@ -17,6 +17,13 @@ func KeyID(pub ed25519.PublicKey) string {
 	return encode64(sum[:16])
 }
 
+// header is the header of a token that we sign.
+type header struct {
+	Algorithm string `json:"alg"`
+	KeyID     string `json:"kid"`
+	Kind      Kind   `json:"typ"`
+}
+
 // Sign returns a token of the given kind over c. The signer stays with the caller and must hold an
 // Ed25519 key; the kid is derived from its public half. c.KeyID and c.Kind are not looked at.
 func Sign(c Claims, key crypto.Signer, kind Kind) (string, error) {
@@ -28,7 +35,11 @@ func Sign(c Claims, key crypto.Signer, kind Kind) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)
 	}
-	text := encode64([]byte(`{"alg":"EdDSA","kid":"`+KeyID(pub)+`","typ":"`+string(kind)+`"}`)) + "." + encode64(payload)
+	head, err := json.Marshal(header{Algorithm: "EdDSA", KeyID: KeyID(pub), Kind: kind})
+	if err != nil {
+		return "", fmt.Errorf("sign token: %w", err)
+	}
+	text := encode64(head) + "." + encode64(payload)
 	sig, err := key.Sign(rand.Reader, []byte(text), crypto.Hash(0))
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)

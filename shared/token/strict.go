@@ -1,13 +1,15 @@
 package token
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/provisioning-platform/platform/shared/canonical"
 )
 
 // maxDepth bounds nesting inside the claims; ours are flat lists.
@@ -34,68 +36,23 @@ func isURL64(c byte) bool {
 	return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_'
 }
 
-// members is a JSON object with exact member names; numbers are json.Number.
-type members map[string]any
-
-// parseObject reads exactly one JSON object: valid UTF-8, no duplicate member at any depth, nothing behind it.
-func parseObject(b []byte) (members, error) {
-	if !utf8.Valid(b) || !json.Valid(b) {
+// parseObject reads exactly one JSON object with numbers as json.Number: valid UTF-8, no duplicate member at any depth,
+// nothing behind it.
+func parseObject(b []byte) (map[string]any, error) {
+	if !utf8.Valid(b) {
 		return nil, errJSON
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	v, err := parseValue(d, 0)
-	if err != nil {
-		return nil, err
-	}
-	m, ok := v.(members)
-	if !ok {
+	v, err := canonical.Parse(b, maxDepth)
+	m, ok := v.(map[string]any)
+	if err != nil || !ok {
 		return nil, errJSON
 	}
 	return m, nil
 }
 
-func parseValue(d *json.Decoder, depth int) (any, error) {
-	t, err := d.Token()
-	if err != nil || depth > maxDepth {
-		return nil, errJSON
-	}
-	switch t {
-	case json.Delim('{'):
-		m := members{}
-		for d.More() {
-			name, err := d.Token()
-			if err != nil {
-				return nil, errJSON
-			}
-			key := name.(string)
-			if _, twice := m[key]; twice {
-				return nil, errJSON
-			}
-			if m[key], err = parseValue(d, depth+1); err != nil {
-				return nil, err
-			}
-		}
-		_, err = d.Token()
-		return m, err
-	case json.Delim('['):
-		list := []any{}
-		for d.More() {
-			v, err := parseValue(d, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, v)
-		}
-		_, err = d.Token()
-		return list, err
-	}
-	return t, nil
-}
-
 // reader takes typed members out of an object and remembers the first fault.
 type reader struct {
-	m   members
+	m   map[string]any
 	err error
 }
 
@@ -146,20 +103,11 @@ func (r *reader) texts(name string, required bool) []string {
 	out := make([]string, 0, len(list))
 	for _, e := range list {
 		s, ok := e.(string)
-		if !ok || s == "" || contains(out, s) {
+		if !ok || s == "" || slices.Contains(out, s) {
 			r.fail()
 			return nil
 		}
 		out = append(out, s)
 	}
 	return out
-}
-
-func contains(list []string, s string) bool {
-	for _, e := range list {
-		if e == s {
-			return true
-		}
-	}
-	return false
 }

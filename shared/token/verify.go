@@ -3,6 +3,7 @@ package token
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
+	"slices"
 	"strings"
 	"time"
 
@@ -105,7 +106,7 @@ func (v *Verifier) open(raw string) (Claims, Key, error) {
 	if c.Issuer != v.Issuer {
 		return Claims{}, Key{}, refuse("token.issuer")
 	}
-	if !contains(c.Audience, v.Audience) {
+	if !slices.Contains(c.Audience, v.Audience) {
 		return Claims{}, Key{}, refuse("token.audience")
 	}
 	return c, key, nil

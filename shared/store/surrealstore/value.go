@@ -22,54 +22,41 @@ func native(body []byte) (cbor.RawMessage, error) {
 	if err := dec.Decode(&v); err != nil {
 		return nil, err
 	}
-	v, err := numbers(v)
-	if err != nil {
-		return nil, err
-	}
-	return cbor.Marshal(v)
-}
-
-// numbers replaces every json.Number in v by the integer or float it is.
-func numbers(v any) (any, error) {
-	var err error
-	switch v := v.(type) {
-	case json.Number:
-		if n, err := v.Int64(); err == nil {
-			return n, nil
+	return cbor.Marshal(convert(v, func(v any) any {
+		number, ok := v.(json.Number)
+		if !ok {
+			return v
 		}
-		return v.Float64()
-	case []any:
-		for i := range v {
-			if v[i], err = numbers(v[i]); err != nil {
-				return nil, err
-			}
+		if n, err := number.Int64(); err == nil {
+			return n
 		}
-	case map[string]any:
-		for k := range v {
-			if v[k], err = numbers(v[k]); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return v, nil
+		f, _ := number.Float64() // cannot fail: the number is canonical
+		return f
+	}))
 }
 
 // widen makes 64-bit floats of the 32-bit ones the engine sends when they are exact, because those
 // print differently.
 func widen(v any) any {
+	if f, ok := v.(float32); ok {
+		return float64(f)
+	}
+	return v
+}
+
+// convert replaces each value in v, at any depth, that is neither an array nor an object by what leaf makes of it.
+func convert(v any, leaf func(any) any) any {
 	switch v := v.(type) {
-	case float32:
-		return float64(v)
 	case []any:
 		for i := range v {
-			v[i] = widen(v[i])
+			v[i] = convert(v[i], leaf)
 		}
 	case map[string]any:
 		for k := range v {
-			v[k] = widen(v[k])
+			v[k] = convert(v[k], leaf)
 		}
 	}
-	return v
+	return leaf(v)
 }
 
 // row is a document as it lies in its table.
@@ -88,7 +75,7 @@ func fields(key store.Key, index []store.IndexKey) map[string]any {
 
 // doc turns a row into a document of the given kind.
 func (r row) doc(kind store.Kind) (store.Doc, error) {
-	body, err := canonical.Make(widen(r.Body))
+	body, err := canonical.Make(convert(r.Body, widen))
 	if err != nil {
 		return store.Doc{}, fmt.Errorf("a %s in the database is not what was stored: %w", kind.Name, err)
 	}
