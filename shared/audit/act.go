@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"time"
@@ -18,6 +19,10 @@ type Context struct {
 	Op        string
 	Origin    string
 	RequestID string
+
+	// Settle returns what settles the request's Idempotency-Key in the commit of an act that ended with
+	// result. web sets it; nil when the request has no key.
+	Settle func(result string) ([]store.Write, error)
 
 	recorded bool // an entry of this request is committed; owned by the request's goroutine
 }
@@ -44,6 +49,16 @@ func (s *Context) Recorded() bool { return s.recorded }
 // MarkRecorded says that an entry of this request is committed. Update and Record do it; the engine,
 // which commits by itself, calls it on the request's goroutine.
 func (s *Context) MarkRecorded() { s.recorded = true }
+
+// Settlement returns the writes that go beside an act, with the given result, into its commit: they settle the request's
+// Idempotency-Key. Only the first commit of a request carries them. Update and Record do it; the engine, which commits
+// by itself, adds them to its writes.
+func (s *Context) Settlement(result string) ([]store.Write, error) {
+	if s.Settle == nil || s.recorded {
+		return nil, nil
+	}
+	return s.Settle(result)
+}
 
 // Act is what the code that changes something says about it; the rest of the entry comes from the scene.
 type Act struct {
@@ -107,8 +122,12 @@ func Update(ctx context.Context, db store.DB, act *Act, fn func(*store.Tx) error
 		if err != nil {
 			return err
 		}
+		settled, err := ContextOf(ctx).Settlement(cmp.Or(act.Result, Success))
+		for _, w := range settled {
+			tx.Add(w)
+		}
 		tx.Append(Stream, body)
-		return nil
+		return err
 	})
 	if err == nil {
 		ContextOf(ctx).MarkRecorded()
@@ -125,7 +144,11 @@ func Record(ctx context.Context, db store.DB, act Act) error {
 	if err := Keep(ctx, db, ContextOf(ctx).Decision); err != nil {
 		return err
 	}
-	_, err = db.Commit(ctx, store.Batch{Appends: []store.Append{{Stream: Stream, Body: body}}})
+	settled, err := ContextOf(ctx).Settlement(cmp.Or(act.Result, Success))
+	if err != nil {
+		return err
+	}
+	_, err = db.Commit(ctx, store.Batch{Writes: settled, Appends: []store.Append{{Stream: Stream, Body: body}}})
 	if err == nil {
 		ContextOf(ctx).MarkRecorded()
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/web/idempotency"
 )
 
 // served is a service with a state that a test changes, behind its routes and metrics.
@@ -41,7 +42,7 @@ func serve(t *testing.T) *served {
 	var err error
 	s.Server, err = web.NewServer(web.Config{
 		Service: "orchestrator", Title: "t", Version: "v1", Description: "d", Routes: state.Routes(), Log: obs.Discard(), Metrics: s.metrics,
-		Store: memstore.New(store.Schema{Service: "t", Kinds: web.Kinds()}),
+		Store: memstore.New(store.Schema{Service: "t", Kinds: idempotency.Kinds()}),
 		Authenticate: func(context.Context, string, *http.Request) (token.Claims, error) {
 			return token.Claims{}, errors.New("nobody")
 		},

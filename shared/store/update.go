@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"time"
@@ -76,6 +77,22 @@ func (tx *Tx) create(own Write) {
 		tx.failed = ErrConflict
 	}
 	tx.write(own)
+}
+
+// Add adds a write as it is, with the expectation that it has, when the transaction commits. When what is stored does not
+// meet it, Update ends with ErrConflict.
+func (tx *Tx) Add(w Write) {
+	if rev, demanded := w.Expect.Wants(); demanded {
+		tx.read[w.Key] = Doc{Key: w.Key, Rev: rev}
+		if tx.rerun { // if this is what the conflict was about, do not run into it again
+			d, err := tx.db.Get(tx.ctx, w.Key)
+			if err == nil && d.Rev != rev {
+				err = ErrConflict
+			}
+			tx.failed = cmp.Or(tx.failed, err)
+		}
+	}
+	tx.write(w)
 }
 
 // Delete removes the document when the transaction commits.

@@ -40,7 +40,7 @@ func (x *request) decode(v reflect.Value) error {
 		}
 	}
 	if x.ep.route.idempotent() && x.r.Header["Idempotency-Key"] != nil {
-		x.print = x.fingerprint(sent)
+		x.print = x.s.keys.Fingerprint(x.r.URL.RawQuery, sent)
 	}
 	return b.decode(sent, v)
 }

@@ -31,8 +31,14 @@ func (c *Caller) Subject() authz.Subject {
 
 // CallerOf returns who asks; an empty one outside a request.
 func CallerOf(ctx context.Context) *Caller {
-	if x, ok := ctx.Value(requestKey{}).(*request); ok {
+	if x := requestOf(ctx); x != nil {
 		return &x.caller
 	}
 	return &Caller{}
+}
+
+// requestOf returns the request that a context is of; nil outside of one.
+func requestOf(ctx context.Context) *request {
+	x, _ := ctx.Value(requestKey{}).(*request)
+	return x
 }

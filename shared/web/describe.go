@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/web/idempotency"
 	"github.com/provisioning-platform/platform/shared/web/openapi"
 )
 
@@ -63,7 +65,7 @@ func (r Route) describe() (openapi.Operation, error) {
 	b, err := bindingOf(r)
 	o := openapi.Operation{
 		Method: r.Method, Path: r.Path, ID: r.Op, Summary: r.Summary, Doc: r.Doc, Permission: r.Permission.String(), Open: r.Permission.kind == permitOpen,
-		Notes: []string{r.Permission.sentence(), r.limitSentence()}, Audit: r.Audit, ShowsSecret: r.ShowsSecret, Status: r.status(), Example: r.Example, Produces: r.Produces,
+		Notes: []string{r.Permission.sentence(), r.limitSentence()}, Audit: r.Audit, ShowsSecret: r.ShowsSecret, Status: r.status(), Example: cmp.Or(r.Example, r.Handle.says), Produces: r.Produces,
 	}
 	if err != nil {
 		return o, err
@@ -79,7 +81,7 @@ func (r Route) describe() (openapi.Operation, error) {
 		o.Parameters = append(o.Parameters, openapi.Parameter{In: "header", Field: f})
 	}
 	if r.idempotent() {
-		o.IdempotencyKey = maxClaimKey
+		o.IdempotencyKey = idempotency.MaxKey
 	}
 	switch {
 	case r.Speaks != nil:

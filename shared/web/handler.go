@@ -11,6 +11,7 @@ import (
 // Handler is a typed function of a route. Make one with To.
 type Handler struct {
 	in, out reflect.Type
+	says    string // the answer, when it is always the same
 	fresh   func() any
 	call    func(ctx context.Context, in any) (any, error)
 }
@@ -25,6 +26,16 @@ func To[In, Out any](fn func(context.Context, In) (Out, error)) Handler {
 		fresh: func() any { return new(In) },
 		call:  func(ctx context.Context, in any) (any, error) { return fn(ctx, *in.(*In)) },
 	}
+}
+
+// Do adapts a function whose success has always the same answer: says, a sentence for people.
+func Do[In any](says Text, fn func(context.Context, In) error) Handler {
+	h := To(func(ctx context.Context, in In) (Text, error) {
+		Answering(ctx, says)
+		return says, fn(ctx, in)
+	})
+	h.says = string(says)
+	return h
 }
 
 // None is an input without members.
@@ -47,16 +58,4 @@ func (r Raw) ETag() string {
 		return ""
 	}
 	return id.Digest(r.Body)[:32]
-}
-
-type newIDKey struct{}
-
-// NewID returns the id to create the request's main document under. With an Idempotency-Key it is
-// the same when the request is run again after a crash, so that the handler finds its own work;
-// else it is fresh.
-func NewID(ctx context.Context) string {
-	if s, ok := ctx.Value(newIDKey{}).(string); ok {
-		return s
-	}
-	return id.New()
 }

@@ -14,11 +14,17 @@ import (
 	"testing/synctest"
 	"time"
 
+	"errors"
+	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/web/idempotency"
 )
 
 const key1 = "Idempotency-Key: k1"
+
+// claimTTL is how long an Idempotency-Key is kept (decision 17).
+const claimTTL = 24 * time.Hour
 
 func idOf(t *testing.T, w *httptest.ResponseRecorder) string {
 	t.Helper()
@@ -75,7 +81,7 @@ func TestIdempotency_refusalsReplayAndUnknownOutcomesRunAgain(t *testing.T) {
 	}
 }
 
-// A run that died with its process is run again, under the same id.
+// A run that died with its process behind the commit of its work is run again, under the same id.
 func TestIdempotency_afterACrashTheRunFindsItsOwnID(t *testing.T) {
 	t.Parallel()
 	var ids []string
@@ -86,8 +92,11 @@ func TestIdempotency_afterACrashTheRunFindsItsOwnID(t *testing.T) {
 			Handle: To(func(ctx context.Context, _ None) (Text, error) {
 				ids = append(ids, NewID(ctx))
 				if len(ids) == 1 {
+					if err := work(ctx, c.Store, audit.Success); err != nil {
+						return "", err
+					}
 					close(entered)
-					<-release // as if the process had died: the claim stays running
+					<-release // as if the process had died: nobody hears of the work
 				}
 				return Text(NewID(ctx)), nil
 			})}}
@@ -106,6 +115,88 @@ func TestIdempotency_afterACrashTheRunFindsItsOwnID(t *testing.T) {
 	second := newRig(t, func(c *Config) { hang(c); c.Store = first.db }) // the next process on the same store
 	if w := second.send("POST", "/t", "", asAlice, key1); w.Code != 200 || ids[0] != ids[1] {
 		t.Errorf("%d, ids %v", w.Code, ids)
+	}
+}
+
+// work commits an act of the request, as handlers do.
+func work(ctx context.Context, db store.DB, result string) error {
+	_, err := audit.Update(ctx, db, &audit.Act{Action: "t.create", Resource: "t/1", Result: result}, func(*store.Tx) error { return nil })
+	return err
+}
+
+// counted is a store that counts commits, and loses the answers to them.
+type counted struct {
+	store.DB
+	commits atomic.Int64
+	lost    bool
+}
+
+func (c *counted) Commit(ctx context.Context, b store.Batch) (store.Receipt, error) {
+	c.commits.Add(1)
+	r, err := c.DB.Commit(ctx, b)
+	if c.lost {
+		return store.Receipt{}, store.ErrUnavailable
+	}
+	return r, err
+}
+
+// TestIdempotency_theCommitOfTheWorkSettlesTheKey: a key cost two commits more than the work, and a
+// crash between them ran the work again.
+func TestIdempotency_theCommitOfTheWorkSettlesTheKey(t *testing.T) {
+	t.Parallel()
+	db, result := &counted{}, audit.Success
+	var after error
+	act := func(ctx context.Context, _ None) error {
+		if err := work(ctx, db, result); err != nil {
+			return err
+		}
+		return after
+	}
+	routes := func(c *Config) {
+		if db.DB == nil {
+			db.DB = c.Store
+		}
+		c.Store = db
+		route := func(op string, h Handler) {
+			c.Routes = append(c.Routes, Route{Method: "POST", Path: "/" + op, Op: op, Permission: Authenticated(), Limit: Free, Audit: "t.create", Handle: h})
+		}
+		c.Routes = nil
+		route("do", Do("It is done", act))
+		route("to", To(func(ctx context.Context, in None) (Text, error) { return Text(NewID(ctx)), act(ctx, in) }))
+		route("gone", Do("It is done", func(context.Context, None) error {
+			return fault.New(fault.NotFound, "t.not_found", "there is no such thing")
+		}))
+	}
+	first, next := newRig(t, routes), newRig(t, routes) // the next process on the same store
+	for i, c := range []struct {
+		what, op, result string
+		after            error
+		lost             bool
+		commits          int64
+		status           int // of the first answer
+		again            int // of the repeat
+		replayed         bool
+	}{
+		{"the answer is known before", "do", audit.Success, nil, false, 1, 200, 200, true},
+		{"the answer is known behind the work", "to", audit.Success, nil, false, 2, 200, 200, true},
+		{"a refusal that is recorded", "gone", "", nil, false, 1, 404, 404, true},
+		{"the work is a refusal", "do", audit.Refused, fault.New(fault.Invalid, "t.wrong_code", "wrong"), false, 2, 422, 422, true},
+		{"a failure behind the work", "do", audit.Success, errors.New("broken"), false, 1, 500, 200, true},
+		{"the outcome is unknown", "do", audit.Success, nil, true, 1, 503, 200, true},
+	} {
+		key := fmt.Sprintf("Idempotency-Key: %d", i)
+		result, after, db.lost = c.result, c.after, c.lost
+		before := db.commits.Load()
+		a := first.send("POST", "/"+c.op, "", asAlice, key)
+		commits := db.commits.Load() - before
+		db.lost = false
+		b := next.send("POST", "/"+c.op, "", asAlice, key)
+		if a.Code != c.status || commits != c.commits || b.Code != c.again || (b.Header().Get("Idempotency-Replayed") == "true") != c.replayed || db.commits.Load()-before != commits {
+			t.Errorf("%s: %d in %d commits, repeated %d %s, replayed %q, %d commits more", c.what, a.Code, commits, b.Code, b.Body, b.Header().Get("Idempotency-Replayed"), db.commits.Load()-before-commits)
+		}
+		if a.Code == b.Code && a.Body.String() != b.Body.String() {
+			t.Errorf("%s: %s, repeated %s", c.what, a.Body, b.Body)
+		}
 	}
 }
 
@@ -191,7 +282,7 @@ func TestIdempotency_noSecretOfARequestOrAnAnswerIsKept(t *testing.T) {
 	if w := g.send("POST", "/secrets", `{"name":"b"}`, asAlice, key1); w.Code != 422 {
 		t.Errorf("another body: %d", w.Code)
 	}
-	page, err := g.db.List(t.Context(), store.Query{Kind: claimKind, Limit: 10})
+	page, err := g.db.List(t.Context(), store.Query{Kind: "idempotency", Limit: 10})
 	if err != nil || len(page.Docs) != 1 {
 		t.Fatal(err, page)
 	}
@@ -288,8 +379,8 @@ func TestRun_expiredKeysLeaveTheStore(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- g.Run(ctx) }()
 		g.send("POST", "/things", `{"name":"a"}`, asAlice, key1)
-		<-time.After(claimTTL + sweepEvery + time.Second)
-		page, err := g.db.List(ctx, store.Query{Kind: claimKind, Limit: 10})
+		<-time.After(claimTTL + 10*time.Minute + time.Second)
+		page, err := g.db.List(ctx, store.Query{Kind: "idempotency", Limit: 10})
 		if err != nil || len(page.Docs) != 0 {
 			t.Errorf("%d claims left, %v", len(page.Docs), err)
 		}
@@ -309,14 +400,14 @@ func TestIdempotency_keysExpireAndAreSwept(t *testing.T) {
 		}
 		g.send("POST", "/things", `{"name":"b"}`, asAlice, "Idempotency-Key: k2")
 		<-time.After(claimTTL / 2)
-		if n, err := Sweep(t.Context(), g.db, time.Now()); n != 0 || err != nil {
+		if n, err := idempotency.Sweep(t.Context(), g.db, time.Now()); n != 0 || err != nil {
 			t.Errorf("swept %d too early, %v", n, err)
 		}
 		<-time.After(claimTTL)
-		if n, err := Sweep(t.Context(), g.db, time.Now()); n != 2 || err != nil {
+		if n, err := idempotency.Sweep(t.Context(), g.db, time.Now()); n != 2 || err != nil {
 			t.Errorf("swept %d, %v", n, err)
 		}
-		page, err := g.db.List(t.Context(), store.Query{Kind: claimKind, Limit: 10})
+		page, err := g.db.List(t.Context(), store.Query{Kind: "idempotency", Limit: 10})
 		if err != nil || len(page.Docs) != 0 {
 			t.Errorf("%d claims left, %v", len(page.Docs), err)
 		}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -11,8 +12,17 @@ import (
 	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
-// refuse records a refusal where the audit log wants one, and answers it.
+// refuse records a refusal where the audit log wants one, settles the request's key with it where it
+// is the answer to the request, and answers it.
 func (x *request) refuse(err error) {
+	buf := x.s.codec.get()
+	defer x.s.codec.put(buf)
+	f, contentType := x.encodeRefusal(buf, err)
+	if x.keyed != nil {
+		if x.keyed.Untell(); definite(f.Kind) {
+			x.tell(StatusOf(f.Kind), contentType, buf.Bytes(), nil)
+		}
+	}
 	if failed := x.record(err); failed != nil {
 		x.s.cfg.Log.LogAttrs(x.context(), slog.LevelError, "refusal could not be recorded", slog.String("error", x.logText(failed)))
 		cause := err
@@ -20,13 +30,16 @@ func (x *request) refuse(err error) {
 		if fault.CodeOf(failed) == store.ErrFull.Code { // the text says what is full (decision 42)
 			err = store.ErrFull.Because(cause)
 		}
+		buf.Reset()
+		f, contentType = x.encodeRefusal(buf, err)
+	} else if x.keyed != nil {
+		x.settle()
 	}
 	x.err = err
-	f := shown(err, x.caller.RequestID)
 	if f.Kind == fault.Internal {
 		x.s.cfg.Log.LogAttrs(x.context(), slog.LevelError, "request failed", slog.String("error", x.logText(err)))
 	}
-	status, h := StatusOf(f.Kind), x.c.Writer.Header()
+	h := x.c.Writer.Header()
 	switch {
 	case f.RetryAfter > 0:
 		h["Retry-After"] = []string{ratelimit.Seconds(f.RetryAfter)}
@@ -39,16 +52,18 @@ func (x *request) refuse(err error) {
 	if x.unread { // so that the answer need not wait for the body
 		_ = http.NewResponseController(x.c.Writer).EnableFullDuplex()
 	}
-	buf := x.s.codec.get()
-	defer x.s.codec.put(buf)
-	contentType := ""
-	if face := x.ep.route.Face; face != nil {
-		contentType = face.Error(buf, status, f, x.caller.RequestID)
-	} else {
-		x.s.codec.refuse(buf, f, x.caller.RequestID)
-	}
-	x.write(status, contentType, buf.Bytes())
+	x.write(StatusOf(f.Kind), contentType, buf.Bytes())
 	x.spill()
+}
+
+// encodeRefusal writes what is shown of err in the wire format of the route.
+func (x *request) encodeRefusal(to *bytes.Buffer, err error) (f *fault.Error, contentType string) {
+	f = shown(err, x.caller.RequestID)
+	if face := x.ep.route.Face; face != nil {
+		return f, face.Error(to, StatusOf(f.Kind), f, x.caller.RequestID)
+	}
+	x.s.codec.refuse(to, f, x.caller.RequestID)
+	return f, ""
 }
 
 type requestKey struct{}
@@ -67,6 +82,9 @@ func Refuse(w http.ResponseWriter, r *http.Request, err error) {
 // done ends the exchange: a panic becomes a 500, the request becomes one log line and its metrics.
 func (x *request) done() {
 	x.releaseMemory()
+	if x.keyed != nil {
+		defer x.keyed.End()
+	}
 	if p := recover(); p != nil {
 		if p == http.ErrAbortHandler {
 			panic(p)

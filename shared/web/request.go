@@ -20,6 +20,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/web/body"
+	"github.com/provisioning-platform/platform/shared/web/idempotency"
 	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
@@ -43,16 +44,17 @@ type request struct {
 	caller   Caller
 	scene    audit.Context
 	resource authz.Resource
-	act      authz.Act       // all that the policies were asked about
-	asked    [2]authz.Asked  // room for act, which is seldom about more
-	lines    [3]string       // values of headers of this answer: request id, content length, content type
-	ctx      context.Context // what handlers and log lines get; made by context
-	err      error           // why it was refused, for the log
-	in       any             // what the handler gets, when it could be read; its texts are masked in the log
-	print    string          // of the request, when it has an Idempotency-Key
-	room     func()          // gives back the room that the body takes; nil when it takes none
-	unread   bool            // the client may still be sending the body
-	took     time.Duration   // until the answer was written
+	act      authz.Act        // all that the policies were asked about
+	asked    [2]authz.Asked   // room for act, which is seldom about more
+	lines    [3]string        // values of headers of this answer: request id, content length, content type
+	ctx      context.Context  // what handlers and log lines get; made by context
+	err      error            // why it was refused, for the log
+	in       any              // what the handler gets, when it could be read; its texts are masked in the log
+	keyed    *idempotency.Run // the run under its Idempotency-Key
+	print    string           // of the request, when it has an Idempotency-Key
+	room     func()           // gives back the room that the body takes; nil when it takes none
+	unread   bool             // the client may still be sending the body
+	took     time.Duration    // until the answer was written
 }
 
 // maxBody is the most bytes of a body that are read.
@@ -285,7 +287,9 @@ func (x *request) handle() error {
 		x.releaseMemory()
 	}
 	if x.print != "" {
-		return x.idempotent(in)
+		if answered, err := x.begin(); answered || err != nil {
+			return err
+		}
 	}
 	out, err := h.call(x.context(), in)
 	if err != nil {
@@ -315,18 +319,18 @@ func (x *request) answer(in, out any) error {
 		x.c.Writer.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	if isRaw {
-		for name, value := range raw.Headers {
-			h.Set(name, value)
-		}
-		x.write(x.ep.route.status(), raw.ContentType, raw.Body)
-		return nil
+	for name, value := range raw.Headers {
+		h.Set(name, value)
 	}
 	buf := x.s.codec.get()
 	defer x.s.codec.put(buf)
 	contentType, err := x.encode(buf, in, out)
 	if err != nil {
 		return err
+	}
+	if x.keyed != nil {
+		x.tell(x.ep.route.status(), contentType, buf.Bytes(), out)
+		x.settle()
 	}
 	x.write(x.ep.route.status(), contentType, buf.Bytes())
 	return nil
@@ -358,6 +362,10 @@ func names(lines []string, tag string) bool {
 
 // encode writes an output in the wire format of the route, and the headers of a page.
 func (x *request) encode(buf *bytes.Buffer, in, out any) (string, error) {
+	if raw, ok := out.(Raw); ok {
+		buf.Write(raw.Body)
+		return raw.ContentType, nil
+	}
 	if p, ok := out.(pager); ok {
 		of := p.page()
 		if asked, ok := in.(interface{ paging() *Paging }); ok {

@@ -119,9 +119,9 @@ func (p Permission) String() string {
 func (r Route) Mutates() bool { return !r.Reads && r.Method != http.MethodGet }
 
 // idempotent says whether the route honours an Idempotency-Key (decision 50): every one that
-// changes something for somebody who is known, in the envelope.
+// changes something for somebody who is known.
 func (r Route) idempotent() bool {
-	return r.Mutates() && r.Permission.kind != permitOpen && !r.Internal && r.Face == nil && r.Stream == nil
+	return r.Mutates() && r.Permission.kind != permitOpen && !r.Internal && r.Stream == nil
 }
 
 func (r Route) status() int {

@@ -14,11 +14,11 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
-	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web/body"
+	"github.com/provisioning-platform/platform/shared/web/idempotency"
 	"github.com/provisioning-platform/platform/shared/web/openapi"
 	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
@@ -68,10 +68,10 @@ type Server struct {
 	limits   *ratelimit.Limiter
 	codec    *codec
 	gate     *body.Admission
+	keys     idempotency.Keys
 	metrics  metrics
 	openapi  []byte             // made once, by document
 	page     Raw                // made once, by document
-	epoch    string             // of this process: whose claims may still be running
 	draining atomic.Bool        // set once, by Drain
 	drained  context.Context    // ends with Drain
 	drain    context.CancelFunc // ends drained
@@ -80,11 +80,12 @@ type Server struct {
 // NewServer checks the table and builds the server. Every fault in the table is an error here, not
 // at the first request.
 func NewServer(cfg Config) (*Server, error) {
-	s := &Server{cfg: cfg, now: cfg.Now, headers: newHeaders(), codec: newCodec(), gate: body.NewAdmission(), epoch: id.New(), metrics: newMetrics(cfg.Metrics)}
+	s := &Server{cfg: cfg, now: cfg.Now, headers: newHeaders(), codec: newCodec(), gate: body.NewAdmission(), metrics: newMetrics(cfg.Metrics)}
 	s.drained, s.drain = context.WithCancel(context.Background())
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.keys.DB, s.keys.Secret, s.keys.Now, s.keys.Log = cfg.Store, cfg.Key, s.now, cfg.Log
 	if cfg.Log == nil || cfg.Service == "" {
 		return nil, fmt.Errorf("web: Log and Service are required")
 	}
@@ -182,6 +183,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.engine.ServeHTTP(w, r)
 }
+
+// Run deletes idempotency keys that have expired until ctx ends; then it returns nil. It is a component
+// of the program.
+func (s *Server) Run(ctx context.Context) error { return s.keys.Run(ctx) }
 
 // Routes returns the table as served, the routes of the document included.
 func (s *Server) Routes() []Route { return append([]Route(nil), s.routes...) }

@@ -21,6 +21,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/shared/web/idempotency"
 )
 
 // rig is a server under test with its store and log.
@@ -174,7 +175,7 @@ func (g *rig) list(_ context.Context, in listed) (Page[view], error) {
 // newRig returns a server with limits switched off unless change says otherwise.
 func newRig(t *testing.T, change func(*Config)) *rig {
 	t.Helper()
-	g := &rig{t: t, log: &safeBuffer{}, db: memstore.New(store.Schema{Service: "test", Kinds: Kinds()})}
+	g := &rig{t: t, log: &safeBuffer{}, db: memstore.New(store.Schema{Service: "test", Kinds: idempotency.Kinds()})}
 	cfg := Config{
 		Service: "orchestrator", Title: "Test", Description: "A server under test.", Routes: g.routes(), Store: g.db, Key: []byte("a key of the folder"),
 		Log: obs.NewLogger(g.log, "test", slog.LevelInfo), Metrics: obs.NewRegistry(),

@@ -68,6 +68,7 @@ var rings = []struct {
 	{"orchestrator/internal/trust", service, "what the orchestrator knows of the control-center"},
 	{"control-center/internal", service, "the control-center's nouns"},
 	{"shared/web/body", port, "JSON bodies, their rules and their memory; knows no request"},
+	{"shared/web/idempotency", service, "Idempotency-Keys over a store; knows no HTTP"},
 	{"shared/web/openapi", service, "the document of a table of operations; knows no server"},
 	{"shared/web/ratelimit", port, "windows of requests and their headers; knows no route"},
 	{"shared/web", edge, "HTTP"},

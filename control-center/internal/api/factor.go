@@ -12,10 +12,10 @@ import (
 func (a *API) factorRoutes() []web.Route {
 	return []web.Route{
 		{Method: "POST", Path: "/mfa/enroll/totp", Op: "enrollTOTP", Summary: "Start a one-time-code factor for the own account; needs a recent sign-in", Permission: web.Allow("enroll_own", "mfa"), Audit: "mfa.enrol", ShowsSecret: true, Handle: web.To(a.enrol)},
-		{Method: "POST", Path: "/mfa/verify", Op: "verifyTOTP", Summary: "Prove the started factor with a code and put it in use; all other sessions of the account end", Example: "MFA enabled; refresh your token or sign in again", Refuses: []fault.Kind{fault.NotFound}, Permission: web.Allow("verify_own", "mfa"), Limit: web.Authentication, Audit: "mfa.verify", Handle: web.To(a.verifyFactor)},
-		{Method: "DELETE", Path: "/mfa", Op: "removeMFA", Summary: "Remove the own factor and end all own sessions; needs a recent sign-in", Example: "MFA removed; sign in again", Refuses: []fault.Kind{fault.NotFound}, Permission: web.Allow("delete_own", "mfa"), Audit: "mfa.remove", Handle: web.To(a.removeFactor)},
+		{Method: "POST", Path: "/mfa/verify", Op: "verifyTOTP", Summary: "Prove the started factor with a code and put it in use; all other sessions of the account end", Refuses: []fault.Kind{fault.NotFound}, Permission: web.Allow("verify_own", "mfa"), Limit: web.Authentication, Audit: "mfa.verify", Handle: web.Do("MFA enabled; refresh your token or sign in again", a.verifyFactor)},
+		{Method: "DELETE", Path: "/mfa", Op: "removeMFA", Summary: "Remove the own factor and end all own sessions; needs a recent sign-in", Refuses: []fault.Kind{fault.NotFound}, Permission: web.Allow("delete_own", "mfa"), Audit: "mfa.remove", Handle: web.Do("MFA removed; sign in again", a.removeFactor)},
 		{Method: "POST", Path: "/users/:id/mfa/totp", Op: "enrollTOTPFor", Summary: "Give an account a factor that is in use at once, in place of the one it has", Permission: web.Allow("enroll", "mfa"), Audit: "mfa.enrol_for", ShowsSecret: true, Handle: web.To(a.enrolFor)},
-		{Method: "DELETE", Path: "/users/:id/mfa", Op: "removeMFAOf", Summary: "Remove the factor of an account and end its sessions", Example: "MFA removed", Permission: web.Allow("delete", "mfa"), Audit: "mfa.remove", Handle: web.To(a.removeFactorOf)},
+		{Method: "DELETE", Path: "/users/:id/mfa", Op: "removeMFAOf", Summary: "Remove the factor of an account and end its sessions", Permission: web.Allow("delete", "mfa"), Audit: "mfa.remove", Handle: web.Do("MFA removed", a.removeFactorOf)},
 	}
 }
 
@@ -48,17 +48,17 @@ type verifyIn struct {
 	Code string `json:"code" required:"true" max:"64" doc:"six digits of the authenticator" example:"123456"`
 }
 
-func (a *API) verifyFactor(ctx context.Context, in verifyIn) (web.Text, error) {
+func (a *API) verifyFactor(ctx context.Context, in verifyIn) error {
 	c := web.CallerOf(ctx)
-	return "MFA enabled; refresh your token or sign in again", a.Factors.Verify(ctx, c.ID(), in.Code, session.StepUp(c.Claims.SessionID))
+	return a.Factors.Verify(ctx, c.ID(), in.Code, session.StepUp(c.Claims.SessionID))
 }
 
-func (a *API) removeFactor(ctx context.Context, _ web.None) (web.Text, error) {
+func (a *API) removeFactor(ctx context.Context, _ web.None) error {
 	c := web.CallerOf(ctx)
 	if err := a.fresh(c.Claims); err != nil {
-		return "", err
+		return err
 	}
-	return "MFA removed; sign in again", a.Factors.Remove(ctx, c.ID(), by(ctx))
+	return a.Factors.Remove(ctx, c.ID(), by(ctx))
 }
 
 func (a *API) enrolFor(ctx context.Context, in oneUser) (enrolmentView, error) {
@@ -66,6 +66,6 @@ func (a *API) enrolFor(ctx context.Context, in oneUser) (enrolmentView, error) {
 	return viewEnrolment(e, in.ID), err
 }
 
-func (a *API) removeFactorOf(ctx context.Context, in oneUser) (web.Text, error) {
-	return "MFA removed", a.Factors.Remove(ctx, in.ID, by(ctx))
+func (a *API) removeFactorOf(ctx context.Context, in oneUser) error {
+	return a.Factors.Remove(ctx, in.ID, by(ctx))
 }

@@ -12,7 +12,7 @@ func (a *API) keyRoutes() []web.Route {
 	return []web.Route{
 		{Method: "GET", Path: "/keys", Op: "listKeys", Summary: "List the signing keys with their states", Permission: web.Allow("read", "keys"), Handle: web.To(a.listKeys)},
 		{Method: "POST", Path: "/keys/rotate", Op: "rotateKeys", Summary: "Sign with the announced key from now on, ten minutes after its announcement at the earliest; older tokens live until they expire", Permission: web.Allow("rotate", "keys"), Audit: "key.rotate", Handle: web.To(a.rotateKeys)},
-		{Method: "DELETE", Path: "/keys/:kid", Op: "removeKey", Summary: "Remove a signing key at once, and every token it signed; in place of the current one the next one signs", Example: "Key removed", Permission: web.Allow("delete", "keys"), Audit: "key.remove", Handle: web.To(a.removeKey)},
+		{Method: "DELETE", Path: "/keys/:kid", Op: "removeKey", Summary: "Remove a signing key at once, and every token it signed; in place of the current one the next one signs", Permission: web.Allow("delete", "keys"), Audit: "key.remove", Handle: web.Do("Key removed", a.removeKey)},
 	}
 }
 
@@ -52,6 +52,6 @@ type oneKey struct {
 	ID string `path:"kid" doc:"id of the key" example:"tk-01997b1c"`
 }
 
-func (a *API) removeKey(ctx context.Context, in oneKey) (web.Text, error) {
-	return "Key removed", a.Ring.Remove(ctx, in.ID)
+func (a *API) removeKey(ctx context.Context, in oneKey) error {
+	return a.Ring.Remove(ctx, in.ID)
 }

@@ -16,8 +16,8 @@ func (a *API) userRoutes() []web.Route {
 		{Method: "GET", Path: "/users", Op: "listUsers", Summary: "List accounts, newest first", Permission: web.Allow("read", "users"), Handle: web.To(a.listUsers)},
 		{Method: "POST", Path: "/users", Op: "createUser", Summary: "Create an account", Permission: web.Allow("create", "users"), Status: 201, Audit: "user.create", Handle: web.To(a.createUser)},
 		{Method: "GET", Path: "/users/:id", Op: "getUser", Summary: "Show an account: the own one, or any with the right to read users", Permission: web.Authenticated(), Handle: web.To(a.getUser)},
-		{Method: "PUT", Path: "/users/:id", Op: "updateUser", Summary: "Change members of an account; everybody may change the own password", Example: "User updated successfully", Permission: web.Authenticated(), Audit: "user.update", Handle: web.To(a.updateUser)},
-		{Method: "DELETE", Path: "/users/:id", Op: "deleteUser", Summary: "Delete an account and end its sessions", Example: "User deleted successfully", Permission: web.Allow("delete", "users"), Audit: "user.delete", Handle: web.To(a.deleteUser)},
+		{Method: "PUT", Path: "/users/:id", Op: "updateUser", Summary: "Change members of an account; everybody may change the own password", Permission: web.Authenticated(), Audit: "user.update", Handle: web.Do("User updated successfully", a.updateUser)},
+		{Method: "DELETE", Path: "/users/:id", Op: "deleteUser", Summary: "Delete an account and end its sessions", Permission: web.Allow("delete", "users"), Audit: "user.delete", Handle: web.Do("User deleted successfully", a.deleteUser)},
 	}
 }
 
@@ -104,7 +104,7 @@ type updateUserIn struct {
 // Ignores names the members of the GET shape that cannot be changed (decision 19).
 func (updateUserIn) Ignores() []string { return []string{"id", "username", "created_at", "last_login"} }
 
-func (a *API) updateUser(ctx context.Context, in updateUserIn) (web.Text, error) {
+func (a *API) updateUser(ctx context.Context, in updateUserIn) error {
 	c := web.CallerOf(ctx)
 	own := in.ID == c.ID() && in.Password != nil && in.Email == nil && in.Roles == nil && in.Enabled == nil
 	action := "update"
@@ -112,19 +112,19 @@ func (a *API) updateUser(ctx context.Context, in updateUserIn) (web.Text, error)
 		action = "update_own"
 	}
 	if err := web.Require(ctx, action, authz.Resource{Type: "users", Name: in.ID}); err != nil {
-		return "", err
+		return err
 	}
 	if in.ID == c.ID() && in.Password != nil {
 		if err := a.fresh(c.Claims); err != nil {
-			return "", err
+			return err
 		}
 	}
 	err := a.Users.Update(ctx, in.ID, user.Change{Email: in.Email, Roles: in.Roles, Enabled: in.Enabled, Password: in.Password}, by(ctx))
-	return "User updated successfully", err
+	return err
 }
 
-func (a *API) deleteUser(ctx context.Context, in oneUser) (web.Text, error) {
-	return "User deleted successfully", a.Users.Delete(ctx, in.ID, by(ctx), session.Forget(in.ID))
+func (a *API) deleteUser(ctx context.Context, in oneUser) error {
+	return a.Users.Delete(ctx, in.ID, by(ctx), session.Forget(in.ID))
 }
 
 // by is who asks.

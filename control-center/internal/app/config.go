@@ -13,7 +13,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/process"
 	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/store/driver"
-	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/web/idempotency"
 	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
@@ -118,7 +118,7 @@ func checkFolder(dir string, problems *config.Problems) {
 		return
 	}
 	own := bootstrap.KeysFolder(dir)
-	problems.Private(dir, bootstrap.FilePath(dir), own, seal.File(own), filepath.Join(own, web.KeyFile))
+	problems.Private(dir, bootstrap.FilePath(dir), own, seal.File(own), filepath.Join(own, idempotency.KeyFile))
 	problems.AddState(err)
 	_, err = seal.Open(own)
 	problems.AddState(err)

@@ -14,7 +14,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/cli"
 	"github.com/provisioning-platform/platform/shared/secret"
-	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/web/idempotency"
 )
 
 // run runs the binary's command line and returns its exit code and what it wrote.
@@ -130,7 +130,7 @@ func TestConfigCheck_isGoodOfAFolderThatServeRefuses(t *testing.T) {
 	if _, err := audit.MakeKeys(bootstrap.AuditKeysFolder(good), "d/audit"); err != nil { // as the first serve does
 		t.Fatal(err)
 	}
-	if _, err := secret.MakeKey(filepath.Join(bootstrap.KeysFolder(good), web.KeyFile)); err != nil {
+	if _, err := secret.MakeKey(filepath.Join(bootstrap.KeysFolder(good), idempotency.KeyFile)); err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {

@@ -33,6 +33,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/driver"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/web/idempotency"
 )
 
 // Options are what serve needs besides the configuration.
@@ -182,7 +183,7 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 		Sessions: desk, Ring: ring, Revoked: revoked, Policies: policies, Index: index, Log: ledger, Peer: peer,
 		Metrics: metrics.Handler(), Public: c.Metrics.Public, Health: state, Now: now,
 	}
-	webKey, err := secret.MakeKey(filepath.Join(bootstrap.KeysFolder(dir), web.KeyFile))
+	webKey, err := secret.MakeKey(filepath.Join(bootstrap.KeysFolder(dir), idempotency.KeyFile))
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/driver"
-	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/web/idempotency"
 )
 
 // Schema is what the control-center stores.
@@ -25,7 +25,7 @@ func Schema() store.Schema {
 	var kinds []store.Kind
 	for _, k := range [][]store.Kind{
 		audit.Kinds(), auditlog.Kinds(), bootstrap.Kinds(), feed.Kinds(), keys.Kinds(), mfa.Kinds(), policy.Kinds(),
-		retention.Kinds(), revocation.Kinds(), session.Kinds(), tokens.Kinds(), user.Kinds(), web.Kinds(),
+		retention.Kinds(), revocation.Kinds(), session.Kinds(), tokens.Kinds(), user.Kinds(), idempotency.Kinds(),
 	} {
 		kinds = append(kinds, k...)
 	}

@@ -27,7 +27,7 @@ func (a *API) batchRoutes() []web.Route {
 		{Method: "GET", Path: "/batch/operations", Op: "listBatches", Summary: "List batches, newest first", Permission: web.Allow("read", "batches"), Handle: web.To(a.listBatches)},
 		{Method: "GET", Path: "/batch/operations/:id", Op: "getBatch", Summary: "Show a batch with the results of its operations", Permission: web.Allow("read", "batches"), Handle: web.To(a.getBatch)},
 		{Method: "POST", Path: "/batch/operations/:id/adopt", Op: "adoptBatch", Summary: "Go on, as a batch of your own, with what a batch left undone whose submitter lost the right to it", Permission: web.Allow("retry", "batches"), Limit: web.Batch, Audit: "batch.adopt", Handle: web.To(a.adoptBatch)},
-		{Method: "POST", Path: "/batch/operations/:id/cancel", Op: "cancelBatch", Summary: "Stop a batch; what is done stays done", Example: "Operation cancelled", Permission: web.Authenticated(), Limit: web.Batch, Audit: "batch.cancel", Handle: web.To(a.cancelBatch)},
+		{Method: "POST", Path: "/batch/operations/:id/cancel", Op: "cancelBatch", Summary: "Stop a batch; what is done stays done", Permission: web.Authenticated(), Limit: web.Batch, Audit: "batch.cancel", Handle: web.Do("Operation cancelled", a.cancelBatch)},
 	}
 }
 
@@ -101,7 +101,7 @@ func (a *API) executeBatch(ctx context.Context, in batchIn) (batchView, error) {
 	id := web.NewID(ctx)
 	s, err := a.Engine.Submit(ctx, engine.Submission{ID: id, Definition: in.definition(), Grant: asked(ctx), Act: audit.Act{
 		Action: "batch.create", Resource: "batches/" + id, Details: map[string]any{"name": in.Name, "operations": len(in.Operations)},
-	}})
+	}, Accept: func(s engine.Submitted) { web.Answering(ctx, a.accepted(s)) }})
 	if err != nil {
 		return batchView{}, err
 	}
@@ -282,7 +282,7 @@ func (a *API) adoptBatch(ctx context.Context, in oneID) (batchView, error) {
 	id := web.NewID(ctx)
 	s, err := a.Engine.Resume(ctx, in.ID, engine.Submission{ID: id, Grant: asked(ctx), Act: audit.Act{
 		Action: "batch.adopt", Resource: "batches/" + id, Details: map[string]any{"resumes": in.ID},
-	}}, func(d dag.Definition) error {
+	}, Accept: func(s engine.Submitted) { web.Answering(ctx, a.accepted(s)) }}, func(d dag.Definition) error {
 		return web.Require(ctx, "create", rights.Batch(d.Name, func(yield func(dag.Operation) bool) {
 			for i := range d.Nodes {
 				if !yield(d.Nodes[i].Operation) {
@@ -297,18 +297,18 @@ func (a *API) adoptBatch(ctx context.Context, in oneID) (batchView, error) {
 	return a.accepted(s), nil
 }
 
-func (a *API) cancelBatch(ctx context.Context, in oneID) (web.Text, error) {
+func (a *API) cancelBatch(ctx context.Context, in oneID) error {
 	b, err := run.GetBatch(ctx, a.Engine.DB, in.ID)
 	if err != nil {
 		if denied := mine(ctx, "cancel", "batches", in.ID, web.CallerOf(ctx).ID()); denied != nil {
-			return "", denied
+			return denied
 		}
-		return "", err
+		return err
 	}
 	if err := mine(ctx, "cancel", "batches", in.ID, b.Run.Grant.Sub); err != nil {
-		return "", err
+		return err
 	}
-	return "Operation cancelled", a.Engine.Cancel(ctx, dag.Batch, in.ID)
+	return a.Engine.Cancel(ctx, dag.Batch, in.ID)
 }
 
 // batchView is a batch; the members that a view does not have are left out (platform.md 1.5).

@@ -22,6 +22,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/web/idempotency"
 	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
@@ -87,7 +88,7 @@ func execute(b *testing.B, body []byte, operations int) {
 	limits := ratelimit.Default()
 	limits.Batch = 1 << 40
 	server, err := web.NewServer(web.Config{Service: token.Orchestrator, Routes: routes, Log: obs.Discard(), Metrics: obs.NewRegistry(), RateLimits: limits,
-		Store: memstore.New(store.Schema{Service: token.Orchestrator, Kinds: web.Kinds()}), Key: []byte("bench"), Decide: authority.Decide,
+		Store: memstore.New(store.Schema{Service: token.Orchestrator, Kinds: idempotency.Kinds()}), Key: []byte("bench"), Decide: authority.Decide,
 		Authenticate: func(_ context.Context, raw string, _ *http.Request) (token.Claims, error) {
 			return verifier.Verify(raw, time.Now())
 		},

@@ -11,6 +11,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/web/idempotency"
 	"github.com/provisioning-platform/platform/shared/web/webtest"
 )
 
@@ -18,7 +19,7 @@ func TestDocument_everythingIsDescribed(t *testing.T) {
 	t.Parallel()
 	a := &API{Metrics: http.NotFoundHandler(), Socket: http.NotFoundHandler()}
 	s, err := web.NewServer(web.Config{Service: token.Orchestrator, Routes: a.Routes(), Nouns: Nouns(), Log: obs.Discard(), Key: []byte("k"),
-		Store: memstore.New(store.Schema{Service: token.Orchestrator, Kinds: web.Kinds()}), Decide: func(authz.Request) authz.Decision { return authz.Decision{} },
+		Store: memstore.New(store.Schema{Service: token.Orchestrator, Kinds: idempotency.Kinds()}), Decide: func(authz.Request) authz.Decision { return authz.Decision{} },
 		Authenticate: func(context.Context, string, *http.Request) (token.Claims, error) { return token.Claims{}, nil }})
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/web/idempotency"
 )
 
 // reaching is a catalogue whose servers are reached through files below /host.
@@ -30,7 +31,7 @@ func (reaching) Reach(s dag.Resource) map[string]string {
 // answers to everybody who could read a batch.
 func TestResults_hostPathsAreForWhoMayUseTheServer(t *testing.T) {
 	t.Parallel()
-	db := memstore.New(store.Schema{Service: token.Orchestrator, Kinds: append(run.Schema(), web.Kinds()...)})
+	db := memstore.New(store.Schema{Service: token.Orchestrator, Kinds: append(run.Schema(), idempotency.Kinds()...)})
 	task := dag.Task{ID: "01990000-0000-7000-8000-000000000001", User: "maker", Steps: []dag.StepState{
 		{Applied: true, Step: dag.Step{Action: "server.create", Name: "web-01", Provider: "p"}},
 		{Applied: true, Step: dag.Step{Action: "server.create", Name: "found-02", Provider: "p"}},  // existed before: another task's

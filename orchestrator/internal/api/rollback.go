@@ -21,7 +21,7 @@ func (a *API) rollbackRoutes() []web.Route {
 		{Method: "POST", Path: "/rollback/checkpoints", Op: "createCheckpoint", Summary: "Take a checkpoint", Status: http.StatusCreated, Doc: "A checkpoint is a place in the history to which a rollback goes back. The answer is its id.", Example: "01997b1c-0000-7000-8000-000000000001", Permission: web.Allow("create", "checkpoints"), Audit: "checkpoint.create", Handle: web.To(a.createCheckpoint)},
 		{Method: "GET", Path: "/rollback/checkpoints", Op: "listCheckpoints", Summary: "List checkpoints, newest first", Permission: web.Allow("read", "checkpoints"), Handle: web.To(a.listCheckpoints)},
 		{Method: "GET", Path: "/rollback/checkpoints/:id", Op: "getCheckpoint", Summary: "Show a checkpoint and how many operations a rollback to it would undo", Permission: web.Allow("read", "checkpoints"), Handle: web.To(a.getCheckpoint)},
-		{Method: "DELETE", Path: "/rollback/checkpoints/:id", Op: "deleteCheckpoint", Summary: "Delete a checkpoint; what only it held back is freed", Example: "Checkpoint deleted", Permission: web.Allow("delete", "checkpoints"), Audit: "checkpoint.delete", Handle: web.To(a.deleteCheckpoint)},
+		{Method: "DELETE", Path: "/rollback/checkpoints/:id", Op: "deleteCheckpoint", Summary: "Delete a checkpoint; what only it held back is freed", Permission: web.Allow("delete", "checkpoints"), Audit: "checkpoint.delete", Handle: web.Do("Checkpoint deleted", a.deleteCheckpoint)},
 		{Method: "POST", Path: "/rollback/execute", Op: "executeRollback", Summary: "Undo everything after a checkpoint, or the named operations", Doc: "The answer comes when it has ended; it goes on when the client leaves, and GET /rollback/executions/{id} shows it.", Refuses: []fault.Kind{fault.NotFound}, Permission: web.Allow("rollback", "rollbacks"), Audit: "rollback.execute", Wait: rollbackWait, Handle: web.To(a.executeRollback)},
 		{Method: "GET", Path: "/rollback/executions/:id", Op: "getRollback", Summary: "Show a rollback, also while it runs", Permission: web.Allow("read", "rollbacks"), Handle: web.To(a.getRollback)},
 	}
@@ -33,8 +33,10 @@ type createCheckpointIn struct {
 }
 
 func (a *API) createCheckpoint(ctx context.Context, in createCheckpointIn) (web.Text, error) {
-	c, err := a.Engine.Checkpoints.Take(ctx, run.Checkpoint{ID: web.NewID(ctx), Name: in.Name, Description: in.Description})
-	return web.Text(c.ID), err
+	id := web.NewID(ctx)
+	web.Answering(ctx, web.Text(id))
+	_, err := a.Engine.Checkpoints.Take(ctx, run.Checkpoint{ID: id, Name: in.Name, Description: in.Description})
+	return web.Text(id), err
 }
 
 type checkpointView struct {
@@ -99,8 +101,8 @@ func (a *API) getCheckpoint(ctx context.Context, in oneID) (checkpointView, erro
 	return v, err
 }
 
-func (a *API) deleteCheckpoint(ctx context.Context, in oneID) (web.Text, error) {
-	return "Checkpoint deleted", a.Engine.Checkpoints.Delete(ctx, in.ID)
+func (a *API) deleteCheckpoint(ctx context.Context, in oneID) error {
+	return a.Engine.Checkpoints.Delete(ctx, in.ID)
 }
 
 type executeRollbackIn struct {
@@ -149,6 +151,9 @@ func viewRollback(r rollback.Result) rollbackView {
 }
 
 func (a *API) executeRollback(ctx context.Context, in executeRollbackIn) (rollbackView, error) {
+	if err := web.Claim(ctx); err != nil { // it goes on when the client leaves
+		return rollbackView{}, err
+	}
 	q := rollback.Request{ID: web.NewID(ctx), Operations: in.OperationIDs, Cascade: in.Cascade}
 	if in.CheckpointID != nil {
 		q.Checkpoint = *in.CheckpointID

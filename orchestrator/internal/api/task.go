@@ -14,7 +14,7 @@ func (a *API) taskRoutes() []web.Route {
 	return []web.Route{
 		{Method: "GET", Path: "/tasks", Op: "listTasks", Summary: "List tasks, newest first", Permission: web.Allow("read", "tasks"), Handle: web.To(a.listTasks)},
 		{Method: "GET", Path: "/tasks/:id", Op: "getTask", Summary: "Show one task", Permission: web.Allow("read", "tasks"), Handle: web.To(a.getTask)},
-		{Method: "POST", Path: "/tasks/:id/cancel", Op: "cancelTask", Summary: "Cancel a task that has not ended", Example: "Task cancelled", Permission: web.Authenticated(), Limit: web.Batch, Audit: "task.cancel", Handle: web.To(a.cancelTask)},
+		{Method: "POST", Path: "/tasks/:id/cancel", Op: "cancelTask", Summary: "Cancel a task that has not ended", Permission: web.Authenticated(), Limit: web.Batch, Audit: "task.cancel", Handle: web.Do("Task cancelled", a.cancelTask)},
 	}
 }
 
@@ -89,20 +89,20 @@ func (a *API) getTask(ctx context.Context, in oneID) (taskView, error) {
 	return v, err
 }
 
-func (a *API) cancelTask(ctx context.Context, in oneID) (web.Text, error) {
+func (a *API) cancelTask(ctx context.Context, in oneID) error {
 	t, err := run.GetTask(ctx, a.Engine.DB, in.ID)
 	if err != nil {
 		// Who may not cancel anything learns nothing about what exists.
 		if denied := mine(ctx, "cancel", "tasks", in.ID, web.CallerOf(ctx).ID()); denied != nil {
-			return "", denied
+			return denied
 		}
-		return "", err
+		return err
 	}
 	if err := mine(ctx, "cancel", "tasks", in.ID, t.User); err != nil {
-		return "", err
+		return err
 	}
 	if t.Batch {
-		return "", fault.New(fault.Conflict, "task.in_batch", "this task is operation %s of batch %s; cancel the batch: POST /batch/operations/%s/cancel", t.Operation, t.Run, t.Run)
+		return fault.New(fault.Conflict, "task.in_batch", "this task is operation %s of batch %s; cancel the batch: POST /batch/operations/%s/cancel", t.Operation, t.Run, t.Run)
 	}
-	return "Task cancelled", a.Engine.Cancel(ctx, dag.Workflow, in.ID)
+	return a.Engine.Cancel(ctx, dag.Workflow, in.ID)
 }

@@ -71,6 +71,7 @@ func (a *API) submit(ctx context.Context, op dag.Operation) (web.Text, error) {
 		return "", err
 	}
 	id := web.NewID(ctx)
+	web.Answering(ctx, web.Text(id))
 	name := operation.Name(op)
 	s, err := a.Engine.Submit(ctx, engine.Submission{
 		ID: id, Grant: asked(ctx),

@@ -18,7 +18,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/process"
 	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/store/driver"
-	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/web/idempotency"
 	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
@@ -199,6 +199,6 @@ func checkFolder(dir string, problems *config.Problems) {
 		return
 	}
 	own := filepath.Join(dir, keysFolder)
-	problems.Private(dir, own, filepath.Join(own, web.KeyFile))
+	problems.Private(dir, own, filepath.Join(own, idempotency.KeyFile))
 	problems.Private(audit.KeyFiles(filepath.Join(own, auditFolder))...)
 }

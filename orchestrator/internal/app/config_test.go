@@ -14,7 +14,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/cli"
 	"github.com/provisioning-platform/platform/shared/secret"
-	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/web/idempotency"
 )
 
 // commandLine runs the binary's command line and returns its exit code and what it wrote.
@@ -100,10 +100,10 @@ func TestConfigCheck_isGoodOfAFolderThatServeRefuses(t *testing.T) {
 	if _, err := audit.MakeKeys(filepath.Join(own, auditFolder), "d/audit"); err != nil { // as the first serve does
 		t.Fatal(err)
 	}
-	if _, err := secret.MakeKey(filepath.Join(own, web.KeyFile)); err != nil {
+	if _, err := secret.MakeKey(filepath.Join(own, idempotency.KeyFile)); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range append(audit.KeyFiles(filepath.Join(own, auditFolder)), filepath.Join(own, web.KeyFile), own, dir) {
+	for _, path := range append(audit.KeyFiles(filepath.Join(own, auditFolder)), filepath.Join(own, idempotency.KeyFile), own, dir) {
 		if err := os.Chmod(path, 0o755); err != nil {
 			t.Fatal(err)
 		}

@@ -36,6 +36,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/watch"
 	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/web/idempotency"
 )
 
 // Options are what serve needs besides the configuration.
@@ -155,7 +156,7 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 		Engine: runs, Log: ledger, Catalogue: executor, Storage: storageName(stores), Metrics: metrics.Handler(), Public: c.Metrics.Public,
 		Socket: sockets, Health: state,
 	}
-	webKey, err := secret.MakeKey(filepath.Join(stores.Dir, keysFolder, web.KeyFile))
+	webKey, err := secret.MakeKey(filepath.Join(stores.Dir, keysFolder, idempotency.KeyFile))
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/driver"
-	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/web/idempotency"
 )
 
 // Folders inside the data folder.
@@ -27,7 +27,7 @@ const (
 // Schema is what the orchestrator stores.
 func Schema() store.Schema {
 	kinds := []store.Kind{{Name: identities.Kind}}
-	for _, k := range [][]store.Kind{audit.Kinds(), run.Schema(), feed.Kinds(), trust.Kinds(), retention.Kinds(), web.Kinds()} {
+	for _, k := range [][]store.Kind{audit.Kinds(), run.Schema(), feed.Kinds(), trust.Kinds(), retention.Kinds(), idempotency.Kinds()} {
 		kinds = append(kinds, k...)
 	}
 	return store.Schema{Service: "orchestrator", Kinds: kinds}

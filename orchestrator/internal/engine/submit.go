@@ -20,9 +20,10 @@ const commitWait = 15 * time.Second
 type Submission struct {
 	ID         string // of the run, and of a workflow's task; fresh when empty. Submitting it again returns the run
 	Definition dag.Definition
-	Act        audit.Act // what the audit log calls it; Action "batch.execute" or so, Resource "batches/<id>" when empty
-	Grant      dag.Grant // what the scene does not say of who asks: the account's version and roles, MFA, and when
-	Plan       string    // id of the plan it was rehearsed with
+	Act        audit.Act       // what the audit log calls it; Action "batch.execute" or so, Resource "batches/<id>" when empty
+	Grant      dag.Grant       // what the scene does not say of who asks: the account's version and roles, MFA, and when
+	Plan       string          // id of the plan it was rehearsed with
+	Accept     func(Submitted) // hears of the run before its commit, which settles the request's Idempotency-Key; nil: nobody
 
 	resumes store.Row[dag.Header] // the withdrawn batch that it goes on with
 }
@@ -138,17 +139,24 @@ func (e *Engine) submit(ctx context.Context, s Submission) (*Submitted, error) {
 	if err == nil {
 		err = r.keepDecisions(ctx, s.Definition.Nodes, audit.ContextOf(ctx).Decision)
 	}
+	accepted := Submitted{Run: fresh.Header, Tasks: acceptedOf(fresh.Tasks)} // of what never changes
+	if err == nil {
+		if s.Accept != nil {
+			s.Accept(accepted)
+		}
+		var settled []store.Write
+		settled, err = audit.ContextOf(ctx).Settlement(audit.Success)
+		parts = append(parts, settled...)
+	}
 	if err == nil {
 		err = r.first(ctx, parts, body, now)
 	}
-	accepted := Submitted{Run: fresh.Header}
 	if err := e.admit(ctx, r, held, err); err != nil {
 		if fault.Is(err, fault.Conflict) {
 			return nil, nil
 		}
 		return nil, err
 	}
-	accepted.Tasks = acceptedOf(fresh.Tasks) // of what never changes
 	return &accepted, nil
 }
 

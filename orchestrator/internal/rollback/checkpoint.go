@@ -48,7 +48,11 @@ func (s *Checkpoints) Take(ctx context.Context, c run.Checkpoint) (run.Checkpoin
 	if err != nil {
 		return run.Checkpoint{}, err
 	}
-	_, err = s.DB.Commit(ctx, store.Batch{Writes: []store.Write{own}, Appends: []store.Append{
+	settled, err := audit.ContextOf(ctx).Settlement(audit.Success)
+	if err != nil {
+		return run.Checkpoint{}, err
+	}
+	_, err = s.DB.Commit(ctx, store.Batch{Writes: append(settled, own), Appends: []store.Append{
 		{Stream: audit.Stream, Body: entry},
 		run.Event(&dag.Event{Type: dag.CheckpointCreated, Time: c.CreatedAt, Status: "created", Name: c.Name, Checkpoint: c.ID}),
 	}})
