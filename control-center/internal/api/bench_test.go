@@ -22,10 +22,10 @@ import (
 	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
-// BenchmarkCopy takes in what the orchestrator's copier sends while it works off many tasks: full pages, two entries a
-// task, each outcome behind its intent by the tasks that run at once, so that with few of them most pairs come in one page
-// and with many none. The CPU is that of the whole process: with the engine's work in the background, without the making
-// of the pages.
+// BenchmarkCopy takes in what the orchestrator's copier sends while it works off many tasks: full
+// pages, two entries a task, each outcome behind its intent by the tasks that run at once, so that
+// with few of them most pairs come in one page and with many none. The CPU is that of the whole
+// process: with the engine's work in the background, without the making of the pages.
 func BenchmarkCopy(b *testing.B) {
 	for _, atOnce := range []int{100, 1500} {
 		b.Run(fmt.Sprint("at_once=", atOnce), func(b *testing.B) { takeIn(b, atOnce) })

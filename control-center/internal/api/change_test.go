@@ -41,7 +41,8 @@ func (r *recorder) Commit(ctx context.Context, b store.Batch) (store.Receipt, er
 	return receipt, err
 }
 
-// take returns the audit entries and the events since the last call, and says whether they stand in one commit.
+// take returns the audit entries and the events since the last call, and says whether they stand in
+// one commit.
 func (r *recorder) take(t *testing.T) (entries []audit.Entry, events []change.Event, together bool) {
 	t.Helper()
 	r.mu.Lock()
@@ -73,7 +74,8 @@ func (r *recorder) take(t *testing.T) (entries []audit.Entry, events []change.Ev
 	return entries, events, commits == 1
 }
 
-// withoutEvent are the routes that send a body and change nothing that has an actor, with the reason.
+// withoutEvent are the routes that send a body and change nothing that has an actor, with the
+// reason.
 var withoutEvent = map[string]string{
 	"exchangeHeads": "it compares two logs; what the witness hears it records itself",
 	"copyEntries":   "it fills an index with entries that the orchestrator's log has already",
@@ -147,8 +149,9 @@ func (s *site) send(method, path, bearer string, body map[string]any) (int, map[
 	return resp.StatusCode, data
 }
 
-// TestRoutes_eachChangeIsToldOnceInItsCommit walks the route table: a route that changes something leaves one audit
-// entry and at least one event in the commit of the change (laws 1 and 7). A new route fails it until it is called here.
+// TestRoutes_eachChangeIsToldOnceInItsCommit walks the route table: a route that changes something
+// leaves one audit entry and at least one event in the commit of the change (laws 1 and 7). A new
+// route fails it until it is called here.
 func TestRoutes_eachChangeIsToldOnceInItsCommit(t *testing.T) {
 	t.Parallel()
 	s, routes := openSite(t)

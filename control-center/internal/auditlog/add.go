@@ -16,10 +16,11 @@ type folded struct {
 	joined bool        // intent and outcome came together
 }
 
-// Add takes entries of the log called origin in, the first of which has leaf index first, as one commit. An
-// entry that cannot be read becomes a row that says so: the index never stops at one.
+// Add takes entries of the log called origin in, the first of which has leaf index first, as one
+// commit. An entry that cannot be read becomes a row that says so: the index never stops at one.
 //
-// Most entries are new, so it writes them as such without a look, and looks only when the store objects.
+// Most entries are new, so it writes them as such without a look, and looks only when the store
+// objects.
 func (x *Index) Add(ctx context.Context, origin string, first uint64, entries [][]byte) error {
 	rows := fold(origin, first, entries)
 	buf, _ := x.buffers.Get().(*canonical.Writer)
@@ -47,8 +48,8 @@ func (x *Index) Add(ctx context.Context, origin string, first uint64, entries []
 // maxPending is how many intents are remembered at most.
 const maxPending = 4096
 
-// remember keeps the intents of a stored run for their outcomes. It is a hint: a commit that relies on it demands
-// the revision.
+// remember keeps the intents of a stored run for their outcomes. It is a hint: a commit that relies
+// on it demands the revision.
 func (x *Index) remember(rows []folded, rev uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -105,7 +106,8 @@ func complete(intent, outcome Row) Row {
 	return intent
 }
 
-// asNew returns the writes for rows that the index does not have, with their documents in buffer; none when an id comes twice.
+// asNew returns the writes for rows that the index does not have, with their documents in buffer;
+// none when an id comes twice.
 func (x *Index) inserts(ctx context.Context, rows []folded, buf *canonical.Writer) ([]store.Write, error) {
 	buf.Reset()
 	writes, seen := make([]store.Write, 0, len(rows)), make(map[string]bool, len(rows))

@@ -13,7 +13,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/pebblestore"
 )
 
-// BenchmarkAdd takes in runs of entries like those of the engine: half intents, half their outcomes.
+// BenchmarkAdd takes in runs of entries like those of the engine: half intents, half their
+// outcomes.
 func BenchmarkAdd(b *testing.B) {
 	db, err := pebblestore.Open(b.TempDir(), store.Schema{Service: "control_center", Kinds: auditlog.Kinds()}, slog.New(slog.DiscardHandler))
 	if err != nil {

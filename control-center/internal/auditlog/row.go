@@ -37,7 +37,8 @@ type Row struct {
 // indexValue is the longest index value; longer ones are cut and the rows compared in full.
 const indexValue = 200
 
-// cut returns s as an index takes it, whatever somebody wrote into a request: short, and U+0000 shown as U+FFFD.
+// cut returns s as an index takes it, whatever somebody wrote into a request: short, and U+0000
+// shown as U+FFFD.
 func cut(s string) string {
 	if len(s) <= indexValue && strings.IndexByte(s, 0) < 0 && utf8.ValidString(s) {
 		return s
@@ -60,8 +61,8 @@ var Table = store.Table[Row]{
 	},
 }
 
-// write is Table.Write with the encoding written by hand, in buffer, for there are two rows a task. Details with an escape in
-// a name need not be in canonical order as they are.
+// write is Table.Write with the encoding written by hand, in buffer, for there are two rows a task.
+// Details with an escape in a name need not be in canonical order as they are.
 func (r *Row) write(buf *canonical.Writer, e store.Expect) (store.Write, error) {
 	if len(r.Details) == 0 || bytes.IndexByte(r.Details, '\\') >= 0 {
 		return Table.Write(*r, e)
@@ -91,7 +92,8 @@ func Kinds() []store.Kind {
 	return []store.Kind{{Name: Table.Kind, Indexes: append([]string{"op"}, counted...), Counted: counted}}
 }
 
-// Index is the index. Its writes are no acts: they follow from entries, so they have none of their own.
+// Index is the index. Its writes are no acts: they follow from entries, so they have none of their
+// own.
 type Index struct {
 	DB store.DB
 
@@ -113,8 +115,8 @@ const (
 	awaitMost = time.Second
 )
 
-// Await returns when the own entries committed before the call are in the index, so that whoever did
-// something finds it; or after a second, with what is there.
+// Await returns when the own entries committed before the call are in the index, so that whoever
+// did something finds it; or after a second, with what is there.
 func (x *Index) Await(ctx context.Context) error {
 	head, err := x.DB.Read(ctx, audit.Stream, store.Latest, 0)
 	if err != nil {
@@ -142,7 +144,8 @@ func (x *Index) Await(ctx context.Context) error {
 // all others.
 const unreadable = "00000000-0000"
 
-// rowOf returns the row of an entry, and its phase. Its texts are those of the row before where they are the same: most are.
+// rowOf returns the row of an entry, and its phase. Its texts are those of the row before where
+// they are the same: most are.
 func rowOf(origin string, index uint64, body []byte, before *Row) (Row, audit.Phase) {
 	r := Row{Index: index, Origin: origin}
 	if phase, ok := r.read(body, before); ok {
@@ -237,8 +240,8 @@ type detail struct {
 	value json.RawMessage
 }
 
-// details returns the details of an entry with what more the entry says beyond the members of a row, in the order of the
-// names. A name of its own wins, but the decision is the one of the entry.
+// details returns the details of an entry with what more the entry says beyond the members of a
+// row, in the order of the names. A name of its own wins, but the decision is the one of the entry.
 func details(own json.RawMessage, more []detail) json.RawMessage {
 	if len(own) > 0 && own[0] != '{' {
 		own = json.RawMessage(`{"unreadable":true}`)

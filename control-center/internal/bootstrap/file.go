@@ -36,7 +36,8 @@ type File struct {
 	V          int             `json:"v"`
 }
 
-// Credential is DIR/orchestrator-credential.json: what the orchestrator proves itself with (decision 4).
+// Credential is DIR/orchestrator-credential.json: what the orchestrator proves itself with
+// (decision 4).
 type Credential struct {
 	ClientID              string `json:"client_id"`
 	ControlCenterAuditKey string `json:"control_center_audit_key"`

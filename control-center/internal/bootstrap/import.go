@@ -62,9 +62,9 @@ var (
 		"the store belongs to another deployment than this data folder; check --data and --store")
 )
 
-// Import brings the beginning of a deployment into an empty store, in one audited commit, and marks the
-// file as used. A store that holds this deployment already is left alone. With again, a used file is
-// imported too: a store in memory begins anew at each start.
+// Import brings the beginning of a deployment into an empty store, in one audited commit, and marks
+// the file as used. A store that holds this deployment already is left alone. With again, a used
+// file is imported too: a store in memory begins anew at each start.
 func Import(ctx context.Context, db store.DB, dir string, f File, again bool, now time.Time) error {
 	row, err := deployments.Get(ctx, db, deploymentID)
 	if err != nil {

@@ -34,8 +34,8 @@ type Options struct {
 	Hasher   *user.Hasher
 }
 
-// Printed is what init prints, once: nobody can read any of it again. Password is empty when it came
-// from a file.
+// Printed is what init prints, once: nobody can read any of it again. Password is empty when it
+// came from a file.
 type Printed struct {
 	Username               string   `json:"username"`
 	Password               string   `json:"password,omitempty"`
@@ -48,8 +48,8 @@ type Printed struct {
 // ErrInitialised is the answer to a second init.
 var ErrInitialised = fault.New(fault.Conflict, "bootstrap.initialised", "this data folder is initialised already; nothing was changed")
 
-// Init makes a deployment in o.Dir: keys, the first administrator with a one-time-code factor, and the
-// orchestrator's credential.
+// Init makes a deployment in o.Dir: keys, the first administrator with a one-time-code factor, and
+// the orchestrator's credential.
 func Init(ctx context.Context, o Options, now time.Time) (Printed, error) {
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {

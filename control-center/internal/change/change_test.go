@@ -124,7 +124,8 @@ func TestCommit_tellsOnceAfterAConflict(t *testing.T) {
 	}
 }
 
-// TestCommit_unknownOutcomeIsNotInForce: what may not have happened is revoked by revocation.Log.Run when it did.
+// TestCommit_unknownOutcomeIsNotInForce: what may not have happened is revoked by
+// revocation.Log.Run when it did.
 func TestCommit_unknownOutcomeIsNotInForce(t *testing.T) {
 	t.Parallel()
 	revoked := &token.Revocations{}

@@ -11,16 +11,16 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// Act is one change: what its audit entry says, the events that tell of it and what it revokes. The function that
-// Commit runs fills it in.
+// Act is one change: what its audit entry says, the events that tell of it and what it revokes. The
+// function that Commit runs fills it in.
 type Act struct {
 	audit.Act
 	events  []Event
 	revoked []token.Revocation
 }
 
-// New returns an act whose audit entry has that action ("user.create"), resource ("users/<id>") and details. The
-// details are never a secret; nil stands for none.
+// New returns an act whose audit entry has that action ("user.create"), resource ("users/<id>") and
+// details. The details are never a secret; nil stands for none.
 func New(action, resource string, details map[string]any) *Act {
 	if details == nil {
 		details = map[string]any{}
@@ -36,8 +36,8 @@ func (a *Act) Emit(t Type, objectID string, d Data) {
 // Revoke adds items to the revocation stream with the act. They are in force when Commit returns.
 func (a *Act) Revoke(items ...token.Revocation) { a.revoked = append(a.revoked, items...) }
 
-// Refuse makes the act one that changed nothing but counters: its audit entry says denied, with that stable code and
-// the reason, which is for the log and the events only.
+// Refuse makes the act one that changed nothing but counters: its audit entry says denied, with
+// that stable code and the reason, which is for the log and the events only.
 func (a *Act) Refuse(code, reason string) {
 	a.Result, a.Code, a.Details["reason"] = audit.Refused, code, reason
 }
@@ -51,10 +51,11 @@ type Committer struct {
 	Revoked *token.Revocations // what the own verifier asks; nil in a command, which verifies no tokens
 }
 
-// Commit runs fn on a transaction and commits the documents that fn wrote, the events and revocations that act holds
-// then, and one audit entry, all or nothing. On a conflict it runs fn again, each time with act as it was given, so fn
-// has no effect but on the transaction and act. It returns the error of fn as it is, and Unavailable when the outcome
-// is unknown: the revocations of such a commit come into force through revocation.Log.Run.
+// Commit runs fn on a transaction and commits the documents that fn wrote, the events and
+// revocations that act holds then, and one audit entry, all or nothing. On a conflict it runs fn
+// again, each time with act as it was given, so fn has no effect but on the transaction and act. It
+// returns the error of fn as it is, and Unavailable when the outcome is unknown: the revocations of
+// such a commit come into force through revocation.Log.Run.
 func (c *Committer) Commit(ctx context.Context, act *Act, fn func(*store.Tx) error) error {
 	r, err := audit.Update(ctx, c.DB, &act.Act, func(tx *store.Tx) error {
 		act.events, act.revoked = nil, nil

@@ -15,8 +15,8 @@ import (
 // Stream is the name of the stream of events in the control-center's store.
 const Stream = "events"
 
-// Event is one thing that happened, as it is stored. Fields stand in the order of their JSON names, and the members
-// data, event_type and timestamp are those of the orchestrator's events.
+// Event is one thing that happened, as it is stored. Fields stand in the order of their JSON names,
+// and the members data, event_type and timestamp are those of the orchestrator's events.
 type Event struct {
 	Actor     Actor  `json:"actor"`
 	Data      Data   `json:"data"`
@@ -33,8 +33,9 @@ type Actor struct {
 	Username string `json:"username,omitempty"`
 }
 
-// Data says more about an event. It is a struct and no map, so that a secret has no member to stand in: passwords,
-// codes, tokens, keys and e-mail addresses are in no event. Fields stand in the order of their JSON names.
+// Data says more about an event. It is a struct and no map, so that a secret has no member to stand
+// in: passwords, codes, tokens, keys and e-mail addresses are in no event. Fields stand in the
+// order of their JSON names.
 type Data struct {
 	AMR       []string `json:"amr,omitempty"`        // what the sign-in has shown: pwd, otp, rc
 	Changed   []string `json:"changed,omitempty"`    // members that are other ones: email, roles
@@ -62,8 +63,8 @@ func emit(tx *store.Tx, by audit.Actor, now time.Time, events []Event) error {
 	return nil
 }
 
-// Emit appends one event to a transaction that another package commits with an audit entry of its own: the record
-// of a fork (audit.ForkOptions.Change). Everybody else calls Act.Emit.
+// Emit appends one event to a transaction that another package commits with an audit entry of its
+// own: the record of a fork (audit.ForkOptions.Change). Everybody else calls Act.Emit.
 func Emit(tx *store.Tx, t Type, objectID string, d Data) error {
 	return emit(tx, audit.ContextOf(tx.Context()).Actor, time.Now(), []Event{{Type: t, ObjectID: objectID, Data: d}})
 }

@@ -3,8 +3,8 @@ package change
 // Type is the name of an event on the wire: a singular noun and what happened to it.
 type Type string
 
-// The types of events. The comment of each one says what happened, which object the event names, and which
-// members of Data it has; tests/arch keeps them in testdata/identity_events.golden.
+// The types of events. The comment of each one says what happened, which object the event names,
+// and which members of Data it has; tests/arch keeps them in testdata/identity_events.golden.
 const (
 	UserCreated         Type = "user.created"          // an account was made; user id, username, roles, enabled
 	UserUpdated         Type = "user.updated"          // address or roles of an account were written; user id, username, changed, roles

@@ -1,7 +1,8 @@
-// Package controltest builds a control-center without HTTP for tests: a store in memory, an initialised
-// data folder and a clock that the test moves. It owns no behaviour of the product.
+// Package controltest builds a control-center without HTTP for tests: a store in memory, an
+// initialised data folder and a clock that the test moves. It owns no behaviour of the product.
 //
-// The one rule: everything a test needs to be different is a field of Rig, changed before its first use.
+// The one rule: everything a test needs to be different is a field of Rig, changed before its first
+// use.
 package controltest
 
 import (
@@ -131,8 +132,8 @@ func Over(t testing.TB, db store.DB) *Rig {
 	return r
 }
 
-// Code returns the code of a secret at the clock's time, shifted by whole steps. It is computed by the
-// book (RFC 4226), not with the product's library.
+// Code returns the code of a secret at the clock's time, shifted by whole steps. It is computed by
+// the book (RFC 4226), not with the product's library.
 func (r *Rig) Code(t testing.TB, secret string, steps int) string {
 	t.Helper()
 	key, err := base32.StdEncoding.DecodeString(secret)

@@ -80,8 +80,9 @@ func TestRemove_killsEveryTokenOfTheKey(t *testing.T) {
 	}
 }
 
-// TestRotate_inAHurryIsAConflictUntilTheNextKeyIsKnown: a key signs ten minutes after its announcement at the
-// earliest, but for an emergency removal, whose successor the stream names in the same commit.
+// TestRotate_inAHurryIsAConflictUntilTheNextKeyIsKnown: a key signs ten minutes after its
+// announcement at the earliest, but for an emergency removal, whose successor the stream names in
+// the same commit.
 func TestRotate_inAHurryIsAConflictUntilTheNextKeyIsKnown(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

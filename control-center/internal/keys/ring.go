@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/change"
+	"github.com/provisioning-platform/platform/control-center/internal/revocation"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -18,25 +19,32 @@ import (
 )
 
 const (
-	rotateAfter = 30 * 24 * time.Hour // a key signs this long before Run rotates
-	announced   = 10 * time.Minute    // a key is published this long before it may sign: twice the life of a cached key set
-	tokenCap    = 24 * time.Hour      // the verifier's cap on a token's life
+	rotateAfter = 30 * 24 * time.Hour // Run rotates when a key has signed for this long
+	announced   = 10 * time.Minute    // a key is published for this long before Rotate lets it sign: twice the life of a cached key set
 	clockLeeway = time.Minute
 )
 
-// TokenKey is one signing key as stored. Fields stand in the order of their JSON names.
+// TokenKey is one signing key as it is stored. Fields stand in the order of their JSON names; times
+// are Unix seconds.
 type TokenKey struct {
 	ID        string      `json:"id"`
-	NotBefore int64       `json:"not_before"` // a next key may be put in use by rotation from this Unix second on
-	Private   string      `json:"private"`    // sealed seed
+	NotBefore int64       `json:"not_before"` // Rotate lets a next key sign from then on
+	Private   string      `json:"private"`    // Ed25519 seed, sealed
 	Public    string      `json:"public"`     // base64url
-	RetiredAt int64       `json:"retired_at"`
-	Since     int64       `json:"since"` // of the present state, Unix seconds
+	RetiredAt int64       `json:"retired_at"` // when a retiring key signed last
+	Since     int64       `json:"since"`      // when the key came into its state
 	State     token.State `json:"state"`
-	Until     int64       `json:"until"`
+	Until     int64       `json:"until"` // until when a retiring key verifies
 }
 
-// ringDoc is the whole ring as one document, so that every change of it is one compare-and-set.
+// verifies returns the public half of k, which verifies what k signed.
+func (k TokenKey) verifies() (token.Key, error) {
+	public, err := base64.RawURLEncoding.DecodeString(k.Public)
+	return token.Key{ID: k.ID, Public: public, State: k.State, RetiredAt: k.RetiredAt, Until: k.Until}, err
+}
+
+// ringDoc holds all keys of the ring in one document, so that each change of them is one
+// conditional write.
 type ringDoc struct {
 	ID   string     `json:"id"`
 	Keys []TokenKey `json:"keys"`
@@ -49,10 +57,11 @@ const ringID = "ring"
 // Kinds declares the documents of this package.
 func Kinds() []store.Kind { return []store.Kind{{Name: rings.Kind}} }
 
-// ErrNoKey is the answer to an unknown key id.
+// ErrNoKey is the answer to the id of no key.
 var ErrNoKey = fault.New(fault.NotFound, "key.not_found", "there is no signing key with this id")
 
-// tooSoon is the answer to a rotation whose next key is not known everywhere yet.
+// errTooSoon returns the Conflict of a rotation whose next key was announced less than ten minutes
+// ago.
 func errTooSoon(k TokenKey, now time.Time) error {
 	from := time.Unix(k.NotBefore, 0)
 	return fault.New(fault.Conflict, "key.announced_lately",
@@ -60,25 +69,27 @@ func errTooSoon(k TokenKey, now time.Time) error {
 		k.ID, from.UTC().Format(time.RFC3339)).After(from.Sub(now))
 }
 
-// Ring is the set of signing keys. Build it as a literal and Load it before use.
+// Ring is the set of keys that sign tokens: one that signs, one that is announced as the next, and
+// those that retire. It is built as a literal; Load comes before its first use.
 type Ring struct {
 	Changes *change.Committer
 	Sealer  *seal.Sealer
 	Now     func() time.Time
 	Log     *slog.Logger
 
-	Public token.KeySet // what verifies; the own verifier's KeySource
+	Public token.KeySet // the keys that verify, for the control-center's own verifier
 
-	loading sync.Mutex // one Load at a time, so that none puts back what a later one has replaced
+	loading sync.Mutex // held by Load, so that no Load puts back what a later one has replaced
 
 	mu      sync.RWMutex
 	current ed25519.PrivateKey // under mu
 	keys    []TokenKey         // under mu
 }
 
-// NewRing returns the keys a fresh deployment starts with: one that signs and one announced.
+// NewRing returns the keys that a fresh deployment begins with: one that signs and one that is
+// announced.
 func NewRing(s *seal.Sealer, now time.Time) []TokenKey {
-	return []TokenKey{newKey(s, token.Current, now, now), newKey(s, token.Next, now, now)} // nobody knows a set without either
+	return []TokenKey{newKey(s, token.Current, now, now), newKey(s, token.Next, now, now)} // The next key may sign at once, for nobody has cached a key set without it.
 }
 
 // Insert puts the keys of a fresh deployment into the transaction of act.
@@ -87,6 +98,7 @@ func Insert(tx *store.Tx, act *change.Act, keys []TokenKey) error {
 	return rings.Create(tx, ringDoc{ID: ringID, Keys: keys})
 }
 
+// newKey returns a fresh key in that state, with its seed sealed.
 func newKey(s *seal.Sealer, state token.State, now, notBefore time.Time) TokenKey {
 	pub, priv, _ := ed25519.GenerateKey(nil)
 	id := token.KeyID(pub)
@@ -104,16 +116,17 @@ func (r *Ring) Load(ctx context.Context) error {
 	return r.adopt(row.Value.Keys)
 }
 
-// adopt puts stored keys in use.
+// adopt puts the stored keys in use. The fault is that of a key that does not open, or that none of
+// them signs.
 func (r *Ring) adopt(stored []TokenKey) error {
 	var current ed25519.PrivateKey
 	public := make([]token.Key, 0, len(stored))
 	for _, k := range stored {
-		pub, err := base64.RawURLEncoding.DecodeString(k.Public)
+		verifies, err := k.verifies()
 		if err != nil {
 			return fmt.Errorf("token key %s: %w", k.ID, err)
 		}
-		public = append(public, token.Key{ID: k.ID, Public: pub, State: k.State, RetiredAt: k.RetiredAt, Until: k.Until})
+		public = append(public, verifies)
 		if k.State != token.Current {
 			continue
 		}
@@ -132,7 +145,7 @@ func (r *Ring) adopt(stored []TokenKey) error {
 	return r.Public.Replace(public)
 }
 
-// Sign returns a token of that kind over c, signed with the current key.
+// Sign returns a token of that kind with the claims c, signed with the current key.
 func (r *Ring) Sign(c token.Claims, kind token.Kind) (string, error) {
 	r.mu.RLock()
 	key := r.current
@@ -140,7 +153,7 @@ func (r *Ring) Sign(c token.Claims, kind token.Kind) (string, error) {
 	return token.Sign(c, key, kind)
 }
 
-// Keys returns the ring without private halves, newest last.
+// Keys returns the keys without their private halves, the newest last.
 func (r *Ring) Keys() []TokenKey {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -152,26 +165,28 @@ func (r *Ring) Keys() []TokenKey {
 	return out
 }
 
-// JWKS returns the published form of all keys that may verify a token.
+// JWKS returns all keys that may verify a token, in their published form.
 func (r *Ring) JWKS() token.JWKS {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return published(r.keys)
 }
 
+// published returns keys in their published form. It leaves out one that cannot be read, which
+// adopt refuses.
 func published(keys []TokenKey) token.JWKS {
 	var public []token.Key
 	for _, k := range keys {
-		pub, err := base64.RawURLEncoding.DecodeString(k.Public)
-		if err == nil {
-			public = append(public, token.Key{ID: k.ID, Public: pub, State: k.State, RetiredAt: k.RetiredAt, Until: k.Until})
+		if verifies, err := k.verifies(); err == nil {
+			public = append(public, verifies)
 		}
 	}
 	return token.Publish(public)
 }
 
-// Announce makes sure that the revocation stream names the present keys, as each change of them does.
-// It is called once after Load: the stream of a fresh store is empty.
+// Announce appends the present keys to the revocation stream unless it names them already. It is
+// called once after Load, because the stream of a fresh store is empty; each change of the keys
+// names them by itself.
 func (r *Ring) Announce(ctx context.Context) error {
 	if slices.Equal(r.Changes.Revoked.Keys(), r.JWKS().Keys) {
 		return nil
@@ -184,8 +199,9 @@ func (r *Ring) Announce(ctx context.Context) error {
 	return err
 }
 
-// Rotate puts the announced key in use, lets the old one retire and announces another. It returns the
-// id of the key that signs from now on. A key that was announced less than ten minutes ago is a conflict.
+// Rotate lets the announced key sign, retires the current one and announces another. It returns the
+// id of the key that signs then. A next key that was announced less than ten minutes ago is a
+// Conflict.
 func (r *Ring) Rotate(ctx context.Context) (string, error) {
 	return r.change(ctx, change.New("key.rotate", "keys/token", nil), func(keys []TokenKey, now time.Time) ([]TokenKey, error) {
 		for _, k := range keys {
@@ -197,9 +213,10 @@ func (r *Ring) Rotate(ctx context.Context) (string, error) {
 	})
 }
 
-// Remove takes a key out at once: every token it signed dies here with the call and on the peer with
-// the revocation stream. When it was the one that signs, the announced one takes over, however lately it
-// was announced (decision 70): the peer learns it from the same stream.
+// Remove removes a key at once. The control-center refuses every token that it signed when Remove
+// returns, and the orchestrator when it reads the revocation stream. In place of the current key
+// the announced one signs, however lately it was announced (decision 70), because the orchestrator
+// reads its name in the same stream. An unknown id is ErrNoKey.
 func (r *Ring) Remove(ctx context.Context, kid string) error {
 	act := change.New("key.remove", "keys/"+kid, nil)
 	_, err := r.change(ctx, act, func(keys []TokenKey, now time.Time) ([]TokenKey, error) {
@@ -220,8 +237,9 @@ func (r *Ring) Remove(ctx context.Context, kid string) error {
 	return err
 }
 
-// Renew replaces all keys of a store that was put back by new ones. It returns what revokes every
-// token that an old key signed and names the new ones, and the id of the key that signs.
+// Renew replaces all keys of a store that was put back, in the transaction of its recovery. It
+// returns the items that revoke the old keys and name the new ones, and the id of the key that
+// signs.
 func Renew(tx *store.Tx, s *seal.Sealer, now time.Time) (revoked []token.Revocation, signs string, err error) {
 	row, err := rings.Load(tx, ringID)
 	if err != nil {
@@ -238,14 +256,15 @@ func Renew(tx *store.Tx, s *seal.Sealer, now time.Time) (revoked []token.Revocat
 	return append(revoked, token.NameKeys(published(fresh))), signs, rings.Save(tx, ringDoc{ID: ringID, Keys: fresh})
 }
 
-// advance moves every key one step along its life and drops those that are over.
+// advance returns the keys one step further in their life: the next one signs, the current one
+// retires, those whose time is over are gone, and a fresh one is announced.
 func advance(s *seal.Sealer, keys []TokenKey, now time.Time) []TokenKey {
 	var out []TokenKey
 	for _, k := range keys {
 		switch {
 		case k.State == token.Current:
 			k.State, k.Since, k.RetiredAt = token.Retiring, now.Unix(), now.Unix()
-			k.Until = now.Add(tokenCap + clockLeeway).Unix()
+			k.Until = now.Add(revocation.Keep + clockLeeway).Unix()
 		case k.State == token.Next:
 			k.State, k.Since = token.Current, now.Unix()
 		case k.Until < now.Unix():
@@ -256,8 +275,8 @@ func advance(s *seal.Sealer, keys []TokenKey, now time.Time) []TokenKey {
 	return append(out, newKey(s, token.Next, now, now.Add(announced)))
 }
 
-// change stores what fn makes of the keys, names them in the revocation stream and puts them in use. It returns the id
-// of the key that signs then. fn may change the slice it is given.
+// change stores what fn makes of the keys, names them in the revocation stream and puts them in
+// use. It returns the id of the key that signs then. fn may change the slice it is given.
 func (r *Ring) change(ctx context.Context, act *change.Act, fn func([]TokenKey, time.Time) ([]TokenKey, error)) (string, error) {
 	var next []TokenKey
 	err := r.Changes.Commit(ctx, act, func(tx *store.Tx) error {
@@ -280,8 +299,9 @@ func (r *Ring) change(ctx context.Context, act *change.Act, fn func([]TokenKey, 
 	if err != nil && !fault.Is(err, fault.Unavailable) {
 		return "", err
 	}
-	// Read back instead of adopting next: of two changes at once the stored one counts, and one of unknown
-	// outcome may have happened. Whoever asked may be gone meanwhile; Run looks again when this fails.
+	// Load reads what is stored, because of two changes at once the later one counts and one with
+	// an unknown outcome may have happened. It goes on when whoever asked is gone; when it fails,
+	// Run reads the keys within a minute.
 	if loaded := r.Load(context.WithoutCancel(ctx)); err == nil {
 		err = loaded
 	}
@@ -301,8 +321,8 @@ func signing(keys []TokenKey) string {
 	return ""
 }
 
-// Run rotates when the current key has signed for thirty days, and reads the ring again now and then, for
-// a change whose outcome was unknown.
+// Run reads the keys each minute, for a change may have had an unknown outcome, and rotates them
+// when the current one has signed for thirty days. It returns nil when ctx ends.
 func (r *Ring) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()

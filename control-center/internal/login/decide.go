@@ -27,7 +27,8 @@ type Decision struct {
 	ACR        string
 }
 
-// Decide returns the decision on one sign-in attempt. All refusals but NeedCode and NeedFactor get the same answer.
+// Decide returns the decision on one sign-in attempt. All refusals but NeedCode and NeedFactor get
+// the same answer.
 func Decide(f Facts) Decision {
 	switch {
 	case !f.Known:

@@ -80,7 +80,8 @@ func TestCodeFailures_guessOdds(t *testing.T) {
 	}
 }
 
-// TestFailures_ofAClockThatWasAheadAreOver: a pause that was set by a wrong clock ends with its correction.
+// TestFailures_ofAClockThatWasAheadAreOver: a pause that was set by a wrong clock ends with its
+// correction.
 func TestFailures_ofAClockThatWasAheadAreOver(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_790_000_000, 0)

@@ -23,23 +23,23 @@ const (
 	secretBytes   = 20 // 160 bits
 	recoveryCodes = 10
 	recoveryBytes = 10 // 80 bits
-	spentSteps    = 16 // more than are accepted at one time, before and after a correction of the clock
+	spentSteps    = 16 // more than the 3 that are accepted at one time, before and after a correction of the clock
 )
 
-// Factor is the one-time-code factor of one user; its id is the user's. Fields stand in the order of
+// Factor is the one-time-code factor of one user, whose id it has. Fields stand in the order of
 // their JSON names.
 type Factor struct {
 	Active    bool               `json:"active"` // Secret is in use
 	CreatedAt time.Time          `json:"created_at"`
 	Failures  login.CodeFailures `json:"failures"`
 	ID        string             `json:"id"`
-	Pending   *Pending           `json:"pending,omitempty"` // an enrolment that awaits its first code
-	Recovery  []string           `json:"recovery"`          // hashes of the codes that are left
+	Pending   *Pending           `json:"pending,omitempty"` // an enrolment that waits for its first code
+	Recovery  []string           `json:"recovery"`          // hashes of the recovery codes that were not used yet
 	Secret    string             `json:"secret,omitempty"`  // sealed
-	Spent     []int64            `json:"spent"`             // the newest steps that a code was accepted for, at most spentSteps
+	Spent     []int64            `json:"spent"`             // the newest steps whose code was used, at most spentSteps
 }
 
-// Pending is a secret that was shown and awaits its first good code.
+// Pending is a secret that was shown and waits for its first good code.
 type Pending struct {
 	Recovery []string `json:"recovery"`
 	Secret   string   `json:"secret"` // sealed
@@ -52,14 +52,15 @@ var Table = store.Table[Factor]{Kind: "factor", ID: func(f Factor) string { retu
 // Kinds declares the documents of this package.
 func Kinds() []store.Kind { return []store.Kind{{Name: Table.Kind}} }
 
-// Enrolment is what the owner of a new factor is shown, once.
+// Enrolment is what the owner of a new factor is shown. Nobody can read it a second time.
 type Enrolment struct {
 	Secret        string // base32
 	URI           string // otpauth://
 	RecoveryCodes []string
 }
 
-// Generate makes a secret and recovery codes for an account and returns what to show and what to store.
+// Generate makes a secret of 160 bits and ten recovery codes of 80 bits for an account. It returns
+// what to show and what to store.
 func Generate(sealer *seal.Sealer, issuer, userID, username string, now time.Time) (Enrolment, Pending, error) {
 	raw := make([]byte, secretBytes)
 	_, _ = rand.Read(raw)
@@ -79,15 +80,15 @@ func Generate(sealer *seal.Sealer, issuer, userID, username string, now time.Tim
 	return e, p, nil
 }
 
-// Activate returns the factor with its pending secret in use from now on. spent are the steps of the codes
-// that proved it, none when an administrator vouches.
+// Activate returns the factor with the secret of p in use. spent are the steps of the codes that
+// proved it; there are none when an administrator enrols it for somebody.
 func (f Factor) Activate(p Pending, now time.Time, spent ...int64) Factor {
 	return Factor{Active: true, CreatedAt: now.UTC().Truncate(time.Millisecond), ID: f.ID, Recovery: p.Recovery, Secret: p.Secret, Spent: append([]int64{}, spent...)}
 }
 
-// good says whether a code of step may be accepted at now: a code is good once, and steps only go forward.
-// A spent step beyond the next one is of a clock that was ahead and has been corrected: it holds nothing up
-// but itself.
+// good says whether a code of that step may be accepted at now: each code once, and no step before
+// one that was used. A used step beyond the next one stems from a clock that was ahead and has been
+// corrected; it forbids only itself.
 func (f Factor) good(step int64, now time.Time) bool {
 	next := now.Unix()/period + 1
 	for _, s := range f.Spent {
@@ -101,12 +102,12 @@ func (f Factor) good(step int64, now time.Time) bool {
 // Result is what Check found.
 type Result struct {
 	OK      bool
-	Blocked bool   // too many wrong codes; this one was not looked at
-	Method  string // "otp" or "rc"
+	Blocked bool   // the code was not checked, after too many wrong ones
+	Method  string // "otp", or "rc" for a recovery code
 }
 
-// Check tries code against an active factor and returns the factor as it is after that: the step or
-// the recovery code spent, or the failure counted.
+// Check compares code with the active factor f and returns f as it is after that: with the step or
+// the recovery code used, or with one more failure. The caller saves it.
 func Check(sealer *seal.Sealer, f Factor, code string, now time.Time) (Factor, Result, error) {
 	if f.Failures.Blocked(now) {
 		return f, Result{Blocked: true}, nil
@@ -132,8 +133,8 @@ func Check(sealer *seal.Sealer, f Factor, code string, now time.Time) (Factor, R
 	return f, Result{OK: true, Method: "otp"}, nil
 }
 
-// match returns the step among the previous, this and the next one whose code it is; 0 when none.
-// All three are computed whatever the first one says.
+// match returns the step whose code it is, among the one before now, that of now and the next one;
+// 0 when it is none of them. It computes all three in every case, so that its time tells nothing.
 func match(sealer *seal.Sealer, userID, sealed, code string, now time.Time) (int64, error) {
 	secret, err := sealer.Open(Table.Kind, userID, "secret", sealed)
 	if err != nil {
@@ -141,7 +142,7 @@ func match(sealer *seal.Sealer, userID, sealed, code string, now time.Time) (int
 	}
 	digits := sixDigits(code)
 	if !digits {
-		code = "000000" // the same work for any text
+		code = "000000" // Any other text costs the same work.
 	}
 	current, found := now.Unix()/period, int64(0)
 	for step := current - 1; step <= current+1; step++ {
@@ -169,7 +170,7 @@ func sixDigits(code string) bool {
 	return true
 }
 
-// plainCode returns a recovery code without what people put around and between its letters.
+// plainCode returns a recovery code in lower case, without blanks and hyphens.
 func plainCode(code string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '-' || unicode.IsSpace(r) {
@@ -179,7 +180,8 @@ func plainCode(code string) string {
 	}, code)
 }
 
-// hashCode is enough for a random code of 80 bits; the user's id keeps equal codes apart.
+// hashCode returns the hash under which a recovery code is stored. One SHA-256 is enough for 80
+// random bits, and with the user's id equal codes have different hashes.
 func hashCode(userID, code string) string {
 	return id.Digest(userID + "\x00" + code)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// pendingLife is how long an enrolment awaits its first code.
+// pendingLife is how long an enrolment waits for its first code.
 const pendingLife = 15 * time.Minute
 
 // Faults of this package.
@@ -24,7 +24,7 @@ var (
 	ErrActive    = fault.New(fault.Conflict, "mfa.active", "this account has a one-time-code factor already; remove it first (DELETE /mfa)")
 )
 
-// Factors changes the factors of accounts.
+// Factors enrols, verifies and removes the factors of accounts. It is built as a literal.
 type Factors struct {
 	Changes *change.Committer
 	Users   *user.Users
@@ -33,7 +33,8 @@ type Factors struct {
 	Now     func() time.Time
 }
 
-// Enrol starts an enrolment of the own account: the secret is shown once and counts after Verify.
+// Enrol begins an enrolment of an account by its owner and returns what to show. The factor is in
+// use after Verify. An account with a factor in use gets ErrActive.
 func (fs *Factors) Enrol(ctx context.Context, userID string) (Enrolment, error) {
 	u, err := fs.Users.Get(ctx, userID)
 	if err != nil {
@@ -59,9 +60,10 @@ func (fs *Factors) Enrol(ctx context.Context, userID string) (Enrolment, error) 
 	})
 }
 
-// Verify proves a pending enrolment with a code and puts the factor in use. All tokens of the account die
-// and all its sessions end, but for what keep lets live on in the same transaction: the session that has just
-// proved the factor. keep may be nil.
+// Verify checks the first code of a pending enrolment and puts the factor in use. All older tokens
+// of the account are refused then and all its sessions are over, but for the session that keep
+// saves in the same transaction (session.StepUp). A wrong code is ErrCode, and no enrolment, or one
+// older than 15 minutes, is ErrNoPending.
 func (fs *Factors) Verify(ctx context.Context, userID, code string, keep func(*store.Tx, user.User) error) error {
 	var refused error
 	act := change.New("mfa.verify", "users/"+userID, nil)
@@ -99,8 +101,8 @@ func (fs *Factors) Verify(ctx context.Context, userID, code string, keep func(*s
 	return refused
 }
 
-// EnrolFor gives an account a factor that is in use at once: the administrator who asks hands the
-// secret over. A factor that exists is replaced and all sessions of the account end.
+// EnrolFor gives an account a factor that is in use at once, in place of one that it has, and
+// returns what the administrator who asks hands over. All sessions of the account end.
 func (fs *Factors) EnrolFor(ctx context.Context, userID string, by user.Caller) (Enrolment, error) {
 	u, err := fs.Users.Get(ctx, userID)
 	if err != nil {
@@ -126,8 +128,9 @@ func (fs *Factors) EnrolFor(ctx context.Context, userID string, by user.Caller) 
 	})
 }
 
-// Remove takes the factor of an account away and ends all its sessions. Where every sign-in needs a code,
-// the last administrator who has a factor keeps it.
+// Remove removes the factor of an account and ends all its sessions. When every sign-in needs a
+// code, the last administrator with a factor keeps it (user.ErrLastFactor). An account without a
+// factor gets ErrNone.
 func (fs *Factors) Remove(ctx context.Context, userID string, by user.Caller) error {
 	act := change.New("mfa.remove", "users/"+userID, nil)
 	return fs.Changes.Commit(ctx, act, func(tx *store.Tx) error {
@@ -156,14 +159,14 @@ func (fs *Factors) Remove(ctx context.Context, userID string, by user.Caller) er
 	})
 }
 
-// Has says inside a transaction whether an account has a factor in use.
+// Has says, inside a transaction, whether an account has a factor in use.
 func Has(tx *store.Tx, userID string) (bool, error) {
 	row, err := Table.Load(tx, userID)
 	return row.Value.Active, err
 }
 
-// raise lifts the version of the account inside the transaction of act, emits the event t and ends all sessions of the
-// account but for what keep, when not nil, lets live on.
+// raise lifts the version of the account inside the transaction of act, emits the event t and ends
+// all sessions of the account but for what keep, when not nil, lets live on.
 func (fs *Factors) raise(tx *store.Tx, act *change.Act, t change.Type, userID string, keep func(*store.Tx, user.User) error) error {
 	row, err := user.Load(tx, userID)
 	if err != nil {
@@ -183,7 +186,8 @@ func (fs *Factors) raise(tx *store.Tx, act *change.Act, t change.Type, userID st
 	return user.Save(tx, u)
 }
 
-// Dummy is a factor nobody can answer: checking a code against it costs what checking a real one does.
+// Dummy returns a factor whose code nobody knows. Check takes the same time for it as for a real
+// one.
 func Dummy(sealer *seal.Sealer) (Factor, error) {
 	_, p, err := Generate(sealer, "nobody", "nobody", "nobody", time.Time{})
 	return Factor{Active: true, Failures: login.CodeFailures{}, ID: "nobody", Recovery: p.Recovery, Secret: p.Secret}, err

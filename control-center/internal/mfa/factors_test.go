@@ -117,8 +117,8 @@ func TestEnrolFor_isInUseAtOnceAndBindsToItsAccount(t *testing.T) {
 	}
 }
 
-// TestCheck_codeIsSixDigitsAndItsStepIsSpent is A30, A31 and A34: Check is tried by itself, so that no variant is
-// refused merely because too many were wrong before it.
+// TestCheck_codeIsSixDigitsAndItsStepIsSpent is A30, A31 and A34: Check is tried by itself, so that
+// no variant is refused merely because too many were wrong before it.
 func TestCheck_codeIsSixDigitsAndItsStepIsSpent(t *testing.T) {
 	t.Parallel()
 	r := controltest.New(t)
@@ -162,8 +162,8 @@ func TestCheck_codeIsSixDigitsAndItsStepIsSpent(t *testing.T) {
 	}
 }
 
-// TestVerify_endsEveryOtherSessionOfTheAccount: what was signed in without the factor is over, and the session that
-// proved it goes on as one with a second factor.
+// TestVerify_endsEveryOtherSessionOfTheAccount: what was signed in without the factor is over, and
+// the session that proved it goes on as one with a second factor.
 func TestVerify_endsEveryOtherSessionOfTheAccount(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -201,7 +201,8 @@ func TestVerify_endsEveryOtherSessionOfTheAccount(t *testing.T) {
 	if c := claims(next.Token); c.ACR != "aal2" || !c.MFA() || c.SessionID != before.SessionID {
 		t.Errorf("%+v", c)
 	}
-	// A request whose token was looked at a moment before the factor came into use changes nothing after it.
+	// A request whose token was looked at a moment before the factor came into use changes nothing
+	// after it.
 	stale := user.Caller{ID: u.ID, Roles: u.Roles, AV: before.AuthVersion}
 	password := "maroon lantern seventy"
 	for what, change := range map[string]func() error{
@@ -229,8 +230,9 @@ func TestVerify_endsEveryOtherSessionOfTheAccount(t *testing.T) {
 	}
 }
 
-// TestRemove_theLastAdministratorsFactorStaysWhereCodesAreDemanded: with [mfa] required nobody could sign in to give
-// anybody a factor any more. Disabling, demoting and deleting that administrator is the same.
+// TestRemove_theLastAdministratorsFactorStaysWhereCodesAreDemanded: with [mfa] required nobody
+// could sign in to give anybody a factor any more. Disabling, demoting and deleting that
+// administrator is the same.
 func TestRemove_theLastAdministratorsFactorStaysWhereCodesAreDemanded(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -283,7 +285,8 @@ func TestRemove_theLastAdministratorsFactorStaysWhereCodesAreDemanded(t *testing
 	}
 }
 
-// TestCheck_aClockThatWasAheadKeepsNobodyOut: codes and failures of the wrong time count for themselves only.
+// TestCheck_aClockThatWasAheadKeepsNobodyOut: codes and failures of the wrong time count for
+// themselves only.
 func TestCheck_aClockThatWasAheadKeepsNobodyOut(t *testing.T) {
 	t.Parallel()
 	r := controltest.New(t)

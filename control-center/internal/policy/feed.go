@@ -10,7 +10,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/authz"
 )
 
-// maxRecent is how many changes are kept in memory for followers. A follower that is farther behind gets all policies.
+// maxRecent is how many changes are kept in memory for followers. A follower that is farther behind
+// gets all policies.
 const maxRecent = 256
 
 // feed holds what followers are told.
@@ -21,8 +22,9 @@ type feed struct {
 	news    chan struct{}  // under mu: the next change closes it; nil when nobody waits
 }
 
-// announce tells followers which version is in force: after the change c or, when c is nil, after all policies were read
-// anew. The wake-up of the store would come too early, because what is committed is in force a moment later.
+// announce tells followers which version is in force: after the change c or, when c is nil, after
+// all policies were read anew. The wake-up of the store would come too early, because what is
+// committed is in force a moment later.
 func (ps *Policies) announce(version uint64, c *authz.Change) {
 	f := &ps.feed
 	f.mu.Lock()
@@ -39,8 +41,8 @@ func (ps *Policies) announce(version uint64, c *authz.Change) {
 	}
 }
 
-// since returns the changes from a version to the one in force, whether the recent ones reach that far back, and a channel
-// that the next change closes.
+// since returns the changes from a version to the one in force, whether the recent ones reach that
+// far back, and a channel that the next change closes.
 func (f *feed) since(version uint64) (changes []authz.Change, now uint64, known bool, news <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -54,8 +56,8 @@ func (f *feed) since(version uint64) (changes []authz.Change, now uint64, known 
 	return changes, f.version, known, f.news
 }
 
-// Feed answers a long poll of a follower that has a version of the policies: the changes since then, all policies when the
-// recent changes do not reach back to it, or neither when wait is over.
+// Feed answers a long poll of a follower that has a version of the policies: the changes since
+// then, all policies when the recent changes do not reach back to it, or neither when wait is over.
 func (ps *Policies) Feed(ctx context.Context, version uint64, wait time.Duration) authz.Feed {
 	timeout := time.NewTimer(min(wait, revocation.LongestPoll))
 	defer timeout.Stop()

@@ -27,8 +27,8 @@ type Document struct {
 // Table maps Document to its documents.
 var Table = store.Table[Document]{Kind: "policy", ID: func(d Document) string { return d.ID }}
 
-// set is the version of all policies together. BuiltIn is the digest of the roles in the program that last started, so that
-// an upgrade with other roles raises the version too.
+// set is the version of all policies together. BuiltIn is the digest of the roles in the program
+// that last started, so that an upgrade with other roles raises the version too.
 type set struct {
 	BuiltIn string `json:"built_in"`
 	ID      string `json:"id"`
@@ -45,7 +45,8 @@ var ErrNotFound = fault.New(fault.NotFound, "policy.not_found", "there is no pol
 // Kinds declares the documents of this package.
 func Kinds() []store.Kind { return []store.Kind{{Name: Table.Kind}, {Name: sets.Kind}} }
 
-// Policies holds the effective policies and changes them. It is built as a literal; Load comes before its first use.
+// Policies holds the effective policies and changes them. It is built as a literal; Load comes
+// before its first use.
 type Policies struct {
 	Changes   *change.Committer
 	Authority *authz.Authority
@@ -58,8 +59,8 @@ type Policies struct {
 	feed feed
 }
 
-// Load puts the stored policies in force. On a fresh store it stores the built-in policies first, and after an upgrade with
-// other built-in roles it raises the version.
+// Load puts the stored policies in force. On a fresh store it stores the built-in policies first,
+// and after an upgrade with other built-in roles it raises the version.
 func (ps *Policies) Load(ctx context.Context) error {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -132,8 +133,8 @@ func (ps *Policies) source(ctx context.Context) (authz.Source, error) {
 	return src, nil
 }
 
-// reload compiles what is stored and puts it in force. A stored policy that does not compile is logged and left out; the
-// others are in force.
+// reload compiles what is stored and puts it in force. A stored policy that does not compile is
+// logged and left out; the others are in force.
 func (ps *Policies) reload(ctx context.Context) error {
 	src, err := ps.source(ctx)
 	if err != nil {
@@ -151,8 +152,8 @@ func (ps *Policies) reload(ctx context.Context) error {
 	return nil
 }
 
-// Put stores the policy p, a new or a changed one, and puts it in force. action is that of the audit entry. A policy that
-// does not compile is an Invalid fault with a field for each mistake.
+// Put stores the policy p, a new or a changed one, and puts it in force. action is that of the
+// audit entry. A policy that does not compile is an Invalid fault with a field for each mistake.
 func (ps *Policies) Put(ctx context.Context, action string, p authz.Policy) error {
 	if err := authz.Check(p); err != nil {
 		return err
@@ -187,8 +188,8 @@ func (ps *Policies) Remove(ctx context.Context, id string) error {
 	})
 }
 
-// change stores what fn does to one policy, with a new version, and puts c in force. It costs the same however many
-// policies there are.
+// change stores what fn does to one policy, with a new version, and puts c in force. It costs the
+// same however many policies there are.
 func (ps *Policies) change(ctx context.Context, act *change.Act, c authz.Change, fn func(*store.Tx) error) error {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -221,7 +222,8 @@ func (ps *Policies) change(ctx context.Context, act *change.Act, c authz.Change,
 			return nil
 		}
 	}
-	// The outcome of the commit is unknown, or the set in force is not the version before: read what is stored.
+	// The outcome of the commit is unknown, or the set in force is not the version before: read
+	// what is stored.
 	if reloaded := ps.reload(context.WithoutCancel(ctx)); err == nil {
 		err = reloaded
 	}

@@ -15,17 +15,20 @@ import (
 // Stream is the name of the stream in the control-center's store.
 const Stream = "revocations"
 
-// Keep is how long an item matters: 24 h, for token.Verifier accepts no access token with a longer life.
+// Keep is how long an item matters: 24 h, for token.Verifier accepts no access token with a longer
+// life.
 const Keep = 24 * time.Hour
 
 // expireEvery is how often Run takes items that have expired out of State.
 const expireEvery = 10 * time.Minute
 
-// LongestPoll bounds how long a long poll of the orchestrator waits, whatever it asks for. The orchestrator refuses changes
-// after 5 s of silence (decision 5), so an answer without items is its heartbeat.
+// LongestPoll bounds how long a long poll of the orchestrator waits, whatever it asks for. The
+// orchestrator refuses changes after 5 s of silence (decision 5), so an answer without items is its
+// heartbeat.
 const LongestPoll = 2 * time.Second
 
-// Log is the stream and its image in memory. It is built as a literal; Load comes before anything is served.
+// Log is the stream and its image in memory. It is built as a literal; Load comes before anything
+// is served.
 type Log struct {
 	DB    *feed.Hub
 	State *token.Revocations // what the control-center's own verifier asks
@@ -48,7 +51,8 @@ func Append(tx *store.Tx, items ...token.Revocation) error {
 	return nil
 }
 
-// Load brings what still matters of the stream into State. It is called once, before anything is served.
+// Load brings what still matters of the stream into State. It is called once, before anything is
+// served.
 func (l *Log) Load(ctx context.Context, now time.Time) error {
 	row, err := snapshots.Get(ctx, l.DB, snapshotID)
 	if err != nil {
@@ -86,8 +90,9 @@ func (l *Log) catchUp(ctx context.Context) error {
 	}
 }
 
-// Run applies revocations whose commit had an unknown outcome, which change.Committer leaves out of State; to apply an item
-// twice has no effect. It also takes expired items out of State and compacts the stream. It returns nil when ctx ends.
+// Run applies revocations whose commit had an unknown outcome, which change.Committer leaves out of
+// State; to apply an item twice has no effect. It also takes expired items out of State and
+// compacts the stream. It returns nil when ctx ends.
 func (l *Log) Run(ctx context.Context) error {
 	tick, expire := time.NewTicker(time.Second), time.NewTicker(expireEvery)
 	defer tick.Stop()
@@ -114,9 +119,10 @@ func (l *Log) Run(ctx context.Context) error {
 	}
 }
 
-// Feed answers a long poll: the items above after, at once when there are some, else when one comes or, without any, when
-// wait is over. It answers with the whole state at once when after is no place in this stream, when it lies below what is
-// kept, and when epoch is neither empty nor the present one.
+// Feed answers a long poll: the items above after, at once when there are some, else when one comes
+// or, without any, when wait is over. It answers with the whole state at once when after is no
+// place in this stream, when it lies below what is kept, and when epoch is neither empty nor the
+// present one.
 func (l *Log) Feed(ctx context.Context, epoch string, after uint64, wait time.Duration) (token.Feed, error) {
 	if epoch != "" && epoch != l.Epoch || l.compacted(after) {
 		return l.reset(ctx)
@@ -131,8 +137,9 @@ func (l *Log) Feed(ctx context.Context, epoch string, after uint64, wait time.Du
 	return l.feedOf(page)
 }
 
-// reset returns the whole state with the sequence that it is complete up to. It reads the stream to its end first: what
-// was committed a moment ago may not be in State yet, and whoever is told its sequence never asks for it again.
+// reset returns the whole state with the sequence that it is complete up to. It reads the stream to
+// its end first: what was committed a moment ago may not be in State yet, and whoever is told its
+// sequence never asks for it again.
 func (l *Log) reset(ctx context.Context) (token.Feed, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -140,8 +147,8 @@ func (l *Log) reset(ctx context.Context) (token.Feed, error) {
 	return token.Feed{Epoch: l.Epoch, Head: l.after, Items: l.State.Snapshot(), Reset: true}, err
 }
 
-// feedOf returns a page of the stream as a feed. Its Head is the sequence of the last item, or the head of the stream when
-// the page has none.
+// feedOf returns a page of the stream as a feed. Its Head is the sequence of the last item, or the
+// head of the stream when the page has none.
 func (l *Log) feedOf(page store.Entries) (token.Feed, error) {
 	f := token.Feed{Epoch: l.Epoch, Head: page.Head, Items: []token.Revocation{}}
 	for _, e := range page.Entries {

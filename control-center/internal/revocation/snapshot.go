@@ -8,9 +8,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// snapshot is what compaction leaves of the stream up to Start: the items that never expire. Load begins with it, and the
-// stream is trimmed below. Run makes a new one every 24 h, so that Load reads two days of the stream at most. Fields stand
-// in the order of their JSON names.
+// snapshot is what compaction leaves of the stream up to Start: the items that never expire. Load
+// begins with it, and the stream is trimmed below. Run makes a new one every 24 h, so that Load
+// reads two days of the stream at most. Fields stand in the order of their JSON names.
 type snapshot struct {
 	At    int64              `json:"at"` // Unix second at which the snapshot was made, when the stream ended with Next
 	ID    string             `json:"id"`
@@ -26,8 +26,8 @@ const snapshotID = "place"
 // Kinds declares the documents of this package.
 func Kinds() []store.Kind { return []store.Kind{{Name: snapshots.Kind}} }
 
-// Renew lets the stream of a stopped service that was put back begin with items, in the transaction of its recovery. What
-// stood in the stream before spoke of tokens that no key verifies any more.
+// Renew lets the stream of a stopped service that was put back begin with items, in the transaction
+// of its recovery. What stood in the stream before spoke of tokens that no key verifies any more.
 func Renew(tx *store.Tx, db store.DB, now time.Time, items ...token.Revocation) error {
 	page, err := db.Read(tx.Context(), Stream, store.Latest, 0)
 	if err != nil {
@@ -40,12 +40,12 @@ func Renew(tx *store.Tx, db store.DB, now time.Time, items ...token.Revocation) 
 	return Append(tx, items...)
 }
 
-// compactEvery is after what time all that stood in the stream has expired: Keep and five minutes, by which clocks may
-// differ.
+// compactEvery is after what time all that stood in the stream has expired: Keep and five minutes,
+// by which clocks may differ.
 const compactEvery = Keep + 5*time.Minute
 
-// compact makes a new snapshot when compactEvery has passed since the last one. It leaves no audit entry and no event, for
-// it changes nothing that a reader of the stream is told. mu is held.
+// compact makes a new snapshot when compactEvery has passed since the last one. It leaves no audit
+// entry and no event, for it changes nothing that a reader of the stream is told. mu is held.
 func (l *Log) compact(ctx context.Context, now time.Time) error {
 	if now.Sub(time.Unix(l.start.At, 0)) < compactEvery {
 		return nil

@@ -7,9 +7,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Classes returns what retention removes of this package: sessions and refresh tokens, by the time of their end. Nothing
-// depends on them then: Refresh refuses an ended session whether it is stored or not, and a used refresh token ends with
-// its session.
+// Classes returns what retention removes of this package: sessions and refresh tokens, by the time
+// of their end. Nothing depends on them then: Refresh refuses an ended session whether it is stored
+// or not, and a used refresh token ends with its session.
 func Classes(db store.DB, rule retention.KeepRule) []retention.Class {
 	return []retention.Class{
 		retention.Rows(db, "sessions", store.Query{Kind: sessions.Kind, Index: "ends"}, rule, endOf),

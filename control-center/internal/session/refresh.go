@@ -14,15 +14,18 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// grace is how long after its use a refresh token gives the same answer again: 10 s for a client whose answer was lost.
+// grace is how long after its use a refresh token gives the same answer again: 10 s for a client
+// whose answer was lost.
 const grace = 10 * time.Second
 
-// ErrRefresh is the one answer to a refresh that is refused, whatever the reason, which only the audit entry says.
+// ErrRefresh is the one answer to a refresh that is refused, whatever the reason, which only the
+// audit entry says.
 var ErrRefresh = fault.New(fault.Unauthenticated, "auth.refresh_refused", "this token cannot be refreshed; sign in again")
 
-// Refresh exchanges a refresh token, or the newest unexpired access token of a session, for the next pair of tokens and
-// returns it. A token that was exchanged before ends the whole session, because one of its two holders stole it. Each
-// refresh is one commit with one audit entry; a refused one returns ErrRefresh.
+// Refresh exchanges a refresh token, or the newest unexpired access token of a session, for the
+// next pair of tokens and returns it. A token that was exchanged before ends the whole session,
+// because one of its two holders stole it. Each refresh is one commit with one audit entry; a
+// refused one returns ErrRefresh.
 func (ss *Sessions) Refresh(ctx context.Context, raw string) (Grant, error) {
 	sid, jti, own := "", "", ""
 	if isRefresh(raw) {
@@ -130,7 +133,8 @@ func (r *rotation) run(sid string) (Grant, error) {
 	return grant, nil
 }
 
-// use marks the refresh token old as used and keeps the answer g sealed beside it, so that repeat can give it again.
+// use marks the refresh token old as used and keeps the answer g sealed beside it, so that repeat
+// can give it again.
 func (r *rotation) use(old refresh, s Session, g Grant) error {
 	answer, err := json.Marshal(g)
 	if err != nil {
@@ -142,16 +146,16 @@ func (r *rotation) use(old refresh, s Session, g Grant) error {
 	return refreshes.Save(r.tx, old)
 }
 
-// inGrace says whether since, in Unix milliseconds, lies less than grace from r.now, in either direction: since lies in
-// the future when the clock was ahead and has been corrected.
+// inGrace says whether since, in Unix milliseconds, lies less than grace from r.now, in either
+// direction: since lies in the future when the clock was ahead and has been corrected.
 func (r *rotation) inGrace(since int64) bool {
 	age := r.now.UnixMilli() - since
 	return age < grace.Milliseconds() && age > -grace.Milliseconds()
 }
 
-// repeat answers a refresh token that was used before: with the same successor when the first answer may have been lost,
-// else with the end of the session. It replaces an access token that is worth nothing any more because the account or
-// the signing keys changed meanwhile.
+// repeat answers a refresh token that was used before: with the same successor when the first
+// answer may have been lost, else with the end of the session. It replaces an access token that is
+// worth nothing any more because the account or the signing keys changed meanwhile.
 func (r *rotation) repeat(s Session, u user.User, current store.Row[refresh]) (Grant, error) {
 	old, err := refreshes.Load(r.tx, r.tokenHash)
 	if err != nil {

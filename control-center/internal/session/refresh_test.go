@@ -174,8 +174,8 @@ func TestRefresh_accessTokenInTheSeedsForm(t *testing.T) {
 	}
 }
 
-// TestRefresh_repeatedInItsGraceHandsOutNoDeadToken: what changed between a lost answer and its repetition killed the
-// access token of that answer.
+// TestRefresh_repeatedInItsGraceHandsOutNoDeadToken: what changed between a lost answer and its
+// repetition killed the access token of that answer.
 func TestRefresh_repeatedInItsGraceHandsOutNoDeadToken(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -215,7 +215,8 @@ func TestRefresh_repeatedInItsGraceHandsOutNoDeadToken(t *testing.T) {
 	}
 }
 
-// TestRefresh_aSessionBegunByAClockThatWasAheadGoesOn: its sign-in lies in the future, where no verifier takes it.
+// TestRefresh_aSessionBegunByAClockThatWasAheadGoesOn: its sign-in lies in the future, where no
+// verifier takes it.
 func TestRefresh_aSessionBegunByAClockThatWasAheadGoesOn(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

@@ -19,8 +19,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// Session is one sign-in and all tokens that were refreshed from it. Fields stand in the order of their JSON names;
-// times are Unix seconds.
+// Session is one sign-in and all tokens that were refreshed from it. Fields stand in the order of
+// their JSON names; times are Unix seconds.
 type Session struct {
 	ACR       string   `json:"acr"`
 	AMR       []string `json:"amr"`
@@ -47,23 +47,25 @@ type refresh struct {
 	UsedAt    int64  `json:"used_at,omitempty"` // Unix milliseconds
 }
 
-// accountFailures counts the wrong passwords of one account. Each network that the account was used from before has a
-// count of its own, so that somebody who guesses elsewhere does not shut the owner out. Fields stand in the order of
-// their JSON names.
+// accountFailures counts the wrong passwords of one account. Each network that the account was used
+// from before has a count of its own, so that somebody who guesses elsewhere does not shut the
+// owner out. Fields stand in the order of their JSON names.
 type accountFailures struct {
 	ID       string                    `json:"id"`     // the user's
 	Networks []string                  `json:"known"`  // the newest first, at most knownNetworks
 	Failures map[string]login.Failures `json:"places"` // by network; those of all others stand under "*"
 }
 
-// The tables of this package. Retention removes sessions and refresh tokens in the order of the index "ends".
+// The tables of this package. Retention removes sessions and refresh tokens in the order of the
+// index "ends".
 var (
 	sessions  = store.Table[Session]{Kind: "session", ID: func(s Session) string { return s.ID }, Index: func(s Session) []store.IndexKey { return ends(s.Idle) }}
 	refreshes = store.Table[refresh]{Kind: "refresh", ID: func(r refresh) string { return r.ID }, Index: func(r refresh) []store.IndexKey { return ends(r.Ends) }}
 	counts    = store.Table[accountFailures]{Kind: "login_attempts", ID: func(a accountFailures) string { return a.ID }}
 )
 
-// ends returns the index of a document that is over at a Unix second, in a form whose order is that of time.
+// ends returns the index of a document that is over at a Unix second, in a form whose order is that
+// of time.
 func ends(at int64) []store.IndexKey {
 	return []store.IndexKey{{Name: "ends", Value: fmt.Sprintf("%012d", at)}}
 }
@@ -110,7 +112,8 @@ type Grant struct {
 	User user.User `json:"-"` // the account, after a sign-in or a refresh; not after a repeated one
 }
 
-// access makes the next access token of the session s for the account u, puts it into g and updates s.
+// access makes the next access token of the session s for the account u, puts it into g and updates
+// s.
 func (ss *Sessions) access(g *Grant, s *Session, u user.User, now time.Time) error {
 	s.AuthTime = min(s.AuthTime, now.Unix()) // The clock may have been ahead at the sign-in.
 	raw, c, err := ss.Mint.Access(token.Claims{
@@ -126,7 +129,8 @@ func (ss *Sessions) access(g *Grant, s *Session, u user.User, now time.Time) err
 	return nil
 }
 
-// RefreshPrefix begins every refresh token, so that people and secret scanners know one when they see it.
+// RefreshPrefix begins every refresh token, so that people and secret scanners know one when they
+// see it.
 const RefreshPrefix = "rt_"
 
 // newRefresh returns a refresh token with 256 random bits.
@@ -136,7 +140,8 @@ func newRefresh() string {
 	return RefreshPrefix + base64.RawURLEncoding.EncodeToString(b)
 }
 
-// hash returns the SHA-256 of a token in hex. A random token of 256 bits needs no salt and no slow hash.
+// hash returns the SHA-256 of a token in hex. A random token of 256 bits needs no salt and no slow
+// hash.
 func hash(raw string) string {
 	return id.Digest(raw)
 }
@@ -146,7 +151,8 @@ func isRefresh(raw string) bool {
 	return strings.HasPrefix(raw, RefreshPrefix) && len(raw) == len(RefreshPrefix)+43
 }
 
-// issue makes the next pair of tokens of the session s for the account u, and stores the refresh token and s.
+// issue makes the next pair of tokens of the session s for the account u, and stores the refresh
+// token and s.
 func (ss *Sessions) issue(tx *store.Tx, s *Session, u user.User, now time.Time) (Grant, error) {
 	s.Idle = min(now.Add(ss.Idle).Unix(), s.Ends)
 	g := Grant{Refresh: newRefresh(), RefreshExpiresAt: time.Unix(s.Idle, 0).UTC(), User: u}

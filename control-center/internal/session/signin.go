@@ -19,8 +19,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// The answers to a sign-in attempt that is refused (decision 22): one for everybody who does not know the password, and
-// two that say what is missing beside the right password.
+// The answers to a sign-in attempt that is refused (decision 22): one for everybody who does not
+// know the password, and two that say what is missing beside the right password.
 var (
 	ErrSignIn   = fault.New(fault.Unauthenticated, "auth.refused", "Invalid username, password or MFA code")
 	ErrNeedCode = fault.New(fault.Unauthenticated, "auth.mfa_required", "MFA code required: send it as mfa_code")
@@ -39,14 +39,16 @@ type Credentials struct {
 	IP       string
 }
 
-// SignIn decides one sign-in attempt and, when it is granted, begins a session and returns its tokens. Each attempt is
-// one commit with one audit entry, whatever the decision. A refusal is ErrSignIn, ErrNeedCode or ErrNeedFactor.
+// SignIn decides one sign-in attempt and, when it is granted, begins a session and returns its
+// tokens. Each attempt is one commit with one audit entry, whatever the decision. A refusal is
+// ErrSignIn, ErrNeedCode or ErrNeedFactor.
 func (ss *Sessions) SignIn(ctx context.Context, c Credentials) (Grant, error) {
 	found, err := user.ByName(ctx, ss.Changes.DB, c.Username)
 	if err != nil {
 		return Grant{}, err
 	}
-	// A name in another spelling signs nobody in, but its failures count for the account it stands for.
+	// A name in another spelling signs nobody in, but its failures count for the account it stands
+	// for.
 	exact := found.Rev != 0 && found.Value.Username == c.Username
 	stored := ""
 	if exact {
@@ -120,9 +122,9 @@ type attempt struct {
 	network  string
 }
 
-// dummyID returns the id under which an attempt with a name that no account has is looked up and counted, so that it
-// costs the store what one with a real name does. There are 256 of them: enough that simultaneous attempts seldom write
-// one document, and few enough that nobody fills the store.
+// dummyID returns the id under which an attempt with a name that no account has is looked up and
+// counted, so that it costs the store what one with a real name does. There are 256 of them: enough
+// that simultaneous attempts seldom write one document, and few enough that nobody fills the store.
 func dummyID(name string) string {
 	return fmt.Sprintf("00000000-0000-7000-8000-0000000001%02x", sha256.Sum256([]byte(user.Fold(name)))[0])
 }
@@ -153,8 +155,8 @@ func (ss *Sessions) collect(tx *store.Tx, c Credentials, userID string, now time
 	return t, nil
 }
 
-// tryCode checks the code against the factor of the account when everything else is right, else against ss.Dummy, so
-// that both cost the same time.
+// tryCode checks the code against the factor of the account when everything else is right, else
+// against ss.Dummy, so that both cost the same time.
 func (ss *Sessions) tryCode(t *attempt, c Credentials, now time.Time) error {
 	f := t.facts
 	if !f.Known || !f.Password || !f.Enabled || f.Blocked || !f.Factor || !f.CodeGiven {
@@ -167,8 +169,8 @@ func (ss *Sessions) tryCode(t *attempt, c Credentials, now time.Time) error {
 	return err
 }
 
-// count stores the failures of the account after a refused attempt. It writes one document in every case, also an
-// unchanged one, so that the cost of the commit tells no refusal from another (A40).
+// count stores the failures of the account after a refused attempt. It writes one document in every
+// case, also an unchanged one, so that the cost of the commit tells no refusal from another (A40).
 func (t *attempt) count(tx *store.Tx, v login.Decision, now time.Time) error {
 	switch {
 	case v.CountCode:
@@ -179,8 +181,8 @@ func (t *attempt) count(tx *store.Tx, v login.Decision, now time.Time) error {
 	return counts.Save(tx, t.failures)
 }
 
-// countedFor returns the key in a.Failures of attempts from ip: its network when the account was used from there before,
-// else "*".
+// countedFor returns the key in a.Failures of attempts from ip: its network when the account was
+// used from there before, else "*".
 func (a accountFailures) countedFor(ip string) string {
 	if p := networkOf(ip); slices.Contains(a.Networks, p) {
 		return p
@@ -227,8 +229,8 @@ func (ss *Sessions) begin(tx *store.Tx, t *attempt, v login.Decision, now time.T
 	return ss.issue(tx, &s, t.user, now)
 }
 
-// networkOf returns the network that one owner usually keeps an address in: 24 bits of IPv4, 64 of IPv6. It returns ""
-// for a text that is no address.
+// networkOf returns the network that one owner usually keeps an address in: 24 bits of IPv4, 64 of
+// IPv6. It returns "" for a text that is no address.
 func networkOf(ip string) string {
 	a, err := netip.ParseAddr(ip)
 	if err != nil {

@@ -251,9 +251,9 @@ func TestSignIn_wrongCodesSuspendTheFactor(t *testing.T) {
 	}
 }
 
-// TestSignIn_whatCountsIsInTheStore is A33, A35 and A42 for a second replica and a restart, reduced to
-// one of 100: a process that has nothing in memory knows the spent code, the wrong codes and the pause.
-// That a commit outlives a kill is D01.
+// TestSignIn_whatCountsIsInTheStore is A33, A35 and A42 for a second replica and a restart, reduced
+// to one of 100: a process that has nothing in memory knows the spent code, the wrong codes and the
+// pause. That a commit outlives a kill is D01.
 func TestSignIn_whatCountsIsInTheStore(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

@@ -11,7 +11,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// SignOut ends the session of the verified token c. It does so too when the session is over already.
+// SignOut ends the session of the verified token c. It does so too when the session is over
+// already.
 func (ss *Sessions) SignOut(ctx context.Context, c token.Claims) error {
 	act := change.New("auth.logout", "sessions/"+c.SessionID, nil)
 	return ss.Changes.Commit(ctx, act, func(tx *store.Tx) error {
@@ -26,8 +27,9 @@ func (ss *Sessions) SignOut(ctx context.Context, c token.Claims) error {
 	})
 }
 
-// StepUp returns a function that lets the session live on as one with a second factor (aal2). mfa.Factors.Verify calls it
-// in the transaction in which this session has proved a new factor and all other sessions of the account end.
+// StepUp returns a function that lets the session live on as one with a second factor (aal2).
+// mfa.Factors.Verify calls it in the transaction in which this session has proved a new factor and
+// all other sessions of the account end.
 func StepUp(sid string) func(*store.Tx, user.User) error {
 	return func(tx *store.Tx, u user.User) error {
 		row, err := sessions.Load(tx, sid)
@@ -40,8 +42,9 @@ func StepUp(sid string) func(*store.Tx, user.User) error {
 	}
 }
 
-// Forget returns a function that removes what the packages session and mfa keep about an account. user.Users.Delete calls
-// it in its transaction. The sessions stay until retention removes them: without the account they are over.
+// Forget returns a function that removes what the packages session and mfa keep about an account.
+// user.Users.Delete calls it in its transaction. The sessions stay until retention removes them:
+// without the account they are over.
 func Forget(userID string) func(*store.Tx) error {
 	return func(tx *store.Tx) error {
 		mfa.Table.Remove(tx, userID)

@@ -11,8 +11,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// Client is a service that may call this one with tokens it signs itself (decision 4). Fields stand in
-// the order of their JSON names.
+// Client is a service that may call the control-center with tokens that it signs itself (decision
+// 4). Fields stand in the order of their JSON names.
 type Client struct {
 	CreatedAt time.Time `json:"created_at"`
 	ID        string    `json:"id"`
@@ -26,7 +26,8 @@ var ClientTable = store.Table[Client]{Kind: "service_client", ID: func(c Client)
 // Kinds declares the documents of this package.
 func Kinds() []store.Kind { return []store.Kind{{Name: ClientTable.Kind}} }
 
-// LoadClients fills set with the keys of all services that may call, each for its own service only.
+// LoadClients replaces the keys in set by those of all stored clients. Each key verifies tokens of
+// its own service only.
 func LoadClients(ctx context.Context, db store.DB, set *token.KeySet) error {
 	var known []token.Key
 	for r, err := range ClientTable.All(ctx, db, store.Query{}) {

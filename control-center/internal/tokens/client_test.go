@@ -10,8 +10,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// TestLoadClients_readsWhatAnEarlierReleaseStored: documents of before have a member "disabled", which nothing
-// ever set. They still load, and nothing writes or reads the member any more.
+// TestLoadClients_readsWhatAnEarlierReleaseStored: documents of before have a member "disabled",
+// which nothing ever set. They still load, and nothing writes or reads the member any more.
 func TestLoadClients_readsWhatAnEarlierReleaseStored(t *testing.T) {
 	t.Parallel()
 	key, _, err := ed25519.GenerateKey(nil)

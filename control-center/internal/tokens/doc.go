@@ -1,7 +1,6 @@
-// Package tokens makes the access tokens of people and knows the services that may call this one: which
-// claims a token carries, how long it lives, and the public keys of service credentials.
+// Package tokens makes the access tokens of people, with their claims and lifetime, and holds the
+// public keys of the services that may call the control-center.
 //
-// It does not verify (shared/token does), hold private keys (keys does) or know sessions (session
-// does). The one rule a caller must know: Mint decides nothing; whoever calls it has checked the
-// account.
+// It does not verify tokens (shared/token), hold private keys (keys) or own sessions (session). The
+// one rule a caller must know: Mint decides nothing; who calls it has checked the account.
 package tokens

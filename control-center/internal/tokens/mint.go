@@ -8,21 +8,22 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// The name of this deployment as issuer of tokens is this prefix and the deployment's id.
+// issuerPrefix and the id of the deployment are its name as issuer of tokens.
 const issuerPrefix = "provisioning-platform:"
 
-// Issuer returns the iss of a deployment.
+// Issuer returns the member iss in the tokens of a deployment.
 func Issuer(deployment string) string { return issuerPrefix + deployment }
 
-// Mint makes access tokens.
+// Mint makes access tokens. It is built as a literal.
 type Mint struct {
 	Ring   *keys.Ring
 	Issuer string
 	TTL    time.Duration // [tokens] access_ttl
 }
 
-// Access returns a token for c, whose subject, session, roles, versions and factors the caller has
-// filled in; issuer, audience, id and times are set here. No token outlives limit.
+// Access returns a signed token and its claims. The caller sets subject, session, roles, versions
+// and factors in c; Access sets issuer, audience, id and times. The token ends after TTL, or at
+// limit when that is earlier.
 func (m *Mint) Access(c token.Claims, now, limit time.Time) (string, token.Claims, error) {
 	expires := now.Add(m.TTL)
 	if limit.Before(expires) {

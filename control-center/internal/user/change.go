@@ -20,8 +20,9 @@ type Change struct {
 	Password *string
 }
 
-// Raise lifts the authorization version of u, so that every older token is refused; with end all sessions of u are over
-// too. Who calls it saves u and gives the revocation that it returns to change.Act.Revoke.
+// Raise lifts the authorization version of u, so that every older token is refused; with end all
+// sessions of u are over too. Who calls it saves u and gives the revocation that it returns to
+// change.Act.Revoke.
 func Raise(u *User, end bool, now time.Time) token.Revocation {
 	u.AV++
 	if end {
@@ -31,9 +32,10 @@ func Raise(u *User, end bool, now time.Time) token.Revocation {
 	return token.RevokeSubject(u.ID, u.AV, now.Add(revocation.Keep).Unix())
 }
 
-// Update changes the members of the account that c names, and refuses what Caller.Authorize refuses. Whether the policies
-// allow the caller to change this account is decided before. A change of roles, state or password lifts the authorization
-// version; one of state or password ends all sessions.
+// Update changes the members of the account that c names, and refuses what Caller.Authorize
+// refuses. Whether the policies allow the caller to change this account is decided before. A change
+// of roles, state or password lifts the authorization version; one of state or password ends all
+// sessions.
 func (us *Users) Update(ctx context.Context, userID string, c Change, by Caller) error {
 	if c.Email == nil && c.Roles == nil && c.Enabled == nil && c.Password == nil {
 		return fault.New(fault.Invalid, "user.nothing", "nothing to change: give at least one of email, roles, enabled, password")
@@ -95,8 +97,8 @@ func (us *Users) Update(ctx context.Context, userID string, c Change, by Caller)
 	})
 }
 
-// tell emits the events of a change of an account from before to after: one for its state, one for its password and
-// one for the rest, which is also what tells of a change to what it was before.
+// tell emits the events of a change of an account from before to after: one for its state, one for
+// its password and one for the rest, which is also what tells of a change to what it was before.
 func (c Change) tell(act *change.Act, before, after User) {
 	data := change.Data{Username: after.Username}
 	state, password := before.Enabled != after.Enabled, c.Password != nil
@@ -138,7 +140,8 @@ func (c Change) check(u User, mfa bool) error {
 	return w.fault()
 }
 
-// details returns what the audit entry says of c. Neither the password nor the address stands in it.
+// details returns what the audit entry says of c. Neither the password nor the address stands in
+// it.
 func (c Change) details() map[string]any {
 	d := map[string]any{}
 	if c.Email != nil {

@@ -24,8 +24,8 @@ var commonWords = sync.OnceValue(func() []string {
 	return slices.Compact(words)
 })
 
-// isCommon says whether a folded password is a common one: as typed or with signs read as letters, with or without
-// decoration at the ends, once or several times.
+// isCommon says whether a folded password is a common one: as typed or with signs read as letters,
+// with or without decoration at the ends, once or several times.
 func isCommon(typed string) bool {
 	for _, s := range []string{typed, spell(typed)} {
 		runes := []rune(s)

@@ -42,8 +42,8 @@ const (
 // ErrBusy is the answer when 50 hashes wait already.
 var ErrBusy = fault.New(fault.Throttled, "auth.busy", "too many sign-ins at the same moment; retry in a second").After(time.Second)
 
-// Hasher hashes and verifies passwords with Argon2id. Two hashes run at once and 50 wait, because one takes about 50 ms of
-// a core and 19 MiB, and many at once would stop the service.
+// Hasher hashes and verifies passwords with Argon2id. Two hashes run at once and 50 wait, because
+// one takes about 50 ms of a core and 19 MiB, and many at once would stop the service.
 type Hasher struct {
 	slots chan struct{} // one element a running hash
 	queue chan struct{} // one element a running or waiting hash
@@ -69,8 +69,9 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	return phc, err
 }
 
-// Verify says whether phc is a hash of password. An empty phc, that of an unknown user, is never one and takes the same
-// time. weak says that phc cost less than a new hash, so that it should be replaced.
+// Verify says whether phc is a hash of password. An empty phc, that of an unknown user, is never
+// one and takes the same time. weak says that phc cost less than a new hash, so that it should be
+// replaced.
 func (h *Hasher) Verify(ctx context.Context, password, phc string) (ok, weak bool, err error) {
 	stored := phc
 	if stored == "" {
@@ -87,8 +88,8 @@ func (h *Hasher) Verify(ctx context.Context, password, phc string) (ok, weak boo
 	return ok, p.memory < h.cost.Memory || p.time < h.cost.Time, err
 }
 
-// run waits for a slot and calls fn with password in normal form NFC, in which the same text typed on two systems has the
-// same bytes.
+// run waits for a slot and calls fn with password in normal form NFC, in which the same text typed
+// on two systems has the same bytes.
 func (h *Hasher) run(ctx context.Context, password string, fn func(normal []byte)) error {
 	normal := []byte(naming.NFC(password))
 	if len(normal) > maxPassword {
@@ -126,7 +127,8 @@ type phc struct {
 	salt, key    []byte
 }
 
-// parsePHC reads a stored hash and refuses parameters beyond the bounds above, for they would cost too much.
+// parsePHC reads a stored hash and refuses parameters beyond the bounds above, for they would cost
+// too much.
 func parsePHC(s string) (phc, error) {
 	bad := errors.New("stored password hash is not Argon2id in PHC form or its parameters are out of bounds")
 	parts := strings.Split(s, "$")

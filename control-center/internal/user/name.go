@@ -18,8 +18,8 @@ import (
 // maxName is how many bytes a user name or an e-mail address has at most (decision 20).
 const maxName = 256
 
-// Fold returns the form in which two spellings of one account's name are equal: in Unicode normal form NFKC, with cases
-// folded, without invisible characters and outer blanks.
+// Fold returns the form in which two spellings of one account's name are equal: in Unicode normal
+// form NFKC, with cases folded, without invisible characters and outer blanks.
 func Fold(name string) string {
 	name = strings.Map(func(r rune) rune {
 		if invisible(r) {
@@ -34,8 +34,8 @@ func Fold(name string) string {
 // domains reads domain names as mail servers do (UTS 46 without transitional mappings).
 var domains = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.VerifyDNSLength(true))
 
-// mailbox returns the form in which two spellings of one e-mail address are equal: folded, and with a domain in punycode
-// as the Unicode text that it stands for.
+// mailbox returns the form in which two spellings of one e-mail address are equal: folded, and with
+// a domain in punycode as the Unicode text that it stands for.
 func mailbox(email string) string {
 	email = Fold(email)
 	at := strings.LastIndexByte(email, '@')
@@ -45,7 +45,8 @@ func mailbox(email string) string {
 	return email
 }
 
-// invisible says whether nobody sees r: format and control characters, variation selectors, fillers.
+// invisible says whether nobody sees r: format and control characters, variation selectors,
+// fillers.
 func invisible(r rune) bool {
 	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
 }
@@ -76,8 +77,8 @@ func checkName(name string) string {
 	return ""
 }
 
-// scripts returns the sorted names of the scripts that text is written in. A character that several scripts share, such as
-// an ASCII digit, belongs to none.
+// scripts returns the sorted names of the scripts that text is written in. A character that several
+// scripts share, such as an ASCII digit, belongs to none.
 func scripts(text string) []string {
 	found := map[string]bool{}
 	for _, r := range text {
@@ -94,8 +95,8 @@ func scripts(text string) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// together says whether one user name may have letters of all these scripts (decision 68): of one script, or of those of
-// Japanese or Korean with Latin.
+// together says whether one user name may have letters of all these scripts (decision 68): of one
+// script, or of those of Japanese or Korean with Latin.
 func together(scripts []string) bool {
 	for _, group := range [][]string{{"Han", "Hiragana", "Katakana", "Latin"}, {"Han", "Hangul", "Latin"}} {
 		if !slices.ContainsFunc(scripts, func(s string) bool { return !slices.Contains(group, s) }) {

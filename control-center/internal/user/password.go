@@ -21,10 +21,10 @@ const (
 	decoration       = 12 // digits and signs around a word, up to which they count for nothing: a date, or 123!
 )
 
-// checkPassword returns what is wrong with a new password, or "". It refuses what a
-// guesser tries first: the commonest passwords, the words below in any combination, spelling (p4ssw0rd) and decoration,
-// runs of the keyboard or the alphabet, repeated characters, and the account's own name and address in any spelling.
-// Lengths are those of the normal form, which is what Hasher hashes.
+// checkPassword returns what is wrong with a new password, or "". It refuses what a guesser tries
+// first: the commonest passwords, the words below in any combination, spelling (p4ssw0rd) and
+// decoration, runs of the keyboard or the alphabet, repeated characters, and the account's own name
+// and address in any spelling. Lengths are those of the normal form, which is what Hasher hashes.
 func checkPassword(password, username, email string, mfa bool) string {
 	password = naming.NFC(password)
 	least, own := minPassword, ownCharacters
@@ -56,9 +56,9 @@ func checkPassword(password, username, email string, mfa bool) string {
 	return ""
 }
 
-// unguessable returns how many characters of a folded password remain when all guessable parts are cut out, in the reading
-// that leaves the fewest: as typed, with signs read as letters, and without decoration at the ends. own are the words of
-// the account.
+// unguessable returns how many characters of a folded password remain when all guessable parts are
+// cut out, in the reading that leaves the fewest: as typed, with signs read as letters, and without
+// decoration at the ends. own are the words of the account.
 func unguessable(typed string, own []string) int {
 	bare := strings.TrimFunc(typed, func(r rune) bool { return !unicode.IsLetter(r) })
 	rest := min(remainder(typed, own), remainder(spell(typed), own))
@@ -112,7 +112,8 @@ func cut(text []rune, word string) {
 	}
 }
 
-// remainder returns how many characters of plain remain when own, the words of guessed and predictable ones are cut out.
+// remainder returns how many characters of plain remain when own, the words of guessed and
+// predictable ones are cut out.
 func remainder(plain string, own []string) int {
 	text := []rune(plain)
 	for _, w := range own {
@@ -133,8 +134,8 @@ func remainder(plain string, own []string) int {
 	return count
 }
 
-// predictable says whether b follows a by itself: the same character, the next or previous one of the
-// alphabet, or its neighbour on a keyboard row.
+// predictable says whether b follows a by itself: the same character, the next or previous one of
+// the alphabet, or its neighbour on a keyboard row.
 func predictable(a, b rune) bool {
 	if d := b - a; d >= -1 && d <= 1 {
 		return true
@@ -153,8 +154,8 @@ func spell(s string) string {
 	return strings.NewReplacer("0", "o", "1", "i", "3", "e", "4", "a", "5", "s", "7", "t", "@", "a", "$", "s", "!", "i", "|", "l").Replace(s)
 }
 
-// guessed are the words guessers combine, ours and those of everybody, spelled as spell leaves them.
-// Beside common.txt they make combinations guessable.
+// guessed are the words guessers combine, ours and those of everybody, spelled as spell leaves
+// them. Beside common.txt they make combinations guessable.
 const guessed = `password passwort passwd passphrase kennwort motdepasse contrasena senha letmein welcome willkommen
  changeme change temporary default administrator admin root superuser sysadmin operator developer viewer auditor guest
  user test testing example sample demo hello iloveyou loveyou love princess sunshine monkey dragon master shadow

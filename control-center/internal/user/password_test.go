@@ -38,7 +38,8 @@ func TestCheckPassword(t *testing.T) {
 	}
 }
 
-// TestCommonWords_areManyAndInOrder is the list of A47: at least 3,000 that no other rule refuses, each line once.
+// TestCommonWords_areManyAndInOrder is the list of A47: at least 3,000 that no other rule refuses,
+// each line once.
 func TestCommonWords_areManyAndInOrder(t *testing.T) {
 	t.Parallel()
 	lines, long := strings.Split(strings.TrimSuffix(common, "\n"), "\n"), 0

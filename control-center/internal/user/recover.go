@@ -14,8 +14,8 @@ import (
 // recoverAtOnce is how many accounts one commit of a recovery changes at most.
 const recoverAtOnce = 200
 
-// Recovery goes on with the accounts of a store that was put back from a backup, so that nobody gets back what was taken
-// away since (decision 51).
+// Recovery goes on with the accounts of a store that was put back from a backup, so that nobody
+// gets back what was taken away since (decision 51).
 type Recovery struct {
 	Known map[string]token.Subject // what the orchestrator knows of each account, by user id; nil for nothing, so that nobody but Admin stays enabled
 	Admin string                   // name of the administrator who stays enabled; empty when another one does
@@ -34,9 +34,9 @@ type Disabled struct {
 	Why      string
 }
 
-// Run lifts the version of each account above what the orchestrator knows, ends all its sessions, and disables the account
-// when it was changed since the backup. It may be run again after a crash. When no enabled administrator would be left it
-// changes nothing and returns a Conflict.
+// Run lifts the version of each account above what the orchestrator knows, ends all its sessions,
+// and disables the account when it was changed since the backup. It may be run again after a crash.
+// When no enabled administrator would be left it changes nothing and returns a Conflict.
 func (r Recovery) Run(ctx context.Context, db store.DB) (done Recovered, err error) {
 	var ids []string
 	here, admins, named := map[string]bool{}, 0, false
@@ -112,8 +112,8 @@ func (r Recovery) why(u User) string {
 	return ""
 }
 
-// chunk changes the accounts with these ids in one commit. It revokes nothing, because the recovery replaces all signing
-// keys, so that no older token verifies.
+// chunk changes the accounts with these ids in one commit. It revokes nothing, because the recovery
+// replaces all signing keys, so that no older token verifies.
 func (r Recovery) chunk(ctx context.Context, db store.DB, ids []string) error {
 	act := change.New("user.recover", "users", nil)
 	changes := change.Committer{DB: db}

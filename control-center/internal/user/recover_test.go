@@ -10,7 +10,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// TestRecovery_whoLostRightsSinceComesBackDisabled compares each account with what the orchestrator knows.
+// TestRecovery_whoLostRightsSinceComesBackDisabled compares each account with what the orchestrator
+// knows.
 func TestRecovery_whoLostRightsSinceComesBackDisabled(t *testing.T) {
 	t.Parallel()
 	r := controltest.New(t)

@@ -12,8 +12,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// SubjectStream is the name of the stream that tells the orchestrator the state, roles and version of each account
-// (decision 39). An entry stands in the commit of the change that it tells of.
+// SubjectStream is the name of the stream that tells the orchestrator the state, roles and version
+// of each account (decision 39). An entry stands in the commit of the change that it tells of.
 const SubjectStream = "subjects"
 
 // Subject returns what the orchestrator is told of the account.
@@ -29,8 +29,8 @@ func Load(tx *store.Tx, userID string) (store.Row[User], error) {
 	return table.Load(tx, userID)
 }
 
-// Save stores an account that exists, and appends to SubjectStream when its Subject is another one. Only Insert, Save and
-// Delete write accounts, so that the stream misses no change.
+// Save stores an account that exists, and appends to SubjectStream when its Subject is another one.
+// Only Insert, Save and Delete write accounts, so that the stream misses no change.
 func Save(tx *store.Tx, u User) error {
 	before, err := table.Load(tx, u.ID)
 	if err != nil {
@@ -54,9 +54,9 @@ func announce(tx *store.Tx, s token.Subject) error {
 	return nil
 }
 
-// Follow answers a long poll of SubjectStream: the entries above after, at once when there are some, else when one comes or
-// wait is over. An after beyond the end is answered at once with the end alone: the follower knows more than this store, or
-// follows another epoch.
+// Follow answers a long poll of SubjectStream: the entries above after, at once when there are
+// some, else when one comes or wait is over. An after beyond the end is answered at once with the
+// end alone: the follower knows more than this store, or follows another epoch.
 func (us *Users) Follow(ctx context.Context, after uint64, wait time.Duration) (token.Subjects, error) {
 	page, err := us.DB.Poll(ctx, SubjectStream, after, store.MaxPage, min(wait, revocation.LongestPoll))
 	f := token.Subjects{Epoch: us.Epoch, Head: page.Head, Items: []token.Subject{}, Last: page.Head}

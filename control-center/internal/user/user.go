@@ -11,8 +11,8 @@ import (
 // Admin is the role that may manage users. One enabled account with it always remains.
 const Admin = "admin"
 
-// Roles returns the names of the roles that an account can have, in the order of the table of rights (contracts/platform.md
-// Q13).
+// Roles returns the names of the roles that an account can have, in the order of the table of
+// rights (contracts/platform.md Q13).
 func Roles() []string { return []string{Admin, "operator", "developer", "viewer", "auditor"} }
 
 // User is an account as stored. Fields stand in the order of their JSON names.
@@ -33,8 +33,8 @@ type User struct {
 // usableAdmin says whether u is an enabled administrator, of which one must remain.
 func (u User) usableAdmin() bool { return u.Enabled && slices.Contains(u.Roles, Admin) }
 
-// table maps User to its documents. The value of an index "role_<name>" is the enabled state, so that a list with both
-// filters is one range.
+// table maps User to its documents. The value of an index "role_<name>" is the enabled state, so
+// that a list with both filters is one range.
 var table = store.Table[User]{
 	Kind: "user",
 	ID:   func(u User) string { return u.ID },
@@ -48,7 +48,8 @@ var table = store.Table[User]{
 	},
 }
 
-// claim makes a name or an address unique: an account is created together with a claim whose id must not exist yet.
+// claim makes a name or an address unique: an account is created together with a claim whose id
+// must not exist yet.
 type claim struct {
 	ID   string `json:"id"` // "name:<folded>" or "email:<folded>"
 	User string `json:"user"`
@@ -56,8 +57,9 @@ type claim struct {
 
 var claims = store.Table[claim]{Kind: "user_claim", ID: func(c claim) string { return c.ID }}
 
-// adminCount holds the number of usable administrators. Each transaction that changes the number reads and writes this one
-// document, so two of them never both take away the last administrator but one.
+// adminCount holds the number of usable administrators. Each transaction that changes the number
+// reads and writes this one document, so two of them never both take away the last administrator
+// but one.
 type adminCount struct {
 	Admins int64  `json:"admins"`
 	ID     string `json:"id"`

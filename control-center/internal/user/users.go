@@ -78,10 +78,11 @@ type Caller struct {
 	AV    int64 // authorization version in the caller's token
 }
 
-// Authorize refuses with ErrRoles what only an administrator may do to the account u, whatever the policies say: to give
-// roles, in want, that neither the caller nor u has, and to change an administrator. It refuses with ErrOutdated a caller
-// who changes the own account with a token of an older version than the account has in this transaction: a factor has
-// come into use since the token was verified.
+// Authorize refuses with ErrRoles what only an administrator may do to the account u, whatever the
+// policies say: to give roles, in want, that neither the caller nor u has, and to change an
+// administrator. It refuses with ErrOutdated a caller who changes the own account with a token of
+// an older version than the account has in this transaction: a factor has come into use since the
+// token was verified.
 func (by Caller) Authorize(u User, want []string) error {
 	if by.ID == u.ID && by.AV != u.AV {
 		return ErrOutdated
@@ -96,7 +97,8 @@ func (by Caller) Authorize(u User, want []string) error {
 	return nil
 }
 
-// Create stores a new account and returns it. A name or address that is taken in any spelling is a Conflict.
+// Create stores a new account and returns it. A name or address that is taken in any spelling is a
+// Conflict.
 func (us *Users) Create(ctx context.Context, n New, by Caller) (User, error) {
 	if err := by.Authorize(User{}, n.Roles); err != nil {
 		return User{}, err
@@ -114,8 +116,8 @@ func (us *Users) Create(ctx context.Context, n New, by Caller) (User, error) {
 	return u, us.Changes.Commit(ctx, act, func(tx *store.Tx) error { return Insert(tx, act, u) })
 }
 
-// Insert puts a complete account into the transaction of act: its document, its claims, the count of admins and the
-// event.
+// Insert puts a complete account into the transaction of act: its document, its claims, the count
+// of admins and the event.
 func Insert(tx *store.Tx, act *change.Act, u User) error {
 	act.Emit(change.UserCreated, u.ID, change.Data{Enabled: &u.Enabled, Roles: u.Roles, Username: u.Username})
 	for _, c := range []claim{{ID: "name:" + Fold(u.Username), User: u.ID}, {ID: "email:" + mailbox(u.Email), User: u.ID}} {
@@ -147,9 +149,9 @@ func (us *Users) countAdmins(tx *store.Tx, before, after User) error {
 	return us.KeepsFactor(tx, before)
 }
 
-// KeepsFactor refuses with ErrLastFactor a change after which u signs in no longer, when every sign-in needs a code and no
-// other enabled administrator has a factor. The commit demands that the other one is as it was read here, so two changes
-// at once never take away the last two.
+// KeepsFactor refuses with ErrLastFactor a change after which u signs in no longer, when every
+// sign-in needs a code and no other enabled administrator has a factor. The commit demands that the
+// other one is as it was read here, so two changes at once never take away the last two.
 func (us *Users) KeepsFactor(tx *store.Tx, u User) error {
 	if !us.MFA || !u.usableAdmin() {
 		return nil
@@ -175,8 +177,8 @@ func (us *Users) KeepsFactor(tx *store.Tx, u User) error {
 	return ErrLastFactor
 }
 
-// countAdmins keeps the number of usable administrators when an account changes from before to after. It refuses with
-// ErrLastAdmin to let the number fall to none.
+// countAdmins keeps the number of usable administrators when an account changes from before to
+// after. It refuses with ErrLastAdmin to let the number fall to none.
 func countAdmins(tx *store.Tx, before, after User) error {
 	if before.usableAdmin() == after.usableAdmin() {
 		return nil
@@ -195,8 +197,8 @@ func countAdmins(tx *store.Tx, before, after User) error {
 	return adminCounts.Save(tx, g)
 }
 
-// Delete removes an account. Its name and address are free again, and its audit entries stay. with, when not nil, removes
-// in the same transaction what other packages keep about the account.
+// Delete removes an account. Its name and address are free again, and its audit entries stay. with,
+// when not nil, removes in the same transaction what other packages keep about the account.
 func (us *Users) Delete(ctx context.Context, userID string, by Caller, with func(*store.Tx) error) error {
 	if !id.Valid(userID) {
 		return ErrNotFound
@@ -255,12 +257,13 @@ func (us *Users) ByName(ctx context.Context, name string) (User, error) {
 	return row.Value, err
 }
 
-// noAccount is the id of no account. ByName reads it where there is none, so that it takes the same time.
+// noAccount is the id of no account. ByName reads it where there is none, so that it takes the same
+// time.
 const noAccount = "00000000-0000-7000-8000-000000000000"
 
-// ByName returns the account with that name in any spelling, or else with that e-mail address; the revision is 0 when there
-// is none. Who needs the exact name compares it. ByName reads as much for a name that nobody has, so that its time tells
-// nothing.
+// ByName returns the account with that name in any spelling, or else with that e-mail address; the
+// revision is 0 when there is none. Who needs the exact name compares it. ByName reads as much for
+// a name that nobody has, so that its time tells nothing.
 func ByName(ctx context.Context, db store.DB, name string) (store.Row[User], error) {
 	folded, address := Fold(name), mailbox(name)
 	if folded == "" || max(len(folded), len(address)) > maxName {
@@ -285,7 +288,8 @@ type Filter struct {
 	Enabled *bool
 }
 
-// queries returns the ranges that together hold the accounts that f selects. The store counts each of them.
+// queries returns the ranges that together hold the accounts that f selects. The store counts each
+// of them.
 func (f Filter) queries() []store.Query {
 	states := []string{"true", "false"}
 	if f.Enabled != nil {
