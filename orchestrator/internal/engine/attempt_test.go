@@ -22,8 +22,8 @@ type making func(ctx context.Context, a dag.Attempt) dag.Result
 
 func (m making) Execute(ctx context.Context, a dag.Attempt) dag.Result { return m(ctx, a) }
 
-// TestFlight_endsInTime holds what an executor sees of its time, and what comes of one that does not keep it.
-func TestFlight_endsInTime(t *testing.T) {
+// TestAttempt_endsInTime holds what an executor sees of its time, and what comes of one that does not keep it.
+func TestAttempt_endsInTime(t *testing.T) {
 	t.Parallel()
 	const timeout = time.Minute
 	ok := dag.Result{Class: dag.OK}
@@ -89,7 +89,7 @@ func TestFlight_endsInTime(t *testing.T) {
 				if len(got) != 1 || got[0].command.(dag.Done).Result.Class != want.class || time.Since(began) != want.after {
 					t.Errorf("%s: message %d after %v is %+v, want %+v", c.name, i, time.Since(began), got, want)
 				}
-				if len(e.steps) != 0 {
+				if len(e.places) != 0 {
 					t.Errorf("%s: its place is taken after message %d", c.name, i)
 				}
 			}
@@ -103,8 +103,8 @@ func TestFlight_endsInTime(t *testing.T) {
 	}
 }
 
-// TestFlight_thatIsStoppedInTheQueueNeverBegins stops one that waits for a place.
-func TestFlight_thatIsStoppedInTheQueueNeverBegins(t *testing.T) {
+// TestAttempt_thatIsStoppedInTheQueueNeverBegins stops one that waits for a place.
+func TestAttempt_thatIsStoppedInTheQueueNeverBegins(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -172,8 +172,8 @@ func BenchmarkAttempt(b *testing.B) {
 				if done.Result.Class != dag.OK {
 					b.Fatalf("%+v", done.Result)
 				}
-				r.returns(done.ID)
-				r.done(done.ID)
+				r.noteReturned(done.ID)
+				r.forgetAttempt(done.ID)
 				n--
 			}
 		}

@@ -103,7 +103,7 @@ func (r *runner) send(ctx context.Context, t *cycle) error {
 		return r.settle(ctx, t, r.e.store(ctx, t))
 	}
 	r.inFlight = t
-	r.e.inPool(ctx, func() {
+	r.e.work.Go(func() {
 		r.stored <- r.e.store(ctx, t)
 		r.nudge()
 	})
@@ -176,7 +176,7 @@ func (r *runner) finish(ctx context.Context, t *cycle) {
 			m.reply <- m.err
 		}
 		if d, ok := m.command.(dag.Done); ok {
-			r.done(d.ID)
+			r.forgetAttempt(d.ID)
 		}
 	}
 	r.unclaim(t.unclaimed)

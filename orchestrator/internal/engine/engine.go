@@ -78,8 +78,7 @@ type Config struct {
 type Engine struct {
 	Config
 	semaphore *semaphore
-	steps     chan struct{} // one element an attempt at work
-	idle      chan func()   // takes an attempt when a goroutine is free for it
+	places    chan struct{} // one element an attempt at work; MaxSteps of them
 	buffers   sync.Pool     // of *buffer
 
 	begun     time.Time           // when dag.Now.Up was 0
@@ -125,14 +124,14 @@ func New(c Config) *Engine {
 	}
 	c.Policy = c.Policy.Or(dag.DefaultPolicy())
 	points := &rollback.Checkpoints{DB: c.DB, Eras: rollback.NewEras(c.Wave / 4), Now: c.Now}
-	return &Engine{Config: c, Checkpoints: points, planner: rollback.Planner{Checkpoints: points, Effects: c.Wave}, begun: time.Now().Add(-time.Second), semaphore: &semaphore{free: c.MaxTasks}, steps: make(chan struct{}, c.MaxSteps), idle: make(chan func()), runs: map[string]*runner{}}
+	return &Engine{Config: c, Checkpoints: points, planner: rollback.Planner{Checkpoints: points, Effects: c.Wave}, begun: time.Now().Add(-time.Second), semaphore: &semaphore{free: c.MaxTasks}, places: make(chan struct{}, c.MaxSteps), runs: map[string]*runner{}}
 }
 
 // now is the present moment. Config.Now may step; the time since begun does not.
 func (e *Engine) now() dag.Now { return dag.Now{Wall: e.Now(), Up: time.Since(e.begun)} }
 
 // Run takes over what is unfinished and drives runs until ctx ends. It returns when all its goroutines
-// have ended; what was in attemptContext then is looked up by the next Run.
+// have ended; what was at work then is looked up by the next Run.
 func (e *Engine) Run(ctx context.Context) error {
 	for try := 0; ; try++ {
 		err := e.Checkpoints.Eras.Open(ctx, e.DB)
@@ -200,7 +199,7 @@ func (e *Engine) launch(r *runner) {
 		return
 	}
 	r.launched = true
-	e.inPool(e.ctx, func() { r.loop(e.ctx) })
+	e.work.Go(func() { r.loop(e.ctx) })
 }
 
 // errStopping is the answer to whoever comes when the engine stops.

@@ -75,7 +75,7 @@ func (e *Engine) adoptRun(row store.Row[dag.Header]) {
 }
 
 // load reads the run from the store, patiently. first says that this process has never driven it,
-// so that what is in attemptContext has an unknown outcome. It returns false when the run is not ours, is
+// so that what was at work has an unknown outcome. It returns false when the run is not ours, is
 // gone, or ctx ends.
 func (r *runner) load(ctx context.Context, first bool) bool {
 	for try := 0; ; try++ {

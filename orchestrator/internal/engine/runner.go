@@ -36,28 +36,28 @@ type runner struct {
 	wants, grants int  // under slots.mu: slots waited for; slots given meanwhile
 
 	run      *dag.Run
-	rev      uint64                     // of the header
-	took     time.Duration              // of the last commit
-	inFlight *cycle                     // on its way to the store
-	stored   chan cycleResult           // to the cycle on its way; capacity 1
-	attempts map[string]*attemptContext // attempts whose result is not stored, by id
-	returned int                        // of attempts: those whose result has come
-	claims   map[string]claim           // steps at work, by tag
-	sizes    []int                      // bytes of each task's last document
-	details  map[string]any             // of the audit entry being encoded
-	may      Submitter                  // what the submitter may do, as of asked; nil for a rollback
-	asked    uint64                     // Rights.Changed when may was made
-	decided  []*rightDecision           // of may, by task; nil where it was not asked
-	cycles   int                        // that were made ready
-	placed   []placement                // cycles in which operations got an era and which may still be stored
-	held     int                        // slots
-	at       time.Duration              // of dag.Now.Up: the next Tick; 0 for none
-	renew    time.Duration              // of dag.Now.Up: when the run is written again, so that nobody takes it for left
-	sighted  uint64                     // revision at which the run of another process was found left; 0 for an own one
+	rev      uint64              // of the header
+	took     time.Duration       // of the last commit
+	inFlight *cycle              // on its way to the store
+	stored   chan cycleResult    // to the cycle on its way; capacity 1
+	attempts map[string]*attempt // attempts whose result is not stored, by id
+	returned int                 // of attempts: those whose result has come
+	claims   map[string]claim    // steps at work, by tag
+	sizes    []int               // bytes of each task's last document
+	details  map[string]any      // of the audit entry being encoded
+	may      Submitter           // what the submitter may do, as of asked; nil for a rollback
+	asked    uint64              // Rights.Changed when may was made
+	decided  []*rightDecision    // of may, by task; nil where it was not asked
+	cycles   int                 // that were made ready
+	placed   []placement         // cycles in which operations got an era and which may still be stored
+	held     int                 // slots
+	at       time.Duration       // of dag.Now.Up: the next Tick; 0 for none
+	renew    time.Duration       // of dag.Now.Up: when the run is written again, so that nobody takes it for left
+	sighted  uint64              // revision at which the run of another process was found left; 0 for an own one
 }
 
 func (e *Engine) newRunner(id string, kind dag.Kind) *runner {
-	return &runner{e: e, id: id, kind: kind, ended: make(chan struct{}), wake: make(chan struct{}, 1), stored: make(chan cycleResult, 1), attempts: map[string]*attemptContext{}, claims: map[string]claim{}}
+	return &runner{e: e, id: id, kind: kind, ended: make(chan struct{}), wake: make(chan struct{}, 1), stored: make(chan cycleResult, 1), attempts: map[string]*attempt{}, claims: map[string]claim{}}
 }
 
 // loop drives the run to its end, or until ctx ends, or until somebody else owns it.
@@ -127,7 +127,7 @@ func (r *runner) step(ctx context.Context, messages []message) bool {
 	}
 	for i := range messages {
 		if d, ok := messages[i].command.(dag.Done); ok {
-			r.returns(d.ID)
+			r.noteReturned(d.ID)
 		}
 	}
 	messages, err := r.commitCycle(ctx, messages)
@@ -261,7 +261,7 @@ func (r *runner) act(ctx context.Context, due dag.Due) {
 // haltWait bounds the note of an ordered stop.
 const haltWait = 5 * time.Second
 
-// halt notes in the store, when the engine stops, that what is in attemptContext is cut off by that, so
+// halt notes in the store, when the engine stops, that the attempts at work are cut off by that, so
 // that the next process does not take it for a try or a kill (decision 40). A note that cannot be
 // made costs little: it was a kill then.
 func (r *runner) halt(ctx context.Context) {
