@@ -20,7 +20,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/web/openapi"
 )
 
-// API holds what the handlers speak to. Its fields are set in one literal.
+// API holds what the handlers call. It is built as a literal.
 type API struct {
 	Users    *user.Users
 	Factors  *mfa.Factors
@@ -38,10 +38,10 @@ type API struct {
 	Now      func() time.Time
 }
 
-// freshFor is how long after signing in the own factors and password may be changed.
+// freshFor is how long after a sign-in somebody may change the own factors and password.
 const freshFor = 5 * time.Minute
 
-// Routes returns the whole table.
+// Routes returns the whole route table.
 func (a *API) Routes() []web.Route {
 	metrics := web.Allow("read", "metrics")
 	if a.Public {
@@ -56,7 +56,7 @@ func (a *API) Routes() []web.Route {
 	return all
 }
 
-// Nouns are the groups of the OpenAPI document, the main ones first.
+// Nouns returns the groups of routes in the OpenAPI document, the main ones first.
 func Nouns() []openapi.Noun {
 	return []openapi.Noun{
 		{Name: "Sessions", Paths: []string{"auth", "me", ".well-known"}, Doc: "Signing in gives a token that both services take; a session ends by signing out, by time, or when its account changes."},
@@ -68,7 +68,7 @@ func Nouns() []openapi.Noun {
 	}
 }
 
-// fresh refuses a session whose sign-in is too long ago for what it wants to change.
+// fresh refuses a session whose sign-in is longer ago than freshFor.
 func (a *API) fresh(c token.Claims) error {
 	if a.Now().Sub(time.Unix(c.AuthTime, 0)) <= freshFor {
 		return nil

@@ -22,7 +22,7 @@ func (a *API) auditRoutes() []web.Route {
 	}
 }
 
-// auditView is a row; the members behind details are additive.
+// auditView is a row of the index. The members after details are additions to the contract.
 type auditView struct {
 	ID        string          `json:"id" doc:"id of the act" example:"01997b1c-0000-7000-8000-000000000001"`
 	Timestamp time.Time       `json:"timestamp" doc:"when it was"`

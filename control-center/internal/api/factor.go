@@ -19,7 +19,7 @@ func (a *API) factorRoutes() []web.Route {
 	}
 }
 
-// enrolmentView is shown once.
+// enrolmentView shows a new factor; no other answer does.
 type enrolmentView struct {
 	Secret        string   `json:"secret" doc:"for an authenticator that takes no address, in base32" example:"JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"`
 	URI           string   `json:"otpauth_uri" doc:"for an authenticator: show it as a QR code" example:"otpauth://totp/Provisioning%20Platform:alice?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"`
@@ -28,7 +28,7 @@ type enrolmentView struct {
 	account string
 }
 
-// Object names the account whose factor it is.
+// Object returns the id of the account whose factor it is, for the record of an Idempotency-Key.
 func (v enrolmentView) Object() string { return v.account }
 
 func viewEnrolment(e mfa.Enrolment, account string) enrolmentView {

@@ -10,9 +10,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
-// internalRoutes are what the orchestrator asks (decision 4). They change nothing that has an
-// actor, so they leave no entry: what is heard from the other log is recorded by the witness
-// itself.
+// internalRoutes returns the routes that the orchestrator calls (decision 4). They change nothing
+// that has an actor, so they leave no audit entry; what the witness hears of the other log it
+// records itself.
 func (a *API) internalRoutes() []web.Route {
 	only := web.Service(token.Orchestrator)
 	return []web.Route{
@@ -34,8 +34,9 @@ func (in followIn) wait() time.Duration {
 	return time.Duration(min(in.Wait, 60_000)) * time.Millisecond
 }
 
-// revocations, policies, subjects and the published keys are what others decide with, so a log that
-// is not in order says nothing: this may be an old folder that was put back.
+// revocations, policies and subjects return what the orchestrator decides with, as the published
+// keys do. While the audit log is not in order they are refused, because this may be an old folder
+// that was put back.
 func (a *API) revocations(ctx context.Context, in followIn) (token.Feed, error) {
 	if err := a.Log.Sound(); err != nil {
 		return token.Feed{}, err

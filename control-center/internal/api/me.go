@@ -7,8 +7,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
-// meView is who asks: the account as it is now, and the session that the presented token belongs
-// to.
+// meView is the account of the caller as it is now, and the session of the presented token.
 type meView struct {
 	userView
 	Session sessionView `json:"session" doc:"the session of the token"`
@@ -23,7 +22,7 @@ type sessionView struct {
 	ExpiresAt time.Time `json:"expires_at" doc:"until when the token is good"`
 }
 
-// me shows the caller's own account; it needs no right but a good token.
+// me returns the caller's own account. It needs a good token and no right.
 func (a *API) me(ctx context.Context, _ web.None) (meView, error) {
 	c := web.CallerOf(ctx)
 	u, err := a.Users.Get(ctx, c.ID())

@@ -29,7 +29,7 @@ type loginIn struct {
 	Code     *string `json:"mfa_code" max:"64" doc:"six digits of the authenticator, or a recovery code" example:"123456"`
 }
 
-// grantView is what a refresh answers; the members behind expires_at are additive.
+// grantView is the answer to a refresh. The members after expires_at are additions to the contract.
 type grantView struct {
 	Token            string    `json:"token" doc:"the token for both services" example:"eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.e30.c2lnbmF0dXJl"`
 	ExpiresAt        time.Time `json:"expires_at" doc:"until when it is good"`
@@ -77,7 +77,7 @@ type refreshIn struct {
 	Token *string `json:"token" doc:"a refresh token, or the newest access token of the session while it is valid" example:"rt_3q2-7w"`
 }
 
-// Validate asks for the member; an empty one is a bad token, not a missing one.
+// Validate refuses a body without the member. An empty token is a bad one, which Refresh refuses.
 func (in refreshIn) Validate() []fault.Field {
 	if in.Token == nil {
 		return []fault.Field{{Pointer: "/token", Message: "is required"}}

@@ -101,7 +101,8 @@ type updateUserIn struct {
 	Password *string  `json:"password" doc:"a new password" example:"correct horse battery staple" rare:"true"`
 }
 
-// Ignores names the members of the GET shape that cannot be changed (decision 19).
+// Ignores returns the members of the answer to GET that nobody can change; a PUT may repeat them
+// (decision 19).
 func (updateUserIn) Ignores() []string { return []string{"id", "username", "created_at", "last_login"} }
 
 func (a *API) updateUser(ctx context.Context, in updateUserIn) error {
@@ -127,7 +128,7 @@ func (a *API) deleteUser(ctx context.Context, in oneUser) error {
 	return a.Users.Delete(ctx, in.ID, by(ctx), session.Forget(in.ID))
 }
 
-// by is who asks.
+// by returns who asks.
 func by(ctx context.Context) user.Caller {
 	c := web.CallerOf(ctx)
 	return user.Caller{ID: c.ID(), Roles: c.Claims.Roles, AV: c.Claims.AuthVersion}

@@ -9,25 +9,26 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// taken is a row on its way into the index.
+// folded is a row that Add is about to store.
 type folded struct {
 	row    Row
-	phase  audit.Phase // of the entry that gave the row its id
-	joined bool        // intent and outcome came together
+	phase  audit.Phase // phase of the entry that gave the row its id
+	joined bool        // the row has both its intent and its outcome
 }
 
-// Add takes entries of the log called origin in, the first of which has leaf index first, as one
-// commit. An entry that cannot be read becomes a row that says so: the index never stops at one.
+// Add adds entries of the log called origin in one commit; first is the leaf index of the first
+// one. An entry that cannot be read becomes a row that says so, so that the index never stops at
+// one.
 //
-// Most entries are new, so it writes them as such without a look, and looks only when the store
-// objects.
+// Most entries are new, so Add first stores them as new ones without a read. Only when the commit
+// is a conflict it reads which of them the index has.
 func (x *Index) Add(ctx context.Context, origin string, first uint64, entries [][]byte) error {
 	rows := fold(origin, first, entries)
 	buf, _ := x.buffers.Get().(*canonical.Writer)
 	if buf == nil {
 		buf = new(canonical.Writer)
 	}
-	defer x.buffers.Put(buf) // a commit copies what it is given
+	defer x.buffers.Put(buf) // Commit copies what it is given.
 	fresh, err := x.inserts(ctx, rows, buf)
 	if err != nil {
 		return err
@@ -45,11 +46,11 @@ func (x *Index) Add(ctx context.Context, origin string, first uint64, entries []
 	return x.merge(ctx, rows)
 }
 
-// maxPending is how many intents are remembered at most.
+// maxPending is how many intents x.pending holds at most.
 const maxPending = 4096
 
-// remember keeps the intents of a stored run for their outcomes. It is a hint: a commit that relies
-// on it demands the revision.
+// remember keeps the intents of stored rows, which have the revision rev, until their outcomes
+// come. A commit that uses one demands the revision, so a wrong one does no harm.
 func (x *Index) remember(rows []folded, rev uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -66,16 +67,18 @@ func (x *Index) remember(rows []folded, rev uint64) {
 	}
 }
 
+// forget drops all remembered intents.
 func (x *Index) forget() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.pending = nil
 }
 
-// opOf is what links the rows of an operation.
+// opOf returns the value of the index "op", which links an intent with its outcome.
 func opOf(r Row) string { return cut(r.Origin + " " + r.OpID) }
 
-// fold turns entries into rows; an outcome completes the row of an intent before it.
+// fold returns the rows of entries. An outcome completes the row of an intent among the entries
+// before it.
 func fold(origin string, first uint64, entries [][]byte) []folded {
 	rows := make([]folded, 0, len(entries))
 	intents := make(map[string]int, len(entries)) // by operation id
@@ -96,7 +99,7 @@ func fold(origin string, first uint64, entries [][]byte) []folded {
 	return rows
 }
 
-// complete returns the intent's row with what its outcome says.
+// complete returns the row of an intent with what its outcome says.
 func complete(intent, outcome Row) Row {
 	at := outcome.Index
 	intent.Outcome, intent.Result = &at, outcome.Result
@@ -106,8 +109,8 @@ func complete(intent, outcome Row) Row {
 	return intent
 }
 
-// asNew returns the writes for rows that the index does not have, with their documents in buffer;
-// none when an id comes twice.
+// inserts returns writes that demand that the index has none of the rows, but for the intents that
+// outcomes complete. The documents stand in buf. It returns nil when two rows have one id.
 func (x *Index) inserts(ctx context.Context, rows []folded, buf *canonical.Writer) ([]store.Write, error) {
 	buf.Reset()
 	writes, seen := make([]store.Write, 0, len(rows)), make(map[string]bool, len(rows))
@@ -140,7 +143,7 @@ func (x *Index) inserts(ctx context.Context, rows []folded, buf *canonical.Write
 	return writes, nil
 }
 
-// again takes rows in of which the index may have some already.
+// merge stores rows of which the index may have some.
 func (x *Index) merge(ctx context.Context, rows []folded) error {
 	_, err := store.Update(ctx, x.DB, func(tx *store.Tx) error {
 		for _, t := range rows {
@@ -162,7 +165,7 @@ func (x *Index) merge(ctx context.Context, rows []folded) error {
 				return fault.New(fault.Conflict, "audit.foreign_row", "an entry of %s carries the id of an entry of %s", r.Origin, old.Value.Origin)
 			}
 			if t.phase == audit.Intent && !t.joined && old.Rev != 0 && old.Value.Outcome != nil {
-				r = old.Value // its outcome is known already
+				r = old.Value // The index has its outcome.
 			}
 			if err := Table.Save(tx, r); err != nil {
 				return err
@@ -173,7 +176,8 @@ func (x *Index) merge(ctx context.Context, rows []folded) error {
 	return err
 }
 
-// intent returns the row of the intent that r is the outcome of, if the index has it.
+// intent returns the row of the intent whose outcome r is; its revision is 0 when the index has
+// none.
 func (x *Index) intent(ctx context.Context, r Row) (store.Row[Row], error) {
 	found, _, err := Table.List(ctx, x.DB, store.Query{Index: "op", Prefix: opOf(r), Exact: true, Limit: 1})
 	if err != nil || len(found) == 0 {

@@ -18,7 +18,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Row is one act as the index shows it. Fields stand in the order of their JSON names.
+// Row is one act as the index has it. Fields stand in the order of their JSON names.
 type Row struct {
 	Action    string          `json:"action"`
 	Details   json.RawMessage `json:"details"`
@@ -34,7 +34,8 @@ type Row struct {
 	UserID    string          `json:"user_id"`
 }
 
-// indexValue is the longest index value; longer ones are cut and the rows compared in full.
+// indexValue is how many bytes an index value has at most. Longer ones are cut, and a search
+// compares the rows in full.
 const indexValue = 200
 
 // cut returns s as an index takes it, whatever somebody wrote into a request: short, and U+0000
@@ -92,31 +93,31 @@ func Kinds() []store.Kind {
 	return []store.Kind{{Name: Table.Kind, Indexes: append([]string{"op"}, counted...), Counted: counted}}
 }
 
-// Index is the index. Its writes are no acts: they follow from entries, so they have none of their
-// own.
+// Index adds rows and searches them. Its writes have no audit entry and no event, because they
+// repeat entries.
 type Index struct {
 	DB store.DB
 
 	mu      sync.Mutex
-	pending map[operation]store.Row[Row] // intents that still wait for their outcome
+	pending map[operation]store.Row[Row] // under mu: intents that wait for their outcome
 
-	buffers sync.Pool // of *canonical.Writer: for the documents of a run
+	buffers sync.Pool // of *canonical.Writer, for the documents of one Add
 }
 
-// operation is what links an intent and its outcome.
+// operation identifies an intent and its outcome: the log and Row.OpID.
 type operation struct{ origin, id string }
 
-// Follower is the name of the follower that feeds the index from the own log.
+// Follower is the name of the follower that feeds the index from the control-center's own log.
 const Follower = "audit-index"
 
-// The bounds of Await.
+// Await looks every 3 ms, for 1 s at most.
 const (
 	awaitLook = 3 * time.Millisecond
 	awaitMost = time.Second
 )
 
-// Await returns when the own entries committed before the call are in the index, so that whoever
-// did something finds it; or after a second, with what is there.
+// Await waits until the index has all entries that the control-center's own log had at the call, so
+// that whoever did something finds it. It returns nil after a second too, when the index is behind.
 func (x *Index) Await(ctx context.Context) error {
 	head, err := x.DB.Read(ctx, audit.Stream, store.Latest, 0)
 	if err != nil {
@@ -140,12 +141,12 @@ func (x *Index) Await(ctx context.Context) error {
 	}
 }
 
-// unreadable is how the ids of rows begin that say that an entry cannot be read: they stand below
-// all others.
+// unreadable is the beginning of the ids of rows that stand for an entry which cannot be read. They
+// come before all others in the order of ids.
 const unreadable = "00000000-0000"
 
-// rowOf returns the row of an entry, and its phase. Its texts are those of the row before where
-// they are the same: most are.
+// rowOf returns the row of an entry and the phase of the entry. It shares texts with the row before
+// where they are equal, as most are.
 func rowOf(origin string, index uint64, body []byte, before *Row) (Row, audit.Phase) {
 	r := Row{Index: index, Origin: origin}
 	if phase, ok := r.read(body, before); ok {
@@ -157,9 +158,9 @@ func rowOf(origin string, index uint64, body []byte, before *Row) (Row, audit.Ph
 	}, audit.Event
 }
 
-// read takes over what an entry says, but for its hash.
+// read sets the members of r to what the entry says, but for LeafHash.
 func (r *Row) read(entry []byte, before *Row) (phase audit.Phase, ok bool) {
-	if canonical.Check(entry) != nil { // none of ours
+	if canonical.Check(entry) != nil { // Neither service wrote it like this.
 		var err error
 		if entry, err = canonical.Make(json.RawMessage(entry)); err != nil {
 			return "", false
@@ -220,7 +221,7 @@ func (r *Row) read(entry []byte, before *Row) (phase audit.Phase, ok bool) {
 	return phase, r.ID != "" && len(r.ID) <= indexValue && !strings.Contains(r.ID, "\x00")
 }
 
-// text is canonical.Text, without a copy of what is one of the usual texts.
+// text returns what canonical.Text does, without a copy when the value is one of the usual texts.
 func text(value json.RawMessage, usual ...string) (string, bool) {
 	if value[0] != '"' || bytes.IndexByte(value, '\\') >= 0 {
 		return canonical.Text(value)
@@ -234,14 +235,14 @@ func text(value json.RawMessage, usual ...string) (string, bool) {
 	return string(value), true
 }
 
-// detail is a member of a row's details, as it is written; nil and "" stand for none.
+// detail is a member of Row.Details in JSON. A value that is nil or "" is none.
 type detail struct {
 	name  string
 	value json.RawMessage
 }
 
-// details returns the details of an entry with what more the entry says beyond the members of a
-// row, in the order of the names. A name of its own wins, but the decision is the one of the entry.
+// details returns the details of an entry together with more, what else the entry says, in the
+// order of the names. A member of both has the value in own, but the decision is that of the entry.
 func details(own json.RawMessage, more []detail) json.RawMessage {
 	if len(own) > 0 && own[0] != '{' {
 		own = json.RawMessage(`{"unreadable":true}`)
@@ -268,7 +269,8 @@ func details(own json.RawMessage, more []detail) json.RawMessage {
 	return w.Body().Bytes()
 }
 
-// moment reads a time; false when the value is none, or in UTC none of RFC 3339.
+// moment reads a time in UTC. It returns false for a value that is no time, or none that RFC 3339
+// can write.
 func moment(value json.RawMessage) (time.Time, bool) {
 	s, _ := text(value)
 	t, err := time.Parse(time.RFC3339Nano, s)

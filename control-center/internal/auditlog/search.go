@@ -11,23 +11,23 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Budget is how many rows a search looks at in one request (decision 56).
+// Budget is how many rows a search reads in one request at most (decision 56).
 const Budget = 2000
 
 // idSlack is how far the time in an entry's id may be from the entry's own in logs of older
 // programs; id.At makes them one.
 const idSlack = 5 * time.Millisecond
 
-// ErrNotFound is the answer to an unknown row.
+// ErrNotFound is the answer to the id of no row.
 var ErrNotFound = fault.New(fault.NotFound, "audit.not_found", "there is no audit record with this id")
 
-// Filter selects rows; zero values select all. From and To are inclusive.
+// Filter selects rows. The zero value of a member selects all; From and To belong to the span.
 type Filter struct {
 	UserID, Action, Resource string
 	From, To                 time.Time
 }
 
-// Get returns one row.
+// Get returns the row with that id, or ErrNotFound.
 func (x *Index) Get(ctx context.Context, rowID string) (Row, error) {
 	if !id.Valid(rowID) {
 		return Row{}, ErrNotFound
@@ -70,8 +70,8 @@ func (f Filter) queries() []store.Query {
 	return all
 }
 
-// counted says whether the list of q holds nothing but what f selects: f names no time, and its
-// text is in the index as it is.
+// counted says whether the list of q has only rows that f selects: f names no time, and its text
+// stands uncut in the index.
 func (f Filter) counted(q store.Query) bool {
 	return f.From.IsZero() && f.To.IsZero() && len(q.Prefix) < indexValue-utf8.UTFMax && !strings.ContainsRune(q.Prefix, utf8.RuneError)
 }
@@ -92,8 +92,8 @@ func (x *Index) narrowest(ctx context.Context, queries []store.Query) (store.Que
 	return queries[best], err
 }
 
-// walk is Search over the list of q. A page that does not follow another counts the matches behind
-// it too, as far as the budget goes.
+// walk searches the list of q, row by row. A page that follows no other one counts the matches
+// behind it too, as far as Budget goes.
 func (x *Index) walk(ctx context.Context, f Filter, q store.Query, p store.Place) (w store.Window[Row], err error) {
 	if err := p.Check(); err != nil {
 		return w, err
@@ -106,7 +106,7 @@ func (x *Index) walk(ctx context.Context, f Filter, q store.Query, p store.Place
 		skip = 0
 	}
 	q.Reverse, q.After = true, f.start(q, p)
-	w.Inexact = p.After != "" || p.Before != "" // what is in front is not counted
+	w.Inexact = p.After != "" || p.Before != "" // The rows in front are not counted.
 	for left := Budget; left > 0; {
 		q.Limit = min(left, store.MaxPage)
 		rows, page, err := Table.List(ctx, x.DB, q)
@@ -141,7 +141,7 @@ func (x *Index) walk(ctx context.Context, f Filter, q store.Query, p store.Place
 	case w.Total < skip:
 		return w, fault.New(fault.Invalid, "paging.too_deep",
 			"offset=%d is too deep in a search that compares rows, %d of them a request; follow the Link of a page, which goes on with after=<id>, or narrow it with from=<time> and to=<time>", p.Offset, Budget)
-	case len(w.Rows) == p.Limit: // what arrives late behind it is met
+	case len(w.Rows) == p.Limit: // The next page finds what arrives late behind this row.
 		w.Next = w.Rows[len(w.Rows)-1].Value.ID
 	default:
 		w.Next = last
@@ -163,7 +163,7 @@ func (f Filter) start(q store.Query, p store.Place) store.Cursor {
 	if p.After != "" {
 		narrow(p.After)
 	} else if p.Before != "" {
-		narrow(p.Before + "\x01") // the row itself is part of the list
+		narrow(p.Before + "\x01") // The row itself is part of the list.
 	}
 	if from == "" {
 		return store.Cursor{}
@@ -171,6 +171,7 @@ func (f Filter) start(q store.Query, p store.Place) store.Cursor {
 	return store.Cursor{Value: q.Prefix, ID: from}
 }
 
+// matches compares a row with f in full.
 func (f Filter) matches(r Row) bool {
 	return (f.UserID == "" || r.UserID == f.UserID) && (f.Action == "" || r.Action == f.Action) && (f.Resource == "" || r.Resource == f.Resource) &&
 		(f.From.IsZero() || !r.Timestamp.Before(f.From)) && (f.To.IsZero() || !r.Timestamp.After(f.To))

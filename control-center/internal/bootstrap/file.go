@@ -17,14 +17,14 @@ import (
 	"github.com/provisioning-platform/platform/shared/secret"
 )
 
-// Names inside DIR.
+// The names of files and folders inside DIR.
 const (
 	fileName       = "bootstrap.json"
 	credentialName = "orchestrator-credential.json"
 	keysFolder     = "keys"
 )
 
-// File is DIR/bootstrap.json: what an empty store starts with. Secrets in it are hashed or sealed.
+// File is DIR/bootstrap.json: what an empty store begins with. Its secrets are hashed or sealed.
 type File struct {
 	Client     tokens.Client   `json:"client"`
 	CreatedAt  time.Time       `json:"created_at"`
@@ -36,7 +36,7 @@ type File struct {
 	V          int             `json:"v"`
 }
 
-// Credential is DIR/orchestrator-credential.json: what the orchestrator proves itself with
+// Credential is DIR/orchestrator-credential.json, by which the orchestrator proves who it is
 // (decision 4).
 type Credential struct {
 	ClientID              string `json:"client_id"`
@@ -58,7 +58,8 @@ func AuditKeysFolder(dir string) string { return filepath.Join(dir, keysFolder, 
 // AuditOrigin returns the name of the control-center's audit log in a deployment.
 func AuditOrigin(deployment string) string { return deployment + "/audit/control-center" }
 
-// Load reads the bootstrap file of dir. The errors say what to do.
+// Load reads the bootstrap file of dir. It refuses a folder that others can read, one that is not
+// initialised and a damaged file, each with what to do about it.
 func Load(dir string) (File, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -83,7 +84,8 @@ func Load(dir string) (File, error) {
 	return f, nil
 }
 
-// write stores v as name in dir, whole or not at all.
+// write replaces the file called name in dir by the JSON of v. After a crash the file has its old
+// or its new content.
 func write(dir, name string, v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {

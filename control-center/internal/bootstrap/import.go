@@ -14,7 +14,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// deployment marks a store as belonging to a deployment.
+// deployment says which deployment a store belongs to.
 type deployment struct {
 	CreatedAt time.Time `json:"created_at"`
 	Epoch     string    `json:"epoch,omitempty"` // of the streams, since a recovery; else the name
@@ -29,8 +29,8 @@ const deploymentID = "deployment"
 // Kinds declares the documents of this package.
 func Kinds() []store.Kind { return []store.Kind{{Name: deployments.Kind}} }
 
-// Epoch returns the identity of the streams that the orchestrator follows: the deployment's id
-// until the store was put back and recovered.
+// Epoch returns the identity of the streams that the orchestrator follows: the id of the
+// deployment, or, since the store was put back and recovered, what NewEpoch made.
 func Epoch(ctx context.Context, db store.DB, f File) (string, error) {
 	row, err := deployments.Get(ctx, db, deploymentID)
 	if err != nil || row.Value.Epoch == "" {
@@ -39,8 +39,8 @@ func Epoch(ctx context.Context, db store.DB, f File) (string, error) {
 	return row.Value.Epoch, nil
 }
 
-// NewEpoch gives the streams another identity, so that whoever follows them begins anew, and
-// returns it.
+// NewEpoch gives the streams another identity and returns it, so that the orchestrator reads them
+// anew.
 func NewEpoch(tx *store.Tx, f File) (string, error) {
 	row, err := deployments.Load(tx, deploymentID)
 	if err != nil {
@@ -53,7 +53,7 @@ func NewEpoch(tx *store.Tx, f File) (string, error) {
 	return row.Value.Epoch, deployments.Save(tx, row.Value)
 }
 
-// Faults of Import.
+// The faults of Import.
 var (
 	errUsed = fault.New(fault.Conflict, "bootstrap.used",
 		"the store is empty, but this data folder's bootstrap was used before: the database was wiped or replaced. "+
@@ -62,9 +62,9 @@ var (
 		"the store belongs to another deployment than this data folder; check --data and --store")
 )
 
-// Import brings the beginning of a deployment into an empty store, in one audited commit, and marks
-// the file as used. A store that holds this deployment already is left alone. With again, a used
-// file is imported too: a store in memory begins anew at each start.
+// Import stores the beginning of a deployment in an empty store, in one commit, and marks the file
+// f as used. It leaves a store of this deployment as it is. A used file and an empty store are a
+// Conflict, except with again: a store in memory begins anew at each start.
 func Import(ctx context.Context, db store.DB, dir string, f File, again bool, now time.Time) error {
 	row, err := deployments.Get(ctx, db, deploymentID)
 	if err != nil {
@@ -88,7 +88,8 @@ func Import(ctx context.Context, db store.DB, dir string, f File, again bool, no
 	return write(dir, fileName, f)
 }
 
-// create brings the beginning of a deployment into an empty store.
+// create stores the first administrator with a factor, the signing keys and the orchestrator's
+// client in one commit.
 func create(ctx context.Context, db store.DB, f File) error {
 	act := change.New("deployment.create", "deployments/"+f.Deployment, map[string]any{"username": f.User.Username, "user_id": f.User.ID})
 	changes := change.Committer{DB: db}
@@ -111,7 +112,8 @@ func create(ctx context.Context, db store.DB, f File) error {
 	})
 }
 
-// Probe says why the store cannot be read right now, nil when it can.
+// Probe reads one document and returns why that failed within a second, as Unavailable; nil when
+// the store answers.
 func Probe(db store.DB) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

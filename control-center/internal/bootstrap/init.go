@@ -22,10 +22,10 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// MFAIssuer is the name that authenticator apps show.
+// MFAIssuer is the name of the service in authenticator apps.
 const MFAIssuer = "Provisioning Platform"
 
-// Options of Init; zero values mean the defaults.
+// Options are what Init takes. The zero value of a member stands for its default.
 type Options struct {
 	Dir      string
 	Username string
@@ -45,11 +45,11 @@ type Printed struct {
 	OrchestratorCredential string   `json:"orchestrator_credential"`
 }
 
-// ErrInitialised is the answer to a second init.
+// ErrInitialised is the answer to Init of a folder that is initialised.
 var ErrInitialised = fault.New(fault.Conflict, "bootstrap.initialised", "this data folder is initialised already; nothing was changed")
 
-// Init makes a deployment in o.Dir: keys, the first administrator with a one-time-code factor, and
-// the orchestrator's credential.
+// Init makes a deployment in the folder o.Dir: keys, the first administrator with a one-time-code
+// factor, and the credential of the orchestrator. It returns what to show.
 func Init(ctx context.Context, o Options, now time.Time) (Printed, error) {
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
@@ -109,7 +109,7 @@ func Init(ctx context.Context, o Options, now time.Time) (Printed, error) {
 	if err := write(dir, credentialName, credential); err != nil {
 		return Printed{}, err
 	}
-	// The bootstrap file comes last: while it is missing the folder is not initialised.
+	// The bootstrap file comes last, because without it the folder is not initialised.
 	return out, write(dir, fileName, File{
 		Client: client, CreatedAt: u.CreatedAt, Deployment: deployment, Factor: mfa.Factor{ID: u.ID}.Activate(pending, now),
 		Keys: keys.NewRing(sealer, now), User: u, V: 1,

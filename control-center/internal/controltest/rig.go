@@ -36,7 +36,7 @@ import (
 // Password is the password of every account the rig makes.
 const Password = "violet harbour nineteen"
 
-// Root is somebody who may do everything.
+// Root is a caller who may do everything.
 var Root = user.Caller{ID: "x", Roles: []string{user.Admin}}
 
 // Clock is a clock that stands until it is moved.
@@ -59,7 +59,7 @@ func (c *Clock) Add(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// Rig is a control-center's inside.
+// Rig is the inside of a control-center: its packages, wired as in app.
 type Rig struct {
 	Dir      string
 	Clock    *Clock

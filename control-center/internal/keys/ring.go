@@ -3,7 +3,6 @@ package keys
 import (
 	"context"
 	"crypto/ed25519"
-	"encoding/base64"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/change"
-	"github.com/provisioning-platform/platform/control-center/internal/revocation"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -23,25 +21,6 @@ const (
 	announced   = 10 * time.Minute    // a key is published for this long before Rotate lets it sign: twice the life of a cached key set
 	clockLeeway = time.Minute
 )
-
-// TokenKey is one signing key as it is stored. Fields stand in the order of their JSON names; times
-// are Unix seconds.
-type TokenKey struct {
-	ID        string      `json:"id"`
-	NotBefore int64       `json:"not_before"` // Rotate lets a next key sign from then on
-	Private   string      `json:"private"`    // Ed25519 seed, sealed
-	Public    string      `json:"public"`     // base64url
-	RetiredAt int64       `json:"retired_at"` // when a retiring key signed last
-	Since     int64       `json:"since"`      // when the key came into its state
-	State     token.State `json:"state"`
-	Until     int64       `json:"until"` // until when a retiring key verifies
-}
-
-// verifies returns the public half of k, which verifies what k signed.
-func (k TokenKey) verifies() (token.Key, error) {
-	public, err := base64.RawURLEncoding.DecodeString(k.Public)
-	return token.Key{ID: k.ID, Public: public, State: k.State, RetiredAt: k.RetiredAt, Until: k.Until}, err
-}
 
 // ringDoc holds all keys of the ring in one document, so that each change of them is one
 // conditional write.
@@ -96,13 +75,6 @@ func NewRing(s *seal.Sealer, now time.Time) []TokenKey {
 func Insert(tx *store.Tx, act *change.Act, keys []TokenKey) error {
 	act.Emit(change.KeyRotated, signing(keys), change.Data{})
 	return rings.Create(tx, ringDoc{ID: ringID, Keys: keys})
-}
-
-// newKey returns a fresh key in that state, with its seed sealed.
-func newKey(s *seal.Sealer, state token.State, now, notBefore time.Time) TokenKey {
-	pub, priv, _ := ed25519.GenerateKey(nil)
-	id := token.KeyID(pub)
-	return TokenKey{ID: id, Private: s.Seal(rings.Kind, id, "private", priv.Seed()), Public: base64.RawURLEncoding.EncodeToString(pub), Since: now.Unix(), State: state, NotBefore: notBefore.Unix()}
 }
 
 // Load reads the ring from the store.
@@ -170,18 +142,6 @@ func (r *Ring) JWKS() token.JWKS {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return published(r.keys)
-}
-
-// published returns keys in their published form. It leaves out one that cannot be read, which
-// adopt refuses.
-func published(keys []TokenKey) token.JWKS {
-	var public []token.Key
-	for _, k := range keys {
-		if verifies, err := k.verifies(); err == nil {
-			public = append(public, verifies)
-		}
-	}
-	return token.Publish(public)
 }
 
 // Announce appends the present keys to the revocation stream unless it names them already. It is
@@ -256,25 +216,6 @@ func Renew(tx *store.Tx, s *seal.Sealer, now time.Time) (revoked []token.Revocat
 	return append(revoked, token.NameKeys(published(fresh))), signs, rings.Save(tx, ringDoc{ID: ringID, Keys: fresh})
 }
 
-// advance returns the keys one step further in their life: the next one signs, the current one
-// retires, those whose time is over are gone, and a fresh one is announced.
-func advance(s *seal.Sealer, keys []TokenKey, now time.Time) []TokenKey {
-	var out []TokenKey
-	for _, k := range keys {
-		switch {
-		case k.State == token.Current:
-			k.State, k.Since, k.RetiredAt = token.Retiring, now.Unix(), now.Unix()
-			k.Until = now.Add(revocation.Keep + clockLeeway).Unix()
-		case k.State == token.Next:
-			k.State, k.Since = token.Current, now.Unix()
-		case k.Until < now.Unix():
-			continue
-		}
-		out = append(out, k)
-	}
-	return append(out, newKey(s, token.Next, now, now.Add(announced)))
-}
-
 // change stores what fn makes of the keys, names them in the revocation stream and puts them in
 // use. It returns the id of the key that signs then. fn may change the slice it is given.
 func (r *Ring) change(ctx context.Context, act *change.Act, fn func([]TokenKey, time.Time) ([]TokenKey, error)) (string, error) {
@@ -309,16 +250,6 @@ func (r *Ring) change(ctx context.Context, act *change.Act, fn func([]TokenKey, 
 		return "", err
 	}
 	return signing(next), nil
-}
-
-// signing returns the id of the key that signs.
-func signing(keys []TokenKey) string {
-	for _, k := range keys {
-		if k.State == token.Current {
-			return k.ID
-		}
-	}
-	return ""
 }
 
 // Run reads the keys each minute, for a change may have had an unknown outcome, and rotates them
