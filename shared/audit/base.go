@@ -43,21 +43,10 @@ func baseOf(size int64, r tlog.HashReader) (Base, error) {
 	return b, err
 }
 
-// nodes returns the levels and places of the roots: what tlog calls the n-th hash of a level.
-func (b Base) nodes() (levels []int, numbers []int64) {
-	for l, start := 62, int64(0); l >= 0; l-- {
-		if b.Size>>l&1 == 1 {
-			levels, numbers = append(levels, l), append(numbers, start>>l)
-			start += 1 << l
-		}
-	}
-	return levels, numbers
-}
-
 // tree returns the tree that goes on behind the base.
 func (b Base) tree() (tree, error) {
 	t := tree{size: b.Size}
-	levels, _ := b.nodes()
+	levels, _ := subtrees(b.Size)
 	if len(levels) != len(b.Roots) {
 		return t, errors.New("the stored base of the audit log is damaged")
 	}

@@ -128,21 +128,11 @@ func (c *check) locate(ctx context.Context, p headProof, good int64) {
 		}
 	}
 	at := good
-	if own := c.ownAt(p); own {
+	if slices.ContainsFunc(c.proofs, func(q headProof) bool { return !q.foreign && q.Size == p.Size && c.roots[q.Size] == q.Root }) {
 		c.found(Rewritten, &at, "the entries fit the service's own head and not %s: history before index %d was signed anew", p.from, p.Size)
 		return
 	}
 	c.found(Flipped, &at, "an entry from index %d to %d is not what was signed (the stored hashes do not help to name it)", good, p.Size-1)
-}
-
-// ownAt says whether the service's own head of the same size as p fits, which p does not.
-func (c *check) ownAt(p headProof) bool {
-	for _, q := range c.proofs {
-		if !q.foreign && q.Size == p.Size && c.roots[q.Size] == q.Root {
-			return true
-		}
-	}
-	return false
 }
 
 // named reports the first entry that is not the one whose hash is stored.

@@ -10,6 +10,7 @@ import (
 	"io"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/file"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -40,7 +41,7 @@ type exportLine struct {
 func Export(ctx context.Context, o VerifyOptions, w io.Writer) error {
 	head, size := exportHeader{Format: exportFormat, Heads: []string{}, Keys: o.Log}, int64(0)
 	for _, name := range []string{"treehead", "witnessed"} {
-		note, err := readFile(o.Dir, name)
+		note, err := file.Read(o.Dir, name)
 		if err != nil {
 			return err
 		}

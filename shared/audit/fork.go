@@ -3,7 +3,6 @@ package audit
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/file"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -99,7 +99,7 @@ func (l *Log) Fork(ctx context.Context, o ForkOptions) (Fork, error) {
 func (l *Log) forkOf(ctx context.Context, seen []string) (f Fork, err error) {
 	notes := seen
 	for _, name := range []string{"treehead", "witnessed", aheadFile} {
-		data, err := readFile(l.dir, name)
+		data, err := file.Read(l.dir, name)
 		if err != nil {
 			return f, err
 		}
@@ -156,7 +156,7 @@ func (l *Log) signFork(ctx context.Context, f *Fork) error {
 		return err
 	}
 	for _, name := range []string{forkFile, "treehead"} {
-		if err := errors.Join(l.hashes.sync(), writeFile(l.dir, name, []byte(h.Note))); err != nil {
+		if err := errors.Join(l.hashes.sync(), file.Write(l.dir, name, []byte(h.Note))); err != nil {
 			return err
 		}
 	}
@@ -168,7 +168,7 @@ func (l *Log) signFork(ctx context.Context, f *Fork) error {
 	l.signed, l.worth, l.witnessed = h, h, Head{}
 	f.Fingerprint, f.Head = fingerprintOf(h), h.Note
 	l.awaitAcceptance(h)
-	return syncDir(l.dir)
+	return file.Sync(l.dir)
 }
 
 // awaitAcceptance refuses every change until the other service has cosigned h, the head over the
@@ -256,11 +256,7 @@ func (l *Log) AcceptFork(ctx context.Context, fingerprint, reason string) (Accep
 		return a, err
 	}
 	p.seen.Fork = fingerprint
-	data, err := json.Marshal(p.seen)
-	if err != nil {
-		return a, err
-	}
-	return a, writeFile(filepath.Join(l.dir, "peers"), peerFile(h.Origin), data)
+	return a, l.remember(h.Origin, p.seen)
 }
 
 // hearFork hears the head over the record of a fork. It is cosigned when the operator has accepted

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/provisioning-platform/platform/shared/file"
 	"github.com/provisioning-platform/platform/shared/secret"
 )
 
@@ -88,7 +89,7 @@ func MakeKeys(folder, origin string) (*Keys, error) {
 	if k.witness, err = loadOrMake(folder, witnessFile); err != nil {
 		return nil, err
 	}
-	return k, writeFile(folder, "public", []byte(k.Public().String()))
+	return k, file.Write(folder, "public", []byte(k.Public().String()))
 }
 
 // Public returns the public halves.
@@ -128,7 +129,7 @@ func loadOrMake(folder, name string) (ed25519.PrivateKey, error) {
 		if err != nil {
 			return nil, err
 		}
-		return key, writeFile(folder, name, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+		return key, file.Write(folder, name, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 	}
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/file"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -237,7 +238,7 @@ func (l *Log) readHead(name string) (Head, error) {
 	if l.dir == "" {
 		return Head{}, nil
 	}
-	data, err := readFile(l.dir, name)
+	data, err := file.Read(l.dir, name)
 	if err != nil || data == nil {
 		return Head{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/file"
 )
 
 // Statement is what one service tells the other about both logs. The exchange is the same in both
@@ -58,7 +59,7 @@ func NewPeer(log *Log, pin Public) (*Peer, error) {
 	if log.dir == "" {
 		return p, nil
 	}
-	data, err := readFile(log.dir, filepath.Join("peers", "current"))
+	data, err := file.Read(log.dir, filepath.Join("peers", "current"))
 	if err != nil || data == nil {
 		return p, err
 	}
@@ -144,11 +145,7 @@ func (p *Peer) Meet(ctx context.Context, send func(context.Context, Statement) (
 }
 
 // Met says whether the other service was heard since the start, so that this log knows whether it was put back.
-func (p *Peer) Met() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return !p.heard.IsZero()
-}
+func (p *Peer) Met() bool { return !p.Heard().IsZero() }
 
 // Heard returns when a statement of the other was last heard since the start; zero when none was.
 func (p *Peer) Heard() time.Time {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/file"
 )
 
 // witnessAction is the action of the entry that records what this log cosigned.
@@ -128,7 +129,7 @@ func (l *Log) sign() error {
 		if err := l.hashes.sync(); err != nil {
 			return err
 		}
-		if err := writeFile(l.dir, "treehead", []byte(h.Note)); err != nil {
+		if err := file.Write(l.dir, "treehead", []byte(h.Note)); err != nil {
 			return err
 		}
 	}

@@ -47,19 +47,22 @@ func (t *tree) root() tlog.Hash {
 	return h
 }
 
-// loadTree returns the tree over the first size leaves of r.
-func loadTree(size int64, r tlog.HashReader) (tree, error) {
-	t := tree{size: size}
-	var levels []int
-	var indexes []int64
-	start := int64(0)
-	for l := 62; l >= 0; l-- {
+// subtrees returns the levels of the perfect subtrees of a tree of that size, largest first, and where their roots are
+// stored.
+func subtrees(size int64) (levels []int, places []int64) {
+	for l, start := 62, int64(0); l >= 0; l-- {
 		if size>>l&1 == 1 {
-			levels = append(levels, l)
-			indexes = append(indexes, tlog.StoredHashIndex(l, start>>l))
+			levels, places = append(levels, l), append(places, tlog.StoredHashIndex(l, start>>l))
 			start += 1 << l
 		}
 	}
+	return levels, places
+}
+
+// loadTree returns the tree over the first size leaves of r.
+func loadTree(size int64, r tlog.HashReader) (tree, error) {
+	t := tree{size: size}
+	levels, indexes := subtrees(size)
 	got, err := r.ReadHashes(indexes)
 	if err != nil {
 		return t, err
@@ -136,9 +139,8 @@ func (h *hashes) begin(b Base) error {
 	if h.file == nil {
 		h.mem = make([]tlog.Hash, h.count)
 	}
-	levels, numbers := b.nodes()
-	for i, l := range levels {
-		at := tlog.StoredHashIndex(l, numbers[i])
+	_, places := subtrees(b.Size)
+	for i, at := range places {
 		if h.file == nil {
 			h.mem[at] = b.Roots[i]
 		} else if _, err := h.file.WriteAt(b.Roots[i][:], at*tlog.HashSize); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/provisioning-platform/platform/shared/file"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -159,7 +160,7 @@ func (c *check) gather() error {
 			return err
 		}
 		for _, name := range []string{"treehead", "witnessed", aheadFile} {
-			data, err := readFile(c.Dir, name)
+			data, err := file.Read(c.Dir, name)
 			if err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/file"
 )
 
 // hear checks both halves of a statement. It returns why the head was refused, if it was.
@@ -63,7 +64,7 @@ func (l *Log) remembered(origin string) (m memory, err error) {
 	if l.dir == "" {
 		return m, nil
 	}
-	data, err := readFile(l.dir, filepath.Join("peers", peerFile(origin)))
+	data, err := file.Read(l.dir, filepath.Join("peers", peerFile(origin)))
 	if err != nil || data == nil {
 		return m, err
 	}
@@ -71,6 +72,15 @@ func (l *Log) remembered(origin string) (m memory, err error) {
 		return m, fmt.Errorf("audit: what is stored about the log %s: %w", origin, err)
 	}
 	return m, nil
+}
+
+// remember stores what is known about the log called origin.
+func (l *Log) remember(origin string, m memory) error {
+	data, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return file.Write(filepath.Join(l.dir, "peers"), peerFile(origin), data)
 }
 
 // sameKeys says whether a and b differ, at most, in the suffix that a log in memory adds to its name.
@@ -120,7 +130,7 @@ func (l *Log) wasSeen(h Head, good func()) error {
 	}
 	if ahead != "" {
 		if l.dir != "" { // so that the next start knows it before it meets the other service
-			err = writeFile(l.dir, aheadFile, []byte(h.Note))
+			err = file.Write(l.dir, aheadFile, []byte(h.Note))
 		}
 		l.fail(RolledBack, ahead)
 		return err
@@ -130,7 +140,7 @@ func (l *Log) wasSeen(h Head, good func()) error {
 		return nil
 	}
 	if l.dir != "" {
-		if err := writeFile(l.dir, "witnessed", []byte(h.Note)); err != nil {
+		if err := file.Write(l.dir, "witnessed", []byte(h.Note)); err != nil {
 			return err
 		}
 	}
@@ -202,15 +212,10 @@ func (p *Peer) accept(ctx context.Context, h Head, keys Public) error {
 	}
 	next := memory{Head: signed.Note, Keys: keys, Fork: p.seen.Fork}
 	if p.log.dir != "" {
-		data, err := json.Marshal(next)
-		if err != nil {
+		if err := p.log.remember(h.Origin, next); err != nil {
 			return err
 		}
-		folder := filepath.Join(p.log.dir, "peers")
-		if err := writeFile(folder, peerFile(h.Origin), data); err != nil {
-			return err
-		}
-		if err := writeFile(folder, "current", []byte(h.Origin+"\n")); err != nil {
+		if err := file.Write(filepath.Join(p.log.dir, "peers"), "current", []byte(h.Origin+"\n")); err != nil {
 			return err
 		}
 	}
@@ -248,7 +253,7 @@ func (p *Peer) keepEvidence(last, offered Head, why string) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(folder, name, data)
+	return file.Write(folder, name, data)
 }
 
 func (p *Peer) record(ctx context.Context, result, code string, details map[string]any, origin string) error {

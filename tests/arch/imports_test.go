@@ -31,6 +31,7 @@ var rings = []struct {
 }{
 	{"shared/canonical", leaf, "bodies, audit entries and events have one form, whoever writes or reads them"},
 	{"shared/clock", leaf, "whoever waits has to end with its context"},
+	{"shared/file", leaf, "keys, heads and sign-ins are replaced whole"},
 	{"shared/fault", leaf, "errors are everywhere"},
 	{"shared/id", leaf, "ids are everywhere"},
 	{"shared/instant", leaf, "times are everywhere"},
