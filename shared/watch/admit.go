@@ -34,7 +34,7 @@ func (h *Handler) admit(r *http.Request) (*conn, map[string]any, error) {
 	if s := q.Get("events"); s != "" {
 		words = strings.Split(s, ",")
 	}
-	if f.categories, err = parseCategories(words); err != nil {
+	if f.categories, err = h.parse(words); err != nil {
 		return nil, nil, fault.New(fault.Malformed, "ws.unknown_category", "%s", err)
 	}
 	c.filter.Store(f)
@@ -167,7 +167,7 @@ func (h *Handler) leave(c *conn) {
 // allowed returns the categories the person may see.
 func (h *Handler) allowed(c token.Claims) mask {
 	var m mask
-	for i, name := range Categories() {
+	for i, name := range h.Categories {
 		if h.Allowed(c, name) {
 			m |= 1 << i
 		}

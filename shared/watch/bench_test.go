@@ -18,8 +18,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// body300 is an event of about 300 bytes, canonical as the engine's are.
-var body300 = []byte(`{"data":{"batch_id":"0193a0c0-0000-7000-8000-000000000001","task_id":"0193a0c0-0000-7000-8000-000000000000"},"event_type":"TaskStatusChanged","pad":"xxxxxxxxxxxxxxxxxxxxxxxx","timestamp":"2026-01-01T00:00:00Z"}`)
+// body300 is an event that makes a frame of about 300 bytes.
+var body300 = []byte(`{"data":{"batch_id":"0193a0c0-0000-7000-8000-000000000001","task_id":"0193a0c0-0000-7000-8000-000000000000"},"event_type":"TaskStatusChanged","timestamp":"2026-01-01T00:00:00Z","metadata":{"batch_id":"0193a0c0-0000-7000-8000-000000000001"}}`)
 
 // readers opens n sockets whose clients only count bytes.
 func readers(b *testing.B, address string, n int, got *atomic.Int64) {
@@ -104,7 +104,7 @@ func BenchmarkFanOut(b *testing.B) {
 			var got atomic.Int64
 			readers(b, p.url+"?token=ann", sockets, &got)
 			settle(&got)
-			it := len(prepare(`"e1"`, nil, []store.Entry{{Seq: 100, Body: body300}})[0].ready().frame)
+			it := len(ready(100, body300).frame)
 			seq := 99 // so that every sequence has as many digits
 			for range seq {
 				_, _ = p.hub.DB.Commit(b.Context(), store.Batch{Appends: []store.Append{{Stream: Stream, Body: []byte(`{"event_type":"none"}`)}}})
@@ -121,7 +121,7 @@ func BenchmarkFanOut(b *testing.B) {
 			var got atomic.Int64
 			readers(b, address, sockets, &got)
 			settle(&got)
-			it := prepare(`"e1"`, nil, []store.Entry{{Seq: 100, Body: body300}})[0].ready()
+			it := ready(100, body300)
 			run(b, &got, len(it.frame), mode.window, func() { send(it.body()) })
 		})
 	}

@@ -4,7 +4,7 @@ import "github.com/gorilla/websocket"
 
 // query are the parameters of the handshake, as admit and place read them.
 type query struct {
-	Events    string `query:"events" doc:"categories that are sent, with commas between them: task, batch, progress, rollback, system; all that the caller may see when absent" example:"task,batch"`
+	Events    string `query:"events" doc:"categories that are sent, with commas between them; all that the caller may see when absent" example:"task,batch"`
 	Since     uint64 `query:"since" doc:"sequence of the last event you have: everything after it comes first, without a gap; only new events when absent" example:"4711"`
 	Epoch     string `query:"epoch" doc:"the epoch of the event that since names; sequences of another one mean nothing" example:"5d7f4a2e-0a3e-4f4a-8a2e-5d7f4a2e0a3e"`
 	BatchSize int    `query:"batch_size" min:"1" max:"1000" doc:"send as many events at most as one list; one event a message when absent" example:"100"`

@@ -1,3 +1,9 @@
+// Own frames, not gorilla's PreparedMessage: 1,018,000 against 134,000 deliveries a second.
+//
+// The figure is BenchmarkFanOut/ours/stream, 1,000 sockets, the median of three runs side by side. A
+// PreparedMessage is one system call an event; these frames lie one behind the other in memory, so
+// one call carries up to 256. They also let a slow client take a part of a frame and go on later.
+
 package watch
 
 import "encoding/binary"

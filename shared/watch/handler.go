@@ -16,7 +16,6 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/obs"
-	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
@@ -62,6 +61,10 @@ type Config struct {
 	// Alive returns an error when the session is revoked or the user gone; asked about every open socket
 	// twice a second, so it only looks into memory. May be nil.
 	Alive func(token.Claims) error
+	// Categories are the names that events= and subscribe know, at most 8.
+	Categories []string
+	// Labels reads an event as it is stored: a JSON object without blanks.
+	Labels func(stored []byte) Labels
 	// Allowed says whether the person may see events of that category.
 	Allowed func(c token.Claims, category string) bool
 	// Fail writes a refusal before the upgrade in the service's envelope; extra are members beside it.
@@ -81,6 +84,8 @@ type Handler struct {
 	patience time.Duration
 	silence  time.Duration
 	upgrader websocket.Upgrader
+
+	quotedEpoch string // Config.Epoch as JSON
 
 	mu      sync.Mutex
 	conns   map[*conn]struct{} // under mu
@@ -107,11 +112,10 @@ func New(c Config) *Handler {
 	if c.MaxPerUser == 0 {
 		c.MaxPerUser = 20
 	}
-	h := &Handler{Config: c, patience: patience, silence: silence, conns: map[*conn]struct{}{}, perUser: map[string]int{}}
-	epoch := strconv.Quote(c.Epoch)
-	h.tail = feed.NewTail(c.DB, Stream, ringSize, func(into []*item, entries []store.Entry) []*item {
-		return prepare(epoch, into, entries)
-	})
+	h := &Handler{
+		Config: c, patience: patience, silence: silence, quotedEpoch: strconv.Quote(c.Epoch), conns: map[*conn]struct{}{}, perUser: map[string]int{},
+	}
+	h.tail = feed.NewTail(c.DB, Stream, ringSize, h.prepare)
 	h.upgrader = websocket.Upgrader{
 		ReadBufferSize: 1024, WriteBufferSize: 256, HandshakeTimeout: authWithin,
 		CheckOrigin: func(*http.Request) bool { return true }, // checked before

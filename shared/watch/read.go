@@ -179,7 +179,7 @@ func (c *conn) auth(m message) (code int, reason string) {
 		return closeSlow, "too many event streams"
 	}
 	c.answer(answer{
-		Type: "ack", For: "auth", ID: m.ID, Events: (mask(c.allowed.Load()) & c.filter.Load().categories).names(),
+		Type: "ack", For: "auth", ID: m.ID, Events: c.h.names(mask(c.allowed.Load()) & c.filter.Load().categories),
 		ExpiresAt: instant.Format(time.Unix(claims.Expires, 0)),
 	})
 	return 0, ""
@@ -187,7 +187,7 @@ func (c *conn) auth(m message) (code int, reason string) {
 
 // subscribe replaces what is asked for; unsubscribe takes categories out of it, or everything.
 func (c *conn) subscribe(m message) {
-	asked, err := parseCategories(m.Events)
+	asked, err := c.h.parse(m.Events)
 	if err != nil {
 		c.answer(answer{Type: "error", For: m.Type, ID: m.ID, Code: "ws.unknown_category", Error: err.Error()})
 		return
@@ -203,7 +203,7 @@ func (c *conn) subscribe(m message) {
 	}
 	c.filter.Store(&next)
 	c.nudge()
-	c.answer(answer{Type: "ack", For: m.Type, ID: m.ID, Events: (mask(c.allowed.Load()) & next.categories).names()})
+	c.answer(answer{Type: "ack", For: m.Type, ID: m.ID, Events: c.h.names(mask(c.allowed.Load()) & next.categories)})
 }
 
 // set returns ids as a set; they come in any case.

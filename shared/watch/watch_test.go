@@ -57,6 +57,7 @@ func start(t testing.TB, change func(*Config)) *place {
 			}
 			return nil
 		},
+		Categories: []string{"task", "batch", "progress", "rollback", "system"}, Labels: labelsOf,
 		Allowed: func(c token.Claims, category string) bool {
 			if only := p.only.Load(); only != nil {
 				return strings.Contains(*only, category)
@@ -90,12 +91,32 @@ func start(t testing.TB, change func(*Config)) *place {
 	return p
 }
 
-// emit appends events; task gives the n-th its metadata.
+// labelsOf takes the types that it does not know for the system's. The metadata of an event holds its ids.
+func labelsOf(stored []byte) Labels {
+	var e struct {
+		Type     string `json:"event_type"`
+		Metadata struct {
+			Task  string `json:"task_id"`
+			Batch string `json:"batch_id"`
+		} `json:"metadata"`
+	}
+	_ = json.Unmarshal(stored, &e) // what cannot be read is nobody's
+	s := Labels{Category: "system", TaskID: e.Metadata.Task, BatchID: e.Metadata.Batch}
+	switch e.Type {
+	case "TaskStatusChanged":
+		s.Category = "task"
+	case "BatchStatusChanged", "OperationStatusChanged":
+		s.Category = "batch"
+	}
+	return s
+}
+
+// emit appends n events of a type. The n-th is one of task tn, and of batch b0 or b1.
 func (p *place) emit(t testing.TB, kind string, n int) {
 	t.Helper()
 	var b store.Batch
 	for i := range n {
-		body := fmt.Sprintf(`{"data":{"batch_id":"b%d","task_id":"t%d"},"event_type":%q,"timestamp":"2026-01-01T00:00:00Z"}`, i%2, i, kind)
+		body := fmt.Sprintf(`{"data":{"task_id":"t%[3]d"},"event_type":%[1]q,"metadata":{"batch_id":"b%[2]d","task_id":"t%[3]d"}}`, kind, i%2, i)
 		b.Appends = append(b.Appends, store.Append{Stream: Stream, Body: []byte(body)})
 	}
 	if _, err := p.hub.Commit(t.Context(), b); err != nil {
@@ -571,7 +592,7 @@ func TestSubscribe_idsInAnyCase(t *testing.T) {
 	if m := next(t, ws); m["type"] != "ack" {
 		t.Fatal(m)
 	}
-	body := `{"data":{"task_id":"` + task + `"},"event_type":"TaskStatusChanged","timestamp":"2026-01-01T00:00:00Z"}`
+	body := `{"event_type":"TaskStatusChanged","metadata":{"task_id":"` + task + `"}}`
 	if _, err := p.hub.Commit(t.Context(), store.Batch{Appends: []store.Append{{Stream: Stream, Body: []byte(body)}}}); err != nil {
 		t.Fatal(err)
 	}

@@ -39,6 +39,7 @@ var rings = []struct {
 	{"shared/seal", leaf, "services of both programs store secrets"},
 	{"shared/secret", leaf, "configuration and services carry secrets"},
 	{"policies", leaf, "embedded files, no code"},
+	{"orchestrator/internal/event", pureRing, "what an event is, and its bytes"},
 	{"orchestrator/internal/dag", pureRing, "the machine of a run: no store, clock or logger"},
 	{"control-center/internal/login", pureRing, "the machine of a login"},
 	{"shared/store", port, "the storage port, its judge and its helpers"},

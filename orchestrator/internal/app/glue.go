@@ -4,12 +4,14 @@ import (
 	"context"
 	"time"
 
+	"github.com/provisioning-platform/platform/orchestrator/internal/event"
 	"github.com/provisioning-platform/platform/orchestrator/internal/trust"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/shared/watch"
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
@@ -24,7 +26,7 @@ func alive(known *trust.Trust) func(token.Claims) error {
 }
 
 // watched says which resource a category of events is about.
-var watched = map[string]string{"task": "tasks", "progress": "tasks", "batch": "batches", "rollback": "rollbacks", "system": "state"}
+var watched = map[string]string{event.Task: "tasks", event.Progress: "tasks", event.Batch: "batches", event.Rollback: "rollbacks", event.System: "state"}
 
 // mayWatch asks the policies whether somebody may see events of a category.
 func mayWatch(known *trust.Trust, now func() time.Time) func(token.Claims, string) bool {
@@ -35,6 +37,9 @@ func mayWatch(known *trust.Trust, now func() time.Time) func(token.Claims, strin
 		}).Allowed
 	}
 }
+
+// labelsOf says what a watcher can filter an event by.
+func labelsOf(stored []byte) watch.Labels { return watch.Labels(event.LabelsOf(stored)) }
 
 // probeWithin bounds the look at the store that health takes.
 const probeWithin = 2 * time.Second

@@ -13,6 +13,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/api"
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/event"
 	"github.com/provisioning-platform/platform/orchestrator/internal/history"
 	"github.com/provisioning-platform/platform/orchestrator/internal/infra"
 	"github.com/provisioning-platform/platform/orchestrator/internal/operation"
@@ -149,7 +150,7 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 	})
 	sockets := watch.New(watch.Config{
 		DB: db, Epoch: epoch, Log: log, Origins: c.WS.Origins, NoQueryToken: !c.WS.AllowQueryToken, MaxSockets: c.WS.MaxConnections, MaxPerUser: c.WS.MaxPerUser,
-		Verify: known.Authenticate, Alive: alive(known), Allowed: mayWatch(known, now), Fail: refuseSocket,
+		Verify: known.Authenticate, Alive: alive(known), Categories: event.Categories(), Labels: labelsOf, Allowed: mayWatch(known, now), Fail: refuseSocket,
 	})
 	sockets.Meter(metrics, token.Orchestrator)
 	a := &api.API{

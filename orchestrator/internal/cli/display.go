@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/provisioning-platform/platform/orchestrator/internal/event"
 	"github.com/provisioning-platform/platform/shared/cli"
 	"github.com/provisioning-platform/platform/shared/client"
 	"github.com/provisioning-platform/platform/shared/watch"
@@ -69,16 +70,16 @@ func (d *display) event(e watch.Event) {
 	}
 	r := d.byID[data.OperationID]
 	switch {
-	case e.Type == "BatchStatusChanged":
+	case e.Type == string(event.BatchStatusChanged):
 		d.status = data.Status
 		if d.ended() {
 			d.line("batch %s %s%s", d.id, d.status, because(data.Error))
 		}
 	case r == nil:
-	case e.Type == "WorkflowProgress":
+	case e.Type == string(event.WorkflowProgress):
 		r.progress, r.step = data.Progress, data.Step
 		d.line("  %-24s %3.0f%%  %s", r.id, r.progress, r.step)
-	case e.Type == "OperationStatusChanged" && data.Status != r.status:
+	case e.Type == string(event.OperationStatusChanged) && data.Status != r.status:
 		if data.Status == "running" {
 			r.began = e.Timestamp
 		}

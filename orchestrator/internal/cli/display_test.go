@@ -44,7 +44,7 @@ func screen(out string) []string {
 
 var cursorUp = regexp.MustCompile(`^\x1b\[(\d+)A`)
 
-func event(kind string, data map[string]any) watch.Event {
+func received(kind string, data map[string]any) watch.Event {
 	data["batch_id"] = "b"
 	raw, _ := json.Marshal(data)
 	return watch.Event{Type: kind, Data: raw}
@@ -59,11 +59,11 @@ func TestDisplay_drawsOneBlockOverItself(t *testing.T) {
 	d.width = 80
 	d.draw()
 	for _, e := range []watch.Event{
-		event("OperationStatusChanged", map[string]any{"operation_id": "one", "status": "running"}),
-		event("WorkflowProgress", map[string]any{"operation_id": "one", "progress": 50, "current_step": strings.Repeat("a long step ", 9)}),
-		event("OperationStatusChanged", map[string]any{"operation_id": "one", "status": "completed", "progress": 100}),
-		event("OperationStatusChanged", map[string]any{"operation_id": "two", "status": "failed", "error": "no quota"}),
-		event("BatchStatusChanged", map[string]any{"status": "failed"}),
+		received("OperationStatusChanged", map[string]any{"operation_id": "one", "status": "running"}),
+		received("WorkflowProgress", map[string]any{"operation_id": "one", "progress": 50, "current_step": strings.Repeat("a long step ", 9)}),
+		received("OperationStatusChanged", map[string]any{"operation_id": "one", "status": "completed", "progress": 100}),
+		received("OperationStatusChanged", map[string]any{"operation_id": "two", "status": "failed", "error": "no quota"}),
+		received("BatchStatusChanged", map[string]any{"status": "failed"}),
 	} {
 		d.event(e)
 		for i, line := range screen(out.String()) {
@@ -92,9 +92,9 @@ func TestDisplay_writesALineAChangeWithoutATerminal(t *testing.T) {
 	var out bytes.Buffer
 	d := newDisplay(&cli.IO{Err: &out, Getenv: func(string) string { return "" }}, client.BatchRun{BatchID: "b", Status: "Running", Operations: []client.Operation{{ID: "one", Status: "Pending"}}})
 	for range 2 { // the same news twice is one line
-		d.event(event("OperationStatusChanged", map[string]any{"operation_id": "one", "status": "running"}))
+		d.event(received("OperationStatusChanged", map[string]any{"operation_id": "one", "status": "running"}))
 	}
-	d.event(event("OperationStatusChanged", map[string]any{"operation_id": "one", "status": "failed", "error": "no quota"}))
+	d.event(received("OperationStatusChanged", map[string]any{"operation_id": "one", "status": "failed", "error": "no quota"}))
 	want := fmt.Sprintf("batch b: 1 operations\n  %-24s running\n  %-24s failed no quota\n", "one", "one")
 	if out.String() != want {
 		t.Errorf("%q, want %q", out.String(), want)

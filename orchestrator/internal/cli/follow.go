@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/provisioning-platform/platform/orchestrator/internal/event"
 	"github.com/provisioning-platform/platform/shared/cli"
 	"github.com/provisioning-platform/platform/shared/client"
 	"github.com/provisioning-platform/platform/shared/watch"
@@ -123,10 +124,10 @@ func (d *taskDisplay) event(e watch.Event) {
 		return
 	}
 	switch {
-	case e.Type == "TaskStatusChanged" && data.Status != d.status:
+	case e.Type == string(event.TaskStatusChanged) && data.Status != d.status:
 		d.status = data.Status
 		d.o.Note("task %s %s%s", d.id, d.status, because(data.Error))
-	case e.Type == "WorkflowProgress" && data.Step != "" && data.Step != d.step:
+	case e.Type == string(event.WorkflowProgress) && data.Step != "" && data.Step != d.step:
 		d.step = data.Step
 		d.o.Note("  %3.0f%%  %s", data.Progress, d.step)
 	}

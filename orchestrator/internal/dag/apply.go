@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/provisioning-platform/platform/orchestrator/internal/event"
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
@@ -103,7 +104,7 @@ func (r *Run) finish() {
 	case h.RollBack && r.anyApplied():
 		r.setRun(Undoing)
 		r.enterUndo()
-		r.emit(Event{Type: RollbackStarted, Status: "running", BatchID: h.ID, Name: h.Name, Rollback: h.ID, Total: r.appliedTasks()})
+		r.emit(event.Event{Type: event.RollbackStarted, Status: "running", BatchID: h.ID, Name: h.Name, Rollback: h.ID, Total: r.appliedTasks()})
 		r.advance()
 		return
 	case h.FailedBy != "" || h.Kind == Rollback && h.Counts.Failed > 0:

@@ -1,12 +1,14 @@
 package dag
 
+import "github.com/provisioning-platform/platform/orchestrator/internal/event"
+
 // Change is what must be committed together.
 type Change struct {
 	Tasks     []int32 // indexes of changed Tasks, each once; none of a rollback, whose effects say all
 	Effects   []Ref   // steps whose effects are to be written, each once
 	Origins   []int32 // of a rollback: indexes of Tasks whose origins changed, each once
 	Failures  []Failure
-	Events    []Event
+	Events    []event.Event
 	Begun     []AttemptRecord // attempts that start when this is committed
 	Ended     []AttemptRecord // attempts that came to a result
 	Resources []Resource

@@ -1,6 +1,7 @@
 package dag
 
 import (
+	"github.com/provisioning-platform/platform/orchestrator/internal/event"
 	"slices"
 	"strings"
 
@@ -173,7 +174,7 @@ func (r *Run) emitUndoneTask(t *Task) {
 	if t.Batch {
 		batch = t.Run
 	}
-	r.emit(Event{Type: TaskRolledBack, Status: t.Status().Lower(), TaskID: t.ID, BatchID: batch, Name: t.Name, Operation: t.Operation, Rollback: r.Header.ID})
+	r.emit(event.Event{Type: event.TaskRolledBack, Status: t.Status().Lower(), TaskID: t.ID, BatchID: batch, Name: t.Name, Operation: t.Operation, Rollback: r.Header.ID})
 }
 
 func (r *Run) anyApplied() bool { return r.appliedTasks() > 0 }
@@ -192,7 +193,7 @@ func (r *Run) appliedTasks() int {
 // emitUndone announces the end of an automatic rollback.
 func (r *Run) emitUndone() {
 	h := &r.Header
-	e := Event{Type: RollbackCompleted, Status: "completed", BatchID: h.ID, Name: h.Name, Rollback: h.ID}
+	e := event.Event{Type: event.RollbackCompleted, Status: "completed", BatchID: h.ID, Name: h.Name, Rollback: h.ID}
 	for i := range r.Tasks {
 		switch t := &r.Tasks[i]; {
 		case t.RolledBackAt != nil:

@@ -3,6 +3,7 @@ package dag
 import (
 	"fmt"
 
+	"github.com/provisioning-platform/platform/orchestrator/internal/event"
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
@@ -66,7 +67,7 @@ func (r *Run) withdraw(first int32, why string) {
 	}
 	r.queued()
 	r.change.Withdrawn = append(r.change.Withdrawn, w)
-	r.emit(Event{Type: RightsWithdrawn, Status: StatusCancelled.Lower(), TaskID: r.taskID(), BatchID: r.batchID(), Name: h.Name, Error: why, Total: w.Tasks})
+	r.emit(event.Event{Type: event.RightsWithdrawn, Status: StatusCancelled.Lower(), TaskID: r.taskID(), BatchID: r.batchID(), Name: h.Name, Error: why, Total: w.Tasks})
 	for _, i := range begun {
 		switch t := &r.Tasks[i]; {
 		case i == first: // whoever asks goes on with it

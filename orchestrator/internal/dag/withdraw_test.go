@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/event"
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
@@ -31,7 +32,7 @@ func (h *byHand) states() string {
 func (h *byHand) withdrawals() (w []dag.Withdrawal, events int) {
 	c := h.run.Take()
 	for _, e := range c.Events {
-		if e.Type == dag.RightsWithdrawn {
+		if e.Type == event.RightsWithdrawn {
 			events++
 		}
 	}
@@ -228,7 +229,7 @@ func TestWithdraw_aWorkflowEndsWithTheStepItIsAt(t *testing.T) {
 		t.Fatalf("ended %s, task %+v", h.run.Header.State, task)
 	}
 	for _, e := range h.run.Take().Events {
-		if e.Type == dag.RightsWithdrawn && (e.TaskID != "run" || e.BatchID != "") {
+		if e.Type == event.RightsWithdrawn && (e.TaskID != "run" || e.BatchID != "") {
 			t.Errorf("%+v", e)
 		}
 	}

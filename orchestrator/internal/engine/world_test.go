@@ -288,7 +288,18 @@ func stream(t testing.TB, db store.DB, name string) []map[string]any {
 			if err := json.Unmarshal(e.Body, &m); err != nil {
 				t.Fatalf("%v in %s", err, e.Body)
 			}
-			if c, err := canonical.Make(json.RawMessage(e.Body)); err != nil || string(c) != string(e.Body) {
+			if name == run.EventStream { // its members have the order of the wire; each by itself is canonical
+				rebuilt := ""
+				for member, value := range canonical.Members(e.Body) {
+					if err := canonical.Check(value); err != nil {
+						t.Fatalf("%s of an event is not canonical: %v in %s", member, err, e.Body)
+					}
+					rebuilt += fmt.Sprintf(",%q:%s", member, value)
+				}
+				if string(e.Body) != "{"+rebuilt[1:]+"}" {
+					t.Fatalf("the event has blanks: %s", e.Body)
+				}
+			} else if c, err := canonical.Make(json.RawMessage(e.Body)); err != nil || string(c) != string(e.Body) {
 				t.Fatalf("entry of %s is not canonical: %s", name, e.Body)
 			}
 			all = append(all, m)

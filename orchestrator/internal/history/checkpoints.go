@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/event"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/retention"
@@ -50,7 +50,7 @@ func (h *history) recordOnly(ctx context.Context, now time.Time) (retention.Step
 // drop returns the step that deletes a checkpoint.
 func (h *history) drop(ctx context.Context, row store.Row[run.Checkpoint], now time.Time) (retention.Step, error) {
 	own := store.Write{Key: run.Checkpoints().Key(row.Value.ID), Expect: store.At(row.Rev), Action: store.Delete}
-	s, err := h.without(ctx, row.Value, own, dag.Event{Type: dag.CheckpointDeleted, Time: now, Status: "deleted"}, "checkpoint.delete")
+	s, err := h.without(ctx, row.Value, own, event.Event{Type: event.CheckpointDeleted, Time: now, Status: "deleted"}, "checkpoint.delete")
 	s.Pruned = map[string]int64{"checkpoints": 1}
 	return s, err
 }
@@ -63,13 +63,13 @@ func (h *history) retire(ctx context.Context, row store.Row[run.Checkpoint], now
 	if err != nil {
 		return retention.Step{}, err
 	}
-	return h.without(ctx, c, own, dag.Event{Type: dag.CheckpointRecordOnly, Time: now, Status: "record_only"}, "checkpoint.record_only")
+	return h.without(ctx, c, own, event.Event{Type: event.CheckpointRecordOnly, Time: now, Status: "record_only"}, "checkpoint.record_only")
 }
 
 // without returns the step after which a checkpoint needs nothing: its own write, the count that starts a Sweep, the event and
 // the audit entry.
-func (h *history) without(ctx context.Context, c run.Checkpoint, own store.Write, event dag.Event, action string) (retention.Step, error) {
-	event.Name, event.Checkpoint = c.Name, c.ID
+func (h *history) without(ctx context.Context, c run.Checkpoint, own store.Write, e event.Event, action string) (retention.Step, error) {
+	e.Name, e.Checkpoint = c.Name, c.ID
 	sweep, err := run.Sweeps().Get(ctx, h.db, run.SweepID)
 	if err != nil {
 		return retention.Step{}, err
@@ -80,12 +80,12 @@ func (h *history) without(ctx context.Context, c run.Checkpoint, own store.Write
 	if err != nil {
 		return retention.Step{}, err
 	}
-	entry, err := run.Entry(ctx, audit.Act{Action: action, Resource: "checkpoints/" + c.ID, Details: map[string]any{"name": c.Name}}, event.Time).Encode()
+	entry, err := run.Entry(ctx, audit.Act{Action: action, Resource: "checkpoints/" + c.ID, Details: map[string]any{"name": c.Name}}, e.Time).Encode()
 	if err != nil {
 		return retention.Step{}, err
 	}
 	return retention.Step{Batch: store.Batch{Writes: []store.Write{own, counted}, Appends: []store.Append{
-		{Stream: audit.Stream, Body: entry}, run.Event(&event),
+		{Stream: audit.Stream, Body: entry}, run.Event(&e),
 	}}}, nil
 }
 

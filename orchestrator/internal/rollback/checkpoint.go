@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/event"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
@@ -54,7 +54,7 @@ func (s *Checkpoints) Take(ctx context.Context, c run.Checkpoint) (run.Checkpoin
 	}
 	_, err = s.DB.Commit(ctx, store.Batch{Writes: append(settled, own), Appends: []store.Append{
 		{Stream: audit.Stream, Body: entry},
-		run.Event(&dag.Event{Type: dag.CheckpointCreated, Time: c.CreatedAt, Status: "created", Name: c.Name, Checkpoint: c.ID}),
+		run.Event(&event.Event{Type: event.CheckpointCreated, Time: c.CreatedAt, Status: "created", Name: c.Name, Checkpoint: c.ID}),
 	}})
 	if fault.Is(err, fault.Conflict) { // taken before, under this id
 		return s.Get(ctx, c.ID)
@@ -101,8 +101,8 @@ func (s *Checkpoints) Delete(ctx context.Context, checkpointID string) error {
 			return unknownCheckpoint(c.ID)
 		}
 		run.Checkpoints().Remove(tx, c.ID)
-		event := run.Event(&dag.Event{Type: dag.CheckpointDeleted, Time: s.Now(), Status: "deleted", Name: c.Name, Checkpoint: c.ID})
-		tx.Append(event.Stream, event.Body)
+		deleted := run.Event(&event.Event{Type: event.CheckpointDeleted, Time: s.Now(), Status: "deleted", Name: c.Name, Checkpoint: c.ID})
+		tx.Append(deleted.Stream, deleted.Body)
 		sweep, err := run.Sweeps().Load(tx, run.SweepID)
 		if err != nil {
 			return err

@@ -1,0 +1,85 @@
+// Package event owns what the orchestrator tells watchers: the types of events and their categories
+// (contract Q16), the members of an event, and its bytes. Package dag says which events a change
+// has, package run appends their bytes to the stream "events", and shared/watch sends them.
+//
+// The one rule: the bytes are final. A frame of the WebSocket is what Write has written, up to its
+// last brace, and behind it the sequence and the epoch, which nobody knows before the commit.
+package event
+
+import "time"
+
+// Type is the name of an event on the wire.
+type Type string
+
+// The types of the contract (Q16). Those from CheckpointDeleted on are ours, but for the two of
+// rollbacks.
+const (
+	TaskStatusChanged      Type = "TaskStatusChanged"
+	OperationStatusChanged Type = "OperationStatusChanged"
+	BatchStatusChanged     Type = "BatchStatusChanged"
+	WorkflowProgress       Type = "WorkflowProgress"
+	CheckpointCreated      Type = "CheckpointCreated"
+	CheckpointDeleted      Type = "CheckpointDeleted"
+	CheckpointRecordOnly   Type = "CheckpointRecordOnly" // what a rollback to it needs is not kept any more
+	RollbackStarted        Type = "RollbackStarted"
+	RollbackCompleted      Type = "RollbackCompleted"
+	TaskRolledBack         Type = "TaskRolledBack"
+	RightsWithdrawn        Type = "RightsWithdrawn"
+)
+
+// Types returns all types.
+func Types() []Type {
+	return []Type{
+		TaskStatusChanged, OperationStatusChanged, BatchStatusChanged, WorkflowProgress, CheckpointCreated, CheckpointDeleted,
+		CheckpointRecordOnly, RollbackStarted, RollbackCompleted, TaskRolledBack, RightsWithdrawn,
+	}
+}
+
+// The categories that a watcher asks for (contract Q16).
+const (
+	Task     = "task"
+	Batch    = "batch"
+	Progress = "progress"
+	Rollback = "rollback"
+	System   = "system"
+)
+
+// Categories returns all categories.
+func Categories() []string { return []string{Task, Batch, Progress, Rollback, System} }
+
+// Category returns the category of a type. A type that this package does not know is for those who
+// may see the system's own events.
+func (t Type) Category() string {
+	switch t {
+	case TaskStatusChanged:
+		return Task
+	case BatchStatusChanged, OperationStatusChanged, RightsWithdrawn:
+		return Batch
+	case WorkflowProgress:
+		return Progress
+	case CheckpointCreated, CheckpointDeleted, CheckpointRecordOnly, RollbackStarted, RollbackCompleted, TaskRolledBack:
+		return Rollback
+	}
+	return System
+}
+
+// Event is one thing that happened. Which members are set depends on the type.
+type Event struct {
+	Type Type
+	Time time.Time
+
+	Status     string // lower case
+	TaskID     string
+	BatchID    string
+	Name       string
+	Operation  string // id of the operation in its batch
+	Error      string
+	Output     string // of a task that completed
+	Rollback   string // rollback id; the batch's own for an automatic rollback
+	Checkpoint string // checkpoint id
+	Step       string // WorkflowProgress: the current one
+	Progress   int    // hundredths of a percent
+	Done       int    // steps; RollbackCompleted: operations undone
+	Failed     int    // RollbackCompleted: operations that could not be undone
+	Total      int    // steps; Rollback…: operations; RightsWithdrawn: tasks that end for it
+}
