@@ -42,18 +42,18 @@ func TestEnrolment_countsOnlyAfterAGoodCode(t *testing.T) {
 	if r.Alive(g.Token) {
 		t.Error("a token from before the factor lives")
 	}
-	try := func(code string) error {
+	attempt := func(code string) error {
 		_, err := r.Sessions.SignIn(ctx, session.Credentials{Username: "dana", Password: controltest.Password, Code: code})
 		return err
 	}
-	if err := try(""); fault.CodeOf(err) != "auth.mfa_required" {
+	if err := attempt(""); fault.CodeOf(err) != "auth.mfa_required" {
 		t.Errorf("without a code: %v", err)
 	}
-	if err := try(code); err == nil {
+	if err := attempt(code); err == nil {
 		t.Error("the enrolment's code works again")
 	}
 	r.Clock.Add(30 * time.Second)
-	if err := try(r.Code(t, e.Secret, 0)); err != nil {
+	if err := attempt(r.Code(t, e.Secret, 0)); err != nil {
 		t.Errorf("with the next code: %v", err)
 	}
 	if _, err := r.Factors.Enrol(ctx, u.ID); !fault.Is(err, fault.Conflict) {
@@ -62,7 +62,7 @@ func TestEnrolment_countsOnlyAfterAGoodCode(t *testing.T) {
 	if err := r.Factors.Remove(ctx, u.ID, controltest.Root); err != nil {
 		t.Fatal(err)
 	}
-	if err := try(""); err != nil {
+	if err := attempt(""); err != nil {
 		t.Errorf("after removal: %v", err)
 	}
 	if err := r.Factors.Remove(ctx, u.ID, controltest.Root); !fault.Is(err, fault.NotFound) {

@@ -40,7 +40,7 @@ func allowed(b *policy.Policies, name string) bool {
 	}).Allowed
 }
 
-func TestBook_changeIsInForceWhenItReturns(t *testing.T) {
+func TestPolicies_changeIsInForceWhenItReturns(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	b := load(t, fresh())
@@ -67,7 +67,7 @@ func TestBook_changeIsInForceWhenItReturns(t *testing.T) {
 	}
 }
 
-func TestBook_survivesARestart(t *testing.T) {
+func TestPolicies_survivesARestart(t *testing.T) {
 	t.Parallel()
 	db := fresh()
 	b := load(t, db)
@@ -171,9 +171,9 @@ func (r *reading) Get(ctx context.Context, k store.Key) (store.Doc, error) {
 	return r.DB.Get(ctx, k)
 }
 
-// TestBook_aChangeCostsTheSameHoweverManyPoliciesThereAre compares what the last of
+// TestPolicies_aChangeCostsTheSameHoweverManyPoliciesThereAre compares what the last of
 // many changes reads.
-func TestBook_aChangeCostsTheSameHoweverManyPoliciesThereAre(t *testing.T) {
+func TestPolicies_aChangeCostsTheSameHoweverManyPoliciesThereAre(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	read := func(n int) int {

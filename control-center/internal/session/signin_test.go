@@ -194,7 +194,7 @@ func TestSignIn_wrongPasswordsDelayAndEveryAliasCounts(t *testing.T) {
 	r.Account(t, "dana")
 	for i, name := range []string{"dana", "DANA", "dana ", "d\u200bana", "ｄａｎａ", "dana@example.com", "Dana", "dAna", "\tdana", "daNa"} {
 		if _, err := signIn(r, name, "wrong wrong wrong", ""); err == nil {
-			t.Fatalf("try %d granted", i)
+			t.Fatalf("attempt %d granted", i)
 		}
 	}
 	if _, err := signIn(r, "dana", controltest.Password, ""); err == nil {
@@ -228,7 +228,7 @@ func TestSignIn_strangersGuessesDoNotShutTheOwnerOut(t *testing.T) {
 	}
 }
 
-// TestSignIn_wrongCodesSuspendTheFactor is A35: 5 tries in 5 minutes, 50 in a row at most.
+// TestSignIn_wrongCodesSuspendTheFactor is A35: 5 attempts in 5 minutes, 50 in a row at most.
 func TestSignIn_wrongCodesSuspendTheFactor(t *testing.T) {
 	t.Parallel()
 	r := controltest.New(t)
@@ -237,7 +237,7 @@ func TestSignIn_wrongCodesSuspendTheFactor(t *testing.T) {
 		wrong()
 	}
 	if _, err := signIn(r, "admin", r.Admin.Password, r.Code(t, r.Admin.TOTPSecret, 0)); err == nil {
-		t.Fatal("a sixth try within five minutes was looked at")
+		t.Fatal("a sixth attempt within five minutes was looked at")
 	}
 	for range 9 {
 		r.Clock.Add(5*time.Minute + time.Second)
@@ -385,22 +385,22 @@ func TestSignIn_whereCodesAreDemandedNobodyComesInWithoutOne(t *testing.T) {
 	}
 }
 
-// ledger is a store that counts what passes through.
-type ledger struct {
+// countingStore is a store that counts reads and keeps the shape of the last commit.
+type countingStore struct {
 	store.DB
 	mu    sync.Mutex
 	reads int    // under mu
 	shape string // under mu: of the last commit
 }
 
-func (l *ledger) Get(ctx context.Context, k store.Key) (store.Doc, error) {
+func (l *countingStore) Get(ctx context.Context, k store.Key) (store.Doc, error) {
 	l.mu.Lock()
 	l.reads++
 	l.mu.Unlock()
 	return l.DB.Get(ctx, k)
 }
 
-func (l *ledger) Commit(ctx context.Context, b store.Batch) (store.Receipt, error) {
+func (l *countingStore) Commit(ctx context.Context, b store.Batch) (store.Receipt, error) {
 	puts, checks := 0, 0
 	for _, w := range b.Writes {
 		switch w.Action {
@@ -422,7 +422,7 @@ func (l *ledger) Commit(ctx context.Context, b store.Batch) (store.Receipt, erro
 func TestSignIn_everyRefusalCostsTheStoreTheSame(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	l := &ledger{DB: memstore.New(controltest.Schema())}
+	l := &countingStore{DB: memstore.New(controltest.Schema())}
 	r := controltest.Over(t, l)
 	no := false
 	r.Account(t, "dana")
@@ -433,7 +433,7 @@ func TestSignIn_everyRefusalCostsTheStoreTheSame(t *testing.T) {
 	if _, err := r.Factors.EnrolFor(ctx, coded.ID, controltest.Root); err != nil {
 		t.Fatal(err)
 	}
-	try := func(name, password, code string) string {
+	attempt := func(name, password, code string) string {
 		t.Helper()
 		l.mu.Lock()
 		l.reads = 0
@@ -447,23 +447,23 @@ func TestSignIn_everyRefusalCostsTheStoreTheSame(t *testing.T) {
 		return fmt.Sprintf("%d reads, %s", l.reads, l.shape)
 	}
 	for range 12 {
-		try("slow", "wrong", "")
+		attempt("slow", "wrong", "")
 	}
-	want := try("dana", "wrong", "")
+	want := attempt("dana", "wrong", "")
 	for what, got := range map[string]string{
-		"unknown": try("nobody", "wrong", ""), "unknown again": try("nobody", "wrong", "123456"), "address": try("dana@example.com", "wrong", ""), "unknown address": try("nobody@example.com", "wrong", ""),
-		"another spelling": try("Dana", controltest.Password, ""), "disabled": try("off", controltest.Password, ""), "slowed down": try(slow.Username, controltest.Password, ""),
-		"wrong code": try("coded", controltest.Password, "000000"), "code missing": try("coded", controltest.Password, ""),
+		"unknown": attempt("nobody", "wrong", ""), "unknown again": attempt("nobody", "wrong", "123456"), "address": attempt("dana@example.com", "wrong", ""), "unknown address": attempt("nobody@example.com", "wrong", ""),
+		"another spelling": attempt("Dana", controltest.Password, ""), "disabled": attempt("off", controltest.Password, ""), "slowed down": attempt(slow.Username, controltest.Password, ""),
+		"wrong code": attempt("coded", controltest.Password, "000000"), "code missing": attempt("coded", controltest.Password, ""),
 	} {
 		if got != want {
 			t.Errorf("%s: %s; a wrong password: %s", what, got, want)
 		}
 	}
 	for i := range 600 { // they fill nothing
-		try(fmt.Sprintf("nobody-%d", i), "wrong", "")
+		attempt(fmt.Sprintf("nobody-%d", i), "wrong", "")
 	}
 	page, err := r.DB.List(ctx, store.Query{Kind: "login_attempts", Limit: store.MaxPage})
 	if err != nil || len(page.Docs) > 256+4 {
-		t.Errorf("%d documents of tries: %v", len(page.Docs), err)
+		t.Errorf("%d documents of failures: %v", len(page.Docs), err)
 	}
 }
