@@ -6,16 +6,11 @@ import (
 	"strings"
 	"sync"
 
+	"cmp"
 	"github.com/provisioning-platform/platform/shared/fault"
-	"github.com/provisioning-platform/platform/shared/web/body"
+	"github.com/provisioning-platform/platform/shared/web/ratelimit"
+	"strconv"
 )
-
-// Face writes answers in a wire format. The zero Face is the envelope; APIs with a format of their
-// own bring both functions.
-type Face struct {
-	Data  func(to *bytes.Buffer, data any) (contentType string, err error)
-	Error func(to *bytes.Buffer, status int, f *fault.Error, requestID string) (contentType string)
-}
 
 // StatusOf returns the HTTP status of a kind: the one table of that kind.
 func StatusOf(k fault.Kind) int {
@@ -50,49 +45,6 @@ func StatusOf(k fault.Kind) int {
 	return http.StatusInternalServerError
 }
 
-// codec encodes answers and keeps their buffers.
-type codec struct{ buffers sync.Pool }
-
-func newCodec() *codec {
-	return &codec{buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }}}
-}
-
-func (c *codec) get() *bytes.Buffer { return c.buffers.Get().(*bytes.Buffer) }
-
-func (c *codec) put(b *bytes.Buffer) {
-	if b.Cap() <= 1<<20 { // a rare huge answer is not kept
-		b.Reset()
-		c.buffers.Put(b)
-	}
-}
-
-// envelope writes {"success":true,"data":…}.
-func (c *codec) envelope(to *bytes.Buffer, data any) error {
-	to.WriteString(`{"success":true,"data":`)
-	if err := body.Encode(to, data); err != nil {
-		return err
-	}
-	to.WriteByte('}')
-	return nil
-}
-
-// refusal is the envelope of an error; members behind error are additive.
-type refusal struct {
-	Success   bool          `json:"success"`
-	Error     string        `json:"error"`
-	Code      string        `json:"code"`
-	Fields    []fault.Field `json:"fields,omitempty"`
-	RequestID string        `json:"request_id,omitempty"`
-}
-
-func (c *codec) refuse(to *bytes.Buffer, f *fault.Error, requestID string) {
-	v := refusal{Error: f.Message, Code: f.Code, Fields: f.Fields, RequestID: requestID}
-	if err := body.Encode(to, &v); err != nil { // cannot happen: texts only
-		to.Reset()
-		to.WriteString(`{"success":false,"error":"internal error","code":"internal"}`)
-	}
-}
-
 // refusedToken is what everybody hears whose token is no good. Which check it failed would help a
 // forger; log and audit record say it.
 var refusedToken = fault.New(fault.Unauthenticated, "token.refused", "the token is not valid; sign in again and retry with the new one")
@@ -107,4 +59,107 @@ func shown(err error, requestID string) *fault.Error {
 		return f
 	}
 	return fault.New(fault.Internal, "internal", "internal error; the operator finds the cause in the log under request id %s", requestID)
+}
+
+// buffers keeps the buffers of answers.
+type buffers struct{ pool sync.Pool }
+
+func newBuffers() *buffers {
+	return &buffers{pool: sync.Pool{New: func() any { return new(bytes.Buffer) }}}
+}
+
+func (b *buffers) get() *bytes.Buffer { return b.pool.Get().(*bytes.Buffer) }
+
+func (b *buffers) put(used *bytes.Buffer) {
+	if used.Cap() <= 1<<20 { // a rare huge answer is not kept
+		used.Reset()
+		b.pool.Put(used)
+	}
+}
+
+// answer writes the output of a handler.
+func (x *request) answer(in, out any) error {
+	h := x.c.Writer.Header()
+	if p, ok := out.(Pieces); ok {
+		return x.pieces(p)
+	}
+	raw, isRaw := out.(Raw)
+	if isRaw && raw.MaxAge > 0 {
+		h.Set("Cache-Control", "max-age="+ratelimit.Seconds(raw.MaxAge))
+	}
+	if x.matched(out) {
+		x.c.Writer.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	for name, value := range raw.Headers {
+		h.Set(name, value)
+	}
+	buf := x.s.buffers.get()
+	defer x.s.buffers.put(buf)
+	contentType, err := x.encode(buf, in, out)
+	if err != nil {
+		return err
+	}
+	if x.keyed != nil {
+		x.tell(x.ep.route.status(), contentType, buf.Bytes(), out)
+		x.settle()
+	}
+	x.write(x.ep.route.status(), contentType, buf.Bytes())
+	return nil
+}
+
+// matched sets the ETag of an output that has one, and says whether the client has this very state.
+func (x *request) matched(out any) bool {
+	tagged, ok := out.(interface{ ETag() string })
+	if !ok || tagged.ETag() == "" {
+		return false
+	}
+	tag := `"` + tagged.ETag() + `"`
+	x.c.Writer.Header().Set("ETag", tag)
+	return x.ep.route.Method == http.MethodGet && names(x.r.Header["If-None-Match"], tag)
+}
+
+// names says whether an If-None-Match header names the tag: in a list, as a weak one, or by "*"
+// (RFC 9110 13.1.2).
+func names(lines []string, tag string) bool {
+	for _, line := range lines {
+		for item := range strings.SplitSeq(line, ",") {
+			if item = strings.TrimSpace(item); item == "*" || strings.TrimPrefix(item, "W/") == tag {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// encode writes an output in the wire format of the route, and the headers of a page.
+func (x *request) encode(buf *bytes.Buffer, in, out any) (contentType string, err error) {
+	if raw, ok := out.(Raw); ok {
+		buf.Write(raw.Body)
+		return raw.ContentType, nil
+	}
+	if p, ok := out.(pager); ok {
+		of := p.page()
+		if asked, ok := in.(interface{ paging() *Paging }); ok {
+			paginate(x.c.Writer.Header(), x.r, asked.paging(), of)
+		}
+		out = of.items
+	}
+	return x.ep.face.Data(buf, out)
+}
+
+// write sends one complete answer; an empty content type is the one that was negotiated.
+func (x *request) write(status int, contentType string, body []byte) {
+	h := x.c.Writer.Header()
+	if len(body) > 0 || status != http.StatusNoContent {
+		x.lines[2] = cmp.Or(contentType, x.contentType)
+		h["Content-Type"] = x.lines[2:3:3]
+	}
+	x.took = x.s.now().Sub(x.began)
+	x.lines[1] = strconv.Itoa(len(body))
+	h["Content-Length"] = x.lines[1:2:2]
+	x.c.Writer.WriteHeader(status)
+	if _, err := x.c.Writer.Write(body); err != nil {
+		x.err = err // the client went away
+	}
 }

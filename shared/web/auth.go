@@ -2,36 +2,19 @@ package web
 
 import (
 	"context"
-	"net/http"
-	"strings"
 
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// bearer returns the token of the Authorization header: exactly one header, the scheme in any case,
-// one token without blanks.
-func bearer(h http.Header) (string, error) {
-	lines := h["Authorization"]
-	if len(lines) == 0 {
-		return "", fault.New(fault.Unauthenticated, "token.missing", "this needs a token: send Authorization: Bearer <token>")
-	}
-	scheme, raw, _ := strings.Cut(lines[0], " ")
-	raw = strings.TrimSpace(raw)
-	if len(lines) > 1 || !strings.EqualFold(scheme, "Bearer") || raw == "" || strings.ContainsAny(raw, " ,\t") {
-		return "", fault.New(fault.Unauthenticated, "auth.bad_scheme", "the Authorization header must hold one token: Bearer <token>")
-	}
-	return raw, nil
-}
-
-// authenticate verifies the token and fills in who asks.
+// authenticate verifies the credential and fills in who asks.
 func (x *request) authenticate() error {
-	raw, err := bearer(x.r.Header)
+	raw, err := x.ep.face.Credential(x.r)
 	if err != nil {
 		return err
 	}
-	claims, err := x.s.cfg.Authenticate(x.r.Context(), raw, x.r)
+	claims, err := x.ep.face.Authenticate(x.r.Context(), raw, x.r)
 	if err != nil {
 		return err
 	}

@@ -21,8 +21,10 @@ type binding struct {
 	body                *body.Shape // nil when the input has no json fields
 	empty               *body.Shape // an object without members: what a body may be when there is none to read
 	maxBody             int64
-	hasBody             bool      // the method comes with one
-	decoders            sync.Pool // of *body.Decoder
+	hasBody             bool                          // the method comes with one
+	takes               func(contentType string) bool // of the face
+	lenience            body.Lenience                 // of the face
+	decoders            sync.Pool                     // of *body.Decoder
 }
 
 // maxParameter is the longest path parameter, in bytes; a longer one names nothing.
@@ -138,7 +140,7 @@ func (b *binding) decode(raw []byte, v reflect.Value) error {
 	}
 	d, ok := b.decoders.Get().(*body.Decoder)
 	if !ok {
-		d = new(body.Decoder)
+		d = &body.Decoder{Lenience: b.lenience}
 	}
 	defer b.decoders.Put(d)
 	return d.Decode(raw, s, v)

@@ -28,8 +28,8 @@ func (x *request) decode(v reflect.Value) error {
 			return err
 		}
 	}
-	raw := x.s.codec.get()
-	defer x.s.codec.put(raw) // the input keeps nothing of it
+	raw := x.s.buffers.get()
+	defer x.s.buffers.put(raw) // the input keeps nothing of it
 	sent, err := b.read(x.c, raw)
 	if err != nil {
 		return err
@@ -110,7 +110,7 @@ func (b *binding) read(c *gin.Context, room *bytes.Buffer) ([]byte, error) {
 		return nil, nil
 	case len(body) == 0:
 		return nil, fault.New(fault.Malformed, "json.empty", "the body must be a JSON object, but it is empty")
-	case !isJSON(r.Header.Get("Content-Type")):
+	case !b.takes(r.Header.Get("Content-Type")):
 		return nil, fault.New(fault.MediaType, "http.content_type", "the body must be sent as Content-Type: application/json")
 	}
 	return body, nil

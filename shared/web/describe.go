@@ -91,7 +91,7 @@ func (r Route) describe() (openapi.Operation, error) {
 		}
 	case r.Stream != nil:
 		o.Stream = &openapi.StreamDoc{Type: "text/plain", Doc: "A stream or text, without the envelope."}
-	case r.Handle.out == reflect.TypeFor[Raw]():
+	case r.Face != nil || r.Handle.out == reflect.TypeFor[Raw]() || r.Handle.out == reflect.TypeFor[Pieces]():
 		o.Raw = true
 	default:
 		o.Output = r.Handle.out

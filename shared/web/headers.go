@@ -9,7 +9,7 @@ import (
 // them. They are shared and never changed.
 type headers struct {
 	nosniff, policy, referrer, frame, store, vary []string
-	json, vendor, bearer, close                   []string
+	close                                         []string
 }
 
 const (
@@ -26,9 +26,6 @@ func newHeaders() headers {
 		frame:    []string{"DENY"},
 		store:    []string{"no-store"},
 		vary:     []string{"Accept"},
-		json:     []string{typeJSON},
-		vendor:   []string{typeVendor},
-		bearer:   []string{"Bearer"},
 		close:    []string{"close"},
 	}
 }

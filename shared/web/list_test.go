@@ -2,7 +2,6 @@ package web
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,7 +16,6 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/authz"
-	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 )
@@ -151,35 +149,6 @@ func TestRaw_whatMayBeCachedHasAnETagAndNothingElse(t *testing.T) {
 	}
 	if w := g.send("GET", "/fresh", ""); w.Header().Get("ETag") != "" || w.Header().Get("Cache-Control") != "no-store" {
 		t.Errorf("%v", w.Header())
-	}
-}
-
-func TestFace_writesAnotherWireFormat(t *testing.T) {
-	t.Parallel()
-	face := &Face{
-		Data: func(to *bytes.Buffer, data any) (string, error) {
-			_, err := fmt.Fprintf(to, "data %v", data)
-			return "text/plain", err
-		},
-		Error: func(to *bytes.Buffer, status int, f *fault.Error, _ string) string {
-			fmt.Fprintf(to, "%d %s", status, f.Code)
-			return "text/plain"
-		},
-	}
-	g := newRig(t, func(c *Config) {
-		c.Routes = []Route{{Method: "GET", Path: "/t/:id", Op: "t", Permission: Open(), Face: face,
-			Handle: To(func(_ context.Context, in byID) (Text, error) {
-				if in.ID == "no" {
-					return "", fault.New(fault.NotFound, "t.no", "no")
-				}
-				return Text(in.ID), nil
-			})}}
-	})
-	if w := g.send("GET", "/t/yes", ""); w.Body.String() != "data yes" || w.Header().Get("Content-Type") != "text/plain" {
-		t.Errorf("%s", w.Body.String())
-	}
-	if w := g.send("GET", "/t/no", ""); w.Body.String() != "404 t.no" || w.Code != 404 {
-		t.Errorf("%s", w.Body.String())
 	}
 }
 

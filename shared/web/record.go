@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"errors"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 )
@@ -25,7 +26,7 @@ func (x *request) record(err error) error {
 		act.Result = audit.Refused
 	case !x.ep.mutates || x.ep.route.Audit == "":
 		return nil
-	case kind == fault.Unauthenticated && x.ep.route.Permission.kind != permitOpen && len(x.r.Header["Authorization"]) > 0:
+	case kind == fault.Unauthenticated && x.ep.route.Permission.kind != permitOpen && !errors.Is(err, ErrNoCredential):
 		act.Result = audit.Refused
 	case kind == fault.NotFound || kind == fault.Conflict || kind == fault.Invalid:
 		act.Result = audit.Failure

@@ -15,12 +15,12 @@ import (
 // refuse records a refusal where the audit log wants one, settles the request's key with it where it
 // is the answer to the request, and answers it.
 func (x *request) refuse(err error) {
-	buf := x.s.codec.get()
-	defer x.s.codec.put(buf)
-	f, contentType := x.encodeRefusal(buf, err)
+	buf := x.s.buffers.get()
+	defer x.s.buffers.put(buf)
+	f, status, contentType := x.encodeRefusal(buf, err)
 	if x.keyed != nil {
 		if x.keyed.Untell(); definite(f.Kind) {
-			x.tell(StatusOf(f.Kind), contentType, buf.Bytes(), nil)
+			x.tell(status, contentType, buf.Bytes(), nil)
 		}
 	}
 	if failed := x.record(err); failed != nil {
@@ -31,7 +31,7 @@ func (x *request) refuse(err error) {
 			err = store.ErrFull.Because(cause)
 		}
 		buf.Reset()
-		f, contentType = x.encodeRefusal(buf, err)
+		f, status, contentType = x.encodeRefusal(buf, err)
 	} else if x.keyed != nil {
 		x.settle()
 	}
@@ -46,24 +46,21 @@ func (x *request) refuse(err error) {
 	case f.Kind == fault.Unavailable:
 		h["Retry-After"] = []string{"1"}
 	}
-	if f.Kind == fault.Unauthenticated {
-		h["Www-Authenticate"] = x.s.headers.bearer
+	if status == http.StatusUnauthorized {
+		h["Www-Authenticate"] = []string{x.ep.face.Challenge}
 	}
 	if x.unread { // so that the answer need not wait for the body
 		_ = http.NewResponseController(x.c.Writer).EnableFullDuplex()
 	}
-	x.write(StatusOf(f.Kind), contentType, buf.Bytes())
+	x.write(status, contentType, buf.Bytes())
 	x.spill()
 }
 
 // encodeRefusal writes what is shown of err in the wire format of the route.
-func (x *request) encodeRefusal(to *bytes.Buffer, err error) (f *fault.Error, contentType string) {
+func (x *request) encodeRefusal(to *bytes.Buffer, err error) (f *fault.Error, status int, contentType string) {
 	f = shown(err, x.caller.RequestID)
-	if face := x.ep.route.Face; face != nil {
-		return f, face.Error(to, StatusOf(f.Kind), f, x.caller.RequestID)
-	}
-	x.s.codec.refuse(to, f, x.caller.RequestID)
-	return f, ""
+	status = x.ep.face.Status(f)
+	return f, status, x.ep.face.Error(to, status, f, x.caller.RequestID)
 }
 
 type requestKey struct{}

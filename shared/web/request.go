@@ -1,14 +1,12 @@
 package web
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"reflect"
-	"strconv"
 	"strings"
 	"time"
 
@@ -27,6 +25,7 @@ import (
 // endpoint is a route as it is served: its literal, its binding and its metrics.
 type endpoint struct {
 	route   *Route
+	face    Face // of the route, complete
 	bind    *binding
 	mutates bool
 	stray   *fault.Error // answer of what is no route
@@ -35,26 +34,27 @@ type endpoint struct {
 
 // exchange is one request on its way through. It belongs to the goroutine that serves it.
 type request struct {
-	s        *Server
-	ep       *endpoint
-	c        *gin.Context
-	r        *http.Request
-	began    time.Time
-	version  version
-	caller   Caller
-	scene    audit.Context
-	resource authz.Resource
-	act      authz.Act        // all that the policies were asked about
-	asked    [2]authz.Asked   // room for act, which is seldom about more
-	lines    [3]string        // values of headers of this answer: request id, content length, content type
-	ctx      context.Context  // what handlers and log lines get; made by context
-	err      error            // why it was refused, for the log
-	in       any              // what the handler gets, when it could be read; its texts are masked in the log
-	keyed    *idempotency.Run // the run under its Idempotency-Key
-	print    string           // of the request, when it has an Idempotency-Key
-	room     func()           // gives back the room that the body takes; nil when it takes none
-	unread   bool             // the client may still be sending the body
-	took     time.Duration    // until the answer was written
+	s           *Server
+	ep          *endpoint
+	c           *gin.Context
+	r           *http.Request
+	began       time.Time
+	caller      Caller
+	scene       audit.Context
+	resource    authz.Resource
+	act         authz.Act        // all that the policies were asked about
+	asked       [2]authz.Asked   // room for act, which is seldom about more
+	lines       [3]string        // values of headers of this answer: request id, content length, content type
+	ctx         context.Context  // what handlers and log lines get; made by context
+	err         error            // why it was refused, for the log
+	in          any              // what the handler gets, when it could be read; its texts are masked in the log
+	keyed       *idempotency.Run // the run under its Idempotency-Key
+	print       string           // of the request, when it has an Idempotency-Key
+	room        func()           // gives back the room that the body takes; nil when it takes none
+	unread      bool             // the client may still be sending the body
+	contentType string           // of an answer whose encoder names none
+	foreign     error            // why no version is what the client accepts
+	took        time.Duration    // until the answer was written
 }
 
 // maxBody is the most bytes of a body that are read.
@@ -65,13 +65,31 @@ func (ep *endpoint) maxBody() int64 {
 	return ep.bind.maxBody
 }
 
-func newEndpoint(r *Route, b *binding, m metrics) *endpoint {
-	return &endpoint{route: r, bind: b, mutates: r.Mutates(), observe: m.of(r.Op)}
+func (s *Server) newEndpoint(r *Route, b *binding) *endpoint {
+	return &endpoint{route: r, face: s.complete(r.Face), bind: b, mutates: r.Mutates(), observe: s.metrics.of(r.Op)}
 }
 
-// stray is the endpoint of what the router does not know.
-func (s *Server) stray(f *fault.Error) *endpoint {
-	return &endpoint{route: &Route{Permission: Open(), Limit: Free, Method: http.MethodGet}, stray: f, observe: s.metrics.of("none")}
+// strays returns the router's handler of what it does not know: the refusal f, in the face of the
+// path.
+func (s *Server) strays(f *fault.Error) gin.HandlerFunc {
+	stray := func(face *Face) gin.HandlerFunc {
+		return s.serve(&endpoint{route: &Route{Permission: Open(), Limit: Free, Method: http.MethodGet}, face: s.complete(face), stray: f, observe: s.metrics.of("none")})
+	}
+	plain, below := stray(nil), map[string]gin.HandlerFunc{}
+	for _, r := range s.routes {
+		if r.Face != nil && r.Face.Prefix != "" && below[r.Face.Prefix] == nil {
+			below[r.Face.Prefix] = stray(r.Face)
+		}
+	}
+	return func(c *gin.Context) {
+		for prefix, handler := range below {
+			if strings.HasPrefix(c.Request.URL.Path, prefix) {
+				handler(c)
+				return
+			}
+		}
+		plain(c)
+	}
 }
 
 // serve returns the router's handler of an endpoint.
@@ -96,13 +114,16 @@ func (x *request) open() {
 	x.lines[0] = rid
 	h["X-Request-Id"] = x.lines[0:1:1]
 	x.s.headers.secure(h)
+	if x.ep.face.Headers != nil {
+		x.ep.face.Headers(h, rid)
+	}
 	if len(x.r.TransferEncoding) > 0 { // it may have had a length as well, which net/http drops: what follows is nobody's request
 		h["Connection"] = x.s.headers.close
 	}
 	x.caller.At, x.caller.IP, x.caller.RequestID = x.began.Truncate(time.Microsecond), x.s.clientAddress(x.r), rid
 	x.scene = audit.Context{Op: x.ep.route.Op, Origin: x.s.cfg.Service, RequestID: rid}
 	x.scene.Actor.IP = x.caller.IP.String()
-	x.version = acceptOf(x.r.Header["Accept"])
+	x.contentType, x.foreign = x.ep.face.Accept(x.r.Header["Accept"])
 	x.unread = x.r.ContentLength != 0
 }
 
@@ -146,8 +167,8 @@ func (x *request) run() error {
 	if long {
 		return fault.New(fault.NotFound, "http.not_found", "there is nothing at this path")
 	}
-	if x.version == versionForeign {
-		return fault.New(fault.NotAcceptable, "http.version", "only version v1 exists; send Accept: %s", typeVendor)
+	if x.foreign != nil {
+		return x.foreign
 	}
 	if x.ep.route.Stream != nil {
 		if err := x.authorise(x.resources(nil), false); err != nil {
@@ -231,7 +252,7 @@ func (x *request) take(g ratelimit.Group, who string) error {
 		return nil
 	}
 	v := x.s.limits.Take(g, who)
-	v.Show(x.c.Writer.Header())
+	x.ep.face.Limits(x.c.Writer.Header(), v)
 	if v.OK {
 		return nil
 	}
@@ -306,96 +327,4 @@ func contentFault(faults []fault.Field) error {
 		}
 	}
 	return fault.New(fault.Malformed, "input.query", "%s", body.Named(faults[0])).With(faults...)
-}
-
-// answer writes the output of a handler.
-func (x *request) answer(in, out any) error {
-	h := x.c.Writer.Header()
-	raw, isRaw := out.(Raw)
-	if isRaw && raw.MaxAge > 0 {
-		h.Set("Cache-Control", "max-age="+ratelimit.Seconds(raw.MaxAge))
-	}
-	if x.matched(out) {
-		x.c.Writer.WriteHeader(http.StatusNotModified)
-		return nil
-	}
-	for name, value := range raw.Headers {
-		h.Set(name, value)
-	}
-	buf := x.s.codec.get()
-	defer x.s.codec.put(buf)
-	contentType, err := x.encode(buf, in, out)
-	if err != nil {
-		return err
-	}
-	if x.keyed != nil {
-		x.tell(x.ep.route.status(), contentType, buf.Bytes(), out)
-		x.settle()
-	}
-	x.write(x.ep.route.status(), contentType, buf.Bytes())
-	return nil
-}
-
-// matched sets the ETag of an output that has one, and says whether the client has this very state.
-func (x *request) matched(out any) bool {
-	tagged, ok := out.(interface{ ETag() string })
-	if !ok || tagged.ETag() == "" {
-		return false
-	}
-	tag := `"` + tagged.ETag() + `"`
-	x.c.Writer.Header().Set("ETag", tag)
-	return x.ep.route.Method == http.MethodGet && names(x.r.Header["If-None-Match"], tag)
-}
-
-// names says whether an If-None-Match header names the tag: in a list, as a weak one, or by "*"
-// (RFC 9110 13.1.2).
-func names(lines []string, tag string) bool {
-	for _, line := range lines {
-		for item := range strings.SplitSeq(line, ",") {
-			if item = strings.TrimSpace(item); item == "*" || strings.TrimPrefix(item, "W/") == tag {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// encode writes an output in the wire format of the route, and the headers of a page.
-func (x *request) encode(buf *bytes.Buffer, in, out any) (string, error) {
-	if raw, ok := out.(Raw); ok {
-		buf.Write(raw.Body)
-		return raw.ContentType, nil
-	}
-	if p, ok := out.(pager); ok {
-		of := p.page()
-		if asked, ok := in.(interface{ paging() *Paging }); ok {
-			paginate(x.c.Writer.Header(), x.r, asked.paging(), of)
-		}
-		out = of.items
-	}
-	if f := x.ep.route.Face; f != nil {
-		return f.Data(buf, out)
-	}
-	return "", x.s.codec.envelope(buf, out)
-}
-
-// write sends one complete answer; an empty content type is that of the envelope.
-func (x *request) write(status int, contentType string, body []byte) {
-	h := x.c.Writer.Header()
-	switch {
-	case contentType != "":
-		x.lines[2] = contentType
-		h["Content-Type"] = x.lines[2:3:3]
-	case x.version == versionVendor:
-		h["Content-Type"] = x.s.headers.vendor
-	default:
-		h["Content-Type"] = x.s.headers.json
-	}
-	x.took = x.s.now().Sub(x.began)
-	x.lines[1] = strconv.Itoa(len(body))
-	h["Content-Length"] = x.lines[1:2:2]
-	x.c.Writer.WriteHeader(status)
-	if _, err := x.c.Writer.Write(body); err != nil {
-		x.err = err // the client went away
-	}
 }

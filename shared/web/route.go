@@ -121,7 +121,7 @@ func (r Route) Mutates() bool { return !r.Reads && r.Method != http.MethodGet }
 // idempotent says whether the route honours an Idempotency-Key (decision 50): every one that
 // changes something for somebody who is known.
 func (r Route) idempotent() bool {
-	return r.Mutates() && r.Permission.kind != permitOpen && !r.Internal && r.Stream == nil
+	return r.Mutates() && r.Permission.kind != permitOpen && !r.Internal && r.Stream == nil && r.Handle.out != reflect.TypeFor[Pieces]()
 }
 
 func (r Route) status() int {

@@ -66,7 +66,7 @@ type Server struct {
 	routes   []Route
 	headers  headers
 	limits   *ratelimit.Limiter
-	codec    *codec
+	buffers  *buffers
 	gate     *body.Admission
 	keys     idempotency.Keys
 	metrics  metrics
@@ -80,7 +80,7 @@ type Server struct {
 // NewServer checks the table and builds the server. Every fault in the table is an error here, not
 // at the first request.
 func NewServer(cfg Config) (*Server, error) {
-	s := &Server{cfg: cfg, now: cfg.Now, headers: newHeaders(), codec: newCodec(), gate: body.NewAdmission(), metrics: newMetrics(cfg.Metrics)}
+	s := &Server{cfg: cfg, now: cfg.Now, headers: newHeaders(), buffers: newBuffers(), gate: body.NewAdmission(), metrics: newMetrics(cfg.Metrics)}
 	s.drained, s.drain = context.WithCancel(context.Background())
 	if s.now == nil {
 		s.now = time.Now
@@ -105,8 +105,8 @@ func NewServer(cfg Config) (*Server, error) {
 	if err := s.register(); err != nil {
 		return nil, err
 	}
-	s.engine.NoRoute(s.serve(s.stray(fault.New(fault.NotFound, "http.not_found", "there is nothing at this path"))))
-	s.engine.NoMethod(s.serve(s.stray(fault.New(fault.MethodUnknown, "http.method", "this path does not have that method; see the Allow header"))))
+	s.engine.NoRoute(s.strays(fault.New(fault.NotFound, "http.not_found", "there is nothing at this path")))
+	s.engine.NoMethod(s.strays(fault.New(fault.MethodUnknown, "http.method", "this path does not have that method; see the Allow header")))
 	return s, nil
 }
 
@@ -123,7 +123,9 @@ func (s *Server) register() error {
 		if err != nil {
 			return err
 		}
-		serve := s.serve(newEndpoint(r, b, s.metrics))
+		ep := s.newEndpoint(r, b)
+		b.takes, b.lenience = ep.face.Takes, ep.face.Body
+		serve := s.serve(ep)
 		if err := s.handle(r.Method, r.Path, serve); err != nil {
 			return err
 		}
@@ -148,7 +150,7 @@ func (s *Server) accept(r Route, seen map[string]string) error {
 		seen[key] = r.Op
 	}
 	switch {
-	case r.Permission.kind != permitOpen && s.cfg.Authenticate == nil:
+	case r.Permission.kind != permitOpen && s.complete(r.Face).Authenticate == nil:
 		return fmt.Errorf("route %s: Authenticate is required", r.Op)
 	case r.Permission.kind == permitPolicy && s.cfg.Decide == nil:
 		return fmt.Errorf("route %s: Decide is required", r.Op)

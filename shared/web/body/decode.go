@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"bytes"
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
@@ -25,10 +26,17 @@ const (
 // Decoder reads bodies into values, one after the other. What is no JSON by our rules ends a body
 // (400); what is of the wrong shape it collects (422).
 type Decoder struct {
+	Lenience
 	reader
 	path   []step // from the body to the value being read
 	faults []fault.Field
 	inAll  int // elements and members so far
+}
+
+// Lenience is what a body may hold beyond the strict rules of the platform's own API.
+type Lenience struct {
+	Null    bool // null is as good as absent, also for the whole body
+	Unknown bool // members that the input does not have are dropped
 }
 
 // errTooMuch ends the reading of a body that is too much for its shape; what is wrong has been
@@ -47,8 +55,14 @@ func (d *Decoder) Decode(body []byte, s *Shape, v reflect.Value) error {
 	d.reader, d.path, d.faults, d.inAll = reader{body: body, skipped: -1}, d.path[:0], nil, 0
 	defer func() { d.reader = reader{} }()
 	err := errMalformed
-	if d.kind() == '{' {
+	switch d.kind() {
+	case '{':
 		err = d.object(s, v)
+	case 'n':
+		if d.Null && bytes.HasPrefix(body[d.at:], []byte("null")) {
+			d.at += len("null")
+			err = d.complete(s, v, 0)
+		}
 	}
 	switch {
 	case err == errTooMuch:
@@ -207,7 +221,7 @@ func (d *Decoder) object(s *Shape, v reflect.Value) error {
 	if at >= maxDepth {
 		return errMalformed
 	}
-	var seen uint64            // by position in fields
+	var seen, nulls uint64     // by position in fields: those with a value, and those that are null
 	var others map[string]bool // names that are of no field
 	next := 0
 	for n := 0; ; n++ {
@@ -229,7 +243,7 @@ func (d *Decoder) object(s *Shape, v reflect.Value) error {
 				others = map[string]bool{}
 			}
 			others[string(name)] = true
-			if s.Ignored[string(name)] {
+			if d.Unknown || s.Ignored[string(name)] {
 				_, err = d.skip(at+1, false)
 			} else {
 				d.path = append(d.path, step{string(name), -1})
@@ -241,11 +255,19 @@ func (d *Decoder) object(s *Shape, v reflect.Value) error {
 			}
 			continue
 		}
-		if seen&(1<<i) != 0 {
+		if (seen|nulls)&(1<<i) != 0 {
 			return errMalformed
 		}
 		seen |= 1 << i
 		next = i + 1
+		if d.Null && f.Shape.Kind != Any && d.kind() == 'n' {
+			seen &^= 1 << i
+			nulls |= 1 << i
+			if _, err := d.skip(at+1, false); err != nil {
+				return err
+			}
+			continue
+		}
 		before := len(d.faults)
 		to := v.FieldByIndex(f.Index)
 		d.path = append(d.path, step{f.Name, -1})
@@ -257,6 +279,13 @@ func (d *Decoder) object(s *Shape, v reflect.Value) error {
 		}
 		d.path = d.path[:at]
 	}
+	return d.complete(s, v, seen)
+}
+
+// complete notes the members that are required and missing, by position not among seen, and sets the
+// defaults of others.
+func (d *Decoder) complete(s *Shape, v reflect.Value, seen uint64) error {
+	at := len(d.path)
 	for i, f := range s.Fields {
 		if seen&(1<<(i&63)) != 0 {
 			continue
