@@ -11,8 +11,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Context is what web knows about a request before the handler runs; it travels in the context and is
-// copied into every entry written below.
+// Context is what web knows about a request before the handler runs; it travels in the context and
+// is copied into every entry written below.
 type Context struct {
 	Actor     Actor
 	Decision  *Decision
@@ -20,8 +20,8 @@ type Context struct {
 	Origin    string
 	RequestID string
 
-	// Settle returns what settles the request's Idempotency-Key in the commit of an act that ended with
-	// result. web sets it; nil when the request has no key.
+	// Settle returns what settles the request's Idempotency-Key in the commit of an act that ended
+	// with result. web sets it; nil when the request has no key.
 	Settle func(result string) ([]store.Write, error)
 
 	recorded bool // an entry of this request is committed; owned by the request's goroutine
@@ -34,7 +34,8 @@ func WithContext(ctx context.Context, s *Context) context.Context {
 	return context.WithValue(ctx, contextKey{}, s)
 }
 
-// ContextOf returns the scene of ctx; an empty one when there is none (a background act).
+// ContextOf returns the Context that ctx carries, and an empty one when it carries none, as in a
+// background act.
 func ContextOf(ctx context.Context) *Context {
 	if s, ok := ctx.Value(contextKey{}).(*Context); ok {
 		return s
@@ -46,13 +47,13 @@ func ContextOf(ctx context.Context) *Context {
 // refusal only when nobody else did.
 func (s *Context) Recorded() bool { return s.recorded }
 
-// MarkRecorded says that an entry of this request is committed. Update and Record do it; the engine,
-// which commits by itself, calls it on the request's goroutine.
+// MarkRecorded says that an entry of this request is committed. Update and Record do it; the
+// engine, which commits by itself, calls it on the request's goroutine.
 func (s *Context) MarkRecorded() { s.recorded = true }
 
-// Settlement returns the writes that go beside an act, with the given result, into its commit: they settle the request's
-// Idempotency-Key. Only the first commit of a request carries them. Update and Record do it; the engine, which commits
-// by itself, adds them to its writes.
+// Settlement returns the writes that go beside an act, with the given result, into its commit: they
+// settle the request's Idempotency-Key. Only the first commit of a request carries them. Update and
+// Record do it; the engine, which commits by itself, adds them to its writes.
 func (s *Context) Settlement(result string) ([]store.Write, error) {
 	if s.Settle == nil || s.recorded {
 		return nil, nil
@@ -60,7 +61,8 @@ func (s *Context) Settlement(result string) ([]store.Write, error) {
 	return s.Settle(result)
 }
 
-// Act is what the code that changes something says about it; the rest of the entry comes from the scene.
+// Act is what the code that changes something says about it; the rest of the entry comes from the
+// Context.
 type Act struct {
 	Action   string
 	Resource string
@@ -69,10 +71,11 @@ type Act struct {
 	Code     string
 	Phase    Phase // empty means Event
 	OpID     string
-	Actor    *Actor // overrides the scene's (a login has no actor before it succeeded)
+	Actor    *Actor // replaces that of the Context (a login has no actor before it succeeded)
 }
 
-// Entry returns the entry of act in the scene of ctx at the given time, with a fresh id.
+// Entry returns the entry of the act at the given time, with a fresh id and what the Context of ctx
+// says.
 func (a Act) Entry(ctx context.Context, now time.Time) Entry {
 	s := ContextOf(ctx)
 	e := Entry{
@@ -104,9 +107,9 @@ func (a Act) Entry(ctx context.Context, now time.Time) Entry {
 	return e
 }
 
-// Update is store.Update with one audit entry in the same commit: fn changes documents and may fill in
-// act; act is recorded when fn succeeds. It is the only way product code changes a store outside the
-// engine. fn is run again on conflict, each time with act as it was given.
+// Update is store.Update with one audit entry in the same commit: fn changes documents and may fill
+// in act; act is recorded when fn succeeds. It is the only way product code changes a store outside
+// the engine. fn is run again on conflict, each time with act as it was given.
 func Update(ctx context.Context, db store.DB, act *Act, fn func(*store.Tx) error) (store.Receipt, error) {
 	given := *act
 	if err := Keep(ctx, db, ContextOf(ctx).Decision); err != nil {

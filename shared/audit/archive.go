@@ -36,10 +36,10 @@ const (
 	archiveAction = "audit.archive"
 )
 
-// archivePrefix is how the entry of an archive begins.
+// archivePrefix is the beginning of the entry that records an archive.
 var archivePrefix = []byte(`{"action":"` + archiveAction + `"`)
 
-// archiveNote is archive.json.
+// archiveNote is the content of archive.json.
 type archiveNote struct {
 	First     int64       `json:"first"`               // index of the first entry in the folder
 	Witnessed string      `json:"witnessed,omitempty"` // a cosigned head
@@ -101,7 +101,7 @@ func (l *Log) Archive(ctx context.Context, folder string, before time.Time) (Arc
 	return done, l.step(ctx)
 }
 
-// archivable returns how many entries may be in archives.
+// archivable returns how many entries, from the first on, may be in archives.
 func (l *Log) archivable(ctx context.Context, before time.Time) (int64, error) {
 	most := l.signed.Size
 	if l.witnessed.Size > 0 {
@@ -127,7 +127,7 @@ func (l *Log) archivable(ctx context.Context, before time.Time) (int64, error) {
 	return (l.base.Size + int64(old)) / tileWidth * tileWidth, failed
 }
 
-// writeArchive writes the folder; what is there of an earlier archive stays.
+// writeArchive writes the folder and keeps what an earlier archive has written there.
 func (l *Log) writeArchive(ctx context.Context, folder string, through int64, root tlog.Hash) error {
 	note, err := readArchive(folder, l.base.Size)
 	if err != nil {
@@ -230,7 +230,7 @@ func entriesPath(n int64) string {
 	return "tile/entries/" + strings.TrimPrefix(tilePath(tlog.Tile{H: tileHeight, N: n, W: tileWidth}), "tile/0/")
 }
 
-// writeTile writes a file below folder, durably.
+// writeTile writes a file below folder. The file is on disk when writeTile returns.
 func writeTile(folder, path string, data []byte) error {
 	place := filepath.Join(folder, filepath.Dir(filepath.FromSlash(path)))
 	if err := os.MkdirAll(place, 0o700); err != nil {

@@ -14,11 +14,11 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// storedHashes are the hashes in DIR/audit, read beside the entries.
+// storedHashes reads the hashes in DIR/audit beside the entries.
 type storedHashes struct {
 	*hashes
-	in   *bufio.Reader // nil behind the last hash
-	bad  int64         // index of the first entry with another leaf hash than the stored one; -1: none
+	in   *bufio.Reader // where the next hash is read; nil behind the last one
+	bad  int64         // index of the first entry whose leaf hash differs from the stored one; -1 when there is none
 	want tlog.Hash     // the stored leaf hash there
 	have tlog.Hash     // the leaf hash of the entry there
 }
@@ -53,7 +53,8 @@ func (s *storedHashes) close() {
 	}
 }
 
-// compare reads the hashes that the entry at index i completed, its leaf first, and remembers the first leaf that differs.
+// compare reads the hashes that the entry at index i completed, its leaf first, and remembers the
+// first leaf that differs.
 func (s *storedHashes) compare(i int64, computed []tlog.Hash) {
 	if s == nil || s.in == nil || s.bad >= 0 {
 		return
@@ -149,7 +150,8 @@ func (c *check) named(ctx context.Context) {
 	c.found(Flipped, &i, "the entry with index %d is not the one that was signed", i)
 }
 
-// find reads the entries once more and returns the index of the one with that leaf hash, -1 when there is none.
+// find reads the entries once more and returns the index of the one with that leaf hash, -1 when
+// there is none.
 func (c *check) find(ctx context.Context, leaf tlog.Hash) int64 {
 	for at := c.Base.Size; ; {
 		page, err := c.Read(ctx, Stream, uint64(at), tileWidth)
@@ -165,8 +167,9 @@ func (c *check) find(ctx context.Context, leaf tlog.Hash) int64 {
 	}
 }
 
-// compareStored compares the entries with the stored hashes, which reach as far as the service has read:
-// also over entries that were never signed. Alone, the hashes prove nothing against what is signed.
+// compareStored compares the entries with the stored hashes, which reach as far as the service has
+// read: also over entries that were never signed. Alone, the hashes prove nothing against what is
+// signed.
 func (c *check) compareStored(n int64) {
 	i := c.stored.bad
 	switch hashed := c.stored.leaves(); {

@@ -10,8 +10,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Copied is a run of entries of the own log on its way to the other service's index, which puts each under its
-// origin and index, so that one that comes twice is one row.
+// Copied is a run of entries of the own log on its way to the other service's index, which puts
+// each under its origin and index, so that one that comes twice is one row.
 type Copied struct {
 	Entries []string
 	First   int64 // index of the first entry; the others follow without a gap
@@ -19,7 +19,8 @@ type Copied struct {
 	w canonical.Writer // of JSON, used again
 }
 
-// JSON returns the request that carries c, good until the next call: every entry a text of its exact bytes.
+// JSON returns the request that carries c. It is good until the next call, and has the exact bytes
+// of every entry as a text.
 func (c *Copied) JSON() []byte {
 	c.w.Reset()
 	c.w.Begin()
@@ -32,8 +33,9 @@ func (c *Copied) JSON() []byte {
 // copierName is the name of the cursor of NewCopier.
 const copierName = "audit-copy"
 
-// NewCopier returns the follower that sends every entry of db's log to the other service,
-// at least once and in order. send returns nil when the receiver has stored them, and then does not keep what it was given.
+// NewCopier returns the follower that sends every entry of db's log to the other service, at least
+// once and in order. send returns nil when the receiver has stored them, and then does not keep
+// what it was given.
 func NewCopier(db *feed.Hub, log *slog.Logger, send func(context.Context, *Copied) error) *feed.Follower {
 	c := &Copied{}
 	return &feed.Follower{
@@ -60,11 +62,13 @@ func NewCopier(db *feed.Hub, log *slog.Logger, send func(context.Context, *Copie
 	}
 }
 
-// copyLinger is how far the copy may stay behind for the sake of larger runs, or ten times that while entries keep coming:
-// each run costs a request here and a synced commit there, and an outcome costs least when it comes with its intent.
+// copyLinger is how far the copy may stay behind for the sake of larger runs, or ten times that
+// while entries keep coming: each run costs a request here and a synced commit there, and an
+// outcome costs least when it comes with its intent.
 const copyLinger = 100 * time.Millisecond
 
-// copyBytes bounds the entries of one Copied, quoted as they travel, where a quote or a backslash takes two bytes: well below what the receiver's route takes in one
-// body (16 MiB), for a larger one would be refused again and again; and large, because intent and outcome of an act
-// are joined cheapest when they come together.
+// copyBytes bounds the entries of one Copied, quoted as they travel, where a quote or a backslash
+// takes two bytes: well below what the receiver's route takes in one body (16 MiB), for a larger
+// one would be refused again and again; and large, because intent and outcome of an act are joined
+// cheapest when they come together.
 const copyBytes = 4 << 20

@@ -17,15 +17,15 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// maxAsked is how many bytes the resources of a decision take in an entry. More of them lie in documents beside it, and
-// the entry has their number and their digest (decision 58).
+// maxAsked is how many bytes the resources of a decision take in an entry. More of them lie in
+// documents beside it, and the entry has their number and their digest (decision 58).
 const maxAsked = 32 << 10
 
 // askedPart is how many bytes of resources lie in one document.
 const askedPart = 600 << 10
 
-// Decision is the authorization decision an act stands on, with all that decided it (decisions 32 and 58): the policies of
-// the same version give the same answer from it alone, which Replay shows.
+// Decision is the authorization decision an act stands on, with all that decided it (decisions 32
+// and 58): the policies of the same version give the same answer from it alone, which Replay shows.
 type Decision struct {
 	Act     *authz.Act // who asked for what; nil when it is not known, or when Of says where it stands
 	Allowed bool
@@ -38,9 +38,9 @@ type Decision struct {
 	digest string // of them; empty when they stand in the entry
 }
 
-// NewDecision returns how an act was decided; refused is the place of the refused question, -1 when there is none. Of an
-// act that was refused and has more resources than an entry takes, only the refused one is kept: it explains the answer,
-// and nobody fills the store with what he may not do.
+// NewDecision returns how an act was decided; refused is the place of the refused question, -1 when
+// there is none. Of an act that was refused and has more resources than an entry takes, only the
+// refused one is kept: it explains the answer, and nobody fills the store with what he may not do.
 func NewDecision(a *authz.Act, d authz.Decision, refused int) *Decision {
 	kept := &Decision{Act: a, Allowed: d.Allowed, Policy: d.Version, Rule: d.Rule}
 	if refused < 0 {
@@ -54,8 +54,9 @@ func NewDecision(a *authz.Act, d authz.Decision, refused int) *Decision {
 	return kept
 }
 
-// Replay asks a policy set about the act again. It says false when the decision does not hold the act: an entry from before
-// acts were recorded, one that refers to another entry, or one whose resources lie beside it (readAsked).
+// Replay asks a policy set about the act again. It says false when the decision does not hold the
+// act: an entry from before acts were recorded, one that refers to another entry, or one whose
+// resources lie beside it (readAsked).
 func (d *Decision) Replay(set *authz.Set) (authz.Decision, bool) {
 	if d.Act == nil || len(d.Act.Asked) == 0 {
 		return authz.Decision{}, false
@@ -172,7 +173,8 @@ func (d *Decision) members(w *canonical.Writer) error {
 	return nil
 }
 
-// askedJSON returns the JSON of the resources. It names an action where that is not the action of the first one.
+// askedJSON returns the JSON of the resources. It names an action where that is not the action of
+// the first one.
 func askedJSON(list []authz.Asked) ([]byte, error) {
 	wire := make([]wireAsked, len(list))
 	for i, q := range list {
@@ -194,7 +196,8 @@ var askedDocs = store.Table[askedDoc]{Kind: "audit_asked", ID: func(d askedDoc) 
 
 func askedID(digest string, n int) string { return fmt.Sprintf("%s/%06d", digest, n) }
 
-// docs returns the documents with the resources of which the entry has the digest only; none for most decisions.
+// docs returns the documents with the resources of which the entry has the digest only; none for
+// most decisions.
 func (d *Decision) docs() (docs []askedDoc, err error) {
 	if d == nil || d.Act == nil || !d.Allowed {
 		return nil, nil
@@ -210,8 +213,9 @@ func (d *Decision) docs() (docs []askedDoc, err error) {
 	return docs, nil
 }
 
-// Keep stores what stands beside the entry of d, before the entry is committed. The same resources are the same documents,
-// so it may be done twice. Update and Record do it; the engine, which commits by itself, calls it.
+// Keep stores what stands beside the entry of d, before the entry is committed. The same resources
+// are the same documents, so it may be done twice. Update and Record do it; the engine, which
+// commits by itself, calls it.
 func Keep(ctx context.Context, db store.DB, d *Decision) error {
 	docs, err := d.docs()
 	if err != nil {
@@ -232,8 +236,8 @@ func Keep(ctx context.Context, db store.DB, d *Decision) error {
 	return nil
 }
 
-// Decision returns the decision in the entry with that index, complete with the resources beside it. The fault is NotFound
-// when there is no such entry, or when it stands on no decision.
+// Decision returns the decision in the entry with that index, complete with the resources beside
+// it. The fault is NotFound when there is no such entry, or when it stands on no decision.
 func (l *Log) Decision(ctx context.Context, index int64) (*Decision, error) {
 	page, err := l.db.Read(ctx, Stream, uint64(max(0, index)), 1)
 	if err != nil {
@@ -252,8 +256,8 @@ func (l *Log) Decision(ctx context.Context, index int64) (*Decision, error) {
 	return e.Decision, e.Decision.readAsked(ctx, l.db)
 }
 
-// readAsked completes a decision that was read from an entry with the resources that lie beside it in db. An error says
-// that they are missing or damaged.
+// readAsked completes a decision that was read from an entry with the resources that lie beside it
+// in db. An error says that they are missing or damaged.
 func (d *Decision) readAsked(ctx context.Context, db store.DB) error {
 	if d.digest == "" || d.Act == nil {
 		return nil

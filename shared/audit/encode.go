@@ -10,24 +10,26 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// maxText bounds every text of an entry outside its details in bytes, so that nobody can make an act unrecordable by naming
-// it at length.
+// maxText bounds every text of an entry outside its details in bytes, so that nobody can make an
+// act unrecordable by naming it at length.
 const maxText = 1024
 
 // maxDetails is how many bytes the details of an entry take at most.
 const maxDetails = store.MaxEntry / 2
 
-// Encode returns the bytes of e, to be appended to Stream as they are: canonical JSON of at most entryBytes, one byte less
-// than a stream takes. Details that do not fit are cut, and the entry names them in "truncated".
+// Encode returns the bytes of e, to be appended to Stream as they are: canonical JSON of at most
+// entryBytes, one byte less than a stream takes. Details that do not fit are cut, and the entry
+// names them in "truncated".
 func (e Entry) Encode() ([]byte, error) {
 	var w canonical.Writer
 	return e.EncodeTo(&w)
 }
 
-// EncodeTo writes e into w and returns the bytes that Encode returns, which are good until w is reset.
+// EncodeTo writes e into w and returns the bytes that Encode returns, which are good until w is
+// reset.
 //
-// It uses a Writer because the engine encodes two entries a task: encoding/json takes five times as long, which adds 24 µs to
-// the 70 to 140 µs of CPU that a task takes (BenchmarkEncodeTo, ADR 4).
+// It uses a Writer because the engine encodes two entries a task: encoding/json takes five times as
+// long, which adds 24 µs to the 70 to 140 µs of CPU that a task takes (BenchmarkEncodeTo, ADR 4).
 func (e Entry) EncodeTo(w *canonical.Writer) ([]byte, error) {
 	before := w.Mark()
 	details, err := e.write(w)
@@ -41,7 +43,8 @@ func (e Entry) EncodeTo(w *canonical.Writer) ([]byte, error) {
 	return w.Body().Bytes(), nil
 }
 
-// shorten writes e into w at before without the details that do not fit: a decision is needed whole.
+// shorten writes e into w at before without the details that do not fit: a decision is needed
+// whole.
 func (e *Entry) shorten(w *canonical.Writer, before canonical.Mark) (err error) {
 	e.Actor.AMR = e.Actor.AMR[:min(len(e.Actor.AMR), 16)]
 	all := e.Details
@@ -107,8 +110,8 @@ func (a *Actor) write(w *canonical.Writer) {
 	w.End()
 }
 
-// fitting returns details without the members that do not fit into limit bytes, the largest of which go first; the member
-// "truncated" names 16 of them.
+// fitting returns details without the members that do not fit into limit bytes, the largest of
+// which go first; the member "truncated" names 16 of them.
 func fitting(details map[string]any, limit int) (map[string]any, error) {
 	sizes := make(map[string]int, len(details))
 	for k, v := range details {

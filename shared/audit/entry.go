@@ -8,15 +8,15 @@ const Stream = "audit"
 // Phase says what an entry is about (decision 26).
 type Phase string
 
-// The phases. A change inside the store is one Event; an act outside is an Intent, committed before it,
-// and an Outcome with the same OpID.
+// These are the phases. A change inside the store is one Event; an act outside is an Intent,
+// committed before it, and an Outcome with the same OpID.
 const (
 	Event   Phase = "event"
 	Intent  Phase = "intent"
 	Outcome Phase = "outcome"
 )
 
-// Results of an entry.
+// These are the results of an entry.
 const (
 	Success    = "success"
 	Failure    = "failure"
@@ -25,8 +25,8 @@ const (
 	Unknown    = "unknown"
 )
 
-// Actor is who did it. Fields stand in the order of their JSON names so that an entry is canonical as
-// encoded.
+// Actor is who did it. Fields stand in the order of their JSON names so that an entry is canonical
+// as encoded.
 type Actor struct {
 	AMR      []string `json:"amr,omitempty"`
 	IP       string   `json:"ip,omitempty"`
@@ -36,8 +36,8 @@ type Actor struct {
 	Username string   `json:"username,omitempty"` // empty when unknown
 }
 
-// Entry is one record of the log. Its bytes are produced once, by Encode, and never re-serialised; its
-// place in the log is its sequence in the stream (leaf index = sequence - 1).
+// Entry is one record of the log. Its bytes are produced once, by Encode, and never re-serialised;
+// its place in the log is its sequence in the stream (leaf index = sequence - 1).
 type Entry struct {
 	Action    string         `json:"action"` // "<singular>.<verb>", e.g. "server.create"
 	Actor     Actor          `json:"actor"`

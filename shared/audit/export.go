@@ -17,7 +17,8 @@ import (
 // exportFormat names the first line of an export.
 const exportFormat = "provisioning-audit-export/1"
 
-// maxExportLine is longer than any line of an export: an entry of which every byte is escaped, and its frame.
+// maxExportLine is longer than any line of an export: an entry of which every byte is escaped, and
+// its frame.
 const maxExportLine = 8*store.MaxEntry + 1024
 
 // exportHeader is the first line of an export: what the entries below it are to be compared with.
@@ -35,9 +36,10 @@ type exportLine struct {
 	LeafHash string `json:"leaf_hash"`
 }
 
-// Export writes the log of a data folder, up to its newest signed head, as JSON lines; Verify with VerifyOptions.Export
-// checks it without folder and service. Of the options Read, Dir, Base and Log are used. It verifies nothing itself: what is
-// damaged is exported damaged. A log of which nothing is signed is a Conflict.
+// Export writes the log of a data folder, up to its newest signed head, as JSON lines; Verify with
+// VerifyOptions.Export checks it without folder and service. Of the options Read, Dir, Base and Log
+// are used. It verifies nothing itself: what is damaged is exported damaged. A log of which nothing
+// is signed is a Conflict.
 func Export(ctx context.Context, o VerifyOptions, w io.Writer) error {
 	head, size := exportHeader{Format: exportFormat, Heads: []string{}, Keys: o.Log}, int64(0)
 	for _, name := range []string{"treehead", "witnessed"} {
@@ -85,8 +87,9 @@ func Export(ctx context.Context, o VerifyOptions, w io.Writer) error {
 	return out.Flush()
 }
 
-// exportReader reads what Export wrote, line by line. Every line must be spelled as Export spells it, so that no other
-// reader can take it for something else: no member twice, none that is unknown, none in another case.
+// exportReader reads what Export wrote, line by line. Every line must be spelled as Export spells
+// it, so that no other reader can take it for something else: no member twice, none that is
+// unknown, none in another case.
 type exportReader struct {
 	in   *bufio.Reader
 	next int64 // index of the entry on the next line
@@ -120,7 +123,8 @@ func (x *exportReader) line(what string, v any) error {
 	return exactly(what, raw, v)
 }
 
-// exactly decodes a line into v and refuses one that is spelled otherwise than encoding v spells it.
+// exactly decodes a line into v and refuses one that is spelled otherwise than encoding v spells
+// it.
 func exactly(what string, line []byte, v any) error {
 	if err := json.Unmarshal(line, v); err != nil {
 		return &exportFault{Malformed, fmt.Sprintf("%s cannot be read: %v", what, err)}

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// Head is a signed tree head: the log called Origin had Size entries with the root hash Root. Note is
-// the signed text (a C2SP checkpoint), with the cosignatures it has got.
+// Head is a signed tree head: the log called Origin had Size entries with the root hash Root. Note
+// is the signed text (a C2SP checkpoint), with the cosignatures it has got.
 type Head struct {
 	Origin string
 	Size   int64
@@ -21,7 +21,7 @@ type Head struct {
 	Note   string
 }
 
-// text is what is signed.
+// text returns what is signed.
 func (h Head) text() string {
 	return fmt.Sprintf("%s\n%d\n%s\n", h.Origin, h.Size, h.Root)
 }
@@ -94,7 +94,8 @@ func open(signed string, keys ...string) (*note.Note, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The note package decodes base64 leniently: bits that no byte is made of may differ. A head has one spelling.
+	// The note package decodes base64 leniently: bits that no byte is made of may differ. A head
+	// has one spelling.
 	for _, s := range append(n.Sigs, n.UnverifiedSigs...) {
 		if _, err := base64.StdEncoding.Strict().DecodeString(s.Base64); err != nil {
 			return nil, fmt.Errorf("the signature of %s is not spelled as it was made: %w", s.Name, err)

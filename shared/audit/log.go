@@ -18,7 +18,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Figures of a log.
+// These times and sizes bound a log.
 const (
 	signEvery     = 500 * time.Millisecond // heads are signed at most this often, so at most 1 s after an entry
 	unsignedLimit = 10 * time.Second       // without a signature for this long the store refuses changes
@@ -40,7 +40,7 @@ const (
 	Altered     State = "altered"      // what is stored is not what was signed
 )
 
-// Options of a log.
+// Options say where a log has its data.
 type Options struct {
 	DB   *feed.Hub
 	Dir  string // DIR/audit; empty keeps hashes and heads in memory (for a store in memory)
@@ -245,7 +245,7 @@ func (l *Log) readHead(name string) (Head, error) {
 	return OpenHead(string(data), l.keys.Public())
 }
 
-// fail makes a final state: the store refuses every change from now on.
+// fail puts the log into a final state, in which the store refuses every change.
 func (l *Log) fail(s State, reason string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -2,9 +2,9 @@ package audit
 
 import "github.com/provisioning-platform/platform/shared/obs"
 
-// Meter shows the log in a service's metrics, under names that begin with prefix: how far entries, signatures and
-// cosignatures are, and whether the log is in order. An alert on state, and on witnessed entries that stand still, is all
-// that an operator needs.
+// Meter shows the log in a service's metrics, under names that begin with prefix: how far entries,
+// signatures and cosignatures are, and whether the log is in order. An alert on state, and on
+// witnessed entries that stand still, is all that an operator needs.
 func (l *Log) Meter(r *obs.Registry, prefix string) {
 	for _, g := range []struct {
 		name, help string
@@ -22,7 +22,8 @@ func (l *Log) Meter(r *obs.Registry, prefix string) {
 	}
 }
 
-// Meter shows whether the other service's log goes on from what was cosigned: here, because there it is not to be believed.
+// Meter shows whether the other service's log goes on from what was cosigned: here, because there
+// it is not to be believed.
 func (p *Peer) Meter(r *obs.Registry, prefix string) {
 	r.GaugeFunc(prefix+"_audit_peer_in_order", "1 while the other service's log goes on from what it showed before, 0 when it contradicts that.",
 		func() float64 { return number(p.Alarm() == "") })

@@ -25,8 +25,8 @@ type Statement struct {
 	Refused string      `json:"refused,omitempty"` // why the speaker did not cosign what it was just told
 }
 
-// Peer is the memory of what the other service's log looked like: the witness. One Peer speaks for one
-// Log and listens to one other.
+// Peer is the memory of what the other service's log looked like: the witness. One Peer speaks for
+// one Log and listens to one other.
 type Peer struct {
 	log *Log
 	pin Public // the only keys accepted; empty: those heard first, from then on
@@ -47,8 +47,8 @@ type memory struct {
 	Fork string `json:"fork,omitempty"` // fingerprint of a fork that the operator has accepted
 }
 
-// NewPeer returns the witness beside log. With pin given, only a log with these keys is listened to;
-// else the first one heard is remembered.
+// NewPeer returns the witness beside log. With pin given, only a log with these keys is listened
+// to; else the first one heard is remembered.
 func NewPeer(log *Log, pin Public) (*Peer, error) {
 	p := &Peer{log: log, pin: pin}
 	if pin.Treehead != "" {
@@ -68,9 +68,10 @@ func NewPeer(log *Log, pin Public) (*Peer, error) {
 }
 
 // Exchange hears what the other says and answers. The fault is Denied when the statement is not
-// signed by its speaker, Malformed when it makes no sense. A head that contradicts an earlier one is
-// answered, in Refused, because the answer carries what the other needs to notice that it was rolled
-// back. So is a log that is not the one witnessed here: it is refused, and hears our head all the same.
+// signed by its speaker, Malformed when it makes no sense. A head that contradicts an earlier one
+// is answered, in Refused, because the answer carries what the other needs to notice that it was
+// rolled back. So is a log that is not the one witnessed here: it is refused, and hears our head
+// all the same.
 func (p *Peer) Exchange(ctx context.Context, in Statement) (Statement, error) {
 	refused, err := p.hear(ctx, in)
 	if fault.CodeOf(err) == unknownLog {
@@ -84,7 +85,8 @@ func (p *Peer) Exchange(ctx context.Context, in Statement) (Statement, error) {
 	return out, err
 }
 
-// answerStranger returns our head without a proof, for who has seen none of ours, and why his log is refused.
+// answerStranger returns our head without a proof, for who has seen none of ours, and why his log
+// is refused.
 func (p *Peer) answerStranger(why string) Statement {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -129,9 +131,9 @@ func (p *Peer) Hear(ctx context.Context, answer Statement) error {
 	return err
 }
 
-// Meet makes one exchange; send carries the statement to the other service and returns its answer. An
-// error means that the other was not heard or, with code audit.inconsistent, that its log contradicts
-// what it showed before.
+// Meet makes one exchange; send carries the statement to the other service and returns its answer.
+// An error means that the other was not heard or, with code audit.inconsistent, that its log
+// contradicts what it showed before.
 func (p *Peer) Meet(ctx context.Context, send func(context.Context, Statement) (Statement, error)) error {
 	s, err := p.Speak()
 	if err != nil {
@@ -144,7 +146,8 @@ func (p *Peer) Meet(ctx context.Context, send func(context.Context, Statement) (
 	return p.Hear(ctx, answer)
 }
 
-// Met says whether the other service was heard since the start, so that this log knows whether it was put back.
+// Met says whether the other service was heard since the start, so that this log knows whether it
+// was put back.
 func (p *Peer) Met() bool { return !p.Heard().IsZero() }
 
 // Heard returns when a statement of the other was last heard since the start; zero when none was.

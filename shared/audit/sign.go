@@ -19,9 +19,9 @@ const witnessAction = "audit.witness"
 // witnessPrefix is how such an entry begins: action is the first member of an encoded entry.
 var witnessPrefix = []byte(`{"action":"` + witnessAction + `"`)
 
-// Run extends the tree with what is committed and signs its head at most one second later, until ctx
-// ends; then it signs what is left and returns nil. While it cannot sign, the store refuses changes
-// after ten seconds.
+// Run extends the tree with what is committed and signs its head at most one second later, until
+// ctx ends; then it signs what is left and returns nil. While it cannot sign, the store refuses
+// changes after ten seconds.
 func (l *Log) Run(ctx context.Context) error {
 	good := time.Now()
 	for {
@@ -76,8 +76,8 @@ func (l *Log) gate(good time.Time, err error) {
 	}
 }
 
-// extend hashes the entries behind the tree, up to the given size (all of them when negative). A missing entry is
-// found out here, before a head would be signed that hides it.
+// extend hashes the entries behind the tree, up to the given size (all of them when negative). A
+// missing entry is found out here, before a head would be signed that hides it.
 func (l *Log) extend(ctx context.Context, upto int64) error {
 	for upto < 0 || l.tree.size < upto {
 		page, err := l.db.Read(ctx, Stream, uint64(l.tree.size), readAtOnce)

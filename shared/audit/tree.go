@@ -11,8 +11,8 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// tree is an RFC 6962 tree that only grows: the roots of its perfect subtrees, largest first by level.
-// It needs no stored hashes to grow and to tell its root.
+// tree is an RFC 6962 tree that only grows: the roots of its perfect subtrees, largest first by
+// level. It needs no stored hashes to grow and to tell its root.
 type tree struct {
 	size  int64
 	roots [64]tlog.Hash // roots[l] is meaningful when bit l of size is set
@@ -47,8 +47,8 @@ func (t *tree) root() tlog.Hash {
 	return h
 }
 
-// subtrees returns the levels of the perfect subtrees of a tree of that size, largest first, and where their roots are
-// stored.
+// subtrees returns the levels of the perfect subtrees of a tree of that size, largest first, and
+// where their roots are stored.
 func subtrees(size int64) (levels []int, places []int64) {
 	for l, start := 62, int64(0); l >= 0; l-- {
 		if size>>l&1 == 1 {
@@ -189,7 +189,8 @@ func (h *hashes) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	return out, nil
 }
 
-// sync puts what was appended on disk. Hashes that a power cut tore holes into would be taken for another history.
+// sync puts what was appended on disk. Hashes that a power cut tore holes into would be taken for
+// another history.
 func (h *hashes) sync() error {
 	if h.file == nil {
 		return nil

@@ -17,14 +17,14 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// staleTail is how far apart the entries behind the newest head may lie: a running service would have
-// signed them, or refused changes.
+// staleTail is how far apart the entries behind the newest head may lie: a running service would
+// have signed them, or refused changes.
 const staleTail = 60 * time.Second
 
 // Finding is the answer of Verify in one word or two.
 type Finding string
 
-// The verdicts. All but Intact are failures.
+// These are the verdicts of Verify. All but Intact are failures.
 const (
 	Intact           Finding = "intact"
 	Flipped          Finding = "altered entry"     // an entry is not what was signed
@@ -71,8 +71,8 @@ type Report struct {
 	Notes        []string `json:"notes,omitempty"` // what is odd and no damage
 }
 
-// SeenBy returns the heads of the log called origin that another service keeps in its DIR/audit: what
-// VerifyOptions.Heads wants. No folder or nothing about that log is no head.
+// SeenBy returns the heads of the log called origin that another service keeps in its DIR/audit:
+// what VerifyOptions.Heads wants. No folder or nothing about that log is no head.
 func SeenBy(dir, origin string) ([]string, error) {
 	m, err := (&Log{dir: dir}).remembered(origin)
 	if err != nil || m.Head == "" {
@@ -88,8 +88,9 @@ type headProof struct {
 	foreign bool // kept by the other service: it cannot have been changed here
 }
 
-// Verify computes the log again from its entries and compares it with every head at hand. It changes
-// nothing and asks nobody. An error means that it could not even look (a missing folder, a bad key).
+// Verify computes the log again from its entries and compares it with every head at hand. It
+// changes nothing and asks nobody. An error means that it could not even look (a missing folder, a
+// bad key).
 func Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	r := &check{VerifyOptions: o, report: Report{Origin: o.Log.Origin()}, roots: map[int64]tlog.Hash{}}
 	if err := o.Log.check(); err != nil {
@@ -128,7 +129,7 @@ func (c *check) elsewhere() string {
 	return fmt.Sprintf("; those before index %d were archived: verify that folder with --archive", c.report.First)
 }
 
-// check is one run of Verify.
+// check is the state of one run of Verify.
 type check struct {
 	VerifyOptions
 	report Report
@@ -178,7 +179,8 @@ func (c *check) gather() error {
 	return nil
 }
 
-// gatherExport takes the heads of an export, of which one must be cosigned when the witness's keys are given.
+// gatherExport takes the heads of an export, of which one must be cosigned when the witness's keys
+// are given.
 func (c *check) gatherExport() error {
 	x := newExportReader(c.Export)
 	header, err := x.header()
@@ -203,7 +205,8 @@ func (c *check) gatherExport() error {
 	return nil
 }
 
-// unreadable reports why the entry at index at cannot be read; it returns what stands in the way of the check itself.
+// unreadable reports why the entry at index at cannot be read; it returns what stands in the way of
+// the check itself.
 func (c *check) unreadable(at int64, err error) error {
 	var f *exportFault
 	switch {
@@ -236,7 +239,8 @@ func (c *check) add(signed, from string, foreign bool) {
 	}
 }
 
-// read computes the tree from the entries, a tile at a time, and compares it on the way with the stored hashes.
+// read computes the tree from the entries, a tile at a time, and compares it on the way with the
+// stored hashes.
 func (c *check) read(ctx context.Context) error {
 	sizes := map[int64]bool{}
 	for _, p := range c.proofs {

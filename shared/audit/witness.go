@@ -34,7 +34,7 @@ func (p *Peer) hear(ctx context.Context, in Statement) (refused string, err erro
 // unknownLog is the code of a statement about a log that is not the one witnessed here.
 const unknownLog = "audit.unknown_log"
 
-// know checks that the keys are the peer's.
+// know returns a fault unless the keys are those of the peer.
 func (p *Peer) know(keys Public) error {
 	if err := keys.check(); err != nil {
 		return fault.New(fault.Malformed, "audit.bad_keys", "the statement's keys are malformed").Because(err)
@@ -83,7 +83,8 @@ func (l *Log) remember(origin string, m memory) error {
 	return file.Write(filepath.Join(l.dir, "peers"), peerFile(origin), data)
 }
 
-// sameKeys says whether a and b differ, at most, in the suffix that a log in memory adds to its name.
+// sameKeys says whether a and b differ, at most, in the suffix that a log in memory adds to its
+// name.
 func sameKeys(a, b Public) bool {
 	trunk, _, _ := strings.Cut(a.Origin(), "/memory-")
 	other, _, _ := strings.Cut(b.Origin(), "/memory-")
@@ -150,7 +151,8 @@ func (l *Log) wasSeen(h Head, good func()) error {
 	return nil
 }
 
-// isAhead says how a head of ours, which the other service has seen, contradicts what is stored here; "" when it does not.
+// isAhead says how a head of ours, which the other service has seen, contradicts what is stored
+// here; "" when it does not.
 func (l *Log) isAhead(h Head) (string, error) {
 	if size := l.size(); h.Size > size {
 		return fmt.Sprintf("the other service has seen %d entries, here are %d", h.Size, size), nil
@@ -223,7 +225,8 @@ func (p *Peer) accept(ctx context.Context, h Head, keys Public) error {
 	return nil
 }
 
-// refuse keeps both heads as evidence and says why. What could not be kept is kept when the head is offered again.
+// refuse keeps both heads as evidence and says why. What could not be kept is kept when the head is
+// offered again.
 func (p *Peer) refuse(ctx context.Context, last, offered Head, why string) (string, error) {
 	if p.alarm == why && p.kept {
 		return why, nil

@@ -9,14 +9,15 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep arrays and objects of a document may nest.
+// MaxDepth is how deep arrays and objects may nest in canonical JSON.
 const MaxDepth = 128
 
-// Check returns nil when text is canonical JSON as Make returns it, and otherwise an error with the offset of the first byte
-// that is not. It walks over text once and allocates nothing then, for every commit calls it.
+// Check returns nil when text is canonical JSON as Make returns it, and otherwise an error with the
+// offset of the first byte that is not. It walks over text once and allocates nothing then, for
+// every commit calls it.
 func Check(text []byte) error { return Scan(text, nil) }
 
-// checker walks over b; at is the next byte to look at, why what was wrong there.
+// checker walks over b. It looks at the byte at next, and notes in why what it found wrong there.
 type checker struct {
 	b      []byte
 	at     int
@@ -142,7 +143,8 @@ func (c *checker) tell(depth int, name, value []byte) {
 	c.member(c.parent, name, value)
 }
 
-// ascending compares two member names as written; with escapes in one of them, as meant.
+// ascending says whether a comes before b. It compares two member names as they are written, and
+// without their escapes when one of them has some.
 func ascending(a, b []byte, plain bool) bool {
 	if plain {
 		return bytes.Compare(a, b) < 0
@@ -171,8 +173,8 @@ func unescape(s []byte) string {
 	return string(out)
 }
 
-// text consumes a string and returns what stands between its quotes; plain is false when that has
-// escapes.
+// text consumes a string and returns what stands between its quotes. It returns plain as false when
+// that has escapes.
 func (c *checker) text() (raw []byte, plain, ok bool) {
 	c.at++
 	start, ascii := c.at, true
@@ -206,12 +208,13 @@ func (c *checker) text() (raw []byte, plain, ok bool) {
 	}
 }
 
-// skipPlain moves over bytes that need no second look.
+// skipPlain moves over the bytes that plain skips.
 func (c *checker) skipPlain() { c.at = plain(c.b, c.at) }
 
-// plain returns where from at on the first byte of s stands that a canonical string does not show as it is or that
-// has to be checked: quote, backslash, control characters, and what is not ASCII. It looks at eight at a time: the high
-// bit of a byte of odd is set for such a one, and of none before the first.
+// plain returns the place, from at on, of the first byte of s that a canonical string escapes or
+// that a reader has to check: a quote, a backslash, a control character, or a byte that is not
+// ASCII. It looks at eight bytes at a time: the first byte of odd whose high bit is set is the
+// first such byte.
 func plain[T string | []byte](s T, at int) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	for len(s)-at >= 8 {

@@ -1,11 +1,13 @@
-// Package canonical makes, checks and reads canonical JSON, the only form that the body of a document has (decision 8):
+// Package canonical makes, checks and reads canonical JSON, the only form that the body of a
+// document has (decision 8):
 //
 //   - members stand in the order of the bytes of their names, none twice, without blanks;
 //   - integers are within int64 and have neither fraction nor exponent, other numbers stand as encoding/json prints them;
 //   - in strings only '"', '\' and control characters are escaped, in their shortest form.
 //
-// One value has one such form, so equal documents have equal bytes and equal digests. Make encodes any value, a Writer
-// encodes what is written too often for encoding/json, Check and Scan walk over a text, and Members reads one object.
+// One value has one such form, so equal documents have equal bytes and equal digests. Make encodes
+// any value, a Writer encodes what is written too often for encoding/json, Check and Scan walk over
+// a text, and Members reads one object.
 package canonical
 
 import (
@@ -19,24 +21,28 @@ import (
 	"unicode/utf8"
 )
 
-// Body is the text of a document as this package made it. Only MakeBody and a Writer return one that vouches for its text, so
-// whoever holds such a Body need not check the text again (ADR 4). The zero value has no text.
+// Body is the text of a document as this package made it. Only MakeBody and a Writer return one
+// that vouches for its text, so whoever holds such a Body need not check the text again (ADR 4).
+// The zero value has no text.
 type Body struct {
 	text  []byte
 	sound bool // text is known to be canonical
 }
 
-// Bytes returns the text. Whoever changes its bytes in place makes the Body vouch for what nobody checked.
+// Bytes returns the text. Whoever changes its bytes in place makes the Body vouch for what nobody
+// checked.
 func (b Body) Bytes() []byte { return b.text }
 
-// Vouches says whether text is the very text of b, not only one that is equal, and known to be canonical.
+// Vouches says whether text is the very text of b, not only one that is equal, and known to be
+// canonical.
 func (b Body) Vouches(text []byte) bool {
 	return b.sound && len(text) > 0 && len(text) == len(b.text) && &text[0] == &b.text[0]
 }
 
-// Make returns v as canonical JSON. A struct whose fields stand in the order of their JSON names needs no second pass.
-// Text that is not UTF-8 becomes U+FFFD, as encoding/json does. Make refuses numbers outside the rule, members that stand
-// twice in a nested raw message, and values that nest deeper than MaxDepth.
+// Make returns v as canonical JSON. A struct whose fields stand in the order of their JSON names
+// needs no second pass. Text that is not UTF-8 becomes U+FFFD, as encoding/json does. Make refuses
+// numbers outside the rule, members that stand twice in a nested raw message, and values that nest
+// deeper than MaxDepth.
 func Make(v any) ([]byte, error) {
 	body, err := MakeBody(v)
 	return body.text, err
@@ -60,7 +66,8 @@ func MakeBody(v any) (Body, error) {
 	return Body{text, true}, nil
 }
 
-// AppendString appends s to b as a canonical JSON string: the bytes that Make returns for it, without the cost of Make.
+// AppendString appends s to b as a canonical JSON string: the bytes that Make returns for it,
+// without the cost of Make.
 func AppendString[T string | []byte](b []byte, s T) []byte {
 	b = append(b, '"')
 	for at := 0; at < len(s); {
@@ -131,14 +138,14 @@ func appendValue(out []byte, v any) (_ []byte, err error) {
 	return append(out, "null"...), nil
 }
 
-// The control characters that have a short escape, and that escape.
+// shortFrom has the control characters that have a short escape, shortTo the letter of each.
 const (
 	shortFrom = "\b\t\n\f\r"
 	shortTo   = "btnfr"
 	hexDigits = "0123456789abcdef"
 )
 
-// appendNumber appends a number of any spelling in its only canonical form.
+// appendNumber appends a number of any spelling in its canonical form.
 func appendNumber(out []byte, text string) ([]byte, error) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return strconv.AppendInt(out, n, 10), nil
@@ -155,7 +162,7 @@ func appendNumber(out []byte, text string) ([]byte, error) {
 	return out, nil
 }
 
-// appendFloat prints as encoding/json does.
+// appendFloat appends f as encoding/json prints it.
 func appendFloat(out []byte, f float64) []byte {
 	if f == 0 {
 		return append(out, '0') // -0 too

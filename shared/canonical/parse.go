@@ -7,9 +7,10 @@ import (
 	"fmt"
 )
 
-// Parse returns the value of text, which must be one JSON value and nothing else: nil, a bool, a string, a json.Number, an
-// []any or a map[string]any. Unlike encoding/json it refuses an object with a member twice, however the name is written, and
-// arrays and objects that nest deeper than depth. What is not UTF-8 in a string becomes U+FFFD.
+// Parse returns the value of text, which must be one JSON value and nothing else: nil, a bool, a
+// string, a json.Number, an []any or a map[string]any. Unlike encoding/json it refuses an object
+// with a member twice, however the name is written, and arrays and objects that nest deeper than
+// depth. What is not UTF-8 in a string becomes U+FFFD.
 func Parse(text []byte, depth int) (any, error) {
 	if !json.Valid(text) {
 		return nil, errors.New("not one JSON value")

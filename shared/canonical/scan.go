@@ -7,9 +7,10 @@ import (
 	"strings"
 )
 
-// Scan is Check that also calls member, unless it is nil, for each member of the object that text is and for each member of
-// the objects in it: those of a parent before the parent itself. The parent of a member of text is nil. Names and values are
-// passed as they are written. When Scan returns an error, nothing that member was called with is to be used.
+// Scan is Check that also calls member, unless it is nil, for each member of the object that text
+// is and for each member of the objects in it: those of a parent before the parent itself. The
+// parent of a member of text is nil. Names and values are passed as they are written. When Scan
+// returns an error, nothing that member was called with is to be used.
 func Scan(text []byte, member func(parent, name, value []byte)) error {
 	return scan(text, 0, member)
 }
@@ -27,9 +28,9 @@ func scan(text []byte, depth int, member func(parent, name, value []byte)) error
 	return nil
 }
 
-// Members yields the members of an object that is known to be valid JSON without blanks, as canonical JSON is: names and
-// values as they are written. It is for what is read often and mostly passed on unread. A value that is no object has
-// none.
+// Members yields the members of an object that is known to be valid JSON without blanks, as
+// canonical JSON is: names and values as they are written. It serves readers that look at few
+// members and pass the others on. A value that is not an object has no members.
 func Members(object []byte) iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
 		if len(object) == 0 || object[0] != '{' {
@@ -46,7 +47,7 @@ func Members(object []byte) iter.Seq2[string, json.RawMessage] {
 	}
 }
 
-// end returns where the value ends that begins at i.
+// end returns the place where the value ends that begins at i.
 func end(b []byte, i int) int {
 	for depth := 0; i < len(b); i++ {
 		switch b[i] {
@@ -68,7 +69,7 @@ func end(b []byte, i int) int {
 	return i
 }
 
-// closing returns where the quote is that ends the string that begins at i.
+// closing returns the place of the quote that ends the string that begins at i.
 func closing(b []byte, i int) int {
 	for at := i + 1; ; at++ {
 		at += bytes.IndexByte(b[at:], '"')
@@ -82,7 +83,7 @@ func closing(b []byte, i int) int {
 	}
 }
 
-// Text reads a value of Members that is a string; false when it is none.
+// Text returns the text of a value of Members, and false when the value is not a string.
 func Text(value json.RawMessage) (string, bool) {
 	if value[0] != '"' {
 		return "", false

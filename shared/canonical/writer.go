@@ -10,40 +10,43 @@ import (
 	"github.com/provisioning-platform/platform/shared/instant"
 )
 
-// maxLevels is how deep what a Writer makes may nest to count as canonical.
+// maxLevels is the depth from which on a Writer does not vouch for what it writes.
 const maxLevels = 8
 
-// inArray stands for the last name where the values have none; no name is above it.
+// inArray stands for the name of the last member inside an array, whose values have no names. No
+// name is above it.
 const inArray = "\xff"
 
-// Writer appends canonical JSON objects, one behind the other, for documents that are written too often for
-// encoding/json. The caller gives the members in bytewise order of their names, which are plain text: ASCII without quotes,
-// backslashes and control characters. What kept that order is known to be canonical, so no commit looks at it again.
-// The zero value is empty; what it gave out is good until Reset.
+// Writer writes canonical JSON objects, one behind the other, for documents that are written too
+// often for encoding/json. The caller writes the members in the order of the bytes of their names,
+// and the names are plain text: ASCII without quotes, backslashes and control characters. A Writer
+// knows that an object is canonical when its caller kept that order, so no commit checks it again.
+// The zero value is empty; texts that a Writer returned are good until Reset.
 type Writer struct {
 	b     []byte
-	start int  // of the object being made
-	open  bool // a member or a value stands in front
-	wrong bool // the object being made may not be canonical
+	start int  // where the object begins that is being written
+	open  bool // the next member or value needs a comma in front
+	wrong bool // the object that is being written may not be canonical
 	level int
-	names [maxLevels]string // the last of each level
+	names [maxLevels]string // the name of the last member of each level
 }
 
-// Reset empties the writer; it keeps the memory.
+// Reset empties the writer, which keeps its memory.
 func (w *Writer) Reset() { *w = Writer{b: w.b[:0]} }
 
-// Cap returns the bytes of memory that the writer holds.
+// Cap returns how many bytes of memory the writer holds.
 func (w *Writer) Cap() int { return cap(w.b) }
 
-// Len returns the bytes of the object begun last.
+// Len returns how many bytes of the object begun last are written.
 func (w *Writer) Len() int { return len(w.b) - w.start }
 
-// Body returns the object begun last. It vouches for its text when that object has ended and kept the rules.
+// Body returns the object begun last. It vouches for its text when that object has ended and kept
+// the rules.
 func (w *Writer) Body() Body {
 	return Body{w.b[w.start:len(w.b):len(w.b)], w.level == 0 && !w.wrong}
 }
 
-// Mark is a place in an object being made.
+// Mark is a place in what a Writer has written.
 type Mark struct {
 	length int
 	open   bool
@@ -52,10 +55,10 @@ type Mark struct {
 // Mark returns the place where the writer stands.
 func (w *Writer) Mark() Mark { return Mark{len(w.b), w.open} }
 
-// Back takes back what was appended since m, on the same level.
+// Back takes back what was written since m on the same level.
 func (w *Writer) Back(m Mark) { w.b, w.open = w.b[:m.length], m.open }
 
-// Begin begins an object: a new one, or the next value of an array.
+// Begin begins an object: a new one, or inside an array its next value.
 func (w *Writer) Begin() {
 	switch {
 	case w.level == 0:
@@ -68,13 +71,13 @@ func (w *Writer) Begin() {
 	w.push('{', "")
 }
 
-// Object begins an object as a member.
+// Object begins a member that is an object.
 func (w *Writer) Object(name string) {
 	w.b = w.member(name)
 	w.push('{', "")
 }
 
-// Array begins an array of objects as a member.
+// Array begins a member that is an array of objects.
 func (w *Writer) Array(name string) {
 	w.b = w.member(name)
 	w.push('[', inArray)
@@ -99,7 +102,7 @@ func (w *Writer) pop(bracket byte) {
 	w.level = max(0, w.level-1)
 }
 
-// member returns what was appended, with the beginning of a member behind it.
+// member returns what was written with the name of a member behind it.
 func (w *Writer) member(name string) []byte {
 	last := &w.names[w.level%maxLevels]
 	if name <= *last {
@@ -116,31 +119,31 @@ func (w *Writer) member(name string) []byte {
 	return append(append(b, name...), '"', ':')
 }
 
-// Text appends a member, nothing when it is empty.
+// Text writes a member that is a text, and nothing when the text is empty.
 func (w *Writer) Text(name, value string) {
 	if value != "" {
 		w.Always(name, value)
 	}
 }
 
-// Always appends a member also when it is empty.
+// Always writes a member that is a text, also an empty one.
 func (w *Writer) Always(name, value string) {
 	w.b = AppendString(w.member(name), value)
 }
 
-// Number appends a member.
+// Number writes a member that is a whole number.
 func (w *Writer) Number(name string, value int64) {
 	w.b = strconv.AppendInt(w.member(name), value, 10)
 }
 
-// Count appends a number, nothing when it is 0.
+// Count writes a member that is a whole number, and nothing when it is 0.
 func (w *Writer) Count(name string, value int64) {
 	if value != 0 {
 		w.Number(name, value)
 	}
 }
 
-// Float appends a number that may have a fraction.
+// Float writes a member that is a number with or without a fraction.
 func (w *Writer) Float(name string, value float64) {
 	if whole := int64(value); math.Abs(value) < 1<<53 && float64(whole) == value {
 		w.Number(name, whole)
@@ -152,36 +155,36 @@ func (w *Writer) Float(name string, value float64) {
 	w.wrong = w.wrong || checkNumber(w.b[start:]) != nil
 }
 
-// Flag appends a member that is true, nothing when it is false.
+// Flag writes a member that is true, and nothing when value is false.
 func (w *Writer) Flag(name string, value bool) {
 	if value {
 		w.b = append(w.member(name), "true"...)
 	}
 }
 
-// Bool appends a member.
+// Bool writes a member that is true or false.
 func (w *Writer) Bool(name string, value bool) {
 	w.b = strconv.AppendBool(w.member(name), value)
 }
 
-// Instant appends a time as it goes over the wire (instant.Layout).
+// Instant writes a member that is a time as it goes over the wire (instant.Layout).
 func (w *Writer) Instant(name string, t time.Time) {
 	w.b = append(instant.Append(append(w.member(name), '"'), t), '"')
 }
 
-// Time appends a time as encoding/json does.
+// Time writes a member that is a time, as encoding/json writes it.
 func (w *Writer) Time(name string, t time.Time) {
 	w.b = append(t.AppendFormat(append(w.member(name), '"'), time.RFC3339Nano), '"')
 }
 
-// Moment appends a time, nothing when there is none.
+// Moment writes what Time writes, and nothing when t is nil.
 func (w *Writer) Moment(name string, t *time.Time) {
 	if t != nil {
 		w.Time(name, *t)
 	}
 }
 
-// List appends a list of texts.
+// List writes a member that is a list of texts.
 func (w *Writer) List(name string, values []string) {
 	b := append(w.member(name), '[')
 	for i, v := range values {
@@ -193,14 +196,14 @@ func (w *Writer) List(name string, values []string) {
 	w.b = append(b, ']')
 }
 
-// Some appends a list of texts, nothing when it is empty.
+// Some writes what List writes, and nothing when the list is empty.
 func (w *Writer) Some(name string, values []string) {
 	if len(values) > 0 {
 		w.List(name, values)
 	}
 }
 
-// Dict appends a map of texts, nothing when it is empty.
+// Dict writes a member that is a map of texts, and nothing when it is empty.
 func (w *Writer) Dict(name string, m map[string]string) {
 	_ = appendMap(w, name, m, func(v string) error {
 		w.b = AppendString(w.b, v)
@@ -208,8 +211,9 @@ func (w *Writer) Dict(name string, m map[string]string) {
 	})
 }
 
-// Map appends a map, nothing when it is empty. Texts and numbers of type int are written at once, other values as Make
-// returns them; its error is that of Make, and the object is then incomplete.
+// Map writes a member that is a map, and nothing when it is empty. It writes texts and numbers of
+// type int by itself and other values as Make returns them. After an error of Make, which it
+// returns, the object is incomplete.
 func (w *Writer) Map(name string, m map[string]any) error {
 	return appendMap(w, name, m, func(v any) error {
 		switch v := v.(type) {
@@ -238,7 +242,7 @@ func appendMap[V any](w *Writer, name string, m map[string]V, value func(V) erro
 		if i > 0 {
 			w.b = append(w.b, ',')
 		}
-		w.wrong = w.wrong || plain(k, 0) < len(k) // as written it may stand elsewhere
+		w.wrong = w.wrong || plain(k, 0) < len(k) // names with escapes may have another order
 		w.b = append(AppendString(w.b, k), ':')
 		if err := value(m[k]); err != nil {
 			return err
@@ -248,7 +252,7 @@ func appendMap[V any](w *Writer, name string, m map[string]V, value func(V) erro
 	return nil
 }
 
-// JSON appends a member whose value is canonical JSON already; it is checked.
+// JSON writes a member whose value is canonical JSON already, which it checks.
 func (w *Writer) JSON(name string, value []byte) {
 	w.b = w.member(name)
 	w.json(value)

@@ -1,4 +1,5 @@
-// Package clock has the one way to wait: Pause. It owns no other notion of time; what the time is comes from whoever asks.
+// Package clock has the one way to wait: Pause. It owns no other notion of time; what the time is
+// comes from whoever asks.
 package clock
 
 import (
@@ -6,8 +7,8 @@ import (
 	"time"
 )
 
-// Pause waits until d is over or wake is closed; a nil wake never is. It returns true then, and false as soon as ctx has
-// ended.
+// Pause waits until d is over or wake is closed; a nil wake never is. It returns true then, and
+// false as soon as ctx has ended.
 func Pause(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	if ctx.Err() != nil {
 		return false

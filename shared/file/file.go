@@ -1,4 +1,5 @@
-// Package file replaces small files so that whoever reads them, also after a crash, finds the old or the new content.
+// Package file replaces small files so that whoever reads them, also after a crash, finds the old
+// or the new content.
 package file
 
 import (
@@ -7,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// Write replaces the file called name in folder, with mode 0600. When it returns nil, the new content is on disk; after a
-// crash before that, the file has its old or its new content.
+// Write replaces the file called name in folder, with mode 0600. When it returns nil, the new
+// content is on disk; after a crash before that, the file has its old or its new content.
 func Write(folder, name string, data []byte) error {
 	tmp, err := os.CreateTemp(folder, "."+name+"-*") // made with mode 0600
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// Clip returns s as UTF-8 of at most n bytes: U+FFFD stands for what is no UTF-8, and a longer text is cut between two
-// characters and ends in "…".
+// Clip returns s as UTF-8 of at most n bytes: U+FFFD stands for what is no UTF-8, and a longer text
+// is cut between two characters and ends in "…".
 func Clip(s string, n int) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	if len(s) <= n {

@@ -17,8 +17,8 @@ type Baseline struct {
 	Lows   map[string]uint64 // the last trimmed sequence of every stream; a missing one was never trimmed
 	// Lookup returns what is known of a document. It is called once a distinct key, in the order of
 	// the batches, checks included, and must answer for the state at Number. A driver whose lookups
-	// are dear may guess, remember what it answered, and have the engine confirm all of it together with
-	// Number and Heads in the call that applies the Judgement.
+	// are dear may guess, remember what it answered, and have the engine confirm all of it together
+	// with Number and Heads in the call that applies the Judgement.
 	Lookup func(Key) (Known, error)
 	// Reuse is an earlier judgement that nobody reads any more; its memory is used again.
 	Reuse Judgement
@@ -46,8 +46,8 @@ type SequencedEntry struct {
 	Body   []byte
 }
 
-// Judgement is what a group of batches does to a store. All of it is written in one physical commit,
-// or none.
+// Judgement is what a group of batches does to a store. All of it is written in one physical
+// commit, or none.
 type Judgement struct {
 	Results []CommitResult    // one a batch, in their order
 	Number  uint64            // the last commit number afterwards; unchanged when every batch is refused
@@ -68,9 +68,10 @@ type judged struct {
 }
 
 // Judge decides a group of batches in arrival order, each against the state that the earlier ones
-// leave: two batches of one group on one document behave exactly as in two groups. A refused batch takes
-// no commit number and no sequence and changes nothing. But for the memory of Reuse it is a pure function, shared by all
-// drivers; the batches must have passed Validate. The only error is one of Lookup.
+// leave: two batches of one group on one document behave exactly as in two groups. A refused batch
+// takes no commit number and no sequence and changes nothing. But for the memory of Reuse it is a
+// pure function, shared by all drivers; the batches must have passed Validate. The only error is
+// one of Lookup.
 func Judge(schema Schema, g Baseline, batches []Batch) (Judgement, error) {
 	j := g.Reuse.emptied()
 	j.Number = g.Number

@@ -5,8 +5,9 @@ import (
 	"unicode/utf8"
 )
 
-// A row is how drivers keep lists in order: the id itself in a list by id; value, U+0000 and id in an
-// index. No value and no id holds U+0000, so rows sort as (value, id) do and can be taken apart.
+// Drivers keep lists in order by rows. The row of a document is its id in a list by id, and in an
+// index the value, U+0000 and the id. No value and no id holds U+0000, so rows sort as pairs of
+// value and id do, and a driver can split them.
 
 // IndexRow returns the row of an index key of the document with that id.
 func IndexRow(value, id string) string { return value + "\x00" + id }
@@ -19,7 +20,7 @@ func (q Query) Row(c Cursor) string {
 	return IndexRow(c.Value, c.ID)
 }
 
-// Cursor takes a row of the query's list apart.
+// Cursor returns the place of a row of the query's list.
 func (q Query) Cursor(row string) Cursor {
 	if q.Index == "" {
 		return Cursor{ID: row}
@@ -58,7 +59,7 @@ func successor(prefix string) string {
 		switch r {
 		case utf8.MaxRune:
 			continue
-		case 0xD7FF: // the surrogates behind it are no text
+		case 0xD7FF: // surrogates follow, which are no text
 			r = 0xE000
 		default:
 			r++

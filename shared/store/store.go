@@ -1,14 +1,14 @@
 // Package store is the storage port: documents, commits and streams, and nothing else.
 //
-// A Document is a canonical JSON body with a key, a revision and named index keys. A Commit is
-// one atomic batch of conditional document writes, appends to streams and trims of streams: all
-// or nothing, durable when it returns. A Stream is a named, gapless sequence of entries, of which
-// the oldest may have been trimmed.
+// A Document is a canonical JSON body with a key, a revision and named index keys. A Commit is one
+// atomic batch of conditional document writes, appends to streams and trims of streams: all or
+// nothing, durable when it returns. A Stream is a named, gapless sequence of entries, of which the
+// oldest may have been trimmed.
 //
 // The package owns the port, the judge that every driver shares, Update (optimistic transactions)
 // and Table. It owns no I/O: drivers live in memstore, pebblestore and surrealstore and are held to
-// one contract by storetest. The one rule a caller must know: an error of kind Unavailable means the
-// outcome is unknown; reload and look, never assume.
+// one contract by storetest. The one rule a caller must know: an error of kind Unavailable means
+// the outcome is unknown; reload and look, never assume.
 package store
 
 import (
@@ -83,7 +83,7 @@ func (e Expect) Wants() (rev uint64, demanded bool) { return e.rev, !e.any }
 // Action is what a write does when its expectation is met.
 type Action uint8
 
-// The actions.
+// These are the actions of a write.
 const (
 	Put    Action = iota // store Body and Index
 	Delete               // remove the document; nothing happens when it is absent
@@ -102,7 +102,8 @@ type Write struct {
 	digest Sum            // of Body, when its kind is summed; see Schema.Digest
 }
 
-// NewPut returns the write that stores body under k. Validate does not check its text when body vouches for it (ADR 4).
+// NewPut returns the write that stores body under k. Validate does not check its text when body
+// vouches for it (ADR 4).
 func NewPut(k Key, e Expect, index []IndexKey, body canonical.Body) Write {
 	return Write{Key: k, Expect: e, Index: index, Body: body.Bytes(), made: body}
 }
@@ -186,10 +187,10 @@ type Page struct {
 	Counts []Count
 }
 
-// DB is the storage port. All methods are safe for concurrent use, copy what they are given and hand
-// out copies (but for Read), and show only what is durable. Faults: Invalid for what breaks a limit or the schema
-// (before any I/O), Conflict for an expectation that is not met (nothing is written), Unavailable for an
-// engine that is away, closed or whose outcome is unknown.
+// DB is the storage port. All methods are safe for concurrent use, copy what they are given and
+// hand out copies (but for Read), and show only what is durable. Faults: Invalid for what breaks a
+// limit or the schema (before any I/O), Conflict for an expectation that is not met (nothing is
+// written), Unavailable for an engine that is away, closed or whose outcome is unknown.
 type DB interface {
 	// Get returns the document, or a Doc with revision 0 when there is none.
 	Get(ctx context.Context, key Key) (Doc, error)
@@ -235,8 +236,8 @@ func (s Schema) Kind(name string) (Kind, bool) {
 // ErrConflict is the fault of an expectation that was not met.
 var ErrConflict = fault.New(fault.Conflict, "store.conflict", "somebody else changed this at the same moment; read it again and retry")
 
-// ErrFull is the fault of a store whose disk has no room (decision 42): nothing is written, reads go on,
-// and changes are taken again as soon as there is room.
+// ErrFull is the fault of a store whose disk has no room (decision 42): nothing is written, reads
+// go on, and changes are taken again as soon as there is room.
 var ErrFull = fault.New(fault.Unavailable, "store.full",
 	"the disk of this service is full: what is stored can be read, and nothing can be changed until there is room again; an operator has to free space").After(5 * time.Second)
 

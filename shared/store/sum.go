@@ -14,7 +14,7 @@ type Counter struct {
 	Kind, Index, Value string
 }
 
-// Count is what a counter stands at. Sum is set when the counter is that of a whole kind which is
+// Count is the value of a counter. Sum is set when the counter is that of a whole kind which is
 // summed: the digests of the bodies of its documents, added up. Two sets of bodies with one sum are
 // equal, as long as nobody searches for others: it finds damage and is no seal against an attacker.
 type Count struct {
@@ -59,8 +59,8 @@ func ParseSum(text string) (s Sum, err error) {
 	return Sum(b), nil
 }
 
-// Digest notes in writes, a driver's own copy, the digests of bodies whose kinds are summed. A
-// driver calls it on the way to the judge while the bodies are those of the caller.
+// Digest notes in writes the digests of the bodies whose kinds are summed. A driver calls it with
+// its own copy of the writes before it calls Judge.
 func (s Schema) Digest(writes []Write) {
 	for i := range writes {
 		w := &writes[i]

@@ -9,7 +9,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/canonical"
 )
 
-// Table maps a Go type to one kind of document. It is a literal; it holds no state and no store.
+// Table maps a Go type to one kind of document. A Table is a literal and holds neither state nor a
+// store.
 //
 //	var users = store.Table[User]{Kind: "user", ID: func(u User) string { return u.ID },
 //		Index: func(u User) []store.IndexKey { return []store.IndexKey{{Name: "role", Value: u.Role}} }}
@@ -20,7 +21,7 @@ type Table[T any] struct {
 	Upgrade func(body []byte) ([]byte, error) // older body in, current body out; nil: as stored
 }
 
-// Row is a decoded document with its revision; revision 0 means there is none.
+// Row is a decoded document with its revision. Revision 0 means that there is no such document.
 type Row[T any] struct {
 	Value T
 	Rev   uint64
@@ -57,7 +58,7 @@ func (t Table[T]) Write(v T, e Expect) (Write, error) {
 	return NewPut(t.Key(t.ID(v)), e, t.index(v), body), nil
 }
 
-// Get reads the value with that id from the store.
+// Get returns the value with that id from the store.
 func (t Table[T]) Get(ctx context.Context, db DB, id string) (Row[T], error) {
 	d, err := db.Get(ctx, t.Key(id))
 	if err != nil {
@@ -67,7 +68,7 @@ func (t Table[T]) Get(ctx context.Context, db DB, id string) (Row[T], error) {
 	return Row[T]{Value: v, Rev: d.Rev}, err
 }
 
-// Load reads the value with that id inside a transaction.
+// Load returns the value with that id inside a transaction.
 func (t Table[T]) Load(tx *Tx, id string) (Row[T], error) {
 	d, err := tx.Get(t.Key(id))
 	if err != nil {
@@ -77,7 +78,7 @@ func (t Table[T]) Load(tx *Tx, id string) (Row[T], error) {
 	return Row[T]{Value: v, Rev: d.Rev}, err
 }
 
-// Save puts v inside a transaction.
+// Save stores v when the transaction commits.
 func (t Table[T]) Save(tx *Tx, v T) error {
 	w, err := t.Write(v, Any())
 	if err != nil {
@@ -87,7 +88,7 @@ func (t Table[T]) Save(tx *Tx, v T) error {
 	return nil
 }
 
-// Create puts v inside a transaction and demands that its id is free.
+// Create stores v when the transaction commits, and demands that no document has its id.
 func (t Table[T]) Create(tx *Tx, v T) error {
 	w, err := t.Write(v, Absent())
 	if err != nil {
@@ -97,10 +98,10 @@ func (t Table[T]) Create(tx *Tx, v T) error {
 	return nil
 }
 
-// Remove deletes the value with that id inside a transaction.
+// Remove deletes the value with that id when the transaction commits.
 func (t Table[T]) Remove(tx *Tx, id string) { tx.Delete(t.Key(id)) }
 
-// List returns a page of values in the order of the query; q.Kind is set by the table.
+// List returns a page of values in the order of the query. It sets q.Kind.
 func (t Table[T]) List(ctx context.Context, db DB, q Query) ([]Row[T], Page, error) {
 	q.Kind = t.Kind
 	page, err := db.List(ctx, q)
@@ -118,9 +119,10 @@ func (t Table[T]) List(ctx context.Context, db DB, q Query) ([]Row[T], Page, err
 	return rows, page, nil
 }
 
-// All yields the values that q finds in its order, and reads them in pages of q.Limit, or of MaxPage when that is 0. Each
-// page shows one moment, so what is written meanwhile may be among the values or not. The last pair has an error when a
-// page cannot be read, a document cannot be decoded or ctx has ended.
+// All yields the values that q finds in its order, and reads them in pages of q.Limit, or of
+// MaxPage when that is 0. Each page shows one moment, so what is written meanwhile may be among the
+// values or not. The last pair has an error when a page cannot be read, a document cannot be
+// decoded or ctx has ended.
 func (t Table[T]) All(ctx context.Context, db DB, q Query) iter.Seq2[Row[T], error] {
 	q.Kind = t.Kind
 	return func(yield func(Row[T], error) bool) {

@@ -18,17 +18,17 @@ const updateAttempts = 32
 type Tx struct {
 	ctx    context.Context
 	db     DB
-	rerun  bool // a conflict came before
+	rerun  bool // an earlier run met a conflict
 	read   map[Key]Doc
 	writes map[Key]Write
 	order  []Key
 	batch  []Append
 	trims  []Trim
-	failed error // of Create, which returns none
+	failed error // what Create found, which returns no error
 }
 
 // Get returns the document as this transaction sees it: its own write if there is one, else what is
-// stored. Update commits only if what was read is still so.
+// stored. Update commits only if what was read has not changed.
 func (tx *Tx) Get(key Key) (Doc, error) {
 	if w, ok := tx.writes[key]; ok && w.Action != Check {
 		if w.Action == Delete {
@@ -47,8 +47,8 @@ func (tx *Tx) Get(key Key) (Doc, error) {
 	return d, nil
 }
 
-// Put stores body under key when the transaction commits. A key that was not read before is put
-// whatever is there.
+// Put stores body under key when the transaction commits. It replaces whatever is there unless the
+// transaction has read the key.
 func (tx *Tx) Put(key Key, index []IndexKey, body []byte) {
 	tx.write(Write{Key: key, Action: Put, Index: index, Body: body})
 }
@@ -79,8 +79,8 @@ func (tx *Tx) create(own Write) {
 	tx.write(own)
 }
 
-// Add adds a write as it is, with the expectation that it has, when the transaction commits. When what is stored does not
-// meet it, Update ends with ErrConflict.
+// Add adds a write as it is, with the expectation that it has, when the transaction commits. When
+// what is stored does not meet it, Update ends with ErrConflict.
 func (tx *Tx) Add(w Write) {
 	if rev, demanded := w.Expect.Wants(); demanded {
 		tx.read[w.Key] = Doc{Key: w.Key, Rev: rev}
@@ -139,8 +139,8 @@ func (tx *Tx) seal() Batch {
 
 // Update runs fn on a fresh transaction and commits what it wrote, together with the demand that
 // everything it read is unchanged. On conflict it runs fn again, so fn must have no effect of its
-// own. It returns fn's error as it is; a transaction that wrote nothing commits nothing. When conflicts do not end it returns
-// ErrConflict; an unknown outcome is Unavailable and not retried.
+// own. It returns fn's error as it is; a transaction that wrote nothing commits nothing. When
+// conflicts do not end it returns ErrConflict; an unknown outcome is Unavailable and not retried.
 func Update(ctx context.Context, db DB, fn func(*Tx) error) (Receipt, error) {
 	for attempt := 0; ; attempt++ {
 		tx := &Tx{ctx: ctx, db: db, rerun: attempt > 0, read: map[Key]Doc{}, writes: map[Key]Write{}}
@@ -157,7 +157,7 @@ func Update(ctx context.Context, db DB, fn func(*Tx) error) (Receipt, error) {
 		if err == nil || !fault.Is(err, fault.Conflict) || attempt+1 >= updateAttempts {
 			return r, err
 		}
-		if attempt > 2 { // many writers on one document: spread them
+		if attempt > 2 { // many writers want one document: spread them
 			if !clock.Pause(ctx, rand.N(time.Duration(attempt)*time.Millisecond), nil) {
 				return Receipt{}, ErrUnavailable.Because(ctx.Err())
 			}

@@ -9,11 +9,12 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// Every driver calls these before any I/O, so that a limit is the same on all of them. Ids, stream
-// names and index values are UTF-8 without U+0000: drivers use that character to join them.
+// Every driver calls the functions of this file before any I/O, so that all drivers have the same
+// limits. Ids, stream names and index values are UTF-8 without U+0000, because drivers join them
+// with that character.
 
-// Check says whether the schema can be served: names are short lower-case words, none twice, counted
-// indexes are declared. Drivers call it when they open.
+// Check says whether the schema can be served: names are short lower-case words, none twice,
+// counted indexes are declared. Drivers call it when they open.
 func (s Schema) Check() error {
 	if !isWord(s.Service) {
 		return schemaFault("service name %q is not a lower-case word", s.Service)
@@ -43,7 +44,7 @@ func schemaFault(format string, args ...any) error {
 	return fault.New(fault.Internal, "store.schema", format, args...)
 }
 
-// isWord accepts what is a legal name in every engine: [a-z][a-z0-9_]*, at most 64 bytes.
+// isWord says whether s is a legal name in every engine: [a-z][a-z0-9_]*, at most 64 bytes.
 func isWord(s string) bool {
 	if s == "" || len(s) > 64 || s[0] < 'a' || s[0] > 'z' {
 		return false
@@ -171,8 +172,8 @@ func checkName(what, name string) error {
 
 func isText(s string) bool { return strings.IndexByte(s, 0) < 0 && utf8.ValidString(s) }
 
-// checkDistinct refuses a key that stands twice. Most batches are a handful of writes, where comparing
-// all pairs is cheaper than a map.
+// checkDistinct refuses a key that stands twice. Most batches are a handful of writes, where
+// comparing all pairs is cheaper than a map.
 func checkDistinct(writes []Write) error {
 	twice := func(k Key) error {
 		return fault.New(fault.Invalid, "store.twice", "one commit writes a %s twice", k.Kind)

@@ -22,8 +22,8 @@ type Place struct {
 // Window is a page of a list, newest first.
 type Window[T any] struct {
 	Rows    []Row[T]
-	Total   int    // of all rows of the list, as the counters have them now
-	Inexact bool   // Total is where counting stopped; there may be more
+	Total   int    // rows of the whole list, as the counters say now
+	Inexact bool   // counting stopped at Total, and there may be more rows
 	Next    string // the After of the page behind this one; empty when there is none
 }
 
@@ -114,12 +114,12 @@ func (t Table[T]) Window(ctx context.Context, db DB, p Place, ranges ...Query) (
 	return w, nil
 }
 
-// lane is a range on its way through merge.
+// lane is a range that merge reads page by page.
 type lane struct {
 	q     Query
-	docs  []Doc // read and not used yet
+	docs  []Doc // documents that were read and not used yet
 	more  bool  // there may be documents behind docs
-	total int   // of the range, when the first documents were read
+	total int   // documents of the range when the first page was read
 }
 
 // load reads the next documents.

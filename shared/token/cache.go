@@ -5,12 +5,13 @@ import (
 	"sync"
 )
 
-// cacheSize is how many tokens a generation remembers, about 1 KiB each.
+// cacheSize is how many tokens a generation of the cache holds. A token takes about 1 KiB.
 const cacheSize = 4096
 
-// cache remembers what was verified, by the digest of the whole text, so that a second request with the
-// same token costs no signature check. It holds only what never changes for a text; time, key and
-// revocation are looked at each time. Two generations bound it without bookkeeping per entry.
+// cache remembers what was verified, by the digest of the whole text, so that a second request with
+// the same token costs no signature check. It holds only what never changes for a text; time, key
+// and revocation are looked at each time. Two generations bound the memory without bookkeeping per
+// entry.
 type cache struct {
 	mu         sync.Mutex
 	young, old map[[sha256.Size]byte]verified

@@ -6,20 +6,20 @@ import "strings"
 // key of the control-center signs for people, the key of a service for that service only.
 type Kind string
 
-// The kinds of signed tokens.
+// These are the kinds of signed tokens.
 const (
 	Access  Kind = "at+jwt"  // a person's token for the API
 	Service Kind = "svc+jwt" // one service calling the other, lives a minute
 )
 
-// The audiences: each service's own id.
+// An audience is the id of the service that a token is for.
 const (
 	Orchestrator  = "orchestrator"
 	ControlCenter = "control-center"
 )
 
 // Claims are the verified claims of an access or service token (reliability-bar 5.3, decision 25).
-// Times are Unix seconds. Verified claims are shared between callers: read only.
+// Times are Unix seconds. Callers share verified claims, so nobody may change them.
 type Claims struct {
 	Issuer      string   `json:"iss"`
 	Subject     string   `json:"sub"` // user UUID; "service:<name>" in a service token

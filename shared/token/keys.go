@@ -11,7 +11,7 @@ import (
 // State is where a key is in its life (reliability-bar 5.5).
 type State string
 
-// The states. All three verify; only Current signs.
+// A key verifies in all three states, and signs in Current only.
 const (
 	Next     State = "next"     // published ahead, signs nothing yet
 	Current  State = "current"  // signs
@@ -69,8 +69,8 @@ type KeySet struct {
 	keys atomic.Pointer[map[string]Key]
 }
 
-// Replace swaps in the given keys. It refuses, as a whole, a list with an unsound key, an id that is not
-// derived from its key, or one key twice.
+// Replace swaps in the given keys. It refuses, as a whole, a list with an unsound key, an id that
+// is not derived from its key, or one key twice.
 func (s *KeySet) Replace(keys []Key) error {
 	m := make(map[string]Key, len(keys))
 	for _, k := range keys {
@@ -115,8 +115,8 @@ func (k Key) check() error {
 	return nil
 }
 
-// unsound says whether pub is a point of small order or not in canonical form: with the former anybody
-// can make signatures that verify, and crypto/ed25519 accepts both.
+// unsound says whether pub is a point of small order or not in canonical form: with the former
+// anybody can make signatures that verify, and crypto/ed25519 accepts both.
 func unsound(pub []byte) bool {
 	y := bytes.Clone(pub)
 	y[31] &= 0x7f // the sign of x

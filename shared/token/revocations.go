@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// What a Revocation revokes; AllKeys revokes nothing.
+// A Kind says what a Revocation revokes. AllKeys revokes nothing.
 const (
 	BySession  = "sid" // one session
 	BySubject  = "sub" // a user's tokens with an authorization version below av
@@ -18,8 +18,8 @@ const (
 	AllKeys = "keys" // the public keys that verify tokens from here on are exactly Keys
 )
 
-// Revocation is one row of the revocation stream, on the wire and in the stream alike. Seq is the place in
-// the stream: empty in a stored entry, filled in by whoever reads it.
+// Revocation is one row of the revocation stream, on the wire and in the stream alike. Seq is the
+// place in the stream: empty in a stored entry, filled in by whoever reads it.
 type Revocation struct {
 	At    int64  `json:"at,omitempty"` // idp, all: tokens issued until this Unix second are revoked
 	AV    int64  `json:"av,omitempty"` // sub: the lowest authorization version that is still good
@@ -33,9 +33,9 @@ type Revocation struct {
 // Key names what the item speaks of; a later item with the same key replaces or strengthens it.
 func (i Revocation) Key() string { return i.Kind + ":" + i.Value }
 
-// Feed is one answer of the revocation feed: the items above the sequence that was asked for, ascending.
-// Reset says that Items is the whole state and what was known before is void (first contact, another
-// epoch, or a place below what is kept).
+// Feed is one answer of the revocation feed: the items above the sequence that was asked for,
+// ascending. Reset says that Items is the whole state and what was known before is void (first
+// contact, another epoch, or a place below what is kept).
 type Feed struct {
 	Epoch string       `json:"epoch"` // identity of the stream; changes when its store is replaced
 	Head  uint64       `json:"head"`  // the sequence to ask after next
@@ -51,8 +51,8 @@ type Revocations struct {
 	head  uint64
 }
 
-// Apply takes an item in. Applying one twice, or an older one later, changes nothing. It reports whether
-// anything changed.
+// Apply takes an item in. Applying one twice, or an older one later, changes nothing. It reports
+// whether anything changed.
 func (r *Revocations) Apply(i Revocation) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -84,8 +84,8 @@ func (r *Revocations) Apply(i Revocation) bool {
 	return true
 }
 
-// Check says why a token with these claims is revoked, "" when it is not. It looks at claims only, never
-// at token text, so no respelling gets past it.
+// Check says why a token with these claims is revoked, "" when it is not. It looks at claims only,
+// never at token text, so no respelling gets past it.
 func (r *Revocations) Check(c Claims) string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -149,11 +149,13 @@ func (r *Revocations) Restore(items []Revocation, head uint64) {
 	r.items, r.head = fresh.items, max(head, fresh.head)
 }
 
-// ForgetAfter is how many seconds an item is kept when the last token that it speaks of is dead. A wall clock may be
-// ahead by up to that; when it is set right, tokens come back to life, and what was revoked must not.
+// ForgetAfter is how many seconds an item is kept when the last token that it speaks of is dead. A
+// wall clock may be ahead by up to that; when it is set right, tokens come back to life, and what
+// was revoked must not.
 const ForgetAfter = 24 * 60 * 60
 
-// Expire forgets items whose tokens were all dead ForgetAfter before now (Unix seconds) and returns them.
+// Expire forgets items whose tokens were all dead ForgetAfter before now (Unix seconds) and returns
+// them.
 func (r *Revocations) Expire(now int64) []Revocation {
 	r.mu.Lock()
 	defer r.mu.Unlock()

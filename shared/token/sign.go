@@ -11,7 +11,8 @@ import (
 	"fmt"
 )
 
-// KeyID returns the kid of a public key: the first 16 bytes of its RFC 7638 thumbprint, in base64url.
+// KeyID returns the kid of a public key: the first 16 bytes of its RFC 7638 thumbprint, in
+// base64url.
 func KeyID(pub ed25519.PublicKey) string {
 	sum := sha256.Sum256([]byte(`{"crv":"Ed25519","kty":"OKP","x":"` + encode64(pub) + `"}`))
 	return encode64(sum[:16])

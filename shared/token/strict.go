@@ -12,7 +12,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/canonical"
 )
 
-// maxDepth bounds nesting inside the claims; ours are flat lists.
+// maxDepth is how deep claims may nest. The claims of this program are flat lists.
 const maxDepth = 4
 
 var (
@@ -36,8 +36,8 @@ func isURL64(c byte) bool {
 	return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_'
 }
 
-// parseObject reads exactly one JSON object with numbers as json.Number: valid UTF-8, no duplicate member at any depth,
-// nothing behind it.
+// parseObject reads exactly one JSON object with numbers as json.Number: valid UTF-8, no duplicate
+// member at any depth, nothing behind it.
 func parseObject(b []byte) (map[string]any, error) {
 	if !utf8.Valid(b) {
 		return nil, errJSON
@@ -50,7 +50,7 @@ func parseObject(b []byte) (map[string]any, error) {
 	return m, nil
 }
 
-// reader takes typed members out of an object and remembers the first fault.
+// reader reads members of an object by their types and remembers a fault.
 type reader struct {
 	m   map[string]any
 	err error
@@ -58,7 +58,7 @@ type reader struct {
 
 func (r *reader) fail() { r.err = errType }
 
-// text reads a string; a required one must not be empty.
+// text returns a member that is a string. A required one must not be empty.
 func (r *reader) text(name string, required bool) string {
 	v, present := r.m[name]
 	if !present && !required {
@@ -71,7 +71,8 @@ func (r *reader) text(name string, required bool) string {
 	return s
 }
 
-// integer reads a non-negative whole number written without fraction or exponent.
+// integer returns a member that is a non-negative whole number written without fraction or
+// exponent.
 func (r *reader) integer(name string, required bool) int64 {
 	v, present := r.m[name]
 	if !present && !required {
@@ -89,7 +90,8 @@ func (r *reader) integer(name string, required bool) int64 {
 	return i
 }
 
-// texts reads a list of distinct, non-empty strings; a required one has at least one element.
+// texts returns a member that is a list of distinct, non-empty strings. A required one has at least
+// one element.
 func (r *reader) texts(name string, required bool) []string {
 	v, present := r.m[name]
 	if !present && !required {

@@ -20,8 +20,8 @@ const (
 	refused  = "the token is not valid; sign in again and retry with the new one"
 )
 
-// Verifier checks tokens. Its fields are set once, in one literal; it is then safe for concurrent use
-// and must not be copied.
+// Verifier checks tokens. Its fields are set once, in one literal; it is then safe for concurrent
+// use and must not be copied.
 type Verifier struct {
 	Issuer   string              // the only accepted iss
 	Audience string              // our own id; must be among aud
@@ -31,9 +31,9 @@ type Verifier struct {
 	seen cache
 }
 
-// Verify returns the claims of raw when it is a good token at the given time. Their Kind says of what
-// kind it is; whoever asks decides which kinds it takes. Every refusal is an Unauthenticated fault
-// with the same message; its code says why (token.malformed, token.header, token.unknown_key,
+// Verify returns the claims of raw when it is a good token at the given time. Their Kind says of
+// what kind it is; whoever asks decides which kinds it takes. Every refusal is an Unauthenticated
+// fault with the same message; its code says why (token.malformed, token.header, token.unknown_key,
 // token.signature, token.type, token.claims, token.issuer, token.audience, token.expired,
 // token.not_yet_valid, token.lifetime, token.key_retired, token.revoked).
 func (v *Verifier) Verify(raw string, now time.Time) (Claims, error) {
@@ -66,7 +66,7 @@ func (v *Verifier) Verify(raw string, now time.Time) (Claims, error) {
 	return c, nil
 }
 
-// open does what never changes for one text: spelling, header, signature, claims.
+// open checks what never changes for one text: its spelling, header, signature and claims.
 func (v *Verifier) open(raw string) (Claims, Key, error) {
 	first, last := strings.IndexByte(raw, '.'), strings.LastIndexByte(raw, '.')
 	if first < 0 || first == last || strings.IndexByte(raw[first+1:last], '.') >= 0 {
@@ -117,7 +117,8 @@ func signed(pub ed25519.PublicKey, text, sig []byte) bool {
 	return len(sig) == ed25519.SignatureSize && ed25519.Verify(pub, text, sig)
 }
 
-// parseHeader accepts exactly alg, kid and typ. A crit, jku, jwk, x5u, zip or b64 is thereby refused.
+// parseHeader accepts exactly alg, kid and typ. A crit, jku, jwk, x5u, zip or b64 is thereby
+// refused.
 func parseHeader(b []byte) (kid, typ string, ok bool) {
 	m, err := parseObject(b)
 	if err != nil || len(m) != 3 {
@@ -137,8 +138,8 @@ func parseHeader(b []byte) (kid, typ string, ok bool) {
 	return kid, typ, true
 }
 
-// parseClaims reads the required set of the kind that key signs. Members we do not know are left
-// alone in a person's token: the signature says that they are ours.
+// parseClaims returns the claims that the kind of token must have that key signs. It ignores
+// unknown members of a person's token, because the signature says that this program wrote them.
 func parseClaims(b []byte, key Key) (Claims, bool) {
 	m, err := parseObject(b)
 	if err != nil {
@@ -150,8 +151,8 @@ func parseClaims(b []byte, key Key) (Claims, bool) {
 		IssuedAt: r.integer("iat", true), NotBefore: r.integer("nbf", true), Expires: r.integer("exp", true),
 	}
 	if key.kind() == Service {
-		// A service token has those seven members only, the subject that its key belongs to, and one
-		// audience. Roles, a session and a second factor are a person's.
+		// A service token has those seven members only, the subject that its key belongs to, and
+		// one audience. Roles, a session and a second factor are a person's.
 		return c, r.err == nil && len(m) == 7 && len(c.Audience) == 1 && c.Subject == ServiceSubject(key.Service)
 	}
 	c.SessionID, c.AuthTime, c.AuthVersion = r.text("sid", true), r.integer("auth_time", true), r.integer("av", true)
