@@ -25,7 +25,7 @@ func Apply(r *Run, c Command, now Now) error {
 	case Adopt:
 		r.adopt()
 	case Done:
-		r.done(c)
+		r.handleResult(c)
 	case Cancel:
 		if err := r.cancel(c); err != nil {
 			return err
@@ -42,7 +42,7 @@ func Apply(r *Run, c Command, now Now) error {
 // now is the time as it is stored.
 func (r *Run) now() time.Time { return r.Header.UpdatedAt }
 
-func (r *Run) nowPtr() *time.Time {
+func (r *Run) nowPointer() *time.Time {
 	t := r.Header.UpdatedAt
 	return &t
 }
@@ -53,9 +53,9 @@ func (r *Run) start() {
 		return
 	}
 	r.setRun(Running)
-	r.Header.StartedAt = r.nowPtr()
+	r.Header.StartedAt = r.nowPointer()
 	for i := range r.Tasks {
-		if r.wait[i] == 0 {
+		if r.openDependencies[i] == 0 {
 			r.queue(int32(i))
 		}
 	}
@@ -73,7 +73,7 @@ func (r *Run) advance() {
 	limit := min(r.Header.ParallelLimit, r.Quota)
 	switch r.Header.State {
 	case Running:
-		for len(r.ready) > 0 && r.running < limit {
+		for len(r.ready) > 0 && r.busy < limit {
 			i := r.ready[0]
 			r.ready = r.ready[1:]
 			if r.allowed(i) {
@@ -81,13 +81,13 @@ func (r *Run) advance() {
 			}
 		}
 	case Undoing:
-		for len(r.ready) > 0 && (r.running < limit || !r.Tasks[r.ready[0]].undoLeft()) {
+		for len(r.ready) > 0 && (r.busy < limit || !r.Tasks[r.ready[0]].undoLeft()) {
 			i := r.ready[0]
 			r.ready = r.ready[1:]
 			r.beginUndo(i)
 		}
 	}
-	if r.open == 0 && !r.Done() && r.Header.State != Queued && r.Header.Kind != Rollback {
+	if r.unfinished == 0 && !r.Done() && r.Header.State != Queued && r.Header.Kind != Rollback {
 		r.finish()
 	}
 }
@@ -115,7 +115,7 @@ func (r *Run) finish() {
 		h.Withdrawn, h.Error = false, "" // a refused step was found to be done already
 		r.setRun(Succeeded)
 	}
-	h.CompletedAt = r.nowPtr()
+	h.CompletedAt = r.nowPointer()
 	r.emitRun()
 }
 
@@ -152,7 +152,7 @@ func (r *Run) cancel(c Cancel) error {
 			r.end(int32(i), Cancelled)
 		case Running, Retrying, NeedsAttention:
 			t.Error = h.Error
-			r.stop(int32(i))
+			r.cancelTask(int32(i))
 		}
 	}
 	return nil
@@ -200,7 +200,7 @@ func (r *Run) fail(i int32) {
 // end puts a task into a terminal state and lets its dependents go on.
 func (r *Run) end(i int32, to State) {
 	t := &r.Tasks[i]
-	t.CompletedAt, t.RetryAt, t.Wait = r.nowPtr(), nil, 0
+	t.CompletedAt, t.RetryAt, t.Wait = r.nowPointer(), nil, 0
 	switch to {
 	case Succeeded:
 		t.Progress, t.Error = 10_000, ""
@@ -211,9 +211,9 @@ func (r *Run) end(i int32, to State) {
 	}
 	r.setState(i, to)
 	r.change.Finished = append(r.change.Finished, i)
-	r.open--
-	if k := t.lead(); k >= 0 && r.Header.Kind != Rollback {
-		r.mark(i, int32(k))
+	r.unfinished--
+	if k := t.firstApplied(); k >= 0 && r.Header.Kind != Rollback {
+		r.markEffect(i, int32(k))
 	}
 	if !r.satisfied(i) {
 		if to == Failed {
@@ -222,8 +222,8 @@ func (r *Run) end(i int32, to State) {
 		return
 	}
 	for _, d := range r.dependents[i] {
-		r.wait[d]--
-		if r.wait[d] == 0 && r.Tasks[d].State == Waiting && r.Header.State == Running {
+		r.openDependencies[d]--
+		if r.openDependencies[d] == 0 && r.Tasks[d].State == Waiting && r.Header.State == Running {
 			r.queue(d)
 		}
 	}
@@ -233,14 +233,14 @@ func (r *Run) end(i int32, to State) {
 func (r *Run) setState(i int32, to State) {
 	t := &r.Tasks[i]
 	from := t.State
-	r.walk(TaskMachine, t.ID, from, to)
+	r.checkTransition(TaskMachine, t.ID, from, to)
 	t.State = to
-	r.touch(i)
+	r.markTask(i)
 	switch {
-	case holds(from) && !holds(to):
-		r.running--
-	case !holds(from) && holds(to):
-		r.running++
+	case holdsPlace(from) && !holdsPlace(to):
+		r.busy--
+	case !holdsPlace(from) && holdsPlace(to):
+		r.busy++
 	}
 	if a, b := from.Status(), to.Status(); a != b {
 		*r.Header.Counts.of(a)--
@@ -250,10 +250,10 @@ func (r *Run) setState(i int32, to State) {
 }
 
 // holds says whether a task in that state takes one of the places of parallel_limit.
-func holds(s State) bool { return s == Running || s == Retrying || s == Cancelling }
+func holdsPlace(s State) bool { return s == Running || s == Retrying || s == Cancelling }
 
 func (r *Run) setRun(to State) {
-	r.walk(RunMachine, r.Header.ID, r.Header.State, to)
+	r.checkTransition(RunMachine, r.Header.ID, r.Header.State, to)
 	r.Header.State = to
 }
 
@@ -261,17 +261,17 @@ func (r *Run) setStep(p *StepState, to State) {
 	if p.State == to {
 		return
 	}
-	r.walk(StepMachine, p.Step.Name, p.State, to)
+	r.checkTransition(StepMachine, p.Step.Name, p.State, to)
 	p.State = to
 }
 
 // walk panics when the table of legal transitions has no edge between two states of m; name says
 // whose states they are.
-func (r *Run) walk(m Machine, name string, from, to State) {
+func (r *Run) checkTransition(m Machine, name string, from, to State) {
 	if !Legal(m, from, to) {
 		panic(fmt.Sprintf("dag: %s %s cannot go from %s to %s", m, name, from, to))
 	}
-	if r.walked != nil {
-		r.walked(m, from, to)
+	if r.onTransition != nil {
+		r.onTransition(m, from, to)
 	}
 }

@@ -6,7 +6,7 @@ import "fmt"
 // bound, a step that kills its orchestrator would be begun for ever.
 const maxKills = 20
 
-var killed = fmt.Sprintf("its orchestrator died %d times while this ran", maxKills)
+var killedText = fmt.Sprintf("its orchestrator died %d times while this ran", maxKills)
 
 // resolving says whether a try to resolve is in flight.
 func (t *Task) resolving() bool { return t.State == Running && !t.Resolved }
@@ -17,12 +17,12 @@ func (r *Run) halt() {
 		t := &r.Tasks[i]
 		if t.resolving() {
 			t.Halted = true
-			r.touch(int32(i))
+			r.markTask(int32(i))
 		}
 		for k := range t.Steps {
 			if p := &t.Steps[k]; p.Attempt != "" {
 				p.Halted = true
-				r.stepped(int32(i), int32(k))
+				r.markStep(int32(i), int32(k))
 			}
 		}
 	}
@@ -34,19 +34,19 @@ func (r *Run) adopt() {
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		if t.resolving() {
-			r.touch(int32(i))
+			r.markTask(int32(i))
 			if !interrupted(&t.Halted, &t.Kills) && t.Kills >= maxKills {
-				t.Error = killed
+				t.Error = killedText
 				r.end(int32(i), Failed)
 			}
 			continue
 		}
 		settled := false
 		for k := range t.Steps {
-			settled = r.resume(int32(i), int32(k)) || settled
+			settled = r.resumeStep(int32(i), int32(k)) || settled
 		}
 		if settled {
-			r.follow(int32(i))
+			r.proceedAfterStep(int32(i))
 		}
 	}
 }
@@ -64,14 +64,14 @@ func interrupted(halted *bool, kills *int) bool {
 
 // resume looks after a step that a new process finds in flight or held for a person. It says
 // whether that has settled the step.
-func (r *Run) resume(i, k int32) (settled bool) {
+func (r *Run) resumeStep(i, k int32) (settled bool) {
 	t := &r.Tasks[i]
 	p := &t.Steps[k]
 	held := p.State == NeedsAttention && !t.State.Terminal()
 	if p.Attempt == "" {
 		if held {
 			p.Finds, t.Attention = 0, t.doubts()
-			r.try(i, k, Find)
+			r.beginAttempt(i, k, Find)
 			r.transition(i, Running)
 		}
 		return false
@@ -84,14 +84,14 @@ func (r *Run) resume(i, k int32) (settled bool) {
 	asks := p.State == Cancelling || p.State == Undoing || t.mutates(p)
 	switch {
 	case asks && (again || p.Kind != Find):
-		r.try(i, k, Find)
+		r.beginAttempt(i, k, Find)
 		return false
 	case !asks && again && r.allowed(i):
-		r.try(i, k, Do)
+		r.beginAttempt(i, k, Do)
 		return false
 	}
 	p.Attempt = ""
-	r.stepped(i, k)
+	r.markStep(i, k)
 	switch {
 	case !asks && again:
 		r.setStep(p, Cancelling)
@@ -100,9 +100,9 @@ func (r *Run) resume(i, k int32) (settled bool) {
 		r.giveUpUndo(i, k)
 	case asks: // it is the question itself that nobody survives
 		p.Finds = r.policies[i].MaxAttempts
-		r.found(i, k, Result{Class: UnknownOutcome, Error: killed})
+		r.handleFind(i, k, Result{Class: UnknownOutcome, Error: killedText})
 	default:
-		p.Error = killed
+		p.Error = killedText
 		r.setStep(p, Failed)
 	}
 	return true
@@ -111,7 +111,7 @@ func (r *Run) resume(i, k int32) (settled bool) {
 // giveUpUndo leaves an effect that no process survives to undo.
 func (r *Run) giveUpUndo(i, k int32) {
 	p := &r.Tasks[i].Steps[k]
-	p.UndoError = killed
-	r.mark(i, k)
+	p.UndoError = killedText
+	r.markEffect(i, k)
 	r.setStep(p, Succeeded)
 }

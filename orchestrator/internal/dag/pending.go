@@ -14,11 +14,11 @@ import (
 // committed.
 func Pending(r *Run) Due {
 	var due Due
-	for _, i := range r.look {
-		r.looking[i] = false
+	for _, i := range r.revisits {
+		r.revisiting[i] = false
 		r.pendingTask(i, &due)
 	}
-	r.look = r.look[:0]
+	r.revisits = r.revisits[:0]
 	if len(r.timers) > 0 {
 		due.At = r.timers[0].at
 	}
@@ -29,7 +29,7 @@ func Pending(r *Run) Due {
 // may make them before the commit.
 func Unresolved(r *Run) []Launch {
 	var due []Launch
-	for _, i := range r.look {
+	for _, i := range r.revisits {
 		if t := &r.Tasks[i]; t.State == Running && !t.Resolved {
 			due = append(due, r.resolve(i))
 		}
@@ -65,7 +65,7 @@ func (r *Run) resolveID(i int32) string {
 func (r *Run) resolve(i int32) Launch {
 	t := &r.Tasks[i]
 	op := &r.nodes[i].Operation
-	if aims := r.aims(i); aims != nil {
+	if aims := r.defaultTargets(i); aims != nil {
 		aimed := *op
 		aimed.Targets = aims
 		op = &aimed
@@ -76,16 +76,16 @@ func (r *Run) resolve(i int32) Launch {
 }
 
 // aims returns where a task service goes whose operation does not say it; nil for all others.
-func (r *Run) aims(i int32) []string {
+func (r *Run) defaultTargets(i int32) []string {
 	if op := &r.nodes[i].Operation; len(op.Targets) > 0 || !strings.HasPrefix(op.Type, "taskserv") {
 		return nil
 	}
-	return r.targets(i)
+	return r.dependencyTargets(i)
 }
 
 // targets returns the servers that the dependencies of task i made or worked on, in their order; of
 // one that never began, those that it names.
-func (r *Run) targets(i int32) []string {
+func (r *Run) dependencyTargets(i int32) []string {
 	var names []string
 	seen := map[string]bool{}
 	add := func(name string) {
@@ -159,14 +159,14 @@ func (t *timers) pop(up time.Duration) (task int32, ok bool) {
 
 // watch sets the timers of a task that was loaded. What was spent while no process was there is not
 // held against it, and the time to stop begins anew.
-func (r *Run) watch(i int32, now Now) {
+func (r *Run) restoreTimers(i int32, now Now) {
 	t := &r.Tasks[i]
-	t.since = now.Up
+	t.countedUntil = now.Up
 	if t.State == Cancelling {
-		r.grace(i)
+		r.startGrace(i)
 	}
 	if r.policies[i].Timeout > 0 && !t.State.Terminal() && t.StartedAt != nil {
-		r.timers.push(now.Up+max(0, r.left(i)), i)
+		r.timers.push(now.Up+max(0, r.timeLeft(i)), i)
 	}
 	due := func(at time.Time, wait int64) time.Duration {
 		d := now.Up + min(max(0, at.Sub(now.Wall)), millis(wait))
@@ -174,11 +174,11 @@ func (r *Run) watch(i int32, now Now) {
 		return d
 	}
 	if t.RetryAt != nil {
-		t.due = due(*t.RetryAt, t.Wait)
+		t.retryDue = due(*t.RetryAt, t.Wait)
 	}
 	for k := range t.Steps {
 		if p := &t.Steps[k]; p.RetryAt != nil {
-			p.due = due(*p.RetryAt, p.Wait)
+			p.retryDue = due(*p.RetryAt, p.Wait)
 		}
 	}
 }

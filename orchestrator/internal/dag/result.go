@@ -19,14 +19,14 @@ const (
 )
 
 // done takes the result of an attempt.
-func (r *Run) done(c Done) {
+func (r *Run) handleResult(c Done) {
 	if int(c.Task) >= len(r.Tasks) {
 		return
 	}
 	t := &r.Tasks[c.Task]
 	if c.Step < 0 {
 		if !t.Resolved && t.State == Running && r.resolveID(c.Task) == c.ID {
-			r.resolved(c.Task, c.Result)
+			r.handleResolve(c.Task, c.Result)
 		}
 		return
 	}
@@ -35,41 +35,41 @@ func (r *Run) done(c Done) {
 	}
 	p := &t.Steps[c.Step]
 	p.Attempt = ""
-	r.stepped(c.Task, c.Step)
+	r.markStep(c.Task, c.Step)
 	if p.Kind != Find {
 		p.Kills = 0
 		r.change.Ended = append(r.change.Ended, AttemptRecord{ID: c.ID, Kind: p.Kind, Task: c.Task, Number: p.Tries, Step: p.Step, Class: c.Result.Class, Error: naming.Clip(c.Result.Error, maxError)})
 	}
 	switch {
 	case p.State == Undoing && p.Kind == Find:
-		r.foundUndo(c.Task, c.Step, c.Result)
+		r.handleUndoFind(c.Task, c.Step, c.Result)
 	case p.State == Undoing:
-		r.undone(c.Task, c.Step, c.Result)
+		r.handleUndo(c.Task, c.Step, c.Result)
 	case p.Kind == Find:
-		r.found(c.Task, c.Step, c.Result)
+		r.handleFind(c.Task, c.Step, c.Result)
 	default:
-		r.did(c.Task, c.Step, c.Result)
+		r.handleDo(c.Task, c.Step, c.Result)
 	}
-	r.follow(c.Task)
+	r.proceedAfterStep(c.Task)
 }
 
 // follow goes on with a task of which a step has changed.
-func (r *Run) follow(i int32) {
+func (r *Run) proceedAfterStep(i int32) {
 	switch {
 	case r.Header.State == Undoing || r.Header.Kind == Rollback:
 		r.proceedUndo(i)
 	case r.Tasks[i].State == Cancelling:
-		r.stopped(i)
+		r.endIfStopped(i)
 	default:
 		r.proceed(i)
 	}
 }
 
 // resolved takes the steps of an operation.
-func (r *Run) resolved(i int32, res Result) {
+func (r *Run) handleResolve(i int32, res Result) {
 	t := &r.Tasks[i]
 	t.Kills = 0
-	r.touch(i)
+	r.markTask(i)
 	if t.Withdrawn {
 		r.endWithdrawn(i)
 		return
@@ -77,7 +77,7 @@ func (r *Run) resolved(i int32, res Result) {
 	if res.Class != OK {
 		t.Resolves++
 		if retryable(res.Class, r.policies[i]) && t.Resolves < r.policies[i].MaxAttempts {
-			t.RetryAt, t.Wait, t.due = r.after(i, delay(r.policies[i], r.resolveID(i), t.Resolves, res.RetryAfter))
+			t.RetryAt, t.Wait, t.retryDue = r.startTimer(i, delay(r.policies[i], r.resolveID(i), t.Resolves, res.RetryAfter))
 			r.setState(i, Retrying)
 			return
 		}
@@ -108,7 +108,7 @@ func (r *Run) resolved(i int32, res Result) {
 }
 
 // did takes the result of a Do.
-func (r *Run) did(i, k int32, res Result) {
+func (r *Run) handleDo(i, k int32, res Result) {
 	t := &r.Tasks[i]
 	p := &t.Steps[k]
 	policy := r.policies[i]
@@ -118,15 +118,15 @@ func (r *Run) did(i, k int32, res Result) {
 	}
 	switch class := res.Class; {
 	case class == OK:
-		r.succeeded(i, k, res)
+		r.applyStep(i, k, res)
 	case class == UnknownOutcome && t.mutates(p):
 		p.Finds = 0
-		r.try(i, k, Find)
+		r.beginAttempt(i, k, Find)
 	case class == Stopped && stopping && !p.OutcomeUnknown:
 		r.setStep(p, Cancelled)
 	case (retryable(class, policy) || class == UnknownOutcome) && !stopping && p.Tries < policy.MaxAttempts:
 		p.Error = naming.Clip(reason(res), min(maxError, allErrors/len(t.Steps)))
-		r.rest(i, k, Do, res)
+		r.scheduleRetry(i, k, Do, res)
 	case p.OutcomeUnknown || t.mutates(p) && class != UnknownOutcome && class != Stopped: // a refusal may have taken effect all the same
 		p.Error = naming.Clip(reason(res), min(maxError, allErrors/len(t.Steps)))
 		r.verify(i, k, true)
@@ -170,10 +170,10 @@ func sizeOf(m map[string]string) int {
 func (r *Run) verify(i, k int32, failed bool) {
 	p := &r.Tasks[i].Steps[k]
 	p.Ended, p.Finds = failed, 0
-	r.try(i, k, Find)
+	r.beginAttempt(i, k, Find)
 }
 
-func (r *Run) succeeded(i, k int32, res Result) {
+func (r *Run) applyStep(i, k int32, res Result) {
 	t := &r.Tasks[i]
 	p := &t.Steps[k]
 	p.Error, p.Ended, p.OutcomeUnknown = "", false, false
@@ -192,7 +192,7 @@ func (r *Run) succeeded(i, k int32, res Result) {
 }
 
 // found takes the answer to the question whether a step took effect.
-func (r *Run) found(i, k int32, res Result) {
+func (r *Run) handleFind(i, k int32, res Result) {
 	t := &r.Tasks[i]
 	p := &t.Steps[k]
 	policy := r.policies[i]
@@ -202,7 +202,7 @@ func (r *Run) found(i, k int32, res Result) {
 	if !clear && !refused {
 		p.Finds++
 		if p.Finds < policy.MaxAttempts {
-			r.rest(i, k, Find, res)
+			r.scheduleRetry(i, k, Find, res)
 			return
 		}
 	}
@@ -221,18 +221,18 @@ func (r *Run) found(i, k int32, res Result) {
 		}
 		r.setStep(p, Failed)
 	case res.Class == OK:
-		r.succeeded(i, k, res)
+		r.applyStep(i, k, res)
 	case stopping:
 		if !clear {
 			r.outcomeUnknown(i, k)
 		}
 		r.setStep(p, Cancelled)
 	case res.Class == NotFoundClass && p.Kills >= maxKills:
-		p.Error = killed
+		p.Error = killedText
 		r.setStep(p, Failed)
 	case res.Class == NotFoundClass && p.Tries < policy.MaxAttempts:
 		if r.allowed(i) {
-			r.try(i, k, Do)
+			r.beginAttempt(i, k, Do)
 			return
 		}
 		r.setStep(p, Cancelling)
@@ -247,7 +247,7 @@ func (r *Run) found(i, k int32, res Result) {
 }
 
 // rest lets a step wait before the next attempt of that kind.
-func (r *Run) rest(i, k int32, kind AttemptKind, res Result) {
+func (r *Run) scheduleRetry(i, k int32, kind AttemptKind, res Result) {
 	t := &r.Tasks[i]
 	p := &t.Steps[k]
 	tries := p.Tries
@@ -255,7 +255,7 @@ func (r *Run) rest(i, k int32, kind AttemptKind, res Result) {
 		tries = p.Finds
 	}
 	p.Kind = kind
-	p.RetryAt, p.Wait, p.due = r.after(i, delay(r.policies[i], t.ID+p.Step.Name, tries, res.RetryAfter))
+	p.RetryAt, p.Wait, p.retryDue = r.startTimer(i, delay(r.policies[i], t.ID+p.Step.Name, tries, res.RetryAfter))
 	if p.State == Running {
 		r.setStep(p, Retrying)
 	}
@@ -263,7 +263,7 @@ func (r *Run) rest(i, k int32, kind AttemptKind, res Result) {
 
 // after sets a timer of task i and returns what is to be kept of it: when it is due as it is
 // stored, its length in milliseconds, and when it is due in this process.
-func (r *Run) after(i int32, d time.Duration) (at *time.Time, wait int64, due time.Duration) {
+func (r *Run) startTimer(i int32, d time.Duration) (at *time.Time, wait int64, due time.Duration) {
 	wall := r.now().Add(d)
 	due = r.up + d
 	r.timers.push(due, i)

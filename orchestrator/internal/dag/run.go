@@ -15,28 +15,28 @@ type Run struct {
 	// as the engine does not set another.
 	May func(task int32, op *Operation) string
 
-	up         time.Duration // of the last Apply
-	undoing    []Reversal    // of a rollback: what Tasks is made from
-	nodes      []Node
-	policies   []Policy  // of each node, complete
-	dependents [][]int32 // indexes of nodes
-	deps       [][]int32
-	wait       []int32 // dependencies (while undoing: dependents) that are still open
-	ready      []int32 // queued tasks in the order they became so
-	running    int     // tasks that hold a place
-	open       int     // tasks that have not ended; while undoing: not settled
-	settled    []bool  // while undoing: nothing is left to try
-	entered    []bool  // while undoing: an undo was begun
-	look       []int32 // tasks that Pending has not looked at since they changed
-	looking    []bool
-	timers     timers
-	change     Change
-	dirty      []bool
-	marked     map[Ref]bool // effects in change
+	up               time.Duration   // of the last Apply
+	undoOperations   []UndoOperation // of a rollback: what Tasks is made from
+	nodes            []Node
+	policies         []Policy  // of each node, complete
+	dependents       [][]int32 // indexes of nodes
+	deps             [][]int32
+	openDependencies []int32 // dependencies (while undoing: dependents) that are still open
+	ready            []int32 // queued tasks in the order they became so
+	busy             int     // tasks that hold a place
+	unfinished       int     // tasks that have not ended; while undoing: not settled
+	settled          []bool  // while undoing: nothing is left to try
+	entered          []bool  // while undoing: an undo was begun
+	revisits         []int32 // tasks that Pending has not looked at since they changed
+	revisiting       []bool
+	timers           timers
+	change           Change
+	dirty            []bool
+	marked           map[Ref]bool // effects in change
 
 	dirtyOrigins []bool
 
-	walked func(m Machine, from, to State) // for tests: told of each transition; nil in a service
+	onTransition func(m Machine, from, to State) // for tests: told of each transition; nil in a service
 }
 
 // New returns a fresh run of a definition that Validate found good, with every task waiting and
@@ -48,17 +48,17 @@ func New(id string, d Definition, g Grant, now Now) *Run {
 		Policy: d.Policy.Or(DefaultPolicy()), RollbackEnabled: d.RollbackEnabled, State: Queued, StepLimit: orDefault(d.StepLimit, DefaultSteps),
 		StorageBackend: d.StorageBackend, UpdatedAt: wall, Version: d.Version,
 	}
-	tasks := fresh(h, d.Nodes)
+	tasks := newTasks(h, d.Nodes)
 	h.Counts.Pending = len(tasks)
 	r := Load(h, d.Nodes, tasks, now)
 	for i := range r.Tasks {
-		r.touch(int32(i))
+		r.markTask(int32(i))
 	}
 	return r
 }
 
 // fresh returns the tasks of a run as they are before anything has happened.
-func fresh(h Header, nodes []Node) []Task {
+func newTasks(h Header, nodes []Node) []Task {
 	tasks := make([]Task, len(nodes))
 	index := indexOf(nodes)
 	for i := range nodes {
@@ -87,14 +87,14 @@ func fresh(h Header, nodes []Node) []Task {
 // nowhere else. A stored time may come from another clock, so no wait is longer from now on than it
 // was meant to be from its beginning. LoadRollback does so for a rollback.
 func Load(h Header, nodes []Node, tasks []Task, now Now) *Run {
-	r := blank(h, nodes, tasks, now)
+	r := newRun(h, nodes, tasks, now)
 	index := indexOf(nodes)
 	for i := range nodes {
 		if nodes[i].Policy != nil {
 			r.policies[i] = nodes[i].Policy.Or(h.Policy)
 		}
 		for _, dep := range nodes[i].Dependencies {
-			r.edge(int32(i), index[dep])
+			r.addDependency(int32(i), index[dep])
 		}
 	}
 	r.derive(now)
@@ -102,11 +102,11 @@ func Load(h Header, nodes []Node, tasks []Task, now Now) *Run {
 }
 
 // blank returns a run without edges, of which nothing is derived yet.
-func blank(h Header, nodes []Node, tasks []Task, now Now) *Run {
+func newRun(h Header, nodes []Node, tasks []Task, now Now) *Run {
 	n := len(nodes)
 	r := &Run{
 		Header: h, up: now.Up, Tasks: tasks, nodes: nodes, policies: make([]Policy, n), dependents: make([][]int32, n),
-		deps: make([][]int32, n), wait: make([]int32, n), looking: make([]bool, n), dirty: make([]bool, n),
+		deps: make([][]int32, n), openDependencies: make([]int32, n), revisiting: make([]bool, n), dirty: make([]bool, n),
 	}
 	for i := range r.policies {
 		r.policies[i] = h.Policy
@@ -115,7 +115,7 @@ func blank(h Header, nodes []Node, tasks []Task, now Now) *Run {
 }
 
 // edge lets task i wait for task dep.
-func (r *Run) edge(i, dep int32) {
+func (r *Run) addDependency(i, dep int32) {
 	r.deps[i] = append(r.deps[i], dep)
 	r.dependents[dep] = append(r.dependents[dep], i)
 }
@@ -127,29 +127,29 @@ func (r *Run) derive(now Now) {
 		t := &r.Tasks[i]
 		for _, d := range r.deps[i] {
 			if !r.satisfied(d) {
-				r.wait[i]++
+				r.openDependencies[i]++
 			}
 		}
-		if h.Kind == Rollback && h.State == Running && t.State == Waiting && r.wait[i] == 0 {
+		if h.Kind == Rollback && h.State == Running && t.State == Waiting && r.openDependencies[i] == 0 {
 			t.State = Queued // which is not stored
 		}
 		if t.State == Queued {
 			r.ready = append(r.ready, int32(i))
 		}
 		if !t.State.Terminal() {
-			r.open++
-			if holds(t.State) {
-				r.running++
+			r.unfinished++
+			if holdsPlace(t.State) {
+				r.busy++
 			}
 			r.revisit(int32(i))
-			r.watch(int32(i), now)
+			r.restoreTimers(int32(i), now)
 		}
 	}
 	if h.State == Undoing {
 		r.enterUndo()
 		for i := range r.Tasks {
 			if r.entered[i] {
-				r.watch(int32(i), now)
+				r.restoreTimers(int32(i), now)
 			}
 		}
 	}
@@ -160,19 +160,19 @@ func (r *Run) Want() int {
 	if r.Header.State != Running && r.Header.State != Undoing {
 		return 0
 	}
-	return max(0, min(len(r.ready), r.Header.ParallelLimit-r.running))
+	return max(0, min(len(r.ready), r.Header.ParallelLimit-r.busy))
 }
 
 // Busy returns how many tasks hold a place.
-func (r *Run) Busy() int { return r.running }
+func (r *Run) Busy() int { return r.busy }
 
 // Done says whether the run has ended.
 func (r *Run) Done() bool { return r.Header.State.Terminal() }
 
 // touch marks a task as changed: to be committed, and to be looked at by Pending.
-func (r *Run) touch(i int32) {
+func (r *Run) markTask(i int32) {
 	if r.policies[i].Timeout > 0 {
-		r.Tasks[i].spend(r.up)
+		r.Tasks[i].countTime(r.up)
 	}
 	if !r.dirty[i] && r.Header.Kind != Rollback {
 		r.dirty[i] = true
@@ -182,9 +182,9 @@ func (r *Run) touch(i int32) {
 }
 
 func (r *Run) revisit(i int32) {
-	if !r.looking[i] {
-		r.looking[i] = true
-		r.look = append(r.look, i)
+	if !r.revisiting[i] {
+		r.revisiting[i] = true
+		r.revisits = append(r.revisits, i)
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 // begin starts a queued task.
 func (r *Run) begin(i int32) {
 	t := &r.Tasks[i]
-	t.StartedAt = r.nowPtr()
-	t.since = r.up
+	t.StartedAt = r.nowPointer()
+	t.countedUntil = r.up
 	if limit := r.policies[i].Timeout; limit > 0 {
 		r.timers.push(r.up+millis(limit), i)
 	}
@@ -31,7 +31,7 @@ func (r *Run) proceed(i int32) {
 	}
 	t := &r.Tasks[i]
 	failed := t.failedStep() != nil
-	over := failed || r.begins(i) && !r.allowed(i) || t.Withdrawn // nothing more of it begins
+	over := failed || r.wouldBegin(i) && !r.allowed(i) || t.Withdrawn // nothing more of it begins
 	var flying, resting, held, left int
 	for k := range t.Steps {
 		p := &t.Steps[k]
@@ -47,11 +47,11 @@ func (r *Run) proceed(i int32) {
 			if over && p.Kind != Find {
 				p.RetryAt, p.Wait = nil, 0
 				r.setStep(p, Cancelled)
-				r.touch(i)
+				r.markTask(i)
 				continue
 			}
-			if p.due <= r.up {
-				r.try(i, int32(k), p.Kind)
+			if p.retryDue <= r.up {
+				r.beginAttempt(i, int32(k), p.Kind)
 				flying++
 			} else {
 				resting++
@@ -62,9 +62,9 @@ func (r *Run) proceed(i int32) {
 			switch {
 			case over:
 				r.setStep(p, Cancelled)
-				r.touch(i)
+				r.markTask(i)
 			case flying < r.Header.StepLimit && !t.laneBusy(k):
-				r.try(i, int32(k), Do)
+				r.beginAttempt(i, int32(k), Do)
 				flying++
 			default:
 				left++
@@ -97,7 +97,7 @@ func (r *Run) transition(i int32, to State) {
 }
 
 // try starts an attempt at step k of task i.
-func (r *Run) try(i, k int32, kind AttemptKind) {
+func (r *Run) beginAttempt(i, k int32, kind AttemptKind) {
 	t := &r.Tasks[i]
 	p := &t.Steps[k]
 	p.Seq++
@@ -115,7 +115,7 @@ func (r *Run) try(i, k int32, kind AttemptKind) {
 			r.setStep(p, Running)
 		}
 	}
-	r.stepped(i, k)
+	r.markStep(i, k)
 	if kind != Find {
 		r.change.Begun = append(r.change.Begun, AttemptRecord{ID: p.Attempt, Kind: kind, Task: i, Number: p.Tries, Step: p.Step})
 	}
@@ -123,10 +123,10 @@ func (r *Run) try(i, k int32, kind AttemptKind) {
 
 // stepped has the progress of step k of task i stored: in the task's document, in a rollback in
 // that of the effect.
-func (r *Run) stepped(i, k int32) {
-	r.touch(i)
+func (r *Run) markStep(i, k int32) {
+	r.markTask(i)
 	if r.Header.Kind == Rollback {
-		r.mark(i, k)
+		r.markEffect(i, k)
 	}
 }
 
@@ -143,10 +143,10 @@ func (r *Run) endFailed(i int32) {
 
 // stop tells a live task to end: steps in flight are told so by Pending, those in doubt are looked
 // up, the others end here.
-func (r *Run) stop(i int32) {
+func (r *Run) cancelTask(i int32) {
 	t := &r.Tasks[i]
 	t.RetryAt, t.Wait, t.Withdrawn = nil, 0, false
-	r.grace(i)
+	r.startGrace(i)
 	r.setState(i, Cancelling)
 	for k := range t.Steps {
 		p := &t.Steps[k]
@@ -158,7 +158,7 @@ func (r *Run) stop(i int32) {
 			if p.Kind == Find || p.OutcomeUnknown {
 				p.Finds = 0
 				r.setStep(p, Cancelling)
-				r.try(i, int32(k), Find)
+				r.beginAttempt(i, int32(k), Find)
 				continue
 			}
 			r.setStep(p, Cancelled)
@@ -169,18 +169,18 @@ func (r *Run) stop(i int32) {
 			r.setStep(p, Cancelling)
 		}
 	}
-	r.stopped(i)
+	r.endIfStopped(i)
 }
 
 // grace sets how long a task that is told to stop may take.
-func (r *Run) grace(i int32) {
+func (r *Run) startGrace(i int32) {
 	t := &r.Tasks[i]
-	t.stop = r.up + millis(r.policies[i].Grace)
-	r.timers.push(t.stop, i)
+	t.stopDue = r.up + millis(r.policies[i].Grace)
+	r.timers.push(t.stopDue, i)
 }
 
 // stopped ends a task that is being stopped once nothing of it is in flight.
-func (r *Run) stopped(i int32) {
+func (r *Run) endIfStopped(i int32) {
 	t := &r.Tasks[i]
 	whole := t.Resolved
 	for k := range t.Steps {
@@ -244,18 +244,18 @@ func (r *Run) tickTask(i int32) {
 	case t.State.Terminal() || t.State == Waiting || t.State == Queued:
 	case t.State == Cancelling:
 		for k := range t.Steps {
-			if p := &t.Steps[k]; p.RetryAt != nil && p.due <= r.up {
-				r.try(i, int32(k), p.Kind)
+			if p := &t.Steps[k]; p.RetryAt != nil && p.retryDue <= r.up {
+				r.beginAttempt(i, int32(k), p.Kind)
 			}
 		}
-		if t.stop <= r.up {
+		if t.stopDue <= r.up {
 			r.abandon(i)
 		}
-	case r.left(i) <= 0:
+	case r.timeLeft(i) <= 0:
 		t.Expired = true
 		t.Error = fmt.Sprintf("timeout: not done within %s", millis(r.policies[i].Timeout))
-		r.stop(i)
-	case t.RetryAt != nil && t.due <= r.up:
+		r.cancelTask(i)
+	case t.RetryAt != nil && t.retryDue <= r.up:
 		t.RetryAt, t.Wait = nil, 0
 		r.transition(i, Running)
 	case t.Resolved:
@@ -276,27 +276,27 @@ func (r *Run) abandon(i int32) {
 			r.setStep(p, Cancelled)
 		}
 	}
-	r.stopped(i)
+	r.endIfStopped(i)
 }
 
 // spend brings Spent up to date, in whole milliseconds.
-func (t *Task) spend(up time.Duration) {
+func (t *Task) countTime(up time.Duration) {
 	if t.StartedAt == nil || t.State.Terminal() {
 		return
 	}
-	whole := (up - t.since).Truncate(time.Millisecond)
+	whole := (up - t.countedUntil).Truncate(time.Millisecond)
 	t.Spent += whole.Milliseconds()
-	t.since += whole
+	t.countedUntil += whole
 }
 
 // left returns how much of the time that its policy gives it a task has left; 1 when it may take
 // for ever.
-func (r *Run) left(i int32) time.Duration {
+func (r *Run) timeLeft(i int32) time.Duration {
 	t, limit := &r.Tasks[i], r.policies[i].Timeout
 	if limit == 0 {
 		return 1
 	}
-	return millis(limit-t.Spent) - (r.up - t.since)
+	return millis(limit-t.Spent) - (r.up - t.countedUntil)
 }
 
 func (t *Task) failedStep() *StepState {

@@ -43,9 +43,9 @@ type Task struct {
 	Wait         int64       `json:"wait_ms,omitempty"`   // how long the wait is that RetryAt ends
 	Withdrawn    bool        `json:"withdrawn,omitempty"` // ended, or will, because its submitter may no longer do it
 
-	due   time.Duration // the end of that wait
-	stop  time.Duration // Cancelling: when waiting for its end is over
-	since time.Duration // what came after this is not in Spent yet
+	retryDue     time.Duration // the end of that wait
+	stopDue      time.Duration // Cancelling: when waiting for its end is over
+	countedUntil time.Duration // what came after this is not in Spent yet
 }
 
 // StepState is a step and what became of it. What it recorded is stored with its effect only.
@@ -69,7 +69,7 @@ type StepState struct {
 	UndoError      string      `json:"undo_error,omitempty"` // why the effect could not be undone
 	Wait           int64       `json:"wait_ms,omitempty"`    // how long the wait is that RetryAt ends
 
-	due time.Duration // the end of that wait
+	retryDue time.Duration // the end of that wait
 }
 
 // Status returns the wire's word for the task's state.

@@ -13,14 +13,14 @@ import (
 func (r *Run) enterUndo() {
 	n := len(r.Tasks)
 	r.settled, r.entered = make([]bool, n), make([]bool, n)
-	r.ready, r.running, r.open = nil, 0, n
+	r.ready, r.busy, r.unfinished = nil, 0, n
 	for i := range r.Tasks {
-		r.wait[i] = int32(len(r.dependents[i]))
+		r.openDependencies[i] = int32(len(r.dependents[i]))
 		if r.undoBegun(int32(i)) {
 			r.entered[i] = true
-			r.running++
+			r.busy++
 			r.revisit(int32(i))
-		} else if r.wait[i] == 0 {
+		} else if r.openDependencies[i] == 0 {
 			r.ready = append(r.ready, int32(i))
 		}
 	}
@@ -39,11 +39,11 @@ func (r *Run) undoBegun(i int32) bool {
 
 func (r *Run) beginUndo(i int32) {
 	if !r.Tasks[i].undoLeft() {
-		r.settle(i)
+		r.endUndoOfTask(i)
 		return
 	}
 	r.entered[i] = true
-	r.running++
+	r.busy++
 	r.proceedUndo(i)
 }
 
@@ -66,14 +66,14 @@ func (r *Run) proceedUndo(i int32) {
 		case !p.Applied || p.UndoError != "":
 		case p.Attempt != "":
 			flying++
-		case p.RetryAt != nil && p.due > r.up:
+		case p.RetryAt != nil && p.retryDue > r.up:
 			resting++
 		case p.RetryAt != nil:
-			r.try(i, int32(k), Undo)
+			r.beginAttempt(i, int32(k), Undo)
 			flying++
 		case flying < r.Header.StepLimit && !busy(k):
 			p.Tries, p.Kills = 0, 0
-			r.try(i, int32(k), Undo)
+			r.beginAttempt(i, int32(k), Undo)
 			flying++
 		default:
 			resting++
@@ -82,15 +82,15 @@ func (r *Run) proceedUndo(i int32) {
 	switch {
 	case flying+resting > 0:
 	case r.Header.Kind == Rollback:
-		r.settleNode(i)
+		r.endUndoOperation(i)
 	default:
-		r.running--
-		r.settle(i)
+		r.busy--
+		r.endUndoOfTask(i)
 	}
 }
 
 // undone takes the result of an Undo. What is already gone counts as undone.
-func (r *Run) undone(i, k int32, res Result) {
+func (r *Run) handleUndo(i, k int32, res Result) {
 	p := &r.Tasks[i].Steps[k]
 	policy := r.policies[i]
 	switch res.Class {
@@ -101,28 +101,28 @@ func (r *Run) undone(i, k int32, res Result) {
 		r.setStep(p, Undone)
 	case Transient, Throttled, Quota, TimedOut, Stopped, UnknownOutcome: // an undo may be repeated
 		if p.Tries < policy.MaxAttempts {
-			r.rest(i, k, Undo, res)
+			r.scheduleRetry(i, k, Undo, res)
 			return
 		}
 		fallthrough
 	default:
 		p.UndoError = naming.Clip(reason(res), min(maxError, allErrors/len(r.Tasks[i].Steps)))
-		r.mark(i, k)
+		r.markEffect(i, k)
 		r.setStep(p, Succeeded)
 	}
 }
 
 // foundUndo takes the answer to the question whether the effect of an interrupted undo still
 // stands.
-func (r *Run) foundUndo(i, k int32, res Result) {
+func (r *Run) handleUndoFind(i, k int32, res Result) {
 	p := &r.Tasks[i].Steps[k]
 	switch {
 	case res.Class == NotFoundClass:
-		r.undone(i, k, Result{Class: OK, Resources: res.Resources})
+		r.handleUndo(i, k, Result{Class: OK, Resources: res.Resources})
 	case p.Kills >= maxKills:
 		r.giveUpUndo(i, k)
 	default:
-		r.try(i, k, Undo) // twice is safe
+		r.beginAttempt(i, k, Undo) // twice is safe
 	}
 }
 
@@ -138,9 +138,9 @@ func (t *Task) undoFailure() string {
 }
 
 // settle ends the undoing of a task of this run and lets what it depended on follow.
-func (r *Run) settle(i int32) {
+func (r *Run) endUndoOfTask(i int32) {
 	r.settled[i] = true
-	r.open--
+	r.unfinished--
 	t := &r.Tasks[i]
 	if r.entered[i] {
 		if r.noteUndone(t); t.RolledBackAt != nil {
@@ -149,11 +149,11 @@ func (r *Run) settle(i int32) {
 				r.setState(i, Undone)
 			}
 		}
-		r.touch(i)
+		r.markTask(i)
 	}
 	for _, d := range r.deps[i] {
-		r.wait[d]--
-		if r.wait[d] == 0 && !r.entered[d] {
+		r.openDependencies[d]--
+		if r.openDependencies[d] == 0 && !r.entered[d] {
 			r.ready = append(r.ready, d)
 		}
 	}
@@ -165,7 +165,7 @@ func (r *Run) noteUndone(t *Task) {
 		t.Attention = "could not be undone: " + why
 		return
 	}
-	t.Attention, t.RolledBackAt = "", r.nowPtr()
+	t.Attention, t.RolledBackAt = "", r.nowPointer()
 }
 
 // emitUndoneTask announces that a task was undone.

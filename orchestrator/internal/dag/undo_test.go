@@ -11,8 +11,8 @@ import (
 type shelf map[string]dag.Effect
 
 // reversal returns an operation as the store has it.
-func (s shelf) reversal(task string, steps int) dag.Reversal {
-	var u dag.Reversal
+func (s shelf) reversal(task string, steps int) dag.UndoOperation {
+	var u dag.UndoOperation
 	for k := range steps {
 		if e, ok := s[dag.EffectID(task, k)]; ok {
 			u.Effects = append(u.Effects, e)
@@ -36,7 +36,7 @@ func TestRollback_inWavesIsLoadedFromEffectsAlone(t *testing.T) {
 			e := dag.Effect{ID: dag.EffectID(name(i), k), Name: name(i), Number: i, Run: "batch",
 				Progress: dag.StepState{Seq: 1, Applied: true, State: dag.Succeeded, Step: dag.Step{Action: "server.create", Name: fmt.Sprint(i, "-", k)}}}
 			if i >= 100 {
-				e.Needs = []int{i - 100}
+				e.Dependencies = []int{i - 100}
 			}
 			if k == 0 {
 				e.Era, e.Of, e.Since = uint64(1+i/1000), 1+i%2, uint64(10+i)
@@ -54,7 +54,7 @@ func TestRollback_inWavesIsLoadedFromEffectsAlone(t *testing.T) {
 		}
 		return w
 	}
-	var current []dag.Reversal
+	var current []dag.UndoOperation
 	undone := map[string]int{}
 	turns, most, waves := 0, 0, 0
 	for ; !run.Done(); turns++ {
@@ -80,14 +80,14 @@ func TestRollback_inWavesIsLoadedFromEffectsAlone(t *testing.T) {
 		for _, at := range c.Effects {
 			e := run.Effect(at)
 			if stored[e.ID] = e; !e.Progress.Applied {
-				task, _ := e.Place()
+				task, _ := e.TaskAndStep()
 				undone[task]++
 			}
 		}
 		if turns%300 == 7 && !run.Done() {
-			operations := make([]dag.Reversal, len(current))
+			operations := make([]dag.UndoOperation, len(current))
 			for i := range current {
-				task, _ := current[i].Effects[0].Place()
+				task, _ := current[i].Effects[0].TaskAndStep()
 				operations[i] = stored.reversal(task, 2)
 			}
 			run = dag.LoadRollback(run.Header, operations, now)
@@ -108,7 +108,7 @@ func TestRollback_inWavesIsLoadedFromEffectsAlone(t *testing.T) {
 func TestRollback_leadsPassOn(t *testing.T) {
 	t.Parallel()
 	now := began
-	var u dag.Reversal
+	var u dag.UndoOperation
 	for k := range 3 {
 		e := dag.Effect{ID: dag.EffectID("task", k), Run: "batch", Progress: dag.StepState{Applied: true, State: dag.Succeeded, UndoError: "of an earlier rollback", Step: dag.Step{Action: "server.create", Name: fmt.Sprint(k)}}}
 		if k == 0 {
@@ -118,7 +118,7 @@ func TestRollback_leadsPassOn(t *testing.T) {
 	}
 	run := dag.NewRollback("run", dag.UndoPlan{Cut: 1}, dag.Policy{}, dag.Grant{}, "", now)
 	run.Quota = 10
-	_ = dag.Apply(run, dag.Wave{Operations: []dag.Reversal{u}, Planned: 1}, now)
+	_ = dag.Apply(run, dag.Wave{Operations: []dag.UndoOperation{u}, Planned: 1}, now)
 	stored := shelf{}
 	take := func() (c dag.Change) {
 		c = run.Take()
@@ -146,7 +146,7 @@ func TestRollback_leadsPassOn(t *testing.T) {
 	}
 	_ = dag.Apply(run, dag.Wave{}, now)
 	for id, e := range stored {
-		_, k := e.Place()
+		_, k := e.TaskAndStep()
 		if e.Progress.Applied != (k == 1) || e.Rollback != "run" || (e.Era == 7) != (k == 1) || e.Since != 70 {
 			t.Errorf("%s ends as %+v", id, e)
 		}

@@ -10,26 +10,26 @@ const WaveEffects = 2000
 
 // UndoPlan is the part of a rollback's header that says what it undoes and how far it is.
 type UndoPlan struct {
-	Cut     uint64 `json:"cut"`              // commit since which everything is undone, when no waves are listed
-	Era     uint64 `json:"era"`              // operations of earlier eras ended before Cut,
-	EraTo   uint64 `json:"era_to"`           // those of this one and later ones after it
-	Listed  bool   `json:"listed,omitempty"` // the operations were named: their waves are stored, as many as Waves
-	Planned int    `json:"planned"`          // operations to undo, as counted when it began
-	Taken   *Rank  `json:"taken,omitempty"`  // the last operation of the waves so far; nil before the first
-	Wave    int    `json:"wave"`             // number of the current wave, from 1; 0 before the first
-	Waves   int    `json:"waves,omitempty"`
+	Cut     uint64    `json:"cut"`              // commit since which everything is undone, when no waves are listed
+	Era     uint64    `json:"era"`              // operations of earlier eras ended before Cut,
+	EraTo   uint64    `json:"era_to"`           // those of this one and later ones after it
+	Listed  bool      `json:"listed,omitempty"` // the operations were named: their waves are stored, as many as Waves
+	Planned int       `json:"planned"`          // operations to undo, as counted when it began
+	Taken   *Position `json:"taken,omitempty"`  // the last operation of the waves so far; nil before the first
+	Wave    int       `json:"wave"`             // number of the current wave, from 1; 0 before the first
+	Waves   int       `json:"waves,omitempty"`
 }
 
-// Rank is the place of an operation in the order of all that stand, in which later ones are undone
+// Position is the place of an operation in the order of all that stand, in which later ones are undone
 // first.
-type Rank struct {
+type Position struct {
 	Era   uint64 `json:"era"`
 	Since uint64 `json:"since"`
 	Task  string `json:"task"`
 }
 
 // Before says whether the operation at t is undone before the one at o.
-func (t Rank) Before(o Rank) bool {
+func (t Position) Before(o Position) bool {
 	switch {
 	case t.Era != o.Era:
 		return t.Era > o.Era
@@ -39,9 +39,9 @@ func (t Rank) Before(o Rank) bool {
 	return t.Task > o.Task
 }
 
-// Reversal is an operation that a rollback undoes: its effects, and its task's document while that
+// UndoOperation is an operation that a rollback undoes: its effects, and its task's document while that
 // is kept.
-type Reversal struct {
+type UndoOperation struct {
 	Effects   []Effect
 	Origin    *Task  // nil when it is gone
 	OriginRev uint64 // revision of that document, for whoever writes it
@@ -50,7 +50,7 @@ type Reversal struct {
 // Wave begins the next wave of a rollback, or ends the rollback when there are no operations left.
 // The operations stand in the order in which they are undone. Planned is for the first wave.
 type Wave struct {
-	Operations []Reversal
+	Operations []UndoOperation
 	Planned    int
 }
 
@@ -66,26 +66,26 @@ func NewRollback(id string, plan UndoPlan, p Policy, g Grant, checkpoint string,
 }
 
 // LoadRollback returns a rollback as stored: its header and the operations of its current wave.
-func LoadRollback(h Header, operations []Reversal, now Now) *Run {
+func LoadRollback(h Header, operations []UndoOperation, now Now) *Run {
 	tasks := make([]Task, len(operations))
 	for i := range operations {
 		tasks[i] = operations[i].task(&h)
 	}
-	r := blank(h, make([]Node, len(tasks)), tasks, now)
-	r.undoing = operations
+	r := newRun(h, make([]Node, len(tasks)), tasks, now)
+	r.undoOperations = operations
 	r.dirtyOrigins = make([]bool, len(operations))
-	r.order()
+	r.orderUndos()
 	r.derive(now)
 	return r
 }
 
 // task returns the operation as the machine drives it: the steps that have no effect are blank.
-func (u *Reversal) task(h *Header) Task {
+func (u *UndoOperation) task(h *Header) Task {
 	t := Task{CreatedAt: h.CreatedAt, Resolved: true, State: Waiting, User: h.Grant.Sub}
 	tried := false
 	for i := range u.Effects {
 		e := &u.Effects[i]
-		id, k := e.Place()
+		id, k := e.TaskAndStep()
 		t.Batch, t.ID, t.Name, t.Number, t.Operation, t.Run = e.Batch, id, e.Name, e.Number, e.Operation, e.Run
 		if e.Era > 0 && e.Progress.Applied {
 			t.Era, t.AppliedRev = e.Era, e.Since
@@ -128,15 +128,15 @@ func (t *Task) undoLeft() bool {
 
 // order lets each operation of a wave wait for the undo of what was built on it, and of what was
 // done later to the same server.
-func (r *Run) order() {
+func (r *Run) orderUndos() {
 	last := map[string]int32{}   // by server: the operation so far that comes last on it
 	same := map[string][]int32{} // by run: its operations so far
-	for i := range r.undoing {
-		u, n := &r.undoing[i], int32(i)
+	for i := range r.undoOperations {
+		u, n := &r.undoOperations[i], int32(i)
 		before := map[int32]bool{}
 		if len(u.Effects) > 0 {
 			for _, later := range same[u.Effects[0].Run] {
-				if r.undoing[later].Effects[0].DependsOn(&u.Effects[0]) {
+				if r.undoOperations[later].Effects[0].DependsOn(&u.Effects[0]) {
 					before[later] = true
 				}
 			}
@@ -150,14 +150,14 @@ func (r *Run) order() {
 			last[server] = n
 		}
 		for j := range before {
-			r.edge(n, j)
+			r.addDependency(n, j)
 		}
 	}
 }
 
 // Idle says whether a rollback waits for its next wave.
 func (r *Run) Idle() bool {
-	return r.Header.Kind == Rollback && r.open == 0 && !r.Done()
+	return r.Header.Kind == Rollback && r.unfinished == 0 && !r.Done()
 }
 
 // wave takes the next wave.
@@ -170,14 +170,14 @@ func (r *Run) wave(w Wave, now Now) {
 	plan := *h.Undo // never changed in place: copies of the header share it
 	h.Undo = &plan
 	if begins {
-		h.StartedAt, plan.Planned = r.nowPtr(), w.Planned
+		h.StartedAt, plan.Planned = r.nowPointer(), w.Planned
 		r.setRun(Running)
 	}
 	if n := len(w.Operations); n > 0 {
-		plan.Wave, plan.Taken = plan.Wave+1, w.Operations[n-1].Rank()
+		plan.Wave, plan.Taken = plan.Wave+1, w.Operations[n-1].Position()
 		h.Counts.Pending += n
 		next := LoadRollback(*h, w.Operations, now)
-		next.May, next.Quota, next.change, next.walked = r.May, r.Quota, r.change, r.walked
+		next.May, next.Quota, next.change, next.onTransition = r.May, r.Quota, r.change, r.onTransition
 		*r = *next
 	}
 	if begins {
@@ -188,12 +188,12 @@ func (r *Run) wave(w Wave, now Now) {
 	}
 }
 
-// Rank returns the place of the operation.
-func (u *Reversal) Rank() *Rank {
-	t := &Rank{}
+// Position returns the place of the operation.
+func (u *UndoOperation) Position() *Position {
+	t := &Position{}
 	for i := range u.Effects {
 		e := &u.Effects[i]
-		t.Task, _ = e.Place()
+		t.Task, _ = e.TaskAndStep()
 		if e.Era > 0 {
 			t.Era, t.Since = e.Era, e.Since
 		}
@@ -203,7 +203,9 @@ func (u *Reversal) Rank() *Rank {
 
 // Origin returns the document of the task that operation i of a rollback belongs to, and its
 // revision.
-func (r *Run) Origin(i int32) (*Task, uint64) { return r.undoing[i].Origin, r.undoing[i].OriginRev }
+func (r *Run) Origin(i int32) (*Task, uint64) {
+	return r.undoOperations[i].Origin, r.undoOperations[i].OriginRev
+}
 
 // Failure is an operation that a rollback could not undo.
 type Failure struct {
@@ -214,8 +216,8 @@ type Failure struct {
 }
 
 // settleNode ends an operation of a rollback and brings its task's document up to date.
-func (r *Run) settleNode(i int32) {
-	t, o := &r.Tasks[i], r.undoing[i].Origin
+func (r *Run) endUndoOperation(i int32) {
+	t, o := &r.Tasks[i], r.undoOperations[i].Origin
 	why := t.undoFailure()
 	if o != nil {
 		for k := range t.Steps {

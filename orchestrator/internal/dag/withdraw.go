@@ -58,14 +58,14 @@ func (r *Run) withdraw(first int32, why string) {
 			w.Tasks += 1 + r.drop(int32(i), reason)
 			continue
 		}
-		if r.unbegun(int32(i)) {
+		if r.hasUnbegunWork(int32(i)) {
 			w.Tasks++
 		}
 		t.Withdrawn, t.Error = true, reason
-		r.touch(int32(i))
+		r.markTask(int32(i))
 		begun = append(begun, int32(i))
 	}
-	r.queued()
+	r.pruneReady()
 	r.change.Withdrawn = append(r.change.Withdrawn, w)
 	r.emit(event.Event{Type: event.RightsWithdrawn, Status: StatusCancelled.Lower(), TaskID: r.taskID(), BatchID: r.batchID(), Name: h.Name, Error: why, Total: w.Tasks})
 	for _, i := range begun {
@@ -105,7 +105,7 @@ func (r *Run) endWithdrawn(i int32) {
 }
 
 // queued takes out of ready what is not queued any more.
-func (r *Run) queued() {
+func (r *Run) pruneReady() {
 	left := r.ready[:0:0]
 	for _, i := range r.ready {
 		if r.Tasks[i].State == Queued {
@@ -116,7 +116,7 @@ func (r *Run) queued() {
 }
 
 // unbegun says whether something of task i has not begun.
-func (r *Run) unbegun(i int32) bool {
+func (r *Run) hasUnbegunWork(i int32) bool {
 	t := &r.Tasks[i]
 	for k := range t.Steps {
 		if p := &t.Steps[k]; p.State == Waiting || p.State == Retrying && p.Kind == Do {
@@ -127,10 +127,10 @@ func (r *Run) unbegun(i int32) bool {
 }
 
 // begins says whether a step of task i would be begun now, or tried again.
-func (r *Run) begins(i int32) bool {
+func (r *Run) wouldBegin(i int32) bool {
 	for k := range r.Tasks[i].Steps {
 		switch p := &r.Tasks[i].Steps[k]; {
-		case p.State == Waiting, p.State == Retrying && p.Kind == Do && p.due <= r.up:
+		case p.State == Waiting, p.State == Retrying && p.Kind == Do && p.retryDue <= r.up:
 			return true
 		}
 	}
@@ -163,7 +163,7 @@ func Resume(r *Run) (Definition, error) {
 		}
 		n := r.nodes[i]
 		if n.Operation.Targets == nil {
-			n.Operation.Targets = r.aims(int32(i))
+			n.Operation.Targets = r.defaultTargets(int32(i))
 		}
 		n.Dependencies = nil
 		for _, dep := range r.deps[i] {

@@ -73,7 +73,7 @@ func (c cuts) judge(operation []store.Row[dag.Effect]) (writes []store.Write, ne
 func operations(rows []store.Row[dag.Effect]) (all [][]store.Row[dag.Effect]) {
 	last := ""
 	for i := range rows {
-		task, _ := rows[i].Value.Place()
+		task, _ := rows[i].Value.TaskAndStep()
 		if task != last || i == 0 {
 			all = append(all, nil)
 		}
@@ -131,7 +131,7 @@ func (h *history) page(ctx context.Context, after string) (all [][]store.Row[dag
 	if page.More && len(all) > 1 { // the last one may go on behind the page
 		all = all[:len(all)-1]
 	} else if page.More {
-		task, _ := rows[0].Value.Place()
+		task, _ := rows[0].Value.TaskAndStep()
 		all[0], err = run.All(ctx, h.db, run.Effects(), store.Query{Prefix: task + "."})
 	}
 	return all, page.More, err

@@ -69,7 +69,7 @@ func resolveOf(ctx context.Context, db store.DB, batchID, name string, unknown e
 			return "", err
 		}
 		if x := &row.Value; x.Run == batchID && x.Batch && x.Operation == name {
-			taskID, _ := x.Place()
+			taskID, _ := x.TaskAndStep()
 			return taskID, nil
 		}
 	}

@@ -52,7 +52,7 @@ func chooseNamed(ctx context.Context, db store.DB, q Request) ([]dag.Effect, err
 			return nil, err
 		}
 		for _, lead := range needing {
-			taskID, _ := lead.Place()
+			taskID, _ := lead.TaskAndStep()
 			if named[taskID] {
 				continue
 			}
@@ -173,7 +173,7 @@ func (s *undoSet) onServer(ctx context.Context, server string, lead dag.Effect) 
 		if err != nil {
 			return nil, err
 		}
-		taskID, _ := row.Value.Place()
+		taskID, _ := row.Value.TaskAndStep()
 		tasks[taskID] = true
 	}
 	for taskID := range tasks {

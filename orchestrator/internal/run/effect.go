@@ -37,9 +37,9 @@ func EffectOf(row store.Row[dag.Effect]) dag.Effect {
 }
 
 // RankOf returns the place of a lead's operation in the order of undoing.
-func RankOf(lead *dag.Effect) dag.Rank {
-	taskID, _ := lead.Place()
-	return dag.Rank{Era: lead.Era, Since: lead.Since, Task: taskID}
+func RankOf(lead *dag.Effect) dag.Position {
+	taskID, _ := lead.TaskAndStep()
+	return dag.Position{Era: lead.Era, Since: lead.Since, Task: taskID}
 }
 
 // writeEffect writes an effect. One larger than dag.MaxEffect loses what only a restore needs, Recorded.Made.
@@ -61,9 +61,9 @@ func (o *Encoder) effect(x *dag.Effect) {
 	o.Count("era", int64(x.Era))
 	o.Always("id", x.ID)
 	o.Always("name", x.Name)
-	if len(x.Needs) > 0 {
+	if len(x.Dependencies) > 0 {
 		list := []byte{'['}
-		for i, n := range x.Needs {
+		for i, n := range x.Dependencies {
 			if i > 0 {
 				list = append(list, ',')
 			}
@@ -71,7 +71,7 @@ func (o *Encoder) effect(x *dag.Effect) {
 		}
 		o.JSON("needs", append(list, ']'))
 	}
-	o.Flag("needs_all", x.NeedsAll)
+	o.Flag("needs_all", x.DependsOnAll)
 	o.Number("number", int64(x.Number))
 	o.Count("of", int64(x.Of))
 	o.Text("operation", x.Operation)

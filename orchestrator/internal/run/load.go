@@ -44,7 +44,7 @@ func Load(ctx context.Context, db store.DB, runID string, now dag.Now) (*dag.Run
 
 // loadRollback loads a rollback with its current wave.
 func loadRollback(ctx context.Context, db store.DB, h dag.Header, now dag.Now) (*dag.Run, error) {
-	var wave []dag.Reversal
+	var wave []dag.UndoOperation
 	if h.Undo.Wave > 0 && !h.State.Terminal() {
 		var err error
 		if wave, err = Wave(ctx, db, h.ID, h.Undo.Wave); err != nil {
@@ -55,7 +55,7 @@ func loadRollback(ctx context.Context, db store.DB, h dag.Header, now dag.Now) (
 }
 
 // Wave returns the operations of a stored wave of a rollback.
-func Wave(ctx context.Context, db store.DB, rollbackID string, number int) ([]dag.Reversal, error) {
+func Wave(ctx context.Context, db store.DB, rollbackID string, number int) ([]dag.UndoOperation, error) {
 	list, err := Waves().Get(ctx, db, SliceID(rollbackID, number))
 	if err == nil && list.Rev == 0 {
 		err = fmt.Errorf("rollback %s: its wave %d is missing", rollbackID, number)
@@ -63,7 +63,7 @@ func Wave(ctx context.Context, db store.DB, rollbackID string, number int) ([]da
 	if err != nil {
 		return nil, err
 	}
-	operations := make([]dag.Reversal, len(list.Value.Items))
+	operations := make([]dag.UndoOperation, len(list.Value.Items))
 	for i, leadID := range list.Value.Items {
 		row, err := Effects().Get(ctx, db, leadID)
 		if err == nil && row.Rev == 0 {
@@ -81,9 +81,9 @@ func Wave(ctx context.Context, db store.DB, rollbackID string, number int) ([]da
 
 // Reversal returns the operation of a lead as a rollback needs it: all its effects, also those undone since, and its task
 // unless that was pruned. An effect that was the lead once says nothing of the others, so they are read.
-func Reversal(ctx context.Context, db store.DB, lead dag.Effect) (dag.Reversal, error) {
-	operation := dag.Reversal{Effects: []dag.Effect{lead}}
-	taskID, _ := lead.Place()
+func Reversal(ctx context.Context, db store.DB, lead dag.Effect) (dag.UndoOperation, error) {
+	operation := dag.UndoOperation{Effects: []dag.Effect{lead}}
+	taskID, _ := lead.TaskAndStep()
 	var err error
 	if lead.Of != 1 {
 		if operation.Effects, err = EffectsOf(ctx, db, taskID); err != nil {
@@ -141,7 +141,7 @@ func recall(ctx context.Context, db store.DB, runID string, tasks []dag.Task) er
 		if err != nil {
 			return err
 		}
-		taskID, k := row.Value.Place()
+		taskID, k := row.Value.TaskAndStep()
 		if t := place[taskID]; t != nil && k < len(t.Steps) {
 			t.Steps[k].Recorded = row.Value.Recorded
 		}
