@@ -15,6 +15,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/obs"
+	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
@@ -45,9 +46,46 @@ var byCode = map[string]Reason{"control_center.unreachable": ControlCenterSilent
 // Service is what health is asked about. Its fields are set in one literal.
 type Service struct {
 	Title    string                 // "Orchestrator"
-	Serves   func() error           // why nothing can be served; nil while reads are
+	Store    store.DB               // without it nothing can be served; nil: none is asked
+	Waits    func() error           // why nothing can be served yet although the store can be read; nil: nothing else is needed
 	Refusals []func() error         // each returns the fault that a change is refused with now, nil when it is not
 	Notes    map[Reason]func() bool // what holds without refusing anything
+	Heard    func() time.Time       // when the other service was last heard; zero: not since the start
+}
+
+// probeWithin bounds the look at the store: /health has to answer while the store does not.
+const probeWithin = 2 * time.Second
+
+// Serves returns why nothing can be served right now, nil while reads are (decision 3).
+func (s *Service) Serves() error {
+	if s.Waits != nil {
+		if err := s.Waits(); err != nil {
+			return err
+		}
+	}
+	if s.Store == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), probeWithin)
+	defer cancel()
+	if _, err := s.Store.Read(ctx, "events", store.Latest, 0); err != nil {
+		return store.ErrUnavailable.Because(err)
+	}
+	return nil
+}
+
+// AwaitServes returns when reads are served, or with the error of ctx.
+func (s *Service) AwaitServes(ctx context.Context) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for s.Serves() != nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // Reasons returns why the service is degraded, in a fixed order, and whether it takes changes.
@@ -116,9 +154,10 @@ func join(all []Reason) string {
 }
 
 // Meter shows in a service's metrics, under names that begin with prefix, each reason as a gauge,
-// whether changes are taken, and how long ago the other service was heard; since is when it was, or
-// when this service started.
-func (s *Service) Meter(r *obs.Registry, prefix string, since func() time.Time) {
+// whether changes are taken, and how many seconds ago the other service was heard, or Meter was
+// called when it was not heard since.
+func (s *Service) Meter(r *obs.Registry, prefix string) {
+	started := time.Now()
 	for _, reason := range reasons {
 		r.GaugeFuncOf(prefix+"_degraded", "1 while the service is degraded for that reason.", "reason", string(reason), func() float64 {
 			all, _ := s.Reasons()
@@ -130,7 +169,11 @@ func (s *Service) Meter(r *obs.Registry, prefix string, since func() time.Time) 
 		return number(changes && s.Serves() == nil)
 	})
 	r.GaugeFunc(prefix+"_peer_last_heard_seconds", "Seconds since the other service was heard, or since the start when it was not yet.", func() float64 {
-		return max(0, time.Since(since()).Seconds())
+		since := s.Heard()
+		if since.IsZero() {
+			since = started
+		}
+		return max(0, time.Since(since).Seconds())
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/authz"
@@ -34,11 +35,12 @@ func serve(t *testing.T) *served {
 	t.Helper()
 	s := &served{metrics: obs.NewRegistry(), heard: time.Now().Add(-7 * time.Second)}
 	state := &health.Service{
-		Title: "Orchestrator", Serves: func() error { return s.down },
+		Title: "Orchestrator", Waits: func() error { return s.down },
 		Refusals: []func() error{func() error { return s.admit }, func() error { return s.commit }},
 		Notes:    map[health.Reason]func() bool{health.AuditUnwitnessed: func() bool { return s.unwitnessed }},
+		Heard:    func() time.Time { return s.heard },
 	}
-	state.Meter(s.metrics, "orchestrator", func() time.Time { return s.heard })
+	state.Meter(s.metrics, "orchestrator")
 	var err error
 	s.Server, err = web.NewServer(web.Config{
 		Service: "orchestrator", Title: "t", Version: "v1", Description: "d", Routes: state.Routes(), Log: obs.Discard(), Metrics: s.metrics,
@@ -114,4 +116,40 @@ func TestHealth_saysWhatIsRefusedAndWhy(t *testing.T) {
 			t.Errorf("%s: the metrics lack %s", c.name, want)
 		}
 	}
+}
+
+// silent is a store that answers no read until it is back.
+type silent struct {
+	store.DB
+	back chan struct{}
+}
+
+func (s silent) Read(ctx context.Context, stream string, after uint64, limit int) (store.Entries, error) {
+	select {
+	case <-s.back:
+		return s.DB.Read(ctx, stream, after, limit)
+	case <-ctx.Done():
+		return store.Entries{}, ctx.Err()
+	}
+}
+
+// TestServes_aStoreThatDoesNotAnswerIsNotWaitedForLongerThanTwoSeconds: /health has to say 503 while
+// the store hangs, and a start goes on as soon as it answers.
+func TestServes_aStoreThatDoesNotAnswerIsNotWaitedForLongerThanTwoSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := silent{memstore.New(store.Schema{Service: "t"}), make(chan struct{})}
+		state, began := &health.Service{Title: "T", Store: db}, time.Now()
+		if err := state.Serves(); fault.CodeOf(err) != "store.unavailable" || time.Since(began) > 2*time.Second {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := state.AwaitServes(ended); !errors.Is(err, context.Canceled) {
+			t.Errorf("the program ends and AwaitServes says %v", err)
+		}
+		time.AfterFunc(time.Minute, func() { close(db.back) })
+		if err := state.AwaitServes(t.Context()); err != nil || time.Since(began) < time.Minute {
+			t.Errorf("ready after %s: %v", time.Since(began), err)
+		}
+	})
 }

@@ -171,10 +171,10 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 	metrics := figures(ledger, peer, revoked)
 	waiting := newWait(ledger, peer, time.Duration(c.Audit.WaitForPeer), log)
 	state := &health.Service{
-		Title: "Control Center", Serves: func() error { return bootstrap.Probe(db) },
+		Title: "Control Center", Store: db, Heard: peer.Heard,
 		Refusals: []func() error{waiting.refusal, db.Refusal}, Notes: map[health.Reason]func() bool{health.AuditUnwitnessed: waiting.unwitnessed},
 	}
-	state.Meter(metrics, "control_center", lastHeard(peer, now()))
+	state.Meter(metrics, "control_center")
 	users := &user.Users{DB: db, Changes: changes, Epoch: epoch, Hasher: hasher, MFA: c.MFA.Required, Now: now, HasFactor: mfa.Has}
 	a := &api.API{
 		Users:    users,
@@ -229,16 +229,6 @@ func figures(ledger *audit.Log, peer *audit.Peer, revoked *revocation.Log) *obs.
 	peer.Meter(m, "control_center")
 	m.GaugeFunc("control_center_revocations", "Sequence of the newest revocation.", func() float64 { return float64(revoked.State.Head()) })
 	return m
-}
-
-// lastHeard returns a function that says when the orchestrator was last heard, or started.
-func lastHeard(peer *audit.Peer, started time.Time) func() time.Time {
-	return func() time.Time {
-		if heard := peer.Heard(); !heard.IsZero() {
-			return heard
-		}
-		return started
-	}
 }
 
 // component runs part in the scene of background acts.

@@ -111,15 +111,3 @@ func create(ctx context.Context, db store.DB, f File) error {
 		return deployments.Create(tx, deployment{CreatedAt: f.CreatedAt, ID: deploymentID, Name: f.Deployment})
 	})
 }
-
-// Probe reads one document and returns why that failed within a second, as Unavailable; nil when
-// the store answers.
-func Probe(db store.DB) error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_, err := db.Get(ctx, deployments.Key(deploymentID))
-	if err != nil {
-		return fault.New(fault.Unavailable, "store.unavailable", "the store cannot be reached right now; retry shortly").Because(err)
-	}
-	return nil
-}

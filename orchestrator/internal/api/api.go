@@ -17,9 +17,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/event"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
-	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/health"
-	"github.com/provisioning-platform/platform/shared/watch"
 	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/web/openapi"
 )
@@ -72,15 +70,9 @@ func Nouns() []openapi.Noun {
 	}
 }
 
-// figures and socket describe the two streams.
+// figures describes the stream of /metrics.
 func figures() *openapi.StreamDoc {
 	return &openapi.StreamDoc{Type: "text/plain", Doc: "The figures, in the text format of Prometheus."}
-}
-
-func socket() *openapi.StreamDoc {
-	d := watch.Describe()
-	return &openapi.StreamDoc{Status: http.StatusSwitchingProtocols, Doc: "The connection is a WebSocket now. X-Events-Epoch and X-Events-Sequence say where it begins to read.",
-		Query: d.Query, Sends: d.Sends, Hears: d.Hears, Closes: d.Closes, Refuses: []fault.Kind{fault.Unauthenticated, fault.Denied, fault.Gone}}
 }
 
 // mine asks for the right to act on somebody's work: the weaker right when it is the caller's own.
@@ -89,6 +81,17 @@ func mine(ctx context.Context, action, resourceType, name, owner string) error {
 		action += "_own"
 	}
 	return web.Require(ctx, action, authz.Resource{Type: resourceType, Name: name})
+}
+
+// Admit returns what refuses a route that changes something while changes returns a fault: the
+// control-center is silent (decision 5).
+func Admit(changes func() error) func(web.Route) error {
+	return func(r web.Route) error {
+		if !r.Mutates() {
+			return nil
+		}
+		return changes()
+	}
 }
 
 // asked says what a run keeps of who submits it, so that each of its starts can be asked about

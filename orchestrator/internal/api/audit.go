@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/audit"
@@ -16,6 +17,13 @@ func (a *API) auditRoutes() []web.Route {
 		{Method: "GET", Path: "/audit/entries/:index", Op: "getAuditEntry", Summary: "One entry of the orchestrator's log with its proof, which verifies offline", Permission: web.Allow("read", "audit"), Handle: web.To(a.entry)},
 		{Method: "GET", Path: "/audit/entries/:index/decision", Op: "getAuditDecision", Summary: "The decision that an entry stands on, with all resources that were asked about, also those that are too many for the entry", Permission: web.Allow("read", "audit"), Handle: web.To(a.decision)},
 	}
+}
+
+// EntryNumber says whether a path parameter is the number of an audit entry, which is written with
+// few digits: fewer than any password of digits has.
+func EntryNumber(param, value string) bool {
+	_, err := strconv.ParseUint(value, 10, 63)
+	return param == "index" && len(value) <= 10 && err == nil
 }
 
 func (a *API) treehead(context.Context, web.None) (audit.Publication, error) {

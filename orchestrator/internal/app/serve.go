@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/api"
@@ -25,7 +24,6 @@ import (
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/client"
 	"github.com/provisioning-platform/platform/shared/config"
-	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/health"
 	"github.com/provisioning-platform/platform/shared/id"
@@ -133,8 +131,11 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 		return nil, err
 	}
 	metrics := obs.NewRegistry()
-	state := &health.Service{Title: "Orchestrator", Serves: readiness(known, db, now), Refusals: []func() error{known.AllowChanges, db.Refusal}}
-	state.Meter(metrics, token.Orchestrator, lastHeard(known, now()))
+	state := &health.Service{
+		Title: "Orchestrator", Store: db, Waits: known.Serves, Refusals: []func() error{known.AllowChanges, db.Refusal},
+		Heard: func() time.Time { return known.Status().Heard },
+	}
+	state.Meter(metrics, token.Orchestrator)
 	ledger.Meter(metrics, token.Orchestrator)
 	witness.Meter(metrics, token.Orchestrator)
 	executor, providers, err := executorOf(c, stores.Dir, db, log)
@@ -145,12 +146,13 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 		// The data folder's audit key names this instance: the same after a restart, another one
 		// for a second orchestrator on the same server, which then has to wait for leases.
 		Instance: id.Derived(keys.Public().String()),
-		DB:       db, Executor: executor, Rights: rights.Book{Known: known}, Now: now, Log: log, Meter: newMeter(metrics), Policy: c.Retry.policy(),
+		DB:       db, Executor: executor, Rights: rights.Book{Known: known}, Now: now, Log: log, Meter: engine.NewMeter(metrics), Policy: c.Retry.policy(),
 		Limits: dag.Limits{Operations: c.Limits.Operations}, MaxTasks: c.Limits.Tasks, MaxSteps: c.Limits.Steps,
 	})
 	sockets := watch.New(watch.Config{
 		DB: db, Epoch: epoch, Log: log, Origins: c.WS.Origins, NoQueryToken: !c.WS.AllowQueryToken, MaxSockets: c.WS.MaxConnections, MaxPerUser: c.WS.MaxPerUser,
-		Verify: known.Authenticate, Alive: alive(known), Categories: event.Categories(), Labels: labelsOf, Allowed: mayWatch(known, now), Fail: refuseSocket,
+		Verify: known.Authenticate, Alive: known.Alive, Fail: api.RefuseSocket,
+		Categories: event.Categories(), Labels: func(body []byte) watch.Labels { return watch.Labels(event.LabelsOf(body)) }, Allowed: api.MayWatch(known.Decide, now),
 	})
 	sockets.Meter(metrics, token.Orchestrator)
 	a := &api.API{
@@ -167,7 +169,7 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 		Authenticate: func(ctx context.Context, raw string, _ *http.Request) (token.Claims, error) {
 			return known.Authenticate(ctx, raw)
 		},
-		Decide: known.Decide, Admit: admit(known), Known: entryNumber, RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies,
+		Decide: known.Decide, Admit: api.Admit(known.AllowChanges), Known: api.EntryNumber, RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies,
 	})
 	if err != nil {
 		return nil, err
@@ -175,18 +177,11 @@ func assemble(ctx context.Context, c Config, credential client.Credential, store
 	copier := audit.NewCopier(db, log, peer.CopyEntries)
 	pruner := &retention.Pruner{DB: db, Classes: history.Classes(db, c.Retention.keep(), runs), Now: now, Log: log}
 	pruner.Meter(metrics, token.Orchestrator)
-	return &service{server: server, ready: untilReady(state.Serves), components: []process.Component{
+	return &service{server: server, ready: state.AwaitServes, components: []process.Component{
 		component("sockets", sockets.Run), component("idempotency keys", server.Run), component("engine", runs.Run), component("providers", providers.Run), component("trust", known.Run),
 		component("audit copy", copier.Run),
 		component("audit log", ledger.Run), component("retention", pruner.Run), component("store lease", driver.Lease(db.DB)),
 	}}, nil
-}
-
-// entryNumber says whether a path parameter is the number of an audit entry, which is written with
-// few digits: fewer than any password of digits has.
-func entryNumber(param, value string) bool {
-	_, err := strconv.ParseUint(value, 10, 63)
-	return param == "index" && len(value) <= 10 && err == nil
 }
 
 // executorOf builds what makes attempts: providers, infra definitions and recipes.
@@ -219,23 +214,4 @@ func storageName(o driver.Options) string {
 // component runs part in the scene of background acts.
 func component(name string, part func(context.Context) error) process.Component {
 	return process.Component{Name: name, Run: func(ctx context.Context) error { return part(background(ctx)) }}
-}
-
-// admit refuses what changes something while the control-center is silent (decision 5).
-func admit(known *trust.Trust) func(web.Route) error {
-	return func(r web.Route) error {
-		if !r.Mutates() {
-			return nil
-		}
-		return known.AllowChanges()
-	}
-}
-
-// refuseSocket writes a refusal before the upgrade.
-func refuseSocket(w http.ResponseWriter, r *http.Request, err error, extra map[string]any) {
-	if fault.Is(err, fault.Gone) {
-		watch.Envelope(w, http.StatusGone, fault.Of(err).Message, extra)
-		return
-	}
-	web.Refuse(w, r, err)
 }

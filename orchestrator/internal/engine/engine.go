@@ -47,16 +47,6 @@ type Rights interface {
 // Submitter decides whether somebody may do an operation of a run, and says why not.
 type Submitter = func(*dag.Header, *dag.Operation) (*audit.Decision, string)
 
-// Meter counts what becomes of tasks.
-type Meter interface {
-	// TaskEnded is told of each task that ended: how, and how long after its start; 0 when it never started.
-	TaskEnded(status string, took time.Duration)
-	// Withdrawn is told how many tasks end because their submitter may no longer do them.
-	Withdrawn(tasks int)
-	// Undone is told of each operation that a rollback has tried to undo, and whether it did.
-	Undone(done bool)
-}
-
 // Config is what an Engine is made of; zero values get the defaults named.
 type Config struct {
 	DB       store.DB

@@ -40,7 +40,7 @@ var (
 func (t *Trust) Load(ctx context.Context) error {
 	t.verifier.Issuer, t.verifier.Audience = t.Issuer, token.Orchestrator
 	t.verifier.Keys, t.verifier.Revoked = &t.keys, t.revoked.Check
-	t.changed, t.rekeyed = make(chan struct{}), make(chan struct{})
+	t.changed, t.rekeyed, t.loaded = make(chan struct{}), make(chan struct{}), t.Now()
 	p, err := places.Get(ctx, t.DB, "place")
 	if err != nil {
 		return fault.Wrap("load revocations", err)

@@ -99,7 +99,7 @@ func (l *loss) check(when string, tr *trust.Trust) {
 		if c.IssuedAt == 0 {
 			c.IssuedAt = now
 		}
-		if tr.Check(c) == "" {
+		if tr.Alive(c) == nil {
 			l.t.Errorf("%s: the revocation of %s is forgotten", when, what)
 		}
 	}
@@ -144,7 +144,7 @@ func TestFollow_aControlCenterThatWasPutBackRevivesNothing(t *testing.T) {
 
 		l.revoke(token.RevokeSession("here", l.end)) // what the old one revokes counts all the same
 		settle(2 * time.Second)
-		if again.Check(token.Claims{SessionID: "here", Expires: l.end}) == "" {
+		if again.Alive(token.Claims{SessionID: "here", Expires: l.end}) == nil {
 			t.Error("a new revocation is not heard")
 		}
 		l.putBack(l.newest)

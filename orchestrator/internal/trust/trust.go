@@ -17,6 +17,10 @@ import (
 // Staleness is how old the last word of the control-center may be when something is changed (decision 5).
 const Staleness = 5 * time.Second
 
+// firstAnswer is how long a start waits to hear the control-center, without which changes are
+// refused (decision 5).
+const firstAnswer = 500 * time.Millisecond
+
 // keyPatience is how long a token of an unknown key waits for that key: a key that takes over at once is
 // on its way here when the first token it signed arrives.
 const keyPatience = 100 * time.Millisecond
@@ -57,6 +61,7 @@ type Trust struct {
 	changed    chan struct{}       // under mu: closed by the next revocation
 	rekeyed    chan struct{}       // under mu: closed by the next set of keys
 
+	loaded time.Time     // set by Load: when this process started
 	rights atomic.Uint64 // changes of policies and subjects
 }
 
@@ -96,13 +101,22 @@ func (t *Trust) Status() Status {
 // without the control-center.
 func (t *Trust) Ready() bool { return t.keys.Len() > 0 && t.authority.Set() != nil }
 
-// Fresh says whether all that is followed is known to be at most Staleness old at now, and none of it goes back.
-func (t *Trust) Fresh(now time.Time) bool {
+// Serves returns why no request can be judged yet (decision 3): an Unavailable fault before keys and
+// policies were ever received, and for firstAnswer after Load unless the control-center was heard.
+func (t *Trust) Serves() error {
+	if !t.Ready() {
+		return fault.New(fault.Unavailable, "orchestrator.not_ready", "waiting for the control-center's keys and policies")
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.fresh(now)
+	if now := t.Now(); now.Sub(t.loaded) < firstAnswer && !t.fresh(now) {
+		return fault.New(fault.Unavailable, "orchestrator.not_ready", "waiting for the control-center's first answer since the start")
+	}
+	return nil
 }
 
+// fresh says whether all that is followed is known to be at most Staleness old at now, and none of
+// it goes back. Called with mu held.
 func (t *Trust) fresh(now time.Time) bool {
 	heard := t.oldest()
 	return !heard.IsZero() && now.Sub(heard) <= Staleness && t.rolledBack() == ""
@@ -196,17 +210,21 @@ func (t *Trust) RightsChanged() uint64 { return t.rights.Load() }
 // Policies returns the policy set in force, nil when there is none yet.
 func (t *Trust) Policies() *authz.Set { return t.authority.Set() }
 
-// Check says why a token with these claims is good no longer, "" when it is: for what lives longer than a
-// request.
-func (t *Trust) Check(c token.Claims) string {
+// Alive returns the fault token.revoked when a token with these claims is good no longer, which a
+// socket asks, because it lives longer than a request.
+func (t *Trust) Alive(c token.Claims) error {
+	why := t.revoked.Check(c)
 	if t.Now().Unix() > c.Expires {
-		return "the token has expired"
+		why = "the token has expired"
 	}
-	return t.revoked.Check(c)
+	if why == "" {
+		return nil
+	}
+	return fault.New(fault.Unauthenticated, "token.revoked", "this session is over: %s", why)
 }
 
-// Revoked returns a channel that is closed by the next revocation. Take it, Check, then wait: so none is
-// missed.
+// Revoked returns a channel that is closed by the next revocation. Take it, ask Alive, then wait: so
+// none is missed.
 func (t *Trust) Revoked() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()

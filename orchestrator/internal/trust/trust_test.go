@@ -208,7 +208,7 @@ func TestRun_becomesReadyThenFollows(t *testing.T) {
 		default:
 			t.Error("sockets were not told")
 		}
-		if _, err := tr.Authenticate(t.Context(), raw); fault.CodeOf(err) != "token.revoked" || tr.Check(claims) == "" {
+		if _, err := tr.Authenticate(t.Context(), raw); fault.CodeOf(err) != "token.revoked" || tr.Alive(claims) == nil {
 			t.Error("a revoked token is accepted:", err)
 		}
 		q := authz.Request{Subject: authz.Subject{ID: "u1", Roles: []string{"operator"}}, Action: "create", Resource: authz.Resource{Type: "servers"}}
@@ -223,6 +223,32 @@ func TestRun_becomesReadyThenFollows(t *testing.T) {
 		settle(100 * time.Millisecond)
 		if d := tr.Decide(q); d.Allowed || d.Version != 2 || d.Rule != "policy:freeze#0" {
 			t.Errorf("%+v", d)
+		}
+	})
+}
+
+// TestServes_aStartWaitsHalfASecondForTheFirstAnswerAndNoLonger: with what is stored reads go on
+// alone, and whoever asks for a change right after a start is not refused for nothing.
+func TestServes_aStartWaitsHalfASecondForTheFirstAnswerAndNoLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, db := newCenter(t), memory(t)
+		tr := start(t, db, c)
+		if err := tr.Serves(); fault.CodeOf(err) != "orchestrator.not_ready" {
+			t.Errorf("before keys and policies: %v", err)
+		}
+		settle(time.Second)
+		if err := tr.Serves(); err != nil {
+			t.Error(err)
+		}
+		c.change(func(c *center) { c.down = true })
+		again := start(t, db, c)
+		settle(499 * time.Millisecond)
+		if err := again.Serves(); fault.CodeOf(err) != "orchestrator.not_ready" {
+			t.Errorf("half a second has not passed: %v", err)
+		}
+		settle(2 * time.Millisecond)
+		if err := again.Serves(); err != nil {
+			t.Errorf("it has: %v", err)
 		}
 	})
 }
@@ -252,7 +278,7 @@ func TestPartition_refusesChangesAndKeepsReading(t *testing.T) {
 		if s := again.Status(); !s.Ready || s.Fresh || s.Policy != 1 || s.Revocations != 2 {
 			t.Errorf("after a restart alone: %+v", s)
 		}
-		if again.Check(token.Claims{SessionID: "s9", Expires: time.Now().Unix() + 9}) == "" {
+		if again.Alive(token.Claims{SessionID: "s9", Expires: time.Now().Unix() + 9}) == nil {
 			t.Error("a restart forgot a revocation")
 		}
 		c.change(func(c *center) { c.down = false })
@@ -332,11 +358,11 @@ func TestRun_anotherEpochIsReadFromItsBeginning(t *testing.T) {
 		settle(1500 * time.Millisecond)
 		for _, x := range []*trust.Trust{tr, start(t, db, c)} {
 			for _, sid := range []string{"a", "d"} { // of the epoch before, too: no other can mean another session by that id
-				if x.Check(token.Claims{SessionID: sid, Expires: 1 << 40}) == "" {
+				if x.Alive(token.Claims{SessionID: sid, Expires: 1 << 40}) == nil {
 					t.Errorf("the revocation of %s is forgotten", sid)
 				}
 			}
-			if why := x.Check(token.Claims{Subject: "u", AuthVersion: 1, Expires: 1 << 40}); why != "" {
+			if why := x.Alive(token.Claims{Subject: "u", AuthVersion: 1, Expires: 1 << 40}); why != nil {
 				t.Errorf("versions of the epoch before count on: %s", why)
 			}
 		}
