@@ -59,6 +59,7 @@ var rings = []struct {
 	{"shared/token", service, "verification of tokens"},
 	{"shared/authz", service, "decisions"},
 	{"shared/client", service, "the typed client"},
+	{"shared/webhook", service, "sends a stream of the store to receivers"},
 	{"orchestrator/internal/run", service, "the documents of runs over the port"},
 	{"orchestrator/internal/rollback", service, "what a rollback undoes and in which order"},
 	{"orchestrator/internal/history", service, "what of ended runs is pruned"},
