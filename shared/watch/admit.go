@@ -39,18 +39,19 @@ func (h *Handler) admit(r *http.Request) (*conn, map[string]any, error) {
 	}
 	c.filter.Store(f)
 	if s := q.Get("batch_size"); s != "" {
-		if c.batch, err = strconv.Atoi(s); err != nil || c.batch < 1 || c.batch > maxBatch {
+		if c.batchSize, err = strconv.Atoi(s); err != nil || c.batchSize < 1 || c.batchSize > maxBatch {
 			return nil, nil, fault.New(fault.Malformed, "ws.bad_batch_size", "batch_size is a number from 1 to %d", maxBatch)
 		}
 	}
 	if err := h.authenticate(r, q.Get("token"), c); err != nil {
 		return nil, nil, err
 	}
-	extra, err := h.place(r.Context(), q, c)
+	extra, err := h.startPosition(r.Context(), q, c)
 	return c, extra, err
 }
 
-// authenticate takes the token out of the header or the query, if there is one.
+// authenticate verifies the token of the Authorization header, else that of the query. Without any
+// it leaves c to a message of type auth.
 func (h *Handler) authenticate(r *http.Request, query string, c *conn) error {
 	raw := query
 	if lines := r.Header["Authorization"]; len(lines) > 0 {
@@ -75,9 +76,10 @@ func (h *Handler) authenticate(r *http.Request, query string, c *conn) error {
 	return nil
 }
 
-// place finds where the connection begins to read. A place that is not kept any more is Gone, with what
-// there is.
-func (h *Handler) place(ctx context.Context, q url.Values, c *conn) (map[string]any, error) {
+// startPosition sets the cursor from since= and epoch=, without since= to the newest event. When
+// the store no longer keeps what comes next, it returns a Gone fault and the members of its answer:
+// earliest sequence and epoch.
+func (h *Handler) startPosition(ctx context.Context, q url.Values, c *conn) (map[string]any, error) {
 	if !q.Has("since") {
 		now, err := h.DB.Read(ctx, Stream, store.Latest, 0)
 		c.cursor.Store(now.Head)
@@ -100,8 +102,8 @@ func (h *Handler) place(ctx context.Context, q url.Values, c *conn) (map[string]
 	return nil, nil
 }
 
-// originAllowed says whether a page of that origin may connect: the service's own, those listed, and
-// programs, which send none (and no cookies).
+// originAllowed says whether a page of the request's origin may connect: a page of the service
+// itself or of Config.Origins. A program sends no Origin; it may connect unless it sends cookies.
 func (h *Handler) originAllowed(r *http.Request) bool {
 	origins := r.Header.Values("Origin")
 	if len(origins) == 0 {
@@ -118,53 +120,53 @@ func (h *Handler) originAllowed(r *http.Request) bool {
 		u.Path == "" && u.RawQuery == "" && u.Fragment == "" && strings.EqualFold(u.Host, r.Host)
 }
 
-// enter counts the connection in, or says which limit is reached.
-func (h *Handler) enter(c *conn) error {
+// register counts the connection, or returns the fault of the limit that is reached.
+func (h *Handler) register(c *conn) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.closed:
 		return fault.New(fault.Unavailable, "ws.closing", "the service is shutting down; connect again in a moment").After(time.Second)
-	case len(h.conns) >= h.MaxSockets, c.who() == nil && h.waiting >= maxWaiting:
+	case len(h.conns) >= h.MaxSockets, c.person() == nil && h.waiting >= maxWaiting:
 		return fault.New(fault.Unavailable, "ws.full", "too many event streams are open; try again later").After(10 * time.Second)
 	}
-	if err := h.countUser(c, c.who()); err != nil {
+	if err := h.countUser(c, c.person()); err != nil {
 		return err
 	}
-	if c.counted == "" {
+	if c.countedAs == "" {
 		h.waiting++
 	}
 	h.conns[c] = struct{}{}
 	return nil
 }
 
-// countUser counts the connection under its user, once; mu is held.
+// countUser counts the connection for the subject of its claims, once. The caller holds mu.
 func (h *Handler) countUser(c *conn, claims *token.Claims) error {
-	if claims == nil || c.counted != "" {
+	if claims == nil || c.countedAs != "" {
 		return nil
 	}
 	if h.perUser[claims.Subject] >= h.MaxPerUser {
 		return fault.New(fault.Throttled, "ws.too_many", "you have %d event streams open, the most there may be; close one", h.MaxPerUser).After(10 * time.Second)
 	}
 	h.perUser[claims.Subject]++
-	c.counted = claims.Subject
+	c.countedAs = claims.Subject
 	return nil
 }
 
-func (h *Handler) leave(c *conn) {
+func (h *Handler) unregister(c *conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.conns, c)
-	if c.counted == "" {
+	if c.countedAs == "" {
 		h.waiting--
 		return
 	}
-	if h.perUser[c.counted]--; h.perUser[c.counted] == 0 {
-		delete(h.perUser, c.counted)
+	if h.perUser[c.countedAs]--; h.perUser[c.countedAs] == 0 {
+		delete(h.perUser, c.countedAs)
 	}
 }
 
-// allowed returns the categories the person may see.
+// allowed returns the categories that the person may see.
 func (h *Handler) allowed(c token.Claims) mask {
 	var m mask
 	for i, name := range h.Categories {

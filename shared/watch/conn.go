@@ -15,11 +15,11 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// conn is one socket: two goroutines, one that reads messages (the server's own) and one that writes.
+// conn is one socket. The goroutine of its request reads messages, a second one writes.
 type conn struct {
-	h       *Handler
-	batch   int
-	counted string // under Handler.mu: the subject it is counted under
+	h         *Handler
+	batchSize int
+	countedAs string // under Handler.mu: the subject that it is counted for; empty before authentication
 
 	claims  atomic.Pointer[token.Claims] // nil until authenticated
 	allowed atomic.Uint32                // mask of what claims may see
@@ -27,9 +27,9 @@ type conn struct {
 	cursor  atomic.Uint64 // sequence of the last event written or passed over
 	opened  time.Time
 
-	ws   *websocket.Conn
-	out  chan []byte   // frames of answers, from the reader to the writer
-	kick chan struct{} // tells the writer that claims or filter are new
+	ws      *websocket.Conn
+	answers chan []byte   // frames from the reader to the writer
+	wake    chan struct{} // capacity 1: tells the writer that claims or filter have changed
 
 	mu     sync.Mutex
 	ctx    context.Context // ended by stop
@@ -38,36 +38,36 @@ type conn struct {
 	reason string // under mu
 	ended  bool   // under mu
 
-	limited time.Time // under mu: when the write deadline was last set
-	midway  bool      // under mu: a message of the client has begun and not ended, which has a deadline of its own
+	deadlineSet time.Time // under mu: when the write deadline was last set
+	inMessage   bool      // under mu: a message of the client has begun and not ended; its read deadline is not moved
 }
 
 func newConn(h *Handler) *conn {
-	c := &conn{h: h, batch: 1, opened: time.Now(), out: make(chan []byte, 8), kick: make(chan struct{}, 1)}
+	c := &conn{h: h, batchSize: 1, opened: time.Now(), answers: make(chan []byte, 8), wake: make(chan struct{}, 1)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
 
-// who returns the claims of the person behind the socket, nil before authentication.
-func (c *conn) who() *token.Claims { return c.claims.Load() }
+// person returns the claims of the person behind the socket, nil before authentication.
+func (c *conn) person() *token.Claims { return c.claims.Load() }
 
 // identify sets who is behind the socket.
 func (c *conn) identify(claims token.Claims) {
 	c.allowed.Store(uint32(c.h.allowed(claims)))
 	c.claims.Store(&claims)
-	c.nudge()
+	c.wakeWriter()
 }
 
-// nudge makes the writer look again.
-func (c *conn) nudge() {
+// wakeWriter makes the writer read claims and filter again.
+func (c *conn) wakeWriter() {
 	select {
-	case c.kick <- struct{}{}:
+	case c.wake <- struct{}{}:
 	default:
 	}
 }
 
-// stop ends the socket with a close code, the first one given; a write under way is interrupted. It may be
-// called from any goroutine, and says whether it was the first.
+// stop ends the socket with a close code and interrupts a write under way. Only the first call
+// counts, and stop returns whether it was this one. Any goroutine may call it.
 func (c *conn) stop(code int, reason string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -82,55 +82,56 @@ func (c *conn) stop(code int, reason string) bool {
 	return true
 }
 
-// stopSlow ends a socket whose client does not read.
+// stopSlow ends the socket of a client that does not read, counts it and logs it.
 func (c *conn) stopSlow() {
 	if c.stop(closeSlow, "you do not read fast enough") {
 		c.h.slowCut.Add(1)
-		user := "" // not known yet: answers and pings are written before anybody said who he is
-		if claims := c.who(); claims != nil {
+		user := "" // unknown before authentication, when only answers and pings are written
+		if claims := c.person(); claims != nil {
 			user = claims.Subject
 		}
 		c.h.Log.Info("event stream closed: its client does not read", "user", user, "sequence", c.cursor.Load())
 	}
 }
 
-// deadline gives the write that begins now one to two slices of time; it says false when the socket
-// is to end.
+// deadline sets the write deadline to between one and two writeSlice from now. It returns false
+// when the socket has ended.
 func (c *conn) deadline(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended {
 		return false
 	}
-	if now.Sub(c.limited) < writeSlice { // setting it costs as much as a small write
+	if now.Sub(c.deadlineSet) < writeSlice { // setting it costs as much as a small write
 		return true
 	}
-	c.limited = now
+	c.deadlineSet = now
 	return c.ws.NetConn().SetWriteDeadline(now.Add(2*writeSlice)) == nil
 }
 
-// heard notes a sign of life of the client; one within a message does not stretch that. Any
-// goroutine may call it.
+// heard moves the read deadline, because the client has given a sign of life. Within a message it
+// does nothing, so a client cannot stretch one with pings. Any goroutine may call it.
 func (c *conn) heard() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.midway {
+	if !c.inMessage {
 		_ = c.ws.SetReadDeadline(time.Now().Add(c.h.silence)) // a closed socket shows in the read
 	}
 }
 
-// message notes that a message of the client begins, the rest of which has to come soon, or ends.
+// message sets the read deadline when a message of the client begins (messageWithin) or has ended
+// (silence).
 func (c *conn) message(begins bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wait := c.h.silence
-	if c.midway = begins; begins {
+	if c.inMessage = begins; begins {
 		wait = messageWithin
 	}
 	_ = c.ws.SetReadDeadline(time.Now().Add(wait))
 }
 
-// serve runs the socket until it is closed.
+// serve reads and writes until the socket is closed.
 func (c *conn) serve(ws *websocket.Conn) {
 	c.mu.Lock()
 	c.ws = ws
@@ -139,7 +140,7 @@ func (c *conn) serve(ws *websocket.Conn) {
 	go func() {
 		defer close(written)
 		rest := c.write()
-		c.goodbye(rest)
+		c.sendClose(rest)
 		_ = ws.NetConn().SetReadDeadline(time.Now().Add(time.Second)) // lets the reader hear the echo
 	}()
 	code, reason := c.read()
@@ -149,9 +150,9 @@ func (c *conn) serve(ws *websocket.Conn) {
 	_ = ws.Close()
 }
 
-// goodbye finishes the frame that was interrupted and sends the close frame. A client that does not read
-// gets a while to come to it, since only so it learns where to resume.
-func (c *conn) goodbye(rest []byte) {
+// sendClose writes the rest of the frame that was interrupted and the close frame, whose reason
+// says where to resume. A client that was cut off for not reading has 20 s to take it, others 1 s.
+func (c *conn) sendClose(rest []byte) {
 	c.mu.Lock()
 	code, reason := c.code, c.reason
 	c.mu.Unlock()
@@ -172,8 +173,8 @@ func (c *conn) goodbye(rest []byte) {
 	}
 }
 
-// drain half-closes the socket and reads what the client still sends, for a moment: closing with unread
-// bytes would reset the connection and could destroy the close frame on its way.
+// drain closes the sending half and reads for at most 1 s or 4 MiB what the client still sends.
+// Closing with unread bytes would reset the connection and could destroy the close frame.
 func (c *conn) drain() {
 	conn := c.ws.NetConn()
 	if tcp, ok := conn.(*net.TCPConn); ok {

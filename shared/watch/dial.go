@@ -28,13 +28,13 @@ type Event struct {
 	Epoch     string          `json:"epoch" doc:"which stream it is: another one after the store was replaced" example:"5d7f4a2e-0a3e-4f4a-8a2e-5d7f4a2e0a3e"`
 }
 
-// Conn is a client's stream of events. It is used by one goroutine.
+// Conn is a client's stream of events, for one goroutine.
 type Conn struct {
-	url   string
-	token string
-	since uint64
-	epoch string // known once an event was received, or given
-	ws    *websocket.Conn
+	url      string
+	token    string
+	lastSeen uint64
+	epoch    string // of the event lastSeen; empty when the server did not say it
+	ws       *websocket.Conn
 }
 
 // Dial opens the stream at address, "http://host/ws" or "ws://host/ws" with any of events= and
@@ -44,7 +44,7 @@ func Dial(ctx context.Context, address, token string, since uint64, epoch string
 	if rest, ok := strings.CutPrefix(address, "http"); ok {
 		address = "ws" + rest
 	}
-	c := &Conn{url: address, token: token, since: since, epoch: epoch}
+	c := &Conn{url: address, token: token, lastSeen: since, epoch: epoch}
 	return c, c.connect(ctx)
 }
 
@@ -55,7 +55,7 @@ func (c *Conn) connect(ctx context.Context) error {
 	}
 	if c.epoch != "" {
 		q := u.Query()
-		q.Set("since", strconv.FormatUint(c.since, 10))
+		q.Set("since", strconv.FormatUint(c.lastSeen, 10))
 		q.Set("epoch", c.epoch)
 		u.RawQuery = q.Encode()
 	}
@@ -71,7 +71,7 @@ func (c *Conn) connect(ctx context.Context) error {
 	ws.SetReadLimit(4 << 20)
 	if c.epoch == "" {
 		c.epoch = resp.Header.Get(headEpoch)
-		c.since, _ = strconv.ParseUint(resp.Header.Get(headSequence), 10, 64) // 0 from a server that does not say
+		c.lastSeen, _ = strconv.ParseUint(resp.Header.Get(headSequence), 10, 64) // 0 from a server that does not say
 	}
 	heard := func() { _ = ws.SetReadDeadline(time.Now().Add(3 * pingEvery)) } // a closed socket shows in the read
 	ws.SetPingHandler(func(data string) error {
@@ -83,12 +83,12 @@ func (c *Conn) connect(ctx context.Context) error {
 	return nil
 }
 
-// refusal is the fault behind an answer that was no upgrade.
+// refusal returns the fault that an HTTP answer in place of an upgrade means.
 func refusal(resp *http.Response) error {
 	var body struct {
 		Error string `json:"error"`
 	}
-	data, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // without a body the status must do
+	data, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // without a body the message is the status
 	if json.Unmarshal(data, &body) != nil || body.Error == "" {
 		body.Error = resp.Status
 	}
@@ -99,9 +99,10 @@ func refusal(resp *http.Response) error {
 	return fault.New(kinds[resp.StatusCode], "ws.refused", "%s", body.Error)
 }
 
-// Next returns the next event. When the connection breaks it connects again, with growing pauses,
-// and resumes behind the last event; it gives up when ctx ends or the server says that it is of no
-// use: Unauthenticated (the token is over), Denied, Gone (the place is not kept), Malformed.
+// Next returns the next event. When the connection breaks, Next connects again after pauses of
+// 100 ms to 5 s and resumes behind the last event. It returns an error when ctx ends, or a fault
+// when the server refuses for good: Unauthenticated (the token is no longer good), Denied,
+// Malformed, or Gone (the events that come next are not kept).
 func (c *Conn) Next(ctx context.Context) (Event, error) {
 	pause := 100 * time.Millisecond
 	for {
@@ -143,7 +144,7 @@ func (c *Conn) receive(ctx context.Context) (Event, error) {
 		if e.Type == "" && e.Sequence == 0 {
 			continue // an answer to a message
 		}
-		c.since, c.epoch = e.Sequence, e.Epoch
+		c.lastSeen, c.epoch = e.Sequence, e.Epoch
 		return e, nil
 	}
 }

@@ -59,9 +59,9 @@ func (h *Handler) names(m mask) []string {
 	return out
 }
 
-// page is what one read of the store found. The first goroutine that needs one of its events renders
-// all of them: an event that nobody watches costs its reading only, and the frames of neighbours lie
-// one behind the other in memory.
+// page is what one read of the store found. The first goroutine that needs one of its events
+// renders all of them. So an event that nobody watches costs its reading only, and the frames of
+// neighbours lie one behind the other in memory.
 type page struct {
 	h     *Handler
 	once  sync.Once // guards what items hold

@@ -92,7 +92,7 @@ func TestPage_framesLieInOnePiece(t *testing.T) {
 	}
 	items := p.prepare(nil, entries)
 	for i, it := range items[:3] {
-		if before, after := it.ready().frame, items[i+1].frame; !adjoin(before, after) || adjoin(after, before) {
+		if before, after := it.ready().frame, items[i+1].frame; !adjacent(before, after) || adjacent(after, before) {
 			t.Errorf("frames %d and %d do not lie one behind the other", i, i+1)
 		}
 	}
@@ -101,7 +101,7 @@ func TestPage_framesLieInOnePiece(t *testing.T) {
 		c.mu.Lock()
 		c.code = 1000
 		c.mu.Unlock()
-		c.goodbye(items[0].frame)
+		c.sendClose(items[0].frame)
 	}
 	if !bytes.Equal(items[1].frame, was) {
 		t.Errorf("the next frame became %q", items[1].frame)

@@ -21,21 +21,21 @@ import (
 
 // Limits of the sockets.
 const (
-	Stream        = "events" // the stream that is shown
-	maxMessage    = 64 << 10 // bytes of a client's message, over all its fragments
-	maxBatch      = 1000     // events in one list
-	maxIDs        = 1000     // ids in one subscription
-	maxWaiting    = 256      // sockets that have not said who they are
-	maxChatter    = 50       // messages and pings of a client in a second
-	authWithin    = 10 * time.Second
-	patience      = 10 * time.Second // without a byte taken, and far behind: the client does not read
-	behindEvents  = 1024             // nothing is queued for it, so bytes need no limit of their own
-	writeSlice    = time.Second      // how often a write that waits for the client looks around
-	messageWithin = time.Second      // for the rest of a message that has begun
-	pingEvery     = 20 * time.Second
-	silence       = 50 * time.Second // without anything from the client, it is gone
-	sweepEvery    = 500 * time.Millisecond
-	ringSize      = 4096
+	Stream         = "events" // the stream that is shown
+	maxMessage     = 64 << 10 // bytes of a client's message, over all its fragments
+	maxBatch       = 1000     // events in one list
+	maxIDs         = 1000     // ids in one subscription
+	maxWaiting     = 256      // sockets without a verified token
+	maxMessageRate = 50       // messages and pings of a client in a second
+	authWithin     = 10 * time.Second
+	patience       = 10 * time.Second // without a byte taken: a client that is also maxBehind is cut off
+	maxBehind      = 1024             // events; nothing is queued, so bytes need no limit
+	writeSlice     = time.Second      // how often a write that waits for its client checks whether the socket has ended
+	messageWithin  = time.Second      // for the rest of a message that has begun
+	pingEvery      = 20 * time.Second
+	silence        = 50 * time.Second // without anything from the client: it is cut off
+	sweepEvery     = 500 * time.Millisecond
+	ringSize       = 4096 // events in memory; older ones are read from the store
 )
 
 // Headers of the answer to the handshake: where the connection begins to read.
@@ -58,8 +58,8 @@ type Config struct {
 
 	// Verify returns the claims of a good token.
 	Verify func(ctx context.Context, raw string) (token.Claims, error)
-	// Alive returns an error when the session is revoked or the user gone; asked about every open socket
-	// twice a second, so it only looks into memory. May be nil.
+	// Alive returns an error when the session is revoked or the user deleted. The handler asks for each
+	// open socket twice a second, so Alive must not do I/O. nil: sessions live until they expire.
 	Alive func(token.Claims) error
 	// Categories are the names that events= and subscribe know, at most 8.
 	Categories []string
@@ -158,11 +158,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, err, extra)
 		return
 	}
-	if err := h.enter(c); err != nil {
+	if err := h.register(c); err != nil {
 		h.Fail(w, r, err, nil)
 		return
 	}
-	defer h.leave(c)
+	defer h.unregister(c)
 	ws, err := h.upgrader.Upgrade(w, r, http.Header{ // where a client that loses the connection resumes
 		headEpoch: {h.Epoch}, headSequence: {strconv.FormatUint(c.cursor.Load(), 10)},
 	})

@@ -16,7 +16,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/instant"
 )
 
-// message is what a client says.
+// message is a message of a client.
 type message struct {
 	Type     string   `json:"type" doc:"what is wanted: auth, subscribe, unsubscribe or ping" example:"subscribe"`
 	ID       string   `json:"id" doc:"comes back in the answer" example:"1"`
@@ -26,8 +26,8 @@ type message struct {
 	BatchIDs []string `json:"batch_ids" doc:"of subscribe: only events of these batches" example:"[\"01997b1c-0000-7000-8000-000000000002\"]" rare:"true"`
 }
 
-// answer is what the server says to it. It carries type and no event_type, so that a listener can
-// tell it from an event.
+// answer is the server's answer to a message. It has a member type and no event_type, so that a
+// listener can tell it from an event.
 type answer struct {
 	Type      string   `json:"type" doc:"ack, pong or error" example:"ack"`
 	For       string   `json:"for,omitempty" doc:"the message it answers" example:"subscribe"`
@@ -38,37 +38,38 @@ type answer struct {
 	ExpiresAt string   `json:"expires_at,omitempty" doc:"when the socket closes unless a newer token comes" example:"2025-09-26T10:15:00.000000Z" rare:"true"`
 }
 
-// messageRate bounds how much a client may say in a second; used by the reading goroutine only.
+// messageRate counts the messages and pings of a client in the current second. Only the reading
+// goroutine uses it.
 type messageRate struct {
 	second int64
 	count  int
 }
 
-func (c *messageRate) tooMuch() bool {
+func (c *messageRate) exceeded() bool {
 	if now := time.Now().Unix(); now != c.second {
-		c.second, c.count = now, c.count/2 // a flood over the turn of a second is one
+		c.second, c.count = now, c.count/2 // half of the last second counts, so that a flood cannot hide in two seconds
 	}
 	c.count++
-	return c.count > maxChatter
+	return c.count > maxMessageRate
 }
 
-var errChatter = errors.New("too many messages")
+var errMessageRate = errors.New("too many messages")
 
-// read hears the client until the socket ends and returns the close code to send; 0 when the client
+// read reads messages until the socket ends. It returns the close code to send, 0 when the client
 // or the library has closed it.
 func (c *conn) read() (code int, reason string) {
 	var said messageRate
 	c.ws.SetReadLimit(maxMessage)
 	c.ws.SetPongHandler(func(string) error {
-		if said.tooMuch() {
-			return errChatter
+		if said.exceeded() {
+			return errMessageRate
 		}
 		c.heard()
 		return nil
 	})
 	c.ws.SetPingHandler(func(data string) error {
-		if said.tooMuch() {
-			return errChatter
+		if said.exceeded() {
+			return errMessageRate
 		}
 		c.heard()
 		c.reply(frameOf(opPong, []byte(data)))
@@ -85,12 +86,12 @@ func (c *conn) read() (code int, reason string) {
 	for {
 		kind, r, err := c.ws.NextReader()
 		if err != nil {
-			return c.ending(err)
+			return c.closeCodeOf(err)
 		}
 		c.message(true)
 		data, err := io.ReadAll(r)
 		if err != nil {
-			return c.ending(err)
+			return c.closeCodeOf(err)
 		}
 		c.message(false)
 		switch {
@@ -98,7 +99,7 @@ func (c *conn) read() (code int, reason string) {
 			return websocket.CloseUnsupportedData, "only text messages are understood"
 		case !utf8.Valid(data):
 			return websocket.CloseInvalidFramePayloadData, "the text is not UTF-8"
-		case said.tooMuch():
+		case said.exceeded():
 			return websocket.ClosePolicyViolation, "too many messages"
 		}
 		if code, reason := c.handle(data); code != 0 {
@@ -107,9 +108,9 @@ func (c *conn) read() (code int, reason string) {
 	}
 }
 
-// ending turns an error of reading into a close code.
-func (c *conn) ending(err error) (int, string) {
-	if errors.Is(err, errChatter) {
+// closeCodeOf returns the close code and the reason for an error of reading.
+func (c *conn) closeCodeOf(err error) (int, string) {
+	if errors.Is(err, errMessageRate) {
 		return websocket.ClosePolicyViolation, "too many messages"
 	}
 	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
@@ -118,10 +119,10 @@ func (c *conn) ending(err error) (int, string) {
 	return 0, "" // closed, or the library has sent 1002 or 1009
 }
 
-// reply hands a frame to the writer.
+// reply hands a frame to the writer and waits until it takes it or the socket ends.
 func (c *conn) reply(frame []byte) {
 	select {
-	case c.out <- frame:
+	case c.answers <- frame:
 	case <-c.ctx.Done():
 	}
 }
@@ -133,7 +134,7 @@ func (c *conn) answer(a answer) {
 	}
 }
 
-// handle does what a message asks; a close code other than 0 ends the socket.
+// handle carries out a message. The caller ends the socket when the close code is not 0.
 func (c *conn) handle(data []byte) (code int, reason string) {
 	var m message
 	if err := json.Unmarshal(data, &m); err != nil {
@@ -150,7 +151,7 @@ func (c *conn) handle(data []byte) (code int, reason string) {
 		return c.auth(m)
 	case m.Type != "subscribe" && m.Type != "unsubscribe":
 		c.answer(answer{Type: "error", ID: m.ID, Code: "ws.unknown_type", Error: "unknown message type; known are auth, subscribe, unsubscribe and ping"})
-	case c.who() == nil:
+	case c.person() == nil:
 		c.answer(answer{Type: "error", For: m.Type, ID: m.ID, Code: "ws.unauthenticated", Error: "send an auth message first"})
 	default:
 		c.subscribe(m)
@@ -158,20 +159,20 @@ func (c *conn) handle(data []byte) (code int, reason string) {
 	return 0, ""
 }
 
-// auth takes the first token of a socket, or a newer one of the same person.
+// auth verifies the first token of a socket, or a newer one of the same person.
 func (c *conn) auth(m message) (code int, reason string) {
 	ctx, cancel := context.WithTimeout(c.ctx, authWithin)
 	defer cancel()
 	claims, err := c.h.Verify(ctx, m.Token)
 	if err != nil {
-		code := "token.refused" // which check it failed is nobody's business
+		code := "token.refused" // the client does not learn which check failed
 		if !fault.Is(err, fault.Unauthenticated) {
 			code = fault.CodeOf(err)
 		}
 		c.answer(answer{Type: "error", For: "auth", ID: m.ID, Code: code, Error: "the token is not good; sign in again"})
 		return closeUnauthenticated, "the token is not good"
 	}
-	if old := c.who(); old != nil && old.Subject != claims.Subject {
+	if old := c.person(); old != nil && old.Subject != claims.Subject {
 		return closeUnauthenticated, "the token is another person's"
 	}
 	if err := c.h.promote(c, claims); err != nil {
@@ -185,7 +186,8 @@ func (c *conn) auth(m message) (code int, reason string) {
 	return 0, ""
 }
 
-// subscribe replaces what is asked for; unsubscribe takes categories out of it, or everything.
+// subscribe carries out two messages: subscribe replaces the filter, unsubscribe takes categories
+// out of it, all when it names none.
 func (c *conn) subscribe(m message) {
 	asked, err := c.h.parse(m.Events)
 	if err != nil {
@@ -196,18 +198,18 @@ func (c *conn) subscribe(m message) {
 		c.answer(answer{Type: "error", For: m.Type, ID: m.ID, Code: "ws.too_many_ids", Error: "too many ids in one subscription"})
 		return
 	}
-	next := filter{categories: asked, tasks: set(m.TaskIDs), batches: set(m.BatchIDs)}
+	next := filter{categories: asked, tasks: idSet(m.TaskIDs), batches: idSet(m.BatchIDs)}
 	if m.Type == "unsubscribe" {
 		next = *c.filter.Load()
 		next.categories &^= asked
 	}
 	c.filter.Store(&next)
-	c.nudge()
+	c.wakeWriter()
 	c.answer(answer{Type: "ack", For: m.Type, ID: m.ID, Events: c.h.names(mask(c.allowed.Load()) & next.categories)})
 }
 
-// set returns ids as a set; they come in any case.
-func set(words []string) map[string]bool {
+// idSet returns the set of ids in their canonical spelling: clients may write them in capitals.
+func idSet(words []string) map[string]bool {
 	if len(words) == 0 {
 		return nil
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// Run delivers events and looks after the open sockets until ctx ends; then it closes them, telling each
-// where to resume, and returns when they are gone or after five seconds.
+// Run delivers events and sweeps the open sockets every 500 ms until ctx ends. Then it closes each
+// with 1001 and where to resume, and returns nil when all are gone or after 5 s.
 func (h *Handler) Run(ctx context.Context) error {
 	tailCtx, stopTail := context.WithCancel(context.WithoutCancel(ctx))
 	tailDone := make(chan struct{})
@@ -35,7 +35,7 @@ func (h *Handler) Run(ctx context.Context) error {
 	}
 }
 
-// shutdown closes all sockets and waits for them.
+// shutdown closes all sockets and waits at most 5 s for them.
 func (h *Handler) shutdown(tick <-chan time.Time) {
 	h.mu.Lock()
 	h.closed = true
@@ -62,14 +62,14 @@ func (h *Handler) open() []*conn {
 	return out
 }
 
-// sweep ends sockets whose time is over or whose session is revoked, and asks anew what each person
-// may see.
+// sweep ends sockets without a token after authWithin and those whose token has expired or whose
+// session has ended. For the others it asks anew which categories the person may see.
 func (h *Handler) sweep(now time.Time) {
 	type verdict struct {
 		dead    bool
 		allowed mask
 	}
-	asked := map[string]verdict{} // sockets with the same token are asked about once
+	asked := map[string]verdict{} // one answer for all sockets of a token
 	judge := func(c *token.Claims) verdict {
 		v, ok := asked[c.ID]
 		if !ok || c.ID == "" {
@@ -79,7 +79,7 @@ func (h *Handler) sweep(now time.Time) {
 		return v
 	}
 	for _, c := range h.open() {
-		claims := c.who()
+		claims := c.person()
 		if claims == nil {
 			if now.Sub(c.opened) > authWithin-sweepEvery {
 				c.stop(closeUnauthenticated, "no token came")
@@ -99,11 +99,11 @@ func (h *Handler) sweep(now time.Time) {
 	}
 }
 
-// promote counts a socket under its user once the auth message has come.
+// promote counts a socket for its user, no longer as waiting, once its token is verified.
 func (h *Handler) promote(c *conn, claims token.Claims) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if c.counted == "" {
+	if c.countedAs == "" {
 		if err := h.countUser(c, &claims); err != nil {
 			return err
 		}

@@ -10,11 +10,11 @@ import (
 	"github.com/provisioning-platform/platform/shared/feed"
 )
 
-// atOnce bounds the events that go out in one write.
-const atOnce = 256
+// maxEventsPerWrite bounds the events of one system call.
+const maxEventsPerWrite = 256
 
-// write carries events and answers to the client until the socket ends. It is the only writer. It returns
-// what is left of a frame that went out in part.
+// write sends events, answers and pings until the socket ends. No other goroutine writes before it
+// has returned. It returns the rest of a frame of which the client has taken a part.
 func (c *conn) write() (rest []byte) {
 	w := writer{conn: c, items: make([]*item, 0, 8)}
 	ping := time.NewTicker(pingEvery)
@@ -22,12 +22,12 @@ func (c *conn) write() (rest []byte) {
 	for {
 		head, more := c.h.tail.More()
 		cursor := c.cursor.Load()
-		if c.who() != nil && cursor < head {
-			if rest, ok := w.events(cursor); !ok {
+		if c.person() != nil && cursor < head {
+			if rest, ok := w.writeEvents(cursor); !ok {
 				return rest
 			}
 			select { // answers and pings are not held up by events
-			case frame := <-c.out:
+			case frame := <-c.answers:
 				w.frames = append(w.frames, frame)
 			case <-ping.C:
 				w.frames = append(w.frames, frameOf(opPing, nil))
@@ -38,9 +38,9 @@ func (c *conn) write() (rest []byte) {
 			select {
 			case <-more:
 				continue
-			case <-c.kick:
+			case <-c.wake:
 				continue
-			case frame := <-c.out:
+			case frame := <-c.answers:
 				w.frames = append(w.frames, frame)
 			case <-ping.C:
 				w.frames = append(w.frames, frameOf(opPing, nil))
@@ -54,19 +54,21 @@ func (c *conn) write() (rest []byte) {
 	}
 }
 
-// writer is the state of one conn's writing goroutine; its slices are used again and again.
+// writer is what the writing goroutine of a conn works with. Its slices keep their memory from
+// write to write.
 type writer struct {
 	*conn
 	items  []*item
-	frames [][]byte    // to go out with the next flush
-	seqs   []uint64    // with events: for each frame, the cursor once it is out
-	bufs   net.Buffers // frames in fewer pieces, consumed by the system call
-	left   net.Buffers
+	frames [][]byte    // of the next flush
+	seqs   []uint64    // of writeEvents: for each frame the cursor once the client has taken it
+	bufs   net.Buffers // the frames, those that are adjacent in memory as one
+	unsent net.Buffers
 }
 
-// events writes the next events after cursor that the client asked for and may see.
-func (w *writer) events(cursor uint64) (rest []byte, ok bool) {
-	items, last, err := w.h.tail.Read(w.ctx, w.items[:0], cursor, atOnce)
+// writeEvents writes those of the next maxEventsPerWrite events after cursor that pass the filter
+// and that the person may see. When the socket has ended, ok is false and rest is as in write.
+func (w *writer) writeEvents(cursor uint64) (rest []byte, ok bool) {
+	items, last, err := w.h.tail.Read(w.ctx, w.items[:0], cursor, maxEventsPerWrite)
 	w.items = items
 	switch {
 	case errors.Is(err, feed.ErrTrimmed):
@@ -86,11 +88,11 @@ func (w *writer) events(cursor uint64) (rest []byte, ok bool) {
 	w.seqs = w.seqs[:0]
 	for at := 0; at < len(chosen); {
 		n := 1
-		if w.batch == 1 {
+		if w.batchSize == 1 {
 			w.frames = append(w.frames, chosen[at].frame)
 		} else {
 			var frame []byte
-			frame, n = listFrame(chosen[at:], w.batch)
+			frame, n = listFrame(chosen[at:], w.batchSize)
 			w.frames = append(w.frames, frame)
 		}
 		at += n
@@ -107,8 +109,8 @@ func (w *writer) events(cursor uint64) (rest []byte, ok bool) {
 	return rest, ok
 }
 
-// listFrame returns a frame with a JSON list of the first events, and how many: at most size, and as
-// many as fit into 64 KiB, but one at least.
+// listFrame returns a frame with a JSON list of the first n events: at most size of them, at most
+// 64 KiB, and at least one.
 func listFrame(events []*item, size int) ([]byte, int) {
 	n, length := 0, 1
 	for n < len(events) && n < size && (n == 0 || length+len(events[n].body()) < maxMessage) {
@@ -126,8 +128,8 @@ func listFrame(events []*item, size int) ([]byte, int) {
 	return append(frame, ']'), n
 }
 
-// flush writes all frames with one system call. When the socket ends in the middle, it returns how many
-// frames are out or will be once rest is, what is left of the one that was cut.
+// flush writes all frames. When the socket ends in between, ok is false and n is the number of
+// frames that the client has, the last of them once it has taken rest.
 func (w *writer) flush() (n int, rest []byte, ok bool) {
 	frames := w.frames
 	w.frames = frames[:0]
@@ -139,7 +141,7 @@ func (w *writer) flush() (n int, rest []byte, ok bool) {
 		clear(frames)
 		return len(frames), nil, true
 	}
-	w.stop(0, "") // unless it was stopped already, which interrupts a write too
+	w.stop(0, "") // does nothing when stop has interrupted this write
 	for n < len(frames) && sent >= int64(len(frames[n])) {
 		sent -= int64(len(frames[n]))
 		n++
@@ -151,29 +153,28 @@ func (w *writer) flush() (n int, rest []byte, ok bool) {
 	return n, rest, false
 }
 
-// errEnded is why a write was not begun or not gone on with.
+// errEnded says that stop came before or during a write.
 var errEnded = errors.New("the socket has ended")
 
-// send writes the frames; those that lie one behind the other in memory are one to the system. A
-// client that takes some of them, however slowly, is waited for. One that takes nothing is cut off
-// once it is far behind.
+// send writes the frames and returns how many bytes the client took. It waits for a client that
+// takes bytes, however slowly, and cuts off one that takes none for patience and is maxBehind.
 func (w *writer) send(frames [][]byte) (sent int64, err error) {
 	w.bufs = w.bufs[:0]
 	for _, frame := range frames {
-		if last := len(w.bufs) - 1; last >= 0 && adjoin(w.bufs[last], frame) {
+		if last := len(w.bufs) - 1; last >= 0 && adjacent(w.bufs[last], frame) {
 			w.bufs[last] = w.bufs[last][:len(w.bufs[last])+len(frame)]
 		} else {
 			w.bufs = append(w.bufs, frame)
 		}
 	}
-	defer clear(w.bufs) // what they point to is not held
-	w.left = w.bufs
+	defer clear(w.bufs) // so that the frames can be freed
+	w.unsent = w.bufs
 	now := time.Now()
-	for took := now; ; now = time.Now() { // took is when the client last took something
+	for took := now; ; now = time.Now() { // took: when the client last took a byte
 		if !w.deadline(now) {
 			return sent, errEnded
 		}
-		n, err := w.some()
+		n, err := w.writeSome()
 		if sent += n; err == nil {
 			return sent, nil
 		}
@@ -184,24 +185,24 @@ func (w *writer) send(frames [][]byte) (sent int64, err error) {
 		case n > 0: // its buffers were full, so it has read
 			took = time.Now()
 			w.heard()
-		case time.Since(took) >= w.h.patience && w.h.tail.Head() > w.cursor.Load()+behindEvents:
+		case time.Since(took) >= w.h.patience && w.h.tail.Head() > w.cursor.Load()+maxBehind:
 			w.stopSlow()
 		}
 	}
 }
 
-// some writes what is left until the deadline.
-func (w *writer) some() (int64, error) {
-	if conn := w.ws.NetConn(); len(w.left) > 1 {
-		return w.left.WriteTo(conn)
+// writeSome writes from unsent until the write deadline and returns how many bytes the client took.
+func (w *writer) writeSome() (int64, error) {
+	if conn := w.ws.NetConn(); len(w.unsent) > 1 {
+		return w.unsent.WriteTo(conn)
 	} else {
-		n, err := conn.Write(w.left[0])
-		w.left[0] = w.left[0][n:]
+		n, err := conn.Write(w.unsent[0])
+		w.unsent[0] = w.unsent[0][n:]
 		return int64(n), err
 	}
 }
 
-// adjoin says whether b follows a in memory.
-func adjoin(a, b []byte) bool {
+// adjacent says whether b begins in memory where a ends.
+func adjacent(a, b []byte) bool {
 	return len(a) < cap(a) && &a[:len(a)+1][len(a)] == &b[0]
 }
