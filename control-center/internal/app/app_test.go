@@ -26,7 +26,7 @@ import (
 type running struct {
 	t     *testing.T
 	url   string
-	admin bootstrap.Printed
+	admin bootstrap.InitResult
 	dir   string
 }
 

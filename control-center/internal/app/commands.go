@@ -20,7 +20,7 @@ func Root() cli.Command {
 		Serve: cli.ServeCommand("run the control-center",
 			"  control-center serve --data ./data\n  control-center serve --data ./data --listen 127.0.0.1:9080 --config control-center.toml", setup, serve),
 		Config: cli.ConfigCommand(setup, look),
-		Audit:  cli.AuditCommands("orchestrator", setup, ledgerOf, recovery()),
+		Audit:  cli.AuditCommands("orchestrator", setup, auditLogOf, recovery()),
 	})
 }
 
@@ -33,7 +33,7 @@ func serve(ctx context.Context, o *cli.IO, s *cli.Setup) error {
 	return Serve(ctx, Options{Config: c, URLFile: s.StoreFile(o), Unknown: loaded.Unknown, Stdout: o.Out, Stderr: o.Err})
 }
 
-// load reads the configuration and refuses all that serve could not work with.
+// load reads the configuration and refuses settings that serve refuses.
 func load(o *cli.IO, s *cli.Setup, c *Config) (*config.Loaded, error) {
 	return s.Load(o, c, func(problems *config.Problems) { c.check(s.StoreFile(o), problems) })
 }
@@ -46,8 +46,9 @@ func look(o *cli.IO, s *cli.Setup, check bool) (*config.Loaded, error) {
 	return s.Load(o, &c, nil)
 }
 
-// ledgerOf says where the log is; it needs no more of the configuration than the data folder and the store.
-func ledgerOf(o *cli.IO, s *cli.Setup) (cli.AuditLog, error) {
+// auditLogOf returns where the audit log is. It reads only the data folder and the store from the
+// configuration.
+func auditLogOf(o *cli.IO, s *cli.Setup) (cli.AuditLog, error) {
 	c := Default()
 	if _, err := s.Load(o, &c, nil); err != nil {
 		return cli.AuditLog{}, err

@@ -17,7 +17,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
-// Config is the configuration; its defaults are in Default.
+// Config is the configuration of the control-center. Default returns its defaults.
 type Config struct {
 	Data           config.Path      `toml:"data"`
 	Listen         []string         `toml:"listen"`
@@ -47,7 +47,7 @@ type MFA struct {
 	Required bool `toml:"required"` // nobody signs in without a code, so passwords may have 8 characters
 }
 
-// Retention says how long history is kept; 0 is for ever.
+// Retention configures how long history is kept; 0 stands for ever.
 type Retention struct {
 	AuditIndexMaxAge config.Duration `toml:"audit_index_max_age"` // rows of the audit search; the log itself is kept
 	EventsMaxAge     config.Duration `toml:"events_max_age"`
@@ -62,7 +62,7 @@ type Tokens struct {
 	SessionMax  config.Duration `toml:"session_max"`  // and in any case after this
 }
 
-// Default returns the configuration of a program that was told nothing.
+// Default returns the configuration without file, environment and flags.
 func Default() Config {
 	return Config{
 		Listen: []string{"localhost:9080"}, RateLimits: ratelimit.Default(),
@@ -76,7 +76,8 @@ func Default() Config {
 	}
 }
 
-// check notes all that serve would refuse. urlFile is the value of CONTROL_CENTER_STORE_FILE.
+// check adds to problems all settings that serve refuses. urlFile is the value of
+// CONTROL_CENTER_STORE_FILE.
 func (c Config) check(urlFile string, problems *config.Problems) {
 	if c.Data == "" {
 		problems.Add("the data folder is missing: give --data DIR")
@@ -106,8 +107,8 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 	}
 }
 
-// checkFolder notes why serve could not work with a data folder, as far as the store need not be opened for
-// it. It changes nothing.
+// checkFolder adds to problems why serve refuses a data folder, as far as that shows without
+// opening the store. It changes nothing.
 func checkFolder(dir string, problems *config.Problems) {
 	dir, err := filepath.Abs(dir)
 	if err == nil {

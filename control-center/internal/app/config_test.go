@@ -35,8 +35,8 @@ func run(env []string, args ...string) (code int, out, errs string) {
 	return code, stdout.String(), stderr.String()
 }
 
-// TestConfigCheck_refusesWhatServeRefuses: check and serve decide with one function, name the key, and say
-// all that is wrong at once.
+// TestConfigCheck_refusesWhatServeRefuses: check and serve decide with one function, name the key,
+// and say all that is wrong at once.
 func TestConfigCheck_refusesWhatServeRefuses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -119,8 +119,8 @@ func initialised(t *testing.T) string {
 	return dir
 }
 
-// TestConfigCheck_isGoodOfAFolderThatServeRefuses: both look at the data folder with one function, say the
-// same, and check writes nothing.
+// TestConfigCheck_isGoodOfAFolderThatServeRefuses: both look at the data folder with one function,
+// say the same, and check writes nothing.
 func TestConfigCheck_isGoodOfAFolderThatServeRefuses(t *testing.T) {
 	t.Parallel()
 	good := initialised(t)

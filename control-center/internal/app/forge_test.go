@@ -36,8 +36,9 @@ func (r *running) signer() ed25519.PrivateKey {
 	return nil
 }
 
-// TestService_refusesWrongTokensOfItsOwnKey is A05 to A10 at the whole service: what a fault in an issuer, or a
-// token meant for somebody else, would look like. Reads, changes and the refresh of an access token are tried.
+// TestService_refusesWrongTokensOfItsOwnKey is A05 to A10 at the whole service: what a fault in an
+// issuer, or a token meant for somebody else, would look like. Reads, changes and the refresh of an
+// access token are tried.
 func TestService_refusesWrongTokensOfItsOwnKey(t *testing.T) {
 	t.Parallel()
 	r := start(t, "memory:")

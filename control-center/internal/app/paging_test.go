@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// get returns the answer to a GET with further headers, "name", "value" and so on, and its rows if it has any.
+// get returns the answer to a GET with further headers, "name", "value" and so on, and its rows if
+// it has any.
 func (r *running) get(path, bearer string, headers ...string) (*http.Response, []struct{ ID string }) {
 	r.t.Helper()
 	req, err := http.NewRequest(http.MethodGet, r.url+path, nil)

@@ -22,8 +22,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// recovery is the control-center's part of `audit recover` (decision 51, ADR 0009): no token and no
-// session of the lost history lives on, and whoever lost rights in it comes back disabled.
+// recovery returns the control-center's part of `audit recover` (decision 51, ADR 0009): it ends
+// all tokens and sessions from before, and disables every account that lost rights since the
+// backup.
 func recovery() cli.Recovery {
 	var admin, subjects string
 	return cli.Recovery{
@@ -70,7 +71,8 @@ func recovery() cli.Recovery {
 	}
 }
 
-// disable ends all sessions, disables who must not come back, and says who that is.
+// disable ends all sessions, disables the accounts that lost rights since the backup, and prints
+// their names.
 func disable(ctx context.Context, o *cli.IO, db *feed.Hub, r user.Recovery) error {
 	done, err := r.Run(ctx, db)
 	if err != nil {
@@ -85,7 +87,7 @@ func disable(ctx context.Context, o *cli.IO, db *feed.Hub, r user.Recovery) erro
 	return nil
 }
 
-// readSubjects returns what the orchestrator knows of each account; nil without a file.
+// readSubjects returns what the orchestrator knows of each account, by user id; nil without a file.
 func readSubjects(path string) (map[string]token.Subject, error) {
 	if path == "" {
 		return nil, nil

@@ -36,7 +36,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
 )
 
-// Options are what serve needs besides the configuration.
+// Options are what Serve takes: the configuration, and what stands beside it in environment and
+// process.
 type Options struct {
 	Config  Config
 	URLFile string   // CONTROL_CENTER_STORE_FILE
@@ -76,19 +77,19 @@ func Serve(ctx context.Context, o Options) error {
 	})
 }
 
-// service is the built control-center.
+// service is a control-center that is built and not started.
 type service struct {
 	db         *feed.Hub
 	server     *web.Server
 	components []process.Component
 }
 
-// background is the scene of acts that nobody asked for.
+// background returns ctx with the audit context of acts that the service does by itself.
 func background(ctx context.Context) context.Context {
 	return audit.WithContext(ctx, &audit.Context{Actor: audit.Actor{Sub: token.ServiceSubject(token.ControlCenter)}, Origin: token.ControlCenter})
 }
 
-// build opens the store, brings the deployment into it if it is new, and wires everything.
+// build opens the store, imports the deployment when the store is empty, and wires everything.
 func build(ctx context.Context, c Config, stores driver.Options, log *slog.Logger) (*service, error) {
 	ctx = background(ctx)
 	dir := stores.Dir
@@ -121,11 +122,11 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 	if memory {
 		auditDir = ""
 	}
-	ledger, err := audit.Open(ctx, audit.Options{DB: db, Dir: auditDir, Keys: auditKeys, Log: log})
+	ownLog, err := audit.Open(ctx, audit.Options{DB: db, Dir: auditDir, Keys: auditKeys, Log: log})
 	if err != nil {
 		return nil, err
 	}
-	peer, err := audit.NewPeer(ledger, audit.Public{})
+	peer, err := audit.NewPeer(ownLog, audit.Public{})
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +161,7 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 	if err != nil {
 		return nil, err
 	}
-	desk := &session.Sessions{
+	sessions := &session.Sessions{
 		Changes: changes, Hasher: hasher, Sealer: sealer, Dummy: dummy, Now: now,
 		Mint:     &tokens.Mint{Ring: ring, Issuer: issuer, TTL: time.Duration(c.Tokens.AccessTTL)},
 		Verifier: &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: &ring.Public},
@@ -168,8 +169,8 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 		Idle:     time.Duration(c.Tokens.RefreshIdle), Absolute: time.Duration(c.Tokens.SessionMax),
 	}
 	index := &auditlog.Index{DB: db}
-	metrics := figures(ledger, peer, revoked)
-	waiting := newWait(ledger, peer, time.Duration(c.Audit.WaitForPeer), log)
+	metrics := figures(ownLog, peer, revoked)
+	waiting := newWait(ownLog, peer, time.Duration(c.Audit.WaitForPeer), log)
 	state := &health.Service{
 		Title: "Control Center", Store: db, Heard: peer.Heard,
 		Refusals: []func() error{waiting.refusal, db.Refusal}, Notes: map[health.Reason]func() bool{health.AuditUnwitnessed: waiting.unwitnessed},
@@ -180,7 +181,7 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 		Users:    users,
 		Factors:  &mfa.Factors{Changes: changes, Users: users, Sealer: sealer, Issuer: bootstrap.MFAIssuer, Now: now},
 		Logins:   metrics.Counter("control_center_logins_total", "Sign-ins by result.", "result"),
-		Sessions: desk, Ring: ring, Revoked: revoked, Policies: policies, Index: index, Log: ledger, Peer: peer,
+		Sessions: sessions, Ring: ring, Revoked: revoked, Policies: policies, Index: index, Log: ownLog, Peer: peer,
 		Metrics: metrics.Handler(), Public: c.Metrics.Public, Health: state, Now: now,
 	}
 	webKey, err := secret.MakeKey(filepath.Join(bootstrap.KeysFolder(dir), idempotency.KeyFile))
@@ -217,26 +218,28 @@ func assemble(ctx context.Context, c Config, memory bool, dir string, file boots
 	history.Meter(metrics, "control_center")
 	return &service{db: db, server: server, components: []process.Component{
 		component("idempotency keys", server.Run), component("revocations", revoked.Run), component("signing keys", ring.Run),
-		component("audit index", rows.Run), component("audit log", ledger.Run), component("retention", history.Run),
+		component("audit index", rows.Run), component("audit log", ownLog.Run), component("retention", history.Run),
 		component("wait for the orchestrator", waiting.run), component("store lease", driver.Lease(db.DB)),
 	}}, nil
 }
 
-// figures returns the registry with what this service shows beside requests and the runtime.
-func figures(ledger *audit.Log, peer *audit.Peer, revoked *revocation.Log) *obs.Registry {
+// figures returns a registry of metrics with those of this service beside those of requests and of
+// the runtime.
+func figures(ownLog *audit.Log, peer *audit.Peer, revoked *revocation.Log) *obs.Registry {
 	m := obs.NewRegistry()
-	ledger.Meter(m, "control_center")
+	ownLog.Meter(m, "control_center")
 	peer.Meter(m, "control_center")
 	m.GaugeFunc("control_center_revocations", "Sequence of the newest revocation.", func() float64 { return float64(revoked.State.Head()) })
 	return m
 }
 
-// component runs part in the scene of background acts.
+// component returns a component that runs part with the audit context of background.
 func component(name string, part func(context.Context) error) process.Component {
 	return process.Component{Name: name, Run: func(ctx context.Context) error { return part(background(ctx)) }}
 }
 
-// epoch names the revocation stream. A store in memory has a new one at each start.
+// epoch returns the identity of the streams that the orchestrator follows. A store in memory has a
+// new one at each start.
 func epoch(ctx context.Context, db store.DB, f bootstrap.File, memory bool) (string, error) {
 	if memory {
 		return f.Deployment + "/" + time.Now().UTC().Format(time.RFC3339Nano), nil

@@ -20,7 +20,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
 )
 
-// Schema is what the control-center stores.
+// Schema returns the kinds of documents that the control-center stores.
 func Schema() store.Schema {
 	var kinds []store.Kind
 	for _, k := range [][]store.Kind{
@@ -32,7 +32,7 @@ func Schema() store.Schema {
 	return store.Schema{Service: "control_center", Kinds: kinds}
 }
 
-// open opens the store behind its hub.
+// open opens the store and returns its hub, through which everything in the process goes.
 func open(ctx context.Context, o driver.Options) (*feed.Hub, error) {
 	db, err := driver.Open(ctx, o)
 	if err != nil {

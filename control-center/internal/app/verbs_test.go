@@ -15,8 +15,8 @@ func TestVerbs_helpWithoutAnExample(t *testing.T) {
 	clitest.Examples(t, Root())
 }
 
-// TestVerbs_destroyWithoutAskingWhereNobodyCanBeAsked walks all verbs: one that destroys what cannot be had
-// back needs --yes where there is no terminal.
+// TestVerbs_destroyWithoutAskingWhereNobodyCanBeAsked walks all verbs: one that destroys what
+// cannot be had back needs --yes where there is no terminal.
 func TestVerbs_destroyWithoutAskingWhereNobodyCanBeAsked(t *testing.T) {
 	t.Parallel()
 	clitest.Destructive(t, Root(), map[string]bool{
@@ -25,7 +25,8 @@ func TestVerbs_destroyWithoutAskingWhereNobodyCanBeAsked(t *testing.T) {
 	}, nil)
 }
 
-// TestUserList_aRoleThatThereIsNotIsRefused: the command line knows the very roles that the service has.
+// TestUserList_aRoleThatThereIsNotIsRefused: the command line knows the very roles that the service
+// has.
 func TestUserList_aRoleThatThereIsNotIsRefused(t *testing.T) {
 	t.Parallel()
 	want := "--role is one of " + strings.Join(user.Roles(), ", ") + ", not \"king\""

@@ -34,9 +34,9 @@ type Options struct {
 	Hasher   *user.Hasher
 }
 
-// Printed is what init prints, once: nobody can read any of it again. Password is empty when it
-// came from a file.
-type Printed struct {
+// InitResult is what init prints. Nobody can read it a second time. Password is empty when it came
+// from a file.
+type InitResult struct {
 	Username               string   `json:"username"`
 	Password               string   `json:"password,omitempty"`
 	TOTPSecret             string   `json:"totp_secret"`
@@ -50,21 +50,21 @@ var ErrInitialised = fault.New(fault.Conflict, "bootstrap.initialised", "this da
 
 // Init makes a deployment in the folder o.Dir: keys, the first administrator with a one-time-code
 // factor, and the credential of the orchestrator. It returns what to show.
-func Init(ctx context.Context, o Options, now time.Time) (Printed, error) {
+func Init(ctx context.Context, o Options, now time.Time) (InitResult, error) {
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
-		return Printed{}, err
+		return InitResult{}, err
 	}
 	if _, err := os.Stat(filepath.Join(dir, fileName)); err == nil {
-		return Printed{}, ErrInitialised
+		return InitResult{}, ErrInitialised
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return Printed{}, err
+		return InitResult{}, err
 	}
 	if err := secret.Private(dir, 0o700); err != nil {
-		return Printed{}, err
+		return InitResult{}, err
 	}
-	out := Printed{Username: o.Username, OrchestratorCredential: filepath.Join(dir, credentialName)}
+	out := InitResult{Username: o.Username, OrchestratorCredential: filepath.Join(dir, credentialName)}
 	if out.Username == "" {
 		out.Username = user.Admin
 	}
@@ -83,20 +83,20 @@ func Init(ctx context.Context, o Options, now time.Time) (Printed, error) {
 	}
 	u, err := user.Make(ctx, hasher, user.New{Username: out.Username, Email: email, Password: password, Roles: []string{user.Admin}, Enabled: true}, false, now)
 	if err != nil {
-		return Printed{}, err
+		return InitResult{}, err
 	}
 	sealer, err := seal.Make(KeysFolder(dir))
 	if err != nil {
-		return Printed{}, err
+		return InitResult{}, err
 	}
 	deployment := id.Random()
 	auditKeys, err := audit.MakeKeys(AuditKeysFolder(dir), AuditOrigin(deployment))
 	if err != nil {
-		return Printed{}, err
+		return InitResult{}, err
 	}
 	enrolment, pending, err := mfa.Generate(sealer, MFAIssuer, u.ID, u.Username, now)
 	if err != nil {
-		return Printed{}, err
+		return InitResult{}, err
 	}
 	out.TOTPSecret, out.TOTPURI, out.RecoveryCodes = enrolment.Secret, enrolment.URI, enrolment.RecoveryCodes
 
@@ -107,7 +107,7 @@ func Init(ctx context.Context, o Options, now time.Time) (Printed, error) {
 		Issuer: tokens.Issuer(deployment), PrivateKey: base64.RawURLEncoding.EncodeToString(private.Seed()),
 	}
 	if err := write(dir, credentialName, credential); err != nil {
-		return Printed{}, err
+		return InitResult{}, err
 	}
 	// The bootstrap file comes last, because without it the folder is not initialised.
 	return out, write(dir, fileName, File{

@@ -43,7 +43,7 @@ func auditList() cli.Command {
 	})
 }
 
-// person returns the name of who acted, where the log has one, else the id.
+// person returns the name of who acted, or the id when the log has no name.
 func person(r client.AuditRow) string {
 	var details struct {
 		Username string `json:"username"`
@@ -54,8 +54,8 @@ func person(r client.AuditRow) string {
 	return r.UserID
 }
 
-// auditTable shows rows with the names of who acted; without all it leaves out, and counts, what the
-// services do for each other.
+// auditTable returns rows with the names of who acted. Without all it leaves out what the services
+// do for each other, and counts it.
 func auditTable(rows []client.AuditRow, all bool) (t cli.Table, hidden int) {
 	t.Head = []string{"TIME", "USER", "ACTION", "RESOURCE", "RESULT", "ORIGIN"}
 	for _, r := range rows {

@@ -8,8 +8,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/client"
 )
 
-// TestAuditTable_namesPeopleAndHidesWitnessing: a list full of ids and of the services' own rows is not
-// read by anybody.
+// TestAuditTable_namesPeopleAndHidesWitnessing: a list full of ids and of the services' own rows is
+// not read by anybody.
 func TestAuditTable_namesPeopleAndHidesWitnessing(t *testing.T) {
 	t.Parallel()
 	rows := []client.AuditRow{

@@ -41,7 +41,7 @@ func login() cli.Command {
 			if err != nil {
 				return err
 			}
-			if code == "" { // asked for before the one try: a try without it would count as one
+			if code == "" { // The code is asked for first, because an attempt without it would count as one.
 				if code, err = o.Ask("code of your authenticator (empty when you have none): ", false); err != nil && !errors.Is(err, cli.ErrNoTerminal) {
 					return err
 				}
@@ -62,7 +62,7 @@ func login() cli.Command {
 	}
 }
 
-// readPassword reads from the file, or asks.
+// readPassword returns the password in the file, or asks for it without one.
 func readPassword(o *cli.IO, path string) (secret.Text, error) {
 	if path != "" {
 		return cli.SecretFile(path)
@@ -93,7 +93,7 @@ func logout() cli.Command {
 			if err == nil {
 				err = api.Logout(ctx)
 			}
-			if err != nil && !fault.Is(err, fault.Unauthenticated) { // what is over already needs no ending
+			if err != nil && !fault.Is(err, fault.Unauthenticated) { // A session that is over needs no ending.
 				return fmt.Errorf("the session is still valid: %w", err)
 			}
 			if err := o.DropSignIn(); err != nil {

@@ -66,7 +66,7 @@ func keyRemove() cli.Command {
 	})
 }
 
-// keyIDs proposes the ids of the keys for completion.
+// keyIDs returns the ids of the signing keys, for completion.
 func keyIDs(ctx context.Context, o *cli.IO) (proposals []string) {
 	t := target()
 	api, err := t.Client(ctx, o)

@@ -170,10 +170,10 @@ func userEnrolTOTP() cli.Command {
 	})
 }
 
-// roles are what --role takes.
+// roles are the names that --role takes.
 var roles = []string{"admin", "operator", "developer", "viewer", "auditor"}
 
-// userNamed returns the account with this user name or id.
+// userNamed returns the account with that user name or id.
 func userNamed(ctx context.Context, api *client.Client, text string) (client.User, error) {
 	if id.Valid(text) {
 		return api.User(ctx, text)
@@ -195,7 +195,7 @@ func same(u client.User, ch client.UserChange) bool {
 		(ch.Roles == nil || slices.Equal(sorted(ch.Roles), sorted(u.Roles)))
 }
 
-// userNames proposes the newest accounts to the shell.
+// userNames returns the names of the newest accounts, for completion.
 func userNames(ctx context.Context, o *cli.IO) (proposals []string) {
 	t := target()
 	api, err := t.Client(ctx, o)

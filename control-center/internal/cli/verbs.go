@@ -1,6 +1,6 @@
-// Package cli declares the verbs of the control-center's command line that talk to a running service: sign-in,
-// users, signing keys and the audit log. It owns no logic of the service; init, serve and offline verification come from app,
-// which hands them in as commands.
+// Package cli declares the verbs of the control-center's command line that talk to a running
+// service: sign-in, users, signing keys and the audit log. It owns no logic of the service; init,
+// serve and offline verification come from app, which hands them in as commands.
 package cli
 
 import (
@@ -28,7 +28,7 @@ func Root(l Local) cli.Command {
 	}
 }
 
-// target is the service that the verbs talk to.
+// target returns the service that the verbs talk to.
 func target() cli.Target {
 	return cli.Target{Default: "http://127.0.0.1:9080", Env: "CONTROL_CENTER_SERVER", Issuer: true}
 }

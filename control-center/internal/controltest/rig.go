@@ -63,7 +63,7 @@ func (c *Clock) Add(d time.Duration) {
 type Rig struct {
 	Dir      string
 	Clock    *Clock
-	Admin    bootstrap.Printed
+	Admin    bootstrap.InitResult
 	File     bootstrap.File
 	DB       *feed.Hub
 	Sealer   *seal.Sealer
