@@ -2,8 +2,10 @@ package canonical
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -15,18 +17,23 @@ const MaxDepth = 128
 // Check returns nil when text is canonical JSON as Make returns it, and otherwise an error with the
 // offset of the first byte that is not. It walks over text once and allocates nothing then, for
 // every commit calls it.
-func Check(text []byte) error { return Scan(text, nil) }
+func Check(text []byte) error { return check(text, 0) }
+
+// check is Check of a text that stands depth levels deep in another.
+func check(text []byte, depth int) error {
+	c := checker{b: text}
+	if c.value(depth) && (c.at == len(text) || c.fail("text behind the value")) {
+		return nil
+	}
+	return fmt.Errorf("byte %d: %s", c.at, c.why)
+}
 
 // checker walks over b. It looks at the byte at next, and notes in why what it found wrong there.
 type checker struct {
-	b      []byte
-	at     int
-	why    string
-	member func(parent, name, value []byte) // or nil
-	parent []byte                           // the member of body that is walked over
+	b   []byte
+	at  int
+	why string
 }
-
-func (c *checker) fault() error { return fmt.Errorf("byte %d: %s", c.at, c.why) }
 
 func (c *checker) fail(why string) bool {
 	c.why = why
@@ -117,15 +124,8 @@ func (c *checker) object(depth int) bool {
 		if !c.next(':') {
 			return c.fail("want :")
 		}
-		if depth == 0 {
-			c.parent = name
-		}
-		from := c.at
 		if !c.value(depth + 1) {
 			return false
-		}
-		if depth < 2 && c.member != nil {
-			c.tell(depth, name, c.b[from:c.at])
 		}
 		if c.next('}') {
 			return true
@@ -134,13 +134,6 @@ func (c *checker) object(depth int) bool {
 			return c.fail("want , or }")
 		}
 	}
-}
-
-func (c *checker) tell(depth int, name, value []byte) {
-	if depth == 0 {
-		c.parent = nil
-	}
-	c.member(c.parent, name, value)
 }
 
 // ascending says whether a comes before b. It compares two member names as they are written, and
@@ -152,35 +145,20 @@ func ascending(a, b []byte, plain bool) bool {
 	return unescape(a) < unescape(b)
 }
 
-// unescape undoes the canonical escapes of a checked string.
-func unescape(s []byte) string {
-	out := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		if s[i] != '\\' {
-			out = append(out, s[i])
-			continue
-		}
-		i++
-		if k := strings.IndexByte(shortTo, s[i]); k >= 0 {
-			out = append(out, shortFrom[k])
-		} else if s[i] == 'u' {
-			out = append(out, (s[i+3]-'0')<<4|byte(strings.IndexByte(hexDigits, s[i+4])))
-			i += 4
-		} else {
-			out = append(out, s[i])
-		}
-	}
-	return string(out)
+// unescape returns the text of a checked string that is written as s between its quotes.
+func unescape(s []byte) (text string) {
+	_ = json.Unmarshal(slices.Concat([]byte{'"'}, s, []byte{'"'}), &text)
+	return text
 }
 
-// text consumes a string and returns what stands between its quotes. It returns plain as false when
+// text consumes a string and returns what stands between its quotes. It returns bare as false when
 // that has escapes.
-func (c *checker) text() (raw []byte, plain, ok bool) {
+func (c *checker) text() (raw []byte, bare, ok bool) {
 	c.at++
 	start, ascii := c.at, true
-	plain = true
+	bare = true
 	for {
-		c.skipPlain()
+		c.at = plain(c.b, c.at)
 		if c.at >= len(c.b) {
 			return nil, false, c.fail("unexpected end of a string")
 		}
@@ -191,9 +169,9 @@ func (c *checker) text() (raw []byte, plain, ok bool) {
 				return nil, false, c.fail("a string that is not UTF-8")
 			}
 			c.at++
-			return raw, plain, true
+			return raw, bare, true
 		case ch == '\\':
-			plain = false
+			bare = false
 			if !c.escape() {
 				return nil, false, c.fail("an escape that is not canonical")
 			}
@@ -207,9 +185,6 @@ func (c *checker) text() (raw []byte, plain, ok bool) {
 		}
 	}
 }
-
-// skipPlain moves over the bytes that plain skips.
-func (c *checker) skipPlain() { c.at = plain(c.b, c.at) }
 
 // plain returns the place, from at on, of the first byte of s that a canonical string escapes or
 // that a reader has to check: a quote, a backslash, a control character, or a byte that is not

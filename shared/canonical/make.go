@@ -6,8 +6,8 @@
 //   - in strings only '"', '\' and control characters are escaped, in their shortest form.
 //
 // One value has one such form, so equal documents have equal bytes and equal digests. Make encodes
-// any value, a Writer encodes what is written too often for encoding/json, Check and Scan walk over
-// a text, and Members reads one object.
+// any value, a Writer encodes what is written too often for encoding/json, Check walks over a
+// text, Members reads the members of an object, and Parse reads strictly what strangers wrote.
 package canonical
 
 import (
@@ -66,9 +66,9 @@ func MakeBody(v any) (Body, error) {
 	return Body{text, true}, nil
 }
 
-// AppendString appends s to b as a canonical JSON string: the bytes that Make returns for it,
+// appendString appends s to b as a canonical JSON string: the bytes that Make returns for it,
 // without the cost of Make.
-func AppendString[T string | []byte](b []byte, s T) []byte {
+func appendString[T string | []byte](b []byte, s T) []byte {
 	b = append(b, '"')
 	for at := 0; at < len(s); {
 		n := plain(s, at)
@@ -109,7 +109,7 @@ func appendValue(out []byte, v any) (_ []byte, err error) {
 	case bool:
 		return strconv.AppendBool(out, v), nil
 	case string:
-		return AppendString(out, v), nil
+		return appendString(out, v), nil
 	case json.Number:
 		return appendNumber(out, v.String())
 	case []any:
@@ -129,7 +129,7 @@ func appendValue(out []byte, v any) (_ []byte, err error) {
 			if i > 0 {
 				out = append(out, ',')
 			}
-			if out, err = appendValue(append(AppendString(out, name), ':'), v[name]); err != nil {
+			if out, err = appendValue(append(appendString(out, name), ':'), v[name]); err != nil {
 				return nil, err
 			}
 		}

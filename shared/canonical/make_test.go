@@ -123,7 +123,7 @@ func FuzzAppendString(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := AppendString([]byte("x"), s); string(got) != "x"+string(want) {
+		if got := appendString([]byte("x"), s); string(got) != "x"+string(want) {
 			t.Errorf("%q is written as %s, want %s", s, got[1:], want)
 		}
 	})

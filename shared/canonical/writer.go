@@ -128,7 +128,7 @@ func (w *Writer) Text(name, value string) {
 
 // Always writes a member that is a text, also an empty one.
 func (w *Writer) Always(name, value string) {
-	w.b = AppendString(w.member(name), value)
+	w.b = appendString(w.member(name), value)
 }
 
 // Number writes a member that is a whole number.
@@ -191,7 +191,7 @@ func (w *Writer) List(name string, values []string) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = AppendString(b, v)
+		b = appendString(b, v)
 	}
 	w.b = append(b, ']')
 }
@@ -206,7 +206,7 @@ func (w *Writer) Some(name string, values []string) {
 // Dict writes a member that is a map of texts, and nothing when it is empty.
 func (w *Writer) Dict(name string, m map[string]string) {
 	_ = appendMap(w, name, m, func(v string) error {
-		w.b = AppendString(w.b, v)
+		w.b = appendString(w.b, v)
 		return nil
 	})
 }
@@ -218,7 +218,7 @@ func (w *Writer) Map(name string, m map[string]any) error {
 	return appendMap(w, name, m, func(v any) error {
 		switch v := v.(type) {
 		case string:
-			w.b = AppendString(w.b, v)
+			w.b = appendString(w.b, v)
 		case int:
 			w.b = strconv.AppendInt(w.b, int64(v), 10)
 		default:
@@ -243,7 +243,7 @@ func appendMap[V any](w *Writer, name string, m map[string]V, value func(V) erro
 			w.b = append(w.b, ',')
 		}
 		w.wrong = w.wrong || plain(k, 0) < len(k) // names with escapes may have another order
-		w.b = append(AppendString(w.b, k), ':')
+		w.b = append(appendString(w.b, k), ':')
 		if err := value(m[k]); err != nil {
 			return err
 		}
@@ -259,6 +259,6 @@ func (w *Writer) JSON(name string, value []byte) {
 }
 
 func (w *Writer) json(value []byte) {
-	w.wrong = w.wrong || scan(value, w.level, nil) != nil
+	w.wrong = w.wrong || check(value, w.level) != nil
 	w.b = append(w.b, value...)
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestWriter_whatItVouchesForIsCanonical uses it rightly and wrongly: a body that vouches for its text must hold
-// canonical JSON, and every body that keeps the rules vouches for its text.
+// TestWriter_whatItVouchesForIsCanonical uses it rightly and wrongly: a body that vouches for its
+// text must hold canonical JSON, and every body that keeps the rules vouches for its text.
 func TestWriter_whatItVouchesForIsCanonical(t *testing.T) {
 	t.Parallel()
 	when := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)

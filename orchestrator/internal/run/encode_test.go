@@ -137,3 +137,38 @@ func TestDefinition_dividesBetweenNodes(t *testing.T) {
 		t.Error("a node that no document can hold was stored")
 	}
 }
+
+// BenchmarkEncode encodes the documents of a run with the writer and with encoding/json (ADR 4).
+func BenchmarkEncode(b *testing.B) {
+	now := time.UnixMicro(1_790_000_000_123_456).UTC()
+	const uuid = "0193a0c0-0000-7000-8000-000000000001"
+	task := dag.Task{Args: []string{}, Batch: true, Command: "create_server", CompletedAt: &now, CreatedAt: now, Dependencies: []string{uuid, uuid}, ID: uuid,
+		Name: "server-1", Number: 1, Operation: "server-1", Run: uuid, StartedAt: &now, State: "done", User: "ann",
+		Steps: []dag.StepState{{Attempt: uuid, Ended: true, Kind: "do", State: "done", Tries: 1,
+			Step: dag.Step{Action: "create_server", Name: "server-1", Params: map[string]string{"plan": "small", "zone": "z1"}, Provider: "noop"}}}}
+	header := dag.Header{CreatedAt: now, ID: uuid, Kind: dag.Batch, Name: "batch", Owner: uuid, ParallelLimit: 10, Slices: 1, StartedAt: &now, State: "running", UpdatedAt: now}
+	var o Encoder
+	for name, c := range map[string]struct {
+		writer func()
+		json   any
+	}{
+		"task":   {func() { o.task(&task) }, &task},
+		"header": {func() { o.header(&header) }, &header},
+	} {
+		b.Run(name+"/writer", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				o.Reset()
+				c.writer()
+			}
+		})
+		b.Run(name+"/json", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := canonical.Make(c.json); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -7,27 +7,6 @@ import (
 	"strings"
 )
 
-// Scan is Check that also calls member, unless it is nil, for each member of the object that text
-// is and for each member of the objects in it: those of a parent before the parent itself. The
-// parent of a member of text is nil. Names and values are passed as they are written. When Scan
-// returns an error, nothing that member was called with is to be used.
-func Scan(text []byte, member func(parent, name, value []byte)) error {
-	return scan(text, 0, member)
-}
-
-// scan is Scan of a text that stands depth levels deep in another.
-func scan(text []byte, depth int, member func(parent, name, value []byte)) error {
-	c := checker{b: text, member: member}
-	if !c.value(depth) {
-		return c.fault()
-	}
-	if c.at != len(text) {
-		c.why = "text behind the value"
-		return c.fault()
-	}
-	return nil
-}
-
 // Members yields the members of an object that is known to be valid JSON without blanks, as
 // canonical JSON is: names and values as they are written. It serves readers that look at few
 // members and pass the others on. A value that is not an object has no members.
