@@ -46,11 +46,13 @@ type Message struct {
 
 // payload returns the body of a delivery without its signature, in the order of the contract (I20).
 func (m Message) payload() string {
-	b := append(make([]byte, 0, len(m.Data)+len(m.Event)+80), `{"event":`...)
-	b = canonical.AppendString(b, m.Event)
-	b = instant.Append(append(b, `,"timestamp":"`...), m.At)
-	b = append(append(b, `","data":`...), m.Data...)
-	return string(append(b, '}'))
+	var w canonical.Writer
+	w.Begin()
+	w.Always("event", m.Event)
+	w.Instant("timestamp", m.At)
+	w.JSON("data", m.Data)
+	w.End()
+	return string(w.Body().Bytes())
 }
 
 // Delivery is an event on its way to an endpoint. Its key begins with the endpoint and goes on with the sequence, so
