@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/gin-gonic/gin"
 
@@ -24,7 +23,6 @@ type binding struct {
 	hasBody             bool                          // the method comes with one
 	takes               func(contentType string) bool // of the face
 	lenience            body.Lenience                 // of the face
-	decoders            sync.Pool                     // of *body.Decoder
 }
 
 // maxParameter is the longest path parameter, in bytes; a longer one names nothing.
@@ -51,7 +49,7 @@ func bindingOf(r Route) (*binding, error) {
 	if err := b.parameters(k, t, nil); err != nil {
 		return nil, at(err)
 	}
-	s, err := k.Of(t)
+	s, err := k.Input(t)
 	if err != nil {
 		return nil, at(err)
 	}
@@ -138,12 +136,7 @@ func (b *binding) decode(raw []byte, v reflect.Value) error {
 		}
 		s = b.empty
 	}
-	d, ok := b.decoders.Get().(*body.Decoder)
-	if !ok {
-		d = &body.Decoder{Lenience: b.lenience}
-	}
-	defer b.decoders.Put(d)
-	return d.Decode(raw, s, v)
+	return body.Decode(raw, s, v, b.lenience)
 }
 
 // values reads the query parameters; unknown ones are left alone.

@@ -15,8 +15,8 @@ import (
 const SmallBody = 64 << 10
 
 // How many bytes of request bodies are at work at once, as they are on the wire (decision 57).
-// Decoded, a body is at most about ten times as large, because the Decoder limits lists while it
-// reads them.
+// Decoded, a body is at most about ten times as large, because nothing is built of a body whose
+// lists are above their limits.
 const (
 	leastBody     = 1 << 10 // the room that the smallest takes
 	smallRoom     = 4 << 20

@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -16,15 +15,15 @@ import (
 )
 
 // Shape is how a Go type looks as JSON. A server makes the shapes of its inputs and outputs once, when
-// it is built; the Decoder and the OpenAPI document read them.
+// it is built; Decode and the OpenAPI document read them.
 type Shape struct {
 	Kind    Kind
 	Type    reflect.Type
 	Elem    *Shape          // of a list, a table, a pointer
 	Fields  []*Field        // of an object, in the order of declaration
-	Ignored map[string]bool // members of an object that the Decoder reads and drops
-	empty   reflect.Value   // of a list
-	rooms   sync.Pool       // of a list: *reflect.Value, which holds elements until their number is known
+	Ignored map[string]bool // members of an object that the Decode reads and drops
+	plain   bool            // of an input: the library may decode it
+	longest int             // of an input: elements of its longest list, by the rules
 }
 
 // Kind is the sort of JSON value that a Shape stands for.
@@ -71,7 +70,7 @@ type Rules struct {
 // maxText is the longest text where a field says nothing (decision 20), in bytes.
 const maxText = 64 << 10
 
-// maxFields is the most members an object type may have: the decoder keeps what it saw in one word.
+// maxFields is the most members an object type may have: the walk keeps what it saw in one word.
 const maxFields = 64
 
 // Want says what a value of this shape must be, for messages.
@@ -124,6 +123,52 @@ func (k *Shapes) Of(t reflect.Type) (*Shape, error) {
 	return s, err
 }
 
+// Input returns the shape of a type that Decode decodes into.
+func (k *Shapes) Input(t reflect.Type) (*Shape, error) {
+	s, err := k.Of(t)
+	if err == nil {
+		s.plain = s.survey(map[*Shape]bool{}, &s.longest)
+	}
+	return s, err
+}
+
+// survey says whether the library may decode values of the shape: it knows no parameters, which a body
+// must not set, and cannot take the address of a value in a table. longest becomes the most elements
+// that a list may have.
+func (s *Shape) survey(known map[*Shape]bool, longest *int) bool {
+	if known[s] {
+		return true
+	}
+	known[s] = true
+	plain := !(s.Kind == Table && s.Elem.Kind >= Object)
+	if s.Kind == Any || s.Kind == Custom || s.Kind == List && s.Elem.Kind >= List {
+		*longest = maxElements // what stands in them has no rule
+	}
+	if s.Elem != nil {
+		plain = s.Elem.survey(known, longest) && plain
+	}
+	for _, f := range s.Fields {
+		if f.Shape.Kind == List && f.Rules.HasMax {
+			*longest = max(*longest, int(f.Rules.Max))
+		} else if f.Shape.Kind == List || f.Shape.Kind == Pointer && f.Shape.Elem.Kind == List {
+			*longest = maxElements
+		}
+		plain = f.Shape.survey(known, longest) && plain
+	}
+	return plain && !(s.Kind == Object && parameters(s.Type))
+}
+
+// parameters says whether a struct has fields that are read from elsewhere than a body.
+func parameters(t reflect.Type) bool {
+	for i := range t.NumField() {
+		sf := t.Field(i)
+		if isParameter(sf) || sf.Anonymous && sf.Type.Kind() == reflect.Struct && parameters(sf.Type) {
+			return true
+		}
+	}
+	return false
+}
+
 func (k *Shapes) fill(s *Shape, t reflect.Type) (err error) {
 	switch t.Kind() {
 	case reflect.String:
@@ -146,7 +191,6 @@ func (k *Shapes) fill(s *Shape, t reflect.Type) (err error) {
 			s.Kind = Custom // bytes: base64 text
 			return nil
 		}
-		s.empty = reflect.MakeSlice(t, 0, 0)
 		s.Elem, err = k.Of(t.Elem())
 	case reflect.Map:
 		s.Kind = Table
