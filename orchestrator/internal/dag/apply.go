@@ -8,16 +8,15 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// Apply lets a command happen to a run: the only function that changes one. What must be committed
-// is collected until Take. A fault means that the state does not allow the command, and nothing
-// changed.
+// Apply carries out a command; no other function changes a run. Take returns what is to be
+// committed. A fault means that the state does not allow the command and that nothing has changed.
 func Apply(r *Run, c Command, now Now) error {
 	if wall := stamp(now.Wall); wall.After(r.Header.UpdatedAt) {
-		r.Header.UpdatedAt = wall // times of a run never fall, whatever the clock does
+		r.Header.UpdatedAt = wall // stored times of a run never go back, even when the clock does
 	}
 	r.up = now.Up
 	switch c := c.(type) {
-	case Halt: // nothing goes on behind it
+	case Halt: // nothing may begin any more
 		r.halt()
 		return nil
 	case Start:
@@ -39,7 +38,7 @@ func Apply(r *Run, c Command, now Now) error {
 	return nil
 }
 
-// now is the time as it is stored.
+// now returns the time of this Apply as it is stored.
 func (r *Run) now() time.Time { return r.Header.UpdatedAt }
 
 func (r *Run) nowPointer() *time.Time {
@@ -47,7 +46,7 @@ func (r *Run) nowPointer() *time.Time {
 	return &t
 }
 
-// start begins a queued run: what depends on nothing is queued.
+// start begins a queued run and queues each task that depends on nothing.
 func (r *Run) start() {
 	if r.Header.State != Queued || r.Header.Kind == Rollback {
 		return
@@ -62,13 +61,14 @@ func (r *Run) start() {
 	r.emitRun()
 }
 
-// queue makes a task ready.
+// queue queues a task behind those that are ready.
 func (r *Run) queue(i int32) {
 	r.setState(i, Queued)
 	r.ready = append(r.ready, i)
 }
 
-// advance starts what can start and ends the run when nothing is open.
+// advance starts ready tasks as long as there are places, and ends the run when all tasks have
+// ended.
 func (r *Run) advance() {
 	limit := min(r.Header.ParallelLimit, r.Quota)
 	switch r.Header.State {
@@ -92,7 +92,7 @@ func (r *Run) advance() {
 	}
 }
 
-// finish ends a run, or goes on to undo what a failed one has done.
+// finish ends a run. A failed batch that is to roll back begins to undo instead.
 func (r *Run) finish() {
 	h := &r.Header
 	switch {
@@ -119,7 +119,7 @@ func (r *Run) finish() {
 	r.emitRun()
 }
 
-// cancel ends what has not started and tells the rest to stop.
+// cancel ends the tasks that have not started and tells the others to stop.
 func (r *Run) cancel(c Cancel) error {
 	h := &r.Header
 	if h.CancelID != "" && h.CancelID == c.ID {
@@ -158,8 +158,8 @@ func (r *Run) cancel(c Cancel) error {
 	return nil
 }
 
-// fail lets the failure of task i end its run: nothing more starts, and each task that will not run
-// says why.
+// fail fails the run because task i has failed: no further task starts, and each task that will not
+// run gets an error that says why.
 func (r *Run) fail(i int32) {
 	h, t := &r.Header, &r.Tasks[i]
 	if h.Kind == Batch {
@@ -197,7 +197,7 @@ func (r *Run) fail(i int32) {
 	}
 }
 
-// end puts a task into a terminal state and lets its dependents go on.
+// end puts a task into a terminal state and queues the dependents that waited for it only.
 func (r *Run) end(i int32, to State) {
 	t := &r.Tasks[i]
 	t.CompletedAt, t.RetryAt, t.Wait = r.nowPointer(), nil, 0
@@ -229,7 +229,8 @@ func (r *Run) end(i int32, to State) {
 	}
 }
 
-// setState changes a task's state, counts it and announces it when the wire sees a difference.
+// setState changes the state of a task, keeps the counts, and emits an event when the status on the
+// wire changes.
 func (r *Run) setState(i int32, to State) {
 	t := &r.Tasks[i]
 	from := t.State
@@ -249,7 +250,7 @@ func (r *Run) setState(i int32, to State) {
 	}
 }
 
-// holds says whether a task in that state takes one of the places of parallel_limit.
+// holdsPlace says whether a task in that state takes one of the places of parallel_limit.
 func holdsPlace(s State) bool { return s == Running || s == Retrying || s == Cancelling }
 
 func (r *Run) setRun(to State) {
@@ -265,8 +266,8 @@ func (r *Run) setStep(p *StepState, to State) {
 	p.State = to
 }
 
-// walk panics when the table of legal transitions has no edge between two states of m; name says
-// whose states they are.
+// checkTransition panics when the table of legal transitions has no edge between two states of m.
+// name says whose states they are.
 func (r *Run) checkTransition(m Machine, name string, from, to State) {
 	if !Legal(m, from, to) {
 		panic(fmt.Sprintf("dag: %s %s cannot go from %s to %s", m, name, from, to))

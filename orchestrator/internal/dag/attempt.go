@@ -2,10 +2,10 @@ package dag
 
 import "time"
 
-// Operation says what a node of a run does. It is submitted once and never changes. Fields stand in
-// the order of their JSON names (canonical as encoded).
+// Operation says what a node of a run does. It never changes after the submission. Fields stand in
+// the order of their JSON names, so that encoding/json writes canonical JSON.
 type Operation struct {
-	CheckMode   bool           `json:"check_mode,omitempty"`   // say what would be done, change nothing
+	CheckMode   bool           `json:"check_mode,omitempty"`   // the operation reports what it would do and changes nothing
 	ClusterType string         `json:"cluster_type,omitempty"` // Type "cluster"
 	Infra       string         `json:"infra,omitempty"`        // infra to resolve at run time
 	Provider    string         `json:"provider,omitempty"`     // a provider of the configuration
@@ -48,16 +48,16 @@ const (
 	Find    AttemptKind = "find"
 )
 
-// Attempt is one try, stored before it is made. ID is the idempotency key of this try; Tag is the
-// idempotency tag of the effect and the same for all tries of a step, so that a provider can be
-// asked whether the effect exists.
+// Attempt is one try, stored before it is made. ID is the idempotency key of this try. Tag names
+// the effect and is the same for all tries of a step, so that a provider can be asked whether the
+// effect exists.
 type Attempt struct {
 	ID        string
 	Tag       string
 	Kind      AttemptKind
 	RunID     string
 	TaskID    string
-	User      string // user id on whose behalf
+	User      string // id of the user who submitted the run
 	Number    int    // 1 for the first try
 	Deadline  time.Time
 	Operation *Operation        // of the definition, which never changes
@@ -68,10 +68,10 @@ type Attempt struct {
 // Class says how an attempt ended (architecture section 6): failure is data.
 type Class string
 
-// The classes. Transient, Throttled and Quota are retried by the node's policy; TimedOut is retried
-// when the policy says so; UnknownOutcome leads to a Find; the rest is final. After Transient and
-// TimedOut the effect may be there all the same, which is looked up when nothing more is tried;
-// after the others, but UnknownOutcome, it is not.
+// The classes. A Transient, Throttled or Quota failure is retried by the policy of the node, a
+// TimedOut one when the policy says so, an UnknownOutcome leads to a Find, the others are final.
+// After Transient and TimedOut the effect may exist all the same, so a Find asks for it when
+// nothing more is tried. After the others, UnknownOutcome aside, it does not exist.
 const (
 	OK             Class = "ok"
 	Transient      Class = "transient"
@@ -86,17 +86,17 @@ const (
 	NotFoundClass  Class = "not_found" // Find only: the effect does not exist, run it again
 )
 
-// Resource is a change of the inventory that an attempt brought about; it is committed with the
-// attempt's result.
+// Resource is a change of the inventory that an attempt has made. The commit of the result stores
+// it.
 type Resource struct {
 	Facts    map[string]string `json:"facts,omitempty"` // provider id, address, key file …; never a secret
-	Gone     bool              `json:"gone,omitempty"`  // the resource does not exist any more
+	Gone     bool              `json:"gone,omitempty"`  // the resource no longer exists
 	Kind     string            `json:"kind"`            // "server" or "taskserv"
 	Name     string            `json:"name"`            // "web-01", "web-01/kubernetes"
 	Provider string            `json:"provider"`
 }
 
-// Result is what an attempt came to.
+// Result is what an executor returns for an attempt.
 type Result struct {
 	Class      Class
 	Steps      []Step            // Resolve: the steps to do

@@ -2,26 +2,26 @@ package dag
 
 import "github.com/provisioning-platform/platform/orchestrator/internal/event"
 
-// Change is what must be committed together.
+// Change is what one commit has to store.
 type Change struct {
-	Tasks     []int32 // indexes of changed Tasks, each once; none of a rollback, whose effects say all
+	Tasks     []int32 // indexes of changed Tasks, each once; empty for a rollback, which stores effects only
 	Effects   []Ref   // steps whose effects are to be written, each once
-	Origins   []int32 // of a rollback: indexes of Tasks whose origins changed, each once
+	Origins   []int32 // of a rollback: indexes of Tasks whose UndoOperation.Origin changed, each once
 	Failures  []Failure
 	Events    []event.Event
 	Begun     []AttemptRecord // attempts that start when this is committed
-	Ended     []AttemptRecord // attempts that came to a result
+	Ended     []AttemptRecord // attempts that have a result
 	Resources []Resource
 	Withdrawn []Withdrawal
-	Finished  []int32 // tasks that came to their end
+	Finished  []int32 // indexes of the tasks that ended
 }
 
-// Empty says whether there is nothing to commit.
+// Empty says whether a change has nothing to store.
 func (c *Change) Empty() bool {
 	return len(c.Tasks)+len(c.Effects)+len(c.Origins)+len(c.Events)+len(c.Begun)+len(c.Ended)+len(c.Resources) == 0
 }
 
-// AttemptRecord is an attempt in a Change: what the audit log is to say about it.
+// AttemptRecord is what the audit log says about an attempt.
 type AttemptRecord struct {
 	ID     string
 	Kind   AttemptKind

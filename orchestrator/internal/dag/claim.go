@@ -1,8 +1,9 @@
 package dag
 
-// AtWork says whether step ref of that task is at work on something that others may want too: an
-// attempt at it runs, it is being undone, or its effect is in doubt. A step that rests after a
-// clean refusal is not. The task is named because a run goes on to other tasks.
+// AtWork says whether step ref of a task is at work on a name that other runs may want too: an
+// attempt at it runs, it is being undone, or its effect is in doubt. A step that waits for its next
+// try after a clean refusal is not. task is the id of the task, because the same ref names another
+// task once a rollback has taken its next wave.
 func AtWork(r *Run, ref Ref, task string) bool {
 	if int(ref.Task) >= len(r.Tasks) {
 		return false

@@ -2,46 +2,45 @@ package dag
 
 import "time"
 
-// Now is a moment as a process sees it (decision 41). Wall is stored and shown; somebody may set
-// that clock, in either direction. Up is the time since the process began and never steps: it alone
-// ends waits.
+// Now is a moment as a process sees it (decision 41). Wall is stored and shown, and somebody may
+// set that clock in either direction. Up is the time since the process began; it never steps, so
+// all waits end by it.
 type Now struct {
 	Wall time.Time
 	Up   time.Duration // above 0
 }
 
-// Command is what can happen to a run.
+// Command is something that can happen to a run.
 type Command interface{ command() }
 
-// Start lets a queued run begin.
+// Start begins a queued run.
 type Start struct{}
 
-// Adopt tells a run that its process is a new one: whatever was in flight has an unknown outcome
-// and is looked up.
+// Adopt tells a run that a new process drives it. The outcome of each attempt that was in flight is
+// unknown, and a Find asks for it.
 type Adopt struct{}
 
-// Halt tells a run that its process is about to end in order. What is in flight then is cut off by
-// that, and counts neither as a try nor as a kill (decision 40).
+// Halt tells a run that its process is about to end in order. An attempt that is in flight then
+// counts neither as a try nor as a kill (decision 40).
 type Halt struct{}
 
-// Done reports what an attempt came to. A report on an attempt that is not in flight any more
-// changes nothing.
+// Done is the result of an attempt. A result of an attempt that is no longer in flight changes
+// nothing.
 type Done struct {
 	Ref
 	ID     string
 	Result Result
 }
 
-// Cancel ends a run: what has not started never starts, what runs is told to stop, what is done
-// stays. ID makes it repeatable: the same command again is no conflict.
+// Cancel ends a run: tasks that have not started never start, running ones are told to stop, and
+// what is done stays. The same ID again is no conflict, so a caller may repeat the command.
 type Cancel struct {
 	ID     string
 	By     string // username
 	Reason string
 }
 
-// Tick lets a run see that time has passed: retries that are due, deadlines, the end of a grace
-// time.
+// Tick tells a run that time has passed, which ends waits for retries, timeouts and grace times.
 type Tick struct{}
 
 func (Start) command()  {}
@@ -51,23 +50,23 @@ func (Done) command()   {}
 func (Cancel) command() {}
 func (Tick) command()   {}
 
-// Ref is the place of an attempt in its run. Step is -1 for a Resolve.
+// Ref names a step of a run by its indexes. Step is -1 for a Resolve.
 type Ref struct {
 	Task int32
 	Step int32
 }
 
-// Launch is an attempt that is due, with the time it may take.
+// Launch is an attempt that is due and how long it may take.
 type Launch struct {
 	Ref
 	Attempt Attempt
 	Timeout time.Duration
 }
 
-// Due is what a run waits for, computed from its state.
+// Due is what the engine has to do for a run. Pending computes it from the state.
 type Due struct {
-	Start []Launch      // attempts in flight by the state; those the engine does not know of are to be started
+	Start []Launch      // attempts in flight by the state; the engine starts those that it does not know
 	Stop  []string      // ids of attempts that are to stop
-	Never []Launch      // those of Stop: if the engine does not know one, it never began and is reported Stopped
-	At    time.Duration // of Now.Up: when to Tick; 0 when there is no timer
+	Never []Launch      // the attempts of Stop; one that the engine does not know never began, and its result is Stopped
+	At    time.Duration // in Now.Up: when the engine has to apply a Tick; 0 when there is no timer
 }

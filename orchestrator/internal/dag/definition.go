@@ -17,31 +17,31 @@ const (
 	Rollback Kind = "rollback"
 )
 
-// What a failed operation means for its batch.
+// What a batch does when an operation fails.
 const (
 	OnFailureFail     = "fail"     // no further operation starts; the batch fails
 	OnFailureContinue = "continue" // siblings and dependents go on as if it had succeeded
-	OnFailureRollback = "rollback" // as fail, and what was done is undone
+	OnFailureRollback = "rollback" // as fail, and the batch undoes what was done
 )
 
-// Policy bounds the tries of a node. Durations are whole milliseconds, 0 means the default. Fields
-// stand in the order of their JSON names, as in every type of this package that is stored.
+// Policy bounds the tries of a node. Durations are whole milliseconds, and 0 means the default.
+// Fields stand in the order of their JSON names, as in every type of this package that is stored.
 type Policy struct {
 	AttemptTimeout int64 `json:"attempt_timeout_ms,omitempty"` // of one try
 	Grace          int64 `json:"grace_ms,omitempty"`           // how long a stopped try may take to end
 	InitialDelay   int64 `json:"initial_delay_ms,omitempty"`   // before the second try; doubles with each further one
 	MaxAttempts    int   `json:"max_attempts,omitempty"`
 	MaxDelay       int64 `json:"max_delay_ms,omitempty"`
-	RetryTimeouts  bool  `json:"retry_timeouts,omitempty"` // a try that ran out of time is made again
+	RetryTimeouts  bool  `json:"retry_timeouts,omitempty"` // a try that timed out is made again
 	Timeout        int64 `json:"timeout_ms,omitempty"`     // of the whole operation with all its tries; default none
 }
 
-// DefaultPolicy is what holds where neither the node nor the definition says otherwise.
+// DefaultPolicy returns what holds where neither the node nor the definition says otherwise.
 func DefaultPolicy() Policy {
 	return Policy{AttemptTimeout: 30 * 60_000, Grace: 10_000, InitialDelay: 5_000, MaxAttempts: 3, MaxDelay: 300_000}
 }
 
-// Or returns p with what it leaves open taken from d.
+// Or returns p with the fields of d where p has none.
 func (p Policy) Or(d Policy) Policy {
 	if p.AttemptTimeout == 0 {
 		p.AttemptTimeout = d.AttemptTimeout
@@ -67,7 +67,7 @@ func (p Policy) Or(d Policy) Policy {
 
 func millis(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }
 
-// Node is one operation of a definition. Command and Args are for display and never run.
+// Node is one operation of a definition. Command and Args are for display; nothing runs them.
 type Node struct {
 	Args         []string  `json:"args,omitempty"`
 	Command      string    `json:"command,omitempty"`
@@ -80,7 +80,8 @@ type Node struct {
 	TaskID       string    `json:"task_id,omitempty"`
 }
 
-// Definition is what was submitted. It never changes; it is stored apart from the run's header.
+// Definition is what was submitted. It never changes, and it is stored apart from the header of the
+// run.
 type Definition struct {
 	Kind            Kind
 	Name            string

@@ -1,14 +1,14 @@
 // Package dag is the pure core of the orchestrator: what a run is, what can happen to it, and what
-// is due next. It knows no store, no clock, no logger and no dice; time comes in as a parameter and
-// jitter is a hash.
+// is due next. It uses no store, no clock, no logger and no random numbers: the caller passes the
+// time, and jitter is a hash.
 //
-// It owns the definition and its validation, the stored shape of runs and tasks, Apply (the only
+// It owns the definition and its validation, the stored form of runs and tasks, Apply (the only
 // function that changes a run), Pending (what is due by the state) and the rules of retry, cancel
-// and rollback. It does not run anything: attempts go through the engine to an executor and come
-// back as Done.
+// and rollback. It runs nothing: the engine hands attempts to an executor and applies their results
+// as Done. What a function returns belongs to the caller; no later call changes it.
 //
-// The one rule: what Take returns is one commit, and it is committed before what Pending lists is
-// acted on. A Run whose change could not be committed is dropped and loaded again.
+// The one rule: the caller stores what Take returns in one commit, and only then acts on what
+// Pending returns. When the commit fails, it drops the Run and loads it again.
 //
 // # Transitions
 //
@@ -39,6 +39,6 @@
 //	succeeded, failed, cancelled -> undoing
 //	undoing         -> undone | succeeded
 //
-// The golden file testdata/transitions.golden is generated from Legal; a test compares this table
-// with it.
+// Legal holds the same table. A test compares both, and another fails when random runs never take
+// one of its edges.
 package dag

@@ -8,63 +8,62 @@ import (
 	"github.com/provisioning-platform/platform/shared/naming"
 )
 
-// Effect is the stored document of what one step did to the world. While the effect stands, it
-// holds all that its inverse needs, and what a restore needs to list the resources again;
-// afterwards it records that the effect was undone. It stands apart from the task's document, so
-// that tasks and definitions may be deleted and a rollback still works.
+// Effect is the stored document of what one step did to the world. As long as the effect is
+// applied, the document holds what its inverse needs. Afterwards it records that the effect was
+// undone. It is not a part of the task's document, so a rollback works when tasks and definitions
+// have been pruned.
 //
-// An operation comes to stand as a whole, when it has ended. The first of its effects that still
-// stands, the lead, carries the place of the operation in the order of all operations: Era and
+// An operation counts as applied from its end on. Its lead is the first of its effects that is
+// applied (Task.firstApplied). The document of the lead has the position of the operation: Era and
 // Since.
 type Effect struct {
 	Batch        bool      `json:"batch,omitempty"`     // its operation is one of a batch
-	Era          uint64    `json:"era,omitempty"`       // of a lead: the group of operations that ended at about the same time
+	Era          uint64    `json:"era,omitempty"`       // of a lead: number of the group of operations that ended at about the same time
 	ID           string    `json:"id"`                  // EffectID of its task and step
 	Name         string    `json:"name"`                // of its task, at most maxEffectName bytes
-	Dependencies []int     `json:"needs,omitempty"`     // numbers of the operations of its run that its own depends on
-	DependsOnAll bool      `json:"needs_all,omitempty"` // its operation depends on more than maxNeeds: take it for all that ended before it
-	Number       int       `json:"number"`              // of its operation in the definition of its run
-	Of           int       `json:"of,omitempty"`        // of a lead: effects of the operation that stood when this was written
+	Dependencies []int     `json:"needs,omitempty"`     // Number of the operations that its operation depends on
+	DependsOnAll bool      `json:"needs_all,omitempty"` // for more than maxEffectDependencies: all that ended before it
+	Number       int       `json:"number"`              // index of its operation in the definition of its run
+	Of           int       `json:"of,omitempty"`        // of a lead: number of applied effects of the operation when this was written
 	Operation    string    `json:"operation,omitempty"` // id of its operation in its batch
-	Progress     StepState `json:"progress"`            // of its step, and of undoing it
+	Progress     StepState `json:"progress"`            // of the step and of its undo
 	Recorded     Recorded  `json:"recorded"`
-	Rollback     string    `json:"rollback,omitempty"` // id of the rollback that was the last to try to undo it
+	Rollback     string    `json:"rollback,omitempty"` // id of the last rollback that tried to undo it
 	Run          string    `json:"run"`
-	// Since is the commit since which the operation stands. 0 in a lead means that no later commit
-	// has written the document, so that its own revision says it; other effects say it once they
-	// are undone.
+	// Since is the commit since which the operation is applied. 0 in a lead means the revision of the
+	// document itself, because no later commit has written it. Other effects have it once they are
+	// undone.
 	Since uint64 `json:"since,omitempty"`
 }
 
-// Recorded is what a step left behind: Facts for its inverse, and the resources it made or took
-// away.
+// Recorded is what a step left behind: the facts that its inverse needs, and the resources that it
+// made or removed.
 type Recorded struct {
 	At    time.Time         `json:"at"`
 	Facts map[string]string `json:"facts,omitempty"`
 	Made  []Resource        `json:"made,omitempty"`
 }
 
-// Bounds of an effect's document. With names of at most 64 bytes all of them together leave it
-// below MaxEffect.
+// Bounds of the document of an effect. With names of at most 64 bytes they keep it below MaxEffect.
 const (
-	MaxEffect             = 1 << 10 // bytes; above that the engine leaves out Made, and only names of unusual length can exceed it then
+	MaxEffect             = 1 << 10 // bytes; the engine leaves out Made above that, so only unusually long names can exceed it
 	maxEffectName         = 128     // bytes
 	maxEffectDependencies = 16
-	maxUndoError          = 128 // bytes of an undo's error in an effect; the record of the failure has all of it
+	maxUndoError          = 128 // bytes of UndoError; the document of the Failure has all of it
 )
 
 // EffectID returns the id of the effect of a step of a task.
 func EffectID(taskID string, step int) string { return taskID + "." + strconv.Itoa(step) }
 
-// Place returns the task and the number of the step that the effect is of.
+// TaskAndStep returns the task id and the number of the step that e is the effect of.
 func (e *Effect) TaskAndStep() (taskID string, step int) {
 	taskID, number, _ := strings.Cut(e.ID, ".")
 	step, _ = strconv.Atoi(number)
 	return taskID, step
 }
 
-// DependsOn says whether the operation of e was built on that of o, of which it is known that it
-// ended before.
+// DependsOn says whether the operation of e depends on that of o. The caller knows that o ended
+// before e.
 func (e *Effect) DependsOn(o *Effect) bool {
 	if e.Run != o.Run {
 		return false
@@ -77,7 +76,7 @@ func (e *Effect) DependsOn(o *Effect) bool {
 	return e.DependsOnAll
 }
 
-// lead returns the first step that stands; -1 when none does.
+// firstApplied returns the first step whose effect is applied, -1 when there is none.
 func (t *Task) firstApplied() int {
 	for k := range t.Steps {
 		if t.Steps[k].Applied {
@@ -87,21 +86,23 @@ func (t *Task) firstApplied() int {
 	return -1
 }
 
-// stand notes whether the effect of step k of task i stands, and marks the documents that say so.
-func (r *Run) setApplied(i, k int32, stands bool) {
+// setApplied notes whether the effect of step k of task i exists, and marks the effects whose
+// documents change by that.
+func (r *Run) setApplied(i, k int32, applied bool) {
 	t := &r.Tasks[i]
 	before := t.firstApplied()
-	t.Steps[k].Applied = stands
+	t.Steps[k].Applied = applied
 	r.markEffect(i, k)
 	if now := t.firstApplied(); now != before && now >= 0 && r.effectsFinal(t) {
 		r.markEffect(i, int32(now))
 	}
 }
 
-// stood says whether the effects of a task count: its operation has ended.
+// effectsFinal says whether the operation of t has ended, from which on its effects count as
+// applied.
 func (r *Run) effectsFinal(t *Task) bool { return r.Header.Kind == Rollback || t.State.Terminal() }
 
-// mark has the document of an effect written with the next commit.
+// markEffect has the document of an effect written by the next commit.
 func (r *Run) markEffect(i, k int32) {
 	at := Ref{Task: i, Step: k}
 	if r.marked == nil {
@@ -134,7 +135,8 @@ func (r *Run) Effect(at Ref) Effect {
 	return e
 }
 
-// needs returns what task i depends on, as an effect says it.
+// effectDependencies returns the dependencies of task i in the form of Effect: numbers of
+// operations, or all when there are more than maxEffectDependencies.
 func (r *Run) effectDependencies(i int32) (numbers []int, all bool) {
 	if r.Header.Kind == Rollback {
 		e := &r.undoOperations[i].Effects[0]
@@ -149,7 +151,7 @@ func (r *Run) effectDependencies(i int32) (numbers []int, all bool) {
 	return numbers, false
 }
 
-// Effects returns how many steps of the task stand.
+// Effects returns how many steps of the task have an effect.
 func (t *Task) Effects() (n int) {
 	for k := range t.Steps {
 		if t.Steps[k].Applied {
@@ -159,7 +161,7 @@ func (t *Task) Effects() (n int) {
 	return n
 }
 
-// kept returns what an effect's document keeps of its step.
+// forEffect returns the part of a step that the document of its effect keeps.
 func (p *StepState) forEffect() StepState {
 	return StepState{
 		Attempt: p.Attempt, Finds: p.Finds, Halted: p.Halted, Kills: p.Kills, Kind: p.Kind, RetryAt: p.RetryAt, Seq: p.Seq, Applied: p.Applied,

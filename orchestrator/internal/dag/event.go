@@ -14,7 +14,7 @@ func (r *Run) batchID() string {
 	return ""
 }
 
-// taskID returns the id of the only task of a workflow.
+// taskID returns the id of the only task of a workflow, "" for other runs.
 func (r *Run) taskID() string {
 	if r.Header.Kind == Workflow {
 		return r.Header.ID
@@ -22,20 +22,25 @@ func (r *Run) taskID() string {
 	return ""
 }
 
-// emitTask announces the status of a task, and of its operation when it is in a batch. The nodes of
-// a rollback are no tasks of the wire.
+// emitTask emits the status of a task, in a batch that of its operation too. The nodes of a
+// rollback are no tasks on the wire.
 func (r *Run) emitTask(t *Task) {
 	if r.Header.Kind == Rollback {
 		return
 	}
 	status := t.Status().Lower()
-	r.emit(event.Event{Type: event.TaskStatusChanged, Status: status, TaskID: t.ID, BatchID: r.batchID(), Name: t.Name, Operation: t.Operation, Error: t.Error, Output: t.Output})
+	r.emit(event.Event{
+		Type: event.TaskStatusChanged, Status: status, TaskID: t.ID, BatchID: r.batchID(), Name: t.Name, Operation: t.Operation,
+		Error: t.Error, Output: t.Output,
+	})
 	if r.Header.Kind == Batch {
-		r.emit(event.Event{Type: event.OperationStatusChanged, Status: status, TaskID: t.ID, BatchID: r.Header.ID, Operation: t.Operation, Progress: t.Progress})
+		r.emit(event.Event{
+			Type: event.OperationStatusChanged, Status: status, TaskID: t.ID, BatchID: r.Header.ID, Operation: t.Operation, Progress: t.Progress,
+		})
 	}
 }
 
-// emitProgress announces a step that ended inside a task of several.
+// emitProgress emits the progress of a task of several steps when one of them has ended.
 func (r *Run) emitProgress(t *Task) {
 	if r.Header.Kind == Rollback || len(t.Steps) < 2 {
 		return
@@ -46,17 +51,23 @@ func (r *Run) emitProgress(t *Task) {
 	})
 }
 
-// emitRun announces the status of a batch or rollback.
+// emitRun emits the status of a batch or rollback.
 func (r *Run) emitRun() {
 	h := &r.Header
 	switch h.Kind {
 	case Batch:
-		r.emit(event.Event{Type: event.BatchStatusChanged, Status: h.Status().Lower(), BatchID: h.ID, Name: h.Name, Error: h.Error, Done: h.Counts.Completed, Failed: h.Counts.Failed, Total: h.Counts.Total()})
+		r.emit(event.Event{
+			Type: event.BatchStatusChanged, Status: h.Status().Lower(), BatchID: h.ID, Name: h.Name, Error: h.Error,
+			Done: h.Counts.Completed, Failed: h.Counts.Failed, Total: h.Counts.Total(),
+		})
 	case Rollback:
 		if !h.State.Terminal() {
 			r.emit(event.Event{Type: event.RollbackStarted, Status: "running", Rollback: h.ID, Checkpoint: h.Checkpoint, Total: h.Undo.Planned})
 			return
 		}
-		r.emit(event.Event{Type: event.RollbackCompleted, Status: h.Status().Lower(), Rollback: h.ID, Checkpoint: h.Checkpoint, Done: h.Counts.Completed, Failed: h.Counts.Failed, Total: h.Counts.Total()})
+		r.emit(event.Event{
+			Type: event.RollbackCompleted, Status: h.Status().Lower(), Rollback: h.ID, Checkpoint: h.Checkpoint,
+			Done: h.Counts.Completed, Failed: h.Counts.Failed, Total: h.Counts.Total(),
+		})
 	}
 }

@@ -2,8 +2,8 @@ package dag
 
 import "time"
 
-// Grant is what a run stands on: who asked and which decision let it (decision 32). Each attempt
-// and its audit entries carry it.
+// Grant says who submitted a run and which decision allowed it (decision 32). Each attempt and its
+// audit entries carry it.
 type Grant struct {
 	AuthVersion int64     `json:"av,omitempty"`       // authorization version of the account as it was then
 	Decision    string    `json:"decision,omitempty"` // id of the audit entry of the submission
@@ -18,7 +18,7 @@ type Grant struct {
 	Username    string    `json:"username,omitempty"`
 }
 
-// Counts says how many tasks of a run have which status.
+// Counts has the number of tasks of a run by status.
 type Counts struct {
 	Cancelled int `json:"cancelled"`
 	Completed int `json:"completed"`
@@ -44,11 +44,11 @@ func (c *Counts) of(s Status) *int {
 	return &c.Running
 }
 
-// Header is the stored document of a run: small, and written by each of its commits. Owner is the
-// engine's; the machine does not look at it.
+// Header is the stored document of a run. Each commit of the run writes it, so it is small. Owner
+// belongs to the engine; this package does not read it.
 type Header struct {
-	AdoptedBy       string     `json:"adopted_by,omitempty"` // the batch that went on with what was withdrawn
-	CancelID        string     `json:"cancel_id,omitempty"`  // of the command that cancelled, so that it can be repeated
+	AdoptedBy       string     `json:"adopted_by,omitempty"` // the batch that continues the withdrawn operations
+	CancelID        string     `json:"cancel_id,omitempty"`  // Cancel.ID of the command that cancelled the run
 	CancelledBy     string     `json:"cancelled_by,omitempty"`
 	Checkpoint      string     `json:"checkpoint,omitempty"` // Rollback: the checkpoint it goes back to
 	CompletedAt     *time.Time `json:"completed_at,omitempty"`
@@ -63,10 +63,10 @@ type Header struct {
 	Owner           string     `json:"owner,omitempty"`
 	ParallelLimit   int        `json:"parallel_limit"`
 	Policy          Policy     `json:"policy"`
-	Resumes         string     `json:"resumes,omitempty"`   // the batch whose withdrawn operations these are
-	RollBack        bool       `json:"roll_back,omitempty"` // what was done is undone once nothing runs any more
+	Resumes         string     `json:"resumes,omitempty"`   // the batch whose withdrawn operations this one continues
+	RollBack        bool       `json:"roll_back,omitempty"` // the batch undoes what was done once nothing runs any more
 	RollbackEnabled bool       `json:"rollback_enabled,omitempty"`
-	Slices          int        `json:"slices"` // documents that the definition is stored in
+	Slices          int        `json:"slices"` // number of documents that hold the definition
 	StartedAt       *time.Time `json:"started_at,omitempty"`
 	State           State      `json:"state"`
 	StepLimit       int        `json:"step_limit"`
@@ -74,11 +74,11 @@ type Header struct {
 	Undo            *UndoPlan  `json:"undo,omitempty"` // of a Rollback
 	UpdatedAt       time.Time  `json:"updated_at"`
 	Version         string     `json:"version,omitempty"`
-	Withdrawn       bool       `json:"withdrawn,omitempty"` // its submitter lost the right to some of it
+	Withdrawn       bool       `json:"withdrawn,omitempty"` // the submitter has lost the right to some of it
 }
 
-// Status returns the wire's word for the run's state. A batch that waits for a rollback to end
-// counts as running: the wire knows no pending batch.
+// Status returns the status on the wire of the state of the run. A batch that is queued behind a
+// rollback counts as running, because the wire knows no pending batch.
 func (h *Header) Status() Status {
 	if h.State == Queued {
 		return StatusRunning

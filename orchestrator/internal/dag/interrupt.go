@@ -2,16 +2,16 @@ package dag
 
 import "fmt"
 
-// maxKills is how often in a row a kill may cut off the tries of one step (decision 40). Without a
-// bound, a step that kills its orchestrator would be begun for ever.
+// maxKills is how often in a row a kill may interrupt the tries of one step (decision 40). Without
+// it a step that kills its orchestrator would be begun for ever.
 const maxKills = 20
 
 var killedText = fmt.Sprintf("its orchestrator died %d times while this ran", maxKills)
 
-// resolving says whether a try to resolve is in flight.
+// resolving says whether an attempt to resolve is in flight.
 func (t *Task) resolving() bool { return t.State == Running && !t.Resolved }
 
-// halt notes what an ordered end of the process cuts off.
+// halt marks each attempt in flight as interrupted by an ordered end of the process.
 func (r *Run) halt() {
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
@@ -28,7 +28,7 @@ func (r *Run) halt() {
 	}
 }
 
-// adopt turns every try in flight, which the end of its process has cut off, into the question
+// adopt replaces each attempt that the end of its process has interrupted by a Find, which asks
 // whether it took effect.
 func (r *Run) adopt() {
 	for i := range r.Tasks {
@@ -51,8 +51,8 @@ func (r *Run) adopt() {
 	}
 }
 
-// interrupted counts the end of a process in the middle of a try, and says whether it was an ordered
-// one.
+// interrupted counts a kill, and returns whether the process ended in order instead, which counts
+// as none.
 func interrupted(halted *bool, kills *int) bool {
 	if *halted {
 		*halted = false
@@ -62,8 +62,8 @@ func interrupted(halted *bool, kills *int) bool {
 	return false
 }
 
-// resume looks after a step that a new process finds in flight or held for a person. It says
-// whether that has settled the step.
+// resumeStep handles a step that a new process finds in flight or held for a person. It returns
+// whether the step has ended by that.
 func (r *Run) resumeStep(i, k int32) (settled bool) {
 	t := &r.Tasks[i]
 	p := &t.Steps[k]
@@ -77,7 +77,7 @@ func (r *Run) resumeStep(i, k int32) (settled bool) {
 		return false
 	}
 	if p.Kind != Find {
-		p.Tries = max(0, p.Tries-1) // being cut off is no try
+		p.Tries = max(0, p.Tries-1) // an interrupted try does not count
 	}
 	again := interrupted(&p.Halted, &p.Kills) || p.Kills < maxKills
 	p.Finds = 0
@@ -98,7 +98,7 @@ func (r *Run) resumeStep(i, k int32) (settled bool) {
 		r.setStep(p, Cancelled)
 	case p.State == Undoing:
 		r.giveUpUndo(i, k)
-	case asks: // it is the question itself that nobody survives
+	case asks: // maxKills processes died during the Find itself
 		p.Finds = r.policies[i].MaxAttempts
 		r.handleFind(i, k, Result{Class: UnknownOutcome, Error: killedText})
 	default:
@@ -108,7 +108,7 @@ func (r *Run) resumeStep(i, k int32) (settled bool) {
 	return true
 }
 
-// giveUpUndo leaves an effect that no process survives to undo.
+// giveUpUndo ends the undo of an effect after maxKills kills. The effect stays.
 func (r *Run) giveUpUndo(i, k int32) {
 	p := &r.Tasks[i].Steps[k]
 	p.UndoError = killedText

@@ -71,7 +71,7 @@ func nextStep(s State) []State {
 	return nil
 }
 
-// Legal says whether a state may follow another.
+// Legal says whether the table has an edge between two states.
 func Legal(m Machine, from, to State) bool {
 	for _, s := range Next(m, from) {
 		if s == to {

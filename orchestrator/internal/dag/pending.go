@@ -9,9 +9,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/id"
 )
 
-// Pending lists what is due by the state of the run. It looks only at tasks that changed since the
-// last call, after Load at all of them. The caller acts on it when what Take has returned before is
-// committed.
+// Pending returns what is due by the state of the run. It visits only the tasks that have changed
+// since the last call; after Load it visits all. The caller acts on it once it has committed what
+// Take returned before.
 func Pending(r *Run) Due {
 	var due Due
 	for _, i := range r.revisits {
@@ -75,7 +75,8 @@ func (r *Run) resolve(i int32) Launch {
 	}}
 }
 
-// aims returns where a task service goes whose operation does not say it; nil for all others.
+// defaultTargets returns the servers that a task service goes to when its operation names none:
+// those of its dependencies. It returns nil for all other operations.
 func (r *Run) defaultTargets(i int32) []string {
 	if op := &r.nodes[i].Operation; len(op.Targets) > 0 || !strings.HasPrefix(op.Type, "taskserv") {
 		return nil
@@ -83,8 +84,8 @@ func (r *Run) defaultTargets(i int32) []string {
 	return r.dependencyTargets(i)
 }
 
-// targets returns the servers that the dependencies of task i made or worked on, in their order; of
-// one that never began, those that it names.
+// dependencyTargets returns the servers that the dependencies of task i made or worked on, in their
+// order. For a dependency that never began it returns those that its operation names.
 func (r *Run) dependencyTargets(i int32) []string {
 	var names []string
 	seen := map[string]bool{}
@@ -121,11 +122,11 @@ func (r *Run) launch(i, k int32) Launch {
 	}}
 }
 
-// Tag returns the idempotency tag of a step: the same for every try to do or to undo it.
+// Tag returns the idempotency tag of a step, which is the same for every try to do or to undo it.
 func Tag(taskID string, step int) string { return id.Derived(taskID, "step", strconv.Itoa(step)) }
 
-// timers is a heap of points of Now.Up at which a task is to be looked at. Entries that no longer
-// matter stay until they are due and then do nothing.
+// timers is a heap of tasks by the point of Now.Up at which tick has to visit them. An entry that
+// no longer matters stays until it is due, and tick then does nothing.
 type timers []timer
 
 type timer struct {
@@ -157,8 +158,8 @@ func (t *timers) pop(up time.Duration) (task int32, ok bool) {
 	return heap.Pop(t).(timer).task, true
 }
 
-// watch sets the timers of a task that was loaded. What was spent while no process was there is not
-// held against it, and the time to stop begins anew.
+// restoreTimers sets the timers of a task that was loaded. Time without a process does not count
+// against a timeout, and a grace time begins anew.
 func (r *Run) restoreTimers(i int32, now Now) {
 	t := &r.Tasks[i]
 	t.countedUntil = now.Up

@@ -7,18 +7,19 @@ import (
 	"github.com/provisioning-platform/platform/shared/naming"
 )
 
-// Sizes of what attempts may leave in a task document, so that one always fits into the store.
+// Bounds of what attempts may leave in the document of a task, in bytes, so that it always fits
+// into the store.
 const (
 	maxOutput = 4 << 10   // of a step, and of a task
 	allOutput = 128 << 10 // of all steps of a task
 	maxError  = 1 << 10   // of a step
 	allErrors = 128 << 10
-	maxFacts  = 512       // of a step, for its inverse: they have to fit into an effect's document
+	maxFacts  = 512       // of a step, for its inverse: they have to fit into the document of an effect
 	maxAbout  = 16 << 10  // of the facts of a resource
 	maxParams = 256 << 10 // of all steps of a task
 )
 
-// done takes the result of an attempt.
+// handleResult takes the result of an attempt. It ignores one that is not in flight.
 func (r *Run) handleResult(c Done) {
 	if int(c.Task) >= len(r.Tasks) {
 		return
@@ -38,7 +39,10 @@ func (r *Run) handleResult(c Done) {
 	r.markStep(c.Task, c.Step)
 	if p.Kind != Find {
 		p.Kills = 0
-		r.change.Ended = append(r.change.Ended, AttemptRecord{ID: c.ID, Kind: p.Kind, Task: c.Task, Number: p.Tries, Step: p.Step, Class: c.Result.Class, Error: naming.Clip(c.Result.Error, maxError)})
+		r.change.Ended = append(r.change.Ended, AttemptRecord{
+			ID: c.ID, Kind: p.Kind, Task: c.Task, Number: p.Tries, Step: p.Step,
+			Class: c.Result.Class, Error: naming.Clip(c.Result.Error, maxError),
+		})
 	}
 	switch {
 	case p.State == Undoing && p.Kind == Find:
@@ -53,7 +57,7 @@ func (r *Run) handleResult(c Done) {
 	r.proceedAfterStep(c.Task)
 }
 
-// follow goes on with a task of which a step has changed.
+// proceedAfterStep goes on with a task after one of its steps has changed.
 func (r *Run) proceedAfterStep(i int32) {
 	switch {
 	case r.Header.State == Undoing || r.Header.Kind == Rollback:
@@ -65,7 +69,7 @@ func (r *Run) proceedAfterStep(i int32) {
 	}
 }
 
-// resolved takes the steps of an operation.
+// handleResolve takes the result of a Resolve: the steps of an operation.
 func (r *Run) handleResolve(i int32, res Result) {
 	t := &r.Tasks[i]
 	t.Kills = 0
@@ -107,7 +111,7 @@ func (r *Run) handleResolve(i int32, res Result) {
 	r.proceed(i)
 }
 
-// did takes the result of a Do.
+// handleDo takes the result of a Do.
 func (r *Run) handleDo(i, k int32, res Result) {
 	t := &r.Tasks[i]
 	p := &t.Steps[k]
@@ -127,7 +131,7 @@ func (r *Run) handleDo(i, k int32, res Result) {
 	case (retryable(class, policy) || class == UnknownOutcome) && !stopping && p.Tries < policy.MaxAttempts:
 		p.Error = naming.Clip(reason(res), min(maxError, allErrors/len(t.Steps)))
 		r.scheduleRetry(i, k, Do, res)
-	case p.OutcomeUnknown || t.mutates(p) && class != UnknownOutcome && class != Stopped: // a refusal may have taken effect all the same
+	case p.OutcomeUnknown || t.mutates(p) && class != UnknownOutcome && class != Stopped: // a refused step may have taken effect all the same
 		p.Error = naming.Clip(reason(res), min(maxError, allErrors/len(t.Steps)))
 		r.verify(i, k, true)
 	default:
@@ -140,8 +144,8 @@ func (r *Run) handleDo(i, k int32, res Result) {
 	}
 }
 
-// record keeps what an attempt has recorded. Facts that do not fit are left out, and a person is
-// told.
+// record keeps what an attempt has recorded. It leaves out facts above maxFacts and tells a person
+// so.
 func (r *Run) record(t *Task, p *StepState, res Result) {
 	p.Recorded = Recorded{At: r.now(), Facts: res.Facts}
 	if sizeOf(res.Facts) > maxFacts {
@@ -165,8 +169,8 @@ func sizeOf(m map[string]string) int {
 	return n
 }
 
-// verify asks whether a step that is not tried again took effect all the same, so that an undo
-// knows. failed says that it has failed, whatever the answer is.
+// verify begins a Find for a step that is not tried again, so that an undo knows whether there is
+// an effect. failed says that the step fails whatever the answer is.
 func (r *Run) verify(i, k int32, failed bool) {
 	p := &r.Tasks[i].Steps[k]
 	p.Ended, p.Finds = failed, 0
@@ -191,14 +195,14 @@ func (r *Run) applyStep(i, k int32, res Result) {
 	}
 }
 
-// found takes the answer to the question whether a step took effect.
+// handleFind takes the result of a Find: whether a step took effect.
 func (r *Run) handleFind(i, k int32, res Result) {
 	t := &r.Tasks[i]
 	p := &t.Steps[k]
 	policy := r.policies[i]
 	stopping := t.State == Cancelling
 	clear := res.Class == OK || res.Class == NotFoundClass
-	refused := p.Ended && !p.OutcomeUnknown // which is believed unless the effect is found at once
+	refused := p.Ended && !p.OutcomeUnknown // the refusal holds unless this Find sees the effect
 	if !clear && !refused {
 		p.Finds++
 		if p.Finds < policy.MaxAttempts {
@@ -210,7 +214,7 @@ func (r *Run) handleFind(i, k int32, res Result) {
 		p.OutcomeUnknown = false
 	}
 	switch {
-	case p.Ended: // the verdict was in: it ran out of time, or was refused
+	case p.Ended: // the step had timed out or was refused
 		switch {
 		case res.Class == OK:
 			p.OutcomeUnknown = false
@@ -246,7 +250,7 @@ func (r *Run) handleFind(i, k int32, res Result) {
 	}
 }
 
-// rest lets a step wait before the next attempt of that kind.
+// scheduleRetry has a step wait before its next attempt of that kind.
 func (r *Run) scheduleRetry(i, k int32, kind AttemptKind, res Result) {
 	t := &r.Tasks[i]
 	p := &t.Steps[k]
@@ -261,8 +265,8 @@ func (r *Run) scheduleRetry(i, k int32, kind AttemptKind, res Result) {
 	}
 }
 
-// after sets a timer of task i and returns what is to be kept of it: when it is due as it is
-// stored, its length in milliseconds, and when it is due in this process.
+// startTimer sets a timer of task i that ends after d. It returns the stored time of its end, its
+// length in milliseconds, and its end in Now.Up.
 func (r *Run) startTimer(i int32, d time.Duration) (at *time.Time, wait int64, due time.Duration) {
 	wall := r.now().Add(d)
 	due = r.up + d

@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// retryable says whether an attempt that ended so is worth another.
+// retryable says whether an attempt that ended with class c may be made again.
 func retryable(c Class, p Policy) bool {
 	switch c {
 	case Transient, Throttled, Quota, Stopped:
-		return true // Stopped by nobody of ours: the executor was shut down under it
+		return true // Stopped without a Stop of ours: the executor was shut down
 	case TimedOut:
 		return p.RetryTimeouts
 	}
 	return false
 }
 
-// delay returns how long to wait after n failed tries: initial x 2^(n-1), at most the maximum
-// unless the initial is longer, of which the upper half is jitter, so that delays grow and callers
-// spread. The jitter is a hash of key, so the same state always gives the same time. What the
-// provider asked for is honoured, up to an hour.
+// delay returns how long to wait after n failed tries: the initial delay times 2^(n-1), at most the
+// maximum or, if it is longer, the initial delay. The upper half of that is jitter, so that delays
+// grow and callers spread. The jitter is a hash of key, so the same state always gives the same
+// delay. delay is at least what the provider asked for, up to an hour.
 func delay(p Policy, key string, n int, asked time.Duration) time.Duration {
 	d := millis(p.InitialDelay)
 	most := max(d, millis(p.MaxDelay))

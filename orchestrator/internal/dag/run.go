@@ -2,32 +2,32 @@ package dag
 
 import "time"
 
-// Run is a run in memory. Its owner is one goroutine; Apply changes it in place, and when what Take
-// returned could not be committed, the Run must be dropped and loaded again.
+// Run is a run in memory. One goroutine owns it. Apply changes it in place, so the owner drops it
+// and loads it again when a commit of what Take returned has failed.
 type Run struct {
 	Header Header
 	Tasks  []Task
-	// Quota is how many tasks may run at once besides what the definition says; the engine sets it
-	// before Apply from its global limit. It is not stored.
+	// Quota bounds the tasks that run at once, beside the ParallelLimit of the definition. The engine
+	// sets it before Apply from its global limit. It is not stored.
 	Quota int
-	// May returns why the submitter may not do an operation now, empty when they may; nil lets
-	// everything pass. The engine sets it. It is not stored, and it gives the same answer as long
-	// as the engine does not set another.
+	// May returns why the submitter may not do an operation now, "" when they may. nil allows
+	// everything. The engine sets it, and sets another one when the rights change: each gives the
+	// same answer to the same question. It is not stored.
 	May func(task int32, op *Operation) string
 
 	up               time.Duration   // of the last Apply
-	undoOperations   []UndoOperation // of a rollback: what Tasks is made from
+	undoOperations   []UndoOperation // of a rollback: Tasks[i] is made from undoOperations[i]
 	nodes            []Node
-	policies         []Policy  // of each node, complete
+	policies         []Policy  // of each node, without open fields
 	dependents       [][]int32 // indexes of nodes
 	deps             [][]int32
-	openDependencies []int32 // dependencies (while undoing: dependents) that are still open
-	ready            []int32 // queued tasks in the order they became so
-	busy             int     // tasks that hold a place
-	unfinished       int     // tasks that have not ended; while undoing: not settled
-	settled          []bool  // while undoing: nothing is left to try
-	entered          []bool  // while undoing: an undo was begun
-	revisits         []int32 // tasks that Pending has not looked at since they changed
+	openDependencies []int32 // of each task: dependencies that have not succeeded (while undoing: dependents not undone)
+	ready            []int32 // queued tasks, the first to start first
+	busy             int     // tasks that hold a place of parallel_limit
+	unfinished       int     // tasks that have not ended; while undoing: whose undo has not ended
+	settled          []bool  // while undoing: the undo of the task has ended
+	entered          []bool  // while undoing: the undo of the task has begun
+	revisits         []int32 // tasks that Pending has to visit, each once
 	revisiting       []bool
 	timers           timers
 	change           Change
@@ -36,11 +36,11 @@ type Run struct {
 
 	dirtyOrigins []bool
 
-	onTransition func(m Machine, from, to State) // for tests: told of each transition; nil in a service
+	onTransition func(m Machine, from, to State) // of tests: called for each transition; nil in a service
 }
 
-// New returns a fresh run of a definition that Validate found good, with every task waiting and
-// nothing started. Each node must have a TaskID.
+// New returns a run of a definition in which Validate has found no fault. All tasks are waiting.
+// Each node must have a TaskID.
 func New(id string, d Definition, g Grant, now Now) *Run {
 	wall := stamp(now.Wall)
 	h := Header{
@@ -57,7 +57,7 @@ func New(id string, d Definition, g Grant, now Now) *Run {
 	return r
 }
 
-// fresh returns the tasks of a run as they are before anything has happened.
+// newTasks returns the tasks of a run as they are before it starts.
 func newTasks(h Header, nodes []Node) []Task {
 	tasks := make([]Task, len(nodes))
 	index := indexOf(nodes)
@@ -82,10 +82,10 @@ func newTasks(h Header, nodes []Node) []Task {
 	return tasks
 }
 
-// Load returns the run as stored: header, nodes of the definition and all tasks in the order of the
-// nodes, with what was recorded of their effects. What is derived from them is computed here and
-// nowhere else. A stored time may come from another clock, so no wait is longer from now on than it
-// was meant to be from its beginning. LoadRollback does so for a rollback.
+// Load returns a run from what is stored: its header, the nodes of its definition, and all its
+// tasks in the order of the nodes with what their effects recorded. It computes everything else.
+// Stored times may come from another clock, so Load makes no wait longer than it was when it began.
+// LoadRollback loads a rollback.
 func Load(h Header, nodes []Node, tasks []Task, now Now) *Run {
 	r := newRun(h, nodes, tasks, now)
 	index := indexOf(nodes)
@@ -101,7 +101,7 @@ func Load(h Header, nodes []Node, tasks []Task, now Now) *Run {
 	return r
 }
 
-// blank returns a run without edges, of which nothing is derived yet.
+// newRun returns a run without dependencies, for which derive is still to be called.
 func newRun(h Header, nodes []Node, tasks []Task, now Now) *Run {
 	n := len(nodes)
 	r := &Run{
@@ -114,13 +114,13 @@ func newRun(h Header, nodes []Node, tasks []Task, now Now) *Run {
 	return r
 }
 
-// edge lets task i wait for task dep.
+// addDependency makes task i wait for task dep.
 func (r *Run) addDependency(i, dep int32) {
 	r.deps[i] = append(r.deps[i], dep)
 	r.dependents[dep] = append(r.dependents[dep], i)
 }
 
-// derive computes what follows from tasks and edges.
+// derive computes what is not stored from the tasks and their dependencies.
 func (r *Run) derive(now Now) {
 	h := &r.Header
 	for i := range r.Tasks {
@@ -131,7 +131,7 @@ func (r *Run) derive(now Now) {
 			}
 		}
 		if h.Kind == Rollback && h.State == Running && t.State == Waiting && r.openDependencies[i] == 0 {
-			t.State = Queued // which is not stored
+			t.State = Queued // a rollback does not store it
 		}
 		if t.State == Queued {
 			r.ready = append(r.ready, int32(i))
@@ -155,7 +155,7 @@ func (r *Run) derive(now Now) {
 	}
 }
 
-// Want returns how many more tasks the run could start if it had the places.
+// Want returns how many more tasks the run would start now if Quota allowed it.
 func (r *Run) Want() int {
 	if r.Header.State != Running && r.Header.State != Undoing {
 		return 0
@@ -163,13 +163,13 @@ func (r *Run) Want() int {
 	return max(0, min(len(r.ready), r.Header.ParallelLimit-r.busy))
 }
 
-// Busy returns how many tasks hold a place.
+// Busy returns how many tasks hold a place of parallel_limit.
 func (r *Run) Busy() int { return r.busy }
 
 // Done says whether the run has ended.
 func (r *Run) Done() bool { return r.Header.State.Terminal() }
 
-// touch marks a task as changed: to be committed, and to be looked at by Pending.
+// markTask has the document of a task written by the next commit, and has Pending visit the task.
 func (r *Run) markTask(i int32) {
 	if r.policies[i].Timeout > 0 {
 		r.Tasks[i].countTime(r.up)
@@ -188,7 +188,7 @@ func (r *Run) revisit(i int32) {
 	}
 }
 
-// satisfied says whether a dependent of task d need not wait for it any more.
+// satisfied says whether the dependents of task d need not wait for it any more.
 func (r *Run) satisfied(d int32) bool {
 	switch r.Tasks[d].State {
 	case Succeeded, Undone:
@@ -199,7 +199,7 @@ func (r *Run) satisfied(d int32) bool {
 	return false
 }
 
-// soft says whether a failure of task i stops nobody.
+// soft says whether the run goes on when task i fails.
 func (r *Run) soft(i int32) bool {
 	return r.Header.Kind == Rollback || r.nodes[i].OnFailure == OnFailureContinue
 }
@@ -219,5 +219,5 @@ func orDefault(n, d int) int {
 	return d
 }
 
-// stamp is the precision of every stored time.
+// stamp returns a time in the precision of every stored time: microseconds, UTC.
 func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

@@ -1,10 +1,8 @@
 package dag
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/provisioning-platform/platform/shared/id"
 )
@@ -23,7 +21,8 @@ func (r *Run) begin(i int32) {
 	}
 }
 
-// proceed starts the steps of a running task that can start, and ends the task when its steps have.
+// proceed starts the steps of a running task that can start. It ends the task when all its steps
+// have ended.
 func (r *Run) proceed(i int32) {
 	if r.Header.Kind == Rollback {
 		r.proceedUndo(i)
@@ -31,7 +30,7 @@ func (r *Run) proceed(i int32) {
 	}
 	t := &r.Tasks[i]
 	failed := t.failedStep() != nil
-	over := failed || r.wouldBegin(i) && !r.allowed(i) || t.Withdrawn // nothing more of it begins
+	over := failed || r.wouldBegin(i) && !r.allowed(i) || t.Withdrawn // no further step begins
 	var flying, resting, held, left int
 	for k := range t.Steps {
 		p := &t.Steps[k]
@@ -89,14 +88,14 @@ func (r *Run) proceed(i int32) {
 	}
 }
 
-// turn changes the state of a live task if it is another.
+// transition changes the state of a task that has not ended, unless it has that state.
 func (r *Run) transition(i int32, to State) {
 	if r.Tasks[i].State != to {
 		r.setState(i, to)
 	}
 }
 
-// try starts an attempt at step k of task i.
+// beginAttempt begins an attempt at step k of task i.
 func (r *Run) beginAttempt(i, k int32, kind AttemptKind) {
 	t := &r.Tasks[i]
 	p := &t.Steps[k]
@@ -121,8 +120,8 @@ func (r *Run) beginAttempt(i, k int32, kind AttemptKind) {
 	}
 }
 
-// stepped has the progress of step k of task i stored: in the task's document, in a rollback in
-// that of the effect.
+// markStep has the progress of step k of task i stored: in the document of the task, in a rollback
+// in that of the effect.
 func (r *Run) markStep(i, k int32) {
 	r.markTask(i)
 	if r.Header.Kind == Rollback {
@@ -130,7 +129,7 @@ func (r *Run) markStep(i, k int32) {
 	}
 }
 
-// endFailed fails a task with the reason of its first failed step.
+// endFailed fails a task with the error of its first failed step.
 func (r *Run) endFailed(i int32) {
 	t := &r.Tasks[i]
 	p := t.failedStep()
@@ -141,8 +140,8 @@ func (r *Run) endFailed(i int32) {
 	r.end(i, Failed)
 }
 
-// stop tells a live task to end: steps in flight are told so by Pending, those in doubt are looked
-// up, the others end here.
+// cancelTask stops a task that has not ended. Pending lists its attempts in flight to be stopped, a
+// Find asks for the steps in doubt, the other steps end here.
 func (r *Run) cancelTask(i int32) {
 	t := &r.Tasks[i]
 	t.RetryAt, t.Wait, t.Withdrawn = nil, 0, false
@@ -172,14 +171,14 @@ func (r *Run) cancelTask(i int32) {
 	r.endIfStopped(i)
 }
 
-// grace sets how long a task that is told to stop may take.
+// startGrace sets until when a task that was told to stop may go on.
 func (r *Run) startGrace(i int32) {
 	t := &r.Tasks[i]
 	t.stopDue = r.up + millis(r.policies[i].Grace)
 	r.timers.push(t.stopDue, i)
 }
 
-// stopped ends a task that is being stopped once nothing of it is in flight.
+// endIfStopped ends a task that was told to stop once none of its attempts is in flight.
 func (r *Run) endIfStopped(i int32) {
 	t := &r.Tasks[i]
 	whole := t.Resolved
@@ -200,7 +199,8 @@ func (r *Run) endIfStopped(i int32) {
 	}
 }
 
-// outcomeUnknown notes that nobody knows whether a step took effect; an undo will try.
+// outcomeUnknown ends the question whether a step took effect without an answer. An undo will try
+// to remove the effect.
 func (r *Run) outcomeUnknown(i, k int32) {
 	t := &r.Tasks[i]
 	p := &t.Steps[k]
@@ -212,8 +212,7 @@ func (r *Run) outcomeUnknown(i, k int32) {
 	t.Attention = t.doubts()
 }
 
-// doubts returns what a person should look at: the first ended step of which nobody knows whether
-// it took effect.
+// doubts returns the note for a person on the first step that has ended with an unknown outcome.
 func (t *Task) doubts() string {
 	for k := range t.Steps {
 		if p := &t.Steps[k]; p.OutcomeUnknown && p.Applied {
@@ -221,82 +220,6 @@ func (t *Task) doubts() string {
 		}
 	}
 	return ""
-}
-
-// tick looks at the tasks whose time has come.
-func (r *Run) tick() {
-	for {
-		i, ok := r.timers.pop(r.up)
-		if !ok {
-			return
-		}
-		r.tickTask(i)
-	}
-}
-
-func (r *Run) tickTask(i int32) {
-	t := &r.Tasks[i]
-	switch {
-	case r.Header.State == Undoing:
-		if r.entered[i] && !r.settled[i] {
-			r.proceedUndo(i)
-		}
-	case t.State.Terminal() || t.State == Waiting || t.State == Queued:
-	case t.State == Cancelling:
-		for k := range t.Steps {
-			if p := &t.Steps[k]; p.RetryAt != nil && p.retryDue <= r.up {
-				r.beginAttempt(i, int32(k), p.Kind)
-			}
-		}
-		if t.stopDue <= r.up {
-			r.abandon(i)
-		}
-	case r.timeLeft(i) <= 0:
-		t.Expired = true
-		t.Error = fmt.Sprintf("timeout: not done within %s", millis(r.policies[i].Timeout))
-		r.cancelTask(i)
-	case t.RetryAt != nil && t.retryDue <= r.up:
-		t.RetryAt, t.Wait = nil, 0
-		r.transition(i, Running)
-	case t.Resolved:
-		r.proceed(i)
-	}
-}
-
-// abandon ends a task that did not stop within its grace time.
-func (r *Run) abandon(i int32) {
-	t := &r.Tasks[i]
-	for k := range t.Steps {
-		if p := &t.Steps[k]; p.Attempt != "" || p.RetryAt != nil {
-			if p.Kind == Do {
-				r.change.Ended = append(r.change.Ended, AttemptRecord{ID: p.Attempt, Kind: Do, Task: i, Number: p.Tries, Step: p.Step, Class: UnknownOutcome, Error: "did not stop in time"})
-			}
-			p.Attempt, p.RetryAt, p.Wait = "", nil, 0
-			r.outcomeUnknown(i, int32(k))
-			r.setStep(p, Cancelled)
-		}
-	}
-	r.endIfStopped(i)
-}
-
-// spend brings Spent up to date, in whole milliseconds.
-func (t *Task) countTime(up time.Duration) {
-	if t.StartedAt == nil || t.State.Terminal() {
-		return
-	}
-	whole := (up - t.countedUntil).Truncate(time.Millisecond)
-	t.Spent += whole.Milliseconds()
-	t.countedUntil += whole
-}
-
-// left returns how much of the time that its policy gives it a task has left; 1 when it may take
-// for ever.
-func (r *Run) timeLeft(i int32) time.Duration {
-	t, limit := &r.Tasks[i], r.policies[i].Timeout
-	if limit == 0 {
-		return 1
-	}
-	return millis(limit-t.Spent) - (r.up - t.countedUntil)
 }
 
 func (t *Task) failedStep() *StepState {
@@ -308,7 +231,7 @@ func (t *Task) failedStep() *StepState {
 	return nil
 }
 
-// laneBusy says whether an earlier step of the same lane has not ended.
+// laneBusy says whether a step of the same lane that stands before step k has not ended.
 func (t *Task) laneBusy(k int) bool {
 	lane := t.Steps[k].Step.lane()
 	for j := range k {
@@ -322,11 +245,11 @@ func (t *Task) laneBusy(k int) bool {
 	return false
 }
 
-// mutates says whether the step changes the world.
+// mutates says whether a step changes the world.
 func (t *Task) mutates(p *StepState) bool { return !t.CheckMode && p.Step.Action != "check" }
 
-// summary says what a task has done: one line for the whole, then what its steps said, which they
-// need not say again.
+// summary returns the output of a task: one line for the whole, then the output of its steps, which
+// it takes out of them.
 func (t *Task) summary() string {
 	var lines []string
 	if !t.CheckMode && len(t.Steps) > 0 {

@@ -1,23 +1,23 @@
 package dag
 
-// State is where a run, a task or a step is. It is finer than what the wire shows; see Status.
+// State is the state of a run, a task or a step. Status is the coarser one of the wire.
 type State string
 
-// The states. Paused is reserved; nothing leads there yet.
+// The states. Nothing leads to Paused yet.
 const (
-	Waiting        State = "waiting"         // a dependency has not ended
-	Queued         State = "queued"          // could run; no place free
-	Running        State = "running"         //
-	Retrying       State = "retrying"        // between two tries
-	Paused         State = "paused"          //
-	Cancelling     State = "cancelling"      // told to stop, not stopped yet
-	Succeeded      State = "succeeded"       //
-	Failed         State = "failed"          //
-	Cancelled      State = "cancelled"       //
+	Waiting        State = "waiting" // a dependency has not ended
+	Queued         State = "queued"  // ready, and waits for a free place
+	Running        State = "running"
+	Retrying       State = "retrying" // between two tries
+	Paused         State = "paused"
+	Cancelling     State = "cancelling" // told to stop and not stopped yet
+	Succeeded      State = "succeeded"
+	Failed         State = "failed"
+	Cancelled      State = "cancelled"
 	Skipped        State = "skipped"         // a dependency failed
-	Undoing        State = "undoing"         // runs and steps only: a task that is being undone stays what it was
-	Undone         State = "undone"          // done, and undone
-	NeedsAttention State = "needs_attention" // nobody can tell whether it took effect; a person must look
+	Undoing        State = "undoing"         // of runs and steps only: a task keeps its state until it is undone
+	Undone         State = "undone"          // succeeded, then undone
+	NeedsAttention State = "needs_attention" // a Find could not tell whether it took effect: a person must look
 )
 
 // Status is a state as the wire shows it (decision 14).
@@ -37,7 +37,7 @@ func Statuses() []Status {
 	return []Status{StatusPending, StatusRunning, StatusCompleted, StatusFailed, StatusCancelled}
 }
 
-// Status returns the wire's word for s.
+// Status returns the word of the wire for s.
 func (s State) Status() Status {
 	switch s {
 	case Waiting, Queued:
@@ -52,7 +52,7 @@ func (s State) Status() Status {
 	return StatusRunning
 }
 
-// Lower returns the word in lower case, as events and snapshots spell it.
+// Lower returns the word in lower case, as events spell it.
 func (s Status) Lower() string {
 	switch s {
 	case StatusPending:
@@ -67,7 +67,7 @@ func (s Status) Lower() string {
 	return "cancelled"
 }
 
-// Terminal says whether nothing follows but an undo.
+// Terminal says whether only an undo can follow.
 func (s State) Terminal() bool {
 	switch s {
 	case Succeeded, Failed, Cancelled, Skipped, Undone:

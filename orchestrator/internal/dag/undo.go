@@ -8,8 +8,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/naming"
 )
 
-// enterUndo prepares the run to undo its tasks: a task comes after everything that depended on it.
-// It is called when a batch begins to roll back and when such a batch is loaded.
+// enterUndo prepares a batch to undo its tasks, each after all that depend on it. finish calls it
+// when a batch begins to roll back, derive when such a batch is loaded.
 func (r *Run) enterUndo() {
 	n := len(r.Tasks)
 	r.settled, r.entered = make([]bool, n), make([]bool, n)
@@ -47,8 +47,9 @@ func (r *Run) beginUndo(i int32) {
 	r.proceedUndo(i)
 }
 
-// proceedUndo undoes the steps of task i in reverse order, lane by lane, and settles the task when
-// everything was tried. A step that cannot be undone does not hold up the others.
+// proceedUndo begins the undo of the steps of task i that can begin, in reverse order of each lane.
+// It ends the undo of the task when all steps were tried. A step that cannot be undone holds up no
+// other.
 func (r *Run) proceedUndo(i int32) {
 	t := &r.Tasks[i]
 	flying, resting := 0, 0
@@ -89,7 +90,7 @@ func (r *Run) proceedUndo(i int32) {
 	}
 }
 
-// undone takes the result of an Undo. What is already gone counts as undone.
+// handleUndo takes the result of an Undo. An effect that does not exist any more counts as undone.
 func (r *Run) handleUndo(i, k int32, res Result) {
 	p := &r.Tasks[i].Steps[k]
 	policy := r.policies[i]
@@ -99,7 +100,7 @@ func (r *Run) handleUndo(i, k int32, res Result) {
 		r.setApplied(i, k, false)
 		r.change.Resources = append(r.change.Resources, res.Resources...)
 		r.setStep(p, Undone)
-	case Transient, Throttled, Quota, TimedOut, Stopped, UnknownOutcome: // an undo may be repeated
+	case Transient, Throttled, Quota, TimedOut, Stopped, UnknownOutcome: // an undo may be made twice
 		if p.Tries < policy.MaxAttempts {
 			r.scheduleRetry(i, k, Undo, res)
 			return
@@ -112,8 +113,8 @@ func (r *Run) handleUndo(i, k int32, res Result) {
 	}
 }
 
-// foundUndo takes the answer to the question whether the effect of an interrupted undo still
-// stands.
+// handleUndoFind takes the result of a Find that asked whether the effect of an interrupted undo
+// still exists.
 func (r *Run) handleUndoFind(i, k int32, res Result) {
 	p := &r.Tasks[i].Steps[k]
 	switch {
@@ -122,11 +123,11 @@ func (r *Run) handleUndoFind(i, k int32, res Result) {
 	case p.Kills >= maxKills:
 		r.giveUpUndo(i, k)
 	default:
-		r.beginAttempt(i, k, Undo) // twice is safe
+		r.beginAttempt(i, k, Undo) // an undo may be made twice
 	}
 }
 
-// undoFailure returns why a task could not be undone, empty when it could.
+// undoFailure returns why a task could not be undone, "" when it could.
 func (t *Task) undoFailure() string {
 	var why []string
 	for k := range t.Steps {
@@ -137,7 +138,8 @@ func (t *Task) undoFailure() string {
 	return naming.Clip(strings.Join(why, "; "), maxOutput)
 }
 
-// settle ends the undoing of a task of this run and lets what it depended on follow.
+// endUndoOfTask ends the undo of a task of this batch, so that those that it depended on can
+// follow.
 func (r *Run) endUndoOfTask(i int32) {
 	r.settled[i] = true
 	r.unfinished--
@@ -159,7 +161,7 @@ func (r *Run) endUndoOfTask(i int32) {
 	}
 }
 
-// noteUndone notes on a task whether all of it was undone.
+// noteUndone writes into a task that all of it was undone, or why not.
 func (r *Run) noteUndone(t *Task) {
 	if why := t.undoFailure(); why != "" {
 		t.Attention = "could not be undone: " + why
@@ -168,18 +170,21 @@ func (r *Run) noteUndone(t *Task) {
 	t.Attention, t.RolledBackAt = "", r.nowPointer()
 }
 
-// emitUndoneTask announces that a task was undone.
+// emitUndoneTask emits that a task was undone.
 func (r *Run) emitUndoneTask(t *Task) {
 	batch := ""
 	if t.Batch {
 		batch = t.Run
 	}
-	r.emit(event.Event{Type: event.TaskRolledBack, Status: t.Status().Lower(), TaskID: t.ID, BatchID: batch, Name: t.Name, Operation: t.Operation, Rollback: r.Header.ID})
+	r.emit(event.Event{
+		Type: event.TaskRolledBack, Status: t.Status().Lower(), TaskID: t.ID, BatchID: batch, Name: t.Name, Operation: t.Operation,
+		Rollback: r.Header.ID,
+	})
 }
 
 func (r *Run) anyApplied() bool { return r.appliedTasks() > 0 }
 
-// standing returns how many tasks have something to undo.
+// appliedTasks returns how many tasks have effects whose undo is still to be tried.
 func (r *Run) appliedTasks() int {
 	n := 0
 	for i := range r.Tasks {
@@ -190,7 +195,7 @@ func (r *Run) appliedTasks() int {
 	return n
 }
 
-// emitUndone announces the end of an automatic rollback.
+// emitUndone emits the end of an automatic rollback.
 func (r *Run) emitUndone() {
 	h := &r.Header
 	e := event.Event{Type: event.RollbackCompleted, Status: "completed", BatchID: h.ID, Name: h.Name, Rollback: h.ID}

@@ -19,9 +19,9 @@ type Limits struct {
 	Operations int // 0 means DefaultOperations
 }
 
-// Validate returns everything that is wrong with a definition, at most 20 faults, each at the JSON
-// pointer it has in the body of POST /batch/execute. It takes time in proportion to the graph and
-// no recursion; a definition above the limit is refused without a look at its operations.
+// Validate returns the faults of a definition, at most 20, each with the JSON pointer that it has
+// in the body of POST /batch/execute. It takes time in proportion to the graph and does not
+// recurse. It refuses a definition above the limit without reading its operations.
 func Validate(d Definition, l Limits) []fault.Field {
 	v := &validation{nodes: d.Nodes}
 	limit := orDefault(l.Operations, DefaultOperations)
@@ -62,8 +62,7 @@ type validation struct {
 	deps     [][]int
 	faults   []fault.Field
 	broken   bool
-	backward bool     // some node depends on one behind it: else there is no cycle
-	names    []string // room for those of one operation
+	backward bool // some node depends on a later one: without that there is no cycle
 }
 
 func (v *validation) report(pointer, message string, args ...any) {
@@ -74,7 +73,7 @@ func (v *validation) report(pointer, message string, args ...any) {
 
 func at(i int, member string) string { return fmt.Sprintf("/operations/%d/%s", i, member) }
 
-// ids indexes the nodes, and judges their ids when the caller chose them.
+// ids indexes the nodes. When the caller chose their ids, it reports bad ones.
 func (v *validation) ids(chosen bool) {
 	v.index = make(map[string]int, len(v.nodes))
 	for i := range v.nodes {
@@ -126,14 +125,14 @@ func (v *validation) servers(i int, servers []ServerConfig) {
 		v.report(at(i, "server_configs"), "%d servers; between 1 and %d are needed", len(servers), MaxSteps)
 		return
 	}
-	v.names = v.names[:0]
+	names := make([]string, 0, len(servers))
 	for k := range servers {
-		v.names = append(v.names, servers[k].Name)
+		names = append(names, servers[k].Name)
 		if servers[k].Name == "" {
 			v.report(at(i, fmt.Sprintf("server_configs/%d/name", k)), "a name is needed")
 		}
 	}
-	v.texts(i, "server_configs", v.names)
+	v.texts(i, "server_configs", names)
 }
 
 // texts reports empty and repeated elements.
@@ -153,10 +152,10 @@ func (v *validation) texts(i int, member string, list []string) {
 	}
 }
 
-// edges looks all dependencies up, of which there are at most so many.
+// edges resolves all dependencies. There are at most as many as most.
 func (v *validation) edges(most int) {
 	v.deps = make([][]int, len(v.nodes))
-	all, seen := make([]int, 0, most), make([]int, len(v.nodes)) // seen: one more than the last node that named it
+	all, seen := make([]int, 0, most), make([]int, len(v.nodes)) // seen[d]: 1 + the last node that named d
 	for i := range v.nodes {
 		start := len(all)
 		for k, dep := range v.nodes[i].Dependencies {
@@ -181,9 +180,9 @@ func (v *validation) edges(most int) {
 	}
 }
 
-// cycles names the nodes of each cycle it finds: what is left after nodes without open dependencies
-// were taken away again and again lies on a cycle or behind one, so walking up the dependencies
-// must meet one.
+// cycles reports each cycle that it finds, with its nodes. Nodes without open dependencies are
+// taken away until none is left; each remaining node lies on a cycle or behind one, so walking up
+// its dependencies must meet one.
 func (v *validation) cycles() {
 	n := len(v.nodes)
 	open := make([]int, n)
@@ -224,7 +223,7 @@ func (v *validation) cycles() {
 				}
 			}
 		}
-		if walk[i] == start+1 { // else it ran into a cycle already reported
+		if walk[i] == start+1 { // else it met a cycle that is reported already
 			v.cycle(path, i)
 		}
 	}

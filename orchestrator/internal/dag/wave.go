@@ -1,34 +1,34 @@
 package dag
 
-// A rollback undoes operations in waves: of everything that it has to undo, the operations that
-// ended last, as many as together have about WaveEffects effects. A wave is loaded from the
-// documents of its effects, which also hold the progress of undoing them, so a rollback has no
-// upper size and a process that dies loses nothing.
+// A rollback undoes operations in waves. A wave has those operations that ended last of all that
+// are left, until they have WaveEffects effects. It is loaded from the documents of its effects,
+// which also hold the progress of their undo, so a rollback has no upper size and goes on after a
+// crash.
 
-// WaveEffects is how many effects a wave has, but for those of the operation that fills it.
+// WaveEffects is the number of effects at which a wave is full. Its last operation may exceed it.
 const WaveEffects = 2000
 
-// UndoPlan is the part of a rollback's header that says what it undoes and how far it is.
+// UndoPlan is the part of the header of a rollback that says what it undoes and how far it is.
 type UndoPlan struct {
-	Cut     uint64    `json:"cut"`              // commit since which everything is undone, when no waves are listed
-	Era     uint64    `json:"era"`              // operations of earlier eras ended before Cut,
-	EraTo   uint64    `json:"era_to"`           // those of this one and later ones after it
-	Listed  bool      `json:"listed,omitempty"` // the operations were named: their waves are stored, as many as Waves
-	Planned int       `json:"planned"`          // operations to undo, as counted when it began
-	Taken   *Position `json:"taken,omitempty"`  // the last operation of the waves so far; nil before the first
+	Cut     uint64    `json:"cut"`              // everything since this commit is undone, unless Listed
+	Era     uint64    `json:"era"`              // operations of earlier eras ended before Cut
+	EraTo   uint64    `json:"era_to"`           // operations of this era and later ones ended after Cut
+	Listed  bool      `json:"listed,omitempty"` // the caller named the operations: Waves waves of them are stored
+	Planned int       `json:"planned"`          // number of operations to undo when the rollback began
+	Taken   *Position `json:"taken,omitempty"`  // the last operation of the current wave; nil before the first wave
 	Wave    int       `json:"wave"`             // number of the current wave, from 1; 0 before the first
 	Waves   int       `json:"waves,omitempty"`
 }
 
-// Position is the place of an operation in the order of all that stand, in which later ones are undone
-// first.
+// Position is the position of an operation in the order of all operations with effects. A rollback
+// undoes later ones first.
 type Position struct {
 	Era   uint64 `json:"era"`
 	Since uint64 `json:"since"`
 	Task  string `json:"task"`
 }
 
-// Before says whether the operation at t is undone before the one at o.
+// Before says whether a rollback undoes the operation at t before the one at o.
 func (t Position) Before(o Position) bool {
 	switch {
 	case t.Era != o.Era:
@@ -39,16 +39,16 @@ func (t Position) Before(o Position) bool {
 	return t.Task > o.Task
 }
 
-// UndoOperation is an operation that a rollback undoes: its effects, and its task's document while that
-// is kept.
+// UndoOperation is an operation that a rollback undoes: its effects, and the document of its task
+// unless that was pruned.
 type UndoOperation struct {
 	Effects   []Effect
-	Origin    *Task  // nil when it is gone
-	OriginRev uint64 // revision of that document, for whoever writes it
+	Origin    *Task  // nil when it was pruned
+	OriginRev uint64 // revision of that document
 }
 
-// Wave begins the next wave of a rollback, or ends the rollback when there are no operations left.
-// The operations stand in the order in which they are undone. Planned is for the first wave.
+// Wave begins the next wave of a rollback, or ends the rollback when it has no operations.
+// Operations stand in the order in which they are undone. Only the first wave sets Planned.
 type Wave struct {
 	Operations []UndoOperation
 	Planned    int
@@ -65,7 +65,8 @@ func NewRollback(id string, plan UndoPlan, p Policy, g Grant, checkpoint string,
 	}, nil, now)
 }
 
-// LoadRollback returns a rollback as stored: its header and the operations of its current wave.
+// LoadRollback returns a rollback from what is stored: its header and the operations of its current
+// wave.
 func LoadRollback(h Header, operations []UndoOperation, now Now) *Run {
 	tasks := make([]Task, len(operations))
 	for i := range operations {
@@ -79,7 +80,7 @@ func LoadRollback(h Header, operations []UndoOperation, now Now) *Run {
 	return r
 }
 
-// task returns the operation as the machine drives it: the steps that have no effect are blank.
+// task returns the operation as a task that proceedUndo drives. Steps without an effect are empty.
 func (u *UndoOperation) task(h *Header) Task {
 	t := Task{CreatedAt: h.CreatedAt, Resolved: true, State: Waiting, User: h.Grant.Sub}
 	tried := false
@@ -98,7 +99,7 @@ func (u *UndoOperation) task(h *Header) Task {
 		p := &t.Steps[k]
 		*p = e.Progress
 		p.Recorded = e.Recorded
-		if e.Rollback != h.ID { // no trace of earlier tries to undo it
+		if e.Rollback != h.ID { // tries of earlier rollbacks do not count
 			p.UndoError, p.Tries, p.Finds, p.Kills = "", 0, 0, 0
 			continue
 		}
@@ -116,7 +117,7 @@ func (u *UndoOperation) task(h *Header) Task {
 	return t
 }
 
-// undoLeft says whether the task has an effect whose undo was not tried to the end.
+// undoLeft says whether the task has an effect whose undo is still to be tried.
 func (t *Task) undoLeft() bool {
 	for k := range t.Steps {
 		if p := &t.Steps[k]; p.Applied && p.UndoError == "" {
@@ -126,10 +127,10 @@ func (t *Task) undoLeft() bool {
 	return false
 }
 
-// order lets each operation of a wave wait for the undo of what was built on it, and of what was
-// done later to the same server.
+// orderUndos makes each operation of a wave wait for the undo of the operations that depend on it,
+// and of those that worked on the same server later.
 func (r *Run) orderUndos() {
-	last := map[string]int32{}   // by server: the operation so far that comes last on it
+	last := map[string]int32{}   // by server: the latest operation on it so far
 	same := map[string][]int32{} // by run: its operations so far
 	for i := range r.undoOperations {
 		u, n := &r.undoOperations[i], int32(i)
@@ -160,14 +161,14 @@ func (r *Run) Idle() bool {
 	return r.Header.Kind == Rollback && r.unfinished == 0 && !r.Done()
 }
 
-// wave takes the next wave.
+// wave begins the next wave.
 func (r *Run) wave(w Wave, now Now) {
 	h := &r.Header
 	if !r.Idle() {
 		return
 	}
 	begins := h.State == Queued
-	plan := *h.Undo // never changed in place: copies of the header share it
+	plan := *h.Undo // a copy, because copies of the header share it
 	h.Undo = &plan
 	if begins {
 		h.StartedAt, plan.Planned = r.nowPointer(), w.Planned
@@ -188,7 +189,7 @@ func (r *Run) wave(w Wave, now Now) {
 	}
 }
 
-// Position returns the place of the operation.
+// Position returns the position of the operation.
 func (u *UndoOperation) Position() *Position {
 	t := &Position{}
 	for i := range u.Effects {
@@ -201,21 +202,20 @@ func (u *UndoOperation) Position() *Position {
 	return t
 }
 
-// Origin returns the document of the task that operation i of a rollback belongs to, and its
-// revision.
+// Origin returns the document of the task that operation i of a rollback undoes, and its revision.
 func (r *Run) Origin(i int32) (*Task, uint64) {
 	return r.undoOperations[i].Origin, r.undoOperations[i].OriginRev
 }
 
 // Failure is an operation that a rollback could not undo.
 type Failure struct {
-	Number int // among the failures of the rollback, from 0
+	Number int // index among the failures of the rollback
 	Task   string
 	Name   string
 	Error  string
 }
 
-// settleNode ends an operation of a rollback and brings its task's document up to date.
+// endUndoOperation ends an operation of a rollback and updates the document of its task.
 func (r *Run) endUndoOperation(i int32) {
 	t, o := &r.Tasks[i], r.undoOperations[i].Origin
 	why := t.undoFailure()

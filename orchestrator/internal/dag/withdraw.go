@@ -7,15 +7,15 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// Withdrawal says that a submitter may no longer do what is left of a run (decision 39).
+// Withdrawal says that the submitter has lost the right to what is left of a run (decision 39).
 type Withdrawal struct {
-	Task   int32  // the one whose start was refused
-	Tasks  int    // how many ended, or will end with the step they are at
-	Reason string // of the first
+	Task   int32  // index of the task whose start was refused
+	Tasks  int    // tasks that have ended by it, or will after the step that they are at
+	Reason string // of the refusal
 }
 
-// allowed asks whether the submitter may do the next thing of task i now. The first refusal
-// withdraws everything of the run that May refuses at this moment.
+// allowed asks whether the submitter may begin the next step of task i now. After a refusal it
+// withdraws all tasks that May refuses at this moment.
 func (r *Run) allowed(i int32) bool {
 	if r.Tasks[i].Withdrawn {
 		return false
@@ -27,8 +27,8 @@ func (r *Run) allowed(i int32) bool {
 	return why == ""
 }
 
-// refusal returns why the submitter may not do task i now, empty when they may. An undo needs
-// nobody's right any more.
+// refusal returns why the submitter may not do task i now, "" when they may. An undo needs no
+// right.
 func (r *Run) refusal(i int32) string {
 	if r.May == nil || r.Header.Kind == Rollback {
 		return ""
@@ -36,8 +36,8 @@ func (r *Run) refusal(i int32) string {
 	return r.May(i, &r.nodes[i].Operation)
 }
 
-// withdraw ends what has not begun of the tasks that are refused, and of those that depend on them.
-// What is at work goes on to the end of its step, and nothing is undone.
+// withdraw ends the refused tasks that have not begun, and those that depend on them. A task that
+// has begun ends with the step that it is at, and nothing is undone.
 func (r *Run) withdraw(first int32, why string) {
 	h := &r.Header
 	w := Withdrawal{Task: first, Reason: why}
@@ -67,10 +67,13 @@ func (r *Run) withdraw(first int32, why string) {
 	}
 	r.pruneReady()
 	r.change.Withdrawn = append(r.change.Withdrawn, w)
-	r.emit(event.Event{Type: event.RightsWithdrawn, Status: StatusCancelled.Lower(), TaskID: r.taskID(), BatchID: r.batchID(), Name: h.Name, Error: why, Total: w.Tasks})
+	r.emit(event.Event{
+		Type: event.RightsWithdrawn, Status: StatusCancelled.Lower(), TaskID: r.taskID(), BatchID: r.batchID(), Name: h.Name, Error: why,
+		Total: w.Tasks,
+	})
 	for _, i := range begun {
 		switch t := &r.Tasks[i]; {
-		case i == first: // whoever asks goes on with it
+		case i == first: // the caller of allowed goes on with it
 		case t.Resolved:
 			r.proceed(i)
 		case t.State == Retrying:
@@ -79,15 +82,16 @@ func (r *Run) withdraw(first int32, why string) {
 	}
 }
 
-// drop ends a task that has not begun, and all that depends on it. It returns how many those are.
+// drop ends a task that has not begun, and all that depend on it. It returns how many dependents
+// those are.
 func (r *Run) drop(i int32, why string) (dependents int) {
 	r.Tasks[i].Withdrawn, r.Tasks[i].Error = true, why
 	r.end(i, Cancelled)
 	return r.dropDependents(i)
 }
 
-// dropDependents ends what waits for a task that will never succeed, because its submitter may no
-// longer do it.
+// dropDependents ends the tasks that wait for task i, which was withdrawn, and returns how many
+// those are.
 func (r *Run) dropDependents(i int32) (n int) {
 	for _, d := range r.dependents[i] {
 		if r.Tasks[d].State == Waiting || r.Tasks[d].State == Queued {
@@ -97,14 +101,14 @@ func (r *Run) dropDependents(i int32) (n int) {
 	return n
 }
 
-// endWithdrawn ends a task that has begun and of which nothing is at work any more.
+// endWithdrawn ends a task that has begun and has no attempt in flight.
 func (r *Run) endWithdrawn(i int32) {
 	r.transition(i, Cancelling)
 	r.end(i, Cancelled)
 	r.dropDependents(i)
 }
 
-// queued takes out of ready what is not queued any more.
+// pruneReady removes the tasks from ready that are no longer queued.
 func (r *Run) pruneReady() {
 	left := r.ready[:0:0]
 	for _, i := range r.ready {
@@ -115,7 +119,7 @@ func (r *Run) pruneReady() {
 	r.ready = left
 }
 
-// unbegun says whether something of task i has not begun.
+// hasUnbegunWork says whether some step of task i has not begun.
 func (r *Run) hasUnbegunWork(i int32) bool {
 	t := &r.Tasks[i]
 	for k := range t.Steps {
@@ -126,7 +130,7 @@ func (r *Run) hasUnbegunWork(i int32) bool {
 	return !t.Resolved
 }
 
-// begins says whether a step of task i would be begun now, or tried again.
+// wouldBegin says whether proceed would begin a step of task i now, or try one again.
 func (r *Run) wouldBegin(i int32) bool {
 	for k := range r.Tasks[i].Steps {
 		switch p := &r.Tasks[i].Steps[k]; {
@@ -147,16 +151,17 @@ func (r *Run) anyWithdrawn() bool {
 	return false
 }
 
-// Resume returns the definition of what is left of a batch that was withdrawn: exactly the
-// operations that ended for that reason. What they depend on and is completed counts as met. A
-// fault says why there is nothing to go on with.
+// Resume returns the definition of the operations of a batch that were withdrawn. A dependency that
+// has completed counts as met. A fault says why there is nothing to go on with.
 func Resume(r *Run) (Definition, error) {
 	h := &r.Header
 	if !r.Done() {
 		return Definition{}, fault.New(fault.Conflict, "batch.not_ended", "This batch has not ended: what is at work goes on to the end of its step. Wait for that, then adopt it.")
 	}
-	d := Definition{Kind: h.Kind, Name: h.Name, ParallelLimit: h.ParallelLimit, Policy: h.Policy, RollbackEnabled: h.RollbackEnabled, StepLimit: h.StepLimit,
-		StorageBackend: h.StorageBackend, Version: h.Version}
+	d := Definition{
+		Kind: h.Kind, Name: h.Name, ParallelLimit: h.ParallelLimit, Policy: h.Policy, RollbackEnabled: h.RollbackEnabled,
+		StepLimit: h.StepLimit, StorageBackend: h.StorageBackend, Version: h.Version,
+	}
 	for i := range r.Tasks {
 		if t := &r.Tasks[i]; !t.Withdrawn || t.State != Cancelled {
 			continue
