@@ -108,8 +108,9 @@ func (a Act) Entry(ctx context.Context, now time.Time) Entry {
 }
 
 // Update is store.Update with one audit entry in the same commit: fn changes documents and may fill
-// in act; act is recorded when fn succeeds. It is the only way product code changes a store outside
-// the engine. fn is run again on conflict, each time with act as it was given.
+// in act, which is recorded when fn succeeds. On a conflict fn runs again, each time with act as it
+// was given. Outside the engine, product code changes a store through it alone; the control-center
+// through change.Committer, which adds the events.
 func Update(ctx context.Context, db store.DB, act *Act, fn func(*store.Tx) error) (store.Receipt, error) {
 	given := *act
 	if err := Keep(ctx, db, ContextOf(ctx).Decision); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +48,17 @@ func TestInit_writesPrivateFilesWithoutPlainSecrets(t *testing.T) {
 	}
 	if _, err := bootstrap.Init(context.Background(), bootstrap.Options{Dir: r.Dir}, time.Now()); !fault.Is(err, fault.Conflict) {
 		t.Errorf("a second init: %v", err)
+	}
+}
+
+// TestImport_tellsWhatADeploymentBeginsWith: whoever follows the events from the first one on
+// misses no account, factor, key and client.
+func TestImport_tellsWhatADeploymentBeginsWith(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	want := []string{"user.created " + r.File.User.ID, "mfa.enrolled " + r.File.User.ID, "key.rotated " + r.File.Keys[0].ID, "client.created " + r.File.Client.ID}
+	if got := r.Events(t); len(got) < len(want) || !slices.Equal(got[:len(want)], want) {
+		t.Errorf("the events are %q, want %q first", got, want)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"crypto/sha1" //nolint:gosec // what authenticators use
 	"encoding/base32"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -168,6 +169,24 @@ func (r *Rig) SignIn(t testing.TB, name string) session.Grant {
 		t.Fatal(err)
 	}
 	return g
+}
+
+// Events returns the events so far, as "type object".
+func (r *Rig) Events(t testing.TB) []string {
+	t.Helper()
+	page, err := r.DB.Read(context.Background(), change.Stream, 0, store.MaxPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := make([]string, len(page.Entries))
+	for i, e := range page.Entries {
+		var event change.Event
+		if err := json.Unmarshal(e.Body, &event); err != nil {
+			t.Fatal(err)
+		}
+		events[i] = string(event.Type) + " " + event.ObjectID
+	}
+	return events
 }
 
 // Alive says whether an access token is accepted.

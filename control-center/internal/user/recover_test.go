@@ -1,6 +1,7 @@
 package user_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -43,7 +44,11 @@ func TestRecovery_whoLostRightsSinceComesBackDisabled(t *testing.T) {
 	if err != nil || len(done.Lost) != 1 || done.Lost[0] != "younger" {
 		t.Fatalf("%+v %v", done, err)
 	}
+	events := r.Events(t)
 	for id, enabled := range want {
+		if !slices.Contains(events, "user.recovered "+id) || slices.Contains(events, "user.disabled "+id) == enabled {
+			t.Errorf("the events %q do not tell what became of %s, enabled %v", events, id, enabled)
+		}
 		u, err := r.Users.Get(t.Context(), id)
 		if err != nil || u.Enabled != enabled || u.AV <= known[id].Version || u.Floor != u.AV {
 			t.Errorf("%s: enabled %v, version %d with floor %d above %d, %v", u.Username, u.Enabled, u.AV, u.Floor, known[id].Version, err)
