@@ -165,6 +165,17 @@ func All(ctx context.Context, db DB, q Query) iter.Seq2[Doc, error] {
 	}
 }
 
+// Collect returns all values of seq, or its error.
+func Collect[T any](seq iter.Seq2[T, error]) (all []T, err error) {
+	for v, err := range seq {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, nil
+}
+
 func (t Table[T]) index(v T) []IndexKey {
 	if t.Index == nil {
 		return nil

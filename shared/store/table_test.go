@@ -69,6 +69,9 @@ func TestTable_allEndsWithTheErrorOfItsContextStoreOrRow(t *testing.T) {
 				cancel()
 			}
 		}
+		if all, err := store.Collect(c.table.All(t.Context(), db, c.q)); (err != nil) != (c.ctx != ctx) || err != nil && all != nil {
+			t.Errorf("%s: collected %d rows, %v", name, len(all), err)
+		}
 		if failed == nil || rows != c.rows || fault.Of(failed) != nil && fault.Of(failed).Kind != c.kind {
 			t.Errorf("%s: %d rows, then %v", name, rows, failed)
 		}

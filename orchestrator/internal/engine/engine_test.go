@@ -38,7 +38,7 @@ func TestSubmit_runsABatchInOrder(t *testing.T) {
 		if out := v.Tasks[0].Output; !strings.HasPrefix(out, "Successfully created 2 servers") {
 			t.Errorf("output %q", out)
 		}
-		rows, err := run.All(context.Background(), e.DB, run.Resources(), store.Query{})
+		rows, err := store.Collect(run.Resources().All(context.Background(), e.DB, store.Query{}))
 		if err != nil || len(rows) != 6 {
 			t.Errorf("inventory has %d rows (%v), want 6", len(rows), err)
 		}
@@ -139,7 +139,7 @@ func TestBatch_failureSkipsDependentsAndRollsBack(t *testing.T) {
 			if w.left() != 0 || len(undos) != 3 || v.Tasks[0].RolledBackAt == nil || v.Tasks[1].RolledBackAt == nil {
 				t.Errorf("left %d, calls %v", w.left(), calls)
 			}
-			rows, _ := run.All(context.Background(), e.DB, run.Resources(), store.Query{})
+			rows, _ := store.Collect(run.Resources().All(context.Background(), e.DB, store.Query{}))
 			if len(rows) != 0 {
 				t.Errorf("inventory still has %v", rows)
 			}

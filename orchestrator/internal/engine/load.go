@@ -19,7 +19,7 @@ type sighting struct {
 // restarted, and those that their owner has not written for a whole lease. That is measured by the
 // own clock alone.
 func (e *Engine) adopt(ctx context.Context) error {
-	found, err := run.All(ctx, e.DB, run.Headers(), store.Query{Index: "active"})
+	found, err := store.Collect(run.Headers().All(ctx, e.DB, store.Query{Index: "active"}))
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func TestRollback_toACheckpointUndoesWhatCameAfter(t *testing.T) {
 		if statuses(v) != "Completed Completed" || v.Tasks[0].RolledBackAt == nil || v.Tasks[1].RolledBackAt == nil || v.Run.Status() != dag.StatusCompleted {
 			t.Errorf("the batch is %s: %s, %v", v.Run.Status(), statuses(v), v.Tasks[0].RolledBackAt)
 		}
-		if rows, _ := run.All(context.Background(), e.DB, run.Resources(), store.Query{}); len(rows) != 1 {
+		if rows, _ := store.Collect(run.Resources().All(context.Background(), e.DB, store.Query{})); len(rows) != 1 {
 			t.Errorf("inventory %v", rows)
 		}
 		again, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID})

@@ -99,7 +99,7 @@ func (r *runner) quiesce(ctx context.Context) (ours bool, err error) {
 
 // underway returns the runs that have begun and not ended, but for rollbacks.
 func (e *Engine) underway(ctx context.Context) (busy []dag.Header, err error) {
-	for row, err := range run.Rows(ctx, e.DB, run.Headers(), store.Query{Index: "active"}) {
+	for row, err := range run.Headers().All(ctx, e.DB, store.Query{Index: "active"}) {
 		if err != nil {
 			return nil, err
 		}

@@ -33,7 +33,7 @@ func (h *history) recordOnly(ctx context.Context, now time.Time) (retention.Step
 	if err != nil || pruned[neededEffects] <= int64(h.keep.Effects) {
 		return retention.Step{}, err
 	}
-	for row, err := range run.Rows(ctx, h.db, run.Checkpoints(), store.Query{}) {
+	for row, err := range run.Checkpoints().All(ctx, h.db, store.Query{}) {
 		switch {
 		case err != nil:
 			return retention.Step{}, err

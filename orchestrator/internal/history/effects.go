@@ -23,7 +23,7 @@ type cuts []uint64
 
 // cuts reads them.
 func (h *history) cuts(ctx context.Context) (c cuts, err error) {
-	for row, err := range run.Rows(ctx, h.db, run.Checkpoints(), store.Query{}) {
+	for row, err := range run.Checkpoints().All(ctx, h.db, store.Query{}) {
 		if err != nil {
 			return nil, err
 		}
@@ -132,7 +132,7 @@ func (h *history) page(ctx context.Context, after string) (all [][]store.Row[dag
 		all = all[:len(all)-1]
 	} else if page.More {
 		task, _ := rows[0].Value.TaskAndStep()
-		all[0], err = run.All(ctx, h.db, run.Effects(), store.Query{Prefix: task + "."})
+		all[0], err = store.Collect(run.Effects().All(ctx, h.db, store.Query{Prefix: task + "."}))
 	}
 	return all, page.More, err
 }

@@ -111,7 +111,7 @@ func (h *history) remove(ctx context.Context, row store.Row[dag.Header], cuts cu
 		return s, err
 	}
 	writes = append(writes, definition...)
-	for t, err := range run.Rows(ctx, h.db, run.Tasks(), store.Query{Prefix: own}) {
+	for t, err := range run.Tasks().All(ctx, h.db, store.Query{Prefix: own}) {
 		if err != nil {
 			return s, err
 		}
@@ -128,7 +128,7 @@ func (h *history) remove(ctx context.Context, row store.Row[dag.Header], cuts cu
 
 // unneeded returns the deletions of the effects of a run that no checkpoint needs, and how many are needed.
 func (h *history) unneeded(ctx context.Context, runID string, cuts cuts) (writes []store.Write, needed int64, err error) {
-	rows, err := run.All(ctx, h.db, run.Effects(), store.Query{Prefix: id.Family(runID)})
+	rows, err := store.Collect(run.Effects().All(ctx, h.db, store.Query{Prefix: id.Family(runID)}))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -154,18 +154,11 @@ func (h *history) definition(ctx context.Context, of *dag.Header) (writes []stor
 
 // deletions returns the deletions of all documents of a kind whose ids begin with prefix.
 func (h *history) deletions(ctx context.Context, kind, prefix string) (writes []store.Write, err error) {
-	q := store.Query{Kind: kind, Prefix: prefix, Limit: store.MaxPage}
-	for {
-		page, err := h.db.List(ctx, q)
+	for d, err := range store.All(ctx, h.db, store.Query{Kind: kind, Prefix: prefix}) {
 		if err != nil {
 			return nil, err
 		}
-		for _, d := range page.Docs {
-			writes = append(writes, store.Write{Key: d.Key, Expect: store.At(d.Rev), Action: store.Delete})
-		}
-		if !page.More {
-			return writes, nil
-		}
-		q.After = page.Next
+		writes = append(writes, store.Write{Key: d.Key, Expect: store.At(d.Rev), Action: store.Delete})
 	}
+	return writes, nil
 }

@@ -47,7 +47,10 @@ func TestEngine_referenceBatchAndBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() bool { rows, _ := run.All(ctx, e.DB, run.Resources(), store.Query{}); return len(rows) > 2 })
+	eventually(t, func() bool {
+		rows, _ := store.Collect(run.Resources().All(ctx, e.DB, store.Query{}))
+		return len(rows) > 2
+	})
 	stop() // in the middle of the task services
 	e, _ = begin()
 	var view run.Batch
@@ -61,7 +64,7 @@ func TestEngine_referenceBatchAndBack(t *testing.T) {
 	if out := view.Tasks[1].Output; !strings.Contains(out, "Successfully installed 6 task services") {
 		t.Errorf("output: %s", out)
 	}
-	rows, err := run.All(ctx, e.DB, run.Resources(), store.Query{})
+	rows, err := store.Collect(run.Resources().All(ctx, e.DB, store.Query{}))
 	if err != nil || len(rows) != 8 {
 		t.Errorf("inventory: %v %v", rows, err)
 	}
@@ -73,7 +76,7 @@ func TestEngine_referenceBatchAndBack(t *testing.T) {
 	if back.Executed != 2 || back.Failed != 0 {
 		t.Errorf("rollback: %+v", back)
 	}
-	if rows, _ := run.All(ctx, e.DB, run.Resources(), store.Query{}); len(rows) != 0 {
+	if rows, _ := store.Collect(run.Resources().All(ctx, e.DB, store.Query{})); len(rows) != 0 {
 		t.Errorf("left in the inventory: %v", rows)
 	}
 	for name, d := range b.Providers {

@@ -268,7 +268,7 @@ func TestEngine_aFolderDeletedDuringAnInstall(t *testing.T) {
 	if text := view.Tasks[1].Error; !strings.Contains(text, "does not exist any more") && !strings.Contains(text, "ended with exit") {
 		t.Errorf("the reason is %q", text)
 	}
-	if rows, err := run.All(ctx, e.DB, run.Resources(), store.Query{}); err != nil || len(rows) != 0 {
+	if rows, err := store.Collect(run.Resources().All(ctx, e.DB, store.Query{})); err != nil || len(rows) != 0 {
 		t.Errorf("left in the inventory: %v %v", rows, err)
 	}
 }

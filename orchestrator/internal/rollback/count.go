@@ -71,7 +71,7 @@ func (s *Checkpoints) between(ctx context.Context, c, later run.Checkpoint) (n i
 
 // within counts the operations of an era that stand since a commit after one cut and not after a later one.
 func (s *Checkpoints) within(ctx context.Context, era, after, upTo uint64) (n int, err error) {
-	for row, err := range run.Rows(ctx, s.DB, run.Effects(), store.Query{Index: "stands", Prefix: run.EraKey(era), Exact: true}) {
+	for row, err := range run.Effects().All(ctx, s.DB, store.Query{Index: "stands", Prefix: run.EraKey(era), Exact: true}) {
 		if err != nil {
 			return 0, err
 		}

@@ -138,7 +138,7 @@ func (p *Planner) after(ctx context.Context, plan *dag.UndoPlan) (leads []dag.Ef
 		}
 		era = era[:0]
 	}
-	for row, err := range run.Rows(ctx, p.DB, run.Effects(), q) {
+	for row, err := range run.Effects().All(ctx, p.DB, q) {
 		if err != nil {
 			return nil, err
 		}

@@ -53,7 +53,7 @@ func resolve(ctx context.Context, db store.DB, ref string) (taskID string, err e
 func resolveOf(ctx context.Context, db store.DB, batchID, name string, unknown error) (string, error) {
 	family := id.Family(batchID)
 	q := store.Query{Index: "operation", Prefix: name, Exact: true, Limit: 1, After: store.Cursor{Value: name, ID: family}}
-	for row, err := range run.Rows(ctx, db, run.Tasks(), q) {
+	for row, err := range run.Tasks().All(ctx, db, q) {
 		if err != nil {
 			return "", err
 		}
@@ -64,7 +64,7 @@ func resolveOf(ctx context.Context, db store.DB, batchID, name string, unknown e
 			return ended(&row.Value)
 		}
 	}
-	for row, err := range run.Rows(ctx, db, run.Effects(), store.Query{Prefix: family}) {
+	for row, err := range run.Effects().All(ctx, db, store.Query{Prefix: family}) {
 		if err != nil {
 			return "", err
 		}
@@ -79,7 +79,7 @@ func resolveOf(ctx context.Context, db store.DB, batchID, name string, unknown e
 // resolveName returns the id of the task of the only operation with that id, or of the only one that has something to undo.
 func resolveName(ctx context.Context, db store.DB, name string, unknown error) (string, error) {
 	var found []dag.Task // newest first
-	for row, err := range run.Rows(ctx, db, run.Tasks(), store.Query{Index: "operation", Prefix: name, Exact: true, Reverse: true}) {
+	for row, err := range run.Tasks().All(ctx, db, store.Query{Index: "operation", Prefix: name, Exact: true, Reverse: true}) {
 		if err != nil {
 			return "", err
 		}

@@ -169,7 +169,7 @@ func (s *undoSet) adopted(ctx context.Context, lead dag.Effect) (leads []dag.Eff
 // onServer returns the leads of operations on a server that are undone before lead. It refuses when one has not ended.
 func (s *undoSet) onServer(ctx context.Context, server string, lead dag.Effect) (leads []dag.Effect, err error) {
 	tasks := map[string]bool{}
-	for row, err := range run.Rows(ctx, s.db, run.Effects(), store.Query{Index: "target", Prefix: server, Exact: true}) {
+	for row, err := range run.Effects().All(ctx, s.db, store.Query{Index: "target", Prefix: server, Exact: true}) {
 		if err != nil {
 			return nil, err
 		}
@@ -198,7 +198,7 @@ func (s *undoSet) leadsOf(ctx context.Context, runID string) ([]dag.Effect, erro
 		return leads, nil
 	}
 	var leads []dag.Effect
-	for row, err := range run.Rows(ctx, s.db, run.Effects(), store.Query{Prefix: id.Family(runID)}) {
+	for row, err := range run.Effects().All(ctx, s.db, store.Query{Prefix: id.Family(runID)}) {
 		if err != nil {
 			return nil, err
 		}

@@ -28,7 +28,7 @@ func (v Inventory) Resource(ctx context.Context, provider, kind, name string) (d
 // in front of its own.
 func (v Inventory) Taskservs(ctx context.Context, provider, server string) ([]dag.Resource, error) {
 	var all []dag.Resource
-	for row, err := range Rows(ctx, v.DB, Resources(), store.Query{Prefix: provider + "/taskserv/" + server + "/"}) {
+	for row, err := range Resources().All(ctx, v.DB, store.Query{Prefix: provider + "/taskserv/" + server + "/"}) {
 		if err != nil {
 			return nil, err
 		}

@@ -104,7 +104,7 @@ func Reversal(ctx context.Context, db store.DB, lead dag.Effect) (dag.UndoOperat
 // TasksOf returns the tasks of a run in the order of its definition, which is that of their ids.
 func TasksOf(ctx context.Context, db store.DB, runID string) ([]dag.Task, error) {
 	var all []dag.Task
-	for row, err := range Rows(ctx, db, Tasks(), store.Query{Prefix: id.Family(runID)}) {
+	for row, err := range Tasks().All(ctx, db, store.Query{Prefix: id.Family(runID)}) {
 		if err != nil {
 			return nil, err
 		}
@@ -118,7 +118,7 @@ func TasksOf(ctx context.Context, db store.DB, runID string) ([]dag.Task, error)
 // EffectsOf returns the effects of a task.
 func EffectsOf(ctx context.Context, db store.DB, taskID string) ([]dag.Effect, error) {
 	var all []dag.Effect
-	for row, err := range Rows(ctx, db, Effects(), store.Query{Prefix: taskID + "."}) {
+	for row, err := range Effects().All(ctx, db, store.Query{Prefix: taskID + "."}) {
 		if err != nil {
 			return nil, err
 		}
@@ -137,7 +137,7 @@ func recall(ctx context.Context, db store.DB, runID string, tasks []dag.Task) er
 	for i := range tasks {
 		place[tasks[i].ID] = &tasks[i]
 	}
-	for row, err := range Rows(ctx, db, Effects(), store.Query{Prefix: id.Family(runID)}) {
+	for row, err := range Effects().All(ctx, db, store.Query{Prefix: id.Family(runID)}) {
 		if err != nil {
 			return err
 		}
