@@ -61,7 +61,7 @@ func TestBody_whoMayNotIsToldBeforeItIsRead(t *testing.T) {
 			t.Fatalf("%s: %v", c.what, err)
 		}
 		_, _ = io.Copy(io.Discard, resp.Body)
-		if took := time.Since(began); resp.StatusCode != c.status || took > spillWait/2 {
+		if took := time.Since(began); resp.StatusCode != c.status || took > discardTimeout/2 {
 			t.Errorf("%s: %d after %s, want %d", c.what, resp.StatusCode, took, c.status)
 		}
 		if c.again {

@@ -87,7 +87,7 @@ func (x *request) answer(in, out any) error {
 	if isRaw && raw.MaxAge > 0 {
 		h.Set("Cache-Control", "max-age="+ratelimit.Seconds(raw.MaxAge))
 	}
-	if x.matched(out) {
+	if x.notModified(out) {
 		x.c.Writer.WriteHeader(http.StatusNotModified)
 		return nil
 	}
@@ -108,20 +108,21 @@ func (x *request) answer(in, out any) error {
 	return nil
 }
 
-// matched sets the ETag of an output that has one, and says whether the client has this very state.
-func (x *request) matched(out any) bool {
+// notModified sets the ETag of an output that has one, and says whether the client has this very
+// state.
+func (x *request) notModified(out any) bool {
 	tagged, ok := out.(interface{ ETag() string })
 	if !ok || tagged.ETag() == "" {
 		return false
 	}
 	tag := `"` + tagged.ETag() + `"`
 	x.c.Writer.Header().Set("ETag", tag)
-	return x.ep.route.Method == http.MethodGet && names(x.r.Header["If-None-Match"], tag)
+	return x.ep.route.Method == http.MethodGet && listsTag(x.r.Header["If-None-Match"], tag)
 }
 
-// names says whether an If-None-Match header names the tag: in a list, as a weak one, or by "*"
+// listsTag says whether an If-None-Match header names the tag: in a list, as a weak one, or by "*"
 // (RFC 9110 13.1.2).
-func names(lines []string, tag string) bool {
+func listsTag(lines []string, tag string) bool {
 	for _, line := range lines {
 		for item := range strings.SplitSeq(line, ",") {
 			if item = strings.TrimSpace(item); item == "*" || strings.TrimPrefix(item, "W/") == tag {
@@ -152,12 +153,12 @@ func (x *request) encode(buf *bytes.Buffer, in, out any) (contentType string, er
 func (x *request) write(status int, contentType string, body []byte) {
 	h := x.c.Writer.Header()
 	if len(body) > 0 || status != http.StatusNoContent {
-		x.lines[2] = cmp.Or(contentType, x.contentType)
-		h["Content-Type"] = x.lines[2:3:3]
+		x.values[2] = cmp.Or(contentType, x.contentType)
+		h["Content-Type"] = x.values[2:3:3]
 	}
 	x.took = x.s.now().Sub(x.began)
-	x.lines[1] = strconv.Itoa(len(body))
-	h["Content-Length"] = x.lines[1:2:2]
+	x.values[1] = strconv.Itoa(len(body))
+	h["Content-Length"] = x.values[1:2:2]
 	x.c.Writer.WriteHeader(status)
 	if _, err := x.c.Writer.Write(body); err != nil {
 		x.err = err // the client went away

@@ -64,8 +64,8 @@ func (x *request) question(action string) authz.Request {
 	return authz.Request{Subject: x.caller.Subject(), Action: action, IP: x.scene.Actor.IP, Time: x.caller.At}
 }
 
-// require asks the policies about each resource, until one is refused. What was asked before in this request and the
-// resources are one act, and its decision is kept for the audit entry.
+// require asks the policies about each resource, until one is refused. What was asked before in
+// this request and the resources are one act, and its decision is kept for the audit entry.
 func (x *request) require(action string, resources ...authz.Resource) error {
 	a, version := &x.act, uint64(0)
 	if x.scene.Decision != nil {

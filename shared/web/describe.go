@@ -31,11 +31,12 @@ func (s *Server) documents() []Route {
 	}
 }
 
-// document makes the OpenAPI document and its page from the table of routes, once, before the server
-// serves.
+// document makes the OpenAPI document and its page from the table of routes, once, before the
+// server serves.
 func (s *Server) document() error {
 	d := openapi.Document{
-		Service: s.cfg.Service, Title: s.cfg.Title, Version: s.cfg.Version, Description: s.cfg.Description, Nouns: s.cfg.Nouns,
+		Service: s.cfg.Service, Title: s.cfg.Title, Version: s.cfg.Version,
+		Description: s.cfg.Description, Nouns: s.cfg.Nouns,
 		Status: StatusOf, Types: [2]string{typeJSON, typeVendor},
 	}
 	for _, r := range s.routes {
@@ -53,7 +54,10 @@ func (s *Server) document() error {
 		return err
 	}
 	page, policy, err := d.Page()
-	s.page = Raw{ContentType: "text/html; charset=utf-8", Body: page, MaxAge: time.Minute, Headers: map[string]string{"Content-Security-Policy": policy}}
+	s.page = Raw{
+		ContentType: "text/html; charset=utf-8", Body: page, MaxAge: time.Minute,
+		Headers: map[string]string{"Content-Security-Policy": policy},
+	}
 	return err
 }
 
@@ -64,8 +68,10 @@ func (s *Server) OpenAPI() []byte { return bytes.Clone(s.openapi) }
 func (r Route) describe() (openapi.Operation, error) {
 	b, err := bindingOf(r)
 	o := openapi.Operation{
-		Method: r.Method, Path: r.Path, ID: r.Op, Summary: r.Summary, Doc: r.Doc, Permission: r.Permission.String(), Open: r.Permission.kind == permitOpen,
-		Notes: []string{r.Permission.sentence(), r.limitSentence()}, Audit: r.Audit, ShowsSecret: r.ShowsSecret, Status: r.status(), Example: cmp.Or(r.Example, r.Handle.says), Produces: r.Produces,
+		Method: r.Method, Path: r.Path, ID: r.Op, Summary: r.Summary, Doc: r.Doc,
+		Permission: r.Permission.String(), Open: r.Permission.kind == permitOpen,
+		Notes: []string{r.Permission.sentence(), r.limitSentence()},
+		Audit: r.Audit, ShowsSecret: r.ShowsSecret, Status: r.status(), Example: cmp.Or(r.Example, r.Handle.says), Produces: r.Produces,
 	}
 	if err != nil {
 		return o, err
@@ -131,8 +137,8 @@ func (r Route) limitSentence() string {
 	return "Counts towards the general rate limit, by user"
 }
 
-// refusals returns the kinds that the route may refuse with: those that follow from its literal, and
-// those that it names.
+// refusals returns the kinds that the route may refuse with: those that follow from its literal,
+// and those that it names.
 func (r Route) refusals(o *openapi.Operation) []fault.Kind {
 	kinds := append([]fault.Kind{fault.NotAcceptable, fault.Internal, fault.Unavailable}, r.Refuses...)
 	add := func(when bool, more ...fault.Kind) {

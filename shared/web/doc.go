@@ -1,6 +1,7 @@
 // Package web turns a table of routes into an HTTP service: it binds inputs, authenticates,
-// authorises, records refusals and answers. Beside it live the parts that know no route: body (strict
-// JSON), ratelimit, idempotency and openapi (the document). It is the only package that knows gin.
+// authorises, records refusals and answers. Beside it live the parts that know no route: body
+// (strict JSON), ratelimit, idempotency and openapi (the document). It is the only package that
+// knows gin.
 //
 // It owns nothing of what a route does, no token rules (token) and no policy (authz): those come in
 // as functions of the Config. The one rule a caller must know: a route is a literal, and everything

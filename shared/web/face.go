@@ -13,8 +13,8 @@ import (
 )
 
 // Face is a wire format: how an API reads who asks and what, and how it answers. The checks, limits
-// and records of a route are the same in every face. What is nil or zero is as in the platform's own
-// face, the one of routes without a face, but for Accept.
+// and records of a route are the same in every face. What is nil or zero is as in the platform's
+// own face, the one of routes without a face, but for Accept.
 type Face struct {
 	// Prefix begins the paths that are this face's: what no route serves there is refused in it.
 	Prefix string
@@ -30,8 +30,8 @@ type Face struct {
 	Takes func(contentType string) bool
 	// Body says what a body may hold beyond the strict rules.
 	Body body.Lenience
-	// Accept negotiates a version: from the lines of the Accept header it returns the content type of
-	// answers whose encoder names none. nil takes every header and answers JSON.
+	// Accept negotiates a version: from the lines of the Accept header it returns the content type
+	// of answers whose encoder names none. nil takes every header and answers JSON.
 	Accept func(lines []string) (contentType string, err error)
 
 	// Headers sets headers of every answer, over the security headers that are set already.
@@ -86,8 +86,8 @@ func (s *Server) complete(face *Face) Face {
 // ErrNoCredential is the refusal of a request that says nothing about who asks.
 var ErrNoCredential = fault.New(fault.Unauthenticated, "token.missing", "this needs a token: send Authorization: Bearer <token>")
 
-// Bearer reads the token of the Authorization header: exactly one header, the scheme in any case, one
-// token without blanks.
+// Bearer reads the token of the Authorization header: exactly one header, the scheme in any case,
+// one token without blanks.
 func Bearer(r *http.Request) (string, error) {
 	raw, err := authorization(r, "Bearer")
 	if err == nil && strings.ContainsAny(raw, " ,\t") {
@@ -122,8 +122,8 @@ func HeaderToken(name string) func(*http.Request) (string, error) {
 	}
 }
 
-// Cookie reads the value of a cookie. A face that uses it must keep other sites from sending changes
-// along with it: SameSite=Strict at least.
+// Cookie reads the value of a cookie. A face that uses it must keep other sites from sending
+// changes along with it: SameSite=Strict at least.
 func Cookie(name string) func(*http.Request) (string, error) {
 	return func(r *http.Request) (string, error) {
 		c, err := r.Cookie(name)

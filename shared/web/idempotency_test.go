@@ -118,6 +118,42 @@ func TestIdempotency_afterACrashTheRunFindsItsOwnID(t *testing.T) {
 	}
 }
 
+// Work that goes on without its request claims its key before: a repeat finds it under its id.
+func TestIdempotency_whatIsClaimedIsFoundByTheNextProcess(t *testing.T) {
+	t.Parallel()
+	var ids []string
+	entered, release := make(chan struct{}), make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	routes := func(c *Config) {
+		c.Routes = []Route{{Method: "POST", Path: "/t", Op: "t", Permission: Authenticated(), Audit: "t.create",
+			Handle: To(func(ctx context.Context, _ None) (Text, error) {
+				if err := Claim(ctx); err != nil {
+					return "", err
+				}
+				ids = append(ids, NewID(ctx))
+				if len(ids) == 1 {
+					close(entered)
+					<-release
+				}
+				return Text(NewID(ctx)), nil
+			})}}
+	}
+	first := newRig(t, routes)
+	go func() {
+		r := httptest.NewRequest("POST", "/t", nil)
+		r.Header.Set("Authorization", "Bearer alice")
+		r.Header.Set("Idempotency-Key", "k1")
+		first.ServeHTTP(httptest.NewRecorder(), r)
+	}()
+	<-entered
+	second := newRig(t, func(c *Config) { routes(c); c.Store = first.db })
+	a := second.send("POST", "/t", "", asAlice, key1)
+	b := second.send("POST", "/t", "", asAlice, key1)
+	if a.Code != 200 || len(ids) != 2 || ids[0] != ids[1] || b.Body.String() != a.Body.String() {
+		t.Errorf("%d %s, again %s, ids %v", a.Code, a.Body, b.Body, ids)
+	}
+}
+
 // work commits an act of the request, as handlers do.
 func work(ctx context.Context, db store.DB, result string) error {
 	_, err := audit.Update(ctx, db, &audit.Act{Action: "t.create", Resource: "t/1", Result: result}, func(*store.Tx) error { return nil })

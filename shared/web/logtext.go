@@ -9,8 +9,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// logText returns the text of an error for the log: fault.LogText, with every text of the body masked in
-// what is no fault.
+// logText returns the text of an error for the log: fault.LogText, with every text of the body
+// masked in what is no fault.
 func (x *request) logText(err error) string {
 	return fault.LogText(err, func(err error) string { return x.masked(err.Error()) })
 }
@@ -26,8 +26,8 @@ func (x *request) masked(text string) string {
 	return text
 }
 
-// leastMasked is the length from which a text of a body is masked: a shorter one is no secret, and is part
-// of many words.
+// leastMasked is the length from which a text of a body is masked: a shorter one is no secret, and
+// is part of many words.
 const leastMasked = 4
 
 // textsOf appends to texts all texts that stand in v.

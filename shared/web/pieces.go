@@ -6,14 +6,15 @@ import (
 	"net/http"
 )
 
-// Pieces is an output that is written piece by piece: an export, an image, a page that grows. It has
-// no envelope; the checks, the audit record and the metrics of its route are those of any other.
+// Pieces is an output that is written piece by piece: an export, an image, a page that grows. It
+// has no envelope; the checks, the audit record and the metrics of its route are those of any
+// other.
 type Pieces struct {
 	ContentType string
 	Headers     map[string]string // over those that every answer has
-	// Write writes the body; each Write to w is sent at once. An error before the first is answered as
-	// any other; one behind it breaks the connection, so that the client sees that the body is not
-	// complete. The time of the answer is Route.Wait.
+	// Write writes the body; each Write to w is sent at once. An error before the first is answered
+	// as any other; one behind it breaks the connection, so that the client sees that the body is
+	// not complete. The time of the answer is Route.Wait.
 	Write func(w io.Writer) error
 }
 

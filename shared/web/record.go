@@ -17,7 +17,7 @@ const recordTimeout = 10 * time.Second
 // and on routes that change something 404, 409, 422 and a token that was shown and is bad. It
 // returns why that could not be done.
 func (x *request) record(err error) error {
-	if x.s.cfg.Store == nil || x.ep.stray != nil || x.scene.Recorded() {
+	if x.s.cfg.Store == nil || x.ep.unrouted != nil || x.scene.Recorded() {
 		return nil
 	}
 	act := audit.Act{Action: x.action(), Resource: x.audited(), Code: fault.CodeOf(err)}

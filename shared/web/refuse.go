@@ -12,8 +12,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
-// refuse records a refusal where the audit log wants one, settles the request's key with it where it
-// is the answer to the request, and answers it.
+// refuse records a refusal where the audit log wants one, settles the request's key with it where
+// it is the answer to the request, and answers it.
 func (x *request) refuse(err error) {
 	buf := x.s.buffers.get()
 	defer x.s.buffers.put(buf)
@@ -53,7 +53,7 @@ func (x *request) refuse(err error) {
 		_ = http.NewResponseController(x.c.Writer).EnableFullDuplex()
 	}
 	x.write(status, contentType, buf.Bytes())
-	x.spill()
+	x.discardBody()
 }
 
 // encodeRefusal writes what is shown of err in the wire format of the route.
@@ -76,8 +76,8 @@ func Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	http.Error(w, f.Message, StatusOf(f.Kind))
 }
 
-// done ends the exchange: a panic becomes a 500, the request becomes one log line and its metrics.
-func (x *request) done() {
+// finish ends the request: a panic becomes a 500, the request becomes one log line and its metrics.
+func (x *request) finish() {
 	x.releaseMemory()
 	if x.keyed != nil {
 		defer x.keyed.End()

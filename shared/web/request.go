@@ -24,15 +24,15 @@ import (
 
 // endpoint is a route as it is served: its literal, its binding and its metrics.
 type endpoint struct {
-	route   *Route
-	face    Face // of the route, complete
-	bind    *binding
-	mutates bool
-	stray   *fault.Error // answer of what is no route
-	observe observer
+	route    *Route
+	face     Face // of the route, complete
+	bind     *binding
+	mutates  bool
+	unrouted *fault.Error // answer of what is no route
+	observe  observer
 }
 
-// exchange is one request on its way through. It belongs to the goroutine that serves it.
+// request is one request on its way through. It belongs to the goroutine that serves it.
 type request struct {
 	s           *Server
 	ep          *endpoint
@@ -44,13 +44,13 @@ type request struct {
 	resource    authz.Resource
 	act         authz.Act        // all that the policies were asked about
 	asked       [2]authz.Asked   // room for act, which is seldom about more
-	lines       [3]string        // values of headers of this answer: request id, content length, content type
+	values      [3]string        // values of headers of this answer: request id, content length, content type
 	ctx         context.Context  // what handlers and log lines get; made by context
 	err         error            // why it was refused, for the log
 	in          any              // what the handler gets, when it could be read; its texts are masked in the log
 	keyed       *idempotency.Run // the run under its Idempotency-Key
-	print       string           // of the request, when it has an Idempotency-Key
-	room        func()           // gives back the room that the body takes; nil when it takes none
+	fingerprint string           // of the request, when it has an Idempotency-Key
+	releaseRoom func()           // gives back the room that the body takes; nil when it takes none
 	unread      bool             // the client may still be sending the body
 	contentType string           // of an answer whose encoder names none
 	foreign     error            // why no version is what the client accepts
@@ -69,16 +69,17 @@ func (s *Server) newEndpoint(r *Route, b *binding) *endpoint {
 	return &endpoint{route: r, face: s.complete(r.Face), bind: b, mutates: r.Mutates(), observe: s.metrics.of(r.Op)}
 }
 
-// strays returns the router's handler of what it does not know: the refusal f, in the face of the
+// unrouted returns the router's handler of what it does not know: the refusal f, in the face of the
 // path.
-func (s *Server) strays(f *fault.Error) gin.HandlerFunc {
-	stray := func(face *Face) gin.HandlerFunc {
-		return s.serve(&endpoint{route: &Route{Permission: Open(), Limit: Free, Method: http.MethodGet}, face: s.complete(face), stray: f, observe: s.metrics.of("none")})
+func (s *Server) unrouted(f *fault.Error) gin.HandlerFunc {
+	serve := func(face *Face) gin.HandlerFunc {
+		route := &Route{Permission: Open(), Limit: Free, Method: http.MethodGet}
+		return s.serve(&endpoint{route: route, face: s.complete(face), unrouted: f, observe: s.metrics.of("none")})
 	}
-	plain, below := stray(nil), map[string]gin.HandlerFunc{}
+	plain, below := serve(nil), map[string]gin.HandlerFunc{}
 	for _, r := range s.routes {
 		if r.Face != nil && r.Face.Prefix != "" && below[r.Face.Prefix] == nil {
-			below[r.Face.Prefix] = stray(r.Face)
+			below[r.Face.Prefix] = serve(r.Face)
 		}
 	}
 	return func(c *gin.Context) {
@@ -96,23 +97,23 @@ func (s *Server) strays(f *fault.Error) gin.HandlerFunc {
 func (s *Server) serve(ep *endpoint) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		x := &request{s: s, ep: ep, c: c, r: c.Request, began: s.now()}
-		defer x.done()
-		x.open()
+		defer x.finish()
+		x.prepare()
 		if err := x.run(); err != nil {
 			x.refuse(err)
 		}
 	}
 }
 
-// open gives the request its id, its caller's address and the headers that every answer has.
-func (x *request) open() {
+// prepare gives the request its id, its caller's address and the headers that every answer has.
+func (x *request) prepare() {
 	h := x.c.Writer.Header()
 	rid := x.r.Header.Get("X-Request-Id")
 	if !goodRequestID(rid) {
 		rid = id.New()
 	}
-	x.lines[0] = rid
-	h["X-Request-Id"] = x.lines[0:1:1]
+	x.values[0] = rid
+	h["X-Request-Id"] = x.values[0:1:1]
 	x.s.headers.secure(h)
 	if x.ep.face.Headers != nil {
 		x.ep.face.Headers(h, rid)
@@ -153,15 +154,15 @@ func (x *request) run() error {
 	case x.s.draining.Load():
 		x.c.Header("Connection", "close")
 		return fault.New(fault.Unavailable, "service.draining", "the service is stopping; try again shortly").After(time.Second)
-	case x.ep.stray != nil:
-		return x.ep.stray
+	case x.ep.unrouted != nil:
+		return x.ep.unrouted
 	}
 	long := false
 	for i, p := range x.c.Params { // before a refusal records it
 		long = long || len(p.Value) > maxParam
 		x.c.Params[i].Value = x.recognise(p)
 	}
-	if err := x.enter(); err != nil {
+	if err := x.limitAndAuthenticate(); err != nil {
 		return err
 	}
 	if long {
@@ -206,8 +207,9 @@ func (x *request) recognise(p gin.Param) string {
 	return unrecognised
 }
 
-// enter limits and authenticates.
-func (x *request) enter() error {
+// limitAndAuthenticate counts the request in its rate limit and learns who asks, in the order of
+// decision 23.
+func (x *request) limitAndAuthenticate() error {
 	rt := x.ep.route
 	if x.s.cfg.Admit != nil {
 		if err := x.s.cfg.Admit(*rt); err != nil {
@@ -215,19 +217,19 @@ func (x *request) enter() error {
 		}
 	}
 	if rt.Limit == Authentication {
-		if err := x.take(ratelimit.Authentication, addressKey(x.caller.IP)); err != nil {
+		if err := x.count(ratelimit.Authentication, addressKey(x.caller.IP)); err != nil {
 			return err
 		}
 	}
 	if rt.Permission.kind == permitOpen {
 		if rt.Limit == General || rt.Limit == Batch {
-			return x.take(ratelimit.Address, addressKey(x.caller.IP))
+			return x.count(ratelimit.Address, addressKey(x.caller.IP))
 		}
 		return nil
 	}
 	if err := x.authenticate(); err != nil {
 		if fault.Is(err, fault.Unauthenticated) {
-			if over := x.take(ratelimit.Address, addressKey(x.caller.IP)); over != nil {
+			if over := x.count(ratelimit.Address, addressKey(x.caller.IP)); over != nil {
 				return over
 			}
 		}
@@ -235,19 +237,19 @@ func (x *request) enter() error {
 	}
 	switch rt.Limit {
 	case General:
-		if err := x.take(ratelimit.General, x.caller.Claims.Subject); err != nil {
+		if err := x.count(ratelimit.General, x.caller.Claims.Subject); err != nil {
 			return err
 		}
 	case Batch:
-		if err := x.take(ratelimit.Batch, x.caller.Claims.Subject); err != nil {
+		if err := x.count(ratelimit.Batch, x.caller.Claims.Subject); err != nil {
 			return err
 		}
 	}
 	return x.identity()
 }
 
-// take counts the request in a bucket, whose state the headers then show.
-func (x *request) take(g ratelimit.Group, who string) error {
+// count counts the request in a bucket, whose state the headers then show.
+func (x *request) count(g ratelimit.Group, who string) error {
 	if !x.s.cfg.RateLimits.Enabled {
 		return nil
 	}
@@ -307,7 +309,7 @@ func (x *request) handle() error {
 	if x.ep.route.Wait > 0 { // others need not wait for room until this one is answered
 		x.releaseMemory()
 	}
-	if x.print != "" {
+	if x.fingerprint != "" {
 		if answered, err := x.begin(); answered || err != nil {
 			return err
 		}

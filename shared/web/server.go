@@ -60,27 +60,30 @@ type Config struct {
 
 // Server is the HTTP side of a service: an http.Handler made from the table of routes.
 type Server struct {
-	cfg      Config
-	now      func() time.Time
-	engine   *gin.Engine
-	routes   []Route
-	headers  headers
-	limits   *ratelimit.Limiter
-	buffers  *buffers
-	gate     *body.Admission
-	keys     idempotency.Keys
-	metrics  metrics
-	openapi  []byte             // made once, by document
-	page     Raw                // made once, by document
-	draining atomic.Bool        // set once, by Drain
-	drained  context.Context    // ends with Drain
-	drain    context.CancelFunc // ends drained
+	cfg       Config
+	now       func() time.Time
+	engine    *gin.Engine
+	routes    []Route
+	headers   headers
+	limits    *ratelimit.Limiter
+	buffers   *buffers
+	admission *body.Admission
+	keys      idempotency.Keys
+	metrics   metrics
+	openapi   []byte             // made once, by document
+	page      Raw                // made once, by document
+	draining  atomic.Bool        // set once, by Drain
+	drained   context.Context    // ends with Drain
+	drain     context.CancelFunc // ends drained
 }
 
 // NewServer checks the table and builds the server. Every fault in the table is an error here, not
 // at the first request.
 func NewServer(cfg Config) (*Server, error) {
-	s := &Server{cfg: cfg, now: cfg.Now, headers: newHeaders(), buffers: newBuffers(), gate: body.NewAdmission(), metrics: newMetrics(cfg.Metrics)}
+	s := &Server{
+		cfg: cfg, now: cfg.Now, headers: newHeaders(), buffers: newBuffers(),
+		admission: body.NewAdmission(), metrics: newMetrics(cfg.Metrics),
+	}
 	s.drained, s.drain = context.WithCancel(context.Background())
 	if s.now == nil {
 		s.now = time.Now
@@ -105,8 +108,8 @@ func NewServer(cfg Config) (*Server, error) {
 	if err := s.register(); err != nil {
 		return nil, err
 	}
-	s.engine.NoRoute(s.strays(fault.New(fault.NotFound, "http.not_found", "there is nothing at this path")))
-	s.engine.NoMethod(s.strays(fault.New(fault.MethodUnknown, "http.method", "this path does not have that method; see the Allow header")))
+	s.engine.NoRoute(s.unrouted(fault.New(fault.NotFound, "http.not_found", "there is nothing at this path")))
+	s.engine.NoMethod(s.unrouted(fault.New(fault.MethodUnknown, "http.method", "this path does not have that method; see the Allow header")))
 	return s, nil
 }
 
@@ -186,8 +189,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.engine.ServeHTTP(w, r)
 }
 
-// Run deletes idempotency keys that have expired until ctx ends; then it returns nil. It is a component
-// of the program.
+// Run deletes idempotency keys that have expired until ctx ends; then it returns nil. It is a
+// component of the program.
 func (s *Server) Run(ctx context.Context) error { return s.keys.Run(ctx) }
 
 // Routes returns the table as served, the routes of the document included.

@@ -10,8 +10,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// SmallBody is the most bytes of a body that a server reads before the body has room, so that nobody
-// waits for a slow client.
+// SmallBody is the most bytes of a body that a server reads before the body has room, so that
+// nobody waits for a slow client.
 const SmallBody = 64 << 10
 
 // How many bytes of request bodies are at work at once, as they are on the wire (decision 57).
@@ -25,8 +25,8 @@ const (
 	admissionWait = 2 * time.Second // for room; then the server refuses the request
 )
 
-// Admission gives room to bodies. A caller has one large body at work at a time, so that no caller has
-// all the room.
+// Admission gives room to bodies. A caller has one large body at work at a time, so that no caller
+// has all the room.
 type Admission struct {
 	small, large, strangers *semaphore.Weighted
 
@@ -45,8 +45,8 @@ func NewAdmission() *Admission {
 	return &Admission{small: semaphore.NewWeighted(smallRoom), large: semaphore.NewWeighted(largeRoom), strangers: semaphore.NewWeighted(strangerRoom), turns: map[string]*waiter{}}
 }
 
-// Enter waits at most 2 s for room for a body of so many bytes, and returns what gives the room back.
-// The caller is empty for strangers. Without room it returns Unavailable.
+// Enter waits at most 2 s for room for a body of so many bytes, and returns what gives the room
+// back. The caller is empty for strangers. Without room it returns Unavailable.
 func (g *Admission) Enter(ctx context.Context, caller string, size int64) (leave func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, admissionWait)
 	defer cancel()

@@ -20,12 +20,12 @@ type Lenience struct {
 	Unknown bool // members that the input does not have are dropped
 }
 
-// Decode reads raw, an object of the given shape, into v, which keeps nothing of raw. It refuses with
-// Malformed (400) what is no JSON by our rules, and with Invalid (422) what is of the wrong shape: all
-// faults with their places.
+// Decode reads raw, an object of the given shape, into v, which keeps nothing of raw. It refuses
+// with Malformed (400) what is no JSON by our rules, and with Invalid (422) what is of the wrong
+// shape: all faults with their places.
 //
-// The library decodes what is good beyond doubt. What is not is read again by a walk that is slow and
-// plain, and knows the place of everything (ADR 5).
+// The library decodes what is good beyond doubt. What is not is read again by a walk that is slow
+// and plain, and knows the place of everything (ADR 5).
 func Decode(raw []byte, s *Shape, v reflect.Value, l Lenience) error {
 	if l == (Lenience{}) && s.plain && good(raw, s, v) {
 		return nil
@@ -42,8 +42,9 @@ func Decode(raw []byte, s *Shape, v reflect.Value, l Lenience) error {
 	}
 }
 
-// body reads the body. Its error is Malformed or errTooMuch. Of lists above their limit the walk knows
-// more than their number of elements; all other excess of structure is refused before it begins.
+// body reads the body. Its error is Malformed or errTooMuch. Of lists above their limit the walk
+// knows more than their number of elements; all other excess of structure is refused before it
+// begins.
 func (w *walk) body(s *Shape, v reflect.Value) error {
 	structure := surveyOf(w.raw, 0)
 	if structure.excess == "" || structure.list {
@@ -121,8 +122,9 @@ func good(raw []byte, s *Shape, v reflect.Value) bool {
 		json.Unmarshal(raw, v.Addr().Interface(), options) == nil && sound(s, v, seen.no)
 }
 
-// sound says whether what the library decoded from a body without a zero value is good by the rules of
-// its members, and sets defaults: a member that is zero was absent. no says that the body holds false.
+// sound says whether what the library decoded from a body without a zero value is good by the rules
+// of its members, and sets defaults: a member that is zero was absent. no says that the body holds
+// false.
 func sound(s *Shape, v reflect.Value, no bool) bool {
 	switch s.Kind {
 	case Pointer:

@@ -14,8 +14,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/instant"
 )
 
-// Shape is how a Go type looks as JSON. A server makes the shapes of its inputs and outputs once, when
-// it is built; Decode and the OpenAPI document read them.
+// Shape is how a Go type looks as JSON. A server makes the shapes of its inputs and outputs once,
+// when it is built; Decode and the OpenAPI document read them.
 type Shape struct {
 	Kind    Kind
 	Type    reflect.Type
@@ -132,9 +132,9 @@ func (k *Shapes) Input(t reflect.Type) (*Shape, error) {
 	return s, err
 }
 
-// survey says whether the library may decode values of the shape: it knows no parameters, which a body
-// must not set, and cannot take the address of a value in a table. longest becomes the most elements
-// that a list may have.
+// survey says whether the library may decode values of the shape: it knows no parameters, which a
+// body must not set, and cannot take the address of a value in a table. longest becomes the most
+// elements that a list may have.
 func (s *Shape) survey(known map[*Shape]bool, longest *int) bool {
 	if known[s] {
 		return true

@@ -13,8 +13,8 @@ import (
 	"slices"
 )
 
-// walk reads one body token by token. What is no JSON by our rules ends it; what is of the wrong shape
-// it collects.
+// walk reads one body token by token. What is no JSON by our rules ends it; what is of the wrong
+// shape it collects.
 type walk struct {
 	Lenience
 	raw    []byte
@@ -24,9 +24,9 @@ type walk struct {
 	inAll  int // elements and members so far
 }
 
-// errTooMuch ends a walk over a body that is too much for its shape, or has so many faults that more
-// would not be told; what is wrong has been noted. errStructure ends one over a body that is above a
-// limit of structure.
+// errTooMuch ends a walk over a body that is too much for its shape, or has so many faults that
+// more would not be told; what is wrong has been noted. errStructure ends one over a body that is
+// above a limit of structure.
 var errTooMuch, errStructure = errors.New("too much"), errors.New("structure")
 
 // step leads from a value to one within it.

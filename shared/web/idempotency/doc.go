@@ -5,6 +5,6 @@
 // expired. It knows no HTTP: what an answer says and which refusals are answers is the caller's
 // business. A store has one writer (decision 43), so a key that runs is a matter of this process's
 // memory, and the store holds only how a run ended. The one rule a caller must know: the commit of
-// the work carries Settlement, so that work and key are one commit. A run that dies before its commit
-// leaves nothing behind, one that dies after it is not run again under another id.
+// the work carries Settlement, so that work and key are one commit. A run that dies before its
+// commit leaves nothing behind, one that dies after it is not run again under another id.
 package idempotency

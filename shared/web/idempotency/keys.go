@@ -39,8 +39,8 @@ type Keys struct {
 	running map[string]string // guarded by mu: the fingerprints of the runs of this process, by id of the record
 }
 
-// Answer is the answer to a request. Object, of an answer that showed a secret, names what the secret
-// is of; such an answer is kept without its body.
+// Answer is the answer to a request. Object, of an answer that showed a secret, names what the
+// secret is of; such an answer is kept without its body.
 type Answer struct {
 	Status int
 	Type   string // content type; empty is that of the envelope
@@ -49,7 +49,8 @@ type Answer struct {
 }
 
 // Fingerprint returns what a request is compared by: an HMAC-SHA-256 of query and body. Its secret
-// makes it worthless to who has the store alone: a plain hash would let him try passwords (decision 50).
+// makes it worthless to who has the store alone: a plain hash would let him try passwords (decision
+// 50).
 func (k *Keys) Fingerprint(query string, body []byte) string {
 	mac := hmac.New(sha256.New, k.Secret)
 	_, _ = io.WriteString(mac, query+"\x00")
@@ -57,17 +58,17 @@ func (k *Keys) Fingerprint(query string, body []byte) string {
 	return id.Digest(k.Secret)[:8] + ":" + hex.EncodeToString(mac.Sum(nil))
 }
 
-// differ says whether two fingerprints are of different requests. Those made under different secrets,
-// by the owner before of the same store, cannot be compared, and the client's word stands.
+// differ says whether two fingerprints are of different requests. Those made under different
+// secrets, by the owner before of the same store, cannot be compared, and the client's word stands.
 func differ(a, b string) bool {
 	secretA, _, _ := strings.Cut(a, ":")
 	secretB, _, _ := strings.Cut(b, ":")
 	return secretA == secretB && a != b
 }
 
-// Begin begins the run of a request. scope says whose key it is and for what; print is the request's
-// Fingerprint. When the run has been done, Begin returns its answer instead. While the first request
-// runs it returns Conflict, for a key that another request had Invalid.
+// Begin begins the run of a request. scope says whose key it is and for what; print is the
+// request's Fingerprint. When the run has been done, Begin returns its answer instead. While the
+// first request runs it returns Conflict, for a key that another request had Invalid.
 func (k *Keys) Begin(ctx context.Context, scope, key, print string) (*Run, *Answer, error) {
 	r := record{ID: id.Digest(scope + "\x00" + key), Body: print, State: stateOpen}
 	if err := k.take(r.ID, print); err != nil {
@@ -100,7 +101,8 @@ func (k *Keys) take(recordID, print string) error {
 		if differ(other, print) {
 			return errOther
 		}
-		return fault.New(fault.Conflict, "idempotency.running", "the first request with this Idempotency-Key is still running; try again shortly").After(time.Second)
+		return fault.New(fault.Conflict, "idempotency.running",
+			"the first request with this Idempotency-Key is still running; try again shortly").After(time.Second)
 	}
 	if k.running == nil {
 		k.running = map[string]string{}

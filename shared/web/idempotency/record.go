@@ -21,8 +21,8 @@ type record struct {
 	Type     string    `json:"type,omitempty"` // content type of Response; empty is that of the envelope
 }
 
-// States of a record. An open one has no answer: a repeat runs again, under the same NewID. Stores of
-// older versions also hold "running", which is the same.
+// States of a record. An open one has no answer: a repeat runs again, under the same NewID. Stores
+// of older versions also hold "running", which is the same.
 const (
 	stateOpen = "open"
 	stateDone = "done"

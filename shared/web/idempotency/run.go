@@ -17,7 +17,8 @@ type Run struct {
 	carried *record
 }
 
-// NewID returns the id to create the request's main document under, the same in every run under the key.
+// NewID returns the id to create the request's main document under, the same in every run under the
+// key.
 func (r *Run) NewID() string { return r.record.NewID }
 
 // Tell says what the request will be answered, before the commit of its work. success says that the
@@ -39,9 +40,10 @@ func (r *Run) Untell() {
 	r.record.Status, r.record.Type, r.record.Response, r.record.Object = 0, "", "", ""
 }
 
-// Settlement returns the write that settles the key in the commit of the request's work, or nothing.
-// success says that the work is what was asked for, and not the record of a refusal. A commit of work
-// whose answer is not known yet carries the key open, so that a repeat finds the work by NewID.
+// Settlement returns the write that settles the key in the commit of the request's work, or
+// nothing. success says that the work is what was asked for, and not the record of a refusal. A
+// commit of work whose answer is not known yet carries the key open, so that a repeat finds the
+// work by NewID.
 func (r *Run) Settlement(success bool) ([]store.Write, error) {
 	r.carried = nil
 	if r.told && r.success != success || !r.told && (!success || r.open) {

@@ -180,8 +180,8 @@ func or(a, b string) string {
 	return a
 }
 
-// outputOf returns the shape of what an operation answers in the member data, and whether it is a list
-// of them.
+// outputOf returns the shape of what an operation answers in the member data, and whether it is a
+// list of them.
 func outputOf(r Operation) (s *body.Shape, list bool, err error) {
 	s, err = body.NewShapes().Of(r.Output)
 	if err == nil && s.Kind == body.List {

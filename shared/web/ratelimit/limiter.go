@@ -15,8 +15,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/config"
 )
 
-// Limits are requests per minute (contracts/platform.md 1.9). When Enabled is false the caller counts
-// nothing and sends no header.
+// Limits are requests per minute (contracts/platform.md 1.9). When Enabled is false the caller
+// counts nothing and sends no header.
 type Limits struct {
 	Enabled        bool `toml:"enabled"`
 	Authentication int  `toml:"authentication"` // sign-in routes, by IP

@@ -23,7 +23,7 @@ func (x *request) begin() (answered bool, err error) {
 	if len(keys) > 1 || keys[0] == "" || len(keys[0]) > idempotency.MaxKey {
 		return false, fault.New(fault.Malformed, "idempotency.key", "there must be one Idempotency-Key, of 1 to %d bytes", idempotency.MaxKey)
 	}
-	run, first, err := x.s.keys.Begin(x.context(), x.caller.ID()+"\x00"+x.ep.route.Op+"\x00"+x.r.URL.Path, keys[0], x.print)
+	run, first, err := x.s.keys.Begin(x.context(), x.caller.ID()+"\x00"+x.ep.route.Op+"\x00"+x.r.URL.Path, keys[0], x.fingerprint)
 	switch {
 	case err != nil:
 		return false, err
@@ -33,7 +33,8 @@ func (x *request) begin() (answered bool, err error) {
 		return false, nil
 	case first.Object != "":
 		return false, fault.New(fault.Conflict, "idempotency.shown_once",
-			"the first request with this Idempotency-Key was answered with status %d and a secret of %s, which was shown once and is not kept; use a fresh key for another", first.Status, first.Object)
+			"the first request with this Idempotency-Key was answered with status %d and a secret of %s, "+
+				"which was shown once and is not kept; use a fresh key for another", first.Status, first.Object)
 	}
 	x.c.Header("Idempotency-Replayed", "true")
 	x.write(first.Status, first.Type, first.Body)
@@ -49,8 +50,8 @@ func (x *request) tell(status int, contentType string, body []byte, out any) {
 	x.keyed.Tell(status < http.StatusBadRequest, a)
 }
 
-// settle keeps the answer of a request with a key, before anybody hears it. Failing to keep it costs
-// a repeat its replay, not its safety, so the failure is only logged.
+// settle keeps the answer of a request with a key, before anybody hears it. Failing to keep it
+// costs a repeat its replay, not its safety, so the failure is only logged.
 func (x *request) settle() {
 	if err := x.keyed.Settle(x.context(), x.scene.Recorded()); err != nil {
 		x.s.cfg.Log.WarnContext(x.context(), "idempotency key not settled", "error", x.logText(err))
@@ -68,8 +69,8 @@ func definite(k fault.Kind) bool {
 }
 
 // NewID returns the id to create the request's main document under. Under an Idempotency-Key it is
-// the same when the request is run again after its work was committed, so that the handler finds its
-// own work; else it is fresh.
+// the same when the request is run again after its work was committed, so that the handler finds
+// its own work; else it is fresh.
 func NewID(ctx context.Context) string {
 	if x := requestOf(ctx); x != nil && x.keyed != nil {
 		return x.keyed.NewID()
@@ -77,9 +78,9 @@ func NewID(ctx context.Context) string {
 	return id.New()
 }
 
-// Answering says what the handler will return when its work is committed, so that this commit settles
-// the request's Idempotency-Key, too. What the handler returns then must be the same. Without it the
-// key is settled by a commit of its own behind the work.
+// Answering says what the handler will return when its work is committed, so that this commit
+// settles the request's Idempotency-Key, too. What the handler returns then must be the same.
+// Without it the key is settled by a commit of its own behind the work.
 func Answering(ctx context.Context, out any) {
 	x := requestOf(ctx)
 	if x == nil || x.keyed == nil {

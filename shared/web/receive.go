@@ -34,46 +34,46 @@ func (x *request) decode(v reflect.Value) error {
 	if err != nil {
 		return err
 	}
-	if x.unread = false; x.room == nil && len(sent) > 0 {
+	if x.unread = false; x.releaseRoom == nil && len(sent) > 0 {
 		if err := x.reserveMemory(size); err != nil {
 			return err
 		}
 	}
 	if x.ep.route.idempotent() && x.r.Header["Idempotency-Key"] != nil {
-		x.print = x.s.keys.Fingerprint(x.r.URL.RawQuery, sent)
+		x.fingerprint = x.s.keys.Fingerprint(x.r.URL.RawQuery, sent)
 	}
 	return b.decode(sent, v)
 }
 
-// reserveMemory waits for room for the body. Services are known to the operator and ask one after the
-// other: they need none.
+// reserveMemory waits for room for the body. Services are known to the operator and ask one after
+// the other: they need none.
 func (x *request) reserveMemory(size int64) (err error) {
 	if x.ep.route.Permission.kind == permitService {
 		return nil
 	}
-	x.room, err = x.s.gate.Enter(x.r.Context(), x.caller.ID(), size)
+	x.releaseRoom, err = x.s.admission.Enter(x.r.Context(), x.caller.ID(), size)
 	return err
 }
 
 // releaseMemory gives the room of the body back.
 func (x *request) releaseMemory() {
-	if x.room != nil {
-		x.room()
-		x.room = nil
+	if x.releaseRoom != nil {
+		x.releaseRoom()
+		x.releaseRoom = nil
 	}
 }
 
-// spillWait is how long a client may go on sending a body that nobody reads.
-const spillWait = 5 * time.Second
+// discardTimeout is how long a client may go on sending a body that nobody reads.
+const discardTimeout = 5 * time.Second
 
-// spill sends the answer and throws away what the client still sends. Who sends first and reads
-// then, as most clients do, would otherwise see a broken connection instead of the answer.
-func (x *request) spill() {
+// discardBody sends the answer and throws away what the client still sends. Who sends first and
+// reads then, as most clients do, would otherwise see a broken connection instead of the answer.
+func (x *request) discardBody() {
 	if !x.unread || x.r.Header.Get("Expect") != "" {
 		return // one that expects to be asked for its body does not send it
 	}
 	c := http.NewResponseController(x.c.Writer)
-	if c.SetReadDeadline(time.Now().Add(spillWait)) == nil && c.Flush() == nil {
+	if c.SetReadDeadline(time.Now().Add(discardTimeout)) == nil && c.Flush() == nil {
 		_, _ = io.CopyN(io.Discard, x.r.Body, x.ep.maxBody()) // beyond that the connection is closed
 	}
 }
