@@ -134,14 +134,11 @@ func (fs *Factors) EnrolFor(ctx context.Context, userID string, by user.Caller) 
 func (fs *Factors) Remove(ctx context.Context, userID string, by user.Caller) error {
 	act := change.New("mfa.remove", "users/"+userID, nil)
 	return fs.Changes.Commit(ctx, act, func(tx *store.Tx) error {
-		u, err := user.Load(tx, userID)
+		u, err := user.Find(tx, userID)
 		if err != nil {
 			return err
 		}
-		if u.Rev == 0 {
-			return user.ErrNotFound
-		}
-		if err := by.Authorize(u.Value, nil); err != nil {
+		if err := by.Authorize(u, nil); err != nil {
 			return err
 		}
 		row, err := Table.Load(tx, userID)
@@ -151,7 +148,7 @@ func (fs *Factors) Remove(ctx context.Context, userID string, by user.Caller) er
 		if !row.Value.Active && row.Value.Pending == nil {
 			return ErrNone
 		}
-		if err := fs.Users.KeepsFactor(tx, u.Value); err != nil {
+		if err := fs.Users.KeepsFactor(tx, u); err != nil {
 			return err
 		}
 		Table.Remove(tx, userID)
@@ -168,14 +165,10 @@ func Has(tx *store.Tx, userID string) (bool, error) {
 // raise lifts the version of the account inside the transaction of act, emits the event t and ends
 // all sessions of the account but for what keep, when not nil, lets live on.
 func (fs *Factors) raise(tx *store.Tx, act *change.Act, t change.Type, userID string, keep func(*store.Tx, user.User) error) error {
-	row, err := user.Load(tx, userID)
+	u, err := user.Find(tx, userID)
 	if err != nil {
 		return err
 	}
-	if row.Rev == 0 {
-		return user.ErrNotFound
-	}
-	u := row.Value
 	act.Revoke(user.Raise(&u, true, fs.Now()))
 	act.Emit(t, userID, change.Data{Username: u.Username})
 	if keep != nil {

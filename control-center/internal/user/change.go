@@ -55,14 +55,11 @@ func (us *Users) Update(ctx context.Context, userID string, c Change, by Caller)
 	}
 	act := change.New("user.update", "users/"+userID, c.details())
 	return us.Changes.Commit(ctx, act, func(tx *store.Tx) error {
-		row, err := Load(tx, userID)
+		u, err := Find(tx, userID)
 		if err != nil {
 			return err
 		}
-		if row.Rev == 0 {
-			return ErrNotFound
-		}
-		u := row.Value
+		was := u
 		act.Details["account"] = u.Username
 		roles := slices.Sorted(slices.Values(c.Roles))
 		rolesChange := c.Roles != nil && !slices.Equal(roles, u.Roles)
@@ -85,14 +82,14 @@ func (us *Users) Update(ctx context.Context, userID string, c Change, by Caller)
 		if c.Password != nil {
 			u.Password = hash
 		}
-		if err := us.countAdmins(tx, row.Value, u); err != nil {
+		if err := us.countAdmins(tx, was, u); err != nil {
 			return err
 		}
 		u.UpdatedAt = us.Now().UTC().Truncate(time.Millisecond)
 		if rolesChange || stateChange || c.Password != nil {
 			act.Revoke(Raise(&u, stateChange || c.Password != nil, us.Now()))
 		}
-		c.tell(act, row.Value, u)
+		c.tell(act, was, u)
 		return Save(tx, u)
 	})
 }

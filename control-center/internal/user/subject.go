@@ -29,6 +29,15 @@ func Load(tx *store.Tx, userID string) (store.Row[User], error) {
 	return table.Load(tx, userID)
 }
 
+// Find reads an account inside a transaction, or returns ErrNotFound.
+func Find(tx *store.Tx, userID string) (User, error) {
+	row, err := Load(tx, userID)
+	if err == nil && row.Rev == 0 {
+		err = ErrNotFound
+	}
+	return row.Value, err
+}
+
 // Save stores an account that exists, and appends to SubjectStream when its Subject is another one.
 // Only Insert, Save and Delete write accounts, so that the stream misses no change.
 func Save(tx *store.Tx, u User) error {

@@ -205,14 +205,10 @@ func (us *Users) Delete(ctx context.Context, userID string, by Caller, with func
 	}
 	act := change.New("user.delete", "users/"+userID, nil)
 	return us.Changes.Commit(ctx, act, func(tx *store.Tx) error {
-		row, err := Load(tx, userID)
+		u, err := Find(tx, userID)
 		if err != nil {
 			return err
 		}
-		if row.Rev == 0 {
-			return ErrNotFound
-		}
-		u := row.Value
 		act.Details["account"] = u.Username
 		if err := by.Authorize(u, nil); err != nil {
 			return err
@@ -236,15 +232,10 @@ func (us *Users) Delete(ctx context.Context, userID string, by Caller, with func
 
 // Get returns the account with that id, or ErrNotFound.
 func (us *Users) Get(ctx context.Context, userID string) (User, error) {
-	return Get(ctx, us.DB, userID)
-}
-
-// Get returns the account of db with that id, or ErrNotFound.
-func Get(ctx context.Context, db store.DB, userID string) (User, error) {
 	if !id.Valid(userID) {
 		return User{}, ErrNotFound
 	}
-	row, err := table.Get(ctx, db, userID)
+	row, err := table.Get(ctx, us.DB, userID)
 	if err == nil && row.Rev == 0 {
 		err = ErrNotFound
 	}
