@@ -72,6 +72,9 @@ func (p Public) check() error {
 	return nil
 }
 
+// Origin returns the name of a service's log in a deployment: DEPLOYMENT/audit/SERVICE.
+func Origin(deployment, service string) string { return deployment + "/audit/" + service }
+
 // MakeKeys returns the keys of the log called origin that lie in folder (DIR/keys/audit), and makes
 // them there when there are none. Beside them lies "public", what Public().String() prints.
 func MakeKeys(folder, origin string) (*Keys, error) {

@@ -12,10 +12,10 @@ import (
 	"github.com/provisioning-platform/platform/shared/config"
 )
 
-// Listen opens a listener for every address. Port 0 takes a free one. "localhost:PORT" is every loopback
+// openListeners opens a listener for every address. Port 0 takes a free one. "localhost:PORT" is every loopback
 // address that localhost resolves to, on one port. When one cannot be opened none stays open, and the
 // error names it.
-func Listen(ctx context.Context, addresses []string) ([]net.Listener, error) {
+func openListeners(ctx context.Context, addresses []string) ([]net.Listener, error) {
 	var all []net.Listener
 	for _, address := range addresses {
 		ls, err := listenOne(ctx, address)

@@ -1,8 +1,10 @@
-// Package process runs a program: its listeners, its components in order, and its end. A component is
-// whatever lives long; it has Run(ctx) and nothing else. The package owns signals, the order of shutdown
-// and the time it may take, and how the garbage collector is set. The one rule a caller must know: a
-// component that returns before its context ends stops the whole program, with its error; half a program
-// is not kept alive.
+// Package process runs a service: its store, its audit log, its server, its listeners, its components
+// in order, and its end. A component is whatever lives long; it has Run(ctx) and nothing else. The
+// package owns signals, standby, the order of shutdown and the time it may take, and how the garbage
+// collector is set; it knows no route and no noun of either product.
+//
+// The one rule a caller must know: a component that returns before its context ends stops the whole
+// program, with its error; half a program is not kept alive.
 package process
 
 import (
@@ -27,11 +29,11 @@ type Component struct {
 	Run  func(ctx context.Context) error
 }
 
-// Program is what Run runs.
+// Program is a service that is built and does not run yet.
 type Program struct {
 	Log       *slog.Logger
-	Stdout    io.Writer      // gets the lines "listening http://…" when ready
-	Listeners []net.Listener // from Listen
+	Stdout    io.Writer // gets the lines "listening http://…" when ready
+	Listeners []net.Listener
 	Server    *http.Server
 	// Drain makes new requests refusals; it is called first when the program ends.
 	Drain func()
@@ -51,13 +53,9 @@ const (
 	drainShare   = 2                // at most this part (1/n) of the grace is for running requests
 )
 
-// Signals returns a context that ends with the first SIGTERM or SIGINT. A second one ends the program
-// at once with exit code 1. Call stop when the program is over.
-func Signals(parent context.Context, log *slog.Logger) (ctx context.Context, stop func()) {
-	return signals(parent, log, os.Exit)
-}
-
-func signals(parent context.Context, log *slog.Logger, exit func(int)) (context.Context, func()) {
+// signals returns a context that ends with the first SIGTERM or SIGINT. A second one calls exit with 1
+// at once. Call stop when the program is over.
+func signals(parent context.Context, log *slog.Logger, exit func(int)) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	ch := make(chan os.Signal, 2)
 	signal.Notify(ch, syscall.SIGTERM, syscall.SIGINT)
@@ -85,10 +83,10 @@ func signals(parent context.Context, log *slog.Logger, exit func(int)) (context.
 	}
 }
 
-// Run runs the program until ctx ends or a part of it fails, then ends it in order: readiness off,
+// run runs the program until ctx ends or a part of it fails, then ends it in order: readiness off,
 // listeners closed, running requests finished, components stopped, store closed. It returns nil for an
 // orderly end.
-func Run(ctx context.Context, p Program) error {
+func run(ctx context.Context, p Program) error {
 	if p.Grace == 0 {
 		p.Grace = defaultGrace
 	}

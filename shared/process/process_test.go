@@ -34,7 +34,7 @@ func (s *story) add(line string) {
 // running request, the sockets and the engine.
 func TestRun_stopsInOrderAndFinishesRunningRequests(t *testing.T) {
 	t.Parallel()
-	ls, err := Listen(t.Context(), []string{"127.0.0.1:0", "127.0.0.1:0"})
+	ls, err := openListeners(t.Context(), []string{"127.0.0.1:0", "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestRun_stopsInOrderAndFinishesRunningRequests(t *testing.T) {
 	out, done := &lines{seen: make(chan string, 4)}, make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		done <- Run(ctx, Program{
+		done <- run(ctx, Program{
 			Log: discard(), Stdout: out, Listeners: ls,
 			Server: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				close(entered)
@@ -94,13 +94,13 @@ func TestRun_stopsInOrderAndFinishesRunningRequests(t *testing.T) {
 
 func TestRun_failsWhenAComponentFails(t *testing.T) {
 	t.Parallel()
-	for name, run := range map[string]func(context.Context) error{
+	for name, part := range map[string]func(context.Context) error{
 		"boom":            func(context.Context) error { return errors.New("boom") },
 		"ended by itself": func(context.Context) error { return nil },
 	} {
 		closed := false
-		err := Run(t.Context(), Program{
-			Log: discard(), Stdout: io.Discard, Components: []Component{{Name: "engine", Run: run}},
+		err := run(t.Context(), Program{
+			Log: discard(), Stdout: io.Discard, Components: []Component{{Name: "engine", Run: part}},
 			Close: func() error { closed = true; return nil },
 		})
 		if err == nil || !strings.Contains(err.Error(), "engine: "+name) || !closed {
@@ -115,7 +115,7 @@ func TestRun_saysWhatDoesNotStop(t *testing.T) {
 	cancel()
 	stuck := make(chan struct{})
 	defer close(stuck)
-	err := Run(ctx, Program{
+	err := run(ctx, Program{
 		Log: discard(), Stdout: io.Discard, Grace: 20 * time.Millisecond,
 		Components: []Component{{Name: "engine", Run: func(context.Context) error { <-stuck; return nil }}},
 	})
@@ -128,7 +128,7 @@ func TestRun_announcesNothingBeforeReady(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
-	err := Run(ctx, Program{Log: discard(), Stdout: &out, Ready: func(ready context.Context) error {
+	err := run(ctx, Program{Log: discard(), Stdout: &out, Ready: func(ready context.Context) error {
 		cancel()
 		<-ready.Done()
 		return ready.Err()
@@ -140,7 +140,7 @@ func TestRun_announcesNothingBeforeReady(t *testing.T) {
 
 func TestListen_localhostIsEveryLoopbackAddressOnOnePort(t *testing.T) {
 	t.Parallel()
-	ls, err := Listen(t.Context(), []string{"localhost:0"})
+	ls, err := openListeners(t.Context(), []string{"localhost:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,11 +161,11 @@ func TestListen_namesATakenAddressAndKeepsNothingOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	_, err = Listen(t.Context(), []string{"127.0.0.1:0", taken.Addr().String()})
+	_, err = openListeners(t.Context(), []string{"127.0.0.1:0", taken.Addr().String()})
 	if err == nil || !strings.Contains(err.Error(), taken.Addr().String()) || !strings.Contains(err.Error(), "already in use") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := Listen(t.Context(), []string{"nonsense"}); err == nil || !strings.Contains(err.Error(), "nonsense") {
+	if _, err := openListeners(t.Context(), []string{"nonsense"}); err == nil || !strings.Contains(err.Error(), "nonsense") {
 		t.Errorf("nonsense: %v", err)
 	}
 }

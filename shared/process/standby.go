@@ -12,10 +12,10 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// Open opens what a program serves from. With standby it waits, when open(…, false) says "store.held", in
+// openStandby opens what a program serves from. With standby it waits, when open(…, false) says "store.held", in
 // open(…, true) until the other instance is gone; meanwhile it answers on addresses. It returns the
 // addresses to listen on from then on: a port 0 has become a real one.
-func Open[T any](ctx context.Context, standby bool, addresses []string, title string, stdout io.Writer, open func(ctx context.Context, wait bool) (T, error)) (T, []string, error) {
+func openStandby[T any](ctx context.Context, standby bool, addresses []string, title string, stdout io.Writer, open func(ctx context.Context, wait bool) (T, error)) (T, []string, error) {
 	opened, err := open(ctx, false)
 	if !standby || fault.CodeOf(err) != "store.held" {
 		return opened, addresses, err
@@ -30,7 +30,7 @@ func Open[T any](ctx context.Context, standby bool, addresses []string, title st
 // answerStandby answers while wait goes on: GET /health is 200 with the text "<title> is standby", all else
 // 503 with the code store.standby (decision 43). It writes a line "standby http://…" for each listener.
 func answerStandby(ctx context.Context, addresses []string, title string, stdout io.Writer, wait func(ctx context.Context) error) ([]string, error) {
-	listeners, err := Listen(ctx, addresses)
+	listeners, err := openListeners(ctx, addresses)
 	if err != nil {
 		return nil, err
 	}

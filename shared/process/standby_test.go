@@ -24,7 +24,7 @@ func TestOpen_standbyAnswersWhileItWaits(t *testing.T) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		opened, listen, err := Open(t.Context(), true, []string{"127.0.0.1:0"}, "Orchestrator", lines, func(_ context.Context, wait bool) (string, error) {
+		opened, listen, err := openStandby(t.Context(), true, []string{"127.0.0.1:0"}, "Orchestrator", lines, func(_ context.Context, wait bool) (string, error) {
 			if !wait {
 				return "", fault.New(fault.Conflict, "store.held", "held")
 			}

@@ -68,6 +68,21 @@ func Nouns() []openapi.Noun {
 	}
 }
 
+// Admit returns what refuses a route before anybody is authenticated: one that grants or changes
+// something while changes returns a fault, and one at which people read while reads does. Health,
+// metrics and the API's description go on.
+func Admit(changes, reads func() error) func(web.Route) error {
+	return func(r web.Route) error {
+		if r.Mutates() {
+			return changes()
+		}
+		if r.Permission.Takes() == token.Access && r.Limit != web.Free {
+			return reads()
+		}
+		return nil
+	}
+}
+
 // fresh refuses a session whose sign-in is longer ago than freshFor.
 func (a *API) fresh(c token.Claims) error {
 	if a.Now().Sub(time.Unix(c.AuthTime, 0)) <= freshFor {

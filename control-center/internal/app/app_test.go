@@ -18,6 +18,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/config"
 	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/instance"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/token"
 )
@@ -45,25 +46,29 @@ func start(t *testing.T, storeURL string) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := build(ctx, c, stores, log)
+	s, err := service(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.Open(ctx, stores, log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	run, stop := context.WithCancel(ctx)
-	done := make(chan error, len(s.components))
-	for _, part := range s.components {
+	done := make(chan error, len(p.Components))
+	for _, part := range p.Components {
 		go func() { done <- part.Run(run) }()
 	}
-	server := httptest.NewServer(s.server)
+	server := httptest.NewServer(p.Server.Handler)
 	t.Cleanup(func() {
 		server.Close()
 		stop()
-		for range s.components {
+		for range p.Components {
 			if err := <-done; err != nil {
 				t.Errorf("component: %v", err)
 			}
 		}
-		if err := s.db.Close(); err != nil {
+		if err := p.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -211,7 +216,7 @@ func TestService_auditRowsAndProofs(t *testing.T) {
 	if err := json.Unmarshal(b, &bundle); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(bootstrap.AuditKeysFolder(r.dir) + "/public")
+	text, err := os.ReadFile(instance.Folder(r.dir).AuditKeys() + "/public")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,13 +2,13 @@ package app
 
 import (
 	"context"
-	"path/filepath"
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/bootstrap"
 	ccli "github.com/provisioning-platform/platform/control-center/internal/cli"
 	"github.com/provisioning-platform/platform/shared/cli"
 	"github.com/provisioning-platform/platform/shared/config"
+	"github.com/provisioning-platform/platform/shared/instance"
 	"github.com/provisioning-platform/platform/shared/obs"
 )
 
@@ -30,7 +30,12 @@ func serve(ctx context.Context, o *cli.IO, s *cli.Setup) error {
 	if err != nil {
 		return err
 	}
-	return Serve(ctx, Options{Config: c, URLFile: s.StoreFile(o), Unknown: loaded.Unknown, Stdout: o.Out, Stderr: o.Err})
+	run, err := service(c)
+	if err != nil {
+		return err
+	}
+	run.URLFile, run.Unknown, run.Stdout, run.Stderr = s.StoreFile(o), loaded.Unknown, o.Out, o.Err
+	return run.Run(ctx)
 }
 
 // load reads the configuration and refuses settings that serve refuses.
@@ -58,7 +63,7 @@ func auditLogOf(o *cli.IO, s *cli.Setup) (cli.AuditLog, error) {
 	}
 	dir := string(c.Data)
 	stores, err := c.Store.Options(dir, s.StoreFile(o), Schema(), obs.Discard())
-	return cli.AuditLog{Dir: filepath.Join(dir, "audit"), Keys: filepath.Join(bootstrap.AuditKeysFolder(dir), "public"), Store: stores}, err
+	return cli.AuditLog{Dir: instance.Folder(dir).Audit(), Keys: instance.Folder(dir).AuditPublic(), Store: stores}, err
 }
 
 func initCommand() cli.Command {

@@ -10,6 +10,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/config"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/instance"
 	"github.com/provisioning-platform/platform/shared/process"
 	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/store/driver"
@@ -118,10 +119,10 @@ func checkFolder(dir string, problems *config.Problems) {
 		problems.AddState(err)
 		return
 	}
-	own := bootstrap.KeysFolder(dir)
+	own := instance.Folder(dir).Keys()
 	problems.Private(dir, bootstrap.FilePath(dir), own, seal.File(own), filepath.Join(own, idempotency.KeyFile))
 	problems.AddState(err)
 	_, err = seal.Open(own)
 	problems.AddState(err)
-	problems.Private(audit.KeyFiles(bootstrap.AuditKeysFolder(dir))...)
+	problems.Private(audit.KeyFiles(instance.Folder(dir).AuditKeys())...)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/bootstrap"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/cli"
+	"github.com/provisioning-platform/platform/shared/instance"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
 )
@@ -127,10 +128,10 @@ func TestConfigCheck_isGoodOfAFolderThatServeRefuses(t *testing.T) {
 	if code, _, errs := run(nil, "config", "check", "--data", good); code != 0 || !strings.Contains(errs, "good") {
 		t.Fatalf("%d %s", code, errs)
 	}
-	if _, err := audit.MakeKeys(bootstrap.AuditKeysFolder(good), "d/audit"); err != nil { // as the first serve does
+	if _, err := audit.MakeKeys(instance.Folder(good).AuditKeys(), "d/audit"); err != nil { // as the first serve does
 		t.Fatal(err)
 	}
-	if _, err := secret.MakeKey(filepath.Join(bootstrap.KeysFolder(good), idempotency.KeyFile)); err != nil {
+	if _, err := secret.MakeKey(filepath.Join(instance.Folder(good).Keys(), idempotency.KeyFile)); err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/provisioning-platform/platform/control-center/internal/bootstrap"
 	"github.com/provisioning-platform/platform/control-center/internal/keys"
+	"github.com/provisioning-platform/platform/shared/instance"
 	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/token/tokentest"
@@ -15,7 +16,7 @@ import (
 // signer returns the key that signs this deployment's tokens, opened from its data folder.
 func (r *running) signer() ed25519.PrivateKey {
 	r.t.Helper()
-	sealer, err := seal.Open(bootstrap.KeysFolder(r.dir))
+	sealer, err := seal.Open(instance.Folder(r.dir).Keys())
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/cli"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/instance"
 	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -40,7 +41,7 @@ func recovery() cli.Recovery {
 			if err != nil {
 				return nil, nil, err
 			}
-			sealer, err := seal.Open(bootstrap.KeysFolder(dir))
+			sealer, err := seal.Open(instance.Folder(dir).Keys())
 			if err != nil {
 				return nil, nil, err
 			}

@@ -1,8 +1,6 @@
 package app
 
 import (
-	"context"
-
 	"github.com/provisioning-platform/platform/control-center/internal/auditlog"
 	"github.com/provisioning-platform/platform/control-center/internal/bootstrap"
 	"github.com/provisioning-platform/platform/control-center/internal/keys"
@@ -16,7 +14,6 @@ import (
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/store"
-	"github.com/provisioning-platform/platform/shared/store/driver"
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
 )
 
@@ -30,13 +27,4 @@ func Schema() store.Schema {
 		kinds = append(kinds, k...)
 	}
 	return store.Schema{Service: "control_center", Kinds: kinds}
-}
-
-// open opens the store and returns its hub, through which everything in the process goes.
-func open(ctx context.Context, o driver.Options) (*feed.Hub, error) {
-	db, err := driver.Open(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	return feed.NewHub(db), nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/token"
 )
 
 // Row is one act as the index has it. Fields stand in the order of their JSON names.
@@ -107,8 +109,19 @@ type Index struct {
 // operation identifies an intent and its outcome: the log and Row.OpID.
 type operation struct{ origin, id string }
 
-// Follower is the name of the follower that feeds the index from the control-center's own log.
-const Follower = "audit-index"
+// followerName is the name of what feeds the index from the control-center's own log.
+const followerName = "audit-index"
+
+// Follower returns what feeds the index from the control-center's own log, the stream of db.
+func (x *Index) Follower(db *feed.Hub, log *slog.Logger) *feed.Follower {
+	return &feed.Follower{Name: followerName, Stream: audit.Stream, DB: db, Batch: 200, Log: log, Handle: func(ctx context.Context, entries []store.Entry) error {
+		bodies := make([][]byte, len(entries))
+		for i, e := range entries {
+			bodies[i] = e.Body
+		}
+		return x.Add(ctx, token.ControlCenter, entries[0].Seq-1, bodies)
+	}}
+}
 
 // Await looks every 3 ms, for 1 s at most.
 const (
@@ -127,7 +140,7 @@ func (x *Index) Await(ctx context.Context) error {
 	defer look.Stop()
 	defer most.Stop()
 	for {
-		row, err := feed.Cursors.Get(ctx, x.DB, Follower)
+		row, err := feed.Cursors.Get(ctx, x.DB, followerName)
 		if err != nil || row.Value.Seq >= head.Head {
 			return err
 		}

@@ -22,7 +22,6 @@ import (
 const (
 	fileName       = "bootstrap.json"
 	credentialName = "orchestrator-credential.json"
-	keysFolder     = "keys"
 )
 
 // File is DIR/bootstrap.json: what an empty store begins with. Its secrets are hashed or sealed.
@@ -49,15 +48,6 @@ type Credential struct {
 
 // FilePath returns DIR/bootstrap.json.
 func FilePath(dir string) string { return filepath.Join(dir, fileName) }
-
-// KeysFolder returns DIR/keys.
-func KeysFolder(dir string) string { return filepath.Join(dir, keysFolder) }
-
-// AuditKeysFolder returns DIR/keys/audit.
-func AuditKeysFolder(dir string) string { return filepath.Join(dir, keysFolder, "audit") }
-
-// AuditOrigin returns the name of the control-center's audit log in a deployment.
-func AuditOrigin(deployment string) string { return deployment + "/audit/control-center" }
 
 // Load reads the bootstrap file of dir. It refuses a folder that others can read, one that is not
 // initialised and a damaged file, each with what to do about it.

@@ -30,8 +30,12 @@ const deploymentID = "deployment"
 func Kinds() []store.Kind { return []store.Kind{{Name: deployments.Kind}} }
 
 // Epoch returns the identity of the streams that the orchestrator follows: the id of the
-// deployment, or, since the store was put back and recovered, what NewEpoch made.
-func Epoch(ctx context.Context, db store.DB, f File) (string, error) {
+// deployment, or, since the store was put back and recovered, what NewEpoch made. A store in memory
+// has a new one at each start.
+func Epoch(ctx context.Context, db store.DB, f File, memory bool, now time.Time) (string, error) {
+	if memory {
+		return f.Deployment + "/" + now.UTC().Format(time.RFC3339Nano), nil
+	}
 	row, err := deployments.Get(ctx, db, deploymentID)
 	if err != nil || row.Value.Epoch == "" {
 		return f.Deployment, err

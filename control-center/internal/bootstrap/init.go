@@ -17,6 +17,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/instance"
 	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -85,12 +86,12 @@ func Init(ctx context.Context, o Options, now time.Time) (InitResult, error) {
 	if err != nil {
 		return InitResult{}, err
 	}
-	sealer, err := seal.Make(KeysFolder(dir))
+	sealer, err := seal.Make(instance.Folder(dir).Keys())
 	if err != nil {
 		return InitResult{}, err
 	}
 	deployment := id.Random()
-	auditKeys, err := audit.MakeKeys(AuditKeysFolder(dir), AuditOrigin(deployment))
+	auditKeys, err := audit.MakeKeys(instance.Folder(dir).AuditKeys(), audit.Origin(deployment, token.ControlCenter))
 	if err != nil {
 		return InitResult{}, err
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/tokens"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/instance"
 	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -110,7 +111,7 @@ func Over(t testing.TB, db store.DB) *Rig {
 	r.File, err = bootstrap.Load(r.Dir)
 	must(err)
 	must(bootstrap.Import(ctx, r.DB, r.Dir, r.File, false, r.Clock.Now()))
-	r.Sealer, err = seal.Open(bootstrap.KeysFolder(r.Dir))
+	r.Sealer, err = seal.Open(instance.Folder(r.Dir).Keys())
 	must(err)
 	log := slog.New(slog.DiscardHandler)
 	r.Revoked = &revocation.Log{DB: r.DB, State: &token.Revocations{}, Epoch: r.File.Deployment}

@@ -18,6 +18,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/health"
+	"github.com/provisioning-platform/platform/shared/store/driver"
 	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/web/openapi"
 )
@@ -81,6 +82,14 @@ func mine(ctx context.Context, action, resourceType, name, owner string) error {
 		action += "_own"
 	}
 	return web.Require(ctx, action, authz.Resource{Type: resourceType, Name: name})
+}
+
+// StorageName returns the contract's word for the store in use.
+func StorageName(o driver.Options) string {
+	if o.InMemory() || o.Embedded() {
+		return "filesystem"
+	}
+	return "surrealdb"
 }
 
 // Admit returns what refuses a route that changes something while changes returns a fault: the

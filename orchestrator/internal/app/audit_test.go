@@ -2,11 +2,11 @@ package app
 
 import (
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/cli"
+	"github.com/provisioning-platform/platform/shared/instance"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/store/driver"
 )
@@ -21,10 +21,10 @@ func TestAudit_onTheFolderOfARunningServiceIsAConflict(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	if _, err := audit.MakeKeys(filepath.Join(dir, keysFolder, auditFolder), "d/audit/orchestrator"); err != nil {
+	if _, err := audit.MakeKeys(instance.Folder(dir).AuditKeys(), "d/audit/orchestrator"); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(filepath.Join(dir, auditFolder), 0o700); err != nil { // as if it had served before
+	if err := os.Mkdir(instance.Folder(dir).Audit(), 0o700); err != nil { // as if it had served before
 		t.Fatal(err)
 	}
 	for _, verb := range [][]string{

@@ -15,6 +15,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/client"
 	"github.com/provisioning-platform/platform/shared/config"
+	"github.com/provisioning-platform/platform/shared/instance"
 	"github.com/provisioning-platform/platform/shared/process"
 	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/store/driver"
@@ -198,7 +199,7 @@ func checkFolder(dir string, problems *config.Problems) {
 		problems.AddState(fmt.Errorf("the data folder %s is a file; give another with --data DIR", dir))
 		return
 	}
-	own := filepath.Join(dir, keysFolder)
+	own := instance.Folder(dir).Keys()
 	problems.Private(dir, own, filepath.Join(own, idempotency.KeyFile))
-	problems.Private(audit.KeyFiles(filepath.Join(own, auditFolder))...)
+	problems.Private(audit.KeyFiles(instance.Folder(dir).AuditKeys())...)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/cli"
+	"github.com/provisioning-platform/platform/shared/instance"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
 )
@@ -96,14 +97,14 @@ func TestConfigCheck_isGoodOfAFolderThatServeRefuses(t *testing.T) {
 	if _, err := os.Stat(dir); err == nil {
 		t.Error("config check made the data folder")
 	}
-	own := filepath.Join(dir, keysFolder)
-	if _, err := audit.MakeKeys(filepath.Join(own, auditFolder), "d/audit"); err != nil { // as the first serve does
+	own := instance.Folder(dir).Keys()
+	if _, err := audit.MakeKeys(instance.Folder(dir).AuditKeys(), "d/audit"); err != nil { // as the first serve does
 		t.Fatal(err)
 	}
 	if _, err := secret.MakeKey(filepath.Join(own, idempotency.KeyFile)); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range append(audit.KeyFiles(filepath.Join(own, auditFolder)), filepath.Join(own, idempotency.KeyFile), own, dir) {
+	for _, path := range append(audit.KeyFiles(instance.Folder(dir).AuditKeys()), filepath.Join(own, idempotency.KeyFile), own, dir) {
 		if err := os.Chmod(path, 0o755); err != nil {
 			t.Fatal(err)
 		}

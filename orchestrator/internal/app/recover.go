@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/orchestrator/internal/trust"
 	"github.com/provisioning-platform/platform/shared/cli"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
-	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/driver"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -19,9 +19,9 @@ import (
 func recovery() cli.Recovery {
 	return cli.Recovery{Begin: func(context.Context, *cli.IO, string) (func(context.Context, *feed.Hub) error, func(*store.Tx, map[string]any) error, error) {
 		return nil, func(tx *store.Tx, details map[string]any) error {
-			made := storeIdentity{Epoch: id.Random(), ID: eventsID}
-			details["epoch"] = made.Epoch
-			return identities.Save(tx, made)
+			epoch, err := run.NewEpoch(tx)
+			details["epoch"] = epoch
+			return err
 		}, nil
 	}}
 }

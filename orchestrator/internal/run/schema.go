@@ -34,6 +34,7 @@ func Schema() []store.Kind {
 		{Name: resourceKind, Summed: true},
 		{Name: checkpointKind, Indexes: []string{"era", "made"}, Counted: []string{"made"}},
 		{Name: sweepKind},
+		{Name: identities.Kind},
 	}
 }
 

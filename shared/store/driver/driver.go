@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"github.com/provisioning-platform/platform/shared/fault"
-	"github.com/provisioning-platform/platform/shared/process"
+	"github.com/provisioning-platform/platform/shared/instance"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
@@ -80,7 +80,7 @@ func Open(ctx context.Context, o Options) (store.DB, error) {
 		}
 		return s, nil
 	}
-	identity, release, err := process.Identify(o.Dir)
+	identity, release, err := instance.Identify(o.Dir)
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
-	"github.com/provisioning-platform/platform/shared/process"
+	"github.com/provisioning-platform/platform/shared/instance"
 )
 
 const (
@@ -22,14 +22,14 @@ const (
 // Owner makes a store the only writer of its database (decision 43). Without one a store takes no lease
 // and may only be read, or written beside others as the tests do.
 type Owner struct {
-	process.Identity
+	instance.Identity
 	Standby bool // wait for the lease instead of refusing
 }
 
 // lease is the record that says who writes. Beat is another text with each sign of life: how long it stays
 // the same is measured by the monotonic clock of whoever looks, so clocks are never compared.
 type lease struct {
-	process.Identity
+	instance.Identity
 	Epoch uint64    `json:"epoch"`
 	Beat  string    `json:"beat"`
 	Since time.Time `json:"since"`

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/fault"
-	"github.com/provisioning-platform/platform/shared/process"
+	"github.com/provisioning-platform/platform/shared/instance"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/surrealstore/surrealtest"
@@ -31,9 +31,9 @@ func openAs(t *testing.T, at, password string, owner Owner) (*Store, error) {
 }
 
 // me is the identity of this process on a folder of its own.
-func me(t *testing.T) process.Identity {
+func me(t *testing.T) instance.Identity {
 	t.Helper()
-	i, release, err := process.Identify(t.TempDir())
+	i, release, err := instance.Identify(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,15 +162,15 @@ func TestLease_standbyTakesOver(t *testing.T) {
 func TestIdentify_oneProcessAFolder(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	first, release, err := process.Identify(dir)
+	first, release, err := instance.Identify(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := process.Identify(dir); !fault.Is(err, fault.Conflict) {
+	if _, _, err := instance.Identify(dir); !fault.Is(err, fault.Conflict) {
 		t.Errorf("a second one: %v", err)
 	}
 	release()
-	again, release, err := process.Identify(dir)
+	again, release, err := instance.Identify(dir)
 	if err != nil || again != first || again.PID != os.Getpid() || again.Gone() {
 		t.Errorf("%+v after %+v: %v", again, first, err)
 	}

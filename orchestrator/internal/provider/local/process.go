@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"time"
 
-	processes "github.com/provisioning-platform/platform/shared/process"
+	"github.com/provisioning-platform/platform/shared/instance"
 )
 
 // marker is the variable that every process of a server carries, so that none can get lost. Its value is the path
@@ -19,7 +19,7 @@ func (p process) alive() bool {
 	if p.PID <= 1 {
 		return false
 	}
-	at, ok := processes.StartedAt(p.PID)
+	at, ok := instance.StartedAt(p.PID)
 	return ok && at == p.Started
 }
 
@@ -54,7 +54,7 @@ func processesOf(f folder) []int {
 		if err != nil || !bytes.Contains(append([]byte{0}, env...), mark) {
 			continue
 		}
-		if _, ok := processes.StartedAt(pid); ok {
+		if _, ok := instance.StartedAt(pid); ok {
 			pids = append(pids, pid)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider/ssh"
-	processes "github.com/provisioning-platform/platform/shared/process"
+	"github.com/provisioning-platform/platform/shared/instance"
 )
 
 // Verb is the hidden verb of the orchestrator's binary that serves one local server. main looks for it before
@@ -68,7 +68,7 @@ func serve(ctx context.Context, f folder, log *slog.Logger) error {
 		return err
 	}
 	defer listener.Close()
-	at, _ := processes.StartedAt(os.Getpid())
+	at, _ := instance.StartedAt(os.Getpid())
 	p := process{PID: os.Getpid(), Port: listener.Addr().(*net.TCPAddr).Port, Server: who.ID, Started: at}
 	text, err := json.Marshal(p)
 	if err != nil {

@@ -1,0 +1,182 @@
+package process
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/health"
+	"github.com/provisioning-platform/platform/shared/instance"
+	"github.com/provisioning-platform/platform/shared/obs"
+	"github.com/provisioning-platform/platform/shared/retention"
+	"github.com/provisioning-platform/platform/shared/secret"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/driver"
+	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/web/idempotency"
+)
+
+// Service is a service of the platform as one literal: what its program says of it, and the function
+// that builds what only this service has. Run does what every service has.
+type Service struct {
+	Name       string       // token.Orchestrator: in log lines, background acts and, with _ for -, names of metrics
+	Title      string       // "Orchestrator": what /health and a standby call themselves
+	Deployment string       // the audit log is called DEPLOYMENT/audit/NAME
+	Peer       audit.Public // the only keys of the other service's log that are believed; empty: those heard first
+	Schema     store.Schema
+
+	Data     string // the data folder
+	Listen   []string
+	LogLevel slog.Level
+	Store    driver.Settings
+	URLFile  string   // the file of *_STORE_FILE, in which the store's URL stands
+	Unknown  []string // names of the environment with the program's prefix that no setting reads
+	Stdout   io.Writer
+	Stderr   io.Writer
+
+	// Build builds the parts on an open store. Its context is of an act that nobody asked for.
+	Build func(ctx context.Context, b *Base) (*Parts, error)
+}
+
+// Base is what every service stands on when its own parts are built.
+type Base struct {
+	Dir     instance.Folder
+	Stores  driver.Options
+	DB      *feed.Hub
+	Log     *slog.Logger
+	Now     func() time.Time
+	Audit   *audit.Log
+	Witness *audit.Peer // the memory of the other service's audit log
+	Metrics *obs.Registry
+}
+
+// Parts is what only this service has.
+type Parts struct {
+	Health *health.Service // without Title and Store
+	Web    web.Config      // without Service, Version, Log, Metrics, Store, Key and Now
+	Prunes []retention.Class
+	// Components are started together and stopped in this order, before the audit log, the pruner
+	// and the lease of the store.
+	Components []Component
+}
+
+// Run runs the service until ctx ends, a signal comes or a part of it fails. With the setting
+// standby it waits until the instance that holds the store is gone.
+func (s *Service) Run(ctx context.Context) error {
+	log := obs.NewLogger(s.Stderr, s.Name, s.LogLevel)
+	log.Info("starting", "build", obs.Build())
+	if len(s.Unknown) > 0 {
+		log.Warn("no setting reads these names of the environment", "names", s.Unknown)
+	}
+	dir, err := filepath.Abs(s.Data)
+	if err != nil {
+		return err
+	}
+	stores, err := s.Store.Options(dir, s.URLFile, s.Schema, log)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signals(ctx, log, os.Exit)
+	defer stop()
+	p, listen, err := openStandby(ctx, stores.Standby, s.Listen, s.Title, s.Stdout, func(ctx context.Context, wait bool) (Program, error) {
+		stores.Standby = wait
+		return s.Open(ctx, stores, log)
+	})
+	if err != nil {
+		return err
+	}
+	if p.Listeners, err = openListeners(ctx, listen); err != nil {
+		_ = p.Close()
+		return err
+	}
+	return run(ctx, p)
+}
+
+// Open opens the store and builds all parts. Nothing listens and nothing runs yet; whoever does not
+// run the program closes it.
+func (s *Service) Open(ctx context.Context, stores driver.Options, log *slog.Logger) (Program, error) {
+	if err := instance.Folder(stores.Dir).Make(); err != nil {
+		return Program{}, err
+	}
+	db, err := driver.Open(ctx, stores)
+	if err != nil {
+		return Program{}, err
+	}
+	b := &Base{Dir: instance.Folder(stores.Dir), Stores: stores, DB: feed.NewHub(db), Log: log, Now: time.Now, Metrics: obs.NewRegistry()}
+	p, err := s.build(s.background(ctx), b)
+	if err != nil {
+		_ = b.DB.Close()
+	}
+	return p, err
+}
+
+// background returns ctx with this service as the actor of what nobody asked for.
+func (s *Service) background(ctx context.Context) context.Context {
+	return audit.WithContext(ctx, &audit.Context{Actor: audit.Actor{Sub: token.ServiceSubject(s.Name)}, Origin: s.Name})
+}
+
+// build builds the audit log, the service's own parts and the server around them.
+func (s *Service) build(ctx context.Context, b *Base) (Program, error) {
+	if err := s.openAudit(ctx, b); err != nil {
+		return Program{}, err
+	}
+	parts, err := s.Build(ctx, b)
+	if err != nil {
+		return Program{}, err
+	}
+	server, err := s.server(b, parts.Web)
+	if err != nil {
+		return Program{}, err
+	}
+	state, prefix := parts.Health, strings.ReplaceAll(s.Name, "-", "_")
+	state.Title, state.Store = s.Title, b.DB
+	state.Meter(b.Metrics, prefix)
+	b.Audit.Meter(b.Metrics, prefix)
+	b.Witness.Meter(b.Metrics, prefix)
+	pruner := &retention.Pruner{DB: b.DB, Classes: parts.Prunes, Now: b.Now, Log: b.Log}
+	pruner.Meter(b.Metrics, prefix)
+	all := append([]Component{{Name: "idempotency keys", Run: server.Run}}, parts.Components...)
+	all = append(all, Component{Name: "audit log", Run: b.Audit.Run}, Component{Name: "retention", Run: pruner.Run},
+		Component{Name: "store lease", Run: driver.Lease(b.DB.DB)})
+	for i, c := range all {
+		all[i].Run = func(ctx context.Context) error { return c.Run(s.background(ctx)) }
+	}
+	return Program{
+		Log: b.Log, Stdout: s.Stdout, Server: server.HTTP(), Drain: server.Drain, Ready: state.AwaitServes, Components: all, Close: b.DB.Close,
+	}, nil
+}
+
+// openAudit opens the audit log of the folder and the memory of the other service's. A log in memory
+// has no folder.
+func (s *Service) openAudit(ctx context.Context, b *Base) error {
+	keys, err := audit.MakeKeys(b.Dir.AuditKeys(), audit.Origin(s.Deployment, s.Name))
+	if err != nil {
+		return err
+	}
+	dir := b.Dir.Audit()
+	if b.Stores.InMemory() {
+		dir = ""
+	}
+	if b.Audit, err = audit.Open(ctx, audit.Options{DB: b.DB, Dir: dir, Keys: keys, Log: b.Log}); err != nil {
+		return err
+	}
+	b.Witness, err = audit.NewPeer(b.Audit, s.Peer)
+	return err
+}
+
+// server returns the HTTP side of the service.
+func (s *Service) server(b *Base, c web.Config) (*web.Server, error) {
+	key, err := secret.MakeKey(filepath.Join(b.Dir.Keys(), idempotency.KeyFile))
+	if err != nil {
+		return nil, err
+	}
+	c.Service, c.Version, c.Log, c.Metrics, c.Store, c.Key, c.Now = s.Name, "v1", b.Log, b.Metrics, b.DB, key, b.Now
+	return web.NewServer(c)
+}
