@@ -13,17 +13,11 @@ import (
 // overrun is how long an attempt may ignore the end of its time before its outcome counts as unknown.
 const overrun = 10 * time.Second
 
-// attempt is an attempt that was started and whose result is not stored.
-type attempt struct {
-	stop     context.CancelFunc // ends the attempt context
-	returned bool               // its result has come
-}
-
 // dispatch starts an attempt that is stored. Its result comes back as a message. The attempt context does not end with ctx,
 // that of the engine: the runner stops its attempts when it ends.
 func (r *runner) dispatch(ctx context.Context, l dag.Launch) {
 	own, stop := context.WithCancel(context.WithoutCancel(ctx))
-	r.attempts[l.Attempt.ID] = &attempt{stop: stop}
+	r.attempts[l.Attempt.ID] = stop
 	r.claim(&l)
 	r.e.work.Go(func() {
 		defer stop()
@@ -35,26 +29,6 @@ func (r *runner) dispatch(ctx context.Context, l dag.Launch) {
 func (r *runner) report(l *dag.Launch, res dag.Result) {
 	r.post(message{command: dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: res}})
 }
-
-// noteReturned notes that the result of an attempt has come.
-func (r *runner) noteReturned(id string) {
-	if a := r.attempts[id]; a != nil && !a.returned {
-		a.returned = true
-		r.returned++
-	}
-}
-
-// forgetAttempt forgets an attempt whose result is stored. Not before: a cycle that was encoded while the attempt was at work,
-// and is stored after its result has come, still lists the attempt as due, and would start it a second time.
-func (r *runner) forgetAttempt(id string) {
-	if a := r.attempts[id]; a != nil && a.returned {
-		r.returned--
-		delete(r.attempts, id)
-	}
-}
-
-// atWork returns the number of attempts whose result has not come.
-func (r *runner) atWork() int { return len(r.attempts) - r.returned }
 
 // perform waits for one of Config.MaxSteps places and makes the attempt within its time. life is the context of the engine: an
 // attempt that gets its place after the end of life does not begin. An attempt that still goes on an overrun after its

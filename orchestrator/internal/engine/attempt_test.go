@@ -81,7 +81,7 @@ func TestAttempt_endsInTime(t *testing.T) {
 			began := time.Now()
 			r.dispatch(ctx, dag.Launch{Timeout: timeout, Attempt: dag.Attempt{ID: "1"}})
 			if c.stop > 0 {
-				time.AfterFunc(c.stop, r.attempts["1"].stop)
+				time.AfterFunc(c.stop, r.attempts["1"])
 			}
 			for i, want := range c.want {
 				<-r.wake
@@ -121,7 +121,7 @@ func TestAttempt_thatIsStoppedInTheQueueNeverBegins(t *testing.T) {
 			synctest.Wait()
 		}
 		for _, id := range []string{"second", "first"} {
-			r.attempts[id].stop()
+			r.attempts[id]()
 			synctest.Wait()
 			if got := r.take(); len(got) != 1 || got[0].command.(dag.Done).ID != id {
 				t.Errorf("stopped %s: %+v", id, got)
@@ -172,8 +172,7 @@ func BenchmarkAttempt(b *testing.B) {
 				if done.Result.Class != dag.OK {
 					b.Fatalf("%+v", done.Result)
 				}
-				r.noteReturned(done.ID)
-				r.forgetAttempt(done.ID)
+				delete(r.attempts, done.ID)
 				n--
 			}
 		}

@@ -1,9 +1,11 @@
 package engine
 
-import "github.com/provisioning-platform/platform/orchestrator/internal/dag"
+import (
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+)
 
-// Claimer is an Executor that wants to know which steps are at work. Claim is called before an attempt at a step that is
-// not, and what it returns, unless nil, once the store says that the step is at work no longer (dag.AtWork).
+// Claimer is an Executor that wants to know which steps are at work. The engine calls Claim before the first attempt at a
+// step, and what Claim returns, unless nil, once it is stored that the step is at work no longer (dag.AtWork).
 type Claimer interface {
 	Claim(a dag.Attempt) (release func())
 }
@@ -26,9 +28,8 @@ func (r *runner) claim(l *dag.Launch) {
 	}
 }
 
-// unclaimed returns the tags of the steps that are at work no longer, as the run in memory says; they are released when
-// that is stored.
-func (r *runner) unclaimed() (tags []string) {
+// endedClaims returns the tags of the steps that are at work no longer, as the run in memory says.
+func (r *runner) endedClaims() (tags []string) {
 	for tag, c := range r.claims {
 		if !dag.AtWork(r.run, c.ref, c.task) {
 			tags = append(tags, tag)
@@ -37,7 +38,7 @@ func (r *runner) unclaimed() (tags []string) {
 	return tags
 }
 
-// release ends claims.
+// unclaim releases claims.
 func (r *runner) unclaim(tags []string) {
 	for _, tag := range tags {
 		if c, ok := r.claims[tag]; ok {
@@ -47,7 +48,7 @@ func (r *runner) unclaim(tags []string) {
 	}
 }
 
-// unclaimAll ends all claims of a run that this process drives no longer.
+// unclaimAll releases all claims of a run that this process drives no longer.
 func (r *runner) unclaimAll() {
 	for _, c := range r.claims {
 		c.release()

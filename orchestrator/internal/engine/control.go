@@ -10,11 +10,11 @@ import (
 	"github.com/provisioning-platform/platform/shared/id"
 )
 
-// Cancel ends a batch or a workflow: what has not started never starts, what runs is told to stop, what
-// is done stays. When it returns nil the cancel is durable and nothing more starts. Who cancels comes from the
-// audit scene of the context.
+// Cancel ends a batch or a workflow: what has not started never starts, what runs is told to stop, what is done stays. When it
+// returns nil, the cancel is stored and nothing more starts. Who cancels comes from the audit.Context of ctx. It returns a
+// fault of kind NotFound for an unknown run, Conflict for one that has ended, and Unavailable when it may not be stored.
 func (e *Engine) Cancel(ctx context.Context, kind dag.Kind, runID string) error {
-	r := e.lookup(runID) // before the look at the header, so that none slips away in between
+	r := e.lookup(runID) // before the header is read: a run that ends in between is found ended
 	h, err := run.GetHeader(ctx, e.DB, kind, runID)
 	switch {
 	case err != nil:

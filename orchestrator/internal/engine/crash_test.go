@@ -119,9 +119,9 @@ func TestCrash_restartAtEveryCommit(t *testing.T) {
 	}
 }
 
-// wide runs a batch of 120 operations in layers of 40, on a store that takes its time, so that cycles are made ready while the one
-// before is on its way, and kills the engine at commit n when kill is set. Operations of a layer end up to ten times spread apart. It returns the events in the order of the text, for
-// operations of a layer end in any order.
+// wide runs a batch of 120 operations in layers of 40, on a store that takes its time, so that results come during commits, and
+// kills the engine at commit n when kill is set. Operations of a layer end up to ten times spread apart. It returns the events
+// in the order of the text, for operations of a layer end in any order.
 func wide(t *testing.T, n int, m storetest.Moment, kill bool, spread time.Duration, change ...func(*engine.Config)) (events, calls []string, ended string, commits int) {
 	w, db := newWorld(), memory()
 	w.delay, w.spread = time.Millisecond, spread
@@ -179,7 +179,7 @@ func TestWide_whatTimeBringsWaitsForTheCommitOnItsWay(t *testing.T) {
 }
 
 // TestCrash_everyCommitOfAWideBatch fails each commit in turn, and kills the engine there: what the world sees is the same as if
-// nothing had happened, though the turn behind it was made ready already.
+// nothing had happened, though results come while it fails.
 func TestCrash_everyCommitOfAWideBatch(t *testing.T) {
 	var want, calls []string
 	var end string

@@ -8,68 +8,45 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// cycle is one commit of a run: the commands that it carries out, what it stores, and what is due
-// once that is stored. While one is on its way to the store, the next is made ready beside it, and
-// goes behind it.
+// cycle is one commit of a run: the messages that it carries out, what it stores, and what is due once that is stored.
 type cycle struct {
-	messages  []message
-	entries   [][]byte // audit entries of callers
-	change    dag.Change
-	due       dag.Due
-	unclaimed []string // tags of steps
-	now       dag.Now
-	empty     bool    // nothing is to be stored
-	buffer    *buffer // where it was encoded
-	more      []store.Write
-	number    int // in the order in which the runner made them ready
+	messages    []message
+	entries     [][]byte      // audit entries of callers
+	writes      []store.Write // of messages, or of a submission
+	change      dag.Change
+	due         dag.Due
+	endedClaims []string // tags of steps
+	now         dag.Now
 }
 
-// cycleResult is what the store said to a cycle.
-type cycleResult struct {
-	rev  uint64
-	took time.Duration
-	err  error
-}
-
-// cycle carries out messages in a commit, behind the one that is on its way. When one of both fails
-// it returns why, and what is to be carried out again once the run is loaded.
-func (r *runner) commitCycle(ctx context.Context, messages []message) ([]message, error) {
-	var err error
+// commitCycle applies messages to the run, commits what that changes, and acts on what is due then. After a fault the run in
+// memory is not what is stored: load it again and carry out the same messages.
+func (r *runner) commitCycle(ctx context.Context, messages []message) error {
 	if s := r.run.Header.State; s == dag.Queued || s == dag.Running { // else nothing starts that needs a right
-		err = r.ask(ctx, r.run.Header.Grant)
-	}
-	var t *cycle
-	if err == nil {
-		t = r.apply(messages)
-	}
-	if r.inFlight != nil {
-		if err == nil && !t.empty && r.run.Header.State == dag.Running { // else what it writes may depend on when the one before is stored
-			err = r.encode(t)
-		}
-		if again, lost := r.arrive(ctx, <-r.stored); lost != nil {
-			return append(again, messages...), lost
+		if err := r.refreshRights(ctx, r.run.Header.Grant); err != nil {
+			return err
 		}
 	}
-	if err == nil && !t.empty && t.buffer == nil {
-		err = r.encode(t)
+	t := r.apply(messages)
+	renew := !r.run.Done() && t.now.Up >= r.renew
+	if !t.change.Empty() || len(t.entries) > 0 || renew {
+		if err := r.commit(ctx, t); err != nil {
+			return err
+		}
 	}
-	if err == nil {
-		err = r.send(ctx, t)
-	}
-	return messages, err
+	r.finish(ctx, t)
+	return nil
 }
 
 // apply applies messages to the run in memory and takes what has changed.
 func (r *runner) apply(messages []message) *cycle {
-	now := r.e.now()
-	n := r.e.semaphore.granted(r)
-	r.held += n
-	r.run.Quota = r.held
-	t := &cycle{messages: messages, now: now}
+	t := &cycle{messages: messages, now: r.e.now()}
+	r.taken += r.e.semaphore.granted(r)
+	r.run.Quota = r.taken
 	for i := range messages {
 		m := &messages[i]
 		known := r.run.Header.CancelID
-		if m.err = dag.Apply(r.run, m.command, now); m.err != nil {
+		if m.err = dag.Apply(r.run, m.command, t.now); m.err != nil {
 			continue
 		}
 		if c, ok := m.command.(dag.Cancel); ok && c.ID == known {
@@ -78,97 +55,68 @@ func (r *runner) apply(messages []message) *cycle {
 		if m.entry != nil {
 			t.entries = append(t.entries, m.entry)
 		}
-		t.more = append(t.more, m.writes...)
+		t.writes = append(t.writes, m.writes...)
 	}
 	if len(r.sizes) != len(r.run.Tasks) {
 		r.fit()
 	}
-	r.advance(now)
-	r.release()
-	t.change, t.due, t.unclaimed = r.run.Take(), dag.Pending(r.run), r.unclaimed()
-	renew := !r.run.Done() && now.Up >= r.renew
-	t.empty = t.change.Empty() && len(t.entries) == 0 && !renew
+	r.advance(t.now)
+	r.releaseSlots()
+	t.change, t.due, t.endedClaims = r.run.Take(), dag.Pending(r.run), r.endedClaims()
 	return t
 }
 
-// send commits a cycle: beside the attempts at work when there are many, whose results then make the
-// next cycle.
-func (r *runner) send(ctx context.Context, t *cycle) error {
-	if t.empty {
-		r.finish(ctx, t)
-		return nil
-	}
-	t.buffer.writes[0].Expect = store.At(r.rev) // of the header, which the cycle before has moved
-	if r.atWork() < large {
-		return r.settle(ctx, t, r.e.store(ctx, t))
-	}
-	r.inFlight = t
-	r.e.work.Go(func() {
-		r.stored <- r.e.store(ctx, t)
-		r.nudge()
-	})
-	return nil
-}
-
-// arrive takes what the store said to the cycle on its way; with a fault it returns what is to be
-// carried out again.
-func (r *runner) arrive(ctx context.Context, v cycleResult) ([]message, error) {
-	t := r.inFlight
-	r.inFlight = nil
-	return t.messages, r.settle(ctx, t, v)
-}
-
-// store commits what a cycle has encoded.
-func (e *Engine) store(ctx context.Context, t *cycle) cycleResult {
-	start := time.Now()
-	receipt, err := e.DB.Commit(ctx, store.Batch{Writes: t.buffer.writes, Appends: t.buffer.appends})
-	return cycleResult{rev: receipt.Rev, took: time.Since(start), err: err}
-}
-
-// settle ends a cycle to which the store has said something.
-func (r *runner) settle(ctx context.Context, t *cycle, v cycleResult) error {
-	r.note(t, v)
-	if v.err == nil {
-		r.finish(ctx, t)
-	}
-	return v.err
-}
-
-// note takes in what the store said.
-func (r *runner) note(t *cycle, v cycleResult) {
-	r.e.putBuffer(t.buffer)
-	if v.err != nil {
-		return
-	}
-	r.rev, r.took = v.rev, v.took
-	for _, i := range t.change.Finished {
-		r.decided[i] = nil
-	}
-	r.unplace(t.number)
-	markApplied(r.run.Tasks, t.change.Tasks, r.rev)
-	if r.e.Meter == nil {
-		return
-	}
-	if r.kind == dag.Rollback {
-		for _, i := range t.change.Finished {
-			r.e.Meter.Undone(r.run.Tasks[i].State == dag.Succeeded)
+// advance lets time pass, acquires slots for the tasks that could start, and has Instant resolve at once what it can.
+func (r *runner) advance(now dag.Now) {
+	_ = dag.Apply(r.run, dag.Tick{}, now)
+	for progress := true; progress; {
+		progress = r.acquireSlots(now)
+		if x, ok := r.e.Executor.(Instant); ok {
+			progress = r.resolveAtOnce(x, now) || progress
 		}
-		return
-	}
-	for _, w := range t.change.Withdrawn {
-		r.e.Meter.Withdrawn(w.Tasks)
-	}
-	for _, i := range t.change.Finished {
-		task := &r.run.Tasks[i]
-		took := time.Duration(0)
-		if task.StartedAt != nil {
-			took = task.CompletedAt.Sub(*task.StartedAt)
-		}
-		r.e.Meter.TaskEnded(task.Status().Lower(), took)
 	}
 }
 
-// finish answers the callers of a cycle that is stored, and acts on what is due.
+// acquireSlots acquires slots for the tasks that could start, and says whether it got some.
+func (r *runner) acquireSlots(now dag.Now) bool {
+	missing := min(r.run.Want(), r.run.Want()+r.run.Busy()-r.taken)
+	if missing <= 0 {
+		return false
+	}
+	got := r.e.semaphore.acquire(r, missing)
+	if got == 0 {
+		return false
+	}
+	r.taken += got
+	r.run.Quota = r.taken
+	_ = dag.Apply(r.run, dag.Tick{}, now)
+	return true
+}
+
+// resolveAtOnce applies the results of the attempts that x knows at once, and says whether there were some.
+func (r *runner) resolveAtOnce(x Instant, now dag.Now) (some bool) {
+	for _, l := range dag.Unresolved(r.run) {
+		if r.attempts[l.Attempt.ID] != nil {
+			continue
+		}
+		if res, ok := x.Instant(l.Attempt); ok {
+			_ = dag.Apply(r.run, dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: res}, now)
+			some = true
+		}
+	}
+	return some
+}
+
+// releaseSlots gives back the slots that the run does not use.
+func (r *runner) releaseSlots() {
+	if extra := r.taken - r.run.Busy(); extra > 0 {
+		r.taken -= extra
+		r.e.semaphore.release(extra)
+	}
+}
+
+// finish answers the callers of a cycle that is stored, forgets the attempts whose results it has, and acts on what is due. An
+// attempt is not forgotten before: what is due by a state without its result would start it a second time.
 func (r *runner) finish(ctx context.Context, t *cycle) {
 	for i := range t.messages {
 		m := &t.messages[i]
@@ -176,9 +124,54 @@ func (r *runner) finish(ctx context.Context, t *cycle) {
 			m.reply <- m.err
 		}
 		if d, ok := m.command.(dag.Done); ok {
-			r.forgetAttempt(d.ID)
+			delete(r.attempts, d.ID)
 		}
 	}
-	r.unclaim(t.unclaimed)
+	r.unclaim(t.endedClaims)
 	r.act(ctx, t.due)
+}
+
+// act starts and stops attempts as the state demands.
+func (r *runner) act(ctx context.Context, due dag.Due) {
+	r.at = due.At
+	for _, id := range due.Stop {
+		if stop := r.attempts[id]; stop != nil {
+			stop()
+		}
+	}
+	for i := range due.Start {
+		if l := &due.Start[i]; r.attempts[l.Attempt.ID] == nil {
+			r.dispatch(ctx, *l)
+		}
+	}
+	for i := range due.Never {
+		if l := &due.Never[i]; r.attempts[l.Attempt.ID] == nil {
+			r.report(l, dag.Result{Class: dag.Stopped, Error: "stopped before it began"})
+		}
+	}
+}
+
+// tell tells the meter what a cycle that is stored has ended.
+func (r *runner) tell(c *dag.Change) {
+	meter := r.e.Meter
+	if meter == nil {
+		return
+	}
+	if r.kind == dag.Rollback {
+		for _, i := range c.Finished {
+			meter.Undone(r.run.Tasks[i].State == dag.Succeeded)
+		}
+		return
+	}
+	for _, w := range c.Withdrawn {
+		meter.Withdrawn(w.Tasks)
+	}
+	for _, i := range c.Finished {
+		task := &r.run.Tasks[i]
+		took := time.Duration(0)
+		if task.StartedAt != nil {
+			took = task.CompletedAt.Sub(*task.StartedAt)
+		}
+		meter.TaskEnded(task.Status().Lower(), took)
+	}
 }

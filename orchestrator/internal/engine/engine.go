@@ -6,10 +6,9 @@
 // (package rollback), or what is pruned (package history).
 //
 // The one rule: commit, then act. Every change of a run, with its events and its audit entries, is one commit on the revision
-// of the run's header; what is due is asked from the state after it. One such round is a commit cycle (cycle.go). When many
-// attempts are at work, the next cycle is encoded while the store commits the one before; nothing is done about it until it is
-// stored itself. When a commit fails or its outcome is unknown, the engine drops the run from memory, loads it again, and
-// applies the same commands to what is stored: recovery and ordinary work are the same code.
+// of the run's header; what is due is asked from the state after it. One such round is a commit cycle (cycle.go). When a commit
+// fails or its outcome is unknown, the engine drops the run from memory, loads it again, and applies the same commands to what
+// is stored: recovery and ordinary work are the same code.
 package engine
 
 import (
@@ -21,6 +20,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/rollback"
 	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -31,16 +31,16 @@ type Executor interface {
 	Execute(ctx context.Context, a dag.Attempt) dag.Result
 }
 
-// Instant is an Executor that can tell some Resolve attempts at once, without I/O. That saves a commit.
+// Instant is an Executor that knows the result of some Resolve attempts at once, without I/O. That saves a commit.
 type Instant interface {
 	Instant(a dag.Attempt) (dag.Result, bool)
 }
 
 // Rights says what the submitter of a run may do now (decision 39).
 type Rights interface {
-	// Changed returns a number that is another one after every change that may make an answer another.
+	// Changed returns a number that differs after every change that may change what Submitter returns.
 	Changed() uint64
-	// Submitter returns who was given g, as they may act until Changed returns another number.
+	// Submitter returns what the submitter with the grant g may do until Changed returns another number.
 	Submitter(ctx context.Context, g dag.Grant) (Submitter, error)
 }
 
@@ -69,7 +69,8 @@ type Engine struct {
 	Config
 	semaphore *semaphore
 	places    chan struct{} // one element an attempt at work; MaxSteps of them
-	buffers   sync.Pool     // of *buffer
+
+	buffers sync.Pool // of *buffer
 
 	begun     time.Time           // when dag.Now.Up was 0
 	sightings map[string]sighting // runs of other processes; of Run's goroutine
@@ -81,7 +82,7 @@ type Engine struct {
 
 	mu            sync.Mutex
 	runs          map[string]*runner // the runs this process owns
-	undoing       string             // id of the rollback that runs; others wait
+	rollbackID    string             // the rollback that runs; other runs wait
 	ctx           context.Context    // of Run; nil before it
 	adopted       bool               // what was unfinished when Run began is in runs
 	stopped       bool
@@ -114,25 +115,26 @@ func New(c Config) *Engine {
 	}
 	c.Policy = c.Policy.Or(dag.DefaultPolicy())
 	points := &rollback.Checkpoints{DB: c.DB, Eras: rollback.NewEras(c.Wave / 4), Now: c.Now}
-	return &Engine{Config: c, Checkpoints: points, planner: rollback.Planner{Checkpoints: points, Effects: c.Wave}, begun: time.Now().Add(-time.Second), semaphore: &semaphore{free: c.MaxTasks}, places: make(chan struct{}, c.MaxSteps), runs: map[string]*runner{}}
+	return &Engine{
+		Config: c, Checkpoints: points, planner: rollback.Planner{Checkpoints: points, Effects: c.Wave},
+		begun: time.Now().Add(-time.Second), semaphore: &semaphore{free: c.MaxTasks}, places: make(chan struct{}, c.MaxSteps),
+		runs: map[string]*runner{}, buffers: sync.Pool{New: func() any { return new(buffer) }},
+	}
 }
 
 // now is the present moment. Config.Now may step; the time since begun does not.
 func (e *Engine) now() dag.Now { return dag.Now{Wall: e.Now(), Up: time.Since(e.begun)} }
 
-// Run takes over what is unfinished and drives runs until ctx ends. It returns when all its goroutines
-// have ended; what was at work then is looked up by the next Run.
+// Run takes over what is unfinished and drives runs until ctx ends. It returns nil when all its goroutines have ended; the
+// next Run looks up what the attempts came to that were at work then.
 func (e *Engine) Run(ctx context.Context) error {
-	for try := 0; ; try++ {
+	for try := 1; ; try++ {
 		err := e.Checkpoints.Eras.Open(ctx, e.DB)
 		if err == nil || ctx.Err() != nil {
 			break
 		}
 		e.Log.Error("engine: the last era cannot be read; trying again", "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(min(10*time.Millisecond<<min(try, 10), 5*time.Second)):
-		}
+		backOff(ctx, try)
 	}
 	e.mu.Lock()
 	e.ctx = ctx
@@ -142,35 +144,31 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 	}
 	e.mu.Unlock()
-	for wait := time.Duration(0); ; wait = e.Lease / 2 {
-		select {
-		case <-ctx.Done():
-			e.mu.Lock()
-			e.stopped = true
-			e.mu.Unlock()
-			e.settle()
-			return nil
-		case <-time.After(wait):
-		}
+	for wait := time.Duration(0); clock.Pause(ctx, wait, nil); wait = e.Lease / 2 {
 		err := e.adopt(ctx)
 		if err != nil && ctx.Err() == nil {
 			e.Log.Error("engine: unfinished runs cannot be listed; trying again", "error", err)
 		}
 		e.mu.Lock()
 		if err == nil && !e.adopted {
-			if e.adopted = true; e.undoing == "" {
-				e.freeRollback()
+			if e.adopted = true; e.rollbackID == "" {
+				e.startWaiting()
 			}
 		}
 		e.mu.Unlock()
 	}
+	e.mu.Lock()
+	e.stopped = true
+	e.mu.Unlock()
+	e.awaitWork()
+	return nil
 }
 
 // patience bounds how long a stopping engine waits for attempts that were told to stop.
 const patience = 15 * time.Second
 
-// settle waits until no runner and no attempt is at work.
-func (e *Engine) settle() {
+// awaitWork waits until no runner and no attempt is at work, at most patience.
+func (e *Engine) awaitWork() {
 	done := make(chan struct{})
 	go func() {
 		e.work.Wait()
@@ -183,7 +181,7 @@ func (e *Engine) settle() {
 	}
 }
 
-// launch starts the goroutine of a run; under mu.
+// launch starts the goroutine of a run, once Run has begun; under mu.
 func (e *Engine) launch(r *runner) {
 	if e.ctx == nil || r.launched {
 		return
@@ -195,9 +193,9 @@ func (e *Engine) launch(r *runner) {
 // errStopping is the answer to whoever comes when the engine stops.
 var errStopping = fault.New(fault.Unavailable, "engine.stopping", "The orchestrator is stopping or has not started yet; retry shortly.")
 
-// register adds a run that is about to be committed or loaded. It returns false when the process
-// already has it, and whether a rollback holds back new runs.
-func (e *Engine) register(r *runner) (added, held bool, err error) {
+// register adds a run that is about to be committed. added is false when the process has the run already; waits says that the
+// run may not start before a rollback has ended.
+func (e *Engine) register(r *runner) (added, waits bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.stopped {
@@ -207,31 +205,30 @@ func (e *Engine) register(r *runner) (added, held bool, err error) {
 		return false, false, nil
 	}
 	e.runs[r.id] = r
-	return true, e.holds() && e.undoing != r.id, nil
+	return true, e.startsWait() && e.rollbackID != r.id, nil
 }
 
-// holds says whether new runs wait: for the end of a rollback, or to hear whether there is one;
-// under mu.
-func (e *Engine) holds() bool {
-	return e.undoing != "" || e.ctx != nil && !e.adopted
+// startsWait says whether new runs wait: for the end of a rollback, or until it is known whether there is one; under mu.
+func (e *Engine) startsWait() bool {
+	return e.rollbackID != "" || e.ctx != nil && !e.adopted
 }
 
-// forget removes a run that has ended or is not ours any more.
+// forget removes a run that has ended or that another process owns.
 func (e *Engine) forget(r *runner) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.runs[r.id] == r {
 		delete(e.runs, r.id)
 	}
-	if e.undoing == r.id && (r.run == nil || r.run.Done()) {
+	if e.rollbackID == r.id && (r.run == nil || r.run.Done()) {
 		e.rollbackEnded = true
-		e.freeRollback()
+		e.startWaiting()
 	}
 }
 
-// freeRollback lets the runs go on that waited for a rollback to end; under mu.
-func (e *Engine) freeRollback() {
-	e.undoing = ""
+// startWaiting starts the runs that waited for a rollback to end; under mu. A run that has started ignores it.
+func (e *Engine) startWaiting() {
+	e.rollbackID = ""
 	for _, r := range e.runs {
 		r.post(message{command: dag.Start{}})
 	}

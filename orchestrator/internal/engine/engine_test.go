@@ -219,7 +219,7 @@ func TestRestart_looksUpWhatWasInFlight(t *testing.T) {
 		w.delay = 10 * time.Second
 		e := start(t, db, w)
 		id := e.submit(batch(servers("a", nil, "a1"), servers("b", []string{"a"}, "b1"))).Run.ID
-		<-time.After(15 * time.Second) // a is done, b is in attemptContext
+		<-time.After(15 * time.Second) // a is done, b is at work
 		e.stop()
 		w.delay = 0
 		e = start(t, db, w)

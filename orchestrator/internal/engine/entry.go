@@ -10,13 +10,13 @@ import (
 	"github.com/provisioning-platform/platform/shared/id"
 )
 
-// entry is what the audit log says about an attempt: who asked for the run, on which decision, what it did
-// to which resource. Its details are good until the next call.
+// entry returns the audit entry of an attempt: who asked for the run, what allowed it, what it did to which resource. Its
+// details are good until the next call.
 func (r *runner) entry(t dag.AttemptRecord, phase audit.Phase, now time.Time) audit.Entry {
 	h := &r.run.Header
 	task := &r.run.Tasks[t.Task]
 	details := r.details
-	if details == nil { // what is the same for the whole run
+	if details == nil { // the members that are the same for the whole run
 		details = map[string]any{"run": h.ID}
 		if h.Grant.Decision != "" {
 			details["decision"] = h.Grant.Decision
@@ -38,7 +38,7 @@ func (r *runner) entry(t dag.AttemptRecord, phase audit.Phase, now time.Time) au
 	}
 }
 
-// actionOf names an attempt: "server.create", and "server.undo_create" for its inverse.
+// actionOf returns the action of an attempt: "server.create", and "server.undo_create" for its inverse.
 func actionOf(t dag.AttemptRecord) string {
 	noun, verb, _ := strings.Cut(t.Step.Action, ".")
 	switch {
@@ -50,7 +50,7 @@ func actionOf(t dag.AttemptRecord) string {
 	return t.Step.Action
 }
 
-// resourceOf names what a step works on: "servers/web-01", "taskservs/kubernetes on web-01".
+// resourceOf returns the resource of a step: "servers/web-01", "taskservs/kubernetes on web-01".
 func resourceOf(s dag.Step) string {
 	noun, _, _ := strings.Cut(s.Action, ".")
 	return noun + "s/" + s.Name

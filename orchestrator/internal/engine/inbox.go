@@ -8,14 +8,17 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// maxWindow bounds how long a result waits for others.
-const maxWindow = 2 * time.Millisecond
+// Bounds of one commit of a run, well below those of the store.
+const (
+	maxTake  = 1000
+	maxBytes = 6 << 20
+)
 
-// message is a command to a run with what belongs to it.
+// message is a command to a run with what is committed with it.
 type message struct {
 	command dag.Command
-	entry   []byte        // audit entry to commit with it
-	writes  []store.Write // to commit with it
+	entry   []byte        // audit entry
+	writes  []store.Write // documents
 	reply   chan error    // buffered; nil when nobody waits
 	err     error
 }
@@ -24,20 +27,21 @@ type message struct {
 func (r *runner) post(m message) {
 	_, result := m.command.(dag.Done)
 	r.mu.Lock()
-	over := r.over
-	if !over {
+	closed := r.closed
+	if !closed {
 		r.inbox = append(r.inbox, m)
 	}
 	early := result && len(r.inbox) < r.enough
 	r.mu.Unlock()
 	switch {
-	case !over && !early:
+	case !closed && !early:
 		r.nudge()
-	case over && m.reply != nil:
+	case closed && m.reply != nil:
 		m.reply <- r.late()
 	}
 }
 
+// nudge wakes the goroutine of the run.
 func (r *runner) nudge() {
 	select {
 	case r.wake <- struct{}{}:
@@ -45,23 +49,23 @@ func (r *runner) nudge() {
 	}
 }
 
-// take returns what waits, as much as fits into one commit.
+// take returns the messages that wait, as many as fit into one commit.
 func (r *runner) take() []message {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n, size := 0, 0
-	room := store.MaxWrites - 1 - len(r.sizes) // documents besides the header and all tasks
+	writes := store.MaxWrites - 1 - len(r.sizes) // that are left besides the header and all tasks
 	for n < len(r.inbox) && n < maxTake && size < maxBytes {
 		switch c := r.inbox[n].command.(type) {
 		case dag.Done: // its effect and that of its operation, the origin or a failure, and what it made
-			room -= 3 + len(c.Result.Resources)
+			writes -= 3 + len(c.Result.Resources)
 			if int(c.Task) < len(r.sizes) {
 				size += r.sizes[c.Task] + len(c.Result.Output) + 2048
 			}
 		case dag.Cancel: // it may end all tasks, and each may come to stand
-			room -= len(r.sizes)
+			writes -= len(r.sizes)
 		}
-		if n > 0 && room < 0 {
+		if n > 0 && writes < 0 {
 			break
 		}
 		n++
@@ -75,28 +79,31 @@ func (r *runner) take() []message {
 	return taken
 }
 
-// awaitWindow waits for the other attempts at work, when the first has ended, so that those that end at the same moment share a
-// commit: no longer than half of what the last one took, for a second commit would hold up the late ones by all of it. Of many
-// it waits for half, and for the rest while that is stored.
+// maxWindow bounds how long a result waits for others.
+const maxWindow = 2 * time.Millisecond
+
+// manyAttempts is how many attempts are at work when the window no longer waits for all of them.
+const manyAttempts = 32
+
+// awaitWindow waits, when the first attempt has ended, for the others at work, so that those which end at the same moment share
+// a commit. It waits for half of the time that the last commit took, at most maxWindow: a second commit would delay the late
+// ones by all of it. Of many attempts it waits for half, as the others end while those are stored. Without the window a graph
+// of layers of 50 whose provider takes 1 ms is 30 % slower.
 func (r *runner) awaitWindow(ctx context.Context, timer *time.Timer) {
-	enough, late := r.atWork(), timer.C
-	if r.inFlight != nil {
-		late = nil
-	} else {
-		timer.Reset(min(r.took/2, maxWindow))
-		if enough >= 2*large {
-			enough /= 2
-		}
+	enough := len(r.attempts)
+	if enough >= manyAttempts {
+		enough /= 2
 	}
 	r.mu.Lock()
 	r.enough = enough
-	all := len(r.inbox) >= enough || len(r.stored) > 0
+	all := len(r.inbox) >= enough
 	r.mu.Unlock()
 	if !all {
+		timer.Reset(min(r.took/2, maxWindow))
 		select {
 		case <-ctx.Done():
 		case <-r.wake:
-		case <-late:
+		case <-timer.C:
 		}
 	}
 	r.mu.Lock()

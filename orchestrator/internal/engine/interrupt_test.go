@@ -25,7 +25,7 @@ func strict() engine.Submission {
 	return sub
 }
 
-// atWork waits until the step is in attemptContext.
+// atWork waits until the step is at work.
 func (s *started) atWork(runID string, task int) {
 	s.t.Helper()
 	s.until(runID, func(v run.Batch) bool {

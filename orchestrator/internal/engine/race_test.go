@@ -210,8 +210,8 @@ func TestAttempt_thatNeverEndsDoesNotHoldUpOthers(t *testing.T) {
 }
 
 // TestResult_thatComesDuringACommitDoesNotStartItsAttemptAgain runs 60 steps whose results arrive
-// one after the other while each commit takes 5 ms, so that commits are made ready beside the one
-// on its way. world fails the test when it is asked to make an attempt twice.
+// one after the other while each commit takes 5 ms, so that many of them come during a commit.
+// world fails the test when it is asked to make an attempt twice.
 func TestResult_thatComesDuringACommitDoesNotStartItsAttemptAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -234,7 +234,7 @@ func TestResult_thatComesDuringACommitDoesNotStartItsAttemptAgain(t *testing.T) 
 			t.Errorf("the batch ended %v", run.State)
 		}
 		if w.peak <= 16 {
-			t.Errorf("%d steps at once: no commit was made ready beside another", w.peak)
+			t.Errorf("%d steps at once: too few for results that come during a commit", w.peak)
 		}
 	})
 }

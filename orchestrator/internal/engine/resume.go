@@ -10,16 +10,15 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Resume submits, as a new batch of whoever asks now, exactly the operations of a batch that ended
-// because its submitter lost the right to them (decision 39). allow is asked about them first. The
-// old batch stays as it ended; that it was adopted is written in the commit of the new one, so it
-// is once. While a rollback runs it is refused: unlike an ordinary submission, it counts operations
-// as met that the rollback may be about to undo.
+// Resume submits, as a new batch of whoever asks now, exactly the operations of a batch that ended because its submitter lost
+// the right to them (decision 39). It asks allow about them first. The old batch stays as it ended; the commit of the new one
+// notes in the old header which batch adopted it, so that this happens once. While a rollback runs, Resume is refused: the new
+// batch takes dependencies as met that the rollback may be about to undo.
 func (e *Engine) Resume(ctx context.Context, batchID string, s Submission, allow func(dag.Definition) error) (Submitted, error) {
 	if !id.Valid(batchID) {
 		return Submitted{}, run.Unknown(dag.Batch, batchID)
 	}
-	busy := e.rollbackRuns()
+	busy := e.rollbackMayRun()
 	old, rev, err := run.Load(ctx, e.DB, batchID, e.now())
 	switch {
 	case err != nil:
@@ -30,7 +29,7 @@ func (e *Engine) Resume(ctx context.Context, batchID string, s Submission, allow
 		return e.submitted(ctx, s.ID)
 	case old.Header.AdoptedBy != "":
 		return Submitted{}, adopted(old.Header.AdoptedBy)
-	case busy: // perhaps what the operations left depend on
+	case busy: // it may undo what the operations left depend on
 		return Submitted{}, errRollback
 	}
 	if s.Definition, err = dag.Resume(old); err != nil {
@@ -41,7 +40,7 @@ func (e *Engine) Resume(ctx context.Context, batchID string, s Submission, allow
 	}
 	s.resumes = store.Row[dag.Header]{Value: old.Header, Rev: rev}
 	got, err := e.Submit(ctx, s)
-	if fault.Is(err, fault.Unavailable) || fault.Is(err, fault.Conflict) { // perhaps somebody else was first
+	if fault.Is(err, fault.Unavailable) || fault.Is(err, fault.Conflict) { // somebody else may have been first
 		if h, lost := run.GetHeader(ctx, e.DB, dag.Batch, batchID); lost == nil && h.AdoptedBy != "" && h.AdoptedBy != s.ID {
 			return Submitted{}, adopted(h.AdoptedBy)
 		}
@@ -53,9 +52,9 @@ func adopted(by string) error {
 	return fault.New(fault.Conflict, "batch.adopted", "This batch was adopted before: batch %s goes on with it.", by)
 }
 
-// rollbackRuns says whether a rollback runs, or may run.
-func (e *Engine) rollbackRuns() bool {
+// rollbackMayRun says whether a rollback runs, or may run.
+func (e *Engine) rollbackMayRun() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.holds()
+	return e.startsWait()
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/id"
 )
 
-// ask brings up to date what the submitter of the run may do, before something may start. A fault
-// means that it cannot be told, and that nothing starts until it can.
-func (r *runner) ask(ctx context.Context, g dag.Grant) error {
+// refreshRights asks what the submitter of the run may do, if that may have changed. After a fault nothing starts until it
+// succeeds.
+func (r *runner) refreshRights(ctx context.Context, g dag.Grant) error {
 	rights := r.e.Rights
 	if rights == nil || r.kind == dag.Rollback {
 		return nil
@@ -30,8 +30,7 @@ func (r *runner) ask(ctx context.Context, g dag.Grant) error {
 	return nil
 }
 
-// judge says why the submitter may not do an operation now, empty when they may; it is the run's
-// May.
+// judge says why the submitter may not do an operation now, empty when they may; it is dag.Run.May.
 func (r *runner) judge(i int32, op *dag.Operation) string {
 	if r.may == nil {
 		return ""
@@ -44,16 +43,16 @@ func (r *runner) judge(i int32, op *dag.Operation) string {
 	return r.decided[i].why
 }
 
-// decided is what the submitter of a run may do of one operation.
+// rightDecision is whether the submitter of a run may do one operation.
 type rightDecision struct {
 	decision *audit.Decision
-	why      string // it is refused
-	entry    string // id of the first intent that stands on it
+	why      string // why it is refused; empty: it is not
+	entry    string // id of the audit entry of the first intent with this decision
 }
 
-// decision is what the attempt of an entry stands on: the decision of now for one that does something, that of the
-// submission for an undo, which is not asked again. The first intent says what decided; the attempts behind it, of which an
-// operation over many servers has as many, refer to it.
+// decision returns what allowed an attempt, for its audit entry: the decision of now for one that does something, that of the
+// submission for an undo, about which nobody is asked again. Only the first intent of an operation has the whole decision; the
+// entries of its other attempts, as many as it has servers, refer to that one.
 func (r *runner) decision(t dag.AttemptRecord, phase audit.Phase, entry string) *audit.Decision {
 	g := &r.run.Header.Grant
 	d := r.decided[t.Task]
@@ -71,15 +70,19 @@ func (r *runner) decision(t dag.AttemptRecord, phase audit.Phase, entry string) 
 	return short
 }
 
-// keepDecisions stores what the audit entries of a submission, and of attempts at its largest operations, have the digest
-// of.
+// largeOperation is the number of servers, targets and task services from which on the decision on an operation is stored once
+// and its audit entries refer to it.
+const largeOperation = 16
+
+// keepDecisions stores the decisions of which the audit entries have only the digest: of a submission, and of attempts at its
+// largest operations.
 func (r *runner) keepDecisions(ctx context.Context, nodes []dag.Node, submitted *audit.Decision) error {
 	if err := audit.Keep(ctx, r.e.DB, submitted); err != nil || r.may == nil {
 		return err
 	}
 	for i := range nodes {
 		op := &nodes[i].Operation
-		if len(op.Servers)+len(op.Targets)+len(op.Taskservs) < large {
+		if len(op.Servers)+len(op.Targets)+len(op.Taskservs) < largeOperation {
 			continue
 		}
 		d, _ := r.may(&r.run.Header, op)
@@ -90,7 +93,7 @@ func (r *runner) keepDecisions(ctx context.Context, nodes []dag.Node, submitted 
 	return nil
 }
 
-// withdrawal is what the audit log says about rights that the submitter of a run lost.
+// withdrawal returns the audit entry of rights that the submitter of a run lost.
 func (r *runner) withdrawal(w dag.Withdrawal, now time.Time) audit.Entry {
 	h := &r.run.Header
 	e := audit.Entry{

@@ -8,6 +8,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/rollback"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -29,24 +30,46 @@ func (e *Engine) Rollback(ctx context.Context, q rollback.Request) (rollback.Res
 		}
 		return e.outcome(ctx, q.ID)
 	}
+	begun, err := e.announce(ctx, q)
+	if err != nil {
+		return rollback.Result{}, err
+	}
+	select {
+	case b := <-begun:
+		if b.err != nil {
+			return rollback.Result{}, b.err
+		}
+		audit.ContextOf(ctx).MarkRecorded()
+		select {
+		case <-b.r.ended:
+		case <-ctx.Done():
+		}
+	case <-ctx.Done():
+	}
+	return e.outcome(ctx, q.ID)
+}
+
+// begunRollback is the runner of a rollback that was stored, or why it was not.
+type begunRollback struct {
+	r   *runner
+	err error
+}
+
+// announce makes runs that are submitted from now on wait, and begins a rollback, which goes on when the caller leaves.
+func (e *Engine) announce(ctx context.Context, q rollback.Request) (<-chan begunRollback, error) {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	switch {
 	case !e.adopted || e.stopped:
-		e.mu.Unlock()
-		return rollback.Result{}, errStopping
-	case e.undoing != "":
-		e.mu.Unlock()
-		return rollback.Result{}, errRollback
+		return nil, errStopping
+	case e.rollbackID != "":
+		return nil, errRollback
 	}
-	e.undoing = q.ID // what is submitted from now on is held back
+	e.rollbackID = q.ID
 	life := e.ctx
-	scene := *audit.ContextOf(ctx) // the request's own belongs to its goroutine
-	type outcome struct {
-		r   *runner
-		err error
-	}
-	begun := make(chan outcome, 1)
-	e.work.Go(func() { // the caller may leave; what it began goes on
+	scene := *audit.ContextOf(ctx) // a copy: that of the request belongs to its goroutine
+	begun := make(chan begunRollback, 1)
+	e.work.Go(func() {
 		detached, cancel := context.WithCancel(audit.WithContext(context.WithoutCancel(ctx), &scene))
 		defer cancel()
 		defer context.AfterFunc(life, cancel)()
@@ -54,27 +77,14 @@ func (e *Engine) Rollback(ctx context.Context, q rollback.Request) (rollback.Res
 		r, err := e.beginRollback(detached, q)
 		if err != nil {
 			e.mu.Lock()
-			if e.undoing == q.ID && e.runs[q.ID] == nil {
-				e.freeRollback()
+			if e.rollbackID == q.ID && e.runs[q.ID] == nil {
+				e.startWaiting()
 			}
 			e.mu.Unlock()
 		}
-		begun <- outcome{r, err}
+		begun <- begunRollback{r, err}
 	})
-	e.mu.Unlock()
-	select {
-	case o := <-begun:
-		if o.err != nil {
-			return rollback.Result{}, o.err
-		}
-		audit.ContextOf(ctx).MarkRecorded()
-		select {
-		case <-o.r.ended:
-		case <-ctx.Done():
-		}
-	case <-ctx.Done():
-	}
-	return e.outcome(ctx, q.ID)
+	return begun, nil
 }
 
 // outcome returns what a rollback came to after it was waited for, and a fault when it has not ended.
@@ -89,7 +99,7 @@ func (e *Engine) outcome(ctx context.Context, rollbackID string) (rollback.Resul
 	return got, err
 }
 
-// adoptWithin is how often rejoin looks whether somebody has taken up a rollback that nobody runs yet.
+// adoptWithin is how often rejoin looks whether a process has adopted a rollback that nobody runs yet.
 const adoptWithin = 100 * time.Millisecond
 
 // rejoin waits for a rollback that a request with the same id began before, for example in a process that was killed
@@ -119,15 +129,11 @@ func (e *Engine) rejoin(ctx context.Context, rollbackID string) (known bool, err
 			}
 			return true, nil
 		}
-		again := time.NewTimer(adoptWithin) // just started, or another process owns it
-		select {
-		case <-again.C:
-		case <-life.Done():
-			again.Stop()
-			return true, errStopping
-		case <-ctx.Done():
-			again.Stop()
+		if !clock.Pause(ctx, adoptWithin, life.Done()) { // just started, or another process owns it
 			return true, nil
+		}
+		if life.Err() != nil {
+			return true, errStopping
 		}
 	}
 }
@@ -149,8 +155,7 @@ func (e *Engine) beginRollback(ctx context.Context, q rollback.Request) (*runner
 // maxWaves is how many waves are stored in one commit.
 const maxWaves = 64
 
-// submitRollback stores a rollback and launches it. The waves that it names go first: without it
-// they mean nothing.
+// submitRollback stores a rollback and launches it. Its waves are stored first: without the header they mean nothing.
 func (e *Engine) submitRollback(ctx context.Context, q rollback.Request, plan rollback.Plan, act audit.Act) (*runner, error) {
 	now := e.now()
 	body, grant, err := granted(ctx, act, dag.Grant{}, now.Wall)

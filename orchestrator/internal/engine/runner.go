@@ -7,64 +7,55 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// Bounds of one commit of a run, well below the store's.
-const (
-	maxTake  = 1000
-	maxBytes = 6 << 20
-)
-
-// runner drives one run. Everything below mu belongs to the goroutine of loop (before it starts, to
-// whoever made the runner).
+// runner drives one run. What is below run belongs to the goroutine of loop (before it starts, to whoever made the runner).
 type runner struct {
 	e     *Engine
 	id    string
 	kind  dag.Kind
 	ended chan struct{} // closed when loop has returned
+	wake  chan struct{} // capacity 1
 
 	mu     sync.Mutex
 	inbox  []message
-	over   bool          // nobody reads the inbox any more
-	wake   chan struct{} // capacity 1
-	enough int           // results that are worth to wake the loop for
+	closed bool // nobody reads the inbox any more
+	enough int  // results that are worth waking the loop for
 
-	admitted, launched bool // under Engine.mu: its first commit is done; loop was started
-
-	waiting, gone bool // under slots.mu
-	wants, grants int  // under slots.mu: slots waited for; slots given meanwhile
+	admitted, launched bool  // under Engine.mu: its first commit is done; loop was started
+	slots              slots // under semaphore.mu
 
 	run      *dag.Run
-	rev      uint64              // of the header
-	took     time.Duration       // of the last commit
-	inFlight *cycle              // on its way to the store
-	stored   chan cycleResult    // to the cycle on its way; capacity 1
-	attempts map[string]*attempt // attempts whose result is not stored, by id
-	returned int                 // of attempts: those whose result has come
-	claims   map[string]claim    // steps at work, by tag
-	sizes    []int               // bytes of each task's last document
-	details  map[string]any      // of the audit entry being encoded
-	may      Submitter           // what the submitter may do, as of asked; nil for a rollback
-	asked    uint64              // Rights.Changed when may was made
-	decided  []*rightDecision    // of may, by task; nil where it was not asked
-	cycles   int                 // that were made ready
-	placed   []placement         // cycles in which operations got an era and which may still be stored
-	held     int                 // slots
-	at       time.Duration       // of dag.Now.Up: the next Tick; 0 for none
-	renew    time.Duration       // of dag.Now.Up: when the run is written again, so that nobody takes it for left
-	sighted  uint64              // revision at which the run of another process was found left; 0 for an own one
+	rev      uint64                        // of the header
+	took     time.Duration                 // of the last commit
+	attempts map[string]context.CancelFunc // attempts whose result is not stored, by id: what ends the attempt context
+	claims   map[string]claim              // steps at work, by tag
+	sizes    []int                         // bytes of each task's last document
+	details  map[string]any                // of the audit entry being encoded
+	may      Submitter                     // what the submitter may do, as of asked; nil for a rollback
+	asked    uint64                        // Rights.Changed when may was made
+	decided  []*rightDecision              // of may, by task; nil where it was not asked
+	eras     []uint64                      // assigned by commits that may still be stored
+	taken    int                           // slots that the run has
+	at       time.Duration                 // of dag.Now.Up: the next Tick; 0 for none
+	renew    time.Duration                 // of dag.Now.Up: when the run is written again to keep its lease
+	sighted  uint64                        // revision at which the run of another process was found abandoned; 0 for an own one
 }
 
 func (e *Engine) newRunner(id string, kind dag.Kind) *runner {
-	return &runner{e: e, id: id, kind: kind, ended: make(chan struct{}), wake: make(chan struct{}, 1), stored: make(chan cycleResult, 1), attempts: map[string]*attempt{}, claims: map[string]claim{}}
+	return &runner{
+		e: e, id: id, kind: kind, ended: make(chan struct{}), wake: make(chan struct{}, 1),
+		attempts: map[string]context.CancelFunc{}, claims: map[string]claim{},
+	}
 }
 
-// loop drives the run to its end, or until ctx ends, or until somebody else owns it.
+// loop drives the run to its end, or until ctx ends, or until another process owns it.
 func (r *runner) loop(ctx context.Context) {
 	defer close(r.ended)
-	defer r.leave()
-	defer r.halt(ctx)
+	defer r.close()
+	defer r.noteStop(ctx)
 	if r.run == nil {
 		if !r.load(ctx, true) {
 			return
@@ -74,37 +65,22 @@ func (r *runner) loop(ctx context.Context) {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for !r.run.Done() || r.inFlight != nil {
-		if r.inFlight == nil && r.run.Idle() {
-			if !r.wave(ctx) {
+	for !r.run.Done() {
+		if r.run.Idle() {
+			if !r.beginWave(ctx) {
 				return
 			}
 			continue
 		}
-		var due <-chan time.Time
-		if r.inFlight == nil { // what time brings waits for the cycle on its way
-			timer.Reset(r.pause())
-			due = timer.C
-		}
+		timer.Reset(r.pause())
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.wake:
 			r.awaitWindow(ctx, timer)
-		case <-due:
+		case <-timer.C:
 		}
-		select {
-		case v := <-r.stored:
-			if messages, err := r.arrive(ctx, v); !r.commitUntilStored(ctx, messages, err) {
-				return
-			}
-		default:
-		}
-		messages := r.take()
-		if len(messages) == 0 && r.inFlight != nil {
-			continue
-		}
-		if !r.step(ctx, messages) {
+		if !r.step(ctx, r.take()) {
 			return
 		}
 	}
@@ -119,36 +95,27 @@ func (r *runner) pause() time.Duration {
 	return max(due-r.e.now().Up, 0)
 }
 
-// step carries out what has come, patiently. It returns false when the run is not ours any more.
+// step carries out messages. When their commit fails, it loads the run again and carries them out on what is stored, until that
+// is committed. It returns false when another process owns the run or ctx has ended.
 func (r *runner) step(ctx context.Context, messages []message) bool {
-	if ctx.Err() != nil { // attempts end because we do; the next process looks what they came to
+	if ctx.Err() != nil { // attempts end because the engine does; the next process looks up what they came to
 		refuseAll(messages)
 		return false
 	}
-	for i := range messages {
-		if d, ok := messages[i].command.(dag.Done); ok {
-			r.noteReturned(d.ID)
+	for try := 0; ; try++ {
+		err := r.commitCycle(ctx, messages)
+		if err == nil {
+			return true
 		}
-	}
-	messages, err := r.commitCycle(ctx, messages)
-	return r.commitUntilStored(ctx, messages, err)
-}
-
-// commitUntilStored loads the run again after a commit failed with err, and carries out the messages, until
-// they are stored.
-func (r *runner) commitUntilStored(ctx context.Context, messages []message, err error) bool {
-	for try := 0; err != nil; try++ {
 		r.e.Log.Warn("engine: a commit was refused or its outcome is unknown; loading the run again", "run", r.id, "error", err)
 		if try >= 2 && !fault.Is(err, fault.Conflict) && !fault.Is(err, fault.Unavailable) {
 			messages = failUnstorable(messages, err)
 		}
-		if !r.recover(ctx, try) {
+		if !backOff(ctx, try) || !r.load(ctx, false) {
 			refuseAll(messages)
 			return false
 		}
-		messages, err = r.commitCycle(ctx, messages)
 	}
-	return true
 }
 
 // refuseAll answers commands that nobody carries out.
@@ -160,8 +127,8 @@ func refuseAll(messages []message) {
 	}
 }
 
-// failUnstorable makes harmless what the store refuses for good, so that one bad result does not hold its
-// run for ever: results become failures that say so, callers get the refusal.
+// failUnstorable makes harmless what the store refuses for good, so that one bad result does not stop its run for ever: results
+// become failures that say so, callers get the refusal.
 func failUnstorable(messages []message, err error) []message {
 	var kept []message
 	for _, m := range messages {
@@ -177,105 +144,25 @@ func failUnstorable(messages []message, err error) []message {
 	return kept
 }
 
-// advance lets time pass, takes places for what could start, and resolves at once what can be.
-func (r *runner) advance(now dag.Now) {
-	instant, _ := r.e.Executor.(Instant)
-	_ = dag.Apply(r.run, dag.Tick{}, now)
-	for {
-		progress := false
-		if want := min(r.run.Want(), r.run.Want()+r.run.Busy()-r.held); want > 0 {
-			if got := r.e.semaphore.take(r, want); got > 0 {
-				r.held += got
-				r.run.Quota = r.held
-				_ = dag.Apply(r.run, dag.Tick{}, now)
-				progress = true
-			}
-		}
-		if instant != nil {
-			for _, l := range dag.Unresolved(r.run) {
-				if r.attempts[l.Attempt.ID] != nil {
-					continue
-				}
-				if res, ok := instant.Instant(l.Attempt); ok {
-					_ = dag.Apply(r.run, dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: res}, now)
-					progress = true
-				}
-			}
-		}
-		if !progress {
-			return
-		}
-	}
-}
-
-// release returns the slots that the run does not use.
-func (r *runner) release() {
-	if extra := r.held - r.run.Busy(); extra > 0 {
-		r.held -= extra
-		r.e.semaphore.give(extra)
-	}
-}
-
-// recover loads the run again after a failed commit, patiently. It returns false when the run is
-// not ours any more or ctx has ended.
-func (r *runner) recover(ctx context.Context, try int) bool {
-	return r.sleep(ctx, try) && r.load(ctx, false)
-}
-
-// sleep waits longer with every try; it returns false when ctx has ended.
-func (r *runner) sleep(ctx context.Context, try int) bool {
+// backOff waits longer with every try, and not at all with the first, 0. It returns false when ctx has ended.
+func backOff(ctx context.Context, try int) bool {
 	if try == 0 {
 		return ctx.Err() == nil
 	}
-	wait := time.NewTimer(min(10*time.Millisecond<<min(try, 10), 5*time.Second))
-	defer wait.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-wait.C:
-		return true
-	}
+	return clock.Pause(ctx, min(10*time.Millisecond<<min(try, 10), 5*time.Second), nil)
 }
 
-// act starts and stops attempts as the state demands.
-func (r *runner) act(ctx context.Context, due dag.Due) {
-	r.at = due.At
-	for _, id := range due.Stop {
-		if f := r.attempts[id]; f != nil {
-			f.stop()
-		}
-	}
-	for i := range due.Start {
-		if l := &due.Start[i]; r.attempts[l.Attempt.ID] == nil {
-			r.dispatch(ctx, *l)
-		}
-	}
-	for i := range due.Never {
-		l := &due.Never[i]
-		if r.attempts[l.Attempt.ID] == nil {
-			r.post(message{command: dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: dag.Result{Class: dag.Stopped, Error: "stopped before it began"}}})
-		}
-	}
-}
+// noteStopWithin bounds the note of an ordered stop.
+const noteStopWithin = 5 * time.Second
 
-// haltWait bounds the note of an ordered stop.
-const haltWait = 5 * time.Second
-
-// halt notes in the store, when the engine stops, that the attempts at work are cut off by that, so
-// that the next process does not take it for a try or a kill (decision 40). A note that cannot be
-// made costs little: it was a kill then.
-func (r *runner) halt(ctx context.Context) {
+// noteStop stores, when the engine stops, that the stop interrupts the attempts at work, so that the next process does not take
+// that for a try or a kill (decision 40). A note that cannot be made costs little: it was a kill then.
+func (r *runner) noteStop(ctx context.Context) {
 	if ctx.Err() == nil || r.run == nil || r.run.Header.State == dag.Queued {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), haltWait)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteStopWithin)
 	defer cancel()
-	if r.inFlight != nil {
-		select {
-		case <-r.stored: // what was stored is read below
-		case <-ctx.Done():
-		}
-	}
 	stored, rev, err := run.Load(ctx, r.e.DB, r.id, r.e.now()) // what is in memory may not be stored
 	if err != nil || stored == nil || stored.Header.Owner != r.e.Instance || stored.Done() {
 		return
@@ -284,25 +171,19 @@ func (r *runner) halt(ctx context.Context) {
 	t := &cycle{now: r.e.now()}
 	_ = dag.Apply(stored, dag.Halt{}, t.now)
 	t.change = stored.Take()
-	if err = r.encode(t); err == nil {
-		err = r.e.store(ctx, t).err
-	}
-	if err != nil {
-		r.e.Log.Warn("engine: an ordered stop could not be noted; what it cuts off counts as killed", "run", r.id, "error", err)
+	if err := r.commit(ctx, t); err != nil {
+		r.e.Log.Warn("engine: an ordered stop could not be noted; what it interrupts counts as killed", "run", r.id, "error", err)
 	}
 }
 
-// leave gives back what the runner holds.
-func (r *runner) leave() {
-	for _, f := range r.attempts {
-		f.stop()
+// close gives back all that the runner has, stops its attempts, and refuses what comes later.
+func (r *runner) close() {
+	for _, stop := range r.attempts {
+		stop()
 	}
-	if r.inFlight != nil {
-		refuseAll(r.inFlight.messages)
-	}
-	r.unplace(r.cycles)
+	r.settleEras()
 	r.unclaimAll()
-	r.e.semaphore.leave(r, r.held)
+	r.e.semaphore.remove(r, r.taken)
 	r.e.forget(r)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -312,10 +193,10 @@ func (r *runner) leave() {
 		}
 	}
 	r.inbox = nil
-	r.over = true
+	r.closed = true
 }
 
-// late is the answer to a command that came when the run was over.
+// late is the answer to a command that came when the runner was closed.
 func (r *runner) late() error {
 	if r.run == nil || !r.run.Done() {
 		return errStopping

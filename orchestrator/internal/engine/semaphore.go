@@ -1,62 +1,72 @@
 package engine
 
-import "sync"
+import (
+	"sync"
+)
 
-// slots bounds the tasks that run at once over all runs. Who finds too few free is granted more later, in the
-// order of asking.
+// semaphore bounds the tasks that run at once over all runs: each takes a slot. A runner that finds too few is granted more
+// later, in the order of asking.
 type semaphore struct {
 	mu      sync.Mutex
 	free    int
 	waiting []*runner
 }
 
-// take returns up to n slots. When it has fewer, the runner waits for more and is woken when it got some.
-func (s *semaphore) take(r *runner, n int) int {
+// slots is what a runner has to do with the semaphore; under semaphore.mu.
+type slots struct {
+	waiting bool // the runner is in semaphore.waiting
+	removed bool // the runner has ended
+	missing int  // slots that it waits for
+	granted int  // slots that it was given meanwhile
+}
+
+// acquire returns up to n slots. When there are fewer, the runner waits for more and is woken when it got some.
+func (s *semaphore) acquire(r *runner, n int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	got := max(0, min(n, s.free))
 	s.free -= got
-	if r.wants = n - got; r.wants > 0 && !r.waiting {
-		r.waiting = true
+	if r.slots.missing = n - got; r.slots.missing > 0 && !r.slots.waiting {
+		r.slots.waiting = true
 		s.waiting = append(s.waiting, r)
 	}
 	return got
 }
 
-// granted collects what the runner was given while it waited.
+// granted returns the slots that the runner was given while it waited, once.
 func (s *semaphore) granted(r *runner) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := r.grants
-	r.grants = 0
+	n := r.slots.granted
+	r.slots.granted = 0
 	return n
 }
 
-// give returns n slots (fewer than 0 takes them by force, for tasks that already run).
-func (s *semaphore) give(n int) {
+// release gives n slots back. Fewer than 0 are taken by force, for tasks that run already.
+func (s *semaphore) release(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.free += n
 	for s.free > 0 && len(s.waiting) > 0 {
 		r := s.waiting[0]
 		s.waiting = s.waiting[1:]
-		r.waiting = false
-		if r.gone {
+		r.slots.waiting = false
+		if r.slots.removed {
 			continue
 		}
-		n := min(s.free, r.wants)
+		n := min(s.free, r.slots.missing)
 		s.free -= n
-		r.grants += n
+		r.slots.granted += n
 		r.nudge()
 	}
 }
 
-// leave takes a runner that ends out of the queue and returns all it has.
-func (s *semaphore) leave(r *runner, held int) {
+// remove takes a runner that has ended out of the queue and releases the n slots that it has.
+func (s *semaphore) remove(r *runner, n int) {
 	s.mu.Lock()
-	r.gone = true
-	held += r.grants
-	r.grants = 0
+	r.slots.removed = true
+	n += r.slots.granted
+	r.slots.granted = 0
 	s.mu.Unlock()
-	s.give(held)
+	s.release(n)
 }

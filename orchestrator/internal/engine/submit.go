@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
@@ -45,8 +44,8 @@ func acceptedOf(tasks []dag.Task) []Accepted {
 	return list
 }
 
-// adopts adds to the writes of a submission the mark on the batch that it goes on with, so that nobody else does. That
-// has ended, so nothing else writes it.
+// adopts adds to the writes of a submission the header of the batch that it goes on with, marked as adopted, so that nobody else
+// goes on with it. That batch has ended, so nothing else writes its header.
 func (s *Submission) adopts(writes []store.Write) ([]store.Write, error) {
 	if s.resumes.Rev == 0 {
 		return writes, nil
@@ -104,37 +103,27 @@ func (e *Engine) submit(ctx context.Context, s Submission) (*Submitted, error) {
 	}
 	grant.Plan = s.Plan
 	r := e.newRunner(s.ID, s.Definition.Kind)
-	if err := r.ask(ctx, grant); err != nil {
+	if err := r.refreshRights(ctx, grant); err != nil {
 		return nil, err
 	}
-	added, held, err := e.register(r)
+	added, waits, err := e.register(r)
 	if err != nil || !added {
 		return nil, err
 	}
-	if held && s.resumes.Rev != 0 { // a rollback began since the batch was read
-		return nil, e.admit(ctx, r, held, errRollback)
+	if waits && s.resumes.Rev != 0 { // a rollback began since the batch was read
+		return nil, e.admit(ctx, r, waits, errRollback)
 	}
-	buf := e.getBuffer()
-	defer e.putBuffer(buf)
-	var parts []store.Write
-	encode := func() { parts, err = buf.docs.Definition(s.ID, s.Definition.Nodes) }
-	var beside sync.WaitGroup
-	if len(s.Definition.Nodes) < large {
-		encode()
-	} else {
-		beside.Go(encode)
-	}
+	writes, err := new(run.Encoder).Definition(s.ID, s.Definition.Nodes)
 	fresh := dag.New(s.ID, s.Definition, grant, now)
 	fresh.Header.Resumes = s.resumes.Value.ID
 	r.own(fresh, 0)
-	if !held {
+	if !waits {
 		_ = dag.Apply(fresh, dag.Start{}, now)
 		r.advance(now)
 	}
-	beside.Wait()
 	if err == nil {
-		fresh.Header.Slices = len(parts)
-		parts, err = s.adopts(parts)
+		fresh.Header.Slices = len(writes)
+		writes, err = s.adopts(writes)
 	}
 	if err == nil {
 		err = r.keepDecisions(ctx, s.Definition.Nodes, audit.ContextOf(ctx).Decision)
@@ -146,12 +135,12 @@ func (e *Engine) submit(ctx context.Context, s Submission) (*Submitted, error) {
 		}
 		var settled []store.Write
 		settled, err = audit.ContextOf(ctx).Settlement(audit.Success)
-		parts = append(parts, settled...)
+		writes = append(writes, settled...)
 	}
 	if err == nil {
-		err = r.first(ctx, parts, body, now)
+		err = r.first(ctx, writes, body, now)
 	}
-	if err := e.admit(ctx, r, held, err); err != nil {
+	if err := e.admit(ctx, r, waits, err); err != nil {
 		if fault.Is(err, fault.Conflict) {
 			return nil, nil
 		}
@@ -160,7 +149,7 @@ func (e *Engine) submit(ctx context.Context, s Submission) (*Submitted, error) {
 	return &accepted, nil
 }
 
-// granted returns the audit entry of a request for a run, and what the run stands on, completed.
+// granted returns the audit entry of a request for a run, and the grant of the run: g with what the audit.Context says.
 func granted(ctx context.Context, act audit.Act, g dag.Grant, now time.Time) ([]byte, dag.Grant, error) {
 	entry := run.Entry(ctx, act, now)
 	scene := audit.ContextOf(ctx)
@@ -172,37 +161,31 @@ func granted(ctx context.Context, act audit.Act, g dag.Grant, now time.Time) ([]
 	return body, g, err
 }
 
-// admit launches a registered run whose first commit came to err, or forgets it. held says that a
-// rollback held it back.
-func (e *Engine) admit(ctx context.Context, r *runner, held bool, err error) error {
+// admit launches a registered run, or forgets it when its first commit failed with err, which it returns. waits says that the
+// run was not started because of a rollback.
+func (e *Engine) admit(ctx context.Context, r *runner, waits bool, err error) error {
 	if err != nil {
-		r.leave()
+		r.close()
 		close(r.ended)
 		return err
 	}
 	audit.ContextOf(ctx).MarkRecorded()
-	r.release()
+	r.releaseSlots()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	r.admitted = true
 	e.launch(r)
-	if held && !e.holds() { // it ended in between
+	if waits && !e.startsWait() { // the rollback ended in between
 		r.post(message{command: dag.Start{}})
 	}
 	return nil
 }
 
 // first commits a run that does not exist yet.
-func (r *runner) first(ctx context.Context, parts []store.Write, entry []byte, now dag.Now) error {
+func (r *runner) first(ctx context.Context, writes []store.Write, entry []byte, now dag.Now) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitWait)
 	defer cancel()
-	t := &cycle{change: r.run.Take(), entries: [][]byte{entry}, now: now}
-	if err := r.encode(t, parts...); err != nil {
-		return err
-	}
-	v := r.e.store(ctx, t)
-	r.note(t, v)
-	return v.err
+	return r.commit(ctx, &cycle{change: r.run.Take(), entries: [][]byte{entry}, writes: writes, now: now})
 }
 
 // submitted returns a run that was submitted before.

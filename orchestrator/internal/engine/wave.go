@@ -6,35 +6,33 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// A rollback is stored before anything is stopped or undone. What it has to do next follows from
-// its document alone: while it is queued, end what runs; then wave by wave find what stands, store
-// which operations these are, and undo them.
+// A rollback is stored before anything is stopped or undone. What it has to do next follows from its header alone: while it is
+// queued, cancel what has begun; then wave by wave find what stands, store which operations these are, and undo them.
 
-// wave begins the next wave of a rollback, patiently. It returns false when the run is not ours any
-// more or ctx has ended.
-func (r *runner) wave(ctx context.Context) bool {
-	for try := 0; ; try++ {
+// beginWave begins the next wave of a rollback; it tries until it succeeds. It returns false when another process owns the run
+// or ctx has ended.
+func (r *runner) beginWave(ctx context.Context) bool {
+	for try := 1; ; try++ {
 		m, err := r.nextWave(ctx)
 		switch {
-		case ctx.Err() != nil:
-			return false
-		case err == nil && m == nil:
+		case ctx.Err() != nil || err == nil && m == nil:
 			return false
 		case err == nil:
 			return r.step(ctx, []message{*m})
 		}
 		r.e.Log.Error("engine: the next wave of a rollback cannot be made; trying again", "run", r.id, "error", err)
-		if !r.sleep(ctx, try+1) {
+		if !backOff(ctx, try) {
 			return false
 		}
 	}
 }
 
-// nextWave returns the command that begins the next wave; nil when the run is not ours any more.
+// nextWave returns the command that begins the next wave; nil when another process owns the run.
 func (r *runner) nextWave(ctx context.Context) (*message, error) {
 	h := &r.run.Header
 	if h.State == dag.Queued && !h.Undo.Listed {
@@ -46,53 +44,52 @@ func (r *runner) nextWave(ctx context.Context) (*message, error) {
 	return &message{command: wave, writes: writes}, err
 }
 
-// lookRuns is how often a rollback that waits for runs to end looks for those that nobody drives
-// yet.
+// lookRuns is how often a rollback that waits for runs to end looks for those that no process has adopted yet.
 const lookRuns = 100 * time.Millisecond
 
-// quiesce cancels what has begun and waits for its end. A queued run has done nothing and goes on
-// afterwards. ours is false when the rollback is not ours any more.
+// quiesce cancels what has begun and waits for its end. A queued run has done nothing and goes on afterwards. ours is false
+// when another process owns the rollback.
 func (r *runner) quiesce(ctx context.Context) (ours bool, err error) {
 	for {
 		busy, err := r.e.underway(ctx)
 		if err != nil || len(busy) == 0 {
 			return true, err
 		}
-		left := 0 // runs that nobody has taken over yet
+		unowned := 0 // runs that no process has adopted yet
 		for _, h := range busy {
 			other := r.e.lookup(h.ID)
 			if other == nil {
-				left++
+				unowned++
 				continue
 			}
 			if err := r.e.cancel(ctx, other, "cancelled by a rollback"); err != nil && !fault.Is(err, fault.Conflict) {
 				return true, err
 			}
-			for ended := false; !ended; {
-				renew := time.NewTimer(max(time.Millisecond, r.renew-r.e.now().Up))
-				select {
-				case <-other.ended:
-					ended = true
-				case <-ctx.Done():
-					renew.Stop()
-					return true, store.ErrUnavailable.Because(ctx.Err())
-				case <-renew.C:
-					if !r.step(ctx, nil) {
-						return false, nil
-					}
-				}
-				renew.Stop()
+			if ours, err := r.awaitEnd(ctx, other); !ours || err != nil {
+				return ours, err
 			}
 		}
-		if left == 0 {
-			continue
-		}
-		again := time.NewTimer(lookRuns)
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			again.Stop()
+		if unowned > 0 && !clock.Pause(ctx, lookRuns, nil) {
 			return true, store.ErrUnavailable.Because(ctx.Err())
+		}
+	}
+}
+
+// awaitEnd waits for the end of another run and renews the lease of the rollback meanwhile.
+func (r *runner) awaitEnd(ctx context.Context, other *runner) (ours bool, err error) {
+	for {
+		renew := time.NewTimer(max(time.Millisecond, r.renew-r.e.now().Up))
+		select {
+		case <-other.ended:
+			renew.Stop()
+			return true, nil
+		case <-ctx.Done():
+			renew.Stop()
+			return true, store.ErrUnavailable.Because(ctx.Err())
+		case <-renew.C:
+			if !r.step(ctx, nil) {
+				return false, nil
+			}
 		}
 	}
 }

@@ -15,9 +15,8 @@ type sighting struct {
 	at  time.Duration // of dag.Now.Up: when it was first seen at that revision
 }
 
-// adopt takes over every unfinished run that nobody drives: those this process owned before it was
-// restarted, and those that their owner has not written for a whole lease. That is measured by the
-// own clock alone.
+// adopt takes over every unfinished run that nobody drives: those that this process owned before it was restarted, and those
+// whose owner has not written them for a whole lease. Only the clock of this process measures that lease.
 func (e *Engine) adopt(ctx context.Context) error {
 	found, err := store.Collect(run.Headers().All(ctx, e.DB, store.Query{Index: "active"}))
 	if err != nil {
@@ -25,25 +24,25 @@ func (e *Engine) adopt(ctx context.Context) error {
 	}
 	before := e.sightings
 	e.sightings = map[string]sighting{}
-	left := found[:0]
+	abandoned := found[:0]
 	for _, row := range found {
-		if row.Value.Owner == e.Instance || e.left(row, before) {
-			left = append(left, row)
+		if row.Value.Owner == e.Instance || e.abandoned(row, before) {
+			abandoned = append(abandoned, row)
 		}
 	}
-	for _, row := range left { // a rollback first: it holds back what is queued
+	for _, row := range abandoned { // a rollback first: queued runs wait for its end
 		if row.Value.Kind == dag.Rollback {
 			e.adoptRun(row)
 		}
 	}
-	for _, row := range left {
+	for _, row := range abandoned {
 		e.adoptRun(row)
 	}
 	return nil
 }
 
-// left says whether another process has left a run, by what was seen of it before.
-func (e *Engine) left(row store.Row[dag.Header], before map[string]sighting) bool {
+// abandoned says whether another process has left a run, by what was seen of the run before.
+func (e *Engine) abandoned(row store.Row[dag.Header], before map[string]sighting) bool {
 	now := e.now().Up
 	s, known := before[row.Value.ID]
 	if !known || s.rev != row.Rev {
@@ -65,26 +64,25 @@ func (e *Engine) adoptRun(row store.Row[dag.Header]) {
 		return
 	}
 	if h.Kind == dag.Rollback {
-		if e.undoing != "" && e.undoing != h.ID {
-			return // one at a time; its turn comes
+		if e.rollbackID != "" && e.rollbackID != h.ID {
+			return // one rollback at a time; a later call of adopt takes this one
 		}
-		e.undoing = h.ID
+		e.rollbackID = h.ID
 	}
 	e.runs[h.ID] = r
 	e.launch(r)
 }
 
-// load reads the run from the store, patiently. first says that this process has never driven it,
-// so that what was at work has an unknown outcome. It returns false when the run is not ours, is
-// gone, or ctx ends.
+// load reads the run from the store, again and again until it succeeds. first says that this process has never driven the
+// run, so that the attempts at work have an unknown outcome. It returns false when another process owns the run, when the run
+// is gone, or when ctx ends.
 func (r *runner) load(ctx context.Context, first bool) bool {
 	for try := 0; ; try++ {
 		loaded, rev, err := run.Load(ctx, r.e.DB, r.id, r.e.now())
 		if err == nil && (loaded == nil || loaded.Header.Owner != r.e.Instance && (!first || rev != r.sighted)) {
-			if first || loaded == nil {
-				return false
+			if !first && loaded != nil {
+				r.e.Log.Warn("engine: the run is driven by somebody else now", "run", r.id, "owner", loaded.Header.Owner)
 			}
-			r.e.Log.Warn("engine: the run is driven by somebody else now", "run", r.id, "owner", loaded.Header.Owner)
 			return false
 		}
 		if err == nil {
@@ -98,43 +96,41 @@ func (r *runner) load(ctx context.Context, first bool) bool {
 			return false
 		}
 		r.e.Log.Error("engine: a run cannot be loaded; trying again", "run", r.id, "error", err)
-		if !r.sleep(ctx, try) {
+		if !backOff(ctx, try) {
 			return false
 		}
 	}
 }
 
-// own makes what was read the runner's.
+// own makes a run that was made or read the runner's.
 func (r *runner) own(loaded *dag.Run, rev uint64) {
 	r.run, r.rev = loaded, rev
 	r.run.May = r.judge
 	r.fit()
-	if more := loaded.Busy() - r.held; more > 0 { // they run, whatever the limit says
-		r.held += more
-		r.e.semaphore.give(-more)
+	if more := loaded.Busy() - r.taken; more > 0 { // these tasks run already, whatever the limit says
+		r.taken += more
+		r.e.semaphore.release(-more)
 	}
 }
 
-// fit makes room for what is known of each task: of a run that was read, or of the next wave of a
-// rollback.
+// fit makes what the runner knows of each task as long as the tasks: of a run that was read, or of the next wave of a rollback.
 func (r *runner) fit() {
 	n := len(r.run.Tasks)
 	r.sizes, r.decided = make([]int, n), make([]*rightDecision, n)
 }
 
-// begin tells an adopted run that its process is a new one, and starts it when it was never
-// started.
+// begin tells an adopted run that its process is a new one, and starts it when it was never started.
 func (r *runner) begin(ctx context.Context) bool {
 	messages := []message{{command: dag.Adopt{}}}
-	if r.run.Header.State == dag.Queued && r.kind != dag.Rollback && !r.e.held(r.id) {
+	if r.run.Header.State == dag.Queued && r.kind != dag.Rollback && !r.e.waitsForRollback(r.id) {
 		messages = append(messages, message{command: dag.Start{}})
 	}
 	return r.step(ctx, messages)
 }
 
-// held says whether a rollback holds back the run.
-func (e *Engine) held(id string) bool {
+// waitsForRollback says whether a run waits for a rollback to end.
+func (e *Engine) waitsForRollback(runID string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.undoing != "" && e.undoing != id
+	return e.rollbackID != "" && e.rollbackID != runID
 }
