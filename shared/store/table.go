@@ -79,23 +79,17 @@ func (t Table[T]) Load(tx *Tx, id string) (Row[T], error) {
 }
 
 // Save stores v when the transaction commits.
-func (t Table[T]) Save(tx *Tx, v T) error {
-	w, err := t.Write(v, Any())
-	if err != nil {
-		return err
-	}
-	tx.write(w)
-	return nil
-}
+func (t Table[T]) Save(tx *Tx, v T) error { return t.put(v, tx.write) }
 
 // Create stores v when the transaction commits, and demands that no document has its id.
-func (t Table[T]) Create(tx *Tx, v T) error {
-	w, err := t.Write(v, Absent())
-	if err != nil {
-		return err
+func (t Table[T]) Create(tx *Tx, v T) error { return t.put(v, tx.create) }
+
+func (t Table[T]) put(v T, put func(Write)) error {
+	w, err := t.Write(v, Any())
+	if err == nil {
+		put(w)
 	}
-	tx.create(w)
-	return nil
+	return err
 }
 
 // Remove deletes the value with that id when the transaction commits.

@@ -1,3 +1,6 @@
+// With encoding/json an entry takes 12.6 µs more to read, beside 12 µs in all (BenchmarkAdd, ADR 4); a
+// task has two.
+
 package auditlog
 
 import (
