@@ -20,10 +20,10 @@ type AuditLog struct {
 	Store driver.Options // the entries
 }
 
-// AuditCommands returns the verbs of the noun audit that need no running service. find says where
-// the log of the configured data folder is; peer is the name of the other service; own is the
-// program's part of a recovery.
-func AuditCommands(peer string, s Setup, find func(*IO, *Setup) (AuditLog, error), own Recovery) []Command {
+// AuditCommands returns the verbs of the noun audit that need no running service. peer is the name
+// of the other service; own is the program's part of a recovery.
+func (p Program[C]) AuditCommands(peer string, own Recovery) []Command {
+	s, find := p.Setup, p.AuditLog
 	return []Command{verifyCommand(peer, s, find), exportCommand(s, find), archiveCommand(s, find), recoverCommand(peer, s, find, own), acceptCommand(peer, s, find)}
 }
 
@@ -58,7 +58,7 @@ func openAuditLog(ctx context.Context, o *IO, s *Setup, find func(*IO, *Setup) (
 	if opt.Log, err = publicKeys(ledger.Keys); err != nil {
 		return opt, nil, err
 	}
-	db, err := openToRead(ctx, ledger.Store)
+	db, err := ledger.OpenToRead(ctx)
 	if err != nil {
 		return opt, nil, err
 	}
@@ -156,11 +156,13 @@ func (o *IO) verdict(report audit.Report, err error) error {
 	return Exit(ExitUnverified, fault.New(fault.Conflict, "audit.unverified", "the log does not verify: %s", report.Text))
 }
 
-// openToRead opens the embedded store without changing it; a server's store is opened as ever and only read.
-func openToRead(ctx context.Context, o driver.Options) (store.DB, error) {
-	if o.Embedded() {
-		return driver.OpenReadOnly(o.Dir, o.Schema)
+// OpenToRead opens the store of the log without changing it: the embedded store read-only, the store
+// of a server without its lease.
+func (l AuditLog) OpenToRead(ctx context.Context) (store.DB, error) {
+	if l.Store.Embedded() {
+		return driver.OpenReadOnly(l.Store.Dir, l.Store.Schema)
 	}
+	o := l.Store
 	o.ReadOnly = true
 	return driver.Open(ctx, o)
 }

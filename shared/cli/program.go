@@ -6,6 +6,10 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/config"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/instance"
+	"github.com/provisioning-platform/platform/shared/obs"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/driver"
 )
 
 // Setup is the flags of every verb that works on a program's own configuration: serve, config, audit verify. Keys are
@@ -70,11 +74,55 @@ func (s *Setup) Load(o *IO, into any, check func(*config.Problems)) (*config.Loa
 // StoreFile returns the value of *_STORE_FILE: a file with the whole URL of the store (decision 2).
 func (s *Setup) StoreFile(o *IO) string { return o.Getenv(s.Prefix + "_STORE_FILE") }
 
-// ServeCommand returns the verb serve. run gets its own context and returns when the program has ended. A program that
-// cannot start ends with 1, whatever kept it from it; a wrong configuration is a usage error.
-func ServeCommand(short, example string, s Setup, run func(ctx context.Context, o *IO, s *Setup) error) Command {
+// Program is what the commands of a program know of its configuration, which is of type C.
+type Program[C any] struct {
+	Setup   Setup
+	Default func() C
+	// Check notes all that Serve would refuse; storeFile is the value of *_STORE_FILE. It writes nothing.
+	Check  func(c C, storeFile string, problems *config.Problems)
+	Place  func(c C) (data string, stores driver.Settings)
+	Schema store.Schema
+	// Serve runs the program until ctx ends; unknown are names of the environment with the
+	// program's prefix that no setting reads.
+	Serve func(ctx context.Context, o *IO, c C, storeFile string, unknown []string) error
+}
+
+// load reads the configuration; with check it refuses what Serve would refuse.
+func (p Program[C]) load(o *IO, s *Setup, check bool) (C, *config.Loaded, error) {
+	c := p.Default()
+	var notes func(*config.Problems)
+	if check {
+		notes = func(problems *config.Problems) { p.Check(c, s.StoreFile(o), problems) }
+	}
+	loaded, err := s.Load(o, &c, notes)
+	return c, loaded, err
+}
+
+// AuditLog returns where the audit log of the data folder is. It needs no more of the configuration
+// than the folder and the store.
+func (p Program[C]) AuditLog(o *IO, s *Setup) (AuditLog, error) {
+	c, _, err := p.load(o, s, false)
+	if err != nil {
+		return AuditLog{}, err
+	}
+	data, settings := p.Place(c)
+	if data == "" {
+		return AuditLog{}, Usage("the data folder is missing: give --data DIR")
+	}
+	stores, err := settings.Options(data, s.StoreFile(o), p.Schema, obs.Discard())
+	return AuditLog{Dir: instance.Folder(data).Audit(), Keys: instance.Folder(data).AuditPublic(), Store: stores}, err
+}
+
+// ServeCommand returns the verb serve. A program that cannot start ends with 1, whatever kept it from
+// it; a wrong configuration is a usage error.
+func (p Program[C]) ServeCommand(short, example string) Command {
+	s := p.Setup
 	return Command{Use: "serve", Short: short, Example: example, Flags: s.declareServe, Run: func(ctx context.Context, o *IO, _ []string) error {
-		return cannotStart(run(ctx, o, &s))
+		c, loaded, err := p.load(o, &s, true)
+		if err == nil {
+			err = p.Serve(ctx, o, c, s.StoreFile(o), loaded.Unknown)
+		}
+		return cannotStart(err)
 	}}
 }
 
@@ -86,15 +134,14 @@ func cannotStart(err error) error {
 	return err
 }
 
-// ConfigCommand returns the noun config with check and show. load reads the configuration, and looks at its
-// values and the data folder when check is true; it is what serve decides with too, so check says and ends
-// with what serve would. It writes nothing.
-func ConfigCommand(s Setup, load func(o *IO, s *Setup, check bool) (*config.Loaded, error)) Command {
+// ConfigCommand returns the noun config with check and show. check decides with what serve decides
+// with too, so it says and ends with what serve would. It writes nothing.
+func (p Program[C]) ConfigCommand() Command {
 	verb := func(use, short string, check bool, run func(*IO, *config.Loaded) error) Command {
-		own := s
-		example := "  " + s.program() + " config " + use + " --config ./" + s.program() + ".toml"
+		own := p.Setup
+		example := "  " + own.program() + " config " + use + " --config ./" + own.program() + ".toml"
 		return Command{Use: use, Short: short, Example: example, Flags: own.declareServe, Run: func(_ context.Context, o *IO, _ []string) error {
-			loaded, err := load(o, &own, check)
+			_, loaded, err := p.load(o, &own, check)
 			if err != nil {
 				return cannotStart(err)
 			}

@@ -1,6 +1,7 @@
-// Package cli declares the verbs of the control-center's command line that talk to a running
-// service: sign-in, users, signing keys and the audit log. It owns no logic of the service; init,
-// serve and offline verification come from app, which hands them in as commands.
+// Package cli declares the verbs of the control-center's command line: those that talk to a running
+// service (sign-in, users, signing keys, the audit log), and init and the recovery from a backup, which
+// need none. It owns no logic of the service; serve and offline verification come from app, which
+// hands them in as commands.
 package cli
 
 import (
@@ -13,7 +14,6 @@ import (
 
 // Local holds the commands that need no running service; app brings them.
 type Local struct {
-	Init   cli.Command
 	Serve  cli.Command
 	Config cli.Command   // config check|show
 	Audit  []cli.Command // audit verify|export
@@ -24,7 +24,7 @@ func Root(l Local) cli.Command {
 	return cli.Command{
 		Use: "control-center", Short: "who may do what: users, tokens, policies and the audit log",
 		Example:  "  control-center init --data ./data\n  control-center serve --data ./data\n  control-center auth login --username admin",
-		Commands: []cli.Command{l.Init, l.Serve, l.Config, auth(), users(), keys(), auditLog(l.Audit)},
+		Commands: []cli.Command{initCommand(), l.Serve, l.Config, auth(), users(), keys(), auditLog(l.Audit)},
 	}
 }
 

@@ -1,4 +1,4 @@
-package app
+package cli
 
 import (
 	"bufio"
@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/bootstrap"
-	"github.com/provisioning-platform/platform/control-center/internal/keys"
+	signing "github.com/provisioning-platform/platform/control-center/internal/keys"
 	"github.com/provisioning-platform/platform/control-center/internal/revocation"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/cli"
@@ -23,10 +23,10 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// recovery returns the control-center's part of `audit recover` (decision 51, ADR 0009): it ends
+// Recovery returns the control-center's part of `audit recover` (decision 51, ADR 0009): it ends
 // all tokens and sessions from before, and disables every account that lost rights since the
 // backup.
-func recovery() cli.Recovery {
+func Recovery() cli.Recovery {
 	var admin, subjects string
 	return cli.Recovery{
 		Declare: func(f *cli.Flags) {
@@ -56,7 +56,7 @@ func recovery() cli.Recovery {
 				return disable(ctx, o, db, user.Recovery{Known: known, Admin: admin, Now: now})
 			}
 			in := func(tx *store.Tx, details map[string]any) error {
-				revoked, signs, err := keys.Renew(tx, sealer, now)
+				revoked, signs, err := signing.Renew(tx, sealer, now)
 				if err != nil {
 					return err
 				}

@@ -1,4 +1,4 @@
-package app
+package cli
 
 import (
 	"context"
@@ -10,13 +10,12 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/store"
-	"github.com/provisioning-platform/platform/shared/store/driver"
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// recovery is the orchestrator's part of `audit recover`: its streams get a new identity, so that
+// Recovery is the orchestrator's part of `audit recover`: its streams get a new identity, so that
 // watchers do not go on at a place of the lost history.
-func recovery() cli.Recovery {
+func Recovery() cli.Recovery {
 	return cli.Recovery{Begin: func(context.Context, *cli.IO, string) (func(context.Context, *feed.Hub) error, func(*store.Tx, map[string]any) error, error) {
 		return nil, func(tx *store.Tx, details map[string]any) error {
 			epoch, err := run.NewEpoch(tx)
@@ -26,29 +25,23 @@ func recovery() cli.Recovery {
 	}}
 }
 
-// subjectsCommand returns the verb that writes what this orchestrator knows of every account, for
-// `control-center audit recover --subjects` (ADR 0009).
-func subjectsCommand(s cli.Setup) cli.Command {
+// Subjects returns the verb that writes what this orchestrator knows of every account, for
+// `control-center audit recover --subjects` (ADR 0009). find says where the data folder is.
+func Subjects(s cli.Setup, find func(*cli.IO, *cli.Setup) (cli.AuditLog, error)) cli.Command {
 	return cli.Command{
 		Use: "subjects", Short: "write what is known of every account, to recover the control-center with", Flags: s.Declare,
 		Long: "Writes JSON lines to standard output: id, enabled, deleted, roles and the highest authorization version of each account that\n" +
 			"the control-center has ever named. Stop the orchestrator first: it holds its folder.",
 		Example: "  orchestrator audit subjects --data ./data > subjects.jsonl",
 		Run: func(ctx context.Context, o *cli.IO, _ []string) error {
-			ledger, err := auditLogOf(o, &s)
+			log, err := find(o, &s)
 			if err != nil {
 				return err
 			}
-			if ledger.Store.InMemory() {
+			if log.Store.InMemory() {
 				return fault.New(fault.Invalid, "audit.memory", "a store in memory ends with its process; nothing is known")
 			}
-			ledger.Store.ReadOnly = !ledger.Store.Embedded()
-			var db store.DB
-			if ledger.Store.Embedded() {
-				db, err = driver.OpenReadOnly(ledger.Store.Dir, ledger.Store.Schema)
-			} else {
-				db, err = driver.Open(ctx, ledger.Store)
-			}
+			db, err := log.OpenToRead(ctx)
 			if err != nil {
 				return err
 			}
