@@ -241,3 +241,31 @@ func TestDecide_asksForASecondFactorOnlyWhereItHelps(t *testing.T) {
 		}
 	}
 }
+
+// TestDecide_saysHowToGetTheFactorThatARuleDemands is behaviour 106: who is held up by nothing but the missing second factor
+// reads how to enrol one, whether an Allow demands it or a Deny spares who has it.
+func TestDecide_saysHowToGetTheFactorThatARuleDemands(t *testing.T) {
+	t.Parallel()
+	rule := func(effect, condition string) authz.Rule {
+		return authz.Rule{Effect: effect, Resource: "servers:*", Action: []string{"create"}, Condition: condition}
+	}
+	for name, c := range map[string]struct {
+		rules []authz.Rule
+		hint  bool
+	}{
+		"an Allow with it":               {[]authz.Rule{rule("Allow", "request.mfa")}, true},
+		"a Deny without it":              {[]authz.Rule{rule("Allow", ""), rule("Deny", "!request.mfa")}, true},
+		"a Deny without it at this hour": {[]authz.Rule{rule("Allow", ""), rule("Deny", "!request.mfa && time.hour == 12")}, true},
+		"a Deny with and without it":     {[]authz.Rule{rule("Allow", ""), rule("Deny", "request.mfa || user.id == 'u1'")}, false},
+		"another Deny beside it":         {[]authz.Rule{rule("Deny", "!request.mfa"), rule("Deny", "")}, false},
+	} {
+		set, err := authz.Compile(authz.Source{Policies: []authz.Policy{{Enabled: true, ID: "p", Name: "p", Rules: c.rules}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := authz.Request{Subject: authz.Subject{ID: "u1"}, Action: "create", Resource: authz.Resource{Type: "servers", Name: "a"}, Time: time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)}
+		if d := set.Decide(q); d.Allowed || strings.Contains(d.Reason, "enrol") != c.hint {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+}

@@ -5,6 +5,9 @@ import "sync/atomic"
 // NoRule is Decision.Rule when nothing matched.
 const NoRule = "none"
 
+// needFactor is what a person does next whom only the missing second factor holds up (behaviour 106).
+const needFactor = "sign in with your MFA code and retry; an account without one enrols it first (POST /mfa/enroll/totp, or an administrator: control-center user enrol-totp)"
+
 // Decide answers a request. It does not change the set and does not keep q.
 func (s *Set) Decide(q Request) Decision {
 	s.mu.RLock()
@@ -48,12 +51,33 @@ func (s *Set) weigh(q *Request) (decided *rule, allowed bool, why string) {
 		}
 		return r.cond.holds(seen)
 	}
+	withMFA := func(r *rule) (bool, error) {
+		with := *q
+		with.Subject.MFA = true
+		return r.cond.holds(&question{&with})
+	}
+	lifted := func(r *rule) bool { // by a second factor
+		if r.cond == nil || !r.cond.mfa || q.Subject.MFA {
+			return false
+		}
+		yes, err := withMFA(r)
+		return !yes && err == nil
+	}
+	var forbidden *rule
 	for _, v := range found {
 		for _, r := range v.deny {
 			if yes, err := holds(r); yes || err != nil {
-				return r, false, "the rule " + r.id + " forbids this; ask an administrator"
+				if !lifted(r) {
+					return r, false, "the rule " + r.id + " forbids this; ask an administrator"
+				}
+				if forbidden == nil {
+					forbidden = r
+				}
 			}
 		}
+	}
+	if forbidden != nil {
+		return forbidden, false, "the rule " + forbidden.id + " forbids this without a second factor; " + needFactor
 	}
 	needsMFA := false
 	for _, v := range found {
@@ -62,15 +86,13 @@ func (s *Set) weigh(q *Request) (decided *rule, allowed bool, why string) {
 				return r, true, ""
 			}
 			if r.cond != nil && r.cond.mfa && !q.Subject.MFA && !needsMFA {
-				with := *q
-				with.Subject.MFA = true
-				yes, err := r.cond.holds(&question{&with})
+				yes, err := withMFA(r)
 				needsMFA = yes && err == nil && (q.Unnamed || r.name == "*" || glob(q.Resource.Name, r.name))
 			}
 		}
 	}
 	if needsMFA {
-		return nil, false, "this needs a session with a second factor; sign in with your MFA code and retry"
+		return nil, false, "this needs a session with a second factor; " + needFactor
 	}
 	return nil, false, ""
 }
