@@ -5,7 +5,8 @@ import "sync/atomic"
 // NoRule is Decision.Rule when nothing matched.
 const NoRule = "none"
 
-// needFactor is what a person does next whom only the missing second factor holds up (behaviour 106).
+// needFactor is what a person does next whom only the missing second factor holds up (behaviour
+// 106).
 const needFactor = "sign in with your MFA code and retry; an account without one enrols it first (POST /mfa/enroll/totp, or an administrator: control-center user enrol-totp)"
 
 // Decide answers a request. It does not change the set and does not keep q.
@@ -29,8 +30,8 @@ func (s *Set) decide(q Request) Decision {
 	return d
 }
 
-// weigh finds the deciding rule: the first Deny whose condition holds or cannot be evaluated, else the
-// first Allow whose condition holds. why is empty when nothing matched at all.
+// weigh finds the deciding rule: the first Deny whose condition holds or cannot be evaluated, else
+// the first Allow whose condition holds. why is empty when nothing matched at all.
 func (s *Set) weigh(q *Request) (decided *rule, allowed bool, why string) {
 	var space [24]*matchingRules
 	found := s.index.candidates(q, space[:0])
@@ -97,8 +98,8 @@ func (s *Set) weigh(q *Request) (decided *rule, allowed bool, why string) {
 	return nil, false, ""
 }
 
-// Authority answers from the current set. The zero value denies everything. It may be asked and given a
-// new set at the same time; a request sees one set or the other, never a mixture.
+// Authority answers from the current set. The zero value denies everything. It may be asked and
+// given a new set at the same time; a request sees one set or the other, never a mixture.
 type Authority struct {
 	set atomic.Pointer[Set]
 }

@@ -224,6 +224,12 @@ func (s *site) body(op, object, who string) any {
 			return map[string]any{"roles": []string{"admin"}}
 		}
 		return map[string]any{"enabled": true}
+	case "createPolicy":
+		return map[string]any{"name": "m-" + id.New(), "version": "1.0.0", "rules": []any{map[string]any{"effect": "Deny", "resource": "servers:matrix", "action": []string{"create"}}}}
+	case "updatePolicy":
+		return map[string]any{"enabled": false}
+	case "revertPolicy":
+		return map[string]any{"revision": 1}
 	case "verifyTOTP":
 		return map[string]any{"code": "000000"}
 	case "exchangeHeads", "copyEntries":

@@ -31,6 +31,12 @@ var kept = []member{
 		at := "/users/" + s.people["developer"].id
 		return s.send(t, "control-center", "PUT", at, s.people["admin+mfa"].token, map[string]any{"email": text + "@example.org"}), at
 	}, "email"},
+	{"createPolicy", "name", func(s *site, t *testing.T, text string, _ int) (answer, string) {
+		return s.policy(t, map[string]any{"name": text, "version": "1.0.0"})
+	}, "name"},
+	{"createPolicy", "version", func(s *site, t *testing.T, text string, n int) (answer, string) {
+		return s.policy(t, map[string]any{"name": fmt.Sprint("texts-", n), "version": text})
+	}, "version"},
 	{"createCheckpoint", "name", func(s *site, t *testing.T, text string, _ int) (answer, string) {
 		return s.made(t, "/rollback/checkpoints", map[string]any{"name": text}, "/rollback/checkpoints/")
 	}, "name"},
@@ -74,6 +80,21 @@ var unkept = map[string]string{
 	"executeBatch.operations.id": "has an alphabet", "executeBatch.operations.type": "one of two words", "executeBatch.operations.on_failure": "one of three words",
 	"executeBatch.operations.provider": "names a provider", "executeBatch.operations.dependencies": "name operations", "executeBatch.operations.taskservs": "name task services",
 	"executeBatch.operations.targets": "name servers",
+	"createPolicy.rules.effect":       "one of two words", "createPolicy.rules.resource": "begins with a type", "createPolicy.rules.action": "are known words", "createPolicy.rules.condition": "is an expression",
+	"updatePolicy.name": "as in createPolicy", "updatePolicy.version": "as in createPolicy",
+	"updatePolicy.rules.effect": "one of two words", "updatePolicy.rules.resource": "begins with a type", "updatePolicy.rules.action": "are known words", "updatePolicy.rules.condition": "is an expression",
+}
+
+// policy makes a policy that says nothing about anybody here.
+func (s *site) policy(t *testing.T, body map[string]any) (answer, string) {
+	t.Helper()
+	body["rules"] = []any{map[string]any{"effect": "Deny", "resource": "servers:texts", "action": []string{"create"}}}
+	a := s.send(t, "control-center", "POST", "/policies", s.people["admin+mfa"].token, body)
+	var p client.Policy
+	if a.Status < 300 {
+		a.data(t, &p)
+	}
+	return a, "/policies/" + p.ID
 }
 
 // newUser makes an account.
@@ -184,11 +205,12 @@ func textsBelow(v any, name string, inside bool) (texts []string) {
 // TestBodies_strangeTexts is I05: a text in any member is refused, or it is stored and shown again byte for byte.
 func TestBodies_strangeTexts(t *testing.T) {
 	s := shared
+	s.policy(t, map[string]any{"name": "web_operators", "version": "1.0.0"}) // the sample's name is taken
 	n, known, published := 0, map[string]bool{}, map[string]bool{}
 	for _, m := range kept {
 		known[m.op+"."+m.name] = true
 		taken, service := 0, "orchestrator"
-		if strings.HasSuffix(m.op, "User") {
+		if strings.HasSuffix(m.op, "User") || strings.HasSuffix(m.op, "Policy") {
 			service = "control-center"
 		}
 		for _, text := range strange {

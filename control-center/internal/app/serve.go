@@ -91,6 +91,7 @@ func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Seal
 	}
 	index := &auditlog.Index{DB: db}
 	b.Metrics.GaugeFunc("control_center_revocations", "Sequence of the newest revocation.", func() float64 { return float64(revoked.State.Head()) })
+	policies.Meter(b.Metrics, "control_center")
 	start := admission.New(b.Audit, b.Witness, time.Duration(c.Audit.WaitForPeer), log)
 	state := &health.Service{
 		Heard: b.Witness.Heard, Refusals: []func() error{start.Changes, db.Refusal},
@@ -117,7 +118,7 @@ func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Seal
 			Decide: policies.Authority.Decide, Admit: api.Admit(start.Changes, start.Reads),
 			Known: func(param, value string) bool {
 				_, exists := ring.Public.Key(value)
-				return param == "kid" && exists
+				return param == "kid" && exists || param == "revision" && policy.Revision(value) > 0
 			},
 			RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies,
 		},

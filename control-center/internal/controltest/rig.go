@@ -22,10 +22,12 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/control-center/internal/keys"
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
+	"github.com/provisioning-platform/platform/control-center/internal/policy"
 	"github.com/provisioning-platform/platform/control-center/internal/revocation"
 	"github.com/provisioning-platform/platform/control-center/internal/session"
 	"github.com/provisioning-platform/platform/control-center/internal/tokens"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
+	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/instance"
 	"github.com/provisioning-platform/platform/shared/retention"
@@ -72,6 +74,7 @@ type Rig struct {
 	Revoked  *revocation.Log
 	Changes  *change.Committer
 	Ring     *keys.Ring
+	Policies *policy.Policies
 	Users    *user.Users
 	Factors  *mfa.Factors
 	Sessions *session.Sessions
@@ -81,7 +84,7 @@ type Rig struct {
 // Schema returns the kinds of the packages below this one.
 func Schema() store.Schema {
 	var kinds []store.Kind
-	for _, k := range [][]store.Kind{user.Kinds(), mfa.Kinds(), session.Kinds(), keys.Kinds(), tokens.Kinds(), revocation.Kinds(), bootstrap.Kinds(), feed.Kinds(), retention.Kinds()} {
+	for _, k := range [][]store.Kind{user.Kinds(), mfa.Kinds(), session.Kinds(), keys.Kinds(), policy.Kinds(), tokens.Kinds(), revocation.Kinds(), bootstrap.Kinds(), feed.Kinds(), retention.Kinds()} {
 		kinds = append(kinds, k...)
 	}
 	return store.Schema{Service: "control_center", Kinds: kinds}
@@ -119,6 +122,8 @@ func Over(t testing.TB, db store.DB) *Rig {
 	r.Ring = &keys.Ring{Changes: r.Changes, Sealer: r.Sealer, Now: r.Clock.Now, Log: log}
 	must(r.Ring.Load(ctx))
 	must(r.Ring.Announce(ctx))
+	r.Policies = &policy.Policies{Changes: r.Changes, Epoch: r.File.Deployment, Authority: &authz.Authority{}, Now: r.Clock.Now, Log: log}
+	must(r.Policies.Load(ctx))
 	r.Users = &user.Users{DB: r.DB, Changes: r.Changes, Epoch: r.File.Deployment, Hasher: hasher, Now: r.Clock.Now, HasFactor: mfa.Has}
 	r.Factors = &mfa.Factors{Changes: r.Changes, Users: r.Users, Sealer: r.Sealer, Issuer: bootstrap.MFAIssuer, Now: r.Clock.Now}
 	dummy, err := mfa.Dummy(r.Sealer)

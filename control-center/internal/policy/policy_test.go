@@ -10,6 +10,7 @@ import (
 
 	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/control-center/internal/policy"
+	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/obs"
@@ -27,16 +28,48 @@ func load(t *testing.T, db store.DB) *policy.Policies {
 }
 
 func fresh() store.DB {
-	return memstore.New(store.Schema{Service: "control_center", Kinds: policy.Kinds()})
+	return memstore.New(store.Schema{Service: "control_center", Kinds: append(policy.Kinds(), user.Kinds()...)})
+}
+
+// p1 is the id of denyWeb.
+const p1 = "01997b1c-0000-7000-8000-0000000000ff"
+
+// listAll is the first page of a list.
+var listAll = store.Place{Limit: store.MaxPage}
+
+// root is an administrator with a second factor.
+var root = policy.Caller{
+	Subject: authz.Subject{ID: "01997b1c-0000-7000-8000-00000000aaaa", Username: "root", Roles: []string{"admin"}, MFA: true},
+	IP:      "192.0.2.1",
+	Time:    time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC),
+}
+
+// put creates p or, when there is a policy with its id, changes it.
+func put(b *policy.Policies, p authz.Policy) error {
+	ctx := context.Background()
+	if _, err := b.Get(ctx, p.ID); err == nil {
+		return b.Update(ctx, p.ID, policy.Edit{Name: &p.Name, Rules: p.Rules, Enabled: &p.Enabled}, "", root)
+	}
+	_, err := b.Create(ctx, policy.New{ID: p.ID, Name: p.Name, Version: p.Version, Rules: p.Rules, Enabled: p.Enabled}, root)
+	return err
 }
 
 func denyWeb() authz.Policy {
-	return authz.Policy{Enabled: true, ID: "p1", Name: "no-web", Version: "1.0.0", Rules: []authz.Rule{{Effect: authz.EffectDeny, Resource: "servers:web-*", Action: []string{"create"}}}}
+	return authz.Policy{
+		Enabled: true,
+		ID:      p1,
+		Name:    "no-web",
+		Version: "1.0.0",
+		Rules:   []authz.Rule{{Effect: authz.EffectDeny, Resource: "servers:web-*", Action: []string{"create"}}},
+	}
 }
 
 func allowed(b *policy.Policies, name string) bool {
 	return b.Authority.Decide(authz.Request{
-		Subject: authz.Subject{ID: "u1", Roles: []string{"operator"}}, Action: "create", Resource: authz.Resource{Type: "servers", Name: name}, Time: time.Now(),
+		Subject: authz.Subject{
+			ID:    "u1",
+			Roles: []string{"operator"},
+		}, Action: "create", Resource: authz.Resource{Type: "servers", Name: name}, Time: time.Now(),
 	}).Allowed
 }
 
@@ -48,7 +81,7 @@ func TestPolicies_changeIsInForceWhenItReturns(t *testing.T) {
 		t.Fatal("the operator's default right is missing")
 	}
 	version := b.Authority.Set().Version()
-	if err := b.Put(ctx, "policy.create", denyWeb()); err != nil {
+	if err := put(b, denyWeb()); err != nil {
 		t.Fatal(err)
 	}
 	if allowed(b, "web-01") || !allowed(b, "db-01") || b.Authority.Set().Version() != version+1 {
@@ -56,13 +89,13 @@ func TestPolicies_changeIsInForceWhenItReturns(t *testing.T) {
 	}
 	bad := denyWeb()
 	bad.Rules[0].Condition = "user.role =="
-	if err := b.Put(ctx, "policy.update", bad); !fault.Is(err, fault.Invalid) || allowed(b, "web-01") {
+	if err := put(b, bad); !fault.Is(err, fault.Invalid) || allowed(b, "web-01") {
 		t.Fatalf("a broken policy: %v", err)
 	}
-	if err := b.Remove(ctx, "p1"); err != nil || !allowed(b, "web-01") {
+	if err := b.Delete(ctx, p1, "", root); err != nil || !allowed(b, "web-01") {
 		t.Fatalf("removed: %v", err)
 	}
-	if err := b.Remove(ctx, "p1"); !fault.Is(err, fault.NotFound) {
+	if err := b.Delete(ctx, p1, "", root); !fault.Is(err, fault.NotFound) {
 		t.Fatalf("removed twice: %v", err)
 	}
 }
@@ -71,7 +104,7 @@ func TestPolicies_survivesARestart(t *testing.T) {
 	t.Parallel()
 	db := fresh()
 	b := load(t, db)
-	if err := b.Put(context.Background(), "policy.create", denyWeb()); err != nil {
+	if err := put(b, denyWeb()); err != nil {
 		t.Fatal(err)
 	}
 	again := load(t, db)
@@ -98,10 +131,11 @@ func feedWakes(t *testing.T) {
 	got := make(chan authz.Feed, 1)
 	go func() { got <- b.Feed(ctx, version, 2*time.Second) }()
 	synctest.Wait()
-	if err := b.Put(ctx, "policy.create", denyWeb()); err != nil {
+	if err := put(b, denyWeb()); err != nil {
 		t.Error(err)
 	}
-	if f := <-got; f.Source != nil || len(f.Changes) != 1 || f.Changes[0].Policy.Name != "no-web" || f.Version != version+1 || time.Since(began) != 0 {
+	if f := <-got; f.Source != nil || len(f.Changes) != 1 || f.Changes[0].Policy.Name != "no-web" || f.Version != version+1 ||
+		time.Since(began) != 0 {
 		t.Errorf("after %s: %+v", time.Since(began), f)
 	}
 }
@@ -122,12 +156,21 @@ func TestFeed_tellsChangesAndEverythingToWhoIsFarBehind(t *testing.T) {
 	follower.Swap(set)
 	for i := range 300 {
 		p := denyWeb()
-		p.ID, p.Rules[0].Resource = fmt.Sprint("p", i%7), fmt.Sprintf("servers:web-%d", i)
-		if err := b.Put(ctx, "policy.update", p); err != nil {
+		p.ID, p.Name, p.Rules[0].Resource = fmt.Sprintf(
+			"01997b1c-0000-7000-8000-%012d",
+			i%7,
+		), fmt.Sprint(
+			"p",
+			i%7,
+		), fmt.Sprintf(
+			"servers:web-%d",
+			i,
+		)
+		if err := put(b, p); err != nil {
 			t.Fatal(err)
 		}
 		if i%3 == 0 {
-			if err := b.Remove(ctx, p.ID); err != nil {
+			if err := b.Delete(ctx, p.ID, "", root); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -181,7 +224,16 @@ func TestPolicies_aChangeCostsTheSameHoweverManyPoliciesThereAre(t *testing.T) {
 		var batch store.Batch
 		for i := range n {
 			p := denyWeb()
-			w, err := policy.Table.Write(policy.Document{Enabled: true, ID: fmt.Sprintf("q%05d", i), Name: fmt.Sprint("n", i), Rules: p.Rules, Version: "1.0.0"}, store.Absent())
+			w, err := policy.Table.Write(
+				policy.Document{
+					Enabled: true,
+					ID:      fmt.Sprintf("01997b1c-0001-7000-8000-%012d", i),
+					Name:    fmt.Sprint("n", i),
+					Rules:   p.Rules,
+					Version: "1.0.0",
+				},
+				store.Absent(),
+			)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -197,7 +249,7 @@ func TestPolicies_aChangeCostsTheSameHoweverManyPoliciesThereAre(t *testing.T) {
 			p := denyWeb()
 			p.Rules[0].Condition = fmt.Sprintf("time.hour < %d", i%24)
 			db.docs = 0
-			if err := b.Put(ctx, "policy.update", p); err != nil {
+			if err := put(b, p); err != nil {
 				t.Fatal(err)
 			}
 			if f := b.Feed(ctx, b.Authority.Set().Version()-1, 0); f.Source != nil {

@@ -3,6 +3,7 @@ package user
 import (
 	"cmp"
 	"context"
+	"iter"
 	"slices"
 	"strconv"
 	"time"
@@ -305,4 +306,15 @@ func (f Filter) queries() []store.Query {
 // List returns a page of accounts, newest first.
 func (us *Users) List(ctx context.Context, f Filter, p store.Place) (store.Window[User], error) {
 	return table.Window(ctx, us.DB, p, f.queries()...)
+}
+
+// Admins yields the enabled administrators of db.
+func Admins(ctx context.Context, db store.DB) iter.Seq2[User, error] {
+	return func(yield func(User, error) bool) {
+		for r, err := range table.All(ctx, db, store.Query{Index: "role_" + Admin, Prefix: "true", Exact: true}) {
+			if !yield(r.Value, err) {
+				return
+			}
+		}
+	}
 }

@@ -1,0 +1,135 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// Rule is one sentence of a policy.
+type Rule struct {
+	Effect    string   `json:"effect"`
+	Resource  string   `json:"resource"`
+	Action    []string `json:"action"`
+	Condition string   `json:"condition,omitempty"`
+}
+
+// Policy is a policy as the API shows it.
+type Policy struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Version   string    `json:"version"`
+	Rules     []Rule    `json:"rules"`
+	CreatedAt time.Time `json:"created_at"`
+	Enabled   bool      `json:"enabled"`
+	Revision  int       `json:"revision"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// PolicyFilter selects policies; zero values select all.
+type PolicyFilter struct {
+	Name    string // in any case
+	Enabled *bool
+}
+
+// Policies lists policies, newest first.
+func (c *Client) Policies(ctx context.Context, f PolicyFilter, p Page) (List[Policy], error) {
+	q := url.Values{}
+	if f.Name != "" {
+		q.Set("name", f.Name)
+	}
+	if f.Enabled != nil {
+		q.Set("enabled", strconv.FormatBool(*f.Enabled))
+	}
+	return list[Policy](ctx, c, "/policies", q, p)
+}
+
+func policyPath(id string) string { return "/policies/" + url.PathEscape(id) }
+
+// Policy returns one policy.
+func (c *Client) Policy(ctx context.Context, id string) (Policy, error) {
+	var p Policy
+	_, err := c.do(ctx, get(policyPath(id)), &p)
+	return p, err
+}
+
+// PolicyDraft is a policy as people write it: the body of a creation, and of a file. Nil members
+// are not sent.
+type PolicyDraft struct {
+	Name    *string `json:"name,omitempty"`
+	Version *string `json:"version,omitempty"`
+	Enabled *bool   `json:"enabled,omitempty"`
+	Rules   []Rule  `json:"rules,omitempty"`
+}
+
+// CreatePolicy creates a policy and returns its id, name and version.
+func (c *Client) CreatePolicy(ctx context.Context, d PolicyDraft) (Policy, error) {
+	var p Policy
+	_, err := c.do(ctx, post("/policies", d), &p)
+	return p, err
+}
+
+// ifAt returns the header that demands a revision; none for 0.
+func ifAt(revision int) map[string]string {
+	if revision == 0 {
+		return nil
+	}
+	return map[string]string{"If-Match": strconv.Quote(strconv.Itoa(revision))}
+}
+
+// UpdatePolicy changes what d has of a policy. With a revision other than 0, a policy that has
+// another one is left as it is: the fault is a Conflict with code policy.changed.
+func (c *Client) UpdatePolicy(ctx context.Context, id string, d PolicyDraft, revision int) error {
+	_, err := c.do(ctx, call{method: http.MethodPut, path: policyPath(id), body: d, header: ifAt(revision)}, nil)
+	return err
+}
+
+// DeletePolicy removes a policy; its versions stay.
+func (c *Client) DeletePolicy(ctx context.Context, id string, revision int) error {
+	_, err := c.do(ctx, call{method: http.MethodDelete, path: policyPath(id), header: ifAt(revision)}, nil)
+	return err
+}
+
+// PolicyVersion is one state that a policy had.
+type PolicyVersion struct {
+	Revision  int       `json:"revision"`
+	Version   string    `json:"version"`
+	Name      string    `json:"name"`
+	Rules     []Rule    `json:"rules"`
+	Enabled   bool      `json:"enabled"`
+	CreatedAt time.Time `json:"created_at"`
+	UserID    string    `json:"user_id"`
+	Username  string    `json:"username"`
+	Action    string    `json:"action"`
+}
+
+// PolicyVersions lists the states that a policy had, newest first.
+func (c *Client) PolicyVersions(ctx context.Context, id string, p Page) (List[PolicyVersion], error) {
+	return list[PolicyVersion](ctx, c, policyPath(id)+"/versions", url.Values{}, p)
+}
+
+// PolicyDifference is one place where two states of a policy differ.
+type PolicyDifference struct {
+	Pointer string          `json:"pointer"`
+	Before  json.RawMessage `json:"before"`
+	After   json.RawMessage `json:"after"`
+}
+
+// DiffPolicy compares two states of a policy; 0 stands for the newest one as to, and for the one
+// before it as from.
+func (c *Client) DiffPolicy(ctx context.Context, id string, from, to int) ([]PolicyDifference, error) {
+	q := url.Values{"from": {strconv.Itoa(from)}, "to": {strconv.Itoa(to)}}
+	var d []PolicyDifference
+	_, err := c.do(ctx, call{method: http.MethodGet, path: policyPath(id) + "/diff", query: q}, &d)
+	return d, err
+}
+
+// RevertPolicy makes a policy what it was at that revision.
+func (c *Client) RevertPolicy(ctx context.Context, id string, revision int) (Policy, error) {
+	var p Policy
+	_, err := c.do(ctx, post(policyPath(id)+"/revert", map[string]int{"revision": revision}), &p)
+	return p, err
+}
