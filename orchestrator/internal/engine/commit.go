@@ -1,3 +1,5 @@
+// Tuning: the pool of buffers. Without it a task of batches of ten takes 15 % more CPU, 6 % at a provider that takes 1 ms.
+
 package engine
 
 import (
@@ -81,8 +83,7 @@ type buffer struct {
 // maxBuffer is the bytes of a buffer that is kept: a thousand tasks fit.
 const maxBuffer = 2 << 20
 
-// recycle keeps a buffer for another commit, as stores copy what they commit. New buffers take 15 % more CPU a task for batches
-// of ten (BenchmarkEngine/many), 6 % when the provider takes 1 ms.
+// recycle keeps a buffer for another commit, as stores copy what they commit.
 func (e *Engine) recycle(b *buffer) {
 	if max(b.docs.Cap(), b.events.Cap(), b.trail.Cap()) > maxBuffer {
 		return

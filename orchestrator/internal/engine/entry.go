@@ -10,23 +10,17 @@ import (
 	"github.com/provisioning-platform/platform/shared/id"
 )
 
-// entry returns the audit entry of an attempt: who asked for the run, what allowed it, what it did to which resource. Its
-// details are good until the next call.
+// entry returns the audit entry of an attempt: who asked for the run, what allowed it, what it did to which resource.
 func (r *runner) entry(t dag.AttemptRecord, phase audit.Phase, now time.Time) audit.Entry {
 	h := &r.run.Header
 	task := &r.run.Tasks[t.Task]
-	details := r.details
-	if details == nil { // the members that are the same for the whole run
-		details = map[string]any{"run": h.ID}
-		if h.Grant.Decision != "" {
-			details["decision"] = h.Grant.Decision
-		}
-		if h.Grant.Plan != "" {
-			details["plan"] = h.Grant.Plan
-		}
-		r.details = details
+	details := map[string]any{"attempt": t.Number, "run": h.ID, "task": task.ID}
+	if h.Grant.Decision != "" {
+		details["decision"] = h.Grant.Decision
 	}
-	details["attempt"], details["task"] = t.Number, task.ID
+	if h.Grant.Plan != "" {
+		details["plan"] = h.Grant.Plan
+	}
 	if h.Kind == dag.Rollback {
 		details["undoes"] = task.ID
 	}

@@ -33,7 +33,6 @@ type runner struct {
 	attempts map[string]context.CancelFunc // attempts whose result is not stored, by id: what ends the attempt context
 	claims   map[string]claim              // steps at work, by tag
 	sizes    []int                         // bytes of each task's last document
-	details  map[string]any                // of the audit entry being encoded
 	may      Submitter                     // what the submitter may do, as of asked; nil for a rollback
 	asked    uint64                        // Rights.Changed when may was made
 	decided  []*rightDecision              // of may, by task; nil where it was not asked

@@ -113,33 +113,7 @@ func (e *Engine) submit(ctx context.Context, s Submission) (*Submitted, error) {
 	if waits && s.resumes.Rev != 0 { // a rollback began since the batch was read
 		return nil, e.admit(ctx, r, waits, errRollback)
 	}
-	writes, err := new(run.Encoder).Definition(s.ID, s.Definition.Nodes)
-	fresh := dag.New(s.ID, s.Definition, grant, now)
-	fresh.Header.Resumes = s.resumes.Value.ID
-	r.own(fresh, 0)
-	if !waits {
-		_ = dag.Apply(fresh, dag.Start{}, now)
-		r.advance(now)
-	}
-	if err == nil {
-		fresh.Header.Slices = len(writes)
-		writes, err = s.adopts(writes)
-	}
-	if err == nil {
-		err = r.keepDecisions(ctx, s.Definition.Nodes, audit.ContextOf(ctx).Decision)
-	}
-	accepted := Submitted{Run: fresh.Header, Tasks: acceptedOf(fresh.Tasks)} // of what never changes
-	if err == nil {
-		if s.Accept != nil {
-			s.Accept(accepted)
-		}
-		var settled []store.Write
-		settled, err = audit.ContextOf(ctx).Settlement(audit.Success)
-		writes = append(writes, settled...)
-	}
-	if err == nil {
-		err = r.first(ctx, writes, body, now)
-	}
+	accepted, err := r.commitSubmission(ctx, &s, grant, body, waits, now)
 	if err := e.admit(ctx, r, waits, err); err != nil {
 		if fault.Is(err, fault.Conflict) {
 			return nil, nil
@@ -147,6 +121,36 @@ func (e *Engine) submit(ctx context.Context, s Submission) (*Submitted, error) {
 		return nil, err
 	}
 	return &accepted, nil
+}
+
+// commitSubmission makes the run of a submission, starts it unless it waits, and commits it.
+func (r *runner) commitSubmission(ctx context.Context, s *Submission, grant dag.Grant, entry []byte, waits bool, now dag.Now) (Submitted, error) {
+	writes, err := new(run.Encoder).Definition(s.ID, s.Definition.Nodes)
+	if err != nil {
+		return Submitted{}, err
+	}
+	fresh := dag.New(s.ID, s.Definition, grant, now)
+	fresh.Header.Resumes, fresh.Header.Slices = s.resumes.Value.ID, len(writes)
+	r.own(fresh, 0)
+	if !waits {
+		_ = dag.Apply(fresh, dag.Start{}, now)
+		r.advance(now)
+	}
+	if writes, err = s.adopts(writes); err != nil {
+		return Submitted{}, err
+	}
+	if err := r.keepDecisions(ctx, s.Definition.Nodes, audit.ContextOf(ctx).Decision); err != nil {
+		return Submitted{}, err
+	}
+	accepted := Submitted{Run: fresh.Header, Tasks: acceptedOf(fresh.Tasks)}
+	if s.Accept != nil {
+		s.Accept(accepted)
+	}
+	settled, err := audit.ContextOf(ctx).Settlement(audit.Success)
+	if err != nil {
+		return Submitted{}, err
+	}
+	return accepted, r.first(ctx, append(writes, settled...), entry, now)
 }
 
 // granted returns the audit entry of a request for a run, and the grant of the run: g with what the audit.Context says.
