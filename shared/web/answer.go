@@ -153,12 +153,10 @@ func (x *request) encode(buf *bytes.Buffer, in, out any) (contentType string, er
 func (x *request) write(status int, contentType string, body []byte) {
 	h := x.c.Writer.Header()
 	if len(body) > 0 || status != http.StatusNoContent {
-		x.values[2] = cmp.Or(contentType, x.contentType)
-		h["Content-Type"] = x.values[2:3:3]
+		h["Content-Type"] = []string{cmp.Or(contentType, x.contentType)}
 	}
 	x.took = x.s.now().Sub(x.began)
-	x.values[1] = strconv.Itoa(len(body))
-	h["Content-Length"] = x.values[1:2:2]
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	x.c.Writer.WriteHeader(status)
 	if _, err := x.c.Writer.Write(body); err != nil {
 		x.err = err // the client went away

@@ -5,40 +5,21 @@ import (
 	"strings"
 )
 
-// headers are the values that every answer carries, made once: an answer costs no allocation for
-// them. They are shared and never changed.
-type headers struct {
-	nosniff, policy, referrer, frame, store, vary []string
-	close                                         []string
-}
-
 const (
 	typeJSON   = "application/json"
 	typeVendor = "application/vnd.provisioning.v1+json"
 	vendorName = "application/vnd.provisioning."
 )
 
-func newHeaders() headers {
-	return headers{
-		nosniff:  []string{"nosniff"},
-		policy:   []string{"default-src 'none'; frame-ancestors 'none'"},
-		referrer: []string{"no-referrer"},
-		frame:    []string{"DENY"},
-		store:    []string{"no-store"},
-		vary:     []string{"Accept"},
-		close:    []string{"close"},
-	}
-}
-
-// secure sets what no answer goes without (reliability-bar S06). A route may loosen them
+// secure sets what no answer goes without (reliability-bar S06). A face or a route may loosen them
 // afterwards.
-func (h *headers) secure(to http.Header) {
-	to["X-Content-Type-Options"] = h.nosniff
-	to["Content-Security-Policy"] = h.policy
-	to["Referrer-Policy"] = h.referrer
-	to["X-Frame-Options"] = h.frame
-	to["Cache-Control"] = h.store
-	to["Vary"] = h.vary
+func secure(h http.Header) {
+	h["X-Content-Type-Options"] = []string{"nosniff"}
+	h["Content-Security-Policy"] = []string{"default-src 'none'; frame-ancestors 'none'"}
+	h["Referrer-Policy"] = []string{"no-referrer"}
+	h["X-Frame-Options"] = []string{"DENY"}
+	h["Cache-Control"] = []string{"no-store"}
+	h["Vary"] = []string{"Accept"}
 }
 
 // version is what the Accept header says about the version of the API.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"cmp"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/obs"
 )
@@ -29,18 +30,6 @@ func newMetrics(r *obs.Registry) metrics {
 	return m
 }
 
-// observer counts for one operation without looking labels up for the common statuses.
-type observer struct {
-	op       string
-	requests obs.Counter
-	ok       func()
-	duration func(float64)
-}
-
-func (m metrics) of(op string) observer {
-	return observer{op: op, requests: m.requests, ok: m.requests.At(op, "200"), duration: m.duration.At(op)}
-}
-
 // statusLeft is what log and metrics say of a request whose client left before its answer: no fault
 // of the service.
 const statusLeft = 499
@@ -58,13 +47,10 @@ func (x *request) log() {
 	if status == http.StatusServiceUnavailable && errors.Is(x.r.Context().Err(), context.Canceled) {
 		status = statusLeft
 	}
-	if status == http.StatusOK {
-		x.ep.observe.ok()
-	} else {
-		x.ep.observe.requests.Inc(x.ep.observe.op, strconv.Itoa(status))
-	}
+	op := cmp.Or(x.ep.route.Op, "none")
+	x.s.metrics.requests.Inc(op, strconv.Itoa(status))
 	if r := x.ep.route; !r.Lasts && r.Wait == 0 {
-		x.ep.observe.duration(took.Seconds())
+		x.s.metrics.duration.Observe(took.Seconds(), op)
 	}
 	ctx := context.Background() // the attributes of the request's context stand in the line already
 	level := slog.LevelInfo

@@ -29,7 +29,6 @@ type endpoint struct {
 	bind     *binding
 	mutates  bool
 	unrouted *fault.Error // answer of what is no route
-	observe  observer
 }
 
 // request is one request on its way through. It belongs to the goroutine that serves it.
@@ -44,7 +43,6 @@ type request struct {
 	resource    authz.Resource
 	act         authz.Act        // all that the policies were asked about
 	asked       [2]authz.Asked   // room for act, which is seldom about more
-	values      [3]string        // values of headers of this answer: request id, content length, content type
 	ctx         context.Context  // what handlers and log lines get; made by context
 	err         error            // why it was refused, for the log
 	in          any              // what the handler gets, when it could be read; its texts are masked in the log
@@ -66,7 +64,7 @@ func (ep *endpoint) maxBody() int64 {
 }
 
 func (s *Server) newEndpoint(r *Route, b *binding) *endpoint {
-	return &endpoint{route: r, face: s.complete(r.Face), bind: b, mutates: r.Mutates(), observe: s.metrics.of(r.Op)}
+	return &endpoint{route: r, face: s.complete(r.Face), bind: b, mutates: r.Mutates()}
 }
 
 // unrouted returns the router's handler of what it does not know: the refusal f, in the face of the
@@ -74,7 +72,7 @@ func (s *Server) newEndpoint(r *Route, b *binding) *endpoint {
 func (s *Server) unrouted(f *fault.Error) gin.HandlerFunc {
 	serve := func(face *Face) gin.HandlerFunc {
 		route := &Route{Permission: Open(), Limit: Free, Method: http.MethodGet}
-		return s.serve(&endpoint{route: route, face: s.complete(face), unrouted: f, observe: s.metrics.of("none")})
+		return s.serve(&endpoint{route: route, face: s.complete(face), unrouted: f})
 	}
 	plain, below := serve(nil), map[string]gin.HandlerFunc{}
 	for _, r := range s.routes {
@@ -112,14 +110,13 @@ func (x *request) prepare() {
 	if !goodRequestID(rid) {
 		rid = id.New()
 	}
-	x.values[0] = rid
-	h["X-Request-Id"] = x.values[0:1:1]
-	x.s.headers.secure(h)
+	h["X-Request-Id"] = []string{rid}
+	secure(h)
 	if x.ep.face.Headers != nil {
 		x.ep.face.Headers(h, rid)
 	}
 	if len(x.r.TransferEncoding) > 0 { // it may have had a length as well, which net/http drops: what follows is nobody's request
-		h["Connection"] = x.s.headers.close
+		h["Connection"] = []string{"close"}
 	}
 	x.caller.At, x.caller.IP, x.caller.RequestID = x.began.Truncate(time.Microsecond), x.s.clientAddress(x.r), rid
 	x.scene = audit.Context{Op: x.ep.route.Op, Origin: x.s.cfg.Service, RequestID: rid}

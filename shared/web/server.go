@@ -64,7 +64,6 @@ type Server struct {
 	now       func() time.Time
 	engine    *gin.Engine
 	routes    []Route
-	headers   headers
 	limits    *ratelimit.Limiter
 	buffers   *buffers
 	admission *body.Admission
@@ -81,7 +80,7 @@ type Server struct {
 // at the first request.
 func NewServer(cfg Config) (*Server, error) {
 	s := &Server{
-		cfg: cfg, now: cfg.Now, headers: newHeaders(), buffers: newBuffers(),
+		cfg: cfg, now: cfg.Now, buffers: newBuffers(),
 		admission: body.NewAdmission(), metrics: newMetrics(cfg.Metrics),
 	}
 	s.drained, s.drain = context.WithCancel(context.Background())

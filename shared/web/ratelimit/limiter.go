@@ -44,9 +44,8 @@ const (
 // Limiter counts requests in fixed windows that begin with the first request of a key (decision
 // 23).
 type Limiter struct {
-	cfg    Limits
-	now    func() time.Time
-	labels [Address + 1]*labels
+	cfg Limits
+	now func() time.Time
 
 	mu      sync.Mutex
 	buckets map[bucketKey]*bucket // guarded by mu
@@ -86,16 +85,12 @@ type Status struct {
 	Remaining int           // requests left in this window
 	Reset     time.Time     // when the next window begins
 	Wait      time.Duration // until Reset
-	labels    *labels
+	group     Group
 }
 
 // New returns a limiter without a bucket. It reads the time from now.
 func New(cfg Limits, now func() time.Time) *Limiter {
-	l := &Limiter{cfg: cfg, now: now, buckets: map[bucketKey]*bucket{}, swept: now()}
-	for g := range l.labels {
-		l.labels[g] = labelsOf(Group(g), l.size(Group(g)))
-	}
-	return l
+	return &Limiter{cfg: cfg, now: now, buckets: map[bucketKey]*bucket{}, swept: now()}
 }
 
 func (l *Limiter) size(g Group) int {
@@ -122,7 +117,7 @@ func (l *Limiter) Take(g Group, who string) Status {
 		}
 		b.began, b.used = now, 0
 	}
-	v := Status{labels: l.labels[g], Limit: limit, Reset: b.began.Add(window), OK: b.used < limit}
+	v := Status{group: g, Limit: limit, Reset: b.began.Add(window), OK: b.used < limit}
 	if v.OK {
 		b.used++
 	}
@@ -158,26 +153,12 @@ func (l *Limiter) sweep(now time.Time) {
 
 // Show sets the headers of both families: X-RateLimit-* and RateLimit with its policy.
 func (v Status) Show(h http.Header) {
-	var small [24]byte
-	reset := string(strconv.AppendInt(small[:0], ceilUnix(v.Reset), 10))
-	remaining := strconv.Itoa(v.Remaining) // below 100 without an allocation
-	one := &[3]string{remaining, reset, v.labels.prefix + remaining + ";t=" + Seconds(v.Wait)}
-	h["X-Ratelimit-Limit"] = v.labels.limit
-	h["X-Ratelimit-Remaining"] = one[0:1:1]
-	h["X-Ratelimit-Reset"] = one[1:2:2]
-	h["Ratelimit-Policy"] = v.labels.policy
-	h["Ratelimit"] = one[2:3:3]
-}
-
-// labels are the parts of the headers that are the same for every answer of a group.
-type labels struct {
-	limit, policy []string
-	prefix        string
-}
-
-func labelsOf(g Group, limit int) *labels {
-	n := strconv.Itoa(limit)
-	return &labels{limit: []string{n}, policy: []string{`"` + g.String() + `";q=` + n + ";w=60"}, prefix: `"` + g.String() + `";r=`}
+	remaining := strconv.Itoa(v.Remaining)
+	h["X-Ratelimit-Limit"] = []string{strconv.Itoa(v.Limit)}
+	h["X-Ratelimit-Remaining"] = []string{remaining}
+	h["X-Ratelimit-Reset"] = []string{strconv.FormatInt(ceilUnix(v.Reset), 10)}
+	h["Ratelimit-Policy"] = []string{`"` + v.group.String() + `";q=` + strconv.Itoa(v.Limit) + ";w=60"}
+	h["Ratelimit"] = []string{`"` + v.group.String() + `";r=` + remaining + ";t=" + Seconds(v.Wait)}
 }
 
 func ceilUnix(t time.Time) int64 {
