@@ -11,8 +11,8 @@ import "time"
 // Type is the name of an event on the wire.
 type Type string
 
-// The types of the contract (Q16). Those from CheckpointDeleted on are ours, but for the two of
-// rollbacks.
+// The types of the contract (Q16). CheckpointDeleted, CheckpointRecordOnly, TaskRolledBack and
+// RightsWithdrawn are ours.
 const (
 	TaskStatusChanged      Type = "TaskStatusChanged"
 	OperationStatusChanged Type = "OperationStatusChanged"
@@ -26,14 +26,6 @@ const (
 	TaskRolledBack         Type = "TaskRolledBack"
 	RightsWithdrawn        Type = "RightsWithdrawn"
 )
-
-// Types returns all types.
-func Types() []Type {
-	return []Type{
-		TaskStatusChanged, OperationStatusChanged, BatchStatusChanged, WorkflowProgress, CheckpointCreated, CheckpointDeleted,
-		CheckpointRecordOnly, RollbackStarted, RollbackCompleted, TaskRolledBack, RightsWithdrawn,
-	}
-}
 
 // The categories that a watcher asks for (contract Q16).
 const (
