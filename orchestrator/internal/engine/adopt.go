@@ -15,8 +15,9 @@ type sighting struct {
 	at  time.Duration // of dag.Now.Up: when it was first seen at that revision
 }
 
-// adopt takes over every unfinished run that nobody drives: those that this process owned before it was restarted, and those
-// whose owner has not written them for a whole lease. Only the clock of this process measures that lease.
+// adopt takes over every unfinished run that nobody drives: those that this process owned before it
+// was restarted, and those whose owner has not written them for a whole lease. Only the clock of
+// this process measures that lease.
 func (e *Engine) adopt(ctx context.Context) error {
 	found, err := store.Collect(run.Headers().All(ctx, e.DB, store.Query{Index: "active"}))
 	if err != nil {
@@ -73,9 +74,9 @@ func (e *Engine) adoptRun(row store.Row[dag.Header]) {
 	e.launch(r)
 }
 
-// load reads the run from the store, again and again until it succeeds. first says that this process has never driven the
-// run, so that the attempts at work have an unknown outcome. It returns false when another process owns the run, when the run
-// is gone, or when ctx ends.
+// load reads the run from the store, again and again until it succeeds. first says that this
+// process has never driven the run, so that the attempts at work have an unknown outcome. It
+// returns false when another process owns the run, when the run is gone, or when ctx ends.
 func (r *runner) load(ctx context.Context, first bool) bool {
 	for try := 0; ; try++ {
 		loaded, rev, err := run.Load(ctx, r.e.DB, r.id, r.e.now())
@@ -113,13 +114,15 @@ func (r *runner) own(loaded *dag.Run, rev uint64) {
 	}
 }
 
-// fit makes what the runner knows of each task as long as the tasks: of a run that was read, or of the next wave of a rollback.
+// fit makes what the runner knows of each task as long as the tasks: of a run that was read, or of
+// the next wave of a rollback.
 func (r *runner) fit() {
 	n := len(r.run.Tasks)
 	r.sizes, r.decided = make([]int, n), make([]*rightDecision, n)
 }
 
-// begin tells an adopted run that its process is a new one, and starts it when it was never started.
+// begin tells an adopted run that its process is a new one, and starts it when it was never
+// started.
 func (r *runner) begin(ctx context.Context) bool {
 	messages := []message{{command: dag.Adopt{}}}
 	if r.run.Header.State == dag.Queued && r.kind != dag.Rollback && !r.e.waitsForRollback(r.id) {

@@ -10,11 +10,12 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 )
 
-// overrun is how long an attempt may ignore the end of its time before its outcome counts as unknown.
+// overrun is how long an attempt may ignore the end of its time before its outcome counts as
+// unknown.
 const overrun = 10 * time.Second
 
-// dispatch starts an attempt that is stored. Its result comes back as a message. The attempt context does not end with ctx,
-// that of the engine: the runner stops its attempts when it ends.
+// dispatch starts an attempt that is stored. Its result comes back as a message. The attempt
+// context does not end with ctx, that of the engine: the runner stops its attempts when it ends.
 func (r *runner) dispatch(ctx context.Context, l dag.Launch) {
 	own, stop := context.WithCancel(context.WithoutCancel(ctx))
 	r.attempts[l.Attempt.ID] = stop
@@ -30,9 +31,10 @@ func (r *runner) report(l *dag.Launch, res dag.Result) {
 	r.post(message{command: dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: res}})
 }
 
-// perform waits for one of Config.MaxSteps places and makes the attempt within its time. life is the context of the engine: an
-// attempt that gets its place after the end of life does not begin. An attempt that still goes on an overrun after its
-// deadline gives its place to others; its outcome is unknown then.
+// perform waits for one of Config.MaxSteps places and makes the attempt within its time. life is
+// the context of the engine: an attempt that gets its place after the end of life does not begin.
+// An attempt that still goes on an overrun after its deadline gives its place to others; its
+// outcome is unknown then.
 func (r *runner) perform(life, ctx context.Context, l dag.Launch) dag.Result {
 	e := r.e
 	select {
@@ -57,7 +59,8 @@ func (r *runner) perform(life, ctx context.Context, l dag.Launch) dag.Result {
 	defer cancel()
 	late := time.AfterFunc(l.Timeout+overrun, func() {
 		if leave() {
-			e.Log.Error("engine: an attempt does not end at its deadline; its outcome is unknown", "run", r.id, "task", l.Attempt.TaskID, "step", l.Attempt.Step.Name)
+			e.Log.Error("engine: an attempt does not end at its deadline; its outcome is unknown", "run", r.id, "task",
+				l.Attempt.TaskID, "step", l.Attempt.Step.Name)
 			r.report(&l, dag.Result{Class: dag.UnknownOutcome, Error: "timeout: the attempt did not end"})
 		}
 	})
@@ -65,8 +68,8 @@ func (r *runner) perform(life, ctx context.Context, l dag.Launch) dag.Result {
 	return e.execute(ctx, l.Attempt)
 }
 
-// execute has the executor make an attempt. No result, and a panic of a provider, are an unknown outcome, not the end of the
-// process.
+// execute has the executor make an attempt. No result, and a panic of a provider, are an unknown
+// outcome, not the end of the process.
 func (e *Engine) execute(ctx context.Context, a dag.Attempt) (res dag.Result) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -22,7 +22,8 @@ type making func(ctx context.Context, a dag.Attempt) dag.Result
 
 func (m making) Execute(ctx context.Context, a dag.Attempt) dag.Result { return m(ctx, a) }
 
-// TestAttempt_endsInTime holds what an executor sees of its time, and what comes of one that does not keep it.
+// TestAttempt_endsInTime holds what an executor sees of its time, and what comes of one that does
+// not keep it.
 func TestAttempt_endsInTime(t *testing.T) {
 	t.Parallel()
 	const timeout = time.Minute
@@ -132,8 +133,8 @@ func TestAttempt_thatIsStoppedInTheQueueNeverBegins(t *testing.T) {
 	})
 }
 
-// BenchmarkAttempt makes servers at a simulated provider that takes no time: from dispatch until the run has the result.
-// Ten are under way at once. One iteration is one attempt.
+// BenchmarkAttempt makes servers at a simulated provider that takes no time: from dispatch until
+// the run has the result. Ten are under way at once. One iteration is one attempt.
 func BenchmarkAttempt(b *testing.B) {
 	log := slog.New(slog.DiscardHandler)
 	db, err := pebblestore.Open(b.TempDir(), store.Schema{Service: "orchestrator", Kinds: run.Schema()}, log)

@@ -95,8 +95,8 @@ func dag10() []dag.Node {
 	return []dag.Node{node(0), node(1, 0), node(2, 0), node(3, 0), node(4, 1, 2), node(5, 2, 3), node(6, 4), node(7, 4, 5), node(8, 5), node(9, 6, 7, 8)}
 }
 
-// BenchmarkEngine runs whole graphs of no-op tasks, durable, with events and audit entries, on the embedded
-// store. One iteration is one job.
+// BenchmarkEngine runs whole graphs of no-op tasks, durable, with events and audit entries, on the
+// embedded store. One iteration is one job.
 func BenchmarkEngine(b *testing.B) {
 	jobs := []struct {
 		name    string
@@ -153,8 +153,9 @@ func BenchmarkEngine(b *testing.B) {
 	}
 }
 
-// rawLog returns how long a file takes to append and sync n records of that size one after the other: what the disk
-// asks for the same commits when nothing else is done (many jobs share syncs, so they can be faster).
+// rawLog returns how long a file takes to append and sync n records of that size one after the
+// other: what the disk asks for the same commits when nothing else is done (many jobs share syncs,
+// so they can be faster).
 func rawLog(b *testing.B, n, size int) time.Duration {
 	f, err := os.Create(filepath.Join(b.TempDir(), "log"))
 	if err != nil {

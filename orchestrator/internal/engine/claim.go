@@ -4,8 +4,9 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 )
 
-// Claimer is an Executor that wants to know which steps are at work. The engine calls Claim before the first attempt at a
-// step, and what Claim returns, unless nil, once it is stored that the step is at work no longer (dag.AtWork).
+// Claimer is an Executor that wants to know which steps are at work. The engine calls Claim before
+// the first attempt at a step, and what Claim returns, unless nil, once it is stored that the step
+// is at work no longer (dag.AtWork).
 type Claimer interface {
 	Claim(a dag.Attempt) (release func())
 }

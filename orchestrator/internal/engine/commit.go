@@ -1,4 +1,5 @@
-// Tuning: the pool of buffers. Without it a task of batches of ten takes 15 % more CPU, 6 % at a provider that takes 1 ms.
+// Tuning: the pool of buffers. Without it a task of batches of ten takes 15 % more CPU, 6 % at a
+// provider that takes 1 ms.
 
 package engine
 
@@ -14,7 +15,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// commit stores what a cycle has changed: header, tasks, effects, inventory, events and audit entries, all or nothing.
+// commit stores what a cycle has changed: header, tasks, effects, inventory, events and audit
+// entries, all or nothing.
 func (r *runner) commit(ctx context.Context, t *cycle) error {
 	r.run.Header.Owner = r.e.Instance
 	r.renew = t.now.Up + r.e.Lease/2
@@ -63,8 +65,8 @@ func (r *runner) assignEra(c *dag.Change) {
 	}
 }
 
-// settleEras says that no commit with an era of this run is on its way to the store. A commit whose outcome was unknown may
-// arrive until a later one is stored on the revision of the same header.
+// settleEras says that no commit with an era of this run is on its way to the store. A commit whose
+// outcome was unknown may arrive until a later one is stored on the revision of the same header.
 func (r *runner) settleEras() {
 	for _, era := range r.eras {
 		r.e.Checkpoints.Eras.Settle(era)

@@ -10,9 +10,10 @@ import (
 	"github.com/provisioning-platform/platform/shared/id"
 )
 
-// Cancel ends a batch or a workflow: what has not started never starts, what runs is told to stop, what is done stays. When it
-// returns nil, the cancel is stored and nothing more starts. Who cancels comes from the audit.Context of ctx. It returns a
-// fault of kind NotFound for an unknown run, Conflict for one that has ended, and Unavailable when it may not be stored.
+// Cancel ends a batch or a workflow: what has not started never starts, what runs is told to stop,
+// what is done stays. When it returns nil, the cancel is stored and nothing more starts. Who
+// cancels comes from the audit.Context of ctx. It returns a fault of kind NotFound for an unknown
+// run, Conflict for one that has ended, and Unavailable when it may not be stored.
 func (e *Engine) Cancel(ctx context.Context, kind dag.Kind, runID string) error {
 	r := e.lookup(runID) // before the header is read: a run that ends in between is found ended
 	h, err := run.GetHeader(ctx, e.DB, kind, runID)
@@ -48,6 +49,7 @@ func (e *Engine) cancel(ctx context.Context, r *runner, why string) error {
 		}
 		return err
 	case <-ctx.Done():
-		return fault.New(fault.Unavailable, "engine.cancel_pending", "The cancel was not confirmed in time; look at the %s before trying again.", r.kind).Because(ctx.Err())
+		return fault.New(fault.Unavailable, "engine.cancel_pending",
+			"The cancel was not confirmed in time; look at the %s before trying again.", r.kind).Because(ctx.Err())
 	}
 }

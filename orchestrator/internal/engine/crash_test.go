@@ -40,8 +40,9 @@ func scenario(t *testing.T, db store.DB, w *world) (events []string, ended strin
 	return story(t, db), string(v.Run.State) + " " + statuses(v)
 }
 
-// TestCrash_everyCommitFails lets each commit of the scenario fail in turn, before and after it took effect. The
-// engine recovers by itself, and what the world sees is the same as if nothing had happened.
+// TestCrash_everyCommitFails lets each commit of the scenario fail in turn, before and after it
+// took effect. The engine recovers by itself, and what the world sees is the same as if nothing had
+// happened.
 func TestCrash_everyCommitFails(t *testing.T) {
 	var want, calls []string
 	var end string
@@ -71,8 +72,8 @@ func TestCrash_everyCommitFails(t *testing.T) {
 	}
 }
 
-// TestCrash_restartAtEveryCommit kills the process at each commit of the scenario, before and after it took
-// effect; another one takes over.
+// TestCrash_restartAtEveryCommit kills the process at each commit of the scenario, before and after
+// it took effect; another one takes over.
 func TestCrash_restartAtEveryCommit(t *testing.T) {
 	var calls []string
 	var end string
@@ -119,9 +120,10 @@ func TestCrash_restartAtEveryCommit(t *testing.T) {
 	}
 }
 
-// wide runs a batch of 120 operations in layers of 40, on a store that takes its time, so that results come during commits, and
-// kills the engine at commit n when kill is set. Operations of a layer end up to ten times spread apart. It returns the events
-// in the order of the text, for operations of a layer end in any order.
+// wide runs a batch of 120 operations in layers of 40, on a store that takes its time, so that
+// results come during commits, and kills the engine at commit n when kill is set. Operations of a
+// layer end up to ten times spread apart. It returns the events in the order of the text, for
+// operations of a layer end in any order.
 func wide(t *testing.T, n int, m storetest.Moment, kill bool, spread time.Duration, change ...func(*engine.Config)) (events, calls []string, ended string, commits int) {
 	w, db := newWorld(), memory()
 	w.delay, w.spread = time.Millisecond, spread
@@ -167,8 +169,8 @@ func wide(t *testing.T, n int, m storetest.Moment, kill bool, spread time.Durati
 	return events, calls, string(v.Run.State), first.Commits()
 }
 
-// TestWide_whatTimeBringsWaitsForTheCommitOnItsWay: with a lease that is to be renewed while a commit is on its way, the run must
-// wait for that, and not look again and again.
+// TestWide_whatTimeBringsWaitsForTheCommitOnItsWay: with a lease that is to be renewed while a
+// commit is on its way, the run must wait for that, and not look again and again.
 func TestWide_whatTimeBringsWaitsForTheCommitOnItsWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, calls, end, _ := wide(t, 0, storetest.Never, false, 3*time.Millisecond, func(c *engine.Config) { c.Lease = time.Millisecond })
@@ -178,8 +180,8 @@ func TestWide_whatTimeBringsWaitsForTheCommitOnItsWay(t *testing.T) {
 	})
 }
 
-// TestCrash_everyCommitOfAWideBatch fails each commit in turn, and kills the engine there: what the world sees is the same as if
-// nothing had happened, though results come while it fails.
+// TestCrash_everyCommitOfAWideBatch fails each commit in turn, and kills the engine there: what the
+// world sees is the same as if nothing had happened, though results come while it fails.
 func TestCrash_everyCommitOfAWideBatch(t *testing.T) {
 	var want, calls []string
 	var end string
@@ -215,7 +217,8 @@ func dedup(calls []string) []string {
 	return out
 }
 
-// refusing is a store that refuses every commit with a certain word in a document, as it would one that is too large.
+// refusing is a store that refuses every commit with a certain word in a document, as it would one
+// that is too large.
 type refusing struct{ store.DB }
 
 func (d refusing) Commit(ctx context.Context, b store.Batch) (store.Receipt, error) {

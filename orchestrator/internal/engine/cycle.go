@@ -8,7 +8,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// cycle is one commit of a run: the messages that it carries out, what it stores, and what is due once that is stored.
+// cycle is one commit of a run: the messages that it carries out, what it stores, and what is due
+// once that is stored.
 type cycle struct {
 	messages    []message
 	entries     [][]byte      // audit entries of callers
@@ -19,8 +20,9 @@ type cycle struct {
 	now         dag.Now
 }
 
-// commitCycle applies messages to the run, commits what that changes, and acts on what is due then. After a fault the run in
-// memory is not what is stored: load it again and carry out the same messages.
+// commitCycle applies messages to the run, commits what that changes, and acts on what is due then.
+// After a fault the run in memory is not what is stored: load it again and carry out the same
+// messages.
 func (r *runner) commitCycle(ctx context.Context, messages []message) error {
 	if s := r.run.Header.State; s == dag.Queued || s == dag.Running { // else nothing starts that needs a right
 		if err := r.refreshRights(ctx, r.run.Header.Grant); err != nil {
@@ -66,7 +68,8 @@ func (r *runner) apply(messages []message) *cycle {
 	return t
 }
 
-// advance lets time pass, acquires slots for the tasks that could start, and has Instant resolve at once what it can.
+// advance lets time pass, acquires slots for the tasks that could start, and has Instant resolve at
+// once what it can.
 func (r *runner) advance(now dag.Now) {
 	_ = dag.Apply(r.run, dag.Tick{}, now)
 	for progress := true; progress; {
@@ -93,7 +96,8 @@ func (r *runner) acquireSlots(now dag.Now) bool {
 	return true
 }
 
-// resolveAtOnce applies the results of the attempts that x knows at once, and says whether there were some.
+// resolveAtOnce applies the results of the attempts that x knows at once, and says whether there
+// were some.
 func (r *runner) resolveAtOnce(x Instant, now dag.Now) (some bool) {
 	for _, l := range dag.Unresolved(r.run) {
 		if r.attempts[l.Attempt.ID] != nil {
@@ -115,8 +119,9 @@ func (r *runner) releaseSlots() {
 	}
 }
 
-// finish answers the callers of a cycle that is stored, forgets the attempts whose results it has, and acts on what is due. An
-// attempt is not forgotten before: what is due by a state without its result would start it a second time.
+// finish answers the callers of a cycle that is stored, forgets the attempts whose results it has,
+// and acts on what is due. An attempt is not forgotten before: what is due by a state without its
+// result would start it a second time.
 func (r *runner) finish(ctx context.Context, t *cycle) {
 	for i := range t.messages {
 		m := &t.messages[i]

@@ -1,14 +1,16 @@
 // Package engine owns runs: it lets them be submitted, drives each with one goroutine, and takes
 // over those that a crash has left behind.
 //
-// It owns the commits that change runs, the dispatch of attempts to the executor, and who may go on with a run. It does not own
-// the rules (package dag), what an attempt does (package operation), the documents (package run), what a rollback undoes
-// (package rollback), or what is pruned (package history).
+// It owns the commits that change runs, the dispatch of attempts to the executor, and who may go on
+// with a run. It does not own the rules (package dag), what an attempt does (package operation),
+// the documents (package run), what a rollback undoes (package rollback), or what is pruned
+// (package history).
 //
-// The one rule: commit, then act. Every change of a run, with its events and its audit entries, is one commit on the revision
-// of the run's header; what is due is asked from the state after it. One such round is a commit cycle (cycle.go). When a commit
-// fails or its outcome is unknown, the engine drops the run from memory, loads it again, and applies the same commands to what
-// is stored: recovery and ordinary work are the same code.
+// The one rule: commit, then act. Every change of a run, with its events and its audit entries, is
+// one commit on the revision of the run's header; what is due is asked from the state after it. One
+// such round is a commit cycle (cycle.go). When a commit fails or its outcome is unknown, the
+// engine drops the run from memory, loads it again, and applies the same commands to what is
+// stored: recovery and ordinary work are the same code.
 package engine
 
 import (
@@ -25,22 +27,25 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Executor makes attempts. Execute returns when the attempt has ended; it ends early when ctx does. It is
-// safe to call with the same attempt twice, and says so when it cannot tell what happened.
+// Executor makes attempts. Execute returns when the attempt has ended; it ends early when ctx does.
+// It is safe to call with the same attempt twice, and says so when it cannot tell what happened.
 type Executor interface {
 	Execute(ctx context.Context, a dag.Attempt) dag.Result
 }
 
-// Instant is an Executor that knows the result of some Resolve attempts at once, without I/O. That saves a commit.
+// Instant is an Executor that knows the result of some Resolve attempts at once, without I/O. That
+// saves a commit.
 type Instant interface {
 	Instant(a dag.Attempt) (dag.Result, bool)
 }
 
 // Rights says what the submitter of a run may do now (decision 39).
 type Rights interface {
-	// Changed returns a number that differs after every change that may change what Submitter returns.
+	// Changed returns a number that differs after every change that may change what Submitter
+	// returns.
 	Changed() uint64
-	// Submitter returns what the submitter with the grant g may do until Changed returns another number.
+	// Submitter returns what the submitter with the grant g may do until Changed returns another
+	// number.
 	Submitter(ctx context.Context, g dag.Grant) (Submitter, error)
 }
 
@@ -125,8 +130,8 @@ func New(c Config) *Engine {
 // now is the present moment. Config.Now may step; the time since begun does not.
 func (e *Engine) now() dag.Now { return dag.Now{Wall: e.Now(), Up: time.Since(e.begun)} }
 
-// Run takes over what is unfinished and drives runs until ctx ends. It returns nil when all its goroutines have ended; the
-// next Run looks up what the attempts came to that were at work then.
+// Run takes over what is unfinished and drives runs until ctx ends. It returns nil when all its
+// goroutines have ended; the next Run looks up what the attempts came to that were at work then.
 func (e *Engine) Run(ctx context.Context) error {
 	for try := 1; ; try++ {
 		err := e.Checkpoints.Eras.Open(ctx, e.DB)
@@ -193,8 +198,8 @@ func (e *Engine) launch(r *runner) {
 // errStopping is the answer to whoever comes when the engine stops.
 var errStopping = fault.New(fault.Unavailable, "engine.stopping", "The orchestrator is stopping or has not started yet; retry shortly.")
 
-// register adds a run that is about to be committed. added is false when the process has the run already; waits says that the
-// run may not start before a rollback has ended.
+// register adds a run that is about to be committed. added is false when the process has the run
+// already; waits says that the run may not start before a rollback has ended.
 func (e *Engine) register(r *runner) (added, waits bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -208,7 +213,8 @@ func (e *Engine) register(r *runner) (added, waits bool, err error) {
 	return true, e.startsWait() && e.rollbackID != r.id, nil
 }
 
-// startsWait says whether new runs wait: for the end of a rollback, or until it is known whether there is one; under mu.
+// startsWait says whether new runs wait: for the end of a rollback, or until it is known whether
+// there is one; under mu.
 func (e *Engine) startsWait() bool {
 	return e.rollbackID != "" || e.ctx != nil && !e.adopted
 }
@@ -226,7 +232,8 @@ func (e *Engine) forget(r *runner) {
 	}
 }
 
-// startWaiting starts the runs that waited for a rollback to end; under mu. A run that has started ignores it.
+// startWaiting starts the runs that waited for a rollback to end; under mu. A run that has started
+// ignores it.
 func (e *Engine) startWaiting() {
 	e.rollbackID = ""
 	for _, r := range e.runs {

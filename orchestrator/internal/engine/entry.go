@@ -10,7 +10,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/id"
 )
 
-// entry returns the audit entry of an attempt: who asked for the run, what allowed it, what it did to which resource.
+// entry returns the audit entry of an attempt: who asked for the run, what allowed it, what it did
+// to which resource.
 func (r *runner) entry(t dag.AttemptRecord, phase audit.Phase, now time.Time) audit.Entry {
 	h := &r.run.Header
 	task := &r.run.Tasks[t.Task]
@@ -32,7 +33,8 @@ func (r *runner) entry(t dag.AttemptRecord, phase audit.Phase, now time.Time) au
 	}
 }
 
-// actionOf returns the action of an attempt: "server.create", and "server.undo_create" for its inverse.
+// actionOf returns the action of an attempt: "server.create", and "server.undo_create" for its
+// inverse.
 func actionOf(t dag.AttemptRecord) string {
 	noun, verb, _ := strings.Cut(t.Step.Action, ".")
 	switch {

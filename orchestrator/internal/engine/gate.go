@@ -1,7 +1,8 @@
 package engine
 
-// PauseRollbacks keeps rollbacks from beginning until resume is called. ok is false while one is at work, here or in what this process
-// has not taken over yet, and when the engine stops. It implements history.Rollbacks, as RollbackEnded does.
+// PauseRollbacks keeps rollbacks from beginning until resume is called. ok is false while one is at
+// work, here or in what this process has not taken over yet, and when the engine stops. It
+// implements history.Rollbacks, as RollbackEnded does.
 func (e *Engine) PauseRollbacks() (resume func(), ok bool) {
 	e.pruning.Lock()
 	e.mu.Lock()
@@ -22,7 +23,8 @@ func (e *Engine) RollbackEnded() bool {
 	return ended
 }
 
-// awaitPruning waits for a step of history that is being committed. While a rollback is announced, no other one follows.
+// awaitPruning waits for a step of history that is being committed. While a rollback is announced,
+// no other one follows.
 func (e *Engine) awaitPruning() {
 	e.pruning.Lock()
 	defer e.pruning.Unlock()

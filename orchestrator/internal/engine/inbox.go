@@ -1,4 +1,5 @@
-// Tuning: the window for results. Without it layers of 50 at a provider that takes 1 ms are 30 % slower.
+// Tuning: the window for results. Without it layers of 50 at a provider that takes 1 ms are 30 %
+// slower.
 
 package engine
 
@@ -87,9 +88,10 @@ const maxWindow = 2 * time.Millisecond
 // manyAttempts is how many attempts are at work when the window no longer waits for all of them.
 const manyAttempts = 32
 
-// awaitWindow waits, when the first attempt has ended, for the others at work, so that those which end at the same moment share
-// a commit. It waits for half of the time that the last commit took, at most maxWindow: a second commit would delay the late
-// ones by all of it. Of many attempts it waits for half, as the others end while those are stored.
+// awaitWindow waits, when the first attempt has ended, for the others at work, so that those which
+// end at the same moment share a commit. It waits for half of the time that the last commit took,
+// at most maxWindow: a second commit would delay the late ones by all of it. Of many attempts it
+// waits for half, as the others end while those are stored.
 func (r *runner) awaitWindow(ctx context.Context, timer *time.Timer) {
 	enough := len(r.attempts)
 	if enough >= manyAttempts {

@@ -37,8 +37,8 @@ func TestLease_anotherProcessTakesOverWhenItHasRunOut(t *testing.T) {
 	})
 }
 
-// TestLease_aCutOffProcessLosesItsRun cuts a process off the store until another has taken over: what it
-// brings afterwards is not accepted, and it lets go.
+// TestLease_aCutOffProcessLosesItsRun cuts a process off the store until another has taken over:
+// what it brings afterwards is not accepted, and it lets go.
 func TestLease_aCutOffProcessLosesItsRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, db := newWorld(), memory()

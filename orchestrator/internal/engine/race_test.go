@@ -95,7 +95,8 @@ func TestRollback_whileARunEndsIsNoStop(t *testing.T) {
 	})
 }
 
-// TestRollback_doesNotCancelWhatIsSubmittedMeanwhile submits while the rollback looks at its checkpoint.
+// TestRollback_doesNotCancelWhatIsSubmittedMeanwhile submits while the rollback looks at its
+// checkpoint.
 func TestRollback_doesNotCancelWhatIsSubmittedMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, db := newWorld(), &slow{DB: memory()}
@@ -121,8 +122,8 @@ func TestRollback_doesNotCancelWhatIsSubmittedMeanwhile(t *testing.T) {
 	})
 }
 
-// TestRollback_beforeUnfinishedRunsAreTakenOverIsRefused asks while the list of what a crash has left is being read: what
-// is in it would go on beside the rollback.
+// TestRollback_beforeUnfinishedRunsAreTakenOverIsRefused asks while the list of what a crash has
+// left is being read: what is in it would go on beside the rollback.
 func TestRollback_beforeUnfinishedRunsAreTakenOverIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, db := newWorld(), &slow{DB: memory()}
@@ -152,8 +153,8 @@ func TestRollback_beforeUnfinishedRunsAreTakenOverIsRefused(t *testing.T) {
 	})
 }
 
-// TestRollback_ofAnOperationWhoseBatchGoesOnIsRefused: two runs would write the same task, and what waits for it would
-// start on nothing.
+// TestRollback_ofAnOperationWhoseBatchGoesOnIsRefused: two runs would write the same task, and what
+// waits for it would start on nothing.
 func TestRollback_ofAnOperationWhoseBatchGoesOnIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()

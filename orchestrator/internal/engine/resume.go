@@ -10,10 +10,11 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Resume submits, as a new batch of whoever asks now, exactly the operations of a batch that ended because its submitter lost
-// the right to them (decision 39). It asks allow about them first. The old batch stays as it ended; the commit of the new one
-// notes in the old header which batch adopted it, so that this happens once. While a rollback runs, Resume is refused: the new
-// batch takes dependencies as met that the rollback may be about to undo.
+// Resume submits, as a new batch of whoever asks now, exactly the operations of a batch that ended
+// because its submitter lost the right to them (decision 39). It asks allow about them first. The
+// old batch stays as it ended; the commit of the new one notes in the old header which batch
+// adopted it, so that this happens once. While a rollback runs, Resume is refused: the new batch
+// takes dependencies as met that the rollback may be about to undo.
 func (e *Engine) Resume(ctx context.Context, batchID string, s Submission, allow func(dag.Definition) error) (Submitted, error) {
 	if !id.Valid(batchID) {
 		return Submitted{}, run.Unknown(dag.Batch, batchID)

@@ -10,8 +10,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/id"
 )
 
-// refreshRights asks what the submitter of the run may do, if that may have changed. After a fault nothing starts until it
-// succeeds.
+// refreshRights asks what the submitter of the run may do, if that may have changed. After a fault
+// nothing starts until it succeeds.
 func (r *runner) refreshRights(ctx context.Context, g dag.Grant) error {
 	rights := r.e.Rights
 	if rights == nil || r.kind == dag.Rollback {
@@ -50,9 +50,10 @@ type rightDecision struct {
 	entry    string // id of the audit entry of the first intent with this decision
 }
 
-// decision returns what allowed an attempt, for its audit entry: the decision of now for one that does something, that of the
-// submission for an undo, about which nobody is asked again. Only the first intent of an operation has the whole decision; the
-// entries of its other attempts, as many as it has servers, refer to that one.
+// decision returns what allowed an attempt, for its audit entry: the decision of now for one that
+// does something, that of the submission for an undo, about which nobody is asked again. Only the
+// first intent of an operation has the whole decision; the entries of its other attempts, as many
+// as it has servers, refer to that one.
 func (r *runner) decision(t dag.AttemptRecord, phase audit.Phase, entry string) *audit.Decision {
 	g := &r.run.Header.Grant
 	d := r.decided[t.Task]
@@ -70,12 +71,12 @@ func (r *runner) decision(t dag.AttemptRecord, phase audit.Phase, entry string) 
 	return short
 }
 
-// largeOperation is the number of servers, targets and task services from which on the decision on an operation is stored once
-// and its audit entries refer to it.
+// largeOperation is the number of servers, targets and task services from which on the decision on
+// an operation is stored once and its audit entries refer to it.
 const largeOperation = 16
 
-// keepDecisions stores the decisions of which the audit entries have only the digest: of a submission, and of attempts at its
-// largest operations.
+// keepDecisions stores the decisions of which the audit entries have only the digest: of a
+// submission, and of attempts at its largest operations.
 func (r *runner) keepDecisions(ctx context.Context, nodes []dag.Node, submitted *audit.Decision) error {
 	if err := audit.Keep(ctx, r.e.DB, submitted); err != nil || r.may == nil {
 		return err
@@ -98,8 +99,10 @@ func (r *runner) withdrawal(w dag.Withdrawal, now time.Time) audit.Entry {
 	h := &r.run.Header
 	e := audit.Entry{
 		Action: run.Singular(h.Kind) + ".withdraw", Actor: audit.Actor{Sub: "service:" + run.Origin}, Code: "authz.denied",
-		Details: map[string]any{"reason": w.Reason, "submission": h.Grant.Decision, "submitter": h.Grant.Sub, "submitter_name": h.Grant.Username, "tasks": w.Tasks},
-		ID:      id.At(now), Origin: run.Origin, Phase: audit.Event, Resource: run.Plural(h.Kind) + "/" + h.ID, Result: audit.Refused, Time: now.UTC(), V: 1,
+		Details: map[string]any{"reason": w.Reason, "submission": h.Grant.Decision, "submitter": h.Grant.Sub,
+			"submitter_name": h.Grant.Username, "tasks": w.Tasks},
+		ID: id.At(now), Origin: run.Origin, Phase: audit.Event, Resource: run.Plural(h.Kind) + "/" + h.ID,
+		Result: audit.Refused, Time: now.UTC(), V: 1,
 	}
 	if d := r.decided[w.Task]; d != nil {
 		e.Decision = d.decision

@@ -146,8 +146,8 @@ func TestRights_theIntentOfAnAttemptHoldsTheDecisionOfThen(t *testing.T) {
 	})
 }
 
-// TestRights_theDecisionOnManyServersIsRecordedOnce: an operation over many servers has as many attempts, and each could name
-// them all.
+// TestRights_theDecisionOnManyServersIsRecordedOnce: an operation over many servers has as many
+// attempts, and each could name them all.
 func TestRights_theDecisionOnManyServersIsRecordedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, db, r := newWorld(), memory(), &rights{version: 7}
@@ -390,8 +390,8 @@ func TestResume_aRollbackThatBeginsInBetween(t *testing.T) {
 	})
 }
 
-// TestResume_whatItStandsOnIsNotTakenAway: a rollback of an operation that a resumed batch went on from took
-// the ground from under the new batch; it is refused, or takes the new batch along.
+// TestResume_whatItStandsOnIsNotTakenAway: a rollback of an operation that a resumed batch went on
+// from took the ground from under the new batch; it is refused, or takes the new batch along.
 func TestResume_whatItStandsOnIsNotTakenAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, id := withdrawn(t, newWorld(), &rights{})

@@ -55,7 +55,8 @@ type begunRollback struct {
 	err error
 }
 
-// announce makes runs that are submitted from now on wait, and begins a rollback, which goes on when the caller leaves.
+// announce makes runs that are submitted from now on wait, and begins a rollback, which goes on
+// when the caller leaves.
 func (e *Engine) announce(ctx context.Context, q rollback.Request) (<-chan begunRollback, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -87,23 +88,27 @@ func (e *Engine) announce(ctx context.Context, q rollback.Request) (<-chan begun
 	return begun, nil
 }
 
-// outcome returns what a rollback came to after it was waited for, and a fault when it has not ended.
+// outcome returns what a rollback came to after it was waited for, and a fault when it has not
+// ended.
 func (e *Engine) outcome(ctx context.Context, rollbackID string) (rollback.Result, error) {
 	if err := ctx.Err(); err != nil {
-		return rollback.Result{ID: rollbackID}, fault.New(fault.Unavailable, "rollback.pending", "The rollback %s goes on; its end was not waited for.", rollbackID).Because(err)
+		return rollback.Result{ID: rollbackID}, fault.New(fault.Unavailable, "rollback.pending",
+			"The rollback %s goes on; its end was not waited for.", rollbackID).Because(err)
 	}
 	got, err := rollback.ResultOf(ctx, e.DB, rollbackID, e.Now())
 	if err == nil && !got.Ended {
-		err = fault.New(fault.Unavailable, "rollback.pending", "The orchestrator is stopping; the rollback %s goes on when it is back.", rollbackID)
+		err = fault.New(fault.Unavailable, "rollback.pending",
+			"The orchestrator is stopping; the rollback %s goes on when it is back.", rollbackID)
 	}
 	return got, err
 }
 
-// adoptWithin is how often rejoin looks whether a process has adopted a rollback that nobody runs yet.
+// adoptWithin is how often rejoin looks whether a process has adopted a rollback that nobody runs
+// yet.
 const adoptWithin = 100 * time.Millisecond
 
-// rejoin waits for a rollback that a request with the same id began before, for example in a process that was killed
-// before it could answer; known is false when there is none.
+// rejoin waits for a rollback that a request with the same id began before, for example in a
+// process that was killed before it could answer; known is false when there is none.
 func (e *Engine) rejoin(ctx context.Context, rollbackID string) (known bool, err error) {
 	for {
 		h, err := run.GetHeader(ctx, e.DB, dag.Rollback, rollbackID)
@@ -155,7 +160,8 @@ func (e *Engine) beginRollback(ctx context.Context, q rollback.Request) (*runner
 // maxWaves is how many waves are stored in one commit.
 const maxWaves = 64
 
-// submitRollback stores a rollback and launches it. Its waves are stored first: without the header they mean nothing.
+// submitRollback stores a rollback and launches it. Its waves are stored first: without the header
+// they mean nothing.
 func (e *Engine) submitRollback(ctx context.Context, q rollback.Request, plan rollback.Plan, act audit.Act) (*runner, error) {
 	now := e.now()
 	body, grant, err := granted(ctx, act, dag.Grant{}, now.Wall)

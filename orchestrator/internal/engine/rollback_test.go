@@ -133,8 +133,8 @@ func TestRollback_cascadeTakesDependentsAlong(t *testing.T) {
 	})
 }
 
-// TestRollback_aFailedUndoKeepsItsPlaceBeforeACheckpoint: what could not be undone is written again after a checkpoint, but
-// stands since before it, in this process and in the next.
+// TestRollback_aFailedUndoKeepsItsPlaceBeforeACheckpoint: what could not be undone is written again
+// after a checkpoint, but stands since before it, in this process and in the next.
 func TestRollback_aFailedUndoKeepsItsPlaceBeforeACheckpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, db := newWorld(), memory()
@@ -158,8 +158,8 @@ func TestRollback_aFailedUndoKeepsItsPlaceBeforeACheckpoint(t *testing.T) {
 	})
 }
 
-// TestRollback_anUndoThatAlwaysFailsEnds is X07: the undo is tried a few times, the answer names exactly
-// what is left, and when the fault is mended a second call goes on with that alone.
+// TestRollback_anUndoThatAlwaysFailsEnds is X07: the undo is tried a few times, the answer names
+// exactly what is left, and when the fault is mended a second call goes on with that alone.
 func TestRollback_anUndoThatAlwaysFailsEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
@@ -251,8 +251,9 @@ func TestRollback_oneAtATimeAndSubmissionsWait(t *testing.T) {
 	})
 }
 
-// TestRollback_aRepeatJoinsTheFirst is the request whose answer was lost: its repeat has the same id and gets the same
-// outcome, while the rollback runs, after a restart in the middle, and after the end.
+// TestRollback_aRepeatJoinsTheFirst is the request whose answer was lost: its repeat has the same
+// id and gets the same outcome, while the rollback runs, after a restart in the middle, and after
+// the end.
 func TestRollback_aRepeatJoinsTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, db := newWorld(), memory()
@@ -282,7 +283,8 @@ func TestRollback_aRepeatJoinsTheFirst(t *testing.T) {
 	})
 }
 
-// TestRollback_restartAtEveryCommit kills the process at each commit of a rollback; the next one finishes it.
+// TestRollback_restartAtEveryCommit kills the process at each commit of a rollback; the next one
+// finishes it.
 func TestRollback_restartAtEveryCommit(t *testing.T) {
 	for n := 1; n <= 8; n++ {
 		for _, m := range []storetest.Moment{storetest.Before, storetest.After} {

@@ -11,7 +11,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// runner drives one run. What is below run belongs to the goroutine of loop (before it starts, to whoever made the runner).
+// runner drives one run. What is below run belongs to the goroutine of loop (before it starts, to
+// whoever made the runner).
 type runner struct {
 	e     *Engine
 	id    string
@@ -94,8 +95,9 @@ func (r *runner) pause() time.Duration {
 	return max(due-r.e.now().Up, 0)
 }
 
-// step carries out messages. When their commit fails, it loads the run again and carries them out on what is stored, until that
-// is committed. It returns false when another process owns the run or ctx has ended.
+// step carries out messages. When their commit fails, it loads the run again and carries them out
+// on what is stored, until that is committed. It returns false when another process owns the run or
+// ctx has ended.
 func (r *runner) step(ctx context.Context, messages []message) bool {
 	if ctx.Err() != nil { // attempts end because the engine does; the next process looks up what they came to
 		refuseAll(messages)
@@ -126,8 +128,8 @@ func refuseAll(messages []message) {
 	}
 }
 
-// failUnstorable makes harmless what the store refuses for good, so that one bad result does not stop its run for ever: results
-// become failures that say so, callers get the refusal.
+// failUnstorable makes harmless what the store refuses for good, so that one bad result does not
+// stop its run for ever: results become failures that say so, callers get the refusal.
 func failUnstorable(messages []message, err error) []message {
 	var kept []message
 	for _, m := range messages {
@@ -143,7 +145,8 @@ func failUnstorable(messages []message, err error) []message {
 	return kept
 }
 
-// backOff waits longer with every try, and not at all with the first, 0. It returns false when ctx has ended.
+// backOff waits longer with every try, and not at all with the first, 0. It returns false when ctx
+// has ended.
 func backOff(ctx context.Context, try int) bool {
 	if try == 0 {
 		return ctx.Err() == nil
@@ -154,8 +157,9 @@ func backOff(ctx context.Context, try int) bool {
 // noteStopWithin bounds the note of an ordered stop.
 const noteStopWithin = 5 * time.Second
 
-// noteStop stores, when the engine stops, that the stop interrupts the attempts at work, so that the next process does not take
-// that for a try or a kill (decision 40). A note that cannot be made costs little: it was a kill then.
+// noteStop stores, when the engine stops, that the stop interrupts the attempts at work, so that
+// the next process does not take that for a try or a kill (decision 40). A note that cannot be made
+// costs little: it was a kill then.
 func (r *runner) noteStop(ctx context.Context) {
 	if ctx.Err() == nil || r.run == nil || r.run.Header.State == dag.Queued {
 		return

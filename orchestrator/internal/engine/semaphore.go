@@ -4,8 +4,8 @@ import (
 	"sync"
 )
 
-// semaphore bounds the tasks that run at once over all runs: each takes a slot. A runner that finds too few is granted more
-// later, in the order of asking.
+// semaphore bounds the tasks that run at once over all runs: each takes a slot. A runner that finds
+// too few is granted more later, in the order of asking.
 type semaphore struct {
 	mu      sync.Mutex
 	free    int
@@ -20,7 +20,8 @@ type slots struct {
 	granted int  // slots that it was given meanwhile
 }
 
-// acquire returns up to n slots. When there are fewer, the runner waits for more and is woken when it got some.
+// acquire returns up to n slots. When there are fewer, the runner waits for more and is woken when
+// it got some.
 func (s *semaphore) acquire(r *runner, n int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,7 +15,8 @@ import (
 // commitWait bounds a commit that a caller waits for.
 const commitWait = 15 * time.Second
 
-// Submission is a run to be. Who asks and which decision allows it come from the audit scene of the context.
+// Submission is a run to be. Who asks and which decision allows it come from the audit scene of the
+// context.
 type Submission struct {
 	ID         string // of the run, and of a workflow's task; fresh when empty. Submitting it again returns the run
 	Definition dag.Definition
@@ -44,8 +45,9 @@ func acceptedOf(tasks []dag.Task) []Accepted {
 	return list
 }
 
-// adopts adds to the writes of a submission the header of the batch that it goes on with, marked as adopted, so that nobody else
-// goes on with it. That batch has ended, so nothing else writes its header.
+// adopts adds to the writes of a submission the header of the batch that it goes on with, marked as
+// adopted, so that nobody else goes on with it. That batch has ended, so nothing else writes its
+// header.
 func (s *Submission) adopts(writes []store.Write) ([]store.Write, error) {
 	if s.resumes.Rev == 0 {
 		return writes, nil
@@ -56,8 +58,9 @@ func (s *Submission) adopts(writes []store.Write) ([]store.Write, error) {
 	return append(writes, w), err
 }
 
-// Submit validates a definition, whose nodes become the engine's, and stores it as a run with all its tasks, in one
-// commit with the audit entry of the request. When it returns, the run is durable and goes on whatever happens.
+// Submit validates a definition, whose nodes become the engine's, and stores it as a run with all
+// its tasks, in one commit with the audit entry of the request. When it returns, the run is durable
+// and goes on whatever happens.
 func (e *Engine) Submit(ctx context.Context, s Submission) (Submitted, error) {
 	if faults := dag.Validate(s.Definition, e.Limits); len(faults) > 0 {
 		return Submitted{}, Invalid(s.Definition.Kind, faults)
@@ -91,7 +94,8 @@ func Invalid(kind dag.Kind, faults []fault.Field) error {
 // submit commits a new run and launches it. It returns nil when there is such a run already.
 func (e *Engine) submit(ctx context.Context, s Submission) (*Submitted, error) {
 	if n := len(s.Definition.Nodes); n > id.MaxWithin {
-		return nil, fault.New(fault.Invalid, string(s.Definition.Kind)+".too_large", "A %s of %d nodes is too large; at most %d can be stored.", s.Definition.Kind, n, id.MaxWithin)
+		return nil, fault.New(fault.Invalid, string(s.Definition.Kind)+".too_large",
+			"A %s of %d nodes is too large; at most %d can be stored.", s.Definition.Kind, n, id.MaxWithin)
 	}
 	now := e.now()
 	if s.Act.Resource == "" {
@@ -124,7 +128,8 @@ func (e *Engine) submit(ctx context.Context, s Submission) (*Submitted, error) {
 }
 
 // commitSubmission makes the run of a submission, starts it unless it waits, and commits it.
-func (r *runner) commitSubmission(ctx context.Context, s *Submission, grant dag.Grant, entry []byte, waits bool, now dag.Now) (Submitted, error) {
+func (r *runner) commitSubmission(ctx context.Context, s *Submission, grant dag.Grant, entry []byte, waits bool,
+	now dag.Now) (Submitted, error) {
 	writes, err := new(run.Encoder).Definition(s.ID, s.Definition.Nodes)
 	if err != nil {
 		return Submitted{}, err
@@ -153,7 +158,8 @@ func (r *runner) commitSubmission(ctx context.Context, s *Submission, grant dag.
 	return accepted, r.first(ctx, append(writes, settled...), entry, now)
 }
 
-// granted returns the audit entry of a request for a run, and the grant of the run: g with what the audit.Context says.
+// granted returns the audit entry of a request for a run, and the grant of the run: g with what the
+// audit.Context says.
 func granted(ctx context.Context, act audit.Act, g dag.Grant, now time.Time) ([]byte, dag.Grant, error) {
 	entry := run.Entry(ctx, act, now)
 	scene := audit.ContextOf(ctx)
@@ -165,8 +171,8 @@ func granted(ctx context.Context, act audit.Act, g dag.Grant, now time.Time) ([]
 	return body, g, err
 }
 
-// admit launches a registered run, or forgets it when its first commit failed with err, which it returns. waits says that the
-// run was not started because of a rollback.
+// admit launches a registered run, or forgets it when its first commit failed with err, which it
+// returns. waits says that the run was not started because of a rollback.
 func (e *Engine) admit(ctx context.Context, r *runner, waits bool, err error) error {
 	if err != nil {
 		r.close()

@@ -11,11 +11,12 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// A rollback is stored before anything is stopped or undone. What it has to do next follows from its header alone: while it is
-// queued, cancel what has begun; then wave by wave find what stands, store which operations these are, and undo them.
+// A rollback is stored before anything is stopped or undone. What it has to do next follows from
+// its header alone: while it is queued, cancel what has begun; then wave by wave find what stands,
+// store which operations these are, and undo them.
 
-// beginWave begins the next wave of a rollback; it tries until it succeeds. It returns false when another process owns the run
-// or ctx has ended.
+// beginWave begins the next wave of a rollback; it tries until it succeeds. It returns false when
+// another process owns the run or ctx has ended.
 func (r *runner) beginWave(ctx context.Context) bool {
 	for try := 1; ; try++ {
 		m, err := r.nextWave(ctx)
@@ -44,11 +45,12 @@ func (r *runner) nextWave(ctx context.Context) (*message, error) {
 	return &message{command: wave, writes: writes}, err
 }
 
-// lookRuns is how often a rollback that waits for runs to end looks for those that no process has adopted yet.
+// lookRuns is how often a rollback that waits for runs to end looks for those that no process has
+// adopted yet.
 const lookRuns = 100 * time.Millisecond
 
-// quiesce cancels what has begun and waits for its end. A queued run has done nothing and goes on afterwards. ours is false
-// when another process owns the rollback.
+// quiesce cancels what has begun and waits for its end. A queued run has done nothing and goes on
+// afterwards. ours is false when another process owns the rollback.
 func (r *runner) quiesce(ctx context.Context) (ours bool, err error) {
 	for {
 		busy, err := r.e.underway(ctx)

@@ -62,7 +62,8 @@ func (w *world) Claim(a dag.Attempt) (release func()) {
 	})
 }
 
-// serve counts the engines that work on the world. When the last one has ended, no step may be at work.
+// serve counts the engines that work on the world. When the last one has ended, no step may be at
+// work.
 func (w *world) serve(t testing.TB, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -168,7 +169,8 @@ func (w *world) left() int {
 	return len(w.effects)
 }
 
-// servers is an operation that makes servers; services one that installs on those of its dependencies.
+// servers is an operation that makes servers; services one that installs on those of its
+// dependencies.
 func servers(id string, deps []string, names ...string) dag.Node {
 	n := dag.Node{ID: id, Dependencies: deps, Operation: dag.Operation{Type: "server_batch", Verb: "create", Provider: "p"}}
 	for _, name := range names {

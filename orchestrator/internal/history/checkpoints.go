@@ -11,20 +11,23 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// checkpoints returns the step that deletes the oldest automatic checkpoint when there are more than Keep.Automatic.
+// checkpoints returns the step that deletes the oldest automatic checkpoint when there are more
+// than Keep.Automatic.
 func (h *history) checkpoints(ctx context.Context, now time.Time) (retention.Step, error) {
 	if h.keep.Automatic == 0 {
 		return retention.Step{}, nil
 	}
-	rows, page, err := run.Checkpoints().List(ctx, h.db, store.Query{Index: "made", Prefix: run.MadeAutomatically, Exact: true, Total: true, Limit: 1})
+	rows, page, err := run.Checkpoints().List(ctx, h.db, store.Query{Index: "made", Prefix: run.MadeAutomatically,
+		Exact: true, Total: true, Limit: 1})
 	if err != nil || page.Total <= h.keep.Automatic {
 		return retention.Step{}, err
 	}
 	return h.drop(ctx, rows[0], now)
 }
 
-// recordOnly returns the step that takes from the oldest checkpoint what it needs, when more than Keep.Effects effects are kept
-// for checkpoints alone: an automatic one is deleted, one that a person made stays as a record.
+// recordOnly returns the step that takes from the oldest checkpoint what it needs, when more than
+// Keep.Effects effects are kept for checkpoints alone: an automatic one is deleted, one that a
+// person made stays as a record.
 func (h *history) recordOnly(ctx context.Context, now time.Time) (retention.Step, error) {
 	if h.keep.Effects == 0 {
 		return retention.Step{}, nil
@@ -66,8 +69,8 @@ func (h *history) retire(ctx context.Context, row store.Row[run.Checkpoint], now
 	return h.without(ctx, c, own, event.Event{Type: event.CheckpointRecordOnly, Time: now, Status: "record_only"}, "checkpoint.record_only")
 }
 
-// without returns the step after which a checkpoint needs nothing: its own write, the count that starts a Sweep, the event and
-// the audit entry.
+// without returns the step after which a checkpoint needs nothing: its own write, the count that
+// starts a Sweep, the event and the audit entry.
 func (h *history) without(ctx context.Context, c run.Checkpoint, own store.Write, e event.Event, action string) (retention.Step, error) {
 	e.Name, e.Checkpoint = c.Name, c.ID
 	sweep, err := run.Sweeps().Get(ctx, h.db, run.SweepID)
@@ -80,7 +83,8 @@ func (h *history) without(ctx context.Context, c run.Checkpoint, own store.Write
 	if err != nil {
 		return retention.Step{}, err
 	}
-	entry, err := run.Entry(ctx, audit.Act{Action: action, Resource: "checkpoints/" + c.ID, Details: map[string]any{"name": c.Name}}, e.Time).Encode()
+	entry, err := run.Entry(ctx, audit.Act{Action: action, Resource: "checkpoints/" + c.ID,
+		Details: map[string]any{"name": c.Name}}, e.Time).Encode()
 	if err != nil {
 		return retention.Step{}, err
 	}

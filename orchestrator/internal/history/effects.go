@@ -11,11 +11,12 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// When a run is pruned, the effects stay that a rollback or a restore to a checkpoint needs. When that checkpoint goes or
-// becomes record only, one walk over all effects (run.Sweep) deletes those that no other checkpoint needs.
+// When a run is pruned, the effects stay that a rollback or a restore to a checkpoint needs. When
+// that checkpoint goes or becomes record only, one walk over all effects (run.Sweep) deletes those
+// that no other checkpoint needs.
 
-// neededEffects is where the tally of retention counts the effects of pruned runs that a checkpoint needs. This number falls
-// again when they are deleted.
+// neededEffects is where the tally of retention counts the effects of pruned runs that a checkpoint
+// needs. This number falls again when they are deleted.
 const neededEffects = "held_effects"
 
 // cuts are the cuts of all checkpoints that are not record only, ascending.
@@ -35,9 +36,9 @@ func (h *history) cuts(ctx context.Context) (c cuts, err error) {
 	return c, nil
 }
 
-// need says whether a checkpoint needs an effect. An effect that stands since a commit is undone by a rollback to an earlier
-// cut. An effect that was undone by the commit undone stood at the cuts in between, and a restore to one of those lists its
-// resources again.
+// need says whether a checkpoint needs an effect. An effect that stands since a commit is undone by
+// a rollback to an earlier cut. An effect that was undone by the commit undone stood at the cuts in
+// between, and a restore to one of those lists its resources again.
 func (c cuts) need(since, undone uint64) bool {
 	if undone == 0 {
 		return len(c) > 0 && c[0] < since
@@ -46,7 +47,8 @@ func (c cuts) need(since, undone uint64) bool {
 	return at < len(c) && c[at] < undone
 }
 
-// judge returns the deletions of the effects of one operation that no checkpoint needs, and how many are needed.
+// judge returns the deletions of the effects of one operation that no checkpoint needs, and how
+// many are needed.
 func (c cuts) judge(operation []store.Row[dag.Effect]) (writes []store.Write, needed int64) {
 	var since uint64 // of the operation, while it stands
 	for _, row := range operation {
@@ -83,7 +85,8 @@ func operations(rows []store.Row[dag.Effect]) (all [][]store.Row[dag.Effect]) {
 	return all
 }
 
-// effects returns the next step of the Sweep. When there is nothing to sweep, it looks whether checkpoints need too much.
+// effects returns the next step of the Sweep. When there is nothing to sweep, it looks whether
+// checkpoints need too much.
 func (h *history) effects(ctx context.Context, now time.Time) (retention.Step, error) {
 	row, err := run.Sweeps().Get(ctx, h.db, run.SweepID)
 	if err != nil {
@@ -137,7 +140,8 @@ func (h *history) page(ctx context.Context, after string) (all [][]store.Row[dag
 	return all, page.More, err
 }
 
-// ofPrunedRuns returns the deletions of the effects of operations whose run was pruned and that no checkpoint needs.
+// ofPrunedRuns returns the deletions of the effects of operations whose run was pruned and that no
+// checkpoint needs.
 func (h *history) ofPrunedRuns(ctx context.Context, operations [][]store.Row[dag.Effect]) (writes []store.Write, err error) {
 	cuts, err := h.cuts(ctx)
 	if err != nil {

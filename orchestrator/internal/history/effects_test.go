@@ -2,7 +2,8 @@ package history
 
 import "testing"
 
-// TestCuts_needWhatARollbackUndoesAndARestoreListsAgain: an effect stands since a commit, and was undone by another or not (0).
+// TestCuts_needWhatARollbackUndoesAndARestoreListsAgain: an effect stands since a commit, and was
+// undone by another or not (0).
 func TestCuts_needWhatARollbackUndoesAndARestoreListsAgain(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

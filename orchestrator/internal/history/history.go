@@ -1,8 +1,8 @@
-// Package history says what retention may prune of the orchestrator: ended runs, automatic checkpoints, events, and effects
-// that no checkpoint needs any more (decision 45).
+// Package history says what retention may prune of the orchestrator: ended runs, automatic
+// checkpoints, events, and effects that no checkpoint needs any more (decision 45).
 //
-// It owns the classes of history and the Sweep over the effects. Package shared/retention commits the steps that it makes;
-// package run has the documents.
+// It owns the classes of history and the Sweep over the effects. Package shared/retention commits
+// the steps that it makes; package run has the documents.
 package history
 
 import (
@@ -27,15 +27,16 @@ type Keep struct {
 
 // Rollbacks is what history asks of whoever runs rollbacks.
 type Rollbacks interface {
-	// PauseRollbacks keeps rollbacks from beginning until resume is called. ok is false while one is at work: what it has found must
-	// stay until it has ended.
+	// PauseRollbacks keeps rollbacks from beginning until resume is called. ok is false while one
+	// is at work: what it has found must stay until it has ended.
 	PauseRollbacks() (resume func(), ok bool)
 	// RollbackEnded says whether a rollback has ended since it was last asked.
 	RollbackEnded() bool
 }
 
-// Classes returns the classes of history in a store. With a run go its tasks, its definition and the failures of a rollback.
-// Of its effects those stay that a checkpoint needs; they go when no checkpoint needs them any more.
+// Classes returns the classes of history in a store. With a run go its tasks, its definition and
+// the failures of a rollback. Of its effects those stay that a checkpoint needs; they go when no
+// checkpoint needs them any more.
 func Classes(db store.DB, k Keep, r Rollbacks) []retention.Class {
 	h := &history{db: db, keep: k, rollbacks: r}
 	none := func(context.Context, time.Time) (retention.Step, error) { return retention.Step{}, nil }
@@ -55,8 +56,10 @@ type history struct {
 	undone    atomic.Bool // a pruned run was a rollback, which may have ended in another process: sweep the effects
 }
 
-// paused makes steps only while no rollback is at work, and lets none begin before a step is committed.
-func (h *history) paused(next func(context.Context, time.Time) (retention.Step, error)) func(context.Context, time.Time) (retention.Step, error) {
+// paused makes steps only while no rollback is at work, and lets none begin before a step is
+// committed.
+func (h *history) paused(next func(context.Context, time.Time) (retention.Step, error)) func(context.Context,
+	time.Time) (retention.Step, error) {
 	return func(ctx context.Context, now time.Time) (retention.Step, error) {
 		resume, ok := h.rollbacks.PauseRollbacks()
 		if !ok {
@@ -120,7 +123,8 @@ func sum(counts []store.Count) (n int) {
 	return n
 }
 
-// ever returns by status how many rows of a class there are or were: what was pruned and what is there.
+// ever returns by status how many rows of a class there are or were: what was pruned and what is
+// there.
 func (h *history) ever(ctx context.Context, class string, counters []store.Counter, now []store.Count) (map[string]int64, error) {
 	pruned, err := retention.Pruned(ctx, h.db)
 	all := map[string]int64{}

@@ -70,7 +70,8 @@ type removal struct {
 	err  error
 }
 
-// removals makes the steps of some runs beside each other: a store over a network answers many questions in the time of one.
+// removals makes the steps of some runs beside each other: a store over a network answers many
+// questions in the time of one.
 func (h *history) removals(ctx context.Context, rows []store.Row[dag.Header], cuts cuts) []removal {
 	out := make([]removal, len(rows))
 	var work sync.WaitGroup
@@ -81,8 +82,8 @@ func (h *history) removals(ctx context.Context, rows []store.Row[dag.Header], cu
 	return out
 }
 
-// remove returns the step that removes a run and all that goes with it. A run with more documents than a commit takes first
-// loses effects, which nobody is shown, and, of a rollback, its failures.
+// remove returns the step that removes a run and all that goes with it. A run with more documents
+// than a commit takes first loses effects, which nobody is shown, and, of a rollback, its failures.
 func (h *history) remove(ctx context.Context, row store.Row[dag.Header], cuts cuts) (retention.Step, error) {
 	s := retention.Step{Pruned: map[string]int64{}}
 	of, own := &row.Value, id.Family(row.Value.ID)
@@ -126,7 +127,8 @@ func (h *history) remove(ctx context.Context, row store.Row[dag.Header], cuts cu
 	return s, nil
 }
 
-// unneeded returns the deletions of the effects of a run that no checkpoint needs, and how many are needed.
+// unneeded returns the deletions of the effects of a run that no checkpoint needs, and how many are
+// needed.
 func (h *history) unneeded(ctx context.Context, runID string, cuts cuts) (writes []store.Write, needed int64, err error) {
 	rows, err := store.Collect(run.Effects().All(ctx, h.db, store.Query{Prefix: id.Family(runID)}))
 	if err != nil {
@@ -141,7 +143,8 @@ func (h *history) unneeded(ctx context.Context, runID string, cuts cuts) (writes
 	return writes, needed, nil
 }
 
-// definition returns the deletions of the slices of a run's definition, whose ids are known, or of a rollback's waves.
+// definition returns the deletions of the slices of a run's definition, whose ids are known, or of
+// a rollback's waves.
 func (h *history) definition(ctx context.Context, of *dag.Header) (writes []store.Write, err error) {
 	if of.Kind == dag.Rollback {
 		return h.deletions(ctx, run.Waves().Kind, of.ID+".")

@@ -20,8 +20,9 @@ type Checkpoints struct {
 	Now  func() time.Time
 }
 
-// Take stores a checkpoint of now with the id (a fresh one when empty), the texts, which the caller has checked, and the
-// origin of c. Taking it again under the same id returns the first. History keeps a limited number of automatic ones.
+// Take stores a checkpoint of now with the id (a fresh one when empty), the texts, which the caller
+// has checked, and the origin of c. Taking it again under the same id returns the first. History
+// keeps a limited number of automatic ones.
 func (s *Checkpoints) Take(ctx context.Context, c run.Checkpoint) (run.Checkpoint, error) {
 	if c.ID == "" {
 		c.ID = id.New()
@@ -44,7 +45,8 @@ func (s *Checkpoints) Take(ctx context.Context, c run.Checkpoint) (run.Checkpoin
 			return run.Checkpoint{}, err
 		}
 	}
-	entry, err := run.Entry(ctx, audit.Act{Action: "checkpoint.create", Resource: "checkpoints/" + c.ID, Details: map[string]any{"name": c.Name}}, c.CreatedAt).Encode()
+	entry, err := run.Entry(ctx, audit.Act{Action: "checkpoint.create", Resource: "checkpoints/" + c.ID,
+		Details: map[string]any{"name": c.Name}}, c.CreatedAt).Encode()
 	if err != nil {
 		return run.Checkpoint{}, err
 	}
@@ -84,8 +86,8 @@ func (s *Checkpoints) Get(ctx context.Context, checkpointID string) (run.Checkpo
 	return c.Value, err
 }
 
-// Delete deletes a checkpoint. Package history then deletes the effects that no other checkpoint needs. Deleting it again is
-// a fault of kind NotFound.
+// Delete deletes a checkpoint. Package history then deletes the effects that no other checkpoint
+// needs. Deleting it again is a fault of kind NotFound.
 func (s *Checkpoints) Delete(ctx context.Context, checkpointID string) error {
 	c, err := s.Get(ctx, checkpointID)
 	if err != nil {

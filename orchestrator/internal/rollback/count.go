@@ -7,7 +7,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// After counts the operations that stand and ended after a checkpoint: those that a rollback to it undoes.
+// After counts the operations that stand and ended after a checkpoint: those that a rollback to it
+// undoes.
 func (s *Checkpoints) After(ctx context.Context, c run.Checkpoint) (int, error) {
 	if err := s.Eras.Open(ctx, s.DB); err != nil {
 		return 0, err
@@ -15,8 +16,9 @@ func (s *Checkpoints) After(ctx context.Context, c run.Checkpoint) (int, error) 
 	return s.between(ctx, c, s.latest())
 }
 
-// UntilNext counts the operations that stand and ended after a checkpoint and not after the next one: what can be undone with
-// this checkpoint and with no later one. It is 0 for one that is record only.
+// UntilNext counts the operations that stand and ended after a checkpoint and not after the next
+// one: what can be undone with this checkpoint and with no later one. It is 0 for one that is
+// record only.
 func (s *Checkpoints) UntilNext(ctx context.Context, c run.Checkpoint) (int, error) {
 	if c.RecordOnly {
 		return 0, nil
@@ -40,8 +42,9 @@ func (s *Checkpoints) latest() run.Checkpoint {
 	return run.Checkpoint{Cut: store.Latest, EraFrom: end, EraTo: end}
 }
 
-// between counts the operations that stand and ended after a checkpoint and not after a later one. It reads one counter for
-// each era between them; of an era that one of the cuts may divide it reads the leads.
+// between counts the operations that stand and ended after a checkpoint and not after a later one.
+// It reads one counter for each era between them; of an era that one of the cuts may divide it
+// reads the leads.
 func (s *Checkpoints) between(ctx context.Context, c, later run.Checkpoint) (n int, err error) {
 	for era := c.EraFrom; era < later.EraTo; {
 		q := store.Query{Kind: run.Effects().Kind}
@@ -69,7 +72,8 @@ func (s *Checkpoints) between(ctx context.Context, c, later run.Checkpoint) (n i
 	return n, nil
 }
 
-// within counts the operations of an era that stand since a commit after one cut and not after a later one.
+// within counts the operations of an era that stand since a commit after one cut and not after a
+// later one.
 func (s *Checkpoints) within(ctx context.Context, era, after, upTo uint64) (n int, err error) {
 	for row, err := range run.Effects().All(ctx, s.DB, store.Query{Index: "stands", Prefix: run.EraKey(era), Exact: true}) {
 		if err != nil {

@@ -9,12 +9,13 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Eras numbers groups of operations in the order in which they end, so that one counter a group tells how many ended after a
-// checkpoint (decision 44). An operation gets its era when its commit is encoded, and nobody waits for that commit. So a
-// checkpoint asks for the boundary twice: before it reads the number of the last commit, its cut, and after it. An operation
-// of an era before the first boundary ended before the cut, one of an era from the second boundary on ended after the cut. Of
-// an era in between the revisions of the effects decide, one by one. A checkpoint closes the open era when it has more than a
-// few effects, so that few have to be looked at.
+// Eras numbers groups of operations in the order in which they end, so that one counter a group
+// tells how many ended after a checkpoint (decision 44). An operation gets its era when its commit
+// is encoded, and nobody waits for that commit. So a checkpoint asks for the boundary twice: before
+// it reads the number of the last commit, its cut, and after it. An operation of an era before the
+// first boundary ended before the cut, one of an era from the second boundary on ended after the
+// cut. Of an era in between the revisions of the effects decide, one by one. A checkpoint closes
+// the open era when it has more than a few effects, so that few have to be looked at.
 type Eras struct {
 	size int // effects that close an era
 
@@ -27,11 +28,12 @@ type Eras struct {
 // NewEras returns eras of a number of effects.
 func NewEras(size int) *Eras { return &Eras{size: max(1, size), pending: map[uint64]int{}} }
 
-// fewOfEra is the fraction 1/fewOfEra of an era's size up to which a checkpoint leaves the era open. Without it, a checkpoint
-// after each operation would make an era of each.
+// fewOfEra is the fraction 1/fewOfEra of an era's size up to which a checkpoint leaves the era
+// open. Without it, a checkpoint after each operation would make an era of each.
 const fewOfEra = 8
 
-// Open begins the first era of this process, behind all that are stored. It does nothing when that was done before.
+// Open begins the first era of this process, behind all that are stored. It does nothing when that
+// was done before.
 func (s *Eras) Open(ctx context.Context, db store.DB) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,7 +48,8 @@ func (s *Eras) Open(ctx context.Context, db store.DB) error {
 	return nil
 }
 
-// Assign returns the era of the operations that end with a commit, which have so many effects together.
+// Assign returns the era of the operations that end with a commit, which have so many effects
+// together.
 func (s *Eras) Assign(effects int) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,7 +72,8 @@ func (s *Eras) Settle(era uint64) {
 
 func (s *Eras) close() { s.now, s.effects = s.now+1, 0 }
 
-// boundary returns the first era that may have operations which are not stored yet, and the first that has no operations.
+// boundary returns the first era that may have operations which are not stored yet, and the first
+// that has no operations.
 func (s *Eras) boundary() (first, behind uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

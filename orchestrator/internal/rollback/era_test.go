@@ -8,8 +8,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 )
 
-// TestEras_boundaryStaysBeforeCommitsOnTheirWay: as long as the store has not answered a commit, its era may have operations
-// that are not stored.
+// TestEras_boundaryStaysBeforeCommitsOnTheirWay: as long as the store has not answered a commit,
+// its era may have operations that are not stored.
 func TestEras_boundaryStaysBeforeCommitsOnTheirWay(t *testing.T) {
 	t.Parallel()
 	s := NewEras(16)

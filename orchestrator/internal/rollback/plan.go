@@ -10,8 +10,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Request names what to undo: everything completed after a checkpoint, or certain operations by task id,
-// "<batch id>/<operation id>" or an operation id that only one batch has.
+// Request names what to undo: everything completed after a checkpoint, or certain operations by
+// task id, "<batch id>/<operation id>" or an operation id that only one batch has.
 type Request struct {
 	ID         string // of the rollback; fresh when empty
 	Checkpoint string
@@ -19,8 +19,8 @@ type Request struct {
 	Cascade    bool // also undo what depends on the operations named
 }
 
-// Plan is what a request comes to: the plan that the header of the rollback holds, and the waves of named operations, which
-// are stored before it.
+// Plan is what a request comes to: the plan that the header of the rollback holds, and the waves of
+// named operations, which are stored before it.
 type Plan struct {
 	dag.UndoPlan
 	Waves []run.Slice[string]
@@ -32,8 +32,8 @@ type Planner struct {
 	Effects int // of one wave, at least
 }
 
-// Plan judges a request. It returns a fault of kind NotFound, Invalid or Conflict for one that cannot be met, and has changed
-// nothing then.
+// Plan judges a request. It returns a fault of kind NotFound, Invalid or Conflict for one that
+// cannot be met, and has changed nothing then.
 func (p *Planner) Plan(ctx context.Context, q Request) (Plan, error) {
 	switch {
 	case q.Checkpoint != "":
@@ -76,9 +76,10 @@ func (p *Planner) divide(rollbackID string, leads []dag.Effect) (waves []run.Sli
 	return waves
 }
 
-// Next returns the command that begins the next wave of a rollback, and the writes that store which operations it has. A wave
-// without operations ends the rollback. Of a rollback to a checkpoint that has not begun it counts the operations once more:
-// what ran when it was submitted has ended since.
+// Next returns the command that begins the next wave of a rollback, and the writes that store which
+// operations it has. A wave without operations ends the rollback. Of a rollback to a checkpoint
+// that has not begun it counts the operations once more: what ran when it was submitted has ended
+// since.
 func (p *Planner) Next(ctx context.Context, h *dag.Header) (dag.Wave, []store.Write, error) {
 	plan := h.Undo
 	w := dag.Wave{Planned: plan.Planned}
@@ -120,8 +121,9 @@ func (p *Planner) Next(ctx context.Context, h *dag.Header) (dag.Wave, []store.Wr
 	return w, writes, nil
 }
 
-// after returns the leads of the next wave of a rollback to a checkpoint: of operations that stand since a commit after the
-// cut and were not taken by a wave before, in the order in which they are undone, until they have enough effects together.
+// after returns the leads of the next wave of a rollback to a checkpoint: of operations that stand
+// since a commit after the cut and were not taken by a wave before, in the order in which they are
+// undone, until they have enough effects together.
 func (p *Planner) after(ctx context.Context, plan *dag.UndoPlan) (leads []dag.Effect, err error) {
 	q := store.Query{Index: "stands", Reverse: true}
 	if plan.Taken != nil { // the era of the last one taken may have more

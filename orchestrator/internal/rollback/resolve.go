@@ -16,10 +16,12 @@ import (
 // maxNamesakes is how many operations of one id are looked at to find the one that is meant.
 const maxNamesakes = 2000
 
-// resolve returns the id of the task that a reference means: a task id, "<batch id>/<operation id>", or an operation id. The
-// task must have ended. When its document was pruned, its effects still say its id and that of its batch.
+// resolve returns the id of the task that a reference means: a task id, "<batch id>/<operation
+// id>", or an operation id. The task must have ended. When its document was pruned, its effects
+// still say its id and that of its batch.
 func resolve(ctx context.Context, db store.DB, ref string) (taskID string, err error) {
-	unknown := fault.New(fault.NotFound, "rollback.unknown_operation", "There is no operation %s; name a task id, <batch id>/<operation id>, or an operation id.", naming.Clip(ref, 64))
+	unknown := fault.New(fault.NotFound, "rollback.unknown_operation",
+		"There is no operation %s; name a task id, <batch id>/<operation id>, or an operation id.", naming.Clip(ref, 64))
 	if taskID := id.Canonical(ref); id.Valid(taskID) {
 		t, err := run.Tasks().Get(ctx, db, taskID)
 		if err != nil {
@@ -48,8 +50,8 @@ func resolve(ctx context.Context, db store.DB, ref string) (taskID string, err e
 	return resolveOf(ctx, db, batchID, name, unknown)
 }
 
-// resolveOf returns the id of the task of an operation of one batch. The tasks of a batch stand together in the index, in the
-// order of their ids.
+// resolveOf returns the id of the task of an operation of one batch. The tasks of a batch stand
+// together in the index, in the order of their ids.
 func resolveOf(ctx context.Context, db store.DB, batchID, name string, unknown error) (string, error) {
 	family := id.Family(batchID)
 	q := store.Query{Index: "operation", Prefix: name, Exact: true, Limit: 1, After: store.Cursor{Value: name, ID: family}}
@@ -76,7 +78,8 @@ func resolveOf(ctx context.Context, db store.DB, batchID, name string, unknown e
 	return "", unknown
 }
 
-// resolveName returns the id of the task of the only operation with that id, or of the only one that has something to undo.
+// resolveName returns the id of the task of the only operation with that id, or of the only one
+// that has something to undo.
 func resolveName(ctx context.Context, db store.DB, name string, unknown error) (string, error) {
 	var found []dag.Task // newest first
 	for row, err := range run.Tasks().All(ctx, db, store.Query{Index: "operation", Prefix: name, Exact: true, Reverse: true}) {
@@ -100,7 +103,8 @@ func resolveName(ctx context.Context, db store.DB, name string, unknown error) (
 	for _, t := range found[:min(len(found), 20)] {
 		examples = append(examples, t.Run+"/"+name)
 	}
-	return "", fault.New(fault.Invalid, "rollback.ambiguous", "Operation %s is in several batches; say which, for example: %s.", name, strings.Join(examples, ", "))
+	return "", fault.New(fault.Invalid, "rollback.ambiguous",
+		"Operation %s is in several batches; say which, for example: %s.", name, strings.Join(examples, ", "))
 }
 
 // ended returns the id of a task, and a fault when it has not ended.

@@ -13,8 +13,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// undoSet collects the operations to undo: those that a request names and, with Request.Cascade, those that need them. It
-// reads the runs of these operations and what is on the servers that they made, however much else there is.
+// undoSet collects the operations to undo: those that a request names and, with Request.Cascade,
+// those that need them. It reads the runs of these operations and what is on the servers that they
+// made, however much else there is.
 type undoSet struct {
 	db    store.DB
 	items []undoItem
@@ -28,9 +29,9 @@ type undoItem struct {
 	servers []string // that it made
 }
 
-// chooseNamed returns the leads of the operations that a request names and that stand, in the order in which they are undone.
-// When something that stands needs one of them, it takes that along, or refuses without Request.Cascade. An operation with
-// nothing to undo is left out.
+// chooseNamed returns the leads of the operations that a request names and that stand, in the order
+// in which they are undone. When something that stands needs one of them, it takes that along, or
+// refuses without Request.Cascade. An operation with nothing to undo is left out.
 func chooseNamed(ctx context.Context, db store.DB, q Request) ([]dag.Effect, error) {
 	named := map[string]bool{}
 	for _, ref := range q.Operations {
@@ -57,7 +58,8 @@ func chooseNamed(ctx context.Context, db store.DB, q Request) ([]dag.Effect, err
 				continue
 			}
 			if !q.Cascade {
-				return nil, fault.New(fault.Conflict, "rollback.needed", "%s still needs what you want to undo (%s); name it too, or set cascade.", lead.Name, why)
+				return nil, fault.New(fault.Conflict, "rollback.needed",
+					"%s still needs what you want to undo (%s); name it too, or set cascade.", lead.Name, why)
 			}
 			if err := set.add(ctx, taskID); err != nil {
 				return nil, err
@@ -72,8 +74,8 @@ func chooseNamed(ctx context.Context, db store.DB, q Request) ([]dag.Effect, err
 	return leads, nil
 }
 
-// add adds the operation of a task if it stands. It refuses one whose run has not ended: the owner of the run still writes
-// its effects.
+// add adds the operation of a task if it stands. It refuses one whose run has not ended: the owner
+// of the run still writes its effects.
 func (s *undoSet) add(ctx context.Context, taskID string) error {
 	if s.seen[taskID] {
 		return nil
@@ -102,7 +104,8 @@ func (s *undoSet) add(ctx context.Context, taskID string) error {
 		return err
 	}
 	if h.Rev != 0 && !h.Value.State.Terminal() {
-		return fault.New(fault.Conflict, "rollback.running_batch", "%s is part of a %s that has not ended; cancel that or wait.", effects[0].Name, h.Value.Kind)
+		return fault.New(fault.Conflict, "rollback.running_batch",
+			"%s is part of a %s that has not ended; cancel that or wait.", effects[0].Name, h.Value.Kind)
 	}
 	if item.lead.Era == 0 {
 		return fmt.Errorf("task %s: none of its %d standing effects is the lead", taskID, standing)
@@ -111,8 +114,8 @@ func (s *undoSet) add(ctx context.Context, taskID string) error {
 	return nil
 }
 
-// needing returns the leads of operations that stand and need an item, and why they do: the name of the item's operation, or
-// of a server that it made.
+// needing returns the leads of operations that stand and need an item, and why they do: the name of
+// the item's operation, or of a server that it made.
 func (s *undoSet) needing(ctx context.Context, x undoItem) (leads []dag.Effect, why string, err error) {
 	own, err := s.leadsOf(ctx, x.lead.Run)
 	if err != nil {
@@ -142,9 +145,9 @@ func (s *undoSet) needing(ctx context.Context, x undoItem) (leads []dag.Effect, 
 	return leads, why, nil
 }
 
-// adopted returns the leads of what other batches did that went on with the run of a lead after its submitter had lost their
-// rights (dag.Resume). All of it counts as needing all that the run completed: such a batch is made without the dependencies
-// that were met.
+// adopted returns the leads of what other batches did that went on with the run of a lead after its
+// submitter had lost their rights (dag.Resume). All of it counts as needing all that the run
+// completed: such a batch is made without the dependencies that were met.
 func (s *undoSet) adopted(ctx context.Context, lead dag.Effect) (leads []dag.Effect, err error) {
 	for runID := lead.Run; ; {
 		h, err := run.Headers().Get(ctx, s.db, runID)
@@ -166,7 +169,8 @@ func (s *undoSet) adopted(ctx context.Context, lead dag.Effect) (leads []dag.Eff
 	}
 }
 
-// onServer returns the leads of operations on a server that are undone before lead. It refuses when one has not ended.
+// onServer returns the leads of operations on a server that are undone before lead. It refuses when
+// one has not ended.
 func (s *undoSet) onServer(ctx context.Context, server string, lead dag.Effect) (leads []dag.Effect, err error) {
 	tasks := map[string]bool{}
 	for row, err := range run.Effects().All(ctx, s.db, store.Query{Index: "target", Prefix: server, Exact: true}) {
@@ -183,7 +187,8 @@ func (s *undoSet) onServer(ctx context.Context, server string, lead dag.Effect) 
 		}
 		on := leadOf(effects)
 		if on.Era == 0 {
-			return nil, fault.New(fault.Conflict, "rollback.running_operation", "Operation %s works on server %s and has not ended; cancel it or wait.", effects[0].Name, server)
+			return nil, fault.New(fault.Conflict, "rollback.running_operation",
+				"Operation %s works on server %s and has not ended; cancel it or wait.", effects[0].Name, server)
 		}
 		if undoneBefore(&on, &lead) {
 			leads = append(leads, on)
@@ -216,7 +221,8 @@ func undoneBefore(a, b *dag.Effect) bool { return run.RankOf(a).Before(run.RankO
 // isLead says whether an effect is the lead of an operation that stands.
 func isLead(x *dag.Effect) bool { return x.Era != 0 && x.Progress.Applied }
 
-// leadOf returns the lead among the effects of an operation; a blank one when the operation has not ended.
+// leadOf returns the lead among the effects of an operation; a blank one when the operation has not
+// ended.
 func leadOf(effects []dag.Effect) dag.Effect {
 	if i := slices.IndexFunc(effects, func(x dag.Effect) bool { return isLead(&x) }); i >= 0 {
 		return effects[i]

@@ -7,9 +7,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Checkpoint is a cut: the number of a commit. A rollback to the checkpoint undoes the operations that stand since a later
-// commit. The document stays small whatever there is. Unless it is record only, the effects that a rollback to it needs stay
-// in the store when their runs are pruned.
+// Checkpoint is a cut: the number of a commit. A rollback to the checkpoint undoes the operations
+// that stand since a later commit. The document stays small whatever there is. Unless it is record
+// only, the effects that a rollback to it needs stay in the store when their runs are pruned.
 type Checkpoint struct {
 	Automatic   bool      `json:"automatic,omitempty"` // nobody asked for it
 	CreatedAt   time.Time `json:"created_at"`

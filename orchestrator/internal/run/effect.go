@@ -7,10 +7,12 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Effects is the table of effects. One that stands has two index keys: "stands", the era of its operation, on the lead only,
-// so that the index counts operations; and "target", the server that a task service is on.
+// Effects is the table of effects. One that stands has two index keys: "stands", the era of its
+// operation, on the lead only, so that the index counts operations; and "target", the server that a
+// task service is on.
 func Effects() store.Table[dag.Effect] {
-	return store.Table[dag.Effect]{Kind: effectKind, ID: func(e dag.Effect) string { return e.ID }, Index: func(e dag.Effect) []store.IndexKey { return effectIndex(&e) }}
+	return store.Table[dag.Effect]{Kind: effectKind, ID: func(e dag.Effect) string { return e.ID },
+		Index: func(e dag.Effect) []store.IndexKey { return effectIndex(&e) }}
 }
 
 func effectIndex(e *dag.Effect) []store.IndexKey {
@@ -27,7 +29,8 @@ func effectIndex(e *dag.Effect) []store.IndexKey {
 	return keys
 }
 
-// EffectOf returns the effect of a row. A lead that no later commit has written stands since its own revision.
+// EffectOf returns the effect of a row. A lead that no later commit has written stands since its
+// own revision.
 func EffectOf(row store.Row[dag.Effect]) dag.Effect {
 	e := row.Value
 	if e.Era != 0 && e.Since == 0 {
@@ -42,7 +45,8 @@ func RankOf(lead *dag.Effect) dag.Position {
 	return dag.Position{Era: lead.Era, Since: lead.Since, Task: taskID}
 }
 
-// writeEffect writes an effect. One larger than dag.MaxEffect loses what only a restore needs, Recorded.Made.
+// writeEffect writes an effect. One larger than dag.MaxEffect loses what only a restore needs,
+// Recorded.Made.
 func (o *Encoder) writeEffect(x *dag.Effect) store.Write {
 	before := o.Mark()
 	o.effect(x)

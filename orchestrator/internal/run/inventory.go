@@ -24,8 +24,8 @@ func (v Inventory) Resource(ctx context.Context, provider, kind, name string) (d
 	return r.plain(), known, err
 }
 
-// Taskservs returns the task services on a server, by name: a resource on a server has the server's name and a slash
-// in front of its own.
+// Taskservs returns the task services on a server, by name: a resource on a server has the server's
+// name and a slash in front of its own.
 func (v Inventory) Taskservs(ctx context.Context, provider, server string) ([]dag.Resource, error) {
 	var all []dag.Resource
 	for row, err := range Resources().All(ctx, v.DB, store.Query{Prefix: provider + "/taskserv/" + server + "/"}) {

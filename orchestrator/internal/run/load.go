@@ -10,8 +10,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Load reads a run with all that dag needs to go on with it, and the revision of its header. It returns nil when there is no
-// run with that id.
+// Load reads a run with all that dag needs to go on with it, and the revision of its header. It
+// returns nil when there is no run with that id.
 func Load(ctx context.Context, db store.DB, runID string, now dag.Now) (*dag.Run, uint64, error) {
 	h, err := Headers().Get(ctx, db, runID)
 	if err != nil || h.Rev == 0 {
@@ -79,8 +79,9 @@ func Wave(ctx context.Context, db store.DB, rollbackID string, number int) ([]da
 	return operations, nil
 }
 
-// Reversal returns the operation of a lead as a rollback needs it: all its effects, also those undone since, and its task
-// unless that was pruned. An effect that was the lead once says nothing of the others, so they are read.
+// Reversal returns the operation of a lead as a rollback needs it: all its effects, also those
+// undone since, and its task unless that was pruned. An effect that was the lead once says nothing
+// of the others, so they are read.
 func Reversal(ctx context.Context, db store.DB, lead dag.Effect) (dag.UndoOperation, error) {
 	operation := dag.UndoOperation{Effects: []dag.Effect{lead}}
 	taskID, _ := lead.TaskAndStep()

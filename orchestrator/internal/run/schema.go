@@ -38,13 +38,16 @@ func Schema() []store.Kind {
 	}
 }
 
-// Headers is the table of runs. An unfinished run has the index key "active", an ended one "ended", the time of its end.
+// Headers is the table of runs. An unfinished run has the index key "active", an ended one "ended",
+// the time of its end.
 func Headers() store.Table[dag.Header] {
-	return store.Table[dag.Header]{Kind: runKind, ID: func(h dag.Header) string { return h.ID }, Index: func(h dag.Header) []store.IndexKey { return headerIndex(&h) }}
+	return store.Table[dag.Header]{Kind: runKind, ID: func(h dag.Header) string { return h.ID },
+		Index: func(h dag.Header) []store.IndexKey { return headerIndex(&h) }}
 }
 
 func headerIndex(h *dag.Header) []store.IndexKey {
-	keys := append(make([]store.IndexKey, 0, 3), store.IndexKey{Name: "kind", Value: string(h.Kind)}, store.IndexKey{Name: "status", Value: StatusKey(h.Kind, h.Status())})
+	keys := append(make([]store.IndexKey, 0, 3), store.IndexKey{Name: "kind", Value: string(h.Kind)},
+		store.IndexKey{Name: "status", Value: StatusKey(h.Kind, h.Status())})
 	if h.State.Terminal() {
 		return append(keys, store.IndexKey{Name: "ended", Value: EndOf(h).UTC().Format("2006-01-02T15:04:05.000000Z")})
 	}
@@ -64,7 +67,8 @@ func StatusKey(k dag.Kind, s dag.Status) string { return string(k) + "/" + strin
 
 // Tasks is the table of tasks.
 func Tasks() store.Table[dag.Task] {
-	return store.Table[dag.Task]{Kind: taskKind, ID: func(t dag.Task) string { return t.ID }, Index: func(t dag.Task) []store.IndexKey { return taskIndex(&t) }}
+	return store.Table[dag.Task]{Kind: taskKind, ID: func(t dag.Task) string { return t.ID },
+		Index: func(t dag.Task) []store.IndexKey { return taskIndex(&t) }}
 }
 
 func taskIndex(t *dag.Task) []store.IndexKey {
@@ -126,13 +130,14 @@ func Definitions() store.Table[Slice[dag.Node]] {
 	return store.Table[Slice[dag.Node]]{Kind: definitionKind, ID: func(s Slice[dag.Node]) string { return s.ID }}
 }
 
-// Waves is the table of the waves of rollbacks, numbered from 1: ids of leads in the order in which their operations are
-// undone.
+// Waves is the table of the waves of rollbacks, numbered from 1: ids of leads in the order in which
+// their operations are undone.
 func Waves() store.Table[Slice[string]] {
 	return store.Table[Slice[string]]{Kind: definitionKind, ID: func(s Slice[string]) string { return s.ID }}
 }
 
-// Sweep says how far the walk over all effects is that deletes those which no checkpoint needs any more.
+// Sweep says how far the walk over all effects is that deletes those which no checkpoint needs any
+// more.
 type Sweep struct {
 	After   string `json:"after"`   // id of the last effect that the walk has passed; empty when there is none
 	Freed   int    `json:"freed"`   // checkpoints removed before the last walk that went to the end

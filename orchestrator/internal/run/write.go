@@ -11,9 +11,10 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Change appends to writes the documents of a change of r: the header first, on its revision rev, then effects, tasks,
-// origins, failures and the inventory. It notes in sizes the bytes of each task. Tasks and effects are written whatever is
-// stored: only the owner of a run writes them, and the header's revision says who that is.
+// Change appends to writes the documents of a change of r: the header first, on its revision rev,
+// then effects, tasks, origins, failures and the inventory. It notes in sizes the bytes of each
+// task. Tasks and effects are written whatever is stored: only the owner of a run writes them, and
+// the header's revision says who that is.
 func (o *Encoder) Change(writes []store.Write, r *dag.Run, rev uint64, c *dag.Change, sizes []int) ([]store.Write, error) {
 	h := &r.Header
 	writes = slices.Grow(writes, 1+len(c.Tasks)+len(c.Effects)+len(c.Origins)+len(c.Failures)+len(c.Resources))
@@ -50,7 +51,8 @@ func (o *Encoder) writeTask(t *dag.Task, x store.Expect) store.Write {
 	return store.NewPut(Tasks().Key(t.ID), x, taskIndex(t), o.Body())
 }
 
-// inventory appends the writes of changed resources. Of two changes of one resource the later counts.
+// inventory appends the writes of changed resources. Of two changes of one resource the later
+// counts.
 func (o *Encoder) inventory(writes []store.Write, changes []dag.Resource, at time.Time) []store.Write {
 	if len(changes) == 0 {
 		return writes
@@ -76,8 +78,9 @@ func (o *Encoder) inventory(writes []store.Write, changes []dag.Resource, at tim
 // sliceBytes is how much of a definition one document holds.
 const sliceBytes = 512 << 10
 
-// Definition returns the writes of a definition's nodes, divided into documents of type Slice. It returns a fault of kind
-// Invalid ("batch.operation_too_large") for a node that no document can hold.
+// Definition returns the writes of a definition's nodes, divided into documents of type Slice. It
+// returns a fault of kind Invalid ("batch.operation_too_large") for a node that no document can
+// hold.
 func (o *Encoder) Definition(owner string, nodes []dag.Node) ([]store.Write, error) {
 	var writes []store.Write
 	for i := 0; i < len(nodes) || len(writes) == 0; {
