@@ -17,9 +17,9 @@ func (a *API) policyRoutes() []web.Route {
 		{Method: "POST", Path: "/policies", Op: "createPolicy", Summary: "Create a policy; it is in force when the answer comes, and on the orchestrator within 5 seconds", Permission: web.Allow("create", "policies"), Status: 201, Audit: "policy.create", Refuses: conflict, Handle: web.To(a.createPolicy),
 			Doc: "A Deny beats every Allow; what no rule speaks of is decided by the roles. A policy after which you, or every administrator, could no longer change policies is refused with `policy.lockout`."},
 		{Method: "GET", Path: "/policies/:id", Op: "getPolicy", Summary: "Show a policy; its ETag is what If-Match takes", Permission: web.Allow("read", "policies"), Handle: web.To(a.getPolicy)},
-		{Method: "PUT", Path: "/policies/:id", Op: "updatePolicy", Summary: "Change members of a policy; what is absent stays as it is", Example: "Policy updated successfully", Permission: web.Allow("update", "policies"), Audit: "policy.update", Refuses: conflict, Handle: web.To(a.updatePolicy),
+		{Method: "PUT", Path: "/policies/:id", Op: "updatePolicy", Summary: "Change members of a policy; what is absent stays as it is", Permission: web.Allow("update", "policies"), Audit: "policy.update", Refuses: conflict, Handle: web.Do("Policy updated successfully", a.updatePolicy),
 			Doc: "With If-Match, a policy that somebody else changed meanwhile is left as it is (`policy.changed`). Invalid rules leave the old ones in force."},
-		{Method: "DELETE", Path: "/policies/:id", Op: "deletePolicy", Summary: "Delete a policy; its versions stay, and a revert brings it back", Example: "Policy deleted successfully", Permission: web.Allow("delete", "policies"), Audit: "policy.delete", Refuses: conflict, Handle: web.To(a.deletePolicy)},
+		{Method: "DELETE", Path: "/policies/:id", Op: "deletePolicy", Summary: "Delete a policy; its versions stay, and a revert brings it back", Permission: web.Allow("delete", "policies"), Audit: "policy.delete", Refuses: conflict, Handle: web.Do("Policy deleted successfully", a.deletePolicy)},
 	}, a.policyVersionRoutes()...)
 }
 
@@ -127,9 +127,9 @@ func (updatePolicyIn) Ignores() []string {
 	return []string{"id", "created_at", "updated_at", "revision"}
 }
 
-func (a *API) updatePolicy(ctx context.Context, in updatePolicyIn) (web.Text, error) {
+func (a *API) updatePolicy(ctx context.Context, in updatePolicyIn) error {
 	e := policy.Edit{Name: in.Name, Version: in.Version, Rules: rulesOf(in.Rules), Enabled: in.Enabled}
-	return "Policy updated successfully", a.Policies.Update(ctx, in.ID, e, in.Match, asking(ctx))
+	return a.Policies.Update(ctx, in.ID, e, in.Match, asking(ctx))
 }
 
 type deletePolicyIn struct {
@@ -137,8 +137,8 @@ type deletePolicyIn struct {
 	Match string `header:"If-Match" doc:"the ETag of the policy that you have read; any when absent" example:"\"1\""`
 }
 
-func (a *API) deletePolicy(ctx context.Context, in deletePolicyIn) (web.Text, error) {
-	return "Policy deleted successfully", a.Policies.Delete(ctx, in.ID, in.Match, asking(ctx))
+func (a *API) deletePolicy(ctx context.Context, in deletePolicyIn) error {
+	return a.Policies.Delete(ctx, in.ID, in.Match, asking(ctx))
 }
 
 // asking is who asks, as the policies see it.
