@@ -158,12 +158,18 @@ func TestAsk_refusesWithoutTerminal(t *testing.T) {
 	}
 }
 
-func TestMore_saysHowToGoOn(t *testing.T) {
+func TestPrintList_saysHowToGoOn(t *testing.T) {
 	t.Parallel()
 	o, _, errs := sandbox(t)
-	o.More(50, client.Extent{Total: 120, Exact: true, Next: "a"})
-	o.More(20, client.Extent{Total: 120, Exact: true})
-	o.More(50, client.Extent{Total: 51, Next: "b"})
+	for _, l := range []client.List[int]{
+		{Rows: make([]int, 50), Extent: client.Extent{Total: 120, Exact: true, Next: "a"}},
+		{Rows: make([]int, 20), Extent: client.Extent{Total: 120, Exact: true}},
+		{Rows: make([]int, 50), Extent: client.Extent{Total: 51, Next: "b"}},
+	} {
+		if err := cli.PrintList(o, l, cli.Table{}); err != nil {
+			t.Error(err)
+		}
+	}
 	if errs.String() != "50 of 120 shown; the next: --after a\n50 of at least 51 shown; the next: --after b\n" {
 		t.Errorf("%q", errs)
 	}

@@ -29,8 +29,13 @@ func (t Target) Remote(c Command, run func(ctx context.Context, o *IO, api *clie
 	return c
 }
 
-// More says on Err how to see the rows behind those shown.
-func (o *IO) More(shown int, of client.Extent) {
+// PrintList prints a page of rows as t shows them, and says on Err how to see those behind it.
+func PrintList[T any](o *IO, l client.List[T], t Table) error {
+	o.more(len(l.Rows), l.Extent)
+	return o.Print(l.Rows, t)
+}
+
+func (o *IO) more(shown int, of client.Extent) {
 	switch {
 	case of.Next == "":
 	case of.Exact:

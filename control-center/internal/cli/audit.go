@@ -38,8 +38,7 @@ func auditList() cli.Command {
 		if hidden > 0 && o.Format == "table" {
 			o.Note("%d row(s) of the services witnessing each other are left out; --all shows them", hidden)
 		}
-		o.More(len(l.Rows), l.Extent)
-		return o.Print(l.Rows, t)
+		return cli.PrintList(o, l, t)
 	})
 }
 

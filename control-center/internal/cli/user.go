@@ -49,8 +49,7 @@ func userList() cli.Command {
 			}
 			t.Rows = append(t.Rows, []string{u.Username, u.Email, join(u.Roles), on, last, u.ID})
 		}
-		o.More(len(l.Rows), l.Extent)
-		return o.Print(l.Rows, t)
+		return cli.PrintList(o, l, t)
 	})
 }
 

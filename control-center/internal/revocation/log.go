@@ -2,7 +2,6 @@ package revocation
 
 import (
 	"context"
-	"encoding/json"
 	"sync"
 	"time"
 
@@ -76,15 +75,15 @@ func (l *Log) catchUp(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		f, err := l.feedOf(page)
+		items, last, err := revocations(page)
 		if err != nil {
 			return err
 		}
-		for _, it := range f.Items {
+		for _, it := range items {
 			l.State.Apply(it)
 		}
-		l.after = f.Head
-		if len(f.Items) < store.MaxPage {
+		l.after = last
+		if len(items) < store.MaxPage {
 			return nil
 		}
 	}
@@ -134,7 +133,8 @@ func (l *Log) Feed(ctx context.Context, epoch string, after uint64, wait time.Du
 	if page.Head < after || l.compacted(after) { // Run may have compacted the stream during the poll.
 		return l.reset(ctx)
 	}
-	return l.feedOf(page)
+	items, head, err := revocations(page)
+	return token.Feed{Epoch: l.Epoch, Head: head, Items: items}, err
 }
 
 // reset returns the whole state with the sequence that it is complete up to. It reads the stream to
@@ -147,17 +147,7 @@ func (l *Log) reset(ctx context.Context) (token.Feed, error) {
 	return token.Feed{Epoch: l.Epoch, Head: l.after, Items: l.State.Snapshot(), Reset: true}, err
 }
 
-// feedOf returns a page of the stream as a feed. Its Head is the sequence of the last item, or the
-// head of the stream when the page has none.
-func (l *Log) feedOf(page store.Entries) (token.Feed, error) {
-	f := token.Feed{Epoch: l.Epoch, Head: page.Head, Items: []token.Revocation{}}
-	for _, e := range page.Entries {
-		var it token.Revocation
-		if err := json.Unmarshal(e.Body, &it); err != nil {
-			return f, err
-		}
-		it.Seq = e.Seq
-		f.Items, f.Head = append(f.Items, it), e.Seq
-	}
-	return f, nil
+// revocations returns the items of a page of the stream, and the sequence of the last one.
+func revocations(page store.Entries) ([]token.Revocation, uint64, error) {
+	return feed.Items(page, func(r *token.Revocation, seq uint64) { r.Seq = seq })
 }

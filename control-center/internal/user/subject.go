@@ -2,11 +2,11 @@ package user
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/revocation"
 	"github.com/provisioning-platform/platform/shared/canonical"
+	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -68,14 +68,9 @@ func announce(tx *store.Tx, s token.Subject) error {
 // end alone: the follower knows more than this store, or follows another epoch.
 func (us *Users) Follow(ctx context.Context, after uint64, wait time.Duration) (token.Subjects, error) {
 	page, err := us.DB.Poll(ctx, SubjectStream, after, store.MaxPage, min(wait, revocation.LongestPoll))
-	f := token.Subjects{Epoch: us.Epoch, Head: page.Head, Items: []token.Subject{}, Last: page.Head}
-	for _, e := range page.Entries {
-		var s token.Subject
-		if err := json.Unmarshal(e.Body, &s); err != nil {
-			return f, err
-		}
-		s.Seq = e.Seq
-		f.Items, f.Head = append(f.Items, s), e.Seq
+	if err != nil {
+		return token.Subjects{}, err
 	}
-	return f, err
+	items, head, err := feed.Items(page, func(s *token.Subject, seq uint64) { s.Seq = seq })
+	return token.Subjects{Epoch: us.Epoch, Head: head, Items: items, Last: page.Head}, err
 }

@@ -150,8 +150,7 @@ func batchList() cli.Command {
 		if err != nil {
 			return err
 		}
-		o.More(len(l.Rows), l.Extent)
-		return o.Print(l.Rows, batchTable(l.Rows))
+		return cli.PrintList(o, l, batchTable(l.Rows))
 	})
 }
 

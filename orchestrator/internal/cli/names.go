@@ -13,6 +13,15 @@ import (
 // nameRows is how many rows a verb reads at once when it looks for a name.
 const nameRows = 1000
 
+// checkpoint returns the checkpoint that text names, as checkpointID finds it.
+func checkpoint(ctx context.Context, api *client.Client, text string) (client.Checkpoint, error) {
+	id, err := checkpointID(ctx, api, text)
+	if err != nil {
+		return client.Checkpoint{}, err
+	}
+	return api.Checkpoint(ctx, id)
+}
+
 // checkpointID returns the id of the checkpoint that text names: text itself when it is an id, else the
 // checkpoint of that name. Several of one name are a conflict (exit code 6) that lists their ids.
 func checkpointID(ctx context.Context, api *client.Client, text string) (string, error) {

@@ -45,8 +45,7 @@ func checkpointList() cli.Command {
 			if err != nil {
 				return err
 			}
-			o.More(len(l.Rows), l.Extent)
-			return o.Print(l.Rows, checkpointTable(l.Rows))
+			return cli.PrintList(o, l, checkpointTable(l.Rows))
 		})
 }
 
@@ -56,11 +55,7 @@ func checkpointShow() cli.Command {
 		Example: "  orchestrator checkpoint show before_web",
 	},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
-			id, err := checkpointID(ctx, api, args[0])
-			if err != nil {
-				return err
-			}
-			c, err := api.Checkpoint(ctx, id)
+			c, err := checkpoint(ctx, api, args[0])
 			if err != nil {
 				return err
 			}
@@ -76,11 +71,7 @@ func checkpointDelete() cli.Command {
 		Long:    "Nobody can go back to it afterwards. Says what it holds and asks before it is deleted. --yes does not ask; without a terminal it is needed.",
 		Flags:   func(f *cli.Flags) { f.BoolVar(&yes, "yes", false, "do not ask") },
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
-		id, err := checkpointID(ctx, api, args[0])
-		if err != nil {
-			return err
-		}
-		c, err := api.Checkpoint(ctx, id)
+		c, err := checkpoint(ctx, api, args[0])
 		if err != nil {
 			return err
 		}
@@ -88,10 +79,10 @@ func checkpointDelete() cli.Command {
 		if err := o.Confirm("go on? [yes/no] ", "yes", yes); err != nil {
 			return err
 		}
-		if err := api.DeleteCheckpoint(ctx, id); err != nil {
+		if err := api.DeleteCheckpoint(ctx, c.ID); err != nil {
 			return err
 		}
-		return o.Done(cli.Result{ID: id, Result: "deleted"}, "checkpoint %s is deleted", c.Name)
+		return o.Done(cli.Result{ID: c.ID, Result: "deleted"}, "checkpoint %s is deleted", c.Name)
 	})
 }
 

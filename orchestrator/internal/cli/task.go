@@ -28,13 +28,12 @@ func taskList() cli.Command {
 		if err != nil {
 			return err
 		}
-		o.More(len(l.Rows), l.Extent)
 		t := taskTable(l.Rows)
 		for _, row := range t.Rows { // the first line of a result says how it went; task show has the rest
 			last := len(row) - 1
 			row[last], _, _ = strings.Cut(row[last], "\n")
 		}
-		return o.Print(l.Rows, t)
+		return cli.PrintList(o, l, t)
 	})
 }
 

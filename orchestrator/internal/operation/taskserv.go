@@ -147,8 +147,8 @@ func (s *taskService) run(ctx context.Context, script string) (provider.Outcome,
 	if err != nil || out.Exit == 0 {
 		return out, err
 	}
-	class := dag.Permanent
-	if slices.Contains(tryAgain, out.Exit) || provider.Scarce(out.Output) {
+	class := provider.ClassOf(out.Output)
+	if slices.Contains(tryAgain, out.Exit) {
 		class = dag.Transient
 	}
 	reason := tail(out.Output)
@@ -178,11 +178,7 @@ func (x *Executor) verify(ctx context.Context, s *taskService, simulated bool) e
 			return err
 		}
 		if out.Exit != 0 {
-			class := dag.Permanent
-			if provider.Scarce(out.Output) {
-				class = dag.Transient
-			}
-			return provider.Errorf(class, "%s of %s on %s cannot be read back: %s", f.Path, s.recipe.Name, s.server.Name, tail(out.Output))
+			return provider.Errorf(provider.ClassOf(out.Output), "%s of %s on %s cannot be read back: %s", f.Path, s.recipe.Name, s.server.Name, tail(out.Output))
 		}
 		if err := x.Recipes.Verify(f, out.Output); err != nil {
 			return provider.Errorf(dag.Permanent, "%s on %s wrote a wrong configuration: %v", s.recipe.Name, s.server.Name, err)

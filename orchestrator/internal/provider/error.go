@@ -67,11 +67,14 @@ func (e *Error) Unwrap() error { return e.Err }
 // scarcities are what commands say when something ran out on their server, as the C library, Go and shells spell it.
 var scarcities = []string{"no space left on device", "disk quota exceeded", "too many open files", "cannot allocate memory", "resource temporarily unavailable", "cannot fork", "text file busy", "input/output error", "i/o error", "shared object file: error 24"}
 
-// Scarce says whether a command that failed says that its server was out of space, memory, descriptors or processes. That
-// comes back, so the failure is transient.
-func Scarce(output []byte) bool {
+// ClassOf returns the class of a command's failure by what it wrote: Transient when its server was out
+// of space, memory, descriptors or processes, which come back; else Permanent.
+func ClassOf(output []byte) dag.Class {
 	text := strings.ToLower(string(output[max(0, len(output)-scarceTail):]))
-	return slices.ContainsFunc(scarcities, func(s string) bool { return strings.Contains(text, s) })
+	if slices.ContainsFunc(scarcities, func(s string) bool { return strings.Contains(text, s) }) {
+		return dag.Transient
+	}
+	return dag.Permanent
 }
 
 // scarceTail is how much of the end of an output Scarce looks at (bytes).

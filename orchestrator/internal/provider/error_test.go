@@ -46,13 +46,13 @@ func TestClassify_tellsNoPathOfThisMachine(t *testing.T) {
 	}
 }
 
-func TestScarce(t *testing.T) {
+func TestClassOf_whatRanOutComesBack(t *testing.T) {
 	for text, want := range map[string]bool{
 		"": false, "dd: error writing 'x': No space left on device": true, "fork/exec /bin/sh: too many open files": true, "sh: 0: Cannot fork": true, "sh: 1: echo: echo: I/O error": true,
 		"cat: x: Permission denied": false, "No space left on device" + strings.Repeat("x", scarceTail): false, "sh: 1: Syntax error": false,
 	} {
-		if got := Scarce([]byte(text)); got != want {
-			t.Errorf("Scarce(%.60q) = %v, want %v", text, got, want)
+		if got := ClassOf([]byte(text)) == dag.Transient; got != want {
+			t.Errorf("ClassOf(%.60q) is transient: %v, want %v", text, got, want)
 		}
 	}
 }

@@ -186,11 +186,7 @@ func (c *Client) Upload(ctx context.Context, name string, mode fs.FileMode, cont
 			return err
 		}
 		if out.Exit != 0 {
-			class := dag.Permanent
-			if provider.Scarce(out.Output) {
-				class = dag.Transient
-			}
-			return provider.Errorf(class, "%s on the server failed with exit %d while writing %s: %s", cmd.Argv[0], out.Exit, name, bytes.TrimSpace(out.Output))
+			return provider.Errorf(provider.ClassOf(out.Output), "%s on the server failed with exit %d while writing %s: %s", cmd.Argv[0], out.Exit, name, bytes.TrimSpace(out.Output))
 		}
 	}
 	return nil
