@@ -2,7 +2,7 @@ package watch
 
 import "github.com/gorilla/websocket"
 
-// query are the parameters of the handshake, as admit and place read them.
+// query are the parameters of the handshake, as admit and startPosition read them.
 type query struct {
 	Events    string `query:"events" doc:"categories that are sent, with commas between them; all that the caller may see when absent" example:"task,batch"`
 	Since     uint64 `query:"since" doc:"sequence of the last event you have: everything after it comes first, without a gap; only new events when absent" example:"4711"`

@@ -65,10 +65,10 @@ func (r *Run) resolveID(i int32) string {
 func (r *Run) resolve(i int32) Launch {
 	t := &r.Tasks[i]
 	op := &r.nodes[i].Operation
-	if aims := r.defaultTargets(i); aims != nil {
-		aimed := *op
-		aimed.Targets = aims
-		op = &aimed
+	if targets := r.defaultTargets(i); targets != nil {
+		withTargets := *op
+		withTargets.Targets = targets
+		op = &withTargets
 	}
 	return Launch{Ref: Ref{Task: i, Step: -1}, Timeout: millis(r.policies[i].AttemptTimeout), Attempt: Attempt{
 		ID: r.resolveID(i), Tag: t.ID, Kind: Resolve, RunID: t.Run, TaskID: t.ID, User: t.User, Number: t.Resolves + 1, Operation: op,

@@ -10,8 +10,8 @@ import (
 // shelf keeps the documents of effects as a store would, and tells a rollback what stands.
 type shelf map[string]dag.Effect
 
-// reversal returns an operation as the store has it.
-func (s shelf) reversal(task string, steps int) dag.UndoOperation {
+// undoOperation returns an operation as the store has it.
+func (s shelf) undoOperation(task string, steps int) dag.UndoOperation {
 	var u dag.UndoOperation
 	for k := range steps {
 		if e, ok := s[dag.EffectID(task, k)]; ok {
@@ -49,7 +49,7 @@ func TestRollback_inWavesIsLoadedFromEffectsAlone(t *testing.T) {
 	wave := func() dag.Wave {
 		w := dag.Wave{Planned: many}
 		for effects := 0; left > 0 && effects < size; left-- {
-			u := stored.reversal(name(left-1), 2)
+			u := stored.undoOperation(name(left-1), 2)
 			w.Operations, effects = append(w.Operations, u), effects+len(u.Effects)
 		}
 		return w
@@ -88,7 +88,7 @@ func TestRollback_inWavesIsLoadedFromEffectsAlone(t *testing.T) {
 			operations := make([]dag.UndoOperation, len(current))
 			for i := range current {
 				task, _ := current[i].Effects[0].TaskAndStep()
-				operations[i] = stored.reversal(task, 2)
+				operations[i] = stored.undoOperation(task, 2)
 			}
 			run = dag.LoadRollback(run.Header, operations, now)
 		}

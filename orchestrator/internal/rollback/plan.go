@@ -102,7 +102,7 @@ func (p *Planner) Next(ctx context.Context, h *dag.Header) (dag.Wave, []store.Wr
 	var writes []store.Write
 	list := run.Slice[string]{ID: run.SliceID(h.ID, plan.Wave+1)}
 	for _, lead := range leads {
-		operation, err := run.Reversal(ctx, p.DB, lead)
+		operation, err := run.ReadUndoOperation(ctx, p.DB, lead)
 		if err != nil {
 			return w, nil, err
 		}

@@ -72,17 +72,17 @@ func Wave(ctx context.Context, db store.DB, rollbackID string, number int) ([]da
 		if err != nil {
 			return nil, err
 		}
-		if operations[i], err = Reversal(ctx, db, EffectOf(row)); err != nil {
+		if operations[i], err = ReadUndoOperation(ctx, db, EffectOf(row)); err != nil {
 			return nil, err
 		}
 	}
 	return operations, nil
 }
 
-// Reversal returns the operation of a lead as a rollback needs it: all its effects, also those
+// ReadUndoOperation returns the operation of a lead as a rollback needs it: all its effects, also those
 // undone since, and its task unless that was pruned. An effect that was the lead once says nothing
 // of the others, so they are read.
-func Reversal(ctx context.Context, db store.DB, lead dag.Effect) (dag.UndoOperation, error) {
+func ReadUndoOperation(ctx context.Context, db store.DB, lead dag.Effect) (dag.UndoOperation, error) {
 	operation := dag.UndoOperation{Effects: []dag.Effect{lead}}
 	taskID, _ := lead.TaskAndStep()
 	var err error
