@@ -248,6 +248,31 @@ func TestDelivery_killedBetweenSendAndCommitComesAgainUnderItsID(t *testing.T) {
 	}
 }
 
+// TestDelivery_storeThatTakesNothingDoesNotRepeatIt is a full disk: what was sent is not sent again until its outcome is stored.
+func TestDelivery_storeThatTakesNothingDoesNotRepeatIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		full := &dying{DB: newHub()}
+		db := feed.NewHub(full)
+		w := New(config(t, db))
+		a := &answers{start: time.Now(), answer: func(int) *http.Response {
+			full.killed.Store(true)
+			return &http.Response{StatusCode: http.StatusOK}
+		}}
+		w.client = &http.Client{Transport: a}
+		e := add(t, w, "https://example.com/", "a.done")
+		emit(t, db, "a.done", 1)
+		stop := running(t, w)
+		<-time.After(time.Minute)
+		full.killed.Store(false)
+		<-time.After(10 * time.Second)
+		stop()
+		if d := stage(t, w, e.ID, Delivered, 1)[0]; len(a.at) != 1 || len(d.Attempts) != 1 {
+			t.Errorf("sent %d times: %+v", len(a.at), d)
+		}
+	})
+}
+
 // answers is a transport that answers by itself, for the clock of synctest.
 type answers struct {
 	at     []time.Duration
@@ -382,15 +407,19 @@ func TestDelivery_asksWhetherTheOwnerMayReadIt(t *testing.T) {
 	db := newHub()
 	c := config(t, db)
 	var may atomic.Bool
+	var asked atomic.Int64
 	may.Store(true)
-	c.Allowed = func(_ context.Context, owner string, m Message) string {
+	c.Allowed = func(_ context.Context, owner string, m Message) (string, error) {
 		if owner != "u1" || m.Event != "a.done" || !strings.Contains(string(m.Data), `"n":`) {
 			t.Errorf("asked for %s about %+v", owner, m)
 		}
-		if may.Load() {
-			return ""
+		if asked.Add(1) == 1 {
+			return "", errors.New("not known yet")
 		}
-		return "his account is disabled"
+		if may.Load() {
+			return "", nil
+		}
+		return "his account is disabled", nil
 	}
 	c.Announce = func(e Endpoint) []byte { return []byte(`{"paused":"` + e.ID + `"}`) }
 	w := New(c)

@@ -34,12 +34,26 @@ func (w *Webhooks) Delivery(ctx context.Context, endpoint, delivery string) (Del
 	return rows[0].Value, nil
 }
 
-// ByStage returns the query that lists the deliveries of an endpoint; with a stage only those in it.
-func ByStage(endpoint string, stage Stage) store.Query {
-	if stage == "" {
-		return store.Query{Prefix: endpoint + "/"}
-	}
+// byStage returns the query that lists the deliveries of an endpoint; with a stage only those in it.
+func byStage(endpoint string, stage Stage) store.Query {
 	return store.Query{Index: "state", Prefix: stateKey(endpoint, stage), Exact: true}
+}
+
+// Window returns a page of the deliveries of an endpoint, newest first; with a stage only those in it. Faults: ErrNotFound, and those of
+// store.Table.Window.
+func (w *Webhooks) Window(ctx context.Context, endpoint string, stage Stage, p store.Place) (store.Window[Delivery], error) {
+	if _, err := w.Get(ctx, endpoint); err != nil {
+		return store.Window[Delivery]{}, err
+	}
+	stages := []Stage{stage}
+	if stage == "" {
+		stages = []Stage{Pending, Delivered, Dead}
+	}
+	var ranges []store.Query
+	for _, s := range stages {
+		ranges = append(ranges, byStage(endpoint, s))
+	}
+	return Deliveries.Window(ctx, w.c.DB, p, ranges...)
 }
 
 // Test queues a delivery of TestEvent and returns it.

@@ -178,7 +178,7 @@ func stage(t *testing.T, w *Webhooks, endpoint string, s Stage, n int) []Deliver
 	t.Helper()
 	var out []Delivery
 	until(t, fmt.Sprintf("%d deliveries %s", n, s), func() bool {
-		q := ByStage(endpoint, s)
+		q := byStage(endpoint, s)
 		q.Reverse, q.Limit = true, store.MaxPage
 		rows, _, err := Deliveries.List(t.Context(), w.c.DB, q)
 		if err != nil {

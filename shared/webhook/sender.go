@@ -122,7 +122,11 @@ func (s *sender) send(ctx context.Context) {
 			s.w.logged("send", err)
 			wait = restAfterFault
 		}
-		if wait > 0 && !rest(ctx, wait, s.wake) {
+		wake := s.wake
+		if err != nil {
+			wake = nil // a rest after a fault is not cut short
+		}
+		if wait > 0 && !rest(ctx, wait, wake) {
 			return
 		}
 	}
@@ -149,7 +153,11 @@ func (s *sender) next(ctx context.Context) (time.Duration, error) {
 		return lookEvery, err
 	}
 	m := Message{Event: d.Event, At: d.At, Data: dataOf(d.Payload)}
-	if why := s.w.allowed(ctx, e.Value.Owner, m); why != "" {
+	why, err := s.w.allowed(ctx, e.Value.Owner, m)
+	if err != nil {
+		return 0, err
+	}
+	if why != "" {
 		return 0, s.w.pauseFor(ctx, s.endpoint, "its owner may not read what it is sent: "+why)
 	}
 	secrets, err := s.w.reveal(&e.Value, s.w.c.Now())
@@ -160,17 +168,22 @@ func (s *sender) next(ctx context.Context) (time.Duration, error) {
 	if ctx.Err() != nil && a.outcome != received {
 		return 0, ctx.Err() // the attempt was broken off, so it says nothing
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
-	defer cancel()
-	err = s.w.settle(last, d.Key, a)
-	wake(s.room)
-	return 0, err
+	// While the store takes nothing (its disk is full), the attempt is kept here and not made again.
+	for {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
+		err = s.w.settle(last, d.Key, a)
+		cancel()
+		if s.w.logged("store an attempt", err) || !rest(ctx, restAfterFault, nil) {
+			wake(s.room)
+			return 0, err
+		}
+	}
 }
 
 // allowed asks whether an owner may read a message.
-func (w *Webhooks) allowed(ctx context.Context, owner string, m Message) string {
+func (w *Webhooks) allowed(ctx context.Context, owner string, m Message) (string, error) {
 	if owner == FileOwner || m.Event == TestEvent || w.c.Allowed == nil {
-		return ""
+		return "", nil
 	}
 	return w.c.Allowed(ctx, owner, m)
 }
@@ -178,11 +191,12 @@ func (w *Webhooks) allowed(ctx context.Context, owner string, m Message) string 
 // settle stores what became of an attempt, and pauses the endpoint when the receiver is gone.
 func (w *Webhooks) settle(ctx context.Context, key string, a attempted) error {
 	var d Delivery
-	var excess []store.Key
+	counts := false
 	_, err := store.Update(ctx, w.c.DB, func(tx *store.Tx) error {
 		row, err := Deliveries.Load(tx, key)
 		d = row.Value
-		if err != nil || row.Rev == 0 || d.Stage != Pending { // the endpoint was deleted meanwhile
+		counts = err == nil && d.Stage == Pending
+		if !counts { // the endpoint was deleted meanwhile, or this is stored already and only the pause was not
 			return err
 		}
 		d.note(a.Attempt)
@@ -198,7 +212,8 @@ func (w *Webhooks) settle(ctx context.Context, key string, a attempted) error {
 			d.Stage, d.Cause = Dead, a.cause()
 		}
 		if d.Stage != Pending {
-			if excess, err = w.excess(ctx, d.Endpoint, d.Stage); err != nil {
+			excess, err := w.excess(ctx, d.Endpoint, d.Stage)
+			if err != nil {
 				return err
 			}
 			for _, k := range excess {
@@ -207,10 +222,12 @@ func (w *Webhooks) settle(ctx context.Context, key string, a attempted) error {
 		}
 		return Deliveries.Save(tx, d)
 	})
-	if err != nil || d.Stage == "" {
+	if err != nil {
 		return err
 	}
-	w.meter.settled(a.outcome, d.Stage)
+	if counts {
+		w.meter.settled(a.outcome, d.Stage)
+	}
 	if d.Stage != Dead {
 		return nil
 	}

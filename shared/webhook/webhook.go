@@ -31,8 +31,9 @@ type Config struct {
 	Sealer   *seal.Sealer
 	// Render returns what an entry means to receivers; false when it means nothing to them.
 	Render func(entry []byte) (Message, bool)
-	// Allowed returns why the owner of an endpoint may not read a message now; "" when he may (decision 54).
-	Allowed func(ctx context.Context, owner string, m Message) string
+	// Allowed returns why the owner of an endpoint may not read a message now; "" when he may (decision 54). An error means that
+	// it cannot be told yet.
+	Allowed func(ctx context.Context, owner string, m Message) (string, error)
 	// Announce returns the entry of Stream that says that an endpoint was paused by itself; nil announces nothing.
 	Announce func(e Endpoint) []byte
 	Now      func() time.Time

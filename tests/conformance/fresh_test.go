@@ -24,7 +24,8 @@ func writeConfig(t *testing.T, dir string) (config, calls string) {
 		t.Fatal(err)
 	}
 	text := fmt.Sprintf("[infra]\ndir = \"infra\"\n[recipes]\ndir = %q\n[retry]\ninitial_delay = \"100ms\"\nmax_attempts = 3\n", recipes) +
-		"[providers.upcloud]\ndriver = \"local\"\n[providers.aws]\ndriver = \"local\"\n"
+		"[providers.upcloud]\ndriver = \"local\"\n[providers.aws]\ndriver = \"local\"\n" +
+		"[webhooks]\nallow = [\"127.0.0.0/8\"]\nretry = [\"200ms\", \"400ms\", \"800ms\"]\ntimeout = \"1s\"\n"
 	for name, settings := range map[string]string{
 		"fast":    "",
 		"slow":    "latency = \"300ms\"\n",

@@ -216,6 +216,12 @@ func (s *site) body(op, object, who string) any {
 		return map[string]any{"name": "matrix"}
 	case "executeRollback":
 		return map[string]any{"checkpoint_id": nowhere}
+	case "createWebhook": // no such host can be, and no rollback fails here
+		return map[string]any{"url": "https://receiver.invalid/hook", "events": []string{"rollback.failed"}}
+	case "updateWebhook", "pauseWebhook", "rotateWebhookSecret":
+		return map[string]any{}
+	case "redeliverRange":
+		return map[string]any{"from": 1, "to": 1}
 	case "createUser":
 		name := "m" + strings.ReplaceAll(id.New(), "-", "")
 		return map[string]any{"username": name, "email": name + "@example.com", "password": password, "roles": []string{"viewer"}}

@@ -3,6 +3,7 @@ package security
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -43,6 +44,17 @@ var kept = []member{
 	{"createCheckpoint", "description", func(s *site, t *testing.T, text string, _ int) (answer, string) {
 		return s.made(t, "/rollback/checkpoints", map[string]any{"name": "texts", "description": text}, "/rollback/checkpoints/")
 	}, "description"},
+	{"createWebhook", "description", func(s *site, t *testing.T, text string, _ int) (answer, string) {
+		return s.webhook(t, map[string]any{"description": text})
+	}, "description"},
+	{"updateWebhook", "description", func(s *site, t *testing.T, text string, _ int) (answer, string) {
+		_, at := s.webhook(t, nil)
+		return s.send(t, "orchestrator", "PUT", at, s.people["admin+mfa"].token, map[string]any{"description": text}), at
+	}, "description"},
+	{"pauseWebhook", "reason", func(s *site, t *testing.T, text string, _ int) (answer, string) {
+		_, at := s.webhook(t, nil)
+		return s.send(t, "orchestrator", "POST", at+"/pause", s.people["admin+mfa"].token, map[string]any{"reason": text}), at
+	}, "reason"},
 	{"executeBatch", "name", func(s *site, t *testing.T, text string, n int) (answer, string) {
 		return s.batch(t, map[string]any{"name": text}, map[string]any{"id": "a"}, map[string]any{"name": fmt.Sprint("texts-", n)})
 	}, "name"},
@@ -76,6 +88,8 @@ var unkept = map[string]string{
 	"login.username": "names an account", "login.password": "is compared", "login.mfa_code": "is compared", "refresh.token": "is compared", "verifyTOTP.code": "is compared",
 	"createUser.password": signsIn, "updateUser.password": signsIn, "createUser.roles": "are five words", "updateUser.roles": "are five words",
 	"executeBatch.storage_backend": "one of two words", "createTaskserv.operation": "one of four words", "createCluster.operation": "one of four words",
+	"createWebhook.url": "is a URL", "updateWebhook.url": "is a URL", "createWebhook.events": "are names of events", "updateWebhook.events": "are names of events",
+	"createWebhook.secret": "is sealed", "rotateWebhookSecret.secret": "is sealed",
 	"executeRollback.checkpoint_id": "names a checkpoint", "executeRollback.operation_ids": "name operations",
 	"executeBatch.operations.id": "has an alphabet", "executeBatch.operations.type": "one of two words", "executeBatch.operations.on_failure": "one of three words",
 	"executeBatch.operations.provider": "names a provider", "executeBatch.operations.dependencies": "name operations", "executeBatch.operations.taskservs": "name task services",
@@ -107,6 +121,24 @@ func (s *site) newUser(t *testing.T, name, email, pass string) (answer, string) 
 	var u client.User
 	a.data(t, &u)
 	return a, "/users/" + u.ID
+}
+
+// webhook makes a webhook, which the test deletes.
+func (s *site) webhook(t *testing.T, more map[string]any) (answer, string) {
+	t.Helper()
+	body := map[string]any{"url": "https://receiver.invalid/hook", "events": []string{"rollback.failed"}}
+	maps.Copy(body, more)
+	a := s.send(t, "orchestrator", "POST", "/webhooks", s.people["admin+mfa"].token, body)
+	if a.Status != 201 {
+		return a, ""
+	}
+	var made struct {
+		ID string `json:"id"`
+	}
+	a.data(t, &made)
+	at := "/webhooks/" + made.ID
+	t.Cleanup(func() { s.send(t, "orchestrator", "DELETE", at, s.people["admin+mfa"].token, nil) })
+	return a, at
 }
 
 // made sends a body to an operation of the orchestrator that answers with an id.

@@ -21,6 +21,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/driver"
 	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/web/openapi"
+	"github.com/provisioning-platform/platform/shared/webhook"
 )
 
 // Catalogue is what a submission may name, and how to reach what came of it.
@@ -40,6 +41,9 @@ type API struct {
 	Public    bool // /metrics needs no token
 	Socket    http.Handler
 	Health    *health.Service
+
+	Webhooks        *webhook.Webhooks
+	WebhooksEnabled bool // they are sent
 }
 
 // Routes returns the whole table.
@@ -52,7 +56,7 @@ func (a *API) Routes() []web.Route {
 		{Method: "GET", Path: "/metrics", Op: "metrics", Summary: "Figures in the text format of Prometheus", Permission: metrics, Limit: web.Free, Speaks: figures(), Stream: a.Metrics},
 		{Method: "GET", Path: "/ws", Op: "watchEvents", Summary: "Live events over WebSocket, from any kept sequence on", Doc: "A token comes in the Authorization header, in the address, or in a first message {\"type\": \"auth\", \"token\": …} within 10 s. Each message of the service is one event or, with batch_size, a list of them. The categories are " + strings.Join(event.Categories(), ", ") + ".", Permission: web.Open(), Lasts: true, Speaks: socket(), Stream: a.Socket},
 	}
-	for _, part := range [][]web.Route{a.Health.Routes(), a.taskRoutes(), a.workflowRoutes(), a.batchRoutes(), a.rollbackRoutes(), a.auditRoutes()} {
+	for _, part := range [][]web.Route{a.Health.Routes(), a.taskRoutes(), a.workflowRoutes(), a.batchRoutes(), a.rollbackRoutes(), a.webhookRoutes(), a.auditRoutes()} {
 		all = append(all, part...)
 	}
 	return all
@@ -66,6 +70,7 @@ func Nouns() []openapi.Noun {
 		{Name: "Tasks", Paths: []string{"tasks"}, Doc: "A task is the unit that is queued and run: an operation of a batch, or a workflow."},
 		{Name: "Rollback", Paths: []string{"rollback"}, Doc: "A checkpoint is a place in the history. A rollback undoes what was done after one, or what operations did that are named."},
 		{Name: "Events", Paths: []string{"ws"}, Doc: "What happens, as it happens, over WebSocket; nothing is missed by who says what was seen last."},
+		{Name: "Webhooks", Paths: []string{"webhooks"}, Doc: "A webhook sends events to a URL, signed, until the receiver has taken them. Deliveries are at least once: the id of a delivery is the same in every repetition."},
 		{Name: "Audit log", Paths: []string{"audit"}, Doc: "Proofs of the orchestrator's own tamper-evident log. What is in it is searched at the control-center."},
 		{Name: "Service", Paths: []string{"health", "ready", "metrics", "openapi.json", "docs"}, Doc: "Whether the service works, its figures, and this document."},
 	}

@@ -18,9 +18,11 @@ import (
 	"github.com/provisioning-platform/platform/shared/instance"
 	"github.com/provisioning-platform/platform/shared/process"
 	"github.com/provisioning-platform/platform/shared/retention"
+	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/store/driver"
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
 	"github.com/provisioning-platform/platform/shared/web/ratelimit"
+	"github.com/provisioning-platform/platform/shared/webhook"
 )
 
 // Config is the configuration; its defaults are in Default.
@@ -40,6 +42,7 @@ type Config struct {
 	Retention      Retention                             `toml:"retention"`
 	Retry          Retry                                 `toml:"retry"`
 	Store          driver.Settings                       `toml:"store"`
+	Webhooks       Webhooks                              `toml:"webhooks"`
 	WS             WS                                    `toml:"ws"`
 }
 
@@ -122,7 +125,10 @@ func Default() Config {
 		},
 		Retry: Retry{MaxAttempts: p.MaxAttempts, InitialDelay: d(p.InitialDelay), MaxDelay: d(p.MaxDelay), AttemptTimeout: d(p.AttemptTimeout), Grace: d(p.Grace)},
 		Store: driver.Settings{URL: "embedded:"},
-		WS:    WS{AllowQueryToken: true, MaxConnections: 5000, MaxPerUser: 20},
+		Webhooks: Webhooks{
+			Enabled: true, Timeout: config.Duration(webhook.DefaultTimeout), Retry: defaultRetry(),
+		},
+		WS: WS{AllowQueryToken: true, MaxConnections: 5000, MaxPerUser: 20},
 	}
 }
 
@@ -159,6 +165,7 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 		}
 	}
 	operation.CheckProviders(c.Providers, problems)
+	c.Webhooks.check(problems)
 	for _, o := range c.WS.Origins {
 		if u, err := url.Parse(o); err != nil || u.Scheme == "" || u.Host == "" || o != u.Scheme+"://"+u.Host {
 			problems.Add("ws.origins: %q is no origin such as https://console.example.com", o)
@@ -200,6 +207,6 @@ func checkFolder(dir string, problems *config.Problems) {
 		return
 	}
 	own := instance.Folder(dir).Keys()
-	problems.Private(dir, own, filepath.Join(own, idempotency.KeyFile))
+	problems.Private(dir, own, seal.File(own), filepath.Join(own, idempotency.KeyFile))
 	problems.Private(audit.KeyFiles(instance.Folder(dir).AuditKeys())...)
 }

@@ -72,6 +72,11 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 		DB:       db, Executor: executor, Rights: rights.Book{Known: known}, Now: now, Log: log, Meter: engine.NewMeter(metrics), Policy: c.Retry.policy(),
 		Limits: dag.Limits{Operations: c.Limits.Operations}, MaxTasks: c.Limits.Tasks, MaxSteps: c.Limits.Steps,
 	})
+	hooks, err := webhooksOf(ctx, c.Webhooks, b.Dir, db, rights.Book{Known: known}, now, log)
+	if err != nil {
+		return nil, err
+	}
+	hooks.Meter(metrics, token.Orchestrator)
 	sockets := watch.New(watch.Config{
 		DB: db, Epoch: epoch, Log: log, Origins: c.WS.Origins, NoQueryToken: !c.WS.AllowQueryToken, MaxSockets: c.WS.MaxConnections, MaxPerUser: c.WS.MaxPerUser,
 		Verify: known.Authenticate, Alive: known.Alive, Fail: api.RefuseSocket,
@@ -84,7 +89,11 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 	}
 	a := &api.API{
 		Engine: runs, Log: b.Audit, Catalogue: executor, Storage: api.StorageName(b.Stores), Metrics: metrics.Handler(), Public: c.Metrics.Public,
-		Socket: sockets, Health: state,
+		Socket: sockets, Health: state, Webhooks: hooks, WebhooksEnabled: c.Webhooks.Enabled,
+	}
+	send := hooks.Run
+	if !c.Webhooks.Enabled {
+		send = untilDone
 	}
 	copier := audit.NewCopier(db, log, peer.CopyEntries)
 	return &process.Parts{
@@ -100,7 +109,7 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 		Prunes: history.Classes(db, c.Retention.keep(), runs),
 		Components: []process.Component{
 			{Name: "sockets", Run: sockets.Run}, {Name: "engine", Run: runs.Run}, {Name: "providers", Run: providers.Run},
-			{Name: "trust", Run: known.Run}, {Name: "audit copy", Run: copier.Run},
+			{Name: "trust", Run: known.Run}, {Name: "audit copy", Run: copier.Run}, {Name: "webhooks", Run: send},
 		},
 	}, nil
 }
@@ -122,4 +131,10 @@ func executorOf(c Config, dir string, db *feed.Hub, log *slog.Logger) (*operatio
 		recipes.Dir = os.DirFS(string(c.Recipes.Dir))
 	}
 	return operation.New(operation.Config{Providers: providers.Drivers, Infra: folder, Recipes: recipes, Inventory: run.Inventory{DB: db}, Log: log}), providers, nil
+}
+
+// untilDone stands for a component that is switched off.
+func untilDone(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
 }

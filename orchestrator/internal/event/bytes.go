@@ -49,6 +49,8 @@ func (e *Event) writeData(w *canonical.Writer) {
 			workflow = e.TaskID
 		}
 		w.Text("workflow_id", workflow)
+	case WebhookPaused:
+		w.Text("webhook_id", e.Webhook)
 	}
 	w.End()
 }

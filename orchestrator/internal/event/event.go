@@ -25,6 +25,7 @@ const (
 	RollbackCompleted      Type = "RollbackCompleted"
 	TaskRolledBack         Type = "TaskRolledBack"
 	RightsWithdrawn        Type = "RightsWithdrawn"
+	WebhookPaused          Type = "WebhookPaused" // by the service itself; error says why
 )
 
 // The categories that a watcher asks for (contract Q16).
@@ -69,6 +70,7 @@ type Event struct {
 	Output     string // of a task that completed
 	Rollback   string // rollback id; the batch's own for an automatic rollback
 	Checkpoint string // checkpoint id
+	Webhook    string // WebhookPaused: webhook id
 	Step       string // WorkflowProgress: the current one
 	Progress   int    // hundredths of a percent
 	Done       int    // steps; RollbackCompleted: operations undone

@@ -20,7 +20,7 @@ func types() []event.Type {
 	return []event.Type{
 		event.TaskStatusChanged, event.OperationStatusChanged, event.BatchStatusChanged, event.WorkflowProgress, event.CheckpointCreated,
 		event.CheckpointDeleted, event.CheckpointRecordOnly, event.RollbackStarted, event.RollbackCompleted, event.TaskRolledBack,
-		event.RightsWithdrawn,
+		event.RightsWithdrawn, event.WebhookPaused,
 	}
 }
 
@@ -28,7 +28,7 @@ func types() []event.Type {
 func full(t event.Type) event.Event {
 	return event.Event{
 		Type: t, Time: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC), Status: "completed", TaskID: "t1", BatchID: "b1", Name: "a \"name\"",
-		Operation: "op", Error: "<none>", Output: "line\nline", Rollback: "r1", Checkpoint: "c1", Step: "step", Progress: 1250, Done: 1, Failed: 2, Total: 3,
+		Operation: "op", Error: "<none>", Output: "line\nline", Rollback: "r1", Checkpoint: "c1", Webhook: "w1", Step: "step", Progress: 1250, Done: 1, Failed: 2, Total: 3,
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/shared/audit"
@@ -126,6 +127,29 @@ func (b Book) Submitter(ctx context.Context, g dag.Grant) (func(*dag.Header, *da
 		}
 		return v.Record, refusal(who, *v.Refused, v.Decision)
 	}, nil
+}
+
+// Reads returns why an account may not read resources of a type now, with the policies and the account of now and without a
+// second factor or an address; "" when it may. A fault means that it cannot be told yet.
+func (b Book) Reads(ctx context.Context, sub, resourceType string, now time.Time) (string, error) {
+	set := b.Known.Policies()
+	account, named, err := b.Known.Subject(ctx, sub)
+	switch {
+	case err != nil:
+		return "", err
+	case set == nil || !named:
+		return "", fault.New(fault.Unavailable, "rights.unknown", "what account %s may read is not known before the control-center has named it", sub)
+	case account.Deleted:
+		return "the account " + sub + " was deleted", nil
+	case !account.Enabled:
+		return "the account " + sub + " was disabled", nil
+	}
+	q := authz.Asked{Action: "read", Resource: authz.Resource{Type: resourceType}}
+	d := set.Decide(authz.Request{Subject: authz.Subject{ID: sub, Roles: account.Roles}, Action: q.Action, Resource: q.Resource, Time: now})
+	if d.Allowed {
+		return "", nil
+	}
+	return refusal("the account "+sub, q, d), nil
 }
 
 func refusal(who string, q authz.Asked, d authz.Decision) string {
