@@ -23,7 +23,7 @@ build: ## bin/orchestrator and bin/control-center
 	@mkdir -p bin
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" -o bin/ ./orchestrator/cmd/orchestrator ./control-center/cmd/control-center
 
-fmt:
+fmt: ## format all Go files
 	@gofmt -w $(MODULES)
 
 check: ## format, vet, tidy, staticcheck, architecture, goldens, short tests
@@ -45,7 +45,7 @@ blackbox: build ## the built binaries: conformance on both stores, crash (short)
 test: check unit blackbox vuln ## everything the gate needs
 
 # Only one failure is let pass, and said: a machine that cannot reach the vulnerability database.
-vuln:
+vuln: ## known vulnerabilities in what both programs call
 	@for m in orchestrator control-center; do \
 	  out=$$(cd $$m && $(GO) run $(GOVULNCHECK) ./... 2>&1) && echo "govulncheck $$m: none reachable" || { \
 	  case "$$out" in *"fetching vulnerabilities"*"dial tcp"*) echo "govulncheck $$m could NOT run: no vulnerability database reachable: $$(echo "$$out" | grep -m 1 govulncheck:)";; \
@@ -61,5 +61,5 @@ scale: build ## a million tasks, a hundred thousand servers: what lists, searche
 	@$(GO) run ./tests/scale -bin bin
 	$(GO) test ./orchestrator/internal/engine -run History_disk -runs 500000 -timeout 120m -v
 
-clean:
+clean: ## remove bin, .cache (installed tools) and .run (the folder of make run)
 	rm -rf bin .cache .run
