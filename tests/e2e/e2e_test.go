@@ -117,13 +117,19 @@ func venv(t *testing.T, name, pins, install string) string {
 	return filepath.Join(dir, "venv", "bin", "python")
 }
 
-// node returns node and the package.json beside which the pinned packages are.
+// node returns node and the package.json beside which the packages of the printed clients are.
 func node(t *testing.T) (program, packages string) {
+	t.Helper()
+	return nodeWith(t, "node")
+}
+
+// nodeWith returns node and the package.json beside which the packages are that a folder below testdata pins.
+func nodeWith(t *testing.T, folder string) (program, packages string) {
 	t.Helper()
 	program = need(t, "node", "Node.js 20 or later with npm (Debian: nodejs npm)")
 	npm := need(t, "npm", "Node.js 20 or later with npm (Debian: nodejs npm)")
-	from := filepath.Join("testdata", "node")
-	dir := installed(t, "node", []string{filepath.Join(from, "package.json"), filepath.Join(from, "package-lock.json"), filepath.Join(from, ".npmrc")}, func(dir string) error {
+	from := filepath.Join("testdata", folder)
+	dir := installed(t, folder, []string{filepath.Join(from, "package.json"), filepath.Join(from, "package-lock.json"), filepath.Join(from, ".npmrc")}, func(dir string) error {
 		cmd := exec.Command(npm, "ci")
 		cmd.Dir = dir
 		if out, err := cmd.CombinedOutput(); err != nil {
