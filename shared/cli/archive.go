@@ -6,13 +6,10 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"sync"
 
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
-	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/instant"
-	"github.com/provisioning-platform/platform/shared/store/driver"
 )
 
 // archiveCommand returns the verb that moves old entries out of the store.
@@ -88,19 +85,11 @@ func openLog(ctx context.Context, o *IO, s *Setup, find func(*IO, *Setup) (Audit
 	if ledger.Store.InMemory() {
 		return nil, nil, fault.New(fault.Invalid, "audit.memory", "a store in memory ends with its process; a change of its log would be lost")
 	}
-	db, err := driver.Open(ctx, ledger.Store)
+	db, closed, err := openStopped(ctx, ledger.Store)
 	if err != nil {
 		return nil, nil, err
 	}
-	leased, end := context.WithCancel(ctx)
-	var renewed sync.WaitGroup
-	renewed.Go(func() { _ = driver.Lease(db)(leased) }) // who loses it loses the commit that trims, and says so
-	closed := func() {
-		end()
-		renewed.Wait()
-		_ = db.Close()
-	}
-	log, err := audit.Open(ctx, audit.Options{DB: feed.NewHub(db), Dir: ledger.Dir, Keys: keys, Log: slog.New(slog.NewTextHandler(o.Err, nil))})
+	log, err := audit.Open(ctx, audit.Options{DB: db, Dir: ledger.Dir, Keys: keys, Log: slog.New(slog.NewTextHandler(o.Err, nil))})
 	if err != nil {
 		closed()
 		return nil, nil, err

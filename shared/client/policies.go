@@ -133,3 +133,124 @@ func (c *Client) RevertPolicy(ctx context.Context, id string, revision int) (Pol
 	_, err := c.do(ctx, post(policyPath(id)+"/revert", map[string]int{"revision": revision}), &p)
 	return p, err
 }
+
+// PolicyVersion returns one state that a policy had.
+func (c *Client) PolicyVersion(ctx context.Context, id string, revision int) (PolicyVersion, error) {
+	var v PolicyVersion
+	_, err := c.do(ctx, get(policyPath(id)+"/versions/"+strconv.Itoa(revision)), &v)
+	return v, err
+}
+
+// PolicyQuestion asks who may do what. User is a name or an id; Roles counts instead of its roles.
+type PolicyQuestion struct {
+	User     string   `json:"user,omitempty"`
+	Roles    []string `json:"roles,omitempty"`
+	MFA      bool     `json:"mfa,omitempty"`
+	Action   string   `json:"action"`
+	Resource string   `json:"resource"` // "servers:web-01"
+	Infra    string   `json:"infra,omitempty"`
+	IP       string   `json:"ip,omitempty"`
+	Time     string   `json:"time,omitempty"`
+}
+
+// PlacedRule is a rule with its id and the name of the policy, role or service that it stands in.
+type PlacedRule struct {
+	ID    string `json:"id"`
+	Owner string `json:"owner"`
+	Rule
+	Failed []struct { // of a rule that did not match
+		Part string `json:"part"`
+		Why  string `json:"why"`
+	} `json:"failed,omitempty"`
+}
+
+// PolicyExplanation says how a question is decided.
+type PolicyExplanation struct {
+	Allowed bool            `json:"allowed"`
+	Rule    string          `json:"rule"`
+	Reason  string          `json:"reason"`
+	Version uint64          `json:"policy_version"`
+	Asked   json.RawMessage `json:"asked"`
+	Matched []PlacedRule    `json:"matched"`
+	Misses  []PlacedRule    `json:"misses"`
+}
+
+// ExplainPolicy asks which rule decides.
+func (c *Client) ExplainPolicy(ctx context.Context, q PolicyQuestion) (PolicyExplanation, error) {
+	var e PolicyExplanation
+	_, err := c.do(ctx, post("/policies/explain", q), &e)
+	return e, err
+}
+
+// Rehearse says which recorded decisions a check asks again; zero values select all.
+type Rehearse struct {
+	From  string `json:"from,omitempty"`
+	To    string `json:"to,omitempty"`
+	After string `json:"after,omitempty"`
+}
+
+// PolicyCheck is what would come of a draft.
+type PolicyCheck struct {
+	Warnings []struct {
+		Pointer string `json:"pointer"`
+		Message string `json:"message"`
+	} `json:"warnings"`
+	Diff      []PolicyDifference `json:"diff"`
+	Rehearsal *Rehearsal         `json:"rehearsal,omitempty"`
+}
+
+// Rehearsal says how recorded decisions would have been.
+type Rehearsal struct {
+	Rows       int               `json:"rows"`
+	Decisions  int               `json:"decisions"`
+	CannotTell int               `json:"cannot_tell"`
+	WouldDeny  int               `json:"would_deny"`
+	WouldAllow int               `json:"would_allow"`
+	Changed    []ChangedDecision `json:"changed"`
+	Next       string            `json:"next,omitempty"`
+}
+
+// ChangedDecision is a recorded decision that would be another one.
+type ChangedDecision struct {
+	ID       string    `json:"id"`
+	At       time.Time `json:"timestamp"`
+	UserID   string    `json:"user_id"`
+	Username string    `json:"username"`
+	Action   string    `json:"action"`
+	Resource string    `json:"resource"`
+	Recorded string    `json:"recorded_rule"`
+	Allowed  bool      `json:"allowed"`
+	Rule     string    `json:"rule"`
+	Reason   string    `json:"reason"`
+	InForce  bool      `json:"in_force"`
+}
+
+// CheckPolicy says what would come of a draft, which replaces the policy with that id or, when it
+// is empty, is a new one. With r it asks recorded decisions again: one request looks at so many
+// records and no more, so CheckPolicy goes on until all are looked at.
+func (c *Client) CheckPolicy(ctx context.Context, id string, d PolicyDraft, r *Rehearse) (PolicyCheck, error) {
+	body := struct {
+		ID string `json:"id,omitempty"`
+		PolicyDraft
+		Rehearse *Rehearse `json:"rehearse,omitempty"`
+	}{id, d, r}
+	var all PolicyCheck
+	_, err := c.do(ctx, post("/policies/check", body), &all)
+	for err == nil && all.Rehearsal != nil && all.Rehearsal.Next != "" {
+		var more PolicyCheck
+		next := *r
+		next.After = all.Rehearsal.Next
+		body.Rehearse = &next
+		if _, err = c.do(ctx, post("/policies/check", body), &more); err == nil {
+			all.Rehearsal.add(more.Rehearsal)
+		}
+	}
+	return all, err
+}
+
+// add takes in what a rehearsal of older records found.
+func (r *Rehearsal) add(older *Rehearsal) {
+	r.Rows, r.Decisions, r.CannotTell = r.Rows+older.Rows, r.Decisions+older.Decisions, r.CannotTell+older.CannotTell
+	r.WouldDeny, r.WouldAllow = r.WouldDeny+older.WouldDeny, r.WouldAllow+older.WouldAllow
+	r.Changed, r.Next = append(r.Changed, older.Changed...), older.Next
+}

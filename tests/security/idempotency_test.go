@@ -40,7 +40,7 @@ func TestIdempotency_everyOperationOnceAndNoSecretIsKept(t *testing.T) {
 	})
 	replayed, once := 0, 0
 	for _, op := range ops {
-		if changes := op.method != "GET" && !op.open; op.keyed != changes {
+		if changes := op.method != "GET" && !op.open && !asks[op.id]; op.keyed != changes {
 			t.Errorf("%s: Idempotency-Key documented: %t, want %t", op, op.keyed, changes)
 		} else if !changes {
 			continue

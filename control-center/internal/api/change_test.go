@@ -242,7 +242,7 @@ func TestRoutes_eachChangeIsToldOnceInItsCommit(t *testing.T) {
 	call("removeKey", "/keys/"+current(s.Rig), bearer(signIn("root", "")), nil, change.KeyRemoved, change.KeyRotated)
 
 	for _, r := range routes {
-		if r.Method != "GET" && !called[r.Op] && withoutEvent[r.Op] == "" {
+		if r.Method != "GET" && (!r.Reads || r.Internal) && !called[r.Op] && withoutEvent[r.Op] == "" {
 			t.Errorf("%s %s (%s) is not called here; a change without events is none", r.Method, r.Path, r.Op)
 		}
 	}

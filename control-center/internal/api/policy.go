@@ -20,7 +20,7 @@ func (a *API) policyRoutes() []web.Route {
 		{Method: "PUT", Path: "/policies/:id", Op: "updatePolicy", Summary: "Change members of a policy; what is absent stays as it is", Permission: web.Allow("update", "policies"), Audit: "policy.update", Refuses: conflict, Handle: web.Do("Policy updated successfully", a.updatePolicy),
 			Doc: "With If-Match, a policy that somebody else changed meanwhile is left as it is (`policy.changed`). Invalid rules leave the old ones in force."},
 		{Method: "DELETE", Path: "/policies/:id", Op: "deletePolicy", Summary: "Delete a policy; its versions stay, and a revert brings it back", Permission: web.Allow("delete", "policies"), Audit: "policy.delete", Refuses: conflict, Handle: web.Do("Policy deleted successfully", a.deletePolicy)},
-	}, a.policyVersionRoutes()...)
+	}, append(a.policyVersionRoutes(), a.policyQuestionRoutes()...)...)
 }
 
 // rule is a rule of a policy.

@@ -20,6 +20,7 @@ func Root() cli.Command {
 			"  control-center serve --data ./data\n  control-center serve --data ./data --listen 127.0.0.1:9080 --config control-center.toml"),
 		Config: program.ConfigCommand(),
 		Audit:  program.AuditCommands("orchestrator", ccli.Recovery()),
+		Policy: []cli.Command{program.StoppedCommand(ccli.PolicyReset())},
 	})
 }
 

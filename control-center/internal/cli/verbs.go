@@ -17,6 +17,7 @@ type Local struct {
 	Serve  cli.Command
 	Config cli.Command   // config check|show
 	Audit  []cli.Command // audit verify|export
+	Policy []cli.Command // policy reset
 }
 
 // Root returns the whole command line.
@@ -24,7 +25,7 @@ func Root(l Local) cli.Command {
 	return cli.Command{
 		Use: "control-center", Short: "who may do what: users, tokens, policies and the audit log",
 		Example:  "  control-center init --data ./data\n  control-center serve --data ./data\n  control-center auth login --username admin",
-		Commands: []cli.Command{initCommand(), l.Serve, l.Config, auth(), users(), keys(), auditLog(l.Audit)},
+		Commands: []cli.Command{initCommand(), l.Serve, l.Config, auth(), users(), policies(l.Policy), keys(), auditLog(l.Audit)},
 	}
 }
 
