@@ -124,7 +124,12 @@ func (s *Service) background(ctx context.Context) context.Context {
 
 // build builds the audit log, the service's own parts and the server around them.
 func (s *Service) build(ctx context.Context, b *Base) (Program, error) {
-	if err := s.openAudit(ctx, b); err != nil {
+	entries, err := s.openAudit(ctx, b)
+	if err != nil {
+		return Program{}, err
+	}
+	b.Audit = entries
+	if b.Witness, err = audit.NewPeer(entries, s.Peer); err != nil {
 		return Program{}, err
 	}
 	parts, err := s.Build(ctx, b)
@@ -138,12 +143,12 @@ func (s *Service) build(ctx context.Context, b *Base) (Program, error) {
 	state, prefix := parts.Health, strings.ReplaceAll(s.Name, "-", "_")
 	state.Title, state.Store = s.Title, b.DB
 	state.Meter(b.Metrics, prefix)
-	b.Audit.Meter(b.Metrics, prefix)
+	entries.Meter(b.Metrics, prefix)
 	b.Witness.Meter(b.Metrics, prefix)
 	pruner := &retention.Pruner{DB: b.DB, Classes: parts.Prunes, Now: b.Now, Log: b.Log}
 	pruner.Meter(b.Metrics, prefix)
 	all := append([]Component{{Name: "idempotency keys", Run: server.Run}}, parts.Components...)
-	all = append(all, Component{Name: "audit log", Run: b.Audit.Run}, Component{Name: "retention", Run: pruner.Run},
+	all = append(all, Component{Name: "audit log", Run: entries.Run}, Component{Name: "retention", Run: pruner.Run},
 		Component{Name: "store lease", Run: driver.Lease(b.DB.DB)})
 	for i, c := range all {
 		all[i].Run = func(ctx context.Context) error { return c.Run(s.background(ctx)) }
@@ -153,22 +158,17 @@ func (s *Service) build(ctx context.Context, b *Base) (Program, error) {
 	}, nil
 }
 
-// openAudit opens the audit log of the folder and the memory of the other service's. A log in memory
-// has no folder.
-func (s *Service) openAudit(ctx context.Context, b *Base) error {
+// openAudit opens the audit log of the data folder; that of a store in memory has no folder.
+func (s *Service) openAudit(ctx context.Context, b *Base) (*audit.Log, error) {
 	keys, err := audit.MakeKeys(b.Dir.AuditKeys(), audit.Origin(s.Deployment, s.Name))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	dir := b.Dir.Audit()
 	if b.Stores.InMemory() {
 		dir = ""
 	}
-	if b.Audit, err = audit.Open(ctx, audit.Options{DB: b.DB, Dir: dir, Keys: keys, Log: b.Log}); err != nil {
-		return err
-	}
-	b.Witness, err = audit.NewPeer(b.Audit, s.Peer)
-	return err
+	return audit.Open(ctx, audit.Options{DB: b.DB, Dir: dir, Keys: keys, Log: b.Log})
 }
 
 // server returns the HTTP side of the service.
