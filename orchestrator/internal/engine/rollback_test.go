@@ -133,6 +133,30 @@ func TestRollback_cascadeTakesDependentsAlong(t *testing.T) {
 	})
 }
 
+// TestRollback_aServerIsNotUndoneFromUnderAnotherBatch: the server's own batch has a dependent of it,
+// and so has another batch. The other one's was forgotten.
+func TestRollback_aServerIsNotUndoneFromUnderAnotherBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		e := start(t, memory(), w)
+		on := func(id string, deps []string, service string) dag.Node {
+			n := services(id, deps, service)
+			n.Operation.Targets = []string{"a1"}
+			return n
+		}
+		e.ended(e.submit(batch(servers("a", nil, "a1"), on("k", []string{"a"}, "kubernetes"))).Run.ID)
+		e.ended(e.submit(batch(on("r", nil, "redis"))).Run.ID)
+		_, err := e.Rollback(scene(), rollback.Request{Operations: []string{"a", "k"}})
+		if fault.CodeOf(err) != "rollback.needed" || !strings.Contains(err.Error(), "server a1") {
+			t.Errorf("without cascade: %v", err)
+		}
+		got, err := e.Rollback(scene(), rollback.Request{Operations: []string{"a"}, Cascade: true})
+		if calls := w.log(); err != nil || got.Executed != 3 || len(calls) != 6 || calls[5] != "undo a1" {
+			t.Errorf("got %+v, %v, %v", got, err, calls)
+		}
+	})
+}
+
 // TestRollback_aFailedUndoKeepsItsPlaceBeforeACheckpoint: what could not be undone is written again
 // after a checkpoint, but stands since before it, in this process and in the next.
 func TestRollback_aFailedUndoKeepsItsPlaceBeforeACheckpoint(t *testing.T) {

@@ -48,18 +48,18 @@ func chooseNamed(ctx context.Context, db store.DB, q Request) ([]dag.Effect, err
 		}
 	}
 	for i := 0; i < len(set.items); i++ { // add makes it longer
-		needing, why, err := set.needing(ctx, set.items[i])
+		needs, err := set.needing(ctx, set.items[i])
 		if err != nil {
 			return nil, err
 		}
-		for _, lead := range needing {
-			taskID, _ := lead.TaskAndStep()
+		for _, n := range needs {
+			taskID, _ := n.lead.TaskAndStep()
 			if named[taskID] {
 				continue
 			}
 			if !q.Cascade {
 				return nil, fault.New(fault.Conflict, "rollback.needed",
-					"%s still needs what you want to undo (%s); name it too, or set cascade.", lead.Name, why)
+					"%s still needs what you want to undo (%s); name it too, or set cascade.", n.lead.Name, n.what)
 			}
 			if err := set.add(ctx, taskID); err != nil {
 				return nil, err
@@ -114,35 +114,43 @@ func (s *undoSet) add(ctx context.Context, taskID string) error {
 	return nil
 }
 
-// needing returns the leads of operations that stand and need an item, and why they do: the name of
-// the item's operation, or of a server that it made.
-func (s *undoSet) needing(ctx context.Context, x undoItem) (leads []dag.Effect, why string, err error) {
+// need is an operation that stands and needs what an item did.
+type need struct {
+	lead dag.Effect
+	what string // the name of the item's operation, or of a server that it made
+}
+
+// needing returns what needs an item: operations of the same run that depend on it, what batches did
+// that adopted the run, and operations of any run on a server that the item made. An operation may
+// come twice.
+func (s *undoSet) needing(ctx context.Context, x undoItem) ([]need, error) {
+	var needs []need
 	own, err := s.leadsOf(ctx, x.lead.Run)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	for i := range own {
 		if own[i].DependsOn(&x.lead) && undoneBefore(&own[i], &x.lead) {
-			leads = append(leads, own[i])
+			needs = append(needs, need{own[i], x.lead.Name})
 		}
 	}
 	adopted, err := s.adopted(ctx, x.lead)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	if leads = append(leads, adopted...); len(leads) > 0 {
-		return leads, x.lead.Name, nil
+	for i := range adopted {
+		needs = append(needs, need{adopted[i], x.lead.Name})
 	}
 	for _, server := range x.servers {
 		on, err := s.onServer(ctx, server, x.lead)
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
-		if len(on) > 0 {
-			leads, why = append(leads, on...), "server "+server
+		for i := range on {
+			needs = append(needs, need{on[i], "server " + server})
 		}
 	}
-	return leads, why, nil
+	return needs, nil
 }
 
 // adopted returns the leads of what other batches did that went on with the run of a lead after its
