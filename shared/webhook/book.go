@@ -69,7 +69,7 @@ func (w *Webhooks) apply(e *Endpoint, in Input) (err error) {
 // makeSecret returns the given secret, or one of 256 random bits when there is none.
 func makeSecret(given secret.Text) (secret.Text, error) {
 	if !given.Empty() {
-		return given, CheckSecret(given.Reveal(), minSecret)
+		return given, checkStandardSecret(given.Reveal())
 	}
 	raw := make([]byte, generated)
 	_, _ = rand.Read(raw) // never fails

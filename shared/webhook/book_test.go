@@ -31,7 +31,7 @@ func TestCreate_refusesWhatCannotBeSentTo(t *testing.T) {
 			t.Errorf("%s: %v", pointer, err)
 		}
 	}
-	for _, in := range []Input{{Events: []string{"a.done"}}, {URL: &url}, {URL: &url, Events: []string{"a.done"}, Secret: secret.New("whsec_this is no base64")}} {
+	for _, in := range []Input{{Events: []string{"a.done"}}, {URL: &url}, {URL: &url, Events: []string{"a.done"}, Secret: secret.New("whsec_this is no base64")}, {URL: &url, Events: []string{"a.done"}, Secret: secret.New("whsec_dG9vIHNob3J0")}, {URL: &url, Events: []string{"a.done"}, Secret: secret.New("a long text that is no secret of the standard")}} {
 		if _, _, err := w.Create(t.Context(), "u1", in); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%+v: %v", in, err)
 		}

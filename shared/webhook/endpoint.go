@@ -18,8 +18,8 @@ const (
 	MaxEndpoints   = 100
 	maxURL         = 2048             // bytes
 	maxDescription = 4 << 10          // bytes (decision 20)
-	minSecret      = 16               // bytes of a secret that comes over the API
-	maxSecret      = 256              // bytes
+	minKey, maxKey = 24, 64           // bytes of the key of a secret that comes over the API (Standard Webhooks)
+	maxSecret      = 256              // bytes of the text of any secret
 	Overlap        = 24 * time.Hour   // how long the secret before the newest stays valid
 	generated      = 32               // random bytes of a secret that is made here
 	FileOwner      = "service:config" // owns the endpoints of the configuration (decision 54)
@@ -136,13 +136,21 @@ func checkDescription(text string) error {
 	return nil
 }
 
-// CheckSecret returns why a text cannot be a secret; nil when it can. least is how many bytes it has at least.
-func CheckSecret(text string, least int) error {
+// CheckSecret returns why a text cannot be a secret of the configuration; nil when it can. Contract I20 prints one that is any text.
+func CheckSecret(text string) error {
 	switch {
-	case len(text) < least || len(text) > maxSecret:
-		return badField("/secret", "the secret must have %d to %d bytes; without one the service makes a good one", least, maxSecret)
+	case text == "" || len(text) > maxSecret:
+		return badField("/secret", "the secret must have 1 to %d bytes", maxSecret)
 	case strings.HasPrefix(text, secretPrefix) && string(key(text)) == text:
 		return badField("/secret", "behind whsec_ stands base64 (Standard Webhooks); this is none")
+	}
+	return nil
+}
+
+// checkStandardSecret returns why a text cannot be a secret that comes over the API: it is none of Standard Webhooks.
+func checkStandardSecret(text string) error {
+	if n := len(key(text)); !strings.HasPrefix(text, secretPrefix) || CheckSecret(text) != nil || n < minKey || n > maxKey {
+		return badField("/secret", "the secret must be whsec_ and the base64 of %d to %d bytes (Standard Webhooks); without one the service makes a good one", minKey, maxKey)
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 // fast is a schedule of three attempts that a test can wait for.
 var fast = []time.Duration{5 * time.Millisecond, 10 * time.Millisecond}
 
-const testSecret = "a secret of some length"
+const testSecret = vectorSecret
 
 func newHub() *feed.Hub {
 	s := store.Schema{Service: "test"}

@@ -37,6 +37,7 @@ type person struct {
 type site struct {
 	*rig.Rig
 	people map[string]*person
+	hook   string // path of the webhook that TestBodies_strangeTexts has made last
 }
 
 // shared is the installation that most tests use; those that stop something or look for traces have their own.
@@ -109,6 +110,7 @@ func configure(dir string) (string, error) {
 			return "", err
 		}
 	}
+	text += "[webhooks]\nallow = [\"127.0.0.0/8\"]\n" // receivers of tests
 	config := filepath.Join(dir, "orchestrator.toml")
 	return config, os.WriteFile(config, []byte(text), 0o600)
 }

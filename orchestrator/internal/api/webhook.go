@@ -87,7 +87,7 @@ type createWebhookIn struct {
 	URL         string      `json:"url" required:"true" max:"2048" doc:"absolute, with http or https; private addresses only as [webhooks] allow says" example:"https://receiver.example/provisioning"`
 	Events      []string    `json:"events" required:"true" max:"100" doc:"names of events" example:"[\"task.failed\",\"batch.completed\"]"`
 	Description string      `json:"description" max:"4096" form:"free" doc:"what it is for" example:"pager of the night shift"`
-	Secret      secret.Text `json:"secret" max:"256" doc:"at least 16 bytes; a good one is made when it is left out" example:"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"`
+	Secret      secret.Text `json:"secret" max:"256" doc:"whsec_ and the base64 of 24 to 64 bytes; a good one is made when it is left out" example:"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"`
 }
 
 func (a *API) createWebhook(ctx context.Context, in createWebhookIn) (webhookSecretView, error) {
@@ -153,7 +153,7 @@ func (a *API) resumeWebhook(ctx context.Context, in oneID) error {
 
 type rotateWebhookIn struct {
 	oneID
-	Secret secret.Text `json:"secret" max:"256" doc:"at least 16 bytes; a good one is made when it is left out" example:"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"`
+	Secret secret.Text `json:"secret" max:"256" doc:"whsec_ and the base64 of 24 to 64 bytes; a good one is made when it is left out" example:"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"`
 }
 
 func (a *API) rotateWebhook(ctx context.Context, in rotateWebhookIn) (webhookSecretView, error) {

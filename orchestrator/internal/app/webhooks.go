@@ -72,7 +72,7 @@ func (e hookEvent) MarshalText() ([]byte, error) { return []byte(e.name), nil }
 // UnmarshalText refuses the empty secret: it would sign nothing.
 func (s *hookSecret) UnmarshalText(text []byte) error {
 	s.Text = secret.New(string(text))
-	return plain(webhook.CheckSecret(string(text), 1))
+	return plain(webhook.CheckSecret(string(text)))
 }
 
 // MarshalText returns a mask, and nothing for no secret.
@@ -145,7 +145,7 @@ func (e WebhookEndpoint) secret() (secret.Text, error) {
 	if err != nil {
 		return s, err
 	}
-	return s, webhook.CheckSecret(s.Reveal(), 1)
+	return s, webhook.CheckSecret(s.Reveal())
 }
 
 // webhooksOf builds what sends, with the endpoints of the file.

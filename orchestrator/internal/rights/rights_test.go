@@ -181,3 +181,21 @@ func TestNeeds_areWhatASubmissionIsAsked(t *testing.T) {
 		}
 	}
 }
+
+// TestReads_asksTheAccountOfNow is decision 54: what a webhook's owner may read follows his account, and who is not known yet is not refused.
+func TestReads_asksTheAccountOfNow(t *testing.T) {
+	t.Parallel()
+	k := hear(t, token.Subject{Sub: "a", Enabled: true, Roles: []string{"viewer"}}, token.Subject{Sub: "b", Roles: []string{"viewer"}},
+		token.Subject{Sub: "c", Enabled: true}, token.Subject{Sub: "d", Enabled: true, Deleted: true, Roles: []string{"admin"}})
+	book := rights.Book{Known: k}
+	for sub, want := range map[string]string{
+		"a": "", "b": "the account b was disabled", "c": "the account c may no longer read tasks: no rule allows it any more", "d": "the account d was deleted",
+	} {
+		if why, err := book.Reads(t.Context(), sub, "tasks", time.Now()); err != nil || why != want {
+			t.Errorf("%s: %q, %v; want %q", sub, why, err, want)
+		}
+	}
+	if why, err := book.Reads(t.Context(), "unheard", "tasks", time.Now()); !fault.Is(err, fault.Unavailable) || why != "" {
+		t.Errorf("%q, %v", why, err)
+	}
+}
