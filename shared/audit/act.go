@@ -15,7 +15,7 @@ import (
 // is copied into every entry written below.
 type Context struct {
 	Actor     Actor
-	Decision  *Decision
+	Decision  *DecisionRecord
 	Op        string
 	Origin    string
 	RequestID string
@@ -61,9 +61,9 @@ func (s *Context) Settlement(result string) ([]store.Write, error) {
 	return s.Settle(result)
 }
 
-// Act is what the code that changes something says about it; the rest of the entry comes from the
+// EntryDraft is what the code that changes something says about it; the rest of the entry comes from the
 // Context.
-type Act struct {
+type EntryDraft struct {
 	Action   string
 	Resource string
 	Details  map[string]any
@@ -76,7 +76,7 @@ type Act struct {
 
 // Entry returns the entry of the act at the given time, with a fresh id and what the Context of ctx
 // says.
-func (a Act) Entry(ctx context.Context, now time.Time) Entry {
+func (a EntryDraft) Entry(ctx context.Context, now time.Time) Entry {
 	s := ContextOf(ctx)
 	e := Entry{
 		Action:    a.Action,
@@ -111,7 +111,7 @@ func (a Act) Entry(ctx context.Context, now time.Time) Entry {
 // in act, which is recorded when fn succeeds. On a conflict fn runs again, each time with act as it
 // was given. Outside the engine, product code changes a store through it alone; the control-center
 // through change.Committer, which adds the events.
-func Update(ctx context.Context, db store.DB, act *Act, fn func(*store.Tx) error) (store.Receipt, error) {
+func Update(ctx context.Context, db store.DB, act *EntryDraft, fn func(*store.Tx) error) (store.Receipt, error) {
 	given := *act
 	if err := Keep(ctx, db, ContextOf(ctx).Decision); err != nil {
 		return store.Receipt{}, err
@@ -140,7 +140,7 @@ func Update(ctx context.Context, db store.DB, act *Act, fn func(*store.Tx) error
 }
 
 // Record commits an entry without a change: a refusal, a failed login.
-func Record(ctx context.Context, db store.DB, act Act) error {
+func Record(ctx context.Context, db store.DB, act EntryDraft) error {
 	body, err := act.body(ctx)
 	if err != nil {
 		return err
@@ -159,7 +159,7 @@ func Record(ctx context.Context, db store.DB, act Act) error {
 	return err
 }
 
-func (a *Act) body(ctx context.Context) ([]byte, error) {
+func (a *EntryDraft) body(ctx context.Context) ([]byte, error) {
 	if a.Action == "" {
 		return nil, fault.New(fault.Internal, "audit.no_action", "a change without the name of its action cannot be recorded")
 	}

@@ -90,7 +90,7 @@ func (l *Log) Archive(ctx context.Context, folder string, before time.Time) (Arc
 		return done, err
 	}
 	ctx = WithContext(ctx, &Context{Actor: ContextOf(ctx).Actor, Origin: l.service()})
-	act := Act{Action: archiveAction, Resource: "logs/" + l.keys.origin, Details: map[string]any{"first": done.First, "folder": folder, "root": done.Root, "through": through}}
+	act := EntryDraft{Action: archiveAction, Resource: "logs/" + l.keys.origin, Details: map[string]any{"first": done.First, "folder": folder, "root": done.Root, "through": through}}
 	if _, err = Update(ctx, l.db, &act, func(tx *store.Tx) error {
 		tx.Trim(Stream, uint64(through))
 		return bases.Save(tx, next)

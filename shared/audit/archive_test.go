@@ -25,7 +25,7 @@ func (s *service) fill(n int) {
 	for n > 0 {
 		var b store.Batch
 		for range min(n, 1000) {
-			body, err := Act{Action: "server.create", Resource: fmt.Sprintf("servers/web-%d", rand.N(1000))}.Entry(s.t.Context(), time.Now()).Encode()
+			body, err := EntryDraft{Action: "server.create", Resource: fmt.Sprintf("servers/web-%d", rand.N(1000))}.Entry(s.t.Context(), time.Now()).Encode()
 			if err != nil {
 				s.t.Fatal(err)
 			}
@@ -322,7 +322,7 @@ func TestVerify_behindAnArchive(t *testing.T) {
 		t.Fatalf("%+v, %v", base, err)
 	}
 	kept := s.bodies()
-	report := func(base Base, bodies [][]byte) Report {
+	report := func(base ArchivedBase, bodies [][]byte) Report {
 		t.Helper()
 		r, err := Verify(t.Context(), VerifyOptions{Read: readerOf(int(base.Size), bodies), Dir: filepath.Join(s.dir, "audit"), Log: s.keys.Public(), Base: base, Heads: []string{early}})
 		if err != nil {

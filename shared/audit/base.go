@@ -9,10 +9,10 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Base is what the tree needs of the entries that were archived and trimmed from the stream: the
+// ArchivedBase is what the tree needs of the entries that were archived and trimmed from the stream: the
 // roots of its perfect subtrees, largest first. It is written in the commit that trims, so
 // entries behind it lead to every signed root.
-type Base struct {
+type ArchivedBase struct {
 	ID    string      `json:"id"`
 	Roots []tlog.Hash `json:"roots"`
 	Size  int64       `json:"size"` // entries trimmed
@@ -20,21 +20,21 @@ type Base struct {
 
 const baseID = "base"
 
-var bases = store.Table[Base]{Kind: "audit_base", ID: func(b Base) string { return b.ID }}
+var bases = store.Table[ArchivedBase]{Kind: "audit_base", ID: func(b ArchivedBase) string { return b.ID }}
 
 // Kinds returns the kinds of documents of this package.
 func Kinds() []store.Kind { return []store.Kind{{Name: askedDocs.Kind}, {Name: bases.Kind}} }
 
 // ReadBase returns the base of the log in db; the zero one when nothing was ever trimmed.
-func ReadBase(ctx context.Context, db store.DB) (Base, error) {
+func ReadBase(ctx context.Context, db store.DB) (ArchivedBase, error) {
 	row, err := bases.Get(ctx, db, baseID)
 	return row.Value, err
 }
 
 // baseOf returns the base for a tree of the first size leaves of r.
-func baseOf(size int64, r tlog.HashReader) (Base, error) {
+func baseOf(size int64, r tlog.HashReader) (ArchivedBase, error) {
 	t, err := loadTree(size, r)
-	b := Base{ID: baseID, Size: size}
+	b := ArchivedBase{ID: baseID, Size: size}
 	for l := len(t.roots) - 1; l >= 0; l-- {
 		if size>>l&1 == 1 {
 			b.Roots = append(b.Roots, t.roots[l])
@@ -44,7 +44,7 @@ func baseOf(size int64, r tlog.HashReader) (Base, error) {
 }
 
 // tree returns the tree that goes on behind the base.
-func (b Base) tree() (tree, error) {
+func (b ArchivedBase) tree() (tree, error) {
 	t := tree{size: b.Size}
 	levels, _ := subtrees(b.Size)
 	if len(levels) != len(b.Roots) {

@@ -6,8 +6,8 @@ import "github.com/provisioning-platform/platform/shared/authz"
 // made.
 type Verdict struct {
 	authz.Decision
-	Record  *Decision    // what the audit entry of the act keeps
-	Refused *authz.Asked // the question that was refused; nil when all are allowed
+	Record  *DecisionRecord // what the audit entry of the act keeps
+	Refused *authz.Asked    // the question that was refused; nil when all are allowed
 }
 
 // Decide asks the policies, through ask, about the questions of a from the one with index from on;

@@ -24,9 +24,9 @@ const maxAsked = 32 << 10
 // askedPart is how many bytes of resources lie in one document.
 const askedPart = 600 << 10
 
-// Decision is the authorization decision an act stands on, with all that decided it (decisions 32
+// DecisionRecord is the authorization decision an act stands on, with all that decided it (decisions 32
 // and 58): the policies of the same version give the same answer from it alone, which Replay shows.
-type Decision struct {
+type DecisionRecord struct {
 	Act     *authz.Act // who asked for what; nil when it is not known, or when Of says where it stands
 	Allowed bool
 	Of      string // id of the entry that has the Act of the same decision
@@ -41,8 +41,8 @@ type Decision struct {
 // NewDecision returns how an act was decided; refused is the place of the refused question, -1 when
 // there is none. Of an act that was refused and has more resources than an entry takes, only the
 // refused one is kept: it explains the answer, and nobody fills the store with what he may not do.
-func NewDecision(a *authz.Act, d authz.Decision, refused int) *Decision {
-	kept := &Decision{Act: a, Allowed: d.Allowed, Policy: d.Version, Rule: d.Rule}
+func NewDecision(a *authz.Act, d authz.Decision, refused int) *DecisionRecord {
+	kept := &DecisionRecord{Act: a, Allowed: d.Allowed, Policy: d.Version, Rule: d.Rule}
 	if refused < 0 {
 		return kept
 	}
@@ -57,7 +57,7 @@ func NewDecision(a *authz.Act, d authz.Decision, refused int) *Decision {
 // Replay asks a policy set about the act again. It says false when the decision does not hold the
 // act: an entry from before acts were recorded, one that refers to another entry, or one whose
 // resources lie beside it (readAsked).
-func (d *Decision) Replay(set *authz.Set) (authz.Decision, bool) {
+func (d *DecisionRecord) Replay(set *authz.Set) (authz.Decision, bool) {
 	if d.Act == nil || len(d.Act.Asked) == 0 {
 		return authz.Decision{}, false
 	}
@@ -96,7 +96,7 @@ type wireSubject struct {
 }
 
 // MarshalJSON returns what stands in an entry.
-func (d Decision) MarshalJSON() ([]byte, error) {
+func (d DecisionRecord) MarshalJSON() ([]byte, error) {
 	var w canonical.Writer
 	w.Begin()
 	err := d.members(&w)
@@ -105,12 +105,12 @@ func (d Decision) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads what stands in an entry.
-func (d *Decision) UnmarshalJSON(b []byte) error {
+func (d *DecisionRecord) UnmarshalJSON(b []byte) error {
 	var w wireDecision
 	if err := json.Unmarshal(b, &w); err != nil {
 		return err
 	}
-	*d = Decision{Allowed: w.Allowed, Of: w.Of, Policy: w.Policy, Rule: w.Rule, action: w.Action, count: w.Count, digest: w.Digest}
+	*d = DecisionRecord{Allowed: w.Allowed, Of: w.Of, Policy: w.Policy, Rule: w.Rule, action: w.Action, count: w.Count, digest: w.Digest}
 	if w.Subject == nil {
 		return nil
 	}
@@ -136,7 +136,7 @@ func asked(action string, list []wireAsked) []authz.Asked {
 }
 
 // members writes the members of what stands in an entry.
-func (d *Decision) members(w *canonical.Writer) error {
+func (d *DecisionRecord) members(w *canonical.Writer) error {
 	a, action, count, digest := d.Act, d.action, d.count, d.digest
 	var list []byte
 	if a != nil && len(a.Asked) > 0 {
@@ -198,7 +198,7 @@ func askedID(digest string, n int) string { return fmt.Sprintf("%s/%06d", digest
 
 // docs returns the documents with the resources of which the entry has the digest only; none for
 // most decisions.
-func (d *Decision) docs() (docs []askedDoc, err error) {
+func (d *DecisionRecord) docs() (docs []askedDoc, err error) {
 	if d == nil || d.Act == nil || !d.Allowed {
 		return nil, nil
 	}
@@ -216,7 +216,7 @@ func (d *Decision) docs() (docs []askedDoc, err error) {
 // Keep stores what stands beside the entry of d, before the entry is committed. The same resources
 // are the same documents, so it may be done twice. Update and Record do it; the engine, which
 // commits by itself, calls it.
-func Keep(ctx context.Context, db store.DB, d *Decision) error {
+func Keep(ctx context.Context, db store.DB, d *DecisionRecord) error {
 	docs, err := d.docs()
 	if err != nil {
 		return err
@@ -238,7 +238,7 @@ func Keep(ctx context.Context, db store.DB, d *Decision) error {
 
 // Decision returns the decision in the entry with that index, complete with the resources beside
 // it. The fault is NotFound when there is no such entry, or when it stands on no decision.
-func (l *Log) Decision(ctx context.Context, index int64) (*Decision, error) {
+func (l *Log) Decision(ctx context.Context, index int64) (*DecisionRecord, error) {
 	page, err := l.db.Read(ctx, Stream, uint64(max(0, index)), 1)
 	if err != nil {
 		return nil, err
@@ -258,7 +258,7 @@ func (l *Log) Decision(ctx context.Context, index int64) (*Decision, error) {
 
 // readAsked completes a decision that was read from an entry with the resources that lie beside it
 // in db. An error says that they are missing or damaged.
-func (d *Decision) readAsked(ctx context.Context, db store.DB) error {
+func (d *DecisionRecord) readAsked(ctx context.Context, db store.DB) error {
 	if d.digest == "" || d.Act == nil {
 		return nil
 	}

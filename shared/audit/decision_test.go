@@ -19,7 +19,7 @@ import (
 var seed = flag.Uint64("seed", 0, "seed of random tests; 0 draws one")
 
 // decided returns a decision on servers with these names.
-func decided(names ...string) *Decision {
+func decided(names ...string) *DecisionRecord {
 	a := &authz.Act{Subject: authz.Subject{ID: "u", Username: "änne", MFA: true, Roles: []string{"operator", "viewer"}}, IP: "192.0.2.1",
 		Time:  time.Date(2026, 11, 30, 10, 0, 0, 123456000, time.UTC),
 		Asked: []authz.Asked{{Action: "create", Resource: authz.Resource{Type: "batches", Name: "b"}}}}
@@ -107,7 +107,7 @@ func TestDecision_theSamePoliciesGiveTheSameAnswerFromTheEntryAlone(t *testing.T
 				t.Fatalf("allowed is %v, and refused is %v", answer.Allowed, answer.Refused)
 			}
 			ctx := WithContext(t.Context(), &Context{Decision: answer.Record})
-			if err := Record(ctx, db, Act{Action: "x.create", Resource: "x/1"}); err != nil {
+			if err := Record(ctx, db, EntryDraft{Action: "x.create", Resource: "x/1"}); err != nil {
 				t.Fatal(err)
 			}
 			page, err := db.Read(ctx, Stream, store.Latest, 0)
@@ -167,7 +167,7 @@ func TestDecision_isSmallInTheEntryAndWholeBesideIt(t *testing.T) {
 	d := decided(names...)
 	ctx := WithContext(t.Context(), &Context{Decision: d})
 	for range 2 { // the same resources are the same documents
-		if err := Record(ctx, db, Act{Action: "batch.submit", Details: map[string]any{"big": strings.Repeat("y", 100_000)}}); err != nil {
+		if err := Record(ctx, db, EntryDraft{Action: "batch.submit", Details: map[string]any{"big": strings.Repeat("y", 100_000)}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -201,7 +201,7 @@ func TestDecision_aRefusalFillsNoStore(t *testing.T) {
 	d := decided(strings.Split(strings.Repeat("a-server,", 20_000), ",")...)
 	refused := NewDecision(d.Act, authz.Decision{Rule: authz.NoRule, Version: 7}, 4)
 	ctx := WithContext(t.Context(), &Context{Decision: refused})
-	if err := Record(ctx, db, Act{Action: "batch.submit"}); err != nil {
+	if err := Record(ctx, db, EntryDraft{Action: "batch.submit"}); err != nil {
 		t.Fatal(err)
 	}
 	docs, err := db.List(ctx, store.Query{Kind: askedDocs.Kind, Limit: 1})

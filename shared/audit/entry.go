@@ -39,19 +39,19 @@ type Actor struct {
 // Entry is one record of the log. Its bytes are produced once, by Encode, and never re-serialised;
 // its place in the log is its sequence in the stream (leaf index = sequence - 1).
 type Entry struct {
-	Action    string         `json:"action"` // "<singular>.<verb>", e.g. "server.create"
-	Actor     Actor          `json:"actor"`
-	Code      string         `json:"code,omitempty"` // stable fault code when the result is not success
-	Decision  *Decision      `json:"decision,omitempty"`
-	Details   map[string]any `json:"details,omitempty"` // allow-listed fields only, never a secret
-	ID        string         `json:"id"`
-	Op        string         `json:"op,omitempty"`    // OpenAPI operation id
-	OpID      string         `json:"op_id,omitempty"` // links intent and outcome (the attempt id)
-	Origin    string         `json:"origin"`          // "orchestrator" or "control-center"
-	Phase     Phase          `json:"phase"`
-	RequestID string         `json:"request_id,omitempty"`
-	Resource  string         `json:"resource"` // "<plural>/<name or id>", e.g. "servers/web-01"
-	Result    string         `json:"result"`
-	Time      time.Time      `json:"time"` // UTC
-	V         int            `json:"v"`    // format version, 1
+	Action    string          `json:"action"` // "<singular>.<verb>", e.g. "server.create"
+	Actor     Actor           `json:"actor"`
+	Code      string          `json:"code,omitempty"` // stable fault code when the result is not success
+	Decision  *DecisionRecord `json:"decision,omitempty"`
+	Details   map[string]any  `json:"details,omitempty"` // allow-listed fields only, never a secret
+	ID        string          `json:"id"`
+	Op        string          `json:"op,omitempty"`    // OpenAPI operation id
+	OpID      string          `json:"op_id,omitempty"` // links intent and outcome (the attempt id)
+	Origin    string          `json:"origin"`          // "orchestrator" or "control-center"
+	Phase     Phase           `json:"phase"`
+	RequestID string          `json:"request_id,omitempty"`
+	Resource  string          `json:"resource"` // "<plural>/<name or id>", e.g. "servers/web-01"
+	Result    string          `json:"result"`
+	Time      time.Time       `json:"time"` // UTC
+	V         int             `json:"v"`    // format version, 1
 }

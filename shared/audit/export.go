@@ -23,10 +23,10 @@ const maxExportLine = 8*store.MaxEntry + 1024
 
 // exportHeader is the first line of an export: what the entries below it are to be compared with.
 type exportHeader struct {
-	Format string   `json:"format"`
-	Heads  []string `json:"heads"`          // the newest signed and the newest cosigned head
-	Keys   Public   `json:"keys"`           // for convenience; who verifies uses keys from elsewhere
-	Base   *Base    `json:"base,omitempty"` // of what was archived: the entries begin behind it
+	Format string        `json:"format"`
+	Heads  []string      `json:"heads"`          // the newest signed and the newest cosigned head
+	Keys   Public        `json:"keys"`           // for convenience; who verifies uses keys from elsewhere
+	Base   *ArchivedBase `json:"base,omitempty"` // of what was archived: the entries begin behind it
 }
 
 // exportLine is one entry of an export.
@@ -37,7 +37,7 @@ type exportLine struct {
 }
 
 // Export writes the log of a data folder, up to its newest signed head, as JSON lines; Verify with
-// VerifyOptions.Export checks it without folder and service. Of the options Read, Dir, Base and Log
+// VerifyOptions.Export checks it without folder and service. Of the options Read, Dir, ArchivedBase and Log
 // are used. It verifies nothing itself: what is damaged is exported damaged. A log of which nothing
 // is signed is a Conflict.
 func Export(ctx context.Context, o VerifyOptions, w io.Writer) error {

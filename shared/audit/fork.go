@@ -79,7 +79,7 @@ func (l *Log) Fork(ctx context.Context, o ForkOptions) (Fork, error) {
 			return f, err
 		}
 	}
-	act := Act{Action: forkAction, Resource: "logs/" + f.Origin, Details: map[string]any{
+	act := EntryDraft{Action: forkAction, Resource: "logs/" + f.Origin, Details: map[string]any{
 		"reason": o.Reason, "root": f.Root, "size": f.Size, "seen_root": f.SeenRoot, "seen_size": f.Seen, "lost_from": f.LostFrom, "lost_to": f.LostTo,
 	}}
 	_, err = Update(ctx, l.db, &act, func(tx *store.Tx) error {
@@ -239,7 +239,7 @@ func (l *Log) AcceptFork(ctx context.Context, fingerprint, reason string) (Accep
 	}
 	a := Acceptance{Origin: h.Origin, Seen: h.Size, SeenRoot: h.Root.String(), Fingerprint: fingerprint}
 	ctx = WithContext(ctx, &Context{Actor: ContextOf(ctx).Actor, Origin: l.service()})
-	act := Act{Action: acceptAction, Resource: "logs/" + h.Origin, Details: map[string]any{
+	act := EntryDraft{Action: acceptAction, Resource: "logs/" + h.Origin, Details: map[string]any{
 		"fingerprint": fingerprint, "reason": reason, "seen_root": a.SeenRoot, "seen_size": a.Seen,
 	}}
 	if _, err = Update(ctx, l.db, &act, func(tx *store.Tx) error {

@@ -50,7 +50,7 @@ func TestFork_oneCommandAloneIsNotEnough(t *testing.T) {
 				t.Errorf("%s: the other service takes the head: %v", when, err)
 			}
 		}
-		err := Record(t.Context(), p.two.hub, Act{Action: "server.create", Resource: "servers/x"})
+		err := Record(t.Context(), p.two.hub, EntryDraft{Action: "server.create", Resource: "servers/x"})
 		if fault.CodeOf(err) != "audit.fork_pending" || fault.CodeOf(p.two.log.Sound()) != "audit.fork_pending" {
 			t.Errorf("%s: a change is answered with %v", when, err)
 		}

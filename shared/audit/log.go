@@ -56,9 +56,9 @@ type Log struct {
 	keys *Keys
 	log  *slog.Logger
 
-	hashes *hashes     // appended to by Run only
-	base   Base        // of what was archived; of Run
-	added  []tlog.Hash // of extend, used again
+	hashes *hashes      // appended to by Run only
+	base   ArchivedBase // of what was archived; of Run
+	added  []tlog.Hash  // of extend, used again
 
 	mu        sync.RWMutex
 	tree      tree         // under mu: over all leaves in hashes

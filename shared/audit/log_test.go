@@ -76,7 +76,7 @@ func (s *service) open() {
 func (s *service) add(n int) {
 	s.t.Helper()
 	for range n {
-		if err := Record(s.t.Context(), s.hub, Act{Action: "server.create", Resource: fmt.Sprintf("servers/web-%d", rand.N(1000))}); err != nil {
+		if err := Record(s.t.Context(), s.hub, EntryDraft{Action: "server.create", Resource: fmt.Sprintf("servers/web-%d", rand.N(1000))}); err != nil {
 			s.t.Fatal(err)
 		}
 	}
@@ -121,10 +121,10 @@ func (s *service) verify(peer Public, heads ...string) Report {
 func TestUpdate_changeAndEntryAreOneCommit(t *testing.T) {
 	t.Parallel()
 	hub := feed.NewHub(memstore.New(store.Schema{Service: "test", Kinds: []store.Kind{{Name: "x"}}}))
-	scene := &Context{Actor: Actor{Sub: "u"}, Origin: "control-center", Op: "createX", RequestID: "r", Decision: &Decision{Allowed: true, Rule: "p1/0", Policy: 3}}
+	scene := &Context{Actor: Actor{Sub: "u"}, Origin: "control-center", Op: "createX", RequestID: "r", Decision: &DecisionRecord{Allowed: true, Rule: "p1/0", Policy: 3}}
 	ctx := WithContext(t.Context(), scene)
 	runs := 0
-	act := Act{Action: "x.create", Details: map[string]any{"given": 1}}
+	act := EntryDraft{Action: "x.create", Details: map[string]any{"given": 1}}
 	key := store.Key{Kind: "x", ID: "1"}
 	r, err := Update(ctx, hub, &act, func(tx *store.Tx) error {
 		runs++
@@ -157,7 +157,7 @@ func TestUpdate_changeAndEntryAreOneCommit(t *testing.T) {
 		t.Errorf("%s", page.Entries[0].Body)
 	}
 	boom := fault.New(fault.Conflict, "x.no", "no")
-	if _, err := Update(t.Context(), hub, &Act{Action: "x"}, func(*store.Tx) error { return boom }); err != boom {
+	if _, err := Update(t.Context(), hub, &EntryDraft{Action: "x"}, func(*store.Tx) error { return boom }); err != boom {
 		t.Errorf("fn's error came back as %v", err)
 	}
 	if page, _ := hub.Read(ctx, Stream, 0, 10); len(page.Entries) != 1 {
@@ -269,7 +269,7 @@ func TestBundle_verifiesOfflineAndOnlyUnchanged(t *testing.T) {
 	if back.Verify(other.Public()) == nil || back.Verify(s.keys.Public(), other.Public()) == nil {
 		t.Error("verifies with other keys, or without a demanded witness")
 	}
-	if err := Record(t.Context(), s.hub, Act{Action: "a"}); err != nil {
+	if err := Record(t.Context(), s.hub, EntryDraft{Action: "a"}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.log.Bundle(t.Context(), 20); fault.CodeOf(err) != "audit.not_signed_yet" {
@@ -297,7 +297,7 @@ func TestRun_signsWithinASecondAndAtTheEnd(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); _ = log.Run(ctx) }()
 		for n := range int64(30) {
-			if err := Record(ctx, hub, Act{Action: "a"}); err != nil {
+			if err := Record(ctx, hub, EntryDraft{Action: "a"}); err != nil {
 				t.Fatal(err)
 			}
 			if n%7 == 0 {
@@ -309,7 +309,7 @@ func TestRun_signsWithinASecondAndAtTheEnd(t *testing.T) {
 			}
 			<-time.After(13 * time.Millisecond)
 		}
-		_ = Record(ctx, hub, Act{Action: "last"})
+		_ = Record(ctx, hub, EntryDraft{Action: "last"})
 		stop()
 		<-done
 		data, _ := os.ReadFile(filepath.Join(dir, "audit", "treehead"))
@@ -328,7 +328,7 @@ func TestOpen_afterACrashBetweenCommitAndHead(t *testing.T) {
 	t.Parallel()
 	s := newService(t, "test/audit/orchestrator")
 	s.add(10)
-	if err := Record(t.Context(), s.hub, Act{Action: "a"}); err != nil {
+	if err := Record(t.Context(), s.hub, EntryDraft{Action: "a"}); err != nil {
 		t.Fatal(err)
 	}
 	if r := s.verify(Public{}); !r.OK || r.UnsignedTail != 1 || !strings.Contains(r.Text, "unsigned tail: 1 entries") {
@@ -340,7 +340,7 @@ func TestOpen_afterACrashBetweenCommitAndHead(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 	// Hashes written, head not.
-	_ = Record(t.Context(), s.hub, Act{Action: "a"})
+	_ = Record(t.Context(), s.hub, EntryDraft{Action: "a"})
 	if err := s.log.extend(t.Context(), -1); err != nil {
 		t.Fatal(err)
 	}
@@ -379,7 +379,7 @@ func TestRun_aMissingEntryIsNotSignedOver(t *testing.T) {
 			if st := s.log.Status(); st.State != want || st.Signed > most {
 				t.Errorf("%+v", st)
 			}
-			if err := Record(t.Context(), s.hub, Act{Action: "a"}); (err == nil) != (missing == 0) {
+			if err := Record(t.Context(), s.hub, EntryDraft{Action: "a"}); (err == nil) != (missing == 0) {
 				t.Errorf("a change after it: %v", err)
 			}
 		})
@@ -416,7 +416,7 @@ func TestOpen_refusesChangesOnAShorterOrOtherStore(t *testing.T) {
 	for n := range all {
 		s.store(all[:n])
 		s.open()
-		err := Record(t.Context(), s.hub, Act{Action: "a"})
+		err := Record(t.Context(), s.hub, EntryDraft{Action: "a"})
 		if s.log.Status().State != RolledBack || fault.CodeOf(err) != "audit.rolled_back" || !fault.Is(err, fault.Unavailable) {
 			t.Fatalf("cut to %d: %+v %v", n, s.log.Status(), err)
 		}
@@ -425,7 +425,7 @@ func TestOpen_refusesChangesOnAShorterOrOtherStore(t *testing.T) {
 	changed[4] = []byte(strings.Replace(string(all[4]), "success", "failure", 1))
 	s.store(changed)
 	s.open()
-	if err := Record(t.Context(), s.hub, Act{Action: "a"}); s.log.Status().State != Altered || fault.CodeOf(err) != "audit.altered" {
+	if err := Record(t.Context(), s.hub, EntryDraft{Action: "a"}); s.log.Status().State != Altered || fault.CodeOf(err) != "audit.altered" {
 		t.Fatalf("%+v %v", s.log.Status(), err)
 	}
 	s.store(all)
@@ -447,7 +447,7 @@ func TestOpen_inMemoryIsANewLogEachTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = Record(t.Context(), hub, Act{Action: "a"})
+	_ = Record(t.Context(), hub, EntryDraft{Action: "a"})
 	if err := log.step(t.Context()); err != nil {
 		t.Fatal(err)
 	}

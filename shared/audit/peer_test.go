@@ -222,7 +222,7 @@ func TestPeer_rewrittenHistoryIsRefusedAndKept(t *testing.T) {
 			}
 			// The honest rest of the program notices by what the answer carries.
 			_ = p.pone.Hear(t.Context(), answer)
-			if err := Record(t.Context(), p.one.hub, Act{Action: "a"}); fault.CodeOf(err) != "audit.rolled_back" {
+			if err := Record(t.Context(), p.one.hub, EntryDraft{Action: "a"}); fault.CodeOf(err) != "audit.rolled_back" {
 				t.Errorf("still writes: %v", err)
 			}
 			// Asked again it is refused again, and told once.

@@ -129,7 +129,7 @@ func (h *hashes) cut(n int64) error {
 
 // begin forgets everything and begins behind a base, of whose hashes only the roots are known.
 // They are put where they belong; the places of all others are left empty.
-func (h *hashes) begin(b Base) error {
+func (h *hashes) begin(b ArchivedBase) error {
 	if err := h.cut(0); err != nil {
 		return err
 	}

@@ -44,15 +44,15 @@ const (
 // Reader reads a stream as store.DB does.
 type Reader func(ctx context.Context, stream string, after uint64, limit int) (store.Entries, error)
 
-// VerifyOptions say what to verify: a data folder (Read, Dir and Base) or an Export.
+// VerifyOptions say what to verify: a data folder (Read, Dir and ArchivedBase) or an Export.
 type VerifyOptions struct {
-	Read   Reader    // of the store, opened read-only
-	Dir    string    // DIR/audit
-	Base   Base      // of what was archived, as ReadBase gives it
-	Export io.Reader // what Export wrote
-	Log    Public    // the log's keys
-	Peer   Public    // the witness's keys; empty: cosignatures are not checked
-	Heads  []string  // more signed heads of this log, for example out of the other service's DIR/audit/peers
+	Read   Reader       // of the store, opened read-only
+	Dir    string       // DIR/audit
+	Base   ArchivedBase // of what was archived, as ReadBase gives it
+	Export io.Reader    // what Export wrote
+	Log    Public       // the log's keys
+	Peer   Public       // the witness's keys; empty: cosignatures are not checked
+	Heads  []string     // more signed heads of this log, for example out of the other service's DIR/audit/peers
 }
 
 // Report is what Verify found.

@@ -261,7 +261,7 @@ func (p *Peer) keepEvidence(last, offered Head, why string) error {
 
 func (p *Peer) record(ctx context.Context, result, code string, details map[string]any, origin string) error {
 	ctx = WithContext(ctx, &Context{Actor: Actor{Sub: "service:audit"}, Origin: p.log.service()})
-	return Record(ctx, p.log.db, Act{
+	return Record(ctx, p.log.db, EntryDraft{
 		Action: witnessAction, Resource: "logs/" + origin, Result: result, Code: code, Details: details,
 	})
 }

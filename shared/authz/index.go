@@ -50,10 +50,10 @@ type index struct {
 	buckets map[ruleKey]*ruleBucket
 }
 
-// bucketKey is an action and a resource type, either of them possibly "*".
+// ruleKey is an action and a resource type, either of them possibly "*".
 type ruleKey struct{ action, typ string }
 
-// bucket holds the rules of one action and type by subject.
+// ruleBucket holds the rules of one action and type by subject.
 type ruleBucket struct {
 	kinds [directRole + 1]bool // which kinds of subject there are
 	by    map[subject]*names

@@ -80,7 +80,7 @@ type Operation struct {
 	RolledBackAt *time.Time      `json:"rolled_back_at,omitempty"`
 }
 
-// Batch is a batch as the API shows it.
+// BatchRun is a batch as the API shows it.
 type BatchRun struct {
 	BatchID    string      `json:"batch_id"`
 	Name       string      `json:"name,omitempty"`

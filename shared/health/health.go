@@ -43,8 +43,8 @@ var reasons = []Reason{AuditAltered, AuditForkPending, AuditRolledBack, AuditUns
 // byCode are the reasons behind the codes of refusals whose names differ.
 var byCode = map[string]Reason{"control_center.unreachable": ControlCenterSilent, "store.unavailable": StoreFailed}
 
-// Service is what health is asked about. Its fields are set in one literal.
-type Service struct {
+// Checks is what health is asked about. Its fields are set in one literal.
+type Checks struct {
 	Title    string                 // "Orchestrator"
 	Store    store.DB               // without it nothing can be served; nil: none is asked
 	Waits    func() error           // why nothing can be served yet although the store can be read; nil: nothing else is needed
@@ -57,7 +57,7 @@ type Service struct {
 const probeWithin = 2 * time.Second
 
 // Serves returns why nothing can be served right now, nil while reads are (decision 3).
-func (s *Service) Serves() error {
+func (s *Checks) Serves() error {
 	if s.Waits != nil {
 		if err := s.Waits(); err != nil {
 			return err
@@ -75,7 +75,7 @@ func (s *Service) Serves() error {
 }
 
 // AwaitServes returns when reads are served, or with the error of ctx.
-func (s *Service) AwaitServes(ctx context.Context) error {
+func (s *Checks) AwaitServes(ctx context.Context) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for s.Serves() != nil {
@@ -89,7 +89,7 @@ func (s *Service) AwaitServes(ctx context.Context) error {
 }
 
 // Reasons returns why the service is degraded, in a fixed order, and whether it takes changes.
-func (s *Service) Reasons() (all []Reason, changes bool) {
+func (s *Checks) Reasons() (all []Reason, changes bool) {
 	changes = true
 	for _, refusal := range s.Refusals {
 		if err := refusal(); err != nil {
@@ -118,31 +118,31 @@ func reasonOf(err error) Reason {
 }
 
 // Routes returns GET /health and GET /ready.
-func (s *Service) Routes() []web.Route {
+func (s *Checks) Routes() []web.Route {
 	return []web.Route{
 		{Method: "GET", Path: "/health", Op: "health", Summary: "Whether the service works: healthy, degraded (with reasons: reads are served and changes refused), or 503", Example: "Orchestrator is healthy", Permission: web.Open(), Limit: web.Free, Handle: web.To(s.health)},
 		{Method: "GET", Path: "/ready", Op: "ready", Summary: "Whether the service takes changes: 200 or 503", Example: "Orchestrator is ready", Permission: web.Open(), Limit: web.Free, Handle: web.To(s.ready)},
 	}
 }
 
-func (s *Service) health(context.Context, web.None) (web.Text, error) {
+func (s *Checks) health(context.Context, web.None) (web.Notice, error) {
 	if err := s.Serves(); err != nil {
 		return "", err
 	}
 	if all, _ := s.Reasons(); len(all) > 0 {
-		return web.Text(s.Title + " is degraded: " + join(all)), nil
+		return web.Notice(s.Title + " is degraded: " + join(all)), nil
 	}
-	return web.Text(s.Title + " is healthy"), nil
+	return web.Notice(s.Title + " is healthy"), nil
 }
 
-func (s *Service) ready(context.Context, web.None) (web.Text, error) {
+func (s *Checks) ready(context.Context, web.None) (web.Notice, error) {
 	if err := s.Serves(); err != nil {
 		return "", err
 	}
 	if all, changes := s.Reasons(); !changes {
 		return "", fault.New(fault.Unavailable, "service.degraded", "%s takes no changes now: %s; reads are served", s.Title, join(all)).After(time.Second)
 	}
-	return web.Text(s.Title + " is ready"), nil
+	return web.Notice(s.Title + " is ready"), nil
 }
 
 func join(all []Reason) string {
@@ -156,7 +156,7 @@ func join(all []Reason) string {
 // Meter shows in a service's metrics, under names that begin with prefix, each reason as a gauge,
 // whether changes are taken, and how many seconds ago the other service was heard, or Meter was
 // called when it was not heard since.
-func (s *Service) Meter(r *obs.Registry, prefix string) {
+func (s *Checks) Meter(r *obs.Registry, prefix string) {
 	started := time.Now()
 	for _, reason := range reasons {
 		r.GaugeFuncOf(prefix+"_degraded", "1 while the service is degraded for that reason.", "reason", string(reason), func() float64 {

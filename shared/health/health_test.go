@@ -34,7 +34,7 @@ type served struct {
 func serve(t *testing.T) *served {
 	t.Helper()
 	s := &served{metrics: obs.NewRegistry(), heard: time.Now().Add(-7 * time.Second)}
-	state := &health.Service{
+	state := &health.Checks{
 		Title: "Orchestrator", Waits: func() error { return s.down },
 		Refusals: []func() error{func() error { return s.admit }, func() error { return s.commit }},
 		Notes:    map[health.Reason]func() bool{health.AuditUnwitnessed: func() bool { return s.unwitnessed }},
@@ -138,7 +138,7 @@ func (s silent) Read(ctx context.Context, stream string, after uint64, limit int
 func TestServes_aStoreThatDoesNotAnswerIsNotWaitedForLongerThanTwoSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := silent{memstore.New(store.Schema{Service: "t"}), make(chan struct{})}
-		state, began := &health.Service{Title: "T", Store: db}, time.Now()
+		state, began := &health.Checks{Title: "T", Store: db}, time.Now()
 		if err := state.Serves(); fault.CodeOf(err) != "store.unavailable" || time.Since(began) > 2*time.Second {
 			t.Errorf("after %s: %v", time.Since(began), err)
 		}

@@ -29,8 +29,8 @@ type Component struct {
 	Run  func(ctx context.Context) error
 }
 
-// Program is a service that is built and does not run yet.
-type Program struct {
+// Built is a service that is built and does not run yet.
+type Built struct {
 	Log       *slog.Logger
 	Stdout    io.Writer // gets the lines "listening http://…" when ready
 	Listeners []net.Listener
@@ -86,13 +86,13 @@ func signals(parent context.Context, log *slog.Logger, exit func(int)) (_ contex
 // run runs the program until ctx ends or a part of it fails, then ends it in order: readiness off,
 // listeners closed, running requests finished, components stopped, store closed. It returns nil for an
 // orderly end.
-func run(ctx context.Context, p Program) error {
+func run(ctx context.Context, p Built) error {
 	if p.Grace == 0 {
 		p.Grace = defaultGrace
 	}
 	defer tendMemory()()
 	defer addProcessor()()
-	r := &runner{Program: p, failed: make(chan error, len(p.Components)+len(p.Listeners)+1)}
+	r := &runner{Built: p, failed: make(chan error, len(p.Components)+len(p.Listeners)+1)}
 	r.start(ctx)
 	var cause error
 	select {
@@ -105,7 +105,7 @@ func run(ctx context.Context, p Program) error {
 
 // runner is a running program.
 type runner struct {
-	Program
+	Built
 	failed  chan error
 	ready   context.CancelFunc
 	running []stoppable

@@ -50,7 +50,7 @@ func TestRun_stopsInOrderAndFinishesRunningRequests(t *testing.T) {
 	out, done := &lines{seen: make(chan string, 4)}, make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		done <- run(ctx, Program{
+		done <- run(ctx, Built{
 			Log: discard(), Stdout: out, Listeners: ls,
 			Server: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				close(entered)
@@ -99,7 +99,7 @@ func TestRun_failsWhenAComponentFails(t *testing.T) {
 		"ended by itself": func(context.Context) error { return nil },
 	} {
 		closed := false
-		err := run(t.Context(), Program{
+		err := run(t.Context(), Built{
 			Log: discard(), Stdout: io.Discard, Components: []Component{{Name: "engine", Run: part}},
 			Close: func() error { closed = true; return nil },
 		})
@@ -115,7 +115,7 @@ func TestRun_saysWhatDoesNotStop(t *testing.T) {
 	cancel()
 	stuck := make(chan struct{})
 	defer close(stuck)
-	err := run(ctx, Program{
+	err := run(ctx, Built{
 		Log: discard(), Stdout: io.Discard, Grace: 20 * time.Millisecond,
 		Components: []Component{{Name: "engine", Run: func(context.Context) error { <-stuck; return nil }}},
 	})
@@ -128,7 +128,7 @@ func TestRun_announcesNothingBeforeReady(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
-	err := run(ctx, Program{Log: discard(), Stdout: &out, Ready: func(ready context.Context) error {
+	err := run(ctx, Built{Log: discard(), Stdout: &out, Ready: func(ready context.Context) error {
 		cancel()
 		<-ready.Done()
 		return ready.Err()

@@ -59,8 +59,8 @@ type Base struct {
 
 // Parts is what only this service has.
 type Parts struct {
-	Health *health.Service // without Title and Store
-	Web    web.Config      // without Service, Version, Log, Metrics, Store, Key and Now
+	Health *health.Checks // without Title and Store
+	Web    web.Config     // without Service, Version, Log, Metrics, Store, Key and Now
 	Prunes []retention.Class
 	// Components are started together and stopped in this order, before the audit log, the pruner
 	// and the lease of the store.
@@ -85,7 +85,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	ctx, stop := signals(ctx, log, os.Exit)
 	defer stop()
-	p, listen, err := openStandby(ctx, stores.Standby, s.Listen, s.Title, s.Stdout, func(ctx context.Context, wait bool) (Program, error) {
+	p, listen, err := openStandby(ctx, stores.Standby, s.Listen, s.Title, s.Stdout, func(ctx context.Context, wait bool) (Built, error) {
 		stores.Standby = wait
 		return s.Open(ctx, stores, log)
 	})
@@ -101,13 +101,13 @@ func (s *Service) Run(ctx context.Context) error {
 
 // Open opens the store and builds all parts. Nothing listens and nothing runs yet; whoever does not
 // run the program closes it.
-func (s *Service) Open(ctx context.Context, stores driver.Options, log *slog.Logger) (Program, error) {
+func (s *Service) Open(ctx context.Context, stores driver.Options, log *slog.Logger) (Built, error) {
 	if err := instance.Folder(stores.Dir).Make(); err != nil {
-		return Program{}, err
+		return Built{}, err
 	}
 	db, err := driver.Open(ctx, stores)
 	if err != nil {
-		return Program{}, err
+		return Built{}, err
 	}
 	b := &Base{Dir: instance.Folder(stores.Dir), Stores: stores, DB: feed.NewHub(db), Log: log, Now: time.Now, Metrics: obs.NewRegistry()}
 	p, err := s.build(s.background(ctx), b)
@@ -123,22 +123,22 @@ func (s *Service) background(ctx context.Context) context.Context {
 }
 
 // build builds the audit log, the service's own parts and the server around them.
-func (s *Service) build(ctx context.Context, b *Base) (Program, error) {
+func (s *Service) build(ctx context.Context, b *Base) (Built, error) {
 	entries, err := s.openAudit(ctx, b)
 	if err != nil {
-		return Program{}, err
+		return Built{}, err
 	}
 	b.Audit = entries
 	if b.Witness, err = audit.NewPeer(entries, s.Peer); err != nil {
-		return Program{}, err
+		return Built{}, err
 	}
 	parts, err := s.Build(ctx, b)
 	if err != nil {
-		return Program{}, err
+		return Built{}, err
 	}
 	server, err := s.server(b, parts.Web)
 	if err != nil {
-		return Program{}, err
+		return Built{}, err
 	}
 	state, prefix := parts.Health, strings.ReplaceAll(s.Name, "-", "_")
 	state.Title, state.Store = s.Title, b.DB
@@ -153,7 +153,7 @@ func (s *Service) build(ctx context.Context, b *Base) (Program, error) {
 	for i, c := range all {
 		all[i].Run = func(ctx context.Context) error { return c.Run(s.background(ctx)) }
 	}
-	return Program{
+	return Built{
 		Log: b.Log, Stdout: s.Stdout, Server: server.HTTP(), Drain: server.Drain, Ready: state.AwaitServes, Components: all, Close: b.DB.Close,
 	}, nil
 }

@@ -46,7 +46,7 @@ func Rows(db store.DB, name string, q store.Query, rule KeepRule, at func(store.
 
 // beginning returns how many documents of the kind of q there are, and the first ones of its list.
 func beginning(ctx context.Context, db store.DB, q store.Query, limit int) (total int, first []store.Doc, err error) {
-	q.Limit, q.Counts = limit, []store.Counter{{Kind: q.Kind}}
+	q.Limit, q.Counts = limit, []store.CounterKey{{Kind: q.Kind}}
 	page, err := db.List(ctx, q)
 	if err != nil {
 		return 0, nil, err

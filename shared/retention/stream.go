@@ -102,7 +102,7 @@ func (s streamClass) followers(ctx context.Context, b *store.Batch, through uint
 		if !fresh {
 			continue
 		}
-		body, err := audit.Act{
+		body, err := audit.EntryDraft{
 			Action: "retention.move_on", Resource: "followers/" + letter.Follower,
 			Details: map[string]any{"from": letter.From, "stream": letter.Stream, "to": letter.To},
 		}.Entry(ctx, now).Encode()

@@ -49,15 +49,15 @@ type SequencedEntry struct {
 // Judgement is what a group of batches does to a store. All of it is written in one physical
 // commit, or none.
 type Judgement struct {
-	Results []CommitResult    // one a batch, in their order
-	Number  uint64            // the last commit number afterwards; unchanged when every batch is refused
-	Finals  []Final           // one a changed document, in the order of first touch
-	Appends []SequencedEntry  // in the order of their sequences within a stream
-	Heads   map[string]uint64 // new heads of the streams that were appended to
-	Lows    map[string]uint64 // last trimmed sequences of the streams that lose entries, Appends among them or not
-	Counts  map[Counter]int64 // what to add to counters; no zeros
-	Sums    map[string]Sum    // what to add to the sums of kinds; no zeros
-	found   map[Key]int       // place in docs
+	Results []CommitResult       // one a batch, in their order
+	Number  uint64               // the last commit number afterwards; unchanged when every batch is refused
+	Finals  []Final              // one a changed document, in the order of first touch
+	Appends []SequencedEntry     // in the order of their sequences within a stream
+	Heads   map[string]uint64    // new heads of the streams that were appended to
+	Lows    map[string]uint64    // last trimmed sequences of the streams that lose entries, Appends among them or not
+	Counts  map[CounterKey]int64 // what to add to counters; no zeros
+	Sums    map[string]Sum       // what to add to the sums of kinds; no zeros
+	found   map[Key]int          // place in docs
 	docs    []judged
 }
 
@@ -80,7 +80,7 @@ func Judge(schema Schema, g Baseline, batches []Batch) (Judgement, error) {
 		writes, appends = writes+len(batches[i].Writes), appends+len(batches[i].Appends)
 	}
 	if j.found == nil {
-		j.Heads, j.Lows, j.Counts, j.found = map[string]uint64{}, map[string]uint64{}, map[Counter]int64{}, make(map[Key]int, writes)
+		j.Heads, j.Lows, j.Counts, j.found = map[string]uint64{}, map[string]uint64{}, map[CounterKey]int64{}, make(map[Key]int, writes)
 		j.Sums = map[string]Sum{}
 	}
 	j.Results = slices.Grow(j.Results, len(batches))[:len(batches)]
@@ -202,9 +202,9 @@ func (j *Judgement) count(schema Schema, f *Final) {
 	}
 	switch was, now := f.Was.Rev != 0, f.Now.Rev != 0; {
 	case now && !was:
-		j.add(Counter{Kind: kind.Name}, 1)
+		j.add(CounterKey{Kind: kind.Name}, 1)
 	case was && !now:
-		j.add(Counter{Kind: kind.Name}, -1)
+		j.add(CounterKey{Kind: kind.Name}, -1)
 	}
 	for _, name := range kind.Counted {
 		was, had := valueOf(f.Was.Index, name)
@@ -213,15 +213,15 @@ func (j *Judgement) count(schema Schema, f *Final) {
 			continue
 		}
 		if had {
-			j.add(Counter{kind.Name, name, was}, -1)
+			j.add(CounterKey{kind.Name, name, was}, -1)
 		}
 		if has {
-			j.add(Counter{kind.Name, name, now}, 1)
+			j.add(CounterKey{kind.Name, name, now}, 1)
 		}
 	}
 }
 
-func (j *Judgement) add(c Counter, n int64) {
+func (j *Judgement) add(c CounterKey, n int64) {
 	if j.Counts[c] += n; j.Counts[c] == 0 {
 		delete(j.Counts, c)
 	}

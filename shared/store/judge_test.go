@@ -75,7 +75,7 @@ func groupEqualsOneByOne(t *testing.T, spent Judgement) {
 	if len(j.Finals) != 1 || j.Finals[0].Key.ID != "a" || j.Finals[0].Now.Rev != 42 || j.Finals[0].Was.Rev != 5 || j.Finals[0].Now.Index[0].Value != "done" {
 		t.Errorf("finals %+v: want a only, b came and went", j.Finals)
 	}
-	if !maps.Equal(j.Counts, map[Counter]int64{{"task", "state", "old"}: -1, {"task", "state", "done"}: 1}) {
+	if !maps.Equal(j.Counts, map[CounterKey]int64{{"task", "state", "old"}: -1, {"task", "state", "done"}: 1}) {
 		t.Errorf("counts %v", j.Counts)
 	}
 }

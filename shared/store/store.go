@@ -162,15 +162,15 @@ type Cursor struct {
 // value of that index and then by id.
 type Query struct {
 	Kind    string
-	Index   string    // name of a declared index; empty lists by id
-	Prefix  string    // only values (ids when Index is empty) with this prefix
-	Exact   bool      // with Index: only the value that equals Prefix
-	After   Cursor    // rows strictly behind this place, in the direction asked for
-	Reverse bool      // descending
-	Skip    int       // rows to leave out before the first one returned
-	Limit   int       // rows at most; 0 returns no rows; above MaxPage is refused
-	Total   bool      // also count; see Page.Total
-	Counts  []Counter // further counters, of any kinds, at most MaxPage; see Page.Counts
+	Index   string       // name of a declared index; empty lists by id
+	Prefix  string       // only values (ids when Index is empty) with this prefix
+	Exact   bool         // with Index: only the value that equals Prefix
+	After   Cursor       // rows strictly behind this place, in the direction asked for
+	Reverse bool         // descending
+	Skip    int          // rows to leave out before the first one returned
+	Limit   int          // rows at most; 0 returns no rows; above MaxPage is refused
+	Total   bool         // also count; see Page.Total
+	Counts  []CounterKey // further counters, of any kinds, at most MaxPage; see Page.Counts
 }
 
 // Page is an answer of List: rows, totals and counts of the one moment behind commit Rev. Next

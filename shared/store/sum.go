@@ -8,9 +8,9 @@ import (
 	"math/bits"
 )
 
-// Counter names one counter: the documents of a kind (Index empty) or those with one value of a
+// CounterKey names one counter: the documents of a kind (Index empty) or those with one value of a
 // counted index.
-type Counter struct {
+type CounterKey struct {
 	Kind, Index, Value string
 }
 

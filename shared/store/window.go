@@ -140,7 +140,7 @@ func count(ctx context.Context, db DB, lanes []lane) (total int, err error) {
 	}
 	q := Query{Kind: lanes[0].q.Kind}
 	for _, l := range lanes {
-		q.Counts = append(q.Counts, Counter{Kind: l.q.Kind, Index: l.q.Index, Value: l.q.Prefix})
+		q.Counts = append(q.Counts, CounterKey{Kind: l.q.Kind, Index: l.q.Index, Value: l.q.Prefix})
 	}
 	page, err := db.List(ctx, q)
 	for _, c := range page.Counts {

@@ -5,11 +5,11 @@ import "slices"
 // SubjectUser is the kind of a Subject that is a person's account.
 const SubjectUser = "user"
 
-// Subject is what an account may be taken for at one version: who it is, whether it is enabled and
+// SubjectState is what an account may be taken for at one version: who it is, whether it is enabled and
 // which roles it has (decision 39). A later version replaces an earlier one, so taking one in twice
 // or late changes nothing. Seq is its place in the stream: empty in a stored entry, filled in by
 // whoever reads it.
-type Subject struct {
+type SubjectState struct {
 	Deleted bool     `json:"deleted,omitempty"` // the account is gone for ever
 	Enabled bool     `json:"enabled"`
 	Kind    string   `json:"kind"` // SubjectUser
@@ -20,15 +20,15 @@ type Subject struct {
 }
 
 // Same says whether s and o say the same of the account, wherever they stand in the stream.
-func (s Subject) Same(o Subject) bool {
+func (s SubjectState) Same(o SubjectState) bool {
 	return s.Deleted == o.Deleted && s.Enabled == o.Enabled && s.Kind == o.Kind && s.Sub == o.Sub && s.Version == o.Version && slices.Equal(s.Roles, o.Roles)
 }
 
 // Subjects is one answer of the subject feed: a page of the entries above the sequence that was
 // asked for, ascending. The stream read from its beginning names every account of its epoch.
 type Subjects struct {
-	Epoch string    `json:"epoch"` // identity of the stream; changes when its store is replaced
-	Head  uint64    `json:"head"`  // the sequence to ask after next
-	Items []Subject `json:"items"`
-	Last  uint64    `json:"last"` // the newest sequence there is; Head equals it when nothing is left to fetch
+	Epoch string         `json:"epoch"` // identity of the stream; changes when its store is replaced
+	Head  uint64         `json:"head"`  // the sequence to ask after next
+	Items []SubjectState `json:"items"`
+	Last  uint64         `json:"last"` // the newest sequence there is; Head equals it when nothing is left to fetch
 }

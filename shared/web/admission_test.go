@@ -24,7 +24,7 @@ func TestBody_whoMayNotIsToldBeforeItIsRead(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, func(c *Config) {
 		c.Routes = append(c.Routes, Route{Method: "POST", Path: "/large", Op: "large", Permission: Allow("create", "things"), Audit: "large.create", MaxBody: 8 << 20,
-			Handle: To(func(context.Context, thing) (Text, error) { return "done", nil })})
+			Handle: To(func(context.Context, thing) (Notice, error) { return "done", nil })})
 	})
 	srv := httptest.NewServer(g)
 	defer srv.Close()
@@ -98,7 +98,7 @@ func TestBody_largeOnesOfOneCallerAreRefusedInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, func(c *Config) {
 			c.Routes = append(c.Routes, Route{Method: "POST", Path: "/slow", Op: "slow", Permission: Authenticated(), Audit: "slow.create",
-				Handle: To(func(context.Context, thing) (Text, error) { <-time.After((2 * time.Second) / 2); return "done", nil })})
+				Handle: To(func(context.Context, thing) (Notice, error) { <-time.After((2 * time.Second) / 2); return "done", nil })})
 		})
 		body := `{"name":"a"` + strings.Repeat(" ", body.SmallBody) + `}`
 		var wg sync.WaitGroup

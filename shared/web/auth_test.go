@@ -40,9 +40,9 @@ func TestAuthorise_theEntryHasAllThatWasAsked(t *testing.T) {
 	g := newRig(t, func(c *Config) {
 		c.Decide = set.Decide
 		c.Routes = []Route{{Method: "POST", Path: "/t", Op: "t", Permission: Allow("create", "things"), Audit: "thing.create",
-			Handle: To(func(ctx context.Context, _ several) (Text, error) {
+			Handle: To(func(ctx context.Context, _ several) (Notice, error) {
 				err := Require(ctx, "delete", authz.Resource{Type: "things", Name: "old"})
-				return "", errors.Join(err, audit.Record(ctx, records, audit.Act{Action: "thing.create", Resource: "things/a"}))
+				return "", errors.Join(err, audit.Record(ctx, records, audit.EntryDraft{Action: "thing.create", Resource: "things/a"}))
 			})}}
 	})
 	const subject = `"subject":{"id":"alice","ip":"192.0.2.1","mfa":true,"roles":["admin"],"time":"`

@@ -16,7 +16,7 @@ import (
 
 // binding is how the input of a route is read from a request; worked out when the server is built.
 type binding struct {
-	path, query, header []*body.Field
+	path, query, header []*body.Member
 	body                *body.Shape // nil when the input has no json fields
 	empty               *body.Shape // an object without members: what a body may be when there is none to read
 	maxBody             int64
@@ -91,7 +91,7 @@ func (b *binding) parameters(k *body.Shapes, t reflect.Type, at []int) error {
 			}
 			continue
 		}
-		for tag, to := range map[string]*[]*body.Field{"path": &b.path, "query": &b.query, "header": &b.header} {
+		for tag, to := range map[string]*[]*body.Member{"path": &b.path, "query": &b.query, "header": &b.header} {
 			name, ok := sf.Tag.Lookup(tag)
 			if !ok {
 				continue

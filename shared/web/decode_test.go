@@ -67,7 +67,7 @@ func TestDecode_valuesArriveExactly(t *testing.T) {
 	t.Parallel()
 	var got thing
 	g := newRig(t, func(c *Config) {
-		c.Routes = []Route{{Method: "POST", Path: "/t", Op: "t", Permission: Open(), Reads: true, Handle: To(func(_ context.Context, in thing) (Text, error) {
+		c.Routes = []Route{{Method: "POST", Path: "/t", Op: "t", Permission: Open(), Reads: true, Handle: To(func(_ context.Context, in thing) (Notice, error) {
 			got = in
 			return "", nil
 		})}}
@@ -172,7 +172,7 @@ func TestValidate_queryFaultsAre400AndBodyFaults422(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, func(c *Config) {
 		c.Routes = []Route{{Method: "POST", Path: "/t", Op: "t", Permission: Open(), Reads: true,
-			Handle: To(func(_ context.Context, _ ranged) (Text, error) { return "", nil })}}
+			Handle: To(func(_ context.Context, _ ranged) (Notice, error) { return "", nil })}}
 	})
 	for at, want := range map[string]int{"/t?from=1 {}": 200, "/t?from=10 {}": 400, `/t {"to":10}`: 422} {
 		path, body, _ := strings.Cut(at, " ")

@@ -65,9 +65,9 @@ func (s *Server) document() error {
 func (s *Server) OpenAPI() []byte { return bytes.Clone(s.openapi) }
 
 // describe returns what the document says about the route.
-func (r Route) describe() (openapi.Operation, error) {
+func (r Route) describe() (openapi.RouteDoc, error) {
 	b, err := bindingOf(r)
-	o := openapi.Operation{
+	o := openapi.RouteDoc{
 		Method: r.Method, Path: r.Path, ID: r.Op, Summary: r.Summary, Doc: r.Doc,
 		Permission: r.Permission.String(), Open: r.Permission.kind == permitOpen,
 		Notes: []string{r.Permission.sentence(), r.limitSentence()},
@@ -78,13 +78,13 @@ func (r Route) describe() (openapi.Operation, error) {
 	}
 	o.Body = b.body
 	for _, f := range b.path {
-		o.Parameters = append(o.Parameters, openapi.Parameter{In: "path", Field: f})
+		o.Parameters = append(o.Parameters, openapi.Parameter{In: "path", Member: f})
 	}
 	for _, f := range b.query {
-		o.Parameters = append(o.Parameters, openapi.Parameter{In: "query", Field: f})
+		o.Parameters = append(o.Parameters, openapi.Parameter{In: "query", Member: f})
 	}
 	for _, f := range b.header {
-		o.Parameters = append(o.Parameters, openapi.Parameter{In: "header", Field: f})
+		o.Parameters = append(o.Parameters, openapi.Parameter{In: "header", Member: f})
 	}
 	if r.idempotent() {
 		o.IdempotencyKey = idempotency.MaxKey
@@ -139,7 +139,7 @@ func (r Route) limitSentence() string {
 
 // refusals returns the kinds that the route may refuse with: those that follow from its literal,
 // and those that it names.
-func (r Route) refusals(o *openapi.Operation) []fault.Kind {
+func (r Route) refusals(o *openapi.RouteDoc) []fault.Kind {
 	kinds := append([]fault.Kind{fault.NotAcceptable, fault.Internal, fault.Unavailable}, r.Refuses...)
 	add := func(when bool, more ...fault.Kind) {
 		if when {

@@ -21,7 +21,7 @@ func TestForm_namesAreNoOptionsAndNoTricks(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, func(c *Config) {
 		c.Routes = []Route{{Method: "POST", Path: "/t", Op: "t", Permission: Open(), Reads: true,
-			Handle: To(func(_ context.Context, _ labelled) (Text, error) { return "", nil })}}
+			Handle: To(func(_ context.Context, _ labelled) (Notice, error) { return "", nil })}}
 	})
 	for body, want := range map[string]string{
 		`{"name":"web-01","other":"","names":["a","b.c"],"title":"Zoë"}`: "", `{"name":"web-01","title":""}`: "",

@@ -29,8 +29,8 @@ func To[In, Out any](fn func(context.Context, In) (Out, error)) Handler {
 }
 
 // Do adapts a function whose success has always the same answer: says, a sentence for people.
-func Do[In any](says Text, fn func(context.Context, In) error) Handler {
-	h := To(func(ctx context.Context, in In) (Text, error) {
+func Do[In any](says Notice, fn func(context.Context, In) error) Handler {
+	h := To(func(ctx context.Context, in In) (Notice, error) {
 		Answering(ctx, says)
 		return says, fn(ctx, in)
 	})
@@ -41,8 +41,8 @@ func Do[In any](says Text, fn func(context.Context, In) error) Handler {
 // None is an input without members.
 type None struct{}
 
-// Text is an output that is a bare text in the envelope: "data": "Operation cancelled".
-type Text string
+// Notice is an output that is a bare text in the envelope: "data": "Operation cancelled".
+type Notice string
 
 // Raw is an output that leaves the envelope aside: a key set, a document, a download.
 type Raw struct {

@@ -89,7 +89,7 @@ func TestIdempotency_afterACrashTheRunFindsItsOwnID(t *testing.T) {
 	t.Cleanup(func() { close(release) })
 	hang := func(c *Config) {
 		c.Routes = []Route{{Method: "POST", Path: "/t", Op: "t", Permission: Authenticated(), Audit: "t.create",
-			Handle: To(func(ctx context.Context, _ None) (Text, error) {
+			Handle: To(func(ctx context.Context, _ None) (Notice, error) {
 				ids = append(ids, NewID(ctx))
 				if len(ids) == 1 {
 					if err := work(ctx, c.Store, audit.Success); err != nil {
@@ -98,7 +98,7 @@ func TestIdempotency_afterACrashTheRunFindsItsOwnID(t *testing.T) {
 					close(entered)
 					<-release // as if the process had died: nobody hears of the work
 				}
-				return Text(NewID(ctx)), nil
+				return Notice(NewID(ctx)), nil
 			})}}
 	}
 	first := newRig(t, hang)
@@ -126,7 +126,7 @@ func TestIdempotency_whatIsClaimedIsFoundByTheNextProcess(t *testing.T) {
 	t.Cleanup(func() { close(release) })
 	routes := func(c *Config) {
 		c.Routes = []Route{{Method: "POST", Path: "/t", Op: "t", Permission: Authenticated(), Audit: "t.create",
-			Handle: To(func(ctx context.Context, _ None) (Text, error) {
+			Handle: To(func(ctx context.Context, _ None) (Notice, error) {
 				if err := Claim(ctx); err != nil {
 					return "", err
 				}
@@ -135,7 +135,7 @@ func TestIdempotency_whatIsClaimedIsFoundByTheNextProcess(t *testing.T) {
 					close(entered)
 					<-release
 				}
-				return Text(NewID(ctx)), nil
+				return Notice(NewID(ctx)), nil
 			})}}
 	}
 	first := newRig(t, routes)
@@ -156,7 +156,7 @@ func TestIdempotency_whatIsClaimedIsFoundByTheNextProcess(t *testing.T) {
 
 // work commits an act of the request, as handlers do.
 func work(ctx context.Context, db store.DB, result string) error {
-	_, err := audit.Update(ctx, db, &audit.Act{Action: "t.create", Resource: "t/1", Result: result}, func(*store.Tx) error { return nil })
+	_, err := audit.Update(ctx, db, &audit.EntryDraft{Action: "t.create", Resource: "t/1", Result: result}, func(*store.Tx) error { return nil })
 	return err
 }
 
@@ -198,7 +198,7 @@ func TestIdempotency_theCommitOfTheWorkSettlesTheKey(t *testing.T) {
 		}
 		c.Routes = nil
 		route("do", Do("It is done", act))
-		route("to", To(func(ctx context.Context, in None) (Text, error) { return Text(NewID(ctx)), act(ctx, in) }))
+		route("to", To(func(ctx context.Context, in None) (Notice, error) { return Notice(NewID(ctx)), act(ctx, in) }))
 		route("gone", Do("It is done", func(context.Context, None) error {
 			return fault.New(fault.NotFound, "t.not_found", "there is no such thing")
 		}))
@@ -339,7 +339,7 @@ func TestIdempotency_refusalsOfACallerAreNotKept(t *testing.T) {
 	var refuse error
 	g := newRig(t, func(c *Config) {
 		c.Routes = []Route{{Method: "PUT", Path: "/t", Op: "t", Permission: Authenticated(), Audit: "t.update",
-			Handle: To(func(context.Context, None) (Text, error) { return "done", refuse })}}
+			Handle: To(func(context.Context, None) (Notice, error) { return "done", refuse })}}
 	})
 	for i, err := range []error{
 		fault.New(fault.Unauthenticated, "auth.sign_in_again", "sign in again"), fault.New(fault.Denied, "authz.denied", "no"), fault.New(fault.Throttled, "busy", "later"),
@@ -375,7 +375,7 @@ func TestIdempotency_aHundredParallelPostsRunOnce(t *testing.T) {
 	var calls atomic.Int64
 	g := newRig(t, func(c *Config) {
 		c.Routes = []Route{{Method: "POST", Path: "/t", Op: "t", Permission: Authenticated(), Audit: "t.create",
-			Handle: To(func(ctx context.Context, _ None) (Text, error) { calls.Add(1); return Text(NewID(ctx)), nil })}}
+			Handle: To(func(ctx context.Context, _ None) (Notice, error) { calls.Add(1); return Notice(NewID(ctx)), nil })}}
 	})
 	var wg sync.WaitGroup
 	bodies := make([]string, 100)

@@ -246,7 +246,7 @@ func TestIDs_inAnyCaseAreOneObject(t *testing.T) {
 func TestLog_aClientThatLeftIsNoFaultOfTheService(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, func(c *Config) {
-		c.Routes = []Route{{Method: "GET", Path: "/long", Op: "long", Permission: Open(), Handle: To(func(ctx context.Context, _ None) (Text, error) {
+		c.Routes = []Route{{Method: "GET", Path: "/long", Op: "long", Permission: Open(), Handle: To(func(ctx context.Context, _ None) (Notice, error) {
 			<-ctx.Done()
 			return "", store.ErrUnavailable.Because(ctx.Err())
 		})}}
@@ -264,7 +264,7 @@ func TestLog_aClientThatLeftIsNoFaultOfTheService(t *testing.T) {
 // TestMetrics_whatWaitsForSomethingIsNoLatency has a long poll beside an ordinary route.
 func TestMetrics_whatWaitsForSomethingIsNoLatency(t *testing.T) {
 	t.Parallel()
-	say := To(func(context.Context, None) (Text, error) { return "x", nil })
+	say := To(func(context.Context, None) (Notice, error) { return "x", nil })
 	g := newRig(t, func(c *Config) {
 		c.Routes = []Route{
 			{Method: "GET", Path: "/a", Op: "ordinary", Permission: Open(), Handle: say}, {Method: "GET", Path: "/b", Op: "poll", Permission: Open(), Lasts: true, Handle: say},

@@ -47,7 +47,7 @@ func TestLog_quotesWhatTheCallerSent(t *testing.T) {
 	} {
 		g := newRig(t, func(cfg *Config) {
 			cfg.Routes = append(cfg.Routes, Route{Method: "POST", Path: "/quotes", Op: "quote", Permission: Allow("create", "things"), Audit: "thing.create",
-				Handle: To(func(_ context.Context, in quotes) (Text, error) { return "", c.err(in.IDs[0]) })})
+				Handle: To(func(_ context.Context, in quotes) (Notice, error) { return "", c.err(in.IDs[0]) })})
 		})
 		body := fmt.Sprintf(`{"ids":[%q],"how":"a"}`, planted)
 		w := g.send("POST", "/quotes", body, asAlice)

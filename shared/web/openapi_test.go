@@ -116,7 +116,7 @@ func TestOpenAPI_statusesAreThoseThatAnOperationCanGive(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, func(c *Config) {
 		c.Routes = append(c.Routes,
-			Route{Method: "POST", Path: "/ended", Op: "end", Permission: Authenticated(), Audit: "thing.end", Refuses: []fault.Kind{fault.Gone}, Handle: To(func(context.Context, None) (Text, error) { return "", nil })},
+			Route{Method: "POST", Path: "/ended", Op: "end", Permission: Authenticated(), Audit: "thing.end", Refuses: []fault.Kind{fault.Gone}, Handle: To(func(context.Context, None) (Notice, error) { return "", nil })},
 			Route{Method: "GET", Path: "/ws", Op: "watch", Permission: Open(), Stream: http.NotFoundHandler(), Speaks: &openapi.StreamDoc{
 				Query: struct {
 					Since uint64 `query:"since" doc:"the last event you have" example:"7"`

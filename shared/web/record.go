@@ -20,7 +20,7 @@ func (x *request) record(err error) error {
 	if x.s.cfg.Store == nil || x.ep.unrouted != nil || x.scene.Recorded() {
 		return nil
 	}
-	act := audit.Act{Action: x.action(), Resource: x.audited(), Code: fault.CodeOf(err)}
+	act := audit.EntryDraft{Action: x.action(), Resource: x.audited(), Code: fault.CodeOf(err)}
 	switch kind := fault.KindOf(err); {
 	case kind == fault.Denied:
 		act.Result = audit.Refused

@@ -67,7 +67,7 @@ type Server struct {
 	limits    *ratelimit.Limiter
 	buffers   *buffers
 	admission *body.Admission
-	keys      idempotency.Keys
+	keys      idempotency.Records
 	metrics   metrics
 	openapi   []byte             // made once, by document
 	page      Raw                // made once, by document

@@ -386,7 +386,7 @@ func TestDrain_whoWaitsForALongAnswerHearsAtOnce(t *testing.T) {
 	waiting := make(chan struct{})
 	g := newRig(t, func(c *Config) {
 		c.Routes = append(c.Routes, Route{Method: "POST", Path: "/waits", Op: "wait", Summary: "Wait", Permission: Authenticated(), Audit: "thing.wait", Wait: time.Minute,
-			Handle: To(func(ctx context.Context, _ None) (Text, error) {
+			Handle: To(func(ctx context.Context, _ None) (Notice, error) {
 				close(waiting)
 				<-ctx.Done()
 				return "", fault.New(fault.Unavailable, "rollback.pending", "it goes on")

@@ -44,7 +44,7 @@ func TestTimes_areReadInEveryForm(t *testing.T) {
 	}
 	var got in
 	g := newRig(t, func(c *Config) {
-		c.Routes = []Route{{Method: "POST", Path: "/times", Op: "times", Permission: Open(), Reads: true, Handle: To(func(_ context.Context, in in) (Text, error) {
+		c.Routes = []Route{{Method: "POST", Path: "/times", Op: "times", Permission: Open(), Reads: true, Handle: To(func(_ context.Context, in in) (Notice, error) {
 			got = in
 			return "", nil
 		})}}

@@ -104,11 +104,11 @@ type view struct {
 func (g *rig) routes() []Route {
 	return []Route{
 		{Method: "GET", Path: "/health", Op: "getHealth", Permission: Open(), Limit: Free,
-			Handle: To(func(context.Context, None) (Text, error) { return "well", nil })},
+			Handle: To(func(context.Context, None) (Notice, error) { return "well", nil })},
 		{Method: "POST", Path: "/auth/login", Op: "login", Permission: Open(), Limit: Authentication, Audit: "session.create",
 			Handle: To(func(context.Context, struct {
 				Name string `json:"username"`
-			}) (Text, error) {
+			}) (Notice, error) {
 				return "in", nil
 			})},
 		{Method: "GET", Path: "/things", Op: "listThings", Permission: Allow("read", "things"), Handle: To(g.list)},
@@ -116,16 +116,16 @@ func (g *rig) routes() []Route {
 			Audit: "thing.create", Handle: To(g.create)},
 		{Method: "GET", Path: "/things/:id", Op: "getThing", Permission: Allow("read", "things"), Handle: To(g.get)},
 		{Method: "PUT", Path: "/things/:id", Op: "updateThing", Permission: Allow("update", "things"), Audit: "thing.update",
-			Handle: To(func(_ context.Context, in patch) (Text, error) { return Text("updated " + in.ID), nil })},
+			Handle: To(func(_ context.Context, in patch) (Notice, error) { return Notice("updated " + in.ID), nil })},
 		{Method: "POST", Path: "/things/:id/cancel", Op: "cancelThing", Permission: Allow("cancel", "things"), Limit: Batch,
-			Audit: "thing.cancel", Handle: To(func(context.Context, byID) (Text, error) { return "Operation cancelled", nil })},
+			Audit: "thing.cancel", Handle: To(func(context.Context, byID) (Notice, error) { return "Operation cancelled", nil })},
 		{Method: "GET", Path: "/me", Op: "getMe", Permission: Authenticated(),
 			Handle: To(func(ctx context.Context, _ None) (map[string]any, error) {
 				c := CallerOf(ctx)
 				return map[string]any{"id": c.ID(), "mfa": c.Claims.MFA(), "ip": c.IP.String(), "scene": audit.ContextOf(ctx).Op}, nil
 			})},
 		{Method: "GET", Path: "/internal/v1/policies", Op: "getPolicies", Permission: Service("orchestrator"), Limit: Free, Internal: true,
-			Handle: To(func(context.Context, None) (Text, error) { return "p", nil })},
+			Handle: To(func(context.Context, None) (Notice, error) { return "p", nil })},
 		{Method: "GET", Path: "/metrics", Op: "getMetrics", Permission: Allow("read", "metrics"), Limit: Free,
 			Stream: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Query().Has("gone") {

@@ -141,7 +141,7 @@ func (w *Webhooks) create(ctx context.Context, e Endpoint) error {
 	if err != nil {
 		return err
 	}
-	act := audit.Act{Action: "webhook.create", Resource: resource(e.ID), Details: map[string]any{"events": e.Events, "owner": e.Owner, "url": e.URL}}
+	act := audit.EntryDraft{Action: "webhook.create", Resource: resource(e.ID), Details: map[string]any{"events": e.Events, "owner": e.Owner, "url": e.URL}}
 	_, err = audit.Update(ctx, w.c.DB, &act, func(tx *store.Tx) error {
 		return errors.Join(Endpoints.Create(tx, e), feed.Cursors.Create(tx, startAt(e.ID, w.c.Stream, head.Head)))
 	})
@@ -150,7 +150,7 @@ func (w *Webhooks) create(ctx context.Context, e Endpoint) error {
 }
 
 // change is one commit of an endpoint and its audit entry. A change that finds nothing to do returns errUnchanged and commits nothing.
-func (w *Webhooks) change(ctx context.Context, endpoint string, act *audit.Act, fn func(*store.Tx, *Endpoint) error) error {
+func (w *Webhooks) change(ctx context.Context, endpoint string, act *audit.EntryDraft, fn func(*store.Tx, *Endpoint) error) error {
 	_, err := audit.Update(ctx, w.c.DB, act, func(tx *store.Tx) error {
 		row, err := Endpoints.Load(tx, endpoint)
 		if err != nil {
@@ -174,7 +174,7 @@ func (w *Webhooks) change(ctx context.Context, endpoint string, act *audit.Act, 
 // Update changes what in names. Whoever changes an endpoint owns it from then on: what it is sent is what he may read. The
 // faults are Invalid with the field, ErrNotFound and ErrFromFile.
 func (w *Webhooks) Update(ctx context.Context, endpoint, owner string, in Input) error {
-	act := audit.Act{Action: "webhook.update", Resource: resource(endpoint), Details: map[string]any{}}
+	act := audit.EntryDraft{Action: "webhook.update", Resource: resource(endpoint), Details: map[string]any{}}
 	return w.change(ctx, endpoint, &act, func(_ *store.Tx, e *Endpoint) error {
 		if e.FromFile() {
 			return ErrFromFile
@@ -195,7 +195,7 @@ func (w *Webhooks) Rotate(ctx context.Context, endpoint, owner string, given sec
 	if err != nil {
 		return secret.Text{}, err
 	}
-	act := audit.Act{Action: "webhook.rotate", Resource: resource(endpoint)}
+	act := audit.EntryDraft{Action: "webhook.rotate", Resource: resource(endpoint)}
 	return s, w.change(ctx, endpoint, &act, func(_ *store.Tx, e *Endpoint) error {
 		if e.FromFile() {
 			return ErrFromFile
@@ -215,7 +215,7 @@ func (w *Webhooks) Pause(ctx context.Context, endpoint, reason string) error {
 	if reason == "" {
 		reason = "paused by hand"
 	}
-	act := audit.Act{Action: "webhook.pause", Resource: resource(endpoint), Details: map[string]any{"reason": reason}}
+	act := audit.EntryDraft{Action: "webhook.pause", Resource: resource(endpoint), Details: map[string]any{"reason": reason}}
 	return w.change(ctx, endpoint, &act, func(_ *store.Tx, e *Endpoint) error {
 		if e.Condition == Paused {
 			return errUnchanged
@@ -227,7 +227,7 @@ func (w *Webhooks) Pause(ctx context.Context, endpoint, reason string) error {
 
 // Resume goes on where Pause stopped. Resuming twice changes nothing.
 func (w *Webhooks) Resume(ctx context.Context, endpoint string) error {
-	act := audit.Act{Action: "webhook.resume", Resource: resource(endpoint)}
+	act := audit.EntryDraft{Action: "webhook.resume", Resource: resource(endpoint)}
 	return w.change(ctx, endpoint, &act, func(_ *store.Tx, e *Endpoint) error {
 		if e.Condition == Active {
 			return errUnchanged
@@ -250,7 +250,7 @@ func (w *Webhooks) Delete(ctx context.Context, endpoint string) error {
 func (w *Webhooks) remove(ctx context.Context, endpoint string, may func(*Endpoint) error) error {
 	w.looking.Lock()
 	defer w.looking.Unlock()
-	act := audit.Act{Action: "webhook.delete", Resource: resource(endpoint), Details: map[string]any{}}
+	act := audit.EntryDraft{Action: "webhook.delete", Resource: resource(endpoint), Details: map[string]any{}}
 	_, err := audit.Update(ctx, w.c.DB, &act, func(tx *store.Tx) error {
 		row, err := Endpoints.Load(tx, endpoint)
 		if err != nil {

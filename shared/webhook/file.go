@@ -44,7 +44,7 @@ func (w *Webhooks) Sync(ctx context.Context, files []FileEndpoint) error {
 				return err
 			}
 		} else if !slices.Equal(e.Events, events) {
-			act := audit.Act{Action: "webhook.update", Resource: resource(e.ID), Details: map[string]any{"events": events, "url": e.URL}}
+			act := audit.EntryDraft{Action: "webhook.update", Resource: resource(e.ID), Details: map[string]any{"events": events, "url": e.URL}}
 			err := w.change(ctx, e.ID, &act, func(_ *store.Tx, e *Endpoint) error {
 				e.Events, e.Updated = events, w.c.Now().UTC()
 				return nil

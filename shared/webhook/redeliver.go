@@ -73,7 +73,7 @@ func (w *Webhooks) Test(ctx context.Context, endpoint string) (Delivery, error) 
 	d := newDelivery(endpoint, head.Head, Message{Event: TestEvent, At: now, Data: fmt.Appendf(nil, `{"webhook_id":"%s"}`, e.ID)}, now)
 	d.ID = id.New()
 	d.Key += "/" + d.ID // behind the delivery of the entry itself
-	act := audit.Act{Action: "webhook.test", Resource: resource(endpoint), Details: map[string]any{"delivery": d.ID}}
+	act := audit.EntryDraft{Action: "webhook.test", Resource: resource(endpoint), Details: map[string]any{"delivery": d.ID}}
 	_, err = audit.Update(ctx, w.c.DB, &act, func(tx *store.Tx) error { return Deliveries.Create(tx, d) })
 	w.poke(endpoint)
 	return d, err
@@ -96,7 +96,7 @@ func (w *Webhooks) Redeliver(ctx context.Context, endpoint, delivery string) (De
 	if err := w.roomFor(ctx, endpoint); err != nil {
 		return d, err
 	}
-	act := audit.Act{Action: "webhook.redeliver", Resource: resource(endpoint), Details: map[string]any{"delivery": d.ID}}
+	act := audit.EntryDraft{Action: "webhook.redeliver", Resource: resource(endpoint), Details: map[string]any{"delivery": d.ID}}
 	_, err = audit.Update(ctx, w.c.DB, &act, func(tx *store.Tx) error {
 		row, err := Deliveries.Load(tx, d.Key)
 		if err != nil {
@@ -135,7 +135,7 @@ func (w *Webhooks) RedeliverRange(ctx context.Context, endpoint string, r Range)
 		return Requeued{}, err
 	}
 	var out Requeued
-	act := audit.Act{Action: "webhook.redeliver", Resource: resource(endpoint), Details: map[string]any{"dead_only": r.DeadOnly, "from": r.From, "to": r.To}}
+	act := audit.EntryDraft{Action: "webhook.redeliver", Resource: resource(endpoint), Details: map[string]any{"dead_only": r.DeadOnly, "from": r.From, "to": r.To}}
 	_, err := audit.Update(ctx, w.c.DB, &act, func(tx *store.Tx) error {
 		out = Requeued{}
 		e, err := Endpoints.Load(tx, endpoint)

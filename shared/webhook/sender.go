@@ -135,7 +135,7 @@ func (s *sender) send(ctx context.Context) {
 // next makes the attempt that is due, and returns how long there is none otherwise.
 func (s *sender) next(ctx context.Context) (time.Duration, error) {
 	rows, page, err := Deliveries.List(ctx, s.w.c.DB, store.Query{
-		Index: "due", Prefix: s.endpoint + "/", Limit: 1, Counts: []store.Counter{{Kind: deliveryKind, Index: "state", Value: stateKey(s.endpoint, Pending)}},
+		Index: "due", Prefix: s.endpoint + "/", Limit: 1, Counts: []store.CounterKey{{Kind: deliveryKind, Index: "state", Value: stateKey(s.endpoint, Pending)}},
 	})
 	if err != nil {
 		return 0, err
@@ -270,7 +270,7 @@ func (w *Webhooks) pauseSilent(ctx context.Context, d *Delivery) error {
 
 // pauseFor pauses an active endpoint by itself, with one audit entry and one event.
 func (w *Webhooks) pauseFor(ctx context.Context, endpoint, reason string) error {
-	act := audit.Act{Action: "webhook.pause", Resource: resource(endpoint), Details: map[string]any{"reason": reason}}
+	act := audit.EntryDraft{Action: "webhook.pause", Resource: resource(endpoint), Details: map[string]any{"reason": reason}}
 	err := w.change(ctx, endpoint, &act, func(tx *store.Tx, e *Endpoint) error {
 		if e.Condition == Paused {
 			return errUnchanged

@@ -1,10 +1,14 @@
 package arch
 
 import (
+	"go/ast"
+	"go/token"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // glossary reads shared/adr/glossary.md: the meaning and the place of each word.
@@ -41,4 +45,83 @@ func TestGlossary_placesExist(t *testing.T) {
 			t.Errorf("%q is said to be in %s, which is no folder", word, place)
 		}
 	}
+}
+
+// TestTypes_shareANameOnlyInOneMeaning: two types of one module have the same name only when the glossary gives that name one
+// meaning (decision 49).
+func TestTypes_shareANameOnlyInOneMeaning(t *testing.T) {
+	t.Parallel()
+	words := glossary(t)
+	packages := map[string][]string{} // module and type -> packages
+	for _, p := range load(t) {
+		module, _, _ := strings.Cut(p.Path, "/")
+		if module == "tests" {
+			continue
+		}
+		for _, f := range p.Files {
+			if f.Test {
+				continue
+			}
+			for _, d := range f.AST.Decls {
+				g, ok := d.(*ast.GenDecl)
+				if !ok || g.Tok != token.TYPE {
+					continue
+				}
+				for _, s := range g.Specs {
+					key := module + " " + s.(*ast.TypeSpec).Name.Name
+					packages[key] = append(packages[key], p.Path)
+				}
+			}
+		}
+	}
+	for key, in := range packages {
+		_, name, _ := strings.Cut(key, " ")
+		slices.Sort(in)
+		if _, known := words[name]; len(in) > 1 && !known {
+			t.Errorf("the type %s stands for different things in %s: rename one, or give the name its one meaning in shared/adr/glossary.md", name, strings.Join(in, " and "))
+		}
+	}
+}
+
+// Widths of lines in columns; a tab counts 4.
+const (
+	maxComment = 100
+	maxCode    = 140
+)
+
+// TestLines_areNotWide: a comment has at most 100 columns, code 140. A raw string is what it is.
+func TestLines_areNotWide(t *testing.T) {
+	t.Parallel()
+	for _, p := range load(t) {
+		for _, f := range p.Files {
+			src, err := os.ReadFile(filepath.Join(root, f.Path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw := rawStrings(f)
+			for i, line := range strings.Split(string(src), "\n") {
+				most := maxCode
+				if strings.HasPrefix(strings.TrimSpace(line), "//") {
+					most = maxComment
+				}
+				if n := utf8.RuneCountInString(line) + 3*strings.Count(line, "\t"); n > most && !raw[i+1] {
+					t.Errorf("%s:%d has %d columns, the limit is %d", f.Path, i+1, n, most)
+				}
+			}
+		}
+	}
+}
+
+// rawStrings returns the lines of a file that a raw string touches.
+func rawStrings(f File) map[int]bool {
+	lines := map[int]bool{}
+	ast.Inspect(f.AST, func(n ast.Node) bool {
+		if s, ok := n.(*ast.BasicLit); ok && s.Kind == token.STRING && s.Value[0] == '`' {
+			for l := f.Fset.Position(s.Pos()).Line; l <= f.Fset.Position(s.End()).Line; l++ {
+				lines[l] = true
+			}
+		}
+		return true
+	})
+	return lines
 }

@@ -27,7 +27,7 @@ func newSide(t *testing.T, origin string) *side {
 	db := memstore.New(store.Schema{Service: "t", Kinds: append(audit.Kinds(), feed.Kinds()...)})
 	s := &side{dir: t.TempDir(), origin: origin, db: feed.NewHub(db)}
 	s.open(t)
-	act := audit.Act{Action: "server.create", Resource: "servers/web-01"}
+	act := audit.EntryDraft{Action: "server.create", Resource: "servers/web-01"}
 	if _, err := audit.Update(t.Context(), s.db, &act, func(*store.Tx) error { return nil }); err != nil {
 		t.Fatal(err)
 	}

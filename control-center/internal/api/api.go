@@ -34,7 +34,7 @@ type API struct {
 	Metrics  http.Handler
 	Logins   obs.Counter // by result
 	Public   bool        // /metrics needs no token
-	Health   *health.Service
+	Health   *health.Checks
 	Now      func() time.Time
 }
 

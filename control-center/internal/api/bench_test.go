@@ -90,7 +90,7 @@ func pagesOf(b *testing.B, n, atOnce int) [][]byte {
 			when := start.Add(time.Duration(at) * time.Second / 16_000)
 			hex := fmt.Sprintf("%012x", when.UnixMilli())
 			e := audit.Entry{Action: "server.create", Actor: audit.Actor{Sub: "01997b1c-0000-7000-8000-000000000001", Username: "admin"},
-				Decision: &audit.Decision{Allowed: true, Policy: 1, Rule: "role:admin"},
+				Decision: &audit.DecisionRecord{Allowed: true, Policy: 1, Rule: "role:admin"},
 				Details: map[string]any{"attempt": 1, "decision": "01997b1c-0000-7000-8000-000000000002", "run": "01997b1c-0000-7000-8000-000000000004",
 					"task": fmt.Sprintf("01997b1c-0001-7000-8000-%012x", uint32(task))},
 				ID: fmt.Sprintf("%s-%s-7000-8000-%012x", hex[:8], hex[8:], at), OpID: fmt.Sprintf("01997b1c-0000-7000-8000-%012x", uint32(task)),

@@ -100,7 +100,7 @@ type createdPolicy struct {
 }
 
 func (a *API) createPolicy(ctx context.Context, in createPolicyIn) (createdPolicy, error) {
-	d, err := a.Policies.Create(ctx, policy.New{ID: web.NewID(ctx), Name: in.Name, Version: in.Version, Rules: rulesOf(in.Rules), Enabled: in.Enabled == nil || *in.Enabled}, asking(ctx))
+	d, err := a.Policies.Create(ctx, policy.Draft{ID: web.NewID(ctx), Name: in.Name, Version: in.Version, Rules: rulesOf(in.Rules), Enabled: in.Enabled == nil || *in.Enabled}, asking(ctx))
 	return createdPolicy{ID: d.ID, Name: d.Name, Version: d.Version}, err
 }
 

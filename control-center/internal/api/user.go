@@ -73,7 +73,7 @@ type createUserIn struct {
 }
 
 func (a *API) createUser(ctx context.Context, in createUserIn) (createdView, error) {
-	u, err := a.Users.Create(ctx, user.New{ID: web.NewID(ctx), Username: in.Username, Email: in.Email, Password: in.Password, Roles: in.Roles, Enabled: in.Enabled == nil || *in.Enabled}, by(ctx))
+	u, err := a.Users.Create(ctx, user.Draft{ID: web.NewID(ctx), Username: in.Username, Email: in.Email, Password: in.Password, Roles: in.Roles, Enabled: in.Enabled == nil || *in.Enabled}, by(ctx))
 	return createdView{ID: u.ID, Username: u.Username, Email: u.Email, Roles: u.Roles, Enabled: u.Enabled}, err
 }
 

@@ -93,7 +93,7 @@ func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Seal
 	b.Metrics.GaugeFunc("control_center_revocations", "Sequence of the newest revocation.", func() float64 { return float64(revoked.State.Head()) })
 	policies.Meter(b.Metrics, "control_center")
 	start := admission.New(b.Audit, b.Witness, time.Duration(c.Audit.WaitForPeer), log)
-	state := &health.Service{
+	state := &health.Checks{
 		Heard: b.Witness.Heard, Refusals: []func() error{start.Changes, db.Refusal},
 		Notes: map[health.Reason]func() bool{health.AuditUnwitnessed: start.Unwitnessed},
 	}

@@ -31,7 +31,7 @@ func BenchmarkAdd(b *testing.B) {
 			for _, phase := range []audit.Phase{audit.Intent, audit.Outcome} {
 				when := start.Add(time.Duration(n) * 100 * time.Microsecond)
 				e := audit.Entry{Action: "server.create", Actor: audit.Actor{Sub: "01997b1c-0000-7000-8000-000000000001", Username: "admin"},
-					Decision: &audit.Decision{Allowed: true, Policy: 1, Rule: "role:admin"},
+					Decision: &audit.DecisionRecord{Allowed: true, Policy: 1, Rule: "role:admin"},
 					Details:  map[string]any{"attempt": 1, "decision": "01997b1c-0000-7000-8000-000000000002", "run": "01997b1c-0000-7000-8000-000000000004", "task": "01997b1c-0000-7000-8000-000000000003"},
 					ID:       at(when, n), OpID: fmt.Sprintf("01997b1c-0000-7000-8000-%012d", n/2), Origin: "orchestrator", Phase: phase,
 					Resource: fmt.Sprintf("servers/many-0-%d-1", n/2), Result: audit.Success, Time: when, V: 1}

@@ -80,7 +80,7 @@ func (f Filter) counted(q store.Query) bool {
 func (x *Index) narrowest(ctx context.Context, queries []store.Query) (store.Query, error) {
 	count := store.Query{Kind: Table.Kind}
 	for _, q := range queries {
-		count.Counts = append(count.Counts, store.Counter{Kind: q.Kind, Index: q.Index, Value: q.Prefix})
+		count.Counts = append(count.Counts, store.CounterKey{Kind: q.Kind, Index: q.Index, Value: q.Prefix})
 	}
 	page, err := x.DB.List(ctx, count)
 	best := 0

@@ -285,7 +285,7 @@ func TestSearch_findsAnActByTheTimeItShows(t *testing.T) {
 	x := fresh()
 	var entries []audit.Entry
 	for i, when := range []time.Duration{0, time.Hour, -time.Hour, time.Minute, time.Minute} {
-		e := audit.Act{Action: "server.create", Resource: fmt.Sprint("servers/", i)}.Entry(context.Background(), time.Now().Add(when))
+		e := audit.EntryDraft{Action: "server.create", Resource: fmt.Sprint("servers/", i)}.Entry(context.Background(), time.Now().Add(when))
 		entries = append(entries, e)
 	}
 	addAll(t, x, entries)

@@ -82,7 +82,7 @@ func Init(ctx context.Context, o Options, now time.Time) (InitResult, error) {
 	if hasher == nil {
 		hasher = user.NewHasher(user.Standard())
 	}
-	u, err := user.Make(ctx, hasher, user.New{Username: out.Username, Email: email, Password: password, Roles: []string{user.Admin}, Enabled: true}, false, now)
+	u, err := user.Make(ctx, hasher, user.Draft{Username: out.Username, Email: email, Password: password, Roles: []string{user.Admin}, Enabled: true}, false, now)
 	if err != nil {
 		return InitResult{}, err
 	}

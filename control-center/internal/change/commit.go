@@ -14,7 +14,7 @@ import (
 // Act is one change: what its audit entry says, the events that tell of it and what it revokes. The
 // function that Commit runs fills it in.
 type Act struct {
-	audit.Act
+	audit.EntryDraft
 	events  []Event
 	revoked []token.Revocation
 }
@@ -25,7 +25,7 @@ func New(action, resource string, details map[string]any) *Act {
 	if details == nil {
 		details = map[string]any{}
 	}
-	return &Act{Act: audit.Act{Action: action, Resource: resource, Details: details}}
+	return &Act{EntryDraft: audit.EntryDraft{Action: action, Resource: resource, Details: details}}
 }
 
 // Emit adds an event to the act. objectID is the id of the noun in t, empty when it is not known.
@@ -57,7 +57,7 @@ type Committer struct {
 // returns the error of fn as it is, and Unavailable when the outcome is unknown: the revocations of
 // such a commit come into force through revocation.Log.Run.
 func (c *Committer) Commit(ctx context.Context, act *Act, fn func(*store.Tx) error) error {
-	r, err := audit.Update(ctx, c.DB, &act.Act, func(tx *store.Tx) error {
+	r, err := audit.Update(ctx, c.DB, &act.EntryDraft, func(tx *store.Tx) error {
 		act.events, act.revoked = nil, nil
 		if err := fn(tx); err != nil {
 			return err

@@ -89,7 +89,7 @@ func disable(ctx context.Context, o *cli.IO, db *feed.Hub, r user.Recovery) erro
 }
 
 // readSubjects returns what the orchestrator knows of each account, by user id; nil without a file.
-func readSubjects(path string) (map[string]token.Subject, error) {
+func readSubjects(path string) (map[string]token.SubjectState, error) {
 	if path == "" {
 		return nil, nil
 	}
@@ -98,9 +98,9 @@ func readSubjects(path string) (map[string]token.Subject, error) {
 		return nil, fault.New(fault.NotFound, "recover.subjects", "the file of --subjects cannot be read: %s", err)
 	}
 	defer func() { _ = f.Close() }()
-	known := map[string]token.Subject{}
+	known := map[string]token.SubjectState{}
 	for d := json.NewDecoder(bufio.NewReader(f)); ; {
-		var s token.Subject
+		var s token.SubjectState
 		err := d.Decode(&s)
 		if errors.Is(err, io.EOF) {
 			break

@@ -160,7 +160,7 @@ func (r *Rig) Account(t testing.TB, name string, roles ...string) user.User {
 	if len(roles) == 0 {
 		roles = []string{"operator"}
 	}
-	u, err := r.Users.Create(context.Background(), user.New{Username: name, Email: name + "@example.com", Password: Password, Roles: roles, Enabled: true}, Root)
+	u, err := r.Users.Create(context.Background(), user.Draft{Username: name, Email: name + "@example.com", Password: Password, Roles: roles, Enabled: true}, Root)
 	if err != nil {
 		t.Fatal(err)
 	}

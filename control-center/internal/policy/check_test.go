@@ -84,14 +84,14 @@ func TestRehearse_countsWhatTheDraftWouldHaveDecidedOtherwise(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	b := load(t, fresh())
-	row := func(n int, d *audit.Decision) store.Row[auditlog.Row] {
+	row := func(n int, d *audit.DecisionRecord) store.Row[auditlog.Row] {
 		details, err := json.Marshal(map[string]any{"decision": d, "username": "dana"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return store.Row[auditlog.Row]{Value: auditlog.Row{ID: string(rune('a' + n)), Action: "server.create", Details: details}}
 	}
-	decided := func(role, server string) *audit.Decision {
+	decided := func(role, server string) *audit.DecisionRecord {
 		a := authz.Act{Subject: authz.Subject{ID: "u1", Username: "dana", Roles: []string{role}}, IP: "192.0.2.7", Time: root.Time}
 		a.Ask("create", authz.Resource{Type: "servers", Name: server})
 		return audit.Decide(b.Authority.Decide, &a, 0, 0).Record
@@ -100,8 +100,8 @@ func TestRehearse_countsWhatTheDraftWouldHaveDecidedOtherwise(t *testing.T) {
 		row(0, decided("operator", "web-01")), row(1, decided("operator", "db-01")), row(2, decided("viewer", "db-02")),
 		row(
 			3,
-			&audit.Decision{Allowed: true, Policy: 1, Rule: "role:operator#0"},
-		), row(4, &audit.Decision{Allowed: true, Of: "a", Rule: "role:operator#0"}), row(5, nil),
+			&audit.DecisionRecord{Allowed: true, Policy: 1, Rule: "role:operator#0"},
+		), row(4, &audit.DecisionRecord{Allowed: true, Of: "a", Rule: "role:operator#0"}), row(5, nil),
 	}
 	c, err := b.Check(ctx, policy.Document{Enabled: true, Name: "draft", Version: "1", Rules: []authz.Rule{
 		{Effect: "Deny", Resource: "servers:web-*", Action: []string{"create"}},

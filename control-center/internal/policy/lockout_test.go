@@ -21,7 +21,7 @@ func TestLockout_isRefusedAndEveryOtherDenyIsNot(t *testing.T) {
 	root.Subject.ID = r.Account(t, "root", "admin").ID
 	clerk := r.Account(t, "clerk", "operator")
 	// The clerk may change policies by a policy, and is no administrator.
-	if _, err := r.Policies.Create(ctx, policy.New{Name: "clerks", Version: "1", Enabled: true, Rules: []authz.Rule{
+	if _, err := r.Policies.Create(ctx, policy.Draft{Name: "clerks", Version: "1", Enabled: true, Rules: []authz.Rule{
 		{Effect: "Allow", Resource: "policies:*", Action: []string{"create", "update"}, Condition: "user.username == 'clerk'"}}}, root); err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestLockout_isRefusedAndEveryOtherDenyIsNot(t *testing.T) {
 		"one of them, by the clerk":    {"clerk", "policies:*", "update", "user.role == 'admin' && user.username != 'admin'", false},
 		"himself, by the clerk":        {"clerk", "policies:*", "update", "user.id == '" + clerk.ID + "'", true},
 	} {
-		n := policy.New{
+		n := policy.Draft{
 			Name:    "lock",
 			Version: "1",
 			Rules:   []authz.Rule{{Effect: "Deny", Resource: c.resource, Action: []string{c.action}, Condition: c.condition}},

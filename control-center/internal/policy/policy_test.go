@@ -50,7 +50,7 @@ func put(b *policy.Policies, p authz.Policy) error {
 	if _, err := b.Get(ctx, p.ID); err == nil {
 		return b.Update(ctx, p.ID, policy.Edit{Name: &p.Name, Rules: p.Rules, Enabled: &p.Enabled}, "", root)
 	}
-	_, err := b.Create(ctx, policy.New{ID: p.ID, Name: p.Name, Version: p.Version, Rules: p.Rules, Enabled: p.Enabled}, root)
+	_, err := b.Create(ctx, policy.Draft{ID: p.ID, Name: p.Name, Version: p.Version, Rules: p.Rules, Enabled: p.Enabled}, root)
 	return err
 }
 

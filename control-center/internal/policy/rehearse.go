@@ -62,8 +62,8 @@ func (ps *Policies) Rehearse(ctx context.Context, set *authz.Set, after string,
 // again asks set again what the decision of one row was about.
 func (ps *Policies) again(r *Rehearsal, set *authz.Set, row auditlog.Row) {
 	var details struct {
-		Decision *audit.Decision `json:"decision"`
-		Username string          `json:"username"`
+		Decision *audit.DecisionRecord `json:"decision"`
+		Username string                `json:"username"`
 	}
 	if err := json.Unmarshal(row.Details, &details); err != nil {
 		r.CannotTell++

@@ -23,7 +23,7 @@ func TestReset_leavesWhatTheProgramBringsInForceAndDeletesNothing(t *testing.T) 
 		if i == 7 {
 			p.Rules = []authz.Rule{{Effect: "Deny", Resource: "*:*", Action: []string{"*"}, Condition: "user.username != 'root'"}}
 		}
-		if _, err := b.Create(ctx, policy.New{Name: p.Name, Version: "1", Rules: p.Rules, Enabled: true}, root); err != nil {
+		if _, err := b.Create(ctx, policy.Draft{Name: p.Name, Version: "1", Rules: p.Rules, Enabled: true}, root); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -82,7 +82,7 @@ func TestCreate_aNameIsTakenInAnyCase(t *testing.T) {
 	if err := put(b, denyWeb()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Create(ctx, policy.New{Name: "No-Web", Version: "1", Rules: denyWeb().Rules}, root); fault.CodeOf(
+	if _, err := b.Create(ctx, policy.Draft{Name: "No-Web", Version: "1", Rules: denyWeb().Rules}, root); fault.CodeOf(
 		err,
 	) != "policy.name_taken" {
 		t.Errorf("%v", err)
@@ -103,7 +103,7 @@ func TestUpdate_theVersionRisesInItsLastPart(t *testing.T) {
 	b := load(t, fresh())
 	on := true
 	for _, c := range [][2]string{{"1.0.0", "1.0.1"}, {"1.9", "1.10"}, {"7", "8"}, {"draft", "draft.1"}, {"1.0.x", "1.0.x.1"}, {"99999999999999999999", "99999999999999999999.1"}} {
-		d, err := b.Create(ctx, policy.New{Name: "v" + c[0], Version: c[0], Rules: denyWeb().Rules}, root)
+		d, err := b.Create(ctx, policy.Draft{Name: "v" + c[0], Version: c[0], Rules: denyWeb().Rules}, root)
 		if err != nil {
 			t.Fatal(err)
 		}

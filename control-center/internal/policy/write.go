@@ -22,8 +22,8 @@ const (
 	maxVersion = 64        // of the text that its author calls a version
 )
 
-// New describes a policy to create.
-type New struct {
+// Draft describes a policy to create.
+type Draft struct {
 	ID      string // empty for a fresh one
 	Name    string
 	Version string
@@ -42,7 +42,7 @@ type Edit struct {
 
 // Create stores a new policy and puts it in force. The faults are Invalid with a place for each
 // mistake, ErrTaken, and policy.lockout.
-func (ps *Policies) Create(ctx context.Context, n New, by Caller) (Document, error) {
+func (ps *Policies) Create(ctx context.Context, n Draft, by Caller) (Document, error) {
 	d := Document{Enabled: n.Enabled, ID: cmp.Or(n.ID, id.New()), Name: n.Name, Rules: n.Rules, Version: n.Version}
 	if n.ID != "" { // A request that is repeated with its Idempotency-Key may have created the policy before.
 		if done, err := Table.Get(ctx, ps.Changes.DB, n.ID); err != nil || done.Rev != 0 {

@@ -17,8 +17,8 @@ const recoverAtOnce = 200
 // Recovery goes on with the accounts of a store that was put back from a backup, so that nobody
 // gets back what was taken away since (decision 51).
 type Recovery struct {
-	Known map[string]token.Subject // what the orchestrator knows of each account, by user id; nil for nothing, so that nobody but Admin stays enabled
-	Admin string                   // name of the administrator who stays enabled; empty when another one does
+	Known map[string]token.SubjectState // what the orchestrator knows of each account, by user id; nil for nothing, so that nobody but Admin stays enabled
+	Admin string                        // name of the administrator who stays enabled; empty when another one does
 	Now   time.Time
 }
 

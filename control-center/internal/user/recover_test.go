@@ -16,11 +16,11 @@ import (
 func TestRecovery_whoLostRightsSinceComesBackDisabled(t *testing.T) {
 	t.Parallel()
 	r := controltest.New(t)
-	known := map[string]token.Subject{"younger": {Sub: "younger", Enabled: true, Version: 1}}
+	known := map[string]token.SubjectState{"younger": {Sub: "younger", Enabled: true, Version: 1}}
 	want := map[string]bool{}
-	for name, change := range map[string]func(*token.Subject){
-		"same": func(*token.Subject) {}, "off": func(s *token.Subject) { s.Enabled = false }, "gone": func(s *token.Subject) { s.Deleted = true },
-		"demoted": func(s *token.Subject) { s.Roles = []string{"viewer"} }, "newer": func(s *token.Subject) { s.Version += 7 }, "unknown": nil, "root": func(*token.Subject) {},
+	for name, change := range map[string]func(*token.SubjectState){
+		"same": func(*token.SubjectState) {}, "off": func(s *token.SubjectState) { s.Enabled = false }, "gone": func(s *token.SubjectState) { s.Deleted = true },
+		"demoted": func(s *token.SubjectState) { s.Roles = []string{"viewer"} }, "newer": func(s *token.SubjectState) { s.Version += 7 }, "unknown": nil, "root": func(*token.SubjectState) {},
 	} {
 		roles := []string{"operator"}
 		if name == "root" {
@@ -34,7 +34,7 @@ func TestRecovery_whoLostRightsSinceComesBackDisabled(t *testing.T) {
 			known[u.ID] = s
 		}
 	}
-	if _, err := (user.Recovery{Known: map[string]token.Subject{}, Now: time.Now()}).Run(t.Context(), r.DB); fault.CodeOf(err) != "recover.no_admin" {
+	if _, err := (user.Recovery{Known: map[string]token.SubjectState{}, Now: time.Now()}).Run(t.Context(), r.DB); fault.CodeOf(err) != "recover.no_admin" {
 		t.Errorf("nobody could enable the others: %v", err)
 	}
 	if _, err := (user.Recovery{Known: known, Admin: "same", Now: time.Now()}).Run(t.Context(), r.DB); fault.CodeOf(err) != "recover.admin" {

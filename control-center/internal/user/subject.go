@@ -17,8 +17,8 @@ import (
 const SubjectStream = "subjects"
 
 // Subject returns what the orchestrator is told of the account.
-func (u User) Subject() token.Subject {
-	return token.Subject{Enabled: u.Enabled, Kind: token.SubjectUser, Roles: append([]string{}, u.Roles...), Sub: u.ID, Version: u.AV}
+func (u User) Subject() token.SubjectState {
+	return token.SubjectState{Enabled: u.Enabled, Kind: token.SubjectUser, Roles: append([]string{}, u.Roles...), Sub: u.ID, Version: u.AV}
 }
 
 // Load reads an account inside a transaction. The revision is 0 when there is none.
@@ -54,7 +54,7 @@ func Save(tx *store.Tx, u User) error {
 }
 
 // announce appends s to SubjectStream.
-func announce(tx *store.Tx, s token.Subject) error {
+func announce(tx *store.Tx, s token.SubjectState) error {
 	body, err := canonical.Make(s)
 	if err != nil {
 		return err
@@ -71,6 +71,6 @@ func (us *Users) Follow(ctx context.Context, after uint64, wait time.Duration) (
 	if err != nil {
 		return token.Subjects{}, err
 	}
-	items, head, err := feed.Items(page, func(s *token.Subject, seq uint64) { s.Seq = seq })
+	items, head, err := feed.Items(page, func(s *token.SubjectState, seq uint64) { s.Seq = seq })
 	return token.Subjects{Epoch: us.Epoch, Head: head, Items: items, Last: page.Head}, err
 }

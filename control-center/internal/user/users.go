@@ -38,8 +38,8 @@ type Users struct {
 	HasFactor func(*store.Tx, string) (bool, error) // HasFactor says whether the account with that id has a one-time-code factor in use (mfa.Has).
 }
 
-// New describes an account to create. Make and Users.Create check it.
-type New struct {
+// Draft describes an account to create. Make and Users.Create check it.
+type Draft struct {
 	ID       string // empty for a fresh one
 	Username string
 	Email    string
@@ -49,7 +49,7 @@ type New struct {
 }
 
 // check returns one Invalid fault with all that is wrong with n, or nil.
-func (n New) check(mfa bool) error {
+func (n Draft) check(mfa bool) error {
 	var w wrong
 	w.add("/username", checkName(n.Username))
 	w.add("/email", checkEmail(n.Email))
@@ -59,7 +59,7 @@ func (n New) check(mfa bool) error {
 }
 
 // Make returns the account that n describes, with the hash of its password; it stores nothing.
-func Make(ctx context.Context, h *Hasher, n New, mfa bool, now time.Time) (User, error) {
+func Make(ctx context.Context, h *Hasher, n Draft, mfa bool, now time.Time) (User, error) {
 	if err := n.check(mfa); err != nil {
 		return User{}, err
 	}
@@ -100,7 +100,7 @@ func (by Caller) Authorize(u User, want []string) error {
 
 // Create stores a new account and returns it. A name or address that is taken in any spelling is a
 // Conflict.
-func (us *Users) Create(ctx context.Context, n New, by Caller) (User, error) {
+func (us *Users) Create(ctx context.Context, n Draft, by Caller) (User, error) {
 	if err := by.Authorize(User{}, n.Roles); err != nil {
 		return User{}, err
 	}
@@ -227,7 +227,7 @@ func (us *Users) Delete(ctx context.Context, userID string, by Caller, with func
 		}
 		act.Revoke(Raise(&u, true, us.Now()))
 		act.Emit(change.UserDeleted, userID, change.Data{Username: u.Username})
-		return announce(tx, token.Subject{Deleted: true, Kind: token.SubjectUser, Roles: []string{}, Sub: userID, Version: u.AV})
+		return announce(tx, token.SubjectState{Deleted: true, Kind: token.SubjectUser, Roles: []string{}, Sub: userID, Version: u.AV})
 	})
 }
 

@@ -20,18 +20,18 @@ import (
 func TestCreate_refusesWhatIsWrongAllAtOnce(t *testing.T) {
 	t.Parallel()
 	r := controltest.New(t)
-	_, err := r.Users.Create(context.Background(), user.New{Username: "two words", Email: "nowhere", Password: "short", Roles: []string{"king"}}, controltest.Root)
+	_, err := r.Users.Create(context.Background(), user.Draft{Username: "two words", Email: "nowhere", Password: "short", Roles: []string{"king"}}, controltest.Root)
 	f := fault.Of(err)
 	if f == nil || f.Kind != fault.Invalid || len(f.Fields) != 4 {
 		t.Fatalf("%v", err)
 	}
-	good := user.New{Username: "dana", Email: "dana@example.com", Password: controltest.Password, Roles: []string{"viewer"}, Enabled: true}
-	for what, change := range map[string]func(*user.New){
-		"no name": func(n *user.New) { n.Username = "" }, "NUL": func(n *user.New) { n.Username = "da\x00na" }, "newline": func(n *user.New) { n.Username = "dana\n" },
-		"service prefix": func(n *user.New) { n.Username = "service:orchestrator" }, "role prefix": func(n *user.New) { n.Username = "r:admin" },
-		"full width": func(n *user.New) { n.Username = "ｄａｎａ" }, "zero width": func(n *user.New) { n.Username = "da\u200bna" },
-		"no roles": func(n *user.New) { n.Roles = nil }, "role twice": func(n *user.New) { n.Roles = []string{"viewer", "viewer"} },
-		"display name": func(n *user.New) { n.Email = "Dana <dana@example.com>" }, "no domain": func(n *user.New) { n.Email = "dana@" },
+	good := user.Draft{Username: "dana", Email: "dana@example.com", Password: controltest.Password, Roles: []string{"viewer"}, Enabled: true}
+	for what, change := range map[string]func(*user.Draft){
+		"no name": func(n *user.Draft) { n.Username = "" }, "NUL": func(n *user.Draft) { n.Username = "da\x00na" }, "newline": func(n *user.Draft) { n.Username = "dana\n" },
+		"service prefix": func(n *user.Draft) { n.Username = "service:orchestrator" }, "role prefix": func(n *user.Draft) { n.Username = "r:admin" },
+		"full width": func(n *user.Draft) { n.Username = "ｄａｎａ" }, "zero width": func(n *user.Draft) { n.Username = "da\u200bna" },
+		"no roles": func(n *user.Draft) { n.Roles = nil }, "role twice": func(n *user.Draft) { n.Roles = []string{"viewer", "viewer"} },
+		"display name": func(n *user.Draft) { n.Email = "Dana <dana@example.com>" }, "no domain": func(n *user.Draft) { n.Email = "dana@" },
 	} {
 		n := good
 		change(&n)
@@ -46,7 +46,7 @@ func TestCreate_namesAndAddressesAreUniqueInEverySpelling(t *testing.T) {
 	ctx := context.Background()
 	r := controltest.New(t)
 	r.Account(t, "Straße")
-	for _, n := range []user.New{
+	for _, n := range []user.Draft{
 		{Username: "STRASSE", Email: "a@example.com"}, {Username: "straße", Email: "b@example.com"}, {Username: "other", Email: "STRASSE@example.com"},
 		{Username: "Admin", Email: "c@example.com"},
 	} {
@@ -59,7 +59,7 @@ func TestCreate_namesAndAddressesAreUniqueInEverySpelling(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			_, err := r.Users.Create(ctx, user.New{Username: "racer", Email: "racer@example.com", Password: controltest.Password, Roles: []string{"viewer"}}, controltest.Root)
+			_, err := r.Users.Create(ctx, user.Draft{Username: "racer", Email: "racer@example.com", Password: controltest.Password, Roles: []string{"viewer"}}, controltest.Root)
 			if err == nil {
 				made.Add(1)
 			} else if !fault.Is(err, fault.Conflict) {
@@ -84,7 +84,7 @@ func TestFold_whatShowsAsNothingMakesNoOtherName(t *testing.T) {
 		t.Errorf("one letter of Cherokee in two cases: %q %q", upper, lower)
 	}
 	r := controltest.New(t)
-	for what, n := range map[string]user.New{
+	for what, n := range map[string]user.Draft{
 		"variation selector":               {Username: "admin\ufe0f", Email: "x@example.com"},
 		"address with nothing in it":       {Username: "x", Email: "ad\u200bmin@example.com"},
 		"filler":                           {Username: "admin\u1160", Email: "x@example.com"},
@@ -111,7 +111,7 @@ func TestUpdate_changesOnlyWhatIsGiven(t *testing.T) {
 	if after.Email != email || after.AV != u.AV || after.Username != u.Username || !after.Enabled || after.Password != u.Password {
 		t.Fatalf("%+v", after)
 	}
-	if _, err := r.Users.Create(ctx, user.New{Username: "other", Email: "dana@example.com", Password: controltest.Password, Roles: []string{"viewer"}}, controltest.Root); err != nil {
+	if _, err := r.Users.Create(ctx, user.Draft{Username: "other", Email: "dana@example.com", Password: controltest.Password, Roles: []string{"viewer"}}, controltest.Root); err != nil {
 		t.Fatalf("the old address is not free: %v", err)
 	}
 	for what, c := range map[string]struct {

@@ -40,7 +40,7 @@ type API struct {
 	Metrics   http.Handler
 	Public    bool // /metrics needs no token
 	Socket    http.Handler
-	Health    *health.Service
+	Health    *health.Checks
 
 	Webhooks        *webhook.Webhooks
 	WebhooksEnabled bool // they are sent

@@ -98,7 +98,7 @@ func (a *API) executeBatch(ctx context.Context, in batchIn) (batchView, error) {
 		return batchView{}, err
 	}
 	id := web.NewID(ctx)
-	s, err := a.Engine.Submit(ctx, engine.Submission{ID: id, Definition: in.definition(), Grant: asked(ctx), Act: audit.Act{
+	s, err := a.Engine.Submit(ctx, engine.Submission{ID: id, Definition: in.definition(), Grant: asked(ctx), Act: audit.EntryDraft{
 		Action: "batch.create", Resource: "batches/" + id, Details: map[string]any{"name": in.Name, "operations": len(in.Operations)},
 	}, Accept: func(s engine.Submitted) { web.Answering(ctx, a.accepted(s)) }})
 	if err != nil {
@@ -279,7 +279,7 @@ func (a *API) getBatch(ctx context.Context, in oneID) (batchView, error) {
 // adoptBatch asks for the rights of a submission, too: the new batch is the caller's own.
 func (a *API) adoptBatch(ctx context.Context, in oneID) (batchView, error) {
 	id := web.NewID(ctx)
-	s, err := a.Engine.Resume(ctx, in.ID, engine.Submission{ID: id, Grant: asked(ctx), Act: audit.Act{
+	s, err := a.Engine.Resume(ctx, in.ID, engine.Submission{ID: id, Grant: asked(ctx), Act: audit.EntryDraft{
 		Action: "batch.adopt", Resource: "batches/" + id, Details: map[string]any{"resumes": in.ID},
 	}, Accept: func(s engine.Submitted) { web.Answering(ctx, a.accepted(s)) }}, func(d dag.Definition) error {
 		return web.Require(ctx, "create", rights.Batch(d.Name, func(yield func(dag.Operation) bool) {

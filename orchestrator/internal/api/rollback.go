@@ -32,11 +32,11 @@ type createCheckpointIn struct {
 	Description string `json:"description" max:"4096" form:"free" example:"Checkpoint before deploying v2.0.0" doc:"why it was taken"`
 }
 
-func (a *API) createCheckpoint(ctx context.Context, in createCheckpointIn) (web.Text, error) {
+func (a *API) createCheckpoint(ctx context.Context, in createCheckpointIn) (web.Notice, error) {
 	id := web.NewID(ctx)
-	web.Answering(ctx, web.Text(id))
+	web.Answering(ctx, web.Notice(id))
 	_, err := a.Engine.Checkpoints.Take(ctx, run.Checkpoint{ID: id, Name: in.Name, Description: in.Description})
-	return web.Text(id), err
+	return web.Notice(id), err
 }
 
 type checkpointView struct {
@@ -141,7 +141,7 @@ type failureView struct {
 	Error  string `json:"error" doc:"why it could not be undone" example:"the provider cannot be reached"`
 }
 
-func viewRollback(r rollback.Result) rollbackView {
+func viewRollback(r rollback.Summary) rollbackView {
 	v := rollbackView{RollbackID: r.ID, Success: r.Ended && r.Failed == 0, OperationsExecuted: r.Executed, OperationsFailed: r.Failed, OperationsPlanned: r.Planned,
 		Duration: r.Duration.Round(time.Millisecond).Seconds(), Ended: r.Ended}
 	for _, f := range r.Failures {

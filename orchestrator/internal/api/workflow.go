@@ -32,7 +32,7 @@ type serversIn struct {
 	target
 }
 
-func (a *API) createServers(ctx context.Context, in serversIn) (web.Text, error) {
+func (a *API) createServers(ctx context.Context, in serversIn) (web.Notice, error) {
 	return a.submit(ctx, in.operation("servers", "create"))
 }
 
@@ -42,7 +42,7 @@ type taskservIn struct {
 	Taskserv  string `json:"taskserv" required:"true" form:"name" example:"kubernetes" doc:"the task service"`
 }
 
-func (a *API) createTaskserv(ctx context.Context, in taskservIn) (web.Text, error) {
+func (a *API) createTaskserv(ctx context.Context, in taskservIn) (web.Notice, error) {
 	op := in.target.operation("taskserv", in.Operation)
 	op.Taskserv = in.Taskserv
 	return a.submit(ctx, op)
@@ -54,7 +54,7 @@ type clusterIn struct {
 	ClusterType string `json:"cluster_type" required:"true" form:"name" example:"buildkit" doc:"the kind of cluster"`
 }
 
-func (a *API) createCluster(ctx context.Context, in clusterIn) (web.Text, error) {
+func (a *API) createCluster(ctx context.Context, in clusterIn) (web.Notice, error) {
 	op := in.target.operation("cluster", in.Operation)
 	op.ClusterType = in.ClusterType
 	return a.submit(ctx, op)
@@ -65,20 +65,20 @@ func (t target) operation(kind, verb string) dag.Operation {
 }
 
 // submit stores a workflow of one task and answers with its id (contract Q1).
-func (a *API) submit(ctx context.Context, op dag.Operation) (web.Text, error) {
+func (a *API) submit(ctx context.Context, op dag.Operation) (web.Notice, error) {
 	action, needs := rights.Needs(&op)
 	if err := web.Require(ctx, action, needs...); err != nil {
 		return "", err
 	}
 	id := web.NewID(ctx)
-	web.Answering(ctx, web.Text(id))
+	web.Answering(ctx, web.Notice(id))
 	name := operation.Name(op)
 	s, err := a.Engine.Submit(ctx, engine.Submission{
 		ID: id, Grant: asked(ctx),
 		Definition: dag.Definition{Kind: dag.Workflow, Name: name, Nodes: []dag.Node{{Args: operation.Args(op), Command: operation.Command(op), Name: name, Operation: op}}},
-		Act: audit.Act{Action: "workflow.create", Resource: "workflows/" + id, Details: map[string]any{
+		Act: audit.EntryDraft{Action: "workflow.create", Resource: "workflows/" + id, Details: map[string]any{
 			"task": name, "infra": op.Infra, "check_mode": op.CheckMode,
 		}},
 	})
-	return web.Text(s.Run.ID), err
+	return web.Notice(s.Run.ID), err
 }

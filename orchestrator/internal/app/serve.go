@@ -83,7 +83,7 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 		Categories: event.Categories(), Labels: func(body []byte) watch.Labels { return watch.Labels(event.LabelsOf(body)) }, Allowed: api.MayWatch(known.Decide, now),
 	})
 	sockets.Meter(metrics, token.Orchestrator)
-	state := &health.Service{
+	state := &health.Checks{
 		Waits: known.Serves, Refusals: []func() error{known.AllowChanges, db.Refusal},
 		Heard: func() time.Time { return known.Status().Heard },
 	}

@@ -47,7 +47,7 @@ func Subjects(s cli.Setup, find func(*cli.IO, *cli.Setup) (cli.AuditLog, error))
 			}
 			defer func() { _ = db.Close() }()
 			out := json.NewEncoder(o.Out)
-			return trust.Subjects(ctx, db, func(subject token.Subject) error { return out.Encode(subject) })
+			return trust.Subjects(ctx, db, func(subject token.SubjectState) error { return out.Encode(subject) })
 		},
 	}
 }

@@ -31,7 +31,7 @@ func (e *Engine) Cancel(ctx context.Context, kind dag.Kind, runID string) error 
 // cancel posts the command with its audit entry and waits until it is committed.
 func (e *Engine) cancel(ctx context.Context, r *runner, why string) error {
 	scene := audit.ContextOf(ctx)
-	entry := run.Entry(ctx, audit.Act{Action: run.Singular(r.kind) + ".cancel", Resource: run.Plural(r.kind) + "/" + r.id}, e.Now())
+	entry := run.Entry(ctx, audit.EntryDraft{Action: run.Singular(r.kind) + ".cancel", Resource: run.Plural(r.kind) + "/" + r.id}, e.Now())
 	body, err := entry.Encode()
 	if err != nil {
 		return err

@@ -50,7 +50,7 @@ type Rights interface {
 }
 
 // Submitter decides whether somebody may do an operation of a run, and says why not.
-type Submitter = func(*dag.Header, *dag.Operation) (*audit.Decision, string)
+type Submitter = func(*dag.Header, *dag.Operation) (*audit.DecisionRecord, string)
 
 // Config is what an Engine is made of; zero values get the defaults named.
 type Config struct {

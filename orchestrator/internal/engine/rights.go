@@ -45,7 +45,7 @@ func (r *runner) judge(i int32, op *dag.Operation) string {
 
 // rightDecision is whether the submitter of a run may do one operation.
 type rightDecision struct {
-	decision *audit.Decision
+	decision *audit.DecisionRecord
 	why      string // why it is refused; empty: it is not
 	entry    string // id of the audit entry of the first intent with this decision
 }
@@ -54,17 +54,17 @@ type rightDecision struct {
 // does something, that of the submission for an undo, about which nobody is asked again. Only the
 // first intent of an operation has the whole decision; the entries of its other attempts, as many
 // as it has servers, refer to that one.
-func (r *runner) decision(t dag.AttemptRecord, phase audit.Phase, entry string) *audit.Decision {
+func (r *runner) decision(t dag.AttemptRecord, phase audit.Phase, entry string) *audit.DecisionRecord {
 	g := &r.run.Header.Grant
 	d := r.decided[t.Task]
 	switch {
 	case d == nil || t.Kind != dag.Do:
-		return &audit.Decision{Allowed: true, Policy: g.Policy, Rule: g.Rule}
+		return &audit.DecisionRecord{Allowed: true, Policy: g.Policy, Rule: g.Rule}
 	case phase == audit.Intent && d.entry == "":
 		d.entry = entry
 		return d.decision
 	}
-	short := &audit.Decision{Allowed: true, Policy: d.decision.Policy, Rule: d.decision.Rule}
+	short := &audit.DecisionRecord{Allowed: true, Policy: d.decision.Policy, Rule: d.decision.Rule}
 	if phase == audit.Intent {
 		short.Of = d.entry
 	}
@@ -77,7 +77,7 @@ const largeOperation = 16
 
 // keepDecisions stores the decisions of which the audit entries have only the digest: of a
 // submission, and of attempts at its largest operations.
-func (r *runner) keepDecisions(ctx context.Context, nodes []dag.Node, submitted *audit.Decision) error {
+func (r *runner) keepDecisions(ctx context.Context, nodes []dag.Node, submitted *audit.DecisionRecord) error {
 	if err := audit.Keep(ctx, r.e.DB, submitted); err != nil || r.may == nil {
 		return err
 	}

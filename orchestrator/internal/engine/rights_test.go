@@ -43,7 +43,7 @@ func (r *rights) Submitter(context.Context, dag.Grant) (engine.Submitter, error)
 	}
 	d := authz.Decision{Allowed: r.refused == "", Rule: fmt.Sprint("rule", r.version), Version: r.version}
 	why := r.refused
-	return func(_ *dag.Header, op *dag.Operation) (*audit.Decision, string) {
+	return func(_ *dag.Header, op *dag.Operation) (*audit.DecisionRecord, string) {
 		act := &authz.Act{Subject: authz.Subject{ID: "u1", Roles: []string{"operator"}}}
 		for _, s := range op.Servers {
 			act.Asked = append(act.Asked, authz.Asked{Action: "create", Resource: authz.Resource{Type: "servers", Name: s.Name}})

@@ -20,24 +20,24 @@ var errRollback = fault.New(fault.Conflict, "rollback.running", "Another rollbac
 // Rollback undoes what the request names and waits for the end. The request is judged before
 // anything is stopped; then the rollback is stored, and goes on when the caller leaves or the
 // process dies. One rollback runs at a time; new submissions wait for its end.
-func (e *Engine) Rollback(ctx context.Context, q rollback.Request) (rollback.Result, error) {
+func (e *Engine) Rollback(ctx context.Context, q rollback.Request) (rollback.Summary, error) {
 	if q.ID == "" {
 		q.ID = id.New()
 	}
 	if known, err := e.rejoin(ctx, q.ID); known {
 		if err != nil {
-			return rollback.Result{ID: q.ID}, err
+			return rollback.Summary{ID: q.ID}, err
 		}
 		return e.outcome(ctx, q.ID)
 	}
 	begun, err := e.announce(ctx, q)
 	if err != nil {
-		return rollback.Result{}, err
+		return rollback.Summary{}, err
 	}
 	select {
 	case b := <-begun:
 		if b.err != nil {
-			return rollback.Result{}, b.err
+			return rollback.Summary{}, b.err
 		}
 		audit.ContextOf(ctx).MarkRecorded()
 		select {
@@ -90,9 +90,9 @@ func (e *Engine) announce(ctx context.Context, q rollback.Request) (<-chan begun
 
 // outcome returns what a rollback came to after it was waited for, and a fault when it has not
 // ended.
-func (e *Engine) outcome(ctx context.Context, rollbackID string) (rollback.Result, error) {
+func (e *Engine) outcome(ctx context.Context, rollbackID string) (rollback.Summary, error) {
 	if err := ctx.Err(); err != nil {
-		return rollback.Result{ID: rollbackID}, fault.New(fault.Unavailable, "rollback.pending",
+		return rollback.Summary{ID: rollbackID}, fault.New(fault.Unavailable, "rollback.pending",
 			"The rollback %s goes on; its end was not waited for.", rollbackID).Because(err)
 	}
 	got, err := rollback.ResultOf(ctx, e.DB, rollbackID, e.Now())
@@ -145,7 +145,7 @@ func (e *Engine) rejoin(ctx context.Context, rollbackID string) (known bool, err
 
 // beginRollback judges a request and stores the rollback.
 func (e *Engine) beginRollback(ctx context.Context, q rollback.Request) (*runner, error) {
-	act := audit.Act{Action: "rollback.execute", Resource: "rollbacks/" + q.ID}
+	act := audit.EntryDraft{Action: "rollback.execute", Resource: "rollbacks/" + q.ID}
 	if q.Checkpoint != "" {
 		act.Resource = "checkpoints/" + q.Checkpoint
 	}
@@ -162,7 +162,7 @@ const maxWaves = 64
 
 // submitRollback stores a rollback and launches it. Its waves are stored first: without the header
 // they mean nothing.
-func (e *Engine) submitRollback(ctx context.Context, q rollback.Request, plan rollback.Plan, act audit.Act) (*runner, error) {
+func (e *Engine) submitRollback(ctx context.Context, q rollback.Request, plan rollback.Plan, act audit.EntryDraft) (*runner, error) {
 	now := e.now()
 	body, grant, err := granted(ctx, act, dag.Grant{}, now.Wall)
 	if err != nil {

@@ -20,10 +20,10 @@ const commitWait = 15 * time.Second
 type Submission struct {
 	ID         string // of the run, and of a workflow's task; fresh when empty. Submitting it again returns the run
 	Definition dag.Definition
-	Act        audit.Act       // what the audit log calls it; Action "batch.execute" or so, Resource "batches/<id>" when empty
-	Grant      dag.Grant       // what the scene does not say of who asks: the account's version and roles, MFA, and when
-	Plan       string          // id of the plan it was rehearsed with
-	Accept     func(Submitted) // hears of the run before its commit, which settles the request's Idempotency-Key; nil: nobody
+	Act        audit.EntryDraft // what the audit log calls it; Action "batch.execute" or so, Resource "batches/<id>" when empty
+	Grant      dag.Grant        // what the scene does not say of who asks: the account's version and roles, MFA, and when
+	Plan       string           // id of the plan it was rehearsed with
+	Accept     func(Submitted)  // hears of the run before its commit, which settles the request's Idempotency-Key; nil: nobody
 
 	resumes store.Row[dag.Header] // the withdrawn batch that it goes on with
 }
@@ -160,7 +160,7 @@ func (r *runner) commitSubmission(ctx context.Context, s *Submission, grant dag.
 
 // granted returns the audit entry of a request for a run, and the grant of the run: g with what the
 // audit.Context says.
-func granted(ctx context.Context, act audit.Act, g dag.Grant, now time.Time) ([]byte, dag.Grant, error) {
+func granted(ctx context.Context, act audit.EntryDraft, g dag.Grant, now time.Time) ([]byte, dag.Grant, error) {
 	entry := run.Entry(ctx, act, now)
 	scene := audit.ContextOf(ctx)
 	g.Decision, g.IP, g.Sub, g.Username = entry.ID, scene.Actor.IP, scene.Actor.Sub, scene.Actor.Username

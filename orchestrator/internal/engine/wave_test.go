@@ -226,7 +226,7 @@ func TestRollback_deletedWhileItGoesOn(t *testing.T) {
 		w.mu.Lock()
 		w.delay = time.Second
 		w.mu.Unlock()
-		done := make(chan rollback.Result, 1)
+		done := make(chan rollback.Summary, 1)
 		go func() {
 			got, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID})
 			if err != nil {

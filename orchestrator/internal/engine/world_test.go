@@ -184,13 +184,13 @@ func services(id string, deps []string, names ...string) dag.Node {
 }
 
 func batch(nodes ...dag.Node) engine.Submission {
-	return engine.Submission{Definition: dag.Definition{Kind: dag.Batch, Name: "demo", Nodes: nodes}, Act: audit.Act{Action: "batch.execute"}}
+	return engine.Submission{Definition: dag.Definition{Kind: dag.Batch, Name: "demo", Nodes: nodes}, Act: audit.EntryDraft{Action: "batch.execute"}}
 }
 
 func workflow(names ...string) engine.Submission {
 	n := servers("", nil, names...)
 	n.Name, n.Command = "create_servers", "provisioning servers create"
-	return engine.Submission{Definition: dag.Definition{Kind: dag.Workflow, Name: "create_servers", Nodes: []dag.Node{n}}, Act: audit.Act{Action: "server.create"}}
+	return engine.Submission{Definition: dag.Definition{Kind: dag.Workflow, Name: "create_servers", Nodes: []dag.Node{n}}, Act: audit.EntryDraft{Action: "server.create"}}
 }
 
 // started is an engine at work on a store; stop ends it.
@@ -241,7 +241,7 @@ func (s *started) submit(sub engine.Submission) engine.Submitted {
 // scene is the context of a request by alice.
 func scene() context.Context {
 	return audit.WithContext(context.Background(), &audit.Context{
-		Actor: audit.Actor{Sub: "u1", Username: "alice"}, Decision: &audit.Decision{Allowed: true, Policy: 7, Rule: "r1"}, Origin: "orchestrator",
+		Actor: audit.Actor{Sub: "u1", Username: "alice"}, Decision: &audit.DecisionRecord{Allowed: true, Policy: 7, Rule: "r1"}, Origin: "orchestrator",
 	})
 }
 

@@ -83,7 +83,7 @@ func (h *history) without(ctx context.Context, c run.Checkpoint, own store.Write
 	if err != nil {
 		return retention.Step{}, err
 	}
-	entry, err := run.Entry(ctx, audit.Act{Action: action, Resource: "checkpoints/" + c.ID,
+	entry, err := run.Entry(ctx, audit.EntryDraft{Action: action, Resource: "checkpoints/" + c.ID,
 		Details: map[string]any{"name": c.Name}}, e.Time).Encode()
 	if err != nil {
 		return retention.Step{}, err

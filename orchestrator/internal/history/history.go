@@ -92,7 +92,7 @@ func (h *history) keptRuns(ctx context.Context) (retention.Kept, error) {
 func (h *history) keptTasks(ctx context.Context) (retention.Kept, error) {
 	q := store.Query{Limit: 1}
 	for _, status := range dag.Statuses() {
-		q.Counts = append(q.Counts, store.Counter{Kind: run.Tasks().Kind, Index: "status", Value: string(status)})
+		q.Counts = append(q.Counts, store.CounterKey{Kind: run.Tasks().Kind, Index: "status", Value: string(status)})
 	}
 	rows, page, err := run.Tasks().List(ctx, h.db, q)
 	if err != nil {
@@ -107,10 +107,10 @@ func (h *history) keptTasks(ctx context.Context) (retention.Kept, error) {
 }
 
 // runCounts are the counters of all kinds of runs with these statuses.
-func runCounts(statuses ...dag.Status) (all []store.Counter) {
+func runCounts(statuses ...dag.Status) (all []store.CounterKey) {
 	for _, kind := range []dag.Kind{dag.Batch, dag.Rollback, dag.Workflow} {
 		for _, status := range statuses {
-			all = append(all, store.Counter{Kind: run.Headers().Kind, Index: "status", Value: run.StatusKey(kind, status)})
+			all = append(all, store.CounterKey{Kind: run.Headers().Kind, Index: "status", Value: run.StatusKey(kind, status)})
 		}
 	}
 	return all
@@ -125,7 +125,7 @@ func sum(counts []store.Count) (n int) {
 
 // ever returns by status how many rows of a class there are or were: what was pruned and what is
 // there.
-func (h *history) ever(ctx context.Context, class string, counters []store.Counter, now []store.Count) (map[string]int64, error) {
+func (h *history) ever(ctx context.Context, class string, counters []store.CounterKey, now []store.Count) (map[string]int64, error) {
 	pruned, err := retention.Pruned(ctx, h.db)
 	all := map[string]int64{}
 	for i, c := range counters {

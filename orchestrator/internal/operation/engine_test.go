@@ -21,7 +21,7 @@ func TestEngine_referenceBatchAndBack(t *testing.T) {
 	t.Parallel()
 	b := localBench(t)
 	db := memstore.New(store.Schema{Service: "orchestrator", Kinds: run.Schema()})
-	ctx := audit.WithContext(t.Context(), &audit.Context{Actor: audit.Actor{Sub: "u1", Username: "alice"}, Decision: &audit.Decision{Allowed: true, Policy: 1, Rule: "r"}, Origin: "orchestrator"})
+	ctx := audit.WithContext(t.Context(), &audit.Context{Actor: audit.Actor{Sub: "u1", Username: "alice"}, Decision: &audit.DecisionRecord{Allowed: true, Policy: 1, Rule: "r"}, Origin: "orchestrator"})
 	begin := func() (*engine.Engine, func()) {
 		x := New(b.Config)
 		e := engine.New(engine.Config{DB: db, Executor: x, Lease: 200 * time.Millisecond})
@@ -68,7 +68,7 @@ func TestEngine_referenceBatchAndBack(t *testing.T) {
 	if err != nil || len(rows) != 8 {
 		t.Errorf("inventory: %v %v", rows, err)
 	}
-	var back rollback.Result
+	var back rollback.Summary
 	eventually(t, func() bool {
 		back, err = e.Rollback(ctx, rollback.Request{Checkpoint: points.Rows[0].Value.ID})
 		return err == nil

@@ -16,6 +16,7 @@ import (
 func TestOpenProviders_sample(t *testing.T) {
 	type settings struct {
 		RateLimits map[string]any              `toml:"rate_limits"`
+		Webhooks   map[string]any              `toml:"webhooks"`
 		Infra      InfraSettings               `toml:"infra"`
 		Recipes    RecipeSettings              `toml:"recipes"`
 		Providers  map[string]ProviderSettings `toml:"providers"`

@@ -35,7 +35,7 @@ const signalled = 128
 // shownOutput is how much of a script's output a result carries (bytes).
 const shownOutput = 1 << 10
 
-// service is a task service on a server, at hand.
+// taskService is a task service on a server, at hand.
 type taskService struct {
 	recipe recipe.Recipe
 	server dag.Resource

@@ -79,7 +79,7 @@ func Submission(kind dag.Kind, name string) authz.Resource {
 // taken for (package trust). RightsChanged is another number after every change of either.
 type Known interface {
 	Policies() *authz.Set
-	Subject(ctx context.Context, sub string) (token.Subject, bool, error)
+	Subject(ctx context.Context, sub string) (token.SubjectState, bool, error)
 	RightsChanged() uint64
 }
 
@@ -93,7 +93,7 @@ func (b Book) Changed() uint64 { return b.Known.RightsChanged() }
 
 // Submitter returns what the one who was given g may do now, with the policies and the account of now and the request of
 // then, and why not. The answer holds until Changed returns another number. A fault means that it cannot be told yet.
-func (b Book) Submitter(ctx context.Context, g dag.Grant) (func(*dag.Header, *dag.Operation) (*audit.Decision, string), error) {
+func (b Book) Submitter(ctx context.Context, g dag.Grant) (func(*dag.Header, *dag.Operation) (*audit.DecisionRecord, string), error) {
 	set := b.Known.Policies()
 	account, named, err := b.Known.Subject(ctx, g.Sub)
 	switch {
@@ -102,14 +102,14 @@ func (b Book) Submitter(ctx context.Context, g dag.Grant) (func(*dag.Header, *da
 	case set == nil:
 		return nil, fault.New(fault.Unavailable, "rights.unknown", "what the submitter may do is not known before the control-center was heard")
 	case !named || g.AuthVersion > account.Version: // the token of the submission says more than what was heard since
-		account = token.Subject{Enabled: true, Roles: g.Roles}
+		account = token.SubjectState{Enabled: true, Roles: g.Roles}
 	}
 	who := g.Username
 	if who == "" {
 		who = g.Sub
 	}
 	asks := authz.Act{Subject: authz.Subject{ID: g.Sub, Username: g.Username, Roles: account.Roles, MFA: g.MFA}, IP: g.IP, Time: g.Time}
-	return func(h *dag.Header, op *dag.Operation) (*audit.Decision, string) {
+	return func(h *dag.Header, op *dag.Operation) (*audit.DecisionRecord, string) {
 		a := asks
 		switch {
 		case account.Deleted:

@@ -15,7 +15,7 @@ import (
 
 // known is what was heard, as the test says it.
 type known struct {
-	people map[string]token.Subject
+	people map[string]token.SubjectState
 	source authz.Source
 	number uint64
 }
@@ -28,7 +28,7 @@ func (k *known) Policies() *authz.Set {
 	return set
 }
 
-func (k *known) Subject(_ context.Context, sub string) (token.Subject, bool, error) {
+func (k *known) Subject(_ context.Context, sub string) (token.SubjectState, bool, error) {
 	s, ok := k.people[sub]
 	return s, ok, nil
 }
@@ -36,13 +36,13 @@ func (k *known) Subject(_ context.Context, sub string) (token.Subject, bool, err
 func (k *known) RightsChanged() uint64 { return k.number }
 
 // hear returns what is known with the built-in policies and these accounts.
-func hear(t *testing.T, people ...token.Subject) *known {
+func hear(t *testing.T, people ...token.SubjectState) *known {
 	t.Helper()
 	src, err := authz.Defaults()
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &known{people: map[string]token.Subject{}, source: src}
+	k := &known{people: map[string]token.SubjectState{}, source: src}
 	for _, p := range people {
 		k.people[p.Sub] = p
 	}
@@ -63,7 +63,7 @@ func create() *dag.Operation {
 
 // answer is a decision with the reason of a refusal.
 type answer struct {
-	*audit.Decision
+	*audit.DecisionRecord
 	Reason string
 }
 
@@ -83,20 +83,20 @@ func ask(t *testing.T, k *known, g dag.Grant) answer {
 func TestSubmitter_isTheAccountOfNow(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		now  token.Subject
+		now  token.SubjectState
 		want string // the reason; empty: allowed
 	}{
-		{token.Subject{Sub: "a", Version: 3, Enabled: true, Roles: []string{"operator"}}, ""},
-		{token.Subject{Sub: "a", Version: 4, Enabled: true, Roles: []string{"developer"}}, ""},
-		{token.Subject{Sub: "a", Version: 5, Enabled: true, Roles: []string{"viewer"}}, "alice may no longer create batches b: no rule allows it any more"},
-		{token.Subject{Sub: "a", Version: 7, Roles: []string{"operator"}}, "the account of alice was disabled"},
-		{token.Subject{Sub: "a", Version: 9, Deleted: true}, "the account of alice was deleted"},
+		{token.SubjectState{Sub: "a", Version: 3, Enabled: true, Roles: []string{"operator"}}, ""},
+		{token.SubjectState{Sub: "a", Version: 4, Enabled: true, Roles: []string{"developer"}}, ""},
+		{token.SubjectState{Sub: "a", Version: 5, Enabled: true, Roles: []string{"viewer"}}, "alice may no longer create batches b: no rule allows it any more"},
+		{token.SubjectState{Sub: "a", Version: 7, Roles: []string{"operator"}}, "the account of alice was disabled"},
+		{token.SubjectState{Sub: "a", Version: 9, Deleted: true}, "the account of alice was deleted"},
 	} {
 		if d := ask(t, hear(t, c.now), alice()); d.Allowed != (c.want == "") || d.Reason != c.want || d.Policy != 1 {
 			t.Errorf("%+v: %+v", c.now, d)
 		}
 	}
-	d := ask(t, hear(t, token.Subject{Sub: "a", Version: 4, Enabled: true, Roles: []string{"developer"}}), alice())
+	d := ask(t, hear(t, token.SubjectState{Sub: "a", Version: 4, Enabled: true, Roles: []string{"developer"}}), alice())
 	if d.Rule == authz.NoRule || len(d.Act.Asked) != 2 || d.Act.Asked[1].Name != "web-01" || d.Act.Subject.Roles[0] != "developer" || d.Act.IP != "192.0.2.1" {
 		t.Errorf("the decision does not say what decided: %+v", d)
 	}
@@ -106,7 +106,7 @@ func TestSubmitter_isTheAccountOfNow(t *testing.T) {
 // hour.
 func TestSubmitter_thePoliciesAreThoseOfNowAndTheRequestThatOfThen(t *testing.T) {
 	t.Parallel()
-	k := hear(t, token.Subject{Sub: "a", Version: 3, Enabled: true, Roles: []string{"operator"}})
+	k := hear(t, token.SubjectState{Sub: "a", Version: 3, Enabled: true, Roles: []string{"operator"}})
 	k.source.Version = 2
 	k.source.Policies = append(k.source.Policies, authz.Policy{ID: "freeze", Name: "freeze", Enabled: true,
 		Rules: []authz.Rule{{Effect: authz.EffectDeny, Resource: "servers:web-*", Action: []string{"*"}, Condition: "request.ip == '192.0.2.1' && time.hour == 12"}}})
@@ -129,7 +129,7 @@ func TestSubmitter_aTokenNewerThanWhatWasHeardCounts(t *testing.T) {
 	if d := ask(t, hear(t), alice()); !d.Allowed {
 		t.Errorf("just made, not heard of yet: %+v", d)
 	}
-	k := hear(t, token.Subject{Sub: "a", Version: 2, Enabled: true, Roles: []string{"viewer"}})
+	k := hear(t, token.SubjectState{Sub: "a", Version: 2, Enabled: true, Roles: []string{"viewer"}})
 	if d := ask(t, k, alice()); !d.Allowed {
 		t.Errorf("just promoted: %+v", d)
 	}
@@ -152,8 +152,8 @@ type deaf struct{ *known }
 
 func (deaf) Policies() *authz.Set { return nil }
 
-func (deaf) Subject(context.Context, string) (token.Subject, bool, error) {
-	return token.Subject{}, false, nil
+func (deaf) Subject(context.Context, string) (token.SubjectState, bool, error) {
+	return token.SubjectState{}, false, nil
 }
 
 func TestNeeds_areWhatASubmissionIsAsked(t *testing.T) {
@@ -185,8 +185,8 @@ func TestNeeds_areWhatASubmissionIsAsked(t *testing.T) {
 // TestReads_asksTheAccountOfNow is decision 54: what a webhook's owner may read follows his account, and who is not known yet is not refused.
 func TestReads_asksTheAccountOfNow(t *testing.T) {
 	t.Parallel()
-	k := hear(t, token.Subject{Sub: "a", Enabled: true, Roles: []string{"viewer"}}, token.Subject{Sub: "b", Roles: []string{"viewer"}},
-		token.Subject{Sub: "c", Enabled: true}, token.Subject{Sub: "d", Enabled: true, Deleted: true, Roles: []string{"admin"}})
+	k := hear(t, token.SubjectState{Sub: "a", Enabled: true, Roles: []string{"viewer"}}, token.SubjectState{Sub: "b", Roles: []string{"viewer"}},
+		token.SubjectState{Sub: "c", Enabled: true}, token.SubjectState{Sub: "d", Enabled: true, Deleted: true, Roles: []string{"admin"}})
 	book := rights.Book{Known: k}
 	for sub, want := range map[string]string{
 		"a": "", "b": "the account b was disabled", "c": "the account c may no longer read tasks: no rule allows it any more", "d": "the account d was deleted",

@@ -32,7 +32,7 @@ func (s *Checkpoints) Take(ctx context.Context, c run.Checkpoint) (run.Checkpoin
 	}
 	c.CreatedAt, c.V = s.Now().UTC().Truncate(time.Microsecond), 2
 	c.EraFrom, _ = s.Eras.boundary()
-	page, err := s.DB.List(ctx, store.Query{Kind: run.Resources().Kind, Counts: []store.Counter{{Kind: run.Resources().Kind}}})
+	page, err := s.DB.List(ctx, store.Query{Kind: run.Resources().Kind, Counts: []store.CounterKey{{Kind: run.Resources().Kind}}})
 	if err != nil {
 		return run.Checkpoint{}, err
 	}
@@ -45,7 +45,7 @@ func (s *Checkpoints) Take(ctx context.Context, c run.Checkpoint) (run.Checkpoin
 			return run.Checkpoint{}, err
 		}
 	}
-	entry, err := run.Entry(ctx, audit.Act{Action: "checkpoint.create", Resource: "checkpoints/" + c.ID,
+	entry, err := run.Entry(ctx, audit.EntryDraft{Action: "checkpoint.create", Resource: "checkpoints/" + c.ID,
 		Details: map[string]any{"name": c.Name}}, c.CreatedAt).Encode()
 	if err != nil {
 		return run.Checkpoint{}, err
@@ -93,7 +93,7 @@ func (s *Checkpoints) Delete(ctx context.Context, checkpointID string) error {
 	if err != nil {
 		return err
 	}
-	act := audit.Act{Action: "checkpoint.delete", Resource: "checkpoints/" + c.ID, Details: map[string]any{"name": c.Name}}
+	act := audit.EntryDraft{Action: "checkpoint.delete", Resource: "checkpoints/" + c.ID, Details: map[string]any{"name": c.Name}}
 	_, err = audit.Update(ctx, s.DB, &act, func(tx *store.Tx) error {
 		row, err := run.Checkpoints().Load(tx, c.ID)
 		if err != nil {

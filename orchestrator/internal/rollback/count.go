@@ -49,7 +49,7 @@ func (s *Checkpoints) between(ctx context.Context, c, later run.Checkpoint) (n i
 	for era := c.EraFrom; era < later.EraTo; {
 		q := store.Query{Kind: run.Effects().Kind}
 		for len(q.Counts) < store.MaxPage && era < later.EraTo {
-			q.Counts = append(q.Counts, store.Counter{Kind: run.Effects().Kind, Index: "stands", Value: run.EraKey(era)})
+			q.Counts = append(q.Counts, store.CounterKey{Kind: run.Effects().Kind, Index: "stands", Value: run.EraKey(era)})
 			era++
 		}
 		page, err := s.DB.List(ctx, q)

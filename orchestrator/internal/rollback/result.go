@@ -10,8 +10,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Result is what a rollback came to.
-type Result struct {
+// Outcome is what a rollback came to.
+type Summary struct {
 	ID       string
 	Ended    bool
 	Planned  int // operations that it undoes, as counted when it began
@@ -22,15 +22,15 @@ type Result struct {
 }
 
 // ResultOf returns what a rollback has come to until now, or a fault of kind NotFound.
-func ResultOf(ctx context.Context, db store.DB, rollbackID string, now time.Time) (Result, error) {
+func ResultOf(ctx context.Context, db store.DB, rollbackID string, now time.Time) (Summary, error) {
 	if !id.Valid(rollbackID) {
-		return Result{}, run.Unknown(dag.Rollback, rollbackID)
+		return Summary{}, run.Unknown(dag.Rollback, rollbackID)
 	}
 	h, err := run.GetHeader(ctx, db, dag.Rollback, rollbackID)
 	if err != nil {
-		return Result{}, err
+		return Summary{}, err
 	}
-	res := Result{ID: h.ID, Ended: h.State.Terminal(), Planned: h.Undo.Planned, Executed: h.Counts.Completed, Failed: h.Counts.Failed}
+	res := Summary{ID: h.ID, Ended: h.State.Terminal(), Planned: h.Undo.Planned, Executed: h.Counts.Completed, Failed: h.Counts.Failed}
 	if h.CompletedAt != nil {
 		now = *h.CompletedAt
 	}

@@ -11,7 +11,7 @@ import (
 const Origin = "orchestrator"
 
 // Entry returns the audit entry of an act, with the origin Origin when the context names none.
-func Entry(ctx context.Context, act audit.Act, now time.Time) audit.Entry {
+func Entry(ctx context.Context, act audit.EntryDraft, now time.Time) audit.Entry {
 	entry := act.Entry(ctx, now)
 	if entry.Origin == "" {
 		entry.Origin = Origin

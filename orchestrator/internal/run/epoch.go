@@ -26,7 +26,7 @@ func Epoch(ctx context.Context, db store.DB) (string, error) {
 		return row.Value.Epoch, err
 	}
 	made := identity{Epoch: id.Random(), ID: identityID}
-	act := audit.Act{Action: "store.create", Resource: "stores/orchestrator"}
+	act := audit.EntryDraft{Action: "store.create", Resource: "stores/orchestrator"}
 	_, err = audit.Update(ctx, db, &act, func(tx *store.Tx) error { return identities.Create(tx, made) })
 	return made.Epoch, err
 }

@@ -312,7 +312,7 @@ func (t *Trust) expire(ctx context.Context) error {
 	return t.forget(ctx, t.revoked.Expire(t.Now().Unix()))
 }
 
-// lasting returns the items of had that hold in every epoch, without their places, which count in
+// acrossEpochs returns the items of had that hold in every epoch, without their places, which count in
 // theirs.
 func acrossEpochs(had, have []token.Revocation) []token.Revocation {
 	named := map[string]bool{}

@@ -77,7 +77,7 @@ func (t *Trust) loadKeys(ctx context.Context) error {
 	return t.keys.Replace(keys)
 }
 
-// scene names the orchestrator as the actor of what is done here.
+// auditContext names the orchestrator as the actor of what is done here.
 func auditContext(ctx context.Context) context.Context {
 	return audit.WithContext(ctx, &audit.Context{Origin: token.Orchestrator, Actor: audit.Actor{Sub: token.ServiceSubject(token.Orchestrator)}})
 }
@@ -92,7 +92,7 @@ func (t *Trust) keepKeys(ctx context.Context, set token.JWKS) error {
 	for _, k := range set.Keys {
 		ids = append(ids, k.Kid)
 	}
-	act := &audit.Act{Action: "key.adopt", Resource: "keys", Details: map[string]any{"kids": strings.Join(ids, ",")}}
+	act := &audit.EntryDraft{Action: "key.adopt", Resource: "keys", Details: map[string]any{"kids": strings.Join(ids, ",")}}
 	_, err = audit.Update(auditContext(ctx), t.DB, act, func(tx *store.Tx) error {
 		return keySets.Save(tx, keySet(set))
 	})

@@ -147,8 +147,8 @@ func (t *Trust) keepPolicies(ctx context.Context, feed authz.Feed, broken []auth
 const maxNamed = 20
 
 // adoption is the act of putting a policy set in force.
-func adoption(feed authz.Feed, broken []authz.Quarantined) *audit.Act {
-	act := &audit.Act{Action: "policy.adopt", Resource: "policies", Details: map[string]any{"version": feed.Version}}
+func adoption(feed authz.Feed, broken []authz.Quarantined) *audit.EntryDraft {
+	act := &audit.EntryDraft{Action: "policy.adopt", Resource: "policies", Details: map[string]any{"version": feed.Version}}
 	named := func(detail string, n int, id func(int) string) {
 		var ids []string
 		for i := range min(n, maxNamed) {

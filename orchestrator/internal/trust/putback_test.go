@@ -19,7 +19,7 @@ import (
 type backup struct {
 	epoch  string
 	stream []token.Revocation
-	people []token.Subject
+	people []token.SubjectState
 	source authz.Source
 	keys   []token.Key
 }
@@ -78,7 +78,7 @@ func newLoss(t *testing.T) *loss {
 		l.revoke(r)
 	}
 	l.say(user("a", 2, "viewer"))
-	l.say(token.Subject{Sub: "b", Version: 2, Deleted: true})
+	l.say(token.SubjectState{Sub: "b", Version: 2, Deleted: true})
 	l.change(func(c *center) { c.source, c.keys = deny(c.source), c.keys[:1] })
 	l.revoke(token.RevokeKey(token.KeyID(key("removed").Public().(ed25519.PublicKey))))
 	l.revoke(token.NameKeys(token.Publish(l.keys)))
@@ -112,7 +112,7 @@ func (l *loss) check(when string, tr *trust.Trust) {
 		l.t.Errorf("%s: reading stopped: %v", when, err)
 	}
 	expect(l.t, tr, user("a", 2, "viewer"))
-	expect(l.t, tr, token.Subject{Sub: "b", Version: 2, Deleted: true})
+	expect(l.t, tr, token.SubjectState{Sub: "b", Version: 2, Deleted: true})
 	q := authz.Request{Subject: authz.Subject{ID: "u1", Roles: []string{"operator"}}, Action: "create", Resource: authz.Resource{Type: "servers"}}
 	if d := tr.Decide(q); d.Allowed {
 		l.t.Errorf("%s: an older policy set is in force: %+v", when, d)

@@ -11,8 +11,8 @@ import (
 
 // known is a subject as it is kept, with the epoch of the stream that named it.
 type known struct {
-	Epoch   string        `json:"epoch"`
-	Subject token.Subject `json:"subject"`
+	Epoch   string             `json:"epoch"`
+	Subject token.SubjectState `json:"subject"`
 }
 
 // subjectPlace is how far the subject stream is stored. Until Whole, accounts that this epoch has
@@ -32,14 +32,14 @@ var (
 
 // Subject returns what the account sub may be taken for, as the control-center said last; false
 // when it was never named. A deleted account stays, marked as such.
-func (t *Trust) Subject(ctx context.Context, sub string) (token.Subject, bool, error) {
+func (t *Trust) Subject(ctx context.Context, sub string) (token.SubjectState, bool, error) {
 	row, err := knowns.Get(ctx, t.DB, sub)
 	return row.Value.Subject, row.Rev != 0, err
 }
 
 // Subjects calls each with every account that was ever named, in the order of their ids, at the highest version that the subject stream or a revocation has named. db may be
 // that of a stopped orchestrator.
-func Subjects(ctx context.Context, db store.DB, each func(token.Subject) error) error {
+func Subjects(ctx context.Context, db store.DB, each func(token.SubjectState) error) error {
 	for r, err := range knowns.All(ctx, db, store.Query{}) {
 		if err != nil {
 			return err
@@ -108,7 +108,7 @@ func (t *Trust) pollSubjects(ctx context.Context) error {
 
 // keepSubjects stores what is new in items, and the place behind them, in one commit. It is the
 // cursor of a follower and no act of its own: the control-center's log holds who changed what.
-func (t *Trust) keepSubjects(ctx context.Context, items []token.Subject, next subjectPlace) error {
+func (t *Trust) keepSubjects(ctx context.Context, items []token.SubjectState, next subjectPlace) error {
 	t.mu.Lock()
 	same := len(items) == 0 && t.people == next
 	t.mu.Unlock()

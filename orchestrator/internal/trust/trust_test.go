@@ -36,7 +36,7 @@ type center struct {
 	source authz.Source
 	recent []authz.Change // those that led to source, one a version
 	whole  int            // how often all of source was told
-	people []token.Subject
+	people []token.SubjectState
 	keys   []token.Key
 	forked bool // its audit log contradicts what it showed before
 	polls  int
@@ -127,7 +127,7 @@ func (c *center) Policies(ctx context.Context, after uint64, wait time.Duration)
 }
 
 // say adds to the subject stream.
-func (c *center) say(s token.Subject) {
+func (c *center) say(s token.SubjectState) {
 	c.change(func(c *center) {
 		s.Kind, s.Seq = token.SubjectUser, uint64(len(c.people)+1)
 		c.people = append(c.people, s)
@@ -144,7 +144,7 @@ func (c *center) Subjects(ctx context.Context, after uint64, wait time.Duration)
 	last := uint64(len(c.people))
 	from := min(after, last)
 	head := min(from+2, last)
-	return token.Subjects{Epoch: c.epoch, Head: head, Items: append([]token.Subject(nil), c.people[from:head]...), Last: last}, nil
+	return token.Subjects{Epoch: c.epoch, Head: head, Items: append([]token.SubjectState(nil), c.people[from:head]...), Last: last}, nil
 }
 
 func (c *center) asked() int { c.mu.Lock(); defer c.mu.Unlock(); return c.polls }

@@ -106,7 +106,7 @@ func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
 }
 
 // count counts and adds up what there is, without a counter: other drivers are compared with it.
-func (s *Store) count(c store.Counter) (n store.Count) {
+func (s *Store) count(c store.CounterKey) (n store.Count) {
 	k := s.kinds[c.Kind]
 	n.N = len(k.within(store.Query{Index: c.Index, Prefix: c.Value, Exact: c.Index != ""}))
 	if kind, _ := s.schema.Kind(c.Kind); kind.Summed && c.Index == "" {

@@ -58,7 +58,7 @@ func BenchmarkRecord(b *testing.B) {
 // record appends b.N entries from some callers at once.
 func record(b *testing.B, db store.DB, callers int) {
 	ctx := audit.WithContext(b.Context(), &audit.Context{Actor: audit.Actor{Sub: "0193a0c0-0000-7000-8000-000000000000"}, Origin: "orchestrator"})
-	act := audit.Act{Action: "checkpoint.create", Resource: "checkpoints/0193a0c0-0000-7000-8000-000000000000"}
+	act := audit.EntryDraft{Action: "checkpoint.create", Resource: "checkpoints/0193a0c0-0000-7000-8000-000000000000"}
 	var left atomic.Int64
 	left.Store(int64(b.N))
 	var all sync.WaitGroup

@@ -23,7 +23,7 @@ const (
 	maxSpent      = 8192    // documents and entries of a judgement that is used again
 )
 
-// request is a batch on its way to the committer, which answers exactly once.
+// pendingCommit is a batch on its way to the committer, which answers exactly once.
 type pendingCommit struct {
 	parcel *batchBuffer            // back to Store.parcels when it is written
 	answer chan store.CommitResult // room for one

@@ -9,7 +9,7 @@ import (
 )
 
 // addCount adds n to a counter in b; a counter that comes to 0 is removed.
-func (s *Store) addCount(b *pebble.Batch, c store.Counter, n int64) error {
+func (s *Store) addCount(b *pebble.Batch, c store.CounterKey, n int64) error {
 	sum, err := s.known.AddCount(c, n)
 	if err != nil {
 		return err

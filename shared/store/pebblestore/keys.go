@@ -53,7 +53,7 @@ func appendIndexKey(k []byte, kind string, x store.IndexKey, id string) []byte {
 	return appendKey(k, indexKey, kind, x.Name, x.Value, id)
 }
 
-func keyOfCounter(c store.Counter) []byte { return key(counterKey, c.Kind, c.Index, c.Value) }
+func keyOfCounter(c store.CounterKey) []byte { return key(counterKey, c.Kind, c.Index, c.Value) }
 
 func keyOfSum(kind string) []byte { return key(sumKey, kind) }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// engine is a Store as package known asks it: what the committer wrote before is synced, so it reads
+// lookupEngine is a Store as package known asks it: what the committer wrote before is synced, so it reads
 // the engine itself and not the view of the readers.
 type lookupEngine struct{ s *Store }
 
@@ -66,7 +66,7 @@ func (e lookupEngine) Names(kind string, fn func(name string, size int) bool) er
 }
 
 // Counter implements known.Engine.
-func (e lookupEngine) Counter(c store.Counter) (int64, error) {
+func (e lookupEngine) Counter(c store.CounterKey) (int64, error) {
 	v, err := e.s.value(keyOfCounter(c))
 	return int64(number(v)), err
 }

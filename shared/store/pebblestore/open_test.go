@@ -190,7 +190,7 @@ func TestOpen_recountsWhenTheSchemaCountsOrSumsMore(t *testing.T) {
 	if err != nil || page.Total != 3 {
 		t.Errorf("all: %d, %v", page.Total, err)
 	}
-	page, err = s.List(t.Context(), store.Query{Kind: "tas", Counts: []store.Counter{{Kind: "tas"}}})
+	page, err = s.List(t.Context(), store.Query{Kind: "tas", Counts: []store.CounterKey{{Kind: "tas"}}})
 	if want := (store.Count{N: 1, Sum: store.Digest([]byte(`{"n":1}`))}); err != nil || page.Counts[0] != want {
 		t.Errorf("the sum of a kind that was not summed before: %+v, %v", page.Counts, err)
 	}

@@ -71,7 +71,7 @@ func (s *Store) List(ctx context.Context, q store.Query) (page store.Page, err e
 	err = s.reading(ctx, func(v *view) error {
 		page.Rev = v.number
 		if q.Total {
-			n, err := s.count(v, store.Counter{Kind: q.Kind, Index: q.Index, Value: q.Prefix})
+			n, err := s.count(v, store.CounterKey{Kind: q.Kind, Index: q.Index, Value: q.Prefix})
 			if err != nil {
 				return err
 			}
@@ -93,7 +93,7 @@ func (s *Store) List(ctx context.Context, q store.Query) (page store.Page, err e
 }
 
 // count reads a counter, and the sum of its kind if that has one.
-func (s *Store) count(v *view, c store.Counter) (n store.Count, err error) {
+func (s *Store) count(v *view, c store.CounterKey) (n store.Count, err error) {
 	err = v.read(keyOfCounter(c), func(value []byte) { n.N = int(number(value)) })
 	if kind, _ := s.schema.Kind(c.Kind); kind.Summed && c.Index == "" && err == nil {
 		err = v.read(keyOfSum(c.Kind), func(value []byte) { n.Sum = sumOf(value) })

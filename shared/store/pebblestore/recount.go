@@ -17,10 +17,10 @@ func (s *Store) recount() error {
 	if err != nil || string(before) == counted(s.schema) {
 		return err
 	}
-	counts, sums := map[store.Counter]int64{}, map[string]store.Sum{}
+	counts, sums := map[store.CounterKey]int64{}, map[string]store.Sum{}
 	for _, k := range s.schema.Kinds {
 		err := s.scan(key(docKey, k.Name, ""), func(_ []byte, value func() ([]byte, error)) error {
-			counts[store.Counter{Kind: k.Name}]++
+			counts[store.CounterKey{Kind: k.Name}]++
 			if !k.Summed {
 				return nil
 			}
@@ -37,7 +37,7 @@ func (s *Store) recount() error {
 		}
 		for _, name := range k.Counted {
 			err := s.scan(key(indexKey, k.Name, name, ""), func(row []byte, _ func() ([]byte, error)) error {
-				counts[store.Counter{Kind: k.Name, Index: name, Value: string(row[:bytes.IndexByte(row, 0)])}]++
+				counts[store.CounterKey{Kind: k.Name, Index: name, Value: string(row[:bytes.IndexByte(row, 0)])}]++
 				return nil
 			})
 			if err != nil {

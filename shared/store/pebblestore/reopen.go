@@ -19,7 +19,7 @@ const (
 	reopenRoom  = 16 << 20    // bytes that must be free for one, besides those of the logs
 )
 
-// lasting is a store that outlives its engine. An engine that cannot write its log (no space, a failed sync) gives up
+// reopener is a store that outlives its engine. An engine that cannot write its log (no space, a failed sync) gives up
 // for good, because what is on disk is not known any more; reading the folder again is how to know it. Until
 // there is room for that the old engine serves reads, changes are refused, and a commit that was under way
 // has an unknown outcome, as over a network. Before it comes so far a disk without room refuses changes.

@@ -129,7 +129,7 @@ func (w *twin) query(t *testing.T, db store.DB) {
 	kind := Schema().Kinds[w.r.IntN(3)]
 	q := store.Query{Kind: kind.Name, Reverse: w.r.IntN(2) == 0, Limit: w.r.IntN(6), Skip: max(0, w.r.IntN(6)-3)}
 	for range w.r.IntN(3) {
-		q.Counts = append(q.Counts, []store.Counter{{Kind: "task"}, {Kind: "tas"}, {Kind: "user"}, {Kind: "task", Index: "state", Value: "a"}}[w.r.IntN(4)])
+		q.Counts = append(q.Counts, []store.CounterKey{{Kind: "task"}, {Kind: "tas"}, {Kind: "user"}, {Kind: "task", Index: "state", Value: "a"}}[w.r.IntN(4)])
 	}
 	if len(kind.Indexes) > 0 && w.r.IntN(3) > 0 {
 		q.Index = kind.Indexes[w.r.IntN(len(kind.Indexes))]

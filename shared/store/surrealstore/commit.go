@@ -20,7 +20,7 @@ const (
 	groupTimeout = 20 * time.Second // for all calls of one group, settling included
 )
 
-// waiter is a commit on its way through the committer.
+// pendingCommit is a commit on its way through the committer.
 type pendingCommit struct {
 	batch  store.Batch // bodies of writes are native values already
 	size   int
@@ -174,7 +174,7 @@ func (s *Store) commitGroup(ctx context.Context, group []*pendingCommit) ([]stor
 	}
 }
 
-// call is one guarded query as it is sent.
+// callRecord is one guarded query as it is sent.
 type callRecord struct {
 	id   models.RecordID
 	vars map[string]any

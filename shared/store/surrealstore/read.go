@@ -143,7 +143,7 @@ func ordered(q store.Query, rows []*row) bool {
 func (s *Store) moment(q store.Query) []models.RecordID {
 	ids := []models.RecordID{models.NewRecordID(s.texts.headTable, "main")}
 	if q.Total {
-		ids = append(ids, s.counter(store.Counter{Kind: q.Kind, Index: q.Index, Value: q.Prefix}))
+		ids = append(ids, s.counter(store.CounterKey{Kind: q.Kind, Index: q.Index, Value: q.Prefix}))
 	}
 	for _, c := range q.Counts {
 		ids = append(ids, s.counter(c))
@@ -241,6 +241,6 @@ func (s *Store) record(key store.Key) models.RecordID {
 }
 
 // counter returns the record of a counter.
-func (s *Store) counter(c store.Counter) models.RecordID {
+func (s *Store) counter(c store.CounterKey) models.RecordID {
 	return models.NewRecordID(s.texts.countTable, []any{c.Kind, c.Index, c.Value})
 }

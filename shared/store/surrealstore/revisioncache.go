@@ -23,7 +23,7 @@ type head struct {
 	S map[string]uint64 `json:"s"`
 }
 
-// ground is what the committer believes of the database. It may be wrong, because others write too:
+// revisionCache is what the committer believes of the database. It may be wrong, because others write too:
 // the guarded query confirms head and revisions, or nothing is applied.
 type revisionCache struct {
 	known  bool // the head was read

@@ -175,7 +175,7 @@ func (d dialer) Dial(network, addr string) (net.Conn, error) {
 	return (&net.Dialer{Timeout: dialTimeout, KeepAlive: 5 * time.Second}).DialContext(d.ctx, network, addr)
 }
 
-// reader hands replies to the calls that wait for them.
+// messageReader hands replies to the calls that wait for them.
 type messageReader struct {
 	gws.BuiltinEventHandler
 	socket *socket

@@ -35,7 +35,7 @@ type listing struct {
 	reverse     bool
 }
 
-// texts are the query texts of one schema and the names of its tables.
+// queryTexts are the query texts of one schema and the names of its tables.
 type queryTexts struct {
 	define             []text
 	head, commit, read text

@@ -154,7 +154,7 @@ func sound(s *Shape, v reflect.Value, no bool) bool {
 
 // elements says whether elements of a list break its form, and tells which and why if there is
 // somebody to tell.
-func (f *Field) elements(v reflect.Value, tell func(i int, why string)) (broken bool) {
+func (f *Member) elements(v reflect.Value, tell func(i int, why string)) (broken bool) {
 	if f.Rules.Form == "" || f.Shape.Kind != List {
 		return false
 	}

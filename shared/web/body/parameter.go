@@ -11,7 +11,7 @@ import (
 
 // Set sets v from the texts of a parameter, or from the default when there is none. It returns what
 // is wrong, or empty.
-func (f *Field) Set(v reflect.Value, texts []string) string {
+func (f *Member) Set(v reflect.Value, texts []string) string {
 	why := ""
 	switch {
 	case len(texts) == 0 && f.Rules.HasDefault:
@@ -34,7 +34,7 @@ func (f *Field) Set(v reflect.Value, texts []string) string {
 }
 
 // puts reads a parameter that may be given several times.
-func (f *Field) puts(to reflect.Value, texts []string) string {
+func (f *Member) puts(to reflect.Value, texts []string) string {
 	out := reflect.MakeSlice(f.Shape.Type, len(texts), len(texts))
 	for i, text := range texts {
 		if why := f.put(out.Index(i), f.Shape.Elem, text); why != "" {
@@ -47,7 +47,7 @@ func (f *Field) puts(to reflect.Value, texts []string) string {
 
 // put sets v from the text of a parameter or a default. Words of an enum are matched without regard
 // to case and stored as the tag spells them. It returns what is wrong, or empty.
-func (f *Field) put(v reflect.Value, s *Shape, text string) string {
+func (f *Member) put(v reflect.Value, s *Shape, text string) string {
 	bad := func() string { return "must be " + s.Want() }
 	switch s.Kind {
 	case Pointer:

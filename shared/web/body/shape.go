@@ -20,7 +20,7 @@ type Shape struct {
 	Kind    Kind
 	Type    reflect.Type
 	Elem    *Shape          // of a list, a table, a pointer
-	Fields  []*Field        // of an object, in the order of declaration
+	Fields  []*Member       // of an object, in the order of declaration
 	Ignored map[string]bool // members of an object that the Decode reads and drops
 	plain   bool            // of an input: the library may decode it
 	longest int             // of an input: elements of its longest list, by the rules
@@ -44,8 +44,8 @@ const (
 	Pointer // of its element, but may be absent
 )
 
-// Field is one member of an object or one parameter of a request.
-type Field struct {
+// Member is one member of an object or one parameter of a request.
+type Member struct {
 	Name  string
 	Index []int
 	Shape *Shape
@@ -238,13 +238,13 @@ func (k *Shapes) members(s *Shape, t reflect.Type, at []int) error {
 }
 
 // Field returns one tagged field of a struct, a parameter or a member.
-func (k *Shapes) Field(name string, sf reflect.StructField, index []int) (*Field, error) {
+func (k *Shapes) Field(name string, sf reflect.StructField, index []int) (*Member, error) {
 	sh, err := k.Of(sf.Type)
 	if err != nil {
 		return nil, fmt.Errorf("field %s: %w", sf.Name, err)
 	}
 	r, err := rulesOf(sf)
-	return &Field{Name: name, Index: index, Shape: sh, Rules: r}, err
+	return &Member{Name: name, Index: index, Shape: sh, Rules: r}, err
 }
 
 func isParameter(sf reflect.StructField) bool {

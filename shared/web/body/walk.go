@@ -196,7 +196,7 @@ func (w *walk) object(s *Shape, v reflect.Value) error {
 		}
 		name := token.String()
 		err = w.below(step{name, -1}, func() error {
-			i := slices.IndexFunc(s.Fields, func(f *Field) bool { return f.Name == name })
+			i := slices.IndexFunc(s.Fields, func(f *Member) bool { return f.Name == name })
 			switch {
 			case i < 0 && (w.Unknown || s.Ignored[name]), i >= 0 && w.Null && s.Fields[i].Shape.Kind != Any && w.dec.PeekKind() == 'n':
 				_, err := w.skip()
@@ -214,7 +214,7 @@ func (w *walk) object(s *Shape, v reflect.Value) error {
 }
 
 // member reads the value of a member and notes what is wrong with it by its rules.
-func (w *walk) member(f *Field, v reflect.Value) error {
+func (w *walk) member(f *Member, v reflect.Value) error {
 	before := len(w.faults)
 	if err := w.value(f.Shape, v, &f.Rules); err != nil || len(w.faults) > before {
 		return err

@@ -27,9 +27,9 @@ const (
 	settleWait = 10 * time.Second // bounds a commit of Settle, whatever became of the client
 )
 
-// Keys are the Idempotency-Keys of one service. It is built as a literal; DB must have this process
+// Records are the Idempotency-Keys of one service. It is built as a literal; DB must have this process
 // as its only writer.
-type Keys struct {
+type Records struct {
 	DB     store.DB
 	Secret []byte // of the data folder: the key of Fingerprint
 	Now    func() time.Time
@@ -51,7 +51,7 @@ type Answer struct {
 // Fingerprint returns what a request is compared by: an HMAC-SHA-256 of query and body. Its secret
 // makes it worthless to who has the store alone: a plain hash would let him try passwords (decision
 // 50).
-func (k *Keys) Fingerprint(query string, body []byte) string {
+func (k *Records) Fingerprint(query string, body []byte) string {
 	mac := hmac.New(sha256.New, k.Secret)
 	_, _ = io.WriteString(mac, query+"\x00")
 	_, _ = mac.Write(body)
@@ -69,7 +69,7 @@ func differ(a, b string) bool {
 // Begin begins the run of a request. scope says whose key it is and for what; print is the
 // request's Fingerprint. When the run has been done, Begin returns its answer instead. While the
 // first request runs it returns Conflict, for a key that another request had Invalid.
-func (k *Keys) Begin(ctx context.Context, scope, key, print string) (*Run, *Answer, error) {
+func (k *Records) Begin(ctx context.Context, scope, key, print string) (*Run, *Answer, error) {
 	r := record{ID: id.Digest(scope + "\x00" + key), Body: print, State: stateOpen}
 	if err := k.take(r.ID, print); err != nil {
 		return nil, nil, err
@@ -94,7 +94,7 @@ func (k *Keys) Begin(ctx context.Context, scope, key, print string) (*Run, *Answ
 var errOther = fault.New(fault.Invalid, "idempotency.other_body", "this Idempotency-Key was used with another body; use a fresh key")
 
 // take enters a run, the only one under its key.
-func (k *Keys) take(recordID, print string) error {
+func (k *Records) take(recordID, print string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if other, runs := k.running[recordID]; runs {
@@ -111,7 +111,7 @@ func (k *Keys) take(recordID, print string) error {
 	return nil
 }
 
-func (k *Keys) release(recordID string) {
+func (k *Records) release(recordID string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.running, recordID)

@@ -53,7 +53,7 @@ const (
 )
 
 // Run deletes expired records until ctx ends; then it returns nil.
-func (k *Keys) Run(ctx context.Context) error {
+func (k *Records) Run(ctx context.Context) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {

@@ -8,7 +8,7 @@ import (
 
 // Run is the one run of a request under its key. It belongs to the goroutine of the request.
 type Run struct {
-	keys    *Keys
+	keys    *Records
 	record  record
 	rev     uint64 // of the stored record
 	open    bool   // the stored record is this one, open

@@ -76,13 +76,13 @@ func (d *docs) signIn() {
 }
 
 // operation renders one operation.
-func (d *docs) operation(r Operation) {
+func (d *docs) operation(r RouteDoc) {
 	esc := html.EscapeString
 	fmt.Fprintf(d, "<details id=\"%s\"><summary><b>%s</b><code>%s</code> %s</summary><p>%s</p><p><small>operation <code>%s</code>, permission: %s</small></p>",
 		esc(r.ID), r.Method, esc(documentPath(r.Path)), esc(r.Summary), esc(explain(r)), esc(r.ID), esc(r.Permission))
 	var rows []string
 	for _, f := range r.Parameters {
-		rows = append(rows, row(f.In, f.Name, f.Field))
+		rows = append(rows, row(f.In, f.Name, f.Member))
 	}
 	if r.Body != nil {
 		rows = members(rows, "body", r.Body, "", 0)
@@ -109,7 +109,7 @@ func (d *docs) table(title string, rows []string) {
 }
 
 // answer shows what a route answers when nothing is refused: its shape and an example.
-func (d *docs) answer(r Operation) {
+func (d *docs) answer(r RouteDoc) {
 	if r.Stream != nil || r.Raw {
 		d.speech(r)
 		return
@@ -130,7 +130,7 @@ func (d *docs) answer(r Operation) {
 }
 
 // speech shows what a stream says.
-func (d *docs) speech(r Operation) {
+func (d *docs) speech(r RouteDoc) {
 	say := r.Stream
 	if say == nil {
 		fmt.Fprintf(d, "<h4>Answers %d</h4><p>%s, without the envelope.</p>", r.Status, html.EscapeString(or(r.Produces, "Text")))
@@ -161,7 +161,7 @@ func (d *docs) speech(r Operation) {
 }
 
 // curl returns the line for the shell that makes the request of the example.
-func (d *docs) curl(r Operation) string {
+func (d *docs) curl(r RouteDoc) string {
 	path := documentPath(r.Path)
 	for _, f := range r.Parameters {
 		if f.In == "path" {
@@ -195,7 +195,7 @@ func (d *docs) pretty(v any) string {
 }
 
 // row is one member or parameter.
-func row(where, name string, f *body.Field) string {
+func row(where, name string, f *body.Member) string {
 	esc := html.EscapeString
 	must := ""
 	if f.Rules.Required && where != "answer" {
@@ -224,7 +224,7 @@ func members(rows []string, where string, s *body.Shape, prefix string, depth in
 }
 
 // choices tells the words, the bounds and the default of a value.
-func choices(f *body.Field) string {
+func choices(f *body.Member) string {
 	var said []string
 	r := &f.Rules
 	if r.Enum != nil {

@@ -62,7 +62,7 @@ func indented(v any) ([]byte, error) {
 }
 
 // nounsOf returns the configured nouns, and one for each operation that is of none of them.
-func nounsOf(configured []Noun, operations []Operation) []Noun {
+func nounsOf(configured []Noun, operations []RouteDoc) []Noun {
 	nouns := slices.Clone(configured)
 	for _, r := range operations {
 		if at := firstPart(r.Path); nounOf(r, nouns) == "" {
@@ -73,7 +73,7 @@ func nounsOf(configured []Noun, operations []Operation) []Noun {
 }
 
 // nounOf returns the name of the noun that an operation is of.
-func nounOf(r Operation, nouns []Noun) string {
+func nounOf(r RouteDoc, nouns []Noun) string {
 	at := firstPart(r.Path)
 	for _, n := range nouns {
 		if slices.Contains(n.Paths, at) {
@@ -101,7 +101,7 @@ func documentPath(path string) string {
 }
 
 // operation returns the operation object of an operation.
-func (d *Document) operation(r Operation, c *schemas, nouns []Noun) (map[string]any, error) {
+func (d *Document) operation(r RouteDoc, c *schemas, nouns []Noun) (map[string]any, error) {
 	op := map[string]any{
 		"operationId": r.ID, "summary": r.Summary, "description": explain(r), "tags": []any{nounOf(r, nouns)},
 		"x-permission": r.Permission, "security": []any{},
@@ -135,7 +135,7 @@ func (d *Document) operation(r Operation, c *schemas, nouns []Noun) (map[string]
 
 // explain returns the description of an operation: its summary, its notes, and what its route says
 // about the audit log and repeats.
-func explain(r Operation) string {
+func explain(r RouteDoc) string {
 	said := append([]string{r.Summary, r.Doc}, r.Notes...)
 	if r.Audit != "" {
 		said = append(said, "The audit log calls it "+r.Audit)
@@ -150,11 +150,11 @@ func explain(r Operation) string {
 	return strings.Join(said, " ")
 }
 
-func parameters(r Operation, c *schemas) []any {
+func parameters(r RouteDoc, c *schemas) []any {
 	var out []any
 	for _, f := range r.Parameters {
 		p := map[string]any{"name": f.Name, "in": f.In, "required": f.In == "path" || f.Rules.Required}
-		schema := c.field(f.Field, false)
+		schema := c.field(f.Member, false)
 		if d, ok := schema["description"]; ok {
 			p["description"] = d
 			delete(schema, "description")
@@ -182,7 +182,7 @@ func or(a, b string) string {
 
 // outputOf returns the shape of what an operation answers in the member data, and whether it is a
 // list of them.
-func outputOf(r Operation) (s *body.Shape, list bool, err error) {
+func outputOf(r RouteDoc) (s *body.Shape, list bool, err error) {
 	s, err = body.NewShapes().Of(r.Output)
 	if err == nil && s.Kind == body.List {
 		return s.Elem, true, nil

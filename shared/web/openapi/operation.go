@@ -14,13 +14,13 @@ type Document struct {
 	Version     string // of the program; empty means v1
 	Description string
 	Nouns       []Noun // the groups of the document, the main ones first
-	Operations  []Operation
+	Operations  []RouteDoc
 	Status      func(fault.Kind) int // the HTTP status of a kind of refusal
 	Types       [2]string            // content types of an enveloped answer; bodies have the first one
 }
 
-// Operation is one operation of a service as its route declares it.
-type Operation struct {
+// Endpoint is one operation of a service as its route declares it.
+type RouteDoc struct {
 	Method, Path, ID string // "GET", "/users/:id", "getUser"
 	Summary, Doc     string
 	Permission       string   // as the table of routes shows it
@@ -44,7 +44,7 @@ type Operation struct {
 // Parameter is a parameter of an operation. In is "path", "query" or "header".
 type Parameter struct {
 	In string
-	*body.Field
+	*body.Member
 }
 
 // Noun is a group of operations in the document and on its page.

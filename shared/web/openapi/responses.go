@@ -11,7 +11,7 @@ import (
 )
 
 // answers adds what an operation answers when nothing is refused.
-func (d *Document) answers(r Operation, c *schemas, op, responses map[string]any) error {
+func (d *Document) answers(r RouteDoc, c *schemas, op, responses map[string]any) error {
 	status := strconv.Itoa(r.Status)
 	switch {
 	case r.Stream != nil:
@@ -46,7 +46,7 @@ func (d *Document) answers(r Operation, c *schemas, op, responses map[string]any
 	return nil
 }
 
-func success(r Operation) string {
+func success(r RouteDoc) string {
 	if r.Status == 201 {
 		return "It was made."
 	}
@@ -60,7 +60,7 @@ func shapeOf(v any) (*body.Shape, error) { return body.NewShapes().Of(reflect.Ty
 func sortedCodes(closes map[int]string) []int { return slices.Sorted(maps.Keys(closes)) }
 
 // speech adds what is known of a stream.
-func (d *Document) speech(r Operation, c *schemas, op, responses map[string]any) error {
+func (d *Document) speech(r RouteDoc, c *schemas, op, responses map[string]any) error {
 	say := r.Stream
 	responses[strconv.Itoa(r.Status)] = d.plainResponse(or(say.Doc, "A stream or text, without the envelope."), say.Type)
 	for name, messages := range map[string][]any{"x-sends": say.Sends, "x-hears": say.Hears} {

@@ -134,7 +134,7 @@ func (c *schemas) members(s *body.Shape, output bool) map[string]any {
 }
 
 // field returns the schema of a member or parameter with what its tags say.
-func (c *schemas) field(f *body.Field, output bool) map[string]any {
+func (c *schemas) field(f *body.Member, output bool) map[string]any {
 	of, s := c.of(f.Shape, output), f.Shape
 	for s.Kind == body.Pointer {
 		s = s.Elem

@@ -38,7 +38,7 @@ const (
 //	log            what the process has to say
 type folder string
 
-// identity is server.json.
+// serverIdentity is server.json.
 type serverIdentity struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`

@@ -25,7 +25,7 @@ const (
 	pipeGrace    = time.Second
 )
 
-// runner starts commands on a server.
+// commandRunner starts commands on a server.
 type commandRunner struct {
 	folder folder
 	who    serverIdentity

@@ -25,7 +25,7 @@ const (
 	maxStrangers     = 64 // that have shown no key yet; one more, and the oldest has to go
 )
 
-// Server answers SSH for one key. Exec starts an argument vector and returns its exit status; its context ends
+// Daemon answers SSH for one key. Exec starts an argument vector and returns its exit status; its context ends
 // when the client goes away or the server stops, and Exec returns only when nothing of the command is left.
 type Daemon struct {
 	HostKey    []byte // private key file

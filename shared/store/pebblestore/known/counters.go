@@ -10,16 +10,16 @@ const maxCounters = 4096
 // counters remembers counters as the committer wrote or read them last, and which names exist at all:
 // a value of an index that is seen for the first time has no counter yet.
 type counters struct {
-	values map[store.Counter]int64
+	values map[store.CounterKey]int64
 	asked  int    // questions to the engine
 	names  *bloom // nil before bloomAsked questions, or when there are too many names
 }
 
 // Name returns the text that names a counter in an Engine.
-func Name(c store.Counter) string { return c.Kind + "\x00" + c.Index + "\x00" + c.Value }
+func Name(c store.CounterKey) string { return c.Kind + "\x00" + c.Index + "\x00" + c.Value }
 
 // add returns the value of a counter after n is added.
-func (m *counters) add(engine Engine, c store.Counter, n int64) (int64, error) {
+func (m *counters) add(engine Engine, c store.CounterKey, n int64) (int64, error) {
 	if !cacheCounters {
 		old, err := engine.Counter(c)
 		return old + n, err
@@ -40,7 +40,7 @@ func (m *counters) add(engine Engine, c store.Counter, n int64) (int64, error) {
 }
 
 // read returns the stored value of a counter.
-func (m *counters) read(engine Engine, c store.Counter) (int64, error) {
+func (m *counters) read(engine Engine, c store.CounterKey) (int64, error) {
 	if m.names == nil {
 		if m.asked++; m.asked == bloomAsked {
 			m.names = bloomOf(func(fn func(string, int) bool) error { return engine.Names("", fn) })

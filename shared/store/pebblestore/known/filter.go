@@ -8,7 +8,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// filter is the Bloom filter of one kind. It comes when the engine was asked bloomAsked times for
+// kindFilter is the Bloom filter of one kind. It comes when the engine was asked bloomAsked times for
 // documents that it does not have or that the revision cache does not know.
 type kindFilter struct {
 	asked atomic.Int64 // questions to the engine, of all goroutines
@@ -43,7 +43,7 @@ func (l *Lookup) Fill() {
 		}
 		f.tried = true
 		kind := l.kinds[place].Name
-		n, err := l.engine.Counter(store.Counter{Kind: kind})
+		n, err := l.engine.Counter(store.CounterKey{Kind: kind})
 		if err != nil || n > bloomNames {
 			continue
 		}

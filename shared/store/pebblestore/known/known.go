@@ -25,7 +25,7 @@ type Engine interface {
 	// with the bytes that their rows take, until fn answers false.
 	Names(kind string, fn func(name string, size int) bool) error
 	// Counter returns the value of a counter, 0 when it has none.
-	Counter(c store.Counter) (int64, error)
+	Counter(c store.CounterKey) (int64, error)
 	// Sum returns the sum of a kind.
 	Sum(kind string) (store.Sum, error)
 }
@@ -48,7 +48,7 @@ func New(engine Engine, schema store.Schema) *Lookup {
 		revisions: newRevisions(revisionsHalf),
 		filters:   make([]kindFilter, len(schema.Kinds)),
 		kinds:     schema.Kinds,
-		counters:  counters{values: map[store.Counter]int64{}},
+		counters:  counters{values: map[store.CounterKey]int64{}},
 		sums:      map[string]store.Sum{},
 	}
 }
@@ -92,7 +92,7 @@ func (l *Lookup) Filtered(kind string) bool {
 }
 
 // AddCount returns the value of a counter after n is added.
-func (l *Lookup) AddCount(c store.Counter, n int64) (int64, error) {
+func (l *Lookup) AddCount(c store.CounterKey, n int64) (int64, error) {
 	return l.counters.add(l.engine, c, n)
 }
 
