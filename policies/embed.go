@@ -1,6 +1,6 @@
 // Package policies embeds the casbin model, the roles with their default rights, the rights of the
-// services, and the policies that a fresh installation starts with, as files that people can read and
-// review. It owns no logic and requires nothing: shared/authz compiles what is here.
+// services, and the policies that a fresh installation starts with, as files that people can read
+// and review. It owns no logic and requires nothing: shared/authz compiles what is here.
 //
 // The one rule: a right that is not in these files, and in no policy added later, does not exist.
 package policies

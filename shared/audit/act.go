@@ -61,8 +61,8 @@ func (s *Context) Settlement(result string) ([]store.Write, error) {
 	return s.Settle(result)
 }
 
-// EntryDraft is what the code that changes something says about it; the rest of the entry comes from the
-// Context.
+// EntryDraft is what the code that changes something says about it; the rest of the entry comes
+// from the Context.
 type EntryDraft struct {
 	Action   string
 	Resource string

@@ -90,7 +90,8 @@ func (l *Log) Archive(ctx context.Context, folder string, before time.Time) (Arc
 		return done, err
 	}
 	ctx = WithContext(ctx, &Context{Actor: ContextOf(ctx).Actor, Origin: l.service()})
-	act := EntryDraft{Action: archiveAction, Resource: "logs/" + l.keys.origin, Details: map[string]any{"first": done.First, "folder": folder, "root": done.Root, "through": through}}
+	act := EntryDraft{Action: archiveAction, Resource: "logs/" + l.keys.origin,
+		Details: map[string]any{"first": done.First, "folder": folder, "root": done.Root, "through": through}}
 	if _, err = Update(ctx, l.db, &act, func(tx *store.Tx) error {
 		tx.Trim(Stream, uint64(through))
 		return bases.Save(tx, next)
@@ -155,7 +156,8 @@ func (l *Log) writeArchive(ctx context.Context, folder string, through int64, ro
 		}
 		data, err := tlog.ReadTileData(t, l.hashes)
 		if err != nil {
-			return fmt.Errorf("the hashes of entries that were archived before are lost, so only a copy of this folder from before can go on: %w", err)
+			return fmt.Errorf("the hashes of entries that were archived before are lost, so only a copy of this folder from before can "+
+				"go on: %w", err)
 		}
 		if err := writeTile(folder, tilePath(t), data); err != nil {
 			return err

@@ -25,7 +25,8 @@ func (s *service) fill(n int) {
 	for n > 0 {
 		var b store.Batch
 		for range min(n, 1000) {
-			body, err := EntryDraft{Action: "server.create", Resource: fmt.Sprintf("servers/web-%d", rand.N(1000))}.Entry(s.t.Context(), time.Now()).Encode()
+			body, err := EntryDraft{Action: "server.create", Resource: fmt.Sprintf("servers/web-%d", rand.N(1000))}.Entry(s.t.Context(),
+				time.Now()).Encode()
 			if err != nil {
 				s.t.Fatal(err)
 			}
@@ -165,7 +166,8 @@ func TestArchive_everyChangeIsFound(t *testing.T) {
 			return err
 		}
 		files++
-		for _, change := range [][]byte{slices.Concat(good[:len(good)/2], []byte{good[len(good)/2] ^ 1}, good[len(good)/2+1:]), good[:len(good)-1], {}, nil} {
+		for _, change := range [][]byte{slices.Concat(good[:len(good)/2], []byte{good[len(good)/2] ^ 1}, good[len(good)/2+1:]),
+			good[:len(good)-1], {}, nil} {
 			if change == nil {
 				err = os.Remove(path)
 			} else {
@@ -278,7 +280,8 @@ func TestArchive_anotherFolderGoesOn(t *testing.T) {
 		t.Error(err) // nothing to do
 	}
 	s.fill(300)
-	if _, err := s.log.Archive(t.Context(), one, time.Now().Add(time.Hour)); err == nil || !strings.Contains(err.Error(), "does not verify") {
+	if _, err := s.log.Archive(t.Context(), one, time.Now().Add(time.Hour)); err == nil ||
+		!strings.Contains(err.Error(), "does not verify") {
 		t.Errorf("into the first folder again, which lacks the second's entries: %v", err)
 	}
 	if page, err := s.hub.Read(t.Context(), Stream, 0, 1); err != nil || int64(page.First) != second.Through+1 {
@@ -297,7 +300,8 @@ func TestBundle_isReadBackAsItWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	back, err := splitBundle(b)
-	if err != nil || len(back) != tileWidth || !slices.EqualFunc(back, entries, func(b []byte, e store.Entry) bool { return bytes.Equal(b, e.Body) }) {
+	if err != nil || len(back) != tileWidth ||
+		!slices.EqualFunc(back, entries, func(b []byte, e store.Entry) bool { return bytes.Equal(b, e.Body) }) {
 		t.Errorf("%d entries, %v", len(back), err)
 	}
 	entries[3].Body = make([]byte, entryBytes+1)
@@ -324,13 +328,15 @@ func TestVerify_behindAnArchive(t *testing.T) {
 	kept := s.bodies()
 	report := func(base ArchivedBase, bodies [][]byte) Report {
 		t.Helper()
-		r, err := Verify(t.Context(), VerifyOptions{Read: readerOf(int(base.Size), bodies), Dir: filepath.Join(s.dir, "audit"), Log: s.keys.Public(), Base: base, Heads: []string{early}})
+		r, err := Verify(t.Context(), VerifyOptions{Read: readerOf(int(base.Size), bodies), Dir: filepath.Join(s.dir, "audit"),
+			Log: s.keys.Public(), Base: base, Heads: []string{early}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return r
 	}
-	if r := report(base, kept); !r.OK || r.First != 768 || r.Entries != 768+int64(len(kept)) || !strings.Contains(r.Text, "before index 768 were archived") {
+	if r := report(base, kept); !r.OK || r.First != 768 || r.Entries != 768+int64(len(kept)) ||
+		!strings.Contains(r.Text, "before index 768 were archived") {
 		t.Fatalf("%+v", r)
 	}
 	for i := range kept {
@@ -355,7 +361,8 @@ func TestVerify_behindAnArchive(t *testing.T) {
 		t.Errorf("entries that were removed and not archived: %+v", r)
 	}
 	var out bytes.Buffer
-	if err := Export(t.Context(), VerifyOptions{Read: s.hub.Read, Dir: filepath.Join(s.dir, "audit"), Log: s.keys.Public(), Base: base}, &out); err != nil {
+	if err := Export(t.Context(), VerifyOptions{Read: s.hub.Read, Dir: filepath.Join(s.dir, "audit"), Log: s.keys.Public(), Base: base},
+		&out); err != nil {
 		t.Fatal(err)
 	}
 	r, err := Verify(t.Context(), VerifyOptions{Export: &out, Log: s.keys.Public()})

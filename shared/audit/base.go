@@ -9,9 +9,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// ArchivedBase is what the tree needs of the entries that were archived and trimmed from the stream: the
-// roots of its perfect subtrees, largest first. It is written in the commit that trims, so
-// entries behind it lead to every signed root.
+// ArchivedBase is what the tree needs of the entries that were archived and trimmed from the
+// stream: the roots of its perfect subtrees, largest first. It is written in the commit that trims,
+// so entries behind it lead to every signed root.
 type ArchivedBase struct {
 	ID    string      `json:"id"`
 	Roots []tlog.Hash `json:"roots"`

@@ -15,8 +15,10 @@ func attempt() Entry {
 	return Entry{
 		Action: "server.create", Actor: Actor{Sub: "0193a0c0-0000-7000-8000-000000000000", Username: "ann"},
 		Decision: &DecisionRecord{Allowed: true, Policy: 3, Rule: "p1/0"},
-		Details:  map[string]any{"attempt": 1, "run": "0193a0c0-0000-7000-8000-000000000001", "task": "0193a0c0-0000-7000-8000-000000000002", "decision": "0193a0c0-0000-7000-8000-000000000005"},
-		ID:       "0193a0c0-0000-7000-8000-000000000003", OpID: "0193a0c0-0000-7000-8000-000000000004", Origin: "orchestrator", Phase: Outcome,
+		Details: map[string]any{"attempt": 1, "run": "0193a0c0-0000-7000-8000-000000000001",
+			"task": "0193a0c0-0000-7000-8000-000000000002", "decision": "0193a0c0-0000-7000-8000-000000000005"},
+		ID: "0193a0c0-0000-7000-8000-000000000003", OpID: "0193a0c0-0000-7000-8000-000000000004", Origin: "orchestrator",
+		Phase:    Outcome,
 		Resource: "servers/web-01", Result: Success, Time: time.Unix(1_790_000_000, 123_456_000), V: 1,
 	}
 }
@@ -86,7 +88,8 @@ func BenchmarkCopier(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 }
 
-// BenchmarkEncodeTo encodes an entry of the engine, with the writer and, for comparison, with encoding/json (ADR 4).
+// BenchmarkEncodeTo encodes an entry of the engine, with the writer and, for comparison, with
+// encoding/json (ADR 4).
 func BenchmarkEncodeTo(b *testing.B) {
 	e := attempt()
 	b.Run("writer", func(b *testing.B) {

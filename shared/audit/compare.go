@@ -130,7 +130,8 @@ func (c *check) locate(ctx context.Context, p headProof, good int64) {
 	}
 	at := good
 	if slices.ContainsFunc(c.proofs, func(q headProof) bool { return !q.foreign && q.Size == p.Size && c.roots[q.Size] == q.Root }) {
-		c.found(Rewritten, &at, "the entries fit the service's own head and not %s: history before index %d was signed anew", p.from, p.Size)
+		c.found(Rewritten, &at, "the entries fit the service's own head and not %s: history before index %d was signed anew", p.from,
+			p.Size)
 		return
 	}
 	c.found(Flipped, &at, "an entry from index %d to %d is not what was signed (the stored hashes do not help to name it)", good, p.Size-1)
@@ -176,7 +177,8 @@ func (c *check) compareStored(n int64) {
 	case hashed > n:
 		c.found(Truncated, &n, "%d entries are stored, %d were hashed; the first missing one has index %d", n, hashed, n)
 	case i >= 0 && i < c.report.Signed:
-		c.report.Notes = append(c.report.Notes, fmt.Sprintf("the stored hash of entry %d is damaged (it is derived: the service computes it again)", i))
+		c.report.Notes = append(c.report.Notes,
+			fmt.Sprintf("the stored hash of entry %d is damaged (it is derived: the service computes it again)", i))
 	case i >= 0:
 		c.found(Flipped, &i, "the entry with index %d, not signed yet, is not the one that was hashed", i)
 	}
@@ -194,6 +196,7 @@ func (c *check) tail() {
 		return
 	}
 	if span := c.times[1].Sub(c.times[0]); span > staleTail {
-		c.found(Replayed, nil, "%d entries over %s stand behind the head of size %d; a running service would have signed them", c.report.UnsignedTail, span.Round(time.Second), c.own)
+		c.found(Replayed, nil, "%d entries over %s stand behind the head of size %d; a running service would have signed them",
+			c.report.UnsignedTail, span.Round(time.Second), c.own)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// TestCopier_aRequestIsNeverTooLargeForItsReceiver copies what the encoder blows up most: a flood of refused requests for
-// names made of angle brackets must not hold up the copy for ever.
+// TestCopier_aRequestIsNeverTooLargeForItsReceiver copies what the encoder blows up most: a flood
+// of refused requests for names made of angle brackets must not hold up the copy for ever.
 func TestCopier_aRequestIsNeverTooLargeForItsReceiver(t *testing.T) {
 	t.Parallel()
 	for _, filling := range []string{"<", ">", "&", `"`, `\`, "\x01", "\u2028", "é", "a"} {

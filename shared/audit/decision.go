@@ -24,8 +24,9 @@ const maxAsked = 32 << 10
 // askedPart is how many bytes of resources lie in one document.
 const askedPart = 600 << 10
 
-// DecisionRecord is the authorization decision an act stands on, with all that decided it (decisions 32
-// and 58): the policies of the same version give the same answer from it alone, which Replay shows.
+// DecisionRecord is the authorization decision an act stands on, with all that decided it
+// (decisions 32 and 58): the policies of the same version give the same answer from it alone, which
+// Replay shows.
 type DecisionRecord struct {
 	Act     *authz.Act // who asked for what; nil when it is not known, or when Of says where it stands
 	Allowed bool
@@ -119,7 +120,8 @@ func (d *DecisionRecord) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return err
 	}
-	d.Act = &authz.Act{Subject: authz.Subject{ID: s.ID, MFA: s.MFA, Roles: s.Roles, Service: s.Service, Username: s.Name}, IP: s.IP, Time: at}
+	d.Act = &authz.Act{Subject: authz.Subject{ID: s.ID, MFA: s.MFA, Roles: s.Roles, Service: s.Service, Username: s.Name}, IP: s.IP,
+		Time: at}
 	d.Act.Asked = asked(w.Action, w.Resources)
 	return nil
 }

@@ -1,5 +1,5 @@
-// With encoding/json the two entries of a task take 24 µs more, of the 70 to 140 µs of CPU that a task
-// takes (BenchmarkEncodeTo, ADR 4).
+// With encoding/json the two entries of a task take 24 µs more, of the 70 to 140 µs of CPU that a
+// task takes (BenchmarkEncodeTo, ADR 4).
 
 package audit
 

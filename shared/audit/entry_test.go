@@ -26,7 +26,8 @@ func sample() Entry {
 
 func TestEncode_isWhatTheStructDeclares(t *testing.T) {
 	t.Parallel()
-	for name, e := range map[string]Entry{"full": sample(), "bare": {Action: "a", Time: time.Unix(0, 0).UTC()}, "actor": {Actor: Actor{Sub: "x"}},
+	for name, e := range map[string]Entry{"full": sample(), "bare": {Action: "a", Time: time.Unix(0, 0).UTC()},
+		"actor": {Actor: Actor{Sub: "x"}},
 		"plain": {Details: map[string]any{"run": "r", "attempt": -2, "ä\n": "\"ö\\", "": ""}}} {
 		got, err := e.Encode()
 		if err != nil {
@@ -36,7 +37,8 @@ func TestEncode_isWhatTheStructDeclares(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// encoding/json leaves digits of a time out that say nothing, and keeps those below a microsecond.
+		// encoding/json leaves digits of a time out that say nothing, and keeps those below a
+		// microsecond.
 		said, err := json.Marshal(e.Time)
 		if err != nil {
 			t.Fatal(err)
@@ -55,7 +57,8 @@ func TestEncode_nothingMakesAnActUnrecordable(t *testing.T) {
 	e.Actor.Username, e.Resource, e.RequestID, e.Code, e.Action, e.Op = huge, huge, "\xff\xfe", huge, huge, huge
 	e.Details = map[string]any{"big": huge, "small": 1, strings.Repeat("k", 1<<16): 1}
 	for range 2000 {
-		e.Decision.Act.Asked = append(e.Decision.Act.Asked, authz.Asked{Action: "create", Resource: authz.Resource{Type: "servers", Name: huge[:200]}})
+		e.Decision.Act.Asked = append(e.Decision.Act.Asked,
+			authz.Asked{Action: "create", Resource: authz.Resource{Type: "servers", Name: huge[:200]}})
 		e.Actor.AMR = append(e.Actor.AMR, huge)
 	}
 	b, err := e.Encode()

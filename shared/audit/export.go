@@ -37,9 +37,9 @@ type exportLine struct {
 }
 
 // Export writes the log of a data folder, up to its newest signed head, as JSON lines; Verify with
-// VerifyOptions.Export checks it without folder and service. Of the options Read, Dir, ArchivedBase and Log
-// are used. It verifies nothing itself: what is damaged is exported damaged. A log of which nothing
-// is signed is a Conflict.
+// VerifyOptions.Export checks it without folder and service. Of the options Read, Dir, ArchivedBase
+// and Log are used. It verifies nothing itself: what is damaged is exported damaged. A log of which
+// nothing is signed is a Conflict.
 func Export(ctx context.Context, o VerifyOptions, w io.Writer) error {
 	head, size := exportHeader{Format: exportFormat, Heads: []string{}, Keys: o.Log}, int64(0)
 	for _, name := range []string{"treehead", "witnessed"} {
@@ -57,7 +57,8 @@ func Export(ctx context.Context, o VerifyOptions, w io.Writer) error {
 		head.Heads, size = append(head.Heads, string(note)), max(size, h.Size)
 	}
 	if size == 0 {
-		return fault.New(fault.Conflict, "audit.nothing_signed", "nothing of this log is signed yet, so there is nothing to export; a running service signs within a second")
+		return fault.New(fault.Conflict, "audit.nothing_signed",
+			"nothing of this log is signed yet, so there is nothing to export; a running service signs within a second")
 	}
 	if o.Base.Size > 0 {
 		head.Base = &o.Base
@@ -134,7 +135,9 @@ func exactly(what string, line []byte, v any) error {
 		return err
 	}
 	if !bytes.Equal(again.Bytes(), line) {
-		return &exportFault{Malformed, what + " is not spelled as it was written: a member is unknown, stands twice or is written otherwise, so other programs may read something else"}
+		return &exportFault{Malformed, what +
+			" is not spelled as it was written: a member is unknown, stands twice or is written otherwise, so other programs may read " +
+			"something else"}
 	}
 	return nil
 }
@@ -164,9 +167,11 @@ func (x *exportReader) read(_ context.Context, _ string, _ uint64, limit int) (p
 		case err != nil:
 			return page, err
 		case l.Index != x.next:
-			return page, &exportFault{Malformed, fmt.Sprintf("where the entry with index %d is due stands the one with index %d", x.next, l.Index)}
+			return page, &exportFault{Malformed,
+				fmt.Sprintf("where the entry with index %d is due stands the one with index %d", x.next, l.Index)}
 		case l.LeafHash != LeafHash([]byte(l.Entry)):
-			return page, &exportFault{Malformed, fmt.Sprintf("the line of the entry with index %d states another leaf hash than its entry has", l.Index)}
+			return page, &exportFault{Malformed,
+				fmt.Sprintf("the line of the entry with index %d states another leaf hash than its entry has", l.Index)}
 		}
 		x.next++
 		page.Entries = append(page.Entries, store.Entry{Seq: uint64(x.next), Body: []byte(l.Entry)})

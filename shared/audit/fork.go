@@ -80,7 +80,8 @@ func (l *Log) Fork(ctx context.Context, o ForkOptions) (Fork, error) {
 		}
 	}
 	act := EntryDraft{Action: forkAction, Resource: "logs/" + f.Origin, Details: map[string]any{
-		"reason": o.Reason, "root": f.Root, "size": f.Size, "seen_root": f.SeenRoot, "seen_size": f.Seen, "lost_from": f.LostFrom, "lost_to": f.LostTo,
+		"reason": o.Reason, "root": f.Root, "size": f.Size, "seen_root": f.SeenRoot, "seen_size": f.Seen, "lost_from": f.LostFrom,
+		"lost_to": f.LostTo,
 	}}
 	_, err = Update(ctx, l.db, &act, func(tx *store.Tx) error {
 		if o.Change == nil {
@@ -134,10 +135,12 @@ func (l *Log) forkOf(ctx context.Context, seen []string) (f Fork, err error) {
 	}
 	if ahead.Size < 0 {
 		if l.fork.Note != "" {
-			return f, fault.New(fault.Conflict, "audit.fork_pending", "the record of the fork is written already; its fingerprint is %s", fingerprintOf(l.fork))
+			return f, fault.New(fault.Conflict, "audit.fork_pending", "the record of the fork is written already; its fingerprint is %s",
+				fingerprintOf(l.fork))
 		}
 		return f, fault.New(fault.Conflict, "audit.no_fork",
-			"nothing in this folder says that it was put back. Start the service beside the other one, which says what it has seen, and stop it again; or give --peer-audit, the folder DIR/audit of the other service")
+			"nothing in this folder says that it was put back. Start the service beside the other one, which says what it has seen, and "+
+				"stop it again; or give --peer-audit, the folder DIR/audit of the other service")
 	}
 	f.Seen, f.SeenRoot, f.LostTo = ahead.Size, ahead.Root.String(), ahead.Size-1
 	f.LostFrom = min(f.LostFrom, f.LostTo)
@@ -178,8 +181,10 @@ func (l *Log) awaitAcceptance(h Head) {
 	defer l.mu.Unlock()
 	l.fork = h
 	l.pending = fault.New(fault.Unavailable, "audit.fork_pending",
-		"the log was forked after its folder was put back, and the other service has not accepted that yet. Nothing can be changed; reads are served. "+
-			"Stop the other service, run `audit accept-fork --data DIR --fingerprint %s --reason TEXT` with its program, and start it", fingerprintOf(h))
+		"the log was forked after its folder was put back, and the other service has not accepted that yet. Nothing can be changed; "+
+			"reads are served. "+
+			"Stop the other service, run `audit accept-fork --data DIR --fingerprint %s --reason TEXT` with its program, and start it",
+		fingerprintOf(h))
 	l.db.Refuse(l.pending)
 }
 
@@ -221,7 +226,8 @@ type Acceptance struct {
 func (l *Log) AcceptFork(ctx context.Context, fingerprint, reason string) (Acceptance, error) {
 	fingerprint = strings.ToLower(strings.TrimSpace(fingerprint))
 	if raw, err := hex.DecodeString(fingerprint); err != nil || len(raw) != 16 {
-		return Acceptance{}, fault.New(fault.Invalid, "audit.fingerprint", "a fingerprint has 32 hexadecimal digits; `audit recover` on the other service prints it")
+		return Acceptance{}, fault.New(fault.Invalid, "audit.fingerprint",
+			"a fingerprint has 32 hexadecimal digits; `audit recover` on the other service prints it")
 	}
 	if err := l.Sound(); err != nil {
 		return Acceptance{}, err
@@ -231,7 +237,8 @@ func (l *Log) AcceptFork(ctx context.Context, fingerprint, reason string) (Accep
 		return Acceptance{}, err
 	}
 	if p.seen.Head == "" {
-		return Acceptance{}, fault.New(fault.NotFound, "audit.unseen", "this service has seen no head of another log, so there is nothing that a fork could contradict")
+		return Acceptance{}, fault.New(fault.NotFound, "audit.unseen",
+			"this service has seen no head of another log, so there is nothing that a fork could contradict")
 	}
 	h, err := OpenHead(p.seen.Head, p.seen.Keys)
 	if err != nil {
@@ -263,7 +270,8 @@ func (l *Log) AcceptFork(ctx context.Context, fingerprint, reason string) (Accep
 // its fingerprint here, and refused otherwise.
 func (p *Peer) hearFork(ctx context.Context, last, fork Head, keys Public) (refused string, err error) {
 	if offered := fingerprintOf(fork); p.seen.Fork != offered {
-		return p.refuse(ctx, last, fork, "the log was forked: its service was put back from a backup and recovered. When that was you, stop this service, run `audit accept-fork --data DIR --fingerprint "+
+		return p.refuse(ctx, last, fork, "the log was forked: its service was put back from a backup and recovered. When that was you, "+
+			"stop this service, run `audit accept-fork --data DIR --fingerprint "+
 			offered+" --reason TEXT` with its program, and start it")
 	}
 	if err := p.keepEvidence(last, fork, "the fork "+p.seen.Fork+" was accepted"); err != nil {

@@ -9,7 +9,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// putBack puts an older copy of the second service's folder and store back, and lets it meet the first.
+// putBack puts an older copy of the second service's folder and store back, and lets it meet the
+// first.
 func putBack(t *testing.T) *pair {
 	p := newPair(t)
 	p.two.add(4)
@@ -38,7 +39,8 @@ func (p *pair) fork() Fork {
 	return f
 }
 
-// TestFork_oneCommandAloneIsNotEnough leaves the other service unasked, or gives it another fingerprint.
+// TestFork_oneCommandAloneIsNotEnough leaves the other service unasked, or gives it another
+// fingerprint.
 func TestFork_oneCommandAloneIsNotEnough(t *testing.T) {
 	t.Parallel()
 	p := putBack(t)
@@ -68,12 +70,14 @@ func TestFork_oneCommandAloneIsNotEnough(t *testing.T) {
 	if _, err := p.one.log.AcceptFork(t.Context(), "no fingerprint", "wrong"); !fault.Is(err, fault.Invalid) {
 		t.Errorf("what is no fingerprint: %v", err)
 	}
-	if _, err := p.two.log.Fork(t.Context(), ForkOptions{}); fault.CodeOf(err) != "audit.fork_pending" || !strings.Contains(err.Error(), f.Fingerprint) {
+	if _, err := p.two.log.Fork(t.Context(), ForkOptions{}); fault.CodeOf(err) != "audit.fork_pending" ||
+		!strings.Contains(err.Error(), f.Fingerprint) {
 		t.Errorf("a second time: %v", err)
 	}
 }
 
-// TestFork_goesOnWhenBothSidesAgreeAndOnce accepts the fork, and then puts the same backup back again.
+// TestFork_goesOnWhenBothSidesAgreeAndOnce accepts the fork, and then puts the same backup back
+// again.
 func TestFork_goesOnWhenBothSidesAgreeAndOnce(t *testing.T) {
 	t.Parallel()
 	p := putBack(t)

@@ -140,7 +140,8 @@ func (l *Log) check(ctx context.Context) error {
 		return nil
 	}
 	if l.signed.Size < l.witnessed.Size {
-		l.fail(RolledBack, fmt.Sprintf("the tree head in DIR/audit is of size %d, but size %d was cosigned", l.signed.Size, l.witnessed.Size))
+		l.fail(RolledBack, fmt.Sprintf("the tree head in DIR/audit is of size %d, but size %d was cosigned", l.signed.Size,
+			l.witnessed.Size))
 		return nil
 	}
 	if err := l.adopt(ctx, min(hashed, l.signed.Size)); err != nil || l.failed != nil {
@@ -252,11 +253,14 @@ func (l *Log) fail(s State, reason string) {
 	if l.failed != nil {
 		return
 	}
-	code, way := "audit.rolled_back", "Put the newest data folder back. When this backup is all there is, stop this service and run `audit recover --data DIR --accept-fork --reason TEXT` with its program, which says what is lost and what to do on the other service"
+	code, way := "audit.rolled_back", "Put the newest data folder back. When this backup is all there is, stop this service and run "+
+		"`audit recover --data DIR --accept-fork --reason TEXT` with its program, which says what is lost and what to do on the other "+
+		"service"
 	if s == Altered {
 		code, way = "audit.altered", "Keep this folder as evidence, run `audit verify` to find the place, and put a backup back"
 	}
-	f := fault.New(fault.Unavailable, code, "the audit log is %s: %s. Nothing can be changed any more; reads are served. %s.", s, reason, way)
+	f := fault.New(fault.Unavailable, code, "the audit log is %s: %s. Nothing can be changed any more; reads are served. %s.", s, reason,
+		way)
 	l.state, l.failed = s, f
 	l.db.Refuse(f)
 	l.log.Error("audit log", "state", s, "reason", reason)
@@ -317,5 +321,6 @@ type Publication struct {
 // Publish returns the newest signed head with the state of the log.
 func (l *Log) Publish() Publication {
 	h, s := l.Head(), l.Status()
-	return Publication{Origin: h.Origin, Size: h.Size, Root: h.Root.String(), Treehead: h.Note, Keys: l.Public(), State: s.State, Entries: s.Size, Witnessed: s.Witnessed}
+	return Publication{Origin: h.Origin, Size: h.Size, Root: h.Root.String(), Treehead: h.Note, Keys: l.Public(), State: s.State,
+		Entries: s.Size, Witnessed: s.Witnessed}
 }

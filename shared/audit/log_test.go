@@ -76,7 +76,8 @@ func (s *service) open() {
 func (s *service) add(n int) {
 	s.t.Helper()
 	for range n {
-		if err := Record(s.t.Context(), s.hub, EntryDraft{Action: "server.create", Resource: fmt.Sprintf("servers/web-%d", rand.N(1000))}); err != nil {
+		if err := Record(s.t.Context(), s.hub,
+			EntryDraft{Action: "server.create", Resource: fmt.Sprintf("servers/web-%d", rand.N(1000))}); err != nil {
 			s.t.Fatal(err)
 		}
 	}
@@ -111,7 +112,8 @@ func (s *service) verify(peer Public, heads ...string) Report {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r, err := Verify(s.t.Context(), VerifyOptions{Read: s.hub.Read, Dir: filepath.Join(s.dir, "audit"), Log: s.keys.Public(), Peer: peer, Base: base, Heads: heads})
+	r, err := Verify(s.t.Context(), VerifyOptions{Read: s.hub.Read, Dir: filepath.Join(s.dir, "audit"), Log: s.keys.Public(), Peer: peer,
+		Base: base, Heads: heads})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -121,7 +123,8 @@ func (s *service) verify(peer Public, heads ...string) Report {
 func TestUpdate_changeAndEntryAreOneCommit(t *testing.T) {
 	t.Parallel()
 	hub := feed.NewHub(memstore.New(store.Schema{Service: "test", Kinds: []store.Kind{{Name: "x"}}}))
-	scene := &Context{Actor: Actor{Sub: "u"}, Origin: "control-center", Op: "createX", RequestID: "r", Decision: &DecisionRecord{Allowed: true, Rule: "p1/0", Policy: 3}}
+	scene := &Context{Actor: Actor{Sub: "u"}, Origin: "control-center", Op: "createX", RequestID: "r",
+		Decision: &DecisionRecord{Allowed: true, Rule: "p1/0", Policy: 3}}
 	ctx := WithContext(t.Context(), scene)
 	runs := 0
 	act := EntryDraft{Action: "x.create", Details: map[string]any{"given": 1}}
@@ -153,7 +156,8 @@ func TestUpdate_changeAndEntryAreOneCommit(t *testing.T) {
 	if err := json.Unmarshal(page.Entries[0].Body, &e); err != nil {
 		t.Fatal(err)
 	}
-	if e.Resource != "xs/1" || e.Actor.Sub != "u" || e.Decision.Rule != "p1/0" || e.RequestID != "r" || e.Details["stale"] != nil || e.Details["given"] != 1.0 {
+	if e.Resource != "xs/1" || e.Actor.Sub != "u" || e.Decision.Rule != "p1/0" || e.RequestID != "r" || e.Details["stale"] != nil ||
+		e.Details["given"] != 1.0 {
 		t.Errorf("%s", page.Entries[0].Body)
 	}
 	boom := fault.New(fault.Conflict, "x.no", "no")

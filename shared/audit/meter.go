@@ -12,11 +12,14 @@ func (l *Log) Meter(r *obs.Registry, prefix string) {
 	}{
 		{"entries", "Entries of the audit log that are in its tree.", func(s Status) float64 { return float64(s.Size) }},
 		{"signed_entries", "Entries of the audit log under its newest signed head.", func(s Status) float64 { return float64(s.Signed) }},
-		{"witnessed_entries", "Entries of the audit log under its newest head that the peer has cosigned.", func(s Status) float64 { return float64(s.Witnessed) }},
-		{"unwitnessed", "1 while what is signed waits for the peer's cosignature for longer than it takes.", func(s Status) float64 { return number(s.State == Unwitnessed) }},
-		{"in_order", "1 while the audit log is what was signed and witnessed, 0 when it was altered or rolled back.", func(s Status) float64 {
-			return number(s.State == OK || s.State == Unwitnessed)
-		}},
+		{"witnessed_entries", "Entries of the audit log under its newest head that the peer has cosigned.",
+			func(s Status) float64 { return float64(s.Witnessed) }},
+		{"unwitnessed", "1 while what is signed waits for the peer's cosignature for longer than it takes.",
+			func(s Status) float64 { return number(s.State == Unwitnessed) }},
+		{"in_order", "1 while the audit log is what was signed and witnessed, 0 when it was altered or rolled back.",
+			func(s Status) float64 {
+				return number(s.State == OK || s.State == Unwitnessed)
+			}},
 	} {
 		r.GaugeFunc(prefix+"_audit_"+g.name, g.help, func() float64 { return g.read(l.Status()) })
 	}
@@ -25,7 +28,8 @@ func (l *Log) Meter(r *obs.Registry, prefix string) {
 // Meter shows whether the other service's log goes on from what was cosigned: here, because there
 // it is not to be believed.
 func (p *Peer) Meter(r *obs.Registry, prefix string) {
-	r.GaugeFunc(prefix+"_audit_peer_in_order", "1 while the other service's log goes on from what it showed before, 0 when it contradicts that.",
+	r.GaugeFunc(prefix+"_audit_peer_in_order",
+		"1 while the other service's log goes on from what it showed before, 0 when it contradicts that.",
 		func() float64 { return number(p.Alarm() == "") })
 }
 

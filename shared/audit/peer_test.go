@@ -236,8 +236,8 @@ func TestPeer_rewrittenHistoryIsRefusedAndKept(t *testing.T) {
 	}
 }
 
-// TestPeer_anAlarmThatCouldNotBeRecordedIsRecordedLater offers the same bad head twice; the first time the witness's store
-// takes nothing.
+// TestPeer_anAlarmThatCouldNotBeRecordedIsRecordedLater offers the same bad head twice; the first
+// time the witness's store takes nothing.
 func TestPeer_anAlarmThatCouldNotBeRecordedIsRecordedLater(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
@@ -296,7 +296,8 @@ func TestPeer_restoredFolderIsNoticedAtTheFirstExchange(t *testing.T) {
 	}
 	noticed := func(when string) {
 		t.Helper()
-		if st := p.two.log.Status(); st.State != RolledBack || !strings.Contains(st.Reason, "other service has seen") || fault.CodeOf(p.two.log.Sound()) != "audit.rolled_back" {
+		if st := p.two.log.Status(); st.State != RolledBack || !strings.Contains(st.Reason, "other service has seen") ||
+			fault.CodeOf(p.two.log.Sound()) != "audit.rolled_back" {
 			t.Errorf("%s: %+v", when, st)
 		}
 	}

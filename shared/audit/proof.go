@@ -64,13 +64,15 @@ func (l *Log) Bundle(ctx context.Context, index int64) (Bundle, error) {
 		return Bundle{}, err
 	}
 	if uint64(index)+1 < page.First {
-		return Bundle{}, fault.New(fault.NotFound, "audit.archived", "the audit entry with index %d was archived; the folder that `audit archive` wrote proves it", index)
+		return Bundle{}, fault.New(fault.NotFound, "audit.archived",
+			"the audit entry with index %d was archived; the folder that `audit archive` wrote proves it", index)
 	}
 	if len(page.Entries) == 0 || page.Entries[0].Seq != uint64(index)+1 {
 		return Bundle{}, noEntry(index)
 	}
 	if index >= h.Size {
-		return Bundle{}, fault.New(fault.Unavailable, "audit.not_signed_yet", "the entry is not under a signed tree head yet; ask again in a second").After(signEvery * 2)
+		return Bundle{}, fault.New(fault.Unavailable, "audit.not_signed_yet",
+			"the entry is not under a signed tree head yet; ask again in a second").After(signEvery * 2)
 	}
 	path, err := l.Inclusion(index, h.Size)
 	if err != nil {
@@ -80,7 +82,8 @@ func (l *Log) Bundle(ctx context.Context, index int64) (Bundle, error) {
 	b := Bundle{Entry: string(body), Index: index, LeafHash: tlog.RecordHash(body), Origin: h.Origin, Path: path, Treehead: h.Note}
 	if err := b.Verify(l.Public()); err != nil {
 		l.log.Error("audit: an entry cannot be proved", "index", index, "error", err)
-		return b, fault.New(fault.Internal, "audit.proof_failed", "the stored entry with index %d does not lead to the signed root; run `audit verify`", index).Because(err)
+		return b, fault.New(fault.Internal, "audit.proof_failed",
+			"the stored entry with index %d does not lead to the signed root; run `audit verify`", index).Because(err)
 	}
 	return b, nil
 }

@@ -72,7 +72,8 @@ func (l *Log) gate(good time.Time, err error) {
 		l.db.Refuse(nil)
 	case err != nil && refused == nil && time.Since(good) > unsignedLimit:
 		l.db.Refuse(fault.New(fault.Unavailable, "audit.unsigned",
-			"the audit log cannot be signed at the moment, so nothing can be changed; the operator finds the reason in the server's log").After(10 * time.Second))
+			"the audit log cannot be signed at the moment, so nothing can be changed; "+
+				"the operator finds the reason in the server's log").After(10 * time.Second))
 	}
 }
 

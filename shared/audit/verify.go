@@ -109,13 +109,15 @@ func Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 		r.compare(ctx)
 	}
 	if r.report.Verdict == "" && !r.said {
-		r.found(Truncated, new(int64), "the entries before index %d are missing, and no entry of the log says that they were archived", r.Base.Size)
+		r.found(Truncated, new(int64), "the entries before index %d are missing, and no entry of the log says that they were archived",
+			r.Base.Size)
 	}
 	if r.report.Verdict == "" {
 		r.tail()
 	}
 	if r.report.Verdict == "" {
-		r.found(Intact, nil, "all %d entries are what was signed; unsigned tail: %d entries%s", r.report.Entries-r.report.First, r.report.UnsignedTail, r.elsewhere())
+		r.found(Intact, nil, "all %d entries are what was signed; unsigned tail: %d entries%s", r.report.Entries-r.report.First,
+			r.report.UnsignedTail, r.elsewhere())
 		r.report.OK = true
 	}
 	return r.report, nil
@@ -171,7 +173,8 @@ func (c *check) gather() error {
 		}
 	}
 	if kept, err := filepath.Glob(filepath.Join(c.Dir, "evidence", "*.json")); c.Dir != "" && err == nil && len(kept) > 0 {
-		c.report.Notes = append(c.report.Notes, fmt.Sprintf("DIR/audit/evidence holds %d proofs that the other service's log was changed", len(kept)))
+		c.report.Notes = append(c.report.Notes,
+			fmt.Sprintf("DIR/audit/evidence holds %d proofs that the other service's log was changed", len(kept)))
 	}
 	for i, h := range c.Heads {
 		c.add(h, fmt.Sprintf("the head given (number %d)", i+1), true)
@@ -304,7 +307,8 @@ func (c *check) forked(i int64, body []byte) {
 		return
 	}
 	c.report.Notes = append(c.report.Notes, fmt.Sprintf(
-		"entry %d records a fork at %s: a folder with %d entries was put back and goes on, and the history of %d entries that the other service had seen is given up (%s)",
+		"entry %d records a fork at %s: a folder with %d entries was put back and goes on, and the history of %d entries that the other "+
+			"service had seen is given up (%s)",
 		i, e.Time.Format(time.RFC3339), e.Details.Size, e.Details.Seen, e.Details.Reason))
 }
 

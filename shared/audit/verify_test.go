@@ -19,7 +19,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// readerOf returns what a store gives whose stream holds bodies behind the first that were archived.
+// readerOf returns what a store gives whose stream holds bodies behind the first that were
+// archived.
 func readerOf(first int, bodies [][]byte) Reader {
 	return func(_ context.Context, _ string, after uint64, limit int) (page store.Entries, err error) {
 		for i := max(0, int(after)-first); i < len(bodies) && len(page.Entries) < limit; i++ {
@@ -32,7 +33,8 @@ func readerOf(first int, bodies [][]byte) Reader {
 // tampered returns a report over other stored entries beside the untouched folder.
 func (s *service) tampered(bodies [][]byte, heads ...string) Report {
 	s.t.Helper()
-	r, err := Verify(s.t.Context(), VerifyOptions{Read: readerOf(0, bodies), Dir: filepath.Join(s.dir, "audit"), Log: s.keys.Public(), Heads: heads})
+	r, err := Verify(s.t.Context(), VerifyOptions{Read: readerOf(0, bodies), Dir: filepath.Join(s.dir, "audit"), Log: s.keys.Public(),
+		Heads: heads})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -116,7 +118,8 @@ func TestVerify_damageHasItsOwnWords(t *testing.T) {
 		bad[at] ^= 1
 		_ = os.WriteFile(head, bad, 0o600)
 		if r := s.tampered(all); r.OK || r.Verdict != BadHead {
-			// A flip may hit a bit of the base64 that carries nothing only if the note format allowed it.
+			// A flip may hit a bit of the base64 that carries nothing only if the note format
+			// allowed it.
 			t.Fatalf("byte %d of the head: %+v", at, r)
 		}
 	}
@@ -155,7 +158,8 @@ func TestVerify_anOldHeadOverALongTailIsSeen(t *testing.T) {
 func (s *service) export() string {
 	s.t.Helper()
 	var out bytes.Buffer
-	if err := Export(s.t.Context(), VerifyOptions{Read: s.hub.Read, Dir: filepath.Join(s.dir, "audit"), Log: s.keys.Public()}, &out); err != nil {
+	if err := Export(s.t.Context(), VerifyOptions{Read: s.hub.Read, Dir: filepath.Join(s.dir, "audit"), Log: s.keys.Public()},
+		&out); err != nil {
 		s.t.Fatal(err)
 	}
 	return out.String()
@@ -171,8 +175,8 @@ func (s *service) judge(text string, peer Public) Report {
 	return r
 }
 
-// TestExport_aForgedOneIsNeverCalledIntact has every way in which an export can say one thing to this program and
-// another to the next one, and those in which it says nothing at all.
+// TestExport_aForgedOneIsNeverCalledIntact has every way in which an export can say one thing to
+// this program and another to the next one, and those in which it says nothing at all.
 func TestExport_aForgedOneIsNeverCalledIntact(t *testing.T) {
 	t.Parallel()
 	s := newService(t, "test/audit/orchestrator")
@@ -285,8 +289,8 @@ func jsonOf(t *testing.T, v any) string {
 	return string(b)
 }
 
-// TestVerify_needsTheSameMemoryForEveryLog makes a log of 200,000 entries while it is read and looks at the heap on the
-// way; other tests beside it would be in its figure.
+// TestVerify_needsTheSameMemoryForEveryLog makes a log of 200,000 entries while it is read and
+// looks at the heap on the way; other tests beside it would be in its figure.
 func TestVerify_needsTheSameMemoryForEveryLog(t *testing.T) {
 	const entries, most = 200_000, 2 << 20
 	s := newService(t, "test/audit/orchestrator")

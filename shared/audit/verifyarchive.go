@@ -35,7 +35,8 @@ func VerifyArchive(folder string, log, peer Public) (Report, error) {
 	}
 	c.report.Root, c.report.Signed = head.Root.String(), head.Size
 	if note.First < 0 || note.First%tileWidth != 0 || note.First >= head.Size {
-		c.found(Malformed, nil, "%s says that the archive begins with index %d, and it ends before %d: it would hold nothing", archiveFile, note.First, head.Size)
+		c.found(Malformed, nil, "%s says that the archive begins with index %d, and it ends before %d: it would hold nothing", archiveFile,
+			note.First, head.Size)
 	}
 	c.witnessedArchive(note, head)
 	tiles := tlog.TileHashReader(tlog.Tree{N: head.Size, Hash: head.Root}, tileFolder(folder))

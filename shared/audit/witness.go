@@ -198,7 +198,8 @@ func (p *Peer) hearHead(ctx context.Context, in Statement) (refused string, err 
 	case in.From != last.Size:
 		return "", nil // the speaker did not know what we have seen; it learns it from our answer
 	case checkConsistency(in.Proof, last, h) != nil:
-		return p.refuse(ctx, last, h, fmt.Sprintf("the tree head of size %d does not go on from the one of size %d cosigned before", h.Size, last.Size))
+		return p.refuse(ctx, last, h, fmt.Sprintf("the tree head of size %d does not go on from the one of size %d cosigned before", h.Size,
+			last.Size))
 	}
 	return "", p.accept(ctx, h, in.Keys)
 }
@@ -236,7 +237,8 @@ func (p *Peer) refuse(ctx context.Context, last, offered Head, why string) (stri
 	if err := p.keepEvidence(last, offered, why); err != nil {
 		return why, err
 	}
-	details := map[string]any{"cosigned_size": last.Size, "cosigned_root": last.Root.String(), "offered_root": offered.Root.String(), "offered_size": offered.Size}
+	details := map[string]any{"cosigned_size": last.Size, "cosigned_root": last.Root.String(), "offered_root": offered.Root.String(),
+		"offered_size": offered.Size}
 	err := p.record(ctx, Failure, "audit.inconsistent", details, offered.Origin)
 	p.kept = err == nil
 	return why, err

@@ -8,8 +8,8 @@ type Asked struct {
 	Resource
 }
 
-// Act is one act of a subject with all that it is asked about. With the policies of the same version it gets the same
-// answer at any time, so it is what the audit log keeps (decision 58).
+// Act is one act of a subject with all that it is asked about. With the policies of the same
+// version it gets the same answer at any time, so it is what the audit log keeps (decision 58).
 type Act struct {
 	Subject Subject
 	IP      string
@@ -27,9 +27,10 @@ func (a *Act) Ask(action string, resources ...Resource) {
 // judgings bounds how often an act is judged anew because the policies changed meanwhile.
 const judgings = 3
 
-// Judge asks decide about the questions of a from the given one on, until one is refused. It returns the decision that
-// counts, which is the last one, and the place of the refused question, -1 when all are allowed. A decision of another
-// version than the ones before it, or than the given one, makes it ask everything again: one version answers the whole act.
+// Judge asks decide about the questions of a from the given one on, until one is refused. It
+// returns the decision that counts, which is the last one, and the place of the refused question,
+// -1 when all are allowed. A decision of another version than the ones before it, or than the given
+// one, makes it ask everything again: one version answers the whole act.
 func (a *Act) Judge(decide func(Request) Decision, from int, version uint64) (d Decision, refused int) {
 	q := Request{Subject: a.Subject, IP: a.IP, Time: a.Time}
 	for n := 0; ; n++ {

@@ -52,7 +52,8 @@ func TestApply_isWhatCompilingEverythingAnewWouldBe(t *testing.T) {
 			}
 			whole := compile(t, src)
 			for range 20 {
-				q := authz.Request{Action: pick(r, "read", "create", "delete"), Time: noon, Subject: authz.Subject{ID: pick(r, "u1", "a"), Username: pick(r, "ann", "b")},
+				q := authz.Request{Action: pick(r, "read", "create", "delete"), Time: noon,
+					Subject:  authz.Subject{ID: pick(r, "u1", "a"), Username: pick(r, "ann", "b")},
 					Resource: authz.Resource{Type: pick(r, "servers", "batches"), Name: pick(r, "", "web-1", "db-1", "users:x")}}
 				for _, name := range []string{"a", "b", "c", "d"} {
 					if r.IntN(3) == 0 {
@@ -78,7 +79,8 @@ func TestApply_isWhatCompilingEverythingAnewWouldBe(t *testing.T) {
 func TestApply_aBrokenPolicyIsInForceNoLongerAndTheOthersAre(t *testing.T) {
 	t.Parallel()
 	src := defaults(t)
-	src.Policies = append(src.Policies, policy("good", rule("Allow", "servers:x", "rename", "")), policy("turns", rule("Allow", "servers:y", "rename", "")))
+	src.Policies = append(src.Policies, policy("good", rule("Allow", "servers:x", "rename", "")),
+		policy("turns", rule("Allow", "servers:y", "rename", "")))
 	set := compile(t, src)
 	bad := policy("turns", rule("Allow", "servers", "rename", "eval(x)"))
 	broken, err := set.Apply(2, authz.Change{ID: "turns", Policy: &bad})
@@ -124,13 +126,16 @@ func TestApply_costsTheSameHoweverManyPoliciesThereAre(t *testing.T) {
 	allocated := func(n int) uint64 {
 		src := authz.Source{Version: 1}
 		for i := range n {
-			src.Policies = append(src.Policies, policy(fmt.Sprint("p", i), authz.Rule{Effect: "Allow", Resource: fmt.Sprintf("servers:r%d-*", i), Action: []string{"read", "create"}}))
+			src.Policies = append(src.Policies,
+				policy(fmt.Sprint("p", i), authz.Rule{Effect: "Allow", Resource: fmt.Sprintf("servers:r%d-*", i),
+					Action: []string{"read", "create"}}))
 		}
 		set := compile(t, src)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		for i := range 50 {
-			p := policy("p7", authz.Rule{Effect: "Allow", Resource: fmt.Sprintf("servers:r%d-*", i), Action: []string{"read", "create"}, Condition: fmt.Sprintf("user.role == 'role7' && time.hour < %d", i%24)})
+			p := policy("p7", authz.Rule{Effect: "Allow", Resource: fmt.Sprintf("servers:r%d-*", i), Action: []string{"read", "create"},
+				Condition: fmt.Sprintf("user.role == 'role7' && time.hour < %d", i%24)})
 			if _, err := set.Apply(uint64(i+2), authz.Change{ID: p.ID, Policy: &p}); err != nil {
 				t.Fatal(err)
 			}

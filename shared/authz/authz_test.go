@@ -48,17 +48,19 @@ func ask(roles, action, target string) authz.Request {
 	return q
 }
 
-// TestDefaults_matrix is contracts/platform.md Q13, cell by cell: y yes, n no, m only with MFA; the order is admin,
-// operator, developer, viewer, auditor, nobody.
+// TestDefaults_matrix is contracts/platform.md Q13, cell by cell: y yes, n no, m only with MFA; the
+// order is admin, operator, developer, viewer, auditor, nobody.
 func TestDefaults_matrix(t *testing.T) {
 	set := compile(t, defaults(t))
 	roles := []string{"admin", "operator", "developer", "viewer", "auditor", ""}
 	for line, want := range map[string]string{
 		"read tasks": "yyyyyn", "read batches": "yyyyyn", "read state": "yyyyyn", "read checkpoints": "yyyyyn", "read events": "yyyyyn",
 		"read rollbacks": "yyyyyn", "read metrics": "yyyyyn", "read workflows": "yyyyyn",
-		"create servers": "yyynnn", "create taskservs": "yyynnn", "create clusters": "yyynnn", "create batches": "yyynnn", "create workflows": "yyynnn",
-		"use servers": "yynnnn", "use_own servers": "yyynnn",
-		"cancel_own batches": "yyynnn", "cancel batches": "yynnnn", "cancel tasks": "yynnnn", "create checkpoints": "yynnnn", "rollback rollbacks": "yynnnn",
+		"create servers": "yyynnn", "create taskservs": "yyynnn", "create clusters": "yyynnn", "create batches": "yyynnn",
+		"create workflows": "yyynnn",
+		"use servers":      "yynnnn", "use_own servers": "yyynnn",
+		"cancel_own batches": "yyynnn", "cancel batches": "yynnnn", "cancel tasks": "yynnnn", "create checkpoints": "yynnnn",
+		"rollback rollbacks":  "yynnnn",
 		"restore checkpoints": "mnnnnn", "restore rollbacks": "mnnnnn",
 		"read users": "ynnnnn", "create users": "mnnnnn", "update users": "mnnnnn", "delete users": "mnnnnn",
 		"read policies": "ynnnyn", "create policies": "mnnnnn", "update policies": "mnnnnn", "delete policies": "mnnnnn",
@@ -72,12 +74,14 @@ func TestDefaults_matrix(t *testing.T) {
 			plain := set.Decide(q).Allowed
 			q.Subject.MFA = true
 			mfa := set.Decide(q).Allowed
-			if got := map[[2]bool]string{{true, true}: "y", {false, true}: "m", {false, false}: "n"}[[2]bool{plain, mfa}]; got != want[i:i+1] {
+			if got := map[[2]bool]string{{true, true}: "y", {false, true}: "m", {false, false}: "n"}[[2]bool{plain, mfa}]; got != want[i:i+
+				1] {
 				t.Errorf("%s by %q: got %q, want %q", line, r, got, want[i:i+1])
 			}
 		}
 	}
-	service := authz.Request{Subject: authz.Subject{ID: "orchestrator", Service: true}, Action: "read", Resource: authz.Resource{Type: "revocations"}}
+	service := authz.Request{Subject: authz.Subject{ID: "orchestrator", Service: true}, Action: "read",
+		Resource: authz.Resource{Type: "revocations"}}
 	if !set.Decide(service).Allowed {
 		t.Error("the orchestrator cannot follow revocations")
 	}
@@ -93,7 +97,8 @@ func TestDefaults_matrix(t *testing.T) {
 func TestDecide_policiesBesideRoles(t *testing.T) {
 	src := defaults(t)
 	src.Policies = []authz.Policy{
-		policy("widen", rule("Allow", "servers:web-*", "create", "user.role == 'viewer'"), rule("Allow", "servers:db-1", "delete", "user.id == 'u1'")),
+		policy("widen", rule("Allow", "servers:web-*", "create", "user.role == 'viewer'"),
+			rule("Allow", "servers:db-1", "delete", "user.id == 'u1'")),
 		policy("narrow", rule("Deny", "servers:prod-??", "*", ""), rule("Deny", "*:*", "cancel", "time.hour < 8 || time.hour >= 18")),
 	}
 	set := compile(t, src)
@@ -126,11 +131,14 @@ func TestDecide_policiesBesideRoles(t *testing.T) {
 	}
 }
 
-// TestJudge_isAnsweredByOneVersion changes the policies in the middle of an act: everything is asked again.
+// TestJudge_isAnsweredByOneVersion changes the policies in the middle of an act: everything is
+// asked again.
 func TestJudge_isAnsweredByOneVersion(t *testing.T) {
 	act := authz.Act{Subject: authz.Subject{ID: "u1"}, Asked: []authz.Asked{
-		{Action: "create", Resource: authz.Resource{Type: "batches"}}, {Action: "create", Resource: authz.Resource{Type: "servers", Name: "a"}},
-		{Action: "create", Resource: authz.Resource{Type: "servers", Name: "b"}}, {Action: "create", Resource: authz.Resource{Type: "servers", Name: "c"}}}}
+		{Action: "create", Resource: authz.Resource{Type: "batches"}},
+		{Action: "create", Resource: authz.Resource{Type: "servers", Name: "a"}},
+		{Action: "create", Resource: authz.Resource{Type: "servers", Name: "b"}},
+		{Action: "create", Resource: authz.Resource{Type: "servers", Name: "c"}}}}
 	for name, c := range map[string]struct {
 		from    int
 		version uint64   // of what was asked before
@@ -181,8 +189,8 @@ func TestCheck_saysEverythingWithItsPlace(t *testing.T) {
 	}
 }
 
-// TestCheck_aDenyThatForbidsNothing: a type or an action that nothing asks for is refused with those that
-// there are, instead of a rule that never matches.
+// TestCheck_aDenyThatForbidsNothing: a type or an action that nothing asks for is refused with
+// those that there are, instead of a rule that never matches.
 func TestCheck_aDenyThatForbidsNothing(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ resource, action, at, says string }{
@@ -220,16 +228,19 @@ func TestCompile_rolesMustMakeSense(t *testing.T) {
 			t.Errorf("%s: %v", place, err)
 		}
 	}
-	loop := []authz.Role{{Name: "a", Inherits: []string{"b"}, Rules: []authz.Rule{r}}, {Name: "b", Inherits: []string{"a"}, Rules: []authz.Rule{r}}}
+	loop := []authz.Role{{Name: "a", Inherits: []string{"b"}, Rules: []authz.Rule{r}},
+		{Name: "b", Inherits: []string{"a"}, Rules: []authz.Rule{r}}}
 	if _, err := authz.Compile(authz.Source{Roles: loop}); err == nil {
 		t.Error("a circle of roles was accepted")
 	}
 }
 
-// TestDecide_asksForASecondFactorOnlyWhereItHelps: who would be refused with one too is not sent to fetch it.
+// TestDecide_asksForASecondFactorOnlyWhereItHelps: who would be refused with one too is not sent to
+// fetch it.
 func TestDecide_asksForASecondFactorOnlyWhereItHelps(t *testing.T) {
 	t.Parallel()
-	set := compile(t, authz.Source{Policies: []authz.Policy{policy("web", rule("Allow", "servers:*-web", "create", "request.mfa && resource.infra == 'lab'"))}})
+	set := compile(t, authz.Source{Policies: []authz.Policy{policy("web",
+		rule("Allow", "servers:*-web", "create", "request.mfa && resource.infra == 'lab'"))}})
 	for _, c := range []struct {
 		infra, resource string
 		helps           bool
@@ -242,8 +253,9 @@ func TestDecide_asksForASecondFactorOnlyWhereItHelps(t *testing.T) {
 	}
 }
 
-// TestDecide_saysHowToGetTheFactorThatARuleDemands is behaviour 106: who is held up by nothing but the missing second factor
-// reads how to enrol one, whether an Allow demands it or a Deny spares who has it.
+// TestDecide_saysHowToGetTheFactorThatARuleDemands is behaviour 106: who is held up by nothing but
+// the missing second factor reads how to enrol one, whether an Allow demands it or a Deny spares
+// who has it.
 func TestDecide_saysHowToGetTheFactorThatARuleDemands(t *testing.T) {
 	t.Parallel()
 	rule := func(effect, condition string) authz.Rule {
@@ -263,7 +275,8 @@ func TestDecide_saysHowToGetTheFactorThatARuleDemands(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		q := authz.Request{Subject: authz.Subject{ID: "u1"}, Action: "create", Resource: authz.Resource{Type: "servers", Name: "a"}, Time: time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)}
+		q := authz.Request{Subject: authz.Subject{ID: "u1"}, Action: "create", Resource: authz.Resource{Type: "servers", Name: "a"},
+			Time: time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)}
 		if d := set.Decide(q); d.Allowed || strings.Contains(d.Reason, "enrol") != c.hint {
 			t.Errorf("%s: %+v", name, d)
 		}

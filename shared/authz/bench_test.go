@@ -7,13 +7,14 @@ import (
 	"github.com/provisioning-platform/platform/shared/authz"
 )
 
-// many returns n policies in the manner of a large installation: a role each, of which every user has
-// one, with a name glob and an action.
+// many returns n policies in the manner of a large installation: a role each, of which every user
+// has one, with a name glob and an action.
 func many(n int, condition string) authz.Source {
 	src := authz.Source{Version: 1}
 	for i := range n {
-		src.Policies = append(src.Policies, policy(fmt.Sprint("p", i), authz.Rule{Effect: "Allow", Resource: fmt.Sprintf("servers:r%d-*", i),
-			Action: []string{"read", "create"}, Condition: fmt.Sprintf("user.role == 'role%d'", i) + condition}))
+		src.Policies = append(src.Policies, policy(fmt.Sprint("p", i),
+			authz.Rule{Effect: "Allow", Resource: fmt.Sprintf("servers:r%d-*", i),
+				Action: []string{"read", "create"}, Condition: fmt.Sprintf("user.role == 'role%d'", i) + condition}))
 	}
 	src.Roles = []authz.Role{{Name: "viewer", Rules: []authz.Rule{rule("Allow", "tasks:*", "read", "")}}}
 	return src

@@ -34,7 +34,8 @@ func (f *faults) err() error {
 	return fault.New(fault.Invalid, "policy.invalid", "%s: %s", first.Pointer, first.Message).With(f.fields...)
 }
 
-// Check says everything that is wrong with a policy that comes in, with JSON pointers into it ("/rules/0/effect").
+// Check says everything that is wrong with a policy that comes in, with JSON pointers into it
+// ("/rules/0/effect").
 func Check(p Policy) error {
 	f, c := &faults{}, newConditions(nil)
 	if err := c.ready(); err != nil {
@@ -84,7 +85,8 @@ func checkRules(f *faults, place string, rules []Rule, c *conditions) {
 		case typ != "*" && !word(typ):
 			f.add(at+"/resource", "the type in front of the colon must be * or a lower-case word")
 		case name == "" || len(name) > maxName || !printable(name):
-			f.add(at+"/resource", "the name behind the colon must be 1 to %d bytes of printable text; * stands for any text, ? for one character", maxName)
+			f.add(at+"/resource", "the name behind the colon must be 1 to %d bytes of printable text; * stands for any text, ? for one "+
+				"character", maxName)
 		}
 		if len(r.Action) == 0 || len(r.Action) > maxActions {
 			f.add(at+"/action", "must hold 1 to %d actions", maxActions)

@@ -55,16 +55,16 @@ type Quarantined struct {
 	Fault *fault.Error
 }
 
-// Compile returns the set of src, or one Invalid fault that names everything wrong with it, with JSON
-// pointers into src ("/policies/3/rules/0/condition").
+// Compile returns the set of src, or one Invalid fault that names everything wrong with it, with
+// JSON pointers into src ("/policies/3/rules/0/condition").
 func Compile(src Source) (*Set, error) {
 	set, _, err := compile(src, nil, false)
 	return set, err
 }
 
-// Load compiles what is stored. A broken policy is left out and reported, so that one bad row does not
-// change what all others decide; broken roles or services are an error. Conditions that did not change are taken
-// over from before, which may be nil.
+// Load compiles what is stored. A broken policy is left out and reported, so that one bad row does
+// not change what all others decide; broken roles or services are an error. Conditions that did not
+// change are taken over from before, which may be nil.
 func Load(before *Set, src Source) (*Set, []Quarantined, error) { return compile(src, before, true) }
 
 func compile(src Source, before *Set, tolerant bool) (*Set, []Quarantined, error) {
@@ -79,7 +79,8 @@ func compile(src Source, before *Set, tolerant bool) (*Set, []Quarantined, error
 	f := &faults{}
 	checkRoles(f, "/roles", src.Roles, c)
 	checkRoles(f, "/services", src.Services, c)
-	set := &Set{roles: src.Roles, services: src.Services, version: src.Version, conditions: c, policies: make(map[string]compiled, len(src.Policies))}
+	set := &Set{roles: src.Roles, services: src.Services, version: src.Version, conditions: c,
+		policies: make(map[string]compiled, len(src.Policies))}
 	var broken []Quarantined
 	for i, p := range src.Policies {
 		pf := &faults{}
@@ -132,7 +133,8 @@ func (s *Set) rulesOf(id, owner string, rules []Rule, who subject) []*rule {
 	for i, r := range rules {
 		typ, name, _ := strings.Cut(r.Resource, ":")
 		cond, _ := s.conditions.compile(r.Condition) // checked before
-		c := &rule{id: fmt.Sprintf("%s#%d", id, i), owner: owner, source: r, who: []subject{who}, typ: typ, name: name, deny: r.Effect == EffectDeny, cond: cond}
+		c := &rule{id: fmt.Sprintf("%s#%d", id, i), owner: owner, source: r, who: []subject{who}, typ: typ, name: name,
+			deny: r.Effect == EffectDeny, cond: cond}
 		if cond != nil && cond.subjects != nil && who.kind == everyone {
 			c.who = cond.subjects
 			if cond.exact {

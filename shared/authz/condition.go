@@ -11,8 +11,8 @@ import (
 	"cel.dev/cel-go/common/types"
 )
 
-// costLimit bounds one evaluation. Without loops it is never reached by an honest condition: comparing
-// and searching texts of a few hundred bytes costs tens.
+// costLimit bounds one evaluation. Without loops it is never reached by an honest condition:
+// comparing and searching texts of a few hundred bytes costs tens.
 const costLimit = 10_000
 
 // condition is a compiled condition; nil is "always". It is immutable.
@@ -109,8 +109,8 @@ func (c *conditions) ready() error {
 	return nil
 }
 
-// compile returns the condition of text, nil for an empty one. Its error says what is wrong and where,
-// for the person who wrote it.
+// compile returns the condition of text, nil for an empty one. Its error says what is wrong and
+// where, for the person who wrote it.
 func (c *conditions) compile(text string) (*condition, error) {
 	if text == "" {
 		return nil, nil
@@ -158,7 +158,8 @@ func explainIssue(issues *cel.Issues) error {
 	message, _, _ := strings.Cut(strings.TrimPrefix(e.Message, "Syntax error: "), "\n")
 	if name, ok := strings.CutPrefix(message, "undeclared reference to "); ok {
 		name, _, _ = strings.Cut(name, " (")
-		message = "unknown name " + name + "; known are user.id, user.username, user.role, user.roles, request.ip, request.mfa, request.time, resource.type, resource.name, resource.infra, time.hour"
+		message = "unknown name " + name + "; known are user.id, user.username, user.role, user.roles, request.ip, request.mfa, " +
+			"request.time, resource.type, resource.name, resource.infra, time.hour"
 	}
 	if len(message) > 300 {
 		message = message[:300]
@@ -285,8 +286,8 @@ func dotted(e ast.Expr) string {
 	return ""
 }
 
-// subjectsOf finds for whom alone a checked condition can hold, so that the index can leave it out for
-// everybody else. exact: it holds for all of them and needs no evaluation. nil: for anybody.
+// subjectsOf finds for whom alone a checked condition can hold, so that the index can leave it out
+// for everybody else. exact: it holds for all of them and needs no evaluation. nil: for anybody.
 func subjectsOf(e ast.Expr) (list []subject, exact bool) {
 	if e.Kind() != ast.CallKind {
 		return nil, false

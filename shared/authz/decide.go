@@ -7,7 +7,8 @@ const NoRule = "none"
 
 // needFactor is what a person does next whom only the missing second factor holds up (behaviour
 // 106).
-const needFactor = "sign in with your MFA code and retry; an account without one enrols it first (POST /mfa/enroll/totp, or an administrator: control-center user enrol-totp)"
+const needFactor = "sign in with your MFA code and retry; an account without one enrols it first (POST /mfa/enroll/totp, or an " +
+	"administrator: control-center user enrol-totp)"
 
 // Decide answers a request. It does not change the set and does not keep q.
 func (s *Set) Decide(q Request) Decision {

@@ -30,14 +30,15 @@ type Miss struct {
 	Failed []Failure
 }
 
-// Failure is one part of a rule that did not match: Part is "subject", "action", "resource", "name" or
-// "condition", Why a sentence.
+// Failure is one part of a rule that did not match: Part is "subject", "action", "resource", "name"
+// or "condition", Why a sentence.
 type Failure struct {
 	Part string
 	Why  string
 }
 
-// Explain decides q and says how. It looks at every rule: it is for people, not for the path of requests.
+// Explain decides q and says how. It looks at every rule: it is for people, not for the path of
+// requests.
 func (s *Set) Explain(q Request) Explanation {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

@@ -2,8 +2,8 @@ package authz
 
 import "github.com/casbin/casbin/v2"
 
-// Plain returns casbin's enforcer over the rows of s, with q's subject linked to what it is: the slow
-// answer that the index must agree with.
+// Plain returns casbin's enforcer over the rows of s, with q's subject linked to what it is: the
+// slow answer that the index must agree with.
 func (s *Set) Plain(q Request) (*casbin.Enforcer, []any, error) {
 	e := s.enforcer
 	me := subject{user, "asker"}.String()

@@ -5,9 +5,9 @@ import (
 	"unicode/utf8"
 )
 
-// glob says whether name matches pattern, in which * stands for any text, the empty one included, and ?
-// for one character; everything else is itself. There are no regular expressions, so no pattern is slow: the
-// cost is at most the product of two lengths of 256.
+// glob says whether name matches pattern, in which * stands for any text, the empty one included,
+// and ? for one character; everything else is itself. There are no regular expressions, so no
+// pattern is slow: the cost is at most the product of two lengths of 256.
 func glob(name, pattern string) bool {
 	n, p := 0, 0
 	star, back := -1, 0 // last * seen, and where in name to try again

@@ -29,12 +29,14 @@ func randomSource(r *rand.Rand) authz.Source {
 	src := authz.Source{Version: 1}
 	random := func(condition bool) authz.Rule {
 		out := authz.Rule{Effect: pick(r, "Allow", "Allow", "Allow", "Deny"),
-			Resource: pick(r, "servers", "batches", "*") + ":" + pick(r, "*", "web-*", "web-1", "*-1", "?eb-*", "db-?", "w*b-*1", "users:x")}
+			Resource: pick(r, "servers", "batches", "*") + ":" +
+				pick(r, "*", "web-*", "web-1", "*-1", "?eb-*", "db-?", "w*b-*1", "users:x")}
 		for range 1 + r.IntN(3) {
 			out.Action = append(out.Action, pick(r, "read", "create", "delete", "*"))
 		}
 		if condition {
-			out.Condition = pick(r, "", "user.role == 'a'", "'b' == user.role", "user.role in ['b', 'c']", "user.id == 'u1'", "user.username == 'ann'",
+			out.Condition = pick(r, "", "user.role == 'a'", "'b' == user.role", "user.role in ['b', 'c']", "user.id == 'u1'",
+				"user.username == 'ann'",
 				"user.role == 'c' || user.id == 'a'", "'d' in user.roles")
 		}
 		return out
@@ -78,8 +80,9 @@ func TestIndex_agreesWithPlainCasbin(t *testing.T) {
 		set := compile(t, src)
 		for range 40 {
 			q := authz.Request{Action: pick(r, "read", "create", "delete", "rotate"), Time: noon,
-				Subject:  authz.Subject{ID: pick(r, "u1", "a", "b"), Username: pick(r, "ann", "a"), Service: r.IntN(10) == 0},
-				Resource: authz.Resource{Type: pick(r, "servers", "batches", "users"), Name: pick(r, "", "web-1", "web-22", "db-1", "xeb-1", "web-*", "users:x")}}
+				Subject: authz.Subject{ID: pick(r, "u1", "a", "b"), Username: pick(r, "ann", "a"), Service: r.IntN(10) == 0},
+				Resource: authz.Resource{Type: pick(r, "servers", "batches", "users"),
+					Name: pick(r, "", "web-1", "web-22", "db-1", "xeb-1", "web-*", "users:x")}}
 			for _, name := range []string{"a", "b", "c", "d", "unknown"} {
 				if r.IntN(4) == 0 {
 					q.Subject.Roles = append(q.Subject.Roles, name)
@@ -121,13 +124,15 @@ func TestUnnamed_deniesOnlyWhatEveryNameIsDenied(t *testing.T) {
 		for i := range src.Policies {
 			for k := range src.Policies[i].Rules {
 				if r.IntN(4) == 0 {
-					src.Policies[i].Rules[k].Condition = pick(r, "resource.name == 'web-1'", "resource.infra != ''", "request.mfa", "resource.type == 'servers'", "user.role == 'a' && resource.name != ''")
+					src.Policies[i].Rules[k].Condition = pick(r, "resource.name == 'web-1'", "resource.infra != ''", "request.mfa",
+						"resource.type == 'servers'", "user.role == 'a' && resource.name != ''")
 				}
 			}
 		}
 		set := compile(t, src)
 		for range 20 {
-			q := authz.Request{Action: pick(r, "read", "create", "delete"), Time: noon, Subject: authz.Subject{ID: pick(r, "u1", "a"), Username: "ann", MFA: r.IntN(2) == 0},
+			q := authz.Request{Action: pick(r, "read", "create", "delete"), Time: noon,
+				Subject:  authz.Subject{ID: pick(r, "u1", "a"), Username: "ann", MFA: r.IntN(2) == 0},
 				Resource: authz.Resource{Type: pick(r, "servers", "batches", "users")}}
 			for _, name := range []string{"a", "b", "c", "d"} {
 				if r.IntN(4) == 0 {

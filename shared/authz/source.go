@@ -9,8 +9,8 @@ import (
 	"github.com/provisioning-platform/platform/policies"
 )
 
-// Source is what a Set is compiled from, and the form in which it travels to the orchestrator. Fields
-// stand in the order of their JSON names, so it is canonical as encoded.
+// Source is what a Set is compiled from, and the form in which it travels to the orchestrator.
+// Fields stand in the order of their JSON names, so it is canonical as encoded.
 type Source struct {
 	Policies []Policy `json:"policies"`
 	Roles    []Role   `json:"roles"`
@@ -27,7 +27,8 @@ type Policy struct {
 	Version string `json:"version"`
 }
 
-// Role is a set of default rights; users carry its name. A role also has the rights of what it inherits.
+// Role is a set of default rights; users carry its name. A role also has the rights of what it
+// inherits.
 type Role struct {
 	Description string   `json:"description,omitempty"`
 	Inherits    []string `json:"inherits,omitempty"`

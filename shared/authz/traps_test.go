@@ -14,7 +14,8 @@ import (
 
 func TestTrap_aUserNamedLikeARoleHasNoneOfItsRights(t *testing.T) {
 	set := compile(t, defaults(t))
-	for _, name := range []string{"admin", "r:admin", "h:admin", "u:admin", "s:orchestrator", "everyone", "*", "admin\x00", "ADMIN", "admin,operator", "ａdmin"} {
+	for _, name := range []string{"admin", "r:admin", "h:admin", "u:admin", "s:orchestrator", "everyone", "*", "admin\x00", "ADMIN",
+		"admin,operator", "ａdmin"} {
 		for _, q := range []authz.Request{
 			{Subject: authz.Subject{ID: name, Username: name, MFA: true}},
 			{Subject: authz.Subject{ID: "x", Roles: []string{"r:" + name, "h:" + name, name + " "}, MFA: true}},
@@ -31,11 +32,16 @@ func TestTrap_aUserNamedLikeARoleHasNoneOfItsRights(t *testing.T) {
 // TestTrap_noTextOfAPolicyIsExecuted is Z08: refused with 422, or inert.
 func TestTrap_noTextOfAPolicyIsExecuted(t *testing.T) {
 	before := compile(t, defaults(t))
-	for _, hostile := range []string{"eval(r.sub)", "eval('true')", "r.sub.Boom()", "true) || (true", "user.id.matches('(a+)+$')", "p.eft == allow", "1 == 1 //",
-		"'a' + 'b' == 'ab'", "[1,2].exists(x, x > 1)", "user.roles.all(r, r != '')", "{'a': 1}.a == 1", "size(user.id) > 0", "user['id'] == 'x'", "dyn(1) == 1",
-		"type(user.id) == string", "user.role", "user.role.startsWith('a')", "user.role < 'b'", "has(user.role)", "user.role == user.role", "user.password == ''",
-		"request.headers == ''", "user.roles == ['a']", "request", "true ? true : false", "user.role in user.roles", "user.role in []", "duration('1h') > duration('1s')",
-		"''.join([])", "\"", "'", "((((", "cel.bind(x, 1, true)", "bytes('x') == b'x'", strings.Repeat("(", 100) + "true" + strings.Repeat(")", 100),
+	for _, hostile := range []string{"eval(r.sub)", "eval('true')", "r.sub.Boom()", "true) || (true", "user.id.matches('(a+)+$')",
+		"p.eft == allow", "1 == 1 //",
+		"'a' + 'b' == 'ab'", "[1,2].exists(x, x > 1)", "user.roles.all(r, r != '')", "{'a': 1}.a == 1", "size(user.id) > 0",
+		"user['id'] == 'x'", "dyn(1) == 1",
+		"type(user.id) == string", "user.role", "user.role.startsWith('a')", "user.role < 'b'", "has(user.role)", "user.role == user.role",
+		"user.password == ''",
+		"request.headers == ''", "user.roles == ['a']", "request", "true ? true : false", "user.role in user.roles", "user.role in []",
+		"duration('1h') > duration('1s')",
+		"''.join([])", "\"", "'", "((((", "cel.bind(x, 1, true)", "bytes('x') == b'x'", strings.Repeat("(", 100) + "true" +
+			strings.Repeat(")", 100),
 		strings.Repeat("true && ", 600) + "true", strings.Repeat("x", 64<<10), "\x00", "true\n;drop", "user.id == 5", "5", "null"} {
 		p := policy("p", rule("Allow", "*:*", "create", hostile))
 		err := authz.Check(p)
@@ -45,7 +51,8 @@ func TestTrap_noTextOfAPolicyIsExecuted(t *testing.T) {
 			}
 			continue
 		}
-		if f := fault.Of(err); f == nil || f.Kind != fault.Invalid || f.Fields[0].Pointer != "/rules/0/condition" || len(f.Fields[0].Message) > 500 {
+		if f := fault.Of(err); f == nil || f.Kind != fault.Invalid || f.Fields[0].Pointer != "/rules/0/condition" ||
+			len(f.Fields[0].Message) > 500 {
 			t.Errorf("%.60s: %v", hostile, err)
 		}
 	}
@@ -53,7 +60,8 @@ func TestTrap_noTextOfAPolicyIsExecuted(t *testing.T) {
 		src := defaults(t)
 		src.Policies = []authz.Policy{policy("p", rule("Allow", text, "create", ""))}
 		set := compile(t, src)
-		for _, q := range []authz.Request{ask("viewer", "create", "servers/b"), ask("viewer", "create", "servers/web-1"), ask("admin", "create", "servers/x"), ask("", "read", "users")} {
+		for _, q := range []authz.Request{ask("viewer", "create", "servers/b"), ask("viewer", "create", "servers/web-1"),
+			ask("admin", "create", "servers/x"), ask("", "read", "users")} {
 			if set.Decide(q).Allowed != before.Decide(q).Allowed {
 				t.Errorf("%q changed %v", text, q)
 			}
@@ -65,7 +73,8 @@ func TestTrap_noTextOfAPolicyIsExecuted(t *testing.T) {
 func TestTrap_oneBadRowDoesNotStopTheOthers(t *testing.T) {
 	src := defaults(t)
 	good := compile(t, src)
-	src.Policies = append(src.Policies, policy("bad", rule("Allow", "servers", "create", "")), policy("worse", rule("Deny", "*:*", "*", "eval(x)")),
+	src.Policies = append(src.Policies, policy("bad", rule("Allow", "servers", "create", "")),
+		policy("worse", rule("Deny", "*:*", "*", "eval(x)")),
 		policy("", rule("Allow", "*:*", "*", "")), policy("last", rule("Allow", "servers:x", "rename", "")))
 	if _, err := authz.Compile(src); fault.Of(err) == nil || fault.Of(err).Fields[0].Pointer != "/policies/1/rules/0/resource" {
 		t.Fatal(err)
@@ -86,7 +95,8 @@ func TestTrap_oneBadRowDoesNotStopTheOthers(t *testing.T) {
 	}
 }
 
-// TestTrap_nothingIsStaleAfterASwap is Z10: no allow after the acknowledged change, under racing requests.
+// TestTrap_nothingIsStaleAfterASwap is Z10: no allow after the acknowledged change, under racing
+// requests.
 func TestTrap_nothingIsStaleAfterASwap(t *testing.T) {
 	src := defaults(t)
 	open := compile(t, src)
@@ -137,7 +147,8 @@ func TestTrap_namesAreNotPaths(t *testing.T) {
 	src := defaults(t)
 	src.Policies = []authz.Policy{policy("p", rule("Allow", "users:team-*", "update", ""))}
 	set := compile(t, src)
-	for _, target := range []string{"policies/team-1", "users/../policies/team-1", "users/x/team-1", "users/Team-1", "users/xteam-1", "users/../team-1"} {
+	for _, target := range []string{"policies/team-1", "users/../policies/team-1", "users/x/team-1", "users/Team-1", "users/xteam-1",
+		"users/../team-1"} {
 		if set.Decide(ask("viewer", "update", target)).Allowed {
 			t.Error(target)
 		}
@@ -149,15 +160,23 @@ func TestTrap_namesAreNotPaths(t *testing.T) {
 
 func TestConditions_meanWhatTheySay(t *testing.T) {
 	q := ask("operator,viewer", "create", "servers/web-1")
-	q.Resource.Infra, q.Subject.MFA, q.Time = "production", true, time.Date(2026, 1, 2, 23, 30, 0, 0, time.FixedZone("", -2*3600)) // 01:30 UTC
+	// 01:30 UTC
+	q.Resource.Infra, q.Subject.MFA, q.Time = "production", true, time.Date(2026, 1, 2, 23, 30, 0, 0, time.FixedZone("", -2*3600))
 	for text, want := range map[string]bool{
-		"user.role == 'operator'": true, "'viewer' == user.role": true, "user.role == 'admin'": false, "user.role != 'admin'": true, "user.role != 'viewer'": false,
-		"user.role in ['admin', 'viewer']": true, "user.role in ['admin']": false, "!(user.role in ['admin'])": true, "'viewer' in user.roles": true,
-		"user.role == 'developer'": false, "user.id == 'u1' && user.username == 'ann'": true, "request.ip == '10.0.0.7'": true, "request.ip.startsWith('10.')": true,
-		"request.mfa": true, "!request.mfa": false, "request.mfa == true": true, "time.hour == 1": true, "time.hour >= 22 || time.hour < 6": true,
-		"resource.type == 'servers'": true, "resource.name.endsWith('-1')": true, "resource.infra == 'production'": true, "resource.name.contains('eb')": true,
-		"has(resource.infra)": true, "has(user.username) && !has(user.id)": false, "request.time < timestamp('2026-01-03T01:30:01Z')": true,
-		"user.role == 'operator' && time.hour == 2": false, "(user.role == 'admin' || user.role == 'viewer') && request.mfa": true, "true": true, "false": false,
+		"user.role == 'operator'": true, "'viewer' == user.role": true, "user.role == 'admin'": false, "user.role != 'admin'": true,
+		"user.role != 'viewer'":            false,
+		"user.role in ['admin', 'viewer']": true, "user.role in ['admin']": false, "!(user.role in ['admin'])": true,
+		"'viewer' in user.roles":   true,
+		"user.role == 'developer'": false, "user.id == 'u1' && user.username == 'ann'": true, "request.ip == '10.0.0.7'": true,
+		"request.ip.startsWith('10.')": true,
+		"request.mfa":                  true, "!request.mfa": false, "request.mfa == true": true, "time.hour == 1": true,
+		"time.hour >= 22 || time.hour < 6": true,
+		"resource.type == 'servers'":       true, "resource.name.endsWith('-1')": true, "resource.infra == 'production'": true,
+		"resource.name.contains('eb')": true,
+		"has(resource.infra)":          true, "has(user.username) && !has(user.id)": false,
+		"request.time < timestamp('2026-01-03T01:30:01Z')": true,
+		"user.role == 'operator' && time.hour == 2":        false, "(user.role == 'admin' || user.role == 'viewer') && request.mfa": true,
+		"true": true, "false": false,
 		"user.username == user.id": false, "user.role == user.username": false, `user.id == "u1"`: true,
 	} {
 		for effect, allowed := range map[string]bool{"Allow": want, "Deny": !want} {
@@ -204,7 +223,8 @@ func TestExplain_namesTheNearestMissesAndWhatFailed(t *testing.T) {
 	src.Policies = []authz.Policy{policy("web", rule("Allow", "servers:web-*", "delete", "user.role == 'viewer' && request.mfa"))}
 	set := compile(t, src)
 	e := set.Explain(ask("viewer", "delete", "servers/web-1"))
-	if e.Decision.Allowed || len(e.Matched) != 0 || e.Misses[0].ID != "policy:web#0" || len(e.Misses[0].Failed) != 1 || e.Misses[0].Failed[0].Part != "condition" {
+	if e.Decision.Allowed || len(e.Matched) != 0 || e.Misses[0].ID != "policy:web#0" || len(e.Misses[0].Failed) != 1 ||
+		e.Misses[0].Failed[0].Part != "condition" {
 		t.Fatalf("%+v", e.Misses)
 	}
 	e = set.Explain(ask("auditor", "delete", "servers/db-1"))

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// vocabulary is the actions that there are, by resource type: those that the built-in roles and services
-// name. A right that stands in none of these files does not exist (package policies).
+// vocabulary is the actions that there are, by resource type: those that the built-in roles and
+// services name. A right that stands in none of these files does not exist (package policies).
 type vocabulary map[string]map[string]bool
 
 func readVocabulary() (vocabulary, error) {
@@ -34,8 +34,8 @@ func readVocabulary() (vocabulary, error) {
 	return v, nil
 }
 
-// check notes types and actions that do not exist: such a rule would never match, and a Deny that silently
-// forbids nothing is worse than no rule.
+// check notes types and actions that do not exist: such a rule would never match, and a Deny that
+// silently forbids nothing is worse than no rule.
 func (v vocabulary) check(f *faults, rules []Rule) {
 	for i, r := range rules {
 		typ, _, _ := strings.Cut(r.Resource, ":")
@@ -50,12 +50,14 @@ func (v vocabulary) check(f *faults, rules []Rule) {
 			continue // checkRules has said so
 		}
 		if known == nil {
-			f.add(fmt.Sprintf("/rules/%d/resource", i), "there is no resource type %q; there is: %s", typ, strings.Join(slices.Sorted(maps.Keys(v)), ", "))
+			f.add(fmt.Sprintf("/rules/%d/resource", i), "there is no resource type %q; there is: %s", typ,
+				strings.Join(slices.Sorted(maps.Keys(v)), ", "))
 			continue
 		}
 		for j, a := range r.Action {
 			if word(a) && !known[a] {
-				f.add(fmt.Sprintf("/rules/%d/action/%d", i, j), "nothing asks for %q on %s; there is: %s", a, typ, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+				f.add(fmt.Sprintf("/rules/%d/action/%d", i, j), "nothing asks for %q on %s; there is: %s", a, typ,
+					strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 			}
 		}
 	}

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// denial is what a person reads whom nothing allows this: what was asked, the roles that were looked at,
-// and the roles with which it would have been allowed.
+// denial is what a person reads whom nothing allows this: what was asked, the roles that were
+// looked at, and the roles with which it would have been allowed.
 func (s *Set) denial(q *Request) string {
 	what := q.Action + " on " + q.Resource.Type
 	if q.Resource.Name != "" && q.Resource.Name != "*" {
@@ -24,8 +24,8 @@ func (s *Set) denial(q *Request) string {
 	return text + "; ask an administrator for a policy that allows it"
 }
 
-// rolesThatMay returns, sorted, the roles that by themselves would have been allowed what q asks, with a
-// second factor if need be. It costs a decision a role, and is asked after a refusal only.
+// rolesThatMay returns, sorted, the roles that by themselves would have been allowed what q asks,
+// with a second factor if need be. It costs a decision a role, and is asked after a refusal only.
 func (s *Set) rolesThatMay(q *Request) (roles []string) {
 	for _, name := range slices.Sorted(maps.Keys(s.index.closure)) {
 		with := *q

@@ -194,7 +194,8 @@ func plain[T string | []byte](s T, at int) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	for len(s)-at >= 8 {
 		t := s[at : at+8]
-		w := uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 | uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
+		w := uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 |
+			uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
 		odd := (w | (w - ones*0x20) | ((w ^ ones*'"') - ones) | ((w ^ ones*'\\') - ones)) & highs
 		if odd != 0 {
 			return at + bits.TrailingZeros64(odd)/8

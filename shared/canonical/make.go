@@ -2,7 +2,8 @@
 // document has (decision 8):
 //
 //   - members stand in the order of the bytes of their names, none twice, without blanks;
-//   - integers are within int64 and have neither fraction nor exponent, other numbers stand as encoding/json prints them;
+//   - integers are within int64 and have neither fraction nor exponent, other numbers stand as
+//     encoding/json prints them;
 //   - in strings only '"', '\' and control characters are escaped, in their shortest form.
 //
 // One value has one such form, so equal documents have equal bytes and equal digests. Make encodes

@@ -100,8 +100,9 @@ func FuzzMake(f *testing.F) {
 }
 
 func BenchmarkCheck(b *testing.B) {
-	body, err := Make(map[string]any{"id": "0193d7a8-1111-7abc-8def-0123456789ab", "state": "running", "created_at": "2026-11-25T22:43:46.123456789Z",
-		"attempt": 3, "needs": []string{"create_servers", "kubernetes_taskserv"}, "output": strings.Repeat("some text of a task ", 8)})
+	body, err := Make(map[string]any{"id": "0193d7a8-1111-7abc-8def-0123456789ab", "state": "running",
+		"created_at": "2026-11-25T22:43:46.123456789Z",
+		"attempt":    3, "needs": []string{"create_servers", "kubernetes_taskserv"}, "output": strings.Repeat("some text of a task ", 8)})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -115,7 +116,8 @@ func BenchmarkCheck(b *testing.B) {
 }
 
 func FuzzAppendString(f *testing.F) {
-	for _, s := range []string{"", "plain", "two\nlines \"quoted\\\" and\ta tab", "\b\f\r", "ä\n", "\x00\n", "\x7f", "bad \xff\n", "12345678\n12345678\u2028"} {
+	for _, s := range []string{"", "plain", "two\nlines \"quoted\\\" and\ta tab", "\b\f\r", "ä\n", "\x00\n", "\x7f", "bad \xff\n",
+		"12345678\n12345678\u2028"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -18,8 +18,10 @@ func archiveCommand(s Setup, find func(*IO, *Setup) (AuditLog, error)) Command {
 	program := s.program()
 	return Command{
 		Use: "archive", Short: "move old entries of the log into a folder that verifies alone",
-		Long: "Writes the entries that are older than --before into --to, in the form of C2SP's tlog-tiles, verifies what it wrote, and only then\n" +
-			"removes them from the store. What others have not seen yet stays: it ends with the last full 256 entries that the other service has\n" +
+		Long: "Writes the entries that are older than --before into --to, in the form of C2SP's tlog-tiles, verifies what it wrote, and " +
+			"only then\n" +
+			"removes them from the store. What others have not seen yet stays: it ends with the last full 256 entries that the other " +
+			"service has\n" +
 			"cosigned. A folder with an earlier archive of the log is continued. Stop the service first: it holds its folder.\n" +
 			"Check the folder at any time and anywhere: audit verify --archive FOLDER --keys DIR/keys/audit/public.",
 		Example: "  " + program + " audit archive --data ./data --to ./archive --before 2026-01-01",
@@ -53,7 +55,8 @@ func archiveCommand(s Setup, find func(*IO, *Setup) (AuditLog, error)) Command {
 				o.Note("unchanged: no 256 entries in a row are older and seen by the other service")
 			}
 			return o.Print(done, Table{Rows: [][]string{
-				{"archived", strconv.FormatInt(done.Through-done.First, 10)}, {"through", strconv.FormatInt(done.Through, 10)}, {"root", done.Root}, {"folder", done.Folder},
+				{"archived", strconv.FormatInt(done.Through-done.First, 10)}, {"through", strconv.FormatInt(done.Through, 10)},
+				{"root", done.Root}, {"folder", done.Folder},
 			}})
 		},
 	}
@@ -83,7 +86,8 @@ func openLog(ctx context.Context, o *IO, s *Setup, find func(*IO, *Setup) (Audit
 		return nil, nil, err
 	}
 	if ledger.Store.InMemory() {
-		return nil, nil, fault.New(fault.Invalid, "audit.memory", "a store in memory ends with its process; a change of its log would be lost")
+		return nil, nil, fault.New(fault.Invalid, "audit.memory",
+			"a store in memory ends with its process; a change of its log would be lost")
 	}
 	db, closed, err := openStopped(ctx, ledger.Store)
 	if err != nil {

@@ -24,7 +24,8 @@ type AuditLog struct {
 // of the other service; own is the program's part of a recovery.
 func (p Program[C]) AuditCommands(peer string, own Recovery) []Command {
 	s, find := p.Setup, p.AuditLog
-	return []Command{verifyCommand(peer, s, find), exportCommand(s, find), archiveCommand(s, find), recoverCommand(peer, s, find, own), acceptCommand(peer, s, find)}
+	return []Command{verifyCommand(peer, s, find), exportCommand(s, find), archiveCommand(s, find), recoverCommand(peer, s, find, own),
+		acceptCommand(peer, s, find)}
 }
 
 func exportCommand(s Setup, find func(*IO, *Setup) (AuditLog, error)) Command {
@@ -47,7 +48,8 @@ func exportCommand(s Setup, find func(*IO, *Setup) (AuditLog, error)) Command {
 }
 
 // openAuditLog opens the log of the configured data folder to read it.
-func openAuditLog(ctx context.Context, o *IO, s *Setup, find func(*IO, *Setup) (AuditLog, error)) (opt audit.VerifyOptions, closed func(), err error) {
+func openAuditLog(ctx context.Context, o *IO, s *Setup, find func(*IO, *Setup) (AuditLog, error)) (opt audit.VerifyOptions, closed func(),
+	err error) {
 	ledger, err := find(o, s)
 	if err != nil {
 		return opt, nil, err
@@ -69,7 +71,8 @@ func openAuditLog(ctx context.Context, o *IO, s *Setup, find func(*IO, *Setup) (
 	return opt, func() { _ = db.Close() }, err
 }
 
-// served refuses a folder from which no service ever ran: it has no log that could be in order or not.
+// served refuses a folder from which no service ever ran: it has no log that could be in order or
+// not.
 func served(l AuditLog) error {
 	folder := filepath.Dir(l.Dir)
 	if _, err := os.Stat(folder); err != nil {
@@ -92,8 +95,10 @@ func verifyCommand(peer string, s Setup, find func(*IO, *Setup) (AuditLog, error
 		Example: "  " + s.program() + " audit verify --data ./data\n  " + s.program() + " audit verify --export log.jsonl --keys ./public",
 		Flags: func(f *Flags) {
 			s.Declare(f)
-			f.StringVar(&peerKeys, "peer-keys", "", "file with the public audit keys of the "+peer+" (its DIR/keys/audit/public), to check cosignatures too")
-			f.StringVar(&peerAudit, "peer-audit", "", "folder DIR/audit of the "+peer+": what it has seen of this log is compared too, which finds a log that was put back")
+			f.StringVar(&peerKeys, "peer-keys", "", "file with the public audit keys of the "+peer+
+				" (its DIR/keys/audit/public), to check cosignatures too")
+			f.StringVar(&peerAudit, "peer-audit", "", "folder DIR/audit of the "+peer+
+				": what it has seen of this log is compared too, which finds a log that was put back")
 			f.StringVar(&export, "export", "", "verify this export instead of a data folder; needs --keys")
 			f.StringVar(&archive, "archive", "", "verify this folder, which audit archive wrote, instead of a data folder; needs --keys")
 			f.StringVar(&keys, "keys", "", "file with the public audit keys of the log in the export or archive")
@@ -132,7 +137,9 @@ func verifyCommand(peer string, s Setup, find func(*IO, *Setup) (AuditLog, error
 					return err
 				}
 				if len(seen) == 0 {
-					return fault.New(fault.NotFound, "audit.unseen", "%s holds nothing that the %s has seen of the log %s; give the folder audit of its data folder", peerAudit, peer, opt.Log.Origin())
+					return fault.New(fault.NotFound, "audit.unseen",
+						"%s holds nothing that the %s has seen of the log %s; give the folder audit of its data folder", peerAudit, peer,
+						opt.Log.Origin())
 				}
 				opt.Heads = append(opt.Heads, seen...)
 			}
@@ -156,8 +163,8 @@ func (o *IO) verdict(report audit.Report, err error) error {
 	return Exit(ExitUnverified, fault.New(fault.Conflict, "audit.unverified", "the log does not verify: %s", report.Text))
 }
 
-// OpenToRead opens the store of the log without changing it: the embedded store read-only, the store
-// of a server without its lease.
+// OpenToRead opens the store of the log without changing it: the embedded store read-only, the
+// store of a server without its lease.
 func (l AuditLog) OpenToRead(ctx context.Context) (store.DB, error) {
 	if l.Store.Embedded() {
 		return driver.OpenReadOnly(l.Store.Dir, l.Store.Schema)

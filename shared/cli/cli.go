@@ -1,10 +1,10 @@
-// Package cli is the frame of both command lines: commands of the shape <binary> <noun> <verb>, output as
-// table, JSON, YAML or JSON lines, exit codes that scripts can rely on, and the saved sign-in that both
-// binaries share. It owns how a command line behaves and no verb of its own; the products' cli packages
-// declare verbs as literals. It is the only importer of cobra and pflag.
+// Package cli is the frame of both command lines: commands of the shape <binary> <noun> <verb>,
+// output as table, JSON, YAML or JSON lines, exit codes that scripts can rely on, and the saved
+// sign-in that both binaries share. It owns how a command line behaves and no verb of its own; the
+// products' cli packages declare verbs as literals. It is the only importer of cobra and pflag.
 //
-// The one rule: data goes to Stdout, everything else to Stderr, and nothing secret is ever taken from or shown
-// in an argument.
+// The one rule: data goes to Stdout, everything else to Stderr, and nothing secret is ever taken
+// from or shown in an argument.
 package cli
 
 import (
@@ -35,7 +35,8 @@ type Command struct {
 	Hidden  bool
 	Flags   func(*Flags)
 	Run     func(ctx context.Context, io *IO, args []string) error // nil for a noun
-	// Complete returns what the argument may be, for the shell's completion; nil: nothing is proposed.
+	// Complete returns what the argument may be, for the shell's completion; nil: nothing is
+	// proposed.
 	Complete func(ctx context.Context, io *IO) []string
 	Values   map[string][]string // by flag: what it may be; the shell completes it, and all else is a usage error
 	// Proposed is Complete for flags, by flag.
@@ -65,7 +66,8 @@ func System() *IO {
 	return &IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Environ: os.Environ, Format: "table"}
 }
 
-// Main runs the command line and returns the exit code. Errors are printed to std.Err with what to do next.
+// Main runs the command line and returns the exit code. Errors are printed to std.Err with what to
+// do next.
 func Main(ctx context.Context, root Command, std *IO, args []string) int {
 	cmd := build(root, std)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
@@ -76,7 +78,8 @@ func Main(ctx context.Context, root Command, std *IO, args []string) int {
 	cmd.Version = obs.Build()
 	cmd.PersistentFlags().StringVarP(&std.Format, "output", "o", "table", "output format: table, json, yaml or jsonl")
 	refuseUnknownShell(cmd)
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml", "jsonl"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("output",
+		cobra.FixedCompletions([]string{"table", "json", "yaml", "jsonl"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return Usage("%s\nrun: %s --help", err, c.CommandPath()) })
 	if err := cmd.ExecuteContext(ctx); err != nil {
 		code := Code(err)
@@ -90,8 +93,9 @@ func Main(ctx context.Context, root Command, std *IO, args []string) int {
 	return 0
 }
 
-// refuseUnknownShell makes completion of a shell that cobra does not know a usage error. Cobra prints the
-// help and ends with 0, and `source <(… completion bsh)` would run that help as commands.
+// refuseUnknownShell makes completion of a shell that cobra does not know a usage error. Cobra
+// prints the help and ends with 0, and `source <(… completion bsh)` would run that help as
+// commands.
 func refuseUnknownShell(root *cobra.Command) {
 	root.InitDefaultCompletionCmd("completion")
 	for _, cmd := range root.Commands() {
@@ -101,8 +105,8 @@ func refuseUnknownShell(root *cobra.Command) {
 	}
 }
 
-// oneOf runs a noun: without a verb it prints the help, and a verb that it does not have is a usage error
-// that names those it has.
+// oneOf runs a noun: without a verb it prints the help, and a verb that it does not have is a usage
+// error that names those it has.
 func oneOf(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()
@@ -147,8 +151,8 @@ func build(c Command, std *IO) *cobra.Command {
 	return cmd
 }
 
-// complete tells the shell's completion what arguments and flags may be. A service that does not answer in
-// completionLimit proposes nothing.
+// complete tells the shell's completion what arguments and flags may be. A service that does not
+// answer in completionLimit proposes nothing.
 func complete(cmd *cobra.Command, c Command, std *IO) {
 	ask := func(found func(context.Context, *IO) []string) cobra.CompletionFunc {
 		return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {

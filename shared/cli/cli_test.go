@@ -41,13 +41,16 @@ func TestMain_exitCodesFollowTheFault(t *testing.T) {
 		err  error
 		want int
 	}{
-		{nil, 0}, {errors.New("x"), 1}, {fault.New(fault.Internal, "a", "x"), 1}, {cli.Usage("x"), 2}, {fault.New(fault.Invalid, "a", "x"), 2},
+		{nil, 0}, {errors.New("x"), 1}, {fault.New(fault.Internal, "a", "x"), 1}, {cli.Usage("x"), 2},
+		{fault.New(fault.Invalid, "a", "x"), 2},
 		{fault.New(fault.NotFound, "a", "x"), 3}, {fault.New(fault.Unauthenticated, "a", "x"), 4}, {fault.New(fault.Denied, "a", "x"), 5},
 		{fault.New(fault.Conflict, "a", "x"), 6}, {context.DeadlineExceeded, 7}, {cli.Exit(8, errors.New("x")), 8},
-		{fault.New(fault.Unavailable, "a", "x"), 10}, {cli.Exit(cli.ExitUnverified, fault.New(fault.Conflict, "a", "x")), 11}, {context.Canceled, 130},
+		{fault.New(fault.Unavailable, "a", "x"), 10}, {cli.Exit(cli.ExitUnverified, fault.New(fault.Conflict, "a", "x")), 11},
+		{context.Canceled, 130},
 	} {
 		o, _, errs := sandbox(t)
-		got := cli.Main(t.Context(), tree(func(context.Context, *cli.IO, []string) error { return c.err }), o, []string{"noun", "verb", "1"})
+		got := cli.Main(t.Context(), tree(func(context.Context, *cli.IO, []string) error { return c.err }), o,
+			[]string{"noun", "verb", "1"})
 		if got != c.want || (c.err == nil) != (errs.Len() == 0) {
 			t.Errorf("%v ends with %d and %q, want %d", c.err, got, errs, c.want)
 		}
@@ -118,7 +121,8 @@ func TestSignIn_isSavedForItsOwnerOnlyAndRenewedInTime(t *testing.T) {
 		if r.URL.Path != "/auth/refresh" || r.Header.Get("Authorization") != "" {
 			t.Errorf("%s %s", r.URL.Path, r.Header)
 		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"success": true, "data": map[string]any{"token": "fresh", "expires_at": time.Now().Add(time.Hour), "refresh_token": "rt_next"}})
+		_ = json.NewEncoder(w).Encode(map[string]any{"success": true,
+			"data": map[string]any{"token": "fresh", "expires_at": time.Now().Add(time.Hour), "refresh_token": "rt_next"}})
 	}))
 	t.Cleanup(server.Close)
 	o, _, _ := sandbox(t)
@@ -126,7 +130,8 @@ func TestSignIn_isSavedForItsOwnerOnlyAndRenewedInTime(t *testing.T) {
 	if _, err := target.Client(t.Context(), o); !fault.Is(err, fault.Unauthenticated) || !strings.Contains(err.Error(), "auth login") {
 		t.Errorf("signed out: %v", err)
 	}
-	if err := o.SaveSignIn(cli.SignIn{Server: server.URL, Username: "ann", Token: "old", ExpiresAt: time.Now().Add(time.Second), RefreshToken: "rt_first"}); err != nil {
+	if err := o.SaveSignIn(cli.SignIn{Server: server.URL, Username: "ann", Token: "old", ExpiresAt: time.Now().Add(time.Second),
+		RefreshToken: "rt_first"}); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(o.Getenv("XDG_CONFIG_HOME"), "provisioning-platform", "credentials.json")
@@ -175,15 +180,17 @@ func TestPrintList_saysHowToGoOn(t *testing.T) {
 	}
 }
 
-// TestMain_completionOfAnUnknownShellIsNoScript is about a typo in a start-up file of a shell: what is
-// printed to standard output there is run.
+// TestMain_completionOfAnUnknownShellIsNoScript is about a typo in a start-up file of a shell: what
+// is printed to standard output there is run.
 func TestMain_completionOfAnUnknownShellIsNoScript(t *testing.T) {
 	t.Parallel()
 	o, out, errs := sandbox(t)
-	if code := cli.Main(t.Context(), tree(nil), o, []string{"completion", "bsh"}); code != cli.ExitUsage || out.Len() > 0 || !strings.Contains(errs.String(), "bash, fish, powershell, zsh") {
+	if code := cli.Main(t.Context(), tree(nil), o, []string{"completion", "bsh"}); code != cli.ExitUsage || out.Len() > 0 ||
+		!strings.Contains(errs.String(), "bash, fish, powershell, zsh") {
 		t.Errorf("exit code %d, standard output %q, error output %q", code, out, errs)
 	}
-	if code := cli.Main(t.Context(), tree(nil), o, []string{"completion", "bash"}); code != 0 || !strings.Contains(out.String(), "__start_prog") {
+	if code := cli.Main(t.Context(), tree(nil), o, []string{"completion", "bash"}); code != 0 ||
+		!strings.Contains(out.String(), "__start_prog") {
 		t.Errorf("completion bash ends with %d and %d bytes", code, out.Len())
 	}
 }
@@ -194,7 +201,8 @@ func TestMain_proposesWhatAFlagMayName(t *testing.T) {
 	root := tree(func(context.Context, *cli.IO, []string) error { return nil })
 	verb := &root.Commands[0].Commands[0]
 	verb.Flags = func(f *cli.Flags) { f.String("checkpoint", "", "") }
-	verb.Proposed = map[string]func(context.Context, *cli.IO) []string{"checkpoint": func(context.Context, *cli.IO) []string { return []string{"before_web"} }}
+	verb.Proposed = map[string]func(context.Context,
+		*cli.IO) []string{"checkpoint": func(context.Context, *cli.IO) []string { return []string{"before_web"} }}
 	if cli.Main(t.Context(), root, o, []string{"__complete", "noun", "verb", "--checkpoint", ""}); out.String() != "before_web\n:4\n" {
 		t.Errorf("proposed %q", out)
 	}

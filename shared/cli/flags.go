@@ -15,7 +15,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// PageFlags declares the paging flags of a list. What no page can be is a usage error that says what can.
+// PageFlags declares the paging flags of a list. What no page can be is a usage error that says
+// what can.
 func PageFlags(f *Flags, p *client.Page) {
 	p.Limit, p.Offset, p.After = 50, 0, ""
 	f.Var(&between{&p.Limit, 1, store.MaxPage}, "limit", fmt.Sprintf("rows at most (1 to %d)", store.MaxPage))
@@ -50,8 +51,8 @@ func (b *between) Set(text string) error {
 	return nil
 }
 
-// rowID is a flag that takes the id of a row. A service begins a list at any text, because the row may be
-// gone meanwhile, and would answer a typing error with an empty list.
+// rowID is a flag that takes the id of a row. A service begins a list at any text, because the row
+// may be gone meanwhile, and would answer a typing error with an empty list.
 type rowID string
 
 func (r *rowID) String() string { return string(*r) }
@@ -65,8 +66,8 @@ func (r *rowID) Set(text string) error {
 	return nil
 }
 
-// checkValues is a usage error when a flag that was given is none of its values, which it lists. A value in
-// other letters becomes the one that is meant; an empty one is as good as none.
+// checkValues is a usage error when a flag that was given is none of its values, which it lists. A
+// value in other letters becomes the one that is meant; an empty one is as good as none.
 func checkValues(cmd *cobra.Command, values map[string][]string) error {
 	for name, known := range values {
 		flag := cmd.Flags().Lookup(name)

@@ -10,8 +10,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/client"
 )
 
-// TestFlags_aValueThatThereIsNotIsNoEmptyList: a service answers a role that does not exist, and an id of no
-// row, with an empty list, and lowers a limit; the command line says what is wrong instead.
+// TestFlags_aValueThatThereIsNotIsNoEmptyList: a service answers a role that does not exist, and an
+// id of no row, with an empty list, and lowers a limit; the command line says what is wrong
+// instead.
 func TestFlags_aValueThatThereIsNotIsNoEmptyList(t *testing.T) {
 	t.Parallel()
 	const row = "01890000-0000-7000-8000-00000000000a"
@@ -33,7 +34,8 @@ func TestFlags_aValueThatThereIsNotIsNoEmptyList(t *testing.T) {
 	}{
 		{[]string{"--role", "king"}, "--role is one of admin, viewer, not \"king\""},
 		{[]string{"--roles", "admin,king"}, "--roles is one of admin, viewer, not \"king\""},
-		{[]string{"--limit", "0"}, "1 to 1000"}, {[]string{"--limit", "-1"}, "1 to 1000"}, {[]string{"--limit", "1001"}, "1 to 1000"}, {[]string{"--limit", "x"}, "1 to 1000"},
+		{[]string{"--limit", "0"}, "1 to 1000"}, {[]string{"--limit", "-1"}, "1 to 1000"}, {[]string{"--limit", "1001"}, "1 to 1000"},
+		{[]string{"--limit", "x"}, "1 to 1000"},
 		{[]string{"--offset", "-1"}, "from 0 to"},
 		{[]string{"--after", "zzz"}, "\"zzz\""}, {[]string{"--after", row[1:]}, "no id of a row"},
 		{[]string{}, ""}, {[]string{"--role", ""}, ""}, {[]string{"--after", ""}, ""},
@@ -53,7 +55,8 @@ func TestFlags_aValueThatThereIsNotIsNoEmptyList(t *testing.T) {
 		t.Errorf("%+v %q %q", page, role, roles)
 	}
 	o, out, _ := sandbox(t)
-	if cli.Main(t.Context(), root, o, []string{"list", "--help"}); !strings.Contains(out.String(), "rows at most (1 to 1000) (default 50)") {
+	if cli.Main(t.Context(), root, o, []string{"list", "--help"}); !strings.Contains(out.String(),
+		"rows at most (1 to 1000) (default 50)") {
 		t.Errorf("the help does not say what is taken:\n%s", out)
 	}
 }

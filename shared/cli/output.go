@@ -14,16 +14,17 @@ import (
 	"github.com/provisioning-platform/platform/shared/config"
 )
 
-// Table says how data looks for a person: facts about the whole, then a heading and a row a thing. A
-// column without a value in any row is left out.
+// Table says how data looks for a person: facts about the whole, then a heading and a row a thing.
+// A column without a value in any row is left out.
 type Table struct {
 	Facts [][2]string // name and value; one without a value is left out
 	Head  []string
 	Rows  [][]string
 }
 
-// Print writes data in the format that was asked for. data is what json and yaml show; jsonl writes one line an
-// element of a list; table writes t. Column values never hold a line break, so that a row is a line.
+// Print writes data in the format that was asked for. data is what json and yaml show; jsonl writes
+// one line an element of a list; table writes t. Column values never hold a line break, so that a
+// row is a line.
 func (o *IO) Print(data any, t Table) error {
 	switch o.Format {
 	case "json":
@@ -117,8 +118,8 @@ func (o *IO) lines(data any) error {
 	return nil
 }
 
-// json writes one value. Characters that encoding/json leaves as they are although a terminal acts on them
-// (C1 controls, marks of direction) are escaped; the value stays the same.
+// json writes one value. Characters that encoding/json leaves as they are although a terminal acts
+// on them (C1 controls, marks of direction) are escaped; the value stays the same.
 func (o *IO) json(data any, indent string) error {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
@@ -131,9 +132,9 @@ func (o *IO) json(data any, indent string) error {
 	return err
 }
 
-// Printable returns text with every character that has no shape (controls, marks of direction, broken
-// UTF-8) as \uXXXX, so that a name cannot move the cursor, hide text or look like another one on a
-// terminal. Line feeds stay. Inside a JSON string the escape means the character itself.
+// Printable returns text with every character that has no shape (controls, marks of direction,
+// broken UTF-8) as \uXXXX, so that a name cannot move the cursor, hide text or look like another
+// one on a terminal. Line feeds stay. Inside a JSON string the escape means the character itself.
 func Printable(text string) string {
 	var out strings.Builder
 	for _, r := range text {

@@ -11,7 +11,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// CheckJSON says where text stops being JSON: a usage error with the line and column of the file name.
+// CheckJSON says where text stops being JSON: a usage error with the line and column of the file
+// name.
 func CheckJSON(name string, text []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	var value json.RawMessage
@@ -32,9 +33,9 @@ func CheckJSON(name string, text []byte) error {
 	return nil
 }
 
-// Located returns err with the line and column of the file for each field that the service named, so that
-// an editor finds all of them; a member that is missing stands at its object. Errors without fields come
-// back as they are.
+// Located returns err with the line and column of the file for each field that the service named,
+// so that an editor finds all of them; a member that is missing stands at its object. Errors
+// without fields come back as they are.
 func Located(name string, text []byte, err error) error {
 	f := fault.Of(err)
 	if f == nil || len(f.Fields) == 0 {
@@ -59,8 +60,8 @@ func Located(name string, text []byte, err error) error {
 	return &located
 }
 
-// locate reads one value from dec and notes the offset in text of it and of each value in it by JSON
-// pointer (RFC 6901).
+// locate reads one value from dec and notes the offset in text of it and of each value in it by
+// JSON pointer (RFC 6901).
 func locate(dec *json.Decoder, text []byte, pointer string, offsets map[string]int) error {
 	start := int(dec.InputOffset())
 	for start < len(text) && strings.IndexByte(" \t\r\n:,", text[start]) >= 0 {

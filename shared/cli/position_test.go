@@ -36,13 +36,16 @@ func TestLocated_allFieldsAtOnce(t *testing.T) {
 	t.Parallel()
 	text := "{\n  \"name\": 7,\n  \"operations\": [\n    {\"id\": \"a\"},\n    {\"id\" :\n      \"b\", \"a/b~\": null}\n  ]\n}\n"
 	err := cli.Located("batch.json", []byte(text), fault.New(fault.Invalid, "x", "wrong").With(
-		fault.Field{Pointer: "/name", Message: "m"}, fault.Field{Pointer: "/operations/1/id", Message: "m"}, fault.Field{Pointer: "/operations/0/type", Message: "missing"},
-		fault.Field{Pointer: "/operations/1/a~1b~0", Message: "m"}, fault.Field{Pointer: "", Message: "m"}, fault.Field{Pointer: "/nowhere/at/all", Message: "m"}))
+		fault.Field{Pointer: "/name", Message: "m"}, fault.Field{Pointer: "/operations/1/id", Message: "m"},
+		fault.Field{Pointer: "/operations/0/type", Message: "missing"},
+		fault.Field{Pointer: "/operations/1/a~1b~0", Message: "m"}, fault.Field{Pointer: "", Message: "m"},
+		fault.Field{Pointer: "/nowhere/at/all", Message: "m"}))
 	var got []string
 	for _, f := range fault.Of(err).Fields {
 		got = append(got, f.Pointer)
 	}
-	want := []string{"batch.json:2:11: /name", "batch.json:6:7: /operations/1/id", "batch.json:4:5: /operations/0/type", "batch.json:6:20: /operations/1/a~1b~0",
+	want := []string{"batch.json:2:11: /name", "batch.json:6:7: /operations/1/id", "batch.json:4:5: /operations/0/type",
+		"batch.json:6:20: /operations/1/a~1b~0",
 		"batch.json:1:1: ", "batch.json:1:1: /nowhere/at/all"}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -14,7 +14,8 @@ import (
 
 // hostile holds names that move the cursor, ring, hide, turn or break text: C0, DEL, C1, marks of
 // direction, invisible letters, broken UTF-8, and a plane above the first one without a shape.
-var hostile = []string{"a\x1b[2Jb", "bell\a", "del\x7f", "csi\u009b31m", "turn\u202egpj.exe", "zero\u200bwidth", "soft\u00adhyphen", "tag\U000e0041",
+var hostile = []string{"a\x1b[2Jb", "bell\a", "del\x7f", "csi\u009b31m", "turn\u202egpj.exe", "zero\u200bwidth", "soft\u00adhyphen",
+	"tag\U000e0041",
 	"bad\xffutf8", "nul\x00", "bom\ufeff", "line\u2028sep"}
 
 // TestPrint_namesDoNotReachTheTerminalRaw: whatever a name holds, no format and no message writes a

@@ -12,8 +12,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/driver"
 )
 
-// Setup is the flags of every verb that works on a program's own configuration: serve, config, audit verify. Keys are
-// dotted configuration keys.
+// Setup is the flags of every verb that works on a program's own configuration: serve, config,
+// audit verify. Keys are dotted configuration keys.
 type Setup struct {
 	Prefix string            // of environment names: "ORCHESTRATOR"
 	Listen string            // default address, for the help text
@@ -40,15 +40,16 @@ func (s *Setup) Declare(f *Flags) {
 	}
 }
 
-// declareServe adds the flags of serve. The verbs of config take them all too, so that they judge the very command line
-// that serve would get.
+// declareServe adds the flags of serve. The verbs of config take them all too, so that they judge
+// the very command line that serve would get.
 func (s *Setup) declareServe(f *Flags) {
 	s.Declare(f)
 	f.BoolVar(&s.standby, "standby", false, "wait while another instance writes the database, and take over when it is gone (surrealdb)")
 }
 
-// Load fills *into, which holds the defaults: flags beat the environment, which beats the file. check notes
-// wrong values; nil: none are looked at. Loaded may be there beside an error: with what could be read.
+// Load fills *into, which holds the defaults: flags beat the environment, which beats the file.
+// check notes wrong values; nil: none are looked at. Loaded may be there beside an error: with what
+// could be read.
 func (s *Setup) Load(o *IO, into any, check func(*config.Problems)) (*config.Loaded, error) {
 	flags := map[string]string{}
 	set := func(key, value string) {
@@ -78,7 +79,8 @@ func (s *Setup) StoreFile(o *IO) string { return o.Getenv(s.Prefix + "_STORE_FIL
 type Program[C any] struct {
 	Setup   Setup
 	Default func() C
-	// Check notes all that Serve would refuse; storeFile is the value of *_STORE_FILE. It writes nothing.
+	// Check notes all that Serve would refuse; storeFile is the value of *_STORE_FILE. It writes
+	// nothing.
 	Check  func(c C, storeFile string, problems *config.Problems)
 	Place  func(c C) (data string, stores driver.Settings)
 	Schema store.Schema
@@ -113,20 +115,22 @@ func (p Program[C]) AuditLog(o *IO, s *Setup) (AuditLog, error) {
 	return AuditLog{Dir: instance.Folder(data).Audit(), Keys: instance.Folder(data).AuditPublic(), Store: stores}, err
 }
 
-// ServeCommand returns the verb serve. A program that cannot start ends with 1, whatever kept it from
-// it; a wrong configuration is a usage error.
+// ServeCommand returns the verb serve. A program that cannot start ends with 1, whatever kept it
+// from it; a wrong configuration is a usage error.
 func (p Program[C]) ServeCommand(short, example string) Command {
 	s := p.Setup
-	return Command{Use: "serve", Short: short, Example: example, Flags: s.declareServe, Run: func(ctx context.Context, o *IO, _ []string) error {
-		c, loaded, err := p.load(o, &s, true)
-		if err == nil {
-			err = p.Serve(ctx, o, c, s.StoreFile(o), loaded.Unknown)
-		}
-		return cannotStart(err)
-	}}
+	return Command{Use: "serve", Short: short, Example: example, Flags: s.declareServe,
+		Run: func(ctx context.Context, o *IO, _ []string) error {
+			c, loaded, err := p.load(o, &s, true)
+			if err == nil {
+				err = p.Serve(ctx, o, c, s.StoreFile(o), loaded.Unknown)
+			}
+			return cannotStart(err)
+		}}
 }
 
-// cannotStart gives an error the exit code with which serve ends: a wrong configuration is a usage error.
+// cannotStart gives an error the exit code with which serve ends: a wrong configuration is a usage
+// error.
 func cannotStart(err error) error {
 	if err != nil && !fault.Is(err, fault.Invalid) {
 		return Exit(ExitFailed, err)
@@ -140,21 +144,23 @@ func (p Program[C]) ConfigCommand() Command {
 	verb := func(use, short string, check bool, run func(*IO, *config.Loaded) error) Command {
 		own := p.Setup
 		example := "  " + own.program() + " config " + use + " --config ./" + own.program() + ".toml"
-		return Command{Use: use, Short: short, Example: example, Flags: own.declareServe, Run: func(_ context.Context, o *IO, _ []string) error {
-			_, loaded, err := p.load(o, &own, check)
-			if err != nil {
-				return cannotStart(err)
-			}
-			return run(o, loaded)
-		}}
+		return Command{Use: use, Short: short, Example: example, Flags: own.declareServe,
+			Run: func(_ context.Context, o *IO, _ []string) error {
+				_, loaded, err := p.load(o, &own, check)
+				if err != nil {
+					return cannotStart(err)
+				}
+				return run(o, loaded)
+			}}
 	}
 	return Command{Use: "config", Short: "look at the configuration", Commands: []Command{
-		verb("check", "say whether serve would take the configuration, and all that is wrong with it", true, func(o *IO, loaded *config.Loaded) error {
-			if len(loaded.Unknown) > 0 {
-				o.Note("no setting reads these names of the environment: %s", strings.Join(loaded.Unknown, ", "))
-			}
-			return o.Done(Result{Result: "good"}, "the configuration is good")
-		}),
+		verb("check", "say whether serve would take the configuration, and all that is wrong with it", true,
+			func(o *IO, loaded *config.Loaded) error {
+				if len(loaded.Unknown) > 0 {
+					o.Note("no setting reads these names of the environment: %s", strings.Join(loaded.Unknown, ", "))
+				}
+				return o.Done(Result{Result: "good"}, "the configuration is good")
+			}),
 		verb("show", "print every value and where it comes from; secrets are masked", false, func(o *IO, loaded *config.Loaded) error {
 			if o.Format == "table" {
 				return loaded.Show(o.Out)

@@ -18,7 +18,8 @@ type Recovery struct {
 	// Begin returns what is done before the commit of the record (nil: nothing), and what is done
 	// in it. dir is the data folder. It refuses flags that make no sense before anything is
 	// changed.
-	Begin func(ctx context.Context, o *IO, dir string) (before func(context.Context, *feed.Hub) error, in func(*store.Tx, map[string]any) error, err error)
+	Begin func(ctx context.Context, o *IO, dir string) (before func(context.Context, *feed.Hub) error,
+		in func(*store.Tx, map[string]any) error, err error)
 }
 
 // recoverCommand returns the verb for a service that was put back from a backup (decision 51).
@@ -28,15 +29,18 @@ func recoverCommand(peer string, s Setup, find func(*IO, *Setup) (AuditLog, erro
 	program := s.program()
 	return Command{
 		Use: "recover", Short: "go on from a backup, when it is all that is left",
-		Long: "For a service that refuses changes with audit.rolled_back because an older data folder was put back. Stop it first. Without\n" +
-			"--accept-fork it only says what would be lost. With it, it writes the record of the fork into the log and prints a fingerprint;\n" +
+		Long: "For a service that refuses changes with audit.rolled_back because an older data folder was put back. Stop it first. " +
+			"Without\n" +
+			"--accept-fork it only says what would be lost. With it, it writes the record of the fork into the log and prints a " +
+			"fingerprint;\n" +
 			"the service goes on refusing changes until `" + peer + " audit accept-fork` was run with that fingerprint.",
 		Example: "  " + program + " audit recover --data ./data --accept-fork --reason 'disk of host 7 died'",
 		Flags: func(f *Flags) {
 			s.Declare(f)
 			f.BoolVar(&accept, "accept-fork", false, "write the record; entries that are lost stay lost")
 			f.StringVar(&reason, "reason", "", "why, for the log")
-			f.StringVar(&peerAudit, "peer-audit", "", "folder DIR/audit of the "+peer+", when this service has not met it since it was put back")
+			f.StringVar(&peerAudit, "peer-audit", "", "folder DIR/audit of the "+peer+
+				", when this service has not met it since it was put back")
 			if own.Declare != nil {
 				own.Declare(f)
 			}
@@ -73,12 +77,14 @@ func recoverCommand(peer string, s Setup, find func(*IO, *Setup) (AuditLog, erro
 				return err
 			}
 			if accept {
-				o.Note("next: stop the %s, run `%s audit accept-fork --data DIR --fingerprint %s --reason TEXT`, and start both", peer, peer, f.Fingerprint)
+				o.Note("next: stop the %s, run `%s audit accept-fork --data DIR --fingerprint %s --reason TEXT`, and start both", peer,
+					peer, f.Fingerprint)
 			} else {
 				o.Note("nothing was changed; add --accept-fork --reason TEXT")
 			}
 			return o.Print(f, Table{Rows: [][]string{
-				{"log", f.Origin}, {"here", fmt.Sprintf("%d entries, root %s", f.Size, f.Root)}, {"seen by the " + peer, fmt.Sprintf("%d entries, root %s", f.Seen, f.SeenRoot)},
+				{"log", f.Origin}, {"here", fmt.Sprintf("%d entries, root %s", f.Size, f.Root)},
+				{"seen by the " + peer, fmt.Sprintf("%d entries, root %s", f.Seen, f.SeenRoot)},
 				{"lost", fmt.Sprintf("entries %d to %d (by index, at most)", f.LostFrom, f.LostTo)}, {"fingerprint", f.Fingerprint},
 			}})
 		},
@@ -91,9 +97,11 @@ func acceptCommand(peer string, s Setup, find func(*IO, *Setup) (AuditLog, error
 	program := s.program()
 	return Command{
 		Use: "accept-fork", Short: "let the " + peer + " go on from a backup",
-		Long: "Records that the log of the " + peer + " may go on from the record with that fingerprint, which `" + peer + " audit recover` has\n" +
+		Long: "Records that the log of the " + peer + " may go on from the record with that fingerprint, which `" + peer +
+			" audit recover` has\n" +
 			"printed. What was seen beyond it is kept in DIR/audit/evidence. Stop this service first, and start both afterwards.",
-		Example: "  " + program + " audit accept-fork --data ./data --fingerprint 0123456789abcdef0123456789abcdef --reason 'disk of host 7 died'",
+		Example: "  " + program + " audit accept-fork --data ./data --fingerprint 0123456789abcdef0123456789abcdef --reason 'disk of " +
+			"host 7 died'",
 		Flags: func(f *Flags) {
 			s.Declare(f)
 			f.StringVar(&fingerprint, "fingerprint", "", "what audit recover has printed on the other side")
@@ -116,7 +124,8 @@ func acceptCommand(peer string, s Setup, find func(*IO, *Setup) (AuditLog, error
 				return err
 			}
 			return o.Print(a, Table{Rows: [][]string{
-				{"log", a.Origin}, {"given up", strconv.FormatInt(a.Seen, 10) + " entries, root " + a.SeenRoot}, {"accepted", a.Fingerprint},
+				{"log", a.Origin}, {"given up", strconv.FormatInt(a.Seen, 10) + " entries, root " + a.SeenRoot},
+				{"accepted", a.Fingerprint},
 			}})
 		},
 	}

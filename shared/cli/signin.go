@@ -130,8 +130,8 @@ func (t *Target) Address(o *IO) string {
 	return t.Default
 }
 
-// Client returns a client of the target that is signed in: with the token file if one is given, else with the
-// saved sign-in, which is renewed when it is about to end.
+// Client returns a client of the target that is signed in: with the token file if one is given,
+// else with the saved sign-in, which is renewed when it is about to end.
 func (t *Target) Client(ctx context.Context, o *IO) (*client.Client, error) {
 	token, err := t.token(ctx, o)
 	if err != nil {
@@ -142,8 +142,8 @@ func (t *Target) Client(ctx context.Context, o *IO) (*client.Client, error) {
 	return api, nil
 }
 
-// Open returns a client of the target that is not signed in. It tells the person what it waits for and
-// what was not done again.
+// Open returns a client of the target that is not signed in. It tells the person what it waits for
+// and what was not done again.
 func (t *Target) Open(o *IO) *client.Client {
 	api := &client.Client{
 		Base: t.Address(o), Patience: patience,
@@ -156,8 +156,8 @@ func (t *Target) Open(o *IO) *client.Client {
 	return api
 }
 
-// SecretFile reads a secret from a file that the command line or the environment names. A file that is not
-// there, is empty or can be read by others is a usage error.
+// SecretFile reads a secret from a file that the command line or the environment names. A file that
+// is not there, is empty or can be read by others is a usage error.
 func SecretFile(path string) (secret.Text, error) {
 	text, err := secret.FromFile(path)
 	if err != nil {
@@ -182,7 +182,8 @@ func (t *Target) token(ctx context.Context, o *IO) (secret.Text, error) {
 		return secret.New(s.Token), nil
 	}
 	if s.RefreshToken == "" {
-		return secret.Text{}, fault.New(fault.Unauthenticated, "cli.expired", "the sign-in of %s has expired; run: control-center auth login", s.Username)
+		return secret.Text{}, fault.New(fault.Unauthenticated, "cli.expired",
+			"the sign-in of %s has expired; run: control-center auth login", s.Username)
 	}
 	renewed, err := (&client.Client{Base: s.Server}).Refresh(ctx, secret.New(s.RefreshToken))
 	if err != nil {
@@ -200,9 +201,9 @@ func SignInOf(server, username string, s client.Session) SignIn {
 // ErrNoTerminal is returned by Ask when there is nobody to ask.
 var ErrNoTerminal = errors.New("standard input is no terminal")
 
-// Confirm asks before something is destroyed and returns nil when the answer is want, in any case of its
-// letters, or when yes is true. Any other answer is a usage error, and so is a lack of a terminal: a script
-// says --yes.
+// Confirm asks before something is destroyed and returns nil when the answer is want, in any case
+// of its letters, or when yes is true. Any other answer is a usage error, and so is a lack of a
+// terminal: a script says --yes.
 func (o *IO) Confirm(question, want string, yes bool) error {
 	if yes {
 		return nil
@@ -219,7 +220,8 @@ func (o *IO) Confirm(question, want string, yes bool) error {
 	return nil
 }
 
-// Ask prompts for a line on the terminal; hidden input is not echoed. It refuses without a terminal.
+// Ask prompts for a line on the terminal; hidden input is not echoed. It refuses without a
+// terminal.
 func (o *IO) Ask(prompt string, hidden bool) (string, error) {
 	file, ok := o.In.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
@@ -235,8 +237,8 @@ func (o *IO) Ask(prompt string, hidden bool) (string, error) {
 	return strings.TrimRight(line, "\r\n"), err
 }
 
-// Terminal says whether Err, where progress is shown, is a terminal that understands cursor movements, and its width
-// in columns.
+// Terminal says whether Err, where progress is shown, is a terminal that understands cursor
+// movements, and its width in columns.
 func (o *IO) Terminal() (width int, ok bool) {
 	file, isFile := o.Err.(*os.File)
 	if !isFile || o.Getenv("TERM") == "dumb" || !term.IsTerminal(int(file.Fd())) {

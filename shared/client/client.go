@@ -1,10 +1,11 @@
-// Package client is the typed Go client of both services, used by both command lines and by the tests. It
-// speaks the public API and nothing else; a method is one request, but for the lists whose pages may end early,
-// which it follows. It repeats only what the service did not look at (429, up to Patience): a caller that
-// wants to repeat a submission gives an idempotency key.
+// Package client is the typed Go client of both services, used by both command lines and by the
+// tests. It speaks the public API and nothing else; a method is one request, but for the lists
+// whose pages may end early, which it follows. It repeats only what the service did not look at
+// (429, up to Patience): a caller that wants to repeat a submission gives an idempotency key.
 //
-// The one rule: an error of a service comes back as a fault with the kind, code, fields and text that the
-// service gave; a service that cannot be reached is a fault of kind Unavailable with code "client.unreachable".
+// The one rule: an error of a service comes back as a fault with the kind, code, fields and text
+// that the service gave; a service that cannot be reached is a fault of kind Unavailable with code
+// "client.unreachable".
 package client
 
 import (
@@ -66,8 +67,8 @@ type envelope struct {
 	RequestID string        `json:"request_id"`
 }
 
-// do performs the call and decodes data into out (nil: ignored), and repeats it while the service asks to
-// wait and Patience lasts. It returns the answer's headers.
+// do performs the call and decodes data into out (nil: ignored), and repeats it while the service
+// asks to wait and Patience lasts. It returns the answer's headers.
 func (c *Client) do(ctx context.Context, in call, out any) (http.Header, error) {
 	for left := c.Patience; ; {
 		header, err := c.once(ctx, in, out)
@@ -107,7 +108,8 @@ func (c *Client) once(ctx context.Context, in call, out any) (http.Header, error
 	}
 	req, err := http.NewRequestWithContext(ctx, in.method, target, body)
 	if err != nil || req.URL.Host == "" || (req.URL.Scheme != "http" && req.URL.Scheme != "https") {
-		return nil, fault.New(fault.Malformed, "client.address", "%q is no address of a service; give one like http://127.0.0.1:9090", c.Base)
+		return nil, fault.New(fault.Malformed, "client.address", "%q is no address of a service; give one like http://127.0.0.1:9090",
+			c.Base)
 	}
 	req.Header.Set("Accept", accept)
 	if body != nil {
@@ -131,12 +133,14 @@ func (c *Client) once(ctx context.Context, in call, out any) (http.Header, error
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return nil, ctx.Err()
 		}
-		return nil, fault.New(fault.Unavailable, "client.unreachable", "cannot reach %s (%s); is the service running there?", c.Base, reason(err)).Because(err)
+		return nil, fault.New(fault.Unavailable, "client.unreachable", "cannot reach %s (%s); is the service running there?", c.Base,
+			reason(err)).Because(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return nil, fault.New(fault.Unavailable, "client.unreachable", "the connection to %s broke before the answer was complete", c.Base).Because(err)
+		return nil, fault.New(fault.Unavailable, "client.unreachable", "the connection to %s broke before the answer was complete",
+			c.Base).Because(err)
 	}
 	e := envelope{Data: out}
 	if out == nil {
@@ -148,7 +152,8 @@ func (c *Client) once(ctx context.Context, in call, out any) (http.Header, error
 	case errors.As(err, &odd) && e.Success && strings.HasPrefix(odd.Field, "data"):
 		return resp.Header, fmt.Errorf("decode answer of %s %s: %w", in.method, in.path, err)
 	case err != nil:
-		return resp.Header, fault.New(kindOf(resp.StatusCode), "client.answer", "%s answered status %d without the platform's envelope; is it this platform?", c.Base, resp.StatusCode)
+		return resp.Header, fault.New(kindOf(resp.StatusCode), "client.answer",
+			"%s answered status %d without the platform's envelope; is it this platform?", c.Base, resp.StatusCode)
 	}
 	if !e.Success {
 		if e.Code == "http.not_found" { // this client asks only for paths that exist

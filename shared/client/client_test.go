@@ -40,7 +40,8 @@ func TestTasks_sendsWhatItWasAskedAndReadsTheTotal(t *testing.T) {
 		t.Fatalf("%+v %v", l, err)
 	}
 	r := *seen
-	if r.URL.RequestURI() != "/tasks?limit=1&offset=2&status=running" || r.Header.Get("Authorization") != "Bearer tok" || r.Header.Get("Accept") != "application/vnd.provisioning.v1+json" {
+	if r.URL.RequestURI() != "/tasks?limit=1&offset=2&status=running" || r.Header.Get("Authorization") != "Bearer tok" ||
+		r.Header.Get("Accept") != "application/vnd.provisioning.v1+json" {
 		t.Errorf("%s %v", r.URL, r.Header)
 	}
 }
@@ -73,12 +74,14 @@ func TestErrors_comeBackAsTheServicesFault(t *testing.T) {
 	t.Parallel()
 	api, _, _ := answering(t, 422, nil, `{"success":false,"error":"not valid","code":"batch.invalid","fields":[{"pointer":"/name","message":"missing"}]}`)
 	_, err := api.SubmitBatch(t.Context(), json.RawMessage(`{}`), "")
-	if f := fault.Of(err); f == nil || f.Kind != fault.Invalid || f.Code != "batch.invalid" || f.Message != "not valid" || len(f.Fields) != 1 {
+	if f := fault.Of(err); f == nil || f.Kind != fault.Invalid || f.Code != "batch.invalid" || f.Message != "not valid" ||
+		len(f.Fields) != 1 {
 		t.Errorf("%+v", err)
 	}
 	api, _, _ = answering(t, 503, map[string]string{"Retry-After": "3"}, `{"success":false,"error":"starting","code":"x","request_id":"r1"}`)
 	err = api.Health(t.Context())
-	if f := fault.Of(err); f == nil || f.Kind != fault.Unavailable || f.RetryAfter != 3*time.Second || f.Message != "starting (request r1)" {
+	if f := fault.Of(err); f == nil || f.Kind != fault.Unavailable || f.RetryAfter != 3*time.Second ||
+		f.Message != "starting (request r1)" {
 		t.Errorf("%+v", err)
 	}
 	api, _, _ = answering(t, 502, nil, `<html>`)

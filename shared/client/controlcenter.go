@@ -30,7 +30,8 @@ type session struct {
 }
 
 func (s session) open() Session {
-	return Session{Token: secret.New(s.Token), ExpiresAt: s.ExpiresAt, RefreshToken: secret.New(s.RefreshToken), RefreshExpiresAt: s.RefreshExpiresAt, User: s.User}
+	return Session{Token: secret.New(s.Token), ExpiresAt: s.ExpiresAt, RefreshToken: secret.New(s.RefreshToken),
+		RefreshExpiresAt: s.RefreshExpiresAt, User: s.User}
 }
 
 // User is a user as the API shows it.
@@ -84,7 +85,8 @@ type Me struct {
 	} `json:"session"`
 }
 
-// Me asks the control-center who the token speaks for; Unauthenticated when it speaks for nobody any more.
+// Me asks the control-center who the token speaks for; Unauthenticated when it speaks for nobody
+// any more.
 func (c *Client) Me(ctx context.Context) (Me, error) {
 	var m Me
 	_, err := c.do(ctx, get("/me"), &m)
@@ -186,8 +188,8 @@ func (c *Client) Keys(ctx context.Context) ([]SigningKey, error) {
 	return all, err
 }
 
-// RotateKeys puts the next key in use and returns its id. It is a conflict while that key was announced
-// less than ten minutes ago.
+// RotateKeys puts the next key in use and returns its id. It is a conflict while that key was
+// announced less than ten minutes ago.
 func (c *Client) RotateKeys(ctx context.Context) (string, error) {
 	var key struct {
 		ID string `json:"kid"`
@@ -226,7 +228,8 @@ type AuditFilter struct {
 func (c *Client) AuditLogs(ctx context.Context, f AuditFilter, p Page) (List[AuditRow], error) {
 	return follow(p, func(p Page) (List[AuditRow], error) {
 		q := url.Values{}
-		for name, v := range map[string]string{"user_id": f.UserID, "action": f.Action, "resource": f.Resource, "from": f.From, "to": f.To} {
+		for name, v := range map[string]string{"user_id": f.UserID, "action": f.Action, "resource": f.Resource, "from": f.From,
+			"to": f.To} {
 			if v != "" {
 				q.Set(name, v)
 			}

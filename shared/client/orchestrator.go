@@ -51,7 +51,8 @@ func (c *Client) CancelTask(ctx context.Context, id string) error {
 	return err
 }
 
-// Workflow is the body of a workflow submission; the members that a kind of workflow does not know stay empty.
+// Workflow is the body of a workflow submission; the members that a kind of workflow does not know
+// stay empty.
 type Workflow struct {
 	CheckMode   bool   `json:"check_mode,omitempty"`
 	ClusterType string `json:"cluster_type,omitempty"`
@@ -62,7 +63,8 @@ type Workflow struct {
 	Wait        bool   `json:"wait,omitempty"`
 }
 
-// SubmitWorkflow submits a workflow of kind "servers", "taskserv" or "cluster" and returns the task's id.
+// SubmitWorkflow submits a workflow of kind "servers", "taskserv" or "cluster" and returns the
+// task's id.
 func (c *Client) SubmitWorkflow(ctx context.Context, kind string, w Workflow, idempotencyKey string) (string, error) {
 	var task string
 	_, err := c.do(ctx, keyed(post("/workflows/"+kind+"/create", w), idempotencyKey), &task)
@@ -113,8 +115,8 @@ func (c *Client) Batch(ctx context.Context, id string) (BatchRun, error) {
 	return b, err
 }
 
-// AdoptBatch goes on, as a batch of the caller's own, with the operations of a batch that ended because its submitter lost
-// the right to them. It returns the first view of the new batch.
+// AdoptBatch goes on, as a batch of the caller's own, with the operations of a batch that ended
+// because its submitter lost the right to them. It returns the first view of the new batch.
 func (c *Client) AdoptBatch(ctx context.Context, id, idempotencyKey string) (BatchRun, error) {
 	var b BatchRun
 	_, err := c.do(ctx, keyed(post("/batch/operations/"+url.PathEscape(id)+"/adopt", nil), idempotencyKey), &b)
@@ -192,8 +194,8 @@ type Rollback struct {
 	} `json:"failures,omitempty"`
 }
 
-// ExecuteRollback undoes and returns when the rollback has ended, which may take long: give the client's
-// HTTP a limit that fits.
+// ExecuteRollback undoes and returns when the rollback has ended, which may take long: give the
+// client's HTTP a limit that fits.
 func (c *Client) ExecuteRollback(ctx context.Context, r RollbackRequest, idempotencyKey string) (Rollback, error) {
 	var out Rollback
 	_, err := c.do(ctx, keyed(post("/rollback/execute", r), idempotencyKey), &out)

@@ -18,7 +18,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// Credential is the file with which the orchestrator proves itself to the control-center (decision 4).
+// Credential is the file with which the orchestrator proves itself to the control-center (decision
+// 4).
 type Credential struct {
 	ClientID   string
 	Deployment string
@@ -41,7 +42,8 @@ func ReadCredential(path string) (Credential, error) {
 		PrivateKey string `json:"private_key"` // seed, base64url
 	}
 	damaged := func(why error) (Credential, error) {
-		return Credential{}, fmt.Errorf("%s is no credential of this platform (%w); take the file that `control-center init` named", path, why)
+		return Credential{}, fmt.Errorf("%s is no credential of this platform (%w); take the file that `control-center init` named", path,
+			why)
 	}
 	if err := json.Unmarshal([]byte(text.Reveal()), &file); err != nil {
 		return damaged(err)
@@ -54,14 +56,15 @@ func ReadCredential(path string) (Credential, error) {
 	if err != nil {
 		return damaged(err)
 	}
-	return Credential{ClientID: file.ClientID, Deployment: file.Deployment, Issuer: file.Issuer, AuditKey: pin, key: ed25519.NewKeyFromSeed(seed)}, nil
+	return Credential{ClientID: file.ClientID, Deployment: file.Deployment, Issuer: file.Issuer, AuditKey: pin,
+		key: ed25519.NewKeyFromSeed(seed)}, nil
 }
 
 // serviceTokenLife is how long a service token is good (decision 4).
 const serviceTokenLife = time.Minute
 
-// Peer speaks for the orchestrator on the control-center's internal routes. Each call carries a token of its own
-// making.
+// Peer speaks for the orchestrator on the control-center's internal routes. Each call carries a
+// token of its own making.
 type Peer struct {
 	Base       string // address of the control-center
 	Credential Credential
@@ -113,7 +116,8 @@ func (p *Peer) CopyEntries(ctx context.Context, c *audit.Copied) error {
 func (p *Peer) do(ctx context.Context, in call, out any) error {
 	now := p.Now().Unix()
 	signed, err := token.Sign(token.Claims{
-		Issuer: p.Credential.Issuer, Subject: token.ServiceSubject(token.Orchestrator), Audience: []string{token.ControlCenter}, ID: id.Random(),
+		Issuer: p.Credential.Issuer, Subject: token.ServiceSubject(token.Orchestrator), Audience: []string{token.ControlCenter},
+		ID:       id.Random(),
 		IssuedAt: now, NotBefore: now, Expires: now + int64(serviceTokenLife/time.Second),
 	}, p.Credential.key, token.Service)
 	if err != nil {

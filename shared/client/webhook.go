@@ -157,7 +157,8 @@ func (c *Client) TestWebhook(ctx context.Context, id string) (Delivery, error) {
 	return d, err
 }
 
-// Deliveries lists the deliveries of a webhook, newest first. status is one of pending, delivered, dead, or empty.
+// Deliveries lists the deliveries of a webhook, newest first. status is one of pending, delivered,
+// dead, or empty.
 func (c *Client) Deliveries(ctx context.Context, id, status string, p Page) (List[Delivery], error) {
 	return list[Delivery](ctx, c, webhook(id)+"/deliveries", withStatus(status), p)
 }
@@ -182,7 +183,8 @@ type Requeued struct {
 	NotKept int `json:"not_kept"`
 }
 
-// RedeliverRange sends what a webhook wants of the events from one sequence to another; with deadOnly what was given up.
+// RedeliverRange sends what a webhook wants of the events from one sequence to another; with
+// deadOnly what was given up.
 func (c *Client) RedeliverRange(ctx context.Context, id string, from, to uint64, deadOnly bool) (Requeued, error) {
 	var r Requeued
 	_, err := c.do(ctx, post(webhook(id)+"/redeliver", map[string]any{"from": from, "to": to, "dead_only": deadOnly}), &r)

@@ -1,12 +1,13 @@
-// Package config reads the configuration of a program: flags beat environment beat one TOML file beat
-// the defaults already in the struct. It owns names, origins and error texts, and is the only package
-// that knows TOML; what the values mean is the program's business. The one rule a caller must know: a key
-// is its path of toml tags ("rate_limits.enabled"), and everything else follows from it mechanically:
-// PREFIX_RATE_LIMITS_ENABLED in the environment, and for a secret.Text also PREFIX_…_FILE.
+// Package config reads the configuration of a program: flags beat environment beat one TOML file
+// beat the defaults already in the struct. It owns names, origins and error texts, and is the only
+// package that knows TOML; what the values mean is the program's business. The one rule a caller
+// must know: a key is its path of toml tags ("rate_limits.enabled"), and everything else follows
+// from it mechanically: PREFIX_RATE_LIMITS_ENABLED in the environment, and for a secret.Text also
+// PREFIX_…_FILE.
 //
-// Keys of the file and of flags that are unknown are errors, in the spelling of a key too. Unknown names
-// of the environment are errors only when they are nearly a key (decision 61): schedulers put names of
-// their own beside ours. All faults are reported at once, one a line.
+// Keys of the file and of flags that are unknown are errors, in the spelling of a key too. Unknown
+// names of the environment are errors only when they are nearly a key (decision 61): schedulers put
+// names of their own beside ours. All faults are reported at once, one a line.
 package config
 
 import (
@@ -57,9 +58,9 @@ type Loaded struct {
 	Unknown []string // names of the environment with the prefix that nothing reads, sorted
 }
 
-// Load fills *into, which holds the defaults and must be a pointer to a struct. Its error is that of
-// Problems.Err: every problem on a line of its own, which names file and line, variable or flag, and never
-// shows a secret's value. Loaded is nil only when the file cannot be read, or is no TOML.
+// Load fills *into, which holds the defaults and must be a pointer to a struct. Its error is that
+// of Problems.Err: every problem on a line of its own, which names file and line, variable or flag,
+// and never shows a secret's value. Loaded is nil only when the file cannot be read, or is no TOML.
 func Load(into any, o Options) (*Loaded, error) {
 	l := &Loaded{into: reflect.ValueOf(into).Elem(), origins: map[string]string{}}
 	var problems Problems

@@ -64,8 +64,10 @@ func load(t *testing.T, text string, env, flags map[string]string) (*sample, *Lo
 
 func TestLoad_flagsBeatEnvironmentBeatFileBeatDefaults(t *testing.T) {
 	t.Parallel()
-	s, l, err := load(t, "listen = [\"a:1\"]\naccess_ttl = \"1h\"\n[store]\nurl = \"file:\"\nfolder = \"data\"\n[rate_limits]\ngeneral = 7\n[providers.upcloud]\ndriver = \"local\"\nroot = \"servers\"\n",
-		map[string]string{"APP_STORE_URL": "env:", "APP_RATE_LIMITS_ENABLED": "false", "APP_LISTEN": "b:1, c:2", "APP_PROVIDERS_UPCLOUD_DRIVER": "simulated", "APP_SERVICE_HOST": "x"},
+	s, l, err := load(t, "listen = [\"a:1\"]\naccess_ttl = \"1h\"\n[store]\nurl = \"file:\"\nfolder = \"data\"\n[rate_limits]\ngeneral "+
+		"= 7\n[providers.upcloud]\ndriver = \"local\"\nroot = \"servers\"\n",
+		map[string]string{"APP_STORE_URL": "env:", "APP_RATE_LIMITS_ENABLED": "false", "APP_LISTEN": "b:1, c:2",
+			"APP_PROVIDERS_UPCLOUD_DRIVER": "simulated", "APP_SERVICE_HOST": "x"},
 		map[string]string{"store.url": "flag:"})
 	if err != nil {
 		t.Fatal(err)
@@ -99,26 +101,35 @@ func TestLoad_refusesWhatItDoesNotKnow(t *testing.T) {
 		flags map[string]string
 		want  []string
 	}{
-		"misspelt key":          {"[rate_limits]\nenabled = true\ngenral = 5\n", nil, nil, []string{":3:", "rate_limits.genral", "did you mean rate_limits.general?"}},
-		"misspelt in a map":     {"[providers.aws]\ndrivr = \"local\"\n", nil, nil, []string{":2:", "did you mean providers.aws.driver?"}},
-		"misspelt table":        {"[stroe]\nurl = \"x\"\n", nil, nil, []string{"unknown key stroe"}},
-		"key in another case":   {"[Rate_Limits]\ngeneral = 5\n", nil, nil, []string{":1:", "unknown key Rate_Limits (did you mean rate_limits?)"}},
-		"case in a map":         {"[providers.Local]\nDriver = \"local\"\n", nil, nil, []string{":2:", "did you mean providers.Local.driver?"}},
-		"variable nearly right": {"", map[string]string{"APP_RATE_LIMIT_GENERAL": "5"}, nil, []string{"APP_RATE_LIMIT_GENERAL is no setting (did you mean APP_RATE_LIMITS_GENERAL?)"}},
-		"all faults at once": {"lisen = \"x\"\naccess_ttl = 5\n", map[string]string{"APP_RATE_LIMITS_GENERAL": "many", "APP_STROE_URL": "x"}, map[string]string{"rate_limits.enabled": "yes"},
+		"misspelt key": {"[rate_limits]\nenabled = true\ngenral = 5\n", nil, nil,
+			[]string{":3:", "rate_limits.genral", "did you mean rate_limits.general?"}},
+		"misspelt in a map": {"[providers.aws]\ndrivr = \"local\"\n", nil, nil, []string{":2:", "did you mean providers.aws.driver?"}},
+		"misspelt table":    {"[stroe]\nurl = \"x\"\n", nil, nil, []string{"unknown key stroe"}},
+		"key in another case": {"[Rate_Limits]\ngeneral = 5\n", nil, nil,
+			[]string{":1:", "unknown key Rate_Limits (did you mean rate_limits?)"}},
+		"case in a map": {"[providers.Local]\nDriver = \"local\"\n", nil, nil,
+			[]string{":2:", "did you mean providers.Local.driver?"}},
+		"variable nearly right": {"", map[string]string{"APP_RATE_LIMIT_GENERAL": "5"}, nil,
+			[]string{"APP_RATE_LIMIT_GENERAL is no setting (did you mean APP_RATE_LIMITS_GENERAL?)"}},
+		"all faults at once": {"lisen = \"x\"\naccess_ttl = 5\n",
+			map[string]string{"APP_RATE_LIMITS_GENERAL": "many", "APP_STROE_URL": "x"}, map[string]string{"rate_limits.enabled": "yes"},
 			[]string{"lisen", "access_ttl", "APP_RATE_LIMITS_GENERAL", "APP_STROE_URL", "--rate_limits.enabled"}},
 		"far from everything": {"zzzzzzzz = 1\n", nil, nil, []string{":1:", "unknown key zzzzzzzz"}},
 		"wrong type":          {"[rate_limits]\ngeneral = \"many\"\n", nil, nil, []string{":2:", "general"}},
-		"every wrong type": {"listen = 5\nlisen = 6\n[rate_limits]\ngeneral = \"many\"\nenabled = [\n true,\n]\n[store]\nurl = \"u\"\npassword = \"p\" # hush\n[[webhooks.endpoints]]\nurl = 8\nevents = [\"a\", 9]\nscret = \"x\"\n",
+		"every wrong type": {"listen = 5\nlisen = 6\n[rate_limits]\ngeneral = \"many\"\nenabled = [\n true,\n]\n[store]\nurl = " +
+			"\"u\"\npassword = \"p\" # hush\n[[webhooks.endpoints]]\nurl = 8\nevents = [\"a\", 9]\nscret = \"x\"\n",
 			map[string]string{"APP_RATE_LIMITS_GENERAL": "many"}, nil,
-			[]string{"toml:1:10:", "toml:2: unknown key lisen", "toml:4:11:", "toml:5:11:", "toml:12:7:", "toml:13:", "toml:14: unknown key webhooks.endpoints.scret", "APP_RATE_LIMITS_GENERAL"}},
+			[]string{"toml:1:10:", "toml:2: unknown key lisen", "toml:4:11:", "toml:5:11:", "toml:12:7:", "toml:13:",
+				"toml:14: unknown key webhooks.endpoints.scret", "APP_RATE_LIMITS_GENERAL"}},
 		"tables of a wrong type": {"[listen]\na = 1\n\n[access_ttl.b]\n[[store]]\nurl = 5\n[rate_limits]\ngeneral = \"many\"\n", nil, nil,
 			[]string{"toml:1:", "toml:4:", "toml:5:", "toml:8:11:"}},
 		"wrong in one line": {"store = { url = 5, folder = 6 }\nlisten = 7\n[providers]\n[providers.a]\ndriver = 8\n", nil, nil,
 			[]string{"toml:1:17:", "toml:2:10:", "toml:5:10:"}},
-		"broken":               {"[store\n", nil, nil, []string{":1:"}},
-		"bad variable":         {"", map[string]string{"APP_RATE_LIMITS_GENERAL": "many"}, nil, []string{"APP_RATE_LIMITS_GENERAL", "whole number"}},
-		"bad flag value":       {"", nil, map[string]string{"rate_limits.enabled": "yes"}, []string{"--rate_limits.enabled", "true or false"}},
+		"broken": {"[store\n", nil, nil, []string{":1:"}},
+		"bad variable": {"", map[string]string{"APP_RATE_LIMITS_GENERAL": "many"}, nil,
+			[]string{"APP_RATE_LIMITS_GENERAL", "whole number"}},
+		"bad flag value": {"", nil, map[string]string{"rate_limits.enabled": "yes"},
+			[]string{"--rate_limits.enabled", "true or false"}},
 		"unknown flag":         {"", nil, map[string]string{"lisen": "x"}, []string{"did you mean listen?"}},
 		"secret file is away":  {"", map[string]string{"APP_STORE_PASSWORD_FILE": "/nowhere/x"}, nil, []string{"APP_STORE_PASSWORD_FILE"}},
 		"number as a duration": {"access_ttl = 5\n", nil, nil, []string{"access_ttl", `"5s"`}},
@@ -137,7 +148,8 @@ func TestLoad_refusesWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
-// The published example of webhooks is no TOML (I21): it fails with the line and the way to write it.
+// The published example of webhooks is no TOML (I21): it fails with the line and the way to write
+// it.
 func TestLoad_seedWebhooksFailWithLineAndHint(t *testing.T) {
 	t.Parallel()
 	_, _, err := load(t, `[webhooks]
@@ -153,13 +165,15 @@ secret = "webhook-secret"
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	if !strings.Contains(err.Error(), "[[webhooks.endpoints]]") || !strings.Contains(err.Error(), "app.toml:4") && !strings.Contains(err.Error(), "app.toml:5") && !strings.Contains(err.Error(), "app.toml:6") {
+	if !strings.Contains(err.Error(), "[[webhooks.endpoints]]") || !strings.Contains(err.Error(), "app.toml:4") &&
+		!strings.Contains(err.Error(), "app.toml:5") && !strings.Contains(err.Error(), "app.toml:6") {
 		t.Errorf("got %s", err)
 	}
 	if strings.Contains(err.Error(), "webhook-secret") {
 		t.Errorf("shows the secret: %s", err)
 	}
-	s, _, err := load(t, "[webhooks]\nenabled = true\n[[webhooks.endpoints]]\nurl = \"https://x\"\nevents = [\"task.completed\"]\nsecret = \"s\"\n", nil, nil)
+	s, _, err := load(t, "[webhooks]\nenabled = true\n[[webhooks.endpoints]]\nurl = \"https://x\"\nevents = "+
+		"[\"task.completed\"]\nsecret = \"s\"\n", nil, nil)
 	if err != nil || len(s.Webhooks.Endpoints) != 1 || s.Webhooks.Endpoints[0].Secret.Reveal() != "s" {
 		t.Errorf("the right way: %+v %v", s.Webhooks, err)
 	}
@@ -171,7 +185,8 @@ func TestShow_masksSecretsAndNamesOrigins(t *testing.T) {
 	if err := os.WriteFile(file, []byte("hunter2\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, l, err := load(t, "[[webhooks.endpoints]]\nurl = \"u\"\nsecret = \"hunter3\"\n", map[string]string{"APP_STORE_PASSWORD_FILE": file}, nil)
+	s, l, err := load(t, "[[webhooks.endpoints]]\nurl = \"u\"\nsecret = \"hunter3\"\n", map[string]string{"APP_STORE_PASSWORD_FILE": file},
+		nil)
 	if err != nil || s.Store.Password.Reveal() != "hunter2" {
 		t.Fatalf("%v %q", err, s.Store.Password.Reveal())
 	}
@@ -203,12 +218,13 @@ func TestDecodeTOML_strict(t *testing.T) {
 	}
 }
 
-// TestLoad_namesOfSchedulersAreNoSettings is decision 61: what Kubernetes and links of containers put beside
-// our names is silent, and so are names that the command line reads; others are listed.
+// TestLoad_namesOfSchedulersAreNoSettings is decision 61: what Kubernetes and links of containers
+// put beside our names is silent, and so are names that the command line reads; others are listed.
 func TestLoad_namesOfSchedulersAreNoSettings(t *testing.T) {
 	t.Parallel()
 	_, l, err := load(t, "", map[string]string{
-		"APP_SERVICE_HOST": "x", "APP_SERVICE_PORT": "1", "APP_SERVICE_PORT_HTTP": "1", "APP_PORT": "tcp://x", "APP_PORT_80_TCP": "x", "APP_PORT_80_TCP_ADDR": "x",
+		"APP_SERVICE_HOST": "x", "APP_SERVICE_PORT": "1", "APP_SERVICE_PORT_HTTP": "1", "APP_PORT": "tcp://x", "APP_PORT_80_TCP": "x",
+		"APP_PORT_80_TCP_ADDR": "x",
 		"APP_WEB_SERVICE_HOST": "x", "APP_SERVER": "x", "APP_SOMETHING_ELSE": "x", "APP_ANOTHER": "x", "APPLE": "x", "APP_LISTEN": "a:1",
 	}, nil)
 	if err != nil {
@@ -219,7 +235,8 @@ func TestLoad_namesOfSchedulersAreNoSettings(t *testing.T) {
 	}
 }
 
-// TestLoad_byteOrderMark: editors of another system begin a file with a mark, which is no part of it.
+// TestLoad_byteOrderMark: editors of another system begin a file with a mark, which is no part of
+// it.
 func TestLoad_byteOrderMark(t *testing.T) {
 	t.Parallel()
 	s, _, err := load(t, "\ufefflisten = [\"a:1\"]\n", nil, nil)

@@ -10,7 +10,8 @@ import (
 )
 
 // environment sets what the environment gives, and notes names with the prefix that nothing reads
-// (decision 61): one that is within two letters of a key is a problem, the others are Loaded.Unknown.
+// (decision 61): one that is within two letters of a key is a problem, the others are
+// Loaded.Unknown.
 func (l *Loaded) environment(o Options, problems *Problems) {
 	given := map[string]string{}
 	for _, variable := range o.Environ {

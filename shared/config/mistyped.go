@@ -11,9 +11,10 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// decodeTyped decodes a document that is TOML into *into and notes every value of a wrong type. The library
-// stops at the first one, so decodeTyped takes the statement with it out of the document and decodes again.
-// It returns the document without those statements, each line where it was, and the keys that are unknown.
+// decodeTyped decodes a document that is TOML into *into and notes every value of a wrong type. The
+// library stops at the first one, so decodeTyped takes the statement with it out of the document
+// and decodes again. It returns the document without those statements, each line where it was, and
+// the keys that are unknown.
 func decodeTyped(data []byte, into any, name string, problems *Problems) (rest []byte, unknown *toml.StrictMissingError, err error) {
 	target := reflect.ValueOf(into).Elem()
 	before := reflect.New(target.Type()).Elem()
@@ -36,8 +37,8 @@ func decodeTyped(data []byte, into any, name string, problems *Problems) (rest [
 	}
 }
 
-// takeOut overwrites the statement at a line and column, both from 1, with blanks and says whether there was
-// one. The statement of a table's head is the whole table.
+// takeOut overwrites the statement at a line and column, both from 1, with blanks and says whether
+// there was one. The statement of a table's head is the whole table.
 func takeOut(doc []byte, line, column int) bool {
 	at := column - 1
 	for i := 0; line > 1 && i < len(doc); i++ {

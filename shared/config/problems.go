@@ -12,14 +12,15 @@ import (
 	"github.com/provisioning-platform/platform/shared/secret"
 )
 
-// Problems collects what is wrong with a configuration, so that an operator reads all of it at once.
+// Problems collects what is wrong with a configuration, so that an operator reads all of it at
+// once.
 type Problems struct {
 	texts   []string
 	outside int // of texts: what is wrong is not the configuration but what it names
 }
 
-// Add notes one problem. The text names the key or the variable and says what is right; it never shows
-// the value of a secret.
+// Add notes one problem. The text names the key or the variable and says what is right; it never
+// shows the value of a secret.
 func (p *Problems) Add(format string, args ...any) {
 	p.texts = append(p.texts, fmt.Sprintf(format, args...))
 }
@@ -31,8 +32,8 @@ func (p *Problems) AddError(err error) {
 	}
 }
 
-// AddState notes that something the configuration names is in no state to work with, such as a data folder
-// that was not initialised; nothing when err is nil or was noted before.
+// AddState notes that something the configuration names is in no state to work with, such as a data
+// folder that was not initialised; nothing when err is nil or was noted before.
 func (p *Problems) AddState(err error) {
 	if err != nil && !slices.Contains(p.texts, err.Error()) {
 		p.texts = append(p.texts, err.Error())
@@ -79,8 +80,8 @@ func (p *Problems) Folder(key string, path Path) {
 	}
 }
 
-// Err returns an Invalid fault with one problem a line, in the order they were noted, and a Conflict when all
-// of them are what AddState noted; nil when there is none.
+// Err returns an Invalid fault with one problem a line, in the order they were noted, and a
+// Conflict when all of them are what AddState noted; nil when there is none.
 func (p *Problems) Err() error {
 	if len(p.texts) == 0 {
 		return nil

@@ -65,9 +65,9 @@ func shown(v reflect.Value) string {
 	return fmt.Sprint(v.Interface())
 }
 
-// withoutPassword masks everything between the user's name and the last @ of a text that looks like a URL
-// with a password. Such a URL is refused wherever a configuration is checked, and is still shown here to
-// somebody who looks for the mistake.
+// withoutPassword masks everything between the user's name and the last @ of a text that looks like
+// a URL with a password. Such a URL is refused wherever a configuration is checked, and is still
+// shown here to somebody who looks for the mistake.
 func withoutPassword(text string) string {
 	scheme, rest, isURL := strings.Cut(text, "://")
 	at := strings.LastIndexByte(rest, '@')

@@ -15,16 +15,16 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// DecodeTOML reads a TOML document strictly into a struct with toml tags: for the packages that have files
-// of their own. name is what errors call it.
+// DecodeTOML reads a TOML document strictly into a struct with toml tags: for the packages that
+// have files of their own. name is what errors call it.
 func DecodeTOML(data []byte, into any, name string) error {
 	_, err := decode(data, into, name)
 	return err
 }
 
-// decode reads a document and returns the keys it sets; nil keys when the document is no TOML. The error
-// has a line for each problem. A value of the wrong type is as good as not there: its key keeps what into
-// held before.
+// decode reads a document and returns the keys it sets; nil keys when the document is no TOML. The
+// error has a line for each problem. A value of the wrong type is as good as not there: its key
+// keeps what into held before.
 func decode(data []byte, into any, name string) (map[string]any, error) {
 	data = WithoutMark(data)
 	var tree map[string]any
@@ -65,8 +65,8 @@ func where(err error, name string) string {
 // WithoutMark returns text without the byte order mark that some editors write at its beginning.
 func WithoutMark(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) }
 
-// otherSpellings notes keys that the library matched although their case differs: what one reader takes
-// for a setting, another does not see. v is what stands in the document where t is read.
+// otherSpellings notes keys that the library matched although their case differs: what one reader
+// takes for a setting, another does not see. v is what stands in the document where t is read.
 func otherSpellings(v any, t reflect.Type, key string, note func(member, got, right string)) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -98,7 +98,8 @@ func otherSpellings(v any, t reflect.Type, key string, note func(member, got, ri
 	}
 }
 
-// fieldsOf returns the types of the fields of a struct by their toml tags, with those of embedded ones.
+// fieldsOf returns the types of the fields of a struct by their toml tags, with those of embedded
+// ones.
 func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	fields := map[string]reflect.Type{}
 	for i := range t.NumField() {
@@ -119,7 +120,8 @@ func lineOf(data []byte, text string) int {
 	return bytes.Count(before, []byte("\n")) + 1
 }
 
-// bareDurations refuses a number where a time span belongs: the library would take it for nanoseconds.
+// bareDurations refuses a number where a time span belongs: the library would take it for
+// nanoseconds.
 func bareDurations(into any, set map[string]any, name string, problems *Problems) {
 	walk(reflect.ValueOf(into).Elem(), "", func(key string, v reflect.Value) {
 		if n, isNumber := set[key].(int64); isNumber && v.Type() == reflect.TypeFor[Duration]() {
@@ -137,8 +139,8 @@ func reason(e *toml.DecodeError) string {
 	return text
 }
 
-// hint helps with the one mistake that a published example of this system makes (I21): a list of inline
-// tables over several lines, which TOML does not have.
+// hint helps with the one mistake that a published example of this system makes (I21): a list of
+// inline tables over several lines, which TOML does not have.
 func hint(data []byte, err error) string {
 	var at *toml.DecodeError
 	if !errors.As(err, &at) {
@@ -163,7 +165,8 @@ func hint(data []byte, err error) string {
 	return ""
 }
 
-// unknownKeys notes every key that nothing reads, with its line and the key that was probably meant.
+// unknownKeys notes every key that nothing reads, with its line and the key that was probably
+// meant.
 func unknownKeys(e *toml.StrictMissingError, into any, name string, problems *Problems) {
 	known := knownKeys(reflect.TypeOf(into).Elem(), "", map[reflect.Type]bool{})
 	for _, d := range e.Errors {
@@ -206,7 +209,8 @@ func knownKeys(t reflect.Type, key string, inside map[reflect.Type]bool) []strin
 	return keys
 }
 
-// flatten collects the dotted keys that a document sets, with their values; a list's own value is true.
+// flatten collects the dotted keys that a document sets, with their values; a list's own value is
+// true.
 func flatten(v any, key string, into map[string]any) {
 	switch v := v.(type) {
 	case map[string]any:

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// walk calls visit for every value of a configuration with its key, in the order of declaration; maps by
-// name. Lists of tables are visited element by element ("endpoints.0.url").
+// walk calls visit for every value of a configuration with its key, in the order of declaration;
+// maps by name. Lists of tables are visited element by element ("endpoints.0.url").
 func walk(v reflect.Value, key string, visit func(key string, v reflect.Value)) {
 	switch {
 	case v.Kind() == reflect.Pointer:
@@ -44,8 +44,8 @@ func walk(v reflect.Value, key string, visit func(key string, v reflect.Value)) 
 	}
 }
 
-// isLeaf says whether a value is set as a whole: scalars, lists of scalars, types that read text, free-form
-// values.
+// isLeaf says whether a value is set as a whole: scalars, lists of scalars, types that read text,
+// free-form values.
 func isLeaf(v reflect.Value) bool {
 	if readsText(v.Type()) {
 		return true

@@ -13,17 +13,18 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// DecodeYAML reads a YAML document strictly into a struct with yaml tags, or loosely into a map: for the packages
-// that have files of their own.
+// DecodeYAML reads a YAML document strictly into a struct with yaml tags, or loosely into a map:
+// for the packages that have files of their own.
 func DecodeYAML(data []byte, into any) error {
 	dec := yaml.NewDecoder(bytes.NewReader(WithoutMark(data)))
 	dec.KnownFields(true)
 	return dec.Decode(into)
 }
 
-// EncodeYAML writes a JSON document as YAML in block style, members in the same order and under the same
-// names. Readers of YAML 1.1 and 1.2 get the values of the document: a text that one of them would take
-// for something else (no, 12:30, 2026-01-01) stands in quotes. Characters without a shape are escaped.
+// EncodeYAML writes a JSON document as YAML in block style, members in the same order and under the
+// same names. Readers of YAML 1.1 and 1.2 get the values of the document: a text that one of them
+// would take for something else (no, 12:30, 2026-01-01) stands in quotes. Characters without a
+// shape are escaped.
 func EncodeYAML(doc []byte) ([]byte, error) {
 	dec := json.NewDecoder(bytes.NewReader(doc))
 	dec.UseNumber()

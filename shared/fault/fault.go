@@ -92,10 +92,10 @@ func (e *Error) Error() string {
 	return e.Message
 }
 
-// LogText returns the text of err for the log, which more people read than the answer. A person may send a
-// secret where an id belongs, and the answer shows it to that person again; the log does not. LogText has
-// the message of a fault without what was filled in, and the cause only when the fault is none of the
-// caller. rest gives the text of what is no fault, and of a cause.
+// LogText returns the text of err for the log, which more people read than the answer. A person may
+// send a secret where an id belongs, and the answer shows it to that person again; the log does
+// not. LogText has the message of a fault without what was filled in, and the cause only when the
+// fault is none of the caller. rest gives the text of what is no fault, and of a cause.
 func LogText(err error, rest func(error) string) string {
 	f := Of(err)
 	switch {

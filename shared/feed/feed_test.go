@@ -89,7 +89,8 @@ func TestFollower_inOrderAtLeastOnceOverRestartsAndFailures(t *testing.T) {
 			return nil
 		}}
 		for round := range 10 {
-			f := &Follower{Name: "f", Stream: "events", DB: h, Batch: 7, Handle: c.handle, Log: quiet, Every: time.Duration(round%2) * time.Minute}
+			f := &Follower{Name: "f", Stream: "events", DB: h, Batch: 7, Handle: c.handle, Log: quiet,
+				Every: time.Duration(round%2) * time.Minute}
 			ctx, stop := context.WithCancel(t.Context())
 			done := make(chan error, 1)
 			go func() { done <- f.Run(ctx) }()
@@ -125,18 +126,20 @@ func TestFollower_inOrderAtLeastOnceOverRestartsAndFailures(t *testing.T) {
 	})
 }
 
-// TestFollower_stoppedInTheMiddleKeepsItsPlace stops one that has more to read and stores its cursor rarely.
+// TestFollower_stoppedInTheMiddleKeepsItsPlace stops one that has more to read and stores its
+// cursor rarely.
 func TestFollower_stoppedInTheMiddleKeepsItsPlace(t *testing.T) {
 	t.Parallel()
 	h := newHub()
 	emit(t, h, 10)
 	ctx, stop := context.WithCancel(t.Context())
-	f := &Follower{Name: "f", Stream: "events", DB: h, Batch: 1, Every: time.Hour, Log: quiet, Handle: func(_ context.Context, entries []store.Entry) error {
-		if entries[0].Seq == 3 {
-			stop()
-		}
-		return nil
-	}}
+	f := &Follower{Name: "f", Stream: "events", DB: h, Batch: 1, Every: time.Hour, Log: quiet,
+		Handle: func(_ context.Context, entries []store.Entry) error {
+			if entries[0].Seq == 3 {
+				stop()
+			}
+			return nil
+		}}
 	if err := f.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -152,10 +155,11 @@ func TestFollower_lingersWhileEntriesKeepComingButNotForEver(t *testing.T) {
 		var batches []int
 		var at []time.Duration
 		start := time.Now()
-		f := &Follower{Name: "f", Stream: "events", DB: h, Linger: 100 * time.Millisecond, Log: quiet, Handle: func(_ context.Context, entries []store.Entry) error {
-			batches, at = append(batches, len(entries)), append(at, time.Since(start))
-			return nil
-		}}
+		f := &Follower{Name: "f", Stream: "events", DB: h, Linger: 100 * time.Millisecond, Log: quiet,
+			Handle: func(_ context.Context, entries []store.Entry) error {
+				batches, at = append(batches, len(entries)), append(at, time.Since(start))
+				return nil
+			}}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- f.Run(ctx) }()
@@ -171,7 +175,8 @@ func TestFollower_lingersWhileEntriesKeepComingButNotForEver(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		if len(batches) != 3 || batches[0] != 1 || at[0] != 100*time.Millisecond || at[1] != 1500*time.Millisecond || batches[1]+batches[2] != 30 {
+		if len(batches) != 3 || batches[0] != 1 || at[0] != 100*time.Millisecond || at[1] != 1500*time.Millisecond || batches[1]+
+			batches[2] != 30 {
 			t.Errorf("batches of %v entries after %v", batches, at)
 		}
 	})

@@ -44,7 +44,9 @@ type Follower struct {
 	Batch  int           // entries handed over at once; 0 means 100
 	Start  uint64        // where to begin without a cursor: 0 at the beginning, store.Latest at the end
 	Every  time.Duration // how often a busy follower stores its cursor; 0 after every batch
-	Linger time.Duration // how long it lets entries gather after a wake-up, for whom a batch costs much more than an entry; ten times that while they keep coming
+	// how long it lets entries gather after a wake-up, for whom a batch costs much more than an
+	// entry; ten times that while they keep coming
+	Linger time.Duration
 	Handle func(ctx context.Context, entries []store.Entry) error
 	Log    *slog.Logger
 
@@ -164,8 +166,8 @@ func (f *Follower) skip(ctx context.Context, row store.Row[Cursor], low uint64) 
 	return row, err
 }
 
-// save stores the cursor if nobody else moved it since row was read; a conflict is another follower of
-// the same name, and the loser starts again from what is stored.
+// save stores the cursor if nobody else moved it since row was read; a conflict is another follower
+// of the same name, and the loser starts again from what is stored.
 func (f *Follower) save(ctx context.Context, row store.Row[Cursor]) (store.Row[Cursor], error) {
 	w, err := Cursors.Write(row.Value, store.At(row.Rev))
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Hub is a store that wakes the readers of a stream after each commit that appended to it. Everything
-// in one process goes through one Hub.
+// Hub is a store that wakes the readers of a stream after each commit that appended to it.
+// Everything in one process goes through one Hub.
 type Hub struct {
 	store.DB
 
@@ -55,8 +55,8 @@ func (h *Hub) Refusal() error {
 	return nil
 }
 
-// Wait returns a channel that is closed after the next commit that appends to stream. Take it before
-// reading, read, then wait: so nothing is missed.
+// Wait returns a channel that is closed after the next commit that appends to stream. Take it
+// before reading, read, then wait: so nothing is missed.
 func (h *Hub) Wait(stream string) <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -68,8 +68,8 @@ func (h *Hub) Wait(stream string) <-chan struct{} {
 	return ch
 }
 
-// Poll answers a long poll: up to limit entries of stream above after, at once when there are some, else when one
-// comes, and none when wait is over or ctx ends.
+// Poll answers a long poll: up to limit entries of stream above after, at once when there are some,
+// else when one comes, and none when wait is over or ctx ends.
 func (h *Hub) Poll(ctx context.Context, stream string, after uint64, limit int, wait time.Duration) (store.Entries, error) {
 	timeout := time.NewTimer(wait)
 	defer timeout.Stop()

@@ -25,7 +25,8 @@ var DeadLetters = store.Table[DeadLetter]{Kind: "dead_letter", ID: func(l DeadLe
 // MoveOn returns the writes that move a follower's cursor, which stands before through, up to it,
 // and the dead letter that names what it loses: a fresh one, or the one before, extended, when
 // the follower has handled nothing since.
-func MoveOn(ctx context.Context, db store.DB, cursor store.Row[Cursor], through uint64, now time.Time) (writes []store.Write, letter DeadLetter, fresh bool, err error) {
+func MoveOn(ctx context.Context, db store.DB, cursor store.Row[Cursor], through uint64, now time.Time) (writes []store.Write,
+	letter DeadLetter, fresh bool, err error) {
 	c := cursor.Value
 	last, _, err := DeadLetters.List(ctx, db, store.Query{Prefix: c.Name + "/", Reverse: true, Limit: 1})
 	if err != nil {

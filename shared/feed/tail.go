@@ -25,12 +25,13 @@ type Tail[T any] struct {
 	more chan struct{} // under mu: closed when head rises
 }
 
-// gather is the least time between two looks that find something: each wakes all readers, and small commits come in
-// thousands a second. What comes after a pause of that length is found at once.
+// gather is the least time between two looks that find something: each wakes all readers, and small
+// commits come in thousands a second. What comes after a pause of that length is found at once.
 const gather = time.Millisecond
 
-// NewTail returns a tail of the newest size entries of stream. prepare appends what readers get for some entries to into;
-// it is called once for each of the newest and again for each entry a slow reader fetches from the store.
+// NewTail returns a tail of the newest size entries of stream. prepare appends what readers get for
+// some entries to into; it is called once for each of the newest and again for each entry a slow
+// reader fetches from the store.
 func NewTail[T any](db *Hub, stream string, size int, prepare func(into []T, entries []store.Entry) []T) *Tail[T] {
 	return &Tail[T]{db: db, stream: stream, prepare: prepare, ring: make([]T, size), more: make(chan struct{})}
 }
@@ -100,8 +101,8 @@ func (t *Tail[T]) Head() uint64 {
 	return t.head
 }
 
-// More returns a channel that is closed when there is something above head as it is now, together with
-// that head. Take it before reading.
+// More returns a channel that is closed when there is something above head as it is now, together
+// with that head. Take it before reading.
 func (t *Tail[T]) More() (head uint64, more <-chan struct{}) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()

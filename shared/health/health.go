@@ -24,8 +24,9 @@ type Reason string
 
 // The reasons there are (decision 69).
 const (
-	AuditAltered            Reason = "audit.altered"              // the audit log is not what was signed
-	AuditForkPending        Reason = "audit.fork_pending"         // the data folder was put back and recovered, and the other service has not accepted it
+	AuditAltered Reason = "audit.altered" // the audit log is not what was signed
+	// the data folder was put back and recovered, and the other service has not accepted it
+	AuditForkPending        Reason = "audit.fork_pending"
 	AuditRolledBack         Reason = "audit.rolled_back"          // the data folder is an older one
 	AuditUnsigned           Reason = "audit.unsigned"             // the audit log cannot be signed
 	AuditUnwitnessed        Reason = "audit.unwitnessed"          // the other service did not come after the start; changes are taken
@@ -38,7 +39,8 @@ const (
 )
 
 // reasons are all of them, in the order in which they are named.
-var reasons = []Reason{AuditAltered, AuditForkPending, AuditRolledBack, AuditUnsigned, AuditUnwitnessed, AuditWaiting, ControlCenterRolledBack, ControlCenterSilent, StoreFailed, StoreFull, Other}
+var reasons = []Reason{AuditAltered, AuditForkPending, AuditRolledBack, AuditUnsigned, AuditUnwitnessed, AuditWaiting,
+	ControlCenterRolledBack, ControlCenterSilent, StoreFailed, StoreFull, Other}
 
 // byCode are the reasons behind the codes of refusals whose names differ.
 var byCode = map[string]Reason{"control_center.unreachable": ControlCenterSilent, "store.unavailable": StoreFailed}
@@ -120,8 +122,11 @@ func reasonOf(err error) Reason {
 // Routes returns GET /health and GET /ready.
 func (s *Checks) Routes() []web.Route {
 	return []web.Route{
-		{Method: "GET", Path: "/health", Op: "health", Summary: "Whether the service works: healthy, degraded (with reasons: reads are served and changes refused), or 503", Example: "Orchestrator is healthy", Permission: web.Open(), Limit: web.Free, Handle: web.To(s.health)},
-		{Method: "GET", Path: "/ready", Op: "ready", Summary: "Whether the service takes changes: 200 or 503", Example: "Orchestrator is ready", Permission: web.Open(), Limit: web.Free, Handle: web.To(s.ready)},
+		{Method: "GET", Path: "/health", Op: "health",
+			Summary: "Whether the service works: healthy, degraded (with reasons: reads are served and changes refused), or 503",
+			Example: "Orchestrator is healthy", Permission: web.Open(), Limit: web.Free, Handle: web.To(s.health)},
+		{Method: "GET", Path: "/ready", Op: "ready", Summary: "Whether the service takes changes: 200 or 503",
+			Example: "Orchestrator is ready", Permission: web.Open(), Limit: web.Free, Handle: web.To(s.ready)},
 	}
 }
 
@@ -140,7 +145,8 @@ func (s *Checks) ready(context.Context, web.None) (web.Notice, error) {
 		return "", err
 	}
 	if all, changes := s.Reasons(); !changes {
-		return "", fault.New(fault.Unavailable, "service.degraded", "%s takes no changes now: %s; reads are served", s.Title, join(all)).After(time.Second)
+		return "", fault.New(fault.Unavailable, "service.degraded", "%s takes no changes now: %s; reads are served", s.Title,
+			join(all)).After(time.Second)
 	}
 	return web.Notice(s.Title + " is ready"), nil
 }
@@ -168,13 +174,14 @@ func (s *Checks) Meter(r *obs.Registry, prefix string) {
 		_, changes := s.Reasons()
 		return number(changes && s.Serves() == nil)
 	})
-	r.GaugeFunc(prefix+"_peer_last_heard_seconds", "Seconds since the other service was heard, or since the start when it was not yet.", func() float64 {
-		since := s.Heard()
-		if since.IsZero() {
-			since = started
-		}
-		return max(0, time.Since(since).Seconds())
-	})
+	r.GaugeFunc(prefix+"_peer_last_heard_seconds", "Seconds since the other service was heard, or since the start when it was not yet.",
+		func() float64 {
+			since := s.Heard()
+			if since.IsZero() {
+				since = started
+			}
+			return max(0, time.Since(since).Seconds())
+		})
 }
 
 func number(yes bool) float64 {

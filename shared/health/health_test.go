@@ -43,8 +43,9 @@ func serve(t *testing.T) *served {
 	state.Meter(s.metrics, "orchestrator")
 	var err error
 	s.Server, err = web.NewServer(web.Config{
-		Service: "orchestrator", Title: "t", Version: "v1", Description: "d", Routes: state.Routes(), Log: obs.Discard(), Metrics: s.metrics,
-		Store: memstore.New(store.Schema{Service: "t", Kinds: idempotency.Kinds()}),
+		Service: "orchestrator", Title: "t", Version: "v1", Description: "d", Routes: state.Routes(), Log: obs.Discard(),
+		Metrics: s.metrics,
+		Store:   memstore.New(store.Schema{Service: "t", Kinds: idempotency.Kinds()}),
 		Authenticate: func(context.Context, string, *http.Request) (token.Claims, error) {
 			return token.Claims{}, errors.New("nobody")
 		},
@@ -81,14 +82,22 @@ func TestHealth_saysWhatIsRefusedAndWhy(t *testing.T) {
 		reasons       []string
 	}{
 		{"healthy", func(*served) {}, 200, 200, "Orchestrator is healthy", nil},
-		{"silent", func(s *served) { s.admit = refusal("control_center.unreachable") }, 200, 503, "Orchestrator is degraded: control_center.silent", []string{"control_center.silent"}},
-		{"two at once", func(s *served) { s.admit, s.commit = refusal("control_center.rolled_back"), refusal("store.full") }, 200, 503, "Orchestrator is degraded: control_center.rolled_back, store.full", []string{"control_center.rolled_back", "store.full"}},
-		{"the same twice", func(s *served) { s.admit, s.commit = refusal("audit.rolled_back"), refusal("audit.rolled_back") }, 200, 503, "Orchestrator is degraded: audit.rolled_back", []string{"audit.rolled_back"}},
-		{"unsigned", func(s *served) { s.commit = refusal("audit.unsigned") }, 200, 503, "Orchestrator is degraded: audit.unsigned", []string{"audit.unsigned"}},
-		{"failed", func(s *served) { s.commit = store.ErrUnavailable }, 200, 503, "Orchestrator is degraded: store.failed", []string{"store.failed"}},
-		{"unknown", func(s *served) { s.commit = errors.New("/var/lib/secret") }, 200, 503, "Orchestrator is degraded: other", []string{"other"}},
-		{"a note", func(s *served) { s.unwitnessed = true }, 200, 200, "Orchestrator is degraded: audit.unwitnessed", []string{"audit.unwitnessed"}},
-		{"down", func(s *served) { s.down, s.commit = store.ErrUnavailable, refusal("store.full") }, 503, 503, "store.unavailable", []string{"store.full"}},
+		{"silent", func(s *served) { s.admit = refusal("control_center.unreachable") }, 200, 503,
+			"Orchestrator is degraded: control_center.silent", []string{"control_center.silent"}},
+		{"two at once", func(s *served) { s.admit, s.commit = refusal("control_center.rolled_back"), refusal("store.full") }, 200, 503,
+			"Orchestrator is degraded: control_center.rolled_back, store.full", []string{"control_center.rolled_back", "store.full"}},
+		{"the same twice", func(s *served) { s.admit, s.commit = refusal("audit.rolled_back"), refusal("audit.rolled_back") }, 200, 503,
+			"Orchestrator is degraded: audit.rolled_back", []string{"audit.rolled_back"}},
+		{"unsigned", func(s *served) { s.commit = refusal("audit.unsigned") }, 200, 503, "Orchestrator is degraded: audit.unsigned",
+			[]string{"audit.unsigned"}},
+		{"failed", func(s *served) { s.commit = store.ErrUnavailable }, 200, 503, "Orchestrator is degraded: store.failed",
+			[]string{"store.failed"}},
+		{"unknown", func(s *served) { s.commit = errors.New("/var/lib/secret") }, 200, 503, "Orchestrator is degraded: other",
+			[]string{"other"}},
+		{"a note", func(s *served) { s.unwitnessed = true }, 200, 200, "Orchestrator is degraded: audit.unwitnessed",
+			[]string{"audit.unwitnessed"}},
+		{"down", func(s *served) { s.down, s.commit = store.ErrUnavailable, refusal("store.full") }, 503, 503, "store.unavailable",
+			[]string{"store.full"}},
 	} {
 		s := serve(t)
 		c.change(s)
@@ -101,7 +110,8 @@ func TestHealth_saysWhatIsRefusedAndWhy(t *testing.T) {
 			t.Errorf("%s: not ready, and says %s", c.name, why)
 		}
 		shown := s.shows()
-		for _, reason := range []string{"audit.altered", "audit.rolled_back", "audit.unsigned", "audit.unwitnessed", "audit.waiting", "control_center.rolled_back", "control_center.silent", "store.failed", "store.full", "other"} {
+		for _, reason := range []string{"audit.altered", "audit.rolled_back", "audit.unsigned", "audit.unwitnessed", "audit.waiting",
+			"control_center.rolled_back", "control_center.silent", "store.failed", "store.full", "other"} {
 			want := `orchestrator_degraded{reason="` + reason + `"} 0`
 			for _, r := range c.reasons {
 				if r == reason {
@@ -112,7 +122,8 @@ func TestHealth_saysWhatIsRefusedAndWhy(t *testing.T) {
 				t.Errorf("%s: the metrics lack %s", c.name, want)
 			}
 		}
-		if want := map[int]string{200: "orchestrator_ready 1", 503: "orchestrator_ready 0"}[c.ready]; !strings.Contains(shown, want) || !strings.Contains(shown, "orchestrator_peer_last_heard_seconds 7") {
+		if want := map[int]string{200: "orchestrator_ready 1", 503: "orchestrator_ready 0"}[c.ready]; !strings.Contains(shown, want) ||
+			!strings.Contains(shown, "orchestrator_peer_last_heard_seconds 7") {
 			t.Errorf("%s: the metrics lack %s", c.name, want)
 		}
 	}
@@ -133,8 +144,8 @@ func (s silent) Read(ctx context.Context, stream string, after uint64, limit int
 	}
 }
 
-// TestServes_aStoreThatDoesNotAnswerIsNotWaitedForLongerThanTwoSeconds: /health has to say 503 while
-// the store hangs, and a start goes on as soon as it answers.
+// TestServes_aStoreThatDoesNotAnswerIsNotWaitedForLongerThanTwoSeconds: /health has to say 503
+// while the store hangs, and a start goes on as soon as it answers.
 func TestServes_aStoreThatDoesNotAnswerIsNotWaitedForLongerThanTwoSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := silent{memstore.New(store.Schema{Service: "t"}), make(chan struct{})}

@@ -53,7 +53,8 @@ func Derived(parts ...string) string {
 	return u.String()
 }
 
-// Digest returns the SHA-256 of text in 64 hexadecimal digits; a prefix of it names a text among few.
+// Digest returns the SHA-256 of text in 64 hexadecimal digits; a prefix of it names a text among
+// few.
 func Digest[T string | []byte](text T) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:])
@@ -65,8 +66,9 @@ const MaxWithin = 1 << 24
 // familyText is how much of the text of an id its family shares: all but the last 24 bits.
 const familyText = 36 - 6
 
-// Within returns the n-th id, from 0, of the family of owner, a valid id: it differs from it in the last 24 bits only. What
-// belongs together stands together in the order of ids, and is found without an index: see Family. n is below MaxWithin.
+// Within returns the n-th id, from 0, of the family of owner, a valid id: it differs from it in the
+// last 24 bits only. What belongs together stands together in the order of ids, and is found
+// without an index: see Family. n is below MaxWithin.
 func Within(owner string, n int) string {
 	const hex = "0123456789abcdef"
 	text := []byte(owner)

@@ -29,9 +29,11 @@ func TestAt_saysTheTimeAndAscendsWithin(t *testing.T) {
 	t.Parallel()
 	day := time.Date(2026, 3, 4, 10, 0, 0, 123_456_789, time.UTC)
 	last := ""
-	for _, at := range []time.Time{time.Unix(-5, 0), time.Unix(0, 0), day, day, day, day.Add(300 * time.Nanosecond), day.Add(time.Millisecond), day.Add(time.Hour), time.Now().Add(time.Hour)} {
+	for _, at := range []time.Time{time.Unix(-5, 0), time.Unix(0, 0), day, day, day, day.Add(300 * time.Nanosecond),
+		day.Add(time.Millisecond), day.Add(time.Hour), time.Now().Add(time.Hour)} {
 		got := id.At(at)
-		if !id.Valid(got) || got[14] != '7' || got <= last || got < id.Since(at) || got >= id.Since(at.Add(time.Millisecond)) && at.Unix() >= 0 {
+		if !id.Valid(got) || got[14] != '7' || got <= last || got < id.Since(at) || got >= id.Since(at.Add(time.Millisecond)) &&
+			at.Unix() >= 0 {
 			t.Errorf("%v: %s, after %s, not since %s", at, got, last, id.Since(at))
 		}
 		last = got
@@ -49,7 +51,8 @@ func TestAt_saysTheTimeAndAscendsWithin(t *testing.T) {
 func TestCanonical_takesIDsInAnyCaseAndLeavesOtherTextsAlone(t *testing.T) {
 	t.Parallel()
 	own := id.New()
-	for in, want := range map[string]string{strings.ToUpper(own): own, own: own, "": "", "Web-01": "Web-01", strings.ToUpper(own) + "X": strings.ToUpper(own) + "X", "{" + own + "}": "{" + own + "}",
+	for in, want := range map[string]string{strings.ToUpper(own): own, own: own, "": "", "Web-01": "Web-01", strings.ToUpper(own) +
+		"X": strings.ToUpper(own) + "X", "{" + own + "}": "{" + own + "}",
 		strings.ToUpper(strings.ReplaceAll(own, "-", "")): strings.ToUpper(strings.ReplaceAll(own, "-", ""))} {
 		if got := id.Canonical(in); got != want {
 			t.Errorf("%q became %q", in, got)

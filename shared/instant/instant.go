@@ -108,7 +108,8 @@ func (p parts) date() (first, next time.Time, good bool) {
 // its last.
 func (p parts) clock(midnight time.Time) (first, next time.Time, good bool) {
 	good = true
-	first = midnight.Add(time.Duration(p.number("hour", 0, 24, &good))*time.Hour + time.Duration(p.number("minute", 0, 59, &good))*time.Minute +
+	first = midnight.Add(time.Duration(p.number("hour", 0, 24, &good))*time.Hour +
+		time.Duration(p.number("minute", 0, 59, &good))*time.Minute +
 		time.Duration(p.number("second", 0, 60, &good))*time.Second) // 60 is a leap second
 	unit := time.Hour
 	switch {

@@ -13,7 +13,8 @@ func TestClip_isUTF8OfAtMostThatManyBytes(t *testing.T) {
 		n    int
 		want string
 	}{
-		{"", 4, ""}, {"abcd", 4, "abcd"}, {"abcde", 4, "a…"}, {"äbcde", 5, "ä…"}, {"äöü", 5, "ä…"}, {"äöü", 6, "äöü"}, {"abc", 0, "…"}, {"a\xffb", 9, "a\uFFFDb"},
+		{"", 4, ""}, {"abcd", 4, "abcd"}, {"abcde", 4, "a…"}, {"äbcde", 5, "ä…"}, {"äöü", 5, "ä…"}, {"äöü", 6, "äöü"}, {"abc", 0, "…"},
+		{"a\xffb", 9, "a\uFFFDb"},
 		{strings.Repeat("\xff\xfe", 9), 9, "\uFFFD"},
 	} {
 		got := Clip(c.in, c.n)

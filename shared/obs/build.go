@@ -5,8 +5,9 @@ import (
 	"runtime/debug"
 )
 
-// Build returns one line that says what this binary was built from: the version that the Go tool derived
-// from the checkout, the revision of the source ("+" behind it when files were changed) and the compiler.
+// Build returns one line that says what this binary was built from: the version that the Go tool
+// derived from the checkout, the revision of the source ("+" behind it when files were changed) and
+// the compiler.
 func Build() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

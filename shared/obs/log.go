@@ -1,7 +1,7 @@
 // Package obs is what a service shows of itself: structured log lines on stderr and metrics for
-// Prometheus. It owns formats and names nothing; each package names its own metrics and lines. The one
-// rule a caller must know: the logger is passed in, and what belongs to a request travels in its context
-// (With), so that every line below carries it.
+// Prometheus. It owns formats and names nothing; each package names its own metrics and lines. The
+// one rule a caller must know: the logger is passed in, and what belongs to a request travels in
+// its context (With), so that every line below carries it.
 package obs
 
 import (
@@ -14,8 +14,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/instant"
 )
 
-// NewLogger returns a logger that writes one JSON object a line to w, with the service's name, times in
-// UTC and the attributes of the context. Values under names that mean a secret are masked.
+// NewLogger returns a logger that writes one JSON object a line to w, with the service's name,
+// times in UTC and the attributes of the context. Values under names that mean a secret are masked.
 func NewLogger(w io.Writer, service string, level slog.Leveler) *slog.Logger {
 	base := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: clean})
 	return slog.New(handler{base.WithAttrs([]slog.Attr{slog.String("service", service)})})
@@ -24,7 +24,8 @@ func NewLogger(w io.Writer, service string, level slog.Leveler) *slog.Logger {
 // Discard returns a logger that writes nothing.
 func Discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// clean puts times into UTC and durations into words, and masks what must not be logged, as a second line behind secret.Text.
+// clean puts times into UTC and durations into words, and masks what must not be logged, as a
+// second line behind secret.Text.
 func clean(_ []string, a slog.Attr) slog.Attr {
 	switch {
 	case a.Value.Kind() == slog.KindTime:

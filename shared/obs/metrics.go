@@ -16,7 +16,8 @@ type Registry struct{ reg *prometheus.Registry }
 // (go_build_info).
 func NewRegistry() *Registry {
 	r := &Registry{reg: prometheus.NewRegistry()}
-	r.reg.MustRegister(collectors.NewGoCollector(), collectors.NewBuildInfoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.reg.MustRegister(collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
 }
 
@@ -28,8 +29,8 @@ func (r *Registry) Handler() http.Handler {
 	return promhttp.HandlerFor(r.reg, promhttp.HandlerOpts{})
 }
 
-// Counter is a number that only grows, for each combination of label values. The zero Counter counts
-// nothing.
+// Counter is a number that only grows, for each combination of label values. The zero Counter
+// counts nothing.
 type Counter struct{ vec *prometheus.CounterVec }
 
 // Counter registers a counter. Registering a name twice panics: it is a fault of the program.
@@ -79,8 +80,8 @@ func (g Gauge) Add(v float64, labels ...string) {
 	}
 }
 
-// GaugeFunc registers a gauge whose value is asked for when the metrics are read. read is called from
-// any goroutine and must not block.
+// GaugeFunc registers a gauge whose value is asked for when the metrics are read. read is called
+// from any goroutine and must not block.
 func (r *Registry) GaugeFunc(name, help string, read func() float64) {
 	if r != nil {
 		r.reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
@@ -91,12 +92,13 @@ func (r *Registry) GaugeFunc(name, help string, read func() float64) {
 // and help may follow.
 func (r *Registry) GaugeFuncOf(name, help, label, value string, read func() float64) {
 	if r != nil {
-		r.reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: prometheus.Labels{label: value}}, read))
+		r.reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help,
+			ConstLabels: prometheus.Labels{label: value}}, read))
 	}
 }
 
-// CounterFunc registers a counter whose value is asked for when the metrics are read. read is called from
-// any goroutine, must not block, and never returns less than before.
+// CounterFunc registers a counter whose value is asked for when the metrics are read. read is
+// called from any goroutine, must not block, and never returns less than before.
 func (r *Registry) CounterFunc(name, help string, read func() float64) {
 	if r != nil {
 		r.reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, read))

@@ -12,9 +12,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/config"
 )
 
-// openListeners opens a listener for every address. Port 0 takes a free one. "localhost:PORT" is every loopback
-// address that localhost resolves to, on one port. When one cannot be opened none stays open, and the
-// error names it.
+// openListeners opens a listener for every address. Port 0 takes a free one. "localhost:PORT" is
+// every loopback address that localhost resolves to, on one port. When one cannot be opened none
+// stays open, and the error names it.
 func openListeners(ctx context.Context, addresses []string) ([]net.Listener, error) {
 	var all []net.Listener
 	for _, address := range addresses {
@@ -31,8 +31,8 @@ func openListeners(ctx context.Context, addresses []string) ([]net.Listener, err
 // portTries is how often a free port of the first loopback address may be taken on the second.
 const portTries = 16
 
-// CheckAddress says what is wrong with an address to listen on, without listening: it must be HOST:PORT
-// with a port of 0 to 65535.
+// CheckAddress says what is wrong with an address to listen on, without listening: it must be
+// HOST:PORT with a port of 0 to 65535.
 func CheckAddress(address string) error {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -78,8 +78,8 @@ func listenOne(ctx context.Context, address string) ([]net.Listener, error) {
 	}
 }
 
-// listenAll opens one port on every host; addresses that this machine does not have are left out as long
-// as one works.
+// listenAll opens one port on every host; addresses that this machine does not have are left out as
+// long as one works.
 func listenAll(ctx context.Context, hosts []string, port string) ([]net.Listener, error) {
 	var all []net.Listener
 	var missing error

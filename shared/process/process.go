@@ -1,7 +1,7 @@
-// Package process runs a service: its store, its audit log, its server, its listeners, its components
-// in order, and its end. A component is whatever lives long; it has Run(ctx) and nothing else. The
-// package owns signals, standby, the order of shutdown and the time it may take, and how the garbage
-// collector is set; it knows no route and no noun of either product.
+// Package process runs a service: its store, its audit log, its server, its listeners, its
+// components in order, and its end. A component is whatever lives long; it has Run(ctx) and nothing
+// else. The package owns signals, standby, the order of shutdown and the time it may take, and how
+// the garbage collector is set; it knows no route and no noun of either product.
 //
 // The one rule a caller must know: a component that returns before its context ends stops the whole
 // program, with its error; half a program is not kept alive.
@@ -23,7 +23,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Component is something that lives long. Run returns when ctx ends; nil or the context's error then.
+// Component is something that lives long. Run returns when ctx ends; nil or the context's error
+// then.
 type Component struct {
 	Name string
 	Run  func(ctx context.Context) error
@@ -37,11 +38,11 @@ type Built struct {
 	Server    *http.Server
 	// Drain makes new requests refusals; it is called first when the program ends.
 	Drain func()
-	// Ready returns when the program can serve; the listening lines come then. nil is ready at once. The
-	// server answers before (health says 503).
+	// Ready returns when the program can serve; the listening lines come then. nil is ready at
+	// once. The server answers before (health says 503).
 	Ready func(ctx context.Context) error
-	// Components are started together and stopped in this order, each one's Run having returned before the
-	// next one's context ends: edge first (sockets), then the engine, then followers.
+	// Components are started together and stopped in this order, each one's Run having returned
+	// before the next one's context ends: edge first (sockets), then the engine, then followers.
 	Components []Component
 	// Close is called last: the store.
 	Close func() error
@@ -53,8 +54,8 @@ const (
 	drainShare   = 2                // at most this part (1/n) of the grace is for running requests
 )
 
-// signals returns a context that ends with the first SIGTERM or SIGINT. A second one calls exit with 1
-// at once. Call stop when the program is over.
+// signals returns a context that ends with the first SIGTERM or SIGINT. A second one calls exit
+// with 1 at once. Call stop when the program is over.
 func signals(parent context.Context, log *slog.Logger, exit func(int)) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	ch := make(chan os.Signal, 2)
@@ -84,8 +85,8 @@ func signals(parent context.Context, log *slog.Logger, exit func(int)) (_ contex
 }
 
 // run runs the program until ctx ends or a part of it fails, then ends it in order: readiness off,
-// listeners closed, running requests finished, components stopped, store closed. It returns nil for an
-// orderly end.
+// listeners closed, running requests finished, components stopped, store closed. It returns nil for
+// an orderly end.
 func run(ctx context.Context, p Built) error {
 	if p.Grace == 0 {
 		p.Grace = defaultGrace

@@ -23,8 +23,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
 )
 
-// Service is a service of the platform as one literal: what its program says of it, and the function
-// that builds what only this service has. Run does what every service has.
+// Service is a service of the platform as one literal: what its program says of it, and the
+// function that builds what only this service has. Run does what every service has.
 type Service struct {
 	Name       string       // token.Orchestrator: in log lines, background acts and, with _ for -, names of metrics
 	Title      string       // "Orchestrator": what /health and a standby call themselves
@@ -154,7 +154,8 @@ func (s *Service) build(ctx context.Context, b *Base) (Built, error) {
 		all[i].Run = func(ctx context.Context) error { return c.Run(s.background(ctx)) }
 	}
 	return Built{
-		Log: b.Log, Stdout: s.Stdout, Server: server.HTTP(), Drain: server.Drain, Ready: state.AwaitServes, Components: all, Close: b.DB.Close,
+		Log: b.Log, Stdout: s.Stdout, Server: server.HTTP(), Drain: server.Drain, Ready: state.AwaitServes, Components: all,
+		Close: b.DB.Close,
 	}, nil
 }
 

@@ -12,10 +12,11 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// openStandby opens what a program serves from. With standby it waits, when open(…, false) says "store.held", in
-// open(…, true) until the other instance is gone; meanwhile it answers on addresses. It returns the
-// addresses to listen on from then on: a port 0 has become a real one.
-func openStandby[T any](ctx context.Context, standby bool, addresses []string, title string, stdout io.Writer, open func(ctx context.Context, wait bool) (T, error)) (T, []string, error) {
+// openStandby opens what a program serves from. With standby it waits, when open(…, false) says
+// "store.held", in open(…, true) until the other instance is gone; meanwhile it answers on
+// addresses. It returns the addresses to listen on from then on: a port 0 has become a real one.
+func openStandby[T any](ctx context.Context, standby bool, addresses []string, title string, stdout io.Writer,
+	open func(ctx context.Context, wait bool) (T, error)) (T, []string, error) {
 	opened, err := open(ctx, false)
 	if !standby || fault.CodeOf(err) != "store.held" {
 		return opened, addresses, err
@@ -27,9 +28,11 @@ func openStandby[T any](ctx context.Context, standby bool, addresses []string, t
 	return opened, addresses, err
 }
 
-// answerStandby answers while wait goes on: GET /health is 200 with the text "<title> is standby", all else
-// 503 with the code store.standby (decision 43). It writes a line "standby http://…" for each listener.
-func answerStandby(ctx context.Context, addresses []string, title string, stdout io.Writer, wait func(ctx context.Context) error) ([]string, error) {
+// answerStandby answers while wait goes on: GET /health is 200 with the text "<title> is standby",
+// all else 503 with the code store.standby (decision 43). It writes a line "standby http://…" for
+// each listener.
+func answerStandby(ctx context.Context, addresses []string, title string, stdout io.Writer, wait func(ctx context.Context) error) ([]string,
+	error) {
 	listeners, err := openListeners(ctx, addresses)
 	if err != nil {
 		return nil, err
@@ -38,7 +41,8 @@ func answerStandby(ctx context.Context, addresses []string, title string, stdout
 		answer, status := map[string]any{"success": true, "data": title + " is standby"}, http.StatusOK
 		if r.URL.Path != "/health" {
 			answer, status = map[string]any{"success": false, "code": "store.standby",
-				"error": "this instance is standby: another one serves; ask that one, or retry when this one has taken over"}, http.StatusServiceUnavailable
+				"error": "this instance is standby: another one serves; ask that one, " +
+					"or retry when this one has taken over"}, http.StatusServiceUnavailable
 			w.Header().Set("Retry-After", "5")
 		}
 		w.Header().Set("Content-Type", "application/json")

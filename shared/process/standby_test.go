@@ -10,8 +10,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// TestOpen_standbyAnswersWhileItWaits: health is 200 and says standby, all else is 503 with a code; then the
-// program goes on at the same address.
+// TestOpen_standbyAnswersWhileItWaits: health is 200 and says standby, all else is 503 with a code;
+// then the program goes on at the same address.
 func TestOpen_standbyAnswersWhileItWaits(t *testing.T) {
 	t.Parallel()
 	out, lines := io.Pipe()
@@ -24,13 +24,14 @@ func TestOpen_standbyAnswersWhileItWaits(t *testing.T) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		opened, listen, err := openStandby(t.Context(), true, []string{"127.0.0.1:0"}, "Orchestrator", lines, func(_ context.Context, wait bool) (string, error) {
-			if !wait {
-				return "", fault.New(fault.Conflict, "store.held", "held")
-			}
-			<-waits
-			return "opened", nil
-		})
+		opened, listen, err := openStandby(t.Context(), true, []string{"127.0.0.1:0"}, "Orchestrator", lines,
+			func(_ context.Context, wait bool) (string, error) {
+				if !wait {
+					return "", fault.New(fault.Conflict, "store.held", "held")
+				}
+				<-waits
+				return "opened", nil
+			})
 		done <- result{opened, listen, err}
 	}()
 	text := make([]byte, 100)

@@ -116,7 +116,8 @@ func TestStream_stopsAtTheSlowestFollower(t *testing.T) {
 	follow(t, db, "slow", "events", 40)
 	follow(t, db, "slower", "events", 7)
 	follow(t, db, "of another stream", "audit", 1)
-	p := &Pruner{DB: db, Classes: []Class{Stream(db, "events", KeepRule{Max: 10}, timeOf)}, Now: func() time.Time { return start }, Log: quiet}
+	p := &Pruner{DB: db, Classes: []Class{Stream(db, "events", KeepRule{Max: 10}, timeOf)}, Now: func() time.Time { return start },
+		Log: quiet}
 	for _, c := range []struct{ seq, want uint64 }{{7, 8}, {39, 40}, {60, 41}, {100, 41}} {
 		follow(t, db, "slower", "events", c.seq)
 		p.round(t.Context())
@@ -136,12 +137,14 @@ func TestStream_movesOnAFollowerThatIsFurtherBehindThanTheAge(t *testing.T) {
 	follow(t, db, "stuck", "events", 12)
 	follow(t, db, "late", "events", 95)
 	now := start
-	p := &Pruner{DB: db, Classes: []Class{Stream(db, "events", KeepRule{MaxAge: 10 * time.Hour}, timeOf)}, Now: func() time.Time { return now }, Log: quiet}
+	p := &Pruner{DB: db, Classes: []Class{Stream(db, "events", KeepRule{MaxAge: 10 * time.Hour}, timeOf)},
+		Now: func() time.Time { return now }, Log: quiet}
 	p.round(t.Context())
 	now = start.Add(2 * time.Hour)
 	p.round(t.Context())
 	letters, _, err := feed.DeadLetters.List(t.Context(), db, store.Query{Limit: 10})
-	if err != nil || len(letters) != 1 || letters[0].Value.From != 13 || letters[0].Value.To != 92 || letters[0].Value.Follower != "stuck" || letters[0].Value.Stream != "events" {
+	if err != nil || len(letters) != 1 || letters[0].Value.From != 13 || letters[0].Value.To != 92 ||
+		letters[0].Value.Follower != "stuck" || letters[0].Value.Stream != "events" {
 		t.Fatalf("dead letters %+v, %v", letters, err)
 	}
 	for name, want := range map[string]uint64{"stuck": 92, "late": 95} {
@@ -155,7 +158,8 @@ func TestStream_movesOnAFollowerThatIsFurtherBehindThanTheAge(t *testing.T) {
 	follow(t, db, "stuck", "events", 94) // it works again, and is stuck again
 	now = start.Add(8 * time.Hour)
 	p.round(t.Context())
-	if letters, _, err = feed.DeadLetters.List(t.Context(), db, store.Query{Prefix: "stuck/", Limit: 10}); err != nil || len(letters) != 2 || letters[1].Value.From != 95 || letters[1].Value.To != 98 {
+	if letters, _, err = feed.DeadLetters.List(t.Context(), db, store.Query{Prefix: "stuck/", Limit: 10}); err != nil ||
+		len(letters) != 2 || letters[1].Value.From != 95 || letters[1].Value.To != 98 {
 		t.Errorf("dead letters %+v, %v", letters, err)
 	}
 }
@@ -169,7 +173,8 @@ func TestPruner_oneAuditEntryADayAndCountsForEver(t *testing.T) {
 	now := start
 	for hour := range 60 {
 		now = start.Add(time.Duration(hour) * time.Hour)
-		p := &Pruner{DB: db, Classes: []Class{Stream(db, "events", KeepRule{MaxAge: 40 * time.Hour}, timeOf)}, Now: func() time.Time { return now }, Log: quiet}
+		p := &Pruner{DB: db, Classes: []Class{Stream(db, "events", KeepRule{MaxAge: 40 * time.Hour}, timeOf)},
+			Now: func() time.Time { return now }, Log: quiet}
 		p.round(t.Context())
 	}
 	days := map[string]any{}
@@ -193,15 +198,16 @@ func TestPruner_whoWasFasterWins(t *testing.T) {
 	db := newHub()
 	follow(t, db, "row", "other", 1)
 	looks := 0
-	class := Class{Name: "rows", Kept: func(context.Context) (Kept, error) { return Kept{}, nil }, Next: func(ctx context.Context, _ time.Time) (Step, error) {
-		row, err := feed.Cursors.Get(ctx, db, "row")
-		if looks++; err != nil || looks > 1 {
-			return Step{}, err
-		}
-		follow(t, db, "row", "other", 2)
-		w := store.Write{Key: feed.Cursors.Key("row"), Expect: store.At(row.Rev), Action: store.Delete}
-		return Step{Batch: store.Batch{Writes: []store.Write{w}}, Pruned: map[string]int64{"rows": 1}}, nil
-	}}
+	class := Class{Name: "rows", Kept: func(context.Context) (Kept, error) { return Kept{}, nil },
+		Next: func(ctx context.Context, _ time.Time) (Step, error) {
+			row, err := feed.Cursors.Get(ctx, db, "row")
+			if looks++; err != nil || looks > 1 {
+				return Step{}, err
+			}
+			follow(t, db, "row", "other", 2)
+			w := store.Write{Key: feed.Cursors.Key("row"), Expect: store.At(row.Rev), Action: store.Delete}
+			return Step{Batch: store.Batch{Writes: []store.Write{w}}, Pruned: map[string]int64{"rows": 1}}, nil
+		}}
 	p := &Pruner{DB: db, Classes: []Class{class}, Now: func() time.Time { return start }, Log: quiet}
 	p.round(t.Context())
 	row, err := feed.Cursors.Get(t.Context(), db, "row")
@@ -218,7 +224,8 @@ func TestRows_moreThanOneStepTakes(t *testing.T) {
 	for _, c := range []struct {
 		rule KeepRule
 		want int
-	}{{KeepRule{}, total}, {KeepRule{Max: 10}, 10}, {KeepRule{MaxAge: 20 * time.Minute}, 21}, {KeepRule{MaxAge: 20 * time.Minute, Max: 300}, 300}, {KeepRule{MaxAge: 1}, 1}} {
+	}{{KeepRule{}, total}, {KeepRule{Max: 10}, 10}, {KeepRule{MaxAge: 20 * time.Minute}, 21}, {KeepRule{MaxAge: 20 * time.Minute, Max: 300},
+		300}, {KeepRule{MaxAge: 1}, 1}} {
 		db := memstore.New(store.Schema{Service: "test", Kinds: append(Kinds(), store.Kind{Name: "row", Indexes: []string{"at"}})})
 		var b store.Batch
 		for i := range total { // the last one is of the very moment; ids stand the other way round
@@ -238,17 +245,21 @@ func TestRows_moreThanOneStepTakes(t *testing.T) {
 		p.round(t.Context())
 		kept, err := class.Kept(t.Context())
 		pruned, lost := Pruned(t.Context(), db)
-		if err != nil || lost != nil || kept.Rows != c.want || pruned["rows"] != int64(total-c.want) || !kept.Oldest.Equal(start.Add(-time.Duration(c.want-1)*time.Minute)) {
+		if err != nil || lost != nil || kept.Rows != c.want || pruned["rows"] != int64(total-c.want) ||
+			!kept.Oldest.Equal(start.Add(-time.Duration(c.want-1)*time.Minute)) {
 			t.Errorf("%+v keeps %+v, want %d; pruned %v, %v %v", c.rule, kept, c.want, pruned, err, lost)
 		}
 	}
 }
 
-// TestPruner_noAgeIsBelowZero is about rows that are ordered by their end, such as sessions: the oldest
-// may end in the future.
+// TestPruner_noAgeIsBelowZero is about rows that are ordered by their end, such as sessions: the
+// oldest may end in the future.
 func TestPruner_noAgeIsBelowZero(t *testing.T) {
 	t.Parallel()
-	sessions := Class{Name: "sessions", Kept: func(context.Context) (Kept, error) { return Kept{Rows: 1, Oldest: start.Add(8 * time.Hour)}, nil }}
+	sessions := Class{Name: "sessions", Kept: func(context.Context) (Kept, error) {
+		return Kept{Rows: 1, Oldest: start.Add(8 * time.Hour)},
+			nil
+	}}
 	p := &Pruner{DB: newHub(), Classes: []Class{sessions}, Now: func() time.Time { return start }, Log: quiet}
 	metrics := obs.NewRegistry()
 	p.Meter(metrics, "test")

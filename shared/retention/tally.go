@@ -56,7 +56,8 @@ func (t Tally) after(ctx context.Context, s Step, now time.Time) (Tally, []store
 			for name, n := range t.Today {
 				details[name] = n
 			}
-			body, err := audit.EntryDraft{Action: "retention.prune", Resource: "retention/" + t.Day, Details: details}.Entry(ctx, now).Encode()
+			body, err := audit.EntryDraft{Action: "retention.prune", Resource: "retention/" + t.Day, Details: details}.Entry(ctx,
+				now).Encode()
 			if err != nil {
 				return t, nil, err
 			}

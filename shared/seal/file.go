@@ -6,8 +6,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/secret"
 )
 
-// kekFile is the name of the key-encryption key in DIR/keys. It lives outside the store, so that a copy of the store alone
-// opens nothing.
+// kekFile is the name of the key-encryption key in DIR/keys. It lives outside the store, so that a
+// copy of the store alone opens nothing.
 const kekFile = "kek"
 
 // Make makes a key-encryption key in dir (DIR/keys), which it creates with mode 0700, unless there

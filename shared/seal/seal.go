@@ -11,9 +11,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/id"
 )
 
-// Sealer seals secrets at rest: each value has a data key of its own (AES-256-GCM), which is wrapped
-// by the key-encryption key. Both layers bind kind, id, field and the key's id, so a ciphertext that
-// is moved to another document or member does not open.
+// Sealer seals secrets at rest: each value has a data key of its own (AES-256-GCM), which is
+// wrapped by the key-encryption key. Both layers bind kind, id, field and the key's id, so a
+// ciphertext that is moved to another document or member does not open.
 type Sealer struct {
 	kek cipher.AEAD
 	id  string
@@ -31,7 +31,8 @@ func New(kek []byte) (*Sealer, error) {
 // errSealed says no more than this on purpose: which layer failed is of use to an attacker only.
 var errSealed = errors.New("sealed value does not open: damaged, moved, or sealed with another key")
 
-// Seal returns plain sealed for the member field of document id of the given kind, as printable text.
+// Seal returns plain sealed for the member field of document id of the given kind, as printable
+// text.
 func (s *Sealer) Seal(kind, id, field string, plain []byte) string {
 	dek := make([]byte, 32)
 	_, _ = rand.Read(dek)

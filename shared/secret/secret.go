@@ -51,8 +51,8 @@ func (t *Text) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &t.value
 // UnmarshalText reads a secret from a configuration value.
 func (t *Text) UnmarshalText(b []byte) error { t.value = string(b); return nil }
 
-// Private refuses a file or folder that others than its owner can read, with the command that repairs it;
-// mode is what it should have.
+// Private refuses a file or folder that others than its owner can read, with the command that
+// repairs it; mode is what it should have.
 func Private(path string, mode fs.FileMode) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -64,9 +64,10 @@ func Private(path string, mode fs.FileMode) error {
 	return nil
 }
 
-// FromFile reads a secret from a file, without a byte order mark and one trailing line break. It refuses an empty file and a file that others
-// than its owner can read. In systemd's $CREDENTIALS_DIRECTORY the group's bits are let pass: there they are the mask of
-// the access list by which systemd lets the service's user in (systemd.exec, LoadCredential=).
+// FromFile reads a secret from a file, without a byte order mark and one trailing line break. It
+// refuses an empty file and a file that others than its owner can read. In systemd's
+// $CREDENTIALS_DIRECTORY the group's bits are let pass: there they are the mask of the access list
+// by which systemd lets the service's user in (systemd.exec, LoadCredential=).
 func FromFile(path string) (Text, error) {
 	info, err := os.Stat(path)
 	if err != nil {

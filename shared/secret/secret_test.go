@@ -18,7 +18,8 @@ func TestText_hasNoPrintableForm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, shown := range []string{v.String(), fmt.Sprint(v), fmt.Sprintf("%v %+v %#v %s %q %x %d", v, v, v, v, v, v, v), fmt.Sprintf("%+v", struct{ S *secret.Text }{&v}), fmt.Sprint(v.LogValue()), string(raw)} {
+	for _, shown := range []string{v.String(), fmt.Sprint(v), fmt.Sprintf("%v %+v %#v %s %q %x %d", v, v, v, v, v, v, v),
+		fmt.Sprintf("%+v", struct{ S *secret.Text }{&v}), fmt.Sprint(v.LogValue()), string(raw)} {
 		if strings.Contains(shown, "hunter2") || strings.Contains(shown, "68756e74657232") {
 			t.Error(shown)
 		}
@@ -62,7 +63,8 @@ func TestFromFile_onlyTheOwnerReads(t *testing.T) {
 	}
 }
 
-// A credential that systemd hands to a service of a dynamic user has mode 0440; it was refused as readable by others.
+// A credential that systemd hands to a service of a dynamic user has mode 0440; it was refused as
+// readable by others.
 func TestFromFile_systemdCredentialWithAnAccessListIsRead(t *testing.T) {
 	dir, elsewhere := t.TempDir(), t.TempDir()
 	t.Setenv("CREDENTIALS_DIRECTORY", dir+"/")

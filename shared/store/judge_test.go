@@ -19,7 +19,8 @@ func entries(stream string, n int) []Append {
 	return slices.Repeat([]Append{{Stream: stream, Body: []byte("x")}}, n)
 }
 
-// A group behaves as its batches would one by one: losers leave no trace, later ones see the winners.
+// A group behaves as its batches would one by one: losers leave no trace, later ones see the
+// winners.
 func TestJudge_groupEqualsOneByOne(t *testing.T) {
 	t.Parallel()
 	groupEqualsOneByOne(t, Judgement{})
@@ -31,7 +32,8 @@ func TestJudge_inSpentMemory(t *testing.T) {
 	g := Baseline{Number: 3, Heads: map[string]uint64{"other": 2}, Lookup: func(Key) (Known, error) { return Known{}, nil }}
 	refused := Batch{Writes: []Write{putTask("z", At(1), "x")}}
 	spent, err := Judge(judgeSchema(), g, []Batch{
-		refused, {Writes: []Write{putTask("a", Any(), "x"), putTask("q", Any(), "run")}, Appends: entries("other", 9)}, refused, refused, refused, refused,
+		refused, {Writes: []Write{putTask("a", Any(), "x"), putTask("q", Any(), "run")}, Appends: entries("other", 9)}, refused, refused,
+		refused, refused,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -51,13 +53,15 @@ func groupEqualsOneByOne(t *testing.T, spent Judgement) {
 		{Writes: []Write{putTask("a", At(5), "run")}, Appends: entries("events", 2)},
 		{Writes: []Write{putTask("b", Absent(), "run"), putTask("a", At(5), "lost")}, Appends: entries("events", 1)},
 		{Writes: []Write{putTask("a", At(41), "done"), putTask("b", Absent(), "run")}, Appends: entries("audit", 1)},
-		{Writes: []Write{{Key: Key{"task", "b"}, Expect: At(42), Action: Delete}, {Key: Key{"task", "c"}, Expect: Absent(), Action: Check}}, Appends: entries("events", 1)},
+		{Writes: []Write{{Key: Key{"task", "b"}, Expect: At(42), Action: Delete}, {Key: Key{"task", "c"}, Expect: Absent(), Action: Check}},
+			Appends: entries("events", 1)},
 		{Writes: []Write{putTask("c", At(9), "never")}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []CommitResult{{Receipt: Receipt{41, []uint64{8, 9}}}, {Err: ErrConflict}, {Receipt: Receipt{42, []uint64{1}}}, {Receipt: Receipt{43, []uint64{10}}}, {Err: ErrConflict}}
+	want := []CommitResult{{Receipt: Receipt{41, []uint64{8, 9}}}, {Err: ErrConflict}, {Receipt: Receipt{42, []uint64{1}}},
+		{Receipt: Receipt{43, []uint64{10}}}, {Err: ErrConflict}}
 	if len(j.Results) != len(want) {
 		t.Fatalf("%d verdicts", len(j.Results))
 	}
@@ -72,7 +76,8 @@ func groupEqualsOneByOne(t *testing.T, spent Judgement) {
 	if j.Number != 43 || !maps.Equal(j.Heads, map[string]uint64{"events": 10, "audit": 1}) || len(j.Appends) != 4 {
 		t.Errorf("number %d, heads %v, %d entries", j.Number, j.Heads, len(j.Appends))
 	}
-	if len(j.Finals) != 1 || j.Finals[0].Key.ID != "a" || j.Finals[0].Now.Rev != 42 || j.Finals[0].Was.Rev != 5 || j.Finals[0].Now.Index[0].Value != "done" {
+	if len(j.Finals) != 1 || j.Finals[0].Key.ID != "a" || j.Finals[0].Now.Rev != 42 || j.Finals[0].Was.Rev != 5 ||
+		j.Finals[0].Now.Index[0].Value != "done" {
 		t.Errorf("finals %+v: want a only, b came and went", j.Finals)
 	}
 	if !maps.Equal(j.Counts, map[CounterKey]int64{{"task", "state", "old"}: -1, {"task", "state", "done"}: 1}) {
@@ -112,7 +117,8 @@ func TestSchema_check(t *testing.T) {
 func TestJudge_trims(t *testing.T) {
 	t.Parallel()
 	trim := func(stream string, through uint64) []Trim { return []Trim{{Stream: stream, Through: through}} }
-	g := Baseline{Number: 1, Heads: map[string]uint64{"events": 10, "audit": 5}, Lows: map[string]uint64{"events": 3}, Lookup: func(Key) (Known, error) { return Known{}, nil }}
+	g := Baseline{Number: 1, Heads: map[string]uint64{"events": 10, "audit": 5}, Lows: map[string]uint64{"events": 3},
+		Lookup: func(Key) (Known, error) { return Known{}, nil }}
 	j, err := Judge(judgeSchema(), g, []Batch{
 		{Trims: trim("events", 2)},
 		{Trims: trim("events", 7)},

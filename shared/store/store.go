@@ -239,7 +239,8 @@ var ErrConflict = fault.New(fault.Conflict, "store.conflict", "somebody else cha
 // ErrFull is the fault of a store whose disk has no room (decision 42): nothing is written, reads
 // go on, and changes are taken again as soon as there is room.
 var ErrFull = fault.New(fault.Unavailable, "store.full",
-	"the disk of this service is full: what is stored can be read, and nothing can be changed until there is room again; an operator has to free space").After(5 * time.Second)
+	"the disk of this service is full: what is stored can be read, and nothing can be changed until there is room again; an operator "+
+		"has to free space").After(5 * time.Second)
 
 // ErrUnavailable is the fault of an engine that is away or whose outcome is unknown.
 var ErrUnavailable = fault.New(fault.Unavailable, "store.unavailable", "the store cannot be reached right now; retry shortly")

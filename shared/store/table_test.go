@@ -20,8 +20,10 @@ func TestTable_allYieldsEveryRowOfEveryPageInOrder(t *testing.T) {
 		q    store.Query
 		want string
 	}{
-		{store.Query{}, "0123456789"}, {store.Query{Limit: 3}, "0123456789"}, {store.Query{Limit: 3, Reverse: true}, "9876543210"}, {store.Query{Limit: 2, Skip: 3}, "3456789"},
-		{store.Query{Index: "state", Prefix: "odd", Exact: true, Limit: 2}, "13579"}, {store.Query{Prefix: "x"}, ""}, {store.Query{Limit: 5, After: store.Cursor{ID: "7"}}, "89"},
+		{store.Query{}, "0123456789"}, {store.Query{Limit: 3}, "0123456789"}, {store.Query{Limit: 3, Reverse: true}, "9876543210"},
+		{store.Query{Limit: 2, Skip: 3}, "3456789"},
+		{store.Query{Index: "state", Prefix: "odd", Exact: true, Limit: 2}, "13579"}, {store.Query{Prefix: "x"}, ""},
+		{store.Query{Limit: 5, After: store.Cursor{ID: "7"}}, "89"},
 	} {
 		all := accounts.All(t.Context(), db, c.q)
 		for range 2 { // from the beginning each time

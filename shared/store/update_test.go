@@ -135,7 +135,8 @@ func TestUpdate_readsAreChecked(t *testing.T) {
 			if err := add(t.Context(), db, "a", 0); err != nil {
 				return err
 			}
-			if _, err := store.Update(t.Context(), db, func(tx *store.Tx) error { return accounts.Create(tx, account{ID: "new"}) }); err != nil {
+			if _, err := store.Update(t.Context(), db,
+				func(tx *store.Tx) error { return accounts.Create(tx, account{ID: "new"}) }); err != nil {
 				return err
 			}
 		}
@@ -219,14 +220,16 @@ func TestUpdate_endings(t *testing.T) {
 		t.Errorf("the error of the function: %v", err)
 	}
 	faulty := storetest.Faulty(db, func(int, store.Batch) storetest.Moment { return storetest.After })
-	if _, err := store.Update(t.Context(), faulty, func(tx *store.Tx) error { return accounts.Save(tx, account{ID: "a", Balance: 3}) }); !fault.Is(err, fault.Unavailable) {
+	if _, err := store.Update(t.Context(), faulty,
+		func(tx *store.Tx) error { return accounts.Save(tx, account{ID: "a", Balance: 3}) }); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("a lost reply: %v", err)
 	}
 	if faulty.Commits() != 1 || balance(t, db, "a") != 3 {
 		t.Errorf("%d commits after a lost reply, balance %d: it must not be retried", faulty.Commits(), balance(t, db, "a"))
 	}
 	faulty = storetest.Faulty(db, storetest.At(1, storetest.Before))
-	if _, err := store.Update(t.Context(), faulty, func(tx *store.Tx) error { _, err := accounts.Load(tx, "a"); return err }); err != nil || faulty.Commits() != 0 {
+	if _, err := store.Update(t.Context(), faulty, func(tx *store.Tx) error { _, err := accounts.Load(tx, "a"); return err }); err != nil ||
+		faulty.Commits() != 0 {
 		t.Errorf("a transaction that only reads: %d commits, %v", faulty.Commits(), err)
 	}
 	if err := add(t.Context(), faulty, "a", 1); !fault.Is(err, fault.Unavailable) || balance(t, db, "a") != 3 {

@@ -86,7 +86,8 @@ func (t Table[T]) Window(ctx context.Context, db DB, p Place, ranges ...Query) (
 	}
 	if skip > MaxSkip {
 		return w, fault.New(fault.Invalid, "paging.too_deep",
-			"offset=%d is too deep inside this list: at most %d rows are walked over, from its nearer end; follow the Link of a page, which goes on with after=<id>, or narrow the list, with from=<time> where it takes one",
+			"offset=%d is too deep inside this list: at most %d rows are walked over, from its nearer end; follow the Link of a page, "+
+				"which goes on with after=<id>, or narrow the list, with from=<time> where it takes one",
 			p.Offset, MaxSkip)
 	}
 	docs, more, err := merge(ctx, db, lanes, skip, limit)

@@ -36,7 +36,8 @@ func (w *watched) List(ctx context.Context, q store.Query) (store.Page, error) {
 // shelf is a store of n items in the groups a, b and c, in turn; the newest has the highest id.
 func shelf(t *testing.T, n int) *watched {
 	t.Helper()
-	w := &watched{DB: memstore.New(store.Schema{Service: "t", Kinds: []store.Kind{{Name: "item", Indexes: []string{"group"}, Counted: []string{"group"}}}})}
+	w := &watched{DB: memstore.New(store.Schema{Service: "t",
+		Kinds: []store.Kind{{Name: "item", Indexes: []string{"group"}, Counted: []string{"group"}}}})}
 	w.add(t, 0, n)
 	return w
 }
@@ -90,11 +91,13 @@ func TestWindow_everyOffsetShowsWhatAFullScanShows(t *testing.T) {
 				page := want[min(offset, len(want)):min(offset+limit, len(want))]
 				got, ids := window(t, w, store.Place{Offset: offset, Limit: limit}, c...)
 				if !slices.Equal(ids, page) || got.Total != len(want) || (got.Next != "") != (offset+limit < len(want)) {
-					t.Errorf("%v offset %d limit %d: %v of %d, next %q; want %v of %d", c, offset, limit, ids, got.Total, got.Next, page, len(want))
+					t.Errorf("%v offset %d limit %d: %v of %d, next %q; want %v of %d", c, offset, limit, ids, got.Total, got.Next, page,
+						len(want))
 				}
 			}
 			for at, first := range want {
-				if _, ids := window(t, w, store.Place{Before: first, Offset: 2, Limit: limit}, c...); !slices.Equal(ids, want[min(at+2, len(want)):min(at+2+limit, len(want))]) {
+				if _, ids := window(t, w, store.Place{Before: first, Offset: 2, Limit: limit}, c...); !slices.Equal(ids,
+					want[min(at+2, len(want)):min(at+2+limit, len(want))]) {
 					t.Errorf("%v from %s on, offset 2: %v", c, first, ids)
 				}
 			}
@@ -119,7 +122,8 @@ func TestWindow_aWalkMeetsEveryRowOnceWhileRowsAreAdded(t *testing.T) {
 				w.add(t, next, next+5)
 				next += 5
 			}
-			if !slices.IsSortedFunc(got, func(a, b string) int { return -cmp.Compare(a, b) }) || len(slices.Compact(slices.Clone(got))) != len(got) || got[len(got)-1] != itemID(0) {
+			if !slices.IsSortedFunc(got, func(a, b string) int { return -cmp.Compare(a, b) }) ||
+				len(slices.Compact(slices.Clone(got))) != len(got) || got[len(got)-1] != itemID(0) {
 				t.Errorf("%+v of %v: %v", begin, c, got)
 			}
 		}
@@ -132,7 +136,8 @@ func TestWindow_theLastPageOfAWalkCostsWhatTheFirstCosts(t *testing.T) {
 	for _, c := range [][]store.Query{{{}}, {of("a")}, {of("a"), of("b")}} {
 		for _, after := range []string{itemID(9000), itemID(4500), itemID(100)} {
 			w.keys, w.docs = 0, 0
-			if _, ids := window(t, w, store.Place{After: after, Offset: 4500, Limit: 20}, c...); len(ids) != 20 || w.keys > 0 || w.docs > 20*len(c) {
+			if _, ids := window(t, w, store.Place{After: after, Offset: 4500, Limit: 20}, c...); len(ids) != 20 || w.keys > 0 ||
+				w.docs > 20*len(c) {
 				t.Errorf("after %s: %d rows, %d keys walked over, %d documents read", after, len(ids), w.keys, w.docs)
 			}
 		}
@@ -142,13 +147,16 @@ func TestWindow_theLastPageOfAWalkCostsWhatTheFirstCosts(t *testing.T) {
 func TestWindow_anOffsetWalksFromTheNearerEndAndSaysWhenThatIsTooFar(t *testing.T) {
 	t.Parallel()
 	w := shelf(t, 250_000)
-	for offset, want := range map[int]string{99_999: itemID(150_000), 100_000: itemID(149_999), 149_990: itemID(100_009), 249_999: itemID(0)} {
+	for offset, want := range map[int]string{99_999: itemID(150_000), 100_000: itemID(149_999), 149_990: itemID(100_009),
+		249_999: itemID(0)} {
 		w.keys = 0
-		if _, ids := window(t, w, store.Place{Offset: offset, Limit: 10}, store.Query{}); len(ids) == 0 || ids[0] != want || w.keys > store.MaxSkip {
+		if _, ids := window(t, w, store.Place{Offset: offset, Limit: 10}, store.Query{}); len(ids) == 0 || ids[0] != want ||
+			w.keys > store.MaxSkip {
 			t.Errorf("offset %d: %v, %d keys walked over", offset, ids, w.keys)
 		}
 	}
-	for _, p := range []store.Place{{Offset: 100_001, Limit: 10}, {Offset: 149_989, Limit: 10}, {Offset: 100_001, Before: itemID(240_000), Limit: 10}} {
+	for _, p := range []store.Place{{Offset: 100_001, Limit: 10}, {Offset: 149_989, Limit: 10},
+		{Offset: 100_001, Before: itemID(240_000), Limit: 10}} {
 		w.keys, w.docs = 0, 0
 		_, err := items.Window(t.Context(), w, p, store.Query{})
 		if fault.CodeOf(err) != "paging.too_deep" || !fault.Is(err, fault.Invalid) || w.keys+w.docs > 0 {
@@ -171,7 +179,8 @@ func TestWindow_cursorsThatNoRowHas(t *testing.T) {
 		}
 	}
 	for after, want := range map[string]string{"i0000002~": itemID(2), "zzz": itemID(4), "!": ""} {
-		if _, ids := window(t, w, store.Place{After: after, Limit: 1}, store.Query{}); fmt.Sprint(ids) != fmt.Sprint(append([]string{}, nonEmpty(want)...)) {
+		if _, ids := window(t, w, store.Place{After: after, Limit: 1},
+			store.Query{}); fmt.Sprint(ids) != fmt.Sprint(append([]string{}, nonEmpty(want)...)) {
 			t.Errorf("after %q: %v, want %s", after, ids, want)
 		}
 	}

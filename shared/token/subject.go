@@ -5,10 +5,10 @@ import "slices"
 // SubjectUser is the kind of a Subject that is a person's account.
 const SubjectUser = "user"
 
-// SubjectState is what an account may be taken for at one version: who it is, whether it is enabled and
-// which roles it has (decision 39). A later version replaces an earlier one, so taking one in twice
-// or late changes nothing. Seq is its place in the stream: empty in a stored entry, filled in by
-// whoever reads it.
+// SubjectState is what an account may be taken for at one version: who it is, whether it is enabled
+// and which roles it has (decision 39). A later version replaces an earlier one, so taking one in
+// twice or late changes nothing. Seq is its place in the stream: empty in a stored entry, filled in
+// by whoever reads it.
 type SubjectState struct {
 	Deleted bool     `json:"deleted,omitempty"` // the account is gone for ever
 	Enabled bool     `json:"enabled"`
@@ -21,7 +21,8 @@ type SubjectState struct {
 
 // Same says whether s and o say the same of the account, wherever they stand in the stream.
 func (s SubjectState) Same(o SubjectState) bool {
-	return s.Deleted == o.Deleted && s.Enabled == o.Enabled && s.Kind == o.Kind && s.Sub == o.Sub && s.Version == o.Version && slices.Equal(s.Roles, o.Roles)
+	return s.Deleted == o.Deleted && s.Enabled == o.Enabled && s.Kind == o.Kind && s.Sub == o.Sub && s.Version == o.Version &&
+		slices.Equal(s.Roles, o.Roles)
 }
 
 // Subjects is one answer of the subject feed: a page of the entries above the sequence that was

@@ -52,7 +52,8 @@ func verifier(t testing.TB) (*token.Verifier, *token.KeySet, *token.Revocations)
 	if err := keys.Replace([]token.Key{token.NewKey(public(testKey("k")), token.Current)}); err != nil {
 		t.Fatal(err)
 	}
-	return &token.Verifier{Issuer: "provisioning-platform:d1", Audience: token.Orchestrator, Keys: keys, Revoked: revoked.Check}, keys, revoked
+	return &token.Verifier{Issuer: "provisioning-platform:d1", Audience: token.Orchestrator, Keys: keys,
+		Revoked: revoked.Check}, keys, revoked
 }
 
 func TestVerify_goodTokenComesBackWhole(t *testing.T) {
@@ -82,7 +83,8 @@ func TestKeyID_isTheThumbprintOfRFC8037(t *testing.T) {
 	}
 }
 
-// TestAttacks_areAllRefused is the table of bar rows A01 to A05, A10, A11 and A13, as a stranger can make them.
+// TestAttacks_areAllRefused is the table of bar rows A01 to A05, A10, A11 and A13, as a stranger
+// can make them.
 func TestAttacks_areAllRefused(t *testing.T) {
 	v, _, _ := verifier(t)
 	valid := sign(t, claims(), testKey("k"), token.Access)
@@ -143,16 +145,19 @@ func TestVerify_saysWhyInTheCode(t *testing.T) {
 	}
 }
 
-// TestVerify_aServicesKeySpeaksForThatServiceOnly: the key decides kind and subject, whatever the token says.
+// TestVerify_aServicesKeySpeaksForThatServiceOnly: the key decides kind and subject, whatever the
+// token says.
 func TestVerify_aServicesKeySpeaksForThatServiceOnly(t *testing.T) {
 	keys, clients := &token.KeySet{}, &token.KeySet{}
 	svc := token.NewKey(public(testKey("svc")), token.Current)
 	svc.Service = "orchestrator"
-	if err := errors.Join(keys.Replace([]token.Key{token.NewKey(public(testKey("k")), token.Current)}), clients.Replace([]token.Key{svc})); err != nil {
+	if err := errors.Join(keys.Replace([]token.Key{token.NewKey(public(testKey("k")), token.Current)}),
+		clients.Replace([]token.Key{svc})); err != nil {
 		t.Fatal(err)
 	}
 	everybody := func(token.Claims) string { return "everybody was signed out" }
-	v := &token.Verifier{Issuer: "provisioning-platform:d1", Audience: token.ControlCenter, Keys: token.KeySources{keys, clients}, Revoked: everybody}
+	v := &token.Verifier{Issuer: "provisioning-platform:d1", Audience: token.ControlCenter, Keys: token.KeySources{keys, clients},
+		Revoked: everybody}
 	own := token.Claims{Issuer: v.Issuer, Subject: "service:orchestrator", Audience: []string{token.ControlCenter}, ID: "j",
 		IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: now.Unix() + 60}
 	for range 2 { // the second time from memory
@@ -167,12 +172,16 @@ func TestVerify_aServicesKeySpeaksForThatServiceOnly(t *testing.T) {
 		t.Errorf("a person named like a service is the service %q", got)
 	}
 	for what, change := range map[string]func(*token.Claims){
-		"another service": func(c *token.Claims) { c.Subject = "service:control-center" }, "no service": func(c *token.Claims) { c.Subject = "orchestrator" },
-		"a person": func(c *token.Claims) { c.Subject = claims().Subject }, "roles": func(c *token.Claims) { c.Roles = []string{"admin"} },
-		"a session": func(c *token.Claims) { c.SessionID = "s1" }, "a second factor": func(c *token.Claims) { c.AMR = []string{"otp"} },
-		"assurance": func(c *token.Claims) { c.ACR = "aal2" }, "a sign-in": func(c *token.Claims) { c.AuthTime = now.Unix() },
+		"another service": func(c *token.Claims) { c.Subject = "service:control-center" },
+		"no service":      func(c *token.Claims) { c.Subject = "orchestrator" },
+		"a person":        func(c *token.Claims) { c.Subject = claims().Subject },
+		"roles":           func(c *token.Claims) { c.Roles = []string{"admin"} },
+		"a session":       func(c *token.Claims) { c.SessionID = "s1" },
+		"a second factor": func(c *token.Claims) { c.AMR = []string{"otp"} },
+		"assurance":       func(c *token.Claims) { c.ACR = "aal2" }, "a sign-in": func(c *token.Claims) { c.AuthTime = now.Unix() },
 		"a version": func(c *token.Claims) { c.AuthVersion = 1 }, "a name": func(c *token.Claims) { c.Username = "admin" },
-		"a provider": func(c *token.Claims) { c.Provider = "p" }, "two audiences": func(c *token.Claims) { c.Audience = append(c.Audience, token.Orchestrator) },
+		"a provider":    func(c *token.Claims) { c.Provider = "p" },
+		"two audiences": func(c *token.Claims) { c.Audience = append(c.Audience, token.Orchestrator) },
 	} {
 		c := own
 		c.Audience = slices.Clone(own.Audience)
@@ -239,7 +248,8 @@ func TestVerify_noVariantOfARevokedTokenPasses(t *testing.T) {
 
 func TestVerify_hugeInputIsCheap(t *testing.T) {
 	v, _, _ := verifier(t)
-	for _, raw := range []string{strings.Repeat(".", 100_000), strings.Repeat("A", 1<<20), strings.Repeat(".", 16<<10), strings.Repeat("[", 12<<10)} {
+	for _, raw := range []string{strings.Repeat(".", 100_000), strings.Repeat("A", 1<<20), strings.Repeat(".", 16<<10),
+		strings.Repeat("[", 12<<10)} {
 		r := testing.Benchmark(func(b *testing.B) {
 			b.ReportAllocs()
 			for range min(b.N, 100) {
@@ -377,15 +387,16 @@ func TestRevocations_anOlderItemNeverWeakens(t *testing.T) {
 	}
 }
 
-// TestRevocations_aClockThatWasAheadRevivesNothing sets the clock ahead by an hour, lets that pass by, and sets it right:
-// the token that was revoked for its last quarter of an hour was good again.
+// TestRevocations_aClockThatWasAheadRevivesNothing sets the clock ahead by an hour, lets that pass
+// by, and sets it right: the token that was revoked for its last quarter of an hour was good again.
 func TestRevocations_aClockThatWasAheadRevivesNothing(t *testing.T) {
 	t.Parallel()
 	var r token.Revocations
 	const now = 1_790_000_000
 	r.Apply(token.RevokeSession("s", now+900))
 	r.Apply(token.RevokeSubject("u", 2, now+900))
-	if gone := r.Expire(now + 3600); len(gone) != 0 || r.Check(token.Claims{SessionID: "s"}) == "" || r.Check(token.Claims{Subject: "u", AuthVersion: 1}) == "" {
+	if gone := r.Expire(now + 3600); len(gone) != 0 || r.Check(token.Claims{SessionID: "s"}) == "" ||
+		r.Check(token.Claims{Subject: "u", AuthVersion: 1}) == "" {
 		t.Errorf("forgotten while the clock was ahead: %v", gone)
 	}
 	if gone := r.Expire(now + 900 + 2*token.ForgetAfter); len(gone) != 2 {
@@ -436,7 +447,8 @@ func FuzzClaims(f *testing.F) {
 		if json.Unmarshal(payload, &m) != nil || m["iss"] != c.Issuer || m["sub"] != c.Subject || m["exp"] != float64(c.Expires) {
 			t.Fatalf("a second parser reads other claims: %q", payload)
 		}
-		if c.Expires <= now.Unix()-31 || !slices.Contains(c.Audience, "orchestrator") || slices.Contains(slices.Collect(maps.Keys(m)), "") && c.Subject == "" {
+		if c.Expires <= now.Unix()-31 || !slices.Contains(c.Audience, "orchestrator") ||
+			slices.Contains(slices.Collect(maps.Keys(m)), "") && c.Subject == "" {
 			t.Fatalf("accepted %q", payload)
 		}
 	})

@@ -8,9 +8,10 @@ import (
 	"testing"
 )
 
-// TestSigned_agreesWithWycheproof is A14 for Ed25519, the one algorithm that is accepted: the verdict on each of
-// 151 vectors is that of Project Wycheproof, and each of their 78 keys is one that a key set takes. The 401
-// vectors for other algorithms are not here; TestAttacks_areAllRefused makes tokens of each of those itself.
+// TestSigned_agreesWithWycheproof is A14 for Ed25519, the one algorithm that is accepted: the
+// verdict on each of 151 vectors is that of Project Wycheproof, and each of their 78 keys is one
+// that a key set takes. The 401 vectors for other algorithms are not here;
+// TestAttacks_areAllRefused makes tokens of each of those itself.
 func TestSigned_agreesWithWycheproof(t *testing.T) {
 	t.Parallel()
 	raw, err := os.ReadFile(filepath.Join("testdata", "wycheproof", "ed25519_test.json"))

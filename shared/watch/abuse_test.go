@@ -37,7 +37,8 @@ func (p *place) raw(t *testing.T, query string) *raw {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	fmt.Fprintf(conn, "GET /ws?%s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n", query, u.Host)
+	fmt.Fprintf(conn, "GET /ws?%s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: "+
+		"13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n", query, u.Host)
 	r := bufio.NewReader(conn)
 	resp, err := http.ReadResponse(r, nil)
 	if err != nil || resp.StatusCode != 101 {
@@ -95,7 +96,8 @@ func (c *raw) closed(t *testing.T) int {
 	}
 }
 
-// TestWatch_abuse is E06: frames that keep no rules close their socket within a second, and nobody else's.
+// TestWatch_abuse is E06: frames that keep no rules close their socket within a second, and nobody
+// else's.
 func TestWatch_abuse(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil)
@@ -112,7 +114,8 @@ func TestWatch_abuse(t *testing.T) {
 		"close of one byte":     {rawFrame(0x88, []byte{0x03}, true), 1000}, // taken for one without a code
 		"close not in UTF-8":    {rawFrame(0x88, []byte{0x03, 0xe8, 0xff}, true), 1002},
 		"length of 63 bits":     {append([]byte{0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, 0, 0, 0, 0), 1009},
-		"negative length":       {append([]byte{0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, 0, 0, 0, 0), 0}, // ends without a code
+		// ends without a code
+		"negative length":       {append([]byte{0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, 0, 0, 0, 0), 0},
 		"unmasked":              {rawFrame(0x81, []byte(`{"type":"ping"}`), false), 1002},
 		"reserved bit":          {rawFrame(0xc1, []byte(`{}`), true), 1002},
 		"unknown opcode":        {rawFrame(0x83, []byte(`{}`), true), 1002},

@@ -19,10 +19,12 @@ import (
 // admit checks everything that is refused before the upgrade and returns the connection to be.
 func (h *Handler) admit(r *http.Request) (*conn, map[string]any, error) {
 	if r.Method != http.MethodGet || !websocket.IsWebSocketUpgrade(r) {
-		return nil, nil, fault.New(fault.Malformed, "ws.upgrade_required", "this address speaks WebSocket: send a GET with Upgrade: websocket")
+		return nil, nil, fault.New(fault.Malformed, "ws.upgrade_required",
+			"this address speaks WebSocket: send a GET with Upgrade: websocket")
 	}
 	if !h.originAllowed(r) {
-		return nil, nil, fault.New(fault.Denied, "ws.origin", "pages of this origin may not open the event stream; the operator can allow it")
+		return nil, nil, fault.New(fault.Denied, "ws.origin",
+			"pages of this origin may not open the event stream; the operator can allow it")
 	}
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -62,7 +64,8 @@ func (h *Handler) authenticate(r *http.Request, query string, c *conn) error {
 	} else if query != "" {
 		h.queryTokens.Add(1)
 		if h.NoQueryToken {
-			return fault.New(fault.Unauthenticated, "ws.query_token", "a token in the address is not accepted here; send it in the Authorization header or in a first message")
+			return fault.New(fault.Unauthenticated, "ws.query_token",
+				"a token in the address is not accepted here; send it in the Authorization header or in a first message")
 		}
 	}
 	if raw == "" {
@@ -146,7 +149,8 @@ func (h *Handler) countUser(c *conn, claims *token.Claims) error {
 		return nil
 	}
 	if h.perUser[claims.Subject] >= h.MaxPerUser {
-		return fault.New(fault.Throttled, "ws.too_many", "you have %d event streams open, the most there may be; close one", h.MaxPerUser).After(10 * time.Second)
+		return fault.New(fault.Throttled, "ws.too_many", "you have %d event streams open, the most there may be; close one",
+			h.MaxPerUser).After(10 * time.Second)
 	}
 	h.perUser[claims.Subject]++
 	c.countedAs = claims.Subject

@@ -84,8 +84,9 @@ func bare(b *testing.B) (address string, send func([]byte)) {
 	}
 }
 
-// BenchmarkFanOut delivers events to 1,000 sockets: one commit an event, sent as fast as they are taken
-// with at most 64 under way (stream) or one after the other (single). The bare hub is the limit.
+// BenchmarkFanOut delivers events to 1,000 sockets: one commit an event, sent as fast as they are
+// taken with at most 64 under way (stream) or one after the other (single). The bare hub is the
+// limit.
 func BenchmarkFanOut(b *testing.B) {
 	const sockets = 1000
 	run := func(b *testing.B, got *atomic.Int64, size int, window int, send func()) {
@@ -155,8 +156,8 @@ func (e *endless) Read(_ context.Context, _ string, after uint64, limit int) (st
 	return store.Entries{Entries: page, Head: head}, nil
 }
 
-// BenchmarkEvent commits groups of events and delivers them to sockets: what an event costs from the store's answer to the
-// system call, in memory; the time is that in which the tail gathers.
+// BenchmarkEvent commits groups of events and delivers them to sockets: what an event costs from
+// the store's answer to the system call, in memory; the time is that in which the tail gathers.
 func BenchmarkEvent(b *testing.B) {
 	for _, sockets := range []int{1, 100} {
 		for _, group := range []int{1, 32} {

@@ -32,9 +32,12 @@ func Describe() Description {
 			websocket.ClosePolicyViolation:         "more than 50 messages a second, or nothing heard for 50 s: answer pings",
 			websocket.CloseMessageTooBig:           "a message was larger than 64 KiB",
 			websocket.CloseInternalServerErr:       "the store of the events cannot be read: connect again with since",
-			closeSlow:                              "the client was 1,024 events behind and took nothing for 10 s, or has too many sockets: connect again with since",
-			closeUnauthenticated:                   "no token came within 10 s, or it is not valid (any more): sign in again and connect with since",
-			closeReset:                             "the events that come next are not kept any more: read the state anew and connect without since",
+			closeSlow: "the client was 1,024 events behind and took nothing for 10 s, or has too many " +
+				"sockets: connect again with since",
+			closeUnauthenticated: "no token came within 10 s, or it is not valid (any more): sign in again and " +
+				"connect with since",
+			closeReset: "the events that come next are not kept any more: read the state anew and connect " +
+				"without since",
 		},
 	}
 }

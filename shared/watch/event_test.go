@@ -68,7 +68,8 @@ func FuzzItem_isJSONWhateverIsStored(f *testing.F) {
 	})
 }
 
-// TestConn_slowBeforeItSaidWhoItIs ends a socket whose client does not even read the answers to its pings.
+// TestConn_slowBeforeItSaidWhoItIs ends a socket whose client does not even read the answers to its
+// pings.
 func TestConn_slowBeforeItSaidWhoItIs(t *testing.T) {
 	t.Parallel()
 	h := New(Config{Log: slog.New(slog.DiscardHandler)})
@@ -79,7 +80,8 @@ func TestConn_slowBeforeItSaidWhoItIs(t *testing.T) {
 	}
 }
 
-// TestPage_framesLieInOnePiece looks at the frames of neighbours, and at what a socket that ends within one leaves of the next.
+// TestPage_framesLieInOnePiece looks at the frames of neighbours, and at what a socket that ends
+// within one leaves of the next.
 func TestPage_framesLieInOnePiece(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil)

@@ -58,8 +58,9 @@ type Config struct {
 
 	// Verify returns the claims of a good token.
 	Verify func(ctx context.Context, raw string) (token.Claims, error)
-	// Alive returns an error when the session is revoked or the user deleted. The handler asks for each
-	// open socket twice a second, so Alive must not do I/O. nil: sessions live until they expire.
+	// Alive returns an error when the session is revoked or the user deleted. The handler asks for
+	// each open socket twice a second, so Alive must not do I/O. nil: sessions live until they
+	// expire.
 	Alive func(token.Claims) error
 	// Categories are the names that events= and subscribe know, at most 8.
 	Categories []string
@@ -67,7 +68,8 @@ type Config struct {
 	Labels func(stored []byte) Labels
 	// Allowed says whether the person may see events of that category.
 	Allowed func(c token.Claims, category string) bool
-	// Fail writes a refusal before the upgrade in the service's envelope; extra are members beside it.
+	// Fail writes a refusal before the upgrade in the service's envelope; extra are members beside
+	// it.
 	Fail func(w http.ResponseWriter, r *http.Request, err error, extra map[string]any)
 
 	Origins      []string // exact origins allowed beside the service's own
@@ -113,7 +115,8 @@ func New(c Config) *Handler {
 		c.MaxPerUser = 20
 	}
 	h := &Handler{
-		Config: c, patience: patience, silence: silence, quotedEpoch: strconv.Quote(c.Epoch), conns: map[*conn]struct{}{}, perUser: map[string]int{},
+		Config: c, patience: patience, silence: silence, quotedEpoch: strconv.Quote(c.Epoch), conns: map[*conn]struct{}{},
+		perUser: map[string]int{},
 	}
 	h.tail = feed.NewTail(c.DB, Stream, ringSize, h.prepare)
 	h.upgrader = websocket.Upgrader{
@@ -135,14 +138,16 @@ func (h *Handler) Stats() Stats {
 
 // Meter shows the counters in a service's metrics, under names that begin with prefix.
 func (h *Handler) Meter(r *obs.Registry, prefix string) {
-	r.GaugeFunc(prefix+"_websocket_connections", "WebSocket clients that are connected.", func() float64 { return float64(h.Stats().Connections) })
+	r.GaugeFunc(prefix+"_websocket_connections", "WebSocket clients that are connected.",
+		func() float64 { return float64(h.Stats().Connections) })
 	for _, c := range []struct {
 		name, help string
 		read       func(Stats) int64
 	}{
 		{"delivered", "Events written to WebSocket clients.", func(s Stats) int64 { return s.Delivered }},
 		{"slow_cut", "WebSocket clients that were cut off because they did not read.", func(s Stats) int64 { return s.SlowCut }},
-		{"query_tokens", "WebSocket clients that gave their token in the URL, where others may have logged it.", func(s Stats) int64 { return s.QueryTokens }},
+		{"query_tokens", "WebSocket clients that gave their token in the URL, where others may have logged it.",
+			func(s Stats) int64 { return s.QueryTokens }},
 	} {
 		r.CounterFunc(prefix+"_websocket_"+c.name+"_total", c.help, func() float64 { return float64(c.read(h.Stats())) })
 	}

@@ -48,7 +48,8 @@ func TestWatch_closesWhenTheSessionEnds(t *testing.T) {
 	say(t, renewed, `{"type":"auth","token":"kim"}`)
 	next(t, renewed)
 	began := time.Now()
-	if code, text := closeCode(t, expiring); code != 4401 || time.Since(began) > 2500*time.Millisecond+busy || !strings.Contains(text, "since=2 epoch=e1") {
+	if code, text := closeCode(t, expiring); code != 4401 || time.Since(began) > 2500*time.Millisecond+busy ||
+		!strings.Contains(text, "since=2 epoch=e1") {
 		t.Errorf("expiry: %d %q after %v", code, text, time.Since(began))
 	}
 	say(t, renewed, `{"type":"ping"}`)

@@ -138,7 +138,8 @@ func (c *conn) answer(a answer) {
 func (c *conn) handle(data []byte) (code int, reason string) {
 	var m message
 	if err := json.Unmarshal(data, &m); err != nil {
-		c.answer(answer{Type: "error", Code: "ws.bad_message", Error: "a message is a JSON object with a type: auth, subscribe, unsubscribe or ping"})
+		c.answer(answer{Type: "error", Code: "ws.bad_message",
+			Error: "a message is a JSON object with a type: auth, subscribe, unsubscribe or ping"})
 		return 0, ""
 	}
 	if len(m.ID) > 128 {
@@ -150,7 +151,8 @@ func (c *conn) handle(data []byte) (code int, reason string) {
 	case m.Type == "auth":
 		return c.auth(m)
 	case m.Type != "subscribe" && m.Type != "unsubscribe":
-		c.answer(answer{Type: "error", ID: m.ID, Code: "ws.unknown_type", Error: "unknown message type; known are auth, subscribe, unsubscribe and ping"})
+		c.answer(answer{Type: "error", ID: m.ID, Code: "ws.unknown_type",
+			Error: "unknown message type; known are auth, subscribe, unsubscribe and ping"})
 	case c.person() == nil:
 		c.answer(answer{Type: "error", For: m.Type, ID: m.ID, Code: "ws.unauthenticated", Error: "send an auth message first"})
 	default:

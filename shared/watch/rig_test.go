@@ -22,11 +22,12 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// busy is what a limit of a second or two is given on top, since the tests of all packages share the machine.
+// busy is what a limit of a second or two is given on top, since the tests of all packages share
+// the machine.
 const busy = 20 * time.Second
 
-// place is a running handler over a store in memory. Tokens are "name", "name:category,category", with
-// "expired" never good.
+// place is a running handler over a store in memory. Tokens are "name", "name:category,category",
+// with "expired" never good.
 type place struct {
 	*Handler
 	hub  *feed.Hub
@@ -65,7 +66,8 @@ func start(t testing.TB, change func(*Config)) *place {
 			return !limited || strings.Contains(may, category)
 		},
 		Fail: func(w http.ResponseWriter, _ *http.Request, err error, extra map[string]any) {
-			status := map[fault.Kind]int{fault.Malformed: 400, fault.Unauthenticated: 401, fault.Denied: 403, fault.Gone: 410, fault.Throttled: 429, fault.Unavailable: 503}
+			status := map[fault.Kind]int{fault.Malformed: 400, fault.Unauthenticated: 401, fault.Denied: 403, fault.Gone: 410,
+				fault.Throttled: 429, fault.Unavailable: 503}
 			Envelope(w, status[fault.KindOf(err)], err.Error(), extra)
 		},
 		MaxPerUser: 5000,
@@ -90,7 +92,8 @@ func start(t testing.TB, change func(*Config)) *place {
 	return p
 }
 
-// labelsOf takes the types that it does not know for the system's. The metadata of an event holds its ids.
+// labelsOf takes the types that it does not know for the system's. The metadata of an event holds
+// its ids.
 func labelsOf(stored []byte) Labels {
 	var e struct {
 		Type     string `json:"event_type"`

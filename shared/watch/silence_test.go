@@ -7,8 +7,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// TestWatch_aHalfOpenSocketIsRemoved is E06: a client that vanished without a word is heard nothing of. Pings of
-// the server, which a living client answers, keep a silent one.
+// TestWatch_aHalfOpenSocketIsRemoved is E06: a client that vanished without a word is heard nothing
+// of. Pings of the server, which a living client answers, keep a silent one.
 func TestWatch_aHalfOpenSocketIsRemoved(t *testing.T) {
 	t.Parallel()
 	if silence > 60*time.Second || pingEvery >= silence {

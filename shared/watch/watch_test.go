@@ -34,7 +34,8 @@ func TestWatch_tokenPlaces(t *testing.T) {
 	p.emit(t, "TaskStatusChanged", 1)
 	for _, ws := range []*websocket.Conn{query, header, message} {
 		m := next(t, ws)
-		if m["event_type"] != "TaskStatusChanged" || m["sequence"] != 1.0 || m["epoch"] != "e1" || m["data"].(map[string]any)["task_id"] != "t0" {
+		if m["event_type"] != "TaskStatusChanged" || m["sequence"] != 1.0 || m["epoch"] != "e1" ||
+			m["data"].(map[string]any)["task_id"] != "t0" {
 			t.Errorf("got %v", m)
 		}
 	}

@@ -23,7 +23,8 @@ import (
 func TestBody_whoMayNotIsToldBeforeItIsRead(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, func(c *Config) {
-		c.Routes = append(c.Routes, Route{Method: "POST", Path: "/large", Op: "large", Permission: Allow("create", "things"), Audit: "large.create", MaxBody: 8 << 20,
+		c.Routes = append(c.Routes, Route{Method: "POST", Path: "/large", Op: "large", Permission: Allow("create", "things"),
+			Audit: "large.create", MaxBody: 8 << 20,
 			Handle: To(func(context.Context, thing) (Notice, error) { return "done", nil })})
 	})
 	srv := httptest.NewServer(g)
@@ -50,7 +51,8 @@ func TestBody_whoMayNotIsToldBeforeItIsRead(t *testing.T) {
 		if c.body == "" {
 			length = 5 << 20
 		}
-		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n", c.path, c.token, c.head, length)
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %s\r\nContent-Type: "+
+			"application/json\r\n%sContent-Length: %d\r\n\r\n", c.path, c.token, c.head, length)
 		if _, err := io.WriteString(conn, c.body); err != nil && c.again {
 			t.Errorf("%s: sending: %v", c.what, err)
 		}

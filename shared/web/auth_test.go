@@ -24,8 +24,9 @@ func (s several) Resources() []authz.Resource {
 	return list
 }
 
-// TestAuthorise_theEntryHasAllThatWasAsked asks about several resources, by the route and by its handler: they are one
-// decision, from which alone the same policies give the same answer (decision 58).
+// TestAuthorise_theEntryHasAllThatWasAsked asks about several resources, by the route and by its
+// handler: they are one decision, from which alone the same policies give the same answer (decision
+// 58).
 func TestAuthorise_theEntryHasAllThatWasAsked(t *testing.T) {
 	t.Parallel()
 	rule := func(effect, resource string) authz.Rule {

@@ -67,17 +67,19 @@ func TestDecode_valuesArriveExactly(t *testing.T) {
 	t.Parallel()
 	var got thing
 	g := newRig(t, func(c *Config) {
-		c.Routes = []Route{{Method: "POST", Path: "/t", Op: "t", Permission: Open(), Reads: true, Handle: To(func(_ context.Context, in thing) (Notice, error) {
-			got = in
-			return "", nil
-		})}}
+		c.Routes = []Route{{Method: "POST", Path: "/t", Op: "t", Permission: Open(), Reads: true,
+			Handle: To(func(_ context.Context, in thing) (Notice, error) {
+				got = in
+				return "", nil
+			})}}
 	})
 	text := "a\x00b\u202e\u200b\n\u0301é"
 	quoted, _ := json.Marshal(text)
 	if w := g.send("POST", "/t", `{"name":`+string(quoted)+`,"big":9007199254740993,"when":"2025-09-26T12:00:00+02:00"}`); w.Code != 200 {
 		t.Fatal(w.Body.String())
 	}
-	if got.Name != text || got.Big != 9007199254740993 || got.Size != 3 || got.On != nil || !got.When.Equal(time.Date(2025, 9, 26, 10, 0, 0, 0, time.UTC)) {
+	if got.Name != text || got.Big != 9007199254740993 || got.Size != 3 || got.On != nil ||
+		!got.When.Equal(time.Date(2025, 9, 26, 10, 0, 0, 0, time.UTC)) {
 		t.Errorf("%+v", got)
 	}
 }
@@ -89,8 +91,8 @@ const (
 	maxInAll    = 300_000
 )
 
-// TestDecode_hostileStructure is I03. It runs alone, because it judges the work by the bytes that the
-// process allocates: a few times the body at most, whatever its structure.
+// TestDecode_hostileStructure is I03. It runs alone, because it judges the work by the bytes that
+// the process allocates: a few times the body at most, whatever its structure.
 func TestDecode_hostileStructure(t *testing.T) {
 	g := newRig(t, nil)
 	members, elements := make([]string, maxMembers+1), make([]string, maxElements+1)

@@ -18,11 +18,12 @@ import (
 	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
-// detail is a face as other APIs have one: Basic, {"detail"}, bare data, null for nothing, no version
-// and no headers of limits.
+// detail is a face as other APIs have one: Basic, {"detail"}, bare data, null for nothing, no
+// version and no headers of limits.
 func detail() *Face {
 	return &Face{
-		Prefix: "/v1/", Credential: Basic, Challenge: "Basic", Takes: func(string) bool { return true }, Body: body.Lenience{Null: true, Unknown: true},
+		Prefix: "/v1/", Credential: Basic, Challenge: "Basic", Takes: func(string) bool { return true },
+		Body: body.Lenience{Null: true, Unknown: true},
 		Authenticate: func(_ context.Context, pair string, _ *http.Request) (token.Claims, error) {
 			if name, password, _ := strings.Cut(pair, ":"); password == "pass: word" {
 				return token.Claims{Kind: token.Access, Subject: name}, nil
@@ -52,14 +53,16 @@ func faced(t *testing.T) *rig {
 		c.RateLimits = ratelimit.Default()
 		face := detail()
 		c.Routes = append(c.Routes,
-			Route{Method: "POST", Path: "/v1/things", Op: "v1Create", Permission: Allow("create", "things"), Status: 201, Audit: "thing.create", Face: face,
+			Route{Method: "POST", Path: "/v1/things", Op: "v1Create", Permission: Allow("create", "things"), Status: 201,
+				Audit: "thing.create", Face: face,
 				Handle: To(func(_ context.Context, in thing) (any, error) {
 					if g.calls++; in.Name == "taken" {
 						return nil, fault.New(fault.Conflict, "thing.taken", "that name is taken")
 					}
 					return nil, nil
 				})},
-			Route{Method: "GET", Path: "/v1/export/:id", Op: "v1Export", Permission: Allow("read", "things"), Produces: "text/plain", Face: face,
+			Route{Method: "GET", Path: "/v1/export/:id", Op: "v1Export", Permission: Allow("read", "things"), Produces: "text/plain",
+				Face: face,
 				Handle: To(func(_ context.Context, in byID) (Pieces, error) {
 					return Pieces{ContentType: "text/plain", Headers: map[string]string{"X-Of": in.ID}, Write: func(w io.Writer) error {
 						if in.ID == "none" {
@@ -119,7 +122,8 @@ func TestFace_readsAndWritesAnotherFormatOnTheSameServer(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d %s", c.what, w.Code, w.Body, c.status, c.answer)
 		}
 		h, theirs := w.Header(), strings.HasPrefix(c.path, "/v1/")
-		if (h.Get("X-Trace") != "") != theirs || theirs && (h.Get("X-Ratelimit-Limit") != "" || h.Get("Ratelimit") != "") || h.Get("X-Content-Type-Options") != "nosniff" {
+		if (h.Get("X-Trace") != "") != theirs || theirs && (h.Get("X-Ratelimit-Limit") != "" || h.Get("Ratelimit") != "") ||
+			h.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: headers %v", c.what, h)
 		}
 		if want := map[bool]string{true: "Basic", false: "Bearer"}[theirs]; w.Code == 401 && h.Get("Www-Authenticate") != want {
@@ -146,7 +150,8 @@ func TestFace_answersOfAnyFaceAreRepeated(t *testing.T) {
 		key := fmt.Sprintf("Idempotency-Key: %d", i)
 		a := g.send("POST", "/v1/things", `{"name":"`+name+`"}`, alice, key)
 		b := g.send("POST", "/v1/things", `{"name":"`+name+`"}`, alice, key)
-		if g.calls != i+1 || a.Code != b.Code || a.Body.String() != b.Body.String() || a.Header().Get("Content-Type") != b.Header().Get("Content-Type") || b.Header().Get("Idempotency-Replayed") != "true" {
+		if g.calls != i+1 || a.Code != b.Code || a.Body.String() != b.Body.String() ||
+			a.Header().Get("Content-Type") != b.Header().Get("Content-Type") || b.Header().Get("Idempotency-Replayed") != "true" {
 			t.Errorf("%s: %d %s %v, repeated %d %s %v, %d calls", name, a.Code, a.Body, a.Header(), b.Code, b.Body, b.Header(), g.calls)
 		}
 	}
@@ -171,7 +176,8 @@ func TestPieces_areSentOneByOneUnderTheSameChecks(t *testing.T) {
 		return resp, string(b), err
 	}
 	resp, text, err := get("all", "alice")
-	if err != nil || resp.StatusCode != 200 || text != "piece 0\npiece 1\npiece 2\n" || resp.Header.Get("X-Of") != "all" || resp.ContentLength >= 0 {
+	if err != nil || resp.StatusCode != 200 || text != "piece 0\npiece 1\npiece 2\n" || resp.Header.Get("X-Of") != "all" ||
+		resp.ContentLength >= 0 {
 		t.Errorf("%v %v %q", err, resp, text)
 	}
 	if resp, text, err = get("none", "alice"); err != nil || resp.StatusCode != 404 || text != `{"detail":"there is no such thing"}` {
@@ -195,9 +201,14 @@ func TestCredential_headerTokenAndCookie(t *testing.T) {
 		what, name, value, want string
 		read                    func(*http.Request) (string, error)
 	}{
-		{"a header", "X-Auth-Token", "t1", "t1", HeaderToken("X-Auth-Token")}, {"no header", "X", "t1", "token.missing", HeaderToken("X-Auth-Token")}, {"an empty header", "X-Auth-Token", "", "auth.bad_scheme", HeaderToken("X-Auth-Token")},
-		{"a cookie", "Cookie", "a=b; session=t1", "t1", Cookie("session")}, {"no cookie", "Cookie", "a=b", "token.missing", Cookie("session")},
-		{"a pair", "Authorization", "Basic YTpiOmM=", "a:b:c", Basic}, {"no colon", "Authorization", "Basic YQ==", "auth.bad_scheme", Basic}, {"a bearer", "Authorization", "Bearer x", "auth.bad_scheme", Basic},
+		{"a header", "X-Auth-Token", "t1", "t1", HeaderToken("X-Auth-Token")},
+		{"no header", "X", "t1", "token.missing", HeaderToken("X-Auth-Token")},
+		{"an empty header", "X-Auth-Token", "", "auth.bad_scheme", HeaderToken("X-Auth-Token")},
+		{"a cookie", "Cookie", "a=b; session=t1", "t1", Cookie("session")},
+		{"no cookie", "Cookie", "a=b", "token.missing", Cookie("session")},
+		{"a pair", "Authorization", "Basic YTpiOmM=", "a:b:c", Basic},
+		{"no colon", "Authorization", "Basic YQ==", "auth.bad_scheme", Basic},
+		{"a bearer", "Authorization", "Bearer x", "auth.bad_scheme", Basic},
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set(c.name, c.value)

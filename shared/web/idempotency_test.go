@@ -41,7 +41,8 @@ func TestIdempotency_repeatsGetTheFirstAnswer(t *testing.T) {
 	g := newRig(t, nil)
 	first := g.send("POST", "/things", `{"name":"a"}`, asAlice, key1)
 	again := g.send("POST", "/things", `{"name":"a"}`, asAlice, key1)
-	if again.Code != 201 || again.Body.String() != first.Body.String() || again.Header().Get("Idempotency-Replayed") != "true" || g.calls != 1 {
+	if again.Code != 201 || again.Body.String() != first.Body.String() || again.Header().Get("Idempotency-Replayed") != "true" ||
+		g.calls != 1 {
 		t.Errorf("%d %s, %d calls", again.Code, again.Body.String(), g.calls)
 	}
 	if first.Header().Get("Idempotency-Replayed") != "" {
@@ -156,7 +157,8 @@ func TestIdempotency_whatIsClaimedIsFoundByTheNextProcess(t *testing.T) {
 
 // work commits an act of the request, as handlers do.
 func work(ctx context.Context, db store.DB, result string) error {
-	_, err := audit.Update(ctx, db, &audit.EntryDraft{Action: "t.create", Resource: "t/1", Result: result}, func(*store.Tx) error { return nil })
+	_, err := audit.Update(ctx, db, &audit.EntryDraft{Action: "t.create", Resource: "t/1", Result: result},
+		func(*store.Tx) error { return nil })
 	return err
 }
 
@@ -194,7 +196,8 @@ func TestIdempotency_theCommitOfTheWorkSettlesTheKey(t *testing.T) {
 		}
 		c.Store = db
 		route := func(op string, h Handler) {
-			c.Routes = append(c.Routes, Route{Method: "POST", Path: "/" + op, Op: op, Permission: Authenticated(), Limit: Free, Audit: "t.create", Handle: h})
+			c.Routes = append(c.Routes, Route{Method: "POST", Path: "/" + op, Op: op, Permission: Authenticated(), Limit: Free,
+				Audit: "t.create", Handle: h})
 		}
 		c.Routes = nil
 		route("do", Do("It is done", act))
@@ -227,8 +230,10 @@ func TestIdempotency_theCommitOfTheWorkSettlesTheKey(t *testing.T) {
 		commits := db.commits.Load() - before
 		db.lost = false
 		b := next.send("POST", "/"+c.op, "", asAlice, key)
-		if a.Code != c.status || commits != c.commits || b.Code != c.again || (b.Header().Get("Idempotency-Replayed") == "true") != c.replayed || db.commits.Load()-before != commits {
-			t.Errorf("%s: %d in %d commits, repeated %d %s, replayed %q, %d commits more", c.what, a.Code, commits, b.Code, b.Body, b.Header().Get("Idempotency-Replayed"), db.commits.Load()-before-commits)
+		if a.Code != c.status || commits != c.commits || b.Code != c.again ||
+			(b.Header().Get("Idempotency-Replayed") == "true") != c.replayed || db.commits.Load()-before != commits {
+			t.Errorf("%s: %d in %d commits, repeated %d %s, replayed %q, %d commits more", c.what, a.Code, commits, b.Code, b.Body,
+				b.Header().Get("Idempotency-Replayed"), db.commits.Load()-before-commits)
 		}
 		if a.Code == b.Code && a.Body.String() != b.Body.String() {
 			t.Errorf("%s: %s, repeated %s", c.what, a.Body, b.Body)
@@ -244,7 +249,8 @@ func TestIdempotency_everyRouteThatChangesSomethingHonoursAKey(t *testing.T) {
 		c.Routes = nil
 		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
 			for what, p := range map[string]Permission{"policy": Allow("change", "things"), "known": Authenticated(), "open": Open()} {
-				c.Routes = append(c.Routes, Route{Method: method, Path: "/" + what + "/:id", Op: method + what, Permission: p, Limit: Free, Audit: "thing.change",
+				c.Routes = append(c.Routes, Route{Method: method, Path: "/" + what + "/:id", Op: method + what, Permission: p, Limit: Free,
+					Audit:  "thing.change",
 					Handle: To(func(_ context.Context, in byID) (view, error) { calls[in.ID]++; return view{ID: in.ID}, nil })})
 			}
 		}
@@ -265,7 +271,8 @@ func TestIdempotency_everyRouteThatChangesSomethingHonoursAKey(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range [][]string{{asAlice, key1, "Idempotency-Key: k2"}, {asAlice, "Idempotency-Key: "}, {asAlice, "Idempotency-Key: " + strings.Repeat("k", 257)}} {
+	for _, bad := range [][]string{{asAlice, key1, "Idempotency-Key: k2"}, {asAlice, "Idempotency-Key: "},
+		{asAlice, "Idempotency-Key: " + strings.Repeat("k", 257)}} {
 		if w := g.send("PUT", "/known/x", "", bad...); w.Code != 400 || calls["x"] != 0 {
 			t.Errorf("%.60q: %d", bad, w.Code)
 		}
@@ -300,7 +307,8 @@ func TestIdempotency_noSecretOfARequestOrAnAnswerIsKept(t *testing.T) {
 	const body, shown = `{"name":"a rather short password"}`, "shown-once-and-never-again"
 	calls := 0
 	g := newRig(t, func(c *Config) {
-		c.Routes = append(c.Routes, Route{Method: "POST", Path: "/secrets", Op: "createSecret", Permission: Authenticated(), Status: 201, Audit: "secret.create", ShowsSecret: true,
+		c.Routes = append(c.Routes, Route{Method: "POST", Path: "/secrets", Op: "createSecret", Permission: Authenticated(), Status: 201,
+			Audit: "secret.create", ShowsSecret: true,
 			Handle: To(func(ctx context.Context, in thing) (secretView, error) {
 				calls++
 				return secretView{ID: NewID(ctx), Secret: shown}, nil
@@ -324,7 +332,8 @@ func TestIdempotency_noSecretOfARequestOrAnAnswerIsKept(t *testing.T) {
 	}
 	plain, bare := sha256.Sum256([]byte(body)), sha256.Sum256([]byte("\x00"+body))
 	for what, secret := range map[string]string{
-		"the body": "password", "the secret": shown, "its hash": hex.EncodeToString(plain[:]), "its hash with a blank query": hex.EncodeToString(bare[:]),
+		"the body": "password", "the secret": shown, "its hash": hex.EncodeToString(plain[:]),
+		"its hash with a blank query": hex.EncodeToString(bare[:]),
 	} {
 		if strings.Contains(string(page.Docs[0].Body), secret) {
 			t.Errorf("%s is kept: %s", what, page.Docs[0].Body)
@@ -342,7 +351,8 @@ func TestIdempotency_refusalsOfACallerAreNotKept(t *testing.T) {
 			Handle: To(func(context.Context, None) (Notice, error) { return "done", refuse })}}
 	})
 	for i, err := range []error{
-		fault.New(fault.Unauthenticated, "auth.sign_in_again", "sign in again"), fault.New(fault.Denied, "authz.denied", "no"), fault.New(fault.Throttled, "busy", "later"),
+		fault.New(fault.Unauthenticated, "auth.sign_in_again", "sign in again"), fault.New(fault.Denied, "authz.denied", "no"),
+		fault.New(fault.Throttled, "busy", "later"),
 	} {
 		key := fmt.Sprintf("Idempotency-Key: %d", i)
 		refuse = err

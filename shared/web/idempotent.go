@@ -21,7 +21,8 @@ type shownOnce interface{ Object() string }
 func (x *request) begin() (answered bool, err error) {
 	keys := x.r.Header["Idempotency-Key"]
 	if len(keys) > 1 || keys[0] == "" || len(keys[0]) > idempotency.MaxKey {
-		return false, fault.New(fault.Malformed, "idempotency.key", "there must be one Idempotency-Key, of 1 to %d bytes", idempotency.MaxKey)
+		return false, fault.New(fault.Malformed, "idempotency.key", "there must be one Idempotency-Key, of 1 to %d bytes",
+			idempotency.MaxKey)
 	}
 	run, first, err := x.s.keys.Begin(x.context(), x.caller.ID()+"\x00"+x.ep.route.Op+"\x00"+x.r.URL.Path, keys[0], x.fingerprint)
 	switch {

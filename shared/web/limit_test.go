@@ -42,8 +42,11 @@ func TestRateLimits_windows(t *testing.T) {
 				}
 				reset, _ := strconv.ParseInt(h.Get("X-RateLimit-Reset"), 10, 64)
 				away := time.Until(time.Unix(reset, 0))
-				if w.Code != want || h.Get("X-RateLimit-Limit") != strconv.Itoa(c.limit) || h.Get("X-RateLimit-Remaining") != strconv.Itoa(max(0, c.limit-i-1)) ||
-					away <= 0 || away > 61*time.Second || !strings.Contains(h.Get("RateLimit-Policy"), fmt.Sprintf(";q=%d;w=60", c.limit)) || !strings.Contains(h.Get("RateLimit"), ";r=") {
+				if w.Code != want || h.Get("X-RateLimit-Limit") != strconv.Itoa(c.limit) ||
+					h.Get("X-RateLimit-Remaining") != strconv.Itoa(max(0, c.limit-i-1)) ||
+					away <= 0 || away > 61*time.Second ||
+					!strings.Contains(h.Get("RateLimit-Policy"), fmt.Sprintf(";q=%d;w=60", c.limit)) ||
+					!strings.Contains(h.Get("RateLimit"), ";r=") {
 					t.Fatalf("%s, request %d: %d in %s %v", c.name, i, w.Code, away, h)
 				}
 				if (w.Code == 429) != (h.Get("Retry-After") != "") {

@@ -32,7 +32,8 @@ func TestPage_linksShowEveryRowOnceWhileRowsAreAdded(t *testing.T) {
 	table := store.Table[item]{Kind: "item", ID: func(i item) string { return i.ID },
 		Index: func(i item) []store.IndexKey { return []store.IndexKey{{Name: "group", Value: i.Group}} }}
 	fresh := func() store.DB {
-		return memstore.New(store.Schema{Service: "t", Kinds: []store.Kind{{Name: "item", Indexes: []string{"group"}, Counted: []string{"group"}}}})
+		return memstore.New(store.Schema{Service: "t",
+			Kinds: []store.Kind{{Name: "item", Indexes: []string{"group"}, Counted: []string{"group"}}}})
 	}
 	db, next := fresh(), 0
 	add := func(n int) {
@@ -66,7 +67,8 @@ func TestPage_linksShowEveryRowOnceWhileRowsAreAdded(t *testing.T) {
 	for _, c := range []struct {
 		query string
 		want  int
-	}{{"/items?limit=7", 40}, {"/items?limit=3&group=a", 20}, {"/items?limit=7&offset=7", 33}, {"/items?limit=7&before=i030&offset=1", 30}} {
+	}{{"/items?limit=7", 40}, {"/items?limit=3&group=a", 20}, {"/items?limit=7&offset=7", 33}, {"/items?limit=7&before=i030&offset=1",
+		30}} {
 		db, next = fresh(), 0
 		add(40)
 		var got []string
@@ -144,7 +146,8 @@ func TestRaw_whatMayBeCachedHasAnETagAndNothingElse(t *testing.T) {
 	if first.Code != 200 || tag == "" || first.Header().Get("Cache-Control") != "max-age=60" {
 		t.Fatalf("%d %v", first.Code, first.Header())
 	}
-	if w := g.send("GET", "/keys", "", "If-None-Match: "+tag); w.Code != 304 || w.Body.Len() != 0 || w.Header().Get("Cache-Control") != "max-age=60" {
+	if w := g.send("GET", "/keys", "", "If-None-Match: "+tag); w.Code != 304 || w.Body.Len() != 0 ||
+		w.Header().Get("Cache-Control") != "max-age=60" {
 		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body.String())
 	}
 	if w := g.send("GET", "/fresh", ""); w.Header().Get("ETag") != "" || w.Header().Get("Cache-Control") != "no-store" {
@@ -168,7 +171,8 @@ func TestHTTP_smuggledRequest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _ = conn.Write([]byte("POST /things HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer alice\r\nContent-Type: application/json\r\n" + length +
+		_, _ = conn.Write([]byte("POST /things HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer alice\r\nContent-Type: application/json\r\n" +
+			length +
 			"Transfer-Encoding: chunked\r\n\r\nc\r\n{\"name\":\"a\"}\r\n0\r\n\r\nGET /health HTTP/1.1\r\nHost: a\r\n\r\n"))
 		raw, err := io.ReadAll(conn)
 		if n := strings.Count(string(raw), "HTTP/1.1 "); err != nil || n != 1 || !strings.Contains(string(raw), "Connection: close") {
@@ -193,16 +197,17 @@ func TestHTTP_rawRequests(t *testing.T) {
 		request string
 		want    int
 	}{
-		"chunked":              {head + "Transfer-Encoding: chunked\r\n\r\nc\r\n{\"name\":\"a\"}\r\n0\r\n\r\n", 201},
-		"chunked and too much": {head + "Transfer-Encoding: chunked\r\n\r\n200000\r\n" + strings.Repeat("x", 0x200000) + "\r\n0\r\n\r\n", 413},
-		"declared too much":    {head + "Content-Length: 99999999999\r\n\r\n", 413},
-		"huge header":          {"GET /health HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", 431},
-		"two lengths":          {head + "Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}", 400},
-		"negative length":      {head + "Content-Length: -1\r\n\r\n", 400},
-		"strange encoding":     {head + "Transfer-Encoding: gzip, chunked\r\n\r\n", 501},
-		"line in a header":     {"GET /health HTTP/1.1\r\nHost: a\r\nX-Request-ID: a\rb\r\n\r\n", 400},
-		"no host":              {"GET /health HTTP/1.1\r\n\r\n", 400},
-		"version 1.0":          {"GET /health HTTP/1.0\r\n\r\n", 200},
+		"chunked": {head + "Transfer-Encoding: chunked\r\n\r\nc\r\n{\"name\":\"a\"}\r\n0\r\n\r\n", 201},
+		"chunked and too much": {head + "Transfer-Encoding: chunked\r\n\r\n200000\r\n" + strings.Repeat("x", 0x200000) + "\r\n0\r\n\r\n",
+			413},
+		"declared too much": {head + "Content-Length: 99999999999\r\n\r\n", 413},
+		"huge header":       {"GET /health HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", 431},
+		"two lengths":       {head + "Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}", 400},
+		"negative length":   {head + "Content-Length: -1\r\n\r\n", 400},
+		"strange encoding":  {head + "Transfer-Encoding: gzip, chunked\r\n\r\n", 501},
+		"line in a header":  {"GET /health HTTP/1.1\r\nHost: a\r\nX-Request-ID: a\rb\r\n\r\n", 400},
+		"no host":           {"GET /health HTTP/1.1\r\n\r\n", 400},
+		"version 1.0":       {"GET /health HTTP/1.0\r\n\r\n", 200},
 	} {
 		conn, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
@@ -246,10 +251,11 @@ func TestIDs_inAnyCaseAreOneObject(t *testing.T) {
 func TestLog_aClientThatLeftIsNoFaultOfTheService(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, func(c *Config) {
-		c.Routes = []Route{{Method: "GET", Path: "/long", Op: "long", Permission: Open(), Handle: To(func(ctx context.Context, _ None) (Notice, error) {
-			<-ctx.Done()
-			return "", store.ErrUnavailable.Because(ctx.Err())
-		})}}
+		c.Routes = []Route{{Method: "GET", Path: "/long", Op: "long", Permission: Open(),
+			Handle: To(func(ctx context.Context, _ None) (Notice, error) {
+				<-ctx.Done()
+				return "", store.ErrUnavailable.Because(ctx.Err())
+			})}}
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -267,7 +273,8 @@ func TestMetrics_whatWaitsForSomethingIsNoLatency(t *testing.T) {
 	say := To(func(context.Context, None) (Notice, error) { return "x", nil })
 	g := newRig(t, func(c *Config) {
 		c.Routes = []Route{
-			{Method: "GET", Path: "/a", Op: "ordinary", Permission: Open(), Handle: say}, {Method: "GET", Path: "/b", Op: "poll", Permission: Open(), Lasts: true, Handle: say},
+			{Method: "GET", Path: "/a", Op: "ordinary", Permission: Open(), Handle: say},
+			{Method: "GET", Path: "/b", Op: "poll", Permission: Open(), Lasts: true, Handle: say},
 			{Method: "GET", Path: "/c", Op: "waits", Permission: Open(), Wait: time.Hour, Handle: say},
 		}
 	})

@@ -76,7 +76,8 @@ func (x *request) log() {
 // method returns a request's method as the log shows it: whatever a client made up is one word.
 func method(m string) string {
 	switch m {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodTrace:
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodOptions, http.MethodTrace:
 		return m
 	}
 	return "OTHER"

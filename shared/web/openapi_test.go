@@ -95,7 +95,8 @@ func TestDocs_isSelfContained(t *testing.T) {
 	g := newRig(t, nil)
 	w := g.send("GET", "/docs", "")
 	body := w.Body.String()
-	if w.Code != 200 || w.Header().Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(w.Header().Get("Content-Security-Policy"), "style-src 'sha256-") {
+	if w.Code != 200 || w.Header().Get("Content-Type") != "text/html; charset=utf-8" ||
+		!strings.Contains(w.Header().Get("Content-Security-Policy"), "style-src 'sha256-") {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
 	for _, bad := range []string{"http://", "https://", "<script", "src=", "//cdn", "/internal/"} {
@@ -103,7 +104,8 @@ func TestDocs_isSelfContained(t *testing.T) {
 			t.Errorf("the page has %s", bad)
 		}
 	}
-	for _, want := range []string{"createThing", "/things/{id}", "what it is called", "parts[].id", "permission: create things", "Authorization: Bearer $TOKEN", "-X POST",
+	for _, want := range []string{"createThing", "/things/{id}", "what it is called", "parts[].id", "permission: create things",
+		"Authorization: Bearer $TOKEN", "-X POST",
 		"&#34;success&#34;: true", "data.note", "How to sign in"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %s", want)
@@ -116,11 +118,13 @@ func TestOpenAPI_statusesAreThoseThatAnOperationCanGive(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, func(c *Config) {
 		c.Routes = append(c.Routes,
-			Route{Method: "POST", Path: "/ended", Op: "end", Permission: Authenticated(), Audit: "thing.end", Refuses: []fault.Kind{fault.Gone}, Handle: To(func(context.Context, None) (Notice, error) { return "", nil })},
+			Route{Method: "POST", Path: "/ended", Op: "end", Permission: Authenticated(), Audit: "thing.end",
+				Refuses: []fault.Kind{fault.Gone}, Handle: To(func(context.Context, None) (Notice, error) { return "", nil })},
 			Route{Method: "GET", Path: "/ws", Op: "watch", Permission: Open(), Stream: http.NotFoundHandler(), Speaks: &openapi.StreamDoc{
 				Query: struct {
 					Since uint64 `query:"since" doc:"the last event you have" example:"7"`
-				}{}, Status: 101, Doc: "Events, one a message.", Sends: []any{view{}}, Hears: []any{part{}}, Closes: map[int]string{4401: "the token is over"}, Refuses: []fault.Kind{fault.Gone},
+				}{}, Status: 101, Doc: "Events, one a message.", Sends: []any{view{}}, Hears: []any{part{}},
+				Closes: map[int]string{4401: "the token is over"}, Refuses: []fault.Kind{fault.Gone},
 			}})
 	})
 	var doc struct {
@@ -135,9 +139,11 @@ func TestOpenAPI_statusesAreThoseThatAnOperationCanGive(t *testing.T) {
 		t.Fatal(err)
 	}
 	for at, want := range map[string]string{
-		"get /health": "200 406 500 503", "post /auth/login": "200 400 406 413 415 422 429 500 503", "get /things": "200 400 401 403 406 422 429 500 503",
+		"get /health": "200 406 500 503", "post /auth/login": "200 400 406 413 415 422 429 500 503",
+		"get /things":  "200 400 401 403 406 422 429 500 503",
 		"post /things": "201 400 401 403 406 409 413 415 422 429 500 503", "get /things/{id}": "200 401 403 404 406 429 500 503",
-		"post /things/{id}/cancel": "200 400 401 403 404 406 409 422 429 500 503", "post /ended": "200 400 401 403 406 409 410 422 429 500 503", "get /ws": "101 400 406 410 429 500 503",
+		"post /things/{id}/cancel": "200 400 401 403 404 406 409 422 429 500 503",
+		"post /ended":              "200 400 401 403 406 409 410 422 429 500 503", "get /ws": "101 400 406 410 429 500 503",
 	} {
 		method, path, _ := strings.Cut(at, " ")
 		if got := strings.Join(slices.Sorted(maps.Keys(doc.Paths[path][method].Responses)), " "); got != want {

@@ -176,7 +176,8 @@ func (x *request) run() error {
 		return nil
 	}
 	if wait := x.ep.route.Wait; wait > 0 {
-		if err := http.NewResponseController(x.c.Writer).SetWriteDeadline(x.began.Add(wait)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		if err := http.NewResponseController(x.c.Writer).SetWriteDeadline(x.began.Add(wait)); err != nil &&
+			!errors.Is(err, http.ErrNotSupported) {
 			return fmt.Errorf("extend the time for the answer: %w", err)
 		}
 		// A stop does not wait for such an answer: what it waits for goes on after the start.
@@ -255,7 +256,8 @@ func (x *request) count(g ratelimit.Group, who string) error {
 	if v.OK {
 		return nil
 	}
-	return fault.New(fault.Throttled, "http.rate_limit", "too many requests: %d a minute are allowed here; try again in %s s", v.Limit, ratelimit.Seconds(v.Wait)).After(v.Wait)
+	return fault.New(fault.Throttled, "http.rate_limit", "too many requests: %d a minute are allowed here; try again in %s s", v.Limit,
+		ratelimit.Seconds(v.Wait)).After(v.Wait)
 }
 
 // context returns the request's context with who asks, the scene of the audit log and the

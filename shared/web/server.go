@@ -108,7 +108,8 @@ func NewServer(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.engine.NoRoute(s.unrouted(fault.New(fault.NotFound, "http.not_found", "there is nothing at this path")))
-	s.engine.NoMethod(s.unrouted(fault.New(fault.MethodUnknown, "http.method", "this path does not have that method; see the Allow header")))
+	s.engine.NoMethod(s.unrouted(fault.New(fault.MethodUnknown, "http.method",
+		"this path does not have that method; see the Allow header")))
 	return s, nil
 }
 

@@ -46,7 +46,8 @@ func TestServe_statusTable(t *testing.T) {
 		{"service for users", "GET", "/me", "", []string{"Authorization: Bearer svc"}, 403, "authz.users_only"},
 		{"user for services", "GET", "/internal/v1/policies", "", []string{asAlice}, 403, "authz.service_only"},
 		{"service", "GET", "/internal/v1/policies", "", []string{"Authorization: Bearer svc"}, 200, ""},
-		{"user named like the service", "GET", "/internal/v1/policies", "", []string{"Authorization: Bearer service:orchestrator"}, 403, "authz.service_only"},
+		{"user named like the service", "GET", "/internal/v1/policies", "", []string{"Authorization: Bearer service:orchestrator"}, 403,
+			"authz.service_only"},
 		{"user named like a service is a user", "GET", "/me", "", []string{"Authorization: Bearer service:orchestrator"}, 200, ""},
 		{"no kind for services", "GET", "/internal/v1/policies", "", []string{"Authorization: Bearer kindless"}, 403, "authz.service_only"},
 		{"no kind for users", "GET", "/things", "", []string{"Authorization: Bearer kindless"}, 403, "authz.users_only"},
@@ -92,7 +93,8 @@ func TestServe_statusTable(t *testing.T) {
 			}
 		}
 		if h.Get("X-Request-Id") == "" || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Cache-Control") != "no-store" ||
-			!strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") || h.Get("Server") != "" || h.Get("Access-Control-Allow-Origin") != "" {
+			!strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") || h.Get("Server") != "" ||
+			h.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("%s: headers %v", c.name, h)
 		}
 		for status, name := range map[int]string{401: "Www-Authenticate", 405: "Allow", 503: "Retry-After"} {
@@ -170,7 +172,8 @@ func TestAuthenticate_schemes(t *testing.T) {
 		lines  []string
 	}{
 		{200, []string{"Authorization: bearer alice"}}, {200, []string{"Authorization: BEARER alice"}},
-		{401, nil}, {401, []string{"Authorization: Basic YTpi"}}, {401, []string{"Authorization: Bearer "}}, {401, []string{"Authorization: Bearer"}},
+		{401, nil}, {401, []string{"Authorization: Basic YTpi"}}, {401, []string{"Authorization: Bearer "}},
+		{401, []string{"Authorization: Bearer"}},
 		{401, []string{"Authorization: Bearer alice bob"}}, {401, []string{"Authorization: Bearer alice, Bearer bob"}},
 		{401, []string{asAlice, asAlice}}, {401, []string{"Authorization: alice"}}, {401, []string{"Authorization: Bearer nobody"}},
 	} {
@@ -214,8 +217,9 @@ func TestPaging_boundaries(t *testing.T) {
 		"":                 `200 120 50 0 </things?after=last&limit=50&offset=50>; rel="next"`,
 		"limit=1001":       `200 120 1000 0 `,
 		"limit=1000000000": `200 120 1000 0 `,
-		"limit=0":          "400", "limit=-1": "400", "limit=x": "400", "limit=1e3": "400", "limit=+5": "400", "limit=": "400", "limit=5&limit=6": "400",
-		"offset=-1": "400", "offset=99999999999999999999": "400", "after=a&after=b": "400",
+		"limit=0":          "400", "limit=-1": "400", "limit=x": "400", "limit=1e3": "400", "limit=+5": "400", "limit=": "400",
+		"limit=5&limit=6": "400",
+		"offset=-1":       "400", "offset=99999999999999999999": "400", "after=a&after=b": "400",
 		"offset=1000000000000":                  `200 120 50 1000000000000 </things?limit=50&offset=70>; rel="prev", </things?limit=50&offset=0>; rel="first"`,
 		"status=running&limit=100":              `200 120 100 0 </things?after=last&limit=100&offset=100&status=running>; rel="next"`,
 		"limit=100&offset=100":                  `200 120 100 100 </things?limit=100&offset=0>; rel="prev", </things?limit=100&offset=0>; rel="first"`,
@@ -309,7 +313,8 @@ func TestRecord_refusalsLeaveExactlyOneEntry(t *testing.T) {
 		var got []string
 		for _, e := range g.entries() {
 			got = append(got, fmt.Sprint(e.Action, " ", e.Resource, " ", e.Result, " ", e.Code))
-			if e.RequestID != "q1" || e.Origin != "orchestrator" || e.Op == "" || e.Actor.IP != "192.0.2.1" || (e.Code == "authz.denied") != (e.Decision != nil && !e.Decision.Allowed) {
+			if e.RequestID != "q1" || e.Origin != "orchestrator" || e.Op == "" || e.Actor.IP != "192.0.2.1" ||
+				(e.Code == "authz.denied") != (e.Decision != nil && !e.Decision.Allowed) {
 				t.Errorf("%s: entry %+v", c.name, e)
 			}
 		}
@@ -333,7 +338,8 @@ func TestRecord_aSecretAsAPathIDIsNotKept(t *testing.T) {
 		if len(entries) != 1 || entries[0].Resource != "things/unrecognised" {
 			t.Fatalf("%s (%d): entries %+v", c.name, w.Code, entries)
 		}
-		for where, text := range map[string]string{"entry": fmt.Sprintf("%+v %+v", entries, entries[0].Decision), "answer": w.Body.String(), "log": g.log.String()} {
+		for where, text := range map[string]string{"entry": fmt.Sprintf("%+v %+v", entries, entries[0].Decision), "answer": w.Body.String(),
+			"log": g.log.String()} {
 			if strings.Contains(text, secret) {
 				t.Errorf("%s: the %s holds the secret: %s", c.name, where, text)
 			}
@@ -374,18 +380,20 @@ func TestDrain_refusesEverything(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, nil)
 	g.Drain()
-	if w := g.send("GET", "/health", ""); w.Code != 503 || w.Header().Get("Retry-After") == "" || refusalOf(t, w).Code != "service.draining" {
+	if w := g.send("GET", "/health", ""); w.Code != 503 || w.Header().Get("Retry-After") == "" ||
+		refusalOf(t, w).Code != "service.draining" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
 }
 
-// TestDrain_whoWaitsForALongAnswerHearsAtOnce: a stop took 12.5 s and cut off who waited for a rollback; what
-// is waited for goes on after the start, so the wait ends with the drain.
+// TestDrain_whoWaitsForALongAnswerHearsAtOnce: a stop took 12.5 s and cut off who waited for a
+// rollback; what is waited for goes on after the start, so the wait ends with the drain.
 func TestDrain_whoWaitsForALongAnswerHearsAtOnce(t *testing.T) {
 	t.Parallel()
 	waiting := make(chan struct{})
 	g := newRig(t, func(c *Config) {
-		c.Routes = append(c.Routes, Route{Method: "POST", Path: "/waits", Op: "wait", Summary: "Wait", Permission: Authenticated(), Audit: "thing.wait", Wait: time.Minute,
+		c.Routes = append(c.Routes, Route{Method: "POST", Path: "/waits", Op: "wait", Summary: "Wait", Permission: Authenticated(),
+			Audit: "thing.wait", Wait: time.Minute,
 			Handle: To(func(ctx context.Context, _ None) (Notice, error) {
 				close(waiting)
 				<-ctx.Done()
@@ -470,7 +478,8 @@ func TestClientAddress_believesOnlyTrustedProxies(t *testing.T) {
 			t.Errorf("%+v: %s", c, w.Body.String())
 		}
 	}
-	if _, err := NewServer(Config{Service: "x", Log: newRig(t, nil).cfg.Log, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}}); err == nil {
+	if _, err := NewServer(Config{Service: "x", Log: newRig(t, nil).cfg.Log,
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}}); err == nil {
 		t.Error("a proxy range that covers everything is accepted")
 	}
 }
@@ -491,7 +500,8 @@ func TestNewServer_refusesIncompleteRoutes(t *testing.T) {
 		"taken path":        {Method: "GET", Path: "/health", Op: "a", Permission: Open(), Handle: none},
 		"clashing path":     {Method: "GET", Path: "/things/:other", Op: "a", Permission: Open(), Handle: base.Routes[4].Handle},
 		"body on GET":       {Method: "GET", Path: "/a", Op: "a", Permission: Open(), Handle: base.Routes[3].Handle},
-		"secret of what":    {Method: "POST", Path: "/a", Op: "a", Audit: "a.b", Permission: Authenticated(), ShowsSecret: true, Handle: none},
+		"secret of what": {Method: "POST", Path: "/a", Op: "a", Audit: "a.b", Permission: Authenticated(), ShowsSecret: true,
+			Handle: none},
 	} {
 		cfg := base
 		cfg.Metrics = nil

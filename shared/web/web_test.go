@@ -177,7 +177,8 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 	t.Helper()
 	g := &rig{t: t, log: &safeBuffer{}, db: memstore.New(store.Schema{Service: "test", Kinds: idempotency.Kinds()})}
 	cfg := Config{
-		Service: "orchestrator", Title: "Test", Description: "A server under test.", Routes: g.routes(), Store: g.db, Key: []byte("a key of the folder"),
+		Service: "orchestrator", Title: "Test", Description: "A server under test.", Routes: g.routes(), Store: g.db,
+		Key: []byte("a key of the folder"),
 		Log: obs.NewLogger(g.log, "test", slog.LevelInfo), Metrics: obs.NewRegistry(),
 		Authenticate: func(_ context.Context, raw string, _ *http.Request) (token.Claims, error) {
 			switch raw {

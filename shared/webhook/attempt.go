@@ -76,8 +76,8 @@ func (w *Webhooks) attempt(ctx context.Context, e *Endpoint, secrets []string, d
 	return a
 }
 
-// post makes the request. The body of the answer is read up to its limit, so that the connection can be used again, and
-// thrown away.
+// post makes the request. The body of the answer is read up to its limit, so that the connection
+// can be used again, and thrown away.
 func (w *Webhooks) post(ctx context.Context, e *Endpoint, secrets []string, d *Delivery, now time.Time) (*http.Response, error) {
 	body := SignBody(secrets[0], []byte(d.Payload))
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, bytes.NewReader(body))

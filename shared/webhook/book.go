@@ -107,8 +107,8 @@ func (w *Webhooks) reveal(e *Endpoint, now time.Time) ([]string, error) {
 	return out, nil
 }
 
-// Create makes an endpoint that hears what happens from now on, and returns its secret, which is shown only here. Faults:
-// Invalid with the field, ErrTooMany.
+// Create makes an endpoint that hears what happens from now on, and returns its secret, which is
+// shown only here. Faults: Invalid with the field, ErrTooMany.
 func (w *Webhooks) Create(ctx context.Context, owner string, in Input) (Endpoint, secret.Text, error) {
 	now := w.c.Now()
 	if in.URL == nil {
@@ -141,7 +141,8 @@ func (w *Webhooks) create(ctx context.Context, e Endpoint) error {
 	if err != nil {
 		return err
 	}
-	act := audit.EntryDraft{Action: "webhook.create", Resource: resource(e.ID), Details: map[string]any{"events": e.Events, "owner": e.Owner, "url": e.URL}}
+	act := audit.EntryDraft{Action: "webhook.create", Resource: resource(e.ID),
+		Details: map[string]any{"events": e.Events, "owner": e.Owner, "url": e.URL}}
 	_, err = audit.Update(ctx, w.c.DB, &act, func(tx *store.Tx) error {
 		return errors.Join(Endpoints.Create(tx, e), feed.Cursors.Create(tx, startAt(e.ID, w.c.Stream, head.Head)))
 	})
@@ -149,7 +150,8 @@ func (w *Webhooks) create(ctx context.Context, e Endpoint) error {
 	return err
 }
 
-// change is one commit of an endpoint and its audit entry. A change that finds nothing to do returns errUnchanged and commits nothing.
+// change is one commit of an endpoint and its audit entry. A change that finds nothing to do
+// returns errUnchanged and commits nothing.
 func (w *Webhooks) change(ctx context.Context, endpoint string, act *audit.EntryDraft, fn func(*store.Tx, *Endpoint) error) error {
 	_, err := audit.Update(ctx, w.c.DB, act, func(tx *store.Tx) error {
 		row, err := Endpoints.Load(tx, endpoint)
@@ -171,8 +173,8 @@ func (w *Webhooks) change(ctx context.Context, endpoint string, act *audit.Entry
 	return err
 }
 
-// Update changes what in names. Whoever changes an endpoint owns it from then on: what it is sent is what he may read. The
-// faults are Invalid with the field, ErrNotFound and ErrFromFile.
+// Update changes what in names. Whoever changes an endpoint owns it from then on: what it is sent
+// is what he may read. The faults are Invalid with the field, ErrNotFound and ErrFromFile.
 func (w *Webhooks) Update(ctx context.Context, endpoint, owner string, in Input) error {
 	act := audit.EntryDraft{Action: "webhook.update", Resource: resource(endpoint), Details: map[string]any{}}
 	return w.change(ctx, endpoint, &act, func(_ *store.Tx, e *Endpoint) error {
@@ -188,8 +190,8 @@ func (w *Webhooks) Update(ctx context.Context, endpoint, owner string, in Input)
 	})
 }
 
-// Rotate gives an endpoint a new secret and returns it. The one before stays valid for Overlap: deliveries carry a
-// signature of both in webhook-signature, and the new one alone in the body.
+// Rotate gives an endpoint a new secret and returns it. The one before stays valid for Overlap:
+// deliveries carry a signature of both in webhook-signature, and the new one alone in the body.
 func (w *Webhooks) Rotate(ctx context.Context, endpoint, owner string, given secret.Text) (secret.Text, error) {
 	s, err := makeSecret(given)
 	if err != nil {
@@ -237,7 +239,8 @@ func (w *Webhooks) Resume(ctx context.Context, endpoint string) error {
 	})
 }
 
-// Delete removes an endpoint, its cursor and its deliveries. A request that is under way ends as it ends.
+// Delete removes an endpoint, its cursor and its deliveries. A request that is under way ends as it
+// ends.
 func (w *Webhooks) Delete(ctx context.Context, endpoint string) error {
 	return w.remove(ctx, endpoint, func(e *Endpoint) error {
 		if e.FromFile() {
@@ -284,7 +287,8 @@ func (w *Webhooks) Get(ctx context.Context, endpoint string) (Endpoint, error) {
 	return row.Value, err
 }
 
-// Lost returns the ranges of the stream that were trimmed before they came to an endpoint (decision 45), the newest first, at most 100.
+// Lost returns the ranges of the stream that were trimmed before they came to an endpoint (decision
+// 45), the newest first, at most 100.
 func (w *Webhooks) Lost(ctx context.Context, endpoint string) ([]feed.DeadLetter, error) {
 	rows, _, err := feed.DeadLetters.List(ctx, w.c.DB, store.Query{Prefix: Cursor(endpoint) + "/", Reverse: true, Limit: 100})
 	out := make([]feed.DeadLetter, 0, len(rows))

@@ -31,7 +31,10 @@ func TestCreate_refusesWhatCannotBeSentTo(t *testing.T) {
 			t.Errorf("%s: %v", pointer, err)
 		}
 	}
-	for _, in := range []Input{{Events: []string{"a.done"}}, {URL: &url}, {URL: &url, Events: []string{"a.done"}, Secret: secret.New("whsec_this is no base64")}, {URL: &url, Events: []string{"a.done"}, Secret: secret.New("whsec_dG9vIHNob3J0")}, {URL: &url, Events: []string{"a.done"}, Secret: secret.New("a long text that is no secret of the standard")}} {
+	for _, in := range []Input{{Events: []string{"a.done"}}, {URL: &url},
+		{URL: &url, Events: []string{"a.done"}, Secret: secret.New("whsec_this is no base64")},
+		{URL: &url, Events: []string{"a.done"}, Secret: secret.New("whsec_dG9vIHNob3J0")},
+		{URL: &url, Events: []string{"a.done"}, Secret: secret.New("a long text that is no secret of the standard")}} {
 		if _, _, err := w.Create(t.Context(), "u1", in); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%+v: %v", in, err)
 		}
@@ -44,7 +47,8 @@ func TestCreate_refusesWhatCannotBeSentTo(t *testing.T) {
 	}
 }
 
-// TestSecrets_liveSealedAndRotateWithOverlap reads the stored document as a thief of the store would.
+// TestSecrets_liveSealedAndRotateWithOverlap reads the stored document as a thief of the store
+// would.
 func TestSecrets_liveSealedAndRotateWithOverlap(t *testing.T) {
 	t.Parallel()
 	db := newHub()
@@ -62,7 +66,8 @@ func TestSecrets_liveSealedAndRotateWithOverlap(t *testing.T) {
 		t.Fatal(err)
 	}
 	doc, err := db.Get(t.Context(), Endpoints.Key(e.ID))
-	if err != nil || strings.Contains(string(doc.Body), secretPrefix) || strings.Contains(string(doc.Body), first.Reveal()[len(secretPrefix):]) {
+	if err != nil || strings.Contains(string(doc.Body), secretPrefix) ||
+		strings.Contains(string(doc.Body), first.Reveal()[len(secretPrefix):]) {
 		t.Errorf("%s %v", doc.Body, err)
 	}
 	e, err = w.Get(t.Context(), e.ID)
@@ -172,7 +177,8 @@ func TestSweep_removesWhatADeleteThatDiedHasLeft(t *testing.T) {
 	kept := add(t, w, "https://example.com/", "a.done")
 	for _, endpoint := range []string{"0-gone", kept.ID, "z-gone"} {
 		for seq := range uint64(3) {
-			own, err := Deliveries.Write(newDelivery(endpoint, seq, Message{Event: "a.done", At: time.Now(), Data: []byte("{}")}, time.Now()), store.Absent())
+			own, err := Deliveries.Write(newDelivery(endpoint, seq, Message{Event: "a.done", At: time.Now(), Data: []byte("{}")},
+				time.Now()), store.Absent())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -28,8 +28,8 @@ const (
 	Dead      Stage = "dead" // given up: its cause says why
 )
 
-// Attempt is one request that was made for a delivery. Nothing of the answer but its status is kept, so that nobody
-// reads through a webhook what only this service can reach.
+// Attempt is one request that was made for a delivery. Nothing of the answer but its status is
+// kept, so that nobody reads through a webhook what only this service can reach.
 type Attempt struct {
 	At     time.Time `json:"at"`
 	Error  string    `json:"error,omitempty"`
@@ -55,8 +55,8 @@ func (m Message) payload() string {
 	return string(w.Body().Bytes())
 }
 
-// Delivery is an event on its way to an endpoint. Its key begins with the endpoint and goes on with the sequence, so
-// that the newest are found without an index and no entry is queued twice.
+// Delivery is an event on its way to an endpoint. Its key begins with the endpoint and goes on with
+// the sequence, so that the newest are found without an index and no entry is queued twice.
 type Delivery struct {
 	At       time.Time `json:"at"` // of the event
 	Attempts []Attempt `json:"attempts,omitempty"`
@@ -76,19 +76,21 @@ type Delivery struct {
 const deliveryKind = "webhook_delivery"
 
 // Deliveries is the table of deliveries: by endpoint and then by sequence.
-var Deliveries = store.Table[Delivery]{Kind: deliveryKind, ID: func(d Delivery) string { return d.Key }, Index: func(d Delivery) []store.IndexKey {
-	keys := []store.IndexKey{{Name: "delivery", Value: d.ID}, {Name: "state", Value: stateKey(d.Endpoint, d.Stage)}}
-	if d.Stage == Pending {
-		keys = append(keys, store.IndexKey{Name: "due", Value: fmt.Sprintf("%s/%s/%020d", d.Endpoint, instant.Format(d.Next), d.Seq)})
-	}
-	return keys
-}}
+var Deliveries = store.Table[Delivery]{Kind: deliveryKind, ID: func(d Delivery) string { return d.Key },
+	Index: func(d Delivery) []store.IndexKey {
+		keys := []store.IndexKey{{Name: "delivery", Value: d.ID}, {Name: "state", Value: stateKey(d.Endpoint, d.Stage)}}
+		if d.Stage == Pending {
+			keys = append(keys, store.IndexKey{Name: "due", Value: fmt.Sprintf("%s/%s/%020d", d.Endpoint, instant.Format(d.Next), d.Seq)})
+		}
+		return keys
+	}}
 
 func stateKey(endpoint string, s Stage) string { return endpoint + "/" + string(s) }
 
 func deliveryKey(endpoint string, seq uint64) string { return fmt.Sprintf("%s/%020d", endpoint, seq) }
 
-// newDelivery returns the delivery of the entry seq, which is the same however often it is made but for its times.
+// newDelivery returns the delivery of the entry seq, which is the same however often it is made but
+// for its times.
 func newDelivery(endpoint string, seq uint64, m Message, now time.Time) Delivery {
 	k := deliveryKey(endpoint, seq)
 	return Delivery{

@@ -94,7 +94,8 @@ func TestDelivery_repeatsWithTheSameIDWhatFails(t *testing.T) {
 	}
 }
 
-// TestDelivery_deadReceiverDelaysNobody is 175 and 179: one hangs, one is not there, one points at the metadata address.
+// TestDelivery_deadReceiverDelaysNobody is 175 and 179: one hangs, one is not there, one points at
+// the metadata address.
 func TestDelivery_deadReceiverDelaysNobody(t *testing.T) {
 	t.Parallel()
 	db := newHub()
@@ -129,16 +130,19 @@ func TestDelivery_deadReceiverDelaysNobody(t *testing.T) {
 	}
 	until(t, "an attempt timed out", func() bool {
 		rows, _, err := Deliveries.List(t.Context(), db, store.Query{Prefix: h.ID + "/", Limit: 1})
-		return err == nil && len(rows) == 1 && len(rows[0].Value.Attempts) > 0 && strings.Contains(rows[0].Value.Attempts[0].Error, "in time")
+		return err == nil && len(rows) == 1 && len(rows[0].Value.Attempts) > 0 &&
+			strings.Contains(rows[0].Value.Attempts[0].Error, "in time")
 	})
 }
 
-// TestDelivery_refusedIsNotRepeated is 173: 4xx is final, 410 pauses the endpoint, 408 and 429 are tried again.
+// TestDelivery_refusedIsNotRepeated is 173: 4xx is final, 410 pauses the endpoint, 408 and 429 are
+// tried again.
 func TestDelivery_refusedIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	db := newHub()
 	w := New(config(t, db))
-	status := []int{http.StatusBadRequest, http.StatusNotFound, http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusOK, http.StatusGone}
+	status := []int{http.StatusBadRequest, http.StatusNotFound, http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusOK,
+		http.StatusGone}
 	r := receive(t, func(n int, _ got) int { return status[n-1] })
 	e := add(t, w, r.URL, "a.done")
 	running(t, w)
@@ -184,8 +188,9 @@ func (d *dying) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 	return d.DB.Commit(ctx, b)
 }
 
-// TestDelivery_killedBetweenSendAndCommitComesAgainUnderItsID is 176 and E08: of 500 events, with 30 % of the attempts failed and a
-// kill behind each hundredth, nothing is lost, and a kill repeats at most one.
+// TestDelivery_killedBetweenSendAndCommitComesAgainUnderItsID is 176 and E08: of 500 events, with
+// 30 % of the attempts failed and a kill behind each hundredth, nothing is lost, and a kill repeats
+// at most one.
 func TestDelivery_killedBetweenSendAndCommitComesAgainUnderItsID(t *testing.T) {
 	t.Parallel()
 	db := newHub()
@@ -248,7 +253,8 @@ func TestDelivery_killedBetweenSendAndCommitComesAgainUnderItsID(t *testing.T) {
 	}
 }
 
-// TestDelivery_storeThatTakesNothingDoesNotRepeatIt is a full disk: what was sent is not sent again until its outcome is stored.
+// TestDelivery_storeThatTakesNothingDoesNotRepeatIt is a full disk: what was sent is not sent again
+// until its outcome is stored.
 func TestDelivery_storeThatTakesNothingDoesNotRepeatIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -290,8 +296,8 @@ func (a *answers) RoundTrip(*http.Request) (*http.Response, error) {
 	return r, nil
 }
 
-// sendOnly runs the sender of an endpoint without its follower, whose looks at the store would cost more than the days that
-// the test's clock goes on, and gives it one event.
+// sendOnly runs the sender of an endpoint without its follower, whose looks at the store would cost
+// more than the days that the test's clock goes on, and gives it one event.
 func sendOnly(t *testing.T, w *Webhooks, e Endpoint) (stop func()) {
 	t.Helper()
 	s := &sender{w: w, endpoint: e.ID, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
@@ -303,7 +309,8 @@ func sendOnly(t *testing.T, w *Webhooks, e Endpoint) (stop func()) {
 	return func() { cancel(); s.running.Wait() }
 }
 
-// TestSchedule_isThatOfStandardWebhooks is E09: ten attempts in 75 h 35 min 5 s, each pause within 20 %.
+// TestSchedule_isThatOfStandardWebhooks is E09: ten attempts in 75 h 35 min 5 s, each pause within
+// 20 %.
 func TestSchedule_isThatOfStandardWebhooks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -357,7 +364,8 @@ func TestSchedule_waitsAsLongAsTheReceiverAsks(t *testing.T) {
 		stop := sendOnly(t, w, add(t, w, "https://example.com/", "a.done"))
 		<-time.After(100 * time.Hour)
 		stop()
-		if len(a.at) != 3 || (a.at[1]-a.at[0]).Round(time.Second) != 10*time.Minute || (a.at[2]-a.at[1]).Round(time.Second) != maxRetryAfter {
+		if len(a.at) != 3 || (a.at[1]-a.at[0]).Round(time.Second) != 10*time.Minute ||
+			(a.at[2]-a.at[1]).Round(time.Second) != maxRetryAfter {
 			t.Errorf("attempts at %v", a.at)
 		}
 	})
@@ -401,7 +409,8 @@ func TestFollower_waitsWhileTooManyArePending(t *testing.T) {
 	})
 }
 
-// TestDelivery_asksWhetherTheOwnerMayReadIt is decision 54: when not, one event and one audit entry, and nothing is sent.
+// TestDelivery_asksWhetherTheOwnerMayReadIt is decision 54: when not, one event and one audit
+// entry, and nothing is sent.
 func TestDelivery_asksWhetherTheOwnerMayReadIt(t *testing.T) {
 	t.Parallel()
 	db := newHub()

@@ -73,7 +73,8 @@ var Endpoints = store.Table[Endpoint]{Kind: endpointKind, ID: func(e Endpoint) s
 
 // Kinds are the document kinds of this package, for the schema of a service.
 func Kinds() []store.Kind {
-	return []store.Kind{{Name: Endpoints.Kind}, {Name: deliveryKind, Indexes: []string{"delivery", "due", "state"}, Counted: []string{"state"}}}
+	return []store.Kind{{Name: Endpoints.Kind},
+		{Name: deliveryKind, Indexes: []string{"delivery", "due", "state"}, Counted: []string{"state"}}}
 }
 
 // Cursor returns the name of the follower of an endpoint.
@@ -90,7 +91,8 @@ func badField(pointer, message string, args ...any) error {
 	return f.With(fault.Field{Pointer: pointer, Message: f.Message})
 }
 
-// CheckURL returns why a URL cannot be sent to; nil when it can. An address in it is checked at once, a name when it is dialled.
+// CheckURL returns why a URL cannot be sent to; nil when it can. An address in it is checked at
+// once, a name when it is dialled.
 func (g *Guard) CheckURL(text string) error {
 	u, err := url.Parse(text)
 	switch {
@@ -111,7 +113,8 @@ func (g *Guard) CheckURL(text string) error {
 	return nil
 }
 
-// CheckEvents returns names sorted and each once, or why they cannot be asked for: there is none, or known does not hold one.
+// CheckEvents returns names sorted and each once, or why they cannot be asked for: there is none,
+// or known does not hold one.
 func CheckEvents(names, known []string) ([]string, error) {
 	if len(names) == 0 {
 		return nil, badField("/events", "events must name at least one of %s", strings.Join(known, ", "))
@@ -136,7 +139,8 @@ func checkDescription(text string) error {
 	return nil
 }
 
-// CheckSecret returns why a text cannot be a secret of the configuration; nil when it can. Contract I20 prints one that is any text.
+// CheckSecret returns why a text cannot be a secret of the configuration; nil when it can. Contract
+// I20 prints one that is any text.
 func CheckSecret(text string) error {
 	switch {
 	case text == "" || len(text) > maxSecret:
@@ -147,10 +151,12 @@ func CheckSecret(text string) error {
 	return nil
 }
 
-// checkStandardSecret returns why a text cannot be a secret that comes over the API: it is none of Standard Webhooks.
+// checkStandardSecret returns why a text cannot be a secret that comes over the API: it is none of
+// Standard Webhooks.
 func checkStandardSecret(text string) error {
 	if n := len(key(text)); !strings.HasPrefix(text, secretPrefix) || CheckSecret(text) != nil || n < minKey || n > maxKey {
-		return badField("/secret", "the secret must be whsec_ and the base64 of %d to %d bytes (Standard Webhooks); without one the service makes a good one", minKey, maxKey)
+		return badField("/secret", "the secret must be whsec_ and the base64 of %d to %d bytes (Standard Webhooks); without one the "+
+			"service makes a good one", minKey, maxKey)
 	}
 	return nil
 }

@@ -10,16 +10,16 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// FileEndpoint is an endpoint of the configuration. Its URL is what it is known by, so that its place in the stream and
-// what is pending survive a change of all else.
+// FileEndpoint is an endpoint of the configuration. Its URL is what it is known by, so that its
+// place in the stream and what is pending survive a change of all else.
 type FileEndpoint struct {
 	URL    string
 	Events []string
 	Secret secret.Text
 }
 
-// Sync makes the stored endpoints of FileOwner those of the configuration, each change with its audit entry. Their
-// secrets are kept in memory only. Call it before Run.
+// Sync makes the stored endpoints of FileOwner those of the configuration, each change with its
+// audit entry. Their secrets are kept in memory only. Call it before Run.
 func (w *Webhooks) Sync(ctx context.Context, files []FileEndpoint) error {
 	stored := map[string]Endpoint{}
 	for row, err := range Endpoints.All(ctx, w.c.DB, store.Query{}) {
@@ -44,7 +44,8 @@ func (w *Webhooks) Sync(ctx context.Context, files []FileEndpoint) error {
 				return err
 			}
 		} else if !slices.Equal(e.Events, events) {
-			act := audit.EntryDraft{Action: "webhook.update", Resource: resource(e.ID), Details: map[string]any{"events": events, "url": e.URL}}
+			act := audit.EntryDraft{Action: "webhook.update", Resource: resource(e.ID),
+				Details: map[string]any{"events": events, "url": e.URL}}
 			err := w.change(ctx, e.ID, &act, func(_ *store.Tx, e *Endpoint) error {
 				e.Events, e.Updated = events, w.c.Now().UTC()
 				return nil

@@ -17,8 +17,9 @@ const (
 	maxIdle        = 90 * time.Second // an unused connection is kept
 )
 
-// special are the ranges that no receiver has on the public internet, with what they are called: the registries of IANA
-// for special purposes (RFC 6890), and the ranges that carry IPv4 addresses inside IPv6 ones.
+// special are the ranges that no receiver has on the public internet, with what they are called:
+// the registries of IANA for special purposes (RFC 6890), and the ranges that carry IPv4 addresses
+// inside IPv6 ones.
 var special = []struct {
 	net  netip.Prefix
 	name string
@@ -55,14 +56,16 @@ var special = []struct {
 	{netip.MustParsePrefix("ff00::/8"), "multicast"},
 }
 
-// Guard says which addresses may be dialled: those of the public internet, and what the operator allows.
+// Guard says which addresses may be dialled: those of the public internet, and what the operator
+// allows.
 type Guard struct {
 	Allow    []netip.Prefix
 	Resolver *net.Resolver // nil: the system's
 	Timeout  time.Duration // of a whole exchange; 0 means DefaultTimeout
 }
 
-// Check returns nil when addr may be dialled, else an error that names the address, its range and the setting that opens it.
+// Check returns nil when addr may be dialled, else an error that names the address, its range and
+// the setting that opens it.
 func (g *Guard) Check(addr netip.Addr) error {
 	plain := addr.WithZone("")
 	for _, p := range g.Allow {
@@ -86,9 +89,9 @@ func (g *Guard) Check(addr netip.Addr) error {
 	return fmt.Errorf("address %s is refused: it is %s, and [webhooks] allow does not list it", addr, name)
 }
 
-// Client returns an HTTP client that dials nothing but what Check lets pass. It checks the address that is dialled,
-// after the name was resolved, so a name that changes its answer gains nothing. It follows no redirect, asks no proxy of
-// the environment, and gives up after the timeout.
+// Client returns an HTTP client that dials nothing but what Check lets pass. It checks the address
+// that is dialled, after the name was resolved, so a name that changes its answer gains nothing. It
+// follows no redirect, asks no proxy of the environment, and gives up after the timeout.
 func (g *Guard) Client() *http.Client {
 	timeout := g.Timeout
 	if timeout == 0 {

@@ -21,9 +21,12 @@ func TestGuard_refusesWhatIsNotOnThePublicInternet(t *testing.T) {
 	t.Parallel()
 	var g Guard
 	for _, bad := range []string{
-		"127.0.0.1", "127.255.255.254", "0.0.0.0", "0.1.2.3", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1", "169.254.169.254", "192.0.0.192",
-		"198.18.0.1", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "::", "::1", "::7f00:1", "::ffff:127.0.0.1", "::ffff:8.8.8.8", "64:ff9b::7f00:1",
-		"64:ff9b:1::a00:1", "2002:7f00:1::", "2001::1", "fc00::1", "fd00:ec2::254", "fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1", "2001:db8::1",
+		"127.0.0.1", "127.255.255.254", "0.0.0.0", "0.1.2.3", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1",
+		"169.254.169.254", "192.0.0.192",
+		"198.18.0.1", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "::", "::1", "::7f00:1", "::ffff:127.0.0.1",
+		"::ffff:8.8.8.8", "64:ff9b::7f00:1",
+		"64:ff9b:1::a00:1", "2002:7f00:1::", "2001::1", "fc00::1", "fd00:ec2::254", "fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1",
+		"2001:db8::1",
 	} {
 		if err := g.Check(netip.MustParseAddr(bad)); err == nil {
 			t.Errorf("%s may be dialled", bad)
@@ -35,7 +38,8 @@ func TestGuard_refusesWhatIsNotOnThePublicInternet(t *testing.T) {
 		}
 	}
 	g.Allow = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00:1::/32")}
-	for text, want := range map[string]bool{"10.1.2.3": true, "::ffff:10.1.2.3": true, "10.2.0.1": false, "fd00:1::5": true, "fd00:2::5": false, "127.0.0.1": false} {
+	for text, want := range map[string]bool{"10.1.2.3": true, "::ffff:10.1.2.3": true, "10.2.0.1": false, "fd00:1::5": true,
+		"fd00:2::5": false, "127.0.0.1": false} {
 		if err := g.Check(netip.MustParseAddr(text)); (err == nil) != want {
 			t.Errorf("%s with an allow list: %v", text, err)
 		}
@@ -54,8 +58,10 @@ func TestCheckURL(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{
-		"", "example.com", "/hook", "ftp://example.com", "file:///etc/passwd", "https://", "https:example.com", "https://user:pw@example.com", "https://example.com/#x",
-		"http://127.0.0.1/", "http://[::1]/", "http://[::ffff:8.8.8.8]/", "http://169.254.169.254/latest", "http://example.com:port/", "https://example.com/" + strings.Repeat("x", maxURL),
+		"", "example.com", "/hook", "ftp://example.com", "file:///etc/passwd", "https://", "https:example.com",
+		"https://user:pw@example.com", "https://example.com/#x",
+		"http://127.0.0.1/", "http://[::1]/", "http://[::ffff:8.8.8.8]/", "http://169.254.169.254/latest", "http://example.com:port/",
+		"https://example.com/" + strings.Repeat("x", maxURL),
 	} {
 		if err := g.CheckURL(bad); err == nil {
 			t.Errorf("%q is taken", bad)
@@ -85,7 +91,8 @@ func TestClient_asksNoProxy(t *testing.T) {
 	defer proxy.Close()
 	t.Setenv("HTTP_PROXY", proxy.URL)
 	t.Setenv("http_proxy", proxy.URL)
-	if _, err := (&Guard{Timeout: time.Second}).Client().Get("http://10.255.255.1/"); err == nil || !strings.Contains(err.Error(), "is refused: it is private") {
+	if _, err := (&Guard{Timeout: time.Second}).Client().Get("http://10.255.255.1/"); err == nil ||
+		!strings.Contains(err.Error(), "is refused: it is private") {
 		t.Errorf("%v", err)
 	}
 	if asked.Load() {
@@ -132,7 +139,8 @@ func liar(t *testing.T, answers ...netip.Addr) *net.Resolver {
 	}}
 }
 
-// TestClient_checksTheAddressThatIsDialled is the rebinding name: its second answer is a private address.
+// TestClient_checksTheAddressThatIsDialled is the rebinding name: its second answer is a private
+// address.
 func TestClient_checksTheAddressThatIsDialled(t *testing.T) {
 	t.Parallel()
 	var hits atomic.Int64
@@ -169,7 +177,8 @@ func TestClient_checksTheAddressThatIsDialled(t *testing.T) {
 	}
 }
 
-// TestAttempt_survivesBadReceivers: each of them ends within the timeout, and nothing of the answer is kept.
+// TestAttempt_survivesBadReceivers: each of them ends within the timeout, and nothing of the answer
+// is kept.
 func TestAttempt_survivesBadReceivers(t *testing.T) {
 	t.Parallel()
 	hang := make(chan struct{})

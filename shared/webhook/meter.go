@@ -37,7 +37,8 @@ func (m *meter) settled(o outcome, s Stage) {
 	}
 }
 
-// lag returns how many events the slowest endpoint is behind: not queued yet, or queued and pending.
+// lag returns how many events the slowest endpoint is behind: not queued yet, or queued and
+// pending.
 func (w *Webhooks) lag() float64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -13,10 +13,12 @@ import (
 
 // The faults of deliveries.
 var (
-	ErrNoDelivery = fault.New(fault.NotFound, "webhook.delivery_not_found", "this webhook has no such delivery; GET /webhooks/{id}/deliveries lists them, "+
-		"and the oldest are not kept: a redelivery of a range makes them again from the events")
-	ErrQueueFull = fault.New(fault.Conflict, "webhook.queue_full", "%d deliveries are pending already; wait until they are sent", maxPending)
-	ErrNotKept   = fault.New(fault.Gone, "webhook.not_kept", "the events of this range are not kept any more ([retention] events_max_age)")
+	ErrNoDelivery = fault.New(fault.NotFound, "webhook.delivery_not_found",
+		"this webhook has no such delivery; GET /webhooks/{id}/deliveries lists them, "+
+			"and the oldest are not kept: a redelivery of a range makes them again from the events")
+	ErrQueueFull = fault.New(fault.Conflict, "webhook.queue_full", "%d deliveries are pending already; wait until they are sent",
+		maxPending)
+	ErrNotKept = fault.New(fault.Gone, "webhook.not_kept", "the events of this range are not kept any more ([retention] events_max_age)")
 )
 
 // Delivery returns one delivery of an endpoint by its id. Faults: ErrNotFound, ErrNoDelivery.
@@ -34,13 +36,14 @@ func (w *Webhooks) Delivery(ctx context.Context, endpoint, delivery string) (Del
 	return rows[0].Value, nil
 }
 
-// byStage returns the query that lists the deliveries of an endpoint; with a stage only those in it.
+// byStage returns the query that lists the deliveries of an endpoint; with a stage only those in
+// it.
 func byStage(endpoint string, stage Stage) store.Query {
 	return store.Query{Index: "state", Prefix: stateKey(endpoint, stage), Exact: true}
 }
 
-// Window returns a page of the deliveries of an endpoint, newest first; with a stage only those in it. Faults: ErrNotFound, and those of
-// store.Table.Window.
+// Window returns a page of the deliveries of an endpoint, newest first; with a stage only those in
+// it. Faults: ErrNotFound, and those of store.Table.Window.
 func (w *Webhooks) Window(ctx context.Context, endpoint string, stage Stage, p store.Place) (store.Window[Delivery], error) {
 	if _, err := w.Get(ctx, endpoint); err != nil {
 		return store.Window[Delivery]{}, err
@@ -87,7 +90,8 @@ func (w *Webhooks) roomFor(ctx context.Context, endpoint string) error {
 	return err
 }
 
-// Redeliver queues a delivery again under its id, and returns it. One that is pending is tried at once.
+// Redeliver queues a delivery again under its id, and returns it. One that is pending is tried at
+// once.
 func (w *Webhooks) Redeliver(ctx context.Context, endpoint, delivery string) (Delivery, error) {
 	d, err := w.Delivery(ctx, endpoint, delivery)
 	if err != nil {
@@ -125,17 +129,20 @@ type Requeued struct {
 	NotKept int // entries that were trimmed, with no delivery left of them
 }
 
-// RedeliverRange queues what an endpoint wants of a range: deliveries that are settled under their ids, and entries that
-// it never got, also those from before it was made. Faults: Invalid for the range, ErrNotFound, ErrQueueFull, ErrNotKept when nothing is left of it.
+// RedeliverRange queues what an endpoint wants of a range: deliveries that are settled under their
+// ids, and entries that it never got, also those from before it was made. Faults: Invalid for the
+// range, ErrNotFound, ErrQueueFull, ErrNotKept when nothing is left of it.
 func (w *Webhooks) RedeliverRange(ctx context.Context, endpoint string, r Range) (Requeued, error) {
 	if r.From < 1 || r.To < r.From || r.To-r.From >= MaxRange {
-		return Requeued{}, badField("/to", "the range must begin at 1 or later, not end before it begins, and hold at most %d sequences", MaxRange)
+		return Requeued{}, badField("/to", "the range must begin at 1 or later, not end before it begins, and hold at most %d sequences",
+			MaxRange)
 	}
 	if err := w.roomFor(ctx, endpoint); err != nil {
 		return Requeued{}, err
 	}
 	var out Requeued
-	act := audit.EntryDraft{Action: "webhook.redeliver", Resource: resource(endpoint), Details: map[string]any{"dead_only": r.DeadOnly, "from": r.From, "to": r.To}}
+	act := audit.EntryDraft{Action: "webhook.redeliver", Resource: resource(endpoint),
+		Details: map[string]any{"dead_only": r.DeadOnly, "from": r.From, "to": r.To}}
 	_, err := audit.Update(ctx, w.c.DB, &act, func(tx *store.Tx) error {
 		out = Requeued{}
 		e, err := Endpoints.Load(tx, endpoint)
@@ -159,7 +166,8 @@ func (w *Webhooks) RedeliverRange(ctx context.Context, endpoint string, r Range)
 	return out, err
 }
 
-// requeue queues the settled deliveries of a range again and returns the sequences that have a delivery.
+// requeue queues the settled deliveries of a range again and returns the sequences that have a
+// delivery.
 func (w *Webhooks) requeue(tx *store.Tx, endpoint string, r Range, out *Requeued) (map[uint64]bool, error) {
 	had := map[uint64]bool{}
 	q := store.Query{Prefix: endpoint + "/", After: store.Cursor{ID: deliveryKey(endpoint, r.From-1) + "0"}}

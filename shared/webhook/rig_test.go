@@ -54,8 +54,9 @@ func config(t *testing.T, db *feed.Hub) Config {
 		t.Fatal(err)
 	}
 	return Config{
-		DB: db, Stream: "events", Events: []string{"a.done", "b.done"}, Agent: "test", Guard: Guard{Allow: loopback, Timeout: time.Second}, Schedule: fast,
-		Sealer: sealer, Render: render, Now: time.Now, Log: quiet,
+		DB: db, Stream: "events", Events: []string{"a.done", "b.done"}, Agent: "test", Guard: Guard{Allow: loopback, Timeout: time.Second},
+		Schedule: fast,
+		Sealer:   sealer, Render: render, Now: time.Now, Log: quiet,
 	}
 }
 
@@ -123,7 +124,8 @@ func receive(t *testing.T, answer func(n int, g got) int) *receiver {
 		if err := json.Unmarshal(g.body, &g); err != nil {
 			t.Errorf("body %q: %v", g.body, err)
 		}
-		if q.Method != http.MethodPost || q.Header.Get("Content-Type") != "application/json" || q.Header.Get(HeaderDelivery) != g.id || q.Header.Get(HeaderEvent) != g.Event {
+		if q.Method != http.MethodPost || q.Header.Get("Content-Type") != "application/json" || q.Header.Get(HeaderDelivery) != g.id ||
+			q.Header.Get(HeaderEvent) != g.Event {
 			t.Errorf("%s with headers %v", q.Method, q.Header)
 		}
 		r.mu.Lock()

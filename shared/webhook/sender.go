@@ -18,8 +18,9 @@ const (
 	settleWithin   = 5 * time.Second // what the receiver has got is stored also while the service stops
 )
 
-// sender works for one endpoint: a follower queues what the endpoint asked for, and send takes it one by one.
-// A single request at a time keeps the order of first attempts and leaves at most one repetition behind a crash.
+// sender works for one endpoint: a follower queues what the endpoint asked for, and send takes it
+// one by one. A single request at a time keeps the order of first attempts and leaves at most one
+// repetition behind a crash.
 type sender struct {
 	w        *Webhooks
 	endpoint string
@@ -52,8 +53,9 @@ func rest(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	return ctx.Err() == nil
 }
 
-// queue stores a delivery for each entry that the endpoint wants. It waits while too many are pending, and while the
-// endpoint is not active: then this sender will be stopped, or somebody resumes the endpoint before that.
+// queue stores a delivery for each entry that the endpoint wants. It waits while too many are
+// pending, and while the endpoint is not active: then this sender will be stopped, or somebody
+// resumes the endpoint before that.
 func (s *sender) queue(ctx context.Context, entries []store.Entry) error {
 	for {
 		row, err := Endpoints.Get(ctx, s.w.c.DB, s.endpoint)
@@ -110,7 +112,8 @@ func (s *sender) store(ctx context.Context, row store.Row[Endpoint], entries []s
 
 // count returns how many deliveries of an endpoint are in a stage.
 func (w *Webhooks) count(ctx context.Context, endpoint string, stage Stage) (int, error) {
-	page, err := w.c.DB.List(ctx, store.Query{Kind: deliveryKind, Index: "state", Prefix: stateKey(endpoint, stage), Exact: true, Total: true})
+	page, err := w.c.DB.List(ctx, store.Query{Kind: deliveryKind, Index: "state", Prefix: stateKey(endpoint, stage), Exact: true,
+		Total: true})
 	return page.Total, err
 }
 
@@ -135,7 +138,8 @@ func (s *sender) send(ctx context.Context) {
 // next makes the attempt that is due, and returns how long there is none otherwise.
 func (s *sender) next(ctx context.Context) (time.Duration, error) {
 	rows, page, err := Deliveries.List(ctx, s.w.c.DB, store.Query{
-		Index: "due", Prefix: s.endpoint + "/", Limit: 1, Counts: []store.CounterKey{{Kind: deliveryKind, Index: "state", Value: stateKey(s.endpoint, Pending)}},
+		Index: "due", Prefix: s.endpoint + "/", Limit: 1,
+		Counts: []store.CounterKey{{Kind: deliveryKind, Index: "state", Value: stateKey(s.endpoint, Pending)}},
 	})
 	if err != nil {
 		return 0, err
@@ -168,7 +172,8 @@ func (s *sender) next(ctx context.Context) (time.Duration, error) {
 	if ctx.Err() != nil && a.outcome != received {
 		return 0, ctx.Err() // the attempt was broken off, so it says nothing
 	}
-	// While the store takes nothing (its disk is full), the attempt is kept here and not made again.
+	// While the store takes nothing (its disk is full), the attempt is kept here and not made
+	// again.
 	for {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
 		err = s.w.settle(last, d.Key, a)
@@ -231,7 +236,8 @@ func (w *Webhooks) settle(ctx context.Context, key string, a attempted) error {
 	if d.Stage != Dead {
 		return nil
 	}
-	w.c.Log.Warn("webhook delivery is given up", "endpoint", d.Endpoint, "delivery", d.ID, "event", d.Event, "tries", d.Tries, "cause", d.Cause)
+	w.c.Log.Warn("webhook delivery is given up", "endpoint", d.Endpoint, "delivery", d.ID, "event", d.Event, "tries", d.Tries, "cause",
+		d.Cause)
 	if a.Status == gone {
 		return w.pauseFor(ctx, d.Endpoint, "the receiver answered 410: it is gone for good")
 	}
@@ -247,7 +253,8 @@ func (w *Webhooks) excess(ctx context.Context, endpoint string, stage Stage) ([]
 	if err != nil || n < maxSettled {
 		return nil, err
 	}
-	page, err := w.c.DB.List(ctx, store.Query{Kind: deliveryKind, Index: "state", Prefix: stateKey(endpoint, stage), Exact: true, Limit: min(n-maxSettled+1, store.MaxPage)})
+	page, err := w.c.DB.List(ctx, store.Query{Kind: deliveryKind, Index: "state", Prefix: stateKey(endpoint, stage), Exact: true,
+		Limit: min(n-maxSettled+1, store.MaxPage)})
 	keys := make([]store.Key, 0, len(page.Docs))
 	for _, d := range page.Docs {
 		keys = append(keys, d.Key)
@@ -255,10 +262,11 @@ func (w *Webhooks) excess(ctx context.Context, endpoint string, stage Stage) ([]
 	return keys, err
 }
 
-// pauseSilent pauses an endpoint that took nothing in the whole time of a schedule: its follower then keeps its place, and
-// what comes meanwhile is sent when somebody resumes it.
+// pauseSilent pauses an endpoint that took nothing in the whole time of a schedule: its follower
+// then keeps its place, and what comes meanwhile is sent when somebody resumes it.
 func (w *Webhooks) pauseSilent(ctx context.Context, d *Delivery) error {
-	rows, _, err := Deliveries.List(ctx, w.c.DB, store.Query{Index: "state", Prefix: stateKey(d.Endpoint, Delivered), Exact: true, Reverse: true, Limit: 1})
+	rows, _, err := Deliveries.List(ctx, w.c.DB,
+		store.Query{Index: "state", Prefix: stateKey(d.Endpoint, Delivered), Exact: true, Reverse: true, Limit: 1})
 	if err != nil {
 		return err
 	}

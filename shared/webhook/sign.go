@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// The headers of a delivery. The first three are those of Standard Webhooks 1.0; the others are those
-// of the contract (platform.md I20).
+// The headers of a delivery. The first three are those of Standard Webhooks 1.0; the others are
+// those of the contract (platform.md I20).
 const (
 	HeaderID        = "webhook-id"
 	HeaderTimestamp = "webhook-timestamp" // Unix seconds of the attempt
@@ -37,7 +37,8 @@ var (
 	ErrSignature = errors.New("webhook: no signature was made with one of the secrets over these bytes")
 )
 
-// key returns the HMAC key of a secret for Standard Webhooks: the decoded text behind "whsec_", or the bytes of any other secret.
+// key returns the HMAC key of a secret for Standard Webhooks: the decoded text behind "whsec_", or
+// the bytes of any other secret.
 func key(secret string) []byte {
 	if text, ok := strings.CutPrefix(secret, secretPrefix); ok {
 		if b, err := base64.StdEncoding.DecodeString(text); err == nil {
@@ -61,8 +62,8 @@ func Sign(secret, id string, at time.Time, body []byte) string {
 	return "v1," + base64.StdEncoding.EncodeToString(sum(key(secret), id, ".", strconv.FormatInt(at.Unix(), 10), ".", string(body)))
 }
 
-// Digest returns "sha256=" and the lower-case hex of HMAC-SHA256 over body. The key is the text of the secret, also
-// of one that begins with "whsec_" (contract I20).
+// Digest returns "sha256=" and the lower-case hex of HMAC-SHA256 over body. The key is the text of
+// the secret, also of one that begins with "whsec_" (contract I20).
 func Digest(secret string, body []byte) string {
 	return "sha256=" + hex.EncodeToString(sum([]byte(secret), string(body)))
 }
@@ -73,8 +74,8 @@ const signatureMember = `,"signature":"`
 // memberLength is the length of the member with its comma and the brace behind it.
 const memberLength = len(signatureMember) + len("sha256=") + 2*sha256.Size + len(`"}`)
 
-// SignBody returns payload, a JSON object that is not empty, with the member "signature" as its last: the digest of the
-// payload itself (contract I20).
+// SignBody returns payload, a JSON object that is not empty, with the member "signature" as its
+// last: the digest of the payload itself (contract I20).
 func SignBody(secret string, payload []byte) []byte {
 	out := make([]byte, 0, len(payload)+memberLength)
 	out = append(out, payload[:len(payload)-1]...)
@@ -83,8 +84,8 @@ func SignBody(secret string, payload []byte) []byte {
 	return append(out, `"}`...)
 }
 
-// VerifyBody checks the member "signature" of a body: it cuts the member's fixed length off, puts the brace back and
-// compares the digest with those of the secrets. The fault is ErrSignature.
+// VerifyBody checks the member "signature" of a body: it cuts the member's fixed length off, puts
+// the brace back and compares the digest with those of the secrets. The fault is ErrSignature.
 func VerifyBody(secrets []string, body []byte) error {
 	cut := len(body) - memberLength
 	if cut < 1 || !bytes.HasPrefix(body[cut:], []byte(signatureMember)) || !bytes.HasSuffix(body, []byte(`"}`)) {
@@ -100,8 +101,9 @@ func VerifyBody(secrets []string, body []byte) error {
 	return ErrSignature
 }
 
-// Verify checks the headers of Standard Webhooks over the raw bytes of a body: one of the signatures is of one of the secrets,
-// and the delivery is not older or newer than five minutes. The faults are ErrHeaders, ErrStale and ErrSignature.
+// Verify checks the headers of Standard Webhooks over the raw bytes of a body: one of the
+// signatures is of one of the secrets, and the delivery is not older or newer than five minutes.
+// The faults are ErrHeaders, ErrStale and ErrSignature.
 func Verify(secrets []string, h http.Header, body []byte, now time.Time) error {
 	id, stamp, signatures := h.Get(HeaderID), h.Get(HeaderTimestamp), h.Get(HeaderSignature)
 	seconds, err := strconv.ParseInt(stamp, 10, 64)

@@ -25,7 +25,8 @@ func TestSign_isThePublishedVector(t *testing.T) {
 	}
 }
 
-// TestVerify_refusesEveryChangedByte is E10: one byte changed in id, timestamp, signature or body is refused.
+// TestVerify_refusesEveryChangedByte is E10: one byte changed in id, timestamp, signature or body
+// is refused.
 func TestVerify_refusesEveryChangedByte(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(vectorTime, 0)
@@ -76,7 +77,8 @@ func TestVerify_refusesEveryChangedByte(t *testing.T) {
 	}
 }
 
-// TestSignBody_isCutOffWithoutParsing is the rule of I20: the tail has a fixed length, and the payload is what is left.
+// TestSignBody_isCutOffWithoutParsing is the rule of I20: the tail has a fixed length, and the
+// payload is what is left.
 func TestSignBody_isCutOffWithoutParsing(t *testing.T) {
 	t.Parallel()
 	m := Message{Event: "task.completed", At: time.Unix(vectorTime, 0), Data: []byte(`{"output":"größer ‰ 日本 \u2028","status":"completed"}`)}

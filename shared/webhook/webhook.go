@@ -31,10 +31,11 @@ type Config struct {
 	Sealer   *seal.Sealer
 	// Render returns what an entry means to receivers; false when it means nothing to them.
 	Render func(entry []byte) (Message, bool)
-	// Allowed returns why the owner of an endpoint may not read a message now; "" when he may (decision 54). An error means that
-	// it cannot be told yet.
+	// Allowed returns why the owner of an endpoint may not read a message now; "" when he may
+	// (decision 54). An error means that it cannot be told yet.
 	Allowed func(ctx context.Context, owner string, m Message) (string, error)
-	// Announce returns the entry of Stream that says that an endpoint was paused by itself; nil announces nothing.
+	// Announce returns the entry of Stream that says that an endpoint was paused by itself; nil
+	// announces nothing.
 	Announce func(e Endpoint) []byte
 	Now      func() time.Time
 	Log      *slog.Logger
@@ -59,13 +60,15 @@ func New(c Config) *Webhooks {
 	if c.Schedule == nil {
 		c.Schedule = DefaultSchedule()
 	}
-	return &Webhooks{c: c, client: c.Guard.Client(), changed: make(chan struct{}, 1), secrets: map[string]string{}, senders: map[string]*sender{}}
+	return &Webhooks{c: c, client: c.Guard.Client(), changed: make(chan struct{}, 1), secrets: map[string]string{},
+		senders: map[string]*sender{}}
 }
 
 // Events returns the names that an endpoint may ask for.
 func (w *Webhooks) Events() []string { return slices.Clone(w.c.Events) }
 
-// Run sends to the active endpoints until ctx ends and then returns nil. While the store is away it tries again.
+// Run sends to the active endpoints until ctx ends and then returns nil. While the store is away it
+// tries again.
 func (w *Webhooks) Run(ctx context.Context) error {
 	defer w.stop(func(string) bool { return true })
 	tick := time.NewTicker(lookEvery)

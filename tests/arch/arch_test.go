@@ -40,7 +40,8 @@ func TestPackages_haveOneComment(t *testing.T) {
 	}
 }
 
-// TestExportedSymbols_areDocumented: what a symbol returns, its units and its errors stand at the symbol.
+// TestExportedSymbols_areDocumented: what a symbol returns, its units and its errors stand at the
+// symbol.
 func TestExportedSymbols_areDocumented(t *testing.T) {
 	for _, p := range load(t) {
 		for _, f := range p.Files {
@@ -93,7 +94,8 @@ const (
 	p90Lines    = 350
 )
 
-// TestFiles_areShort: one noun a file. The median has a tolerance because it moves with every commit.
+// TestFiles_areShort: one noun a file. The median has a tolerance because it moves with every
+// commit.
 func TestFiles_areShort(t *testing.T) {
 	var lines []int
 	for _, p := range load(t) {
@@ -163,8 +165,9 @@ func TestPurePackages_readNoClock(t *testing.T) {
 	}
 }
 
-// uses returns the places in f that name a symbol of the package with an import path: called or passed on, and whatever
-// the file calls the package. A dot import counts as one, for it hides what it is used for.
+// uses returns the places in f that name a symbol of the package with an import path: called or
+// passed on, and whatever the file calls the package. A dot import counts as one, for it hides what
+// it is used for.
 func uses(f File, imp, symbol string) []string {
 	var places []string
 	names := f.names(imp)
@@ -182,7 +185,8 @@ func uses(f File, imp, symbol string) []string {
 	return places
 }
 
-// TestUses_noSpellingEscapes is about the search itself: every test that forbids a symbol stands on it.
+// TestUses_noSpellingEscapes is about the search itself: every test that forbids a symbol stands on
+// it.
 func TestUses_noSpellingEscapes(t *testing.T) {
 	for _, c := range []struct {
 		imports, body string
@@ -205,7 +209,9 @@ func TestUses_noSpellingEscapes(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := File{AST: parsed}
-	if !f.names("example.com/casbin/v2")["casbin"] || !f.names("example.com/v2ray")["v2ray"] || !f.names("fmt")["."] || len(f.names("os")) != 0 {
-		t.Errorf("names of imports: %v %v %v %v", f.names("example.com/casbin/v2"), f.names("example.com/v2ray"), f.names("fmt"), f.names("os"))
+	if !f.names("example.com/casbin/v2")["casbin"] || !f.names("example.com/v2ray")["v2ray"] || !f.names("fmt")["."] ||
+		len(f.names("os")) != 0 {
+		t.Errorf("names of imports: %v %v %v %v", f.names("example.com/casbin/v2"), f.names("example.com/v2ray"), f.names("fmt"),
+			f.names("os"))
 	}
 }

@@ -14,9 +14,9 @@ import (
 // barRow matches the id of a row of the reliability bar, and a range of them ("A05 to A10").
 var barRow = regexp.MustCompile(`\b([ADEILRSXZ])(\d\d)\b(?: to ([ADEILRSXZ])(\d\d)\b)?`)
 
-// TestBar_listsRowsWithoutATest holds the rows of the reliability bar that no test names to the golden
-// file. A test names a row by writing its id in its doc comment or its name; testdata/bar_rows.txt lists
-// all 168 rows. Run with -update to accept a change.
+// TestBar_listsRowsWithoutATest holds the rows of the reliability bar that no test names to the
+// golden file. A test names a row by writing its id in its doc comment or its name;
+// testdata/bar_rows.txt lists all 168 rows. Run with -update to accept a change.
 func TestBar_listsRowsWithoutATest(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("testdata", "bar_rows.txt"))

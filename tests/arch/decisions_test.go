@@ -26,7 +26,8 @@ func TestDecisions_areMadeInOnePlace(t *testing.T) {
 		}
 	}
 	slices.Sort(deciders)
-	if got := strings.Join(slices.Compact(deciders), " "); !strings.Contains(got, "orchestrator/internal/rights") || !strings.Contains(got, "shared/web") {
+	if got := strings.Join(slices.Compact(deciders), " "); !strings.Contains(got, "orchestrator/internal/rights") ||
+		!strings.Contains(got, "shared/web") {
 		t.Errorf("audit.Decide is called by %q: the search is blind, or somebody decides without it", got)
 	}
 }

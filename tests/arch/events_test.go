@@ -35,8 +35,9 @@ func identityEvents(p Package) (all []identityEvent) {
 	return all
 }
 
-// TestIdentityEvents_table holds the types of events of the control-center to a reviewed file: receivers of webhooks and
-// provisioners are written against it. Each type says what happened, and the product emits each one somewhere.
+// TestIdentityEvents_table holds the types of events of the control-center to a reviewed file:
+// receivers of webhooks and provisioners are written against it. Each type says what happened, and
+// the product emits each one somewhere.
 func TestIdentityEvents_table(t *testing.T) {
 	packages := load(t)
 	at := slices.IndexFunc(packages, func(p Package) bool { return p.Path == changePackage })
@@ -47,7 +48,8 @@ func TestIdentityEvents_table(t *testing.T) {
 	form, seen := regexp.MustCompile(`^[a-z]+\.[a-z]+(_[a-z]+)*$`), map[string]bool{}
 	for _, e := range identityEvents(packages[at]) {
 		if !form.MatchString(e.value) || e.doc == "" || seen[e.value] {
-			t.Errorf("%s is %q, %q: a type is one noun, a dot and what happened, stands once and has a comment on its line", e.name, e.value, e.doc)
+			t.Errorf("%s is %q, %q: a type is one noun, a dot and what happened, stands once and has a comment on its line", e.name,
+				e.value, e.doc)
 		}
 		seen[e.value] = true
 		emitted := 0
@@ -71,19 +73,21 @@ func TestIdentityEvents_table(t *testing.T) {
 	}
 	want, err := os.ReadFile(golden)
 	if err != nil || string(want) != got {
-		t.Errorf("the events of the control-center changed; review it and run: go test ./arch -run IdentityEvents -update\n%s %v", firstDifference(string(want), got), err)
+		t.Errorf("the events of the control-center changed; review it and run: go test ./arch -run IdentityEvents -update\n%s %v",
+			firstDifference(string(want), got), err)
 	}
 }
 
-// withoutChange are the files of the control-center that write to the store without change.Committer, with the reason.
+// withoutChange are the files of the control-center that write to the store without
+// change.Committer, with the reason.
 var withoutChange = map[string]string{
 	changePackage + "/commit.go":                     "it is the one way",
 	"control-center/internal/auditlog/add.go":        "the index repeats entries that stand in the logs",
 	"control-center/internal/revocation/snapshot.go": "the place where a start begins to read says nothing new",
 }
 
-// TestChanges_goThroughOnePackage holds law 1 for the control-center: a change commits its documents, its events, what
-// it revokes and its audit entry through change.Committer.
+// TestChanges_goThroughOnePackage holds law 1 for the control-center: a change commits its
+// documents, its events, what it revokes and its audit entry through change.Committer.
 func TestChanges_goThroughOnePackage(t *testing.T) {
 	used := map[string]bool{}
 	for _, p := range load(t) {
@@ -94,10 +98,12 @@ func TestChanges_goThroughOnePackage(t *testing.T) {
 			if f.Test {
 				continue
 			}
-			places := slices.Concat(uses(f, prefix+"shared/audit", "Update"), uses(f, prefix+"shared/audit", "Record"), uses(f, prefix+"shared/store", "Update"), uses(f, prefix+"shared/store", "Batch"))
+			places := slices.Concat(uses(f, prefix+"shared/audit", "Update"), uses(f, prefix+"shared/audit", "Record"),
+				uses(f, prefix+"shared/store", "Update"), uses(f, prefix+"shared/store", "Batch"))
 			used[f.Path] = len(places) > 0
 			if withoutChange[f.Path] == "" && len(places) > 0 {
-				t.Errorf("%v: a change of the control-center goes through change.Committer.Commit, or stands in withoutChange with its reason", places)
+				t.Errorf("%v: a change of the control-center goes through change.Committer.Commit, or stands in withoutChange with its "+
+					"reason", places)
 			}
 		}
 	}

@@ -44,7 +44,8 @@ func TestShared_exportedAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(want, out.Bytes()) {
-		t.Errorf("the exported API of shared changed; review it and run: go test ./arch -run exportedAPI -update\n%s", firstDifference(string(want), out.String()))
+		t.Errorf("the exported API of shared changed; review it and run: go test ./arch -run exportedAPI -update\n%s",
+			firstDifference(string(want), out.String()))
 	}
 }
 

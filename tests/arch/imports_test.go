@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// ring is a layer of the house, from the inside (0) to the outside. A package imports only packages of
-// its own ring or of rings further in.
+// ring is a layer of the house, from the inside (0) to the outside. A package imports only packages
+// of its own ring or of rings further in.
 type ring int
 
 const (
@@ -129,8 +129,8 @@ func TestImports_goInwards(t *testing.T) {
 	}
 }
 
-// TestThirdParty_entersThroughOnePackage holds law 6 and decision 28: one package per import path in
-// product code; test files and the module tests are exempt.
+// TestThirdParty_entersThroughOnePackage holds law 6 and decision 28: one package per import path
+// in product code; test files and the module tests are exempt.
 func TestThirdParty_entersThroughOnePackage(t *testing.T) {
 	users := map[string]map[string]bool{}
 	for _, p := range load(t) {

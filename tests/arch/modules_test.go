@@ -23,9 +23,9 @@ var minimum = map[string]string{
 // maxDirect is the budget of direct third-party dependencies of one module.
 const maxDirect = 25
 
-// TestModules_dependenciesAreFewNewAndExplained reads the go.mod files: minimum versions, the budget, and a
-// reason for each direct dependency in the dependency ADR.
-// It is S10, and S11 for the count of direct dependencies.
+// TestModules_dependenciesAreFewNewAndExplained reads the go.mod files: minimum versions, the
+// budget, and a reason for each direct dependency in the dependency ADR. It is S10, and S11 for the
+// count of direct dependencies.
 func TestModules_dependenciesAreFewNewAndExplained(t *testing.T) {
 	adr, err := os.ReadFile(filepath.Join(root, "shared", "adr", "0001-dependencies.md"))
 	if err != nil {
@@ -60,8 +60,8 @@ func TestModules_dependenciesAreFewNewAndExplained(t *testing.T) {
 	}
 }
 
-// TestImports_unsafeAndProcessesAreRare is S11 for the standard library: no cgo and no unsafe in the product, and only
-// the package that makes local servers starts processes.
+// TestImports_unsafeAndProcessesAreRare is S11 for the standard library: no cgo and no unsafe in
+// the product, and only the package that makes local servers starts processes.
 func TestImports_unsafeAndProcessesAreRare(t *testing.T) {
 	t.Parallel()
 	starts := 0

@@ -8,15 +8,17 @@ import (
 	"strings"
 )
 
-// Calls is the static call graph of the product. Functions are named as types.Func.FullName names them. A call of a method of
-// an interface of ours leads to every method of the same name and signature: which of them it is, only the run knows.
+// Calls is the static call graph of the product. Functions are named as types.Func.FullName names
+// them. A call of a method of an interface of ours leads to every method of the same name and
+// signature: which of them it is, only the run knows.
 type Calls struct {
 	to   map[string]map[string]bool // caller -> callees
 	file map[string]string          // function -> its file, relative to its package's folder
 	pkg  map[string]string          // function -> its package, relative to the repository
 }
 
-// CallsOf reads the call graph of packages. What a function literal calls counts for the function around it.
+// CallsOf reads the call graph of packages. What a function literal calls counts for the function
+// around it.
 func CallsOf(packages []Checked) Calls {
 	c := Calls{map[string]map[string]bool{}, map[string]string{}, map[string]string{}}
 	methods := map[string][]string{} // name and signature -> concrete methods
@@ -76,8 +78,8 @@ func signature(f *types.Func) string {
 	return f.Name() + types.TypeString(types.NewSignatureType(nil, nil, nil, s.Params(), s.Results(), s.Variadic()), nil)
 }
 
-// Between returns the functions that lie on a call path from one of the first to one of the last, both included. A package
-// for which skip answers true is not entered.
+// Between returns the functions that lie on a call path from one of the first to one of the last,
+// both included. A package for which skip answers true is not entered.
 func (c Calls) Between(first, last []string, skip func(pkg string) bool) []string {
 	from := map[string]map[string]bool{}
 	for caller, callees := range c.to {

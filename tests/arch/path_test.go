@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// TestExecuteBatch_crossesFewFiles counts the files and packages between the route POST /batch/execute and the commit of its run
-// (decision 67: static call paths to store.DB.Commit; fault, id and obs are left out).
+// TestExecuteBatch_crossesFewFiles counts the files and packages between the route POST
+// /batch/execute and the commit of its run (decision 67: static call paths to store.DB.Commit;
+// fault, id and obs are left out).
 func TestExecuteBatch_crossesFewFiles(t *testing.T) {
 	t.Parallel()
 	packages, err := Check(root)

@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestComponents_everyPartThatRunsIsStarted looks at everything that package process and the two app
-// packages build: whatever has Run(context.Context) error lives long and must be started. A part
-// that nobody starts compiles, serves and silently never does its work.
+// TestComponents_everyPartThatRunsIsStarted looks at everything that package process and the two
+// app packages build: whatever has Run(context.Context) error lives long and must be started. A
+// part that nobody starts compiles, serves and silently never does its work.
 func TestComponents_everyPartThatRunsIsStarted(t *testing.T) {
 	started := 0
 	for _, p := range check(t) {

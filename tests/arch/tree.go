@@ -1,6 +1,6 @@
-// Package arch reads the source tree the way the architecture page draws it, so that its tests can hold
-// the house to the drawing: rings, owners of third-party packages, comments, lengths and forbidden calls.
-// It owns no rule; the tables stand in the tests, with a reason per line.
+// Package arch reads the source tree the way the architecture page draws it, so that its tests can
+// hold the house to the drawing: rings, owners of third-party packages, comments, lengths and
+// forbidden calls. It owns no rule; the tables stand in the tests, with a reason per line.
 package arch
 
 import (
@@ -95,10 +95,12 @@ func (f File) Imports() []string {
 	return paths
 }
 
-// version is the last element of the import path of a module's later major versions, which is not in the package's name.
+// version is the last element of the import path of a module's later major versions, which is not
+// in the package's name.
 var version = regexp.MustCompile(`/v[0-9]+$`)
 
-// names returns under which names f imports a package, "." among them; a package is called like the end of its path.
+// names returns under which names f imports a package, "." among them; a package is called like the
+// end of its path.
 func (f File) names(imp string) map[string]bool {
 	names := map[string]bool{}
 	for _, spec := range f.AST.Imports {

@@ -28,7 +28,8 @@ type Checked struct {
 // Check type-checks the packages of the product. What they import is read from the compiler's
 // export data, so it costs a few seconds when they have been built.
 func Check(root string) ([]Checked, error) {
-	cmd := exec.Command("go", "list", "-export", "-deps", "-json=ImportPath,Dir,Export,GoFiles", "./shared/...", "./orchestrator/...", "./control-center/...")
+	cmd := exec.Command("go", "list", "-export", "-deps", "-json=ImportPath,Dir,Export,GoFiles", "./shared/...", "./orchestrator/...",
+		"./control-center/...")
 	var errs bytes.Buffer
 	cmd.Dir, cmd.Stderr = root, &errs
 	out, err := cmd.Output()
@@ -57,7 +58,8 @@ func Check(root string) ([]Checked, error) {
 	packages := make([]Checked, 0, len(own))
 	for _, l := range own {
 		p := Checked{Path: strings.TrimPrefix(l.ImportPath, prefix), Fset: fset, Info: &types.Info{
-			Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{}, Uses: map[*ast.Ident]types.Object{}, Selections: map[*ast.SelectorExpr]*types.Selection{},
+			Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{}, Uses: map[*ast.Ident]types.Object{},
+			Selections: map[*ast.SelectorExpr]*types.Selection{},
 		}}
 		for _, name := range l.GoFiles {
 			f, err := parser.ParseFile(fset, filepath.Join(l.Dir, name), nil, 0)

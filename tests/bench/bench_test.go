@@ -15,7 +15,8 @@ func TestPrint_whatWasNotMeasuredIsAnError(t *testing.T) {
 		ok            bool
 	}{
 		{value{"a", 1, "ns"}, value{"limit", 2, ""}, true}, {value{"a", 1, "MiB"}, value{}, true},
-		{value{"a", 1, "ns"}, value{"limit", 0, ""}, false}, {value{"a", 0, "ns"}, value{"limit", 1, ""}, false}, {value{"a", 0, "MiB"}, value{}, false},
+		{value{"a", 1, "ns"}, value{"limit", 0, ""}, false}, {value{"a", 0, "ns"}, value{"limit", 1, ""}, false},
+		{value{"a", 0, "MiB"}, value{}, false},
 		{value{"a", math.NaN(), "ns"}, value{"limit", 1, ""}, false}, {value{"a", math.Inf(1), "ns"}, value{"limit", 1, ""}, false},
 	} {
 		if err := b.print(c.figure, c.limit); (err == nil) != c.ok {
@@ -39,7 +40,8 @@ func TestParse_aBenchmarkThatDidNotRunHasNoValue(t *testing.T) {
 
 func TestServices_everyFigureCanBeAskedFor(t *testing.T) {
 	names := (&bench{}).services()[0].names
-	for _, want := range []string{"http_get_tasks", "dag_chain", "dag_chain_beside_pebble", "dag_fan_beside_raw", "dag_many_cpu", "dag_layered_rss", "dag_many_p99", "dag_many_1ms"} {
+	for _, want := range []string{"http_get_tasks", "dag_chain", "dag_chain_beside_pebble", "dag_fan_beside_raw", "dag_many_cpu",
+		"dag_layered_rss", "dag_many_p99", "dag_many_1ms"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("%s is not among the names %v", want, names)
 		}

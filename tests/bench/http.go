@@ -23,8 +23,8 @@ import (
 // connections is how many callers an HTTP figure has.
 const connections = 64
 
-// serveEcho is the least HTTP server with the standard library that reads and writes JSON; it prints its address
-// and ends with its standard input.
+// serveEcho is the least HTTP server with the standard library that reads and writes JSON; it
+// prints its address and ends with its standard input.
 func serveEcho() error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -82,7 +82,8 @@ func (b *bench) http(ctx context.Context, r *rig.Rig) error {
 		{"http_post_checkpoint", "POST", "/rollback/checkpoints", `{"name":"before_the_change","description":"of a benchmark"}`},
 		{"http_get_tasks", "GET", "/tasks?limit=1", ""},
 	} {
-		request := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		request := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\nContent-Type: "+
+			"application/json\r\nContent-Length: %d\r\n\r\n%s",
 			f.method, f.path, r.Token.Reveal(), len(f.body), f.body)
 		if f.method == "GET" { // something to read
 			if _, _, err := (job{name: "read", provider: "noop", batches: 1, inFlight: 1, graph: ten()}).run(ctx, r, 0); err != nil {
@@ -109,8 +110,8 @@ func (b *bench) http(ctx context.Context, r *rig.Rig) error {
 	return nil
 }
 
-// hammer sends the request over all connections for a while and returns the answers a second. Its client costs
-// next to nothing, for it shares the processors with the server.
+// hammer sends the request over all connections for a while and returns the answers a second. Its
+// client costs next to nothing, for it shares the processors with the server.
 func (b *bench) hammer(ctx context.Context, address string, request []byte) (float64, error) {
 	length := 1500 * time.Millisecond
 	if b.quick {

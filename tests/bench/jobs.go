@@ -17,7 +17,8 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig"
 )
 
-// job is a set of equal batches of operations that make one server each, some of them in flight at once.
+// job is a set of equal batches of operations that make one server each, some of them in flight at
+// once.
 type job struct {
 	name     string
 	shape    string // of BenchmarkDag: the limits are measured with it
@@ -28,8 +29,8 @@ type job struct {
 	limit    string  // the bound of its goal: raw or pebble
 }
 
-// jobs are those of BenchmarkDag, in the same shapes. Those that end in _1ms run at a provider that takes 1 ms: decisions
-// 48 and 67 judge a tuning by them.
+// jobs are those of BenchmarkDag, in the same shapes. Those that end in _1ms run at a provider that
+// takes 1 ms: decisions 48 and 67 judge a tuning by them.
 func jobs() []job {
 	chain, fan, layered := make([][]int, 1000), make([][]int, 1000), make([][]int, 1000)
 	for i := 1; i < 1000; i++ {
@@ -145,8 +146,8 @@ func (j job) other() string {
 	return "raw"
 }
 
-// run submits the batches and waits on the event stream until all have completed. It returns the time from the
-// first request to the last event, and the time of each batch, in order of length.
+// run submits the batches and waits on the event stream until all have completed. It returns the
+// time from the first request to the last event, and the time of each batch, in order of length.
 func (j job) run(ctx context.Context, r *rig.Rig, turn int) (time.Duration, []time.Duration, error) {
 	events, err := dial(ctx, r.Orchestrator.Address, r.Token)
 	if err != nil {
@@ -232,8 +233,9 @@ type watched struct {
 	free  chan struct{} // one element a batch in flight
 }
 
-// watch reads events until all batches have ended, and checks that every task was reported as completed. It looks
-// for texts instead of parsing: the client shares the processors with the server.
+// watch reads events until all batches have ended, and checks that every task was reported as
+// completed. It looks for texts instead of parsing: the client shares the processors with the
+// server.
 func (w *watched) watch(events *socket, tasks int) error {
 	completed := 0
 	for left := len(w.ended); left > 0; {

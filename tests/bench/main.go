@@ -2,11 +2,13 @@
 //
 //	bench NAME VALUE UNIT [ratio=R of=LIMIT:VALUE]
 //
-// The limit is what the machine can do at best for the same work, measured in the same run, just before or after.
-// Benchmarks of single packages live beside them and are collected from here; what needs both services is measured
-// here, through the API, on the embedded store. It judges nothing: the goals are in the handbook.
+// The limit is what the machine can do at best for the same work, measured in the same run, just
+// before or after. Benchmarks of single packages live beside them and are collected from here; what
+// needs both services is measured here, through the API, on the embedded store. It judges nothing:
+// the goals are in the handbook.
 //
-// The one rule: compare ratios, not figures. Whatever else the machine does moves both sides of a ratio.
+// The one rule: compare ratios, not figures. Whatever else the machine does moves both sides of a
+// ratio.
 package main
 
 import (
@@ -105,9 +107,9 @@ type value struct {
 	unit string
 }
 
-// print prints a figure beside its limit; a limit without a name is none. Ratios are the share of the limit that
-// is reached, so 1 is the best for times as well as for rates. A figure or a limit that is not above zero was not
-// measured.
+// print prints a figure beside its limit; a limit without a name is none. Ratios are the share of
+// the limit that is reached, so 1 is the best for times as well as for rates. A figure or a limit
+// that is not above zero was not measured.
 func (b *bench) print(figure, limit value) error {
 	if !b.only.MatchString(figure.name) {
 		return nil

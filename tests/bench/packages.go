@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// read says where a figure stands in the output of `go test -bench`: the benchmark's name and the unit.
+// read says where a figure stands in the output of `go test -bench`: the benchmark's name and the
+// unit.
 type read struct{ benchmark, unit string }
 
 // figure is a benchmark's value beside its limit's.
@@ -43,7 +44,8 @@ func suites() []suite {
 	stores := suite{pkg: "./shared/store/pebblestore", pattern: "^BenchmarkCommit$", time: "1s", quickTime: "200ms"}
 	surreal := suite{pkg: "./shared/store/surrealstore", pattern: "^BenchmarkCommit$", time: "2s", quickTime: "300ms"}
 	audit := suite{pkg: "./shared/store/pebblestore", pattern: "^BenchmarkRecord$", time: "1s", quickTime: "200ms"}
-	decide := suite{pkg: "./shared/authz", pattern: "^BenchmarkDecide$/^policies=[0-9]+$/^(maps|allow-create|deny)$", time: "300ms", quickTime: "50ms"}
+	decide := suite{pkg: "./shared/authz", pattern: "^BenchmarkDecide$/^policies=[0-9]+$/^(maps|allow-create|deny)$", time: "300ms",
+		quickTime: "50ms"}
 	for _, n := range []string{"1", "16", "256"} {
 		raw := read{"Commit/pebble-" + n, "raw-commits/s"}
 		stores.figures = append(stores.figures,
@@ -69,8 +71,10 @@ func suites() []suite {
 			{"token_again", "ns", read{"Verify/again", "ns/op"}, "ed25519", ed25519},
 		}},
 		{pkg: "./shared/watch", pattern: "^BenchmarkFanOut$", time: "3x", quickTime: "1x", figures: []figure{
-			{"events_1000_single", "deliveries/s", read{"FanOut/ours/single", "deliveries/s"}, "gorilla_hub", read{"FanOut/bare/single", "deliveries/s"}},
-			{"events_1000_stream", "deliveries/s", read{"FanOut/ours/stream", "deliveries/s"}, "gorilla_hub", read{"FanOut/bare/stream", "deliveries/s"}},
+			{"events_1000_single", "deliveries/s", read{"FanOut/ours/single", "deliveries/s"}, "gorilla_hub",
+				read{"FanOut/bare/single", "deliveries/s"}},
+			{"events_1000_stream", "deliveries/s", read{"FanOut/ours/stream", "deliveries/s"}, "gorilla_hub",
+				read{"FanOut/bare/stream", "deliveries/s"}},
 		}},
 	}
 }
@@ -116,7 +120,8 @@ func (b *bench) gobench(ctx context.Context, pkg, pattern, time, quickTime strin
 	if b.quick {
 		time = quickTime
 	}
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", pattern, "-benchtime", time, "-cpu", strconv.Itoa(processors()), pkg)
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", pattern, "-benchtime", time, "-cpu", strconv.Itoa(processors()),
+		pkg)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("%v: %w:\n%s", cmd.Args, err, out)
@@ -124,8 +129,8 @@ func (b *bench) gobench(ctx context.Context, pkg, pattern, time, quickTime strin
 	return parse(out)
 }
 
-// processors is GOMAXPROCS of what is measured in go test: as many as the services give themselves (shared/process), for
-// a limit is one only under the same conditions.
+// processors is GOMAXPROCS of what is measured in go test: as many as the services give themselves
+// (shared/process), for a limit is one only under the same conditions.
 func processors() int { return runtime.GOMAXPROCS(0) + 1 }
 
 // parse reads the output of `go test -bench`.

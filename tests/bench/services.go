@@ -9,7 +9,8 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig"
 )
 
-// configuration has a provider that takes no time, one that takes 1 ms, and as much at once as the jobs ask for.
+// configuration has a provider that takes no time, one that takes 1 ms, and as much at once as the
+// jobs ask for.
 const configuration = `log_level = "warn"
 [limits]
 tasks = 1024

@@ -14,8 +14,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/secret"
 )
 
-// socket reads the events of /ws and nothing else: frames as the server sends them (RFC 6455 5.2), without a copy: the client
-// shares the processors with the server.
+// socket reads the events of /ws and nothing else: frames as the server sends them (RFC 6455 5.2),
+// without a copy: the client shares the processors with the server.
 type socket struct {
 	conn net.Conn
 	in   *bufio.Reader

@@ -42,11 +42,13 @@ var audits = []behaviour{
 			got = append(got, r.Action+" "+r.Result)
 		}
 		slices.Sort(got)
-		want := []string{"audit.read denied", "auth.login success", "auth.logout success", "batch.cancel failure", "checkpoint.create failure", "checkpoint.create success", "user.create denied"}
+		want := []string{"audit.read denied", "auth.login success", "auth.logout success", "batch.cancel failure",
+			"checkpoint.create failure", "checkpoint.create success", "user.create denied"}
 		if !slices.Equal(got, want) {
 			t.Errorf("the user's records are %q, want %q", got, want)
 		}
-		failed := slices.DeleteFunc(e.audit("action=auth.login&resource=users/"+u.ID), func(r client.AuditRow) bool { return r.Result == "success" })
+		failed := slices.DeleteFunc(e.audit("action=auth.login&resource=users/"+u.ID),
+			func(r client.AuditRow) bool { return r.Result == "success" })
 		if len(failed) != 1 {
 			t.Errorf("the failed login should be there once: %+v", failed)
 		}
@@ -122,12 +124,14 @@ var audits = []behaviour{
 		in := func(offset int, after time.Duration) string {
 			return url.QueryEscape(at.Add(after).In(time.FixedZone("", offset*3600)).Format(time.RFC3339))
 		}
-		seconds, digits := url.QueryEscape(at.Format(time.RFC3339)), url.QueryEscape(instant.Format(at)) // as the command line and the API print it
+		// as the command line and the API print it
+		seconds, digits := url.QueryEscape(at.Format(time.RFC3339)), url.QueryEscape(instant.Format(at))
 		day := func(after int) string { return at.AddDate(0, 0, after).Format(time.DateOnly) }
 		for query, want := range map[string]int{
 			"from=" + in(0, -time.Minute): 1, "from=" + in(0, time.Minute): 0,
 			"to=" + in(0, -time.Minute): 0, "to=" + in(0, time.Minute): 1,
-			// With the offset left out, each of these would be two hours off, on the other side of the record.
+			// With the offset left out, each of these would be two hours off, on the other side of
+			// the record.
 			"from=" + in(2, -time.Minute): 1, "from=" + in(-2, time.Minute): 0,
 			"to=" + in(2, -time.Minute): 0, "to=" + in(-2, time.Minute): 1,
 			"from=" + day(0): 1, "from=" + day(1): 0, "to=" + day(-1): 0, "to=" + day(0): 1,
@@ -264,7 +268,8 @@ func (e *env) audited(query string) int {
 	return n
 }
 
-// allRecorded waits until an act on each service is in the log: records of all that came before it would be too.
+// allRecorded waits until an act on each service is in the log: records of all that came before it
+// would be too.
 func (e *env) allRecorded() {
 	e.t.Helper()
 	for _, later := range []string{"checkpoints/" + e.checkpoint("later"), "users/" + e.createUser(e.name("later"), "viewer").ID} {
@@ -282,7 +287,8 @@ var metrics = []behaviour{
 		}
 		families := read(e, parser().TextToMetricFamilies)
 		tasks, durations := families["orchestrator_tasks_total"], families["orchestrator_task_duration_seconds"]
-		if tasks.GetHelp() != "Total number of tasks" || tasks.GetType().String() != "COUNTER" || durations.GetHelp() != "Task execution duration" || durations.GetType().String() != "HISTOGRAM" {
+		if tasks.GetHelp() != "Total number of tasks" || tasks.GetType().String() != "COUNTER" ||
+			durations.GetHelp() != "Task execution duration" || durations.GetType().String() != "HISTOGRAM" {
 			t.Errorf("%v %v", tasks, durations)
 		}
 	}},
@@ -348,7 +354,8 @@ var metrics = []behaviour{
 	{155, "label_values_are_from_a_fixed_set", func(t *testing.T, e *env) {
 		name := e.name("label")
 		e.batchEnded(e.execute(e.batch(name, opNamed(name, "fast", name))))
-		if text := string(e.orch("admin", "GET", "/metrics", nil).Raw); strings.Contains(text, name) || strings.Contains(text, e.userID("operator")) {
+		if text := string(e.orch("admin", "GET", "/metrics", nil).Raw); strings.Contains(text, name) ||
+			strings.Contains(text, e.userID("operator")) {
 			t.Error("the metrics hold what users chose")
 		}
 	}},
@@ -357,7 +364,8 @@ var metrics = []behaviour{
 	}},
 }
 
-// parser returns a Prometheus parser, read what one of its methods makes of the orchestrator's metrics.
+// parser returns a Prometheus parser, read what one of its methods makes of the orchestrator's
+// metrics.
 func parser() *expfmt.TextParser {
 	p := expfmt.NewTextParser(model.LegacyValidation)
 	return &p
@@ -372,7 +380,8 @@ func read[T any](e *env, parse func(io.Reader) (T, error)) T {
 	return parsed
 }
 
-// counter returns a counter of the orchestrator, that of a status if it has one; what was never counted is 0.
+// counter returns a counter of the orchestrator, that of a status if it has one; what was never
+// counted is 0.
 func (e *env) counter(name, status string) float64 {
 	e.t.Helper()
 	for _, m := range read(e, parser().TextToMetricFamilies)[name].GetMetric() {

@@ -56,7 +56,8 @@ var authentication = []behaviour{
 		disabled := e.createUser(e.name("off"), "viewer")
 		e.want(e.cc("admin", "PUT", "/users/"+disabled.ID, map[string]any{"enabled": false}), 200)
 		var texts []string
-		for _, a := range []answer{e.logIn("nobody-at-all", password, ""), e.logIn(u.name, "not the right passphrase", "123456"), e.logIn(u.name, password, "000000"), e.logIn(disabled.Username, password, "")} {
+		for _, a := range []answer{e.logIn("nobody-at-all", password, ""), e.logIn(u.name, "not the right passphrase", "123456"),
+			e.logIn(u.name, password, "000000"), e.logIn(disabled.Username, password, "")} {
 			e.want(a, 401)
 			texts = append(texts, a.Error+a.Code)
 		}
@@ -102,7 +103,8 @@ var authentication = []behaviour{
 				bad, answers = misspelled(code)[from:], nil
 				bad = bad[:min(each, len(bad))]
 				for _, b := range bad {
-					answers = append(answers, e.cc("", "POST", "/auth/login", map[string]any{"username": u.name, "password": password, "mfa_code": b}))
+					answers = append(answers,
+						e.cc("", "POST", "/auth/login", map[string]any{"username": u.name, "password": password, "mfa_code": b}))
 				}
 				good = e.logIn(u.name, password, code)
 			})
@@ -165,7 +167,8 @@ var authentication = []behaviour{
 			t.Errorf("%v then %v", before, after)
 		}
 		e.want(e.withToken(old, e.ControlCenter.Address, "/users/"+u.ID), 401)
-		e.await(5*time.Second, "the orchestrator refuses the old token", func() bool { return e.withToken(old, e.Orchestrator.Address, "/tasks").Status == 401 })
+		e.await(5*time.Second, "the orchestrator refuses the old token",
+			func() bool { return e.withToken(old, e.Orchestrator.Address, "/tasks").Status == 401 })
 		e.want(e.withToken(s.Token, e.Orchestrator.Address, "/tasks"), 200)
 	}},
 	{112, "bad_refresh_tokens_are_refused", func(t *testing.T, e *env) {
@@ -222,7 +225,8 @@ var authentication = []behaviour{
 			t.Errorf("%s", a.Data)
 		}
 		e.want(e.do(out), 401)
-		e.await(5*time.Second, "the orchestrator refuses the token", func() bool { return e.withToken(tok, e.Orchestrator.Address, "/tasks").Status == 401 })
+		e.await(5*time.Second, "the orchestrator refuses the token",
+			func() bool { return e.withToken(tok, e.Orchestrator.Address, "/tasks").Status == 401 })
 	}},
 	{116, "after_a_key_rotation_old_tokens_work_and_new_ones_have_the_new_key", func(t *testing.T, e *env) {
 		u := e.createUser(e.name("keys"), "viewer")
@@ -236,7 +240,8 @@ var authentication = []behaviour{
 		}
 		for _, tok := range []string{old, fresh} {
 			e.want(e.withToken(tok, e.ControlCenter.Address, "/users/"+u.ID), 200, 403)
-			e.await(5*time.Second, "the orchestrator knows both keys", func() bool { return e.withToken(tok, e.Orchestrator.Address, "/tasks").Status == 200 })
+			e.await(5*time.Second, "the orchestrator knows both keys",
+				func() bool { return e.withToken(tok, e.Orchestrator.Address, "/tasks").Status == 200 })
 		}
 	}},
 	{117, "without_the_control_center_good_tokens_work_and_revoked_ones_do_not", func(t *testing.T, e *env) {
@@ -244,7 +249,8 @@ var authentication = []behaviour{
 		u := f.createUser("gone", "viewer")
 		gone := f.login(u.Username, password).Reveal()
 		f.want(f.do(request{base: f.ControlCenter.Address, method: "POST", path: "/auth/logout", token: gone}), 200)
-		f.await(5*time.Second, "the orchestrator knows", func() bool { return f.withToken(gone, f.Orchestrator.Address, "/tasks").Status == 401 })
+		f.await(5*time.Second, "the orchestrator knows",
+			func() bool { return f.withToken(gone, f.Orchestrator.Address, "/tasks").Status == 401 })
 		if err := f.ControlCenter.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -295,14 +301,17 @@ func (e *env) factor(stem string) mfaUser {
 		Secret        string   `json:"secret"`
 		RecoveryCodes []string `json:"recovery_codes"`
 	}
-	e.want(e.do(request{base: e.ControlCenter.Address, method: "POST", path: "/mfa/enroll/totp", token: tok}), 200, 201).into(e.t, &enrolment)
+	e.want(e.do(request{base: e.ControlCenter.Address, method: "POST", path: "/mfa/enroll/totp", token: tok}), 200, 201).into(e.t,
+		&enrolment)
 	u.secret, u.backup = enrolment.Secret, enrolment.RecoveryCodes
 	u.enrolledAt = time.Now().Unix()/30 - 1 // an old code confirms, so that the present one stays unused
-	e.want(e.do(request{base: e.ControlCenter.Address, method: "POST", path: "/mfa/verify", token: tok, body: map[string]any{"code": u.at(e.t, u.enrolledAt)}}), 200)
+	e.want(e.do(request{base: e.ControlCenter.Address, method: "POST", path: "/mfa/verify", token: tok,
+		body: map[string]any{"code": u.at(e.t, u.enrolledAt)}}), 200)
 	return u
 }
 
-// enrolled creates a viewer with a factor from the administrator, so that no code of it was used yet.
+// enrolled creates a viewer with a factor from the administrator, so that no code of it was used
+// yet.
 func (e *env) enrolled(stem string) mfaUser {
 	e.t.Helper()
 	u := mfaUser{name: e.name(stem)}
@@ -313,7 +322,8 @@ func (e *env) enrolled(stem string) mfaUser {
 	return u
 }
 
-// misspelled returns what is no code of six digits, made from one that is good: only the form can be what is refused.
+// misspelled returns what is no code of six digits, made from one that is good: only the form can
+// be what is refused.
 func misspelled(code string) []any {
 	number, _ := strconv.Atoi(code)
 	wide := strings.Map(func(d rune) rune { return d - '0' + '\uff10' }, code)

@@ -71,7 +71,8 @@ var batches = []behaviour{
 		for i := range 4 {
 			configs = append(configs, map[string]any{"name": fmt.Sprintf("%s-%d", e.name("p"), i), "plan": "1xCPU-2GB", "zone": "z"})
 		}
-		id, last := e.execute(e.batch("progress", map[string]any{"id": "a", "type": "server_batch", "provider": "slow", "server_configs": configs})), 0.0
+		id, last := e.execute(e.batch("progress",
+			map[string]any{"id": "a", "type": "server_batch", "provider": "slow", "server_configs": configs})), 0.0
 		e.await(60*time.Second, "the batch ends", func() bool {
 			var b struct {
 				Status     string
@@ -124,7 +125,8 @@ var batches = []behaviour{
 			}
 			return e.batch("ring", ops...)
 		}
-		for what, b := range map[string]map[string]any{"ghost": e.batch("x", op("a", "fast", "ghost")), "a": e.batch("x", op("a", "fast", "a")), "n0": ring(2), "n1": ring(50)} {
+		for what, b := range map[string]map[string]any{"ghost": e.batch("x", op("a", "fast", "ghost")),
+			"a": e.batch("x", op("a", "fast", "a")), "n0": ring(2), "n1": ring(50)} {
 			if a := e.want(e.orch("operator", "POST", "/batch/execute", b), 422); !strings.Contains(string(a.Raw), what) {
 				t.Errorf("%s is not named: %s", what, a.Raw)
 			}
@@ -137,12 +139,14 @@ var batches = []behaviour{
 		bad := op("a")
 		bad["type"] = "magic"
 		nowhere := op("a", "no-such-provider")
-		for _, b := range []map[string]any{e.batch("x", op("a"), op("a")), e.batch("x"), e.batch("x", op("")), e.batch("x", bad), e.batch("x", nowhere)} {
+		for _, b := range []map[string]any{e.batch("x", op("a"), op("a")), e.batch("x"), e.batch("x", op("")), e.batch("x", bad),
+			e.batch("x", nowhere)} {
 			e.want(e.orch("operator", "POST", "/batch/execute", b), 422)
 		}
 	}},
 	{61, "server_batches_need_named_servers", func(t *testing.T, e *env) {
-		for _, configs := range []any{nil, []any{}, []any{map[string]any{"plan": "p", "zone": "z"}}, []any{map[string]any{"name": "twin"}, map[string]any{"name": "twin"}}} {
+		for _, configs := range []any{nil, []any{}, []any{map[string]any{"plan": "p", "zone": "z"}},
+			[]any{map[string]any{"name": "twin"}, map[string]any{"name": "twin"}}} {
 			o := op("a")
 			if o["server_configs"] = configs; configs == nil {
 				delete(o, "server_configs")
@@ -205,7 +209,8 @@ var batches = []behaviour{
 		a := e.want(e.orch("viewer", "GET", "/batch/operations?limit=1", nil), 200)
 		var rows []client.BatchRun
 		a.into(t, &rows)
-		if len(rows) != 1 || rows[0].BatchID != id || rows[0].CreatedAt == nil || rows[0].Name != end.Name || a.Header.Get("X-Total-Count") == "" || len(rows[0].Operations) != 1 {
+		if len(rows) != 1 || rows[0].BatchID != id || rows[0].CreatedAt == nil || rows[0].Name != end.Name ||
+			a.Header.Get("X-Total-Count") == "" || len(rows[0].Operations) != 1 {
 			t.Errorf("%+v %v", rows, a.Header)
 		}
 		e.want(e.orch("viewer", "GET", "/batch/operations/"+nowhere, nil), 404)
@@ -224,7 +229,8 @@ var batches = []behaviour{
 		e.batchEnded(id)
 		e.ended(e.submit("fast")) // what is done after the cancel would be done by now
 		b := e.batchEnded(id)
-		if b.Status != "Cancelled" || b.Operations[0].Status != "Completed" || b.Operations[1].Status != "Cancelled" || b.Operations[2].Status != "Cancelled" {
+		if b.Status != "Cancelled" || b.Operations[0].Status != "Completed" || b.Operations[1].Status != "Cancelled" ||
+			b.Operations[2].Status != "Cancelled" {
 			t.Errorf("a should be Completed, b, c and the batch Cancelled: %+v", b)
 		}
 		if calls := e.callsOf(kept); len(calls) != 1 || calls[0].Action != "create" {
@@ -253,7 +259,8 @@ var batches = []behaviour{
 		for _, c := range e.callsOf(first, second) {
 			seen = append(seen, c.Action+" "+c.Name)
 		}
-		if got, want := strings.Join(seen, ", "), fmt.Sprintf("create %s, create %s, delete %s, delete %s", first, second, second, first); got != want {
+		if got, want := strings.Join(seen, ", "), fmt.Sprintf("create %s, create %s, delete %s, delete %s", first, second, second,
+			first); got != want {
 			t.Errorf("the provider saw %s, want %s", got, want)
 		}
 	}},
@@ -317,8 +324,8 @@ var batches = []behaviour{
 			if made := f.changes("booting", name); len(made) != 1 || made[0].Gone {
 				t.Errorf("%s should have been made once: %+v", name, made)
 			}
-			// One call a server, save that a kill in the very moment of the second call may come before its record: what
-			// was made is looked up and not asked for again.
+			// One call a server, save that a kill in the very moment of the second call may come
+			// before its record: what was made is looked up and not asked for again.
 			if n := f.callCount(name); n > 1 || n < 1 && i != 1 {
 				t.Errorf("%s was asked for %d times, want once", name, n)
 			}
@@ -326,8 +333,8 @@ var batches = []behaviour{
 	}},
 }
 
-// op returns a server_batch operation with one server. provider is the first of rest and defaults to "fast"; the others
-// are dependencies.
+// op returns a server_batch operation with one server. provider is the first of rest and defaults
+// to "fast"; the others are dependencies.
 func op(id string, rest ...string) map[string]any {
 	return opNamed(id, first(rest, "fast"), fmt.Sprintf("%s-%d", id, time.Now().UnixNano()), rest[min(1, len(rest)):]...)
 }
@@ -340,7 +347,8 @@ func opNamed(id, provider, server string, dependencies ...string) map[string]any
 		"server_configs": []any{map[string]any{"name": server, "plan": "1xCPU-2GB", "zone": "de-fra1"}}}
 }
 
-// chain returns n operations at a provider, each of which depends on the one before it, and their servers.
+// chain returns n operations at a provider, each of which depends on the one before it, and their
+// servers.
 func (e *env) chain(provider string, n int) (ops []map[string]any, servers []string) {
 	for i := range n {
 		var after []string
@@ -365,7 +373,8 @@ func (e *env) batch(name string, ops ...map[string]any) map[string]any {
 	if ops == nil {
 		ops = []map[string]any{}
 	}
-	return map[string]any{"name": name, "version": "1.0.0", "storage_backend": "filesystem", "parallel_limit": 5, "rollback_enabled": false, "operations": ops}
+	return map[string]any{"name": name, "version": "1.0.0", "storage_backend": "filesystem", "parallel_limit": 5, "rollback_enabled": false,
+		"operations": ops}
 }
 
 // execute submits a batch as the operator and returns its id.
@@ -376,7 +385,8 @@ func (e *env) execute(b map[string]any) string {
 	return out.BatchID
 }
 
-// inOrder fails unless each operation of an ended batch started after those it depends on had ended.
+// inOrder fails unless each operation of an ended batch started after those it depends on had
+// ended.
 func (e *env) inOrder(id string, ops []map[string]any) {
 	e.t.Helper()
 	b, err := e.Orch(e.tokens["viewer"]).Batch(e.t.Context(), id)
@@ -401,8 +411,8 @@ func (e *env) inOrder(id string, ops []map[string]any) {
 	}
 }
 
-// growing fails unless the provider saw that many tries with growing delays: by the documented rule the n-th delay is
-// between half and all of the initial one (100 ms here) times 2^(n-1).
+// growing fails unless the provider saw that many tries with growing delays: by the documented rule
+// the n-th delay is between half and all of the initial one (100 ms here) times 2^(n-1).
 func (e *env) growing(calls []providerCall, tries int) {
 	e.t.Helper()
 	if len(calls) != tries {
@@ -415,7 +425,8 @@ func (e *env) growing(calls []providerCall, tries int) {
 			e.t.Errorf("delay %d is %s, want at least %s", i, delays[i-1], least)
 		}
 	}
-	// Equal delays could all be long enough. The jitter, and a busy machine, make neighbours a poor comparison.
+	// Equal delays could all be long enough. The jitter, and a busy machine, make neighbours a poor
+	// comparison.
 	if first, last := delays[0], delays[len(delays)-1]; tries > 4 && last < 2*first {
 		e.t.Errorf("the delays do not grow: %s", delays)
 	}

@@ -8,8 +8,8 @@ import (
 	"reflect"
 )
 
-// bodies returns the endpoints that take a body, each with all members that the contract documents (platform.md 1.4 to
-// 1.8); account is the id of the user that is changed.
+// bodies returns the endpoints that take a body, each with all members that the contract documents
+// (platform.md 1.4 to 1.8); account is the id of the user that is changed.
 func (e *env) bodies(account string) []endpoint {
 	e.t.Helper()
 	raw, err := os.ReadFile(reference)
@@ -42,7 +42,8 @@ func (e *env) bodies(account string) []endpoint {
 
 // documented returns the documented bodies of the three workflows, by kind.
 func documented(infra string) map[string]map[string]any {
-	bodies := map[string]map[string]any{"servers": {}, "taskserv": {"operation": "create", "taskserv": "kubernetes"}, "cluster": {"operation": "create", "cluster_type": "buildkit"}}
+	bodies := map[string]map[string]any{"servers": {}, "taskserv": {"operation": "create", "taskserv": "kubernetes"},
+		"cluster": {"operation": "create", "cluster_type": "buildkit"}}
 	for _, b := range bodies {
 		maps.Copy(b, servers(infra))
 	}
@@ -56,8 +57,8 @@ func small(infra string) map[string]map[string]any {
 	return bodies
 }
 
-// mistype puts values of all other JSON types in the place of each value inside a decoded body, one at a time, and calls
-// try while one is there.
+// mistype puts values of all other JSON types in the place of each value inside a decoded body, one
+// at a time, and calls try while one is there.
 func mistype(at string, value any, put func(any), try func(pointer string, wrong any)) {
 	if at != "" {
 		for _, wrong := range []any{"text", 7.0, true, nil, []any{}, map[string]any{}} {

@@ -2,8 +2,8 @@ package conformance
 
 import "net/http"
 
-// endpoint is one route of the contract (platform.md 1.2 to 1.8, as far as this release has them) with a request that
-// is well-formed; {id} in the path stands for an id that does not exist.
+// endpoint is one route of the contract (platform.md 1.2 to 1.8, as far as this release has them)
+// with a request that is well-formed; {id} in the path stands for an id that does not exist.
 type endpoint struct {
 	service string // "orch" or "cc"
 	method  string
@@ -23,20 +23,25 @@ func endpoints() []endpoint {
 		{service: "orch", method: http.MethodGet, path: "/tasks"},
 		{service: "orch", method: http.MethodGet, path: "/tasks/" + nowhere},
 		{service: "orch", method: http.MethodPost, path: "/workflows/servers/create", body: servers("nowhere"), refused: "viewer"},
-		{service: "orch", method: http.MethodPost, path: "/workflows/taskserv/create", body: map[string]any{"taskserv": "kubernetes", "infra": "nowhere"}, refused: "viewer"},
-		{service: "orch", method: http.MethodPost, path: "/workflows/cluster/create", body: map[string]any{"cluster_type": "buildkit", "infra": "nowhere"}, refused: "viewer"},
-		{service: "orch", method: http.MethodPost, path: "/batch/execute", body: map[string]any{"name": "b", "operations": []any{}}, refused: "viewer"},
+		{service: "orch", method: http.MethodPost, path: "/workflows/taskserv/create",
+			body: map[string]any{"taskserv": "kubernetes", "infra": "nowhere"}, refused: "viewer"},
+		{service: "orch", method: http.MethodPost, path: "/workflows/cluster/create",
+			body: map[string]any{"cluster_type": "buildkit", "infra": "nowhere"}, refused: "viewer"},
+		{service: "orch", method: http.MethodPost, path: "/batch/execute", body: map[string]any{"name": "b", "operations": []any{}},
+			refused: "viewer"},
 		{service: "orch", method: http.MethodGet, path: "/batch/operations"},
 		{service: "orch", method: http.MethodGet, path: "/batch/operations/" + nowhere},
 		{service: "orch", method: http.MethodPost, path: "/batch/operations/" + nowhere + "/cancel", refused: "viewer"},
 		{service: "orch", method: http.MethodGet, path: "/rollback/checkpoints"},
 		{service: "orch", method: http.MethodPost, path: "/rollback/checkpoints", body: map[string]any{"name": "c"}, refused: "viewer"},
 		{service: "orch", method: http.MethodGet, path: "/rollback/checkpoints/" + nowhere},
-		{service: "orch", method: http.MethodPost, path: "/rollback/execute", body: map[string]any{"checkpoint_id": nowhere}, refused: "viewer"},
+		{service: "orch", method: http.MethodPost, path: "/rollback/execute", body: map[string]any{"checkpoint_id": nowhere},
+			refused: "viewer"},
 		{service: "orch", method: http.MethodGet, path: "/metrics"},
 		{service: "cc", method: http.MethodGet, path: "/health", open: true},
 		{service: "cc", method: http.MethodGet, path: "/ready", open: true},
-		{service: "cc", method: http.MethodPost, path: "/auth/login", body: map[string]any{"username": "nobody", "password": "nothing at all here"}, open: true},
+		{service: "cc", method: http.MethodPost, path: "/auth/login",
+			body: map[string]any{"username": "nobody", "password": "nothing at all here"}, open: true},
 		{service: "cc", method: http.MethodPost, path: "/auth/refresh", body: map[string]any{"token": "rt_nothing"}, open: true},
 		{service: "cc", method: http.MethodPost, path: "/auth/logout"},
 		{service: "cc", method: http.MethodGet, path: "/users", refused: "viewer"},

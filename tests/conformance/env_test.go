@@ -86,7 +86,8 @@ type request struct {
 	header             string // a line, as rigtest.Send takes it; "" is none
 }
 
-// do sends the request and decodes the envelope. It follows no redirect; a transport error fails the test.
+// do sends the request and decodes the envelope. It follows no redirect; a transport error fails
+// the test.
 func (e *env) do(r request) answer {
 	e.t.Helper()
 	token := r.token

@@ -13,9 +13,10 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// writeConfig writes the orchestrator's configuration with simulated providers that behave as their names say, an infra
-// for each, and the sample's providers and recipes on the local driver; it returns the configuration's path and the
-// file that records the simulated providers' mutating calls.
+// writeConfig writes the orchestrator's configuration with simulated providers that behave as their
+// names say, an infra for each, and the sample's providers and recipes on the local driver; it
+// returns the configuration's path and the file that records the simulated providers' mutating
+// calls.
 func writeConfig(t *testing.T, dir string) (config, calls string) {
 	t.Helper()
 	calls = filepath.Join(dir, "calls.jsonl")
@@ -31,12 +32,14 @@ func writeConfig(t *testing.T, dir string) (config, calls string) {
 		"slow":    "latency = \"300ms\"\n",
 		"hang":    "latency = \"10m\"\n",
 		"hanging": "latency = \"10m\"\n",
-		"broken":  "[[providers.broken.faults]]\naction = \"create\"\nclass = \"permanent\"\nmessage = \"simulated: there is no such plan\"\n",
-		"down":    "[[providers.down.faults]]\naction = \"create\"\nclass = \"transient\"\nmessage = \"simulated: the provider is down\"\n",
-		"flaky":   "[[providers.flaky.faults]]\naction = \"create\"\nmatch = \"flaky-*\"\ntimes = 2\nclass = \"transient\"\n",
-		"stuck":   "[[providers.stuck.faults]]\naction = \"delete\"\nclass = \"permanent\"\nmessage = \"simulated: it cannot be removed\"\n",
+		"broken": "[[providers.broken.faults]]\naction = \"create\"\nclass = \"permanent\"\nmessage = \"simulated: there is no such " +
+			"plan\"\n",
+		"down":  "[[providers.down.faults]]\naction = \"create\"\nclass = \"transient\"\nmessage = \"simulated: the provider is down\"\n",
+		"flaky": "[[providers.flaky.faults]]\naction = \"create\"\nmatch = \"flaky-*\"\ntimes = 2\nclass = \"transient\"\n",
+		"stuck": "[[providers.stuck.faults]]\naction = \"delete\"\nclass = \"permanent\"\nmessage = \"simulated: it cannot be removed\"\n",
 	} {
-		text += fmt.Sprintf("[providers.%s]\ndriver = \"simulated\"\ncalls = %q\nstate = %q\n%s", name, calls, filepath.Join(dir, name+".state"), settings)
+		text += fmt.Sprintf("[providers.%s]\ndriver = \"simulated\"\ncalls = %q\nstate = %q\n%s", name, calls,
+			filepath.Join(dir, name+".state"), settings)
 		writeInfra(t, dir, name, name)
 	}
 	config = filepath.Join(dir, "orchestrator.toml")
@@ -46,7 +49,8 @@ func writeConfig(t *testing.T, dir string) (config, calls string) {
 	return config, calls
 }
 
-// writeInfra writes an infra with one server at a provider; the server's name is the infra's and a suffix.
+// writeInfra writes an infra with one server at a provider; the server's name is the infra's and a
+// suffix.
 func writeInfra(t *testing.T, dir, name, provider string) {
 	t.Helper()
 	folder := filepath.Join(dir, "infra", name)
@@ -59,8 +63,8 @@ func writeInfra(t *testing.T, dir, name, provider string) {
 	}
 }
 
-// fresh starts a further installation on e's store, with changed options if asked; it ends with the test. Only the
-// administrator is there, under every role's name.
+// fresh starts a further installation on e's store, with changed options if asked; it ends with the
+// test. Only the administrator is there, under every role's name.
 func (e *env) fresh(change ...func(*rig.Options)) *env {
 	e.t.Helper()
 	f := &env{t: e.t, sockets: &socketUsers{}, surreal: e.surreal}

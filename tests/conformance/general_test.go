@@ -32,7 +32,8 @@ var general = []behaviour{
 		if len(attacks) < 40 {
 			t.Fatalf("only %d attacks", len(attacks))
 		}
-		for _, p := range []endpoint{{service: "orch", method: "GET", path: "/tasks"}, {service: "orch", method: "POST", path: "/rollback/checkpoints", body: map[string]any{"name": "attack"}},
+		for _, p := range []endpoint{{service: "orch", method: "GET", path: "/tasks"},
+			{service: "orch", method: "POST", path: "/rollback/checkpoints", body: map[string]any{"name": "attack"}},
 			{service: "cc", method: "GET", path: "/users"}, {service: "cc", method: "POST", path: "/auth/logout"}} {
 			for _, attack := range attacks {
 				if !headerSafe(attack.Token) || strings.TrimSpace(attack.Token) == e.Token.Reveal() {
@@ -57,7 +58,8 @@ var general = []behaviour{
 			} else {
 				e.want(e.cc("admin", "DELETE", "/users/"+u.ID, nil), 200)
 			}
-			if a := e.do(request{base: e.ControlCenter.Address, method: "GET", path: "/users", token: tok}); a.Status != 401 && a.Status != 403 {
+			if a := e.do(request{base: e.ControlCenter.Address, method: "GET", path: "/users", token: tok}); a.Status != 401 &&
+				a.Status != 403 {
 				t.Errorf("%s: at home the next request answers %d", how, a.Status)
 			}
 			e.await(5*time.Second, how+" reaches the orchestrator", func() bool {
@@ -72,7 +74,8 @@ var general = []behaviour{
 		for _, scheme := range []string{"Bearer", "bearer", "BEARER", "bEaReR"} {
 			e.want(e.callWith(p, scheme+" "+tok), 200)
 		}
-		for _, bad := range []string{"Basic " + tok, "Bearer", "Bearer ", tok, "Bearer " + tok + " " + tok, "Bearer " + tok + ", Bearer " + tok} {
+		for _, bad := range []string{"Basic " + tok, "Bearer", "Bearer ", tok, "Bearer " + tok + " " + tok, "Bearer " + tok + ", Bearer " +
+			tok} {
 			if a := e.want(e.callWith(p, bad), 401); !strings.HasPrefix(a.Header.Get("WWW-Authenticate"), "Bearer") {
 				t.Errorf("no WWW-Authenticate: Bearer for %.20q", bad)
 			}
@@ -132,7 +135,8 @@ var general = []behaviour{
 			for _, method := range []string{"PATCH", "OPTIONS", "TRACE"} {
 				a := e.want(e.do(request{base: e.address(p), method: method, path: p.path, role: "admin"}), 405)
 				for _, known := range endpoints() {
-					if known.service == p.service && known.path == p.path && !strings.Contains(", "+a.Header.Get("Allow")+",", ", "+known.method+",") {
+					if known.service == p.service && known.path == p.path &&
+						!strings.Contains(", "+a.Header.Get("Allow")+",", ", "+known.method+",") {
 						t.Errorf("%s %s: Allow is %q, without %s", method, p.path, a.Header.Get("Allow"), known.method)
 					}
 				}
@@ -142,7 +146,8 @@ var general = []behaviour{
 	{8, "slashes_never_turn_a_post_into_a_get", func(t *testing.T, e *env) {
 		before := e.count("/rollback/checkpoints")
 		for _, path := range []string{"/rollback/checkpoints/", "/rollback//checkpoints", "//rollback/checkpoints"} {
-			if a := e.orch("operator", "POST", path, map[string]any{"name": "slash"}); a.Status >= 300 && a.Status < 400 && a.Status != 307 && a.Status != 308 {
+			if a := e.orch("operator", "POST", path, map[string]any{"name": "slash"}); a.Status >= 300 && a.Status < 400 &&
+				a.Status != 307 && a.Status != 308 {
 				t.Errorf("POST %s is redirected with %d", path, a.Status)
 			} else if a.Status == 200 {
 				t.Errorf("POST %s answered like a GET: %s", path, a.Raw)
@@ -180,14 +185,18 @@ var general = []behaviour{
 		}
 	}},
 	{10, "accept_absent_any_or_v1_is_v1_and_v9_alone_is_406", func(t *testing.T, e *env) {
-		for _, accept := range []string{"", "*/*", "application/json", "application/json, text/plain, */*", "application/*", "application/vnd.provisioning.v1+json",
+		for _, accept := range []string{"", "*/*", "application/json", "application/json, text/plain, */*", "application/*",
+			"application/vnd.provisioning.v1+json",
 			"application/vnd.provisioning.v9+json, application/vnd.provisioning.v1+json"} {
-			e.want(e.do(request{base: e.Orchestrator.Address, method: "GET", path: "/tasks", role: "viewer", header: "Accept: " + accept}), 200)
+			e.want(e.do(request{base: e.Orchestrator.Address, method: "GET", path: "/tasks", role: "viewer", header: "Accept: " + accept}),
+				200)
 		}
-		e.want(e.do(request{base: e.Orchestrator.Address, method: "GET", path: "/tasks", role: "viewer", header: "Accept: application/vnd.provisioning.v9+json"}), 406)
+		e.want(e.do(request{base: e.Orchestrator.Address, method: "GET", path: "/tasks", role: "viewer",
+			header: "Accept: application/vnd.provisioning.v9+json"}), 406)
 	}},
 	{11, "a_get_with_a_json_content_type_and_no_body_is_served", func(t *testing.T, e *env) {
-		e.want(e.do(request{base: e.Orchestrator.Address, method: "GET", path: "/tasks", role: "viewer", header: "Content-Type: application/json"}), 200)
+		e.want(e.do(request{base: e.Orchestrator.Address, method: "GET", path: "/tasks", role: "viewer",
+			header: "Content-Type: application/json"}), 200)
 	}},
 	{12, "bodies_that_are_no_json_object_are_refused", func(t *testing.T, e *env) {
 		for _, body := range []string{`{"infra":`, ``, `not json`, `{"infra":"production"} trailing`, "{\"infra\":\"\xff\"}", `{'infra':'x'}`} {
@@ -209,27 +218,31 @@ var general = []behaviour{
 		e.want(e.orch("", "GET", "/health", nil), 200)
 	}},
 	{15, "unknown_and_duplicate_members_get_a_clear_answer", func(t *testing.T, e *env) {
-		// Decision 19 is stricter than the contract's tolerance: unknown members are named, not dropped.
+		// Decision 19 is stricter than the contract's tolerance: unknown members are named, not
+		// dropped.
 		a := e.want(e.orch("operator", "POST", "/rollback/checkpoints", `{"name":"x","nmae":"y"}`), 422)
 		if !strings.Contains(string(a.Raw), "nmae") {
 			t.Errorf("the unknown member is not named: %s", a.Raw)
 		}
 		e.want(e.orch("operator", "POST", "/rollback/checkpoints", `{"name":"x","name":"y"}`), 400)
 		u := e.createUser(e.name("members"), "viewer")
-		e.want(e.cc("admin", "PUT", "/users/"+u.ID, map[string]any{"id": u.ID, "username": u.Username, "enabled": true, "created_at": "2025-09-26T10:00:00Z"}), 200)
+		e.want(e.cc("admin", "PUT", "/users/"+u.ID,
+			map[string]any{"id": u.ID, "username": u.Username, "enabled": true, "created_at": "2025-09-26T10:00:00Z"}), 200)
 	}},
 	{16, "a_member_of_the_wrong_type_is_refused_by_name", func(t *testing.T, e *env) {
 		account := e.createUser(e.name("typed"), "viewer").ID
 		for _, p := range e.bodies(account) {
 			mistype("", p.body, nil, func(pointer string, wrong any) {
 				if a := e.call(p, "admin"); a.Status != 422 || !strings.Contains(a.Error, pointer) {
-					t.Errorf("%s %s with %#v at %s: %d %s; want 422 and the place in the text", p.method, p.path, wrong, pointer, a.Status, a.Raw)
+					t.Errorf("%s %s with %#v at %s: %d %s; want 422 and the place in the text", p.method, p.path, wrong, pointer, a.Status,
+						a.Raw)
 				}
 			})
 		}
 	}},
 	{17, "strange_texts_are_refused_or_kept_as_they_are", func(t *testing.T, e *env) {
-		for _, text := range []string{"null \u0000 inside", "line\nbreak", "right \u202e left", strings.Repeat("long", 1<<18), "emoji 🚀", "quote ' \" \\"} {
+		for _, text := range []string{"null \u0000 inside", "line\nbreak", "right \u202e left", strings.Repeat("long", 1<<18), "emoji 🚀",
+			"quote ' \" \\"} {
 			a := e.orch("operator", "POST", "/rollback/checkpoints", map[string]any{"name": "strange", "description": text})
 			if a.Status == 422 || a.Status == 400 || a.Status == 413 {
 				continue
@@ -246,13 +259,16 @@ var general = []behaviour{
 	{18, "no_output_holds_a_secret", func(t *testing.T, e *env) {
 		name := e.name("canary")
 		secretPassword := "quartz-7f3a-lantern-" + id.Random() // a password may not be made of the name
-		e.want(e.cc("admin", "POST", "/users", map[string]any{"username": name, "email": name + "@example.com", "password": secretPassword, "roles": []string{"viewer"}}), 201)
+		e.want(e.cc("admin", "POST", "/users",
+			map[string]any{"username": name, "email": name + "@example.com", "password": secretPassword, "roles": []string{"viewer"}}), 201)
 		tok := e.login(name, secretPassword).Reveal()
 		e.want(e.do(request{base: e.Orchestrator.Address, method: "GET", path: "/tasks?token=" + tok, token: tok}), 200, 400)
 		e.want(e.cc("", "POST", "/auth/login", map[string]any{"username": name, "password": secretPassword + "x"}), 401)
-		e.want(e.cc("admin", "POST", "/users", map[string]any{"username": name, "email": "x", "password": secretPassword, "roles": []string{"viewer"}}), 422, 409)
+		e.want(e.cc("admin", "POST", "/users",
+			map[string]any{"username": name, "email": "x", "password": secretPassword, "roles": []string{"viewer"}}), 422, 409)
 		canaries := []string{secretPassword, tok[strings.LastIndex(tok, ".")+1:], e.Admin.TOTPSecret, e.Admin.Password}
-		texts := map[string]string{"audit": string(e.cc("admin", "GET", "/audit/logs?limit=1000", nil).Raw), "users": string(e.cc("admin", "GET", "/users?limit=1000", nil).Raw),
+		texts := map[string]string{"audit": string(e.cc("admin", "GET", "/audit/logs?limit=1000", nil).Raw),
+			"users":   string(e.cc("admin", "GET", "/users?limit=1000", nil).Raw),
 			"metrics": string(e.orch("admin", "GET", "/metrics", nil).Raw)}
 		for _, log := range []string{e.ControlCenter.Log, e.Orchestrator.Log} {
 			raw, err := os.ReadFile(log)
@@ -277,7 +293,8 @@ var general = []behaviour{
 				return
 			}
 			seen[a.Status] = true
-			for _, leak := range []string{"goroutine ", ".go:", "SELECT ", e.Dir, e.Bin, "pebble", "panic", "unmarshal", "Go struct", "github.com/"} {
+			for _, leak := range []string{"goroutine ", ".go:", "SELECT ", e.Dir, e.Bin, "pebble", "panic", "unmarshal", "Go struct",
+				"github.com/"} {
 				if strings.Contains(string(a.Raw), leak) {
 					t.Errorf("%s %s as %q shows %q: %s", p.method, p.path, role, leak, a.Raw)
 				}
@@ -340,7 +357,8 @@ var general = []behaviour{
 			if p.path == "/auth/login" || p.path == "/auth/refresh" {
 				want = "5"
 			}
-			if a.Header.Get("X-RateLimit-Limit") != want || a.Header.Get("X-RateLimit-Remaining") == "" || a.Header.Get("X-RateLimit-Reset") == "" {
+			if a.Header.Get("X-RateLimit-Limit") != want || a.Header.Get("X-RateLimit-Remaining") == "" ||
+				a.Header.Get("X-RateLimit-Reset") == "" {
 				t.Errorf("%s %s answered %d with %v", p.method, p.path, a.Status, a.Header)
 			}
 		}

@@ -78,7 +78,8 @@ var limits = []behaviour{
 		}
 		l.liftLimits()
 		l.allRecorded()
-		for query, want := range map[string]int{"action=auth.login&resource=users/" + u.ID: 6, "action=batch.create": batches, "action=workflow.create": workflows} {
+		for query, want := range map[string]int{"action=auth.login&resource=users/" + u.ID: 6, "action=batch.create": batches,
+			"action=workflow.create": workflows} {
 			if n := l.audited(query); n != want {
 				t.Errorf("%s finds %d records, want %d: those of what was let through", query, n, want)
 			}

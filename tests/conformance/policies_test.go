@@ -25,7 +25,8 @@ func rule(effect, resource, action, condition string) map[string]any {
 func (e *env) policy(rules ...any) (path string, gone func()) {
 	e.t.Helper()
 	var made client.Policy
-	e.want(e.cc("admin", "POST", "/policies", map[string]any{"name": e.name("policy"), "version": "1.0.0", "rules": rules}), 201).into(e.t, &made)
+	e.want(e.cc("admin", "POST", "/policies", map[string]any{"name": e.name("policy"), "version": "1.0.0", "rules": rules}), 201).into(e.t,
+		&made)
 	path = "/policies/" + made.ID
 	return path, func() { e.want(e.cc("admin", "DELETE", path, nil), 200) }
 }
@@ -35,21 +36,27 @@ func (e *env) policy(rules ...any) (path string, gone func()) {
 func (e *env) creates(role, server string) answer {
 	e.t.Helper()
 	return e.orch(role, "POST", "/batch/execute", map[string]any{"name": "policies", "operations": []any{map[string]any{
-		"id": "a", "type": "server_batch", "provider": "fast", "server_configs": []any{map[string]any{"name": server, "plan": "1xCPU-2GB", "zone": "de-fra1"}}, "dependencies": []string{}}}})
+		"id": "a", "type": "server_batch", "provider": "fast", "server_configs": []any{map[string]any{"name": server, "plan": "1xCPU-2GB",
+			"zone": "de-fra1"}}, "dependencies": []string{}}}})
 }
 
 // within5s waits until the orchestrator decides so.
 func (e *env) within5s(role, server string, status int) {
 	e.t.Helper()
-	e.await(5*time.Second, fmt.Sprintf("%s creating %s on the orchestrator is %d", role, server, status), func() bool { return e.creates(role, server).Status == status })
+	e.await(5*time.Second, fmt.Sprintf("%s creating %s on the orchestrator is %d", role, server, status),
+		func() bool { return e.creates(role, server).Status == status })
 }
 
 // grammar are conditions of Q18 with what they are for the suite's viewer, from 127.0.0.1 without a
 // second factor.
 var grammar = map[string]bool{
-	"user.role == 'viewer'": true, "user.role != 'viewer'": false, "user.role == 'admin' || user.role == 'viewer'": true, "user.role == 'viewer' && request.mfa": false,
-	"!request.mfa": true, "!(user.role == 'viewer')": false, "user.username == 'viewer-1'": true, "user.username == 'other'": false, "user.id != ''": true,
-	"request.ip == '127.0.0.1'": true, "request.ip == '192.0.2.1'": false, "time.hour >= 0 && time.hour < 24": true, "time.hour > 23": false,
+	"user.role == 'viewer'": true, "user.role != 'viewer'": false, "user.role == 'admin' || user.role == 'viewer'": true,
+	"user.role == 'viewer' && request.mfa": false,
+	"!request.mfa":                         true, "!(user.role == 'viewer')": false, "user.username == 'viewer-1'": true,
+	"user.username == 'other'":  false,
+	"user.id != ''":             true,
+	"request.ip == '127.0.0.1'": true, "request.ip == '192.0.2.1'": false, "time.hour >= 0 && time.hour < 24": true,
+	"time.hour > 23": false,
 	"timestamp(user.username) < request.time": false, // cannot be evaluated
 }
 
@@ -73,15 +80,18 @@ var policies = []behaviour{
 	{133, "create_answers_201_with_three_members", func(t *testing.T, e *env) {
 		name := e.name("made")
 		var row map[string]any
-		e.want(e.cc("admin", "POST", "/policies", map[string]any{"name": name, "version": "1.0.0", "rules": []any{rule("Allow", "servers:*", "read", "")}}), 201).into(t, &row)
+		e.want(e.cc("admin", "POST", "/policies",
+			map[string]any{"name": name, "version": "1.0.0", "rules": []any{rule("Allow", "servers:*", "read", "")}}), 201).into(t, &row)
 		if row["name"] != name || row["version"] != "1.0.0" || row["id"] == nil || len(row) != 3 {
 			t.Errorf("%v", row)
 		}
-		e.want(e.cc("admin", "POST", "/policies", map[string]any{"name": strings.ToUpper(name), "version": "1.0.0", "rules": []any{rule("Allow", "servers:*", "read", "")}}), 409)
+		e.want(e.cc("admin", "POST", "/policies",
+			map[string]any{"name": strings.ToUpper(name), "version": "1.0.0", "rules": []any{rule("Allow", "servers:*", "read", "")}}), 409)
 		e.want(e.cc("admin", "DELETE", fmt.Sprint("/policies/", row["id"]), nil), 200)
 	}},
 	{134, "the_list_shows_rules_as_sent", func(t *testing.T, e *env) {
-		sent := []any{map[string]any{"effect": "Allow", "resource": "servers:web-*", "action": []any{"create", "read"}, "condition": "user.role == 'operator'"}, map[string]any{"effect": "Deny", "resource": "servers:db-*", "action": []any{"*"}}}
+		sent := []any{map[string]any{"effect": "Allow", "resource": "servers:web-*", "action": []any{"create", "read"},
+			"condition": "user.role == 'operator'"}, map[string]any{"effect": "Deny", "resource": "servers:db-*", "action": []any{"*"}}}
 		path, gone := e.policy(sent...)
 		defer gone()
 		var rows []map[string]any
@@ -128,16 +138,20 @@ var policies = []behaviour{
 	}},
 	{136, "the_condition_grammar", func(t *testing.T, e *env) {
 		for _, unknown := range []string{"user.email == 'x'", "server.name == 'x'", "nothing", "user.name == ''"} {
-			e.want(e.cc("admin", "POST", "/policies", map[string]any{"name": e.name("grammar"), "version": "1.0.0", "rules": []any{rule("Allow", "servers:*", "create", unknown)}}), 422)
+			e.want(e.cc("admin", "POST", "/policies",
+				map[string]any{"name": e.name("grammar"), "version": "1.0.0",
+					"rules": []any{rule("Allow", "servers:*", "create", unknown)}}), 422)
 		}
 		var rules []any
 		names := map[string]string{}
 		for condition := range grammar {
 			names[condition] = e.name("grammar")
-			rules = append(rules, rule("Allow", "servers:"+names[condition], "create", condition), rule("Allow", "batches:*", "create", "user.role == 'viewer'"))
+			rules = append(rules, rule("Allow", "servers:"+names[condition], "create", condition),
+				rule("Allow", "batches:*", "create", "user.role == 'viewer'"))
 		}
 		last := e.name("last")
-		_, gone := e.policy(append(rules, rule("Allow", "servers:"+last, "create", ""), rule("Deny", "servers:"+last, "create", "timestamp(user.username) < request.time"))...)
+		_, gone := e.policy(append(rules, rule("Allow", "servers:"+last, "create", ""),
+			rule("Deny", "servers:"+last, "create", "timestamp(user.username) < request.time"))...)
 		defer gone()
 		for condition, holds := range grammar {
 			if holds {
@@ -155,7 +169,8 @@ var policies = []behaviour{
 		name := e.name("beaten")
 		e.within5s("operator", name, 200)
 		e.want(e.creates("viewer", name), 403)
-		_, gone := e.policy(rule("Allow", "servers:"+name, "create", ""), rule("Deny", "servers:"+name, "create", "user.role == 'operator'"))
+		_, gone := e.policy(rule("Allow", "servers:"+name, "create", ""),
+			rule("Deny", "servers:"+name, "create", "user.role == 'operator'"))
 		defer gone()
 		e.within5s("operator", name, 403)
 		e.want(e.creates("admin", name), 200)
@@ -189,7 +204,8 @@ var policies = []behaviour{
 		}{
 			{map[string]any{"name": name}, name, "1.0.1"},
 			{map[string]any{"rules": []any{rule("Deny", "servers:"+name, "create", "user.role == 'operator'")}}, name, "1.0.2"},
-			{map[string]any{"name": name + "-b", "rules": []any{rule("Deny", "servers:"+name, "create", "user.role != 'admin'")}, "version": "2.0.0"}, name + "-b", "2.0.0"},
+			{map[string]any{"name": name + "-b", "rules": []any{rule("Deny", "servers:"+name, "create", "user.role != 'admin'")},
+				"version": "2.0.0"}, name + "-b", "2.0.0"},
 			{map[string]any{"enabled": true, "id": nowhere, "created_at": "1970-01-01T00:00:00Z", "revision": 99}, name + "-b", "2.0.1"},
 		} {
 			if a := e.want(e.cc("admin", "PUT", path, c.body), 200); string(a.Data) != `"Policy updated successfully"` {
@@ -212,13 +228,15 @@ var policies = []behaviour{
 		path, gone := e.policy(rule("Deny", "servers:"+e.name("kept"), "create", ""))
 		defer gone()
 		for _, role := range []string{"operator", "developer", "viewer", "auditor"} {
-			e.want(e.cc(role, "POST", "/policies", map[string]any{"name": e.name("theirs"), "version": "1.0.0", "rules": []any{rule("Allow", "*:*", "*", "")}}), 403)
+			e.want(e.cc(role, "POST", "/policies",
+				map[string]any{"name": e.name("theirs"), "version": "1.0.0", "rules": []any{rule("Allow", "*:*", "*", "")}}), 403)
 			e.want(e.cc(role, "PUT", path, map[string]any{"enabled": false}), 403)
 			e.want(e.cc(role, "DELETE", path, nil), 403)
 			e.want(e.cc(role, "POST", path+"/revert", map[string]any{"revision": 1}), 403)
 		}
 		for _, all := range []any{rule("Deny", "policies:*", "update", ""), rule("Deny", "*:*", "*", "user.role == 'admin'")} {
-			if a := e.want(e.cc("admin", "POST", "/policies", map[string]any{"name": e.name("lock"), "version": "1.0.0", "rules": []any{all}}), 409); a.Code != "policy.lockout" {
+			if a := e.want(e.cc("admin", "POST", "/policies",
+				map[string]any{"name": e.name("lock"), "version": "1.0.0", "rules": []any{all}}), 409); a.Code != "policy.lockout" {
 				t.Errorf("%s", a.Raw)
 			}
 			if a := e.want(e.cc("admin", "PUT", path, map[string]any{"rules": []any{all}}), 409); a.Code != "policy.lockout" {
@@ -234,13 +252,17 @@ var policies = []behaviour{
 			cc           bool
 			may          string // by role: y or n
 		}{
-			{"GET", "/tasks", nil, false, "yyyyy"}, {"GET", "/batch/operations", nil, false, "yyyyy"}, {"GET", "/state/workflows/" + nowhere + "/snapshots", nil, false, "yyyyy"},
+			{"GET", "/tasks", nil, false, "yyyyy"}, {"GET", "/batch/operations", nil, false, "yyyyy"},
+			{"GET", "/state/workflows/" + nowhere + "/snapshots", nil, false, "yyyyy"},
 			{"GET", "/rollback/checkpoints", nil, false, "yyyyy"},
 			{"POST", "/workflows/servers/create", map[string]any{"infra": "fast", "check_mode": true}, false, "yyynn"},
 			{"POST", "/batch/execute", map[string]any{}, false, "yyynn"},
-			{"POST", "/rollback/checkpoints", map[string]any{"name": "rights"}, false, "yynnn"}, {"POST", "/rollback/execute", map[string]any{"checkpoint_id": nowhere}, false, "yynnn"},
-			{"GET", "/users", nil, true, "ynnnn"}, {"POST", "/users", map[string]any{}, true, "ynnnn"}, {"DELETE", "/users/" + nowhere, nil, true, "ynnnn"},
-			{"GET", "/policies", nil, true, "ynnny"}, {"POST", "/policies", map[string]any{}, true, "ynnnn"}, {"DELETE", "/policies/" + nowhere, nil, true, "ynnnn"},
+			{"POST", "/rollback/checkpoints", map[string]any{"name": "rights"}, false, "yynnn"},
+			{"POST", "/rollback/execute", map[string]any{"checkpoint_id": nowhere}, false, "yynnn"},
+			{"GET", "/users", nil, true, "ynnnn"}, {"POST", "/users", map[string]any{}, true, "ynnnn"},
+			{"DELETE", "/users/" + nowhere, nil, true, "ynnnn"},
+			{"GET", "/policies", nil, true, "ynnny"}, {"POST", "/policies", map[string]any{}, true, "ynnnn"},
+			{"DELETE", "/policies/" + nowhere, nil, true, "ynnnn"},
 			{"GET", "/audit/logs", nil, true, "ynnny"},
 		} {
 			for i, role := range roles {

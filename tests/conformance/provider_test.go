@@ -13,8 +13,9 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig"
 )
 
-// providerCall is a call as the simulated providers record it: what was asked, failures included. A kill between the
-// effect and the record leaves no line, and one that is repeated leaves two: what exists is in changes.
+// providerCall is a call as the simulated providers record it: what was asked, failures included. A
+// kill between the effect and the record leaves no line, and one that is repeated leaves two: what
+// exists is in changes.
 type providerCall struct {
 	Action  string    `json:"action"`
 	Command []string  `json:"command"` // of "run"
@@ -43,8 +44,9 @@ type serverChange struct {
 	Server serverRecord `json:"server"`
 }
 
-// configured is fresh with further settings of the orchestrator, as TOML tables. Their paths are relative to the
-// installation's folder: calls.jsonl and NAME.state are where callsOf and changes look.
+// configured is fresh with further settings of the orchestrator, as TOML tables. Their paths are
+// relative to the installation's folder: calls.jsonl and NAME.state are where callsOf and changes
+// look.
 func (e *env) configured(settings string) *env {
 	e.t.Helper()
 	return e.fresh(func(o *rig.Options) { e.appendTo(o.OrchestratorConfig, settings) })
@@ -72,7 +74,8 @@ func simulatedFault(name, match, action, settings string) string {
 	return fmt.Sprintf("[[providers.%s.faults]]\nmatch = %q\naction = %q\n%s\n", name, match, action, settings)
 }
 
-// callsOf returns the mutating calls that concern the servers with these names, in order; "" stands for any name.
+// callsOf returns the mutating calls that concern the servers with these names, in order; "" stands
+// for any name.
 func (e *env) callsOf(names ...string) []providerCall {
 	e.t.Helper()
 	return slices.DeleteFunc(records[providerCall](e, e.calls), func(c providerCall) bool {

@@ -124,12 +124,15 @@ var rollbacks = []behaviour{
 	{89, "bad_rollback_requests_do_nothing_and_stop_nothing", func(t *testing.T, e *env) {
 		id := e.execute(e.batch("safe", op("a")))
 		e.batchEnded(id)
-		runs := e.execute(e.batch("goes-on", opNamed("a", "slow", e.name("w")), opNamed("b", "slow", e.name("w"), "a"), opNamed("c", "slow", e.name("w"), "b")))
-		for _, body := range []map[string]any{{"checkpoint_id": nowhere, "operation_ids": []string{"a"}}, {}, {"operation_ids": []string{}}, {"operation_ids": nil}, {"checkpoint_id": nil}, {"checkpoint_id": 7}, {"operation_ids": "a"}} {
+		runs := e.execute(e.batch("goes-on", opNamed("a", "slow", e.name("w")), opNamed("b", "slow", e.name("w"), "a"),
+			opNamed("c", "slow", e.name("w"), "b")))
+		for _, body := range []map[string]any{{"checkpoint_id": nowhere, "operation_ids": []string{"a"}}, {}, {"operation_ids": []string{}},
+			{"operation_ids": nil}, {"checkpoint_id": nil}, {"checkpoint_id": 7}, {"operation_ids": "a"}} {
 			e.want(e.orch("operator", "POST", "/rollback/execute", body), 422)
 		}
 		e.want(e.orch("operator", "POST", "/rollback/execute", map[string]any{"checkpoint_id": nowhere}), 404)
-		e.want(e.orch("operator", "POST", "/rollback/execute", map[string]any{"operation_ids": []string{id + "/a", "no-such-operation"}}), 404, 422)
+		e.want(e.orch("operator", "POST", "/rollback/execute", map[string]any{"operation_ids": []string{id + "/a", "no-such-operation"}}),
+			404, 422)
 		e.want(e.orch("operator", "POST", "/rollback/execute", map[string]any{"operation_ids": []string{runs + "/a"}}), 409)
 		if b := e.batchEnded(id); b.Operations[0].RolledBackAt != nil {
 			t.Error("the good one was undone")
@@ -156,7 +159,8 @@ var rollbacks = []behaviour{
 		e.batchEnded(id)
 		e.want(e.orch("operator", "POST", "/rollback/execute", map[string]any{"operation_ids": []string{id + "/a"}}), 409)
 		var r client.Rollback
-		e.want(e.orch("operator", "POST", "/rollback/execute", map[string]any{"operation_ids": []string{id + "/a"}, "cascade": true}), 200).into(t, &r)
+		e.want(e.orch("operator", "POST", "/rollback/execute", map[string]any{"operation_ids": []string{id + "/a"}, "cascade": true}),
+			200).into(t, &r)
 		if r.OperationsExecuted != 2 {
 			t.Errorf("%+v", r)
 		}

@@ -25,8 +25,9 @@ var words = map[string]*regexp.Regexp{
 	"null":   regexp.MustCompile(`^null$`),
 }
 
-// fits reports where a JSON value does not have a shape. A shape is JSON: an object's members must all be there (more are
-// additive), a list's one element is the shape of every element, of which there must be one, and a text is "=" and the exact text or words with | between them.
+// fits reports where a JSON value does not have a shape. A shape is JSON: an object's members must
+// all be there (more are additive), a list's one element is the shape of every element, of which
+// there must be one, and a text is "=" and the exact text or words with | between them.
 func fits(at string, shape, value json.RawMessage) []string {
 	value = bytes.TrimSpace(value)
 	switch shape[0] {
@@ -88,8 +89,9 @@ const (
 	userShape       = `{"id":"uuid","username":"text","email":"text","roles":"texts","enabled":"bool"}`
 )
 
-// shapes compares the data of every success of the contract (platform.md 1.2 to 1.8) with its shape there, member by
-// member: the typed client that the other behaviours use would not notice a member that is missing or renamed.
+// shapes compares the data of every success of the contract (platform.md 1.2 to 1.8) with its shape
+// there, member by member: the typed client that the other behaviours use would not notice a member
+// that is missing or renamed.
 func (e *env) shapes(t *testing.T) {
 	t.Helper()
 	check := func(what string, a answer, status int, shape string) json.RawMessage {
@@ -129,7 +131,8 @@ func (e *env) shapes(t *testing.T) {
 	cp := id(check("take a checkpoint", e.orch("operator", "POST", "/rollback/checkpoints", map[string]any{"name": "shape"}), 201, `"uuid"`))
 	check("checkpoints", e.orch("viewer", "GET", "/rollback/checkpoints", nil), 200, "["+checkpointShape+"]")
 	check("checkpoint", e.orch("viewer", "GET", "/rollback/checkpoints/"+cp, nil), 200, strings.Replace(checkpointShape, "{", `{"operations_count":"whole",`, 1))
-	check("rollback", e.orch("operator", "POST", "/rollback/execute", map[string]any{"operation_ids": []string{b.ID + "/upcloud_servers"}, "cascade": true}), 200,
+	check("rollback", e.orch("operator", "POST", "/rollback/execute",
+		map[string]any{"operation_ids": []string{b.ID + "/upcloud_servers"}, "cascade": true}), 200,
 		`{"rollback_id":"uuid","success":"bool","operations_executed":"whole","operations_failed":"whole","duration":"number"}`)
 	hanging := e.execute(e.batch("cancelled", op("a", "hang")))
 	check("cancel", e.orch("operator", "POST", "/batch/operations/"+hanging+"/cancel", nil), 200, `"=Operation cancelled"`)

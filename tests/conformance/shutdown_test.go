@@ -43,7 +43,8 @@ func (w wire) status() int {
 	return resp.StatusCode
 }
 
-// endsInOrder stops a service with SIGTERM while it reads the body of a POST that is answered with 201.
+// endsInOrder stops a service with SIGTERM while it reads the body of a POST that is answered with
+// 201.
 func (e *env) endsInOrder(s *rig.Service, path string, body any) {
 	t := e.t
 	t.Helper()
@@ -52,8 +53,10 @@ func (e *env) endsInOrder(s *rig.Service, path string, body any) {
 		t.Fatal(err)
 	}
 	running, idle := e.wire(s.Address), e.wire(s.Address)
-	// The service asks for the body when it has begun to serve the request: from then on it is a running one.
-	running.send("POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", path, e.Token.Reveal(), len(raw))
+	// The service asks for the body when it has begun to serve the request: from then on it is a
+	// running one.
+	running.send("POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nExpect: "+
+		"100-continue\r\nContent-Length: %d\r\n\r\n", path, e.Token.Reveal(), len(raw))
 	if status := running.status(); status != 100 {
 		t.Fatalf("%s: the service asks for the body with %d, want 100", s.Name, status)
 	}

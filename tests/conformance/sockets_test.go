@@ -146,8 +146,9 @@ var sockets = []behaviour{
 			t.Errorf("%v %v", resp, err)
 		}
 	}},
-	// Each of the five roles may read what all events are about (Q13), and policies cannot be changed yet: that a category
-	// is kept from somebody who may not read it is held by the watch package's own tests.
+	// Each of the five roles may read what all events are about (Q13), and policies cannot be
+	// changed yet: that a category is kept from somebody who may not read it is held by the watch
+	// package's own tests.
 	{162, "everybody_sees_what_they_may_read", func(t *testing.T, e *env) {
 		roles := []string{"admin", "operator", "developer", "viewer", "auditor"}
 		seeing := map[string]*websocket.Conn{}
@@ -269,7 +270,8 @@ var sockets = []behaviour{
 		const cut = "orchestrator_websocket_slow_cut_total"
 		before := e.counter(cut, "")
 		slow := e.dial("viewer", "")
-		// Not less: with a smaller window the kernel sends the backlog in drops once it is read, and the close comes late.
+		// Not less: with a smaller window the kernel sends the backlog in drops once it is read,
+		// and the close comes late.
 		if err := slow.NetConn().(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
 			t.Fatal(err)
 		}
@@ -282,11 +284,13 @@ var sockets = []behaviour{
 		b["parallel_limit"] = 64
 		id := e.execute(b)
 		for {
-			if ev, _ := e.next(fast); ev.EventType == "BatchStatusChanged" && ev.Data["batch_id"] == id && ev.Data["status"] == "completed" {
+			if ev, _ := e.next(fast); ev.EventType == "BatchStatusChanged" && ev.Data["batch_id"] == id &&
+				ev.Data["status"] == "completed" {
 				break
 			}
 		}
-		// The close waits behind what was not read, and reading any of it too early would make up for it: a metric says when.
+		// The close waits behind what was not read, and reading any of it too early would make up
+		// for it: a metric says when.
 		e.await(30*time.Second, "the orchestrator gives the idle reader up", func() bool { return e.counter(cut, "") > before })
 		if err := closed(slow, 10*time.Second); !websocket.IsCloseError(err, 1008, 1013) {
 			t.Errorf("the reader that did not read ends with %v, want a close with 1008 or 1013", err)
@@ -340,7 +344,8 @@ var sockets = []behaviour{
 	{168, "an_upgrade_needs_its_headers_and_the_right_origin", func(t *testing.T, e *env) {
 		a := e.do(request{base: e.Orchestrator.Address, method: "GET", path: "/ws", role: "viewer"})
 		e.want(a, 400, 426)
-		_, resp, err := websocket.DefaultDialer.Dial(e.socket("token="+e.tokens["viewer"].Reveal()), http.Header{"Origin": {"https://evil.example"}})
+		_, resp, err := websocket.DefaultDialer.Dial(e.socket("token="+e.tokens["viewer"].Reveal()),
+			http.Header{"Origin": {"https://evil.example"}})
 		if err == nil || resp == nil || resp.StatusCode != 403 {
 			t.Errorf("%v %v", resp, err)
 		}
@@ -395,7 +400,8 @@ func (e *env) dialUser() string {
 	return e.sockets.token
 }
 
-// closed reads a socket to its end and returns the error that is the end, a time-out when there is none in time.
+// closed reads a socket to its end and returns the error that is the end, a time-out when there is
+// none in time.
 func closed(ws *websocket.Conn, within time.Duration) error {
 	_ = ws.SetReadDeadline(time.Now().Add(within))
 	for {

@@ -11,8 +11,8 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// withoutStorage points e at an installation of its own whose store can be taken away: a SurrealDB engine that is killed,
-// or a small disk that is filled and, with back, emptied again.
+// withoutStorage points e at an installation of its own whose store can be taken away: a SurrealDB
+// engine that is killed, or a small disk that is filled and, with back, emptied again.
 func (e *env) withoutStorage() (away, back func()) {
 	e.t.Helper()
 	t := e.t
@@ -36,7 +36,8 @@ func (e *env) withoutStorage() (away, back func()) {
 	return away, back
 }
 
-// onSmallDisk starts an installation whose orchestrator has its data folder on a disk of 64 MiB that nobody else sees.
+// onSmallDisk starts an installation whose orchestrator has its data folder on a disk of 64 MiB
+// that nobody else sees.
 func (e *env) onSmallDisk(o rig.Options) *rig.Rig {
 	e.t.Helper()
 	r := rigtest.Prepare(e.t, o)

@@ -1,8 +1,9 @@
-// Package conformance holds the numbered behaviours of contracts/platform.md section 3 against the built binaries,
-// on the embedded store and on SurrealDB. A behaviour is a black box: HTTP, WebSocket, files of the operator's
-// contract, nothing of the programs' insides.
+// Package conformance holds the numbered behaviours of contracts/platform.md section 3 against the
+// built binaries, on the embedded store and on SurrealDB. A behaviour is a black box: HTTP,
+// WebSocket, files of the operator's contract, nothing of the programs' insides.
 //
-// The one rule: a behaviour has exactly one test, named by its number; what has none stands in testdata/missing.golden.
+// The one rule: a behaviour has exactly one test, named by its number; what has none stands in
+// testdata/missing.golden.
 package conformance
 
 import (
@@ -20,20 +21,23 @@ var (
 	only   = flag.String("store", "", "run one store only: embedded or surrealdb")
 )
 
-// behaviour is one numbered test. It gets the shared installation of its store and must leave it usable.
+// behaviour is one numbered test. It gets the shared installation of its store and must leave it
+// usable.
 type behaviour struct {
 	number int
 	name   string // what the contract demands, as words_joined_by_underscores
 	test   func(t *testing.T, e *env)
 }
 
-// waiting lists the behaviours that mostly wait for a window or a time-out to pass: they run beside each other.
+// waiting lists the behaviours that mostly wait for a window or a time-out to pass: they run beside
+// each other.
 var waiting = map[int]bool{110: true, 112: true, 158: true, 163: true, 165: true, 180: true}
 
 // all returns every behaviour, in order of number.
 func all() []behaviour {
 	var list []behaviour
-	for _, group := range [][]behaviour{general, health, tasks, workflows, batches, rollbacks, authentication, users, policies, audits, metrics, sockets, webhooks, limits} {
+	for _, group := range [][]behaviour{general, health, tasks, workflows, batches, rollbacks, authentication, users, policies, audits,
+		metrics, sockets, webhooks, limits} {
 		list = append(list, group...)
 	}
 	sort.SliceStable(list, func(i, j int) bool { return list[i].number < list[j].number })

@@ -14,8 +14,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/client"
 )
 
-// health holds section 3.2. Of behaviour 25 the first half, 503 without storage, stands here; what /state/system/health
-// says then comes with /state.
+// health holds section 3.2. Of behaviour 25 the first half, 503 without storage, stands here; what
+// /state/system/health says then comes with /state.
 var health = []behaviour{
 	{22, "health_answers_without_a_token_with_the_exact_text", func(t *testing.T, e *env) {
 		if a := e.want(e.orch("", "GET", "/health", nil), 200); string(a.Raw) != `{"success":true,"data":"Orchestrator is healthy"}` {
@@ -75,7 +75,8 @@ var tasks = []behaviour{
 		var rows []map[string]json.RawMessage
 		e.want(e.orch("viewer", "GET", "/tasks", nil), 200).into(t, &rows)
 		for _, row := range rows {
-			for _, m := range []string{"id", "name", "command", "args", "dependencies", "status", "created_at", "started_at", "completed_at", "output", "error"} {
+			for _, m := range []string{"id", "name", "command", "args", "dependencies", "status", "created_at", "started_at",
+				"completed_at", "output", "error"} {
 				if row[m] == nil {
 					t.Errorf("%s is missing in %v", m, row)
 				}
@@ -111,7 +112,8 @@ var tasks = []behaviour{
 					t.Errorf("running with times: %+v", task)
 				}
 			default:
-				if task.StartedAt == nil || task.CompletedAt == nil || task.StartedAt.Before(task.CreatedAt) || task.CompletedAt.Before(*task.StartedAt) {
+				if task.StartedAt == nil || task.CompletedAt == nil || task.StartedAt.Before(task.CreatedAt) ||
+					task.CompletedAt.Before(*task.StartedAt) {
 					t.Errorf("ended with times: %+v", task)
 				}
 			}
@@ -128,7 +130,8 @@ var tasks = []behaviour{
 	{30, "ended_tasks_never_change", func(t *testing.T, e *env) {
 		for provider, failed := range map[string]bool{"fast": false, "broken": true} {
 			task := e.ended(e.submit(provider))
-			if failed != (task.Error != nil) || (failed && (*task.Error == "" || task.Status != "Failed")) || (!failed && task.Status != "Completed") {
+			if failed != (task.Error != nil) || (failed && (*task.Error == "" || task.Status != "Failed")) ||
+				(!failed && task.Status != "Completed") {
 				t.Errorf("%s: %+v", provider, task)
 			}
 			first := e.orch("viewer", "GET", "/tasks/"+task.ID, nil).Raw
@@ -139,7 +142,8 @@ var tasks = []behaviour{
 		}
 	}},
 	{31, "the_status_filter_knows_five_words_in_any_case", func(t *testing.T, e *env) {
-		one := map[string]string{"Completed": e.submit("fast"), "Failed": e.submit("broken"), "Cancelled": e.submit("hang")} // a task of each status
+		// a task of each status
+		one := map[string]string{"Completed": e.submit("fast"), "Failed": e.submit("broken"), "Cancelled": e.submit("hang")}
 		e.want(e.orch("operator", "POST", "/tasks/"+one["Cancelled"]+"/cancel", nil), 200)
 		for status, id := range one {
 			if task := e.ended(id); task.Status != status {
@@ -184,7 +188,8 @@ var tasks = []behaviour{
 				t.Errorf("limit=%s is shown as %s", limit, a.Header.Get("X-Limit"))
 			}
 		}
-		for _, bad := range []string{"limit=0", "limit=-1", "limit=x", "limit=1e3", "limit=9223372036854775808", "offset=-1", "offset=x", "limit="} {
+		for _, bad := range []string{"limit=0", "limit=-1", "limit=x", "limit=1e3", "limit=9223372036854775808", "offset=-1", "offset=x",
+			"limit="} {
 			e.want(e.orch("viewer", "GET", "/tasks?"+bad, nil), 400)
 		}
 		for _, past := range []string{"100000", "1000000000000"} {
@@ -320,7 +325,8 @@ func (e *env) submit(provider string) string {
 	e.t.Helper()
 	infra := e.name(provider)
 	writeInfra(e.t, e.Dir, infra, provider)
-	id, err := e.Orch(e.tokens["operator"]).SubmitWorkflow(e.t.Context(), "servers", client.Workflow{Infra: infra, Settings: "config.k", Wait: true}, "")
+	id, err := e.Orch(e.tokens["operator"]).SubmitWorkflow(e.t.Context(), "servers",
+		client.Workflow{Infra: infra, Settings: "config.k", Wait: true}, "")
 	if err != nil {
 		e.t.Fatal(err)
 	}

@@ -107,8 +107,9 @@ var users = []behaviour{
 		e.want(e.cc("admin", "POST", "/users", body), 409)
 	}},
 	{125, "new_users_are_checked", func(t *testing.T, e *env) {
-		for member, bads := range map[string][]any{"username": {"absent", ""}, "email": {"absent", "no-address", ""}, "password": {"absent", "short"},
-			"roles": {"absent", []string{}, "admin", []string{"emperor"}}} {
+		for member, bads := range map[string][]any{"username": {"absent", ""}, "email": {"absent", "no-address", ""},
+			"password": {"absent", "short"},
+			"roles":    {"absent", []string{}, "admin", []string{"emperor"}}} {
 			for _, bad := range bads {
 				body := newUser(e.name("bad"))
 				if body[member] = bad; bad == "absent" {
@@ -189,5 +190,6 @@ var users = []behaviour{
 }
 
 func newUser(name string) map[string]any {
-	return map[string]any{"username": name, "email": name + "@example.com", "password": password, "roles": []string{"operator"}, "enabled": true}
+	return map[string]any{"username": name, "email": name + "@example.com", "password": password, "roles": []string{"operator"},
+		"enabled": true}
 }

@@ -52,7 +52,8 @@ func (e *env) receive(answer func(w http.ResponseWriter, r *http.Request, d deli
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		d := delivered{header: q.Header, at: time.Now()}
 		d.body, _ = io.ReadAll(q.Body)
-		if err := json.Unmarshal(d.body, &d); err != nil || q.Method != http.MethodPost || q.Header.Get("Content-Type") != "application/json" {
+		if err := json.Unmarshal(d.body, &d); err != nil || q.Method != http.MethodPost ||
+			q.Header.Get("Content-Type") != "application/json" {
 			e.t.Errorf("%s %v: %v: %s", q.Method, q.Header, err, d.body)
 		}
 		r.mu.Lock()
@@ -128,7 +129,8 @@ func names(list []delivered) []string {
 	return out
 }
 
-// verifiers check the rule of I20 and the headers in other languages, with nothing but their standard libraries.
+// verifiers check the rule of I20 and the headers in other languages, with nothing but their
+// standard libraries.
 var verifiers = map[string]string{
 	"python3": `
 import base64, hashlib, hmac, json, sys
@@ -169,7 +171,8 @@ var webhooks = []behaviour{
 		batch := e.execute(e.batch(e.name("hooked"), op("a", "fast")))
 		e.batchEnded(batch)
 		d := e.arrived(all, good, 1)[0]
-		if d.Event != "task.completed" || d.Data["status"] != "completed" || d.Data["output"] == nil || d.Timestamp.IsZero() || d.Signature == "" {
+		if d.Event != "task.completed" || d.Data["status"] != "completed" || d.Data["output"] == nil || d.Timestamp.IsZero() ||
+			d.Signature == "" {
 			t.Errorf("%s", d.body)
 		}
 		if d = e.arrived(all, bad, 1)[0]; d.Event != "task.failed" || d.Data["status"] != "failed" || d.Data["error"] == nil {
@@ -206,7 +209,8 @@ var webhooks = []behaviour{
 		}
 		in, err := json.Marshal(map[string]string{
 			"body": base64.StdEncoding.EncodeToString(d.body), "secret": hookSecret, "x": d.header.Get(webhook.HeaderBody), "name": name,
-			"id": d.header.Get(webhook.HeaderID), "timestamp": d.header.Get(webhook.HeaderTimestamp), "signature": d.header.Get(webhook.HeaderSignature),
+			"id": d.header.Get(webhook.HeaderID), "timestamp": d.header.Get(webhook.HeaderTimestamp),
+			"signature": d.header.Get(webhook.HeaderSignature),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -232,7 +236,8 @@ var webhooks = []behaviour{
 		}
 		got := e.arrived(r, id, 4)
 		for i := 1; i < len(got); i++ {
-			if got[i].header.Get(webhook.HeaderDelivery) != got[0].header.Get(webhook.HeaderDelivery) || got[0].header.Get(webhook.HeaderDelivery) == "" {
+			if got[i].header.Get(webhook.HeaderDelivery) != got[0].header.Get(webhook.HeaderDelivery) ||
+				got[0].header.Get(webhook.HeaderDelivery) == "" {
 				t.Errorf("attempt %d has another id", i+1)
 			}
 			// 200, 400 and 800 ms, each 20 % shorter or longer
@@ -370,10 +375,14 @@ var webhooks = []behaviour{
 	}},
 	{178, "a_wrong_configuration_is_refused_with_its_line", func(t *testing.T, e *env) {
 		for what, c := range map[string]struct{ text, says string }{
-			"bad URL":         {"[[webhooks.endpoints]]\nurl = \"ftp://example.com\"\nevents = [\"task.failed\"]\nsecret = \"x\"\n", "url must be"},
-			"empty secret":    {"[[webhooks.endpoints]]\nurl = \"https://example.com\"\nevents = [\"task.failed\"]\nsecret = \"\"\n", "secret must have"},
-			"unknown event":   {"[[webhooks.endpoints]]\nurl = \"https://example.com\"\nevents = [\"task.fail\"]\nsecret = \"x\"\n", "task.completed, task.failed"},
-			"the seed's text": {"[webhooks]\nenabled = true\nendpoints = [\n  {\n    url = \"https://your-system.com/webhook\"\n    events = [\"task.completed\"]\n    secret = \"webhook-secret\"\n  }\n]\n", "[[webhooks.endpoints]]"},
+			"bad URL": {"[[webhooks.endpoints]]\nurl = \"ftp://example.com\"\nevents = [\"task.failed\"]\nsecret = \"x\"\n",
+				"url must be"},
+			"empty secret": {"[[webhooks.endpoints]]\nurl = \"https://example.com\"\nevents = [\"task.failed\"]\nsecret = \"\"\n",
+				"secret must have"},
+			"unknown event": {"[[webhooks.endpoints]]\nurl = \"https://example.com\"\nevents = [\"task.fail\"]\nsecret = \"x\"\n",
+				"task.completed, task.failed"},
+			"the seed's text": {"[webhooks]\nenabled = true\nendpoints = [\n  {\n    url = \"https://your-system.com/webhook\"\n    " +
+				"events = [\"task.completed\"]\n    secret = \"webhook-secret\"\n  }\n]\n", "[[webhooks.endpoints]]"},
 		} {
 			file := t.TempDir() + "/orchestrator.toml"
 			if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {

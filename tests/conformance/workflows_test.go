@@ -77,9 +77,11 @@ var workflows = []behaviour{
 					t.Fatalf("%s, wait %v: the task should be Completed after the calls %q: %+v, calls %+v", kind, wait, want, task, calls)
 				}
 				accepted := calls[0].Time.Truncate(time.Microsecond) // as exact as the task's times
-				up := wait || kind == "taskserv"                     // nobody accepts a task service before its scripts have ended, and then it is up
+				// nobody accepts a task service before its scripts have ended, and then it is up
+				up := wait || kind == "taskserv"
 				if took := task.CompletedAt.Sub(accepted); (took >= boot) != up {
-					t.Errorf("%s, wait %v: the task was complete %s after the provider had accepted, the resource is up after %s", kind, wait, took, boot)
+					t.Errorf("%s, wait %v: the task was complete %s after the provider had accepted, the resource is up after %s", kind,
+						wait, took, boot)
 				}
 			}
 		}
@@ -100,7 +102,8 @@ var workflows = []behaviour{
 				for range 2 { // the second look shows that the first left nothing
 					b := small(infra)[kind]
 					b["check_mode"] = true
-					if task := e.submitted(kind, b); task.Status != "Completed" || task.Output == nil || !strings.Contains(*task.Output, want) {
+					if task := e.submitted(kind, b); task.Status != "Completed" || task.Output == nil ||
+						!strings.Contains(*task.Output, want) {
 						t.Errorf("%s, server there %v: %+v, want it Completed and saying %q", kind, there, task, want)
 					}
 				}
@@ -115,7 +118,8 @@ var workflows = []behaviour{
 		other, _ := e.infra("other", "fast")
 		for kind, body := range small(infra) {
 			send := func(body any, header string) answer {
-				return e.do(request{base: e.Orchestrator.Address, method: "POST", path: "/workflows/" + kind + "/create", role: "operator", body: body, header: header})
+				return e.do(request{base: e.Orchestrator.Address, method: "POST", path: "/workflows/" + kind + "/create", role: "operator",
+					body: body, header: header})
 			}
 			if a, b := e.want(send(body, ""), 200), e.want(send(body, ""), 200); string(a.Data) == string(b.Data) {
 				t.Errorf("two submissions of a %s workflow share the id %s", kind, a.Data)
@@ -123,7 +127,8 @@ var workflows = []behaviour{
 			key, before := "Idempotency-Key: "+e.name("B42"), e.count("/tasks")
 			first, second := e.want(send(body, key), 200), e.want(send(body, key), 200)
 			if string(first.Raw) != string(second.Raw) || second.Header.Get("Idempotency-Replayed") != "true" {
-				t.Errorf("%s: with one key %s, then %s, replayed %q", kind, first.Raw, second.Raw, second.Header.Get("Idempotency-Replayed"))
+				t.Errorf("%s: with one key %s, then %s, replayed %q", kind, first.Raw, second.Raw,
+					second.Header.Get("Idempotency-Replayed"))
 			}
 			if n := e.count("/tasks") - before; n != 1 {
 				t.Errorf("%s: two submissions with one key made %d tasks, want one", kind, n)
@@ -132,7 +137,8 @@ var workflows = []behaviour{
 		}
 	}},
 	{43, "names_are_required_and_must_be_plain", func(t *testing.T, e *env) {
-		for kind, members := range map[string][]string{"servers": {"infra"}, "taskserv": {"infra", "taskserv"}, "cluster": {"infra", "cluster_type"}} {
+		for kind, members := range map[string][]string{"servers": {"infra"}, "taskserv": {"infra", "taskserv"},
+			"cluster": {"infra", "cluster_type"}} {
 			for _, member := range members {
 				for _, bad := range []any{nil, "", 7, "a/b", "..", "../x", "/etc", "absent"} {
 					b := documented("production")[kind]
@@ -237,11 +243,13 @@ var workflows = []behaviour{
 	}},
 	{48, "shell_characters_are_taken_literally", func(t *testing.T, e *env) {
 		trap := e.name("trap")
-		for n, payload := range []string{"$(touch TRAP)", "`touch TRAP`", "x; touch TRAP", "x && touch TRAP", "x | tee TRAP", "'; touch TRAP; '", "\"; touch TRAP; \"", "-x", "*", "x\ntouch TRAP"} {
+		for n, payload := range []string{"$(touch TRAP)", "`touch TRAP`", "x; touch TRAP", "x && touch TRAP", "x | tee TRAP",
+			"'; touch TRAP; '", "\"; touch TRAP; \"", "-x", "*", "x\ntouch TRAP"} {
 			text := strings.ReplaceAll(payload, "TRAP", filepath.Join(e.Dir, trap))
 			name := e.name(fmt.Sprint("shell-", n))
 			// A name with such characters is refused wherever it stands (decision 38) ...
-			for kind, members := range map[string][]string{"servers": {"infra", "settings"}, "taskserv": {"taskserv"}, "cluster": {"cluster_type"}} {
+			for kind, members := range map[string][]string{"servers": {"infra", "settings"}, "taskserv": {"taskserv"},
+				"cluster": {"cluster_type"}} {
 				for _, member := range members {
 					body := map[string]any{"infra": "production"}
 					body[member] = text
@@ -249,7 +257,8 @@ var workflows = []behaviour{
 				}
 			}
 			batch := func(called string, server serverRecord) map[string]any {
-				return e.batch(called, map[string]any{"id": "a", "type": "server_batch", "provider": "fast", "server_configs": []any{server}})
+				return e.batch(called, map[string]any{"id": "a", "type": "server_batch", "provider": "fast",
+					"server_configs": []any{server}})
 			}
 			e.want(e.orch("operator", "POST", "/batch/execute", batch(name, serverRecord{Name: text})), 422)
 			if strings.Contains(text, "\n") { // ... and so is a text of several lines.
@@ -259,7 +268,8 @@ var workflows = []behaviour{
 			e.writeNamed(name, text)
 			root := "" // of the local server
 			for _, w := range []struct{ kind, member string }{{"servers", ""}, {"taskserv", "taskserv"}, {"cluster", "cluster_type"}} {
-				body, args := map[string]any{"infra": name, "settings": name + ".toml"}, []string{"--infra", name, "--settings", name + ".toml"}
+				body, args := map[string]any{"infra": name, "settings": name + ".toml"}, []string{"--infra", name, "--settings", name +
+					".toml"}
 				if w.member != "" {
 					body[w.member], args = name, append([]string{name}, args...)
 				}
@@ -272,14 +282,16 @@ var workflows = []behaviour{
 					continue
 				}
 				called, err := os.ReadFile(filepath.Join(root, "called"))
-				if want := fmt.Sprintf("<var/lib/provisioning/recipes/%s/install.sh><%s><%s><%s><%s>", name, name, name, name, text); err != nil || string(called) != want {
+				if want := fmt.Sprintf("<var/lib/provisioning/recipes/%s/install.sh><%s><%s><%s><%s>", name, name, name, name,
+					text); err != nil || string(called) != want {
 					t.Errorf("%s of %q called %q, want %q (%v)", w.kind, name, called, want, err)
 				}
 				if err := os.Remove(filepath.Join(root, "called")); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if made := records[serverRecord](e, filepath.Join(root, "..", "server.json")); len(made) != 1 || made[0] != (serverRecord{name, text, text}) {
+			if made := records[serverRecord](e, filepath.Join(root, "..", "server.json")); len(made) != 1 ||
+				made[0] != (serverRecord{name, text, text}) {
 				t.Errorf("the server of infra %q was made as %+v", name, made)
 			}
 			other := serverRecord{name + "-2", text, text}
@@ -311,12 +323,14 @@ var workflows = []behaviour{
 		}
 	}},
 	{50, "a_provider_error_is_the_tasks_error_after_retries", func(t *testing.T, e *env) {
-		tries := map[string]int{"transient": 3, "permanent": 1} // max_attempts of the suite's configuration, and one for what does not go away
+		// max_attempts of the suite's configuration, and one for what does not go away
+		tries := map[string]int{"transient": 3, "permanent": 1}
 		settings := ""
 		for class := range tries { // each is a provider
 			settings += simulated(class, "")
 			for kind, action := range map[string]string{"servers": "create", "taskserv": "upload", "cluster": "create"} {
-				settings += simulatedFault(class, kind+"-*", action, fmt.Sprintf("class = %q\nmessage = \"simulated: the provider says %s\"", class, class))
+				settings += simulatedFault(class, kind+"-*", action,
+					fmt.Sprintf("class = %q\nmessage = \"simulated: the provider says %s\"", class, class))
 			}
 		}
 		f := e.configured(settings)
@@ -329,7 +343,8 @@ var workflows = []behaviour{
 				}
 				before := f.callCount(server)
 				task := f.submitted(kind, small(infra)[kind])
-				calls := slices.DeleteFunc(f.callsOf(server)[before:], func(c providerCall) bool { // that only look whether the last try took effect
+				// that only look whether the last try took effect
+				calls := slices.DeleteFunc(f.callsOf(server)[before:], func(c providerCall) bool {
 					return c.Action == "run" && c.script() != "install.sh"
 				})
 				if task.Status != "Failed" || task.Error == nil || *task.Error != want {
@@ -345,7 +360,8 @@ var workflows = []behaviour{
 		const most, latency = 4, 200 * time.Millisecond
 		slow := fmt.Sprintf("latency = %q", latency) // of one call of each task
 		f := e.configured(fmt.Sprintf("[limits]\ntasks = %d\n", most) + simulated("crowded", "") +
-			simulatedFault("crowded", "servers-*", "create", slow) + simulatedFault("crowded", "", "run", "command = \"install.sh\"\n"+slow))
+			simulatedFault("crowded", "servers-*", "create", slow) +
+			simulatedFault("crowded", "", "run", "command = \"install.sh\"\n"+slow))
 		for _, role := range []string{"operator", "developer"} {
 			f.createUser(role+"-1", role)
 			f.tokens[role] = f.login(role+"-1", password)
@@ -361,7 +377,8 @@ var workflows = []behaviour{
 			names = append(names, server)
 			submit = append(submit, func() {
 				role := []string{"operator", "developer", "admin"}[i%3]
-				w := map[string]client.Workflow{"servers": {}, "taskserv": {Taskserv: "containerd"}, "cluster": {ClusterType: "small"}}[kind]
+				w := map[string]client.Workflow{"servers": {}, "taskserv": {Taskserv: "containerd"},
+					"cluster": {ClusterType: "small"}}[kind]
 				w.Infra = infra
 				id, err := f.Orch(f.tokens[role]).SubmitWorkflow(t.Context(), kind, w, "")
 				if err != nil {
@@ -384,7 +401,8 @@ var workflows = []behaviour{
 				t.Errorf("the task should be Completed: %+v", task)
 			}
 		}
-		// Calls that are answered within the latency of one were all at work when the first of them was answered.
+		// Calls that are answered within the latency of one were all at work when the first of them
+		// was answered.
 		calls := slices.DeleteFunc(f.callsOf(names...), func(c providerCall) bool { // that are not slow
 			return c.script() != "install.sh" && (c.Action != "create" || !strings.HasPrefix(c.Name, "servers-"))
 		})
@@ -436,8 +454,8 @@ var workflows = []behaviour{
 	}},
 }
 
-// infra writes an infra of its own with one server at the provider and a cluster "small" of containerd on it. Its name
-// and the server's start with the stem.
+// infra writes an infra of its own with one server at the provider and a cluster "small" of
+// containerd on it. Its name and the server's start with the stem.
 func (e *env) infra(stem, provider string) (name, server string) {
 	e.t.Helper()
 	name = e.name(stem)
@@ -446,7 +464,8 @@ func (e *env) infra(stem, provider string) (name, server string) {
 	return name, name + "-server"
 }
 
-// ready is infra for a workflow of a kind, which is the stem: for a task service the server is there.
+// ready is infra for a workflow of a kind, which is the stem: for a task service the server is
+// there.
 func (e *env) ready(kind, provider string) (name, server string) {
 	e.t.Helper()
 	name, server = e.infra(kind, provider)
@@ -471,13 +490,14 @@ func (e *env) submitted(kind string, body map[string]any) client.Task {
 	return e.ended(e.posted(kind, body))
 }
 
-// writeNamed writes an infra in which a server of a local provider, a task service and a cluster have the infra's name,
-// and the server's plan and zone are the text. Installing the task service leaves on the server, in the file "called",
-// with what it was called.
+// writeNamed writes an infra in which a server of a local provider, a task service and a cluster
+// have the infra's name, and the server's plan and zone are the text. Installing the task service
+// leaves on the server, in the file "called", with what it was called.
 func (e *env) writeNamed(name, text string) {
 	e.t.Helper()
 	for file, content := range map[string]string{
-		name + ".toml": fmt.Sprintf("[[servers]]\nname = %q\nplan = %q\nzone = %q\nprovider = \"upcloud\"\n[[clusters]]\ntype = %q\ntaskservs = [%q]\n", name, text, text, name, name),
+		name + ".toml": fmt.Sprintf("[[servers]]\nname = %q\nplan = %q\nzone = %q\nprovider = \"upcloud\"\n[[clusters]]\ntype = "+
+			"%q\ntaskservs = [%q]\n", name, text, text, name, name),
 		filepath.Join("recipes", name, "recipe.toml"): fmt.Sprintf("name = %q\nversion = %q\n", name, text),
 		filepath.Join("recipes", name, "install.sh"):  `printf '<%s>' "$0" "$@" "$PROVISIONING_INFRA" "$PROVISIONING_TASKSERV" "$PROVISIONING_SERVER" "$PROVISIONING_TASKSERV_VERSION" >called`,
 	} {

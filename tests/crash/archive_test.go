@@ -55,11 +55,14 @@ func TestArchive_theLogGoesOnBehindIt(t *testing.T) {
 					"--peer-keys", filepath.Join(o.Dir, "control-center", "keys", "audit", "public")); !strings.Contains(out, "intact") {
 					t.Error(out)
 				}
-				if out := audit("verify", "--data", data, "--peer-audit", filepath.Join(o.Dir, "control-center", "audit")); !strings.Contains(out, "intact") || !strings.Contains(out, "before index "+strconv.Itoa(archived)) {
+				if out := audit("verify", "--data", data, "--peer-audit",
+					filepath.Join(o.Dir, "control-center", "audit")); !strings.Contains(out, "intact") ||
+					!strings.Contains(out, "before index "+strconv.Itoa(archived)) {
 					t.Error(out)
 				}
 				w.startAgain(w.rig.Orchestrator)
-				for index, want := range map[int]int{archived - 1: http.StatusNotFound, archived: http.StatusOK, archived + 20: http.StatusOK} {
+				for index, want := range map[int]int{archived - 1: http.StatusNotFound, archived: http.StatusOK, archived +
+					20: http.StatusOK} {
 					if got := status(t, w.rig.Orchestrator.Address+"/audit/entries/"+strconv.Itoa(index), w.rig.Token); got != want {
 						t.Errorf("entry %d of a log archived up to %d: status %d, want %d", index, archived, got, want)
 					}

@@ -142,8 +142,10 @@ func (c *writer) batch(ctx context.Context) error {
 	definition, err := json.Marshal(map[string]any{
 		"name": name, "version": "1.0.0", "storage_backend": "filesystem", "parallel_limit": 2, "rollback_enabled": false,
 		"operations": []map[string]any{
-			{"id": "pair", "type": "server_batch", "provider": "cloud", "dependencies": []string{}, "server_configs": config(servers[:2]...)},
-			{"id": "third", "type": "server_batch", "provider": "cloud", "dependencies": []string{"pair"}, "server_configs": config(servers[2])},
+			{"id": "pair", "type": "server_batch", "provider": "cloud", "dependencies": []string{},
+				"server_configs": config(servers[:2]...)},
+			{"id": "third", "type": "server_batch", "provider": "cloud", "dependencies": []string{"pair"},
+				"server_configs": config(servers[2])},
 		}})
 	if err != nil {
 		return err
@@ -164,14 +166,15 @@ func (c *writer) batch(ctx context.Context) error {
 	return err
 }
 
-// createUser makes a user. Its name is this client's alone, so "exists already" after an unknown outcome is the
-// acknowledgement of the first try.
+// createUser makes a user. Its name is this client's alone, so "exists already" after an unknown
+// outcome is the acknowledgement of the first try.
 func (c *writer) createUser(ctx context.Context) error {
 	name := c.name("user")
 	var u client.User
 	unknown := false
 	err := c.again(ctx, func() (err error) {
-		u, err = c.w.cc().CreateUser(ctx, client.NewUser{Username: name, Email: name + "@example.com", Password: secret.New("a rather long passphrase 7"), Roles: []string{"viewer"}})
+		u, err = c.w.cc().CreateUser(ctx, client.NewUser{Username: name, Email: name + "@example.com",
+			Password: secret.New("a rather long passphrase 7"), Roles: []string{"viewer"}})
 		if unknown && fault.Is(err, fault.Conflict) {
 			u, err = c.w.find(ctx, name)
 		}
@@ -184,7 +187,8 @@ func (c *writer) createUser(ctx context.Context) error {
 	return err
 }
 
-// deleteUser deletes one of this client's users; after an unknown outcome "not found" is the acknowledgement.
+// deleteUser deletes one of this client's users; after an unknown outcome "not found" is the
+// acknowledgement.
 func (c *writer) deleteUser(ctx context.Context) error {
 	victim := ""
 	c.noted(func(l *ledger) {

@@ -1,8 +1,10 @@
-// Package crash kills the built binaries with SIGKILL at random moments under load and holds what they kept against
-// what they had acknowledged. It also restores older folders and cuts logs, which is what the witness is for.
+// Package crash kills the built binaries with SIGKILL at random moments under load and holds what
+// they kept against what they had acknowledged. It also restores older folders and cuts logs, which
+// is what the witness is for.
 //
-// The one rule: a client's ledger is the only judge. What was answered with 2xx is there for ever, what was deleted
-// stays deleted, and everything that was accepted comes to its end without a person's help.
+// The one rule: a client's ledger is the only judge. What was answered with 2xx is there for ever,
+// what was deleted stays deleted, and everything that was accepted comes to its end without a
+// person's help.
 package crash
 
 import (
@@ -75,7 +77,8 @@ func run(t *testing.T, store string, n int) {
 	w.events()
 	w.verify()
 	slices.Sort(starts)
-	t.Logf("%s: %d kills, %s; ready again after p50 %s, max %s", store, n, w.counts(), round(starts[len(starts)/2]), round(starts[len(starts)-1]))
+	t.Logf("%s: %d kills, %s; ready again after p50 %s, max %s", store, n, w.counts(), round(starts[len(starts)/2]),
+		round(starts[len(starts)-1]))
 	for _, took := range starts {
 		if took > *readyIn {
 			t.Errorf("a service was ready only %s after its start; the bar is %s", round(took), *readyIn)
@@ -83,7 +86,8 @@ func run(t *testing.T, store string, n int) {
 	}
 }
 
-// kill ends one service or both at a random moment and starts what it ended; it returns the times from exec to ready.
+// kill ends one service or both at a random moment and starts what it ended; it returns the times
+// from exec to ready.
 func (w *world) kill(random *rand.Rand) (starts []time.Duration) {
 	clock.Pause(w.t.Context(), time.Duration(50+random.IntN(350))*time.Millisecond, nil)
 	victims := [][]*rig.Service{

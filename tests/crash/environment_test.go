@@ -12,10 +12,12 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 )
 
-// TestEnvironment_ofACommandIsOurs is I11: what loads code into a program or says where programs are reaches no command,
-// neither from a request nor from the environment of the orchestrator. The install script tells what it has.
+// TestEnvironment_ofACommandIsOurs is I11: what loads code into a program or says where programs
+// are reaches no command, neither from a request nor from the environment of the orchestrator. The
+// install script tells what it has.
 func TestEnvironment_ofACommandIsOurs(t *testing.T) {
-	hostile := map[string]string{"LD_PRELOAD": "/tmp/evil.so", "GODEBUG": "gctrace=0", "BASH_ENV": "/tmp/evil.sh", "ENV": "/tmp/evil.sh", "PATH": "/tmp/evil:" + os.Getenv("PATH")}
+	hostile := map[string]string{"LD_PRELOAD": "/tmp/evil.so", "GODEBUG": "gctrace=0", "BASH_ENV": "/tmp/evil.sh", "ENV": "/tmp/evil.sh",
+		"PATH": "/tmp/evil:" + os.Getenv("PATH")}
 	for name, value := range hostile {
 		t.Setenv(name, value)
 	}
@@ -23,14 +25,17 @@ func TestEnvironment_ofACommandIsOurs(t *testing.T) {
 touch installed
 `)
 	for _, member := range []string{"env", "environment", "LD_PRELOAD", "PATH"} {
-		operation := map[string]any{"id": "server", "type": "server_batch", "provider": "local", "server_configs": []map[string]any{{"name": "bench"}}}
-		for where, into := range map[string]map[string]any{"an operation": operation, "a server": operation["server_configs"].([]map[string]any)[0]} {
+		operation := map[string]any{"id": "server", "type": "server_batch", "provider": "local",
+			"server_configs": []map[string]any{{"name": "bench"}}}
+		for where, into := range map[string]map[string]any{"an operation": operation,
+			"a server": operation["server_configs"].([]map[string]any)[0]} {
 			into[member] = hostile
 			definition, err := json.Marshal(map[string]any{"name": "hostile", "operations": []any{operation}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err = w.rig.Orch(w.rig.Token).SubmitBatch(t.Context(), definition, ""); !fault.Is(err, fault.Invalid) && !fault.Is(err, fault.Malformed) {
+			if _, err = w.rig.Orch(w.rig.Token).SubmitBatch(t.Context(), definition, ""); !fault.Is(err, fault.Invalid) &&
+				!fault.Is(err, fault.Malformed) {
 				t.Errorf("%s with the member %s is taken: %v", where, member, err)
 			}
 			delete(into, member)

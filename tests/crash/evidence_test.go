@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// effects holds the provider's own records against the ledger: every accepted server exists, none was made twice.
+// effects holds the provider's own records against the ledger: every accepted server exists, none
+// was made twice.
 func (w *world) effects() {
 	w.t.Helper()
 	ids := map[string]map[string]bool{}
@@ -62,10 +63,11 @@ func (w *world) lines(path string, see func([]byte) error) {
 	}
 }
 
-// eachLine calls see for every line and returns all that is wrong with them. The provider writes each with one call and
-// before it answers. Very rarely a kill cuts such a write where a memory page ends; then the call had no answer, and the
-// provider, which is started after every kill before its files are read, has cut the rest off. So no residue of kills is
-// expected here: a line that is cut, or none, is evidence that is missing.
+// eachLine calls see for every line and returns all that is wrong with them. The provider writes
+// each with one call and before it answers. Very rarely a kill cuts such a write where a memory
+// page ends; then the call had no answer, and the provider, which is started after every kill
+// before its files are read, has cut the rest off. So no residue of kills is expected here: a line
+// that is cut, or none, is evidence that is missing.
 func eachLine(raw []byte, see func([]byte) error) error {
 	if len(raw) == 0 {
 		return errors.New("the provider saw nothing")
@@ -83,7 +85,8 @@ func eachLine(raw []byte, see func([]byte) error) error {
 	return errors.Join(wrong...)
 }
 
-// TestEachLine_evidenceThatIsMissingIsAFault is about the judge itself, which must not take half of the records for all.
+// TestEachLine_evidenceThatIsMissingIsAFault is about the judge itself, which must not take half of
+// the records for all.
 func TestEachLine_evidenceThatIsMissingIsAFault(t *testing.T) {
 	long := `{"name":"` + strings.Repeat("x", 100_000) + `"}`
 	for _, c := range []struct {
@@ -91,7 +94,8 @@ func TestEachLine_evidenceThatIsMissingIsAFault(t *testing.T) {
 		lines     int
 		ok        bool
 	}{
-		{"whole lines", "{}\n{}\n", 2, true}, {"a long line between", "{}\n" + long + "\n{}\n", 3, true}, {"a cut last line", "{}\n{", 2, false}, {"a last line without its end", "{}\n{}", 2, false},
+		{"whole lines", "{}\n{}\n", 2, true}, {"a long line between", "{}\n" + long + "\n{}\n", 3, true},
+		{"a cut last line", "{}\n{", 2, false}, {"a last line without its end", "{}\n{}", 2, false},
 		{"two lines in one", "{}\n{\"a\":{}\n{}\n", 3, false}, {"nothing", "", 0, false},
 	} {
 		seen := 0

@@ -17,10 +17,10 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// TestFull_readsStayUpAndChangesResume is decision 42 and the bar's D05 with a disk that is really full: both
-// services on a file system of their own size answer reads and health, refuse changes with store.full, and
-// take them again within 5 s when there is room, without a restart. It mounts a file system, for which it
-// must run as root.
+// TestFull_readsStayUpAndChangesResume is decision 42 and the bar's D05 with a disk that is really
+// full: both services on a file system of their own size answer reads and health, refuse changes
+// with store.full, and take them again within 5 s when there is room, without a restart. It mounts
+// a file system, for which it must run as root.
 func TestFull_readsStayUpAndChangesResume(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "disk")
@@ -53,7 +53,8 @@ func TestFull_readsStayUpAndChangesResume(t *testing.T) {
 		})
 		began := time.Now()
 		for time.Since(began) < 2*time.Second {
-			for _, address := range []string{r.Orchestrator.Address + "/tasks", r.Orchestrator.Address + "/rollback/checkpoints", r.ControlCenter.Address + "/users",
+			for _, address := range []string{r.Orchestrator.Address + "/tasks", r.Orchestrator.Address + "/rollback/checkpoints",
+				r.ControlCenter.Address + "/users",
 				r.Orchestrator.Address + "/health", r.ControlCenter.Address + "/health"} {
 				if got, body := ask(t, address, r); got != http.StatusOK {
 					t.Fatalf("round %d: %s answers %d on a full disk: %s", round, address, got, body)

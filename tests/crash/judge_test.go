@@ -37,12 +37,14 @@ type world struct {
 // newWorld writes the configuration: one simulated provider that keeps its servers in a file.
 func newWorld(t *testing.T, o *rig.Options) *world {
 	t.Helper()
-	w := &world{t: t, seen: map[string]bool{}, infra: filepath.Join(o.Dir, "infra"), state: filepath.Join(o.Dir, "servers.jsonl"), calls: filepath.Join(o.Dir, "calls.jsonl")}
+	w := &world{t: t, seen: map[string]bool{}, infra: filepath.Join(o.Dir, "infra"), state: filepath.Join(o.Dir, "servers.jsonl"),
+		calls: filepath.Join(o.Dir, "calls.jsonl")}
 	if err := os.MkdirAll(w.infra, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	o.OrchestratorConfig = filepath.Join(o.Dir, "orchestrator.toml")
-	text := fmt.Sprintf("[infra]\ndir = \"infra\"\n[providers.cloud]\ndriver = \"simulated\"\nlatency = \"10ms\"\njitter = \"40ms\"\nstate = %q\ncalls = %q\n", w.state, w.calls)
+	text := fmt.Sprintf("[infra]\ndir = \"infra\"\n[providers.cloud]\ndriver = \"simulated\"\nlatency = \"10ms\"\njitter = "+
+		"\"40ms\"\nstate = %q\ncalls = %q\n", w.state, w.calls)
 	if err := os.WriteFile(o.OrchestratorConfig, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -114,8 +116,8 @@ func (w *world) all() ledger {
 	return sum
 }
 
-// compare holds what is there against what was acknowledged before it was asked for: everything when full, else what
-// no comparison has seen yet, every deletion, and a few of the rest.
+// compare holds what is there against what was acknowledged before it was asked for: everything
+// when full, else what no comparison has seen yet, every deletion, and a few of the rest.
 func (w *world) compare(full bool) {
 	w.t.Helper()
 	before, ctx := w.all(), w.t.Context()
@@ -145,7 +147,8 @@ func (w *world) compare(full bool) {
 	}
 	for id, name := range before.users {
 		if _, there := users[id]; !there && !after.dying[id] {
-			if err := again(ctx, func() error { _, err := w.cc().User(ctx, id); return err }); err != nil { // rows move between pages while users are added
+			// rows move between pages while users are added
+			if err := again(ctx, func() error { _, err := w.cc().User(ctx, id); return err }); err != nil {
 				w.t.Errorf("user %s (%s) was acknowledged and is lost: %v", name, id, err)
 			}
 		}
@@ -287,5 +290,6 @@ func (w *world) counts() string {
 	for _, c := range w.clients {
 		unknown += c.unknown.Load()
 	}
-	return fmt.Sprintf("%d answers lost or refused, %d workflows, %d batches, %d servers, %d users made and %d deleted", unknown, len(l.tasks), len(l.batches), len(l.servers), len(l.users), len(l.deleted))
+	return fmt.Sprintf("%d answers lost or refused, %d workflows, %d batches, %d servers, %d users made and %d deleted", unknown,
+		len(l.tasks), len(l.batches), len(l.servers), len(l.users), len(l.deleted))
 }

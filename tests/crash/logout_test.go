@@ -15,13 +15,16 @@ import (
 // logouts is the size of the histogram.
 const logouts = 20
 
-// TestLogout_isHeardByBoth is the bar's A24: at home a token is refused at the next request, at the orchestrator within 5 s.
+// TestLogout_isHeardByBoth is the bar's A24: at home a token is refused at the next request, at the
+// orchestrator within 5 s.
 func TestLogout_isHeardByBoth(t *testing.T) {
 	o := rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir()}
 	w := newWorld(t, &o)
 	w.rig = rigtest.Start(t, o)
 	const password = "a rather long passphrase 7"
-	if _, err := w.cc().CreateUser(t.Context(), client.NewUser{Username: "comes-and-goes", Email: "c@example.com", Password: secret.New(password), Roles: []string{"operator"}}); err != nil {
+	if _, err := w.cc().CreateUser(t.Context(),
+		client.NewUser{Username: "comes-and-goes", Email: "c@example.com", Password: secret.New(password),
+			Roles: []string{"operator"}}); err != nil {
 		t.Fatal(err)
 	}
 	var took []time.Duration
@@ -41,7 +44,8 @@ func TestLogout_isHeardByBoth(t *testing.T) {
 		if got := status(t, home, s.Token); got != http.StatusUnauthorized {
 			t.Errorf("the next request at the control-center: status %d", got)
 		}
-		rigtest.Await(t, 5*time.Second, "the orchestrator refuses the token of a logout", func() bool { return status(t, away, s.Token) == http.StatusUnauthorized })
+		rigtest.Await(t, 5*time.Second, "the orchestrator refuses the token of a logout",
+			func() bool { return status(t, away, s.Token) == http.StatusUnauthorized })
 		took = append(took, time.Since(out))
 	}
 	slices.Sort(took)

@@ -16,14 +16,15 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// TestPutBack_anOldControlCenterRevivesNothing disables an account after its folder was copied and puts the copy back.
-// The orchestrator knows better, and the control-center itself grants nothing.
+// TestPutBack_anOldControlCenterRevivesNothing disables an account after its folder was copied and
+// puts the copy back. The orchestrator knows better, and the control-center itself grants nothing.
 func TestPutBack_anOldControlCenterRevivesNothing(t *testing.T) {
 	const name, password = "was-here", "a rather long passphrase 7"
 	o := rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir()}
 	w := newWorld(t, &o)
 	w.rig = rigtest.Start(t, o)
-	u, err := w.cc().CreateUser(t.Context(), client.NewUser{Username: name, Email: name + "@example.com", Password: secret.New(password), Roles: []string{"operator"}})
+	u, err := w.cc().CreateUser(t.Context(),
+		client.NewUser{Username: name, Email: name + "@example.com", Password: secret.New(password), Roles: []string{"operator"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +80,8 @@ func TestPutBack_anOldControlCenterRevivesNothing(t *testing.T) {
 		for what, err := range map[string]error{
 			"a sign-in": second(w.rig.CC(secret.Text{}).Login(t.Context(), name, secret.New(password), "")),
 			"a read":    second(w.rig.CC(s.Token).User(t.Context(), u.ID)), // with the token that was revoked after the copy
-			"a change":  second(w.cc().CreateUser(t.Context(), client.NewUser{Username: "new", Email: "n@example.com", Password: secret.New(password), Roles: []string{"viewer"}})),
+			"a change": second(w.cc().CreateUser(t.Context(),
+				client.NewUser{Username: "new", Email: "n@example.com", Password: secret.New(password), Roles: []string{"viewer"}})),
 		} {
 			if fault.CodeOf(err) != "audit.rolled_back" {
 				t.Errorf("%s: %s at the control-center: %v", when, what, err)
@@ -142,7 +144,8 @@ func (w *world) changes() {
 	w.t.Helper()
 	rigtest.Await(w.t, noticed, "both services take changes", func() bool {
 		_, err := w.orch().CreateCheckpoint(w.t.Context(), "taken", "", "")
-		a := rigtest.Send(w.t, http.MethodPut, w.rig.ControlCenter.Address+"/users/nobody", w.rig.Token.Reveal(), map[string]any{"enabled": true})
+		a := rigtest.Send(w.t, http.MethodPut, w.rig.ControlCenter.Address+"/users/nobody", w.rig.Token.Reveal(),
+			map[string]any{"enabled": true})
 		return err == nil && a.Status == http.StatusNotFound
 	})
 }

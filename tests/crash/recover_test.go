@@ -45,9 +45,10 @@ func newKept(t *testing.T, b backup) *world {
 	return w
 }
 
-// copied stops a service, copies its folder and its database to DIR/older and DIR/older-database, and
-// starts it again. It waits for the first witness before that: a log that nobody has witnessed counts as
-// a fresh one, and a service with a fresh log does not ask whether it was put back (decision 52).
+// copied stops a service, copies its folder and its database to DIR/older and DIR/older-database,
+// and starts it again. It waits for the first witness before that: a log that nobody has witnessed
+// counts as a fresh one, and a service with a fresh log does not ask whether it was put back
+// (decision 52).
 func (w *world) copied(s *rig.Service) {
 	w.t.Helper()
 	w.witnessed(filepath.Join(w.rig.Dir, s.Name), 1)
@@ -179,7 +180,8 @@ func recoverControlCenter(t *testing.T, b backup) {
 	names := []string{"disabled", "demoted", "deleted", "new-password", "logged-out", "unchanged"}
 	ids, tokens := map[string]string{}, map[string]client.Session{}
 	for _, name := range names {
-		u, err := w.cc().CreateUser(t.Context(), client.NewUser{Username: name, Email: name + "@example.com", Password: secret.New(password), Roles: []string{"operator"}})
+		u, err := w.cc().CreateUser(t.Context(),
+			client.NewUser{Username: name, Email: name + "@example.com", Password: secret.New(password), Roles: []string{"operator"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +191,8 @@ func recoverControlCenter(t *testing.T, b backup) {
 		}
 	}
 	cc, tasks := w.rig.ControlCenter, func() string { return w.rig.Orchestrator.Address + "/tasks?limit=1" }
-	rigtest.Await(t, noticed, "the orchestrator knows the accounts", func() bool { return status(t, tasks(), tokens["unchanged"].Token) == http.StatusOK })
+	rigtest.Await(t, noticed, "the orchestrator knows the accounts",
+		func() bool { return status(t, tasks(), tokens["unchanged"].Token) == http.StatusOK })
 	admin := w.rig.Token
 	w.copied(cc)
 	w.changes()
@@ -208,7 +211,8 @@ func recoverControlCenter(t *testing.T, b backup) {
 	send(http.MethodPut, "/users/"+ids["new-password"], admin, map[string]any{"password": "another long passphrase 8"})
 	send(http.MethodPost, "/auth/logout", tokens["logged-out"].Token, nil)
 	var set struct{ Keys []struct{ Kid string } }
-	if err := json.Unmarshal(send(http.MethodGet, "/.well-known/jwks.json", secret.Text{}, nil).Raw, &set); err != nil || len(set.Keys) == 0 {
+	if err := json.Unmarshal(send(http.MethodGet, "/.well-known/jwks.json", secret.Text{}, nil).Raw, &set); err != nil ||
+		len(set.Keys) == 0 {
 		t.Fatal(err, set)
 	}
 	for _, k := range set.Keys { // the tokens end with the one that signed them
@@ -216,7 +220,8 @@ func recoverControlCenter(t *testing.T, b backup) {
 			break
 		}
 	}
-	rigtest.Await(t, noticed, "the orchestrator hears that the key was removed", func() bool { return status(t, tasks(), admin) == http.StatusUnauthorized })
+	rigtest.Await(t, noticed, "the orchestrator hears that the key was removed",
+		func() bool { return status(t, tasks(), admin) == http.StatusUnauthorized })
 	rigtest.Await(t, 2*noticed, "the lost history is witnessed", func() bool {
 		return w.cosigned("orchestrator", "control-center") > w.cosigned("older", "control-center")
 	})
@@ -226,7 +231,8 @@ func recoverControlCenter(t *testing.T, b backup) {
 	signIn := func(name string) error {
 		return second(w.rig.CC(secret.Text{}).Login(t.Context(), name, secret.New(password), ""))
 	}
-	rigtest.Await(t, noticed, "the folder that was put back is noticed", func() bool { return fault.CodeOf(signIn("disabled")) == "audit.rolled_back" })
+	rigtest.Await(t, noticed, "the folder that was put back is noticed",
+		func() bool { return fault.CodeOf(signIn("disabled")) == "audit.rolled_back" })
 	w.stop(cc)
 	w.stop(w.rig.Orchestrator)
 	subjects := filepath.Join(w.rig.Dir, "subjects.jsonl")
@@ -246,7 +252,8 @@ func recoverControlCenter(t *testing.T, b backup) {
 			for what, got := range map[string]int{
 				"the orchestrator":   status(t, tasks(), tokens[name].Token),
 				"the control-center": status(t, cc.Address+"/users/"+ids[name], tokens[name].Token),
-				"a refresh":          rigtest.Send(t, http.MethodPost, cc.Address+"/auth/refresh", "", map[string]any{"token": tokens[name].Token.Reveal()}).Status,
+				"a refresh": rigtest.Send(t, http.MethodPost, cc.Address+"/auth/refresh", "",
+					map[string]any{"token": tokens[name].Token.Reveal()}).Status,
 			} {
 				if got < 400 {
 					t.Errorf("%s: %s takes the old token of %q: %d", when, what, name, got)
@@ -257,7 +264,8 @@ func recoverControlCenter(t *testing.T, b backup) {
 			t.Errorf("%s: the administrator's old token: %d", when, got)
 		}
 	}
-	rigtest.Await(t, noticed, "one command alone is not enough", func() bool { return fault.CodeOf(signIn("unchanged")) == "audit.fork_pending" })
+	rigtest.Await(t, noticed, "one command alone is not enough",
+		func() bool { return fault.CodeOf(signIn("unchanged")) == "audit.fork_pending" })
 	old("pending")
 	w.stop(w.rig.Orchestrator)
 	w.accept("orchestrator", f.Fingerprint)

@@ -29,7 +29,8 @@ type workshop struct {
 func newWorkshop(t *testing.T, store, install string) *workshop {
 	t.Helper()
 	w := &workshop{t: t, dir: t.TempDir()}
-	o := rig.Options{Bin: rigtest.Binaries(t), Dir: w.dir, OrchestratorConfig: filepath.Join(w.dir, "orchestrator.toml"), Env: []string{"CONTROL_CENTER_TOKENS_ACCESS_TTL=4h"}}
+	o := rig.Options{Bin: rigtest.Binaries(t), Dir: w.dir, OrchestratorConfig: filepath.Join(w.dir, "orchestrator.toml"),
+		Env: []string{"CONTROL_CENTER_TOKENS_ACCESS_TTL=4h"}}
 	if store == "surrealdb" {
 		rigtest.UseSurreal(t, &o)
 	}
@@ -58,8 +59,10 @@ func (w *workshop) submit() string {
 	w.t.Helper()
 	retry := map[string]any{"max_attempts": 1}
 	definition, err := json.Marshal(map[string]any{"name": "workshop", "rollback_enabled": true, "operations": []map[string]any{
-		{"id": "server", "type": "server_batch", "provider": "local", "server_configs": []map[string]any{{"name": "bench"}}, "retry": retry},
-		{"id": "tool", "type": "taskserv_batch", "provider": "local", "taskservs": []string{"tool"}, "dependencies": []string{"server"}, "retry": retry},
+		{"id": "server", "type": "server_batch", "provider": "local", "server_configs": []map[string]any{{"name": "bench"}},
+			"retry": retry},
+		{"id": "tool", "type": "taskserv_batch", "provider": "local", "taskservs": []string{"tool"}, "dependencies": []string{"server"},
+			"retry": retry},
 	}})
 	if err != nil {
 		w.t.Fatal(err)

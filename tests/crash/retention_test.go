@@ -17,9 +17,10 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// TestRetention_killedWhilePruningLosesNothingThatMustStay is R02 and E03 of the bar in small: batches come, end and are
-// pruned while the orchestrator is killed again and again. Afterwards only the newest are there, totals count all of them,
-// events below the kept range are 410, and a rollback to a checkpoint from before everything undoes each server once.
+// TestRetention_killedWhilePruningLosesNothingThatMustStay is R02 and E03 of the bar in small:
+// batches come, end and are pruned while the orchestrator is killed again and again. Afterwards
+// only the newest are there, totals count all of them, events below the kept range are 410, and a
+// rollback to a checkpoint from before everything undoes each server once.
 func TestRetention_killedWhilePruningLosesNothingThatMustStay(t *testing.T) {
 	for _, store := range []string{"embedded", "surrealdb"} {
 		t.Run(store, func(t *testing.T) {
@@ -154,11 +155,13 @@ func (w *world) figures() map[string]float64 {
 	return all
 }
 
-// belowTheKeptRange asks for events from the beginning, and from the earliest that the answer names.
+// belowTheKeptRange asks for events from the beginning, and from the earliest that the answer
+// names.
 func (w *world) belowTheKeptRange(events int) {
 	w.t.Helper()
 	ask := func(since uint64) rigtest.Answer {
-		return rigtest.Send(w.t, http.MethodGet, fmt.Sprintf("%s/ws?since=%d", w.rig.Orchestrator.Address, since), w.rig.Token.Reveal(), nil,
+		return rigtest.Send(w.t, http.MethodGet, fmt.Sprintf("%s/ws?since=%d", w.rig.Orchestrator.Address, since), w.rig.Token.Reveal(),
+			nil,
 			"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
 	}
 	_, head := w.place(w.t.Context())
@@ -167,7 +170,8 @@ func (w *world) belowTheKeptRange(events int) {
 		Epoch    string
 	}
 	answer := ask(0)
-	if err := json.Unmarshal(answer.Raw, &told); err != nil || answer.Status != http.StatusGone || told.Epoch == "" || told.Earliest < 2 || head-told.Earliest > uint64(events) {
+	if err := json.Unmarshal(answer.Raw, &told); err != nil || answer.Status != http.StatusGone || told.Epoch == "" || told.Earliest < 2 ||
+		head-told.Earliest > uint64(events) {
 		w.t.Errorf("since=0 is answered %d %s; the stream ends with %d", answer.Status, answer.Raw, head)
 	}
 	if answer := ask(told.Earliest - 2); answer.Status != http.StatusGone {

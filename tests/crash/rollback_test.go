@@ -37,7 +37,8 @@ func TestCrash_rollbackIsFinished(t *testing.T) {
 		for s := range ships {
 			servers = append(servers, map[string]string{"name": fmt.Sprintf("fleet-%02d-%d", i, s), "plan": "1xCPU-2GB", "zone": "de-fra1"})
 		}
-		operations = append(operations, map[string]any{"id": fmt.Sprintf("fleet-%02d", i), "type": "server_batch", "provider": "cloud", "server_configs": servers})
+		operations = append(operations, map[string]any{"id": fmt.Sprintf("fleet-%02d", i), "type": "server_batch", "provider": "cloud",
+			"server_configs": servers})
 	}
 	for i := range chain {
 		var servers []map[string]string
@@ -48,9 +49,11 @@ func TestCrash_rollbackIsFinished(t *testing.T) {
 		if i > 0 {
 			dependencies = append(dependencies, fmt.Sprintf("link-%02d", i-1))
 		}
-		operations = append(operations, map[string]any{"id": fmt.Sprintf("link-%02d", i), "type": "server_batch", "provider": "cloud", "dependencies": dependencies, "server_configs": servers})
+		operations = append(operations, map[string]any{"id": fmt.Sprintf("link-%02d", i), "type": "server_batch", "provider": "cloud",
+			"dependencies": dependencies, "server_configs": servers})
 	}
-	definition, err := json.Marshal(map[string]any{"name": "chain", "version": "1.0.0", "storage_backend": "filesystem", "parallel_limit": 17, "rollback_enabled": true, "operations": operations})
+	definition, err := json.Marshal(map[string]any{"name": "chain", "version": "1.0.0", "storage_backend": "filesystem",
+		"parallel_limit": 17, "rollback_enabled": true, "operations": operations})
 	if err != nil {
 		t.Fatal(err)
 	}

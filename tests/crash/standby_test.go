@@ -15,9 +15,9 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// TestStandby_secondOrchestratorOnOneDatabase is decision 43 and the bar's D17: a second instance on the same
-// SurrealDB is refused with the reason; as a standby it answers and waits, and serves what the first one
-// stored when that one has ended.
+// TestStandby_secondOrchestratorOnOneDatabase is decision 43 and the bar's D17: a second instance
+// on the same SurrealDB is refused with the reason; as a standby it answers and waits, and serves
+// what the first one stored when that one has ended.
 func TestStandby_secondOrchestratorOnOneDatabase(t *testing.T) {
 	t.Parallel()
 	o := rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir()}
@@ -28,7 +28,8 @@ func TestStandby_secondOrchestratorOnOneDatabase(t *testing.T) {
 	second.Args = slices.Clone(second.Args)
 	second.Args[slices.Index(second.Args, filepath.Join(o.Dir, "orchestrator"))] = filepath.Join(o.Dir, "second")
 	err := second.Start(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "written by another instance") || !strings.Contains(err.Error(), "--standby") || !strings.Contains(err.Error(), "exit status 1") {
+	if err == nil || !strings.Contains(err.Error(), "written by another instance") || !strings.Contains(err.Error(), "--standby") ||
+		!strings.Contains(err.Error(), "exit status 1") {
 		t.Fatalf("a second orchestrator: %v", err)
 	}
 	api := &client.Client{Base: r.Orchestrator.Address, Token: r.Token}
@@ -58,7 +59,8 @@ func TestStandby_secondOrchestratorOnOneDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The folder of a stopped service knows that its store is elsewhere.
-	if _, err := r.Run(t.Context(), "orchestrator", "audit", "verify", "--data", filepath.Join(o.Dir, "orchestrator")); err == nil || !strings.Contains(err.Error(), "give --store surrealdb://") {
+	if _, err := r.Run(t.Context(), "orchestrator", "audit", "verify", "--data", filepath.Join(o.Dir, "orchestrator")); err == nil ||
+		!strings.Contains(err.Error(), "give --store surrealdb://") {
 		t.Errorf("audit verify without --store: %v", err)
 	}
 	list, err := (&client.Client{Base: second.Address, Token: r.Token}).Checkpoints(t.Context(), client.Page{})

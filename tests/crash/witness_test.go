@@ -20,8 +20,8 @@ import (
 // noticed bounds the time from the start of a rolled-back service to the refusal of changes.
 const noticed = 5 * time.Second
 
-// TestWitness_noticesARestoredFolder is the bar's L02 and L16: an older copy of a service's folder is put back, which no
-// look at that folder alone can tell; the other service has seen more.
+// TestWitness_noticesARestoredFolder is the bar's L02 and L16: an older copy of a service's folder
+// is put back, which no look at that folder alone can tell; the other service has seen more.
 func TestWitness_noticesARestoredFolder(t *testing.T) {
 	o := rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir()}
 	w := newWorld(t, &o)
@@ -74,7 +74,8 @@ func TestWitness_noticesARestoredFolder(t *testing.T) {
 	})
 }
 
-// removedTail pairs the newer signed head with the older entries, which is what a cut log looks like.
+// removedTail pairs the newer signed head with the older entries, which is what a cut log looks
+// like.
 func removedTail(t *testing.T, w *world, older, newer string) {
 	cut := filepath.Join(w.rig.Dir, "cut")
 	copyTree(t, older, cut)
@@ -89,7 +90,8 @@ func removedTail(t *testing.T, w *world, older, newer string) {
 		ok     bool
 	}{{older, nil, true}, {newer, nil, true}, {newer, witness, true}, {cut, nil, false}, {older, witness, false}} {
 		folder, ok := c.folder, c.ok
-		out, err := w.rig.Run(t.Context(), "orchestrator", append([]string{"audit", "verify", "--data", folder, "-o", "json"}, c.more...)...)
+		out, err := w.rig.Run(t.Context(), "orchestrator",
+			append([]string{"audit", "verify", "--data", folder, "-o", "json"}, c.more...)...)
 		var report struct {
 			OK            bool
 			Verdict, Text string
@@ -114,8 +116,8 @@ func (w *world) checkpoints(n int) {
 	}
 }
 
-// witnessed waits until the service with the folder data keeps a head over at least n entries that the
-// other one has cosigned.
+// witnessed waits until the service with the folder data keeps a head over at least n entries that
+// the other one has cosigned.
 func (w *world) witnessed(data string, n int) {
 	w.t.Helper()
 	rigtest.Await(w.t, 2*noticed, "the log is witnessed", func() bool { return headSize(filepath.Join(data, "audit", "witnessed")) >= n })

@@ -55,7 +55,8 @@ func (d *demo) run(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", step.title, err)
 		}
 	}
-	fmt.Printf("\nDone in %.1f s: %d operations ran as planned although the orchestrator was killed, %d servers were made, used over SSH and removed, both logs verify.\n",
+	fmt.Printf("\nDone in %.1f s: %d operations ran as planned although the orchestrator was killed, %d servers were made, used over "+
+		"SSH and removed, both logs verify.\n",
 		time.Since(d.started).Seconds(), len(d.batch.Operations), len(d.servers))
 	return nil
 }
@@ -111,8 +112,9 @@ func (d *demo) takeCheckpoint(ctx context.Context) error {
 	return err
 }
 
-// submitAndKill runs the batch through the command line, which follows it over the WebSocket; as soon as the first
-// operation is done the orchestrator is killed and started again, and the same command line follows to the end.
+// submitAndKill runs the batch through the command line, which follows it over the WebSocket; as
+// soon as the first operation is done the orchestrator is killed and started again, and the same
+// command line follows to the end.
 func (d *demo) submitAndKill(ctx context.Context) error {
 	batch := filepath.Join(filepath.Dir(d.bin), "deploy", "sample", "batches", "multi_cloud_deployment.json")
 	cmd := d.command(ctx, "orchestrator", "batch", "submit", batch, "--watch")
@@ -130,7 +132,8 @@ func (d *demo) submitAndKill(ctx context.Context) error {
 		return fmt.Errorf("the batch did not complete: %w", err)
 	}
 	// Said only now: on a terminal the live block above would be drawn over it.
-	fmt.Printf("\n   half way the orchestrator was killed with SIGKILL; started again, it was ready after %.2f s and went on\n", down.Seconds())
+	fmt.Printf("\n   half way the orchestrator was killed with SIGKILL; started again, it was ready after %.2f s and went on\n",
+		down.Seconds())
 	list, err := d.api().Batches(ctx, "", client.Page{Limit: 1})
 	if err != nil || len(list.Rows) != 1 {
 		return fmt.Errorf("the batch is not listed: %w", err)
@@ -153,8 +156,8 @@ func (d *demo) submitAndKill(ctx context.Context) error {
 	return nil
 }
 
-// killWhenHalfDone waits until the first operation is done and the next one runs, kills the orchestrator and starts it
-// again. It returns how long nobody was there.
+// killWhenHalfDone waits until the first operation is done and the next one runs, kills the
+// orchestrator and starts it again. It returns how long nobody was there.
 func (d *demo) killWhenHalfDone(ctx context.Context, events *watch.Conn) (down time.Duration, err error) {
 	completed := false
 	for {

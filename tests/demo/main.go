@@ -1,7 +1,8 @@
-// Command demo does the platform's main job once, from an empty folder to an empty folder, through the same binaries
-// and verbs that an operator uses: initialise, serve, sign in with TOTP, take a checkpoint, submit the reference's
-// batch, watch it live, survive a SIGKILL half way, use the servers over SSH, roll back, verify both audit logs. With
-// -serve it keeps both services running on a persistent folder instead.
+// Command demo does the platform's main job once, from an empty folder to an empty folder, through
+// the same binaries and verbs that an operator uses: initialise, serve, sign in with TOTP, take a
+// checkpoint, submit the reference's batch, watch it live, survive a SIGKILL half way, use the
+// servers over SSH, roll back, verify both audit logs. With -serve it keeps both services running
+// on a persistent folder instead.
 package main
 
 import (
@@ -21,8 +22,8 @@ func main() {
 	serve := flag.String("serve", "", "keep serving on this folder instead of running the demo")
 	keep := flag.Bool("keep", false, "leave the demo's folder in place")
 	flag.Parse()
-	// A closed terminal is an end like Ctrl-C, and a reader that went away first (make run | tee) must not end this
-	// process before it has ended the services.
+	// A closed terminal is an end like Ctrl-C, and a reader that went away first (make run | tee)
+	// must not end this process before it has ended the services.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	signal.Ignore(syscall.SIGPIPE)

@@ -14,7 +14,8 @@ func serversBelow(dir string) ([]rig.Process, error) {
 	return slices.DeleteFunc(found, func(p rig.Process) bool { return !p.LocalServer() }), err
 }
 
-// endServersBelow tells the local servers whose folder is below dir to end, and returns how many there were.
+// endServersBelow tells the local servers whose folder is below dir to end, and returns how many
+// there were.
 func endServersBelow(dir string) (int, error) {
 	servers, err := serversBelow(dir)
 	for _, s := range servers {

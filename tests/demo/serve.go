@@ -18,8 +18,9 @@ const (
 	orchestratorListen  = "localhost:9090"
 )
 
-// keepServing runs both services on a persistent folder until the context ends. The first start initialises the
-// folder; what init printed is kept beside it, readable by the owner only, so that the steps can be printed again.
+// keepServing runs both services on a persistent folder until the context ends. The first start
+// initialises the folder; what init printed is kept beside it, readable by the owner only, so that
+// the steps can be printed again.
 func keepServing(ctx context.Context, bin, dir string) error {
 	bin, err := filepath.Abs(bin)
 	if err != nil {
@@ -44,13 +45,14 @@ func keepServing(ctx context.Context, bin, dir string) error {
 	}
 	servers, err := serversBelow(dir)
 	if len(servers) > 0 {
-		fmt.Printf("servers that batches made keep running (%d) and are found again by the next make run; a rollback removes them\n", len(servers))
+		fmt.Printf("servers that batches made keep running (%d) and are found again by the next make run; a rollback removes them\n",
+			len(servers))
 	}
 	return err
 }
 
-// serveUntil starts both services and returns when the context ends or one of them has ended by itself, which the
-// Close of the rig reports.
+// serveUntil starts both services and returns when the context ends or one of them has ended by
+// itself, which the Close of the rig reports.
 func serveUntil(ctx context.Context, r *rig.Rig) error {
 	if err := r.ControlCenter.StartOn(ctx, controlCenterListen); err != nil {
 		return err

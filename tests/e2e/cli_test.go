@@ -103,10 +103,13 @@ action = "create"
 class = "permanent"
 message = "simulated: there is no such plan"
 `)
-	write(t, filepath.Join(o.Dir, "infra", "small", "config.toml"), "[[servers]]\nname = \"one\"\nplan = \"1xCPU-2GB\"\nzone = \"de-fra1\"\nprovider = \"fast\"\n")
+	write(t, filepath.Join(o.Dir, "infra", "small", "config.toml"),
+		"[[servers]]\nname = \"one\"\nplan = \"1xCPU-2GB\"\nzone = \"de-fra1\"\nprovider = \"fast\"\n")
 	s := &shell{Rig: rigtest.Start(t, o), values: map[string]string{"dir": o.Dir, "nowhere": nowhere}}
 	const password = "a rather long passphrase 7"
-	if _, err := s.CC(s.Token).CreateUser(t.Context(), client.NewUser{Username: "vera", Email: "vera@example.com", Password: secret.New(password), Roles: []string{"viewer"}}); err != nil {
+	if _, err := s.CC(s.Token).CreateUser(t.Context(),
+		client.NewUser{Username: "vera", Email: "vera@example.com", Password: secret.New(password),
+			Roles: []string{"viewer"}}); err != nil {
 		t.Fatal(err)
 	}
 	viewer, err := s.CC(secret.Text{}).Login(t.Context(), "vera", secret.New(password), "")
@@ -176,7 +179,8 @@ func TestCLI_exitCodes(t *testing.T) {
 		{line: "control-center auth login --username vera", as: "nobody", code: exitUsage, err: "--password-file"},
 		{line: "control-center auth whoami", as: "nobody", code: exitNotSignedIn, err: "control-center auth login"},
 
-		{line: "orchestrator checkpoint create no", as: "viewer", code: exitDenied, err: "create on checkpoints (your roles: viewer); it is allowed for admin, operator"},
+		{line: "orchestrator checkpoint create no", as: "viewer", code: exitDenied,
+			err: "create on checkpoints (your roles: viewer); it is allowed for admin, operator"},
 		{line: "control-center user list", as: "viewer", code: exitDenied},
 
 		{line: "control-center user update vera --role viewer -o json", out: "unchanged"},
@@ -187,7 +191,8 @@ func TestCLI_exitCodes(t *testing.T) {
 		{line: "control-center key rotate", code: exitConflict, err: "DELETE /keys/"},
 		{line: "control-center key remove nothing --yes", code: exitNotFound},
 		{line: "control-center key rotate", as: "viewer", code: exitDenied},
-		{line: "control-center user create vera --email v@example.com --role viewer --password-file {password}", code: exitConflict, err: "taken"},
+		{line: "control-center user create vera --email v@example.com --role viewer --password-file {password}", code: exitConflict,
+			err: "taken"},
 
 		{line: "orchestrator batch submit {broken} --watch", code: exitRunFailed, err: "there is no such plan"},
 
@@ -198,8 +203,8 @@ func TestCLI_exitCodes(t *testing.T) {
 	}
 }
 
-// TestCLI_rollbackByNames rolls a batch back, then to a checkpoint by its name; two of one name are a
-// conflict, and nothing left to undo says so.
+// TestCLI_rollbackByNames rolls a batch back, then to a checkpoint by its name; two of one name are
+// a conflict, and nothing left to undo says so.
 func TestCLI_rollbackByNames(t *testing.T) {
 	s := newShell(t)
 	s.run(t, verb{line: "orchestrator checkpoint create first"})
@@ -213,9 +218,11 @@ func TestCLI_rollbackByNames(t *testing.T) {
 	if !strings.Contains(out, "name") || !strings.Contains(out, "fast") || strings.Contains(out, "NOTE") {
 		t.Errorf("the batch itself is not shown, or an empty column is:\n%s", out)
 	}
-	s.run(t, verb{line: "orchestrator rollback execute --batch {batch} --yes", out: "1", err: "this undoes 1 operation(s) of batch fast: servers"})
+	s.run(t, verb{line: "orchestrator rollback execute --batch {batch} --yes", out: "1",
+		err: "this undoes 1 operation(s) of batch fast: servers"})
 	s.run(t, verb{line: "orchestrator rollback execute --batch {batch} -o json", out: "unchanged"})
-	s.run(t, verb{line: "orchestrator rollback execute --checkpoint first --yes", err: "0 operation(s) that completed after checkpoint first"})
+	s.run(t, verb{line: "orchestrator rollback execute --checkpoint first --yes",
+		err: "0 operation(s) that completed after checkpoint first"})
 	s.run(t, verb{line: "orchestrator checkpoint create first"})
 	s.run(t, verb{line: "orchestrator rollback execute --checkpoint first", code: exitConflict, err: "2 checkpoints are called first"})
 	s.run(t, verb{line: "orchestrator checkpoint create again --idempotency-key k1"})
@@ -227,7 +234,8 @@ func TestCLI_rollbackByNames(t *testing.T) {
 	s.run(t, verb{line: "orchestrator __complete rollback execute --checkpoint ''", out: "first"})
 }
 
-// TestCLI_watchEndsAsTheRunDid cancels a batch that another command line watches: 9; one that lost patience ended with 7.
+// TestCLI_watchEndsAsTheRunDid cancels a batch that another command line watches: 9; one that lost
+// patience ended with 7.
 func TestCLI_watchEndsAsTheRunDid(t *testing.T) {
 	s := newShell(t)
 	out, _ := s.run(t, verb{line: "orchestrator batch submit {slow} -o json"})
@@ -300,7 +308,8 @@ func TestCLI_formats(t *testing.T) {
 // TestCLI_beforeAnythingRuns is what an operator meets first.
 func TestCLI_beforeAnythingRuns(t *testing.T) {
 	o := sample(t)
-	s := &shell{Rig: &rig.Rig{Options: o}, values: map[string]string{"dir": o.Dir, "cc": o.ControlCenterConfig, "orch": o.OrchestratorConfig}}
+	s := &shell{Rig: &rig.Rig{Options: o}, values: map[string]string{"dir": o.Dir, "cc": o.ControlCenterConfig,
+		"orch": o.OrchestratorConfig}}
 	s.values["typo"] = filepath.Join(o.Dir, "typo.toml")
 	write(t, s.values["typo"], "[rate_limits]\nenabled = true\ngenral = 5\n")
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -316,18 +325,25 @@ func TestCLI_beforeAnythingRuns(t *testing.T) {
 		{line: "control-center init --data {dir}/cc", code: exitConflict, err: "initialised already"},
 		{line: "control-center serve --data {dir}/cc --listen {taken}", code: exitFailed, err: s.values["taken"]},
 		{line: "control-center serve --data {dir}/cc --store surrealdb://root:hunter2@127.0.0.1:1/a/b", code: exitUsage, err: "password"},
-		{line: "orchestrator serve --data {dir}/o --control-center http://127.0.0.1:1 --credential {dir}/none", code: exitUsage, err: "credential"},
-		{line: "orchestrator serve --data {dir}/o --control-center http://127.0.0.1:1 --credential {dir}/cc/orchestrator-credential.json --store surrealdb://root:hunter2@127.0.0.1:1/a/b", code: exitUsage, err: "password"},
-		{line: "orchestrator serve --data {dir}/o --control-center http://127.0.0.1:1 --credential {dir}/cc/orchestrator-credential.json --store surrealdb://root@127.0.0.1:1/a/b", code: exitUsage, err: "SURREAL_DATASTORE_SYNC_DATA"},
+		{line: "orchestrator serve --data {dir}/o --control-center http://127.0.0.1:1 --credential {dir}/none", code: exitUsage,
+			err: "credential"},
+		{line: "orchestrator serve --data {dir}/o --control-center http://127.0.0.1:1 --credential " +
+			"{dir}/cc/orchestrator-credential.json --store surrealdb://root:hunter2@127.0.0.1:1/a/b", code: exitUsage, err: "password"},
+		{line: "orchestrator serve --data {dir}/o --control-center http://127.0.0.1:1 --credential " +
+			"{dir}/cc/orchestrator-credential.json --store surrealdb://root@127.0.0.1:1/a/b", code: exitUsage,
+			err: "SURREAL_DATASTORE_SYNC_DATA"},
 		{line: "orchestrator config check --config {typo}", code: exitUsage, err: "did you mean rate_limits.general?"},
 		{line: "control-center config check --config {typo}", code: exitUsage, err: ":3:"},
-		{line: "orchestrator config check --config {orch} --data {dir}/o --control-center http://127.0.0.1:1 --credential {dir}/cc/orchestrator-credential.json", err: "good"},
-		{line: "orchestrator config check --config {orch} --data {dir}/o --control-center http://127.0.0.1:1 --credential {dir}/c", code: exitUsage, err: "credential"},
+		{line: "orchestrator config check --config {orch} --data {dir}/o --control-center http://127.0.0.1:1 --credential " +
+			"{dir}/cc/orchestrator-credential.json", err: "good"},
+		{line: "orchestrator config check --config {orch} --data {dir}/o --control-center http://127.0.0.1:1 --credential {dir}/c",
+			code: exitUsage, err: "credential"},
 		{line: "orchestrator config check --config {orch}", code: exitUsage, err: "--data DIR"},
 		{line: "control-center config check --config {cc} --data {dir}/cc", err: "good"},
 		{line: "control-center config show --config {cc}", out: "access_ttl"},
 		{line: "control-center config show --config {cc} -o json", out: "\"key\": \"tokens.access_ttl\""},
-		{line: "control-center config show --config {cc}", env: []string{"CONTROL_CENTER_RATE_LIMITS_GENERAL=7"}, out: "CONTROL_CENTER_RATE_LIMITS_GENERAL"},
+		{line: "control-center config show --config {cc}", env: []string{"CONTROL_CENTER_RATE_LIMITS_GENERAL=7"},
+			out: "CONTROL_CENTER_RATE_LIMITS_GENERAL"},
 		{line: "control-center config show", env: []string{"CONTROL_CENTER_STORE_URL=surrealdb://root:hunter2@h:1/a/b"}, out: "[secret]"},
 		{line: "orchestrator audit verify", code: exitUsage, err: "--data"},
 		{line: "orchestrator frobnicate", code: exitUsage, err: "batch"},

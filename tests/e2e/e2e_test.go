@@ -108,9 +108,11 @@ func venv(t *testing.T, name, pins, install string) string {
 		if out, err := exec.Command(python, "-m", "venv", "--clear", filepath.Join(dir, "venv")).CombinedOutput(); err != nil {
 			return fmt.Errorf("python3 makes no virtual environment (%w); install its venv module (Debian: python3-venv): %s", err, out)
 		}
-		out, err := exec.Command(filepath.Join(dir, "venv", "bin", "python"), "-m", "pip", "install", "--disable-pip-version-check", "-q", "-r", filepath.Join(dir, pins)).CombinedOutput()
+		out, err := exec.Command(filepath.Join(dir, "venv", "bin", "python"), "-m", "pip", "install", "--disable-pip-version-check", "-q",
+			"-r", filepath.Join(dir, pins)).CombinedOutput()
 		if err != nil {
-			return fmt.Errorf("pip could not install the pinned packages (is a package index reachable? needed is %s): %w: %s", install, err, out)
+			return fmt.Errorf("pip could not install the pinned packages (is a package index reachable? needed is %s): %w: %s", install,
+				err, out)
 		}
 		return nil
 	})
@@ -123,13 +125,15 @@ func node(t *testing.T) (program, packages string) {
 	return nodeWith(t, "node")
 }
 
-// nodeWith returns node and the package.json beside which the packages are that a folder below testdata pins.
+// nodeWith returns node and the package.json beside which the packages are that a folder below
+// testdata pins.
 func nodeWith(t *testing.T, folder string) (program, packages string) {
 	t.Helper()
 	program = need(t, "node", "Node.js 20 or later with npm (Debian: nodejs npm)")
 	npm := need(t, "npm", "Node.js 20 or later with npm (Debian: nodejs npm)")
 	from := filepath.Join("testdata", folder)
-	dir := installed(t, folder, []string{filepath.Join(from, "package.json"), filepath.Join(from, "package-lock.json"), filepath.Join(from, ".npmrc")}, func(dir string) error {
+	dir := installed(t, folder, []string{filepath.Join(from, "package.json"), filepath.Join(from, "package-lock.json"),
+		filepath.Join(from, ".npmrc")}, func(dir string) error {
 		cmd := exec.Command(npm, "ci")
 		cmd.Dir = dir
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -19,7 +19,8 @@ const mostFiles = 160
 // TestOpenAPI_toolsOfOthersTakeTheDocuments: a validator finds no fault, a generator makes a small
 // client without a warning, and that client works.
 func TestOpenAPI_toolsOfOthersTakeTheDocuments(t *testing.T) {
-	python := venv(t, "openapi", "requirements-openapi.txt", "Python 3.11 or later with its venv module (Debian 12 or later: python3 python3-venv)")
+	python := venv(t, "openapi", "requirements-openapi.txt",
+		"Python 3.11 or later with its venv module (Debian 12 or later: python3 python3-venv)")
 	bin := filepath.Dir(python)
 	r := rigtest.Start(t, sample(t))
 	for name, address := range map[string]string{"control-center": r.ControlCenter.Address, "orchestrator": r.Orchestrator.Address} {
@@ -39,7 +40,8 @@ func TestOpenAPI_toolsOfOthersTakeTheDocuments(t *testing.T) {
 			return string(out)
 		}
 		run("openapi-spec-validator", document)
-		if said := run("openapi-python-client", "generate", "--path", document, "--output-path", into); strings.Contains(said, "WARNING") || strings.Contains(said, "ERROR") {
+		if said := run("openapi-python-client", "generate", "--path", document, "--output-path", into); strings.Contains(said, "WARNING") ||
+			strings.Contains(said, "ERROR") {
 			t.Errorf("the generator says about the %s: %s", name, said)
 		}
 		files := 0
@@ -58,7 +60,8 @@ func TestOpenAPI_toolsOfOthersTakeTheDocuments(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), python, filepath.Join("testdata", "generated.py"))
-	cmd.Env = append(os.Environ(), "BASE_URL="+r.Orchestrator.Address, "TOKEN_FILE="+token, "CLIENT="+filepath.Join(r.Dir, "orchestrator-client"))
+	cmd.Env = append(os.Environ(), "BASE_URL="+r.Orchestrator.Address, "TOKEN_FILE="+token, "CLIENT="+
+		filepath.Join(r.Dir, "orchestrator-client"))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("the generated client does not work: %v\n%s", err, out)
 	}

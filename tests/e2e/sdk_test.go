@@ -14,8 +14,9 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// TestSDK_asPrinted runs the reference's client programs one after the other: Python makes the servers, JavaScript asks
-// for them again, the WebSocket lines watch. What they made is then used over SSH and rolled back.
+// TestSDK_asPrinted runs the reference's client programs one after the other: Python makes the
+// servers, JavaScript asks for them again, the WebSocket lines watch. What they made is then used
+// over SSH and rolled back.
 func TestSDK_asPrinted(t *testing.T) {
 	python := python(t)
 	node, packages := node(t)

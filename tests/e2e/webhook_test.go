@@ -28,10 +28,12 @@ type sent struct {
 	what    string
 }
 
-// TestWebhooks_publishedLibrariesVerify is E10: the libraries that Standard Webhooks publishes for Go, Python and Node verify a
-// delivery of the running service with the new and with the old secret of a rotation, and refuse a byte that changed.
+// TestWebhooks_publishedLibrariesVerify is E10: the libraries that Standard Webhooks publishes for
+// Go, Python and Node verify a delivery of the running service with the new and with the old secret
+// of a rotation, and refuse a byte that changed.
 func TestWebhooks_publishedLibrariesVerify(t *testing.T) {
-	python := venv(t, "python-webhooks", "requirements-webhooks.txt", "Python 3.8 or later with its venv module (Debian: python3 python3-venv)")
+	python := venv(t, "python-webhooks", "requirements-webhooks.txt",
+		"Python 3.8 or later with its venv module (Debian: python3 python3-venv)")
 	node, packages := nodeWith(t, "node-webhooks")
 	r := rigtest.Start(t, sample(t))
 	api := r.Orch(r.Token)

@@ -16,8 +16,8 @@ type Process struct {
 // LocalServer says whether it is a server of the local driver.
 func (p Process) LocalServer() bool { return len(p.Args) > 1 && p.Args[1] == "local-server" }
 
-// ProcessesBelow returns the processes whose command line names a folder or something in it: the services of an
-// installation and what they started.
+// ProcessesBelow returns the processes whose command line names a folder or something in it: the
+// services of an installation and what they started.
 func ProcessesBelow(dir string) ([]Process, error) {
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {

@@ -14,7 +14,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/secret"
 )
 
-// Options say what to start; zero values mean the embedded store, no configuration file and no rate limits.
+// Options say what to start; zero values mean the embedded store, no configuration file and no rate
+// limits.
 type Options struct {
 	Bin                 string   // folder with both binaries
 	Dir                 string   // folder for data and logs
@@ -128,11 +129,12 @@ func (r *Rig) Connect() {
 			return
 		}
 	}
-	r.Orchestrator.Args = append(r.Orchestrator.Args, "--control-center", r.ControlCenter.Address, "--credential", r.Admin.OrchestratorCredential)
+	r.Orchestrator.Args = append(r.Orchestrator.Args, "--control-center", r.ControlCenter.Address, "--credential",
+		r.Admin.OrchestratorCredential)
 }
 
-// Login signs the administrator in with a fresh TOTP code; it waits for the next step when the current code was
-// used before, for a code is good once.
+// Login signs the administrator in with a fresh TOTP code; it waits for the next step when the
+// current code was used before, for a code is good once.
 func (r *Rig) Login(ctx context.Context) (client.Session, error) {
 	step := time.Now().Unix() / totpPeriod
 	// Codes of one step ahead are accepted, which spares half of the waiting.
@@ -166,7 +168,8 @@ func (r *Rig) Orch(token secret.Text) *client.Client {
 	return &client.Client{Base: r.Orchestrator.Address, Token: token}
 }
 
-// Run runs a verb of one of the binaries and returns its standard output; the error holds standard error.
+// Run runs a verb of one of the binaries and returns its standard output; the error holds standard
+// error.
 func (r *Rig) Run(ctx context.Context, binary string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(r.Bin, binary), args...)
 	cmd.Env = append(os.Environ(), append([]string{"XDG_CONFIG_HOME=" + filepath.Join(r.Dir, "config")}, r.Env...)...)

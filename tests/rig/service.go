@@ -1,8 +1,10 @@
-// Package rig starts the built binaries the way an operator does and hands out signed-in clients: the black-box
-// suites, the demo and the benchmarks all stand on it. It knows the operator's contract and nothing of the
-// programs' insides. It works without a testing.T, because the demo has none.
+// Package rig starts the built binaries the way an operator does and hands out signed-in clients:
+// the black-box suites, the demo and the benchmarks all stand on it. It knows the operator's
+// contract and nothing of the programs' insides. It works without a testing.T, because the demo has
+// none.
 //
-// The one rule: a service is started on port 0 once and keeps the address it got over every restart.
+// The one rule: a service is started on port 0 once and keeps the address it got over every
+// restart.
 package rig
 
 import (
@@ -70,7 +72,8 @@ func (s *Service) StartOn(ctx context.Context, listen ...string) error {
 	}
 	started, ended, lines := make(chan error), make(chan struct{}), make(chan string, 16)
 	go func() {
-		// The kernel sends that signal when the thread ends that started the process: it stays with this goroutine.
+		// The kernel sends that signal when the thread ends that started the process: it stays with
+		// this goroutine.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -155,8 +158,9 @@ func (s *Service) Kill() error {
 	return nil
 }
 
-// Stop ends the process with SIGTERM and returns its exit code, -1 for an end by a signal; one that does not end
-// within 35 s is killed. A process that nobody asked to end (Kill, Stop) and whose end no Start reported is an error.
+// Stop ends the process with SIGTERM and returns its exit code, -1 for an end by a signal; one that
+// does not end within 35 s is killed. A process that nobody asked to end (Kill, Stop) and whose end
+// no Start reported is an error.
 func (s *Service) Stop() (int, error) {
 	if s.cmd == nil {
 		return 0, nil

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// script returns a service whose binary is a shell script; after its first line it listens where a healthy test server
-// does.
+// script returns a service whose binary is a shell script; after its first line it listens where a
+// healthy test server does.
 func script(t *testing.T, first, then string) *Service {
 	t.Helper()
 	healthy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))

@@ -12,8 +12,8 @@ import (
 // totpPeriod is the length of a step in seconds (RFC 6238).
 const totpPeriod = 30
 
-// TOTP returns the six digits for a base32 secret at a step, written from RFC 4226 so that the product's own
-// library is not its own judge.
+// TOTP returns the six digits for a base32 secret at a step, written from RFC 4226 so that the
+// product's own library is not its own judge.
 func TOTP(secret string, step int64) (string, error) {
 	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.TrimRight(strings.ToUpper(secret), "="))
 	if err != nil {

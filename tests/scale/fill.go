@@ -40,7 +40,8 @@ type installation struct {
 // install starts the installation of a job in its folder; done is to be called when it is filled.
 func (s *scale) install(ctx context.Context, name string) (*installation, error) {
 	dir := filepath.Join(s.dir, name)
-	o := rig.Options{Bin: s.bin, Dir: dir, OrchestratorConfig: filepath.Join(dir, "orchestrator.toml"), ControlCenterConfig: filepath.Join(dir, "control-center.toml")}
+	o := rig.Options{Bin: s.bin, Dir: dir, OrchestratorConfig: filepath.Join(dir, "orchestrator.toml"),
+		ControlCenterConfig: filepath.Join(dir, "control-center.toml")}
 	mark := filepath.Join(dir, "filled.json")
 	if raw, err := os.ReadFile(mark); err == nil {
 		var admin rig.Bootstrap
@@ -56,7 +57,8 @@ func (s *scale) install(ctx context.Context, name string) (*installation, error)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	for path, text := range map[string]string{o.OrchestratorConfig: configuration, o.ControlCenterConfig: "log_level = \"warn\"\n[tokens]\naccess_ttl = \"8h\"\n"} {
+	for path, text := range map[string]string{o.OrchestratorConfig: configuration,
+		o.ControlCenterConfig: "log_level = \"warn\"\n[tokens]\naccess_ttl = \"8h\"\n"} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			return nil, err
 		}
@@ -184,8 +186,10 @@ func (in *installation) index(ctx context.Context, rows int) error {
 	for from := 0; from < rows; from += run {
 		c := audit.Copied{First: int64(1<<40 + from)}
 		for i := from; i < min(from+run, rows); i++ {
-			e := audit.Entry{Action: "server.create", Actor: audit.Actor{Sub: busy, Username: "busy"}, Origin: "orchestrator", Phase: audit.Event,
-				Resource: fmt.Sprintf("servers/old-%d", i%50_000), Result: audit.Success, Time: began.Add(time.Duration(i) * time.Second), V: 1}
+			e := audit.Entry{Action: "server.create", Actor: audit.Actor{Sub: busy, Username: "busy"}, Origin: "orchestrator",
+				Phase:    audit.Event,
+				Resource: fmt.Sprintf("servers/old-%d", i%50_000), Result: audit.Success, Time: began.Add(time.Duration(i) * time.Second),
+				V: 1}
 			switch i {
 			case rows / 2:
 				e.Action = "once.only"

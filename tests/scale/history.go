@@ -238,7 +238,8 @@ func (in *installation) batchPages(ctx context.Context, s *scale) error {
 	if _, err := in.page(ctx, s, "batches_summary", base, "/batch/operations?view=summary", min(50, first.total), 200); err != nil {
 		return err
 	}
-	last, err := in.page(ctx, s, "batches_summary_last", base, fmt.Sprint("/batch/operations?view=summary&limit=5&offset=", first.total-5), 5, 200)
+	last, err := in.page(ctx, s, "batches_summary_last", base, fmt.Sprint("/batch/operations?view=summary&limit=5&offset=", first.total-5),
+		5, 200)
 	if err != nil {
 		return err
 	}
@@ -283,7 +284,9 @@ func (in *installation) auditPages(ctx context.Context, s *scale) error {
 		{"audit_user_and_resource", query("user_id", busy, "resource", "servers/old-77"), min(50, s.rows/50_000)},
 		{"audit_three_filters", query("user_id", busy, "resource", "servers/old-77", "action", "server.create"), min(50, s.rows/50_000)},
 		{"audit_contradiction", query("user_id", rare, "action", "once.only"), 0},
-		{"audit_of_an_hour", query("user_id", busy, "from", time.Now().Add(-time.Duration(s.rows/2)*time.Second-time.Hour).UTC().Format(time.RFC3339), "to", time.Now().Add(-time.Duration(s.rows/2)*time.Second).UTC().Format(time.RFC3339)), 50},
+		{"audit_of_an_hour", query("user_id", busy, "from",
+			time.Now().Add(-time.Duration(s.rows/2)*time.Second-time.Hour).UTC().Format(time.RFC3339), "to",
+			time.Now().Add(-time.Duration(s.rows/2)*time.Second).UTC().Format(time.RFC3339)), 50},
 		{"audit_nothing_before_all", query("to", "2001-01-01"), 0},
 	} {
 		if _, err := in.page(ctx, s, p.name, base, p.path, p.rows, 200); err != nil {

@@ -33,7 +33,8 @@ func (s *site) tries(t *testing.T, n int, path string, body any) map[int]int {
 	return counts
 }
 
-// coded makes an account with a second factor and returns a code that it takes now, and one that it takes after that.
+// coded makes an account with a second factor and returns a code that it takes now, and one that it
+// takes after that.
 func (s *site) coded(t *testing.T, name, kind string) (code, next string) {
 	t.Helper()
 	if err := s.hireRoot(t.Context(), name); err != nil {
@@ -54,21 +55,24 @@ func (s *site) coded(t *testing.T, name, kind string) (code, next string) {
 	return code, next
 }
 
-// TestCodes_oneCodeOneSignIn is A32 at the built binary: fifty sign-ins at once with one code are one success.
+// TestCodes_oneCodeOneSignIn is A32 at the built binary: fifty sign-ins at once with one code are
+// one success.
 func TestCodes_oneCodeOneSignIn(t *testing.T) {
 	s := shared
 	for _, kind := range []string{"totp", "recovery"} {
 		name := "codes-" + kind
 		code, _ := s.coded(t, name, kind)
 		counts := s.tries(t, 50, "/auth/login", map[string]any{"username": name, "password": password, "mfa_code": code})
-		// As many as fit into the queue of hashes are judged (A48); a crowd that is turned away unjudged would show nothing.
+		// As many as fit into the queue of hashes are judged (A48); a crowd that is turned away
+		// unjudged would show nothing.
 		if counts[200] != 1 || counts[401] < 40 || counts[200]+counts[401]+counts[429]+counts[503] != 50 {
 			t.Errorf("%s: the statuses of fifty sign-ins are %v, want one 200 and at least forty 401", kind, counts)
 		}
 	}
 }
 
-// spellings are ways to write a code that somebody careless would take for another one, or for a new one (A30).
+// spellings are ways to write a code that somebody careless would take for another one, or for a
+// new one (A30).
 var spellings = []func(code string) string{
 	func(c string) string { return c },
 	func(c string) string { return " " + c },
@@ -132,9 +136,9 @@ func hexadecimal(s string) string {
 	return fmt.Sprintf("%x", s)
 }
 
-// TestCodes_spentInEverySpelling is A30: after a sign-in its code is refused however it is written. Five wrong codes
-// suspend a factor, so each account stands for four spellings, and a fresh code at the end shows that codes were
-// still looked at.
+// TestCodes_spentInEverySpelling is A30: after a sign-in its code is refused however it is written.
+// Five wrong codes suspend a factor, so each account stands for four spellings, and a fresh code at
+// the end shows that codes were still looked at.
 func TestCodes_spentInEverySpelling(t *testing.T) {
 	s := shared
 	for _, kind := range []string{"totp", "recovery"} {
@@ -144,7 +148,8 @@ func TestCodes_spentInEverySpelling(t *testing.T) {
 			name := fmt.Sprintf("spelled-%s-%d", kind, account)
 			code, next := s.coded(t, name, kind)
 			try := func(code string) answer {
-				return s.send(t, "control-center", "POST", "/auth/login", "", map[string]any{"username": name, "password": password, "mfa_code": code})
+				return s.send(t, "control-center", "POST", "/auth/login", "",
+					map[string]any{"username": name, "password": password, "mfa_code": code})
 			}
 			if a := try(code); a.Status != 200 {
 				t.Fatalf("%s: a good code: status %d, want 200: %s", kind, a.Status, a.Raw)
@@ -161,8 +166,9 @@ func TestCodes_spentInEverySpelling(t *testing.T) {
 	}
 }
 
-// TestRefresh_raceHasOneSuccessor is A20 and A21 at the built binary: the uses of one refresh token at once lead to
-// one pair, and its use after its successor was used ends the session at both services.
+// TestRefresh_raceHasOneSuccessor is A20 and A21 at the built binary: the uses of one refresh token
+// at once lead to one pair, and its use after its successor was used ends the session at both
+// services.
 func TestRefresh_raceHasOneSuccessor(t *testing.T) {
 	s := shared
 	p, err := s.hire(t.Context(), "refresher", "operator")
@@ -221,7 +227,8 @@ func TestRefresh_raceHasOneSuccessor(t *testing.T) {
 	}
 }
 
-// TestSessions_idsAreNew is A49: each sign-in begins a session of its own, whatever ids the client brings along.
+// TestSessions_idsAreNew is A49: each sign-in begins a session of its own, whatever ids the client
+// brings along.
 func TestSessions_idsAreNew(t *testing.T) {
 	s := shared
 	p, err := s.hire(t.Context(), "sessions-one", "viewer")
@@ -232,7 +239,8 @@ func TestSessions_idsAreNew(t *testing.T) {
 	payload(t, p.token, 1, &first)
 	seen := map[string]bool{first.SID: true, first.JTI: true}
 	for range 5 {
-		a := s.send(t, "control-center", "POST", "/auth/login?sid="+first.SID, p.token, map[string]any{"username": p.name, "password": password},
+		a := s.send(t, "control-center", "POST", "/auth/login?sid="+first.SID, p.token,
+			map[string]any{"username": p.name, "password": password},
 			"Cookie: session="+first.SID+"; sid="+first.SID, "X-Session-Id: "+first.SID, "X-Request-Id: "+first.SID)
 		var grant struct{ Token string }
 		if a.data(t, &grant); a.Status != 200 {
@@ -247,18 +255,21 @@ func TestSessions_idsAreNew(t *testing.T) {
 	}
 }
 
-// TestEscalation_ownRights is Z05: nobody gives himself or others more than he has, by any spelling of the request.
+// TestEscalation_ownRights is Z05: nobody gives himself or others more than he has, by any spelling
+// of the request.
 func TestEscalation_ownRights(t *testing.T) {
 	s := shared
 	for _, role := range []string{"viewer", "auditor", "developer", "operator", "admin"} {
 		p := s.people[role]
-		for _, body := range []map[string]any{{"roles": []string{"admin"}}, {"roles": append([]string{"admin"}, p.roles...)}, {"enabled": true}, {"roles": []string{}}, {"email": "new-" + role + "@example.com"},
+		for _, body := range []map[string]any{{"roles": []string{"admin"}}, {"roles": append([]string{"admin"}, p.roles...)},
+			{"enabled": true}, {"roles": []string{}}, {"email": "new-" + role + "@example.com"},
 			{"password": password + "!", "roles": []string{"admin"}}, {"password": password + "!", "enabled": true}} {
 			if a := s.send(t, "control-center", "PUT", "/users/"+p.id, p.token, body); a.Status != 403 {
 				t.Errorf("%s with %v: %d %s", role, body, a.Status, a.Raw)
 			}
 		}
-		for _, at := range [][2]string{{"POST", "/users/" + p.id + "/mfa/totp"}, {"DELETE", "/users/" + s.people["admin+mfa"].id + "/mfa"}, {"DELETE", "/users/" + s.people["viewer"].id}} {
+		for _, at := range [][2]string{{"POST", "/users/" + p.id + "/mfa/totp"}, {"DELETE", "/users/" + s.people["admin+mfa"].id + "/mfa"},
+			{"DELETE", "/users/" + s.people["viewer"].id}} {
 			if a := s.send(t, "control-center", at[0], at[1], p.token, nil); a.Status != 403 {
 				t.Errorf("%s %s by %s: %d", at[0], at[1], role, a.Status)
 			}
@@ -266,8 +277,9 @@ func TestEscalation_ownRights(t *testing.T) {
 	}
 }
 
-// TestAccounts_namesAndPasswordsOfTheAPI is point 10 at the built binary: what looks like another name, domains that
-// cannot be, one mailbox in two spellings, and passwords that repeat the account.
+// TestAccounts_namesAndPasswordsOfTheAPI is point 10 at the built binary: what looks like another
+// name, domains that cannot be, one mailbox in two spellings, and passwords that repeat the
+// account.
 func TestAccounts_namesAndPasswordsOfTheAPI(t *testing.T) {
 	s := shared
 	for _, c := range []struct {
@@ -284,7 +296,8 @@ func TestAccounts_namesAndPasswordsOfTheAPI(t *testing.T) {
 		{"maximiliane.mustermann", "m.mustermann@firma-mustermann.example", "maximiliane_mustermann", 422},
 		{"digits", "digits@example.com", "837450192645018273645091", 201},
 	} {
-		a := s.send(t, "control-center", "POST", "/users", s.Token.Reveal(), map[string]any{"username": c.username, "email": c.email, "password": c.password, "roles": []string{"viewer"}})
+		a := s.send(t, "control-center", "POST", "/users", s.Token.Reveal(),
+			map[string]any{"username": c.username, "email": c.email, "password": c.password, "roles": []string{"viewer"}})
 		if a.Status != c.status {
 			t.Errorf("%s <%s>: %d, want %d: %s", c.username, c.email, a.Status, c.status, a.Raw)
 		}

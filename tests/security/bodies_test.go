@@ -13,7 +13,8 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// withBody returns the operations that take a body, each with a body that is good but for what it names.
+// withBody returns the operations that take a body, each with a body that is good but for what it
+// names.
 func (s *site) withBody(t *testing.T) map[string]operation {
 	t.Helper()
 	all := map[string]operation{}
@@ -57,8 +58,10 @@ func refused(t *testing.T, op operation, what string, a answer, statuses ...int)
 func (s *site) population(t *testing.T) string {
 	t.Helper()
 	var counts []string
-	for _, list := range []operation{{service: "control-center", path: "/users"}, {service: "orchestrator", path: "/tasks"}, {service: "orchestrator", path: "/batch/operations"}, {service: "orchestrator", path: "/rollback/checkpoints"}} {
-		counts = append(counts, list.path+" "+s.send(t, list.service, "GET", list.path, s.people["admin"].token, nil).Header.Get("X-Total-Count"))
+	for _, list := range []operation{{service: "control-center", path: "/users"}, {service: "orchestrator", path: "/tasks"},
+		{service: "orchestrator", path: "/batch/operations"}, {service: "orchestrator", path: "/rollback/checkpoints"}} {
+		counts = append(counts, list.path+" "+
+			s.send(t, list.service, "GET", list.path, s.people["admin"].token, nil).Header.Get("X-Total-Count"))
 	}
 	return strings.Join(counts, ", ")
 }
@@ -84,7 +87,8 @@ func TestBodies_strictJSON(t *testing.T) {
 		first := `"` + member + `":"x"`
 		for name, body := range map[string]string{
 			"nothing": "", "blanks": " \n", "null": "null", "a list": "[]", "a text": `"x"`, "a number": "1", "true": "true", "an open brace": "{", "two values": string(good) + string(good),
-			"something behind": string(good) + "x", "a comma behind": "{" + first + ",}", "a comment": "/**/" + string(good), "a line comment": string(good) + "//", "a BOM": "\ufeff" + string(good),
+			"something behind": string(good) + "x", "a comma behind": "{" + first + ",}", "a comment": "/**/" + string(good),
+			"a line comment": string(good) + "//", "a BOM": "\ufeff" + string(good),
 			"invalid UTF-8": "{" + inside + "\"\xff\":1}", "a lone surrogate": "{" + inside + `"\ud800":1}`, "single quotes": "{" + inside + "'a':1}", "a bare name": "{" + inside + "a:1}",
 			"NaN": "{" + inside + `"a":NaN}`, "a leading zero": "{" + inside + `"a":01}`, "a control character": "{" + inside + "\"a\":\"\x01\"}", "a member twice": "{" + first + "," + first + "}",
 			"a member twice, escaped": "{" + first + "," + strings.Replace(first, member[:1], fmt.Sprintf(`\u%04x`, member[0]), 1) + "}", "depth 100": deep,
@@ -113,7 +117,8 @@ func TestBodies_strictJSON(t *testing.T) {
 				refused(t, op, name+" = "+wrong, s.try(t, op, strings.Replace(body, "{,", "{", 1)), 400, 422)
 			}
 		}
-		for _, contentType := range []string{"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/json; charset=latin1", "application/xml", "application/jsonx", "text/json"} {
+		for _, contentType := range []string{"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
+			"application/json; charset=latin1", "application/xml", "application/jsonx", "text/json"} {
 			refused(t, op, "content type "+contentType, s.try(t, op, string(good), "Content-Type: "+contentType), 415)
 		}
 		var zipped bytes.Buffer
@@ -136,13 +141,16 @@ func many(n int) string {
 	return b.String()
 }
 
-// TestBodies_nothingIsAssignedInPassing is Z04: members of the stored models and of other products' mistakes, in three
-// spellings, beside every good body.
+// TestBodies_nothingIsAssignedInPassing is Z04: members of the stored models and of other products'
+// mistakes, in three spellings, beside every good body.
 func TestBodies_nothingIsAssignedInPassing(t *testing.T) {
 	s := shared
 	before := s.population(t)
-	extra := []string{"id", "ID", "user_id", "roles", "role", "enabled", "is_admin", "admin", "isAdmin", "created_at", "last_login", "password_hash", "hash", "password", "totp_secret", "secret",
-		"mfa", "mfa_enabled", "email_verified", "version", "rev", "revision", "auth_version", "av", "sid", "jti", "sub", "amr", "owner", "user", "status", "state", "result", "token", "permissions", "tenant", "expires_at", "policy", "command", "env", "environment", "provider_key"}
+	extra := []string{"id", "ID", "user_id", "roles", "role", "enabled", "is_admin", "admin", "isAdmin", "created_at", "last_login",
+		"password_hash", "hash", "password", "totp_secret", "secret",
+		"mfa", "mfa_enabled", "email_verified", "version", "rev", "revision", "auth_version", "av", "sid", "jti", "sub", "amr", "owner",
+		"user", "status", "state", "result", "token", "permissions", "tenant", "expires_at", "policy", "command", "env", "environment",
+		"provider_key"}
 	for _, op := range s.withBody(t) {
 		ignored := map[string]bool{}
 		if op.id == "updateUser" { // decision 19; tested below
@@ -169,7 +177,8 @@ func TestBodies_nothingIsAssignedInPassing(t *testing.T) {
 	}
 	old := view()
 	a := s.send(t, "control-center", "PUT", "/users/"+p.id, s.people["admin+mfa"].token,
-		map[string]any{"email": p.name + "@example.com", "id": nowhere, "username": "root", "created_at": "1970-01-01T00:00:00Z", "last_login": nil})
+		map[string]any{"email": p.name + "@example.com", "id": nowhere, "username": "root", "created_at": "1970-01-01T00:00:00Z",
+			"last_login": nil})
 	if a.Status != 200 || view() != old {
 		t.Errorf("read-only members: %d, before %s after %s", a.Status, old, view())
 	}
@@ -179,18 +188,21 @@ func TestBodies_nothingIsAssignedInPassing(t *testing.T) {
 }
 
 // strange are texts that break what is careless with them.
-var strange = []string{"\x00", "a\x00b", "\x1b[31m", "\r\n", "\u202e", "\u200b", "\ufeff", strings.Repeat("e\u0301", 5000), strings.Repeat("é", 150), strings.Repeat("x", 900_000), "../../etc/passwd", "/etc/passwd", "%2e%2e%2f",
-	"..\\..", "C:\\", "file:///etc/passwd", "'; DROP TABLE user; --", "$(touch /tmp/x)", "`id`", "{{7*7}}", "${jndi:ldap://x}", "<script>", "𝕏🚀", "ａｄｍｉｎ", "\U0010ffff", " ", "", " a  b ", "Zoë", "Zoe\u0308", "अनुक्रम", "naïve-name_1",
+var strange = []string{"\x00", "a\x00b", "\x1b[31m", "\r\n", "\u202e", "\u200b", "\ufeff", strings.Repeat("e\u0301", 5000),
+	strings.Repeat("é", 150), strings.Repeat("x", 900_000), "../../etc/passwd", "/etc/passwd", "%2e%2e%2f",
+	"..\\..", "C:\\", "file:///etc/passwd", "'; DROP TABLE user; --", "$(touch /tmp/x)", "`id`", "{{7*7}}", "${jndi:ldap://x}", "<script>",
+	"𝕏🚀", "ａｄｍｉｎ", "\U0010ffff", " ", "", " a  b ", "Zoë", "Zoe\u0308", "अनुक्रम", "naïve-name_1",
 	"-oProxyCommand=touch pwned;", "--", ".ssh", "*", "web\u202e10", "a\u2028b", "0", "A_.-", "1.0.0", "a..b"}
 
 // enough is the work that one look at a list or for a thing may be (I16).
 const enough = 50 * time.Millisecond
 
-// TestQueries_boundedAndNeverAFault is I06 and I16 in the queries and path parameters of every operation: no value is a
-// fault of ours, changes something, or costs more than its share of work.
+// TestQueries_boundedAndNeverAFault is I06 and I16 in the queries and path parameters of every
+// operation: no value is a fault of ours, changes something, or costs more than its share of work.
 func TestQueries_boundedAndNeverAFault(t *testing.T) {
 	s := shared
-	values := append([]string{"0", "-1", "-0", "1", "1000", "1001", "1000000000", "1000000000000", "2147483648", "9007199254740993", "9223372036854775807", "9223372036854775808", "1e3", "1e400", "0x10", "1.5", "NaN", "+1", "true",
+	values := append([]string{"0", "-1", "-0", "1", "1000", "1001", "1000000000", "1000000000000", "2147483648", "9007199254740993",
+		"9223372036854775807", "9223372036854775808", "1e3", "1e400", "0x10", "1.5", "NaN", "+1", "true",
 		"\xff\xfe", nowhere, nowhere + "\x01"}, strange...)
 	tried := map[string]int{}
 	for _, op := range s.operations(t) {

@@ -30,7 +30,8 @@ func (c *canaries) add(name, value string) {
 	if len(value) < 12 {
 		panic("too short to be found for sure: " + name)
 	}
-	forms := [][]byte{[]byte(value), []byte(hex.EncodeToString([]byte(value))), []byte(strings.ToUpper(hex.EncodeToString([]byte(value)))), []byte(url.QueryEscape(value)), []byte(url.PathEscape(value))}
+	forms := [][]byte{[]byte(value), []byte(hex.EncodeToString([]byte(value))), []byte(strings.ToUpper(hex.EncodeToString([]byte(value)))),
+		[]byte(url.QueryEscape(value)), []byte(url.PathEscape(value))}
 	for shift := range 3 { // a text in base64 looks different at each of three places
 		for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 			text := enc.EncodeToString(append(make([]byte, shift), value...))
@@ -57,9 +58,9 @@ func (c *canaries) in(b []byte) []string {
 // marker is planted where it may be seen; a sweep that does not find it is blind.
 const marker = "marker-4d1f8c2ab39e"
 
-// TestCanaries_noSecretIsAnywhere is S01, L14, A62 and X12: planted secrets are used rightly and wrongly at every
-// operation, then everything the services wrote, answered, sent or handed to a child is searched, while they run and
-// after they stopped.
+// TestCanaries_noSecretIsAnywhere is S01, L14, A62 and X12: planted secrets are used rightly and
+// wrongly at every operation, then everything the services wrote, answered, sent or handed to a
+// child is searched, while they run and after they stopped.
 func TestCanaries_noSecretIsAnywhere(t *testing.T) {
 	t.Setenv("PLATFORM_CANARY", "environment-canary-"+id.Random())
 	dir := t.TempDir()
@@ -170,14 +171,15 @@ func (s *site) plant(t *testing.T, c *canaries) {
 	c.add("the key-encryption key", strings.TrimSpace(string(kek)))
 }
 
-// useSecrets sends the secrets where they belong and where they do not, at every operation, and returns the answers
-// that had no reason to hold one.
+// useSecrets sends the secrets where they belong and where they do not, at every operation, and
+// returns the answers that had no reason to hold one.
 func (s *site) useSecrets(t *testing.T, c *canaries) map[string][]byte {
 	t.Helper()
 	answers := map[string][]byte{}
 	keep := func(what string, a answer) { answers[what] = append(fmt.Append(nil, a.Header), a.Raw...) }
 	root := s.people["admin+mfa"]
-	keep("the marker", s.send(t, "control-center", "POST", "/users", root.token, map[string]any{"username": marker, "email": marker + "@example.com", "password": password, "roles": []string{"viewer"}}))
+	keep("the marker", s.send(t, "control-center", "POST", "/users", root.token,
+		map[string]any{"username": marker, "email": marker + "@example.com", "password": password, "roles": []string{"viewer"}}))
 	login := map[string]any{"username": marker, "password": password}
 	var grant struct {
 		Token   string `json:"token"`
@@ -199,27 +201,32 @@ func (s *site) useSecrets(t *testing.T, c *canaries) map[string][]byte {
 	c.add("a TOTP secret", enrolled.Secret)
 	wrong := "typed-by-mistake-" + id.Random()
 	c.add("a wrong password", wrong)
-	for _, body := range []map[string]any{{"username": marker, "password": wrong}, {"username": wrong, "password": password}, {"username": marker, "password": password, "mfa_code": root.second.RecoveryCodes[0]},
-		{"username": s.Admin.Username, "password": s.Admin.Password}, {"username": marker, "password": password, "mfa_code": wrong}, {"username": marker}, {"password": wrong, "username": 1}} {
+	for _, body := range []map[string]any{{"username": marker, "password": wrong}, {"username": wrong, "password": password},
+		{"username": marker, "password": password, "mfa_code": root.second.RecoveryCodes[0]},
+		{"username": s.Admin.Username, "password": s.Admin.Password}, {"username": marker, "password": password, "mfa_code": wrong},
+		{"username": marker}, {"password": wrong, "username": 1}} {
 		keep(fmt.Sprint("a sign-in ", len(answers)), s.send(t, "control-center", "POST", "/auth/login", "", body))
 	}
-	s.send(t, "control-center", "POST", "/auth/refresh", "", map[string]any{"token": grant.Refresh}) // the same pair once more: a lost answer
+	// the same pair once more: a lost answer
+	s.send(t, "control-center", "POST", "/auth/refresh", "", map[string]any{"token": grant.Refresh})
 	for _, op := range s.operations(t) {
 		path := op.url(nowhere)
 		for i, secret := range []string{root.token, s.Admin.Password, next.Refresh, root.second.RecoveryCodes[0], wrong} {
 			q := "?token=" + url.QueryEscape(secret) + "&password=" + url.QueryEscape(secret) + "&limit=" + url.QueryEscape(secret)
-			// What has the form of a request id is one, and ids are recorded: only what is too long or has another character
-			// was pasted by mistake for sure.
+			// What has the form of a request id is one, and ids are recorded: only what is too long
+			// or has another character was pasted by mistake for sure.
 			rid := secret
 			if len(rid) <= 64 {
 				rid = "=" + rid
 			}
-			head := []string{"X-Request-Id: " + rid, "User-Agent: " + secret, "Cookie: session=" + secret, "Idempotency-Key: " + secret, "If-None-Match: " + secret, "Accept-Language: " + secret}
+			head := []string{"X-Request-Id: " + rid, "User-Agent: " + secret, "Cookie: session=" + secret, "Idempotency-Key: " + secret,
+				"If-None-Match: " + secret, "Accept-Language: " + secret}
 			keep(fmt.Sprint(op, " in the query ", i), s.send(t, op.service, op.method, path+q, "", nil, head...))
 			keep(fmt.Sprint(op, " as a token ", i), s.send(t, op.service, op.method, path, secret+"x", nil, head...))
 			if pasted := parameter.ReplaceAllLiteralString(op.path, url.PathEscape(secret)); pasted != op.path {
 				for _, who := range []string{"viewer", "admin"} { // who may not ask, and who is told that there is no such object
-					keep(fmt.Sprint(op, " in the path as ", who, " ", i), s.send(t, op.service, op.method, pasted, s.people[who].token, nil))
+					keep(fmt.Sprint(op, " in the path as ", who, " ", i),
+						s.send(t, op.service, op.method, pasted, s.people[who].token, nil))
 				}
 				keep(fmt.Sprint(op, " in the path with a bad token ", i), s.send(t, op.service, op.method, pasted, "bad", nil))
 			}
@@ -244,7 +251,8 @@ func (s *site) useSecrets(t *testing.T, c *canaries) map[string][]byte {
 // listen collects what /ws sends to an administrator whose token stands in the address (A62).
 func (s *site) listen(t *testing.T) (events func() []byte, stop func()) {
 	t.Helper()
-	ws, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(s.Orchestrator.Address, "http")+"/ws?token="+s.people["admin"].token, nil)
+	ws, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(s.Orchestrator.Address, "http")+"/ws?token="+s.people["admin"].token,
+		nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,11 +274,12 @@ func (s *site) listen(t *testing.T) (events func() []byte, stop func()) {
 	return func() []byte { mu.Lock(); defer mu.Unlock(); return bytes.Clone(all) }, func() { _ = ws.Close(); <-done }
 }
 
-// realServer makes a server on the local driver, so that there is a child that outlives its call, and returns the pids
-// of the local servers.
+// realServer makes a server on the local driver, so that there is a child that outlives its call,
+// and returns the pids of the local servers.
 func (s *site) realServer(t *testing.T) []int {
 	t.Helper()
-	a := s.send(t, "orchestrator", "POST", "/workflows/servers/create", s.people["operator"].token, map[string]any{"infra": "real", "wait": true})
+	a := s.send(t, "orchestrator", "POST", "/workflows/servers/create", s.people["operator"].token,
+		map[string]any{"infra": "real", "wait": true})
 	var task string
 	if a.data(t, &task); a.Status != 200 {
 		t.Fatalf("%d %s", a.Status, a.Raw)
@@ -296,8 +305,9 @@ func (s *site) realServer(t *testing.T) []int {
 	return pids
 }
 
-// children searches what the kernel shows of the processes: the services' arguments, and the servers' arguments,
-// environment and open files, of which none leads back into a store or to a connection of the orchestrator.
+// children searches what the kernel shows of the processes: the services' arguments, and the
+// servers' arguments, environment and open files, of which none leads back into a store or to a
+// connection of the orchestrator.
 func (s *site) children(t *testing.T, servers []int, search func(string, []byte)) {
 	t.Helper()
 	for _, pid := range append([]int{s.Orchestrator.PID(), s.ControlCenter.PID()}, servers...) {
@@ -322,7 +332,8 @@ func (s *site) children(t *testing.T, servers []int, search func(string, []byte)
 		}
 		for _, fd := range fds {
 			to, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, fd.Name()))
-			if strings.Contains(to, filepath.Join(s.Dir, "orchestrator", "store")) || strings.Contains(to, filepath.Join(s.Dir, "control-center")) || strings.HasSuffix(to, ".log") {
+			if strings.Contains(to, filepath.Join(s.Dir, "orchestrator", "store")) ||
+				strings.Contains(to, filepath.Join(s.Dir, "control-center")) || strings.HasSuffix(to, ".log") {
 				t.Errorf("a server has %s open", to)
 			}
 		}

@@ -24,14 +24,15 @@ type act struct {
 	}
 }
 
-// complete demands that each cell stands in exactly one record, which says who, in which session and from where, by which
-// operation, on what, how it ended, in which service and when.
+// complete demands that each cell stands in exactly one record, which says who, in which session
+// and from where, by which operation, on what, how it ended, in which service and when.
 func (s *site) complete(t *testing.T, cells map[string]cell) {
 	t.Helper()
 	found := map[string]map[string]act{}
 	for offset := 0; ; offset += 1000 {
 		var rows []act
-		s.send(t, "control-center", "GET", fmt.Sprintf("/audit/logs?limit=1000&offset=%d", offset), s.people["auditor"].token, nil).data(t, &rows)
+		s.send(t, "control-center", "GET", fmt.Sprintf("/audit/logs?limit=1000&offset=%d", offset), s.people["auditor"].token, nil).data(t,
+			&rows)
 		for _, r := range rows {
 			rid := r.Details.RequestID
 			if found[rid] == nil {
@@ -51,7 +52,8 @@ func (s *site) complete(t *testing.T, cells map[string]cell) {
 		}
 		for _, r := range found[rid] {
 			d := r.Details
-			if r.UserID == "" || r.Action == "" || r.Resource == "" || r.Result != c.result || r.Origin != c.op.service || time.Since(r.Timestamp) > time.Hour ||
+			if r.UserID == "" || r.Action == "" || r.Resource == "" || r.Result != c.result || r.Origin != c.op.service ||
+				time.Since(r.Timestamp) > time.Hour ||
 				d.IP != "127.0.0.1" || d.Operation != c.op.id || d.Session == "" && c.who != "service" {
 				t.Errorf("%s as %s: the record is not complete: %+v", c.op, c.who, r)
 			}

@@ -13,9 +13,9 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// TestCopy_aFolderCopiedWhileRunningActsOnServersOfItsOwn copies the orchestrator's data folder in the middle of an
-// install and starts a second orchestrator on the copy, which goes on with the install. It did so on the original's
-// server, whose process it found recorded.
+// TestCopy_aFolderCopiedWhileRunningActsOnServersOfItsOwn copies the orchestrator's data folder in
+// the middle of an install and starts a second orchestrator on the copy, which goes on with the
+// install. It did so on the original's server, whose process it found recorded.
 func TestCopy_aFolderCopiedWhileRunningActsOnServersOfItsOwn(t *testing.T) {
 	dir := t.TempDir()
 	config, err := configure(dir)
@@ -30,7 +30,8 @@ func TestCopy_aFolderCopiedWhileRunningActsOnServersOfItsOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"recipe.toml": "name = \"slow\"\nversion = \"1\"\n", "install.sh": "echo run >> runs\nwhile [ ! -e go ]; do sleep 0.05; done\n", "uninstall.sh": "rm -f runs\n"} {
+	for name, text := range map[string]string{"recipe.toml": "name = \"slow\"\nversion = \"1\"\n",
+		"install.sh": "echo run >> runs\nwhile [ ! -e go ]; do sleep 0.05; done\n", "uninstall.sh": "rm -f runs\n"} {
 		if err := os.MkdirAll(filepath.Join(recipes, "slow"), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -43,14 +44,18 @@ func TestCopy_aFolderCopiedWhileRunningActsOnServersOfItsOwn(t *testing.T) {
 		for _, folder := range []string{original, copied} {
 			_ = os.RemoveAll(folder)
 		}
-		rigtest.Await(t, patience, "the servers' processes have ended", func() bool { all, _ := rig.ProcessesBelow(dir); return len(all) == 0 })
+		rigtest.Await(t, patience, "the servers' processes have ended",
+			func() bool { all, _ := rig.ProcessesBelow(dir); return len(all) == 0 })
 	})
 	s := &site{Rig: rigtest.Start(t, rig.Options{Bin: rigtest.Binaries(t), Dir: dir, OrchestratorConfig: config})}
 	var b client.BatchRun
-	s.send(t, "orchestrator", "POST", "/batch/execute", s.Token.Reveal(), map[string]any{"name": "copy", "rollback_enabled": true, "operations": []any{
-		map[string]any{"id": "a", "type": "server_batch", "provider": "real", "dependencies": []string{}, "server_configs": []any{map[string]any{"name": "copied-1"}}},
-		map[string]any{"id": "b", "type": "taskserv_batch", "provider": "real", "dependencies": []string{"a"}, "taskservs": []string{"slow"}},
-	}}).data(t, &b)
+	s.send(t, "orchestrator", "POST", "/batch/execute", s.Token.Reveal(),
+		map[string]any{"name": "copy", "rollback_enabled": true, "operations": []any{
+			map[string]any{"id": "a", "type": "server_batch", "provider": "real", "dependencies": []string{},
+				"server_configs": []any{map[string]any{"name": "copied-1"}}},
+			map[string]any{"id": "b", "type": "taskserv_batch", "provider": "real", "dependencies": []string{"a"},
+				"taskservs": []string{"slow"}},
+		}}).data(t, &b)
 	runs := func(data string) string {
 		found, _ := filepath.Glob(filepath.Join(data, "servers", "real", "local-*", "root", "runs"))
 		if len(found) != 1 {
@@ -83,11 +88,13 @@ func TestCopy_aFolderCopiedWhileRunningActsOnServersOfItsOwn(t *testing.T) {
 		return strings.Count(runs(copied), "run") == 2 || strings.Count(runs(original), "run") == 2
 	})
 	if one, two := runs(original), runs(copied); one != "run\n" || two != "run\nrun\n" {
-		t.Fatalf("the install ran on the original's server %d times and on the copy's %d times, want 1 and 2", strings.Count(one, "run"), strings.Count(two, "run"))
+		t.Fatalf("the install ran on the original's server %d times and on the copy's %d times, want 1 and 2", strings.Count(one, "run"),
+			strings.Count(two, "run"))
 	}
 	release := func(data string) {
 		t.Helper()
-		if err := os.WriteFile(filepath.Join(filepath.Dir(mustGlob(t, filepath.Join(data, "servers", "real", "local-*", "root", "runs"))), "go"), nil, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(mustGlob(t, filepath.Join(data, "servers", "real", "local-*", "root", "runs"))),
+			"go"), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -99,7 +106,8 @@ func TestCopy_aFolderCopiedWhileRunningActsOnServersOfItsOwn(t *testing.T) {
 		return v
 	}
 	release(copied)
-	if v := batch(twin.Address); v.Status != "Completed" || !strings.Contains(string(v.Operations[0].Results), copied) || strings.Contains(string(v.Operations[0].Results), original+"/") {
+	if v := batch(twin.Address); v.Status != "Completed" || !strings.Contains(string(v.Operations[0].Results), copied) ||
+		strings.Contains(string(v.Operations[0].Results), original+"/") {
 		t.Errorf("the copy's batch is %s and leads to %s, want to the copy's server", v.Status, v.Operations[0].Results)
 	}
 	if code, err := twin.Stop(); code != 0 || err != nil {

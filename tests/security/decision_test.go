@@ -11,8 +11,9 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// TestDecision_anActIsRecordedWithAllThatWasAsked submits a batch on many servers: of the decision only the last server was
-// kept, without the name of who asked. The second batch asks about more than an entry takes.
+// TestDecision_anActIsRecordedWithAllThatWasAsked submits a batch on many servers: of the decision
+// only the last server was kept, without the name of who asked. The second batch asks about more
+// than an entry takes.
 func TestDecision_anActIsRecordedWithAllThatWasAsked(t *testing.T) {
 	for _, n := range []int{3, 900} {
 		var configs, operations []any
@@ -20,7 +21,9 @@ func TestDecision_anActIsRecordedWithAllThatWasAsked(t *testing.T) {
 		for i := range n {
 			configs = append(configs, map[string]any{"name": server(i), "plan": "1xCPU-2GB", "zone": "de-fra1"})
 			if len(configs) == 225 || i == n-1 {
-				operations = append(operations, map[string]any{"id": fmt.Sprint("op", i), "type": "server_batch", "provider": "fast", "dependencies": []string{}, "server_configs": configs})
+				operations = append(operations,
+					map[string]any{"id": fmt.Sprint("op", i), "type": "server_batch", "provider": "fast", "dependencies": []string{},
+						"server_configs": configs})
 				configs = nil
 			}
 		}
@@ -37,10 +40,13 @@ func TestDecision_anActIsRecordedWithAllThatWasAsked(t *testing.T) {
 			}
 		}
 		rigtest.Await(t, 10*time.Second, "the submission is in the index", func() bool {
-			got := rigtest.Send(t, http.MethodGet, shared.ControlCenter.Address+"/audit/logs?action=batch.create&limit=1", shared.Token.Reveal(), nil)
-			return json.Unmarshal(got.Raw, &rows) == nil && len(rows.Data) == 1 && strings.Contains(string(a.Raw), strings.TrimPrefix(rows.Data[0].Resource, "batches/"))
+			got := rigtest.Send(t, http.MethodGet, shared.ControlCenter.Address+"/audit/logs?action=batch.create&limit=1",
+				shared.Token.Reveal(), nil)
+			return json.Unmarshal(got.Raw, &rows) == nil && len(rows.Data) == 1 &&
+				strings.Contains(string(a.Raw), strings.TrimPrefix(rows.Data[0].Resource, "batches/"))
 		})
-		got := rigtest.Send(t, http.MethodGet, fmt.Sprintf("%s/audit/entries/%d/decision", shared.Orchestrator.Address, rows.Data[0].Index), shared.Token.Reveal(), nil)
+		got := rigtest.Send(t, http.MethodGet, fmt.Sprintf("%s/audit/entries/%d/decision", shared.Orchestrator.Address, rows.Data[0].Index),
+			shared.Token.Reveal(), nil)
 		var d struct {
 			Data struct {
 				Allowed   bool

@@ -11,8 +11,8 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// TestExport_aForgedOneEndsWith11 is what somebody runs who got an export: the words of the verdict and the exit code. All
-// ways to forge one are tested in shared/audit.
+// TestExport_aForgedOneEndsWith11 is what somebody runs who got an export: the words of the verdict
+// and the exit code. All ways to forge one are tested in shared/audit.
 func TestExport_aForgedOneEndsWith11(t *testing.T) {
 	o := rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir()}
 	r := rigtest.Prepare(t, o)
@@ -33,7 +33,8 @@ func TestExport_aForgedOneEndsWith11(t *testing.T) {
 		}
 	}
 	verify("a folder that was never served", "no service ever ran", "--data", fresh)
-	if out, err := r.Run(t.Context(), "control-center", "audit", "export", "--data", fresh); err == nil || !strings.Contains(err.Error(), "exit status 11") {
+	if out, err := r.Run(t.Context(), "control-center", "audit", "export", "--data", fresh); err == nil ||
+		!strings.Contains(err.Error(), "exit status 11") {
 		t.Errorf("an export of it: %s %v", out, err)
 	}
 

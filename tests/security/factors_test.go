@@ -12,12 +12,14 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// TestFactors_enrollingOneEndsEveryOtherSession: whoever holds a session that was opened without the factor can do
-// nothing with it once the owner has proved one: no refresh, no removal, no new password, no second enrolment.
+// TestFactors_enrollingOneEndsEveryOtherSession: whoever holds a session that was opened without
+// the factor can do nothing with it once the owner has proved one: no refresh, no removal, no new
+// password, no second enrolment.
 func TestFactors_enrollingOneEndsEveryOtherSession(t *testing.T) {
 	s := shared
 	const name = "enrolling"
-	u, err := s.CC(s.Token).CreateUser(t.Context(), client.NewUser{Username: name, Email: name + "@example.com", Password: secret.New(password), Roles: []string{"operator"}})
+	u, err := s.CC(s.Token).CreateUser(t.Context(),
+		client.NewUser{Username: name, Email: name + "@example.com", Password: secret.New(password), Roles: []string{"operator"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +83,8 @@ func TestFactors_enrollingOneEndsEveryOtherSession(t *testing.T) {
 	}
 }
 
-// TestFactors_theLastAdministratorKeepsItsOwn: with [mfa] required nobody could sign in after that, on both stores.
+// TestFactors_theLastAdministratorKeepsItsOwn: with [mfa] required nobody could sign in after that,
+// on both stores.
 func TestFactors_theLastAdministratorKeepsItsOwn(t *testing.T) {
 	for _, store := range []string{"embedded", "surrealdb"} {
 		t.Run(store, func(t *testing.T) {
@@ -103,7 +106,8 @@ func TestFactors_theLastAdministratorKeepsItsOwn(t *testing.T) {
 				t.Fatal(err)
 			}
 			me, admin := session.User.ID, session.Token
-			second, err := s.CC(admin).CreateUser(t.Context(), client.NewUser{Username: "second", Email: "second@example.com", Password: secret.New(password), Roles: []string{"admin"}})
+			second, err := s.CC(admin).CreateUser(t.Context(),
+				client.NewUser{Username: "second", Email: "second@example.com", Password: secret.New(password), Roles: []string{"admin"}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -118,7 +122,8 @@ func TestFactors_theLastAdministratorKeepsItsOwn(t *testing.T) {
 				{"DELETE", "/users/" + me, nil},
 			}
 			for _, try := range tries {
-				if a := s.send(t, "control-center", try.method, try.path, admin.Reveal(), try.body); a.Status != 409 || code(t, a) != "user.last_admin_factor" {
+				if a := s.send(t, "control-center", try.method, try.path, admin.Reveal(), try.body); a.Status != 409 ||
+					code(t, a) != "user.last_admin_factor" {
 					t.Errorf("%s %s: %d %s", try.method, try.path, a.Status, a.Raw)
 				}
 			}

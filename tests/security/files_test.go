@@ -11,8 +11,9 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// TestFiles_nobodyElseReadsThem is S04: everything in the data folders is the owner's alone, and a service whose
-// folder, key or credential others can read does not start and names the command that repairs it.
+// TestFiles_nobodyElseReadsThem is S04: everything in the data folders is the owner's alone, and a
+// service whose folder, key or credential others can read does not start and names the command that
+// repairs it.
 func TestFiles_nobodyElseReadsThem(t *testing.T) {
 	dir := t.TempDir()
 	config, err := configure(dir)
@@ -57,8 +58,10 @@ func TestFiles_nobodyElseReadsThem(t *testing.T) {
 		service, path string
 		mode          fs.FileMode
 	}{
-		{"control-center", "", 0o750}, {"control-center", "bootstrap.json", 0o640}, {"control-center", "keys", 0o755}, {"control-center", "keys/kek", 0o604}, {"control-center", "keys/audit/treehead.pem", 0o644},
-		{"control-center", "keys/audit/witness.pem", 0o640}, {"orchestrator", "", 0o755}, {"orchestrator", "keys/audit/treehead.pem", 0o640}, {"orchestrator", "keys/audit/witness.pem", 0o604},
+		{"control-center", "", 0o750}, {"control-center", "bootstrap.json", 0o640}, {"control-center", "keys", 0o755},
+		{"control-center", "keys/kek", 0o604}, {"control-center", "keys/audit/treehead.pem", 0o644},
+		{"control-center", "keys/audit/witness.pem", 0o640}, {"orchestrator", "", 0o755},
+		{"orchestrator", "keys/audit/treehead.pem", 0o640}, {"orchestrator", "keys/audit/witness.pem", 0o604},
 		{"orchestrator", r.Admin.OrchestratorCredential, 0o644},
 	} {
 		path := filepath.Join(home[c.service], c.path)

@@ -10,9 +10,9 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// TestAnswers_hostPathsAreForWhoMayUseTheServer is decision 66. Paths of keys and of the ssh configuration were in every
-// answer about a batch. What somebody without that right is shown, lists and events included, holds no path of the
-// orchestrator's machine.
+// TestAnswers_hostPathsAreForWhoMayUseTheServer is decision 66. Paths of keys and of the ssh
+// configuration were in every answer about a batch. What somebody without that right is shown,
+// lists and events included, holds no path of the orchestrator's machine.
 func TestAnswers_hostPathsAreForWhoMayUseTheServer(t *testing.T) {
 	s := shared
 	other, err := s.hire(t.Context(), "hosts-other", "developer")
@@ -25,7 +25,8 @@ func TestAnswers_hostPathsAreForWhoMayUseTheServer(t *testing.T) {
 	run := func(who *person, id string, operations ...any) (batch string, tasks []string) {
 		t.Helper()
 		var b client.BatchRun
-		s.send(t, "orchestrator", "POST", "/batch/execute", who.token, map[string]any{"name": "hosts-" + id, "rollback_enabled": false, "operations": operations}).data(t, &b)
+		s.send(t, "orchestrator", "POST", "/batch/execute", who.token,
+			map[string]any{"name": "hosts-" + id, "rollback_enabled": false, "operations": operations}).data(t, &b)
 		rigtest.Await(t, patience, "the batch has ended", func() bool {
 			s.send(t, "orchestrator", "GET", "/batch/operations/"+b.BatchID, s.people["admin"].token, nil).data(t, &b)
 			return b.Status == "Completed" || b.Status == "Failed"
@@ -35,8 +36,10 @@ func TestAnswers_hostPathsAreForWhoMayUseTheServer(t *testing.T) {
 		}
 		return b.BatchID, tasks
 	}
-	server := map[string]any{"id": "a", "type": "server_batch", "provider": "real", "dependencies": []string{}, "server_configs": []any{map[string]any{"name": "hosts-1"}}}
-	service := map[string]any{"id": "b", "type": "taskserv_batch", "provider": "real", "dependencies": []string{"a"}, "taskservs": []string{"os", "resolv"}}
+	server := map[string]any{"id": "a", "type": "server_batch", "provider": "real", "dependencies": []string{},
+		"server_configs": []any{map[string]any{"name": "hosts-1"}}}
+	service := map[string]any{"id": "b", "type": "taskserv_batch", "provider": "real", "dependencies": []string{"a"},
+		"taskservs": []string{"os", "resolv"}}
 	made, tasks := run(maker, "made", server, service)
 	found, _ := run(other, "found", server)
 
@@ -49,7 +52,8 @@ func TestAnswers_hostPathsAreForWhoMayUseTheServer(t *testing.T) {
 		return bytes.Contains(a.Raw, []byte(s.Dir)), bytes.Contains(a.Raw, []byte(`"ssh"`))
 	}
 	for _, path := range []string{"/batch/operations/" + made, "/tasks/" + tasks[0]} {
-		for who, want := range map[*person]bool{maker: true, s.people["operator"]: true, s.people["admin"]: true, other: false, s.people["viewer"]: false, s.people["auditor"]: false} {
+		for who, want := range map[*person]bool{maker: true, s.people["operator"]: true, s.people["admin"]: true, other: false,
+			s.people["viewer"]: false, s.people["auditor"]: false} {
 			if paths, ssh := shows(who, path); paths != want || ssh != want {
 				t.Errorf("%s reads %s: paths %v, how to log in %v, want both %v", who.name, path, paths, ssh, want)
 			}

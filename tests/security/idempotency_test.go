@@ -105,7 +105,8 @@ func TestIdempotency_everyOperationOnceAndNoSecretIsKept(t *testing.T) {
 				c.add("a secret shown by "+op.id, text)
 			}
 		default:
-			if again.Status != first.Status || again.Header.Get("Idempotency-Replayed") != "true" || string(again.Raw) != string(first.Raw) {
+			if again.Status != first.Status || again.Header.Get("Idempotency-Replayed") != "true" ||
+				string(again.Raw) != string(first.Raw) {
 				t.Errorf("%s: first %d %s, then %d %s", op, first.Status, first.Raw, again.Status, again.Raw)
 			}
 			replayed++

@@ -15,9 +15,10 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// TestKeys_rotationInAHurryAndRemovalLeaveNewTokensGood is A12 at both services: the second rotation in a row is
-// refused, the current key can be removed again and again, and each time the first token of the successor is good at the
-// orchestrator with its first request, while strangers make up key ids as fast as they can.
+// TestKeys_rotationInAHurryAndRemovalLeaveNewTokensGood is A12 at both services: the second
+// rotation in a row is refused, the current key can be removed again and again, and each time the
+// first token of the successor is good at the orchestrator with its first request, while strangers
+// make up key ids as fast as they can.
 func TestKeys_rotationInAHurryAndRemovalLeaveNewTokensGood(t *testing.T) {
 	dir := t.TempDir()
 	config, err := configure(dir)
@@ -48,7 +49,8 @@ func TestKeys_rotationInAHurryAndRemovalLeaveNewTokensGood(t *testing.T) {
 	}
 	good("after a rotation")
 	a := s.send(t, "control-center", "POST", "/keys/rotate", live.Token.Reveal(), nil)
-	if a.Status != 409 || code(t, a) != "key.announced_lately" || a.Header.Get("Retry-After") == "" || !strings.Contains(string(a.Raw), "DELETE /keys/") {
+	if a.Status != 409 || code(t, a) != "key.announced_lately" || a.Header.Get("Retry-After") == "" ||
+		!strings.Contains(string(a.Raw), "DELETE /keys/") {
 		t.Errorf("a second rotation in a hurry: %d %s", a.Status, a.Raw)
 	}
 	good("after a refused rotation")
@@ -60,7 +62,8 @@ func TestKeys_rotationInAHurryAndRemovalLeaveNewTokensGood(t *testing.T) {
 			t.Fatalf("%d %s", a.Status, a.Raw)
 		}
 		good("after the removal of the current key")
-		rigtest.Await(t, 5*time.Second, "the removed key's tokens are dead", func() bool { return s.send(t, "orchestrator", "GET", "/tasks", old, nil).Status == 401 })
+		rigtest.Await(t, 5*time.Second, "the removed key's tokens are dead",
+			func() bool { return s.send(t, "orchestrator", "GET", "/tasks", old, nil).Status == 401 })
 	}
 }
 

@@ -12,8 +12,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/id"
 )
 
-// fillBodies sends a canary of its own as each text of every body, in forms that names and ids have and do
-// not have. Some of them are stored, because they are names; none of them may be quoted by a log.
+// fillBodies sends a canary of its own as each text of every body, in forms that names and ids have
+// and do not have. Some of them are stored, because they are names; none of them may be quoted by a
+// log.
 func (s *site) fillBodies(t *testing.T, c *canaries) {
 	t.Helper()
 	sent := 0

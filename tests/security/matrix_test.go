@@ -28,9 +28,10 @@ var internalOps = []operation{
 // asks are the operations that take a body and change nothing.
 var asks = map[string]bool{"explainPolicy": true, "checkPolicy": true}
 
-// TestMatrix_everyRoleAtEveryOperation is Z01 with the rights of platform.md Q13: testdata/matrix.txt declares the
-// status of each cell, an operation that is published and not declared fails. It is L11 too: each denied cell and each
-// allowed one that changes something leaves exactly one record, which is complete; reads that are allowed leave none.
+// TestMatrix_everyRoleAtEveryOperation is Z01 with the rights of platform.md Q13:
+// testdata/matrix.txt declares the status of each cell, an operation that is published and not
+// declared fails. It is L11 too: each denied cell and each allowed one that changes something
+// leaves exactly one record, which is complete; reads that are allowed leave none.
 func TestMatrix_everyRoleAtEveryOperation(t *testing.T) {
 	s := shared
 	golden := filepath.Join("testdata", "matrix.txt")
@@ -103,10 +104,12 @@ func (s *site) recorded(t *testing.T, denied map[string]bool) {
 	if len(denied) < 80 {
 		t.Fatalf("only %d cells are denied", len(denied))
 	}
-	// A refusal at each service after all others: once both are listed, a second record of one before would be too.
+	// A refusal at each service after all others: once both are listed, a second record of one
+	// before would be too.
 	for service, path := range map[string]string{"orchestrator": "/rollback/checkpoints", "control-center": "/keys/rotate"} {
 		rid := "mx-later-" + service
-		if a := s.send(t, service, "POST", path, s.people["viewer"].token, map[string]any{"name": "x"}, "X-Request-Id: "+rid); a.Status != 403 {
+		if a := s.send(t, service, "POST", path, s.people["viewer"].token, map[string]any{"name": "x"}, "X-Request-Id: "+
+			rid); a.Status != 403 {
 			t.Fatalf("POST %s as a viewer: status %d, want 403: %s", path, a.Status, a.Raw)
 		}
 		denied[rid] = true
@@ -120,8 +123,8 @@ func (s *site) recorded(t *testing.T, denied map[string]bool) {
 	}
 }
 
-// refusals returns the ids of all records of refusals by request id. It reads page by page, and a row that meanwhile
-// moved on to the next page is one row.
+// refusals returns the ids of all records of refusals by request id. It reads page by page, and a
+// row that meanwhile moved on to the next page is one row.
 func (s *site) refusals(t *testing.T) map[string]map[string]bool {
 	t.Helper()
 	records := map[string]map[string]bool{}
@@ -132,7 +135,8 @@ func (s *site) refusals(t *testing.T) map[string]map[string]bool {
 				RequestID string `json:"request_id"`
 			}
 		}
-		s.send(t, "control-center", "GET", fmt.Sprintf("/audit/logs?limit=1000&offset=%d", offset), s.people["auditor"].token, nil).data(t, &rows)
+		s.send(t, "control-center", "GET", fmt.Sprintf("/audit/logs?limit=1000&offset=%d", offset), s.people["auditor"].token, nil).data(t,
+			&rows)
 		for _, r := range rows {
 			rid := r.Details.RequestID
 			if r.Result != "denied" {
@@ -149,7 +153,8 @@ func (s *site) refusals(t *testing.T) map[string]map[string]bool {
 	}
 }
 
-// cell sends the request of one cell. Objects are "-", "absent", "other" (the first administrator's) and "own".
+// cell sends the request of one cell. Objects are "-", "absent", "other" (the first
+// administrator's) and "own".
 func (s *site) cell(t *testing.T, op operation, object, who, header string) answer {
 	t.Helper()
 	tok, p := "", s.people[who]
@@ -183,7 +188,8 @@ func (s *site) cell(t *testing.T, op operation, object, who, header string) answ
 	return s.send(t, op.service, op.method, op.url(key), tok, body, header)
 }
 
-// passing returns the token of a session that may be ended: somebody else's with the same roles and factors.
+// passing returns the token of a session that may be ended: somebody else's with the same roles and
+// factors.
 func (s *site) passing(t *testing.T, p *person) string {
 	t.Helper()
 	name := "passing-" + id.New()
@@ -200,7 +206,8 @@ func (s *site) passing(t *testing.T, p *person) string {
 	return fresh.token
 }
 
-// body returns a good body for an operation, which for a member that must not exist names one that does not.
+// body returns a good body for an operation, which for a member that must not exist names one that
+// does not.
 func (s *site) body(op, object, who string) any {
 	switch op {
 	case "login":
@@ -214,7 +221,9 @@ func (s *site) body(op, object, who string) any {
 	case "createCluster":
 		return map[string]any{"infra": "fast", "cluster_type": "os", "check_mode": true}
 	case "executeBatch":
-		return map[string]any{"name": "matrix", "operations": []any{map[string]any{"id": "a", "type": "server_batch", "provider": "fast", "server_configs": []any{map[string]any{"name": "m-" + id.New()}}}}}
+		return map[string]any{"name": "matrix",
+			"operations": []any{map[string]any{"id": "a", "type": "server_batch", "provider": "fast",
+				"server_configs": []any{map[string]any{"name": "m-" + id.New()}}}}}
 	case "createCheckpoint":
 		return map[string]any{"name": "matrix"}
 	case "executeRollback":
@@ -234,13 +243,16 @@ func (s *site) body(op, object, who string) any {
 		}
 		return map[string]any{"enabled": true}
 	case "createPolicy":
-		return map[string]any{"name": "m-" + id.New(), "version": "1.0.0", "rules": []any{map[string]any{"effect": "Deny", "resource": "servers:matrix", "action": []string{"create"}}}}
+		return map[string]any{"name": "m-" + id.New(), "version": "1.0.0",
+			"rules": []any{map[string]any{"effect": "Deny", "resource": "servers:matrix", "action": []string{"create"}}}}
 	case "updatePolicy":
 		return map[string]any{"enabled": false}
 	case "explainPolicy":
 		return map[string]any{"roles": []string{"viewer"}, "action": "create", "resource": "servers:matrix"}
 	case "checkPolicy":
-		return map[string]any{"name": "m-" + id.New(), "rules": []any{map[string]any{"effect": "Deny", "resource": "servers:matrix", "action": []string{"create"}}}, "rehearse": map[string]any{}}
+		return map[string]any{"name": "m-" + id.New(),
+			"rules":    []any{map[string]any{"effect": "Deny", "resource": "servers:matrix", "action": []string{"create"}}},
+			"rehearse": map[string]any{}}
 	case "revertPolicy":
 		return map[string]any{"revision": 1}
 	case "verifyTOTP":

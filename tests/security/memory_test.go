@@ -132,7 +132,8 @@ func (s *site) flood(t *testing.T, who, token string, bodies map[string][]byte) 
 					t.Errorf("%s: %s: answered %d after %s", who, name, status, took)
 				case (status == 503 || status == 429) && wait == "":
 					t.Errorf("%s: %s: %d without Retry-After", who, name, status)
-				case who == "viewer" && status != 403, who != "viewer" && status != 422 && status != 503 && status != 429 && !(status == 400 && strings.HasSuffix(name, "fault")):
+				case who == "viewer" && status != 403, who != "viewer" && status != 422 && status != 503 && status != 429 &&
+					!(status == 400 && strings.HasSuffix(name, "fault")):
 					t.Errorf("%s: %s: %d", who, name, status)
 				}
 			})
@@ -173,7 +174,8 @@ func (s *site) submitsLargeBatch(t *testing.T) {
 	t.Helper()
 	ops := make([]map[string]any, 2000)
 	for i := range ops {
-		ops[i] = map[string]any{"id": fmt.Sprint("o", i), "type": "server_batch", "provider": "fast", "server_configs": []any{map[string]any{"name": fmt.Sprint("s", i), "plan": "p", "zone": "z"}}}
+		ops[i] = map[string]any{"id": fmt.Sprint("o", i), "type": "server_batch", "provider": "fast",
+			"server_configs": []any{map[string]any{"name": fmt.Sprint("s", i), "plan": "p", "zone": "z"}}}
 	}
 	body, err := json.Marshal(map[string]any{"name": "large", "operations": ops})
 	if err != nil {

@@ -15,14 +15,16 @@ import (
 )
 
 // odd are names that mean more than themselves to a program, a path, a pattern or a terminal.
-var odd = []string{"-oProxyCommand=touch pwned;", "--", "-F", ".ssh", "..", "../x", "a/b", "*", "we?b", "{{7*7}}", "$(id)", "we b", " ", "a\nb", "\x1b[2J", "web\u202e10", "web\u200b1", "wеb", strings.Repeat("x", 129)}
+var odd = []string{"-oProxyCommand=touch pwned;", "--", "-F", ".ssh", "..", "../x", "a/b", "*", "we?b", "{{7*7}}", "$(id)", "we b", " ",
+	"a\nb", "\x1b[2J", "web\u202e10", "web\u200b1", "wеb", strings.Repeat("x", 129)}
 
-// TestNames_aServerNameIsNoOptionOfSSH is decision 38. A server called "-oProxyCommand=touch pwned;" was made, and its
-// name stood in the argument vector that results print for ssh.
+// TestNames_aServerNameIsNoOptionOfSSH is decision 38. A server called "-oProxyCommand=touch
+// pwned;" was made, and its name stood in the argument vector that results print for ssh.
 func TestNames_aServerNameIsNoOptionOfSSH(t *testing.T) {
 	s, token := shared, shared.people["admin+mfa"].token
 	operation := func(change func(op map[string]any)) map[string]any {
-		op := map[string]any{"id": "a", "type": "server_batch", "provider": "real", "dependencies": []string{}, "server_configs": []any{map[string]any{"name": "names-1"}}}
+		op := map[string]any{"id": "a", "type": "server_batch", "provider": "real", "dependencies": []string{},
+			"server_configs": []any{map[string]any{"name": "names-1"}}}
 		change(op)
 		return map[string]any{"name": "names", "operations": []any{op}}
 	}
@@ -33,12 +35,15 @@ func TestNames_aServerNameIsNoOptionOfSSH(t *testing.T) {
 	}
 	for _, text := range odd {
 		for place, body := range map[string]map[string]any{
-			"/operations/0/id":                    operation(func(op map[string]any) { op["id"] = text }),
-			"/operations/0/provider":              operation(func(op map[string]any) { op["provider"] = text }),
-			"/operations/0/server_configs/0/name": operation(func(op map[string]any) { op["server_configs"] = []any{map[string]any{"name": text}} }),
-			"/operations/0/targets/0":             operation(func(op map[string]any) { op["targets"] = []any{text} }),
-			"/operations/0/taskservs/0":           operation(func(op map[string]any) { op["taskservs"] = []any{text} }),
-			"/infra":                              workflow("infra", text), "/settings": workflow("settings", text), "/taskserv": workflow("taskserv", text),
+			"/operations/0/id":       operation(func(op map[string]any) { op["id"] = text }),
+			"/operations/0/provider": operation(func(op map[string]any) { op["provider"] = text }),
+			"/operations/0/server_configs/0/name": operation(func(op map[string]any) {
+				op["server_configs"] = []any{map[string]any{"name": text}}
+			}),
+			"/operations/0/targets/0":   operation(func(op map[string]any) { op["targets"] = []any{text} }),
+			"/operations/0/taskservs/0": operation(func(op map[string]any) { op["taskservs"] = []any{text} }),
+			"/infra":                    workflow("infra", text), "/settings": workflow("settings", text),
+			"/taskserv": workflow("taskserv", text),
 		} {
 			path := "/batch/execute"
 			if !strings.HasPrefix(place, "/operations") {
@@ -67,7 +72,8 @@ func TestNames_aServerNameIsNoOptionOfSSH(t *testing.T) {
 	if len(argv) < 2 || !slices.Equal(argv[len(argv)-2:], []string{"--", "names-1"}) {
 		t.Fatalf("ssh is called as %q, want the name behind --", argv)
 	}
-	if out, err := exec.CommandContext(t.Context(), argv[0], append(argv[1:], "cat", "etc/hostname")...).CombinedOutput(); err != nil || string(out) != "names-1\n" {
+	if out, err := exec.CommandContext(t.Context(), argv[0], append(argv[1:], "cat", "etc/hostname")...).CombinedOutput(); err != nil ||
+		string(out) != "names-1\n" {
 		t.Errorf("%q: %v: %s", argv, err, out)
 	}
 }
@@ -76,28 +82,32 @@ func TestNames_aServerNameIsNoOptionOfSSH(t *testing.T) {
 func TestNames_freeTextsAreOneLineOfVisibleText(t *testing.T) {
 	s, token := shared, shared.people["admin+mfa"].token
 	for text, want := range map[string]int{
-		"Umzug nach Köln (*) – क्\u200dष": 201, "a\nb": 422, "\x1b[2J": 422, "\u202egpj": 422, "a\u200bb": 422, "a\u2028b": 422, "Zoe\u0308": 422, "a\tb": 422,
+		"Umzug nach Köln (*) – क्\u200dष": 201, "a\nb": 422, "\x1b[2J": 422, "\u202egpj": 422, "a\u200bb": 422, "a\u2028b": 422,
+		"Zoe\u0308": 422, "a\tb": 422,
 	} {
 		for _, body := range []map[string]any{{"name": text}, {"name": "free", "description": text}} {
 			if a := s.send(t, "orchestrator", "POST", "/rollback/checkpoints", token, body); a.Status != want {
 				t.Errorf("checkpoint %q: status %d, want %d: %.300s", body, a.Status, want, a.Raw)
 			}
 		}
-		body := map[string]any{"name": text, "operations": []any{map[string]any{"id": "a", "type": "server_batch", "provider": "fast", "dependencies": []string{}, "server_configs": []any{map[string]any{"name": fmt.Sprint("free-", len(text))}}}}}
+		body := map[string]any{"name": text,
+			"operations": []any{map[string]any{"id": "a", "type": "server_batch", "provider": "fast", "dependencies": []string{},
+				"server_configs": []any{map[string]any{"name": fmt.Sprint("free-", len(text))}}}}}
 		if a := s.send(t, "orchestrator", "POST", "/batch/execute", token, body); a.Status != want && !(want == 201 && a.Status == 200) {
 			t.Errorf("batch %q: status %d, want %d: %.300s", text, a.Status, want, a.Raw)
 		}
 	}
 }
 
-// TestNames_commandInjection is I10 at the API: what a shell, a pattern or an option could make of a text is refused in a
-// name, and stands in a free text as it was. That it reaches a program as one argument is TestRun_injection of package
-// local.
+// TestNames_commandInjection is I10 at the API: what a shell, a pattern or an option could make of
+// a text is refused in a name, and stands in a free text as it was. That it reaches a program as
+// one argument is TestRun_injection of package local.
 func TestNames_commandInjection(t *testing.T) {
 	s, token := shared, shared.people["admin+mfa"].token
 	var payloads []string
 	for _, open := range []string{"", "x", "'", `"`, `\`, "-", "$", "%", "\n"} {
-		for _, middle := range []string{"; touch TRAP", "| touch TRAP", "& touch TRAP #", "`touch TRAP`", "$(touch TRAP)", "> TRAP", "*", "?", "%s%n", "${IFS}touch${IFS}TRAP", "<(touch TRAP)", "-oProxyCommand=touch TRAP", "{{7*7}}"} {
+		for _, middle := range []string{"; touch TRAP", "| touch TRAP", "& touch TRAP #", "`touch TRAP`", "$(touch TRAP)", "> TRAP", "*",
+			"?", "%s%n", "${IFS}touch${IFS}TRAP", "<(touch TRAP)", "-oProxyCommand=touch TRAP", "{{7*7}}"} {
 			for _, end := range []string{"", "'", `"`} {
 				payloads = append(payloads, open+middle+end)
 			}
@@ -149,20 +159,23 @@ func TestNames_commandInjection(t *testing.T) {
 	}
 }
 
-// TestNames_traversal is I09: no name of an infra, a settings file, a task service or a cluster leads out of its folder.
+// TestNames_traversal is I09: no name of an infra, a settings file, a task service or a cluster
+// leads out of its folder.
 func TestNames_traversal(t *testing.T) {
 	s, token := shared, shared.people["admin+mfa"].token
 	outside := filepath.Join(s.Dir, "outside") // beside the folder of infras
 	if err := os.MkdirAll(outside, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(outside, "config.toml"), []byte("[[servers]]\nname = \"outside-1\"\nprovider = \"fast\"\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(outside, "config.toml"), []byte("[[servers]]\nname = \"outside-1\"\nprovider = \"fast\"\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Symlink(outside, filepath.Join(s.Dir, "infra", "link")); err != nil {
 		t.Fatal(err)
 	}
-	names := []string{outside, "/", ".", "..", "/etc/passwd", "~", "C:", "//x/y", "\x00", "fast\x00", "fast/", "./fast", "fast/.", "fast/../../outside"}
+	names := []string{outside, "/", ".", "..", "/etc/passwd", "~", "C:", "//x/y", "\x00", "fast\x00", "fast/", "./fast", "fast/.",
+		"fast/../../outside"}
 	for _, up := range []string{"../", "..\\", "%2e%2e%2f", "..%2f", "%2e%2e/", "..;/", "....//", "..%c0%af", "..\u2215", ".\u2024/"} {
 		for _, to := range []string{"outside", "outside/config.toml", up + "outside", up + up + up + "etc/passwd", "orchestrator/keys"} {
 			names = append(names, up+to)
@@ -172,7 +185,8 @@ func TestNames_traversal(t *testing.T) {
 		t.Fatalf("only %d names", len(names))
 	}
 	for _, text := range names {
-		for kind, members := range map[string][]string{"servers": {"infra", "settings"}, "taskserv": {"taskserv", "infra"}, "cluster": {"cluster_type"}} {
+		for kind, members := range map[string][]string{"servers": {"infra", "settings"}, "taskserv": {"taskserv", "infra"},
+			"cluster": {"cluster_type"}} {
 			for _, member := range members {
 				body := map[string]any{"infra": "fast", "taskserv": "os", "cluster_type": "c"}
 				for _, other := range []string{"taskserv", "cluster_type"} {

@@ -12,28 +12,39 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// passwords is the table of A47. The account is called dana-lindqvist and its address is dl@harbourmasters.example.
+// passwords is the table of A47. The account is called dana-lindqvist and its address is
+// dl@harbourmasters.example.
 var passwords = map[string][]string{
 	"always": {
-		"violet harbour nineteen", " leading and trailing ", "secure_password", "tr0ub4dor & three more", "grün-blau-gelb-rot-weiß", "日本語のとても長いパスワードですよね",
-		"пароль на семь вечеров", "2jlx-bt3w-efqy-qkbb-hqfi-tx3t", "847261950372816493", strings.Repeat("no way to guess ", 16), strings.Repeat("ünicode räth", 21),
+		"violet harbour nineteen", " leading and trailing ", "secure_password", "tr0ub4dor & three more", "grün-blau-gelb-rot-weiß",
+		"日本語のとても長いパスワードですよね",
+		"пароль на семь вечеров", "2jlx-bt3w-efqy-qkbb-hqfi-tx3t", "847261950372816493", strings.Repeat("no way to guess ", 16),
+		strings.Repeat("ünicode räth", 21),
 		"fifteen of them", "\"quoted\" & <tagged>", "💡🚲🌂🎻🧭🪴🧵🪁🛶🏕🧊🫖🪞🧲🎏", "back\\slash and pipe |",
 	},
 	"with a factor": {
 		"vio1et h", "of them 14 chr", "kzwpqmtv", "9x!k2#vq", "grün-blau", "日本語のながい語", "elk & fern", "p l u m b", "wqzkfj-mv",
 	},
 	"never": {
-		"", "x", "seven 7", "zq!7x k", strings.Repeat("a phrase of one more", 13), "fifteen\x00characters long", "line\nbreak inside it", "aaaaaaaaaaaaaaaa", "abababababababab", // lengths and alphabet
-		"passwordpassword", "Password1234567", "p4ssw0rd!p4ssw0rd!", "letmeinletmein12!", "iloveyouiloveyou", "correct-horse-battery-staple", // combinations of common words
+		// lengths and alphabet
+		"", "x", "seven 7", "zq!7x k", strings.Repeat("a phrase of one more", 13), "fifteen\x00characters long", "line\nbreak inside it",
+		"aaaaaaaaaaaaaaaa", "abababababababab",
+		// combinations of common words
+		"passwordpassword", "Password1234567", "p4ssw0rd!p4ssw0rd!", "letmeinletmein12!", "iloveyouiloveyou",
+		"correct-horse-battery-staple",
 		"qwertyuiopasdfghjkl", "123456789012345", "abcdefghijklmnopq", "zyxwvutsrqponmlk", "1q2w3e4r5t6y!!!!", // runs
-		"butterfly", "BUTTERFLY", "butterfly2024!", "!!!butterfly!!!!", "butterflybutterfly", "m1dn1ght", "hardcore", "midnight", "stargate", "metallica", "metallica1234567", "M3tallica-------", // the list
-		"dana-lindqvist-1", "DANA.LINDQVIST.2026", "danalindqvist", "harbourmasters", "dl@harbourmasters.example", "lindqvistlindqvist", // the account
+		// the list
+		"butterfly", "BUTTERFLY", "butterfly2024!", "!!!butterfly!!!!", "butterflybutterfly", "m1dn1ght", "hardcore", "midnight",
+		"stargate", "metallica", "metallica1234567", "M3tallica-------",
+		// the account
+		"dana-lindqvist-1", "DANA.LINDQVIST.2026", "danalindqvist", "harbourmasters", "dl@harbourmasters.example", "lindqvistlindqvist",
 		"provisioning platform", "Orchestrator-2026!", "control-center-1", "ProvisioningPlatform1", // the product
 	},
 }
 
-// TestPasswords_whatIsTakenAndWhatIsNot is A47: the table against an installation that takes a password alone, and
-// against one that demands a second factor. No password is cut off, and both Unicode forms of one are the same.
+// TestPasswords_whatIsTakenAndWhatIsNot is A47: the table against an installation that takes a
+// password alone, and against one that demands a second factor. No password is cut off, and both
+// Unicode forms of one are the same.
 func TestPasswords_whatIsTakenAndWhatIsNot(t *testing.T) {
 	if n := len(passwords["always"]) + len(passwords["with a factor"]) + len(passwords["never"]); n < 60 {
 		t.Fatalf("the table has %d passwords", n)

@@ -30,7 +30,8 @@ func TestExplain_rulesAreForAdministratorsOnly(t *testing.T) {
 	}
 	if a := s.send(t, "control-center", "POST", "/policies/explain", s.people["admin"].token, question); a.Status != 200 {
 		t.Fatalf("%d %s", a.Status, a.Raw)
-	} else if a.data(t, &told); told.Allowed || told.Rule != "policy:"+made.ID+"#0" || told.Matched[0].ID != told.Rule || told.Matched[0].Owner != "z18" {
+	} else if a.data(t, &told); told.Allowed || told.Rule != "policy:"+made.ID+"#0" || told.Matched[0].ID != told.Rule ||
+		told.Matched[0].Owner != "z18" {
 		t.Errorf("%s", a.Raw)
 	}
 	batch := map[string]any{"name": "z18", "operations": []any{map[string]any{

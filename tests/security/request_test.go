@@ -109,7 +109,8 @@ func (s *site) operations(t *testing.T) []operation {
 		}
 		for path, methods := range doc.Paths {
 			for method, o := range methods {
-				op := operation{service: service, method: strings.ToUpper(method), path: path, id: o.OperationID, open: o.Security == nil || len(*o.Security) == 0, secret: o.Shows}
+				op := operation{service: service, method: strings.ToUpper(method), path: path, id: o.OperationID, open: o.Security == nil ||
+					len(*o.Security) == 0, secret: o.Shows}
 				if c, ok := o.RequestBody.Content["application/json"]; ok {
 					body := resolve(c.Schema, doc.Components.Schemas)
 					op.body = &body

@@ -18,7 +18,8 @@ func slowly(t *testing.T, store string) *site {
 	t.Helper()
 	o := rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir()}
 	o.OrchestratorConfig = filepath.Join(o.Dir, "orchestrator.toml")
-	if err := os.WriteFile(o.OrchestratorConfig, []byte("[providers.slow]\ndriver = \"simulated\"\nlatency = \"200ms\"\n"), 0o600); err != nil {
+	if err := os.WriteFile(o.OrchestratorConfig, []byte("[providers.slow]\ndriver = \"simulated\"\nlatency = \"200ms\"\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	if store == "surrealdb" {
@@ -32,7 +33,8 @@ func row(name string, n int) map[string]any {
 	var operations []map[string]any
 	for i := range n {
 		server := fmt.Sprintf("%s-%d", name, i)
-		operations = append(operations, map[string]any{"id": server, "type": "server_batch", "provider": "slow", "server_configs": []map[string]any{{"name": server}}})
+		operations = append(operations, map[string]any{"id": server, "type": "server_batch", "provider": "slow",
+			"server_configs": []map[string]any{{"name": server}}})
 	}
 	return map[string]any{"name": name, "parallel_limit": 1, "rollback_enabled": true, "operations": operations}
 }
@@ -96,7 +98,8 @@ func TestRights_lostWhileABatchRuns(t *testing.T) {
 				take      func(id string) error
 			}{
 				{"deleted", "the account of deleted was deleted", func(id string) error { return cc.DeleteUser(t.Context(), id) }},
-				{"disabled", "the account of disabled was disabled", func(id string) error { return cc.UpdateUser(t.Context(), id, client.UserChange{Enabled: &no}) }},
+				{"disabled", "the account of disabled was disabled",
+					func(id string) error { return cc.UpdateUser(t.Context(), id, client.UserChange{Enabled: &no}) }},
 				{"demoted", "demoted may no longer create batches demoted: no rule allows it any more", func(id string) error {
 					return cc.UpdateUser(t.Context(), id, client.UserChange{Roles: []string{"viewer"}})
 				}},
@@ -134,7 +137,8 @@ func (s *site) oneEntry(t *testing.T, batch string, cancelled int) {
 		Details json.RawMessage `json:"details"`
 	}
 	rigtest.Await(t, patience, "the entry is listed", func() bool {
-		s.send(t, "control-center", "GET", "/audit/logs?action=batch.withdraw&resource=batches/"+batch, s.Token.Reveal(), nil).data(t, &rows)
+		s.send(t, "control-center", "GET", "/audit/logs?action=batch.withdraw&resource=batches/"+batch, s.Token.Reveal(), nil).data(t,
+			&rows)
 		return len(rows) > 0
 	})
 	if len(rows) != 1 || rows[0].Result != "denied" || !strings.Contains(string(rows[0].Details), fmt.Sprintf(`"tasks":%d`, cancelled)) {
@@ -161,7 +165,8 @@ func (s *site) adopted(t *testing.T, old string, operator *person) {
 	if a.data(t, &b); a.Status != 200 || b.Resumes != old || len(b.Operations) != counts(before)["Cancelled"] {
 		t.Fatalf("%d %s", a.Status, a.Raw)
 	}
-	if a := s.send(t, "orchestrator", "POST", path, operator.token, nil, "Idempotency-Key: adopt-1"); a.Status != 200 || !strings.Contains(string(a.Raw), b.BatchID) {
+	if a := s.send(t, "orchestrator", "POST", path, operator.token, nil, "Idempotency-Key: adopt-1"); a.Status != 200 ||
+		!strings.Contains(string(a.Raw), b.BatchID) {
 		t.Errorf("the same request again: %d %s", a.Status, a.Raw)
 	}
 	if a := s.send(t, "orchestrator", "POST", path, operator.token, nil); a.Status != 409 || !strings.Contains(string(a.Raw), b.BatchID) {

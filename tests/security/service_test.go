@@ -13,7 +13,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// serviceKey returns the orchestrator's key and the issuer its tokens name, as whoever steals the credential reads them.
+// serviceKey returns the orchestrator's key and the issuer its tokens name, as whoever steals the
+// credential reads them.
 func (s *site) serviceKey(t *testing.T) (ed25519.PrivateKey, string) {
 	t.Helper()
 	raw, err := os.ReadFile(s.Admin.OrchestratorCredential)
@@ -55,8 +56,8 @@ func (s *site) service(t *testing.T) string {
 // misuse is a token that the orchestrator's key signs and nobody may accept.
 type misuse struct{ name, token string }
 
-// misuses signs every combination of subject, claims of a person, audience and typ but the one that is right.
-// It returns the subjects that nobody has as well.
+// misuses signs every combination of subject, claims of a person, audience and typ but the one that
+// is right. It returns the subjects that nobody has as well.
 func (s *site) misuses(t *testing.T) (all []misuse, madeUp []string) {
 	t.Helper()
 	key, issuer := s.serviceKey(t)
@@ -80,7 +81,8 @@ func (s *site) misuses(t *testing.T) (all []misuse, madeUp []string) {
 			for _, aud := range [][]string{{token.ControlCenter}, {token.Orchestrator, token.ControlCenter}} {
 				for _, typ := range []string{"svc+jwt", "at+jwt"} {
 					c := serviceClaims(issuer)
-					if c.Subject, c.Audience = sub, aud; sub == "service:orchestrator" && what == "nothing more" && len(aud) == 1 && typ == "svc+jwt" {
+					if c.Subject, c.Audience = sub, aud; sub == "service:orchestrator" && what == "nothing more" && len(aud) == 1 &&
+						typ == "svc+jwt" {
 						continue
 					}
 					wear(&c)
@@ -96,9 +98,9 @@ func (s *site) misuses(t *testing.T) (all []misuse, madeUp []string) {
 	return all, madeUp
 }
 
-// TestServiceKey_isNoAdministrator signs with the orchestrator's credential whatever a thief would like to be: each
-// token is refused at each route, nothing has happened, and the audit log names nobody whom the thief made up.
-// It is Z16 for a service's token alone.
+// TestServiceKey_isNoAdministrator signs with the orchestrator's credential whatever a thief would
+// like to be: each token is refused at each route, nothing has happened, and the audit log names
+// nobody whom the thief made up. It is Z16 for a service's token alone.
 func TestServiceKey_isNoAdministrator(t *testing.T) {
 	s := shared
 	admin := s.people["admin+mfa"]
@@ -106,7 +108,8 @@ func TestServiceKey_isNoAdministrator(t *testing.T) {
 		service, method, path string
 		body                  any
 	}{
-		{"control-center", "POST", "/users", map[string]any{"username": "thief", "email": "thief@example.com", "password": password, "roles": []string{"admin"}}},
+		{"control-center", "POST", "/users",
+			map[string]any{"username": "thief", "email": "thief@example.com", "password": password, "roles": []string{"admin"}}},
 		{"control-center", "PUT", "/users/" + admin.id, map[string]any{"password": "another long passphrase 8"}},
 		{"control-center", "POST", "/users/" + admin.id + "/mfa/totp", nil},
 		{"control-center", "DELETE", "/mfa", nil},

@@ -11,9 +11,9 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// TestSignIn_everyClassLooksAlike is A40 and A41: every class of sign-ins that fail has one answer to the byte, and none
-// is answered without the work of a hash. The least of a class's times is compared, which a busy machine moves little;
-// differences below half a hash are beyond this test.
+// TestSignIn_everyClassLooksAlike is A40 and A41: every class of sign-ins that fail has one answer
+// to the byte, and none is answered without the work of a hash. The least of a class's times is
+// compared, which a busy machine moves little; differences below half a hash are beyond this test.
 func TestSignIn_everyClassLooksAlike(t *testing.T) {
 	s := shared
 	const rounds = 9 // below the tenth failure, from which an account is slowed down
@@ -27,16 +27,18 @@ func TestSignIn_everyClassLooksAlike(t *testing.T) {
 	for _, name := range []string{"code-one", "code-two", "code-three"} {
 		s.coded(t, name, "totp")
 	}
-	if a := s.send(t, "control-center", "PUT", "/users/"+s.people["disabled-one"].id, s.people["admin+mfa"].token, map[string]any{"enabled": false}); a.Status != 200 {
+	if a := s.send(t, "control-center", "PUT", "/users/"+s.people["disabled-one"].id, s.people["admin+mfa"].token,
+		map[string]any{"enabled": false}); a.Status != 200 {
 		t.Fatalf("disabling an account: status %d, want 200: %s", a.Status, a.Raw)
 	}
 	type try struct{ name, password, code string }
 	classes := map[string][]try{ // of several tries each round takes the next one
-		"unknown":                                {{"unknown-one", password, ""}},
-		"unknown with a code":                    {{"unknown-two", password, "000000"}},
-		"wrong password":                         {{"wrong-one", password + "x", ""}},
-		"wrong password and code":                {{"code-one", password + "x", "000000"}},
-		"right password, wrong code":             {{"code-two", password, "000000"}, {"code-three", password, "000000"}}, // five of one account, then it is suspended
+		"unknown":                 {{"unknown-one", password, ""}},
+		"unknown with a code":     {{"unknown-two", password, "000000"}},
+		"wrong password":          {{"wrong-one", password + "x", ""}},
+		"wrong password and code": {{"code-one", password + "x", "000000"}},
+		// five of one account, then it is suspended
+		"right password, wrong code":             {{"code-two", password, "000000"}, {"code-three", password, "000000"}},
 		"right password and code, but suspended": {{"suspended-one", password, suspended}},
 		"wrong password, often slowed down":      {{"slowed-one", password + "x", ""}},
 		"disabled":                               {{"disabled-one", password, ""}},
@@ -62,8 +64,9 @@ func TestSignIn_everyClassLooksAlike(t *testing.T) {
 			answers[text] = append(answers[text], class)
 		}
 	}
-	// The tenth wrong password slows an account down for a second, and then the right one is refused as well. A machine
-	// that takes longer for the two is asked once more: a sign-in that is granted begins the count anew.
+	// The tenth wrong password slows an account down for a second, and then the right one is
+	// refused as well. A machine that takes longer for the two is asked once more: a sign-in that
+	// is granted begins the count anew.
 	rigtest.Await(t, patience, "the right password is tried within a second of ten wrong ones", func() bool {
 		var tenth time.Time
 		for range 10 {

@@ -1,9 +1,9 @@
-// Package security attacks the built binaries: forged tokens, every role at every operation, bodies made from the
-// published schemas, planted secrets. It owns the rows of the reliability bar that need both services; rows that one
-// package can show alone are tested there.
+// Package security attacks the built binaries: forged tokens, every role at every operation, bodies
+// made from the published schemas, planted secrets. It owns the rows of the reliability bar that
+// need both services; rows that one package can show alone are tested there.
 //
-// The one rule: what is attacked is read from the OpenAPI documents of the running services, so that an operation
-// nobody thought of fails a test instead of escaping it.
+// The one rule: what is attacked is read from the OpenAPI documents of the running services, so
+// that an operation nobody thought of fails a test instead of escaping it.
 package security
 
 import (
@@ -40,7 +40,8 @@ type site struct {
 	hook   string // path of the webhook that TestBodies_strangeTexts has made last
 }
 
-// shared is the installation that most tests use; those that stop something or look for traces have their own.
+// shared is the installation that most tests use; those that stop something or look for traces have
+// their own.
 var shared *site
 
 func TestMain(m *testing.M) {
@@ -71,7 +72,8 @@ func failed(err error) int {
 	return 1
 }
 
-// open starts an installation whose providers are simulated, but for "real", and signs everybody in.
+// open starts an installation whose providers are simulated, but for "real", and signs everybody
+// in.
 func open(ctx context.Context, dir string) (*site, error) {
 	o := rig.Options{Dir: dir}
 	var err error
@@ -117,7 +119,8 @@ func configure(dir string) (string, error) {
 
 // hire makes an account and signs it in.
 func (s *site) hire(ctx context.Context, name string, roles ...string) (*person, error) {
-	u, err := s.CC(s.Token).CreateUser(ctx, client.NewUser{Username: name, Email: name + "@example.com", Password: secret.New(password), Roles: roles})
+	u, err := s.CC(s.Token).CreateUser(ctx, client.NewUser{Username: name, Email: name + "@example.com", Password: secret.New(password),
+		Roles: roles})
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +130,8 @@ func (s *site) hire(ctx context.Context, name string, roles ...string) (*person,
 
 // hireRoot makes an administrator with a second factor.
 func (s *site) hireRoot(ctx context.Context, name string) error {
-	u, err := s.CC(s.Token).CreateUser(ctx, client.NewUser{Username: name, Email: name + "@example.com", Password: secret.New(password), Roles: []string{"admin"}})
+	u, err := s.CC(s.Token).CreateUser(ctx, client.NewUser{Username: name, Email: name + "@example.com", Password: secret.New(password),
+		Roles: []string{"admin"}})
 	if err != nil {
 		return err
 	}

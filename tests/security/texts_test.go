@@ -19,8 +19,8 @@ type member struct {
 	below    string // the member of what is shown that holds the text, or texts of which it is one; empty: shown nowhere
 }
 
-// kept are the members whose text is stored. send makes something with the text in a body that is good otherwise, n
-// times with other names, and returns where it is shown.
+// kept are the members whose text is stored. send makes something with the text in a body that is
+// good otherwise, n times with other names, and returns where it is shown.
 var kept = []member{
 	{"createUser", "username", func(s *site, t *testing.T, text string, n int) (answer, string) {
 		return s.newUser(t, text, fmt.Sprintf("texts-%d@example.com", n), password)
@@ -59,16 +59,19 @@ var kept = []member{
 		return s.batch(t, map[string]any{"name": text}, map[string]any{"id": "a"}, map[string]any{"name": fmt.Sprint("texts-", n)})
 	}, "name"},
 	{"executeBatch", "version", func(s *site, t *testing.T, text string, n int) (answer, string) {
-		return s.batch(t, map[string]any{"name": "texts", "version": text}, map[string]any{"id": "a"}, map[string]any{"name": fmt.Sprint("texts-", n)})
+		return s.batch(t, map[string]any{"name": "texts", "version": text}, map[string]any{"id": "a"},
+			map[string]any{"name": fmt.Sprint("texts-", n)})
 	}, ""},
 	{"executeBatch", "operations.server_configs.name", func(s *site, t *testing.T, text string, _ int) (answer, string) {
 		return s.batch(t, map[string]any{"name": "texts"}, map[string]any{"id": "a"}, map[string]any{"name": text})
 	}, "servers"},
 	{"executeBatch", "operations.server_configs.plan", func(s *site, t *testing.T, text string, n int) (answer, string) {
-		return s.batch(t, map[string]any{"name": "texts"}, map[string]any{"id": "a"}, map[string]any{"name": fmt.Sprint("texts-", n), "plan": text})
+		return s.batch(t, map[string]any{"name": "texts"}, map[string]any{"id": "a"},
+			map[string]any{"name": fmt.Sprint("texts-", n), "plan": text})
 	}, "facts"},
 	{"executeBatch", "operations.server_configs.zone", func(s *site, t *testing.T, text string, n int) (answer, string) {
-		return s.batch(t, map[string]any{"name": "texts"}, map[string]any{"id": "a"}, map[string]any{"name": fmt.Sprint("texts-", n), "zone": text})
+		return s.batch(t, map[string]any{"name": "texts"}, map[string]any{"id": "a"},
+			map[string]any{"name": fmt.Sprint("texts-", n), "zone": text})
 	}, "facts"},
 	{"createServers", "infra", workflow("servers", "infra", nil), "args"},
 	{"createServers", "settings", workflow("servers", "settings", nil), "args"},
@@ -83,28 +86,40 @@ var kept = []member{
 // signsIn is why a strange text is not tried at a member below: it is taken there, as a password.
 const signsIn = "TestPasswords_strangeTexts"
 
-// dryRun is why a strange text is not tried at a member below: the operation answers a question and stores nothing.
+// dryRun is why a strange text is not tried at a member below: the operation answers a question and
+// stores nothing.
 const dryRun = "a question that is answered"
 
-// unkept are the other members with texts, and why nothing of them is stored: a strange text is refused there.
+// unkept are the other members with texts, and why nothing of them is stored: a strange text is
+// refused there.
 var unkept = map[string]string{
-	"login.username": "names an account", "login.password": "is compared", "login.mfa_code": "is compared", "refresh.token": "is compared", "verifyTOTP.code": "is compared",
-	"createUser.password": signsIn, "updateUser.password": signsIn, "createUser.roles": "are five words", "updateUser.roles": "are five words",
-	"executeBatch.storage_backend": "one of two words", "createTaskserv.operation": "one of four words", "createCluster.operation": "one of four words",
-	"createWebhook.url": "is a URL", "updateWebhook.url": "is a URL", "createWebhook.events": "are names of events", "updateWebhook.events": "are names of events",
+	"login.username": "names an account", "login.password": "is compared", "login.mfa_code": "is compared", "refresh.token": "is compared",
+	"verifyTOTP.code":     "is compared",
+	"createUser.password": signsIn, "updateUser.password": signsIn, "createUser.roles": "are five words",
+	"updateUser.roles":             "are five words",
+	"executeBatch.storage_backend": "one of two words", "createTaskserv.operation": "one of four words",
+	"createCluster.operation": "one of four words",
+	"createWebhook.url":       "is a URL", "updateWebhook.url": "is a URL", "createWebhook.events": "are names of events",
+	"updateWebhook.events": "are names of events",
 	"createWebhook.secret": "is sealed", "rotateWebhookSecret.secret": "is sealed",
 	"executeRollback.checkpoint_id": "names a checkpoint", "executeRollback.operation_ids": "name operations",
-	"executeBatch.operations.id": "has an alphabet", "executeBatch.operations.type": "one of two words", "executeBatch.operations.on_failure": "one of three words",
-	"executeBatch.operations.provider": "names a provider", "executeBatch.operations.dependencies": "name operations", "executeBatch.operations.taskservs": "name task services",
-	"executeBatch.operations.targets": "name servers",
-	"explainPolicy.user":              dryRun, "explainPolicy.roles": dryRun, "explainPolicy.action": dryRun, "explainPolicy.resource": dryRun,
-	"explainPolicy.infra": dryRun, "explainPolicy.ip": dryRun, "explainPolicy.time": dryRun,
-	"checkPolicy.id": dryRun, "checkPolicy.name": dryRun, "checkPolicy.version": dryRun, "checkPolicy.rules.effect": dryRun, "checkPolicy.rules.resource": dryRun,
-	"checkPolicy.rules.action": dryRun, "checkPolicy.rules.condition": dryRun,
+	"executeBatch.operations.id": "has an alphabet", "executeBatch.operations.type": "one of two words",
+	"executeBatch.operations.on_failure": "one of three words",
+	"executeBatch.operations.provider":   "names a provider", "executeBatch.operations.dependencies": "name operations",
+	"executeBatch.operations.taskservs": "name task services",
+	"executeBatch.operations.targets":   "name servers",
+	"explainPolicy.user":                dryRun, "explainPolicy.roles": dryRun, "explainPolicy.action": dryRun,
+	"explainPolicy.resource": dryRun,
+	"explainPolicy.infra":    dryRun, "explainPolicy.ip": dryRun, "explainPolicy.time": dryRun,
+	"checkPolicy.id": dryRun, "checkPolicy.name": dryRun, "checkPolicy.version": dryRun, "checkPolicy.rules.effect": dryRun,
+	"checkPolicy.rules.resource": dryRun,
+	"checkPolicy.rules.action":   dryRun, "checkPolicy.rules.condition": dryRun,
 	"checkPolicy.rehearse.from": dryRun, "checkPolicy.rehearse.to": dryRun, "checkPolicy.rehearse.after": dryRun,
-	"createPolicy.rules.effect": "one of two words", "createPolicy.rules.resource": "begins with a type", "createPolicy.rules.action": "are known words", "createPolicy.rules.condition": "is an expression",
+	"createPolicy.rules.effect": "one of two words", "createPolicy.rules.resource": "begins with a type",
+	"createPolicy.rules.action": "are known words", "createPolicy.rules.condition": "is an expression",
 	"updatePolicy.name": "as in createPolicy", "updatePolicy.version": "as in createPolicy",
-	"updatePolicy.rules.effect": "one of two words", "updatePolicy.rules.resource": "begins with a type", "updatePolicy.rules.action": "are known words", "updatePolicy.rules.condition": "is an expression",
+	"updatePolicy.rules.effect": "one of two words", "updatePolicy.rules.resource": "begins with a type",
+	"updatePolicy.rules.action": "are known words", "updatePolicy.rules.condition": "is an expression",
 }
 
 // policy makes a policy that says nothing about anybody here.
@@ -122,7 +137,8 @@ func (s *site) policy(t *testing.T, body map[string]any) (answer, string) {
 // newUser makes an account.
 func (s *site) newUser(t *testing.T, name, email, pass string) (answer, string) {
 	t.Helper()
-	a := s.send(t, "control-center", "POST", "/users", s.people["admin+mfa"].token, map[string]any{"username": name, "email": email, "password": pass, "roles": []string{"viewer"}})
+	a := s.send(t, "control-center", "POST", "/users", s.people["admin+mfa"].token,
+		map[string]any{"username": name, "email": email, "password": pass, "roles": []string{"viewer"}})
 	if a.Status != 201 {
 		return a, ""
 	}
@@ -163,7 +179,8 @@ func (s *site) made(t *testing.T, path string, body map[string]any, shown string
 	return a, shown + id
 }
 
-// workflow sends one member of a workflow in check mode; what it names need not exist, for the task says so.
+// workflow sends one member of a workflow in check mode; what it names need not exist, for the task
+// says so.
 func workflow(kind, name string, rest map[string]any) func(*site, *testing.T, string, int) (answer, string) {
 	return func(s *site, t *testing.T, text string, _ int) (answer, string) {
 		body := map[string]any{"infra": "fast", "check_mode": true}
@@ -245,7 +262,8 @@ func textsBelow(v any, name string, inside bool) (texts []string) {
 	return texts
 }
 
-// TestBodies_strangeTexts is I05: a text in any member is refused, or it is stored and shown again byte for byte.
+// TestBodies_strangeTexts is I05: a text in any member is refused, or it is stored and shown again
+// byte for byte.
 func TestBodies_strangeTexts(t *testing.T) {
 	s := shared
 	s.policy(t, map[string]any{"name": "web_operators", "version": "1.0.0"}) // the sample's name is taken
@@ -317,8 +335,8 @@ func TestBodies_strangeTexts(t *testing.T) {
 	}
 }
 
-// TestPasswords_strangeTexts is I05 for the member that nothing shows: a password is refused and signs nobody in, or it
-// signs in as it was given and not without its strange part.
+// TestPasswords_strangeTexts is I05 for the member that nothing shows: a password is refused and
+// signs nobody in, or it signs in as it was given and not without its strange part.
 func TestPasswords_strangeTexts(t *testing.T) {
 	s := shared
 	changed, err := s.hire(t.Context(), "passwords-changed", "viewer")

@@ -88,10 +88,11 @@ func (s *site) places(t *testing.T) map[string]func(token string) (accepted bool
 		return false, code(t, answer{rigtest.Answer{Status: resp.StatusCode, Raw: raw}})
 	}
 	return map[string]func(string) (bool, string){
-		"a read of the orchestrator":      request("orchestrator", "GET", "/tasks", nil),
-		"a change at the orchestrator":    request("orchestrator", "POST", "/rollback/checkpoints", map[string]any{"name": "attack"}),
-		"a read of the control-center":    request("control-center", "GET", "/users", nil),
-		"a change at the control-center":  request("control-center", "POST", "/users", map[string]any{"username": "attacker", "email": "a@example.com", "password": password, "roles": []string{"admin"}}),
+		"a read of the orchestrator":   request("orchestrator", "GET", "/tasks", nil),
+		"a change at the orchestrator": request("orchestrator", "POST", "/rollback/checkpoints", map[string]any{"name": "attack"}),
+		"a read of the control-center": request("control-center", "GET", "/users", nil),
+		"a change at the control-center": request("control-center", "POST", "/users",
+			map[string]any{"username": "attacker", "email": "a@example.com", "password": password, "roles": []string{"admin"}}),
 		"the socket's query":              func(tok string) (bool, string) { return socket("?token="+url.QueryEscape(tok), "") },
 		"the socket's header":             func(tok string) (bool, string) { return socket("", "Bearer "+tok) },
 		"the first message of the socket": s.firstMessage(t),
@@ -136,8 +137,9 @@ func code(t *testing.T, a answer) string {
 	return v.Code
 }
 
-// TestTokens_attacksAreRefusedEverywhere is A01 to A06, A10, A11 and A13: what a stranger makes of a valid token and
-// the published key, at each place that looks at tokens; no refusal says which check failed.
+// TestTokens_attacksAreRefusedEverywhere is A01 to A06, A10, A11 and A13: what a stranger makes of
+// a valid token and the published key, at each place that looks at tokens; no refusal says which
+// check failed.
 func TestTokens_attacksAreRefusedEverywhere(t *testing.T) {
 	s := shared
 	valid := s.people["admin+mfa"].token
@@ -145,7 +147,8 @@ func TestTokens_attacksAreRefusedEverywhere(t *testing.T) {
 	if len(attacks) < 150 {
 		t.Fatalf("only %d attacks", len(attacks))
 	}
-	allowed := map[string]bool{"token.refused": true, "auth.bad_scheme": true, "token.missing": true, "431": true, "auth.refresh_refused": true, "400": true}
+	allowed := map[string]bool{"token.refused": true, "auth.bad_scheme": true, "token.missing": true, "431": true,
+		"auth.refresh_refused": true, "400": true}
 	for place, try := range s.places(t) {
 		inside := strings.Contains(place, "first message") || strings.Contains(place, "refresh")
 		for _, a := range attacks {
@@ -167,15 +170,18 @@ func TestTokens_attacksAreRefusedEverywhere(t *testing.T) {
 	}
 }
 
-// TestTokens_oneKindAtTheDoorOfAnother is A06: every kind of secret that is handed out, at each place for tokens.
+// TestTokens_oneKindAtTheDoorOfAnother is A06: every kind of secret that is handed out, at each
+// place for tokens.
 func TestTokens_oneKindAtTheDoorOfAnother(t *testing.T) {
 	s := shared
-	login := s.send(t, "control-center", "POST", "/auth/login", "", map[string]any{"username": s.people["operator"].name, "password": password})
+	login := s.send(t, "control-center", "POST", "/auth/login", "",
+		map[string]any{"username": s.people["operator"].name, "password": password})
 	var grant struct {
 		Refresh string `json:"refresh_token"`
 	}
 	login.data(t, &grant)
-	kinds := map[string]string{"a refresh token": grant.Refresh, "a service token": s.service(t), "a recovery code": s.Admin.RecoveryCodes[3], "a TOTP secret": s.Admin.TOTPSecret, "a password": password}
+	kinds := map[string]string{"a refresh token": grant.Refresh, "a service token": s.service(t),
+		"a recovery code": s.Admin.RecoveryCodes[3], "a TOTP secret": s.Admin.TOTPSecret, "a password": password}
 	for place, try := range s.places(t) {
 		for kind, raw := range kinds {
 			if strings.Contains(place, "refresh") && kind == "a refresh token" {
@@ -193,8 +199,9 @@ func TestTokens_oneKindAtTheDoorOfAnother(t *testing.T) {
 	}
 }
 
-// TestTokens_goodSignatureWrongClaims is A05 to A10 at the orchestrator, with a key that it trusts: a proxy names
-// one key more. The control-center's half stands in its app package, where its own key can be had.
+// TestTokens_goodSignatureWrongClaims is A05 to A10 at the orchestrator, with a key that it trusts:
+// a proxy names one key more. The control-center's half stands in its app package, where its own
+// key can be had.
 func TestTokens_goodSignatureWrongClaims(t *testing.T) {
 	dir := t.TempDir()
 	config, err := configure(dir)

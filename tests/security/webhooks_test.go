@@ -13,7 +13,8 @@ import (
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
-// TestWebhooks_pausedWhenTheOwnerMayNotRead is decision 54: what happens after its owner was disabled is not sent, and the webhook says why.
+// TestWebhooks_pausedWhenTheOwnerMayNotRead is decision 54: what happens after its owner was
+// disabled is not sent, and the webhook says why.
 func TestWebhooks_pausedWhenTheOwnerMayNotRead(t *testing.T) {
 	s := shared
 	owner, err := s.hire(t.Context(), "hook-"+id.New(), "operator")
@@ -36,7 +37,8 @@ func TestWebhooks_pausedWhenTheOwnerMayNotRead(t *testing.T) {
 		return a
 	}
 	var hook, checkpoint struct{ ID string }
-	send("orchestrator", "POST", "/webhooks", owner.token, map[string]any{"url": receiver.URL, "events": []string{"checkpoint.created"}}).data(t, &hook)
+	send("orchestrator", "POST", "/webhooks", owner.token,
+		map[string]any{"url": receiver.URL, "events": []string{"checkpoint.created"}}).data(t, &hook)
 	s.forgets(t, hook.ID)
 	send("orchestrator", "POST", "/rollback/checkpoints", root, map[string]any{"name": "before"}).data(t, &checkpoint.ID)
 	if first := <-came; !strings.Contains(first, checkpoint.ID) {
@@ -65,20 +67,24 @@ func TestWebhooks_pausedWhenTheOwnerMayNotRead(t *testing.T) {
 // forgets deletes a webhook at the end of a test.
 func (s *site) forgets(t *testing.T, hook string) {
 	t.Cleanup(func() {
-		if err := s.Orch(secret.New(s.people["admin+mfa"].token)).DeleteWebhook(context.Background(), hook); err != nil { // the test's context has ended
+		// the test's context has ended
+		if err := s.Orch(secret.New(s.people["admin+mfa"].token)).DeleteWebhook(context.Background(), hook); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-// TestWebhooks_refuseAddressesThatAreNotPublic is I12 at the door: literal addresses are refused when a webhook is made.
+// TestWebhooks_refuseAddressesThatAreNotPublic is I12 at the door: literal addresses are refused
+// when a webhook is made.
 func TestWebhooks_refuseAddressesThatAreNotPublic(t *testing.T) {
 	s := shared
 	for _, url := range []string{
-		"http://169.254.169.254/latest/meta-data", "http://10.0.0.1/", "http://[::1]/", "http://[::ffff:169.254.169.254]/", "http://[fd00:ec2::254]/", "http://0.0.0.0/",
+		"http://169.254.169.254/latest/meta-data", "http://10.0.0.1/", "http://[::1]/", "http://[::ffff:169.254.169.254]/",
+		"http://[fd00:ec2::254]/", "http://0.0.0.0/",
 		"http://100.64.0.1/", "http://[64:ff9b::a9fe:a9fe]/", "file:///etc/passwd", "gopher://example.com/", "http://user@example.com/",
 	} {
-		a := s.send(t, "orchestrator", "POST", "/webhooks", s.people["operator"].token, map[string]any{"url": url, "events": []string{"task.failed"}})
+		a := s.send(t, "orchestrator", "POST", "/webhooks", s.people["operator"].token,
+			map[string]any{"url": url, "events": []string{"task.failed"}})
 		if a.Status != 422 {
 			t.Errorf("%s: %d %.200s", url, a.Status, a.Raw)
 		}

@@ -28,9 +28,11 @@ func TestHeaders_onEveryAnswer(t *testing.T) {
 	linked := map[string]bool{}
 	_, hook := s.webhook(t, nil)
 	parents := map[string]string{ // lists of what belongs to something need it
-		"/webhooks/{id}/deliveries": strings.TrimPrefix(hook, "/webhooks/"), "/policies/{id}/versions": "00000000-0000-8000-8000-000000000001",
+		"/webhooks/{id}/deliveries": strings.TrimPrefix(hook, "/webhooks/"),
+		"/policies/{id}/versions":   "00000000-0000-8000-8000-000000000001",
 	}
-	for _, op := range append(s.operations(t), operation{service: "orchestrator", method: "GET", path: "/nothing"}, operation{service: "control-center", method: "PATCH", path: "/users"}) {
+	for _, op := range append(s.operations(t), operation{service: "orchestrator", method: "GET", path: "/nothing"},
+		operation{service: "control-center", method: "PATCH", path: "/users"}) {
 		path, tokens := op.url(cmp.Or(parents[op.path], nowhere)), []string{"", "bad", s.people["viewer"].token}
 		own := path
 		list := slices.Contains(op.query, "offset")
@@ -41,10 +43,13 @@ func TestHeaders_onEveryAnswer(t *testing.T) {
 			if (op.id == "logout" || op.id == "removeMFA") && tok != "" {
 				continue // they would end the viewer's session
 			}
-			a := s.send(t, op.service, op.method, path, tok, nil, "Origin: https://evil.example", "Host: evil.example", "X-Forwarded-Host: evil.example",
-				"X-Forwarded-Proto: https", "X-Forwarded-Prefix: /evil.example", "Forwarded: host=evil.example;proto=https", "X-Original-URL: /evil.example", "X-HTTP-Method-Override: DELETE")
+			a := s.send(t, op.service, op.method, path, tok, nil, "Origin: https://evil.example", "Host: evil.example",
+				"X-Forwarded-Host: evil.example",
+				"X-Forwarded-Proto: https", "X-Forwarded-Prefix: /evil.example", "Forwarded: host=evil.example;proto=https",
+				"X-Original-URL: /evil.example", "X-HTTP-Method-Override: DELETE")
 			h := a.Header
-			if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" || !strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") || h.Get("X-Frame-Options") != "DENY" {
+			if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" ||
+				!strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") || h.Get("X-Frame-Options") != "DENY" {
 				t.Errorf("%s: %v", op, h)
 			}
 			public := op.id == "getOpenAPI" || op.id == "getDocs" || op.id == "jwks"
@@ -86,13 +91,16 @@ func TestPaths_spellingsGainNothing(t *testing.T) {
 		if op.open || op.method != "GET" {
 			continue
 		}
-		for _, spelled := range []string{"/" + path, "//x/.." + path, "/." + path, "/health/.." + path, "/%2e%2e" + path, "/health%2f.." + path, "/health;" + path, path + ";x=y", path + "%00", path + "%20", path + "/.", path + "/..",
-			path + "//", strings.ToUpper(path), strings.Replace(path, "/", "/%c0%af", 1), strings.Replace(path, "/", "%2f", 1), "/." + path + "?", path + "%3f", path + "#", "http://evil.example" + path, path + "\\", "/%5c" + path} {
+		for _, spelled := range []string{"/" + path, "//x/.." + path, "/." + path, "/health/.." + path, "/%2e%2e" + path, "/health%2f.." +
+			path, "/health;" + path, path + ";x=y", path + "%00", path + "%20", path + "/.", path + "/..",
+			path + "//", strings.ToUpper(path), strings.Replace(path, "/", "/%c0%af", 1), strings.Replace(path, "/", "%2f", 1), "/." +
+				path + "?", path + "%3f", path + "#", "http://evil.example" + path, path + "\\", "/%5c" + path} {
 			status, raw := s.raw(t, op.service, "GET "+spelled+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 			if status < 300 && !bytes.Contains(raw, []byte("healthy")) {
 				t.Errorf("%s as %q without a token: %d %.200s", op, spelled, status, raw)
 			}
-			status, raw = s.raw(t, op.service, "GET "+spelled+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer "+s.people["viewer"].token+"\r\n\r\n")
+			status, raw = s.raw(t, op.service, "GET "+spelled+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer "+
+				s.people["viewer"].token+"\r\n\r\n")
 			plain := s.send(t, op.service, "GET", path, s.people["viewer"].token, nil)
 			if plain.Status == 401 || status < 300 && plain.Status >= 300 && !bytes.Contains(raw, []byte("healthy")) {
 				t.Errorf("%s as %q by a viewer: %d, plainly %d", op, spelled, status, plain.Status)
@@ -100,7 +108,8 @@ func TestPaths_spellingsGainNothing(t *testing.T) {
 		}
 	}
 	for _, service := range []string{"orchestrator", "control-center"} {
-		for _, path := range []string{"/debug/pprof/", "/debug/vars", "/debug", "/.env", "/.git/config", "/admin", "/api/v1/users", "/internal/v1", "/internal/v1/", "/swagger.json", "/server-status"} {
+		for _, path := range []string{"/debug/pprof/", "/debug/vars", "/debug", "/.env", "/.git/config", "/admin", "/api/v1/users",
+			"/internal/v1", "/internal/v1/", "/swagger.json", "/server-status"} {
 			if a := s.send(t, service, "GET", path, s.people["admin+mfa"].token, nil); a.Status != 404 {
 				t.Errorf("%s %s: %d", service, path, a.Status)
 			}
@@ -146,7 +155,8 @@ func TestForwarded_spoofedAddressesGainNothing(t *testing.T) {
 	refusals := 0
 	for i := range 12 {
 		ip := fmt.Sprintf("203.0.113.%d", i)
-		a := s.send(t, "control-center", "POST", "/auth/login", "", map[string]any{"username": fmt.Sprint("nobody", i), "password": password}, "X-Forwarded-For: "+ip, "X-Real-IP: "+ip,
+		a := s.send(t, "control-center", "POST", "/auth/login", "",
+			map[string]any{"username": fmt.Sprint("nobody", i), "password": password}, "X-Forwarded-For: "+ip, "X-Real-IP: "+ip,
 			"Forwarded: for="+ip, "CF-Connecting-IP: "+ip, "True-Client-IP: "+ip, "X-Client-IP: "+ip, "X-Forwarded: "+ip)
 		if a.Status == 429 {
 			refusals++
@@ -165,13 +175,15 @@ func TestForwarded_spoofedAddressesGainNothing(t *testing.T) {
 // write an address, clients are told apart, and nothing that a client puts in front of it counts.
 func TestForwarded_behindAProxyTheClientIsTheClient(t *testing.T) {
 	t.Parallel()
-	r := rigtest.Prepare(t, rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir(), RateLimits: true, Env: []string{"CONTROL_CENTER_TRUSTED_PROXIES=127.0.0.0/8"}})
+	r := rigtest.Prepare(t, rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir(), RateLimits: true,
+		Env: []string{"CONTROL_CENTER_TRUSTED_PROXIES=127.0.0.0/8"}})
 	if err := r.ControlCenter.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s := &site{Rig: r}
 	limited := func(forwarded string) bool {
-		return s.send(t, "control-center", "POST", "/auth/login", "", map[string]any{"username": "x"}, "X-Forwarded-For: "+forwarded).Status == 429
+		return s.send(t, "control-center", "POST", "/auth/login", "", map[string]any{"username": "x"}, "X-Forwarded-For: "+
+			forwarded).Status == 429
 	}
 	for _, form := range []string{"203.0.113.%d", "203.0.113.1%d:51234", "[2001:db8:%d::7]:443", `"[2001:db8:1%d::7]:443"`, "203.0.113.2%d, ", "127.0.0.9,203.0.113.3%d,127.0.0.%[1]d"} {
 		for i := range 6 {
@@ -190,7 +202,8 @@ func TestForwarded_behindAProxyTheClientIsTheClient(t *testing.T) {
 		t.Errorf("invented addresses in front of what is none: %d of 12 sign-ins were limited, want 7", refusals)
 	}
 	log, err := os.ReadFile(r.ControlCenter.Log)
-	for _, ip := range []string{"203.0.113.3", "203.0.113.14", "2001:db8:5::7", "2001:db8:12::7", "203.0.113.21", "203.0.113.30", "127.0.0.1"} {
+	for _, ip := range []string{"203.0.113.3", "203.0.113.14", "2001:db8:5::7", "2001:db8:12::7", "203.0.113.21", "203.0.113.30",
+		"127.0.0.1"} {
 		if !bytes.Contains(log, []byte(`"ip":"`+ip+`"`)) {
 			t.Errorf("the log does not name %s (%v)", ip, err)
 		}
@@ -256,9 +269,12 @@ func TestSocket_origins(t *testing.T) {
 		header, value string
 		ok            bool
 	}{
-		{"X-Nothing", "x", true}, {"Origin", "http://" + own, true}, {"Origin", "https://evil.example", false}, {"Origin", "null", false}, {"Origin", "http://" + own + ".evil.example", false},
-		{"Origin", "http://evil.example/" + own, false}, {"Origin", "http://" + own + "@evil.example", false}, {"Origin", "http://x@" + own, false}, {"Origin", "file://" + own, false},
-		{"Origin", "http://" + own + "/", false}, {"Origin", own, false}, {"Origin", "http://localhost:1", false}, {"Cookie", "session=x", false},
+		{"X-Nothing", "x", true}, {"Origin", "http://" + own, true}, {"Origin", "https://evil.example", false}, {"Origin", "null", false},
+		{"Origin", "http://" + own + ".evil.example", false},
+		{"Origin", "http://evil.example/" + own, false}, {"Origin", "http://" + own + "@evil.example", false},
+		{"Origin", "http://x@" + own, false}, {"Origin", "file://" + own, false},
+		{"Origin", "http://" + own + "/", false}, {"Origin", own, false}, {"Origin", "http://localhost:1", false},
+		{"Cookie", "session=x", false},
 	} {
 		ws, resp, err := websocket.DefaultDialer.Dial(address, http.Header{c.header: {c.value}})
 		if err == nil {
@@ -276,9 +292,12 @@ func TestNames_likeRolesGainNothing(t *testing.T) {
 	s := shared
 	admin := s.people["admin+mfa"].token
 	made := 0
-	names := []string{"r-admin", "h-admin", "s-orchestrator", "operator", "auditor", "everyone", "root", "service.orchestrator", "u-admin", "admin2"}
-	for i, name := range append(names, "r:admin", "service:orchestrator", "*", "admin,operator", "admin\n", "ａｄｍｉｎ", "аdmin", "ADMIN", "Admin", " admin", "admin ", "admin\u200b", "", ".", "..", "a/b") {
-		a := s.send(t, "control-center", "POST", "/users", admin, map[string]any{"username": name, "email": fmt.Sprintf("n%d@example.com", i), "password": password, "roles": []string{"viewer"}})
+	names := []string{"r-admin", "h-admin", "s-orchestrator", "operator", "auditor", "everyone", "root", "service.orchestrator", "u-admin",
+		"admin2"}
+	for i, name := range append(names, "r:admin", "service:orchestrator", "*", "admin,operator", "admin\n", "ａｄｍｉｎ", "аdmin", "ADMIN",
+		"Admin", " admin", "admin ", "admin\u200b", "", ".", "..", "a/b") {
+		a := s.send(t, "control-center", "POST", "/users", admin,
+			map[string]any{"username": name, "email": fmt.Sprintf("n%d@example.com", i), "password": password, "roles": []string{"viewer"}})
 		if a.Status != 201 {
 			if a.Status != 409 && a.Status != 422 {
 				t.Errorf("%q: %d %s", name, a.Status, a.Raw)
@@ -292,7 +311,9 @@ func TestNames_likeRolesGainNothing(t *testing.T) {
 		}
 		var tok struct{ Token string }
 		login.data(t, &tok)
-		for _, at := range [][3]string{{"control-center", "GET", "/users"}, {"control-center", "GET", "/audit/logs"}, {"control-center", "POST", "/keys/rotate"}, {"control-center", "GET", "/internal/v1/policies"}, {"orchestrator", "POST", "/rollback/checkpoints"}} {
+		for _, at := range [][3]string{{"control-center", "GET", "/users"}, {"control-center", "GET", "/audit/logs"},
+			{"control-center", "POST", "/keys/rotate"}, {"control-center", "GET", "/internal/v1/policies"},
+			{"orchestrator", "POST", "/rollback/checkpoints"}} {
 			var body any
 			if at[1] == "POST" {
 				body = map[string]any{"name": "x"}
@@ -306,7 +327,8 @@ func TestNames_likeRolesGainNothing(t *testing.T) {
 		t.Errorf("only %d of the honest names were taken", made)
 	}
 	for _, role := range []string{"r:admin", "Admin", "admin ", "superuser", "service:orchestrator", "*", "admin,viewer", "", "everyone"} {
-		a := s.send(t, "control-center", "POST", "/users", admin, map[string]any{"username": "roles-of-no-role", "email": "x@example.com", "password": password, "roles": []string{role}})
+		a := s.send(t, "control-center", "POST", "/users", admin,
+			map[string]any{"username": "roles-of-no-role", "email": "x@example.com", "password": password, "roles": []string{role}})
 		if a.Status != 422 {
 			t.Errorf("role %q: %d %s", role, a.Status, a.Raw)
 		}

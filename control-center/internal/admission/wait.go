@@ -1,9 +1,9 @@
-// Package admission says whether a control-center that has just started may grant anything. Its data
-// folder may be an older one that was put back, and only the orchestrator, which has witnessed its
-// audit log, knows (decision 52).
+// Package admission says whether a control-center that has just started may grant anything. Its
+// data folder may be an older one that was put back, and only the orchestrator, which has witnessed
+// its audit log, knows (decision 52).
 //
-// It owns the wait for that word, and neither the log nor its witness (package audit). The one rule:
-// run Wait.Run beside the server, or a start without the orchestrator waits for ever.
+// It owns the wait for that word, and neither the log nor its witness (package audit). The one
+// rule: run Wait.Run beside the server, or a start without the orchestrator waits for ever.
 package admission
 
 import (
@@ -48,14 +48,15 @@ func (w *Wait) Reads() error {
 // not said that the folder is the newest.
 func (w *Wait) Unwitnessed() bool { return w.witnessed && w.over.Load() && !w.peer.Met() }
 
-// Changes returns the fault that sign-ins, refreshes and changes are refused with now, or nil: while
-// the wait lasts and when the folder was put back.
+// Changes returns the fault that sign-ins, refreshes and changes are refused with now, or nil:
+// while the wait lasts and when the folder was put back.
 func (w *Wait) Changes() error {
 	if err := w.auditLog.Sound(); err != nil || w.over.Load() || w.peer.Met() {
 		return err
 	}
 	return fault.New(fault.Unavailable, "audit.waiting",
-		"this service has just started and waits for the orchestrator, which knows whether its data folder is the newest; at most %s ([audit] wait_for_peer)", w.limit).After(time.Second)
+		"this service has just started and waits for the orchestrator, which knows whether its data folder is the newest; at most %s "+
+			"([audit] wait_for_peer)", w.limit).After(time.Second)
 }
 
 // Run ends the wait when its time is over. It returns nil.
@@ -66,7 +67,8 @@ func (w *Wait) Run(ctx context.Context) error {
 		return nil
 	}
 	if !w.over.Swap(true) && !w.peer.Met() {
-		w.log.WarnContext(ctx, "the orchestrator did not come: serving unwitnessed, so an old data folder that was put back would not be noticed", "waited", w.limit)
+		w.log.WarnContext(ctx, "the orchestrator did not come: serving unwitnessed, so an old data folder that was put back would not "+
+			"be noticed", "waited", w.limit)
 	}
 	<-ctx.Done()
 	return nil

@@ -48,9 +48,12 @@ func (a *API) Routes() []web.Route {
 		metrics = web.Open()
 	}
 	all := []web.Route{
-		{Method: "GET", Path: "/metrics", Op: "metrics", Summary: "Figures in the text format of Prometheus", Permission: metrics, Limit: web.Free, Speaks: &openapi.StreamDoc{Type: "text/plain", Doc: "The figures, in the text format of Prometheus."}, Stream: a.Metrics},
+		{Method: "GET", Path: "/metrics", Op: "metrics", Summary: "Figures in the text format of Prometheus", Permission: metrics,
+			Limit: web.Free, Speaks: &openapi.StreamDoc{Type: "text/plain", Doc: "The figures, in the text format of Prometheus."},
+			Stream: a.Metrics},
 	}
-	for _, part := range [][]web.Route{a.Health.Routes(), a.sessionRoutes(), a.userRoutes(), a.factorRoutes(), a.keyRoutes(), a.policyRoutes(), a.auditRoutes(), a.internalRoutes()} {
+	for _, part := range [][]web.Route{a.Health.Routes(), a.sessionRoutes(), a.userRoutes(), a.factorRoutes(), a.keyRoutes(),
+		a.policyRoutes(), a.auditRoutes(), a.internalRoutes()} {
 		all = append(all, part...)
 	}
 	return all
@@ -59,13 +62,19 @@ func (a *API) Routes() []web.Route {
 // Nouns returns the groups of routes in the OpenAPI document, the main ones first.
 func Nouns() []openapi.Noun {
 	return []openapi.Noun{
-		{Name: "Sessions", Paths: []string{"auth", "me", ".well-known"}, Doc: "Signing in gives a token that both services take; a session ends by signing out, by time, or when its account changes."},
+		{Name: "Sessions", Paths: []string{"auth", "me", ".well-known"},
+			Doc: "Signing in gives a token that both services take; a session ends by signing out, by time, or when its account changes."},
 		{Name: "Accounts", Paths: []string{"users"}, Doc: "An account is a person who may sign in; its roles say what it may do."},
-		{Name: "Second factors", Paths: []string{"mfa"}, Doc: "One-time codes of an authenticator. Changes of accounts and keys need a session that was begun with one."},
-		{Name: "Policies", Paths: []string{"policies"}, Doc: "Rules that allow or deny beside the rights of roles. Every state that a policy had is kept; a change is in force at once."},
-		{Name: "Signing keys", Paths: []string{"keys"}, Doc: "The keys that sign tokens. One signs, the next one is announced, older ones verify until their tokens have expired."},
+		{Name: "Second factors", Paths: []string{"mfa"},
+			Doc: "One-time codes of an authenticator. Changes of accounts and keys need a session that was begun with one."},
+		{Name: "Policies", Paths: []string{"policies"},
+			Doc: "Rules that allow or deny beside the rights of roles. Every state that a policy had is kept; " +
+				"a change is in force at once."},
+		{Name: "Signing keys", Paths: []string{"keys"},
+			Doc: "The keys that sign tokens. One signs, the next one is announced, older ones verify until their tokens have expired."},
 		{Name: "Audit log", Paths: []string{"audit"}, Doc: "Who did what on both services, each act with a proof that verifies offline."},
-		{Name: "Service", Paths: []string{"health", "ready", "metrics", "openapi.json", "docs"}, Doc: "Whether the service works, its figures, and this document."},
+		{Name: "Service", Paths: []string{"health", "ready", "metrics", "openapi.json", "docs"},
+			Doc: "Whether the service works, its figures, and this document."},
 	}
 }
 

@@ -16,9 +16,13 @@ import (
 
 func (a *API) auditRoutes() []web.Route {
 	return []web.Route{
-		{Method: "GET", Path: "/audit/logs", Op: "listAuditLogs", Summary: "Acts on both services, newest first", Permission: web.Allow("read", "audit"), Handle: web.To(a.listAudit)},
-		{Method: "GET", Path: "/audit/logs/:id", Op: "getAuditLog", Summary: "One act; with proof=1 with its proof, which verifies offline", Permission: web.Allow("read", "audit"), Handle: web.To(a.getAudit)},
-		{Method: "GET", Path: "/audit/checkpoint", Op: "getAuditCheckpoint", Summary: "The newest signed tree head of the control-center's log", Permission: web.Allow("read", "audit"), Handle: web.To(a.treehead)},
+		{Method: "GET", Path: "/audit/logs", Op: "listAuditLogs", Summary: "Acts on both services, newest first",
+			Permission: web.Allow("read", "audit"), Handle: web.To(a.listAudit)},
+		{Method: "GET", Path: "/audit/logs/:id", Op: "getAuditLog", Summary: "One act; with proof=1 with its proof, which verifies offline",
+			Permission: web.Allow("read", "audit"), Handle: web.To(a.getAudit)},
+		{Method: "GET", Path: "/audit/checkpoint", Op: "getAuditCheckpoint",
+			Summary: "The newest signed tree head of the control-center's log", Permission: web.Allow("read", "audit"),
+			Handle: web.To(a.treehead)},
 	}
 }
 
@@ -80,7 +84,8 @@ func (a *API) getAudit(ctx context.Context, in getAuditIn) (auditView, error) {
 		return v, nil
 	}
 	if r.Origin != token.ControlCenter {
-		return auditView{}, fault.New(fault.NotFound, "audit.proof_elsewhere", "this entry is in the log of the %s, which alone can prove it: GET /audit/entries/%d there", r.Origin, r.Index)
+		return auditView{}, fault.New(fault.NotFound, "audit.proof_elsewhere",
+			"this entry is in the log of the %s, which alone can prove it: GET /audit/entries/%d there", r.Origin, r.Index)
 	}
 	b, err := a.Log.Bundle(ctx, int64(r.Index))
 	v.Proof = &b

@@ -33,7 +33,8 @@ func BenchmarkCopy(b *testing.B) {
 }
 
 func takeIn(b *testing.B, atOnce int) {
-	db, err := pebblestore.Open(b.TempDir(), store.Schema{Service: "control_center", Kinds: auditlog.Kinds()}, slog.New(slog.DiscardHandler))
+	db, err := pebblestore.Open(b.TempDir(), store.Schema{Service: "control_center", Kinds: auditlog.Kinds()},
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -91,10 +92,13 @@ func pagesOf(b *testing.B, n, atOnce int) [][]byte {
 			hex := fmt.Sprintf("%012x", when.UnixMilli())
 			e := audit.Entry{Action: "server.create", Actor: audit.Actor{Sub: "01997b1c-0000-7000-8000-000000000001", Username: "admin"},
 				Decision: &audit.DecisionRecord{Allowed: true, Policy: 1, Rule: "role:admin"},
-				Details: map[string]any{"attempt": 1, "decision": "01997b1c-0000-7000-8000-000000000002", "run": "01997b1c-0000-7000-8000-000000000004",
+				Details: map[string]any{"attempt": 1, "decision": "01997b1c-0000-7000-8000-000000000002",
+					"run":  "01997b1c-0000-7000-8000-000000000004",
 					"task": fmt.Sprintf("01997b1c-0001-7000-8000-%012x", uint32(task))},
-				ID: fmt.Sprintf("%s-%s-7000-8000-%012x", hex[:8], hex[8:], at), OpID: fmt.Sprintf("01997b1c-0000-7000-8000-%012x", uint32(task)),
-				Origin: token.Orchestrator, Phase: phase, Resource: fmt.Sprintf("servers/many-0-%d-1", task), Result: audit.Success, Time: when, V: 1}
+				ID:     fmt.Sprintf("%s-%s-7000-8000-%012x", hex[:8], hex[8:], at),
+				OpID:   fmt.Sprintf("01997b1c-0000-7000-8000-%012x", uint32(task)),
+				Origin: token.Orchestrator, Phase: phase, Resource: fmt.Sprintf("servers/many-0-%d-1", task), Result: audit.Success,
+				Time: when, V: 1}
 			body, err := e.Encode()
 			if err != nil {
 				b.Fatal(err)

@@ -95,9 +95,11 @@ func openSite(t *testing.T) (*site, []web.Route) {
 	s := &site{T: t, recorder: &recorder{DB: memstore.New(controltest.Schema())}}
 	s.Rig = controltest.Over(t, s.recorder)
 	r := s.Rig
-	a := &api.API{Users: r.Users, Factors: r.Factors, Sessions: r.Sessions, Ring: r.Ring, Revoked: r.Revoked, Policies: r.Policies, Metrics: http.NotFoundHandler(), Logins: obs.NewRegistry().Counter("logins", "Sign-ins.", "result"), Now: r.Clock.Now}
+	a := &api.API{Users: r.Users, Factors: r.Factors, Sessions: r.Sessions, Ring: r.Ring, Revoked: r.Revoked, Policies: r.Policies,
+		Metrics: http.NotFoundHandler(), Logins: obs.NewRegistry().Counter("logins", "Sign-ins.", "result"), Now: r.Clock.Now}
 	routes := a.Routes()
-	server, err := web.NewServer(web.Config{Service: token.ControlCenter, Routes: routes, Nouns: api.Nouns(), Log: obs.Discard(), Key: []byte("k"), Store: r.DB, Now: r.Clock.Now,
+	server, err := web.NewServer(web.Config{Service: token.ControlCenter, Routes: routes, Nouns: api.Nouns(), Log: obs.Discard(),
+		Key: []byte("k"), Store: r.DB, Now: r.Clock.Now,
 		Known:  func(param, _ string) bool { return param == "kid" },
 		Decide: func(authz.Request) authz.Decision { return authz.Decision{Allowed: true, Rule: "test", Version: 1} },
 		Authenticate: func(_ context.Context, raw string, _ *http.Request) (token.Claims, error) {
@@ -176,7 +178,8 @@ func TestRoutes_eachChangeIsToldOnceInItsCommit(t *testing.T) {
 			}
 		}
 		if len(entries) != 1 || !together || !slices.Equal(got, want) {
-			t.Errorf("%s: status %d leaves %d audit entries and the events %v, in one commit: %v; want one entry and %v", op, status, len(entries), got, together, want)
+			t.Errorf("%s: status %d leaves %d audit entries and the events %v, in one commit: %v; want one entry and %v", op, status,
+				len(entries), got, together, want)
 		}
 		return data
 	}
@@ -198,14 +201,17 @@ func TestRoutes_eachChangeIsToldOnceInItsCommit(t *testing.T) {
 	call("login", "/auth/login", "", map[string]any{"username": "root", "password": "wrong"}, change.LoginFailed)
 	call("login", "/auth/login", "", map[string]any{"username": "nobody", "password": "wrong"}, change.LoginFailed)
 	root := bearer(signIn("root", ""))
-	made := call("createUser", "/users", root, map[string]any{"username": "dana", "email": "dana@example.com", "password": controltest.Password, "roles": []string{"operator"}}, change.UserCreated)
+	made := call("createUser", "/users", root,
+		map[string]any{"username": "dana", "email": "dana@example.com", "password": controltest.Password, "roles": []string{"operator"}},
+		change.UserCreated)
 	self := "/users/" + made["id"].(string)
 
 	dana := signIn("dana", "")
 	refreshed := call("refresh", "/auth/refresh", "", map[string]any{"token": dana["refresh_token"]}, change.SessionRefreshed)
 	call("refresh", "/auth/refresh", "", map[string]any{"token": "nothing"}, change.SessionRefreshRefused)
 	s.Clock.Add(11 * time.Second) // longer than a used refresh token gives the same answer again
-	call("refresh", "/auth/refresh", "", map[string]any{"token": dana["refresh_token"]}, change.SessionRevoked, change.SessionRefreshRefused)
+	call("refresh", "/auth/refresh", "", map[string]any{"token": dana["refresh_token"]}, change.SessionRevoked,
+		change.SessionRefreshRefused)
 	if status, _ := s.send("GET", "/me", bearer(refreshed), nil); status != 401 {
 		t.Errorf("the session of a token that was used twice lives on: %d", status)
 	}
@@ -229,10 +235,12 @@ func TestRoutes_eachChangeIsToldOnceInItsCommit(t *testing.T) {
 	put(map[string]any{"email": "dana@example.org"}, change.UserUpdated)
 	put(map[string]any{"email": "dana@example.org"}, change.UserUpdated)
 	put(map[string]any{"enabled": false}, change.UserDisabled)
-	put(map[string]any{"enabled": true, "roles": []string{"viewer"}, "password": "another harbour twenty"}, change.UserEnabled, change.UserPasswordChanged, change.UserUpdated)
+	put(map[string]any{"enabled": true, "roles": []string{"viewer"}, "password": "another harbour twenty"}, change.UserEnabled,
+		change.UserPasswordChanged, change.UserUpdated)
 	call("deleteUser", self, root, nil, change.UserDeleted)
 	rules := []map[string]any{{"effect": "Deny", "resource": "servers:web-*", "action": []string{"create"}}}
-	made = call("createPolicy", "/policies", root, map[string]any{"name": "no-web", "version": "1.0.0", "rules": rules}, change.PolicyChanged)
+	made = call("createPolicy", "/policies", root, map[string]any{"name": "no-web", "version": "1.0.0", "rules": rules},
+		change.PolicyChanged)
 	self = "/policies/" + made["id"].(string)
 	call("updatePolicy", self, root, map[string]any{"enabled": false}, change.PolicyChanged)
 	call("deletePolicy", self, root, nil, change.PolicyDeleted)

@@ -16,11 +16,16 @@ import (
 func (a *API) internalRoutes() []web.Route {
 	only := web.Service(token.Orchestrator)
 	return []web.Route{
-		{Method: "GET", Path: "/internal/v1/revocations", Op: "followRevocations", Summary: "Long poll of the revocation stream", Permission: only, Limit: web.Free, Internal: true, Lasts: true, Handle: web.To(a.revocations)},
-		{Method: "GET", Path: "/internal/v1/policies", Op: "followPolicies", Summary: "Long poll of the policies", Permission: only, Limit: web.Free, Internal: true, Lasts: true, Handle: web.To(a.policies)},
-		{Method: "GET", Path: "/internal/v1/subjects", Op: "followSubjects", Summary: "Long poll of what accounts may be taken for", Permission: only, Limit: web.Free, Internal: true, Lasts: true, Handle: web.To(a.subjects)},
-		{Method: "POST", Path: "/internal/v1/audit/heads", Op: "exchangeHeads", Summary: "Exchange of tree heads and cosignatures", Permission: only, Limit: web.Free, Internal: true, Reads: true, Handle: web.To(a.heads)},
-		{Method: "POST", Path: "/internal/v1/audit/entries", Op: "copyEntries", Summary: "Copy of audit entries into the index", Permission: only, Limit: web.Free, Internal: true, Reads: true, MaxBody: 16 << 20, Handle: web.To(a.entries)},
+		{Method: "GET", Path: "/internal/v1/revocations", Op: "followRevocations", Summary: "Long poll of the revocation stream",
+			Permission: only, Limit: web.Free, Internal: true, Lasts: true, Handle: web.To(a.revocations)},
+		{Method: "GET", Path: "/internal/v1/policies", Op: "followPolicies", Summary: "Long poll of the policies", Permission: only,
+			Limit: web.Free, Internal: true, Lasts: true, Handle: web.To(a.policies)},
+		{Method: "GET", Path: "/internal/v1/subjects", Op: "followSubjects", Summary: "Long poll of what accounts may be taken for",
+			Permission: only, Limit: web.Free, Internal: true, Lasts: true, Handle: web.To(a.subjects)},
+		{Method: "POST", Path: "/internal/v1/audit/heads", Op: "exchangeHeads", Summary: "Exchange of tree heads and cosignatures",
+			Permission: only, Limit: web.Free, Internal: true, Reads: true, Handle: web.To(a.heads)},
+		{Method: "POST", Path: "/internal/v1/audit/entries", Op: "copyEntries", Summary: "Copy of audit entries into the index",
+			Permission: only, Limit: web.Free, Internal: true, Reads: true, MaxBody: 16 << 20, Handle: web.To(a.entries)},
 	}
 }
 

@@ -10,9 +10,14 @@ import (
 
 func (a *API) keyRoutes() []web.Route {
 	return []web.Route{
-		{Method: "GET", Path: "/keys", Op: "listKeys", Summary: "List the signing keys with their states", Permission: web.Allow("read", "keys"), Handle: web.To(a.listKeys)},
-		{Method: "POST", Path: "/keys/rotate", Op: "rotateKeys", Summary: "Sign with the announced key from now on, ten minutes after its announcement at the earliest; older tokens live until they expire", Permission: web.Allow("rotate", "keys"), Audit: "key.rotate", Handle: web.To(a.rotateKeys)},
-		{Method: "DELETE", Path: "/keys/:kid", Op: "removeKey", Summary: "Remove a signing key at once, and every token it signed; in place of the current one the next one signs", Permission: web.Allow("delete", "keys"), Audit: "key.remove", Handle: web.Do("Key removed", a.removeKey)},
+		{Method: "GET", Path: "/keys", Op: "listKeys", Summary: "List the signing keys with their states",
+			Permission: web.Allow("read", "keys"), Handle: web.To(a.listKeys)},
+		{Method: "POST", Path: "/keys/rotate", Op: "rotateKeys",
+			Summary: "Sign with the announced key from now on, ten minutes after its announcement at the earliest; older tokens live " +
+				"until they expire", Permission: web.Allow("rotate", "keys"), Audit: "key.rotate", Handle: web.To(a.rotateKeys)},
+		{Method: "DELETE", Path: "/keys/:kid", Op: "removeKey",
+			Summary:    "Remove a signing key at once, and every token it signed; in place of the current one the next one signs",
+			Permission: web.Allow("delete", "keys"), Audit: "key.remove", Handle: web.Do("Key removed", a.removeKey)},
 	}
 }
 

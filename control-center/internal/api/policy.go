@@ -13,13 +13,24 @@ import (
 func (a *API) policyRoutes() []web.Route {
 	conflict := []fault.Kind{fault.Conflict}
 	return append([]web.Route{
-		{Method: "GET", Path: "/policies", Op: "listPolicies", Summary: "List policies, newest first", Permission: web.Allow("read", "policies"), Handle: web.To(a.listPolicies)},
-		{Method: "POST", Path: "/policies", Op: "createPolicy", Summary: "Create a policy; it is in force when the answer comes, and on the orchestrator within 5 seconds", Permission: web.Allow("create", "policies"), Status: 201, Audit: "policy.create", Refuses: conflict, Handle: web.To(a.createPolicy),
-			Doc: "A Deny beats every Allow; what no rule speaks of is decided by the roles. A policy after which you, or every administrator, could no longer change policies is refused with `policy.lockout`."},
-		{Method: "GET", Path: "/policies/:id", Op: "getPolicy", Summary: "Show a policy; its ETag is what If-Match takes", Permission: web.Allow("read", "policies"), Handle: web.To(a.getPolicy)},
-		{Method: "PUT", Path: "/policies/:id", Op: "updatePolicy", Summary: "Change members of a policy; what is absent stays as it is", Permission: web.Allow("update", "policies"), Audit: "policy.update", Refuses: conflict, Handle: web.Do("Policy updated successfully", a.updatePolicy),
-			Doc: "With If-Match, a policy that somebody else changed meanwhile is left as it is (`policy.changed`). Invalid rules leave the old ones in force."},
-		{Method: "DELETE", Path: "/policies/:id", Op: "deletePolicy", Summary: "Delete a policy; its versions stay, and a revert brings it back", Permission: web.Allow("delete", "policies"), Audit: "policy.delete", Refuses: conflict, Handle: web.Do("Policy deleted successfully", a.deletePolicy)},
+		{Method: "GET", Path: "/policies", Op: "listPolicies", Summary: "List policies, newest first",
+			Permission: web.Allow("read", "policies"), Handle: web.To(a.listPolicies)},
+		{Method: "POST", Path: "/policies", Op: "createPolicy",
+			Summary:    "Create a policy; it is in force when the answer comes, and on the orchestrator within 5 seconds",
+			Permission: web.Allow("create", "policies"), Status: 201, Audit: "policy.create", Refuses: conflict,
+			Handle: web.To(a.createPolicy),
+			Doc: "A Deny beats every Allow; what no rule speaks of is decided by the roles. A policy after which you, or every " +
+				"administrator, could no longer change policies is refused with `policy.lockout`."},
+		{Method: "GET", Path: "/policies/:id", Op: "getPolicy", Summary: "Show a policy; its ETag is what If-Match takes",
+			Permission: web.Allow("read", "policies"), Handle: web.To(a.getPolicy)},
+		{Method: "PUT", Path: "/policies/:id", Op: "updatePolicy", Summary: "Change members of a policy; what is absent stays as it is",
+			Permission: web.Allow("update", "policies"), Audit: "policy.update", Refuses: conflict,
+			Handle: web.Do("Policy updated successfully", a.updatePolicy),
+			Doc: "With If-Match, a policy that somebody else changed meanwhile is left as it is (`policy.changed`). Invalid rules leave " +
+				"the old ones in force."},
+		{Method: "DELETE", Path: "/policies/:id", Op: "deletePolicy",
+			Summary: "Delete a policy; its versions stay, and a revert brings it back", Permission: web.Allow("delete", "policies"),
+			Audit: "policy.delete", Refuses: conflict, Handle: web.Do("Policy deleted successfully", a.deletePolicy)},
 	}, append(a.policyVersionRoutes(), a.policyQuestionRoutes()...)...)
 }
 
@@ -71,7 +82,8 @@ type policyView struct {
 func (v policyView) ETag() string { return policy.Document{Revision: v.Revision}.ETag() }
 
 func viewPolicy(d policy.Document) policyView {
-	return policyView{ID: d.ID, Name: d.Name, Version: d.Version, Rules: viewRules(d.Rules), CreatedAt: d.CreatedAt, Enabled: d.Enabled, Revision: d.Revision, UpdatedAt: d.UpdatedAt}
+	return policyView{ID: d.ID, Name: d.Name, Version: d.Version, Rules: viewRules(d.Rules), CreatedAt: d.CreatedAt, Enabled: d.Enabled,
+		Revision: d.Revision, UpdatedAt: d.UpdatedAt}
 }
 
 type listPoliciesIn struct {
@@ -100,7 +112,8 @@ type createdPolicy struct {
 }
 
 func (a *API) createPolicy(ctx context.Context, in createPolicyIn) (createdPolicy, error) {
-	d, err := a.Policies.Create(ctx, policy.Draft{ID: web.NewID(ctx), Name: in.Name, Version: in.Version, Rules: rulesOf(in.Rules), Enabled: in.Enabled == nil || *in.Enabled}, asking(ctx))
+	d, err := a.Policies.Create(ctx, policy.Draft{ID: web.NewID(ctx), Name: in.Name, Version: in.Version, Rules: rulesOf(in.Rules),
+		Enabled: in.Enabled == nil || *in.Enabled}, asking(ctx))
 	return createdPolicy{ID: d.ID, Name: d.Name, Version: d.Version}, err
 }
 

@@ -77,7 +77,8 @@ type changedView struct {
 }
 
 func (a *API) checkPolicy(ctx context.Context, in checkPolicyIn) (checkView, error) {
-	draft := policy.Document{Enabled: in.Enabled == nil || *in.Enabled, ID: in.ID, Name: in.Name, Rules: rulesOf(in.Rules), Version: in.Version}
+	draft := policy.Document{Enabled: in.Enabled == nil || *in.Enabled, ID: in.ID, Name: in.Name, Rules: rulesOf(in.Rules),
+		Version: in.Version}
 	c, err := a.Policies.Check(ctx, draft, asking(ctx))
 	if err != nil {
 		return checkView{}, err
@@ -90,9 +91,10 @@ func (a *API) checkPolicy(ctx context.Context, in checkPolicyIn) (checkView, err
 		return v, err
 	}
 	f := in.Rehearse.filter()
-	r, err := a.Policies.Rehearse(ctx, c.Set, in.Rehearse.After, func(ctx context.Context, after string) (store.Window[auditlog.Row], error) {
-		return a.Index.Search(ctx, f, store.Place{After: after, Limit: store.MaxPage})
-	})
+	r, err := a.Policies.Rehearse(ctx, c.Set, in.Rehearse.After,
+		func(ctx context.Context, after string) (store.Window[auditlog.Row], error) {
+			return a.Index.Search(ctx, f, store.Place{After: after, Limit: store.MaxPage})
+		})
 	v.Rehearsal = viewRehearsal(r)
 	return v, err
 }
@@ -106,7 +108,8 @@ func viewWarnings(list []fault.Field) []warningView {
 }
 
 func viewRehearsal(r policy.Rehearsal) *rehearsalView {
-	v := &rehearsalView{Rows: r.Rows, Decisions: r.Decisions, CannotTell: r.CannotTell, WouldDeny: r.Deny, WouldAllow: r.Allow, Next: r.Next, Changed: make([]changedView, len(r.Changed))}
+	v := &rehearsalView{Rows: r.Rows, Decisions: r.Decisions, CannotTell: r.CannotTell, WouldDeny: r.Deny, WouldAllow: r.Allow,
+		Next: r.Next, Changed: make([]changedView, len(r.Changed))}
 	for i, c := range r.Changed {
 		v.Changed[i] = changedView{
 			ID: c.Row.ID, At: c.Row.Timestamp, UserID: c.Row.UserID, Username: c.Username, Action: c.Row.Action, Resource: c.Row.Resource,

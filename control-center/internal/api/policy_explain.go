@@ -16,9 +16,15 @@ import (
 
 func (a *API) policyQuestionRoutes() []web.Route {
 	return []web.Route{
-		{Method: "POST", Path: "/policies/explain", Op: "explainPolicy", Summary: "Say which rule decides who may do what, or which rules came nearest and what failed in them", Permission: web.Allow("explain", "policies"), Reads: true, Handle: web.To(a.explainPolicy)},
-		{Method: "POST", Path: "/policies/check", Op: "checkPolicy", Summary: "Check a draft and rehearse it against recorded decisions; nothing is stored", Permission: web.Allow("check", "policies"), Reads: true, Refuses: []fault.Kind{fault.Conflict, fault.NotFound}, Handle: web.To(a.checkPolicy),
-			Doc: "A draft that could not be stored is refused as it would be then. With rehearse, the decisions that the audit log recorded on both services are asked again with the draft."},
+		{Method: "POST", Path: "/policies/explain", Op: "explainPolicy",
+			Summary:    "Say which rule decides who may do what, or which rules came nearest and what failed in them",
+			Permission: web.Allow("explain", "policies"), Reads: true, Handle: web.To(a.explainPolicy)},
+		{Method: "POST", Path: "/policies/check", Op: "checkPolicy",
+			Summary:    "Check a draft and rehearse it against recorded decisions; nothing is stored",
+			Permission: web.Allow("check", "policies"), Reads: true, Refuses: []fault.Kind{fault.Conflict, fault.NotFound},
+			Handle: web.To(a.checkPolicy),
+			Doc: "A draft that could not be stored is refused as it would be then. With rehearse, the decisions that the audit log " +
+				"recorded on both services are asked again with the draft."},
 	}
 }
 
@@ -81,7 +87,8 @@ func (a *API) explainPolicy(ctx context.Context, in explainPolicyIn) (explainVie
 	e := a.Policies.Authority.Set().Explain(q)
 	v := explainView{
 		Allowed: e.Decision.Allowed, Rule: e.Decision.Rule, Reason: e.Decision.Reason, Version: e.Decision.Version,
-		Asked:   askedView{UserID: q.Subject.ID, Username: q.Subject.Username, Roles: q.Subject.Roles, MFA: q.Subject.MFA, IP: q.IP, Time: q.Time},
+		Asked: askedView{UserID: q.Subject.ID, Username: q.Subject.Username, Roles: q.Subject.Roles, MFA: q.Subject.MFA, IP: q.IP,
+			Time: q.Time},
 		Matched: make([]ruleView, len(e.Matched)), Misses: make([]nearestView, len(e.Misses)),
 	}
 	if v.Asked.Roles == nil {
@@ -106,7 +113,8 @@ func viewRef(r authz.RuleRef) ruleView {
 // questionOf returns what is asked; the faults name each member that makes no question.
 func (a *API) questionOf(ctx context.Context, in explainPolicyIn) (authz.Request, error) {
 	c := web.CallerOf(ctx)
-	q := authz.Request{Action: in.Action, IP: cmp.Or(in.IP, c.IP.String()), Time: c.At, Subject: authz.Subject{Roles: in.Roles, MFA: in.MFA}}
+	q := authz.Request{Action: in.Action, IP: cmp.Or(in.IP, c.IP.String()), Time: c.At,
+		Subject: authz.Subject{Roles: in.Roles, MFA: in.MFA}}
 	if in.Time != nil {
 		q.Time = *in.Time
 	}

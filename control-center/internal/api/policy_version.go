@@ -13,10 +13,17 @@ import (
 
 func (a *API) policyVersionRoutes() []web.Route {
 	return []web.Route{
-		{Method: "GET", Path: "/policies/:id/versions", Op: "listPolicyVersions", Summary: "List the states that a policy had, newest first; those of a deleted one too", Permission: web.Allow("read", "policies"), Handle: web.To(a.listPolicyVersions)},
-		{Method: "GET", Path: "/policies/:id/versions/:revision", Op: "getPolicyVersion", Summary: "Show one state that a policy had", Permission: web.Allow("read", "policies"), Handle: web.To(a.getPolicyVersion)},
-		{Method: "GET", Path: "/policies/:id/diff", Op: "diffPolicy", Summary: "Show where two states of a policy differ", Permission: web.Allow("read", "policies"), Handle: web.To(a.diffPolicy)},
-		{Method: "POST", Path: "/policies/:id/revert", Op: "revertPolicy", Summary: "Make a policy what it was, as a new state; this brings a deleted one back", Permission: web.Allow("update", "policies"), Audit: "policy.revert", Refuses: []fault.Kind{fault.Conflict}, Handle: web.To(a.revertPolicy)},
+		{Method: "GET", Path: "/policies/:id/versions", Op: "listPolicyVersions",
+			Summary:    "List the states that a policy had, newest first; those of a deleted one too",
+			Permission: web.Allow("read", "policies"), Handle: web.To(a.listPolicyVersions)},
+		{Method: "GET", Path: "/policies/:id/versions/:revision", Op: "getPolicyVersion", Summary: "Show one state that a policy had",
+			Permission: web.Allow("read", "policies"), Handle: web.To(a.getPolicyVersion)},
+		{Method: "GET", Path: "/policies/:id/diff", Op: "diffPolicy", Summary: "Show where two states of a policy differ",
+			Permission: web.Allow("read", "policies"), Handle: web.To(a.diffPolicy)},
+		{Method: "POST", Path: "/policies/:id/revert", Op: "revertPolicy",
+			Summary:    "Make a policy what it was, as a new state; this brings a deleted one back",
+			Permission: web.Allow("update", "policies"), Audit: "policy.revert", Refuses: []fault.Kind{fault.Conflict},
+			Handle: web.To(a.revertPolicy)},
 	}
 }
 
@@ -34,7 +41,8 @@ type versionView struct {
 }
 
 func viewVersion(v policy.Version) versionView {
-	return versionView{Revision: v.Revision, Version: v.Version, Name: v.Name, Rules: viewRules(v.Rules), Enabled: v.Enabled, At: v.At, By: v.By, Username: v.Username, Action: v.Action}
+	return versionView{Revision: v.Revision, Version: v.Version, Name: v.Name, Rules: viewRules(v.Rules), Enabled: v.Enabled, At: v.At,
+		By: v.By, Username: v.Username, Action: v.Action}
 }
 
 type listPolicyVersionsIn struct {

@@ -15,11 +15,20 @@ const jwksMaxAge = 5 * time.Minute
 
 func (a *API) sessionRoutes() []web.Route {
 	return []web.Route{
-		{Method: "POST", Path: "/auth/login", Op: "login", Summary: "Sign in with password and one-time code", Doc: "The answers to an unknown name, a wrong password, a wrong code and a disabled account are the same. Only when the password is right and a code is missing, the text asks for it.", Refuses: []fault.Kind{fault.Unauthenticated}, Permission: web.Open(), Limit: web.Authentication, Audit: "auth.login", Handle: web.To(a.login)},
-		{Method: "POST", Path: "/auth/refresh", Op: "refresh", Summary: "Exchange a refresh token, or the newest access token of a session, for the next pair", Doc: "A refresh token is good once.", Refuses: []fault.Kind{fault.Unauthenticated}, Permission: web.Open(), Limit: web.Authentication, Audit: "auth.refresh", Handle: web.To(a.refresh)},
-		{Method: "POST", Path: "/auth/logout", Op: "logout", Summary: "End the session of the presented token", Permission: web.Authenticated(), Audit: "auth.logout", Handle: web.Do("Successfully logged out", a.logout)},
-		{Method: "GET", Path: "/me", Op: "me", Summary: "Who the presented token speaks for, and the session it belongs to", Permission: web.Authenticated(), Handle: web.To(a.me)},
-		{Method: "GET", Path: "/.well-known/jwks.json", Op: "jwks", Summary: "The public keys that verify tokens", Produces: "application/json", Permission: web.Open(), Limit: web.Free, Handle: web.To(a.jwks)},
+		{Method: "POST", Path: "/auth/login", Op: "login", Summary: "Sign in with password and one-time code",
+			Doc: "The answers to an unknown name, a wrong password, a wrong code and a disabled account are the same. Only when the " +
+				"password is right and a code is missing, the text asks for it.", Refuses: []fault.Kind{fault.Unauthenticated},
+			Permission: web.Open(), Limit: web.Authentication, Audit: "auth.login", Handle: web.To(a.login)},
+		{Method: "POST", Path: "/auth/refresh", Op: "refresh",
+			Summary: "Exchange a refresh token, or the newest access token of a session, for the next pair",
+			Doc:     "A refresh token is good once.", Refuses: []fault.Kind{fault.Unauthenticated}, Permission: web.Open(),
+			Limit: web.Authentication, Audit: "auth.refresh", Handle: web.To(a.refresh)},
+		{Method: "POST", Path: "/auth/logout", Op: "logout", Summary: "End the session of the presented token",
+			Permission: web.Authenticated(), Audit: "auth.logout", Handle: web.Do("Successfully logged out", a.logout)},
+		{Method: "GET", Path: "/me", Op: "me", Summary: "Who the presented token speaks for, and the session it belongs to",
+			Permission: web.Authenticated(), Handle: web.To(a.me)},
+		{Method: "GET", Path: "/.well-known/jwks.json", Op: "jwks", Summary: "The public keys that verify tokens",
+			Produces: "application/json", Permission: web.Open(), Limit: web.Free, Handle: web.To(a.jwks)},
 	}
 }
 
@@ -55,7 +64,8 @@ type accountView struct {
 
 func (a *API) grant(g session.Grant) grantView {
 	left := int64(g.ExpiresAt.Sub(a.Now()).Seconds())
-	return grantView{Token: g.Token, ExpiresAt: g.ExpiresAt, RefreshToken: g.Refresh, RefreshExpiresAt: g.RefreshExpiresAt, TokenType: "Bearer", ExpiresIn: left}
+	return grantView{Token: g.Token, ExpiresAt: g.ExpiresAt, RefreshToken: g.Refresh, RefreshExpiresAt: g.RefreshExpiresAt,
+		TokenType: "Bearer", ExpiresIn: left}
 }
 
 func (a *API) login(ctx context.Context, in loginIn) (loginView, error) {

@@ -13,11 +13,17 @@ import (
 
 func (a *API) userRoutes() []web.Route {
 	return []web.Route{
-		{Method: "GET", Path: "/users", Op: "listUsers", Summary: "List accounts, newest first", Permission: web.Allow("read", "users"), Handle: web.To(a.listUsers)},
-		{Method: "POST", Path: "/users", Op: "createUser", Summary: "Create an account", Permission: web.Allow("create", "users"), Status: 201, Audit: "user.create", Handle: web.To(a.createUser)},
-		{Method: "GET", Path: "/users/:id", Op: "getUser", Summary: "Show an account: the own one, or any with the right to read users", Permission: web.Authenticated(), Handle: web.To(a.getUser)},
-		{Method: "PUT", Path: "/users/:id", Op: "updateUser", Summary: "Change members of an account; everybody may change the own password", Permission: web.Authenticated(), Audit: "user.update", Handle: web.Do("User updated successfully", a.updateUser)},
-		{Method: "DELETE", Path: "/users/:id", Op: "deleteUser", Summary: "Delete an account and end its sessions", Permission: web.Allow("delete", "users"), Audit: "user.delete", Handle: web.Do("User deleted successfully", a.deleteUser)},
+		{Method: "GET", Path: "/users", Op: "listUsers", Summary: "List accounts, newest first", Permission: web.Allow("read", "users"),
+			Handle: web.To(a.listUsers)},
+		{Method: "POST", Path: "/users", Op: "createUser", Summary: "Create an account", Permission: web.Allow("create", "users"),
+			Status: 201, Audit: "user.create", Handle: web.To(a.createUser)},
+		{Method: "GET", Path: "/users/:id", Op: "getUser", Summary: "Show an account: the own one, or any with the right to read users",
+			Permission: web.Authenticated(), Handle: web.To(a.getUser)},
+		{Method: "PUT", Path: "/users/:id", Op: "updateUser",
+			Summary: "Change members of an account; everybody may change the own password", Permission: web.Authenticated(),
+			Audit: "user.update", Handle: web.Do("User updated successfully", a.updateUser)},
+		{Method: "DELETE", Path: "/users/:id", Op: "deleteUser", Summary: "Delete an account and end its sessions",
+			Permission: web.Allow("delete", "users"), Audit: "user.delete", Handle: web.Do("User deleted successfully", a.deleteUser)},
 	}
 }
 
@@ -33,7 +39,8 @@ type userView struct {
 }
 
 func viewUser(u user.User) userView {
-	return userView{ID: u.ID, Username: u.Username, Email: u.Email, Roles: u.Roles, Enabled: u.Enabled, CreatedAt: u.CreatedAt, LastLogin: u.LastLogin}
+	return userView{ID: u.ID, Username: u.Username, Email: u.Email, Roles: u.Roles, Enabled: u.Enabled, CreatedAt: u.CreatedAt,
+		LastLogin: u.LastLogin}
 }
 
 // createdView is a new account.
@@ -55,7 +62,8 @@ type listUsersIn struct {
 func (a *API) listUsers(ctx context.Context, in listUsersIn) (web.Page[userView], error) {
 	if in.Username != "" {
 		u, err := a.Users.ByName(ctx, in.Username)
-		if err != nil || u.ID == "" || in.Role != "" && !slices.Contains(u.Roles, in.Role) || in.Enabled != nil && *in.Enabled != u.Enabled {
+		if err != nil || u.ID == "" || in.Role != "" && !slices.Contains(u.Roles, in.Role) || in.Enabled != nil &&
+			*in.Enabled != u.Enabled {
 			return web.Page[userView]{}, err
 		}
 		return web.Page[userView]{Items: []userView{viewUser(u)}, Total: 1}, nil
@@ -73,7 +81,8 @@ type createUserIn struct {
 }
 
 func (a *API) createUser(ctx context.Context, in createUserIn) (createdView, error) {
-	u, err := a.Users.Create(ctx, user.Draft{ID: web.NewID(ctx), Username: in.Username, Email: in.Email, Password: in.Password, Roles: in.Roles, Enabled: in.Enabled == nil || *in.Enabled}, by(ctx))
+	u, err := a.Users.Create(ctx, user.Draft{ID: web.NewID(ctx), Username: in.Username, Email: in.Email, Password: in.Password,
+		Roles: in.Roles, Enabled: in.Enabled == nil || *in.Enabled}, by(ctx))
 	return createdView{ID: u.ID, Username: u.Username, Email: u.Email, Roles: u.Roles, Enabled: u.Enabled}, err
 }
 

@@ -131,7 +131,9 @@ func TestService_accountsFromSignInToDeletion(t *testing.T) {
 				t.Fatalf("health: %d %v", status, out)
 			}
 			admin := r.login("admin", r.admin.Password, r.admin.RecoveryCodes[0])
-			status, out := r.do("POST", "/users", admin, map[string]any{"username": "newuser", "email": "newuser@example.com", "password": "secure_password", "roles": []string{"operator"}, "enabled": true})
+			status, out := r.do("POST", "/users", admin,
+				map[string]any{"username": "newuser", "email": "newuser@example.com", "password": "secure_password",
+					"roles": []string{"operator"}, "enabled": true})
 			if status != 201 {
 				t.Fatalf("create: %d %v", status, out)
 			}
@@ -146,13 +148,18 @@ func TestService_accountsFromSignInToDeletion(t *testing.T) {
 				body                 any
 				want                 int
 			}{
-				{"GET", "/users", "", nil, 401}, {"GET", "/users", mine, nil, 403}, {"GET", self, mine, nil, 200}, {"GET", "/audit/logs", mine, nil, 403},
-				{"PUT", self, mine, map[string]any{"roles": []string{"admin"}}, 403}, {"PUT", self, mine, map[string]any{"email": "x@example.com"}, 403},
+				{"GET", "/users", "", nil, 401}, {"GET", "/users", mine, nil, 403}, {"GET", self, mine, nil, 200},
+				{"GET", "/audit/logs", mine, nil, 403},
+				{"PUT", self, mine, map[string]any{"roles": []string{"admin"}}, 403},
+				{"PUT", self, mine, map[string]any{"email": "x@example.com"}, 403},
 				{"DELETE", self, mine, nil, 403}, {"POST", "/keys/rotate", mine, nil, 403}, {"POST", self + "/mfa/totp", mine, nil, 403},
-				{"PUT", self, admin, map[string]any{}, 422}, {"PUT", self, admin, map[string]any{"email": "bad"}, 422}, {"PUT", self, admin, map[string]any{"username": "other"}, 422},
+				{"PUT", self, admin, map[string]any{}, 422}, {"PUT", self, admin, map[string]any{"email": "bad"}, 422},
+				{"PUT", self, admin, map[string]any{"username": "other"}, 422},
 				{"PUT", self, admin, map[string]any{"username": "other", "email": "y@example.com"}, 200},
-				{"POST", "/users", admin, map[string]any{"username": "NEWUSER", "email": "z@example.com", "password": "secure_password", "roles": []string{"operator"}}, 409},
-				{"POST", "/users", admin, map[string]any{"username": "z", "email": "z@example.com", "password": "secure_password", "roles": []string{"king"}}, 422},
+				{"POST", "/users", admin, map[string]any{"username": "NEWUSER", "email": "z@example.com", "password": "secure_password",
+					"roles": []string{"operator"}}, 409},
+				{"POST", "/users", admin, map[string]any{"username": "z", "email": "z@example.com", "password": "secure_password",
+					"roles": []string{"king"}}, 422},
 				{"GET", "/users/nobody", admin, nil, 404}, {"GET", "/users?enabled=maybe", admin, nil, 400},
 				{"PUT", self, mine, map[string]any{"password": "violet harbour nineteen"}, 200},
 				{"GET", self, mine, nil, 401}, // the password change ended it
@@ -248,7 +255,8 @@ func (r *running) service(change func(*token.Claims)) string {
 		r.t.Fatal(err)
 	}
 	now := time.Now().Unix()
-	claims := token.Claims{Issuer: c.Issuer, Subject: token.ServiceSubject(token.Orchestrator), Audience: []string{token.ControlCenter}, ID: id.New(), IssuedAt: now, NotBefore: now, Expires: now + 60}
+	claims := token.Claims{Issuer: c.Issuer, Subject: token.ServiceSubject(token.Orchestrator), Audience: []string{token.ControlCenter},
+		ID: id.New(), IssuedAt: now, NotBefore: now, Expires: now + 60}
 	if change != nil {
 		change(&claims)
 	}
@@ -313,7 +321,8 @@ func TestService_whatTheOrchestratorAsks(t *testing.T) {
 func TestService_everyKindOfTokenOnlyAtItsOwnDoor(t *testing.T) {
 	t.Parallel()
 	r := start(t, "memory:")
-	status, out := r.do("POST", "/auth/login", "", map[string]any{"username": "admin", "password": r.admin.Password, "mfa_code": r.admin.RecoveryCodes[0]})
+	status, out := r.do("POST", "/auth/login", "",
+		map[string]any{"username": "admin", "password": r.admin.Password, "mfa_code": r.admin.RecoveryCodes[0]})
 	if status != 200 {
 		t.Fatal(out)
 	}
@@ -326,7 +335,8 @@ func TestService_everyKindOfTokenOnlyAtItsOwnDoor(t *testing.T) {
 			}
 		}
 	}
-	for what, raw := range map[string]string{"a service token": service, "a recovery code": recovery, "half a refresh token": refresh[:20], "a stranger's": "rt_" + strings.Repeat("A", 43)} {
+	for what, raw := range map[string]string{"a service token": service, "a recovery code": recovery, "half a refresh token": refresh[:20],
+		"a stranger's": "rt_" + strings.Repeat("A", 43)} {
 		if status, out := r.do("POST", "/auth/refresh", "", map[string]any{"token": raw}); status != 401 {
 			t.Errorf("%s refreshed: %d %v", what, status, out)
 		}
@@ -336,7 +346,8 @@ func TestService_everyKindOfTokenOnlyAtItsOwnDoor(t *testing.T) {
 			t.Errorf("%s inside: %d %v", what, status, out)
 		}
 	}
-	if status, out := r.do("POST", "/auth/login", "", map[string]any{"username": "admin", "password": r.admin.Password, "mfa_code": access}); status != 422 && status != 401 {
+	if status, out := r.do("POST", "/auth/login", "",
+		map[string]any{"username": "admin", "password": r.admin.Password, "mfa_code": access}); status != 422 && status != 401 {
 		t.Errorf("an access token as code: %d %v", status, out)
 	}
 	if status, _ := r.do("GET", "/users", access, nil); status != 200 {

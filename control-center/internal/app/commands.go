@@ -17,7 +17,8 @@ func Root() cli.Command {
 	}
 	return ccli.Root(ccli.Local{
 		Serve: program.ServeCommand("run the control-center",
-			"  control-center serve --data ./data\n  control-center serve --data ./data --listen 127.0.0.1:9080 --config control-center.toml"),
+			"  control-center serve --data ./data\n  control-center serve --data ./data --listen 127.0.0.1:9080 --config "+
+				"control-center.toml"),
 		Config: program.ConfigCommand(),
 		Audit:  program.AuditCommands("orchestrator", ccli.Recovery()),
 		Policy: []cli.Command{program.StoppedCommand(ccli.PolicyReset())},

@@ -68,12 +68,14 @@ func Default() Config {
 	return Config{
 		Listen: []string{"localhost:9080"}, RateLimits: ratelimit.Default(),
 		Retention: Retention{
-			AuditIndexMaxAge: config.Duration(365 * 24 * time.Hour), EventsMaxAge: config.Duration(30 * 24 * time.Hour), EventsMax: 1_000_000,
+			AuditIndexMaxAge: config.Duration(365 * 24 * time.Hour), EventsMaxAge: config.Duration(30 * 24 * time.Hour),
+			EventsMax:      1_000_000,
 			SessionsMaxAge: config.Duration(24 * time.Hour),
 		},
-		Audit:  Audit{WaitForPeer: config.Duration(10 * time.Second)},
-		Store:  driver.Settings{URL: "embedded:"},
-		Tokens: Tokens{AccessTTL: config.Duration(15 * time.Minute), RefreshIdle: config.Duration(8 * time.Hour), SessionMax: config.Duration(7 * 24 * time.Hour)},
+		Audit: Audit{WaitForPeer: config.Duration(10 * time.Second)},
+		Store: driver.Settings{URL: "embedded:"},
+		Tokens: Tokens{AccessTTL: config.Duration(15 * time.Minute), RefreshIdle: config.Duration(8 * time.Hour),
+			SessionMax: config.Duration(7 * 24 * time.Hour)},
 	}
 }
 

@@ -55,17 +55,22 @@ func TestConfigCheck_refusesWhatServeRefuses(t *testing.T) {
 		"long tokens":        {file: "[tokens]\naccess_ttl = \"25h\"\nrefresh_idle = \"25h\"", want: []string{"tokens.access_ttl"}},
 		"idle below access":  {file: "[tokens]\nrefresh_idle = \"1m\"", want: []string{"tokens.refresh_idle"}},
 		"session below idle": {file: "[tokens]\nsession_max = \"1h\"", want: []string{"tokens.session_max"}},
-		"limit of nothing":   {file: "[rate_limits]\ngeneral = 0\nbatch = -1", want: []string{"rate_limits.general must be at least 1, not 0", "rate_limits.batch"}},
-		"history below 0":    {file: "[retention]\nevents_max_age = \"-1h\"\nevents_max = -1", want: []string{"retention.events_max_age", "retention.events_max must"}},
-		"another spelling":   {file: "[Rate_Limits]\nenabled = false", want: []string{"did you mean rate_limits?"}},
-		"bad listener":       {args: []string{"--listen", "9080"}, want: []string{"HOST:PORT"}},
-		"bad port":           {args: []string{"--listen", "127.0.0.1:70000"}, want: []string{"0 to 65535"}},
-		"password in a URL":  {args: []string{"--store", "surrealdb://root:hunter2@h:1/a/b"}, want: []string{"password"}},
-		"sync not stated":    {args: []string{"--store", "surrealdb://root@h:1/a/b"}, want: []string{"sync = \"every\""}},
-		"no database":        {file: "[store]\nsync = \"every\"", args: []string{"--store", "surrealdb://root@h:1/a"}, want: []string{"database"}},
-		"no password file":   {file: "[store]\npassword_file = \"nowhere\"", want: []string{"nowhere"}},
-		"all at once":        {file: "[rate_limits]\ngenral = 5\nbatch = 0", env: []string{"CONTROL_CENTER_LOG_LEVEL=loud"}, want: []string{"genral", "rate_limits.batch", "CONTROL_CENTER_LOG_LEVEL", "--data"}},
-		"a wrong type":       {file: "[mfa]\nrequired = 5\n[tokens]\nrefresh_idle = \"1m\"\n[rate_limits]\ngeneral = \"x\"\ngenral = 1", want: []string{":2:12:", ":6:11:", "genral", "tokens.refresh_idle", "is not initialised"}},
+		"limit of nothing": {file: "[rate_limits]\ngeneral = 0\nbatch = -1",
+			want: []string{"rate_limits.general must be at least 1, not 0", "rate_limits.batch"}},
+		"history below 0": {file: "[retention]\nevents_max_age = \"-1h\"\nevents_max = -1",
+			want: []string{"retention.events_max_age", "retention.events_max must"}},
+		"another spelling":  {file: "[Rate_Limits]\nenabled = false", want: []string{"did you mean rate_limits?"}},
+		"bad listener":      {args: []string{"--listen", "9080"}, want: []string{"HOST:PORT"}},
+		"bad port":          {args: []string{"--listen", "127.0.0.1:70000"}, want: []string{"0 to 65535"}},
+		"password in a URL": {args: []string{"--store", "surrealdb://root:hunter2@h:1/a/b"}, want: []string{"password"}},
+		"sync not stated":   {args: []string{"--store", "surrealdb://root@h:1/a/b"}, want: []string{"sync = \"every\""}},
+		"no database": {file: "[store]\nsync = \"every\"", args: []string{"--store", "surrealdb://root@h:1/a"},
+			want: []string{"database"}},
+		"no password file": {file: "[store]\npassword_file = \"nowhere\"", want: []string{"nowhere"}},
+		"all at once": {file: "[rate_limits]\ngenral = 5\nbatch = 0", env: []string{"CONTROL_CENTER_LOG_LEVEL=loud"},
+			want: []string{"genral", "rate_limits.batch", "CONTROL_CENTER_LOG_LEVEL", "--data"}},
+		"a wrong type": {file: "[mfa]\nrequired = 5\n[tokens]\nrefresh_idle = \"1m\"\n[rate_limits]\ngeneral = \"x\"\ngenral = 1",
+			want: []string{":2:12:", ":6:11:", "genral", "tokens.refresh_idle", "is not initialised"}},
 	} {
 		file := filepath.Join(dir, strings.ReplaceAll(name, " ", "-")+".toml")
 		if err := os.WriteFile(file, []byte(c.file+"\n"), 0o600); err != nil {
@@ -104,8 +109,10 @@ func TestConfigShow_hidesAPasswordInTheURL(t *testing.T) {
 // TestConfigCheck_listsStrangeNamesOfTheEnvironment is decision 61.
 func TestConfigCheck_listsStrangeNamesOfTheEnvironment(t *testing.T) {
 	t.Parallel()
-	code, _, errs := run([]string{"CONTROL_CENTER_SOMETHING_ELSE=1", "CONTROL_CENTER_SERVICE_HOST=x", "CONTROL_CENTER_SERVER=http://x"}, "config", "check", "--data", initialised(t))
-	if code != 0 || !strings.Contains(errs, "CONTROL_CENTER_SOMETHING_ELSE") || strings.Contains(errs, "SERVICE_HOST") || strings.Contains(errs, "CONTROL_CENTER_SERVER") {
+	code, _, errs := run([]string{"CONTROL_CENTER_SOMETHING_ELSE=1", "CONTROL_CENTER_SERVICE_HOST=x", "CONTROL_CENTER_SERVER=http://x"},
+		"config", "check", "--data", initialised(t))
+	if code != 0 || !strings.Contains(errs, "CONTROL_CENTER_SOMETHING_ELSE") || strings.Contains(errs, "SERVICE_HOST") ||
+		strings.Contains(errs, "CONTROL_CENTER_SERVER") {
 		t.Errorf("%d %s", code, errs)
 	}
 }
@@ -143,8 +150,10 @@ func TestConfigCheck_isGoodOfAFolderThatServeRefuses(t *testing.T) {
 		"not initialised": {data: t.TempDir(), want: []string{"is not initialised", "control-center init --data"}},
 		"no folder":       {data: bootstrap.FilePath(good), want: []string{"bootstrap.json"}},
 		"readable":        {open: []string{"."}, want: []string{"chmod 700 " + good}},
-		"all of it": {open: []string{".", "bootstrap.json", "keys", "keys/kek", "keys/idempotency", "keys/audit/treehead.pem", "keys/audit/witness.pem"},
-			want: []string{"chmod 700 " + good + "\n", "chmod 600 " + good + "/bootstrap.json", "chmod 700 " + good + "/keys\n", "/kek", "/idempotency", "/treehead.pem", "/witness.pem"}},
+		"all of it": {open: []string{".", "bootstrap.json", "keys", "keys/kek", "keys/idempotency", "keys/audit/treehead.pem",
+			"keys/audit/witness.pem"},
+			want: []string{"chmod 700 " + good + "\n", "chmod 600 " + good + "/bootstrap.json", "chmod 700 " + good + "/keys\n", "/kek",
+				"/idempotency", "/treehead.pem", "/witness.pem"}},
 	} {
 		for _, path := range c.open {
 			mode := os.FileMode(0o755)

@@ -37,7 +37,9 @@ func TestLists_linksShowEveryRowOnceWhileOthersAreAdded(t *testing.T) {
 	r := start(t, "memory:")
 	admin := r.login("admin", r.admin.Password, r.admin.RecoveryCodes[0])
 	more := func(name string) {
-		if status, out := r.do("POST", "/users", admin, map[string]any{"username": name, "email": name + "@example.com", "password": "violet harbour nineteen", "roles": []string{"viewer"}}); status != 201 {
+		if status, out := r.do("POST", "/users", admin,
+			map[string]any{"username": name, "email": name + "@example.com", "password": "violet harbour nineteen",
+				"roles": []string{"viewer"}}); status != 201 {
 			t.Fatalf("%d %v", status, out)
 		}
 	}
@@ -45,7 +47,8 @@ func TestLists_linksShowEveryRowOnceWhileOthersAreAdded(t *testing.T) {
 		more(name)
 	}
 	next := regexp.MustCompile(`<([^>]*)>; rel="next"`)
-	for _, list := range []string{"/users?limit=1", "/users?limit=1&role=viewer", "/audit/logs?limit=1", "/audit/logs?limit=1&action=user.create&from=2020-01-01"} {
+	for _, list := range []string{"/users?limit=1", "/users?limit=1&role=viewer", "/audit/logs?limit=1",
+		"/audit/logs?limit=1&action=user.create&from=2020-01-01"} {
 		seen := map[string]bool{}
 		for at, page := list, 0; at != "" && page < 3; page++ {
 			resp, rows := r.get(at, admin)
@@ -129,7 +132,8 @@ func TestIDs_whateverIsWrittenThereIsNoSuchThing(t *testing.T) {
 	r := start(t, "memory:")
 	admin := r.login("admin", r.admin.Password, r.admin.RecoveryCodes[0])
 	for _, c := range []struct{ method, path string }{
-		{"GET", "/users/"}, {"DELETE", "/users/"}, {"DELETE", "/keys/"}, {"GET", "/audit/logs/"}, {"POST", "/users/@/mfa/totp"}, {"DELETE", "/users/@/mfa"},
+		{"GET", "/users/"}, {"DELETE", "/users/"}, {"DELETE", "/keys/"}, {"GET", "/audit/logs/"}, {"POST", "/users/@/mfa/totp"},
+		{"DELETE", "/users/@/mfa"},
 	} {
 		for _, id := range []string{"%00", "%ff", "..%2f", "nobody", strings.Repeat("%c3%a9", 128)} {
 			path := c.path + id

@@ -76,7 +76,8 @@ func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Seal
 		}
 	}
 	issuer := tokens.Issuer(file.Deployment)
-	verifier := &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: token.KeySources{&ring.Public, clients}, Revoked: revoked.State.Check}
+	verifier := &token.Verifier{Issuer: issuer, Audience: token.ControlCenter, Keys: token.KeySources{&ring.Public, clients},
+		Revoked: revoked.State.Check}
 	hasher := user.NewHasher(user.Standard())
 	dummy, err := mfa.Dummy(sealer)
 	if err != nil {
@@ -90,7 +91,8 @@ func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Seal
 		Idle:     time.Duration(c.Tokens.RefreshIdle), Absolute: time.Duration(c.Tokens.SessionMax),
 	}
 	index := &auditlog.Index{DB: db}
-	b.Metrics.GaugeFunc("control_center_revocations", "Sequence of the newest revocation.", func() float64 { return float64(revoked.State.Head()) })
+	b.Metrics.GaugeFunc("control_center_revocations", "Sequence of the newest revocation.",
+		func() float64 { return float64(revoked.State.Head()) })
 	policies.Meter(b.Metrics, "control_center")
 	start := admission.New(b.Audit, b.Witness, time.Duration(c.Audit.WaitForPeer), log)
 	state := &health.Checks{

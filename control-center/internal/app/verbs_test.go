@@ -32,7 +32,8 @@ func TestUserList_aRoleThatThereIsNotIsRefused(t *testing.T) {
 	t.Parallel()
 	want := "--role is one of " + strings.Join(user.Roles(), ", ") + ", not \"king\""
 	for _, verb := range [][]string{{"user", "list"}, {"user", "create", "dana"}, {"user", "update", "dana"}} {
-		if code, out, errs := run(nil, append(verb, "--role", "king")...); code != cli.ExitUsage || out != "" || !strings.Contains(errs, want) {
+		if code, out, errs := run(nil, append(verb, "--role", "king")...); code != cli.ExitUsage || out != "" ||
+			!strings.Contains(errs, want) {
 			t.Errorf("%v ends with %d: %s%s; want %s", verb, code, out, errs, want)
 		}
 	}

@@ -162,7 +162,8 @@ func (x *Index) merge(ctx context.Context, rows []folded) error {
 				return err
 			}
 			if old.Rev != 0 && old.Value.Origin != r.Origin {
-				return fault.New(fault.Conflict, "audit.foreign_row", "an entry of %s carries the id of an entry of %s", r.Origin, old.Value.Origin)
+				return fault.New(fault.Conflict, "audit.foreign_row", "an entry of %s carries the id of an entry of %s", r.Origin,
+					old.Value.Origin)
 			}
 			if t.phase == audit.Intent && !t.joined && old.Rev != 0 && old.Value.Outcome != nil {
 				r = old.Value // The index has its outcome.

@@ -23,7 +23,8 @@ func at(t time.Time, n int) string {
 
 func entry(t *testing.T, n int, when time.Time, change func(*audit.Entry)) []byte {
 	t.Helper()
-	e := audit.Entry{Action: "server.create", Actor: audit.Actor{Sub: "u1", Username: "dana"}, ID: at(when, n), Origin: "orchestrator", Phase: audit.Event,
+	e := audit.Entry{Action: "server.create", Actor: audit.Actor{Sub: "u1", Username: "dana"}, ID: at(when, n), Origin: "orchestrator",
+		Phase:    audit.Event,
 		Resource: fmt.Sprintf("servers/web-%02d", n%3), Result: audit.Success, Time: when, V: 1}
 	if change != nil {
 		change(&e)
@@ -117,7 +118,8 @@ func TestAdd_intentAndOutcomeAreOneRow(t *testing.T) {
 		}
 		r := found.Rows[0].Value
 		var details map[string]any
-		if err := json.Unmarshal(r.Details, &details); err != nil || r.Result != audit.Failure || r.Outcome == nil || *r.Outcome != 1 || details["class"] != "quota" || r.Index != 0 {
+		if err := json.Unmarshal(r.Details, &details); err != nil || r.Result != audit.Failure || r.Outcome == nil || *r.Outcome != 1 ||
+			details["class"] != "quota" || r.Index != 0 {
 			t.Fatalf("%+v %v", r, err)
 		}
 	}
@@ -139,7 +141,8 @@ func TestAdd_neverStopsAtAnEntryAndRefusesForeignRows(t *testing.T) {
 		t.Fatalf("%+v %v", found, err)
 	}
 	// Names that people chose: one of them must not keep the rows of all others out.
-	for i, name := range []string{"a\x00b", strings.Repeat("é", 150), "x" + strings.Repeat("é", 150), "x" + strings.Repeat("🚀", 80), "\uFFFD", strings.Repeat("y", 1000), "\u2028\x1b"} {
+	for i, name := range []string{"a\x00b", strings.Repeat("é", 150), "x" + strings.Repeat("é", 150), "x" + strings.Repeat("🚀", 80),
+		"\uFFFD", strings.Repeat("y", 1000), "\u2028\x1b"} {
 		hostile := entry(t, 100+i, now, func(e *audit.Entry) { e.Resource, e.Action, e.Actor.Sub = name, name, name })
 		if err := x.Add(ctx, "orchestrator", uint64(100+i), [][]byte{hostile}); err != nil {
 			t.Fatalf("%.20q: %v", name, err)
@@ -169,7 +172,8 @@ func TestSearch_textThatIsNoUTF8FindsNothingAndBreaksNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, text := range []string{"\xff", strings.Repeat("\x80", 300)} {
-		if found, err := x.Search(context.Background(), auditlog.Filter{Resource: text}, store.Place{Limit: 10}); err != nil || found.Total != 0 {
+		if found, err := x.Search(context.Background(), auditlog.Filter{Resource: text}, store.Place{Limit: 10}); err != nil ||
+			found.Total != 0 {
 			t.Errorf("%.10q: %+v %v", text, found, err)
 		}
 		if _, err := x.Get(context.Background(), text); !fault.Is(err, fault.NotFound) {

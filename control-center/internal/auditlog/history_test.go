@@ -41,7 +41,8 @@ func TestOldRowsLeaveTheIndex(t *testing.T) {
 	for _, c := range []struct {
 		f    auditlog.Filter
 		want int
-	}{{auditlog.Filter{Action: "server.create"}, 12}, {auditlog.Filter{Action: "audit.unreadable"}, 1}, {auditlog.Filter{To: now.AddDate(0, 0, -365)}, 1}} {
+	}{{auditlog.Filter{Action: "server.create"}, 12}, {auditlog.Filter{Action: "audit.unreadable"},
+		1}, {auditlog.Filter{To: now.AddDate(0, 0, -365)}, 1}} {
 		if found, err := x.Search(ctx, c.f, store.Place{Limit: 100}); err != nil || len(found.Rows) != c.want {
 			t.Errorf("%+v finds %d rows, %v; want %d", c.f, len(found.Rows), err, c.want)
 		}

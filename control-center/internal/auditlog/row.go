@@ -1,5 +1,5 @@
-// With encoding/json an entry takes 12.6 µs more to read, beside 12 µs in all (BenchmarkAdd, ADR 4); a
-// task has two.
+// With encoding/json an entry takes 12.6 µs more to read, beside 12 µs in all (BenchmarkAdd, ADR
+// 4); a task has two.
 
 package auditlog
 
@@ -59,7 +59,8 @@ var Table = store.Table[Row]{
 	ID:   func(r Row) string { return r.ID },
 	Index: func(r Row) []store.IndexKey {
 		keys := append(make([]store.IndexKey, 0, 4),
-			store.IndexKey{Name: "action", Value: cut(r.Action)}, store.IndexKey{Name: "resource", Value: cut(r.Resource)}, store.IndexKey{Name: "user_id", Value: cut(r.UserID)})
+			store.IndexKey{Name: "action", Value: cut(r.Action)}, store.IndexKey{Name: "resource", Value: cut(r.Resource)},
+			store.IndexKey{Name: "user_id", Value: cut(r.UserID)})
 		if r.OpID != "" {
 			keys = append(keys, store.IndexKey{Name: "op", Value: opOf(r)})
 		}
@@ -117,13 +118,14 @@ const followerName = "audit-index"
 
 // Follower returns what feeds the index from the control-center's own log, the stream of db.
 func (x *Index) Follower(db *feed.Hub, log *slog.Logger) *feed.Follower {
-	return &feed.Follower{Name: followerName, Stream: audit.Stream, DB: db, Batch: 200, Log: log, Handle: func(ctx context.Context, entries []store.Entry) error {
-		bodies := make([][]byte, len(entries))
-		for i, e := range entries {
-			bodies[i] = e.Body
-		}
-		return x.Add(ctx, token.ControlCenter, entries[0].Seq-1, bodies)
-	}}
+	return &feed.Follower{Name: followerName, Stream: audit.Stream, DB: db, Batch: 200, Log: log,
+		Handle: func(ctx context.Context, entries []store.Entry) error {
+			bodies := make([][]byte, len(entries))
+			for i, e := range entries {
+				bodies[i] = e.Body
+			}
+			return x.Add(ctx, token.ControlCenter, entries[0].Seq-1, bodies)
+		}}
 }
 
 // Await looks every 3 ms, for 1 s at most.
@@ -169,7 +171,8 @@ func rowOf(origin string, index uint64, body []byte, before *Row) (Row, audit.Ph
 		return r, phase
 	}
 	return Row{
-		Action: "audit.unreadable", Details: json.RawMessage("{}"), ID: unreadable + id.Derived(origin, strconv.FormatUint(index, 10))[len(unreadable):],
+		Action: "audit.unreadable", Details: json.RawMessage("{}"), ID: unreadable +
+			id.Derived(origin, strconv.FormatUint(index, 10))[len(unreadable):],
 		Index: index, Origin: origin, Resource: "logs/" + origin, Result: audit.Unknown, Timestamp: time.Unix(0, 0).UTC(),
 	}, audit.Event
 }
@@ -233,7 +236,8 @@ func (r *Row) read(entry []byte, before *Row) (phase audit.Phase, ok bool) {
 	if phase == audit.Intent {
 		r.Result = "pending"
 	}
-	r.Details = details(own, []detail{{"code", code}, {"decision", decision}, {"ip", ip}, {"operation", op}, {"request_id", request}, {"session", session}, {"username", username}})
+	r.Details = details(own, []detail{{"code", code}, {"decision", decision}, {"ip", ip}, {"operation", op}, {"request_id", request},
+		{"session", session}, {"username", username}})
 	return phase, r.ID != "" && len(r.ID) <= indexValue && !strings.Contains(r.ID, "\x00")
 }
 

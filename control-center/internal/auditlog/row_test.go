@@ -87,7 +87,8 @@ func TestAdd_inAnyRunsAndAgainGivesTheSameRows(t *testing.T) {
 			if len(waiting) > 0 && (op == 20 || rng.IntN(2) == 0) {
 				k := rng.IntN(len(waiting))
 				bodies = append(bodies, entry(t, n, now, func(e *audit.Entry) {
-					e.Phase, e.OpID, e.Result, e.Details = audit.Outcome, fmt.Sprint("op", waiting[k]), audit.Failure, map[string]any{"class": "quota"}
+					e.Phase, e.OpID, e.Result, e.Details = audit.Outcome, fmt.Sprint("op",
+						waiting[k]), audit.Failure, map[string]any{"class": "quota"}
 				}))
 				waiting = slices.Delete(waiting, k, k+1)
 				continue

@@ -140,7 +140,8 @@ func (x *Index) walk(ctx context.Context, f Filter, q store.Query, p store.Place
 	switch {
 	case w.Total < skip:
 		return w, fault.New(fault.Invalid, "paging.too_deep",
-			"offset=%d is too deep in a search that compares rows, %d of them a request; follow the Link of a page, which goes on with after=<id>, or narrow it with from=<time> and to=<time>", p.Offset, Budget)
+			"offset=%d is too deep in a search that compares rows, %d of them a request; follow the Link of a page, which goes on with "+
+				"after=<id>, or narrow it with from=<time> and to=<time>", p.Offset, Budget)
 	case len(w.Rows) == p.Limit: // The next page finds what arrives late behind this row.
 		w.Next = w.Rows[len(w.Rows)-1].Value.ID
 	default:
@@ -173,6 +174,7 @@ func (f Filter) start(q store.Query, p store.Place) store.Cursor {
 
 // matches compares a row with f in full.
 func (f Filter) matches(r Row) bool {
-	return (f.UserID == "" || r.UserID == f.UserID) && (f.Action == "" || r.Action == f.Action) && (f.Resource == "" || r.Resource == f.Resource) &&
+	return (f.UserID == "" || r.UserID == f.UserID) && (f.Action == "" || r.Action == f.Action) &&
+		(f.Resource == "" || r.Resource == f.Resource) &&
 		(f.From.IsZero() || !r.Timestamp.Before(f.From)) && (f.To.IsZero() || !r.Timestamp.After(f.To))
 }

@@ -32,7 +32,8 @@ var rowsOf = flag.Int("rows", 0, "rows of the search that is compared with a ful
 // stores opens an index on each engine.
 var stores = map[string]func(t *testing.T) *auditlog.Index{
 	"embedded": func(t *testing.T) *auditlog.Index {
-		db, err := pebblestore.Open(t.TempDir(), store.Schema{Service: "control_center", Kinds: auditlog.Kinds()}, slog.New(slog.DiscardHandler))
+		db, err := pebblestore.Open(t.TempDir(), store.Schema{Service: "control_center", Kinds: auditlog.Kinds()},
+			slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +46,9 @@ var stores = map[string]func(t *testing.T) *auditlog.Index{
 		if err != nil {
 			t.Fatal(err)
 		}
-		db, err := surrealstore.Open(t.Context(), surrealstore.Options{URL: u, Password: secret.New(password), Sync: surrealstore.SyncEvery, Schema: store.Schema{Service: "control_center", Kinds: auditlog.Kinds()}})
+		db, err := surrealstore.Open(t.Context(),
+			surrealstore.Options{URL: u, Password: secret.New(password), Sync: surrealstore.SyncEvery,
+				Schema: store.Schema{Service: "control_center", Kinds: auditlog.Kinds()}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +65,8 @@ func crowd(rng *rand.Rand, n int) []audit.Entry {
 	all := make([]audit.Entry, n)
 	for i := range all {
 		e := audit.Entry{Action: "server.create", Actor: audit.Actor{Sub: "busy"}, Origin: "orchestrator", Phase: audit.Event,
-			Resource: fmt.Sprintf("servers/web-%d", rng.IntN(n/40)), Result: audit.Success, Time: day.Add(time.Duration(i) * 700 * time.Microsecond), V: 1}
+			Resource: fmt.Sprintf("servers/web-%d", rng.IntN(n/40)), Result: audit.Success,
+			Time: day.Add(time.Duration(i) * 700 * time.Microsecond), V: 1}
 		if rng.IntN(1000) == 0 {
 			e.Actor.Sub = "rare"
 		}
@@ -82,7 +86,8 @@ func crowd(rng *rand.Rand, n int) []audit.Entry {
 }
 
 func (f like) entry(e *audit.Entry) bool {
-	return (f.UserID == "" || f.UserID == e.Actor.Sub) && (f.Action == "" || f.Action == e.Action) && (f.Resource == "" || f.Resource == e.Resource) &&
+	return (f.UserID == "" || f.UserID == e.Actor.Sub) && (f.Action == "" || f.Action == e.Action) &&
+		(f.Resource == "" || f.Resource == e.Resource) &&
 		(f.From.IsZero() || !e.Time.Before(f.From)) && (f.To.IsZero() || !e.Time.After(f.To))
 }
 
@@ -139,7 +144,8 @@ func TestSearch_hidesNothingWhateverTheFilters(t *testing.T) {
 				for _, action := range texts["action"] {
 					for _, resource := range texts["resource"] {
 						for _, span := range texts["time"] {
-							f := auditlog.Filter{UserID: user.UserID, Action: action.Action, Resource: resource.Resource, From: span.From, To: span.To}
+							f := auditlog.Filter{UserID: user.UserID, Action: action.Action, Resource: resource.Resource, From: span.From,
+								To: span.To}
 							if (name == "surrealdb" || *rowsOf > 0) && parts(f) > 2 {
 								continue
 							}
@@ -178,10 +184,11 @@ func parts(f auditlog.Filter) (n int) {
 func pairs(entries []audit.Entry) map[string][]auditlog.Filter {
 	n := len(entries)
 	return map[string][]auditlog.Filter{
-		"user":     {{}, {UserID: "busy"}, {UserID: "rare"}, {UserID: "nobody"}},
-		"action":   {{}, {Action: "server.create"}, {Action: "task.cancel"}, {Action: "once.only"}},
-		"resource": {{}, {Resource: "servers/often"}, {Resource: "servers/once"}, {Resource: "users/" + strings.Repeat("long", 60) + "1"}, {Resource: entries[n/3].Resource}},
-		"time":     {{}, {From: entries[n-n/10].Time}, {To: entries[n/10].Time}, {From: entries[n/3].Time, To: entries[n/2].Time}},
+		"user":   {{}, {UserID: "busy"}, {UserID: "rare"}, {UserID: "nobody"}},
+		"action": {{}, {Action: "server.create"}, {Action: "task.cancel"}, {Action: "once.only"}},
+		"resource": {{}, {Resource: "servers/often"}, {Resource: "servers/once"}, {Resource: "users/" + strings.Repeat("long", 60) + "1"},
+			{Resource: entries[n/3].Resource}},
+		"time": {{}, {From: entries[n-n/10].Time}, {To: entries[n/10].Time}, {From: entries[n/3].Time, To: entries[n/2].Time}},
 	}
 }
 
@@ -200,7 +207,8 @@ func walk(t *testing.T, x *auditlog.Index, count *counting, f auditlog.Filter, w
 			got = append(got, r.Value.ID)
 		}
 		if count.rows > auditlog.Budget || page.Total > max(len(want), 0) || p.After == "" && !page.Inexact && page.Total != len(want) {
-			t.Errorf("%+v behind %q: %d rows read, total %d (inexact %v) of %d", f, p.After, count.rows, page.Total, page.Inexact, len(want))
+			t.Errorf("%+v behind %q: %d rows read, total %d (inexact %v) of %d", f, p.After, count.rows, page.Total, page.Inexact,
+				len(want))
 		}
 		if p.After = page.Next; p.After == "" {
 			break
@@ -270,10 +278,12 @@ func TestSearch_anOffsetThatComparingCannotReachIsRefused(t *testing.T) {
 	if page, err := x.Search(t.Context(), f, store.Place{Offset: 1500, Limit: 50}); err != nil || len(page.Rows) != 50 || page.Next == "" {
 		t.Errorf("%d rows, %v", len(page.Rows), err)
 	}
-	if _, err := x.Search(t.Context(), f, store.Place{Offset: 2500, Limit: 50}); fault.CodeOf(err) != "paging.too_deep" || !fault.Is(err, fault.Invalid) {
+	if _, err := x.Search(t.Context(), f, store.Place{Offset: 2500, Limit: 50}); fault.CodeOf(err) != "paging.too_deep" ||
+		!fault.Is(err, fault.Invalid) {
 		t.Errorf("%v", err)
 	}
-	if page, err := x.Search(t.Context(), auditlog.Filter{UserID: "rare", Action: "server.create"}, store.Place{Offset: 2500, Limit: 50}); err != nil || len(page.Rows) != 0 || page.Next != "" {
+	if page, err := x.Search(t.Context(), auditlog.Filter{UserID: "rare", Action: "server.create"},
+		store.Place{Offset: 2500, Limit: 50}); err != nil || len(page.Rows) != 0 || page.Next != "" {
 		t.Errorf("past the end: %d rows, %v", len(page.Rows), err)
 	}
 }
@@ -285,7 +295,8 @@ func TestSearch_findsAnActByTheTimeItShows(t *testing.T) {
 	x := fresh()
 	var entries []audit.Entry
 	for i, when := range []time.Duration{0, time.Hour, -time.Hour, time.Minute, time.Minute} {
-		e := audit.EntryDraft{Action: "server.create", Resource: fmt.Sprint("servers/", i)}.Entry(context.Background(), time.Now().Add(when))
+		e := audit.EntryDraft{Action: "server.create", Resource: fmt.Sprint("servers/", i)}.Entry(context.Background(),
+			time.Now().Add(when))
 		entries = append(entries, e)
 	}
 	addAll(t, x, entries)

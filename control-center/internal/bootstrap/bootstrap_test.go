@@ -56,7 +56,8 @@ func TestInit_writesPrivateFilesWithoutPlainSecrets(t *testing.T) {
 func TestImport_tellsWhatADeploymentBeginsWith(t *testing.T) {
 	t.Parallel()
 	r := controltest.New(t)
-	want := []string{"user.created " + r.File.User.ID, "mfa.enrolled " + r.File.User.ID, "key.rotated " + r.File.Keys[0].ID, "client.created " + r.File.Client.ID}
+	want := []string{"user.created " + r.File.User.ID, "mfa.enrolled " + r.File.User.ID, "key.rotated " + r.File.Keys[0].ID,
+		"client.created " + r.File.Client.ID}
 	if got := r.Events(t); len(got) < len(want) || !slices.Equal(got[:len(want)], want) {
 		t.Errorf("the events are %q, want %q first", got, want)
 	}
@@ -66,7 +67,8 @@ func TestInit_givenPasswordIsCheckedAndNotPrinted(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	dir := t.TempDir() + "/data"
-	if _, err := bootstrap.Init(ctx, bootstrap.Options{Dir: dir, Password: secret.New("short")}, time.Now()); !fault.Is(err, fault.Invalid) {
+	if _, err := bootstrap.Init(ctx, bootstrap.Options{Dir: dir, Password: secret.New("short")}, time.Now()); !fault.Is(err,
+		fault.Invalid) {
 		t.Fatalf("short: %v", err)
 	}
 	p, err := bootstrap.Init(ctx, bootstrap.Options{Dir: dir, Username: "root", Password: secret.New(controltest.Password)}, time.Now())
@@ -91,7 +93,8 @@ func TestImport_onceAndNeverAgain(t *testing.T) {
 		t.Errorf("%d entries more", page.Head-before.Head)
 	}
 	wiped := memstore.New(controltest.Schema())
-	if err := bootstrap.Import(ctx, wiped, r.Dir, used, false, time.Now()); fault.CodeOf(err) != "bootstrap.used" || !strings.Contains(err.Error(), "control-center init") {
+	if err := bootstrap.Import(ctx, wiped, r.Dir, used, false, time.Now()); fault.CodeOf(err) != "bootstrap.used" ||
+		!strings.Contains(err.Error(), "control-center init") {
 		t.Errorf("a wiped store: %v", err)
 	}
 	if err := bootstrap.Import(ctx, wiped, r.Dir, used, true, time.Now()); err != nil {

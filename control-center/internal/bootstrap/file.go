@@ -57,7 +57,8 @@ func Load(dir string) (File, error) {
 		return File{}, err
 	}
 	if _, err := os.Stat(filepath.Join(dir, fileName)); errors.Is(err, fs.ErrNotExist) {
-		return File{}, fault.New(fault.Conflict, "bootstrap.missing", "%s is not initialised: run `control-center init --data %s` once, then start again", dir, dir)
+		return File{}, fault.New(fault.Conflict, "bootstrap.missing",
+			"%s is not initialised: run `control-center init --data %s` once, then start again", dir, dir)
 	}
 	for path, mode := range map[string]fs.FileMode{dir: 0o700, filepath.Join(dir, fileName): 0o600} {
 		if err := secret.Private(path, mode); err != nil {

@@ -82,7 +82,8 @@ func Init(ctx context.Context, o Options, now time.Time) (InitResult, error) {
 	if hasher == nil {
 		hasher = user.NewHasher(user.Standard())
 	}
-	u, err := user.Make(ctx, hasher, user.Draft{Username: out.Username, Email: email, Password: password, Roles: []string{user.Admin}, Enabled: true}, false, now)
+	u, err := user.Make(ctx, hasher, user.Draft{Username: out.Username, Email: email, Password: password, Roles: []string{user.Admin},
+		Enabled: true}, false, now)
 	if err != nil {
 		return InitResult{}, err
 	}
@@ -102,7 +103,8 @@ func Init(ctx context.Context, o Options, now time.Time) (InitResult, error) {
 	out.TOTPSecret, out.TOTPURI, out.RecoveryCodes = enrolment.Secret, enrolment.URI, enrolment.RecoveryCodes
 
 	public, private, _ := ed25519.GenerateKey(nil)
-	client := tokens.Client{CreatedAt: u.CreatedAt, ID: id.New(), Name: token.Orchestrator, Public: base64.RawURLEncoding.EncodeToString(public)}
+	client := tokens.Client{CreatedAt: u.CreatedAt, ID: id.New(), Name: token.Orchestrator,
+		Public: base64.RawURLEncoding.EncodeToString(public)}
 	credential := Credential{
 		ClientID: client.ID, ControlCenterAuditKey: auditKeys.Public().String(), Deployment: deployment,
 		Issuer: tokens.Issuer(deployment), PrivateKey: base64.RawURLEncoding.EncodeToString(private.Seed()),

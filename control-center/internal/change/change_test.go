@@ -52,7 +52,8 @@ func TestCommit_envelope(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		db := fresh()
-		ctx := audit.WithContext(t.Context(), &audit.Context{Actor: audit.Actor{Sub: "a1", Username: "root", IP: "192.0.2.1", JTI: "j1", SID: "s1"}})
+		ctx := audit.WithContext(t.Context(),
+			&audit.Context{Actor: audit.Actor{Sub: "a1", Username: "root", IP: "192.0.2.1", JTI: "j1", SID: "s1"}})
 		act, fn := disable()
 		if err := (&change.Committer{DB: db}).Commit(ctx, act, fn); err != nil {
 			t.Fatal(err)
@@ -110,7 +111,8 @@ func TestCommit_tellsOnceAfterAConflict(t *testing.T) {
 			if _, err := feed.Cursors.Load(tx, "c"); err != nil {
 				return err
 			}
-			if _, err := store.Update(tx.Context(), db, func(other *store.Tx) error { return feed.Cursors.Save(other, feed.Cursor{Name: "c"}) }); err != nil {
+			if _, err := store.Update(tx.Context(), db,
+				func(other *store.Tx) error { return feed.Cursors.Save(other, feed.Cursor{Name: "c"}) }); err != nil {
 				return err
 			}
 		}
@@ -119,7 +121,8 @@ func TestCommit_tellsOnceAfterAConflict(t *testing.T) {
 		return nil
 	})
 	events, entries := told(t, db, change.Stream), told(t, db, audit.Stream)
-	if err != nil || runs != 2 || len(events) != 1 || len(entries) != 1 || len(revoked.Snapshot()) != 1 || revoked.Check(token.Claims{SessionID: "s2"}) == "" {
+	if err != nil || runs != 2 || len(events) != 1 || len(entries) != 1 || len(revoked.Snapshot()) != 1 ||
+		revoked.Check(token.Claims{SessionID: "s2"}) == "" {
 		t.Errorf("%d runs leave the events %v, %d entries and the revocations %v: %v", runs, events, len(entries), revoked.Snapshot(), err)
 	}
 }
@@ -130,7 +133,8 @@ func TestCommit_unknownOutcomeIsNotInForce(t *testing.T) {
 	t.Parallel()
 	revoked := &token.Revocations{}
 	act, fn := disable()
-	err := (&change.Committer{DB: storetest.Faulty(fresh(), storetest.At(1, storetest.After)), Revoked: revoked}).Commit(t.Context(), act, fn)
+	err := (&change.Committer{DB: storetest.Faulty(fresh(), storetest.At(1, storetest.After)), Revoked: revoked}).Commit(t.Context(), act,
+		fn)
 	if !fault.Is(err, fault.Unavailable) || len(revoked.Snapshot()) != 0 {
 		t.Errorf("%v, %v", err, revoked.Snapshot())
 	}
@@ -149,7 +153,8 @@ func TestClass_theOldestEventsGo(t *testing.T) {
 			<-time.After(time.Hour) // of the bubble's clock
 		}
 		ctx, stop := context.WithCancel(t.Context())
-		p := &retention.Pruner{DB: db, Classes: []retention.Class{change.Class(db, retention.KeepRule{MaxAge: 4*time.Hour + time.Minute, Max: 2})}, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+		p := &retention.Pruner{DB: db, Classes: []retention.Class{change.Class(db,
+			retention.KeepRule{MaxAge: 4*time.Hour + time.Minute, Max: 2})}, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 		done := make(chan error, 1)
 		go func() { done <- p.Run(ctx) }()
 		<-time.After(time.Minute)

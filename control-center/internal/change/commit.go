@@ -43,7 +43,8 @@ func (a *Act) Refuse(code, reason string) {
 }
 
 // errSilent refuses a change that no event tells of.
-var errSilent = fault.New(fault.Internal, "change.no_event", "a change that no event tells of is not committed; this is a fault of the program, please report it")
+var errSilent = fault.New(fault.Internal, "change.no_event",
+	"a change that no event tells of is not committed; this is a fault of the program, please report it")
 
 // Committer commits changes. It is built as a literal.
 type Committer struct {

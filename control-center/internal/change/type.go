@@ -10,7 +10,7 @@ const (
 	UserUpdated         Type = "user.updated"          // address or roles of an account were written; user id, username, changed, roles
 	UserPasswordChanged Type = "user.password_changed" // an account has another password and its sessions are over; user id, username
 	UserEnabled         Type = "user.enabled"          // an account may sign in again; user id, username
-	UserDisabled        Type = "user.disabled"         // an account may sign in no longer and its sessions are over; user id, username, reason
+	UserDisabled        Type = "user.disabled"         // an account is disabled and its sessions are over; user id, username, reason
 	UserRecovered       Type = "user.recovered"        // an account came back with a backup and its sessions are over; user id, username
 	UserDeleted         Type = "user.deleted"          // an account is gone with its factor and its sessions; user id, username
 
@@ -22,7 +22,7 @@ const (
 	LoginIncomplete       Type = "login.incomplete"        // the password was right and the one-time code is missing; user id, username
 
 	MFAStarted      Type = "mfa.started"       // an account was shown a secret that counts after its first code; user id
-	MFAEnrolled     Type = "mfa.enrolled"      // an account has a one-time-code factor in use and its other sessions are over; user id, username
+	MFAEnrolled     Type = "mfa.enrolled"      // an account uses a factor now and its other sessions are over; user id, username
 	MFAFailed       Type = "mfa.failed"        // the first code of a new factor was wrong; user id
 	MFARemoved      Type = "mfa.removed"       // an account has no factor any more and its sessions are over; user id, username
 	MFARecoveryUsed Type = "mfa.recovery_used" // somebody signed in with a recovery code; user id, username, codes_left
@@ -31,7 +31,7 @@ const (
 	KeyRotated   Type = "key.rotated"   // another key signs tokens from now on; id of that key
 	KeyRemoved   Type = "key.removed"   // a signing key and all that it signed are worth nothing any more; id of the removed key
 
-	PolicyChanged Type = "policy.changed" // a policy is new or another one, or the built-in roles are; policy id or built-in, name, enabled, version
+	PolicyChanged Type = "policy.changed" // a policy or a built-in role is new or changed; policy id or built-in, name, version
 	PolicyDeleted Type = "policy.deleted" // a policy is gone; policy id, version
 
 	ClientCreated Type = "client.created" // a service may call with tokens that its own key signs; client id, name

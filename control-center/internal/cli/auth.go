@@ -21,8 +21,9 @@ func login() cli.Command {
 	var username, passwordFile, code string
 	return cli.Command{
 		Use: "login", Short: "sign in and save the session for both binaries",
-		Long:    "Asks for what is not given. The password is never taken from an argument; the code is good for one use, so it may be.",
-		Example: "  control-center auth login --username admin\n  control-center auth login --username admin --password-file ./password --mfa-code 123456",
+		Long: "Asks for what is not given. The password is never taken from an argument; the code is good for one use, so it may be.",
+		Example: "  control-center auth login --username admin\n  control-center auth login --username admin --password-file ./password " +
+			"--mfa-code 123456",
 		Flags: func(f *cli.Flags) {
 			t.Declare(f)
 			f.StringVar(&username, "username", "", "user name")
@@ -42,13 +43,16 @@ func login() cli.Command {
 				return err
 			}
 			if code == "" { // The code is asked for first, because an attempt without it would count as one.
-				if code, err = o.Ask("code of your authenticator (empty when you have none): ", false); err != nil && !errors.Is(err, cli.ErrNoTerminal) {
+				if code, err = o.Ask("code of your authenticator (empty when you have none): ", false); err != nil &&
+					!errors.Is(err, cli.ErrNoTerminal) {
 					return err
 				}
 			}
 			session, err := t.Open(o).Login(ctx, username, password, code)
 			if fault.CodeOf(err) == "auth.mfa_required" {
-				return cli.Exit(cli.ExitNotSignedIn, fault.New(fault.Unauthenticated, "auth.mfa_required", "this account needs a code of its authenticator; give --mfa-code"))
+				return cli.Exit(cli.ExitNotSignedIn,
+					fault.New(fault.Unauthenticated, "auth.mfa_required",
+						"this account needs a code of its authenticator; give --mfa-code"))
 			}
 			if err != nil {
 				return err
@@ -118,7 +122,8 @@ func whoami() cli.Command {
 		if m.Session.ACR == "aal2" {
 			factor = "yes"
 		}
-		return o.Print(m, cli.Table{Facts: [][2]string{{"user", m.Username}, {"id", m.ID}, {"roles", join(m.Roles)}, {"second factor", factor}, {"control-center", api.Base},
+		return o.Print(m, cli.Table{Facts: [][2]string{{"user", m.Username}, {"id", m.ID}, {"roles", join(m.Roles)},
+			{"second factor", factor}, {"control-center", api.Base},
 			{"signed in", m.Session.AuthTime.Format(time.RFC3339)}, {"token until", m.Session.ExpiresAt.Format(time.RFC3339)}}})
 	})
 }

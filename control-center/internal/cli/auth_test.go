@@ -32,7 +32,8 @@ func TestLogout_forgetsASessionThatIsOverAlready(t *testing.T) {
 		t.Errorf("nobody is signed in: %d", code)
 	}
 	for _, left := range []time.Duration{-time.Hour, time.Hour} { // renewed before, or refused by logout itself
-		if err := o.SaveSignIn(cli.SignIn{Server: gone.URL, Username: "dana", Token: "t", RefreshToken: "rt_1", ExpiresAt: time.Now().Add(left)}); err != nil {
+		if err := o.SaveSignIn(cli.SignIn{Server: gone.URL, Username: "dana", Token: "t", RefreshToken: "rt_1",
+			ExpiresAt: time.Now().Add(left)}); err != nil {
 			t.Fatal(err)
 		}
 		if code := logout(); code != 0 {

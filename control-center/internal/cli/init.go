@@ -14,8 +14,10 @@ func initCommand() cli.Command {
 	var passwordFile string
 	return cli.Command{
 		Use: "init", Short: "make a data folder with keys, the first administrator and the orchestrator's credential; once",
-		Long:    "Prints the password (unless it came from a file), the TOTP secret and the recovery codes. They are shown this once and stored nowhere in the clear.",
-		Example: "  control-center init --data ./data\n  control-center init --data ./data --username root --email root@example.com --password-file ./password -o json",
+		Long: "Prints the password (unless it came from a file), the TOTP secret and the recovery codes. They are shown this once " +
+			"and stored nowhere in the clear.",
+		Example: "  control-center init --data ./data\n  control-center init --data ./data --username root --email root@example.com " +
+			"--password-file ./password -o json",
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&opt.Dir, "data", "", "data folder to make")
 			f.StringVar(&opt.Username, "username", "admin", "name of the first administrator")

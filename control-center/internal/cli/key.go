@@ -38,7 +38,8 @@ func keyRotate() cli.Command {
 	return remote(cli.Command{
 		Use: "rotate", Changes: true, Short: "sign with the next key from now on; what was signed before stays good until it expires",
 		Example: "  control-center key rotate",
-		Long:    "Ends with 6 while the next key was announced less than ten minutes ago. A key that has leaked is removed instead, at any time.",
+		Long: "Ends with 6 while the next key was announced less than ten minutes ago. A key that has leaked is removed instead, at " +
+			"any time.",
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
 		id, err := api.RotateKeys(ctx)
 		if err != nil {
@@ -53,8 +54,9 @@ func keyRemove() cli.Command {
 	return remote(cli.Command{
 		Use: "remove KEY", Changes: true, Complete: keyIDs, Short: "remove a key, and every token it signed, at once", Args: 1,
 		Example: "  control-center key remove ogRZbCR5KTrPFCAfuYmCMw",
-		Long:    "For a key that has leaked. In place of the current key the next one signs at once; sessions go on with their refresh tokens.",
-		Flags:   func(f *cli.Flags) { f.BoolVar(&yes, "yes", false, "do not ask") },
+		Long: "For a key that has leaked. In place of the current key the next one signs at once; sessions go on with their refresh " +
+			"tokens.",
+		Flags: func(f *cli.Flags) { f.BoolVar(&yes, "yes", false, "do not ask") },
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		if err := o.Confirm("this ends every token that "+args[0]+" signed; go on? [yes/no] ", "yes", yes); err != nil {
 			return err

@@ -43,7 +43,8 @@ func policyList() cli.Command {
 		t := cli.Table{Head: []string{"NAME", "VERSION", "REVISION", "ENABLED", "RULES", "UPDATED", "ID"}}
 		for _, p := range l.Rows {
 			t.Rows = append(t.Rows, []string{
-				p.Name, p.Version, strconv.Itoa(p.Revision), yesNo(p.Enabled), strconv.Itoa(len(p.Rules)), p.UpdatedAt.Format(time.RFC3339), p.ID,
+				p.Name, p.Version, strconv.Itoa(p.Revision), yesNo(p.Enabled), strconv.Itoa(len(p.Rules)), p.UpdatedAt.Format(time.RFC3339),
+				p.ID,
 			})
 		}
 		return cli.PrintList(o, l, t)
@@ -98,7 +99,8 @@ func policyCreate() cli.Command {
 	var disabled bool
 	return remote(cli.Command{
 		Use: "create FILE", Changes: true, Short: "create a policy from a file; it is in force at once", Args: 1,
-		Long:    "FILE is JSON with name, version, rules and, if need be, enabled: what `policy show -o json` and `policy export` write. - is standard input.",
+		Long: "FILE is JSON with name, version, rules and, if need be, enabled: what `policy show -o json` and `policy export` " +
+			"write. - is standard input.",
 		Example: "  control-center policy create web_operators.json\n  control-center policy create - --disabled < web_operators.json",
 		Flags:   func(f *cli.Flags) { f.BoolVar(&disabled, "disabled", false, "store it without putting it in force") },
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
@@ -122,8 +124,9 @@ func policyUpdate() cli.Command {
 	var enable, disable bool
 	return remote(cli.Command{
 		Use: "update NAME|ID", Changes: true, Complete: policyNames, Short: "change a policy; what is not given stays as it is", Args: 1,
-		Long:    "Refused when somebody else changed the policy between the reading and the writing of this command.",
-		Example: "  control-center policy update web_operators --file web_operators.json\n  control-center policy update web_operators --disable",
+		Long: "Refused when somebody else changed the policy between the reading and the writing of this command.",
+		Example: "  control-center policy update web_operators --file web_operators.json\n  control-center policy update web_operators " +
+			"--disable",
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&file, "file", "", "JSON with the members to change; - is standard input")
 			f.StringVar(&name, "name", "", "new name")

@@ -14,8 +14,9 @@ func policyExplain() cli.Command {
 	var q client.PolicyQuestion
 	return remote(cli.Command{
 		Use: "explain ACTION TYPE:NAME", Short: "say which rule decides who may do what, or which came nearest and what failed", Args: 2,
-		Example: "  control-center policy explain create servers:web-01 --user dana\n  control-center policy explain update policies:x --role admin --mfa",
-		Values:  map[string][]string{"role": roles},
+		Example: "  control-center policy explain create servers:web-01 --user dana\n  control-center policy explain update policies:x " +
+			"--role admin --mfa",
+		Values: map[string][]string{"role": roles},
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&q.User, "user", "", "name or id of an account")
 			f.StringSliceVar(&q.Roles, "role", nil, "role, instead of the account's; may be repeated")
@@ -58,8 +59,9 @@ func policyCheck() cli.Command {
 	var r client.Rehearse
 	return remote(cli.Command{
 		Use: "check FILE", Short: "check a draft, and rehearse it against the decisions that the audit log recorded", Args: 1,
-		Example: "  control-center policy check draft.json\n  control-center policy check draft.json --replaces web_operators --rehearse --from 2026-01-01",
-		Long:    "Stores nothing. A draft that could not be stored is refused as it would be then.",
+		Example: "  control-center policy check draft.json\n  control-center policy check draft.json --replaces web_operators " +
+			"--rehearse --from 2026-01-01",
+		Long: "Stores nothing. A draft that could not be stored is refused as it would be then.",
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&replaces, "replaces", "", "name or id of the policy that the draft would replace; a new one when absent")
 			f.BoolVar(&rehearse, "rehearse", false, "ask the recorded decisions again with the draft")

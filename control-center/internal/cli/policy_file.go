@@ -104,8 +104,9 @@ func policyImport() cli.Command {
 	return remote(cli.Command{
 		Use: "import DIR|FILE", Short: "create and change policies as files say, and show what that changes", Args: 1,
 		Example: "  control-center policy import ./policies --dry-run\n  control-center policy import ./policies",
-		Long:    "A policy is known by its name. All files are checked before the first one is taken; policies without a file stay as they are.",
-		Flags:   func(f *cli.Flags) { f.BoolVar(&dryRun, "dry-run", false, "show what would change, and change nothing") },
+		Long: "A policy is known by its name. All files are checked before the first one is taken; policies without a file stay as " +
+			"they are.",
+		Flags: func(f *cli.Flags) { f.BoolVar(&dryRun, "dry-run", false, "show what would change, and change nothing") },
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		files, err := policyFiles(args[0])
 		if err != nil {

@@ -25,9 +25,10 @@ func policyID(ctx context.Context, api *client.Client, text string) (string, err
 func policyVersions() cli.Command {
 	var p client.Page
 	return remote(cli.Command{
-		Use: "versions NAME|ID", Short: "list the states that a policy had, newest first; a deleted one by its id", Args: 1, Complete: policyNames,
-		Example: "  control-center policy versions web_operators",
-		Flags:   func(f *cli.Flags) { cli.PageFlags(f, &p) },
+		Use: "versions NAME|ID", Short: "list the states that a policy had, newest first; a deleted one by its id", Args: 1,
+		Complete: policyNames,
+		Example:  "  control-center policy versions web_operators",
+		Flags:    func(f *cli.Flags) { cli.PageFlags(f, &p) },
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		policy, err := policyID(ctx, api, args[0])
 		if err != nil {
@@ -56,8 +57,9 @@ func policyVersions() cli.Command {
 func policyDiff() cli.Command {
 	var from, to int
 	return remote(cli.Command{
-		Use: "diff NAME|ID", Short: "show where two states of a policy differ; the last change without flags", Args: 1, Complete: policyNames,
-		Example: "  control-center policy diff web_operators\n  control-center policy diff web_operators --from 1 --to 3",
+		Use: "diff NAME|ID", Short: "show where two states of a policy differ; the last change without flags", Args: 1,
+		Complete: policyNames,
+		Example:  "  control-center policy diff web_operators\n  control-center policy diff web_operators --from 1 --to 3",
 		Flags: func(f *cli.Flags) {
 			f.IntVar(&from, "from", 0, "number of the older state; the one before the newer one when absent")
 			f.IntVar(&to, "to", 0, "number of the newer state; the newest when absent")
@@ -100,7 +102,8 @@ func showValue(raw json.RawMessage) string {
 
 func policyRevert() cli.Command {
 	return remote(cli.Command{
-		Use: "revert NAME|ID REVISION", Changes: true, Short: "make a policy what it was, as a new state; this brings a deleted one back by its id", Args: 2,
+		Use: "revert NAME|ID REVISION", Changes: true,
+		Short: "make a policy what it was, as a new state; this brings a deleted one back by its id", Args: 2,
 		Example: "  control-center policy revert web_operators 1",
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		revision, err := strconv.Atoi(args[1])

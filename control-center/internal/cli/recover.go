@@ -31,11 +31,14 @@ func Recovery() cli.Recovery {
 	return cli.Recovery{
 		Declare: func(f *cli.Flags) {
 			f.StringVar(&admin, "admin", "", "user name of the administrator who stays enabled")
-			f.StringVar(&subjects, "subjects", "", "file of `orchestrator audit subjects`; without it every account but --admin's comes back disabled")
+			f.StringVar(&subjects, "subjects", "",
+				"file of `orchestrator audit subjects`; without it every account but --admin's comes back disabled")
 		},
-		Begin: func(_ context.Context, o *cli.IO, dir string) (func(context.Context, *feed.Hub) error, func(*store.Tx, map[string]any) error, error) {
+		Begin: func(_ context.Context, o *cli.IO, dir string) (func(context.Context, *feed.Hub) error,
+			func(*store.Tx, map[string]any) error, error) {
 			if admin == "" && subjects == "" {
-				return nil, nil, cli.Usage("give --subjects FILE, written by `orchestrator audit subjects`, or --admin NAME: without the file every other account comes back disabled")
+				return nil, nil, cli.Usage("give --subjects FILE, written by `orchestrator audit subjects`, or --admin NAME: without " +
+					"the file every other account comes back disabled")
 			}
 			file, err := bootstrap.Load(dir)
 			if err != nil {
@@ -106,12 +109,14 @@ func readSubjects(path string) (map[string]token.SubjectState, error) {
 			break
 		}
 		if err != nil || strings.TrimSpace(s.Sub) == "" {
-			return nil, fault.New(fault.Invalid, "recover.subjects", "%s is not what `orchestrator audit subjects` writes", path).Because(err)
+			return nil, fault.New(fault.Invalid, "recover.subjects", "%s is not what `orchestrator audit subjects` writes",
+				path).Because(err)
 		}
 		known[s.Sub] = s
 	}
 	if len(known) == 0 {
-		return nil, fault.New(fault.Invalid, "recover.subjects", "%s names no account; `orchestrator audit subjects` writes every one that was ever heard of", path)
+		return nil, fault.New(fault.Invalid, "recover.subjects",
+			"%s names no account; `orchestrator audit subjects` writes every one that was ever heard of", path)
 	}
 	return known, nil
 }

@@ -151,7 +151,8 @@ func userEnrolTOTP() cli.Command {
 	return remote(cli.Command{
 		Use: "enrol-totp NAME|ID", Changes: true, Complete: userNames, Short: "give a user a new second factor; shown once", Args: 1,
 		Example: "  control-center user enrol-totp dana",
-		Long:    "Prints the secret, its otpauth address and recovery codes. The factor is in use at once; it replaces the one there is, and the user's sessions end.",
+		Long: "Prints the secret, its otpauth address and recovery codes. The factor is in use at once; it replaces the one there " +
+			"is, and the user's sessions end.",
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		u, err := userNamed(ctx, api, args[0])
 		if err != nil {

@@ -1,7 +1,7 @@
 // Package cli declares the verbs of the control-center's command line: those that talk to a running
-// service (sign-in, users, signing keys, the audit log), and init and the recovery from a backup, which
-// need none. It owns no logic of the service; serve and offline verification come from app, which
-// hands them in as commands.
+// service (sign-in, users, signing keys, the audit log), and init and the recovery from a backup,
+// which need none. It owns no logic of the service; serve and offline verification come from app,
+// which hands them in as commands.
 package cli
 
 import (

@@ -84,7 +84,8 @@ type Rig struct {
 // Schema returns the kinds of the packages below this one.
 func Schema() store.Schema {
 	var kinds []store.Kind
-	for _, k := range [][]store.Kind{user.Kinds(), mfa.Kinds(), session.Kinds(), keys.Kinds(), policy.Kinds(), tokens.Kinds(), revocation.Kinds(), bootstrap.Kinds(), feed.Kinds(), retention.Kinds()} {
+	for _, k := range [][]store.Kind{user.Kinds(), mfa.Kinds(), session.Kinds(), keys.Kinds(), policy.Kinds(), tokens.Kinds(),
+		revocation.Kinds(), bootstrap.Kinds(), feed.Kinds(), retention.Kinds()} {
 		kinds = append(kinds, k...)
 	}
 	return store.Schema{Service: "control_center", Kinds: kinds}
@@ -160,7 +161,8 @@ func (r *Rig) Account(t testing.TB, name string, roles ...string) user.User {
 	if len(roles) == 0 {
 		roles = []string{"operator"}
 	}
-	u, err := r.Users.Create(context.Background(), user.Draft{Username: name, Email: name + "@example.com", Password: Password, Roles: roles, Enabled: true}, Root)
+	u, err := r.Users.Create(context.Background(),
+		user.Draft{Username: name, Email: name + "@example.com", Password: Password, Roles: roles, Enabled: true}, Root)
 	if err != nil {
 		t.Fatal(err)
 	}

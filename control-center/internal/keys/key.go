@@ -33,7 +33,8 @@ func (k TokenKey) verifies() (token.Key, error) {
 func newKey(s *seal.Sealer, state token.State, now, notBefore time.Time) TokenKey {
 	pub, priv, _ := ed25519.GenerateKey(nil)
 	id := token.KeyID(pub)
-	return TokenKey{ID: id, Private: s.Seal(rings.Kind, id, "private", priv.Seed()), Public: base64.RawURLEncoding.EncodeToString(pub), Since: now.Unix(), State: state, NotBefore: notBefore.Unix()}
+	return TokenKey{ID: id, Private: s.Seal(rings.Kind, id, "private", priv.Seed()), Public: base64.RawURLEncoding.EncodeToString(pub),
+		Since: now.Unix(), State: state, NotBefore: notBefore.Unix()}
 }
 
 // published returns keys in their published form. It leaves out one that cannot be read, which

@@ -44,7 +44,8 @@ var ErrNoKey = fault.New(fault.NotFound, "key.not_found", "there is no signing k
 func errTooSoon(k TokenKey, now time.Time) error {
 	from := time.Unix(k.NotBefore, 0)
 	return fault.New(fault.Conflict, "key.announced_lately",
-		"the next key %s may be used from %s on: whoever keeps the published keys for five minutes must know it first; when the current key has leaked, remove it (DELETE /keys/<kid>), which waits for nothing",
+		"the next key %s may be used from %s on: whoever keeps the published keys for five minutes must know it first; when the current "+
+			"key has leaked, remove it (DELETE /keys/<kid>), which waits for nothing",
 		k.ID, from.UTC().Format(time.RFC3339)).After(from.Sub(now))
 }
 
@@ -68,7 +69,8 @@ type Ring struct {
 // NewRing returns the keys that a fresh deployment begins with: one that signs and one that is
 // announced.
 func NewRing(s *seal.Sealer, now time.Time) []TokenKey {
-	return []TokenKey{newKey(s, token.Current, now, now), newKey(s, token.Next, now, now)} // The next key may sign at once, for nobody has cached a key set without it.
+	// The next key may sign at once, for nobody has cached a key set without it.
+	return []TokenKey{newKey(s, token.Current, now, now), newKey(s, token.Next, now, now)}
 }
 
 // Insert puts the keys of a fresh deployment into the transaction of act.

@@ -26,7 +26,8 @@ func TestDecide_order(t *testing.T) {
 		{"wrong code", with(func(f *Facts) { f.Code = false }), "wrong_code", false},
 		{"no factor", with(func(f *Facts) { f.Factor = false }), "", false},
 		{"no factor where one is demanded", with(func(f *Facts) { f.Factor, f.Demanded = false, true }), "factor_missing", false},
-		{"wrong password where a factor is demanded", with(func(f *Facts) { f.Factor, f.Password, f.Demanded = false, false, true }), "wrong_password", false},
+		{"wrong password where a factor is demanded", with(func(f *Facts) { f.Factor, f.Password, f.Demanded = false, false, true }),
+			"wrong_password", false},
 	} {
 		v := Decide(c.facts)
 		if v.Reason != c.reason || v.NeedCode != c.need || v.Granted != (c.reason == "") {

@@ -64,7 +64,8 @@ type Enrolment struct {
 func Generate(sealer *seal.Sealer, issuer, userID, username string, now time.Time) (Enrolment, Pending, error) {
 	raw := make([]byte, secretBytes)
 	_, _ = rand.Read(raw)
-	key, err := totp.Generate(totp.GenerateOpts{Issuer: issuer, AccountName: username, Period: period, Secret: raw, Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1})
+	key, err := totp.Generate(totp.GenerateOpts{Issuer: issuer, AccountName: username, Period: period, Secret: raw, Digits: otp.DigitsSix,
+		Algorithm: otp.AlgorithmSHA1})
 	if err != nil {
 		return Enrolment{}, Pending{}, err
 	}
@@ -83,7 +84,8 @@ func Generate(sealer *seal.Sealer, issuer, userID, username string, now time.Tim
 // Activate returns the factor with the secret of p in use. spent are the steps of the codes that
 // proved it; there are none when an administrator enrols it for somebody.
 func (f Factor) Activate(p Pending, now time.Time, spent ...int64) Factor {
-	return Factor{Active: true, CreatedAt: now.UTC().Truncate(time.Millisecond), ID: f.ID, Recovery: p.Recovery, Secret: p.Secret, Spent: append([]int64{}, spent...)}
+	return Factor{Active: true, CreatedAt: now.UTC().Truncate(time.Millisecond), ID: f.ID, Recovery: p.Recovery, Secret: p.Secret,
+		Spent: append([]int64{}, spent...)}
 }
 
 // good says whether a code of that step may be accepted at now: each code once, and no step before
@@ -146,7 +148,8 @@ func match(sealer *seal.Sealer, userID, sealed, code string, now time.Time) (int
 	}
 	current, found := now.Unix()/period, int64(0)
 	for step := current - 1; step <= current+1; step++ {
-		ok, err := hotp.ValidateCustom(code, uint64(step), string(secret), hotp.ValidateOpts{Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1})
+		ok, err := hotp.ValidateCustom(code, uint64(step), string(secret),
+			hotp.ValidateOpts{Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1})
 		if err != nil {
 			return 0, err
 		}

@@ -18,7 +18,8 @@ const pendingLife = 15 * time.Minute
 
 // Faults of this package.
 var (
-	ErrCode      = fault.New(fault.Unauthenticated, "mfa.wrong_code", "this code is not valid now; wait for the next one and check the clock of the device")
+	ErrCode = fault.New(fault.Unauthenticated, "mfa.wrong_code",
+		"this code is not valid now; wait for the next one and check the clock of the device")
 	ErrNoPending = fault.New(fault.Conflict, "mfa.nothing_pending", "there is no enrolment to verify; start one with POST /mfa/enroll/totp")
 	ErrNone      = fault.New(fault.NotFound, "mfa.none", "this account has no one-time-code factor")
 	ErrActive    = fault.New(fault.Conflict, "mfa.active", "this account has a one-time-code factor already; remove it first (DELETE /mfa)")

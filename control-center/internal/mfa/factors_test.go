@@ -141,7 +141,8 @@ func TestCheck_codeIsSixDigitsAndItsStepIsSpent(t *testing.T) {
 		t.Fatal("a good code is refused")
 	}
 	full := strings.Map(func(d rune) rune { return d - '0' + '０' }, now)
-	for _, variant := range []string{" " + now, now + " ", now + "\t", now + "\n", "\u00a0" + now, now + "\u200b", now + "\x00", "+" + now, "-" + now, "0" + now, now + "0", now[:5], now[:3] + " " + now[3:], now[:3] + "-" + now[3:],
+	for _, variant := range []string{" " + now, now + " ", now + "\t", now + "\n", "\u00a0" + now, now + "\u200b", now + "\x00", "+" + now,
+		"-" + now, "0" + now, now + "0", now[:5], now[:3] + " " + now[3:], now[:3] + "-" + now[3:],
 		now + "," + now, full, "0x" + now, now + ".0", now + "e0", "", "000000x", strings.Repeat(now, 2)} {
 		if _, ok := accepted(fresh, variant); ok {
 			t.Errorf("%q is accepted", variant)
@@ -348,8 +349,10 @@ func TestCheck_aRecoveryCodeWorksWithBlanksAroundIt(t *testing.T) {
 	}
 	f := found.Value
 	for i, dress := range []func(string) string{
-		func(c string) string { return " " + c }, func(c string) string { return c + "\r\n" }, func(c string) string { return "\t" + c + "\u00a0" },
-		func(c string) string { return strings.ReplaceAll(c, "-", " ") }, strings.ToUpper, func(c string) string { return strings.ReplaceAll(c, "-", "") },
+		func(c string) string { return " " + c }, func(c string) string { return c + "\r\n" },
+		func(c string) string { return "\t" + c + "\u00a0" },
+		func(c string) string { return strings.ReplaceAll(c, "-", " ") }, strings.ToUpper,
+		func(c string) string { return strings.ReplaceAll(c, "-", "") },
 	} {
 		code := dress(r.Admin.RecoveryCodes[i])
 		after, result, err := mfa.Check(r.Sealer, f, code, r.Clock.Now())

@@ -66,7 +66,8 @@ func TestCheck_warnsOfWhatIsProbablyNotMeant(t *testing.T) {
 		got = append(got, f.Pointer+" "+f.Message)
 	}
 	text := strings.Join(got, "\n")
-	for _, want := range []string{"/rules/0 allows nothing", "/rules/2 adds nothing to /rules/1", "/rules/3 allows this to every user", "/rules/4 says the same as /rules/1"} {
+	for _, want := range []string{"/rules/0 allows nothing", "/rules/2 adds nothing to /rules/1", "/rules/3 allows this to every user",
+		"/rules/4 says the same as /rules/1"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

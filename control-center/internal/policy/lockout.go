@@ -23,7 +23,8 @@ var (
 	errLocksCallerOut = fault.New(
 		fault.Conflict,
 		"policy.lockout",
-		"with this change you, from this address, at this time and with this session, could no longer change policies, so it was not made; except yourself or change the condition",
+		"with this change you, from this address, at this time and with this session, could no longer change policies, so it was not "+
+			"made; except yourself or change the condition",
 	)
 	errLocksAllOut = fault.New(fault.Conflict, "policy.lockout",
 		"with this change no enabled administrator could change policies any more, so it was not made; except one of them")

@@ -22,7 +22,8 @@ func TestLockout_isRefusedAndEveryOtherDenyIsNot(t *testing.T) {
 	clerk := r.Account(t, "clerk", "operator")
 	// The clerk may change policies by a policy, and is no administrator.
 	if _, err := r.Policies.Create(ctx, policy.Draft{Name: "clerks", Version: "1", Enabled: true, Rules: []authz.Rule{
-		{Effect: "Allow", Resource: "policies:*", Action: []string{"create", "update"}, Condition: "user.username == 'clerk'"}}}, root); err != nil {
+		{Effect: "Allow", Resource: "policies:*", Action: []string{"create", "update"},
+			Condition: "user.username == 'clerk'"}}}, root); err != nil {
 		t.Fatal(err)
 	}
 	by := map[string]policy.Caller{

@@ -102,7 +102,8 @@ func TestUpdate_theVersionRisesInItsLastPart(t *testing.T) {
 	ctx := context.Background()
 	b := load(t, fresh())
 	on := true
-	for _, c := range [][2]string{{"1.0.0", "1.0.1"}, {"1.9", "1.10"}, {"7", "8"}, {"draft", "draft.1"}, {"1.0.x", "1.0.x.1"}, {"99999999999999999999", "99999999999999999999.1"}} {
+	for _, c := range [][2]string{{"1.0.0", "1.0.1"}, {"1.9", "1.10"}, {"7", "8"}, {"draft", "draft.1"}, {"1.0.x", "1.0.x.1"},
+		{"99999999999999999999", "99999999999999999999.1"}} {
 		d, err := b.Create(ctx, policy.Draft{Name: "v" + c[0], Version: c[0], Rules: denyWeb().Rules}, root)
 		if err != nil {
 			t.Fatal(err)

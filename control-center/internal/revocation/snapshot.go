@@ -34,7 +34,8 @@ func Renew(tx *store.Tx, db store.DB, now time.Time, items ...token.Revocation) 
 		return err
 	}
 	tx.Trim(Stream, page.Head)
-	if err := snapshots.Save(tx, snapshot{At: now.Unix(), ID: snapshotID, Kept: []token.Revocation{}, Next: page.Head, Start: page.Head}); err != nil {
+	if err := snapshots.Save(tx, snapshot{At: now.Unix(), ID: snapshotID, Kept: []token.Revocation{}, Next: page.Head,
+		Start: page.Head}); err != nil {
 		return err
 	}
 	return Append(tx, items...)

@@ -59,9 +59,11 @@ type accountFailures struct {
 // The tables of this package. Retention removes sessions and refresh tokens in the order of the
 // index "ends".
 var (
-	sessions  = store.Table[Session]{Kind: "session", ID: func(s Session) string { return s.ID }, Index: func(s Session) []store.IndexKey { return ends(s.Idle) }}
-	refreshes = store.Table[refresh]{Kind: "refresh", ID: func(r refresh) string { return r.ID }, Index: func(r refresh) []store.IndexKey { return ends(r.Ends) }}
-	counts    = store.Table[accountFailures]{Kind: "login_attempts", ID: func(a accountFailures) string { return a.ID }}
+	sessions = store.Table[Session]{Kind: "session", ID: func(s Session) string { return s.ID },
+		Index: func(s Session) []store.IndexKey { return ends(s.Idle) }}
+	refreshes = store.Table[refresh]{Kind: "refresh", ID: func(r refresh) string { return r.ID },
+		Index: func(r refresh) []store.IndexKey { return ends(r.Ends) }}
+	counts = store.Table[accountFailures]{Kind: "login_attempts", ID: func(a accountFailures) string { return a.ID }}
 )
 
 // ends returns the index of a document that is over at a Unix second, in a form whose order is that

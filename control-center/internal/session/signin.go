@@ -25,7 +25,8 @@ var (
 	ErrSignIn   = fault.New(fault.Unauthenticated, "auth.refused", "Invalid username, password or MFA code")
 	ErrNeedCode = fault.New(fault.Unauthenticated, "auth.mfa_required", "MFA code required: send it as mfa_code")
 
-	ErrNeedFactor = fault.New(fault.Unauthenticated, "auth.mfa_not_enrolled", "MFA code required, but this account has no authenticator yet: an administrator enrols one for it (control-center user enrol-totp)")
+	ErrNeedFactor = fault.New(fault.Unauthenticated, "auth.mfa_not_enrolled",
+		"MFA code required, but this account has no authenticator yet: an administrator enrols one for it (control-center user enrol-totp)")
 )
 
 // knownNetworks is how many networks of sign-ins an account remembers.

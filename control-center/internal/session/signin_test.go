@@ -47,7 +47,8 @@ func entries(t *testing.T, r *controltest.Rig) []audit.Entry {
 func TestSignIn_firstAdministratorWithPasswordAndCode(t *testing.T) {
 	t.Parallel()
 	r := controltest.New(t)
-	if _, err := signIn(r, "admin", r.Admin.Password, ""); fault.CodeOf(err) != "auth.mfa_required" || !strings.HasPrefix(err.Error(), "MFA code required") {
+	if _, err := signIn(r, "admin", r.Admin.Password, ""); fault.CodeOf(err) != "auth.mfa_required" ||
+		!strings.HasPrefix(err.Error(), "MFA code required") {
 		t.Fatalf("without a code: %v", err)
 	}
 	g, err := signIn(r, "admin", r.Admin.Password, r.Code(t, r.Admin.TOTPSecret, 0))
@@ -58,7 +59,8 @@ func TestSignIn_firstAdministratorWithPasswordAndCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.ACR != "aal2" || !c.MFA() || c.Username != "admin" || c.Subject != g.User.ID || c.Expires != g.ExpiresAt.Unix() || len(c.Audience) != 2 {
+	if c.ACR != "aal2" || !c.MFA() || c.Username != "admin" || c.Subject != g.User.ID || c.Expires != g.ExpiresAt.Unix() ||
+		len(c.Audience) != 2 {
 		t.Fatalf("claims %+v", c)
 	}
 	if g.User.LastLogin == nil || !strings.HasPrefix(g.Refresh, "rt_") {
@@ -110,7 +112,8 @@ func TestSignIn_codeWorksOnceInEverySpelling(t *testing.T) {
 	if _, err := signIn(r, "admin", r.Admin.Password, code); err != nil {
 		t.Fatal(err)
 	}
-	for _, again := range []string{code, before, " " + code, code + " ", code + "\t", "\u00a0" + code, "+" + code, "0" + code, code[:5], wide(code)} {
+	for _, again := range []string{code, before, " " + code, code + " ", code + "\t", "\u00a0" + code, "+" + code, "0" + code, code[:5],
+		wide(code)} {
 		if _, err := signIn(r, "admin", r.Admin.Password, again); err == nil {
 			t.Errorf("%q accepted after its step was used", again)
 		}
@@ -171,7 +174,8 @@ func TestSignIn_recoveryCodeWorksOnceAndCountsAsSecondFactor(t *testing.T) {
 		t.Errorf("%d codes like %s; want 10 of 80 bits", n, code)
 	}
 	stored, err := r.DB.Get(context.Background(), store.Key{Kind: mfa.Table.Kind, ID: r.File.User.ID})
-	if err != nil || !stored.Exists() || strings.Contains(strings.ReplaceAll(string(stored.Body), "-", ""), strings.ReplaceAll(code, "-", "")) {
+	if err != nil || !stored.Exists() || strings.Contains(strings.ReplaceAll(string(stored.Body), "-", ""),
+		strings.ReplaceAll(code, "-", "")) {
 		t.Errorf("the stored factor holds a code in the clear, or is not there: %v", err)
 	}
 	g, err := signIn(r, "admin", r.Admin.Password, strings.ToUpper(code))
@@ -361,7 +365,8 @@ func TestSignIn_whereCodesAreDemandedNobodyComesInWithoutOne(t *testing.T) {
 	before := r.SignIn(t, "dana")
 	r.Sessions.MFA = true // configured and started again
 	_, err := signIn(r, "dana", controltest.Password, "")
-	if fault.CodeOf(err) != "auth.mfa_not_enrolled" || !fault.Is(err, fault.Unauthenticated) || !strings.HasPrefix(err.Error(), "MFA code required") {
+	if fault.CodeOf(err) != "auth.mfa_not_enrolled" || !fault.Is(err, fault.Unauthenticated) ||
+		!strings.HasPrefix(err.Error(), "MFA code required") {
 		t.Fatalf("without a factor: %v", err)
 	}
 	if _, err := signIn(r, "dana", "not the password at all", ""); fault.CodeOf(err) != "auth.refused" {
@@ -451,9 +456,11 @@ func TestSignIn_everyRefusalCostsTheStoreTheSame(t *testing.T) {
 	}
 	want := attempt("dana", "wrong", "")
 	for what, got := range map[string]string{
-		"unknown": attempt("nobody", "wrong", ""), "unknown again": attempt("nobody", "wrong", "123456"), "address": attempt("dana@example.com", "wrong", ""), "unknown address": attempt("nobody@example.com", "wrong", ""),
-		"another spelling": attempt("Dana", controltest.Password, ""), "disabled": attempt("off", controltest.Password, ""), "slowed down": attempt(slow.Username, controltest.Password, ""),
-		"wrong code": attempt("coded", controltest.Password, "000000"), "code missing": attempt("coded", controltest.Password, ""),
+		"unknown": attempt("nobody", "wrong", ""), "unknown again": attempt("nobody", "wrong", "123456"),
+		"address": attempt("dana@example.com", "wrong", ""), "unknown address": attempt("nobody@example.com", "wrong", ""),
+		"another spelling": attempt("Dana", controltest.Password, ""), "disabled": attempt("off", controltest.Password, ""),
+		"slowed down": attempt(slow.Username, controltest.Password, ""),
+		"wrong code":  attempt("coded", controltest.Password, "000000"), "code missing": attempt("coded", controltest.Password, ""),
 	} {
 		if got != want {
 			t.Errorf("%s: %s; a wrong password: %s", what, got, want)

@@ -8,8 +8,9 @@ import (
 	"unicode"
 )
 
-// common.txt holds the 10,000 passwords that stand most often in what was stolen from other services, one a line, in
-// lower case and in the order of their bytes (A47 wants 3,000 at least). 3,395 of them are of a length that is allowed.
+// common.txt holds the 10,000 passwords that stand most often in what was stolen from other
+// services, one a line, in lower case and in the order of their bytes (A47 wants 3,000 at least).
+// 3,395 of them are of a length that is allowed.
 //
 //go:embed common.txt
 var common string

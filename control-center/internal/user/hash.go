@@ -117,7 +117,8 @@ func derive(normal []byte, c Cost) string {
 	_, _ = rand.Read(salt)
 	key := argon2.IDKey(normal, salt, c.Time, c.Memory, argonLanes, hashKeySize)
 	e := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, c.Memory, c.Time, argonLanes, e.EncodeToString(salt), e.EncodeToString(key))
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, c.Memory, c.Time, argonLanes, e.EncodeToString(salt),
+		e.EncodeToString(key))
 }
 
 // phc is a stored hash with its parameters.

@@ -64,7 +64,8 @@ func checkName(name string) string {
 		return "a user name has no colon: names with a prefix belong to services and roles"
 	}
 	for _, r := range name {
-		if invisible(r) || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.In(r, unicode.Mn, unicode.Mc) && !strings.ContainsRune("._-@+", r) {
+		if invisible(r) || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.In(r, unicode.Mn, unicode.Mc) &&
+			!strings.ContainsRune("._-@+", r) {
 			return "a user name consists of letters, digits and . _ - @ +"
 		}
 	}
@@ -72,7 +73,8 @@ func checkName(name string) string {
 		return "a user name does not begin with - or . or a mark without its letter"
 	}
 	if mixed := scripts(name); !together(mixed) {
-		return "a user name is written in one script, this one in " + strings.Join(mixed, " and ") + ": letters of another script look like its own"
+		return "a user name is written in one script, this one in " + strings.Join(mixed, " and ") +
+			": letters of another script look like its own"
 	}
 	return ""
 }

@@ -51,7 +51,8 @@ func checkPassword(password, username, email string, mfa bool) string {
 		return "a password needs at least five different characters"
 	}
 	if typed := Fold(password); isCommon(typed) || unguessable(typed, ownWords(username, email)) < own {
-		return "this password is among the first that are tried: it consists of common words, runs, the user name or the e-mail address; add words of your own"
+		return "this password is among the first that are tried: it consists of common words, runs, the user name or the e-mail " +
+			"address; add words of your own"
 	}
 	return ""
 }
@@ -151,7 +152,8 @@ func predictable(a, b rune) bool {
 
 // spell undoes the usual replacements of letters by digits and signs.
 func spell(s string) string {
-	return strings.NewReplacer("0", "o", "1", "i", "3", "e", "4", "a", "5", "s", "7", "t", "@", "a", "$", "s", "!", "i", "|", "l").Replace(s)
+	return strings.NewReplacer("0", "o", "1", "i", "3", "e", "4", "a", "5", "s", "7", "t", "@", "a", "$", "s", "!", "i", "|",
+		"l").Replace(s)
 }
 
 // guessed are the words guessers combine, ours and those of everybody, spelled as spell leaves

@@ -17,8 +17,10 @@ const recoverAtOnce = 200
 // Recovery goes on with the accounts of a store that was put back from a backup, so that nobody
 // gets back what was taken away since (decision 51).
 type Recovery struct {
-	Known map[string]token.SubjectState // what the orchestrator knows of each account, by user id; nil for nothing, so that nobody but Admin stays enabled
-	Admin string                        // name of the administrator who stays enabled; empty when another one does
+	// what the orchestrator knows of each account, by user id; nil for nothing, so that nobody but
+	// Admin stays enabled
+	Known map[string]token.SubjectState
+	Admin string // name of the administrator who stays enabled; empty when another one does
 	Now   time.Time
 }
 
@@ -49,7 +51,8 @@ func (r Recovery) Run(ctx context.Context, db store.DB) (done Recovered, err err
 		if r.Admin != "" && u.Username == r.Admin {
 			named = true
 			if why := r.unfit(u); why != "" {
-				return done, fault.New(fault.Conflict, "recover.admin", "%s cannot be the administrator who stays enabled: %s", r.Admin, why)
+				return done, fault.New(fault.Conflict, "recover.admin", "%s cannot be the administrator who stays enabled: %s", r.Admin,
+					why)
 			}
 		}
 		why := r.why(u)
@@ -64,7 +67,8 @@ func (r Recovery) Run(ctx context.Context, db store.DB) (done Recovered, err err
 		return done, fault.New(fault.NotFound, "recover.admin", "there is no account with the name %s", r.Admin)
 	}
 	if admins == 0 {
-		return done, fault.New(fault.Conflict, "recover.no_admin", "no administrator would be left who can enable the others; name one with --admin NAME")
+		return done, fault.New(fault.Conflict, "recover.no_admin",
+			"no administrator would be left who can enable the others; name one with --admin NAME")
 	}
 	for sub, k := range r.Known {
 		if !here[sub] && !k.Deleted {

@@ -19,8 +19,10 @@ func TestRecovery_whoLostRightsSinceComesBackDisabled(t *testing.T) {
 	known := map[string]token.SubjectState{"younger": {Sub: "younger", Enabled: true, Version: 1}}
 	want := map[string]bool{}
 	for name, change := range map[string]func(*token.SubjectState){
-		"same": func(*token.SubjectState) {}, "off": func(s *token.SubjectState) { s.Enabled = false }, "gone": func(s *token.SubjectState) { s.Deleted = true },
-		"demoted": func(s *token.SubjectState) { s.Roles = []string{"viewer"} }, "newer": func(s *token.SubjectState) { s.Version += 7 }, "unknown": nil, "root": func(*token.SubjectState) {},
+		"same": func(*token.SubjectState) {}, "off": func(s *token.SubjectState) { s.Enabled = false },
+		"gone":    func(s *token.SubjectState) { s.Deleted = true },
+		"demoted": func(s *token.SubjectState) { s.Roles = []string{"viewer"} }, "newer": func(s *token.SubjectState) { s.Version += 7 },
+		"unknown": nil, "root": func(*token.SubjectState) {},
 	} {
 		roles := []string{"operator"}
 		if name == "root" {
@@ -34,10 +36,12 @@ func TestRecovery_whoLostRightsSinceComesBackDisabled(t *testing.T) {
 			known[u.ID] = s
 		}
 	}
-	if _, err := (user.Recovery{Known: map[string]token.SubjectState{}, Now: time.Now()}).Run(t.Context(), r.DB); fault.CodeOf(err) != "recover.no_admin" {
+	if _, err := (user.Recovery{Known: map[string]token.SubjectState{}, Now: time.Now()}).Run(t.Context(),
+		r.DB); fault.CodeOf(err) != "recover.no_admin" {
 		t.Errorf("nobody could enable the others: %v", err)
 	}
-	if _, err := (user.Recovery{Known: known, Admin: "same", Now: time.Now()}).Run(t.Context(), r.DB); fault.CodeOf(err) != "recover.admin" {
+	if _, err := (user.Recovery{Known: known, Admin: "same", Now: time.Now()}).Run(t.Context(),
+		r.DB); fault.CodeOf(err) != "recover.admin" {
 		t.Errorf("no administrator: %v", err)
 	}
 	done, err := user.Recovery{Known: known, Admin: "root", Now: time.Now()}.Run(t.Context(), r.DB)

@@ -20,10 +20,14 @@ import (
 var (
 	ErrNotFound  = fault.New(fault.NotFound, "user.not_found", "there is no user with this id")
 	ErrLastAdmin = fault.New(fault.Conflict, "user.last_admin", "this is the last enabled administrator; make another one first")
-	ErrRoles     = fault.New(fault.Denied, "user.roles_above_own", "nobody can give roles that they do not have, or change an administrator without being one")
+	ErrRoles     = fault.New(fault.Denied, "user.roles_above_own",
+		"nobody can give roles that they do not have, or change an administrator without being one")
 
-	ErrLastFactor = fault.New(fault.Conflict, "user.last_admin_factor", "no other enabled administrator has a one-time-code factor, and nobody signs in without one here ([mfa] required); give another administrator one first")
-	ErrOutdated   = fault.New(fault.Unauthenticated, "auth.outdated", "this account was changed a moment ago; refresh your token or sign in again, and retry")
+	ErrLastFactor = fault.New(fault.Conflict, "user.last_admin_factor",
+		"no other enabled administrator has a one-time-code factor, and nobody signs in without one here ([mfa] required); give another "+
+			"administrator one first")
+	ErrOutdated = fault.New(fault.Unauthenticated, "auth.outdated",
+		"this account was changed a moment ago; refresh your token or sign in again, and retry")
 )
 
 // Users creates, changes, deletes and lists accounts. It is built as a literal.
@@ -35,7 +39,8 @@ type Users struct {
 	MFA     bool // [mfa] required: nobody signs in without a one-time code, so a password may have 8 characters
 	Now     func() time.Time
 
-	HasFactor func(*store.Tx, string) (bool, error) // HasFactor says whether the account with that id has a one-time-code factor in use (mfa.Has).
+	// HasFactor says whether the account with that id has a one-time-code factor in use (mfa.Has).
+	HasFactor func(*store.Tx, string) (bool, error)
 }
 
 // Draft describes an account to create. Make and Users.Create check it.
@@ -127,7 +132,8 @@ func Insert(tx *store.Tx, act *change.Act, u User) error {
 			return err
 		}
 		if row.Rev != 0 {
-			return fault.New(fault.Conflict, "user.taken", "this user name or e-mail address is taken (case and look-alike characters do not count)")
+			return fault.New(fault.Conflict, "user.taken",
+				"this user name or e-mail address is taken (case and look-alike characters do not count)")
 		}
 		if err := claims.Create(tx, c); err != nil {
 			return err

@@ -20,16 +20,20 @@ import (
 func TestCreate_refusesWhatIsWrongAllAtOnce(t *testing.T) {
 	t.Parallel()
 	r := controltest.New(t)
-	_, err := r.Users.Create(context.Background(), user.Draft{Username: "two words", Email: "nowhere", Password: "short", Roles: []string{"king"}}, controltest.Root)
+	_, err := r.Users.Create(context.Background(),
+		user.Draft{Username: "two words", Email: "nowhere", Password: "short", Roles: []string{"king"}}, controltest.Root)
 	f := fault.Of(err)
 	if f == nil || f.Kind != fault.Invalid || len(f.Fields) != 4 {
 		t.Fatalf("%v", err)
 	}
-	good := user.Draft{Username: "dana", Email: "dana@example.com", Password: controltest.Password, Roles: []string{"viewer"}, Enabled: true}
+	good := user.Draft{Username: "dana", Email: "dana@example.com", Password: controltest.Password, Roles: []string{"viewer"},
+		Enabled: true}
 	for what, change := range map[string]func(*user.Draft){
-		"no name": func(n *user.Draft) { n.Username = "" }, "NUL": func(n *user.Draft) { n.Username = "da\x00na" }, "newline": func(n *user.Draft) { n.Username = "dana\n" },
-		"service prefix": func(n *user.Draft) { n.Username = "service:orchestrator" }, "role prefix": func(n *user.Draft) { n.Username = "r:admin" },
-		"full width": func(n *user.Draft) { n.Username = "ｄａｎａ" }, "zero width": func(n *user.Draft) { n.Username = "da\u200bna" },
+		"no name": func(n *user.Draft) { n.Username = "" }, "NUL": func(n *user.Draft) { n.Username = "da\x00na" },
+		"newline":        func(n *user.Draft) { n.Username = "dana\n" },
+		"service prefix": func(n *user.Draft) { n.Username = "service:orchestrator" },
+		"role prefix":    func(n *user.Draft) { n.Username = "r:admin" },
+		"full width":     func(n *user.Draft) { n.Username = "ｄａｎａ" }, "zero width": func(n *user.Draft) { n.Username = "da\u200bna" },
 		"no roles": func(n *user.Draft) { n.Roles = nil }, "role twice": func(n *user.Draft) { n.Roles = []string{"viewer", "viewer"} },
 		"display name": func(n *user.Draft) { n.Email = "Dana <dana@example.com>" }, "no domain": func(n *user.Draft) { n.Email = "dana@" },
 	} {
@@ -47,7 +51,8 @@ func TestCreate_namesAndAddressesAreUniqueInEverySpelling(t *testing.T) {
 	r := controltest.New(t)
 	r.Account(t, "Straße")
 	for _, n := range []user.Draft{
-		{Username: "STRASSE", Email: "a@example.com"}, {Username: "straße", Email: "b@example.com"}, {Username: "other", Email: "STRASSE@example.com"},
+		{Username: "STRASSE", Email: "a@example.com"}, {Username: "straße", Email: "b@example.com"},
+		{Username: "other", Email: "STRASSE@example.com"},
 		{Username: "Admin", Email: "c@example.com"},
 	} {
 		n.Password, n.Roles = controltest.Password, []string{"viewer"}
@@ -59,7 +64,8 @@ func TestCreate_namesAndAddressesAreUniqueInEverySpelling(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			_, err := r.Users.Create(ctx, user.Draft{Username: "racer", Email: "racer@example.com", Password: controltest.Password, Roles: []string{"viewer"}}, controltest.Root)
+			_, err := r.Users.Create(ctx, user.Draft{Username: "racer", Email: "racer@example.com", Password: controltest.Password,
+				Roles: []string{"viewer"}}, controltest.Root)
 			if err == nil {
 				made.Add(1)
 			} else if !fault.Is(err, fault.Conflict) {
@@ -111,7 +117,8 @@ func TestUpdate_changesOnlyWhatIsGiven(t *testing.T) {
 	if after.Email != email || after.AV != u.AV || after.Username != u.Username || !after.Enabled || after.Password != u.Password {
 		t.Fatalf("%+v", after)
 	}
-	if _, err := r.Users.Create(ctx, user.Draft{Username: "other", Email: "dana@example.com", Password: controltest.Password, Roles: []string{"viewer"}}, controltest.Root); err != nil {
+	if _, err := r.Users.Create(ctx, user.Draft{Username: "other", Email: "dana@example.com", Password: controltest.Password,
+		Roles: []string{"viewer"}}, controltest.Root); err != nil {
 		t.Fatalf("the old address is not free: %v", err)
 	}
 	for what, c := range map[string]struct {
@@ -120,14 +127,16 @@ func TestUpdate_changesOnlyWhatIsGiven(t *testing.T) {
 		by     user.Caller
 		kind   fault.Kind
 	}{
-		"nothing":          {user.Change{}, u.ID, controltest.Root, fault.Invalid},
-		"bad address":      {user.Change{Email: &bad}, u.ID, controltest.Root, fault.Invalid},
-		"unknown role":     {user.Change{Roles: []string{"king"}}, u.ID, controltest.Root, fault.Invalid},
-		"empty roles":      {user.Change{Roles: []string{}}, u.ID, controltest.Root, fault.Invalid},
-		"unknown account":  {user.Change{Email: &email}, "01a214f4-773a-7d66-b5f6-c679470cebf7", controltest.Root, fault.NotFound},
-		"no id":            {user.Change{Email: &email}, "../dana", controltest.Root, fault.NotFound},
-		"own roles":        {user.Change{Roles: []string{"admin", "operator"}}, u.ID, user.Caller{ID: u.ID, AV: u.AV, Roles: []string{"operator"}}, fault.Denied},
-		"roles above own":  {user.Change{Roles: []string{"auditor"}}, u.ID, user.Caller{ID: "y", Roles: []string{"operator"}}, fault.Denied},
+		"nothing":         {user.Change{}, u.ID, controltest.Root, fault.Invalid},
+		"bad address":     {user.Change{Email: &bad}, u.ID, controltest.Root, fault.Invalid},
+		"unknown role":    {user.Change{Roles: []string{"king"}}, u.ID, controltest.Root, fault.Invalid},
+		"empty roles":     {user.Change{Roles: []string{}}, u.ID, controltest.Root, fault.Invalid},
+		"unknown account": {user.Change{Email: &email}, "01a214f4-773a-7d66-b5f6-c679470cebf7", controltest.Root, fault.NotFound},
+		"no id":           {user.Change{Email: &email}, "../dana", controltest.Root, fault.NotFound},
+		"own roles": {user.Change{Roles: []string{"admin", "operator"}}, u.ID,
+			user.Caller{ID: u.ID, AV: u.AV, Roles: []string{"operator"}}, fault.Denied},
+		"roles above own": {user.Change{Roles: []string{"auditor"}}, u.ID, user.Caller{ID: "y", Roles: []string{"operator"}},
+			fault.Denied},
 		"an admin by none": {user.Change{Email: &email}, r.File.User.ID, user.Caller{ID: "y", Roles: []string{"operator"}}, fault.Denied},
 	} {
 		if err := r.Users.Update(ctx, c.id, c.change, c.by); !fault.Is(err, c.kind) {
@@ -216,7 +225,8 @@ func TestList_filtersAndCounts(t *testing.T) {
 			t.Errorf("%+v: %v, total %d, %v", c.f, names, users.Total, err)
 		}
 	}
-	if users, err := r.Users.List(ctx, user.Filter{}, store.Place{Offset: 1, Limit: 1}); err != nil || len(users.Rows) != 1 || users.Rows[0].Value.Username != "v1" || users.Total != 3 {
+	if users, err := r.Users.List(ctx, user.Filter{}, store.Place{Offset: 1, Limit: 1}); err != nil || len(users.Rows) != 1 ||
+		users.Rows[0].Value.Username != "v1" || users.Total != 3 {
 		t.Errorf("second page: %v %v", users, err)
 	}
 }
@@ -262,7 +272,8 @@ func TestList_newestFirstWhateverTheFilterAndStableWhileAccountsAreAdded(t *test
 			t.Errorf("%+v:\n%v, not\n%v", f, got, want)
 		}
 	}
-	if users, err := r.Users.List(ctx, user.Filter{Role: "viewer"}, store.Place{Offset: math.MaxInt, Limit: 50}); err != nil || len(users.Rows) != 0 {
+	if users, err := r.Users.List(ctx, user.Filter{Role: "viewer"}, store.Place{Offset: math.MaxInt, Limit: 50}); err != nil ||
+		len(users.Rows) != 0 {
 		t.Errorf("far behind the end: %v %v", users, err)
 	}
 }

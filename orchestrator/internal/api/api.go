@@ -53,10 +53,15 @@ func (a *API) Routes() []web.Route {
 		metrics = web.Open()
 	}
 	all := []web.Route{
-		{Method: "GET", Path: "/metrics", Op: "metrics", Summary: "Figures in the text format of Prometheus", Permission: metrics, Limit: web.Free, Speaks: figures(), Stream: a.Metrics},
-		{Method: "GET", Path: "/ws", Op: "watchEvents", Summary: "Live events over WebSocket, from any kept sequence on", Doc: "A token comes in the Authorization header, in the address, or in a first message {\"type\": \"auth\", \"token\": …} within 10 s. Each message of the service is one event or, with batch_size, a list of them. The categories are " + strings.Join(event.Categories(), ", ") + ".", Permission: web.Open(), Lasts: true, Speaks: socket(), Stream: a.Socket},
+		{Method: "GET", Path: "/metrics", Op: "metrics", Summary: "Figures in the text format of Prometheus", Permission: metrics,
+			Limit: web.Free, Speaks: figures(), Stream: a.Metrics},
+		{Method: "GET", Path: "/ws", Op: "watchEvents", Summary: "Live events over WebSocket, from any kept sequence on",
+			Doc: "A token comes in the Authorization header, in the address, or in a first message {\"type\": \"auth\", \"token\": …} " +
+				"within 10 s. Each message of the service is one event or, with batch_size, a list of them. The categories are " +
+				strings.Join(event.Categories(), ", ") + ".", Permission: web.Open(), Lasts: true, Speaks: socket(), Stream: a.Socket},
 	}
-	for _, part := range [][]web.Route{a.Health.Routes(), a.taskRoutes(), a.workflowRoutes(), a.batchRoutes(), a.rollbackRoutes(), a.webhookRoutes(), a.auditRoutes()} {
+	for _, part := range [][]web.Route{a.Health.Routes(), a.taskRoutes(), a.workflowRoutes(), a.batchRoutes(), a.rollbackRoutes(),
+		a.webhookRoutes(), a.auditRoutes()} {
 		all = append(all, part...)
 	}
 	return all
@@ -65,14 +70,25 @@ func (a *API) Routes() []web.Route {
 // Nouns are the groups of the OpenAPI document, the main ones first.
 func Nouns() []openapi.Noun {
 	return []openapi.Noun{
-		{Name: "Batches", Paths: []string{"batch"}, Doc: "A batch is a set of operations with dependencies between them: servers to create and task services to install, at any provider."},
-		{Name: "Workflows", Paths: []string{"workflows"}, Doc: "A workflow is one job on an infra: its servers, a task service, or a cluster."},
-		{Name: "Tasks", Paths: []string{"tasks"}, Doc: "A task is the unit that is queued and run: an operation of a batch, or a workflow."},
-		{Name: "Rollback", Paths: []string{"rollback"}, Doc: "A checkpoint is a place in the history. A rollback undoes what was done after one, or what operations did that are named."},
-		{Name: "Events", Paths: []string{"ws"}, Doc: "What happens, as it happens, over WebSocket; nothing is missed by who says what was seen last."},
-		{Name: "Webhooks", Paths: []string{"webhooks"}, Doc: "A webhook sends events to a URL, signed, until the receiver has taken them. Deliveries are at least once: the id of a delivery is the same in every repetition."},
-		{Name: "Audit log", Paths: []string{"audit"}, Doc: "Proofs of the orchestrator's own tamper-evident log. What is in it is searched at the control-center."},
-		{Name: "Service", Paths: []string{"health", "ready", "metrics", "openapi.json", "docs"}, Doc: "Whether the service works, its figures, and this document."},
+		{Name: "Batches", Paths: []string{"batch"},
+			Doc: "A batch is a set of operations with dependencies between them: servers to create and task services to install, at any " +
+				"provider."},
+		{Name: "Workflows", Paths: []string{"workflows"},
+			Doc: "A workflow is one job on an infra: its servers, a task service, or a cluster."},
+		{Name: "Tasks", Paths: []string{"tasks"},
+			Doc: "A task is the unit that is queued and run: an operation of a batch, or a workflow."},
+		{Name: "Rollback", Paths: []string{"rollback"},
+			Doc: "A checkpoint is a place in the history. A rollback undoes what was done after one, " +
+				"or what operations did that are named."},
+		{Name: "Events", Paths: []string{"ws"},
+			Doc: "What happens, as it happens, over WebSocket; nothing is missed by who says what was seen last."},
+		{Name: "Webhooks", Paths: []string{"webhooks"},
+			Doc: "A webhook sends events to a URL, signed, until the receiver has taken them. Deliveries are at least once: the id of a " +
+				"delivery is the same in every repetition."},
+		{Name: "Audit log", Paths: []string{"audit"},
+			Doc: "Proofs of the orchestrator's own tamper-evident log. What is in it is searched at the control-center."},
+		{Name: "Service", Paths: []string{"health", "ready", "metrics", "openapi.json", "docs"},
+			Doc: "Whether the service works, its figures, and this document."},
 	}
 }
 
@@ -112,5 +128,6 @@ func Admit(changes func() error) func(web.Route) error {
 // again.
 func asked(ctx context.Context) dag.Grant {
 	c := web.CallerOf(ctx)
-	return dag.Grant{AuthVersion: c.Claims.AuthVersion, MFA: c.Claims.MFA(), Roles: c.Claims.Roles, Time: c.At.UTC().Truncate(time.Microsecond)}
+	return dag.Grant{AuthVersion: c.Claims.AuthVersion, MFA: c.Claims.MFA(), Roles: c.Claims.Roles,
+		Time: c.At.UTC().Truncate(time.Microsecond)}
 }

@@ -13,9 +13,15 @@ import (
 // only this service can give are the proofs of its own log.
 func (a *API) auditRoutes() []web.Route {
 	return []web.Route{
-		{Method: "GET", Path: "/audit/checkpoint", Op: "getAuditCheckpoint", Summary: "The newest signed tree head of the orchestrator's log", Permission: web.Allow("read", "audit"), Handle: web.To(a.treehead)},
-		{Method: "GET", Path: "/audit/entries/:index", Op: "getAuditEntry", Summary: "One entry of the orchestrator's log with its proof, which verifies offline", Permission: web.Allow("read", "audit"), Handle: web.To(a.entry)},
-		{Method: "GET", Path: "/audit/entries/:index/decision", Op: "getAuditDecision", Summary: "The decision that an entry stands on, with all resources that were asked about, also those that are too many for the entry", Permission: web.Allow("read", "audit"), Handle: web.To(a.decision)},
+		{Method: "GET", Path: "/audit/checkpoint", Op: "getAuditCheckpoint",
+			Summary: "The newest signed tree head of the orchestrator's log", Permission: web.Allow("read", "audit"),
+			Handle: web.To(a.treehead)},
+		{Method: "GET", Path: "/audit/entries/:index", Op: "getAuditEntry",
+			Summary: "One entry of the orchestrator's log with its proof, which verifies offline", Permission: web.Allow("read", "audit"),
+			Handle: web.To(a.entry)},
+		{Method: "GET", Path: "/audit/entries/:index/decision", Op: "getAuditDecision",
+			Summary: "The decision that an entry stands on, with all resources that were asked about, also those that are too many for " +
+				"the entry", Permission: web.Allow("read", "audit"), Handle: web.To(a.decision)},
 	}
 }
 

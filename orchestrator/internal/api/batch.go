@@ -22,11 +22,19 @@ const maxBatch = 8 << 20
 
 func (a *API) batchRoutes() []web.Route {
 	return []web.Route{
-		{Method: "POST", Path: "/batch/execute", Op: "executeBatch", Summary: "Submit a batch of operations with dependencies", Doc: "The whole batch is checked first; nothing begins when anything is wrong. An operation begins when those it depends on have ended.", Permission: web.Allow("create", "batches"), Limit: web.Batch, Audit: "batch.create", MaxBody: maxBatch, Handle: web.To(a.executeBatch)},
-		{Method: "GET", Path: "/batch/operations", Op: "listBatches", Summary: "List batches, newest first", Permission: web.Allow("read", "batches"), Handle: web.To(a.listBatches)},
-		{Method: "GET", Path: "/batch/operations/:id", Op: "getBatch", Summary: "Show a batch with the results of its operations", Permission: web.Allow("read", "batches"), Handle: web.To(a.getBatch)},
-		{Method: "POST", Path: "/batch/operations/:id/adopt", Op: "adoptBatch", Summary: "Go on, as a batch of your own, with what a batch left undone whose submitter lost the right to it", Permission: web.Allow("retry", "batches"), Limit: web.Batch, Audit: "batch.adopt", Handle: web.To(a.adoptBatch)},
-		{Method: "POST", Path: "/batch/operations/:id/cancel", Op: "cancelBatch", Summary: "Stop a batch; what is done stays done", Permission: web.Authenticated(), Limit: web.Batch, Audit: "batch.cancel", Handle: web.Do("Operation cancelled", a.cancelBatch)},
+		{Method: "POST", Path: "/batch/execute", Op: "executeBatch", Summary: "Submit a batch of operations with dependencies",
+			Doc: "The whole batch is checked first; nothing begins when anything is wrong. An operation begins when those it depends on " +
+				"have ended.", Permission: web.Allow("create", "batches"), Limit: web.Batch, Audit: "batch.create", MaxBody: maxBatch,
+			Handle: web.To(a.executeBatch)},
+		{Method: "GET", Path: "/batch/operations", Op: "listBatches", Summary: "List batches, newest first",
+			Permission: web.Allow("read", "batches"), Handle: web.To(a.listBatches)},
+		{Method: "GET", Path: "/batch/operations/:id", Op: "getBatch", Summary: "Show a batch with the results of its operations",
+			Permission: web.Allow("read", "batches"), Handle: web.To(a.getBatch)},
+		{Method: "POST", Path: "/batch/operations/:id/adopt", Op: "adoptBatch",
+			Summary:    "Go on, as a batch of your own, with what a batch left undone whose submitter lost the right to it",
+			Permission: web.Allow("retry", "batches"), Limit: web.Batch, Audit: "batch.adopt", Handle: web.To(a.adoptBatch)},
+		{Method: "POST", Path: "/batch/operations/:id/cancel", Op: "cancelBatch", Summary: "Stop a batch; what is done stays done",
+			Permission: web.Authenticated(), Limit: web.Batch, Audit: "batch.cancel", Handle: web.Do("Operation cancelled", a.cancelBatch)},
 	}
 }
 
@@ -83,7 +91,8 @@ func (in batchIn) Resources() []authz.Resource {
 // operation is what the executor will be told of it; where a task service goes is not in it yet
 // when that is left to the dependencies.
 func (op *operationIn) operation() dag.Operation {
-	o := dag.Operation{CheckMode: op.CheckMode, Provider: op.Provider, Taskservs: op.Taskservs, Targets: op.Targets, Type: op.Type, Verb: "create", Wait: true}
+	o := dag.Operation{CheckMode: op.CheckMode, Provider: op.Provider, Taskservs: op.Taskservs, Targets: op.Targets, Type: op.Type,
+		Verb: "create", Wait: true}
 	if len(op.ServerConfigs) > 0 {
 		o.Servers = make([]dag.ServerConfig, len(op.ServerConfigs))
 		for k, s := range op.ServerConfigs {
@@ -109,7 +118,8 @@ func (a *API) executeBatch(ctx context.Context, in batchIn) (batchView, error) {
 
 // accepted shows a batch as it was accepted; its first operations may be running by now.
 func (a *API) accepted(s engine.Submitted) batchView {
-	v := batchView{BatchID: s.Run.ID, Status: dag.StatusRunning, StorageBackend: a.Storage, Resumes: s.Run.Resumes, Operations: make([]operationView, len(s.Tasks))}
+	v := batchView{BatchID: s.Run.ID, Status: dag.StatusRunning, StorageBackend: a.Storage, Resumes: s.Run.Resumes,
+		Operations: make([]operationView, len(s.Tasks))}
 	for i := range s.Tasks {
 		v.Operations[i] = operationView{ID: s.Tasks[i].Operation, Status: dag.StatusPending, TaskID: s.Tasks[i].ID}
 	}
@@ -134,7 +144,8 @@ func (a *API) known(in batchIn) error {
 		}
 		if !slices.Contains(providers, op.Provider) {
 			faults = append(faults, fault.Field{Pointer: fmt.Sprintf("/operations/%d/provider", i),
-				Message: fmt.Sprintf("%q is no provider of this installation; it has: %s", op.Provider, listed(providers, "none; its operator adds them as [providers.NAME]"))})
+				Message: fmt.Sprintf("%q is no provider of this installation; it has: %s", op.Provider,
+					listed(providers, "none; its operator adds them as [providers.NAME]"))})
 		}
 		for k, t := range op.Taskservs {
 			if !slices.Contains(services, t) {

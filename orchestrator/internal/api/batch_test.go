@@ -8,7 +8,8 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 )
 
-// TestBatch_targetsAreFoundInBoundedTime searches the servers below task services in graphs made to be slow.
+// TestBatch_targetsAreFoundInBoundedTime searches the servers below task services in graphs made to
+// be slow.
 func TestBatch_targetsAreFoundInBoundedTime(t *testing.T) {
 	t.Parallel()
 	chain := batchIn{}
@@ -49,8 +50,10 @@ func TestBatch_targetsAreFoundInBoundedTime(t *testing.T) {
 func TestBatch_targetsAreTheServersBelow(t *testing.T) {
 	t.Parallel()
 	in := batchIn{Operations: []operationIn{
-		{ID: "a", Type: "server_batch", ServerConfigs: []serverIn{{Name: "a1"}, {Name: "a2"}}}, {ID: "b", Type: "server_batch", Dependencies: []string{"a"}, ServerConfigs: []serverIn{{Name: "a2"}, {Name: "b1"}}},
-		{ID: "k", Type: "taskserv_batch", Dependencies: []string{"b", "ghost", "k"}}, {ID: "x", Type: "server_batch", ServerConfigs: []serverIn{{Name: "x1"}}},
+		{ID: "a", Type: "server_batch", ServerConfigs: []serverIn{{Name: "a1"}, {Name: "a2"}}},
+		{ID: "b", Type: "server_batch", Dependencies: []string{"a"}, ServerConfigs: []serverIn{{Name: "a2"}, {Name: "b1"}}},
+		{ID: "k", Type: "taskserv_batch", Dependencies: []string{"b", "ghost", "k"}},
+		{ID: "x", Type: "server_batch", ServerConfigs: []serverIn{{Name: "x1"}}},
 	}}
 	if got := fmt.Sprint(in.definition().Nodes[2].Operation.Targets); got != "[a2 b1 a1]" {
 		t.Errorf("targets %s", got)
@@ -61,8 +64,10 @@ func TestBatch_targetsAreTheServersBelow(t *testing.T) {
 func TestResults_showWhatIsThere(t *testing.T) {
 	t.Parallel()
 	v, err := (&API{}).results(t.Context(), &dag.Task{Steps: []dag.StepState{
-		{Applied: true, Step: dag.Step{Action: "taskserv.install", Name: "os on a on b", Target: "a on b"}}, {Applied: true, Step: dag.Step{Action: "taskserv.remove", Name: "dns on a", Target: "a"}},
-		{Applied: true, Step: dag.Step{Action: "server.delete", Name: "a"}}, {Step: dag.Step{Action: "taskserv.install", Name: "dns on b", Target: "b"}},
+		{Applied: true, Step: dag.Step{Action: "taskserv.install", Name: "os on a on b", Target: "a on b"}},
+		{Applied: true, Step: dag.Step{Action: "taskserv.remove", Name: "dns on a", Target: "a"}},
+		{Applied: true, Step: dag.Step{Action: "server.delete", Name: "a"}},
+		{Step: dag.Step{Action: "taskserv.install", Name: "dns on b", Target: "b"}},
 	}})
 	if err != nil || len(v.Servers) != 0 || len(v.Taskservs) != 1 || v.Taskservs[0] != (taskservView{Name: "os", Server: "a on b"}) {
 		t.Errorf("results %+v, %v", v, err)

@@ -35,8 +35,11 @@ type countsView struct {
 // summary shows a batch without its operations.
 func (a *API) summary(h dag.Header) batchView {
 	c := h.Counts
-	return batchView{BatchID: h.ID, Name: h.Name, Status: h.Status(), CreatedAt: &h.CreatedAt, CompletedAt: h.CompletedAt, StorageBackend: a.Storage,
-		Error: h.Error, Resumes: h.Resumes, AdoptedBy: h.AdoptedBy, Counts: &countsView{Total: c.Total(), Pending: c.Pending, Running: c.Running, Completed: c.Completed, Failed: c.Failed, Cancelled: c.Cancelled}}
+	return batchView{BatchID: h.ID, Name: h.Name, Status: h.Status(), CreatedAt: &h.CreatedAt, CompletedAt: h.CompletedAt,
+		StorageBackend: a.Storage,
+		Error:          h.Error, Resumes: h.Resumes, AdoptedBy: h.AdoptedBy,
+		Counts: &countsView{Total: c.Total(), Pending: c.Pending, Running: c.Running, Completed: c.Completed, Failed: c.Failed,
+			Cancelled: c.Cancelled}}
 }
 
 func (a *API) viewBatch(b run.Batch) batchView {
@@ -44,8 +47,9 @@ func (a *API) viewBatch(b run.Batch) batchView {
 	v.Counts, v.Operations = nil, make([]operationView, len(b.Tasks))
 	for i := range b.Tasks {
 		t := &b.Tasks[i]
-		v.Operations[i] = operationView{ID: t.Operation, Status: t.Status(), Progress: percent(t.Progress), Results: &resultsView{}, TaskID: t.ID,
-			Error: t.Error, Attention: t.Attention, RolledBackAt: t.RolledBackAt}
+		v.Operations[i] = operationView{ID: t.Operation, Status: t.Status(), Progress: percent(t.Progress), Results: &resultsView{},
+			TaskID: t.ID,
+			Error:  t.Error, Attention: t.Attention, RolledBackAt: t.RolledBackAt}
 	}
 	return v
 }

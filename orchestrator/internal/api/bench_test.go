@@ -43,8 +43,9 @@ func (a *answer) Header() http.Header         { return a.header }
 func (a *answer) WriteHeader(status int)      { a.status = status }
 func (a *answer) Write(b []byte) (int, error) { return len(b), nil }
 
-// BenchmarkExecuteBatch sends a batch through the whole service without its sockets and its engine: routing, token,
-// decisions, decoding, validation, answer; log off. What Submit costs is the engine's.
+// BenchmarkExecuteBatch sends a batch through the whole service without its sockets and its engine:
+// routing, token, decisions, decoding, validation, answer; log off. What Submit costs is the
+// engine's.
 func BenchmarkExecuteBatch(b *testing.B) {
 	b.Run("operations=10", func(b *testing.B) { execute(b, tenOperations(b), 10) })
 	b.Run("operations=1000", func(b *testing.B) { execute(b, manyOperations(1000), 1000) })
@@ -61,8 +62,10 @@ func execute(b *testing.B, body []byte, operations int) {
 		b.Fatal(err)
 	}
 	now := time.Now().Unix()
-	raw, err := token.Sign(token.Claims{Issuer: "i", Subject: "5d7f4a2e-0a3e-7f4a-8a2e-5d7f4a2e0a3e", Audience: []string{token.Orchestrator}, ID: "j", SessionID: "s",
-		IssuedAt: now, NotBefore: now, Expires: now + 3600, AuthTime: now, ACR: "aal1", AMR: []string{"pwd"}, Roles: []string{"admin"}, Username: "admin", AuthVersion: 1}, key, token.Access)
+	raw, err := token.Sign(token.Claims{Issuer: "i", Subject: "5d7f4a2e-0a3e-7f4a-8a2e-5d7f4a2e0a3e",
+		Audience: []string{token.Orchestrator}, ID: "j", SessionID: "s",
+		IssuedAt: now, NotBefore: now, Expires: now + 3600, AuthTime: now, ACR: "aal1", AMR: []string{"pwd"}, Roles: []string{"admin"},
+		Username: "admin", AuthVersion: 1}, key, token.Access)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -87,8 +90,10 @@ func execute(b *testing.B, body []byte, operations int) {
 	}
 	limits := ratelimit.Default()
 	limits.Batch = 1 << 40
-	server, err := web.NewServer(web.Config{Service: token.Orchestrator, Routes: routes, Log: obs.Discard(), Metrics: obs.NewRegistry(), RateLimits: limits,
-		Store: memstore.New(store.Schema{Service: token.Orchestrator, Kinds: idempotency.Kinds()}), Key: []byte("bench"), Decide: authority.Decide,
+	server, err := web.NewServer(web.Config{Service: token.Orchestrator, Routes: routes, Log: obs.Discard(), Metrics: obs.NewRegistry(),
+		RateLimits: limits,
+		Store:      memstore.New(store.Schema{Service: token.Orchestrator, Kinds: idempotency.Kinds()}), Key: []byte("bench"),
+		Decide: authority.Decide,
 		Authenticate: func(_ context.Context, raw string, _ *http.Request) (token.Claims, error) {
 			return verifier.Verify(raw, time.Now())
 		},
@@ -102,7 +107,8 @@ func execute(b *testing.B, body []byte, operations int) {
 		b.Fatal(err)
 	}
 	r.RemoteAddr, r.ContentLength = "127.0.0.1:4711", int64(len(body))
-	r.Header = http.Header{"Authorization": {"Bearer " + raw}, "Content-Type": {"application/json"}, "Accept": {"application/json"}, "User-Agent": {"bench"}}
+	r.Header = http.Header{"Authorization": {"Bearer " + raw}, "Content-Type": {"application/json"}, "Accept": {"application/json"},
+		"User-Agent": {"bench"}}
 	from := bytes.NewReader(body)
 	r.Body = io.NopCloser(from)
 	w := &answer{header: http.Header{}}
@@ -141,18 +147,22 @@ func (a *API) judge(accepted engine.Submitted) web.Handler {
 // tenOperations is a batch as a client of the API spells it.
 func tenOperations(b *testing.B) []byte {
 	var ops []operationIn
-	for i, deps := range [][]string{{}, {"op-0000"}, {"op-0000"}, {"op-0000"}, {"op-0001", "op-0002"}, {"op-0002", "op-0003"}, {"op-0004"}, {"op-0004", "op-0005"}, {"op-0005"}, {"op-0006", "op-0007", "op-0008"}} {
+	for i, deps := range [][]string{{}, {"op-0000"}, {"op-0000"}, {"op-0000"}, {"op-0001", "op-0002"}, {"op-0002", "op-0003"}, {"op-0004"},
+		{"op-0004", "op-0005"}, {"op-0005"}, {"op-0006", "op-0007", "op-0008"}} {
 		ops = append(ops, operationIn{ID: fmt.Sprintf("op-%04d", i), Type: "server_batch", Provider: "noop", Dependencies: deps,
-			ServerConfigs: []serverIn{{fmt.Sprintf("many-1-217-%d", i), "1xCPU-2GB", "de-fra1"}}, Taskservs: []string{}, Targets: []string{}, OnFailure: "fail", Retry: &retryIn{}})
+			ServerConfigs: []serverIn{{fmt.Sprintf("many-1-217-%d", i), "1xCPU-2GB", "de-fra1"}}, Taskservs: []string{},
+			Targets: []string{}, OnFailure: "fail", Retry: &retryIn{}})
 	}
-	body, err := json.Marshal(batchIn{Name: "bench-217", Version: "1.0.0", StorageBackend: "filesystem", ParallelLimit: 1000, Operations: ops})
+	body, err := json.Marshal(batchIn{Name: "bench-217", Version: "1.0.0", StorageBackend: "filesystem", ParallelLimit: 1000,
+		Operations: ops})
 	if err != nil {
 		b.Fatal(err)
 	}
 	return body
 }
 
-// manyOperations is a batch of operations that say only what they must, each of which depends on up to three before it.
+// manyOperations is a batch of operations that say only what they must, each of which depends on up
+// to three before it.
 func manyOperations(n int) []byte {
 	body := []byte(`{"name":"bench-217","parallel_limit":1000,"operations":[`)
 	for i := range n {

@@ -18,8 +18,10 @@ import (
 func TestDocument_everythingIsDescribed(t *testing.T) {
 	t.Parallel()
 	a := &API{Metrics: http.NotFoundHandler(), Socket: http.NotFoundHandler()}
-	s, err := web.NewServer(web.Config{Service: token.Orchestrator, Routes: a.Routes(), Nouns: Nouns(), Log: obs.Discard(), Key: []byte("k"),
-		Store: memstore.New(store.Schema{Service: token.Orchestrator, Kinds: idempotency.Kinds()}), Decide: func(authz.Request) authz.Decision { return authz.Decision{} },
+	s, err := web.NewServer(web.Config{Service: token.Orchestrator, Routes: a.Routes(), Nouns: Nouns(), Log: obs.Discard(),
+		Key:          []byte("k"),
+		Store:        memstore.New(store.Schema{Service: token.Orchestrator, Kinds: idempotency.Kinds()}),
+		Decide:       func(authz.Request) authz.Decision { return authz.Decision{} },
 		Authenticate: func(context.Context, string, *http.Request) (token.Claims, error) { return token.Claims{}, nil }})
 	if err != nil {
 		t.Fatal(err)

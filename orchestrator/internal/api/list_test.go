@@ -34,9 +34,12 @@ func TestListBatches_carriesSoManyOperationsAndNoMore(t *testing.T) {
 		run := id.New()
 		runs = append([]string{run}, runs...)
 		h := dag.Header{Counts: dag.Counts{Completed: operations - 1, Failed: 1}, ID: run, Kind: dag.Batch, State: dag.Failed}
-		writes := []store.Write{put("run", run, h, store.IndexKey{Name: "kind", Value: "batch"}, store.IndexKey{Name: "status", Value: "batch/Failed"})}
+		writes := []store.Write{put("run", run, h, store.IndexKey{Name: "kind", Value: "batch"},
+			store.IndexKey{Name: "status", Value: "batch/Failed"})}
 		for n := range operations {
-			writes = append(writes, put("task", id.Within(run, n), dag.Task{Batch: true, CreatedAt: time.Unix(1, 0).UTC(), ID: id.Within(run, n), Number: n, Operation: "x", Run: run, State: dag.Succeeded}))
+			writes = append(writes, put("task", id.Within(run, n),
+				dag.Task{Batch: true, CreatedAt: time.Unix(1, 0).UTC(), ID: id.Within(run, n), Number: n, Operation: "x", Run: run,
+					State: dag.Succeeded}))
 		}
 		if _, err := db.Commit(t.Context(), store.Batch{Writes: writes}); err != nil {
 			t.Fatal(err)
@@ -47,7 +50,8 @@ func TestListBatches_carriesSoManyOperationsAndNoMore(t *testing.T) {
 		in := listBatchesIn{Paging: web.Paging{Limit: 50}, Status: status, View: "full"}
 		for {
 			page, err := a.listBatches(t.Context(), in)
-			if err != nil || len(page.Items) == 0 || len(page.Items) > maxListed/operations || page.Total != batches || page.Next != "" && page.Limit != len(page.Items) {
+			if err != nil || len(page.Items) == 0 || len(page.Items) > maxListed/operations || page.Total != batches || page.Next != "" &&
+				page.Limit != len(page.Items) {
 				t.Fatalf("%d batches of %d, limit %d: %v", len(page.Items), page.Total, page.Limit, err)
 			}
 			for _, b := range page.Items {
@@ -64,7 +68,9 @@ func TestListBatches_carriesSoManyOperationsAndNoMore(t *testing.T) {
 		}
 		page, err := a.listBatches(t.Context(), listBatchesIn{Paging: web.Paging{Limit: 50}, Status: status, View: "summary"})
 		body, _ := json.Marshal(page.Items)
-		if err != nil || len(page.Items) != batches || page.Next != "" || len(body) > 1000*batches || *page.Items[0].Counts != (countsView{Total: operations, Completed: operations - 1, Failed: 1}) || strings.Contains(string(body), "operations\":") {
+		if err != nil || len(page.Items) != batches || page.Next != "" || len(body) > 1000*batches ||
+			*page.Items[0].Counts != (countsView{Total: operations, Completed: operations - 1, Failed: 1}) ||
+			strings.Contains(string(body), "operations\":") {
 			t.Errorf("summary: %d batches, %d bytes, %v", len(page.Items), len(body), err)
 		}
 	}

@@ -42,7 +42,8 @@ func (a *API) results(ctx context.Context, t *dag.Task) (*resultsView, error) {
 		case !p.Applied:
 			continue
 		case p.Step.Action == "taskserv.install":
-			v.Taskservs = append(v.Taskservs, taskservView{Name: strings.TrimSuffix(p.Step.Name, " on "+p.Step.Target), Server: p.Step.Target})
+			v.Taskservs = append(v.Taskservs,
+				taskservView{Name: strings.TrimSuffix(p.Step.Name, " on "+p.Step.Target), Server: p.Step.Target})
 			continue
 		case p.Step.Action != "server.create": // what was removed is not there
 			continue

@@ -24,11 +24,12 @@ import (
 type reaching struct{ named }
 
 func (reaching) Reach(s dag.Resource) map[string]string {
-	return map[string]string{"key_file": "/host/" + s.Facts["id"] + "/key", "ssh_config": "/host/" + s.Facts["id"] + "/config", "port": "2222"}
+	return map[string]string{"key_file": "/host/" + s.Facts["id"] + "/key", "ssh_config": "/host/" + s.Facts["id"] + "/config",
+		"port": "2222"}
 }
 
-// TestResults_hostPathsAreForWhoMayUseTheServer is decision 66: paths of keys and of the ssh configuration were in the
-// answers to everybody who could read a batch.
+// TestResults_hostPathsAreForWhoMayUseTheServer is decision 66: paths of keys and of the ssh
+// configuration were in the answers to everybody who could read a batch.
 func TestResults_hostPathsAreForWhoMayUseTheServer(t *testing.T) {
 	t.Parallel()
 	db := memstore.New(store.Schema{Service: token.Orchestrator, Kinds: append(run.Schema(), idempotency.Kinds()...)})
@@ -44,7 +45,8 @@ func TestResults_hostPathsAreForWhoMayUseTheServer(t *testing.T) {
 			tag = "another"
 		}
 		body := []byte(`{"facts":{"address":"127.0.0.1","id":"id-` + string(rune('1'+i)) + `","key_file":"/stale/key","port":"1111","tag":"` + tag + `"},"kind":"server","name":"` + p.Step.Name + `","provider":"p","updated":"2026-11-30T00:00:00Z"}`)
-		if _, err := db.Commit(t.Context(), store.Batch{Writes: []store.Write{{Key: store.Key{Kind: "resource", ID: "p/server/" + p.Step.Name}, Expect: store.Absent(), Body: body}}}); err != nil {
+		if _, err := db.Commit(t.Context(), store.Batch{Writes: []store.Write{{Key: store.Key{Kind: "resource", ID: "p/server/" +
+			p.Step.Name}, Expect: store.Absent(), Body: body}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -52,7 +54,8 @@ func TestResults_hostPathsAreForWhoMayUseTheServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	src.Policies = append(src.Policies, authz.Policy{ID: "p", Name: "no-secrets", Enabled: true, Version: "1", Rules: []authz.Rule{{Effect: authz.EffectDeny, Resource: "servers:secret-*", Action: []string{"use"}}}})
+	src.Policies = append(src.Policies, authz.Policy{ID: "p", Name: "no-secrets", Enabled: true, Version: "1",
+		Rules: []authz.Rule{{Effect: authz.EffectDeny, Resource: "servers:secret-*", Action: []string{"use"}}}})
 	set, err := authz.Compile(src)
 	if err != nil {
 		t.Fatal(err)
@@ -60,11 +63,13 @@ func TestResults_hostPathsAreForWhoMayUseTheServer(t *testing.T) {
 	var authority authz.Authority
 	authority.Swap(set)
 	a := &API{Catalogue: reaching{}, Engine: engine.New(engine.Config{DB: db})}
-	server, err := web.NewServer(web.Config{Service: token.Orchestrator, Log: obs.Discard(), Metrics: obs.NewRegistry(), Store: db, Decide: authority.Decide,
-		Routes: []web.Route{{Method: "GET", Path: "/results", Op: "results", Summary: "results", Permission: web.Allow("read", "tasks"), Handle: web.To(func(ctx context.Context, _ web.None) (resultsView, error) {
-			v, err := a.results(ctx, &task)
-			return *v, err
-		})}},
+	server, err := web.NewServer(web.Config{Service: token.Orchestrator, Log: obs.Discard(), Metrics: obs.NewRegistry(), Store: db,
+		Decide: authority.Decide,
+		Routes: []web.Route{{Method: "GET", Path: "/results", Op: "results", Summary: "results", Permission: web.Allow("read", "tasks"),
+			Handle: web.To(func(ctx context.Context, _ web.None) (resultsView, error) {
+				v, err := a.results(ctx, &task)
+				return *v, err
+			})}},
 		Authenticate: func(_ context.Context, raw string, _ *http.Request) (token.Claims, error) {
 			name, role, _ := strings.Cut(raw, "/")
 			return token.Claims{Kind: token.Access, Subject: name, Roles: []string{role}}, nil
@@ -73,7 +78,8 @@ func TestResults_hostPathsAreForWhoMayUseTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	for who, want := range map[string][]string{
-		"a/admin": {"web-01", "found-02", "-oOld=x"}, "o/operator": {"web-01", "found-02", "-oOld=x"}, "maker/operator": {"web-01", "found-02", "-oOld=x"}, "maker/developer": {"web-01", "-oOld=x"},
+		"a/admin": {"web-01", "found-02", "-oOld=x"}, "o/operator": {"web-01", "found-02", "-oOld=x"},
+		"maker/operator": {"web-01", "found-02", "-oOld=x"}, "maker/developer": {"web-01", "-oOld=x"},
 		"other/developer": nil, "maker/viewer": nil, "v/viewer": nil, "u/auditor": nil,
 	} {
 		r := httptest.NewRequest("GET", "/results", nil)
@@ -106,15 +112,18 @@ func TestResults_hostPathsAreForWhoMayUseTheServer(t *testing.T) {
 	}
 }
 
-// TestBatch_theTargetsOfATaskServiceAreDecidedToo: only the servers that a batch makes were asked about.
+// TestBatch_theTargetsOfATaskServiceAreDecidedToo: only the servers that a batch makes were asked
+// about.
 func TestBatch_theTargetsOfATaskServiceAreDecidedToo(t *testing.T) {
 	t.Parallel()
-	in := batchIn{Name: "b", Operations: []operationIn{{ServerConfigs: []serverIn{{Name: "new"}}}, {Taskservs: []string{"os"}, Targets: []string{"db-01", "db-02"}}, {Taskservs: []string{"os"}, Targets: []string{"db-01"}}}}
+	in := batchIn{Name: "b", Operations: []operationIn{{ServerConfigs: []serverIn{{Name: "new"}}},
+		{Taskservs: []string{"os"}, Targets: []string{"db-01", "db-02"}}, {Taskservs: []string{"os"}, Targets: []string{"db-01"}}}}
 	var got []string
 	for _, r := range in.Resources() {
 		got = append(got, r.Type+":"+r.Name)
 	}
-	if want := []string{"batches:b", "servers:new", "servers:db-01", "servers:db-02", "taskservs:os", "taskservs:os"}; !slices.Equal(got, want) {
+	if want := []string{"batches:b", "servers:new", "servers:db-01", "servers:db-02", "taskservs:os", "taskservs:os"}; !slices.Equal(got,
+		want) {
 		t.Errorf("asked about %v, want %v", got, want)
 	}
 }

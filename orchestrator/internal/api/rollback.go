@@ -18,12 +18,25 @@ const rollbackWait = 2 * time.Hour
 
 func (a *API) rollbackRoutes() []web.Route {
 	return []web.Route{
-		{Method: "POST", Path: "/rollback/checkpoints", Op: "createCheckpoint", Summary: "Take a checkpoint", Status: http.StatusCreated, Doc: "A checkpoint is a place in the history to which a rollback goes back. The answer is its id.", Example: "01997b1c-0000-7000-8000-000000000001", Permission: web.Allow("create", "checkpoints"), Audit: "checkpoint.create", Handle: web.To(a.createCheckpoint)},
-		{Method: "GET", Path: "/rollback/checkpoints", Op: "listCheckpoints", Summary: "List checkpoints, newest first", Permission: web.Allow("read", "checkpoints"), Handle: web.To(a.listCheckpoints)},
-		{Method: "GET", Path: "/rollback/checkpoints/:id", Op: "getCheckpoint", Summary: "Show a checkpoint and how many operations a rollback to it would undo", Permission: web.Allow("read", "checkpoints"), Handle: web.To(a.getCheckpoint)},
-		{Method: "DELETE", Path: "/rollback/checkpoints/:id", Op: "deleteCheckpoint", Summary: "Delete a checkpoint; what only it held back is freed", Permission: web.Allow("delete", "checkpoints"), Audit: "checkpoint.delete", Handle: web.Do("Checkpoint deleted", a.deleteCheckpoint)},
-		{Method: "POST", Path: "/rollback/execute", Op: "executeRollback", Summary: "Undo everything after a checkpoint, or the named operations", Doc: "The answer comes when it has ended; it goes on when the client leaves, and GET /rollback/executions/{id} shows it.", Refuses: []fault.Kind{fault.NotFound}, Permission: web.Allow("rollback", "rollbacks"), Audit: "rollback.execute", Wait: rollbackWait, Handle: web.To(a.executeRollback)},
-		{Method: "GET", Path: "/rollback/executions/:id", Op: "getRollback", Summary: "Show a rollback, also while it runs", Permission: web.Allow("read", "rollbacks"), Handle: web.To(a.getRollback)},
+		{Method: "POST", Path: "/rollback/checkpoints", Op: "createCheckpoint", Summary: "Take a checkpoint", Status: http.StatusCreated,
+			Doc:     "A checkpoint is a place in the history to which a rollback goes back. The answer is its id.",
+			Example: "01997b1c-0000-7000-8000-000000000001", Permission: web.Allow("create", "checkpoints"), Audit: "checkpoint.create",
+			Handle: web.To(a.createCheckpoint)},
+		{Method: "GET", Path: "/rollback/checkpoints", Op: "listCheckpoints", Summary: "List checkpoints, newest first",
+			Permission: web.Allow("read", "checkpoints"), Handle: web.To(a.listCheckpoints)},
+		{Method: "GET", Path: "/rollback/checkpoints/:id", Op: "getCheckpoint",
+			Summary: "Show a checkpoint and how many operations a rollback to it would undo", Permission: web.Allow("read", "checkpoints"),
+			Handle: web.To(a.getCheckpoint)},
+		{Method: "DELETE", Path: "/rollback/checkpoints/:id", Op: "deleteCheckpoint",
+			Summary: "Delete a checkpoint; what only it held back is freed", Permission: web.Allow("delete", "checkpoints"),
+			Audit: "checkpoint.delete", Handle: web.Do("Checkpoint deleted", a.deleteCheckpoint)},
+		{Method: "POST", Path: "/rollback/execute", Op: "executeRollback",
+			Summary: "Undo everything after a checkpoint, or the named operations",
+			Doc:     "The answer comes when it has ended; it goes on when the client leaves, and GET /rollback/executions/{id} shows it.",
+			Refuses: []fault.Kind{fault.NotFound}, Permission: web.Allow("rollback", "rollbacks"), Audit: "rollback.execute",
+			Wait: rollbackWait, Handle: web.To(a.executeRollback)},
+		{Method: "GET", Path: "/rollback/executions/:id", Op: "getRollback", Summary: "Show a rollback, also while it runs",
+			Permission: web.Allow("read", "rollbacks"), Handle: web.To(a.getRollback)},
 	}
 }
 
@@ -55,7 +68,8 @@ type checkpointView struct {
 }
 
 func viewCheckpoint(c run.Checkpoint) checkpointView {
-	return checkpointView{ID: c.ID, Name: c.Name, Description: c.Description, CreatedAt: c.CreatedAt, Size: size(c.Size), SizeBytes: c.Size, Hash: c.Hash, Resources: c.Resources,
+	return checkpointView{ID: c.ID, Name: c.Name, Description: c.Description, CreatedAt: c.CreatedAt, Size: size(c.Size), SizeBytes: c.Size,
+		Hash: c.Hash, Resources: c.Resources,
 		RecordOnly: c.RecordOnly, Automatic: c.Automatic}
 }
 
@@ -142,8 +156,9 @@ type failureView struct {
 }
 
 func viewRollback(r rollback.Summary) rollbackView {
-	v := rollbackView{RollbackID: r.ID, Success: r.Ended && r.Failed == 0, OperationsExecuted: r.Executed, OperationsFailed: r.Failed, OperationsPlanned: r.Planned,
-		Duration: r.Duration.Round(time.Millisecond).Seconds(), Ended: r.Ended}
+	v := rollbackView{RollbackID: r.ID, Success: r.Ended && r.Failed == 0, OperationsExecuted: r.Executed, OperationsFailed: r.Failed,
+		OperationsPlanned: r.Planned,
+		Duration:          r.Duration.Round(time.Millisecond).Seconds(), Ended: r.Ended}
 	for _, f := range r.Failures {
 		v.Failures = append(v.Failures, failureView{TaskID: f.Task, Name: f.Name, Error: f.Error})
 	}

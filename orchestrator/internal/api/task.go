@@ -12,9 +12,12 @@ import (
 
 func (a *API) taskRoutes() []web.Route {
 	return []web.Route{
-		{Method: "GET", Path: "/tasks", Op: "listTasks", Summary: "List tasks, newest first", Permission: web.Allow("read", "tasks"), Handle: web.To(a.listTasks)},
-		{Method: "GET", Path: "/tasks/:id", Op: "getTask", Summary: "Show one task", Permission: web.Allow("read", "tasks"), Handle: web.To(a.getTask)},
-		{Method: "POST", Path: "/tasks/:id/cancel", Op: "cancelTask", Summary: "Cancel a task that has not ended", Permission: web.Authenticated(), Limit: web.Batch, Audit: "task.cancel", Handle: web.Do("Task cancelled", a.cancelTask)},
+		{Method: "GET", Path: "/tasks", Op: "listTasks", Summary: "List tasks, newest first", Permission: web.Allow("read", "tasks"),
+			Handle: web.To(a.listTasks)},
+		{Method: "GET", Path: "/tasks/:id", Op: "getTask", Summary: "Show one task", Permission: web.Allow("read", "tasks"),
+			Handle: web.To(a.getTask)},
+		{Method: "POST", Path: "/tasks/:id/cancel", Op: "cancelTask", Summary: "Cancel a task that has not ended",
+			Permission: web.Authenticated(), Limit: web.Batch, Audit: "task.cancel", Handle: web.Do("Task cancelled", a.cancelTask)},
 	}
 }
 
@@ -102,7 +105,8 @@ func (a *API) cancelTask(ctx context.Context, in oneID) error {
 		return err
 	}
 	if t.Batch {
-		return fault.New(fault.Conflict, "task.in_batch", "this task is operation %s of batch %s; cancel the batch: POST /batch/operations/%s/cancel", t.Operation, t.Run, t.Run)
+		return fault.New(fault.Conflict, "task.in_batch",
+			"this task is operation %s of batch %s; cancel the batch: POST /batch/operations/%s/cancel", t.Operation, t.Run, t.Run)
 	}
 	return a.Engine.Cancel(ctx, dag.Workflow, in.ID)
 }

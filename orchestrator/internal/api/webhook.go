@@ -19,19 +19,42 @@ func (a *API) webhookRoutes() []web.Route {
 	read, update := web.Allow("read", "webhooks"), web.Allow("update", "webhooks")
 	full := []fault.Kind{fault.Conflict}
 	return []web.Route{
-		{Method: "GET", Path: "/webhooks", Op: "listWebhooks", Summary: "List webhooks, newest first", Permission: read, Handle: web.To(a.listWebhooks)},
-		{Method: "POST", Path: "/webhooks", Op: "createWebhook", Summary: "Send events to a URL from now on", Status: http.StatusCreated, Doc: "The answer shows the secret, once. The webhook belongs to its maker: it is paused when he may not read what it would be sent.", Refuses: full, Permission: web.Allow("create", "webhooks"), Audit: "webhook.create", ShowsSecret: true, Handle: web.To(a.createWebhook)},
-		{Method: "GET", Path: "/webhooks/:id", Op: "getWebhook", Summary: "Show a webhook and what it will never be sent", Permission: read, Handle: web.To(a.getWebhook)},
-		{Method: "PUT", Path: "/webhooks/:id", Op: "updateWebhook", Summary: "Change a webhook's URL, events or description", Doc: "What is left out stays. The webhook belongs to whoever changed it last.", Refuses: full, Permission: update, Audit: "webhook.update", Handle: web.To(a.updateWebhook)},
-		{Method: "DELETE", Path: "/webhooks/:id", Op: "deleteWebhook", Summary: "Delete a webhook with its deliveries", Refuses: full, Permission: web.Allow("delete", "webhooks"), Audit: "webhook.delete", Handle: web.Do("Webhook deleted", a.deleteWebhook)},
-		{Method: "POST", Path: "/webhooks/:id/pause", Op: "pauseWebhook", Summary: "Stop sending; what happens meanwhile waits", Permission: update, Audit: "webhook.pause", Handle: web.Do("Webhook paused", a.pauseWebhook)},
-		{Method: "POST", Path: "/webhooks/:id/resume", Op: "resumeWebhook", Summary: "Go on sending where it was paused", Refuses: full, Permission: update, Audit: "webhook.resume", Handle: web.Do("Webhook resumed", a.resumeWebhook)},
-		{Method: "POST", Path: "/webhooks/:id/rotate", Op: "rotateWebhookSecret", Summary: "Give a webhook a new secret; the one before stays valid for 24 hours", Doc: "The answer shows the new secret, once. Until the old one ends, webhook-signature holds a signature of both.", Refuses: full, Permission: update, Audit: "webhook.rotate", ShowsSecret: true, Handle: web.To(a.rotateWebhook)},
-		{Method: "POST", Path: "/webhooks/:id/test", Op: "testWebhook", Summary: "Send the event webhook.test", Doc: "The answer is the delivery; its view shows what came of it.", Status: http.StatusAccepted, Refuses: full, Permission: update, Audit: "webhook.test", Handle: web.To(a.testWebhook)},
-		{Method: "POST", Path: "/webhooks/:id/redeliver", Op: "redeliverRange", Summary: "Send a range of events again", Doc: "Deliveries that ended keep their ids. Events that it was never sent are sent too, also those from before it was made. A range has at most 1000 sequences.", Status: http.StatusAccepted, Refuses: []fault.Kind{fault.Conflict, fault.Gone}, Permission: update, Audit: "webhook.redeliver", Handle: web.To(a.redeliverRange)},
-		{Method: "GET", Path: "/webhooks/:id/deliveries", Op: "listDeliveries", Summary: "List the deliveries of a webhook, newest first", Doc: "The newest 1000 that were delivered and the newest 1000 that were given up are kept.", Permission: read, Handle: web.To(a.listDeliveries)},
-		{Method: "GET", Path: "/webhooks/:id/deliveries/:delivery", Op: "getDelivery", Summary: "Show a delivery with its attempts and what is sent", Permission: read, Handle: web.To(a.getDelivery)},
-		{Method: "POST", Path: "/webhooks/:id/deliveries/:delivery/redeliver", Op: "redeliver", Summary: "Send a delivery again under its id", Status: http.StatusAccepted, Refuses: full, Permission: update, Audit: "webhook.redeliver", Handle: web.To(a.redeliver)},
+		{Method: "GET", Path: "/webhooks", Op: "listWebhooks", Summary: "List webhooks, newest first", Permission: read,
+			Handle: web.To(a.listWebhooks)},
+		{Method: "POST", Path: "/webhooks", Op: "createWebhook", Summary: "Send events to a URL from now on", Status: http.StatusCreated,
+			Doc: "The answer shows the secret, once. The webhook belongs to its maker: it is paused when he may not read what it would " +
+				"be sent.", Refuses: full, Permission: web.Allow("create", "webhooks"), Audit: "webhook.create", ShowsSecret: true,
+			Handle: web.To(a.createWebhook)},
+		{Method: "GET", Path: "/webhooks/:id", Op: "getWebhook", Summary: "Show a webhook and what it will never be sent", Permission: read,
+			Handle: web.To(a.getWebhook)},
+		{Method: "PUT", Path: "/webhooks/:id", Op: "updateWebhook", Summary: "Change a webhook's URL, events or description",
+			Doc: "What is left out stays. The webhook belongs to whoever changed it last.", Refuses: full, Permission: update,
+			Audit: "webhook.update", Handle: web.To(a.updateWebhook)},
+		{Method: "DELETE", Path: "/webhooks/:id", Op: "deleteWebhook", Summary: "Delete a webhook with its deliveries", Refuses: full,
+			Permission: web.Allow("delete", "webhooks"), Audit: "webhook.delete", Handle: web.Do("Webhook deleted", a.deleteWebhook)},
+		{Method: "POST", Path: "/webhooks/:id/pause", Op: "pauseWebhook", Summary: "Stop sending; what happens meanwhile waits",
+			Permission: update, Audit: "webhook.pause", Handle: web.Do("Webhook paused", a.pauseWebhook)},
+		{Method: "POST", Path: "/webhooks/:id/resume", Op: "resumeWebhook", Summary: "Go on sending where it was paused", Refuses: full,
+			Permission: update, Audit: "webhook.resume", Handle: web.Do("Webhook resumed", a.resumeWebhook)},
+		{Method: "POST", Path: "/webhooks/:id/rotate", Op: "rotateWebhookSecret",
+			Summary: "Give a webhook a new secret; the one before stays valid for 24 hours",
+			Doc:     "The answer shows the new secret, once. Until the old one ends, webhook-signature holds a signature of both.",
+			Refuses: full, Permission: update, Audit: "webhook.rotate", ShowsSecret: true, Handle: web.To(a.rotateWebhook)},
+		{Method: "POST", Path: "/webhooks/:id/test", Op: "testWebhook", Summary: "Send the event webhook.test",
+			Doc: "The answer is the delivery; its view shows what came of it.", Status: http.StatusAccepted, Refuses: full,
+			Permission: update, Audit: "webhook.test", Handle: web.To(a.testWebhook)},
+		{Method: "POST", Path: "/webhooks/:id/redeliver", Op: "redeliverRange", Summary: "Send a range of events again",
+			Doc: "Deliveries that ended keep their ids. Events that it was never sent are sent too, also those from before it was made. " +
+				"A range has at most 1000 sequences.", Status: http.StatusAccepted, Refuses: []fault.Kind{fault.Conflict, fault.Gone},
+			Permission: update, Audit: "webhook.redeliver", Handle: web.To(a.redeliverRange)},
+		{Method: "GET", Path: "/webhooks/:id/deliveries", Op: "listDeliveries", Summary: "List the deliveries of a webhook, newest first",
+			Doc: "The newest 1000 that were delivered and the newest 1000 that were given up are kept.", Permission: read,
+			Handle: web.To(a.listDeliveries)},
+		{Method: "GET", Path: "/webhooks/:id/deliveries/:delivery", Op: "getDelivery",
+			Summary: "Show a delivery with its attempts and what is sent", Permission: read, Handle: web.To(a.getDelivery)},
+		{Method: "POST", Path: "/webhooks/:id/deliveries/:delivery/redeliver", Op: "redeliver",
+			Summary: "Send a delivery again under its id", Status: http.StatusAccepted, Refuses: full, Permission: update,
+			Audit: "webhook.redeliver", Handle: web.To(a.redeliver)},
 	}
 }
 
@@ -40,7 +63,8 @@ func (a *API) enabled() error {
 	if a.WebhooksEnabled {
 		return nil
 	}
-	return fault.New(fault.Conflict, "webhook.disabled", "webhooks are switched off here: set enabled = true in [webhooks] of the orchestrator's configuration")
+	return fault.New(fault.Conflict, "webhook.disabled",
+		"webhooks are switched off here: set enabled = true in [webhooks] of the orchestrator's configuration")
 }
 
 type webhookView struct {
@@ -65,8 +89,9 @@ type lostView struct {
 }
 
 func viewWebhook(e webhook.Endpoint) webhookView {
-	return webhookView{ID: e.ID, URL: e.URL, Events: e.Events, Description: e.Description, Status: e.Condition, Reason: e.Reason, PausedAt: e.PausedAt,
-		Owner: e.Owner, Secrets: len(e.Secrets), CreatedAt: e.Created, UpdatedAt: e.Updated}
+	return webhookView{ID: e.ID, URL: e.URL, Events: e.Events, Description: e.Description, Status: e.Condition, Reason: e.Reason,
+		PausedAt: e.PausedAt,
+		Owner:    e.Owner, Secrets: len(e.Secrets), CreatedAt: e.Created, UpdatedAt: e.Updated}
 }
 
 // webhookSecretView shows a secret; no other answer does.
@@ -94,7 +119,8 @@ func (a *API) createWebhook(ctx context.Context, in createWebhookIn) (webhookSec
 	if err := a.enabled(); err != nil {
 		return webhookSecretView{}, err
 	}
-	e, s, err := a.Webhooks.Create(ctx, web.CallerOf(ctx).ID(), webhook.Input{URL: &in.URL, Events: in.Events, Description: &in.Description, Secret: in.Secret})
+	e, s, err := a.Webhooks.Create(ctx, web.CallerOf(ctx).ID(),
+		webhook.Input{URL: &in.URL, Events: in.Events, Description: &in.Description, Secret: in.Secret})
 	if err != nil {
 		return webhookSecretView{}, err
 	}
@@ -125,7 +151,8 @@ type updateWebhookIn struct {
 
 func (a *API) updateWebhook(ctx context.Context, in updateWebhookIn) (webhookView, error) {
 	name := id.Canonical(in.ID)
-	if err := a.Webhooks.Update(ctx, name, web.CallerOf(ctx).ID(), webhook.Input{URL: in.URL, Events: in.Events, Description: in.Description}); err != nil {
+	if err := a.Webhooks.Update(ctx, name, web.CallerOf(ctx).ID(),
+		webhook.Input{URL: in.URL, Events: in.Events, Description: in.Description}); err != nil {
 		return webhookView{}, err
 	}
 	return a.getWebhook(ctx, in.oneID)
@@ -186,7 +213,8 @@ type attemptView struct {
 }
 
 func viewDelivery(d webhook.Delivery) deliveryView {
-	v := deliveryView{ID: d.ID, Event: d.Event, Sequence: d.Seq, Status: d.Stage, Cause: d.Cause, Tries: d.Tries, CreatedAt: d.At, Attempts: []attemptView{}}
+	v := deliveryView{ID: d.ID, Event: d.Event, Sequence: d.Seq, Status: d.Stage, Cause: d.Cause, Tries: d.Tries, CreatedAt: d.At,
+		Attempts: []attemptView{}}
 	if d.Stage == webhook.Pending {
 		v.NextTry = &d.Next
 	}
@@ -254,6 +282,7 @@ func (a *API) redeliverRange(ctx context.Context, in redeliverRangeIn) (requeued
 	if err := a.enabled(); err != nil {
 		return requeuedView{}, err
 	}
-	r, err := a.Webhooks.RedeliverRange(ctx, id.Canonical(in.ID), webhook.Range{From: uint64(in.From), To: uint64(in.To), DeadOnly: in.DeadOnly})
+	r, err := a.Webhooks.RedeliverRange(ctx, id.Canonical(in.ID),
+		webhook.Range{From: uint64(in.From), To: uint64(in.To), DeadOnly: in.DeadOnly})
 	return requeuedView{Queued: r.Queued, NotKept: r.NotKept}, err
 }

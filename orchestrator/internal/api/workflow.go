@@ -14,9 +14,17 @@ import (
 func (a *API) workflowRoutes() []web.Route {
 	create := web.Allow("create", "workflows")
 	return []web.Route{
-		{Method: "POST", Path: "/workflows/servers/create", Op: "createServers", Summary: "Create the servers of an infra", Doc: "The answer is the id of the task, which runs on; GET /tasks/{id} shows it.", Example: "01997b1c-0000-7000-8000-000000000001", Permission: create, Audit: "workflow.create", Handle: web.To(a.createServers)},
-		{Method: "POST", Path: "/workflows/taskserv/create", Op: "createTaskserv", Summary: "Install, update, remove or check a task service", Doc: "The answer is the id of the task, which runs on; GET /tasks/{id} shows it.", Example: "01997b1c-0000-7000-8000-000000000001", Permission: create, Audit: "workflow.create", Handle: web.To(a.createTaskserv)},
-		{Method: "POST", Path: "/workflows/cluster/create", Op: "createCluster", Summary: "Create, update, remove or check a cluster", Doc: "The answer is the id of the task, which runs on; GET /tasks/{id} shows it.", Example: "01997b1c-0000-7000-8000-000000000001", Permission: create, Audit: "workflow.create", Handle: web.To(a.createCluster)},
+		{Method: "POST", Path: "/workflows/servers/create", Op: "createServers", Summary: "Create the servers of an infra",
+			Doc:     "The answer is the id of the task, which runs on; GET /tasks/{id} shows it.",
+			Example: "01997b1c-0000-7000-8000-000000000001", Permission: create, Audit: "workflow.create", Handle: web.To(a.createServers)},
+		{Method: "POST", Path: "/workflows/taskserv/create", Op: "createTaskserv",
+			Summary: "Install, update, remove or check a task service",
+			Doc:     "The answer is the id of the task, which runs on; GET /tasks/{id} shows it.",
+			Example: "01997b1c-0000-7000-8000-000000000001", Permission: create, Audit: "workflow.create",
+			Handle: web.To(a.createTaskserv)},
+		{Method: "POST", Path: "/workflows/cluster/create", Op: "createCluster", Summary: "Create, update, remove or check a cluster",
+			Doc:     "The answer is the id of the task, which runs on; GET /tasks/{id} shows it.",
+			Example: "01997b1c-0000-7000-8000-000000000001", Permission: create, Audit: "workflow.create", Handle: web.To(a.createCluster)},
 	}
 }
 
@@ -75,7 +83,8 @@ func (a *API) submit(ctx context.Context, op dag.Operation) (web.Notice, error) 
 	name := operation.Name(op)
 	s, err := a.Engine.Submit(ctx, engine.Submission{
 		ID: id, Grant: asked(ctx),
-		Definition: dag.Definition{Kind: dag.Workflow, Name: name, Nodes: []dag.Node{{Args: operation.Args(op), Command: operation.Command(op), Name: name, Operation: op}}},
+		Definition: dag.Definition{Kind: dag.Workflow, Name: name,
+			Nodes: []dag.Node{{Args: operation.Args(op), Command: operation.Command(op), Name: name, Operation: op}}},
 		Act: audit.EntryDraft{Action: "workflow.create", Resource: "workflows/" + id, Details: map[string]any{
 			"task": name, "infra": op.Infra, "check_mode": op.CheckMode,
 		}},

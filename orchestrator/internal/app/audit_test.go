@@ -11,8 +11,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/driver"
 )
 
-// TestAudit_onTheFolderOfARunningServiceIsAConflict: the folder is somebody else's, which is no service
-// that cannot be reached.
+// TestAudit_onTheFolderOfARunningServiceIsAConflict: the folder is somebody else's, which is no
+// service that cannot be reached.
 func TestAudit_onTheFolderOfARunningServiceIsAConflict(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -31,7 +31,8 @@ func TestAudit_onTheFolderOfARunningServiceIsAConflict(t *testing.T) {
 		{"verify"}, {"export"}, {"subjects"}, {"archive", "--to", t.TempDir(), "--before", "2026-01-01"}, {"recover"},
 		{"accept-fork", "--fingerprint", "f", "--reason", "r"},
 	} {
-		if code, out, errs := commandLine(nil, append(append([]string{"audit"}, verb...), "--data", dir)...); code != cli.ExitConflict || out != "" {
+		if code, out, errs := commandLine(nil, append(append([]string{"audit"}, verb...), "--data", dir)...); code != cli.ExitConflict ||
+			out != "" {
 			t.Errorf("audit %v ends with %d: %s%s", verb, code, out, errs)
 		}
 	}

@@ -40,10 +40,11 @@ func serve(ctx context.Context, o *cli.IO, c Config, storeFile string, unknown [
 
 // localServer is what a server of the local driver runs.
 func localServer() cli.Command {
-	return cli.Command{Use: local.Verb, Hidden: true, Raw: true, Args: cli.AnyArgs, Run: func(_ context.Context, _ *cli.IO, args []string) error {
-		if code := local.ServeMain(args); code != 0 {
-			return cli.Exit(code, fault.New(fault.Internal, "local.server", "the local server ended with status %d", code))
-		}
-		return nil
-	}}
+	return cli.Command{Use: local.Verb, Hidden: true, Raw: true, Args: cli.AnyArgs,
+		Run: func(_ context.Context, _ *cli.IO, args []string) error {
+			if code := local.ServeMain(args); code != 0 {
+				return cli.Exit(code, fault.New(fault.Internal, "local.server", "the local server ended with status %d", code))
+			}
+			return nil
+		}}
 }

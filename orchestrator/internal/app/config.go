@@ -101,7 +101,8 @@ type Retry struct {
 
 func (r Retry) policy() dag.Policy {
 	ms := func(d config.Duration) int64 { return time.Duration(d).Milliseconds() }
-	return dag.Policy{AttemptTimeout: ms(r.AttemptTimeout), Grace: ms(r.Grace), InitialDelay: ms(r.InitialDelay), MaxAttempts: r.MaxAttempts, MaxDelay: ms(r.MaxDelay), RetryTimeouts: r.RetryTimeouts}
+	return dag.Policy{AttemptTimeout: ms(r.AttemptTimeout), Grace: ms(r.Grace), InitialDelay: ms(r.InitialDelay),
+		MaxAttempts: r.MaxAttempts, MaxDelay: ms(r.MaxDelay), RetryTimeouts: r.RetryTimeouts}
 }
 
 // WS configures /ws.
@@ -120,10 +121,12 @@ func Default() Config {
 		Listen: []string{"localhost:9090"}, RateLimits: ratelimit.Default(),
 		Limits: Limits{Operations: dag.DefaultOperations, Tasks: 1000, Steps: 64},
 		Retention: Retention{
-			RunsMaxAge: config.Duration(30 * 24 * time.Hour), RunsMax: 100_000, EventsMaxAge: config.Duration(30 * 24 * time.Hour), EventsMax: 1_000_000,
+			RunsMaxAge: config.Duration(30 * 24 * time.Hour), RunsMax: 100_000, EventsMaxAge: config.Duration(30 * 24 * time.Hour),
+			EventsMax:            1_000_000,
 			AutomaticCheckpoints: 50, CheckpointEffects: 1_000_000,
 		},
-		Retry: Retry{MaxAttempts: p.MaxAttempts, InitialDelay: d(p.InitialDelay), MaxDelay: d(p.MaxDelay), AttemptTimeout: d(p.AttemptTimeout), Grace: d(p.Grace)},
+		Retry: Retry{MaxAttempts: p.MaxAttempts, InitialDelay: d(p.InitialDelay), MaxDelay: d(p.MaxDelay),
+			AttemptTimeout: d(p.AttemptTimeout), Grace: d(p.Grace)},
 		Store: driver.Settings{URL: "embedded:"},
 		Webhooks: Webhooks{
 			Enabled: true, Timeout: config.Duration(webhook.DefaultTimeout), Retry: defaultRetry(),
@@ -194,8 +197,8 @@ func (c Config) checkWork(problems *config.Problems) {
 	}
 }
 
-// checkFolder notes why serve could not work with a data folder, as far as the store need not be opened for
-// it. A folder that is not there is made by serve. It changes nothing.
+// checkFolder notes why serve could not work with a data folder, as far as the store need not be
+// opened for it. A folder that is not there is made by serve. It changes nothing.
 func checkFolder(dir string, problems *config.Problems) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {

@@ -28,8 +28,8 @@ func commandLine(env []string, args ...string) (code int, out, errs string) {
 	return code, stdout.String(), stderr.String()
 }
 
-// TestConfigCheck_refusesWhatServeRefuses: check and serve decide with one function, name the key, and say
-// all that is wrong at once.
+// TestConfigCheck_refusesWhatServeRefuses: check and serve decide with one function, name the key,
+// and say all that is wrong at once.
 func TestConfigCheck_refusesWhatServeRefuses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -38,26 +38,42 @@ func TestConfigCheck_refusesWhatServeRefuses(t *testing.T) {
 		env  []string
 		want []string
 	}{
-		"nothing given":            {want: []string{"--data DIR", "--control-center URL", "--credential FILE"}},
-		"no credential there":      {file: "credential = \"nowhere\"", want: []string{"nowhere"}},
-		"password in address":      {file: "control_center = \"http://a:hunter2@h\"", want: []string{"no password"}},
-		"unknown driver":           {file: "[providers.aws]\ndriver = \"ec2\"", want: []string{"providers.aws.driver", "local, simulated"}},
-		"bad provider name":        {file: "[providers.\"a/b\"]\ndriver = \"local\"", want: []string{"providers.a/b"}},
-		"key of another driver":    {file: "[providers.aws]\ndriver = \"local\"\nlatency = \"1s\"\nstate = \"s\"", want: []string{"providers.aws.latency", "providers.aws.state", "it reads: dir"}},
-		"simulated fault":          {file: "[providers.t]\ndriver = \"simulated\"\n[[providers.t.faults]]\nclass = \"bad\"", want: []string{"providers.t", "bad"}},
-		"no infra folder":          {file: "[infra]\ndir = \"no-infra\"", want: []string{"infra.dir", "no-infra"}},
-		"no recipes folder":        {file: "[recipes]\ndir = \"no-recipes\"", want: []string{"recipes.dir", "no-recipes"}},
-		"no interpreter":           {file: "[recipes]\ninterpreters = [\"/bin/sh\", \"/no/python\", \"sh\"]", want: []string{"/no/python", "\"sh\""}},
-		"limits of nothing":        {file: "[limits]\ntasks = 0\nsteps = -1\noperations = 9999\n[ws]\nmax_connections = 0\nmax_per_user = 0", want: []string{"limits.tasks", "limits.steps", "limits.operations", "ws.max_connections", "ws.max_per_user"}},
-		"retry of nothing":         {file: "[retry]\nmax_attempts = 0\ninitial_delay = \"1us\"\ngrace = \"0s\"", want: []string{"retry.max_attempts", "retry.initial_delay", "retry.grace"}},
-		"rate limits":              {file: "[rate_limits]\nauthentication = 0", want: []string{"rate_limits.authentication"}},
-		"origin with a path":       {file: "[ws]\norigins = [\"https://a/b\"]", want: []string{"ws.origins", "https://a/b"}},
-		"listener and store":       {file: "listen = [\"h\", \"h:port\"]\n[store]\nurl = \"surrealdb://r@h:1/a/b\"", want: []string{"\"h\" is not HOST:PORT", "h:port", "sync = \"every\""}},
-		"a wrong type":             {file: "[limits]\ntasks = \"many\"\nsteps = 0\n[retry]\nmax_attempts = [1]", want: []string{":2:9:", ":5:16:", "limits.steps", "--data DIR"}},
-		"webhook with bad members": {file: "[[webhooks.endpoints]]\nurl = \"https://u:hunter2@h\"\nevents = [\"task.fail\"]\nsecret = \"\"", want: []string{":2:7:", "no password", ":3:11:", "task.failed", ":4:10:", "1 to 256 bytes"}},
-		"webhooks that cannot be":  {file: "[webhooks]\ntimeout = \"0s\"\nretry = [\"-1s\"]\n[[webhooks.endpoints]]\nurl = \"http://10.1.1.1/\"\nsecret_file = \"nowhere\"\n[[webhooks.endpoints]]\nurl = \"http://10.1.1.1/\"\nevents = [\"task.failed\"]", want: []string{"webhooks.timeout", "webhooks.retry", "webhooks.endpoints.0.url: address 10.1.1.1 is refused: it is private", "webhooks.endpoints.0.events", "secret_file", "webhooks.endpoints.1 must have one of"}},
-		"webhooks as once printed": {file: "[webhooks]\nenabled = true\nendpoints = [\n  {\n    url = \"https://your-system.com/webhook\"\n    events = [\"task.completed\"]\n  }\n]", want: []string{":6:5:", "[[webhooks.endpoints]]"}},
-		"variable nearly right":    {env: []string{"ORCHESTRATOR_LIMIT_TASKS=5"}, want: []string{"did you mean ORCHESTRATOR_LIMITS_TASKS?"}},
+		"nothing given":       {want: []string{"--data DIR", "--control-center URL", "--credential FILE"}},
+		"no credential there": {file: "credential = \"nowhere\"", want: []string{"nowhere"}},
+		"password in address": {file: "control_center = \"http://a:hunter2@h\"", want: []string{"no password"}},
+		"unknown driver":      {file: "[providers.aws]\ndriver = \"ec2\"", want: []string{"providers.aws.driver", "local, simulated"}},
+		"bad provider name":   {file: "[providers.\"a/b\"]\ndriver = \"local\"", want: []string{"providers.a/b"}},
+		"key of another driver": {file: "[providers.aws]\ndriver = \"local\"\nlatency = \"1s\"\nstate = \"s\"",
+			want: []string{"providers.aws.latency", "providers.aws.state", "it reads: dir"}},
+		"simulated fault": {file: "[providers.t]\ndriver = \"simulated\"\n[[providers.t.faults]]\nclass = \"bad\"",
+			want: []string{"providers.t", "bad"}},
+		"no infra folder":   {file: "[infra]\ndir = \"no-infra\"", want: []string{"infra.dir", "no-infra"}},
+		"no recipes folder": {file: "[recipes]\ndir = \"no-recipes\"", want: []string{"recipes.dir", "no-recipes"}},
+		"no interpreter": {file: "[recipes]\ninterpreters = [\"/bin/sh\", \"/no/python\", \"sh\"]",
+			want: []string{"/no/python", "\"sh\""}},
+		"limits of nothing": {file: "[limits]\ntasks = 0\nsteps = -1\noperations = 9999\n[ws]\nmax_connections = 0\nmax_per_user = 0",
+			want: []string{"limits.tasks",
+				"limits.steps", "limits.operations", "ws.max_connections", "ws.max_per_user"}},
+		"retry of nothing": {file: "[retry]\nmax_attempts = 0\ninitial_delay = \"1us\"\ngrace = \"0s\"",
+			want: []string{"retry.max_attempts", "retry.initial_delay", "retry.grace"}},
+		"rate limits":        {file: "[rate_limits]\nauthentication = 0", want: []string{"rate_limits.authentication"}},
+		"origin with a path": {file: "[ws]\norigins = [\"https://a/b\"]", want: []string{"ws.origins", "https://a/b"}},
+		"listener and store": {file: "listen = [\"h\", \"h:port\"]\n[store]\nurl = \"surrealdb://r@h:1/a/b\"",
+			want: []string{"\"h\" is not HOST:PORT", "h:port", "sync = \"every\""}},
+		"a wrong type": {file: "[limits]\ntasks = \"many\"\nsteps = 0\n[retry]\nmax_attempts = [1]",
+			want: []string{":2:9:", ":5:16:", "limits.steps", "--data DIR"}},
+		"webhook with bad members": {file: "[[webhooks.endpoints]]\nurl = \"https://u:hunter2@h\"\nevents = [\"task.fail\"]\nsecret = \"\"",
+			want: []string{":2:7:", "no password", ":3:11:", "task.failed", ":4:10:", "1 to 256 bytes"}},
+		"webhooks that cannot be": {file: "[webhooks]\ntimeout = \"0s\"\nretry = [\"-1s\"]\n[[webhooks.endpoints]]\nurl = " +
+			"\"http://10.1.1.1/\"\nsecret_file = \"nowhere\"\n[[webhooks.endpoints]]\nurl = \"http://10.1.1.1/\"\nevents = " +
+			"[\"task.failed\"]", want: []string{"webhooks.timeout", "webhooks.retry",
+			"webhooks.endpoints.0.url: address 10.1.1.1 is refused: it is private", "webhooks.endpoints.0.events", "secret_file",
+			"webhooks.endpoints.1 must have one of"}},
+		"webhooks as once printed": {file: "[webhooks]\nenabled = true\nendpoints = [\n  {\n    url = " +
+			"\"https://your-system.com/webhook\"\n    events = [\"task.completed\"]\n  }\n]",
+			want: []string{":6:5:", "[[webhooks.endpoints]]"}},
+		"variable nearly right": {env: []string{"ORCHESTRATOR_LIMIT_TASKS=5"},
+			want: []string{"did you mean ORCHESTRATOR_LIMITS_TASKS?"}},
 	} {
 		file := filepath.Join(dir, strings.ReplaceAll(name, " ", "-")+".toml")
 		if err := os.WriteFile(file, []byte(c.file+"\n"), 0o600); err != nil {
@@ -80,8 +96,8 @@ func TestConfigCheck_refusesWhatServeRefuses(t *testing.T) {
 	}
 }
 
-// TestConfigCheck_isGoodOfAFolderThatServeRefuses: both look at the data folder with one function, say the
-// same, and check writes nothing: not even the folder, which serve makes.
+// TestConfigCheck_isGoodOfAFolderThatServeRefuses: both look at the data folder with one function,
+// say the same, and check writes nothing: not even the folder, which serve makes.
 func TestConfigCheck_isGoodOfAFolderThatServeRefuses(t *testing.T) {
 	t.Parallel()
 	at := t.TempDir()
@@ -91,7 +107,8 @@ func TestConfigCheck_isGoodOfAFolderThatServeRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	line := func(verb ...string) (int, string) {
-		code, out, errs := commandLine(nil, append(verb, "--data", dir, "--control-center", "http://127.0.0.1:1", "--credential", credential)...)
+		code, out, errs := commandLine(nil, append(verb, "--data", dir, "--control-center", "http://127.0.0.1:1", "--credential",
+			credential)...)
 		return code, out + errs
 	}
 	if code, said := line("config", "check"); code != 0 || !strings.Contains(said, "good") {

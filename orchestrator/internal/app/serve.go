@@ -69,7 +69,8 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 		// The data folder's audit key names this instance: the same after a restart, another one
 		// for a second orchestrator on the same server, which then has to wait for leases.
 		Instance: id.Derived(b.Audit.Public().String()),
-		DB:       db, Executor: executor, Rights: rights.Book{Known: known}, Now: now, Log: log, Meter: engine.NewMeter(metrics), Policy: c.Retry.policy(),
+		DB:       db, Executor: executor, Rights: rights.Book{Known: known}, Now: now, Log: log, Meter: engine.NewMeter(metrics),
+		Policy: c.Retry.policy(),
 		Limits: dag.Limits{Operations: c.Limits.Operations}, MaxTasks: c.Limits.Tasks, MaxSteps: c.Limits.Steps,
 	})
 	hooks, err := webhooksOf(ctx, c.Webhooks, b.Dir, db, rights.Book{Known: known}, now, log)
@@ -78,9 +79,11 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 	}
 	hooks.Meter(metrics, token.Orchestrator)
 	sockets := watch.New(watch.Config{
-		DB: db, Epoch: epoch, Log: log, Origins: c.WS.Origins, NoQueryToken: !c.WS.AllowQueryToken, MaxSockets: c.WS.MaxConnections, MaxPerUser: c.WS.MaxPerUser,
-		Verify: known.Authenticate, Alive: known.Alive, Fail: api.RefuseSocket,
-		Categories: event.Categories(), Labels: func(body []byte) watch.Labels { return watch.Labels(event.LabelsOf(body)) }, Allowed: api.MayWatch(known.Decide, now),
+		DB: db, Epoch: epoch, Log: log, Origins: c.WS.Origins, NoQueryToken: !c.WS.AllowQueryToken, MaxSockets: c.WS.MaxConnections,
+		MaxPerUser: c.WS.MaxPerUser,
+		Verify:     known.Authenticate, Alive: known.Alive, Fail: api.RefuseSocket,
+		Categories: event.Categories(), Labels: func(body []byte) watch.Labels { return watch.Labels(event.LabelsOf(body)) },
+		Allowed: api.MayWatch(known.Decide, now),
 	})
 	sockets.Meter(metrics, token.Orchestrator)
 	state := &health.Checks{
@@ -88,7 +91,8 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 		Heard: func() time.Time { return known.Status().Heard },
 	}
 	a := &api.API{
-		Engine: runs, Log: b.Audit, Catalogue: executor, Storage: api.StorageName(b.Stores), Metrics: metrics.Handler(), Public: c.Metrics.Public,
+		Engine: runs, Log: b.Audit, Catalogue: executor, Storage: api.StorageName(b.Stores), Metrics: metrics.Handler(),
+		Public: c.Metrics.Public,
 		Socket: sockets, Health: state, Webhooks: hooks, WebhooksEnabled: c.Webhooks.Enabled,
 	}
 	send := hooks.Run
@@ -104,7 +108,8 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 			Authenticate: func(ctx context.Context, raw string, _ *http.Request) (token.Claims, error) {
 				return known.Authenticate(ctx, raw)
 			},
-			Decide: known.Decide, Admit: api.Admit(known.AllowChanges), Known: api.EntryNumber, RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies,
+			Decide: known.Decide, Admit: api.Admit(known.AllowChanges), Known: api.EntryNumber, RateLimits: c.RateLimits,
+			TrustedProxies: c.TrustedProxies,
 		},
 		Prunes: history.Classes(db, c.Retention.keep(), runs),
 		Components: []process.Component{
@@ -120,7 +125,8 @@ func executorOf(c Config, dir string, db *feed.Hub, log *slog.Logger) (*operatio
 	if err != nil {
 		return nil, nil, err
 	}
-	providers, err := operation.OpenProviders(c.Providers, operation.Place{DataDir: dir, Command: []string{binary, local.Verb}, Now: time.Now, Log: log})
+	providers, err := operation.OpenProviders(c.Providers,
+		operation.Place{DataDir: dir, Command: []string{binary, local.Verb}, Now: time.Now, Log: log})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -130,7 +136,8 @@ func executorOf(c Config, dir string, db *feed.Hub, log *slog.Logger) (*operatio
 	if c.Recipes.Dir != "" {
 		recipes.Dir = os.DirFS(string(c.Recipes.Dir))
 	}
-	return operation.New(operation.Config{Providers: providers.Drivers, Infra: folder, Recipes: recipes, Inventory: run.Inventory{DB: db}, Log: log}), providers, nil
+	return operation.New(operation.Config{Providers: providers.Drivers, Infra: folder, Recipes: recipes, Inventory: run.Inventory{DB: db},
+		Log: log}), providers, nil
 }
 
 // untilDone stands for a component that is switched off.

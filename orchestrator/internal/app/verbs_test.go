@@ -12,8 +12,8 @@ func TestVerbs_helpWithoutAnExample(t *testing.T) {
 	clitest.Examples(t, Root())
 }
 
-// TestVerbs_destroyWithoutAskingWhereNobodyCanBeAsked walks all verbs: one that destroys what cannot be had
-// back needs --yes where there is no terminal.
+// TestVerbs_destroyWithoutAskingWhereNobodyCanBeAsked walks all verbs: one that destroys what
+// cannot be had back needs --yes where there is no terminal.
 func TestVerbs_destroyWithoutAskingWhereNobodyCanBeAsked(t *testing.T) {
 	t.Parallel()
 	clitest.Destructive(t, Root(), map[string]bool{
@@ -21,8 +21,9 @@ func TestVerbs_destroyWithoutAskingWhereNobodyCanBeAsked(t *testing.T) {
 		"workflow servers": false, "workflow taskserv": false, "workflow cluster": false,
 		"batch cancel": false, "task cancel": false, // what is done stays done, and batch cancel names the way back
 		"checkpoint delete": true, "rollback execute": true,
-		"webhook create": false, "webhook update": false, "webhook pause": false, "webhook resume": false, "webhook test": false, "webhook redeliver": false,
-		"webhook rotate": false, // the secret before stays valid for a day
-		"webhook delete": true,
+		"webhook create": false, "webhook update": false, "webhook pause": false, "webhook resume": false, "webhook test": false,
+		"webhook redeliver": false,
+		"webhook rotate":    false, // the secret before stays valid for a day
+		"webhook delete":    true,
 	}, map[string][]string{"rollback execute": {"--operation", "one"}})
 }

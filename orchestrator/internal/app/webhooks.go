@@ -41,15 +41,17 @@ type WebhookEndpoint struct {
 	SecretFile config.Path `toml:"secret_file"`
 }
 
-// The members of an endpoint judge themselves while the file is read, so that a refusal has its line (contract 178). They are structs because
-// the library does not ask a type that is a text itself.
+// The members of an endpoint judge themselves while the file is read, so that a refusal has its
+// line (contract 178). They are structs because the library does not ask a type that is a text
+// itself.
 type (
 	hookURL    struct{ text string }
 	hookEvent  struct{ name string }
 	hookSecret struct{ secret.Text }
 )
 
-// UnmarshalText refuses what cannot be sent to. Whether an address in it may be dialled depends on allow, and is judged later.
+// UnmarshalText refuses what cannot be sent to. Whether an address in it may be dialled depends on
+// allow, and is judged later.
 func (u *hookURL) UnmarshalText(text []byte) error {
 	u.text = string(text)
 	everything := webhook.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}
@@ -149,7 +151,8 @@ func (e WebhookEndpoint) secret() (secret.Text, error) {
 }
 
 // webhooksOf builds what sends, with the endpoints of the file.
-func webhooksOf(ctx context.Context, c Webhooks, dir instance.Folder, db *feed.Hub, book rights.Book, now func() time.Time, log *slog.Logger) (*webhook.Webhooks, error) {
+func webhooksOf(ctx context.Context, c Webhooks, dir instance.Folder, db *feed.Hub, book rights.Book, now func() time.Time,
+	log *slog.Logger) (*webhook.Webhooks, error) {
 	sealer, err := seal.Make(dir.Keys())
 	if err != nil {
 		return nil, err
@@ -159,7 +162,8 @@ func webhooksOf(ctx context.Context, c Webhooks, dir instance.Folder, db *feed.H
 		schedule = append(schedule, time.Duration(d))
 	}
 	hooks := webhook.New(webhook.Config{
-		DB: db, Stream: run.EventStream, Events: event.HookNames(), Agent: "provisioning-platform-orchestrator", Schedule: schedule, Sealer: sealer, Now: now, Log: log,
+		DB: db, Stream: run.EventStream, Events: event.HookNames(), Agent: "provisioning-platform-orchestrator", Schedule: schedule,
+		Sealer: sealer, Now: now, Log: log,
 		Guard:  webhook.Guard{Allow: c.Allow, Timeout: time.Duration(c.Timeout)},
 		Render: renderHook, Announce: func(e webhook.Endpoint) []byte { return announceHook(e, now()) },
 		Allowed: func(ctx context.Context, owner string, m webhook.Message) (string, error) {

@@ -24,8 +24,10 @@ func batchSubmit() cli.Command {
 	var limit time.Duration
 	return remote(cli.Command{
 		Use: "submit FILE", Changes: true, Short: "submit a batch from a JSON file (- for standard input)", Args: 1,
-		Long: "Without --watch it returns as soon as the batch is stored. With --watch it follows the batch over the WebSocket, also over a restart of the\n" +
-			"orchestrator, and ends with 0 when it completed, 8 when it failed, 9 when it was cancelled, 7 when --timeout passed first. Interrupting it leaves\n" +
+		Long: "Without --watch it returns as soon as the batch is stored. With --watch it follows the batch over the WebSocket, also " +
+			"over a restart of the\n" +
+			"orchestrator, and ends with 0 when it completed, 8 when it failed, 9 when it was cancelled, 7 when --timeout passed first. " +
+			"Interrupting it leaves\n" +
 			"the batch running.",
 		Example: "  orchestrator batch submit batch.json --watch",
 		Flags: func(f *cli.Flags) {
@@ -45,7 +47,8 @@ func batchSubmit() cli.Command {
 }
 
 // begin submits a batch and follows it if that is asked for.
-func begin(ctx context.Context, o *cli.IO, api *client.Client, follow bool, limit time.Duration, submit func() (client.BatchRun, error)) error {
+func begin(ctx context.Context, o *cli.IO, api *client.Client, follow bool, limit time.Duration,
+	submit func() (client.BatchRun, error)) error {
 	var events *watch.Conn
 	if follow { // before the submission, so that nothing is missed
 		var err error
@@ -70,7 +73,8 @@ func patience(f *cli.Flags, into *time.Duration) {
 	f.DurationVar(into, "timeout", 0, "stop following after this long, for example 10m; the batch goes on (default: never)")
 }
 
-// readDefinition reads the file and says early what is not JSON; everything else is the service's to judge.
+// readDefinition reads the file and says early what is not JSON; everything else is the service's
+// to judge.
 func readDefinition(o *cli.IO, path string) (json.RawMessage, error) {
 	var raw []byte
 	var err error
@@ -106,8 +110,8 @@ func batchWatch() cli.Command {
 		})
 }
 
-// followBatch shows events until the batch has ended, prints its last view and returns how it ended. The
-// socket is the only source while it runs; one request at the end fetches the results.
+// followBatch shows events until the batch has ended, prints its last view and returns how it
+// ended. The socket is the only source while it runs; one request at the end fetches the results.
 func followBatch(ctx context.Context, o *cli.IO, api *client.Client, events *watch.Conn, b client.BatchRun, limit time.Duration) error {
 	if err := follow(ctx, o, events, newDisplay(o, b), limit, "orchestrator batch watch "+b.BatchID); err != nil {
 		return err
@@ -177,7 +181,8 @@ func batchCancel() cli.Command {
 			if err := api.CancelBatch(ctx, args[0]); err != nil {
 				return err
 			}
-			return o.Done(cli.Result{ID: args[0], Result: "cancelled"}, "cancelled %s; to undo what it did: orchestrator rollback execute --batch %s", args[0], args[0])
+			return o.Done(cli.Result{ID: args[0], Result: "cancelled"},
+				"cancelled %s; to undo what it did: orchestrator rollback execute --batch %s", args[0], args[0])
 		})
 }
 
@@ -185,8 +190,10 @@ func batchAdopt() cli.Command {
 	var follow bool
 	var limit time.Duration
 	return remote(cli.Command{
-		Use: "adopt ID", Changes: true, Short: "go on with what a batch left undone because its submitter lost the right to it", Args: 1, Complete: batchIDs,
-		Long: "The operations that ended for that reason become a new batch of your own, once; what they depend on and is completed counts as done. The old\n" +
+		Use: "adopt ID", Changes: true, Short: "go on with what a batch left undone because its submitter lost the right to it", Args: 1,
+		Complete: batchIDs,
+		Long: "The operations that ended for that reason become a new batch of your own, once; what they depend on and is completed " +
+			"counts as done. The old\n" +
 			"batch stays as it ended.",
 		Example: "  orchestrator batch adopt 01890000-0000-7000-8000-000000000001 --watch",
 		Flags: func(f *cli.Flags) {
@@ -228,7 +235,8 @@ func batchView(b client.BatchRun) cli.Table {
 	if b.CreatedAt != nil {
 		created = b.CreatedAt.Format(time.RFC3339)
 	}
-	t := cli.Table{Facts: [][2]string{{"batch", b.BatchID}, {"name", b.Name}, {"status", b.Status}, {"created", created}}, Head: []string{"OPERATION", "STATUS", "PROGRESS", "TASK", "NOTE"}}
+	t := cli.Table{Facts: [][2]string{{"batch", b.BatchID}, {"name", b.Name}, {"status", b.Status}, {"created", created}},
+		Head: []string{"OPERATION", "STATUS", "PROGRESS", "TASK", "NOTE"}}
 	for _, op := range b.Operations {
 		note := op.Error
 		if op.RolledBackAt != nil {

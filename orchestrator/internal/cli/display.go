@@ -13,8 +13,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/watch"
 )
 
-// display shows a batch while it runs: on a terminal a block of lines that is drawn over itself, elsewhere one
-// line a change. State is always a word, never a colour alone.
+// display shows a batch while it runs: on a terminal a block of lines that is drawn over itself,
+// elsewhere one line a change. State is always a word, never a colour alone.
 type display struct {
 	o      *cli.IO
 	id     string
@@ -107,7 +107,8 @@ func (d *display) line(format string, args ...any) {
 	}
 }
 
-// draw writes the block over the one before, in one write and only the lines that changed: nothing flickers.
+// draw writes the block over the one before, in one write and only the lines that changed: nothing
+// flickers.
 func (d *display) draw() {
 	if d.width == 0 {
 		return
@@ -135,7 +136,8 @@ func (d *display) block() []string {
 			done++
 		}
 	}
-	lines := []string{fmt.Sprintf("batch %s  %s  %d/%d operations  %.1f s", d.id, d.status, done, len(d.rows), time.Since(d.began).Seconds())}
+	lines := []string{fmt.Sprintf("batch %s  %s  %d/%d operations  %.1f s", d.id, d.status, done, len(d.rows),
+		time.Since(d.began).Seconds())}
 	shown := d.rows
 	if len(shown) > maxRows { // what moves is what a person looks for
 		shown = nil

@@ -60,7 +60,8 @@ func TestDisplay_drawsOneBlockOverItself(t *testing.T) {
 	d.draw()
 	for _, e := range []watch.Event{
 		received("OperationStatusChanged", map[string]any{"operation_id": "one", "status": "running"}),
-		received("WorkflowProgress", map[string]any{"operation_id": "one", "progress": 50, "current_step": strings.Repeat("a long step ", 9)}),
+		received("WorkflowProgress", map[string]any{"operation_id": "one", "progress": 50,
+			"current_step": strings.Repeat("a long step ", 9)}),
 		received("OperationStatusChanged", map[string]any{"operation_id": "one", "status": "completed", "progress": 100}),
 		received("OperationStatusChanged", map[string]any{"operation_id": "two", "status": "failed", "error": "no quota"}),
 		received("BatchStatusChanged", map[string]any{"status": "failed"}),
@@ -90,7 +91,8 @@ func TestDisplay_drawsOneBlockOverItself(t *testing.T) {
 func TestDisplay_writesALineAChangeWithoutATerminal(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	d := newDisplay(&cli.IO{Err: &out, Getenv: func(string) string { return "" }}, client.BatchRun{BatchID: "b", Status: "Running", Operations: []client.Operation{{ID: "one", Status: "Pending"}}})
+	d := newDisplay(&cli.IO{Err: &out, Getenv: func(string) string { return "" }},
+		client.BatchRun{BatchID: "b", Status: "Running", Operations: []client.Operation{{ID: "one", Status: "Pending"}}})
 	for range 2 { // the same news twice is one line
 		d.event(received("OperationStatusChanged", map[string]any{"operation_id": "one", "status": "running"}))
 	}

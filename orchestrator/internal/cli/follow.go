@@ -23,14 +23,14 @@ type followed interface {
 	close() // ends the drawing
 }
 
-// dial opens the event stream of the service. A verb dials before it asks or submits, so that it misses no
-// event.
+// dial opens the event stream of the service. A verb dials before it asks or submits, so that it
+// misses no event.
 func dial(ctx context.Context, api *client.Client) (*watch.Conn, error) {
 	return watch.Dial(ctx, strings.TrimRight(api.Base, "/")+"/ws?events=batch,task,progress", api.Token.Reveal(), 0, "")
 }
 
-// follow shows events until the work has ended; nil when it has. A limit of 0 is none. again is the command
-// line that follows the work again after an interruption.
+// follow shows events until the work has ended; nil when it has. A limit of 0 is none. again is the
+// command line that follows the work again after an interruption.
 func follow(ctx context.Context, o *cli.IO, events *watch.Conn, show followed, limit time.Duration, again string) error {
 	var over <-chan time.Time
 	if limit > 0 {
@@ -92,8 +92,8 @@ func listen(ctx context.Context, events *watch.Conn) <-chan arrival {
 	return arrived
 }
 
-// howItEnded turns the status of ended work into the exit code of the verb that followed it; nil when it
-// completed. what names the work, why says what went wrong.
+// howItEnded turns the status of ended work into the exit code of the verb that followed it; nil
+// when it completed. what names the work, why says what went wrong.
 func howItEnded(what, status, why string) error {
 	switch status {
 	case "Completed":

@@ -22,8 +22,9 @@ func checkpoint(ctx context.Context, api *client.Client, text string) (client.Ch
 	return api.Checkpoint(ctx, id)
 }
 
-// checkpointID returns the id of the checkpoint that text names: text itself when it is an id, else the
-// checkpoint of that name. Several of one name are a conflict (exit code 6) that lists their ids.
+// checkpointID returns the id of the checkpoint that text names: text itself when it is an id, else
+// the checkpoint of that name. Several of one name are a conflict (exit code 6) that lists their
+// ids.
 func checkpointID(ctx context.Context, api *client.Client, text string) (string, error) {
 	if id.Valid(text) {
 		return text, nil
@@ -47,15 +48,17 @@ func checkpointID(ctx context.Context, api *client.Client, text string) (string,
 	case 0:
 		return "", fault.New(fault.NotFound, "cli.checkpoint", "there is no checkpoint %s; see: orchestrator checkpoint list", text)
 	}
-	return "", fault.New(fault.Conflict, "cli.ambiguous", "%d checkpoints are called %s; give one of their ids: %s", len(found), text, strings.Join(found, ", "))
+	return "", fault.New(fault.Conflict, "cli.ambiguous", "%d checkpoints are called %s; give one of their ids: %s", len(found), text,
+		strings.Join(found, ", "))
 }
 
 // completion is how many ids the shell proposes after a tab.
 const completion = 50
 
-// proposed returns a Complete function that asks the service and proposes what found names; nothing when
-// the service does not answer.
-func proposed(found func(ctx context.Context, api *client.Client, p client.Page) ([]string, error)) func(context.Context, *cli.IO) []string {
+// proposed returns a Complete function that asks the service and proposes what found names; nothing
+// when the service does not answer.
+func proposed(found func(ctx context.Context, api *client.Client, p client.Page) ([]string, error)) func(context.Context,
+	*cli.IO) []string {
 	return func(ctx context.Context, o *cli.IO) []string {
 		t := target()
 		api, err := t.Client(ctx, o)

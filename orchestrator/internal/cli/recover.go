@@ -16,7 +16,8 @@ import (
 // Recovery is the orchestrator's part of `audit recover`: its streams get a new identity, so that
 // watchers do not go on at a place of the lost history.
 func Recovery() cli.Recovery {
-	return cli.Recovery{Begin: func(context.Context, *cli.IO, string) (func(context.Context, *feed.Hub) error, func(*store.Tx, map[string]any) error, error) {
+	return cli.Recovery{Begin: func(context.Context, *cli.IO, string) (func(context.Context, *feed.Hub) error,
+		func(*store.Tx, map[string]any) error, error) {
 		return nil, func(tx *store.Tx, details map[string]any) error {
 			epoch, err := run.NewEpoch(tx)
 			details["epoch"] = epoch
@@ -30,7 +31,8 @@ func Recovery() cli.Recovery {
 func Subjects(s cli.Setup, find func(*cli.IO, *cli.Setup) (cli.AuditLog, error)) cli.Command {
 	return cli.Command{
 		Use: "subjects", Short: "write what is known of every account, to recover the control-center with", Flags: s.Declare,
-		Long: "Writes JSON lines to standard output: id, enabled, deleted, roles and the highest authorization version of each account that\n" +
+		Long: "Writes JSON lines to standard output: id, enabled, deleted, roles and the highest authorization version of each account " +
+			"that\n" +
 			"the control-center has ever named. Stop the orchestrator first: it holds its folder.",
 		Example: "  orchestrator audit subjects --data ./data > subjects.jsonl",
 		Run: func(ctx context.Context, o *cli.IO, _ []string) error {

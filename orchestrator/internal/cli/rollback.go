@@ -51,8 +51,9 @@ func checkpointList() cli.Command {
 
 func checkpointShow() cli.Command {
 	return remote(cli.Command{
-		Use: "show NAME|ID", Short: "show one checkpoint and how many operations a rollback to it would undo", Args: 1, Complete: checkpointNames,
-		Example: "  orchestrator checkpoint show before_web",
+		Use: "show NAME|ID", Short: "show one checkpoint and how many operations a rollback to it would undo", Args: 1,
+		Complete: checkpointNames,
+		Example:  "  orchestrator checkpoint show before_web",
 	},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 			c, err := checkpoint(ctx, api, args[0])
@@ -66,10 +67,12 @@ func checkpointShow() cli.Command {
 func checkpointDelete() cli.Command {
 	var yes bool
 	return remote(cli.Command{
-		Use: "delete NAME|ID", Changes: true, Short: "delete a checkpoint and free what is kept for its sake alone", Args: 1, Complete: checkpointNames,
-		Example: "  orchestrator checkpoint delete before_web",
-		Long:    "Nobody can go back to it afterwards. Says what it holds and asks before it is deleted. --yes does not ask; without a terminal it is needed.",
-		Flags:   func(f *cli.Flags) { f.BoolVar(&yes, "yes", false, "do not ask") },
+		Use: "delete NAME|ID", Changes: true, Short: "delete a checkpoint and free what is kept for its sake alone", Args: 1,
+		Complete: checkpointNames,
+		Example:  "  orchestrator checkpoint delete before_web",
+		Long: "Nobody can go back to it afterwards. Says what it holds and asks before it is deleted. --yes does not ask; without a " +
+			"terminal it is needed.",
+		Flags: func(f *cli.Flags) { f.BoolVar(&yes, "yes", false, "do not ask") },
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		c, err := checkpoint(ctx, api, args[0])
 		if err != nil {
@@ -115,14 +118,16 @@ func rollbackExecute() cli.Command {
 	var yes bool
 	return remote(cli.Command{
 		Use: "execute", Changes: true, Short: "undo everything after a checkpoint, a batch, or the given operations",
-		Long: "Says what will be undone and asks before it begins. --yes does not ask; without a terminal it is needed. Ends with 8 when something could\n" +
+		Long: "Says what will be undone and asks before it begins. --yes does not ask; without a terminal it is needed. Ends with 8 " +
+			"when something could\n" +
 			"not be undone.",
 		Example: "  orchestrator rollback execute --checkpoint before_web\n  orchestrator rollback execute --batch 0199…\n" +
 			"  orchestrator rollback execute --operation 0199…/upcloud_servers",
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&checkpoint, "checkpoint", "", "undo what completed after this checkpoint (name or id)")
 			f.StringVar(&batch, "batch", "", "undo what this batch completed")
-			f.StringSliceVar(&r.OperationIDs, "operation", nil, "undo this operation (task id, batch/operation, or operation id); may be repeated")
+			f.StringSliceVar(&r.OperationIDs, "operation", nil,
+				"undo this operation (task id, batch/operation, or operation id); may be repeated")
 			f.BoolVar(&r.Cascade, "cascade", false, "also undo what stands on the named operations")
 			f.BoolVar(&yes, "yes", false, "do not ask")
 		},
@@ -154,7 +159,8 @@ func rollbackExecute() cli.Command {
 			return err
 		}
 		if err = printRollback(o, out); err == nil && !out.Success {
-			return cli.Exit(cli.ExitRunFailed, fmt.Errorf("%d operation(s) could not be undone; see: orchestrator task list", out.OperationsFailed))
+			return cli.Exit(cli.ExitRunFailed,
+				fmt.Errorf("%d operation(s) could not be undone; see: orchestrator task list", out.OperationsFailed))
 		}
 		return err
 	})
@@ -181,14 +187,16 @@ func printRollback(o *cli.IO, r client.Rollback) error {
 		state = "ended"
 	}
 	err := o.Print(r, cli.Table{Head: []string{"ROLLBACK", "STATE", "TO UNDO", "UNDONE", "FAILED", "SECONDS"},
-		Rows: [][]string{{r.RollbackID, state, strconv.Itoa(r.OperationsPlanned), strconv.Itoa(r.OperationsExecuted), strconv.Itoa(r.OperationsFailed), fmt.Sprintf("%.2f", r.Duration)}}})
+		Rows: [][]string{{r.RollbackID, state, strconv.Itoa(r.OperationsPlanned), strconv.Itoa(r.OperationsExecuted),
+			strconv.Itoa(r.OperationsFailed), fmt.Sprintf("%.2f", r.Duration)}}})
 	for _, f := range r.Failures {
 		o.Note("not undone: %s (%s): %s", f.Name, f.TaskID, f.Error)
 	}
 	return err
 }
 
-// chosen fills in what to undo, and says it in words; no words when nothing of the batch still stands.
+// chosen fills in what to undo, and says it in words; no words when nothing of the batch still
+// stands.
 func chosen(ctx context.Context, api *client.Client, r *client.RollbackRequest, checkpoint, batch string) (string, error) {
 	switch {
 	case checkpoint != "":

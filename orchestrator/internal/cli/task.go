@@ -10,7 +10,8 @@ import (
 )
 
 func tasks() cli.Command {
-	return cli.Command{Use: "task", Short: "units of work that are queued and run", Commands: []cli.Command{taskList(), taskShow(), taskWatch(), taskCancel()}}
+	return cli.Command{Use: "task", Short: "units of work that are queued and run",
+		Commands: []cli.Command{taskList(), taskShow(), taskWatch(), taskCancel()}}
 }
 
 func taskList() cli.Command {
@@ -94,8 +95,10 @@ func taskView(t client.Task) cli.Table {
 		}
 		return *s
 	}
-	return cli.Table{Facts: [][2]string{{"task", t.ID}, {"name", t.Name}, {"status", t.Status}, {"command", t.Command}, {"dependencies", strings.Join(t.Dependencies, " ")},
-		{"created", time(&t.CreatedAt)}, {"started", time(t.StartedAt)}, {"completed", time(t.CompletedAt)}, {"rolled back", time(t.RolledBackAt)},
+	return cli.Table{Facts: [][2]string{{"task", t.ID}, {"name", t.Name}, {"status", t.Status}, {"command", t.Command},
+		{"dependencies", strings.Join(t.Dependencies, " ")},
+		{"created", time(&t.CreatedAt)}, {"started", time(t.StartedAt)}, {"completed", time(t.CompletedAt)},
+		{"rolled back", time(t.RolledBackAt)},
 		{"output", text(t.Output)}, {"error", text(t.Error)}}}
 }
 

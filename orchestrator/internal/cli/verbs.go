@@ -1,7 +1,7 @@
-// Package cli declares the verbs of the orchestrator's command line: those that talk to a
-// running service (batches, workflows, tasks, checkpoints, rollback, webhooks), and its parts of a
-// recovery from a backup, which need none. It owns no logic of the service; serve and offline verification come from
-// app, which hands them in as commands.
+// Package cli declares the verbs of the orchestrator's command line: those that talk to a running
+// service (batches, workflows, tasks, checkpoints, rollback, webhooks), and its parts of a recovery
+// from a backup, which need none. It owns no logic of the service; serve and offline verification
+// come from app, which hands them in as commands.
 package cli
 
 import (

@@ -39,7 +39,8 @@ func secretFrom(path string) (secret.Text, error) {
 // showSecret prints a secret that nothing shows again.
 func showSecret(o *cli.IO, s client.WebhookSecret) error {
 	o.Note("keep the secret: nothing shows it again")
-	return o.Print(map[string]string{"id": s.ID, "secret": s.Secret.Reveal()}, cli.Table{Head: []string{"ID", "SECRET"}, Rows: [][]string{{s.ID, s.Secret.Reveal()}}})
+	return o.Print(map[string]string{"id": s.ID, "secret": s.Secret.Reveal()},
+		cli.Table{Head: []string{"ID", "SECRET"}, Rows: [][]string{{s.ID, s.Secret.Reveal()}}})
 }
 
 func webhookCreate() cli.Command {
@@ -93,7 +94,8 @@ func webhookTable(rows []client.Webhook) cli.Table {
 
 func webhookShow() cli.Command {
 	return remote(cli.Command{
-		Use: "show ID", Short: "show one webhook and what it will never be sent", Args: 1, Complete: webhookIDs, Example: "  orchestrator webhook show 0199…",
+		Use: "show ID", Short: "show one webhook and what it will never be sent", Args: 1, Complete: webhookIDs,
+		Example: "  orchestrator webhook show 0199…",
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		w, err := api.Webhook(ctx, args[0])
 		if err != nil {
@@ -110,8 +112,9 @@ func webhookUpdate() cli.Command {
 	var in client.WebhookInput
 	var address, description string
 	return remote(cli.Command{
-		Use: "update ID", Changes: true, Short: "change a webhook's URL, events or description; it belongs to you then", Args: 1, Complete: webhookIDs,
-		Example: "  orchestrator webhook update 0199… --event task.failed",
+		Use: "update ID", Changes: true, Short: "change a webhook's URL, events or description; it belongs to you then", Args: 1,
+		Complete: webhookIDs,
+		Example:  "  orchestrator webhook update 0199… --event task.failed",
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&address, "url", "", "send to this URL")
 			f.StringSliceVar(&in.Events, "event", nil, "send these events and no others; may be repeated")
@@ -151,7 +154,8 @@ func webhookPause() cli.Command {
 
 func webhookResume() cli.Command {
 	return remote(cli.Command{
-		Use: "resume ID", Changes: true, Short: "go on sending where it was paused", Args: 1, Complete: webhookIDs, Example: "  orchestrator webhook resume 0199…",
+		Use: "resume ID", Changes: true, Short: "go on sending where it was paused", Args: 1, Complete: webhookIDs,
+		Example: "  orchestrator webhook resume 0199…",
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		if err := api.ResumeWebhook(ctx, args[0]); err != nil {
 			return err
@@ -163,8 +167,9 @@ func webhookResume() cli.Command {
 func webhookRotate() cli.Command {
 	var file string
 	return remote(cli.Command{
-		Use: "rotate ID", Changes: true, Short: "make a new secret and print it; the one before stays valid for 24 hours", Args: 1, Complete: webhookIDs,
-		Example: "  orchestrator webhook rotate 0199…",
+		Use: "rotate ID", Changes: true, Short: "make a new secret and print it; the one before stays valid for 24 hours", Args: 1,
+		Complete: webhookIDs,
+		Example:  "  orchestrator webhook rotate 0199…",
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&file, "secret-file", "", "file with the secret; without it the service makes one")
 		},
@@ -184,9 +189,10 @@ func webhookRotate() cli.Command {
 func webhookDelete() cli.Command {
 	var yes bool
 	return remote(cli.Command{
-		Use: "delete ID", Changes: true, Short: "delete a webhook with its deliveries", Args: 1, Complete: webhookIDs, Example: "  orchestrator webhook delete 0199…",
-		Long:  "Says where it sends to and asks before it is deleted. --yes does not ask; without a terminal it is needed.",
-		Flags: func(f *cli.Flags) { f.BoolVar(&yes, "yes", false, "do not ask") },
+		Use: "delete ID", Changes: true, Short: "delete a webhook with its deliveries", Args: 1, Complete: webhookIDs,
+		Example: "  orchestrator webhook delete 0199…",
+		Long:    "Says where it sends to and asks before it is deleted. --yes does not ask; without a terminal it is needed.",
+		Flags:   func(f *cli.Flags) { f.BoolVar(&yes, "yes", false, "do not ask") },
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		w, err := api.Webhook(ctx, args[0])
 		if err != nil {
@@ -205,7 +211,8 @@ func webhookDelete() cli.Command {
 
 func webhookTest() cli.Command {
 	return remote(cli.Command{
-		Use: "test ID", Changes: true, Short: "send the event webhook.test", Args: 1, Complete: webhookIDs, Example: "  orchestrator webhook test 0199…",
+		Use: "test ID", Changes: true, Short: "send the event webhook.test", Args: 1, Complete: webhookIDs,
+		Example: "  orchestrator webhook test 0199…",
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		d, err := api.TestWebhook(ctx, args[0])
 		if err != nil {
@@ -248,14 +255,16 @@ func deliveryTable(rows []client.Delivery) cli.Table {
 		if d.NextTry != nil {
 			next = d.NextTry.Format(time.RFC3339)
 		}
-		t.Rows = append(t.Rows, []string{d.ID, d.Event, strconv.FormatUint(d.Sequence, 10), d.Status, strconv.Itoa(d.Tries), last, next, d.Cause})
+		t.Rows = append(t.Rows, []string{d.ID, d.Event, strconv.FormatUint(d.Sequence, 10), d.Status, strconv.Itoa(d.Tries), last, next,
+			d.Cause})
 	}
 	return t
 }
 
 func webhookDelivery() cli.Command {
 	return remote(cli.Command{
-		Use: "delivery ID DELIVERY", Short: "show one delivery with its attempts and what is sent", Args: 2, Complete: webhookIDs, Example: "  orchestrator webhook delivery 0199… 5f1c…",
+		Use: "delivery ID DELIVERY", Short: "show one delivery with its attempts and what is sent", Args: 2, Complete: webhookIDs,
+		Example: "  orchestrator webhook delivery 0199… 5f1c…",
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		d, err := api.Delivery(ctx, args[0], args[1])
 		if err != nil {
@@ -272,9 +281,11 @@ func webhookRedeliver() cli.Command {
 	var dead bool
 	return remote(cli.Command{
 		Use: "redeliver ID", Changes: true, Short: "send one delivery, or a range of events, again", Args: 1, Complete: webhookIDs,
-		Long: "The id of a delivery stays the same. A range has at most 1000 sequences and may begin before the webhook was made; events that it was never\n" +
+		Long: "The id of a delivery stays the same. A range has at most 1000 sequences and may begin before the webhook was made; " +
+			"events that it was never\n" +
 			"sent are sent too.",
-		Example: "  orchestrator webhook redeliver 0199… --delivery 5f1c…\n  orchestrator webhook redeliver 0199… --from 100 --to 250 --dead",
+		Example: "  orchestrator webhook redeliver 0199… --delivery 5f1c…\n  orchestrator webhook redeliver 0199… --from 100 --to 250 " +
+			"--dead",
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&delivery, "delivery", "", "send this one")
 			f.Uint64Var(&from, "from", 0, "sequence of the first event")

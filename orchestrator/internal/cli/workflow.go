@@ -13,15 +13,16 @@ func workflows() cli.Command {
 	return cli.Command{Use: "workflow", Short: "submit one piece of work for an infra",
 		Commands: []cli.Command{
 			workflow("servers", "servers", "create the servers of an infra", "servers --infra small --watch", nil),
-			workflow("taskserv NAME", "taskserv", "install, remove or check a task service on the servers of an infra", "taskserv kubernetes --infra small --operation check",
+			workflow("taskserv NAME", "taskserv", "install, remove or check a task service on the servers of an infra",
+				"taskserv kubernetes --infra small --operation check",
 				func(w *client.Workflow, name string) { w.Taskserv = name }),
 			workflow("cluster TYPE", "cluster", "create, remove or check a cluster", "cluster web --infra small --check",
 				func(w *client.Workflow, name string) { w.ClusterType = name }),
 		}}
 }
 
-// workflow returns the verb for one kind; named stores its argument, nil when it takes none. The example
-// goes without the words in front of the verb.
+// workflow returns the verb for one kind; named stores its argument, nil when it takes none. The
+// example goes without the words in front of the verb.
 func workflow(use, kind, short, example string, named func(*client.Workflow, string)) cli.Command {
 	var w client.Workflow
 	var watched bool

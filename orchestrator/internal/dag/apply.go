@@ -104,7 +104,8 @@ func (r *Run) finish() {
 	case h.RollBack && r.anyApplied():
 		r.setRun(Undoing)
 		r.enterUndo()
-		r.emit(event.Event{Type: event.RollbackStarted, Status: "running", BatchID: h.ID, Name: h.Name, Rollback: h.ID, Total: r.appliedTasks()})
+		r.emit(event.Event{Type: event.RollbackStarted, Status: "running", BatchID: h.ID, Name: h.Name, Rollback: h.ID,
+			Total: r.appliedTasks()})
 		r.advance()
 		return
 	case h.FailedBy != "" || h.Kind == Rollback && h.Counts.Failed > 0:
@@ -129,14 +130,16 @@ func (r *Run) cancel(c Cancel) error {
 	switch h.State {
 	case Queued, Running:
 	case Undoing:
-		return fault.New(fault.Conflict, what+".rolling_back", "This %s has failed and is being rolled back; it ends by itself and cannot be cancelled.", what)
+		return fault.New(fault.Conflict, what+".rolling_back",
+			"This %s has failed and is being rolled back; it ends by itself and cannot be cancelled.", what)
 	case Cancelling:
 		return fault.New(fault.Conflict, what+".cancelling", "This %s is already being cancelled.", what)
 	default:
 		return fault.New(fault.Conflict, what+".ended", "This %s has already ended (%s) and cannot be cancelled.", what, h.Status())
 	}
 	if h.Kind == Rollback {
-		return fault.New(fault.Conflict, "rollback.not_cancellable", "A rollback cannot be cancelled; it goes on until everything was tried.")
+		return fault.New(fault.Conflict, "rollback.not_cancellable",
+			"A rollback cannot be cancelled; it goes on until everything was tried.")
 	}
 	h.CancelID, h.CancelledBy = c.ID, c.By
 	h.Error = c.Reason

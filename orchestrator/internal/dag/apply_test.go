@@ -52,7 +52,8 @@ func (h *byHand) next(kind dag.AttemptKind, class dag.Class) dag.Launch {
 		}
 		l := due.Start[0]
 		if l.Attempt.Kind == dag.Resolve {
-			h.apply(dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: dag.Result{Class: dag.OK, Steps: []dag.Step{{Action: "server.create", Name: "web"}}}})
+			h.apply(dag.Done{Ref: l.Ref, ID: l.Attempt.ID,
+				Result: dag.Result{Class: dag.OK, Steps: []dag.Step{{Action: "server.create", Name: "web"}}}})
 			continue
 		}
 		if l.Attempt.Kind != kind {
@@ -142,7 +143,8 @@ func TestApply_stopIgnoredPastItsGraceIsAbandonedAndFlagged(t *testing.T) {
 	t.Parallel()
 	h := hand(t, dag.Definition{Kind: dag.Batch, Name: "b", Nodes: []dag.Node{op("a")}})
 	due := dag.Pending(h.run)
-	h.apply(dag.Done{Ref: due.Start[0].Ref, ID: due.Start[0].Attempt.ID, Result: dag.Result{Class: dag.OK, Steps: []dag.Step{{Action: "server.create", Name: "web"}}}})
+	h.apply(dag.Done{Ref: due.Start[0].Ref, ID: due.Start[0].Attempt.ID,
+		Result: dag.Result{Class: dag.OK, Steps: []dag.Step{{Action: "server.create", Name: "web"}}}})
 	dag.Pending(h.run)
 	h.apply(dag.Cancel{ID: "1", By: "alice"})
 	due = dag.Pending(h.run)
@@ -277,7 +279,8 @@ func TestApply_hugeResultsFitIntoTheStore(t *testing.T) {
 	h := hand(t, dag.Definition{Kind: dag.Batch, Name: "b", StepLimit: 256, Nodes: []dag.Node{op("a")}})
 	steps := make([]dag.Step, dag.MaxSteps)
 	for k := range steps {
-		steps[k] = dag.Step{Action: "server.create", Name: strings.Repeat("n", 100) + string(rune('a'+k%26)) + strings.Repeat("x", k), Params: map[string]string{"p": strings.Repeat("v", 500)}}
+		steps[k] = dag.Step{Action: "server.create", Name: strings.Repeat("n", 100) + string(rune('a'+k%26)) + strings.Repeat("x", k),
+			Params: map[string]string{"p": strings.Repeat("v", 500)}}
 	}
 	l := dag.Pending(h.run).Start[0]
 	h.apply(dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: dag.Result{Class: dag.OK, Steps: steps}})

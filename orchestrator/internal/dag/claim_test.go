@@ -30,7 +30,8 @@ func TestApply_aRefusalThatTookEffectIsFoundByOneFind(t *testing.T) {
 		h := hand(t, two())
 		h.next(dag.Do, dag.Auth)
 		h.next(dag.Find, answer)
-		if task := h.run.Tasks[0]; h.run.Header.State != dag.Failed || task.HasEffects() || task.Attention != "" || task.Error != string(dag.Auth) {
+		if task := h.run.Tasks[0]; h.run.Header.State != dag.Failed || task.HasEffects() || task.Attention != "" ||
+			task.Error != string(dag.Auth) {
 			t.Errorf("found %s: ended %s, task %+v", answer, h.run.Header.State, task)
 		}
 	}

@@ -30,9 +30,9 @@ type Effect struct {
 	Recorded     Recorded  `json:"recorded"`
 	Rollback     string    `json:"rollback,omitempty"` // id of the last rollback that tried to undo it
 	Run          string    `json:"run"`
-	// Since is the commit since which the operation is applied. 0 in a lead means the revision of the
-	// document itself, because no later commit has written it. Other effects have it once they are
-	// undone.
+	// Since is the commit since which the operation is applied. 0 in a lead means the revision of
+	// the document itself, because no later commit has written it. Other effects have it once they
+	// are undone.
 	Since uint64 `json:"since,omitempty"`
 }
 
@@ -119,8 +119,9 @@ func (r *Run) Effect(at Ref) Effect {
 	t := &r.Tasks[at.Task]
 	p := &t.Steps[at.Step]
 	e := Effect{
-		Batch: t.Batch, ID: EffectID(t.ID, int(at.Step)), Name: naming.Clip(t.Name, maxEffectName), Number: t.Number, Operation: t.Operation,
-		Progress: p.forEffect(), Recorded: p.Recorded, Run: t.Run,
+		Batch: t.Batch, ID: EffectID(t.ID, int(at.Step)), Name: naming.Clip(t.Name, maxEffectName), Number: t.Number,
+		Operation: t.Operation,
+		Progress:  p.forEffect(), Recorded: p.Recorded, Run: t.Run,
 	}
 	e.Dependencies, e.DependsOnAll = r.effectDependencies(at.Task)
 	if r.Header.Kind == Rollback {
@@ -164,7 +165,8 @@ func (t *Task) Effects() (n int) {
 // forEffect returns the part of a step that the document of its effect keeps.
 func (p *StepState) forEffect() StepState {
 	return StepState{
-		Attempt: p.Attempt, Finds: p.Finds, Halted: p.Halted, Kills: p.Kills, Kind: p.Kind, RetryAt: p.RetryAt, Seq: p.Seq, Applied: p.Applied,
-		State: p.State, Step: p.Step, Tries: p.Tries, UndoError: naming.Clip(p.UndoError, maxUndoError), Wait: p.Wait,
+		Attempt: p.Attempt, Finds: p.Finds, Halted: p.Halted, Kills: p.Kills, Kind: p.Kind, RetryAt: p.RetryAt, Seq: p.Seq,
+		Applied: p.Applied,
+		State:   p.State, Step: p.Step, Tries: p.Tries, UndoError: naming.Clip(p.UndoError, maxUndoError), Wait: p.Wait,
 	}
 }

@@ -35,7 +35,8 @@ func (r *Run) emitTask(t *Task) {
 	})
 	if r.Header.Kind == Batch {
 		r.emit(event.Event{
-			Type: event.OperationStatusChanged, Status: status, TaskID: t.ID, BatchID: r.Header.ID, Operation: t.Operation, Progress: t.Progress,
+			Type: event.OperationStatusChanged, Status: status, TaskID: t.ID, BatchID: r.Header.ID, Operation: t.Operation,
+			Progress: t.Progress,
 		})
 	}
 }
@@ -62,7 +63,8 @@ func (r *Run) emitRun() {
 		})
 	case Rollback:
 		if !h.State.Terminal() {
-			r.emit(event.Event{Type: event.RollbackStarted, Status: "running", Rollback: h.ID, Checkpoint: h.Checkpoint, Total: h.Undo.Planned})
+			r.emit(event.Event{Type: event.RollbackStarted, Status: "running", Rollback: h.ID, Checkpoint: h.Checkpoint,
+				Total: h.Undo.Planned})
 			return
 		}
 		r.emit(event.Event{

@@ -54,7 +54,8 @@ func (w *world) settled() {
 				continue
 			}
 			if w.effects[tag] && !t.Steps[k].Applied {
-				w.t.Fatalf("the effect of step %d of %s (%s, step %s) exists and the state does not know it", k, t.ID, t.State, t.Steps[k].State)
+				w.t.Fatalf("the effect of step %d of %s (%s, step %s) exists and the state does not know it", k, t.ID, t.State,
+					t.Steps[k].State)
 			}
 			if !w.effects[tag] && t.Steps[k].Applied && t.Attention == "" && t.Steps[k].UndoError == "" {
 				w.t.Fatalf("step %d of %s has no effect and the state says it stands", k, t.ID)
@@ -76,7 +77,8 @@ func (w *world) settled() {
 			}
 		}
 	}
-	if withdrawn > 0 && (!h.Withdrawn || h.State == dag.Succeeded) || withdrawn == 0 && h.Withdrawn && h.State == dag.Cancelled && h.CancelID == "" {
+	if withdrawn > 0 && (!h.Withdrawn || h.State == dag.Succeeded) || withdrawn == 0 && h.Withdrawn && h.State == dag.Cancelled &&
+		h.CancelID == "" {
 		w.t.Fatalf("%d tasks were withdrawn, the run is %s (withdrawn %v)", withdrawn, h.State, h.Withdrawn)
 	}
 	if h.State == dag.Succeeded {
@@ -130,7 +132,8 @@ func TestRun_randomGraphsEndAndTellTheTruth(t *testing.T) {
 // edges returns the edges of the table of legal transitions, as "machine from to".
 func edges() []string {
 	var all []string
-	states := []dag.State{dag.Waiting, dag.Queued, dag.Running, dag.Retrying, dag.Paused, dag.Cancelling, dag.Succeeded, dag.Failed, dag.Cancelled, dag.Skipped, dag.Undoing, dag.Undone, dag.NeedsAttention}
+	states := []dag.State{dag.Waiting, dag.Queued, dag.Running, dag.Retrying, dag.Paused, dag.Cancelling, dag.Succeeded, dag.Failed,
+		dag.Cancelled, dag.Skipped, dag.Undoing, dag.Undone, dag.NeedsAttention}
 	for _, m := range []dag.Machine{dag.TaskMachine, dag.RunMachine, dag.StepMachine} {
 		for _, from := range states {
 			for _, to := range dag.Next(m, from) {

@@ -50,7 +50,8 @@ func (w *world) perform(l dag.Launch) dag.Result {
 		return fail(dag.Stopped)
 	}
 	if bad {
-		c := []dag.Class{dag.Transient, dag.Throttled, dag.Quota, dag.Auth, dag.ConflictClass, dag.Permanent, dag.TimedOut, dag.UnknownOutcome, dag.Stopped}[w.rng.IntN(9)]
+		c := []dag.Class{dag.Transient, dag.Throttled, dag.Quota, dag.Auth, dag.ConflictClass, dag.Permanent, dag.TimedOut,
+			dag.UnknownOutcome, dag.Stopped}[w.rng.IntN(9)]
 		if w.blind > 0 && w.rng.IntN(2) == 0 { // some steps of a task are held, others wait for their next try
 			c = []dag.Class{dag.Throttled, dag.UnknownOutcome}[w.rng.IntN(2)]
 		}

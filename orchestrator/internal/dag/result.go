@@ -94,7 +94,8 @@ func (r *Run) handleResolve(i int32, res Result) {
 		size += len(s.Name) + len(s.Target) + sizeOf(s.Params)
 	}
 	if len(res.Steps) > MaxSteps || size > maxParams {
-		t.Error = fmt.Sprintf("the operation has %d steps of %d bytes in all; at most %d steps and %d bytes are possible: split it", len(res.Steps), size, MaxSteps, maxParams)
+		t.Error = fmt.Sprintf("the operation has %d steps of %d bytes in all; at most %d steps and %d bytes are possible: split it",
+			len(res.Steps), size, MaxSteps, maxParams)
 		r.end(i, Failed)
 		return
 	}
@@ -131,7 +132,8 @@ func (r *Run) handleDo(i, k int32, res Result) {
 	case (retryable(class, policy) || class == UnknownOutcome) && !stopping && p.Tries < policy.MaxAttempts:
 		p.Error = naming.Clip(reason(res), min(maxError, allErrors/len(t.Steps)))
 		r.scheduleRetry(i, k, Do, res)
-	case p.OutcomeUnknown || t.mutates(p) && class != UnknownOutcome && class != Stopped: // a refused step may have taken effect all the same
+	case p.OutcomeUnknown || t.mutates(p) && class != UnknownOutcome && class != Stopped:
+		// A refused step may have taken effect all the same.
 		p.Error = naming.Clip(reason(res), min(maxError, allErrors/len(t.Steps)))
 		r.verify(i, k, true)
 	default:
@@ -150,7 +152,8 @@ func (r *Run) record(t *Task, p *StepState, res Result) {
 	p.Recorded = Recorded{At: r.now(), Facts: res.Facts}
 	if sizeOf(res.Facts) > maxFacts {
 		p.Recorded.Facts = nil
-		t.Attention = fmt.Sprintf("%s: the provider recorded more than %d bytes of facts; they are not kept, and an undo has to do without", p.Step.Name, maxFacts)
+		t.Attention = fmt.Sprintf("%s: the provider recorded more than %d bytes of facts; they are not kept, and an undo has to do without",
+			p.Step.Name, maxFacts)
 	}
 	for _, c := range res.Resources {
 		if sizeOf(c.Facts) > maxAbout {
@@ -245,7 +248,8 @@ func (r *Run) handleFind(i, k int32, res Result) {
 		p.Error = "interrupted before it took effect, and there are no tries left"
 		r.setStep(p, Failed)
 	default:
-		t.Attention = fmt.Sprintf("%s: whether it took effect cannot be told (%s); look at the provider, then cancel, or restart the orchestrator to look again", p.Step.Name, naming.Clip(reason(res), 200))
+		t.Attention = fmt.Sprintf("%s: whether it took effect cannot be told (%s); look at the provider, then cancel, or restart the "+
+			"orchestrator to look again", p.Step.Name, naming.Clip(reason(res), 200))
 		r.setStep(p, NeedsAttention)
 	}
 }

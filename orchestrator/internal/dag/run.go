@@ -7,8 +7,8 @@ import "time"
 type Run struct {
 	Header Header
 	Tasks  []Task
-	// Quota bounds the tasks that run at once, beside the ParallelLimit of the definition. The engine
-	// sets it before Apply from its global limit. It is not stored.
+	// Quota bounds the tasks that run at once, beside the ParallelLimit of the definition. The
+	// engine sets it before Apply from its global limit. It is not stored.
 	Quota int
 	// May returns why the submitter may not do an operation now, "" when they may. nil allows
 	// everything. The engine sets it, and sets another one when the rights change: each gives the
@@ -45,7 +45,8 @@ func New(id string, d Definition, g Grant, now Now) *Run {
 	wall := stamp(now.Wall)
 	h := Header{
 		CreatedAt: wall, Grant: g, ID: id, Kind: d.Kind, Name: d.Name, ParallelLimit: orDefault(d.ParallelLimit, DefaultParallel),
-		Policy: d.Policy.Or(DefaultPolicy()), RollbackEnabled: d.RollbackEnabled, State: Queued, StepLimit: orDefault(d.StepLimit, DefaultSteps),
+		Policy: d.Policy.Or(DefaultPolicy()), RollbackEnabled: d.RollbackEnabled, State: Queued,
+		StepLimit:      orDefault(d.StepLimit, DefaultSteps),
 		StorageBackend: d.StorageBackend, UpdatedAt: wall, Version: d.Version,
 	}
 	tasks := newTasks(h, d.Nodes)

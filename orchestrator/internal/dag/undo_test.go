@@ -34,7 +34,8 @@ func TestRollback_inWavesIsLoadedFromEffectsAlone(t *testing.T) {
 	for i := range many {
 		for k := range 1 + i%2 {
 			e := dag.Effect{ID: dag.EffectID(name(i), k), Name: name(i), Number: i, Run: "batch",
-				Progress: dag.StepState{Seq: 1, Applied: true, State: dag.Succeeded, Step: dag.Step{Action: "server.create", Name: fmt.Sprint(i, "-", k)}}}
+				Progress: dag.StepState{Seq: 1, Applied: true, State: dag.Succeeded,
+					Step: dag.Step{Action: "server.create", Name: fmt.Sprint(i, "-", k)}}}
 			if i >= 100 {
 				e.Dependencies = []int{i - 100}
 			}
@@ -110,7 +111,9 @@ func TestRollback_leadsPassOn(t *testing.T) {
 	now := began
 	var u dag.UndoOperation
 	for k := range 3 {
-		e := dag.Effect{ID: dag.EffectID("task", k), Run: "batch", Progress: dag.StepState{Applied: true, State: dag.Succeeded, UndoError: "of an earlier rollback", Step: dag.Step{Action: "server.create", Name: fmt.Sprint(k)}}}
+		e := dag.Effect{ID: dag.EffectID("task", k), Run: "batch",
+			Progress: dag.StepState{Applied: true, State: dag.Succeeded, UndoError: "of an earlier rollback",
+				Step: dag.Step{Action: "server.create", Name: fmt.Sprint(k)}}}
 		if k == 0 {
 			e.Era, e.Of, e.Since = 7, 3, 70
 		}

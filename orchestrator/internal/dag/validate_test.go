@@ -43,17 +43,21 @@ func TestValidate_reportsEveryFaultAtItsPlace(t *testing.T) {
 		{"duplicate dependency", []dag.Node{op("a"), op("b", "a", "a")}, []string{"/operations/1/dependencies/1: twice"}},
 		{"duplicate id", []dag.Node{op("a"), op("a")}, []string{"/operations/1/id: same id"}},
 		{"empty id", []dag.Node{op("")}, []string{"/operations/0/id: needed"}},
-		{"id outside the alphabet", []dag.Node{op("a\u212b"), op("-a"), op("..")}, []string{"/operations/0/id: letter or a digit", "/operations/1/id: letter or a digit", "/operations/2/id: letter or a digit"}},
+		{"id outside the alphabet", []dag.Node{op("a\u212b"), op("-a"), op("..")},
+			[]string{"/operations/0/id: letter or a digit", "/operations/1/id: letter or a digit", "/operations/2/id: letter or a digit"}},
 		{"cycle of two", ring(2), []string{`/operations/0/dependencies: "n0" -> "n1" -> "n0"`}},
 		{"cycle of fifty", ring(50), []string{"/operations/0/dependencies: 30 more"}},
-		{"two cycles", append(ring(3), op("x", "y"), op("y", "x")), []string{"/operations/0/dependencies: cycle of 3", "/operations/3/dependencies: cycle of 2"}},
+		{"two cycles", append(ring(3), op("x", "y"), op("y", "x")),
+			[]string{"/operations/0/dependencies: cycle of 3", "/operations/3/dependencies: cycle of 2"}},
 		{"behind a cycle", append([]dag.Node{op("tail", "n0")}, ring(2)...), []string{"/operations/1/dependencies: cycle of 2"}},
 		{"all at once", []dag.Node{op("a", "ghost"), {ID: "b", OnFailure: "explode"}, servers(), servers("x", "x", "")}, []string{
-			"/operations/3/id: same id", "/operations/1/on_failure: explode", "/operations/1/type: needed", "/operations/2/server_configs: servers",
+			"/operations/3/id: same id", "/operations/1/on_failure: explode", "/operations/1/type: needed",
+			"/operations/2/server_configs: servers",
 			"/operations/3/server_configs/2/name: needed", "/operations/3/server_configs/1: twice", "/operations/0/dependencies/0: ghost",
 		}},
 		{"unknown type", []dag.Node{{ID: "a", Operation: dag.Operation{Type: "rm"}}}, []string{"/operations/0/type: unknown"}},
-		{"no task services", []dag.Node{{ID: "a", Operation: dag.Operation{Type: "taskserv_batch"}}}, []string{"/operations/0/taskservs: at least one"}},
+		{"no task services", []dag.Node{{ID: "a", Operation: dag.Operation{Type: "taskserv_batch"}}},
+			[]string{"/operations/0/taskservs: at least one"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -65,7 +69,8 @@ func TestValidate_reportsEveryFaultAtItsPlace(t *testing.T) {
 			}
 			for _, want := range c.want {
 				pointer, part, _ := strings.Cut(want, ": ")
-				if !slices.ContainsFunc(got, func(g string) bool { return strings.HasPrefix(g, pointer+": ") && strings.Contains(g, part) }) {
+				if !slices.ContainsFunc(got,
+					func(g string) bool { return strings.HasPrefix(g, pointer+": ") && strings.Contains(g, part) }) {
 					t.Errorf("no %q in %q", want, got)
 				}
 			}
@@ -119,7 +124,8 @@ func TestValidate_hugeGraphs(t *testing.T) {
 	if mib := (after.TotalAlloc - before.TotalAlloc) >> 20; mib > 256 {
 		t.Errorf("%d MiB were allocated", mib)
 	}
-	if f := dag.Validate(dag.Definition{Kind: dag.Batch, Name: "b", Nodes: ring(n)}, dag.Limits{Operations: n}); len(f) != 1 || !strings.Contains(f[0].Message, "cycle of 100000") {
+	if f := dag.Validate(dag.Definition{Kind: dag.Batch, Name: "b", Nodes: ring(n)}, dag.Limits{Operations: n}); len(f) != 1 ||
+		!strings.Contains(f[0].Message, "cycle of 100000") {
 		t.Errorf("faults %v", f)
 	}
 }

@@ -95,7 +95,8 @@ func (r *Run) drop(i int32, why string) (dependents int) {
 func (r *Run) dropDependents(i int32) (n int) {
 	for _, d := range r.dependents[i] {
 		if r.Tasks[d].State == Waiting || r.Tasks[d].State == Queued {
-			n += 1 + r.drop(d, fmt.Sprintf("not run because operation %s, which it depends on, was not: %s", r.Tasks[i].Operation, r.Tasks[i].Error))
+			n += 1 + r.drop(d, fmt.Sprintf("not run because operation %s, which it depends on, was not: %s", r.Tasks[i].Operation,
+				r.Tasks[i].Error))
 		}
 	}
 	return n
@@ -156,7 +157,8 @@ func (r *Run) anyWithdrawn() bool {
 func Resume(r *Run) (Definition, error) {
 	h := &r.Header
 	if !r.Done() {
-		return Definition{}, fault.New(fault.Conflict, "batch.not_ended", "This batch has not ended: what is at work goes on to the end of its step. Wait for that, then adopt it.")
+		return Definition{}, fault.New(fault.Conflict, "batch.not_ended",
+			"This batch has not ended: what is at work goes on to the end of its step. Wait for that, then adopt it.")
 	}
 	d := Definition{
 		Kind: h.Kind, Name: h.Name, ParallelLimit: h.ParallelLimit, Policy: h.Policy, RollbackEnabled: h.RollbackEnabled,
@@ -176,13 +178,16 @@ func Resume(r *Run) (Definition, error) {
 			case t.Withdrawn && t.State == Cancelled:
 				n.Dependencies = append(n.Dependencies, r.nodes[dep].ID)
 			case t.RolledBackAt != nil || !r.satisfied(dep):
-				return Definition{}, fault.New(fault.Conflict, "batch.not_adoptable", "Operation %s cannot go on: %s, which it depends on, is not there (it was undone or did not complete). Submit the batch anew.", n.ID, r.nodes[dep].ID)
+				return Definition{}, fault.New(fault.Conflict, "batch.not_adoptable",
+					"Operation %s cannot go on: %s, which it depends on, is not there (it was undone or did not complete). Submit the "+
+						"batch anew.", n.ID, r.nodes[dep].ID)
 			}
 		}
 		d.Nodes = append(d.Nodes, n)
 	}
 	if len(d.Nodes) == 0 {
-		return d, fault.New(fault.Conflict, "batch.nothing_to_adopt", "No operation of this batch ended because its submitter lost the right to it, so there is nothing to adopt.")
+		return d, fault.New(fault.Conflict, "batch.nothing_to_adopt",
+			"No operation of this batch ended because its submitter lost the right to it, so there is nothing to adopt.")
 	}
 	return d, nil
 }

@@ -43,7 +43,8 @@ const gone = "the account of alice was deleted"
 
 func TestWithdraw_whatHasNotStartedEndsWhatRunsGoesOnNothingIsUndone(t *testing.T) {
 	t.Parallel()
-	d := dag.Definition{Kind: dag.Batch, Name: "b", RollbackEnabled: true, ParallelLimit: 1, Nodes: []dag.Node{op("a"), op("b"), op("c", "b"), op("d", "c"), op("e")}}
+	d := dag.Definition{Kind: dag.Batch, Name: "b", RollbackEnabled: true, ParallelLimit: 1,
+		Nodes: []dag.Node{op("a"), op("b"), op("c", "b"), op("d", "c"), op("e")}}
 	h := hand(t, d)
 	h.next(dag.Do, dag.OK)
 	h.resolve(dag.Step{Action: "server.create", Name: "web"})
@@ -53,7 +54,8 @@ func TestWithdraw_whatHasNotStartedEndsWhatRunsGoesOnNothingIsUndone(t *testing.
 		t.Fatal("withdrawn though nothing was to start")
 	}
 	h.next(dag.Do, dag.OK) // b was at work, and its end lets c start
-	if h.states() != "succeeded succeeded cancelled cancelled cancelled" || h.run.Header.State != dag.Cancelled || h.run.Header.Error != gone {
+	if h.states() != "succeeded succeeded cancelled cancelled cancelled" || h.run.Header.State != dag.Cancelled ||
+		h.run.Header.Error != gone {
 		t.Fatalf("%s, run %s %q", h.states(), h.run.Header.State, h.run.Header.Error)
 	}
 	if w, events := h.withdrawals(); len(w) != 1 || w[0].Tasks != 3 || w[0].Reason != gone || events != 1 {
@@ -86,12 +88,14 @@ func TestWithdraw_anOperationOfManyStepsEndsWithTheStepItIsAt(t *testing.T) {
 	t.Parallel()
 	d := dag.Definition{Kind: dag.Batch, Name: "b", RollbackEnabled: true, StepLimit: 1, Nodes: []dag.Node{op("a"), op("b", "a")}}
 	h := hand(t, d)
-	h.resolve(dag.Step{Action: "server.create", Name: "s1"}, dag.Step{Action: "server.create", Name: "s2"}, dag.Step{Action: "server.create", Name: "s3"})
+	h.resolve(dag.Step{Action: "server.create", Name: "s1"}, dag.Step{Action: "server.create", Name: "s2"},
+		dag.Step{Action: "server.create", Name: "s3"})
 	h.next(dag.Do, dag.OK)
 	h.refuse(gone)
 	h.next(dag.Do, dag.OK)
 	a := h.run.Tasks[0]
-	if h.states() != "cancelled cancelled" || !a.Steps[0].Applied || !a.Steps[1].Applied || a.Steps[2].State != dag.Cancelled || a.Error != gone {
+	if h.states() != "cancelled cancelled" || !a.Steps[0].Applied || !a.Steps[1].Applied || a.Steps[2].State != dag.Cancelled ||
+		a.Error != gone {
 		t.Fatalf("%s %+v", h.states(), a)
 	}
 	left, err := dag.Resume(h.run)
@@ -161,8 +165,10 @@ func TestWithdraw_anUndoIsNeverAskedAgain(t *testing.T) {
 
 func TestResume_isExactlyWhatWasWithdrawn(t *testing.T) {
 	t.Parallel()
-	install := dag.Node{ID: "d", Dependencies: []string{"a", "c"}, Operation: dag.Operation{Type: "taskserv_batch", Verb: "create", Taskservs: []string{"kubernetes"}}}
-	d := dag.Definition{Kind: dag.Batch, Name: "b", ParallelLimit: 1, RollbackEnabled: true, Nodes: []dag.Node{op("a"), op("b"), op("c", "b"), install}}
+	install := dag.Node{ID: "d", Dependencies: []string{"a", "c"},
+		Operation: dag.Operation{Type: "taskserv_batch", Verb: "create", Taskservs: []string{"kubernetes"}}}
+	d := dag.Definition{Kind: dag.Batch, Name: "b", ParallelLimit: 1, RollbackEnabled: true,
+		Nodes: []dag.Node{op("a"), op("b"), op("c", "b"), install}}
 	d.Nodes[2].Operation.Servers = []dag.ServerConfig{{Name: "cache"}}
 	h := hand(t, d)
 	if _, err := dag.Resume(h.run); !fault.Is(err, fault.Conflict) {
@@ -177,7 +183,8 @@ func TestResume_isExactlyWhatWasWithdrawn(t *testing.T) {
 		t.Fatalf("%+v %v", left, err)
 	}
 	c, i := left.Nodes[0], left.Nodes[1]
-	if c.ID != "c" || len(c.Dependencies) != 0 || i.ID != "d" || !slices.Equal(i.Dependencies, []string{"c"}) || !slices.Equal(i.Operation.Targets, []string{"web", "cache"}) {
+	if c.ID != "c" || len(c.Dependencies) != 0 || i.ID != "d" || !slices.Equal(i.Dependencies, []string{"c"}) ||
+		!slices.Equal(i.Operation.Targets, []string{"web", "cache"}) {
 		t.Errorf("%+v\n%+v", c, i)
 	}
 	if len(h.nodes[3].Operation.Targets) != 0 {
@@ -193,10 +200,12 @@ func TestResume_isExactlyWhatWasWithdrawn(t *testing.T) {
 
 func TestResume_notOverWhatWasUndone(t *testing.T) {
 	t.Parallel()
-	d := dag.Definition{Kind: dag.Batch, Name: "b", RollbackEnabled: true, ParallelLimit: 2, Nodes: []dag.Node{op("a"), op("x"), op("b", "a")}}
+	d := dag.Definition{Kind: dag.Batch, Name: "b", RollbackEnabled: true, ParallelLimit: 2,
+		Nodes: []dag.Node{op("a"), op("x"), op("b", "a")}}
 	h := hand(t, d)
 	for _, l := range dag.Pending(h.run).Start {
-		h.apply(dag.Done{Ref: l.Ref, ID: l.Attempt.ID, Result: dag.Result{Class: dag.OK, Steps: []dag.Step{{Action: "server.create", Name: "web"}}}})
+		h.apply(dag.Done{Ref: l.Ref, ID: l.Attempt.ID,
+			Result: dag.Result{Class: dag.OK, Steps: []dag.Step{{Action: "server.create", Name: "web"}}}})
 	}
 	h.refuse(gone)
 	due := dag.Pending(h.run).Start

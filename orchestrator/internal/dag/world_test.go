@@ -154,7 +154,8 @@ func (w *world) check() {
 		if (t.Progress == 10_000) != (t.Status() == dag.StatusCompleted) {
 			w.t.Fatalf("task %s is %s with progress %d", t.ID, t.State, t.Progress)
 		}
-		if t.State.Terminal() != (t.CompletedAt != nil) || t.State == dag.Failed && t.Error == "" || t.Status() == dag.StatusCompleted && t.Error != "" {
+		if t.State.Terminal() != (t.CompletedAt != nil) || t.State == dag.Failed && t.Error == "" || t.Status() == dag.StatusCompleted &&
+			t.Error != "" {
 			w.t.Fatalf("task %s is %s: completed_at %v error %q", t.ID, t.State, t.CompletedAt, t.Error)
 		}
 		if t.StartedAt != nil && (t.StartedAt.Before(t.CreatedAt) || t.CompletedAt != nil && t.CompletedAt.Before(*t.StartedAt)) {

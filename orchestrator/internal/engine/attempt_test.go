@@ -52,7 +52,8 @@ func TestAttempt_endsInTime(t *testing.T) {
 			<-child.Done()
 			<-called
 			<-ctx.Done()
-			if ctx.Err() != context.DeadlineExceeded || child.Err() != context.DeadlineExceeded || context.Cause(ctx) != context.DeadlineExceeded {
+			if ctx.Err() != context.DeadlineExceeded || child.Err() != context.DeadlineExceeded ||
+				context.Cause(ctx) != context.DeadlineExceeded {
 				t.Errorf("ended with %v, child %v, cause %v", ctx.Err(), child.Err(), context.Cause(ctx))
 			}
 			return dag.Result{Class: dag.TimedOut}
@@ -152,10 +153,12 @@ func BenchmarkAttempt(b *testing.B) {
 	launches := make([]dag.Launch, b.N)
 	for i := range launches {
 		name := fmt.Sprint("server-", i)
-		op := dag.Operation{Type: "server_batch", Verb: "create", Provider: "simulated", Wait: true, Servers: []dag.ServerConfig{{Name: name, Plan: "1xCPU-1GB", Zone: "de-fra1"}}}
+		op := dag.Operation{Type: "server_batch", Verb: "create", Provider: "simulated", Wait: true,
+			Servers: []dag.ServerConfig{{Name: name, Plan: "1xCPU-1GB", Zone: "de-fra1"}}}
 		steps, _ := operation.Expand(op)
 		launches[i] = dag.Launch{Timeout: time.Hour, Attempt: dag.Attempt{
-			ID: fmt.Sprintf("%036d", i), Tag: fmt.Sprintf("%036d", i), Kind: dag.Do, RunID: "run", TaskID: fmt.Sprintf("%036d", i), Number: 1, Operation: &op, Step: steps[0],
+			ID: fmt.Sprintf("%036d", i), Tag: fmt.Sprintf("%036d", i), Kind: dag.Do, RunID: "run", TaskID: fmt.Sprintf("%036d", i),
+			Number: 1, Operation: &op, Step: steps[0],
 		}}
 	}
 	b.ReportAllocs()

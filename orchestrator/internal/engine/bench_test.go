@@ -31,7 +31,8 @@ func (noop) Instant(a dag.Attempt) (dag.Result, bool) {
 	if a.Kind != dag.Resolve {
 		return dag.Result{Class: dag.OK}, true
 	}
-	return dag.Result{Class: dag.OK, Steps: []dag.Step{{Action: "server.create", Name: a.Operation.Servers[0].Name, Provider: "simulated"}}}, true
+	return dag.Result{Class: dag.OK, Steps: []dag.Step{{Action: "server.create", Name: a.Operation.Servers[0].Name,
+		Provider: "simulated"}}}, true
 }
 
 // ends closes a channel when n tasks have ended.
@@ -92,7 +93,8 @@ func layered(n, width int) []dag.Node {
 }
 
 func dag10() []dag.Node {
-	return []dag.Node{node(0), node(1, 0), node(2, 0), node(3, 0), node(4, 1, 2), node(5, 2, 3), node(6, 4), node(7, 4, 5), node(8, 5), node(9, 6, 7, 8)}
+	return []dag.Node{node(0), node(1, 0), node(2, 0), node(3, 0), node(4, 1, 2), node(5, 2, 3), node(6, 4), node(7, 4, 5), node(8, 5),
+		node(9, 6, 7, 8)}
 }
 
 // BenchmarkEngine runs whole graphs of no-op tasks, durable, with events and audit entries, on the

@@ -58,7 +58,8 @@ func standing(t testing.TB, db store.DB) (since []uint64) {
 func TestCheckpoint_isOneSmallDocumentWhateverThereIs(t *testing.T) {
 	t.Parallel()
 	db := memory()
-	body, err := canonical.Make(map[string]any{"facts": map[string]string{"text": strings.Repeat("x", 15<<10)}, "kind": "server", "name": "s", "provider": "p"})
+	body, err := canonical.Make(map[string]any{"facts": map[string]string{"text": strings.Repeat("x", 15<<10)}, "kind": "server",
+		"name": "s", "provider": "p"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +68,8 @@ func TestCheckpoint_isOneSmallDocumentWhateverThereIs(t *testing.T) {
 	for i := 0; i < many; i += 500 {
 		var b store.Batch
 		for k := range 500 {
-			b.Writes = append(b.Writes, store.Write{Key: store.Key{Kind: "resource", ID: fmt.Sprintf("p/server/s%d", i+k)}, Expect: store.Absent(), Body: body})
+			b.Writes = append(b.Writes, store.Write{Key: store.Key{Kind: "resource", ID: fmt.Sprintf("p/server/s%d", i+k)},
+				Expect: store.Absent(), Body: body})
 			sum = sum.Plus(store.Digest(body))
 		}
 		if _, err := db.Commit(t.Context(), b); err != nil {
@@ -110,7 +112,8 @@ func TestCheckpoint_countsExactlyWhileOperationsEnd(t *testing.T) {
 		for round := range 12 {
 			var nodes []dag.Node
 			for i := range 20 {
-				nodes = append(nodes, servers(fmt.Sprint("op", i), nil, fmt.Sprintf("r%d-%d-a", round, i), fmt.Sprintf("r%d-%d-b", round, i)))
+				nodes = append(nodes, servers(fmt.Sprint("op", i), nil, fmt.Sprintf("r%d-%d-a", round, i),
+					fmt.Sprintf("r%d-%d-b", round, i)))
 			}
 			sub := batch(nodes...)
 			sub.Definition.ParallelLimit = 1 + rng.IntN(20)

@@ -22,7 +22,8 @@ func scenario(t *testing.T, db store.DB, w *world) (events []string, ended strin
 	w.fails("do b1", dag.Result{Class: dag.Transient, Error: "busy"})
 	w.fails("do bad", dag.Result{Class: dag.Permanent, Error: "no"})
 	e := start(t, db, w)
-	sub := batch(servers("a", nil, "a1"), servers("b", []string{"a"}, "b1"), servers("c", []string{"b"}, "bad"), servers("d", []string{"c"}, "d1"))
+	sub := batch(servers("a", nil, "a1"), servers("b", []string{"a"}, "b1"), servers("c", []string{"b"}, "bad"),
+		servers("d", []string{"c"}, "d1"))
 	sub.Definition.RollbackEnabled, sub.Definition.ParallelLimit = true, 1
 	sub.ID = "01890000-0000-7000-8000-000000000001"
 	for {
@@ -62,7 +63,8 @@ func TestCrash_everyCommitFails(t *testing.T) {
 				w := newWorld()
 				got, e := scenario(t, storetest.Faulty(memory(), storetest.At(n, m)), w)
 				if e != end || !slices.Equal(got, want) {
-					t.Errorf("commit %d, moment %d: ended %s with\n%s\nwant %s with\n%s", n, m, e, strings.Join(got, "\n"), end, strings.Join(want, "\n"))
+					t.Errorf("commit %d, moment %d: ended %s with\n%s\nwant %s with\n%s", n, m, e, strings.Join(got, "\n"), end,
+						strings.Join(want, "\n"))
 				}
 				if !slices.Equal(w.log(), calls) {
 					t.Errorf("commit %d, moment %d: the provider saw %v, want %v", n, m, w.log(), calls)
@@ -95,7 +97,8 @@ func TestCrash_restartAtEveryCommit(t *testing.T) {
 			return storetest.Never
 		})
 		e := start(t, first, w)
-		sub := batch(servers("a", nil, "a1"), servers("b", []string{"a"}, "b1"), servers("c", []string{"b"}, "bad"), servers("d", []string{"c"}, "d1"))
+		sub := batch(servers("a", nil, "a1"), servers("b", []string{"a"}, "b1"), servers("c", []string{"b"}, "bad"),
+			servers("d", []string{"c"}, "d1"))
 		sub.Definition.RollbackEnabled, sub.Definition.ParallelLimit = true, 1
 		got := e.submit(sub)
 		if n > 0 {
@@ -124,7 +127,8 @@ func TestCrash_restartAtEveryCommit(t *testing.T) {
 // results come during commits, and kills the engine at commit n when kill is set. Operations of a
 // layer end up to ten times spread apart. It returns the events in the order of the text, for
 // operations of a layer end in any order.
-func wide(t *testing.T, n int, m storetest.Moment, kill bool, spread time.Duration, change ...func(*engine.Config)) (events, calls []string, ended string, commits int) {
+func wide(t *testing.T, n int, m storetest.Moment, kill bool, spread time.Duration, change ...func(*engine.Config)) (events, calls []string,
+	ended string, commits int) {
 	w, db := newWorld(), memory()
 	w.delay, w.spread = time.Millisecond, spread
 	dead := make(chan struct{})
@@ -198,7 +202,8 @@ func TestCrash_everyCommitOfAWideBatch(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					got, did, e, _ := wide(t, n, m, kill, 200*time.Microsecond)
 					if e != end || !slices.Equal(got, want) || !slices.Equal(did, calls) {
-						t.Errorf("commit %d, moment %d, killed %v: ended %s with %d events and %d calls, want %s with %d and %d", n, m, kill, e, len(got), len(did), end, len(want), len(calls))
+						t.Errorf("commit %d, moment %d, killed %v: ended %s with %d events and %d calls, want %s with %d and %d", n, m,
+							kill, e, len(got), len(did), end, len(want), len(calls))
 					}
 				})
 			}

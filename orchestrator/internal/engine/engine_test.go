@@ -30,7 +30,8 @@ func TestSubmit_runsABatchInOrder(t *testing.T) {
 		}
 		calls := w.log()
 		for _, server := range []string{"web-01", "web-02"} {
-			a, b, c := slices.Index(calls, "do "+server), slices.Index(calls, "do containerd on "+server), slices.Index(calls, "do kubernetes on "+server)
+			a, b, c := slices.Index(calls, "do "+server), slices.Index(calls, "do containerd on "+server), slices.Index(calls,
+				"do kubernetes on "+server)
 			if a < 0 || b < a || c < b {
 				t.Errorf("order on %s is wrong: %v", server, calls)
 			}
@@ -67,7 +68,8 @@ func TestSubmit_auditsIntentAndOutcomeOfEachAttempt(t *testing.T) {
 			lines = append(lines, m["action"].(string)+" "+m["phase"].(string)+" "+m["result"].(string))
 			if m["phase"] == "event" {
 				decision = m["id"]
-			} else if d := m["details"].(map[string]any); d["decision"] != decision || m["actor"].(map[string]any)["username"] != "alice" || m["resource"] != "servers/web-01" {
+			} else if d := m["details"].(map[string]any); d["decision"] != decision || m["actor"].(map[string]any)["username"] != "alice" ||
+				m["resource"] != "servers/web-01" {
 				t.Errorf("entry %v does not name its decision, actor and resource", m)
 			}
 		}
@@ -119,7 +121,8 @@ func TestBatch_failureSkipsDependentsAndRollsBack(t *testing.T) {
 			w, db := newWorld(), memory()
 			w.fails("do bad", dag.Result{Class: dag.Permanent, Error: "no such plan"})
 			e := start(t, db, w)
-			sub := batch(servers("a", nil, "a1", "a2"), servers("b", []string{"a"}, "b1"), servers("c", []string{"b"}, "bad"), servers("d", []string{"c"}, "d1"))
+			sub := batch(servers("a", nil, "a1", "a2"), servers("b", []string{"a"}, "b1"), servers("c", []string{"b"}, "bad"),
+				servers("d", []string{"c"}, "d1"))
 			sub.Definition.RollbackEnabled = rollback
 			v := e.ended(e.submit(sub).Run.ID)
 			if v.Run.Status() != dag.StatusFailed || statuses(v) != "Completed Completed Failed Cancelled" {

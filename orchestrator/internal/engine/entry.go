@@ -29,7 +29,8 @@ func (r *runner) entry(t dag.AttemptRecord, phase audit.Phase, now time.Time) au
 	return audit.Entry{
 		Action: actionOf(t), Actor: audit.Actor{Sub: h.Grant.Sub, Username: h.Grant.Username}, Details: details,
 		Decision: r.decision(t, phase, own),
-		ID:       own, OpID: t.ID, Origin: run.Origin, Phase: phase, Resource: resourceOf(t.Step), Result: audit.Success, Time: now.UTC(), V: 1,
+		ID:       own, OpID: t.ID, Origin: run.Origin, Phase: phase, Resource: resourceOf(t.Step), Result: audit.Success, Time: now.UTC(),
+		V: 1,
 	}
 }
 

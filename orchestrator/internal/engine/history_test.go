@@ -80,7 +80,8 @@ func TestHistory_runsGoWithAllTheirDocuments(t *testing.T) {
 		e := start(t, db, w)
 		var ids []string
 		for i := range 6 {
-			ids = append(ids, e.submit(batch(servers("a", nil, fmt.Sprint("a", i), fmt.Sprint("b", i)), services("k", []string{"a"}, "kubernetes"))).Run.ID, e.submit(workflow(fmt.Sprint("w", i))).Run.ID)
+			ids = append(ids, e.submit(batch(servers("a", nil, fmt.Sprint("a", i), fmt.Sprint("b", i)),
+				services("k", []string{"a"}, "kubernetes"))).Run.ID, e.submit(workflow(fmt.Sprint("w", i))).Run.ID)
 			e.ended(ids[len(ids)-2])
 			e.ended(ids[len(ids)-1])
 			<-time.After(time.Hour)
@@ -100,7 +101,8 @@ func TestHistory_runsGoWithAllTheirDocuments(t *testing.T) {
 			t.Errorf("without limits %v documents are left of %v", got, before)
 		}
 		e.prune(history.Keep{Runs: retention.KeepRule{Max: 5}})
-		if got := e.rows("run", "task"); !slices.Equal(got, []int{6, 2 + 1 + 2 + 1 + 1}) { // with the active one; the newest is the rollback, which has no tasks
+		// with the active one; the newest is the rollback, which has no tasks
+		if got := e.rows("run", "task"); !slices.Equal(got, []int{6, 2 + 1 + 2 + 1 + 1}) {
 			t.Errorf("%v runs and tasks are left, want 5 ended ones and the active one", got)
 		}
 		for i, runID := range ids {
@@ -122,7 +124,8 @@ func TestHistory_runsGoWithAllTheirDocuments(t *testing.T) {
 		}
 		now := maps.Clone(e.class("runs").Ever)
 		maps.Copy(now, e.class("tasks").Ever)
-		if !maps.Equal(now, totals) || totals["batch/completed"] != 6 || totals["workflow/completed"] != 6 || totals["rollback/completed"] != 1 || totals["completed"] != 18 {
+		if !maps.Equal(now, totals) || totals["batch/completed"] != 6 || totals["workflow/completed"] != 6 ||
+			totals["rollback/completed"] != 1 || totals["completed"] != 18 {
 			t.Errorf("totals fell or rose: %v, before %v", now, totals)
 		}
 		if page, err := db.Read(context.Background(), run.EventStream, store.Latest, 0); err != nil || page.First != page.Head+1 {
@@ -145,7 +148,8 @@ func TestHistory_rollbackWorksBehindPruning(t *testing.T) {
 		c := e.checkpoint("cut")
 		var last string
 		for i := range 5 {
-			last = e.submit(batch(servers("a", nil, fmt.Sprint("a", i), fmt.Sprint("b", i)), services("k", []string{"a"}, "kubernetes"))).Run.ID
+			last = e.submit(batch(servers("a", nil, fmt.Sprint("a", i), fmt.Sprint("b", i)),
+				services("k", []string{"a"}, "kubernetes"))).Run.ID
 			e.ended(last)
 		}
 		if _, err := e.Rollback(scene(), rollback.Request{Operations: []string{last + "/k"}}); err != nil {
@@ -179,7 +183,8 @@ func TestHistory_rollbackWorksBehindPruning(t *testing.T) {
 		}
 		e.prune(allGone)
 		// The later checkpoint could be restored: what stood then and was undone since stays.
-		if got := e.rows("run", "task", "definition", "undo", "effect"); !slices.Equal(got, []int{0, 0, 0, 0, 18}) || e.class("effects").Rows != 18 {
+		if got := e.rows("run", "task", "definition", "undo", "effect"); !slices.Equal(got, []int{0, 0, 0, 0, 18}) ||
+			e.class("effects").Rows != 18 {
 			t.Errorf("%v documents are left, %+v held", got, e.class("effects"))
 		}
 		if err := e.Checkpoints.Delete(scene(), later.ID); err != nil {
@@ -291,7 +296,9 @@ func TestHistory_theOldestCheckpointBecomesRecordOnly(t *testing.T) {
 		if _, err := e.Rollback(scene(), rollback.Request{Checkpoint: made[0].ID}); fault.CodeOf(err) != "checkpoint.record_only" {
 			t.Errorf("a rollback to a record: %v", err)
 		}
-		if lines := story(t, db); !slices.Contains(lines, "CheckpointRecordOnly c0 record_only") || !slices.Contains(lines, "CheckpointRecordOnly c1 record_only") || slices.Contains(lines, "CheckpointRecordOnly c2 record_only") {
+		if lines := story(t, db); !slices.Contains(lines, "CheckpointRecordOnly c0 record_only") ||
+			!slices.Contains(lines, "CheckpointRecordOnly c1 record_only") ||
+			slices.Contains(lines, "CheckpointRecordOnly c2 record_only") {
 			t.Errorf("events %v", lines)
 		}
 		got, err := e.Rollback(scene(), rollback.Request{Checkpoint: made[2].ID})

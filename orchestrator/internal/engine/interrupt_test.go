@@ -52,7 +52,8 @@ func TestStop_aPlannedRestartUsesUpNoAttemptAndDestroysNoGoodServer(t *testing.T
 		w.block["b1"] = false
 		w.mu.Unlock()
 		v := start(t, db, w).ended(id)
-		if calls := w.log(); v.Run.State != dag.Succeeded || !slices.Equal(calls, []string{"do a1", "do b1"}) || v.Tasks[1].Steps[0].Kills != 0 {
+		if calls := w.log(); v.Run.State != dag.Succeeded || !slices.Equal(calls, []string{"do a1", "do b1"}) ||
+			v.Tasks[1].Steps[0].Kills != 0 {
 			t.Errorf("ended %s (%s) after %v", v.Run.State, v.Run.Error, calls)
 		}
 	})

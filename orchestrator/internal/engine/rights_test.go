@@ -86,7 +86,8 @@ func TestRights_aDeletedSubmittersBatchDoesNotRunToItsEnd(t *testing.T) {
 		if calls := w.log(); !slices.Equal(calls, []string{"do s0", "do s1", "do s2"}) {
 			t.Errorf("the provider saw %v", calls)
 		}
-		if c := v.Run.Counts; v.Run.State != dag.Cancelled || c.Completed != 3 || c.Cancelled != 57 || v.Run.Error != "the account of alice was deleted" {
+		if c := v.Run.Counts; v.Run.State != dag.Cancelled || c.Completed != 3 || c.Cancelled != 57 ||
+			v.Run.Error != "the account of alice was deleted" {
 			t.Errorf("ended %s %+v: %s", v.Run.State, c, v.Run.Error)
 		}
 		for _, task := range v.Tasks[3:] {
@@ -116,7 +117,8 @@ func TestRights_aDeletedSubmittersBatchDoesNotRunToItsEnd(t *testing.T) {
 		}
 		m := entries[0]
 		d := m["details"].(map[string]any)
-		if m["result"] != "denied" || m["resource"] != "batches/"+id || d["submitter"] != "u1" || fmt.Sprint(d["tasks"]) != "57" || m["decision"].(map[string]any)["allowed"] != false {
+		if m["result"] != "denied" || m["resource"] != "batches/"+id || d["submitter"] != "u1" || fmt.Sprint(d["tasks"]) != "57" ||
+			m["decision"].(map[string]any)["allowed"] != false {
 			t.Errorf("entry %v", m)
 		}
 		if !fresh["7rule7[operator]"] || len(fresh) != 1 {
@@ -213,7 +215,8 @@ func TestRights_areAskedAfterARestart(t *testing.T) {
 		e.stop()
 		r.change("alice may no longer create servers")
 		v := start(t, db, w, with(r)).ended(id)
-		if calls := w.log(); v.Run.State != dag.Cancelled || statuses(v) != "Completed Cancelled Cancelled Cancelled" || !slices.Equal(calls, []string{"do s0"}) {
+		if calls := w.log(); v.Run.State != dag.Cancelled || statuses(v) != "Completed Cancelled Cancelled Cancelled" ||
+			!slices.Equal(calls, []string{"do s0"}) {
 			t.Errorf("ended %s: %s after %v", v.Run.State, statuses(v), calls)
 		}
 	})
@@ -282,7 +285,8 @@ func TestResume_goesOnWithWhatIsLeftOnce(t *testing.T) {
 			t.Errorf("%+v", v)
 		}
 		old := e.view(id)
-		if old.Run.State != dag.Cancelled || old.Run.AdoptedBy != resumed.Run.ID || statuses(old) != "Completed Completed Cancelled Cancelled" {
+		if old.Run.State != dag.Cancelled || old.Run.AdoptedBy != resumed.Run.ID ||
+			statuses(old) != "Completed Completed Cancelled Cancelled" {
 			t.Errorf("the old batch is %s, adopted by %s: %s", old.Run.State, old.Run.AdoptedBy, statuses(old))
 		}
 		if calls := w.log(); !slices.Equal(calls, []string{"do s0", "do s1", "do s2", "do s3"}) {

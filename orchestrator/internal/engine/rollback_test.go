@@ -61,7 +61,8 @@ func TestRollback_toACheckpointUndoesWhatCameAfter(t *testing.T) {
 			t.Errorf("%d effects left after %v", w.left(), undos)
 		}
 		v := e.view(one)
-		if statuses(v) != "Completed Completed" || v.Tasks[0].RolledBackAt == nil || v.Tasks[1].RolledBackAt == nil || v.Run.Status() != dag.StatusCompleted {
+		if statuses(v) != "Completed Completed" || v.Tasks[0].RolledBackAt == nil || v.Tasks[1].RolledBackAt == nil ||
+			v.Run.Status() != dag.StatusCompleted {
 			t.Errorf("the batch is %s: %s, %v", v.Run.Status(), statuses(v), v.Tasks[0].RolledBackAt)
 		}
 		if rows, _ := store.Collect(run.Resources().All(context.Background(), e.DB, store.Query{})); len(rows) != 1 {
@@ -133,8 +134,8 @@ func TestRollback_cascadeTakesDependentsAlong(t *testing.T) {
 	})
 }
 
-// TestRollback_aServerIsNotUndoneFromUnderAnotherBatch: the server's own batch has a dependent of it,
-// and so has another batch. The other one's was forgotten.
+// TestRollback_aServerIsNotUndoneFromUnderAnotherBatch: the server's own batch has a dependent of
+// it, and so has another batch. The other one's was forgotten.
 func TestRollback_aServerIsNotUndoneFromUnderAnotherBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
@@ -221,7 +222,8 @@ func TestRollback_oneFailsTheOthersGoOnAndASecondCallRetriesIt(t *testing.T) {
 		}
 		w.fails("undo b", dag.Result{Class: dag.Permanent, Error: "irreversible: the server was deleted"})
 		got, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID})
-		if err != nil || got.Executed != 2 || got.Failed != 1 || len(got.Failures) != 1 || !strings.Contains(got.Failures[0].Error, "irreversible") {
+		if err != nil || got.Executed != 2 || got.Failed != 1 || len(got.Failures) != 1 ||
+			!strings.Contains(got.Failures[0].Error, "irreversible") {
 			t.Fatalf("got %+v, %v", got, err)
 		}
 		if n := e.operations(c); n != 1 {
@@ -269,7 +271,8 @@ func TestRollback_oneAtATimeAndSubmissionsWait(t *testing.T) {
 		if v := e.view(live); v.Run.Status() != dag.StatusCancelled || v.Tasks[0].RolledBackAt == nil {
 			t.Errorf("the running batch is %s", v.Run.Status())
 		}
-		if v := e.until(held, func(v run.Batch) bool { return v.Tasks[0].State.Terminal() }); v.Tasks[0].Status() != dag.StatusCompleted || w.left() != 1 {
+		if v := e.until(held, func(v run.Batch) bool { return v.Tasks[0].State.Terminal() }); v.Tasks[0].Status() != dag.StatusCompleted ||
+			w.left() != 1 {
 			t.Errorf("the held one ended %s, %d effects", v.Tasks[0].Status(), w.left())
 		}
 	})

@@ -61,11 +61,13 @@ func TestRollback_findsAnOperationWithoutReadingItsHistory(t *testing.T) {
 			var b store.Batch
 			for range 2500 {
 				run := id.New()
-				body, err := canonical.Make(dag.Task{Batch: true, CompletedAt: &now, CreatedAt: now, ID: id.Within(run, 0), Operation: "x", Run: run, State: dag.Failed})
+				body, err := canonical.Make(dag.Task{Batch: true, CompletedAt: &now, CreatedAt: now, ID: id.Within(run, 0), Operation: "x",
+					Run: run, State: dag.Failed})
 				if err != nil {
 					t.Fatal(err)
 				}
-				b.Writes = append(b.Writes, store.Write{Key: store.Key{Kind: "task", ID: id.Within(run, 0)}, Expect: store.Absent(), Body: body,
+				b.Writes = append(b.Writes, store.Write{Key: store.Key{Kind: "task", ID: id.Within(run, 0)}, Expect: store.Absent(),
+					Body:  body,
 					Index: []store.IndexKey{{Name: "operation", Value: "x"}, {Name: "status", Value: "Failed"}}})
 			}
 			if _, err := db.Commit(context.Background(), b); err != nil {
@@ -76,11 +78,13 @@ func TestRollback_findsAnOperationWithoutReadingItsHistory(t *testing.T) {
 		sub := e.submit(batch(servers("w", nil, "w1"), servers("x", nil, "x1")))
 		e.ended(sub.Run.ID)
 		history()
-		if _, err := e.Rollback(scene(), rollback.Request{Operations: []string{"x"}}); fault.CodeOf(err) != "rollback.ambiguous" || db.docs.Load() > 2000 {
+		if _, err := e.Rollback(scene(), rollback.Request{Operations: []string{"x"}}); fault.CodeOf(err) != "rollback.ambiguous" ||
+			db.docs.Load() > 2000 {
 			t.Errorf("%d documents read: %v", db.docs.Load(), err)
 		}
 		db.docs.Store(0)
-		if got, err := e.Rollback(scene(), rollback.Request{Operations: []string{sub.Run.ID + "/x"}}); err != nil || got.Executed != 1 || db.docs.Load() > 2 {
+		if got, err := e.Rollback(scene(), rollback.Request{Operations: []string{sub.Run.ID + "/x"}}); err != nil || got.Executed != 1 ||
+			db.docs.Load() > 2 {
 			t.Errorf("%d documents read: %+v %v", db.docs.Load(), got, err)
 		}
 	})

@@ -71,7 +71,8 @@ func TestRollback_inWavesOfAnySizeEverythingOnce(t *testing.T) {
 		if err != nil || len(rows.Docs) != 0 {
 			t.Errorf("%d waves are left, %v", len(rows.Docs), err)
 		}
-		if h, err := run.Headers().Window(context.Background(), e.DB, store.Place{Limit: 1}, store.Query{Index: "kind", Prefix: string(dag.Rollback), Exact: true}); err != nil || h.Rows[0].Value.Undo.Wave < 7 {
+		if h, err := run.Headers().Window(context.Background(), e.DB, store.Place{Limit: 1},
+			store.Query{Index: "kind", Prefix: string(dag.Rollback), Exact: true}); err != nil || h.Rows[0].Value.Undo.Wave < 7 {
 			t.Errorf("%+v, %v: too few waves to show anything", h.Rows, err)
 		}
 	})
@@ -91,7 +92,8 @@ func TestRollback_ofManyNamedOperationsGoesInWavesToo(t *testing.T) {
 			sub.Definition.Nodes[0].Operation.Targets = []string{"a0", "a1"}
 			e.ended(e.submit(sub).Run.ID)
 		}
-		if _, err := e.Rollback(scene(), rollback.Request{Operations: []string{id + "/a"}}); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "server a") {
+		if _, err := e.Rollback(scene(), rollback.Request{Operations: []string{id + "/a"}}); !fault.Is(err, fault.Conflict) ||
+			!strings.Contains(err.Error(), "server a") {
 			t.Errorf("without cascade: %v", err)
 		}
 		got, err := e.Rollback(scene(), rollback.Request{Operations: []string{id + "/a"}, Cascade: true})
@@ -203,7 +205,8 @@ func TestRollback_worksWhenRunsAndTasksAreDeleted(t *testing.T) {
 		}
 		w.fails("undo a1", dag.Result{Class: dag.Permanent, Error: "no"})
 		got, err := e.Rollback(scene(), rollback.Request{Checkpoint: c.ID})
-		if err != nil || got.Executed != 6 || got.Failed != 1 || len(got.Failures) != 1 || !strings.Contains(got.Failures[0].Error, "a1: no") || w.left() != 1 {
+		if err != nil || got.Executed != 6 || got.Failed != 1 || len(got.Failures) != 1 ||
+			!strings.Contains(got.Failures[0].Error, "a1: no") || w.left() != 1 {
 			t.Errorf("%+v, %v, %d left", got, err, w.left())
 		}
 		if n := len(every(t, db, "task")); n != 0 {
@@ -368,7 +371,8 @@ func TestSubmit_waitsForARollbackThatANewProcessHasNotTakenOverYet(t *testing.T)
 		if v := e.view(id); v.Tasks[0].Status() != dag.StatusPending {
 			t.Errorf("it is %s while the rollback goes on", v.Tasks[0].Status())
 		}
-		if v := e.until(id, func(v run.Batch) bool { return v.Tasks[0].State.Terminal() }); v.Tasks[0].State != dag.Succeeded || w.left() != 1 {
+		if v := e.until(id, func(v run.Batch) bool { return v.Tasks[0].State.Terminal() }); v.Tasks[0].State != dag.Succeeded ||
+			w.left() != 1 {
 			t.Errorf("it ended %s, %d effects are there", v.Tasks[0].State, w.left())
 		}
 	})
@@ -396,7 +400,8 @@ func TestEffect_undoneSaysSinceWhenItStood(t *testing.T) {
 			if err := json.Unmarshal(d.Body, &x); err != nil {
 				t.Fatal(err)
 			}
-			if x.Progress.Applied || x.Progress.State != dag.Undone || x.Since <= c.Cut || x.Since >= d.Rev || len(x.Recorded.Made) != 1 || len(d.Index) != 0 {
+			if x.Progress.Applied || x.Progress.State != dag.Undone || x.Since <= c.Cut || x.Since >= d.Rev || len(x.Recorded.Made) != 1 ||
+				len(d.Index) != 0 {
 				t.Errorf("at commit %d: %s, %v", d.Rev, d.Body, d.Index)
 			}
 		}

@@ -45,7 +45,8 @@ type world struct {
 }
 
 func newWorld() *world {
-	return &world{effects: map[string]string{}, trouble: map[string][]dag.Result{}, block: map[string]bool{}, claims: map[string]int{}, made: map[string]int{}}
+	return &world{effects: map[string]string{}, trouble: map[string][]dag.Result{}, block: map[string]bool{}, claims: map[string]int{},
+		made: map[string]int{}}
 }
 
 // Claim implements engine.Claimer.
@@ -180,17 +181,20 @@ func servers(id string, deps []string, names ...string) dag.Node {
 }
 
 func services(id string, deps []string, names ...string) dag.Node {
-	return dag.Node{ID: id, Dependencies: deps, Operation: dag.Operation{Type: "taskserv_batch", Verb: "create", Provider: "p", Taskservs: names}}
+	return dag.Node{ID: id, Dependencies: deps,
+		Operation: dag.Operation{Type: "taskserv_batch", Verb: "create", Provider: "p", Taskservs: names}}
 }
 
 func batch(nodes ...dag.Node) engine.Submission {
-	return engine.Submission{Definition: dag.Definition{Kind: dag.Batch, Name: "demo", Nodes: nodes}, Act: audit.EntryDraft{Action: "batch.execute"}}
+	return engine.Submission{Definition: dag.Definition{Kind: dag.Batch, Name: "demo", Nodes: nodes},
+		Act: audit.EntryDraft{Action: "batch.execute"}}
 }
 
 func workflow(names ...string) engine.Submission {
 	n := servers("", nil, names...)
 	n.Name, n.Command = "create_servers", "provisioning servers create"
-	return engine.Submission{Definition: dag.Definition{Kind: dag.Workflow, Name: "create_servers", Nodes: []dag.Node{n}}, Act: audit.EntryDraft{Action: "server.create"}}
+	return engine.Submission{Definition: dag.Definition{Kind: dag.Workflow, Name: "create_servers", Nodes: []dag.Node{n}},
+		Act: audit.EntryDraft{Action: "server.create"}}
 }
 
 // started is an engine at work on a store; stop ends it.
@@ -241,7 +245,8 @@ func (s *started) submit(sub engine.Submission) engine.Submitted {
 // scene is the context of a request by alice.
 func scene() context.Context {
 	return audit.WithContext(context.Background(), &audit.Context{
-		Actor: audit.Actor{Sub: "u1", Username: "alice"}, Decision: &audit.DecisionRecord{Allowed: true, Policy: 7, Rule: "r1"}, Origin: "orchestrator",
+		Actor: audit.Actor{Sub: "u1", Username: "alice"}, Decision: &audit.DecisionRecord{Allowed: true, Policy: 7, Rule: "r1"},
+		Origin: "orchestrator",
 	})
 }
 

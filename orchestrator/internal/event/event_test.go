@@ -28,7 +28,8 @@ func types() []event.Type {
 func full(t event.Type) event.Event {
 	return event.Event{
 		Type: t, Time: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC), Status: "completed", TaskID: "t1", BatchID: "b1", Name: "a \"name\"",
-		Operation: "op", Error: "<none>", Output: "line\nline", Rollback: "r1", Checkpoint: "c1", Webhook: "w1", Step: "step", Progress: 1250, Done: 1, Failed: 2, Total: 3,
+		Operation: "op", Error: "<none>", Output: "line\nline", Rollback: "r1", Checkpoint: "c1", Webhook: "w1", Step: "step",
+		Progress: 1250, Done: 1, Failed: 2, Total: 3,
 	}
 }
 
@@ -46,7 +47,8 @@ func TestWrite_golden(t *testing.T) {
 	for _, kind := range types() {
 		lines = append(lines, kind.Category()+" "+bytesOf(full(kind)))
 	}
-	lines = append(lines, bytesOf(event.Event{Type: event.WorkflowProgress, TaskID: "t1"}), bytesOf(event.Event{Type: event.RightsWithdrawn}))
+	lines = append(lines, bytesOf(event.Event{Type: event.WorkflowProgress, TaskID: "t1"}),
+		bytesOf(event.Event{Type: event.RightsWithdrawn}))
 	got, name := strings.Join(lines, "\n")+"\n", filepath.Join("testdata", "bytes.golden")
 	if *update {
 		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {

@@ -46,7 +46,8 @@ type Hook struct {
 	Data []byte // the member "data" of the event; its caller does not change it
 }
 
-// HookOf reads the bytes that Write has written; it says false for an event that webhooks do not know.
+// HookOf reads the bytes that Write has written; it says false for an event that webhooks do not
+// know.
 func HookOf(body []byte) (Hook, bool) {
 	var h Hook
 	var of, status, at string
@@ -75,7 +76,8 @@ func HookOf(body []byte) (Hook, bool) {
 	return h, false
 }
 
-// HookCategory returns the category of a webhook's event; System for what this package does not know.
+// HookCategory returns the category of a webhook's event; System for what this package does not
+// know.
 func HookCategory(name string) string {
 	if i := slices.IndexFunc(hooks, func(k hook) bool { return k.name == name }); i >= 0 {
 		return hooks[i].of.Category()

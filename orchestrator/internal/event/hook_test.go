@@ -8,7 +8,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/canonical"
 )
 
-// TestHookOf_tellsWhatTheContractNames is Q16 and Q17: which events have a webhook name, and what is in their data.
+// TestHookOf_tellsWhatTheContractNames is Q16 and Q17: which events have a webhook name, and what
+// is in their data.
 func TestHookOf_tellsWhatTheContractNames(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
@@ -28,7 +29,8 @@ func TestHookOf_tellsWhatTheContractNames(t *testing.T) {
 		var w canonical.Writer
 		c.e.Write(&w)
 		h, ok := HookOf(w.Body().Bytes())
-		if ok != (c.name != "") || (ok && (h.Name != c.name || string(h.Data) != c.data || !h.Time.Equal(at) || HookCategory(h.Name) != c.e.Type.Category())) {
+		if ok != (c.name != "") || (ok && (h.Name != c.name || string(h.Data) != c.data || !h.Time.Equal(at) ||
+			HookCategory(h.Name) != c.e.Type.Category())) {
 			t.Errorf("%+v: %s %s %v", c.e, h.Name, h.Data, ok)
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/config"
 )
 
-// ReadableFormats returns the decoders for TOML and JSON, and for YAML when one is handed in. Unknown members of
-// a struct are errors: a misspelt name must not be silence.
+// ReadableFormats returns the decoders for TOML and JSON, and for YAML when one is handed in.
+// Unknown members of a struct are errors: a misspelt name must not be silence.
 func ReadableFormats(yaml func(data []byte, into any) error) Formats {
 	f := Formats{
 		"toml": func(data []byte, into any) error { return config.DecodeTOML(data, into, "line") },

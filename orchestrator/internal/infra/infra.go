@@ -1,10 +1,10 @@
-// Package infra reads infra definitions: a folder per infra with a settings file that lists servers, task services
-// and clusters, and optionally recipes of its own.
+// Package infra reads infra definitions: a folder per infra with a settings file that lists
+// servers, task services and clusters, and optionally recipes of its own.
 //
 // It does not know what exists (the inventory does) nor how anything is made (operation does).
 //
-// The one rule: a name from outside names exactly one entry of one folder. It fits the rule of package naming, and files
-// are opened through os.Root, so that not even a symbolic link leads out.
+// The one rule: a name from outside names exactly one entry of one folder. It fits the rule of
+// package naming, and files are opened through os.Root, so that not even a symbolic link leads out.
 package infra
 
 import (
@@ -57,8 +57,8 @@ type Cluster struct {
 	Taskservs []string `json:"taskservs" toml:"taskservs" yaml:"taskservs"`
 }
 
-// Formats gives the decoder for a file ending ("toml", "yaml", "json"). The configuration's decoders are handed in,
-// because each format's library enters the product at one place.
+// Formats gives the decoder for a file ending ("toml", "yaml", "json"). The configuration's
+// decoders are handed in, because each format's library enters the product at one place.
 type Formats map[string]func(data []byte, into any) error
 
 // Folder is where the infras are.
@@ -67,14 +67,16 @@ type Folder struct {
 	Formats Formats
 }
 
-// Load reads an infra. settings names a file of its folder: exactly that one when its format can be read, else the
-// same stem in a format that can ("config.k" finds config.toml). Empty: DefaultSettings.
+// Load reads an infra. settings names a file of its folder: exactly that one when its format can be
+// read, else the same stem in a format that can ("config.k" finds config.toml). Empty:
+// DefaultSettings.
 func (f Folder) Load(name, settings string) (Infra, error) {
 	if settings == "" {
 		settings = DefaultSettings
 	}
 	if !naming.Valid(settings) {
-		return Infra{}, fault.New(fault.Invalid, "infra.bad_settings", "settings %q is not the name of a file in the infra's folder", settings)
+		return Infra{}, fault.New(fault.Invalid, "infra.bad_settings", "settings %q is not the name of a file in the infra's folder",
+			settings)
 	}
 	root, err := f.open(name)
 	if err != nil {
@@ -106,7 +108,8 @@ func (f Folder) open(name string) (*os.Root, error) {
 		return nil, busy("the folder of infras", err)
 	}
 	if err != nil {
-		return nil, fault.New(fault.NotFound, "infra.unknown", "there is no infra %s: the folder of infras cannot be opened ([infra] dir)", name).Because(err)
+		return nil, fault.New(fault.NotFound, "infra.unknown", "there is no infra %s: the folder of infras cannot be opened ([infra] dir)",
+			name).Because(err)
 	}
 	defer all.Close()
 	root, err := all.OpenRoot(name)
@@ -119,10 +122,11 @@ func (f Folder) open(name string) (*os.Root, error) {
 	return root, nil
 }
 
-// Passing says whether a fault of the file system is that this process or its machine ran out of something: it says
-// nothing about the file, and goes by.
+// Passing says whether a fault of the file system is that this process or its machine ran out of
+// something: it says nothing about the file, and goes by.
 func Passing(err error) bool {
-	for _, e := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.EINTR, syscall.EIO, syscall.ESTALE, syscall.ETIMEDOUT} {
+	for _, e := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.EINTR, syscall.EIO,
+		syscall.ESTALE, syscall.ETIMEDOUT} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -130,7 +134,8 @@ func Passing(err error) bool {
 	return false
 }
 
-// busy is the fault of something that cannot be opened for now, which is ours and nobody's who asked.
+// busy is the fault of something that cannot be opened for now, which is ours and nobody's who
+// asked.
 func busy(what string, err error) error {
 	return fault.New(fault.Unavailable, "infra.busy", "%s cannot be opened right now; the orchestrator's log says why", what).Because(err)
 }
@@ -160,7 +165,8 @@ func (f Folder) find(root *os.Root, settings string) (file string, text []byte, 
 		}
 		return file, text, nil
 	}
-	return "", nil, fault.New(fault.NotFound, "infra.no_settings", "there is no settings file that can be read: looked for %s", strings.Join(tried, ", "))
+	return "", nil, fault.New(fault.NotFound, "infra.no_settings", "there is no settings file that can be read: looked for %s",
+		strings.Join(tried, ", "))
 }
 
 func readFile(root *os.Root, name string) ([]byte, error) {
@@ -297,7 +303,8 @@ func (in Infra) Cluster(typ string) (Cluster, []WantedServer, error) {
 		}
 		return c, servers, nil
 	}
-	return Cluster{}, nil, fault.New(fault.NotFound, "infra.unknown_cluster", "infra %s has no cluster type %s; it has: %s", in.Name, typ, list(types))
+	return Cluster{}, nil, fault.New(fault.NotFound, "infra.unknown_cluster", "infra %s has no cluster type %s; it has: %s", in.Name, typ,
+		list(types))
 }
 
 func list(names []string) string {

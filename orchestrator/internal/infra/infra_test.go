@@ -72,7 +72,8 @@ func TestLoad_findsSettings(t *testing.T) {
 	if _, servers, err := in.Cluster("buildkit"); err != nil || len(servers) != 1 || servers[0].Provider != "upcloud" {
 		t.Errorf("cluster: %v %v", servers, err)
 	}
-	if _, _, err := in.Cluster("spark"); !fault.Is(err, fault.NotFound) || !strings.Contains(err.Error(), "spark") || !strings.Contains(err.Error(), "buildkit") {
+	if _, _, err := in.Cluster("spark"); !fault.Is(err, fault.NotFound) || !strings.Contains(err.Error(), "spark") ||
+		!strings.Contains(err.Error(), "buildkit") {
 		t.Errorf("unknown cluster type: %v", err)
 	}
 	if file, err := f.Recipes("a").Open("x/recipe.toml"); err != nil {
@@ -87,7 +88,9 @@ func TestLoad_findsSettings(t *testing.T) {
 
 func TestLoad_refuses(t *testing.T) {
 	f := folder(t, map[string]string{
-		"a/config.toml": "servers = 7", "b/config.toml": "[[servers]]\nname='x'\n[[servers]]\nname='x'\nprovider='p'\n[[taskservs]]\nname='t'\ntargets=['nowhere']",
+		"a/config.toml": "servers = 7",
+		"b/config.toml": "[[servers]]\nname='x'\n[[servers]]\nname='x'\nprovider='p'\n" +
+			"[[taskservs]]\nname='t'\ntargets=['nowhere']",
 		"d/config.json": `{"servers":[{"name":"-oProxyCommand=x","provider":"p"},{"name":"a\nb","provider":"p"},{"name":"ok","plan":"a\tb","provider":"p"}],"taskservs":[{"name":"*"}],"clusters":[{"type":"{{x}}","taskservs":[".."]}]}`,
 		"c/readme":      "", "secret.toml": settings,
 	})
@@ -99,12 +102,15 @@ func TestLoad_refuses(t *testing.T) {
 		want            string
 	}{
 		{"nope", "", fault.NotFound, "there is: a, b, c, d"},
-		{"..", "", fault.Invalid, ""}, {"a/b", "", fault.Invalid, ""}, {"", "", fault.Invalid, ""}, {"/etc", "", fault.Invalid, ""}, {"a\x00", "", fault.Invalid, ""},
+		{"..", "", fault.Invalid, ""}, {"a/b", "", fault.Invalid, ""}, {"", "", fault.Invalid, ""}, {"/etc", "", fault.Invalid, ""},
+		{"a\x00", "", fault.Invalid, ""},
 		{strings.Repeat("x", 300), "", fault.Invalid, ""}, {"etc", "passwd", fault.NotFound, "no infra etc"},
 		{"a", "../secret.toml", fault.Invalid, ""}, {"a", "/etc/passwd", fault.Invalid, ""}, {"a", "..", fault.Invalid, ""}, {"a", `..\x`, fault.Invalid, ""},
 		{"-a", "", fault.Invalid, ""}, {".a", "", fault.Invalid, ""}, {"a", "-x", fault.Invalid, ""},
-		{"d", "", fault.Invalid, "server 1, \"-oProxyCommand=x\", must begin"}, {"d", "", fault.Invalid, "server 2, \"a\\nb\", must begin"}, {"d", "", fault.Invalid, "the plan of server ok must be one line"},
-		{"d", "", fault.Invalid, "a task service, \"*\", must begin"}, {"d", "", fault.Invalid, "a cluster type, \"{{x}}\", must begin"}, {"d", "", fault.Invalid, "a task service of cluster {{x}}, \"..\", must begin"},
+		{"d", "", fault.Invalid, "server 1, \"-oProxyCommand=x\", must begin"}, {"d", "", fault.Invalid, "server 2, \"a\\nb\", must begin"},
+		{"d", "", fault.Invalid, "the plan of server ok must be one line"},
+		{"d", "", fault.Invalid, "a task service, \"*\", must begin"}, {"d", "", fault.Invalid, "a cluster type, \"{{x}}\", must begin"},
+		{"d", "", fault.Invalid, "a task service of cluster {{x}}, \"..\", must begin"},
 		{"a", "config.k", fault.Invalid, "config.toml of infra a cannot be read"},
 		{"b", "", fault.Invalid, "two servers are called x; task service t goes to nowhere"},
 		{"c", "other.k", fault.NotFound, "other.k, other.toml, other.yaml, other.json"},

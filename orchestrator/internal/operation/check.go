@@ -9,8 +9,8 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/recipe"
 )
 
-// check says what a step would do, or, for the verb check, how things are. It changes nothing, and looking ahead
-// does not even ask the provider.
+// check says what a step would do, or, for the verb check, how things are. It changes nothing, and
+// looking ahead does not even ask the provider.
 func (x *Executor) check(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	text, err := "", error(nil)
 	if a.Step.Params[paramService] == "" {

@@ -6,16 +6,17 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 )
 
-// claims are the steps at work on servers, by the server's name: those that make or delete it and of which an attempt runs
-// or the effect is in doubt. The engine says so from the state of its runs, and nothing is remembered beyond: what exists
-// is in the inventory, and a provider gives a name once.
+// claims are the steps at work on servers, by the server's name: those that make or delete it and
+// of which an attempt runs or the effect is in doubt. The engine says so from the state of its
+// runs, and nothing is remembered beyond: what exists is in the inventory, and a provider gives a
+// name once.
 type claims struct {
 	mu   sync.Mutex
 	tags map[string][]string // name → tags of the steps, the first in front
 }
 
-// Claim notes that a step is at work and returns what ends that; nil for a step that works on no server's existence. It is
-// the engine's Claimer.
+// Claim notes that a step is at work and returns what ends that; nil for a step that works on no
+// server's existence. It is the engine's Claimer.
 func (x *Executor) Claim(a dag.Attempt) (release func()) {
 	if a.Step.Action != createServer && a.Step.Action != deleteServer {
 		return nil

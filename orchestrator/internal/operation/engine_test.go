@@ -15,13 +15,14 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 )
 
-// TestEngine_referenceBatchAndBack runs the batch of the API reference through the engine on local servers, with a
-// restart of the engine in between, and rolls it back to a checkpoint.
+// TestEngine_referenceBatchAndBack runs the batch of the API reference through the engine on local
+// servers, with a restart of the engine in between, and rolls it back to a checkpoint.
 func TestEngine_referenceBatchAndBack(t *testing.T) {
 	t.Parallel()
 	b := localBench(t)
 	db := memstore.New(store.Schema{Service: "orchestrator", Kinds: run.Schema()})
-	ctx := audit.WithContext(t.Context(), &audit.Context{Actor: audit.Actor{Sub: "u1", Username: "alice"}, Decision: &audit.DecisionRecord{Allowed: true, Policy: 1, Rule: "r"}, Origin: "orchestrator"})
+	ctx := audit.WithContext(t.Context(), &audit.Context{Actor: audit.Actor{Sub: "u1", Username: "alice"},
+		Decision: &audit.DecisionRecord{Allowed: true, Policy: 1, Rule: "r"}, Origin: "orchestrator"})
 	begin := func() (*engine.Engine, func()) {
 		x := New(b.Config)
 		e := engine.New(engine.Config{DB: db, Executor: x, Lease: 200 * time.Millisecond})
@@ -42,8 +43,10 @@ func TestEngine_referenceBatchAndBack(t *testing.T) {
 	}
 	servers, services := batch()
 	services.Targets = nil // the engine finds those of the dependencies
-	got, err := e.Submit(ctx, engine.Submission{Definition: dag.Definition{Kind: dag.Batch, Name: "multi_cloud_deployment", RollbackEnabled: true, ParallelLimit: 5,
-		Nodes: []dag.Node{{ID: "upcloud_servers", Operation: servers}, {ID: "aws_taskservs", Operation: services, Dependencies: []string{"upcloud_servers"}}}}})
+	got, err := e.Submit(ctx, engine.Submission{Definition: dag.Definition{Kind: dag.Batch, Name: "multi_cloud_deployment",
+		RollbackEnabled: true, ParallelLimit: 5,
+		Nodes: []dag.Node{{ID: "upcloud_servers", Operation: servers},
+			{ID: "aws_taskservs", Operation: services, Dependencies: []string{"upcloud_servers"}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,8 @@ func Args(op dag.Operation) []string {
 	default:
 		args = append(args, op.Taskservs...)
 	}
-	for _, flag := range [...]struct{ name, value string }{{"--infra", op.Infra}, {"--settings", op.Settings}, {"--provider", op.Provider}} {
+	for _, flag := range [...]struct{ name, value string }{{"--infra", op.Infra}, {"--settings", op.Settings},
+		{"--provider", op.Provider}} {
 		if flag.value != "" {
 			args = append(args, flag.name, flag.value)
 		}
@@ -64,8 +65,9 @@ func act(op dag.Operation) (verb, what string) {
 	return verb, what
 }
 
-// Expand returns the steps of an operation whose steps follow from it alone: the servers of a server_batch. Task
-// services do not, because their order and what else they need is in the recipes.
+// Expand returns the steps of an operation whose steps follow from it alone: the servers of a
+// server_batch. Task services do not, because their order and what else they need is in the
+// recipes.
 func Expand(op dag.Operation) ([]dag.Step, bool) {
 	if op.Type != typeServerB {
 		return nil, false
@@ -107,7 +109,8 @@ func serverStep(op dag.Operation, name, plan, zone, provider string) dag.Step {
 }
 
 func serviceStep(op dag.Operation, service, server, provider string) dag.Step {
-	s := dag.Step{Action: install, Name: service + " on " + server, Params: map[string]string{paramService: service}, Provider: provider, Target: server}
+	s := dag.Step{Action: install, Name: service + " on " + server, Params: map[string]string{paramService: service}, Provider: provider,
+		Target: server}
 	if op.Infra != "" {
 		s.Params[paramInfra] = op.Infra
 	}

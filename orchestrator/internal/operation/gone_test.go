@@ -19,8 +19,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 )
 
-// TestCreate_stoppedInFlightLeavesTheNameFree stops a create while the provider works at it. Its name was claimed until
-// the orchestrator restarted.
+// TestCreate_stoppedInFlightLeavesTheNameFree stops a create while the provider works at it. Its
+// name was claimed until the orchestrator restarted.
 func TestCreate_stoppedInFlightLeavesTheNameFree(t *testing.T) {
 	t.Parallel()
 	for what, stop := range map[string]func(context.Context) (context.Context, context.CancelFunc){
@@ -52,8 +52,8 @@ func TestCreate_stoppedInFlightLeavesTheNameFree(t *testing.T) {
 	}
 }
 
-// TestCreate_waitsForTheStepThatCameFirst: two steps begin to make a server of one name, at two providers. The inventory
-// knows of neither, and no provider of both.
+// TestCreate_waitsForTheStepThatCameFirst: two steps begin to make a server of one name, at two
+// providers. The inventory knows of neither, and no provider of both.
 func TestCreate_waitsForTheStepThatCameFirst(t *testing.T) {
 	t.Parallel()
 	drivers := map[string]provider.Driver{}
@@ -88,8 +88,9 @@ func TestCreate_waitsForTheStepThatCameFirst(t *testing.T) {
 	}
 }
 
-// TestGone_isDone is contract Q7: what is to be removed and is not there any more is removed. A server vanished at its
-// provider, and undoing what was installed on it failed for good; so did its name, which nobody could use again.
+// TestGone_isDone is contract Q7: what is to be removed and is not there any more is removed. A
+// server vanished at its provider, and undoing what was installed on it failed for good; so did its
+// name, which nobody could use again.
 func TestGone_isDone(t *testing.T) {
 	t.Parallel()
 	b := simulatedBench(t, simulated.Config{})
@@ -120,7 +121,8 @@ func TestGone_isDone(t *testing.T) {
 	b.perform("r", removal)
 
 	// Asked for again, it is made again, and nothing is taken to be on it.
-	b.ledger.take([]dag.Resource{{Kind: "taskserv", Name: "web-01/containerd", Provider: "upcloud", Facts: map[string]string{"tag": "old"}}})
+	b.ledger.take([]dag.Resource{{Kind: "taskserv", Name: "web-01/containerd", Provider: "upcloud",
+		Facts: map[string]string{"tag": "old"}}})
 	again := b.perform("s2", servers)
 	if again[0].result.Facts["created"] != "true" {
 		t.Errorf("asked for again: %+v", again[0].result)
@@ -139,8 +141,8 @@ func TestGone_isDone(t *testing.T) {
 	}
 }
 
-// TestFind_afterAnUndoWasCutOff asks the questions of a new process about an undo that the one before had begun. What
-// stood was taken for undone, and what was deleted stayed in the inventory.
+// TestFind_afterAnUndoWasCutOff asks the questions of a new process about an undo that the one
+// before had begun. What stood was taken for undone, and what was deleted stayed in the inventory.
 func TestFind_afterAnUndoWasCutOff(t *testing.T) {
 	t.Parallel()
 	b := simulatedBench(t, simulated.Config{})
@@ -156,7 +158,8 @@ func TestFind_afterAnUndoWasCutOff(t *testing.T) {
 	if res := b.attempt(dag.Find, removal, removed.tag, removed.step, removed.result.Facts); res.Class != dag.OK {
 		t.Errorf("the removal stands, and the answer is %+v", res)
 	}
-	if res := b.Execute(t.Context(), dag.Attempt{Tag: made.tag, Kind: dag.Undo, Operation: &servers, Step: made.step, Facts: made.result.Facts}); res.Class != dag.OK {
+	if res := b.Execute(t.Context(), dag.Attempt{Tag: made.tag, Kind: dag.Undo, Operation: &servers, Step: made.step,
+		Facts: made.result.Facts}); res.Class != dag.OK {
 		t.Fatalf("undo: %+v", res) // and its result is lost
 	}
 	if res := b.attempt(dag.Find, servers, made.tag, made.step, made.result.Facts); res.Class != dag.NotFoundClass {
@@ -170,7 +173,8 @@ func TestFind_afterAnUndoWasCutOff(t *testing.T) {
 // TestDelete_refusedAndDoneAllTheSame lets the provider delete a server and refuse to say so.
 func TestDelete_refusedAndDoneAllTheSame(t *testing.T) {
 	t.Parallel()
-	b := simulatedBench(t, simulated.Config{Faults: []simulated.Fault{{Match: "web-01", Action: "delete", Times: 1, Class: dag.Permanent, After: true}, {Match: "web-02", Action: "delete", Times: 1, Class: dag.Permanent}}})
+	b := simulatedBench(t, simulated.Config{Faults: []simulated.Fault{{Match: "web-01", Action: "delete", Times: 1, Class: dag.Permanent,
+		After: true}, {Match: "web-02", Action: "delete", Times: 1, Class: dag.Permanent}}})
 	servers, _ := batch()
 	made := b.perform("s", servers)
 	if res := b.attempt(dag.Undo, servers, made[0].tag, made[0].step, made[0].result.Facts); res.Class != dag.OK {
@@ -207,15 +211,19 @@ func ends(t *testing.T, e *engine.Engine, ctx context.Context, id string) (view 
 	return view
 }
 
-// TestEngine_aCancelledCreateLeavesTheNameFree cancels a run whose create is in flight, and lets an operation run out of
-// time in one. Both blocked the name until a restart. At the end nothing is remembered of any server.
+// TestEngine_aCancelledCreateLeavesTheNameFree cancels a run whose create is in flight, and lets an
+// operation run out of time in one. Both blocked the name until a restart. At the end nothing is
+// remembered of any server.
 func TestEngine_aCancelledCreateLeavesTheNameFree(t *testing.T) {
 	t.Parallel()
-	b := simulatedBench(t, simulated.Config{Faults: []simulated.Fault{{Match: "web-01", Action: "create", Times: 1, Latency: time.Hour}, {Match: "web-02", Action: "create", Times: 1, Latency: time.Hour}}})
+	b := simulatedBench(t, simulated.Config{Faults: []simulated.Fault{{Match: "web-01", Action: "create", Times: 1, Latency: time.Hour},
+		{Match: "web-02", Action: "create", Times: 1, Latency: time.Hour}}})
 	e, ctx := driven(t, b)
 	submit := func(policy *dag.Policy, kind dag.Kind, servers ...dag.ServerConfig) string {
 		t.Helper()
-		got, err := e.Submit(ctx, engine.Submission{Definition: dag.Definition{Kind: kind, Name: "b", Nodes: []dag.Node{{ID: "a", Policy: policy, Operation: dag.Operation{Type: "server_batch", Verb: "create", Provider: "upcloud", Servers: servers}}}}})
+		got, err := e.Submit(ctx, engine.Submission{Definition: dag.Definition{Kind: kind, Name: "b",
+			Nodes: []dag.Node{{ID: "a", Policy: policy,
+				Operation: dag.Operation{Type: "server_batch", Verb: "create", Provider: "upcloud", Servers: servers}}}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,8 +245,8 @@ func TestEngine_aCancelledCreateLeavesTheNameFree(t *testing.T) {
 	eventually(t, func() bool { b.claims.mu.Lock(); defer b.claims.mu.Unlock(); return len(b.claims.tags) == 0 })
 }
 
-// TestEngine_aFolderDeletedDuringAnInstall removes a local server while a recipe works on it. The run asked for a person's
-// attention, and its rollback could not be finished.
+// TestEngine_aFolderDeletedDuringAnInstall removes a local server while a recipe works on it. The
+// run asked for a person's attention, and its rollback could not be finished.
 func TestEngine_aFolderDeletedDuringAnInstall(t *testing.T) {
 	t.Parallel()
 	b := localBench(t)
@@ -246,8 +254,9 @@ func TestEngine_aFolderDeletedDuringAnInstall(t *testing.T) {
 	e, ctx := driven(t, b)
 	servers, services := batch()
 	servers.Servers, services.Taskservs, services.Targets = servers.Servers[:1], []string{"slow"}, nil
-	got, err := e.Submit(ctx, engine.Submission{Definition: dag.Definition{Kind: dag.Batch, Name: "b", RollbackEnabled: true, Nodes: []dag.Node{
-		{ID: "servers", Operation: servers}, {ID: "services", Operation: services, Dependencies: []string{"servers"}}}}})
+	got, err := e.Submit(ctx, engine.Submission{Definition: dag.Definition{Kind: dag.Batch, Name: "b", RollbackEnabled: true,
+		Nodes: []dag.Node{
+			{ID: "servers", Operation: servers}, {ID: "services", Operation: services, Dependencies: []string{"servers"}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +272,8 @@ func TestEngine_aFolderDeletedDuringAnInstall(t *testing.T) {
 	eventually(t, func() bool { return os.RemoveAll(filepath.Dir(root)) == nil })
 	view := ends(t, e, ctx, got.Run.ID)
 	if view.Run.State != dag.Failed || view.Tasks[0].State != dag.Undone || view.Tasks[1].Attention != "" {
-		t.Errorf("the run ended %s, its servers %s, its task services with %q", view.Run.State, view.Tasks[0].State, view.Tasks[1].Attention)
+		t.Errorf("the run ended %s, its servers %s, its task services with %q", view.Run.State, view.Tasks[0].State,
+			view.Tasks[1].Attention)
 	}
 	if text := view.Tasks[1].Error; !strings.Contains(text, "does not exist any more") && !strings.Contains(text, "ended with exit") {
 		t.Errorf("the reason is %q", text)
@@ -276,7 +286,8 @@ func TestEngine_aFolderDeletedDuringAnInstall(t *testing.T) {
 // slowRecipe returns a folder with a recipe that begins and does not end.
 func slowRecipe(t *testing.T) string {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"recipe.toml": "name = \"slow\"\nversion = \"1\"\n", "install.sh": "touch begun; sleep 60\n", "uninstall.sh": "rm -f begun\n"} {
+	for name, text := range map[string]string{"recipe.toml": "name = \"slow\"\nversion = \"1\"\n", "install.sh": "touch begun; sleep 60\n",
+		"uninstall.sh": "rm -f begun\n"} {
 		file := filepath.Join(dir, "slow", name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)

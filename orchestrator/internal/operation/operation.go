@@ -1,12 +1,12 @@
-// Package operation performs what the machine decides: it turns an operation into steps, does each step at a
-// provider, undoes it, and finds out whether it took effect.
+// Package operation performs what the machine decides: it turns an operation into steps, does each
+// step at a provider, undoes it, and finds out whether it took effect.
 //
-// It does not decide when anything runs or is tried again (dag), does not store (engine commits the resources it
-// reports), and knows no provider's API (provider).
+// It does not decide when anything runs or is tried again (dag), does not store (engine commits the
+// resources it reports), and knows no provider's API (provider).
 //
-// The one rule: Execute may be called again with the same attempt at any time. Every effect carries the attempt's
-// Tag, which is the same for all tries of a step, so a repeated create finds what is there and a repeated undo finds
-// nothing left.
+// The one rule: Execute may be called again with the same attempt at any time. Every effect carries
+// the attempt's Tag, which is the same for all tries of a step, so a repeated create finds what is
+// there and a repeated undo finds nothing left.
 package operation
 
 import (
@@ -85,7 +85,8 @@ func New(c Config) *Executor {
 	return &Executor{Config: c, names: slices.Sorted(maps.Keys(c.Providers)), patience: 10 * time.Second}
 }
 
-// Execute makes one attempt and says what it came to. When ctx or the attempt's deadline ends first, the result says so.
+// Execute makes one attempt and says what it came to. When ctx or the attempt's deadline ends
+// first, the result says so.
 func (x *Executor) Execute(ctx context.Context, a dag.Attempt) dag.Result {
 	if d, ok := ctx.Deadline(); !a.Deadline.IsZero() && !(ok && d.Equal(a.Deadline)) {
 		var cancel context.CancelFunc
@@ -120,8 +121,8 @@ func orOK(c dag.Class) dag.Class {
 	return c
 }
 
-// failed turns an error into a result. What was asked for and does not exist (infra, recipe) does not go away by itself; a
-// fault of our own does, or needs us, and is not the provider's.
+// failed turns an error into a result. What was asked for and does not exist (infra, recipe) does
+// not go away by itself; a fault of our own does, or needs us, and is not the provider's.
 func (x *Executor) failed(ctx context.Context, a *dag.Attempt, err error) dag.Result {
 	x.Log.LogAttrs(ctx, slog.LevelWarn, "attempt failed", slog.String("attempt", a.ID), slog.String("task", a.TaskID),
 		slog.String("kind", string(a.Kind)), slog.String("step", a.Step.Name), slog.String("error", fault.LogText(err, error.Error)))
@@ -166,7 +167,8 @@ func (x *Executor) undo(ctx context.Context, a *dag.Attempt) (dag.Result, error)
 		if a.Facts[factCreated] == "false" {
 			return dag.Result{Output: "nothing was deleted"}, nil
 		}
-		return dag.Result{}, provider.Errorf(dag.Permanent, "the deletion of server %s cannot be undone: its data is lost; create it again if it is needed", a.Step.Name)
+		return dag.Result{}, provider.Errorf(dag.Permanent,
+			"the deletion of server %s cannot be undone: its data is lost; create it again if it is needed", a.Step.Name)
 	case install:
 		return x.undoInstall(ctx, a)
 	case remove:
@@ -200,8 +202,8 @@ func (x *Executor) driver(name string) (provider.Driver, error) {
 // ProviderNames lists the names of the providers. The list is not to be changed.
 func (x *Executor) ProviderNames() []string { return x.names }
 
-// Reach returns what the system's ssh on this machine needs for a server of the inventory; nil when its provider has
-// nothing to say, or is no longer in the configuration.
+// Reach returns what the system's ssh on this machine needs for a server of the inventory; nil when
+// its provider has nothing to say, or is no longer in the configuration.
 func (x *Executor) Reach(server dag.Resource) map[string]string {
 	if r, ok := x.Providers[server.Provider].(provider.Reacher); ok {
 		return r.Reach(server.Facts[factID])

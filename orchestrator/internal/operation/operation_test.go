@@ -95,11 +95,13 @@ func newBench(t *testing.T, drivers map[string]provider.Driver) *bench {
 	})}
 }
 
-// localBench has the sample's two providers as local ones; servers that are left at the end are destroyed.
+// localBench has the sample's two providers as local ones; servers that are left at the end are
+// destroyed.
 func localBench(t *testing.T) *bench {
 	drivers := map[string]provider.Driver{}
 	for _, name := range []string{"upcloud", "aws"} {
-		d, err := local.Open(local.Config{Dir: filepath.Join(t.TempDir(), name), Command: []string{os.Args[0], local.Verb}, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+		d, err := local.Open(local.Config{Dir: filepath.Join(t.TempDir(), name), Command: []string{os.Args[0], local.Verb},
+			Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +127,8 @@ func simulatedBench(t *testing.T, config simulated.Config) *bench {
 }
 
 func (b *bench) attempt(kind dag.AttemptKind, op dag.Operation, tag string, step dag.Step, facts map[string]string) dag.Result {
-	res := b.Execute(b.t.Context(), dag.Attempt{ID: "attempt-" + tag, Tag: tag, Kind: kind, TaskID: "task", Number: 1, Operation: &op, Step: step, Facts: facts})
+	res := b.Execute(b.t.Context(), dag.Attempt{ID: "attempt-" + tag, Tag: tag, Kind: kind, TaskID: "task", Number: 1, Operation: &op,
+		Step: step, Facts: facts})
 	b.ledger.take(res.Resources)
 	return res
 }
@@ -192,11 +195,13 @@ func files(t *testing.T, dir string) (names []string) {
 func batch() (servers, services dag.Operation) {
 	servers = dag.Operation{Type: "server_batch", Verb: "create", Provider: "upcloud", Wait: true, Servers: []dag.ServerConfig{
 		{Name: "web-01", Plan: "1xCPU-2GB", Zone: "de-fra1"}, {Name: "web-02", Plan: "1xCPU-2GB", Zone: "us-nyc1"}}}
-	services = dag.Operation{Type: "taskserv_batch", Verb: "create", Provider: "aws", Taskservs: []string{"kubernetes", "cilium", "containerd"}, Targets: []string{"web-01", "web-02"}}
+	services = dag.Operation{Type: "taskserv_batch", Verb: "create", Provider: "aws",
+		Taskservs: []string{"kubernetes", "cilium", "containerd"}, Targets: []string{"web-01", "web-02"}}
 	return servers, services
 }
 
-// TestExecute_referenceBatch does the batch of the API reference on real local servers, twice, and undoes it.
+// TestExecute_referenceBatch does the batch of the API reference on real local servers, twice, and
+// undoes it.
 func TestExecute_referenceBatch(t *testing.T) {
 	t.Parallel()
 	b := localBench(t)
@@ -205,7 +210,9 @@ func TestExecute_referenceBatch(t *testing.T) {
 	root := b.Reach(made[0].result.Resources[0])["root"]
 	before := files(t, root)
 	installed := b.perform("services", services)
-	if got, want := strings.Join(stepNames(installed), ", "), "containerd on web-01, kubernetes on web-01, cilium on web-01, containerd on web-02, kubernetes on web-02, cilium on web-02"; got != want {
+	if got, want := strings.Join(stepNames(installed),
+		", "), "containerd on web-01, kubernetes on web-01, cilium on web-01, "+
+		"containerd on web-02, kubernetes on web-02, cilium on web-02"; got != want {
 		t.Errorf("order: %s\nwant:  %s", got, want)
 	}
 	if conf, err := os.ReadFile(filepath.Join(root, "etc/kubernetes/kubeadm-config.yaml")); err != nil || !strings.Contains(string(conf), `name: "web-01"`) {
@@ -281,7 +288,8 @@ func TestExecute_infraAndCluster(t *testing.T) {
 	}
 	down := dag.Operation{Type: "cluster", Verb: "delete", ClusterType: "kubernetes", Infra: "production"}
 	removed := b.perform("down", down)
-	if got := strings.Join(stepNames(removed), ", "); got != "cilium on app-01, kubernetes on app-01, cilium on app-02, kubernetes on app-02" {
+	if got := strings.Join(stepNames(removed),
+		", "); got != "cilium on app-01, kubernetes on app-01, cilium on app-02, kubernetes on app-02" {
 		t.Errorf("removal: %s", got)
 	}
 	b.undoAll(down, removed[:2])
@@ -290,7 +298,8 @@ func TestExecute_infraAndCluster(t *testing.T) {
 	if left := b.ledger.names(); len(left) != 0 {
 		t.Errorf("left in the inventory: %v", left)
 	}
-	if res := b.attempt(dag.Undo, servers, gone[0].tag, gone[0].step, gone[0].result.Facts); res.Class != dag.Permanent || !strings.Contains(res.Error, "cannot be undone") {
+	if res := b.attempt(dag.Undo, servers, gone[0].tag, gone[0].step, gone[0].result.Facts); res.Class != dag.Permanent ||
+		!strings.Contains(res.Error, "cannot be undone") {
 		t.Errorf("undo of a deletion: %+v", res)
 	}
 }

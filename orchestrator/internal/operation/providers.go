@@ -17,8 +17,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/naming"
 )
 
-// ProviderSettings is a section [providers.NAME] of the configuration: NAME is what requests call the provider,
-// Driver is what stands behind it.
+// ProviderSettings is a section [providers.NAME] of the configuration: NAME is what requests call
+// the provider, Driver is what stands behind it.
 type ProviderSettings struct {
 	Driver string      `toml:"driver"` // "local" or "simulated"
 	Dir    config.Path `toml:"dir"`    // local: where its servers are; default servers/NAME in the data folder
@@ -90,14 +90,16 @@ func OpenProviders(settings map[string]ProviderSettings, place Place) (*Provider
 			}
 			p.Drivers[name] = d
 		default:
-			return nil, fault.New(fault.Invalid, "config.provider", "providers.%s.driver: there is no driver %q; there is: local, simulated", name, s.Driver)
+			return nil, fault.New(fault.Invalid, "config.provider",
+				"providers.%s.driver: there is no driver %q; there is: local, simulated", name, s.Driver)
 		}
 	}
 	return p, nil
 }
 
 func (s ProviderSettings) simulated() simulated.Config {
-	c := simulated.Config{Latency: time.Duration(s.Latency), Boot: time.Duration(s.Boot), Jitter: time.Duration(s.Jitter), Throttle: s.CallsPerSecond, State: string(s.State), Calls: string(s.Calls)}
+	c := simulated.Config{Latency: time.Duration(s.Latency), Boot: time.Duration(s.Boot), Jitter: time.Duration(s.Jitter),
+		Throttle: s.CallsPerSecond, State: string(s.State), Calls: string(s.Calls)}
 	for _, f := range s.Faults {
 		c.Faults = append(c.Faults, simulated.Fault{Match: f.Match, Action: f.Action, Command: f.Command, Times: f.Times,
 			Class: dag.Class(f.Class), Latency: time.Duration(f.Latency), After: f.After, Message: f.Message})

@@ -13,7 +13,8 @@ import (
 // resolve turns an operation into steps. Steps on one server are done in the order of the list.
 func (x *Executor) resolve(ctx context.Context, op dag.Operation) (dag.Result, error) {
 	if !slices.Contains([]string{"", verbCreate, verbUpdate, verbDelete, verbCheck}, op.Verb) {
-		return dag.Result{}, fault.New(fault.Invalid, "operation.unknown_verb", "there is no verb %q; there is: create, update, delete, check", op.Verb)
+		return dag.Result{}, fault.New(fault.Invalid, "operation.unknown_verb",
+			"there is no verb %q; there is: create, update, delete, check", op.Verb)
 	}
 	if steps, ok := Expand(op); ok {
 		return dag.Result{Steps: steps}, nil
@@ -70,8 +71,8 @@ func (x *Executor) resolveTaskservs(ctx context.Context, op dag.Operation) (dag.
 	return x.serviceSteps(op, names, targets)
 }
 
-// serviceSteps gives each server its task services, dependencies first. A removal goes the other way and takes only
-// what was named.
+// serviceSteps gives each server its task services, dependencies first. A removal goes the other
+// way and takes only what was named.
 func (x *Executor) serviceSteps(op dag.Operation, names []string, targets map[string][]string) (dag.Result, error) {
 	var servers []string
 	for _, n := range names {
@@ -114,8 +115,8 @@ func (x *Executor) serviceSteps(op dag.Operation, names []string, targets map[st
 	return res, nil
 }
 
-// resolveCluster resolves to the parts: the servers that the cluster stands on, and its task services. Deleting it
-// takes the task services away; the servers belong to the infra and stay.
+// resolveCluster resolves to the parts: the servers that the cluster stands on, and its task
+// services. Deleting it takes the task services away; the servers belong to the infra and stay.
 func (x *Executor) resolveCluster(op dag.Operation) (dag.Result, error) {
 	in, err := x.Infra.Load(op.Infra, op.Settings)
 	if err != nil {

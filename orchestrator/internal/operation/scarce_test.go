@@ -10,8 +10,9 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
 )
 
-// TestInstall_whatRunsOutOnTheServerIsTransient runs recipes on a real server that has no space, descriptors or processes
-// left, or is stopped. Each failed for good, though the next try would have worked.
+// TestInstall_whatRunsOutOnTheServerIsTransient runs recipes on a real server that has no space,
+// descriptors or processes left, or is stopped. Each failed for good, though the next try would
+// have worked.
 func TestInstall_whatRunsOutOnTheServerIsTransient(t *testing.T) {
 	t.Parallel()
 	b := localBench(t)
@@ -30,7 +31,8 @@ func TestInstall_whatRunsOutOnTheServerIsTransient(t *testing.T) {
 		"broken":  {"echo 'no such option' >&2; exit 1", dag.Permanent},
 	}
 	for name, s := range scripts {
-		for file, text := range map[string]string{"recipe.toml": "name = \"" + name + "\"\nversion = \"1\"\n", "install.sh": s.install + "\n"} {
+		for file, text := range map[string]string{"recipe.toml": "name = \"" + name + "\"\nversion = \"1\"\n", "install.sh": s.install +
+			"\n"} {
 			if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -45,7 +47,8 @@ func TestInstall_whatRunsOutOnTheServerIsTransient(t *testing.T) {
 	for name, s := range scripts {
 		service.Taskservs, service.Targets = []string{name}, []string{"web-01"}
 		res := b.attempt(dag.Resolve, service, name, dag.Step{}, nil)
-		if res = b.attempt(dag.Do, service, name, res.Steps[0], nil); res.Class != s.want || !strings.HasPrefix(res.Error, "install.sh of "+name) {
+		if res = b.attempt(dag.Do, service, name, res.Steps[0], nil); res.Class != s.want ||
+			!strings.HasPrefix(res.Error, "install.sh of "+name) {
 			t.Errorf("%s: %s %q, want %s", name, res.Class, res.Error, s.want)
 		}
 	}

@@ -24,9 +24,9 @@ const (
 // lookAgain is how often a task that waits for another's server looks.
 const lookAgain = 50 * time.Millisecond
 
-// createServer makes a server, or finds that it is there: the same name with the same plan and zone is what was
-// asked for, anything else is a conflict. While another task is at work on a server of that name, it waits for what
-// that comes to, with patience.
+// createServer makes a server, or finds that it is there: the same name with the same plan and zone
+// is what was asked for, anything else is a conflict. While another task is at work on a server of
+// that name, it waits for what that comes to, with patience.
 func (x *Executor) createServer(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	d, err := x.driver(a.Step.Provider)
 	if err != nil {
@@ -51,7 +51,9 @@ func (x *Executor) createServer(ctx context.Context, a *dag.Attempt) (dag.Result
 			}
 		}
 		if tries <= 0 {
-			return dag.Result{}, provider.Errorf(dag.Transient, "server %s is being made or undone by another task; if this stays, a server of that name at provider %s is in no inventory", a.Step.Name, a.Step.Provider)
+			return dag.Result{}, provider.Errorf(dag.Transient,
+				"server %s is being made or undone by another task; if this stays, a server of that name at provider %s is in no inventory",
+				a.Step.Name, a.Step.Provider)
 		}
 		if !clock.Pause(ctx, lookAgain, nil) {
 			return dag.Result{}, ctx.Err()
@@ -69,8 +71,8 @@ func (x *Executor) make(ctx context.Context, d provider.Driver, a *dag.Attempt) 
 	return made(a.Step.Provider, s), nil
 }
 
-// existing is the result of a step whose server another task has made: there is nothing to do if it is the one asked for.
-// One that is in the inventory and not at its provider any more is made anew.
+// existing is the result of a step whose server another task has made: there is nothing to do if it
+// is the one asked for. One that is in the inventory and not at its provider any more is made anew.
 func (x *Executor) existing(ctx context.Context, d provider.Driver, a *dag.Attempt, there dag.Resource) (dag.Result, error) {
 	its, err := x.driver(there.Provider)
 	if err != nil {
@@ -91,7 +93,8 @@ func (x *Executor) existing(ctx context.Context, d provider.Driver, a *dag.Attem
 		return dag.Result{}, err
 	}
 	return dag.Result{Facts: map[string]string{factCreated: "false"},
-		Output: fmt.Sprintf("server %s exists already with plan %s in zone %s", there.Name, orNone(there.Facts[factPlan]), orNone(there.Facts[factZone]))}, nil
+		Output: fmt.Sprintf("server %s exists already with plan %s in zone %s", there.Name, orNone(there.Facts[factPlan]),
+			orNone(there.Facts[factZone]))}, nil
 }
 
 // sameServer says what keeps a server that exists from being the one asked for.
@@ -102,7 +105,9 @@ func sameServer(there dag.Resource, want dag.Step) error {
 		{"in zone", there.Facts[factZone], want.Params[paramZone]},
 	} {
 		if c.is != c.wanted {
-			return provider.Errorf(dag.ConflictClass, "server %s exists already %s %s, asked for was %s: delete it first or choose another name", want.Name, c.what, orNone(c.is), orNone(c.wanted))
+			return provider.Errorf(dag.ConflictClass,
+				"server %s exists already %s %s, asked for was %s: delete it first or choose another name", want.Name, c.what, orNone(c.is),
+				orNone(c.wanted))
 		}
 	}
 	return nil
@@ -160,10 +165,12 @@ func (x *Executor) deleteServer(ctx context.Context, a *dag.Attempt) (dag.Result
 		return dag.Result{}, err
 	}
 	if !ok {
-		return dag.Result{Facts: map[string]string{factCreated: "false"}, Output: fmt.Sprintf("server %s does not exist: nothing to delete", a.Step.Name)}, nil
+		return dag.Result{Facts: map[string]string{factCreated: "false"},
+			Output: fmt.Sprintf("server %s does not exist: nothing to delete", a.Step.Name)}, nil
 	}
 	if a.Step.Provider != "" && there.Provider != a.Step.Provider {
-		return dag.Result{}, provider.Errorf(dag.ConflictClass, "server %s is at provider %s, asked for was %s", a.Step.Name, there.Provider, a.Step.Provider)
+		return dag.Result{}, provider.Errorf(dag.ConflictClass, "server %s is at provider %s, asked for was %s", a.Step.Name,
+			there.Provider, a.Step.Provider)
 	}
 	d, err := x.driver(there.Provider)
 	if err != nil {
@@ -177,8 +184,8 @@ func handle(r dag.Resource) provider.Server {
 	return provider.Server{ID: r.Facts[factID], Tag: r.Facts[factTag], Name: r.Name, Plan: r.Facts[factPlan], Zone: r.Facts[factZone]}
 }
 
-// destroy deletes a server and reports it, and what was on it, as gone. What its provider refuses to delete may be gone
-// all the same: the tag is looked up once before the refusal counts.
+// destroy deletes a server and reports it, and what was on it, as gone. What its provider refuses
+// to delete may be gone all the same: the tag is looked up once before the refusal counts.
 func (x *Executor) destroy(ctx context.Context, d provider.Driver, providerName string, s provider.Server) (dag.Result, error) {
 	gone, err := x.gone(ctx, providerName, s.Name, s.Tag)
 	if err != nil {
@@ -204,8 +211,8 @@ func final(err error) bool {
 	return false
 }
 
-// gone is what the inventory loses with the server of that name and tag: it, and what was on it. An inventory that has
-// another server of that name by now keeps it.
+// gone is what the inventory loses with the server of that name and tag: it, and what was on it. An
+// inventory that has another server of that name by now keeps it.
 func (x *Executor) gone(ctx context.Context, providerName, name, tag string) ([]dag.Resource, error) {
 	there, known, err := x.Inventory.Resource(ctx, providerName, kindServer, name)
 	if err != nil || known && there.Facts[factTag] != tag {
@@ -222,8 +229,8 @@ func (x *Executor) gone(ctx context.Context, providerName, name, tag string) ([]
 	return append(lost, dag.Resource{Gone: true, Kind: kindServer, Name: name, Provider: providerName}), nil
 }
 
-// findServer asks the provider for the server with the step's tag. One that is not there is none in the inventory either:
-// an undo may have been cut off behind its deletion.
+// findServer asks the provider for the server with the step's tag. One that is not there is none in
+// the inventory either: an undo may have been cut off behind its deletion.
 func (x *Executor) findServer(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	d, err := x.driver(a.Step.Provider)
 	if err != nil {

@@ -16,8 +16,8 @@ var keysOf = map[string][]string{
 	"simulated": {"latency", "boot", "jitter", "calls_per_second", "state", "calls", "faults"},
 }
 
-// CheckProviders notes what OpenProviders would refuse, and keys that the chosen driver does not read. It
-// opens nothing.
+// CheckProviders notes what OpenProviders would refuse, and keys that the chosen driver does not
+// read. It opens nothing.
 func CheckProviders(settings map[string]ProviderSettings, problems *config.Problems) {
 	drivers := slices.Sorted(maps.Keys(keysOf))
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
@@ -32,7 +32,8 @@ func CheckProviders(settings map[string]ProviderSettings, problems *config.Probl
 		}
 		for _, key := range givenKeys(s) {
 			if key != "driver" && !slices.Contains(known, key) {
-				problems.Add("providers.%s.%s: the driver %s does not read this key; it reads: %s", name, key, s.Driver, strings.Join(known, ", "))
+				problems.Add("providers.%s.%s: the driver %s does not read this key; it reads: %s", name, key, s.Driver,
+					strings.Join(known, ", "))
 			}
 		}
 		if s.Driver == "simulated" {

@@ -12,7 +12,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/config"
 )
 
-// TestOpenProviders_sample opens the providers of the sample installation, and a simulated one with all its settings.
+// TestOpenProviders_sample opens the providers of the sample installation, and a simulated one with
+// all its settings.
 func TestOpenProviders_sample(t *testing.T) {
 	type settings struct {
 		RateLimits map[string]any              `toml:"rate_limits"`
@@ -72,7 +73,8 @@ message = "no more servers"
 		{"-oProxyCommand=x", ProviderSettings{Driver: "local"}, "must begin with a letter or a digit"},
 		{"x", ProviderSettings{Driver: "simulated", Faults: []FaultSettings{{Class: "odd"}}}, `class "odd"`},
 	} {
-		if _, err := OpenProviders(map[string]ProviderSettings{c.name: c.settings}, place); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := OpenProviders(map[string]ProviderSettings{c.name: c.settings}, place); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}

@@ -32,7 +32,8 @@ func TestExecute_simulatedFollowsThrough(t *testing.T) {
 func TestExecute_failures(t *testing.T) {
 	t.Parallel()
 	b := simulatedBench(t, simulated.Config{Faults: []simulated.Fault{
-		{Match: "throttled", Action: "create", Class: dag.Throttled}, {Match: "denied", Action: "create", Class: dag.Auth, Message: "the account is closed"},
+		{Match: "throttled", Action: "create", Class: dag.Throttled},
+		{Match: "denied", Action: "create", Class: dag.Auth, Message: "the account is closed"},
 		{Match: "here", Action: "run", Command: "install.sh", Class: dag.Permanent, Message: "disk full"},
 		{Match: "flaky", Action: "connect", Class: dag.Transient},
 	}})
@@ -61,8 +62,10 @@ func TestExecute_failures(t *testing.T) {
 	}{
 		{"unknown infra", dag.Operation{Type: "servers", Infra: "atlantis"}, dag.Permanent, "no infra atlantis; there is: production"},
 		{"infra outside", dag.Operation{Type: "servers", Infra: "../x"}, dag.Permanent, "not the name"},
-		{"unknown task service", service("oracle", "here"), dag.Permanent, "no task service oracle; there is: buildkit, cilium, containerd, coredns, kubernetes, os, resolv"},
-		{"unknown cluster", dag.Operation{Type: "cluster", ClusterType: "spark", Infra: "production"}, dag.Permanent, "no cluster type spark; it has: buildkit, kubernetes"},
+		{"unknown task service", service("oracle", "here"), dag.Permanent,
+			"no task service oracle; there is: buildkit, cilium, containerd, coredns, kubernetes, os, resolv"},
+		{"unknown cluster", dag.Operation{Type: "cluster", ClusterType: "spark", Infra: "production"}, dag.Permanent,
+			"no cluster type spark; it has: buildkit, kubernetes"},
 		{"no targets", dag.Operation{Type: "taskserv_batch", Taskservs: []string{"os"}}, dag.Permanent, "name servers in targets"},
 		{"unknown type", dag.Operation{Type: "volume"}, dag.Permanent, "volume"},
 		{"unknown verb", dag.Operation{Type: "servers", Verb: "destroy", Infra: "production"}, dag.Permanent, "destroy"},
@@ -91,8 +94,10 @@ func TestExecute_checkModeTouchesNothing(t *testing.T) {
 	calls := filepath.Join(t.TempDir(), "calls")
 	b := simulatedBench(t, simulated.Config{Calls: calls})
 	servers, services := batch()
-	for _, op := range []dag.Operation{servers, services, {Type: "servers", Infra: "production"}, {Type: "cluster", ClusterType: "kubernetes", Infra: "production"},
-		{Type: "taskserv", Taskserv: "cilium", Infra: "production"}, {Type: "servers", Verb: "delete", Infra: "production"}, {Type: "taskserv", Verb: "delete", Taskserv: "cilium", Infra: "production"}} {
+	for _, op := range []dag.Operation{servers, services, {Type: "servers", Infra: "production"},
+		{Type: "cluster", ClusterType: "kubernetes", Infra: "production"},
+		{Type: "taskserv", Taskserv: "cilium", Infra: "production"}, {Type: "servers", Verb: "delete", Infra: "production"},
+		{Type: "taskserv", Verb: "delete", Taskserv: "cilium", Infra: "production"}} {
 		op.CheckMode = true
 		all := b.perform("ahead", op)
 		for _, d := range all {
@@ -107,10 +112,12 @@ func TestExecute_checkModeTouchesNothing(t *testing.T) {
 	}
 }
 
-// TestExecute_unknownOutcome loses the answer of a create: Find sees the server, and the try after it makes no second one.
+// TestExecute_unknownOutcome loses the answer of a create: Find sees the server, and the try after
+// it makes no second one.
 func TestExecute_unknownOutcome(t *testing.T) {
 	t.Parallel()
-	b := simulatedBench(t, simulated.Config{Faults: []simulated.Fault{{Match: "web-01", Action: "create", Times: 1, Class: dag.UnknownOutcome, After: true},
+	b := simulatedBench(t, simulated.Config{Faults: []simulated.Fault{{Match: "web-01", Action: "create", Times: 1,
+		Class: dag.UnknownOutcome, After: true},
 		{Match: "web-02", Action: "create", Times: 1, Class: dag.UnknownOutcome}}})
 	op, _ := batch()
 	steps, _ := Expand(op)
@@ -140,7 +147,8 @@ func TestExecute_unknownOutcome(t *testing.T) {
 	}
 }
 
-// TestExecute_oneServerAName lets another task ask for a server that is made and not yet in the inventory.
+// TestExecute_oneServerAName lets another task ask for a server that is made and not yet in the
+// inventory.
 func TestExecute_oneServerAName(t *testing.T) {
 	t.Parallel()
 	b := simulatedBench(t, simulated.Config{})
@@ -149,7 +157,8 @@ func TestExecute_oneServerAName(t *testing.T) {
 	first := b.Execute(t.Context(), dag.Attempt{ID: "1", Tag: "1", Kind: dag.Do, Operation: &op, Step: steps[0]})
 	for _, x := range []*Executor{b.Executor, New(b.Config)} { // this process, and the next one
 		x.patience = 0
-		if res := x.Execute(t.Context(), dag.Attempt{ID: "2", Tag: "2", Kind: dag.Do, Operation: &op, Step: steps[0]}); res.Class != dag.Transient {
+		if res := x.Execute(t.Context(), dag.Attempt{ID: "2", Tag: "2", Kind: dag.Do, Operation: &op,
+			Step: steps[0]}); res.Class != dag.Transient {
 			t.Errorf("second task before the commit of the first: %+v", res)
 		}
 	}
@@ -164,8 +173,9 @@ func TestExecute_oneServerAName(t *testing.T) {
 	}
 }
 
-// TestExecute_oneServerANameAtAllProviders asks for a server whose name somebody else has put into the inventory, at
-// another provider and after this process began: another orchestrator on the same store does.
+// TestExecute_oneServerANameAtAllProviders asks for a server whose name somebody else has put into
+// the inventory, at another provider and after this process began: another orchestrator on the same
+// store does.
 func TestExecute_oneServerANameAtAllProviders(t *testing.T) {
 	t.Parallel()
 	b := simulatedBench(t, simulated.Config{})
@@ -176,7 +186,8 @@ func TestExecute_oneServerANameAtAllProviders(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.ledger.take([]dag.Resource{{Facts: map[string]string{"tag": "2"}, Kind: "server", Name: steps[0].Name, Provider: "aws"}})
-	if res := b.Execute(t.Context(), dag.Attempt{ID: "3", Tag: "3", Kind: dag.Do, Operation: &op, Step: steps[0]}); res.Class != dag.ConflictClass {
+	if res := b.Execute(t.Context(), dag.Attempt{ID: "3", Tag: "3", Kind: dag.Do, Operation: &op,
+		Step: steps[0]}); res.Class != dag.ConflictClass {
 		t.Errorf("a second server of that name: %+v", res)
 	}
 }
@@ -191,22 +202,26 @@ func TestExecute_endsWithItsContext(t *testing.T) {
 	if res := b.Execute(ctx, dag.Attempt{Tag: "1", Kind: dag.Do, Operation: &op, Step: steps[0]}); res.Class != dag.Stopped {
 		t.Errorf("cancelled: %+v", res)
 	}
-	if res := b.Execute(t.Context(), dag.Attempt{Tag: "1", Kind: dag.Do, Operation: &op, Step: steps[0], Deadline: time.Now()}); res.Class != dag.TimedOut {
+	if res := b.Execute(t.Context(), dag.Attempt{Tag: "1", Kind: dag.Do, Operation: &op, Step: steps[0],
+		Deadline: time.Now()}); res.Class != dag.TimedOut {
 		t.Errorf("deadline: %+v", res)
 	}
 }
 
-// cutOff is an inventory whose look-ups take until their context ends, and then fail as the stores do.
+// cutOff is an inventory whose look-ups take until their context ends, and then fail as the stores
+// do.
 type cutOff struct{ *ledger }
 
 func (cutOff) Resource(ctx context.Context, _, _, _ string) (dag.Resource, bool, error) {
 	<-ctx.Done()
-	return dag.Resource{}, false, fault.New(fault.Unavailable, "store.unavailable", "the store cannot be reached right now").Because(ctx.Err())
+	return dag.Resource{}, false, fault.New(fault.Unavailable, "store.unavailable",
+		"the store cannot be reached right now").Because(ctx.Err())
 }
 
-// TestExecute_aCancelInALookUpLeavesNothingInDoubt cancels while the inventory is read, before the provider is asked
-// for anything. As a failure that may have had an effect it was looked up at the provider, and the task that was
-// cancelled took all its grace time when that hangs, and asked for a person's attention.
+// TestExecute_aCancelInALookUpLeavesNothingInDoubt cancels while the inventory is read, before the
+// provider is asked for anything. As a failure that may have had an effect it was looked up at the
+// provider, and the task that was cancelled took all its grace time when that hangs, and asked for
+// a person's attention.
 func TestExecute_aCancelInALookUpLeavesNothingInDoubt(t *testing.T) {
 	t.Parallel()
 	b := simulatedBench(t, simulated.Config{})
@@ -224,7 +239,8 @@ func TestExecute_aCancelInALookUpLeavesNothingInDoubt(t *testing.T) {
 	}
 }
 
-// TestExecute_aStoppedCreateIsLookedUp stops a create when the server is there and only its boot is waited for.
+// TestExecute_aStoppedCreateIsLookedUp stops a create when the server is there and only its boot is
+// waited for.
 func TestExecute_aStoppedCreateIsLookedUp(t *testing.T) {
 	t.Parallel()
 	b := simulatedBench(t, simulated.Config{Boot: time.Hour})
@@ -240,7 +256,8 @@ func TestExecute_aStoppedCreateIsLookedUp(t *testing.T) {
 	}
 }
 
-// TestExecute_aFailedCreateDoesNotKeepTheName lets a create fail for good without an effect: another task gets the name.
+// TestExecute_aFailedCreateDoesNotKeepTheName lets a create fail for good without an effect:
+// another task gets the name.
 func TestExecute_aFailedCreateDoesNotKeepTheName(t *testing.T) {
 	t.Parallel()
 	for _, class := range []dag.Class{dag.Throttled, dag.Quota, dag.Transient, dag.UnknownOutcome} {
@@ -262,14 +279,15 @@ func TestExecute_aFailedCreateDoesNotKeepTheName(t *testing.T) {
 	}
 }
 
-// TestExecute_aLateUndoLeavesWhatOthersMadeSince undoes a server and a task service that were removed and made anew
-// by other tasks.
+// TestExecute_aLateUndoLeavesWhatOthersMadeSince undoes a server and a task service that were
+// removed and made anew by other tasks.
 func TestExecute_aLateUndoLeavesWhatOthersMadeSince(t *testing.T) {
 	t.Parallel()
 	b := simulatedBench(t, simulated.Config{})
 	servers, _ := batch()
 	servers.Servers = servers.Servers[:1]
-	service := dag.Operation{Type: "taskserv_batch", Verb: "create", Provider: "upcloud", Taskservs: []string{"os"}, Targets: []string{"web-01"}}
+	service := dag.Operation{Type: "taskserv_batch", Verb: "create", Provider: "upcloud", Taskservs: []string{"os"},
+		Targets: []string{"web-01"}}
 	gone, without := servers, service
 	gone.Verb, without.Verb = "delete", "delete"
 	first, firstOS := b.perform("s1", servers), b.perform("t1", service)
@@ -300,9 +318,12 @@ func TestCommand(t *testing.T) {
 		command, name string
 		args          []string
 	}{
-		{dag.Operation{Type: "servers", Infra: "production", Settings: "config.k", Wait: true}, "servers create", "create_servers", []string{"--infra", "production", "--settings", "config.k", "--wait"}},
-		{dag.Operation{Type: "taskserv", Verb: "update", Taskserv: "kubernetes", Infra: "a;b", CheckMode: true}, "taskserv update", "update_taskserv", []string{"kubernetes", "--infra", "a;b", "--check"}},
-		{dag.Operation{Type: "cluster", Verb: "delete", ClusterType: "buildkit", Infra: "p"}, "cluster delete", "delete_cluster", []string{"buildkit", "--infra", "p"}},
+		{dag.Operation{Type: "servers", Infra: "production", Settings: "config.k", Wait: true}, "servers create", "create_servers",
+			[]string{"--infra", "production", "--settings", "config.k", "--wait"}},
+		{dag.Operation{Type: "taskserv", Verb: "update", Taskserv: "kubernetes", Infra: "a;b", CheckMode: true}, "taskserv update",
+			"update_taskserv", []string{"kubernetes", "--infra", "a;b", "--check"}},
+		{dag.Operation{Type: "cluster", Verb: "delete", ClusterType: "buildkit", Infra: "p"}, "cluster delete", "delete_cluster",
+			[]string{"buildkit", "--infra", "p"}},
 		{servers, "servers create", "create_servers", []string{"web-01", "web-02", "--provider", "upcloud", "--wait"}},
 		{services, "taskserv create", "create_taskserv", []string{"kubernetes", "cilium", "containerd", "--provider", "aws"}},
 	} {

@@ -21,13 +21,15 @@ const (
 	factServer  = "server"
 )
 
-// recipeDir is where the scripts of an installed task service are kept on its server, relative to the root: what
-// uninstalls it is what came with it.
+// recipeDir is where the scripts of an installed task service are kept on its server, relative to
+// the root: what uninstalls it is what came with it.
 const recipeDir = "var/lib/provisioning/recipes"
 
-// The exit statuses of a script after which trying again may help: it says so itself (EX_TEMPFAIL), or somebody ended it,
-// as its server does when it stops and the kernel when there is no memory left.
-var tryAgain = []int{75, signalled + int(syscall.SIGHUP), signalled + int(syscall.SIGINT), signalled + int(syscall.SIGKILL), signalled + int(syscall.SIGTERM)}
+// The exit statuses of a script after which trying again may help: it says so itself (EX_TEMPFAIL),
+// or somebody ended it, as its server does when it stops and the kernel when there is no memory
+// left.
+var tryAgain = []int{75, signalled + int(syscall.SIGHUP), signalled + int(syscall.SIGINT), signalled + int(syscall.SIGKILL), signalled +
+	int(syscall.SIGTERM)}
 
 // signalled is what a shell adds to the number of the signal that ended a command.
 const signalled = 128
@@ -49,8 +51,8 @@ func (s *taskService) name() string { return s.server.Name + "/" + s.recipe.Name
 // errNoServer says that the server of a step is in no inventory.
 var errNoServer = errors.New("no such server")
 
-// lost says whether the server of a step does not exist: in no inventory, or not at its provider any more. What was on it
-// is gone with it.
+// lost says whether the server of a step does not exist: in no inventory, or not at its provider
+// any more. What was on it is gone with it.
 func lost(err error) bool { return errors.Is(err, errNoServer) || errors.Is(err, provider.ErrGone) }
 
 // connect opens the server of a step. The caller closes service.conn.
@@ -64,7 +66,8 @@ func (x *Executor) connect(ctx context.Context, a *dag.Attempt) (*taskService, e
 		return nil, err
 	}
 	if !ok {
-		return nil, provider.Errorf(dag.Permanent, "server %s does not exist: create it before %s goes there", a.Step.Target, r.Name).Because(errNoServer)
+		return nil, provider.Errorf(dag.Permanent, "server %s does not exist: create it before %s goes there", a.Step.Target,
+			r.Name).Because(errNoServer)
 	}
 	d, err := x.driver(there.Provider)
 	if err != nil {
@@ -93,7 +96,8 @@ func (x *Executor) install(ctx context.Context, a *dag.Attempt) (dag.Result, err
 		created = "false"
 	}
 	if created == "false" && a.Operation.Verb != verbUpdate && before.Facts[factDigest] == s.recipe.Digest() && s.inOrder(ctx) {
-		return dag.Result{Facts: map[string]string{factCreated: created}, Output: fmt.Sprintf("%s %s is installed already on %s", s.recipe.Name, s.recipe.Version, s.server.Name)}, nil
+		return dag.Result{Facts: map[string]string{factCreated: created},
+			Output: fmt.Sprintf("%s %s is installed already on %s", s.recipe.Name, s.recipe.Version, s.server.Name)}, nil
 	}
 	for _, script := range []string{recipe.Install, recipe.Uninstall, recipe.Check} {
 		if text := s.recipe.Scripts[script]; text != nil {
@@ -130,7 +134,8 @@ func (s *taskService) installed(created string) dag.Result {
 	return dag.Result{
 		Facts: map[string]string{factCreated: created, factVersion: r.Version},
 		Resources: []dag.Resource{{Kind: kindTaskserv, Name: s.name(), Provider: s.server.Provider,
-			Facts: map[string]string{factDigest: r.Digest(), factServer: s.server.Name, factTag: s.a.Tag, factVersion: r.Version, "layer": r.Layer}}},
+			Facts: map[string]string{factDigest: r.Digest(), factServer: s.server.Name, factTag: s.a.Tag, factVersion: r.Version,
+				"layer": r.Layer}}},
 		Output: fmt.Sprintf("%s %s is installed on %s", r.Name, r.Version, s.server.Name),
 	}
 }
@@ -178,7 +183,8 @@ func (x *Executor) verify(ctx context.Context, s *taskService, simulated bool) e
 			return err
 		}
 		if out.Exit != 0 {
-			return provider.Errorf(provider.ClassOf(out.Output), "%s of %s on %s cannot be read back: %s", f.Path, s.recipe.Name, s.server.Name, tail(out.Output))
+			return provider.Errorf(provider.ClassOf(out.Output), "%s of %s on %s cannot be read back: %s", f.Path, s.recipe.Name,
+				s.server.Name, tail(out.Output))
 		}
 		if err := x.Recipes.Verify(f, out.Output); err != nil {
 			return provider.Errorf(dag.Permanent, "%s on %s wrote a wrong configuration: %v", s.recipe.Name, s.server.Name, err)
@@ -204,7 +210,8 @@ func (x *Executor) remove(ctx context.Context, a *dag.Attempt) (dag.Result, erro
 		return dag.Result{}, err
 	}
 	if !was {
-		return dag.Result{Facts: map[string]string{factCreated: "false"}, Output: fmt.Sprintf("%s is not installed on %s: nothing to remove", s.recipe.Name, s.server.Name)}, nil
+		return dag.Result{Facts: map[string]string{factCreated: "false"},
+			Output: fmt.Sprintf("%s is not installed on %s: nothing to remove", s.recipe.Name, s.server.Name)}, nil
 	}
 	dependents, err := x.Recipes.Dependents(a.Step.Params[paramInfra], s.recipe.Name)
 	if err != nil {
@@ -226,7 +233,8 @@ func (x *Executor) remove(ctx context.Context, a *dag.Attempt) (dag.Result, erro
 	return res, nil
 }
 
-// uninstall runs the uninstall script that came with what is installed, or today's when that is gone.
+// uninstall runs the uninstall script that came with what is installed, or today's when that is
+// gone.
 func (s *taskService) uninstall(ctx context.Context) (dag.Result, error) {
 	script := path.Join(s.dir(), recipe.Uninstall)
 	out, err := s.conn.Run(ctx, provider.Command{Argv: []string{"test", "-f", script}})
@@ -235,7 +243,8 @@ func (s *taskService) uninstall(ctx context.Context) (dag.Result, error) {
 	}
 	if out.Exit != 0 {
 		if !s.recipe.Reversible() {
-			return dag.Result{}, provider.Errorf(dag.Permanent, "%s cannot be uninstalled: its recipe has no %s", s.recipe.Name, recipe.Uninstall)
+			return dag.Result{}, provider.Errorf(dag.Permanent, "%s cannot be uninstalled: its recipe has no %s", s.recipe.Name,
+				recipe.Uninstall)
 		}
 		if err := s.conn.Upload(ctx, script, 0o755, s.recipe.Scripts[recipe.Uninstall]); err != nil {
 			return dag.Result{}, err
@@ -248,7 +257,8 @@ func (s *taskService) uninstall(ctx context.Context) (dag.Result, error) {
 		return dag.Result{}, err
 	}
 	if out.Exit != 0 {
-		return dag.Result{}, provider.Errorf(dag.Transient, "the scripts of %s on %s cannot be removed: %s", s.recipe.Name, s.server.Name, tail(out.Output))
+		return dag.Result{}, provider.Errorf(dag.Transient, "the scripts of %s on %s cannot be removed: %s", s.recipe.Name, s.server.Name,
+			tail(out.Output))
 	}
 	return dag.Result{
 		Resources: []dag.Resource{{Gone: true, Kind: kindTaskserv, Name: s.name(), Provider: s.server.Provider}},
@@ -256,13 +266,14 @@ func (s *taskService) uninstall(ctx context.Context) (dag.Result, error) {
 	}, nil
 }
 
-// withServer is the result of a step whose task service is gone because its server is. The server itself stays in the
-// inventory until somebody deletes it or makes it anew.
+// withServer is the result of a step whose task service is gone because its server is. The server
+// itself stays in the inventory until somebody deletes it or makes it anew.
 func (x *Executor) withServer(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	res := dag.Result{Output: fmt.Sprintf("server %s is gone, and %s with it", a.Step.Target, a.Step.Params[paramService])}
 	there, ok, err := x.server(ctx, a.Step.Target)
 	if ok {
-		res.Resources = []dag.Resource{{Gone: true, Kind: kindTaskserv, Name: there.Name + "/" + a.Step.Params[paramService], Provider: there.Provider}}
+		res.Resources = []dag.Resource{{Gone: true, Kind: kindTaskserv, Name: there.Name + "/" + a.Step.Params[paramService],
+			Provider: there.Provider}}
 	}
 	return res, err
 }

@@ -42,7 +42,8 @@ func (x *Executor) undoRemove(ctx context.Context, a *dag.Attempt) (dag.Result, 
 		return dag.Result{}, err
 	}
 	if was := a.Facts[factVersion]; was != "" && was != r.Version {
-		return dag.Result{}, provider.Errorf(dag.Permanent, "%s %s cannot be installed again: the recipe has version %s now", r.Name, was, r.Version)
+		return dag.Result{}, provider.Errorf(dag.Permanent, "%s %s cannot be installed again: the recipe has version %s now", r.Name, was,
+			r.Version)
 	}
 	res, err := x.install(ctx, a)
 	if tag := a.Facts[factTag]; tag != "" {
@@ -53,8 +54,9 @@ func (x *Executor) undoRemove(ctx context.Context, a *dag.Attempt) (dag.Result, 
 	return res, err
 }
 
-// findInstall asks whether what a step did stands. Both directions may simply be made again, so when in doubt about a step
-// that may not have been done the answer is that it was not, and when in doubt about one that was, that it stands.
+// findInstall asks whether what a step did stands. Both directions may simply be made again, so
+// when in doubt about a step that may not have been done the answer is that it was not, and when in
+// doubt about one that was, that it stands.
 func (x *Executor) findInstall(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	again := dag.Result{Class: dag.NotFoundClass}
 	s, err := x.connect(ctx, a)
@@ -75,7 +77,8 @@ func (x *Executor) findInstall(ctx context.Context, a *dag.Attempt) (dag.Result,
 	case a.Step.Action == remove && was:
 		return again, nil
 	case a.Step.Action == remove:
-		return dag.Result{Facts: map[string]string{factCreated: "false"}, Output: fmt.Sprintf("%s is not installed on %s", s.recipe.Name, s.server.Name)}, nil
+		return dag.Result{Facts: map[string]string{factCreated: "false"},
+			Output: fmt.Sprintf("%s is not installed on %s", s.recipe.Name, s.server.Name)}, nil
 	case was && there.Facts[factTag] == a.Tag: // done and stored: an undo of it was cut off
 		return s.installed("true"), nil
 	case was || s.recipe.Scripts[recipe.Check] == nil || !s.inOrder(ctx) || x.verify(ctx, s, false) != nil:

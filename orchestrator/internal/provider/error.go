@@ -14,8 +14,8 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 )
 
-// Error is a provider's no. Class decides what the machine does next; Message is for the person who asked:
-// what, why, what to do next.
+// Error is a provider's no. Class decides what the machine does next; Message is for the person who
+// asked: what, why, what to do next.
 type Error struct {
 	Class      dag.Class
 	Message    string
@@ -64,11 +64,13 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// scarcities are what commands say when something ran out on their server, as the C library, Go and shells spell it.
-var scarcities = []string{"no space left on device", "disk quota exceeded", "too many open files", "cannot allocate memory", "resource temporarily unavailable", "cannot fork", "text file busy", "input/output error", "i/o error", "shared object file: error 24"}
+// scarcities are what commands say when something ran out on their server, as the C library, Go and
+// shells spell it.
+var scarcities = []string{"no space left on device", "disk quota exceeded", "too many open files", "cannot allocate memory",
+	"resource temporarily unavailable", "cannot fork", "text file busy", "input/output error", "i/o error", "shared object file: error 24"}
 
-// ClassOf returns the class of a command's failure by what it wrote: Transient when its server was out
-// of space, memory, descriptors or processes, which come back; else Permanent.
+// ClassOf returns the class of a command's failure by what it wrote: Transient when its server was
+// out of space, memory, descriptors or processes, which come back; else Permanent.
 func ClassOf(output []byte) dag.Class {
 	text := strings.ToLower(string(output[max(0, len(output)-scarceTail):]))
 	if slices.ContainsFunc(scarcities, func(s string) bool { return strings.Contains(text, s) }) {
@@ -80,8 +82,8 @@ func ClassOf(output []byte) dag.Class {
 // scarceTail is how much of the end of an output Scarce looks at (bytes).
 const scarceTail = 4 << 10
 
-// Begun marks the error of a call that had begun to change something: when it was stopped, what is there has to be
-// looked up.
+// Begun marks the error of a call that had begun to change something: when it was stopped, what is
+// there has to be looked up.
 func Begun(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return Errorf(dag.UnknownOutcome, "stopped while the provider was working").Because(err)
@@ -89,8 +91,8 @@ func Begun(err error) error {
 	return err
 }
 
-// Classify turns any error of a driver into an Error; nil for nil. An error that no driver classified is
-// transient: providers fail in ways nobody listed, and every call is safe to repeat.
+// Classify turns any error of a driver into an Error; nil for nil. An error that no driver
+// classified is transient: providers fail in ways nobody listed, and every call is safe to repeat.
 func Classify(err error) *Error {
 	var e *Error
 	switch {
@@ -112,11 +114,12 @@ func Classify(err error) *Error {
 
 // Ours says whether a failure is that this machine ran out of descriptors, memory or space.
 func Ours(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) ||
+		errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// WithoutPath returns what a fault of the file system says without the path, which is nobody's business outside (decision
-// 66); the log has it.
+// WithoutPath returns what a fault of the file system says without the path, which is nobody's
+// business outside (decision 66); the log has it.
 func WithoutPath(err error) error {
 	var path *fs.PathError
 	var link *os.LinkError

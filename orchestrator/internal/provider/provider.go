@@ -1,12 +1,13 @@
-// Package provider is the port to infrastructure: what the orchestrator asks of a cloud, and how a cloud says
-// no. Drivers (local, simulated, later upcloud and aws) live in folders below; named instances of them come from
-// the configuration ([providers.upcloud] driver = "local").
+// Package provider is the port to infrastructure: what the orchestrator asks of a cloud, and how a
+// cloud says no. Drivers (local, simulated, later upcloud and aws) live in folders below; named
+// instances of them come from the configuration ([providers.upcloud] driver = "local").
 //
 // It does not know tasks, steps or the inventory: package operation translates.
 //
-// The one rule: every effect carries the caller's tag, stored before the call. Create with a tag that exists
-// returns the server that is there, Delete of what is gone succeeds, and Find answers by tag, so that a
-// repeated call after a crash never makes a second server. Two tags never share a name.
+// The one rule: every effect carries the caller's tag, stored before the call. Create with a tag
+// that exists returns the server that is there, Delete of what is gone succeeds, and Find answers
+// by tag, so that a repeated call after a crash never makes a second server. Two tags never share a
+// name.
 package provider
 
 import (
@@ -35,8 +36,9 @@ type Server struct {
 
 // Driver is one account at one provider. All methods may be called concurrently.
 type Driver interface {
-	// Create makes the server, or returns the one that has spec.Tag already. A name is given once: while a server under another
-	// tag has it, the error is Taken. When ctx is cancelled, its own error says that nothing was made; see Begun.
+	// Create makes the server, or returns the one that has spec.Tag already. A name is given once:
+	// while a server under another tag has it, the error is Taken. When ctx is cancelled, its own
+	// error says that nothing was made; see Begun.
 	Create(ctx context.Context, spec Spec) (Server, error)
 	// Delete ends the server with that ID if it carries that Tag; gone already is success.
 	Delete(ctx context.Context, server Server) error
@@ -44,22 +46,25 @@ type Driver interface {
 	Find(ctx context.Context, tag string) (Server, bool, error)
 	// List returns all servers of this account that carry a tag of ours, ordered by ID.
 	List(ctx context.Context) ([]Server, error)
-	// Connect opens a connection over which commands run on the server; the error is Gone when there is none. Only ID is
-	// looked at.
+	// Connect opens a connection over which commands run on the server; the error is Gone when
+	// there is none. Only ID is looked at.
 	Connect(ctx context.Context, server Server) (Connection, error)
 }
 
-// Reacher is a Driver whose servers are reached with files of this machine. They are asked for when somebody who may use
-// the server looks at it, and kept nowhere: a data folder is moved and copied, and then they are others.
+// Reacher is a Driver whose servers are reached with files of this machine. They are asked for when
+// somebody who may use the server looks at it, and kept nowhere: a data folder is moved and copied,
+// and then they are others.
 type Reacher interface {
-	// Reach returns what the system's ssh needs for the server with that ID, which may be gone: "ssh_config" and the like.
+	// Reach returns what the system's ssh needs for the server with that ID, which may be gone:
+	// "ssh_config" and the like.
 	Reach(id string) map[string]string
 }
 
 // Connection runs commands on one server. It is used by one goroutine at a time.
 type Connection interface {
-	// Run starts an argument vector without a shell and waits for its end. The error is about the connection; a
-	// command that ran and failed has an Exit. When ctx ends first, the command's process group is ended.
+	// Run starts an argument vector without a shell and waits for its end. The error is about the
+	// connection; a command that ran and failed has an Exit. When ctx ends first, the command's
+	// process group is ended.
 	Run(ctx context.Context, cmd Command) (Outcome, error)
 	// Upload writes a file, making its folder. A relative path starts at the server's root.
 	Upload(ctx context.Context, path string, mode fs.FileMode, content []byte) error
@@ -74,8 +79,8 @@ type Command struct {
 	Stdin []byte
 }
 
-// Outcome is what a command came to. Output is its standard output and error as they came, at most OutputLimit
-// bytes; Dropped counts the bytes beyond.
+// Outcome is what a command came to. Output is its standard output and error as they came, at most
+// OutputLimit bytes; Dropped counts the bytes beyond.
 type Outcome struct {
 	Output    []byte
 	Exit      int

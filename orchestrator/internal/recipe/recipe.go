@@ -1,10 +1,10 @@
-// Package recipe is the catalogue of task services: metadata and scripts, in layers (built in, the installation's,
-// an infra's), of which the last that has a name wins.
+// Package recipe is the catalogue of task services: metadata and scripts, in layers (built in, the
+// installation's, an infra's), of which the last that has a name wins.
 //
 // It does not run anything; operation does, over a provider's connection.
 //
-// The one rule: a recipe writes only below $PROVISIONING_ROOT, which is its working directory, and each script can be
-// run again: install and uninstall bring about a state, they do not add to one.
+// The one rule: a recipe writes only below $PROVISIONING_ROOT, which is its working directory, and
+// each script can be run again: install and uninstall bring about a state, they do not add to one.
 package recipe
 
 import (
@@ -53,7 +53,8 @@ type Recipe struct {
 	Scripts map[string][]byte `json:"-" toml:"-"` // by name: Install, Uninstall, Check
 }
 
-// File is a configuration file that an installation leaves behind. It is read back from the server and parsed.
+// File is a configuration file that an installation leaves behind. It is read back from the server
+// and parsed.
 type File struct {
 	Path    string   `json:"path" toml:"path"`       // relative to the root
 	Format  string   `json:"format" toml:"format"`   // one of the catalogue's Formats
@@ -120,7 +121,8 @@ func (c Catalogue) Get(infraName, name string) (Recipe, error) {
 		if passing(err) {
 			return Recipe{}, busy(err)
 		}
-		return Recipe{}, fault.New(fault.Invalid, "taskserv.broken", "the recipe of task service %s (%s) is not usable: %v", name, l.name, err)
+		return Recipe{}, fault.New(fault.Invalid, "taskserv.broken", "the recipe of task service %s (%s) is not usable: %v", name, l.name,
+			err)
 	}
 	known := "none"
 	names, err := c.Names(infraName)
@@ -203,7 +205,8 @@ func read(from fs.FS, name string) ([]byte, error) {
 func passing(err error) bool { return infra.Passing(err) || fault.Is(err, fault.Unavailable) }
 
 func busy(err error) error {
-	return fault.New(fault.Unavailable, "taskserv.busy", "the recipes cannot be read right now; the orchestrator's log says why").Because(err)
+	return fault.New(fault.Unavailable, "taskserv.busy",
+		"the recipes cannot be read right now; the orchestrator's log says why").Because(err)
 }
 
 // Names lists the task services that an infra sees. It fails only when that cannot be told for now.
@@ -234,8 +237,8 @@ func (c Catalogue) Names(infraName string) ([]string, error) {
 	return names, nil
 }
 
-// Order returns the named recipes and all that they depend on, each after what it depends on, whatever order was
-// asked for. Independent ones stand in the order asked for.
+// Order returns the named recipes and all that they depend on, each after what it depends on,
+// whatever order was asked for. Independent ones stand in the order asked for.
 func (c Catalogue) Order(infraName string, names []string) ([]Recipe, error) {
 	var order []Recipe
 	state := map[string]int{} // 1: being placed, 2: placed
@@ -243,7 +246,8 @@ func (c Catalogue) Order(infraName string, names []string) ([]Recipe, error) {
 	place = func(name string, path []string) error {
 		switch state[name] {
 		case 1:
-			return fault.New(fault.Invalid, "taskserv.cycle", "task services depend on each other in a circle: %s", strings.Join(append(path, name), " → "))
+			return fault.New(fault.Invalid, "taskserv.cycle", "task services depend on each other in a circle: %s",
+				strings.Join(append(path, name), " → "))
 		case 2:
 			return nil
 		}
@@ -272,7 +276,8 @@ func (c Catalogue) Order(infraName string, names []string) ([]Recipe, error) {
 	return order, nil
 }
 
-// Dependents returns the names of the recipes that depend on the named one, directly. Broken ones depend on nothing.
+// Dependents returns the names of the recipes that depend on the named one, directly. Broken ones
+// depend on nothing.
 func (c Catalogue) Dependents(infraName, name string) (names []string, err error) {
 	all, err := c.Names(infraName)
 	if err != nil {

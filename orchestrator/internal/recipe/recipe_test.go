@@ -48,7 +48,8 @@ func catalogue(t *testing.T, installation fstest.MapFS, ofInfra map[string]strin
 
 func TestGet_lastLayerWins(t *testing.T) {
 	c := catalogue(t, recipeFS("os:", "redis:"), map[string]string{
-		"production/recipes/redis/recipe.toml": "name='redis'\nversion='7'\ninterpreter='/bin/sh'", "production/recipes/redis/install.sh": "true",
+		"production/recipes/redis/recipe.toml":  "name='redis'\nversion='7'\ninterpreter='/bin/sh'",
+		"production/recipes/redis/install.sh":   "true",
 		"production/recipes/redis/uninstall.sh": "true",
 	})
 	for _, want := range []struct{ infra, name, layer string }{
@@ -105,7 +106,8 @@ func TestGet_refusesBrokenRecipes(t *testing.T) {
 }
 
 func TestOrder(t *testing.T) {
-	c := catalogue(t, recipeFS("containerd:", "kubernetes: containerd", "cilium: kubernetes", "redis:", "x: y", "y: z", "z: x", "half: nothing"), nil)
+	c := catalogue(t, recipeFS("containerd:", "kubernetes: containerd", "cilium: kubernetes", "redis:", "x: y", "y: z", "z: x",
+		"half: nothing"), nil)
 	for _, want := range []struct{ asked, order, err string }{
 		{"kubernetes cilium containerd", "containerd kubernetes cilium", ""},
 		{"cilium", "containerd kubernetes cilium", ""},
@@ -120,7 +122,8 @@ func TestOrder(t *testing.T) {
 		for _, r := range order {
 			names = append(names, r.Name)
 		}
-		if got := strings.Join(names, " "); got != want.order || (err == nil) != (want.err == "") || err != nil && !strings.Contains(err.Error(), want.err) {
+		if got := strings.Join(names, " "); got != want.order || (err == nil) != (want.err == "") || err != nil &&
+			!strings.Contains(err.Error(), want.err) {
 			t.Errorf("Order(%s) = %s, %v", want.asked, got, err)
 		}
 	}
@@ -155,11 +158,12 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestCatalogue_tooFewDescriptorsAreOurs takes away the descriptors. A task service that is there was unknown or broken
-// then, and the operation failed for good.
+// TestCatalogue_tooFewDescriptorsAreOurs takes away the descriptors. A task service that is there
+// was unknown or broken then, and the operation failed for good.
 func TestCatalogue_tooFewDescriptorsAreOurs(t *testing.T) { // they are the whole process's: not parallel
 	dir := t.TempDir()
-	for name, text := range map[string]string{"infra/a/config.toml": "", "infra/a/recipes/x/recipe.toml": "name='x'\nversion='1'", "infra/a/recipes/x/install.sh": "true", "own/y/recipe.toml": "name='y'\nversion='1'", "own/y/install.sh": "true"} {
+	for name, text := range map[string]string{"infra/a/config.toml": "", "infra/a/recipes/x/recipe.toml": "name='x'\nversion='1'",
+		"infra/a/recipes/x/install.sh": "true", "own/y/recipe.toml": "name='y'\nversion='1'", "own/y/install.sh": "true"} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -170,8 +174,11 @@ func TestCatalogue_tooFewDescriptorsAreOurs(t *testing.T) { // they are the whol
 	c := catalogue(t, nil, nil)
 	c.Infra.Dir, c.Dir = filepath.Join(dir, "infra"), os.DirFS(filepath.Join(dir, "own"))
 	looks := map[string]func() error{
-		"an infra": func() error { _, err := c.Infra.Load("a", ""); return err }, "its recipe": func() error { _, err := c.Get("a", "x"); return err },
-		"a recipe": func() error { _, err := c.Get("", "y"); return err }, "the names": func() error { _, err := c.Names("a"); return err }, "what depends": func() error { _, err := c.Dependents("a", "x"); return err },
+		"an infra":     func() error { _, err := c.Infra.Load("a", ""); return err },
+		"its recipe":   func() error { _, err := c.Get("a", "x"); return err },
+		"a recipe":     func() error { _, err := c.Get("", "y"); return err },
+		"the names":    func() error { _, err := c.Names("a"); return err },
+		"what depends": func() error { _, err := c.Dependents("a", "x"); return err },
 	}
 	for what, look := range looks {
 		if err := look(); err != nil {

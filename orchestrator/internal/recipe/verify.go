@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Verify parses a configuration file as it was read back from a server, and looks for the members it has to have. A
-// YAML file may hold several documents.
+// Verify parses a configuration file as it was read back from a server, and looks for the members
+// it has to have. A YAML file may hold several documents.
 func (c Catalogue) Verify(f File, text []byte) error {
 	decode := c.Formats[f.Format]
 	if decode == nil {
@@ -39,8 +39,8 @@ func (c Catalogue) Verify(f File, text []byte) error {
 	return nil
 }
 
-// has follows a dotted name through maps. A member's own name may hold dots (plugins of containerd do), so each
-// prefix is tried.
+// has follows a dotted name through maps. A member's own name may hold dots (plugins of containerd
+// do), so each prefix is tried.
 func has(v any, name string) bool {
 	m, ok := v.(map[string]any)
 	if !ok {

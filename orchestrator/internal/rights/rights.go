@@ -91,8 +91,9 @@ type Book struct {
 // Changed returns a number that is another one after every change of policies or accounts.
 func (b Book) Changed() uint64 { return b.Known.RightsChanged() }
 
-// Submitter returns what the one who was given g may do now, with the policies and the account of now and the request of
-// then, and why not. The answer holds until Changed returns another number. A fault means that it cannot be told yet.
+// Submitter returns what the one who was given g may do now, with the policies and the account of
+// now and the request of then, and why not. The answer holds until Changed returns another number.
+// A fault means that it cannot be told yet.
 func (b Book) Submitter(ctx context.Context, g dag.Grant) (func(*dag.Header, *dag.Operation) (*audit.DecisionRecord, string), error) {
 	set := b.Known.Policies()
 	account, named, err := b.Known.Subject(ctx, g.Sub)
@@ -100,7 +101,8 @@ func (b Book) Submitter(ctx context.Context, g dag.Grant) (func(*dag.Header, *da
 	case err != nil:
 		return nil, err
 	case set == nil:
-		return nil, fault.New(fault.Unavailable, "rights.unknown", "what the submitter may do is not known before the control-center was heard")
+		return nil, fault.New(fault.Unavailable, "rights.unknown",
+			"what the submitter may do is not known before the control-center was heard")
 	case !named || g.AuthVersion > account.Version: // the token of the submission says more than what was heard since
 		account = token.SubjectState{Enabled: true, Roles: g.Roles}
 	}
@@ -113,9 +115,11 @@ func (b Book) Submitter(ctx context.Context, g dag.Grant) (func(*dag.Header, *da
 		a := asks
 		switch {
 		case account.Deleted:
-			return audit.NewDecision(&a, authz.Decision{Rule: authz.NoRule, Version: set.Version()}, -1), "the account of " + who + " was deleted"
+			return audit.NewDecision(&a, authz.Decision{Rule: authz.NoRule, Version: set.Version()}, -1), "the account of " + who +
+				" was deleted"
 		case !account.Enabled:
-			return audit.NewDecision(&a, authz.Decision{Rule: authz.NoRule, Version: set.Version()}, -1), "the account of " + who + " was disabled"
+			return audit.NewDecision(&a, authz.Decision{Rule: authz.NoRule, Version: set.Version()}, -1), "the account of " + who +
+				" was disabled"
 		}
 		action, resources := Needs(op)
 		a.Asked = make([]authz.Asked, 0, 1+len(resources))
@@ -129,8 +133,9 @@ func (b Book) Submitter(ctx context.Context, g dag.Grant) (func(*dag.Header, *da
 	}, nil
 }
 
-// Reads returns why an account may not read resources of a type now, with the policies and the account of now and without a
-// second factor or an address; "" when it may. A fault means that it cannot be told yet.
+// Reads returns why an account may not read resources of a type now, with the policies and the
+// account of now and without a second factor or an address; "" when it may. A fault means that it
+// cannot be told yet.
 func (b Book) Reads(ctx context.Context, sub, resourceType string, now time.Time) (string, error) {
 	set := b.Known.Policies()
 	account, named, err := b.Known.Subject(ctx, sub)
@@ -138,7 +143,8 @@ func (b Book) Reads(ctx context.Context, sub, resourceType string, now time.Time
 	case err != nil:
 		return "", err
 	case set == nil || !named:
-		return "", fault.New(fault.Unavailable, "rights.unknown", "what account %s may read is not known before the control-center has named it", sub)
+		return "", fault.New(fault.Unavailable, "rights.unknown",
+			"what account %s may read is not known before the control-center has named it", sub)
 	case account.Deleted:
 		return "the account " + sub + " was deleted", nil
 	case !account.Enabled:

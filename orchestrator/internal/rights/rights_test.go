@@ -51,7 +51,8 @@ func hear(t *testing.T, people ...token.SubjectState) *known {
 
 // alice is what a run keeps of her, as an operator of version 3.
 func alice() dag.Grant {
-	return dag.Grant{AuthVersion: 3, IP: "192.0.2.1", Roles: []string{"operator"}, Sub: "a", Time: time.Date(2026, 11, 30, 12, 30, 0, 0, time.UTC), Username: "alice"}
+	return dag.Grant{AuthVersion: 3, IP: "192.0.2.1", Roles: []string{"operator"}, Sub: "a",
+		Time: time.Date(2026, 11, 30, 12, 30, 0, 0, time.UTC), Username: "alice"}
 }
 
 var batch = &dag.Header{Kind: dag.Batch, Name: "b"}
@@ -88,7 +89,8 @@ func TestSubmitter_isTheAccountOfNow(t *testing.T) {
 	}{
 		{token.SubjectState{Sub: "a", Version: 3, Enabled: true, Roles: []string{"operator"}}, ""},
 		{token.SubjectState{Sub: "a", Version: 4, Enabled: true, Roles: []string{"developer"}}, ""},
-		{token.SubjectState{Sub: "a", Version: 5, Enabled: true, Roles: []string{"viewer"}}, "alice may no longer create batches b: no rule allows it any more"},
+		{token.SubjectState{Sub: "a", Version: 5, Enabled: true, Roles: []string{"viewer"}},
+			"alice may no longer create batches b: no rule allows it any more"},
 		{token.SubjectState{Sub: "a", Version: 7, Roles: []string{"operator"}}, "the account of alice was disabled"},
 		{token.SubjectState{Sub: "a", Version: 9, Deleted: true}, "the account of alice was deleted"},
 	} {
@@ -97,7 +99,8 @@ func TestSubmitter_isTheAccountOfNow(t *testing.T) {
 		}
 	}
 	d := ask(t, hear(t, token.SubjectState{Sub: "a", Version: 4, Enabled: true, Roles: []string{"developer"}}), alice())
-	if d.Rule == authz.NoRule || len(d.Act.Asked) != 2 || d.Act.Asked[1].Name != "web-01" || d.Act.Subject.Roles[0] != "developer" || d.Act.IP != "192.0.2.1" {
+	if d.Rule == authz.NoRule || len(d.Act.Asked) != 2 || d.Act.Asked[1].Name != "web-01" || d.Act.Subject.Roles[0] != "developer" ||
+		d.Act.IP != "192.0.2.1" {
 		t.Errorf("the decision does not say what decided: %+v", d)
 	}
 }
@@ -109,8 +112,10 @@ func TestSubmitter_thePoliciesAreThoseOfNowAndTheRequestThatOfThen(t *testing.T)
 	k := hear(t, token.SubjectState{Sub: "a", Version: 3, Enabled: true, Roles: []string{"operator"}})
 	k.source.Version = 2
 	k.source.Policies = append(k.source.Policies, authz.Policy{ID: "freeze", Name: "freeze", Enabled: true,
-		Rules: []authz.Rule{{Effect: authz.EffectDeny, Resource: "servers:web-*", Action: []string{"*"}, Condition: "request.ip == '192.0.2.1' && time.hour == 12"}}})
-	if d := ask(t, k, alice()); d.Allowed || d.Policy != 2 || d.Reason != "alice may no longer create servers web-01: rule policy:freeze#0 forbids it" {
+		Rules: []authz.Rule{{Effect: authz.EffectDeny, Resource: "servers:web-*", Action: []string{"*"},
+			Condition: "request.ip == '192.0.2.1' && time.hour == 12"}}})
+	if d := ask(t, k, alice()); d.Allowed || d.Policy != 2 ||
+		d.Reason != "alice may no longer create servers web-01: rule policy:freeze#0 forbids it" {
 		t.Errorf("%+v", d)
 	}
 	elsewhere, earlier := alice(), alice()
@@ -164,8 +169,10 @@ func TestNeeds_areWhatASubmissionIsAsked(t *testing.T) {
 		want   []authz.Resource
 	}{
 		{dag.Operation{Type: "servers", Verb: "create", Infra: "prod"}, "create", []authz.Resource{{Type: "servers", Infra: "prod"}}},
-		{dag.Operation{Type: "taskserv", Verb: "check", Infra: "prod", Taskserv: "k8s"}, "read", []authz.Resource{{Type: "taskservs", Name: "k8s", Infra: "prod"}}},
-		{dag.Operation{Type: "cluster", Verb: "delete", Infra: "prod", ClusterType: "buildkit"}, "delete", []authz.Resource{{Type: "clusters", Name: "buildkit", Infra: "prod"}}},
+		{dag.Operation{Type: "taskserv", Verb: "check", Infra: "prod", Taskserv: "k8s"}, "read",
+			[]authz.Resource{{Type: "taskservs", Name: "k8s", Infra: "prod"}}},
+		{dag.Operation{Type: "cluster", Verb: "delete", Infra: "prod", ClusterType: "buildkit"}, "delete",
+			[]authz.Resource{{Type: "clusters", Name: "buildkit", Infra: "prod"}}},
 		{*create(), "create", []authz.Resource{{Type: "servers", Name: "web-01"}}},
 		{dag.Operation{Type: "taskserv_batch", Verb: "create", Taskservs: []string{"a", "b"}, Targets: []string{"s"}}, "create",
 			[]authz.Resource{{Type: "servers", Name: "s"}, {Type: "taskservs", Name: "a"}, {Type: "taskservs", Name: "b"}}},
@@ -182,14 +189,17 @@ func TestNeeds_areWhatASubmissionIsAsked(t *testing.T) {
 	}
 }
 
-// TestReads_asksTheAccountOfNow is decision 54: what a webhook's owner may read follows his account, and who is not known yet is not refused.
+// TestReads_asksTheAccountOfNow is decision 54: what a webhook's owner may read follows his
+// account, and who is not known yet is not refused.
 func TestReads_asksTheAccountOfNow(t *testing.T) {
 	t.Parallel()
-	k := hear(t, token.SubjectState{Sub: "a", Enabled: true, Roles: []string{"viewer"}}, token.SubjectState{Sub: "b", Roles: []string{"viewer"}},
+	k := hear(t, token.SubjectState{Sub: "a", Enabled: true, Roles: []string{"viewer"}},
+		token.SubjectState{Sub: "b", Roles: []string{"viewer"}},
 		token.SubjectState{Sub: "c", Enabled: true}, token.SubjectState{Sub: "d", Enabled: true, Deleted: true, Roles: []string{"admin"}})
 	book := rights.Book{Known: k}
 	for sub, want := range map[string]string{
-		"a": "", "b": "the account b was disabled", "c": "the account c may no longer read tasks: no rule allows it any more", "d": "the account d was deleted",
+		"a": "", "b": "the account b was disabled", "c": "the account c may no longer read tasks: no rule allows it any more",
+		"d": "the account d was deleted",
 	} {
 		if why, err := book.Reads(t.Context(), sub, "tasks", time.Now()); err != nil || why != want {
 			t.Errorf("%s: %q, %v; want %q", sub, why, err, want)

@@ -57,7 +57,8 @@ func (p *Planner) toCheckpoint(ctx context.Context, checkpointID string) (Plan, 
 	}
 	if c.RecordOnly {
 		return Plan{}, fault.New(fault.Conflict, "checkpoint.record_only",
-			"What a rollback to the checkpoint %s would need is not kept any more ([retention] checkpoint_effects); it is a record only. Use a later checkpoint or name operations.", c.Name)
+			"What a rollback to the checkpoint %s would need is not kept any more ([retention] checkpoint_effects); it is a record "+
+				"only. Use a later checkpoint or name operations.", c.Name)
 	}
 	n, err := p.After(ctx, c)
 	return Plan{UndoPlan: dag.UndoPlan{Cut: c.Cut, Era: c.EraFrom, EraTo: c.EraTo, Planned: n}}, err

@@ -120,9 +120,9 @@ type need struct {
 	what string // the name of the item's operation, or of a server that it made
 }
 
-// needing returns what needs an item: operations of the same run that depend on it, what batches did
-// that adopted the run, and operations of any run on a server that the item made. An operation may
-// come twice.
+// needing returns what needs an item: operations of the same run that depend on it, what batches
+// did that adopted the run, and operations of any run on a server that the item made. An operation
+// may come twice.
 func (s *undoSet) needing(ctx context.Context, x undoItem) ([]need, error) {
 	var needs []need
 	own, err := s.leadsOf(ctx, x.lead.Run)

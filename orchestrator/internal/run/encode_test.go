@@ -24,7 +24,8 @@ func fill(rng *rand.Rand, v reflect.Value, empty float64) {
 	}
 	switch v.Kind() {
 	case reflect.String:
-		v.SetString([]string{"plain", "quote\" back\\slash", "umlaut ä <&> \u2028", "tab\t nul\x00", "bad \xff"}[rng.IntN(5)] + fmt.Sprint(rng.IntN(1000)))
+		v.SetString([]string{"plain", "quote\" back\\slash", "umlaut ä <&> \u2028", "tab\t nul\x00", "bad \xff"}[rng.IntN(5)] +
+			fmt.Sprint(rng.IntN(1000)))
 	case reflect.Int, reflect.Int64:
 		v.SetInt(rng.Int64N(1_000_000))
 	case reflect.Uint64:
@@ -142,11 +143,14 @@ func TestDefinition_dividesBetweenNodes(t *testing.T) {
 func BenchmarkEncode(b *testing.B) {
 	now := time.UnixMicro(1_790_000_000_123_456).UTC()
 	const uuid = "0193a0c0-0000-7000-8000-000000000001"
-	task := dag.Task{Args: []string{}, Batch: true, Command: "create_server", CompletedAt: &now, CreatedAt: now, Dependencies: []string{uuid, uuid}, ID: uuid,
+	task := dag.Task{Args: []string{}, Batch: true, Command: "create_server", CompletedAt: &now, CreatedAt: now,
+		Dependencies: []string{uuid, uuid}, ID: uuid,
 		Name: "server-1", Number: 1, Operation: "server-1", Run: uuid, StartedAt: &now, State: "done", User: "ann",
 		Steps: []dag.StepState{{Attempt: uuid, Ended: true, Kind: "do", State: "done", Tries: 1,
-			Step: dag.Step{Action: "create_server", Name: "server-1", Params: map[string]string{"plan": "small", "zone": "z1"}, Provider: "noop"}}}}
-	header := dag.Header{CreatedAt: now, ID: uuid, Kind: dag.Batch, Name: "batch", Owner: uuid, ParallelLimit: 10, Slices: 1, StartedAt: &now, State: "running", UpdatedAt: now}
+			Step: dag.Step{Action: "create_server", Name: "server-1", Params: map[string]string{"plan": "small", "zone": "z1"},
+				Provider: "noop"}}}}
+	header := dag.Header{CreatedAt: now, ID: uuid, Kind: dag.Batch, Name: "batch", Owner: uuid, ParallelLimit: 10, Slices: 1,
+		StartedAt: &now, State: "running", UpdatedAt: now}
 	var o Encoder
 	for name, c := range map[string]struct {
 		writer func()

@@ -79,9 +79,9 @@ func Wave(ctx context.Context, db store.DB, rollbackID string, number int) ([]da
 	return operations, nil
 }
 
-// ReadUndoOperation returns the operation of a lead as a rollback needs it: all its effects, also those
-// undone since, and its task unless that was pruned. An effect that was the lead once says nothing
-// of the others, so they are read.
+// ReadUndoOperation returns the operation of a lead as a rollback needs it: all its effects, also
+// those undone since, and its task unless that was pruned. An effect that was the lead once says
+// nothing of the others, so they are read.
 func ReadUndoOperation(ctx context.Context, db store.DB, lead dag.Effect) (dag.UndoOperation, error) {
 	operation := dag.UndoOperation{Effects: []dag.Effect{lead}}
 	taskID, _ := lead.TaskAndStep()

@@ -34,7 +34,8 @@ func (o *Encoder) Change(writes []store.Write, r *dag.Run, rev uint64, c *dag.Ch
 		writes = append(writes, o.writeTask(task, store.At(rev)))
 	}
 	for _, f := range c.Failures {
-		w, err := Failures().Write(Failure{Error: f.Error, ID: id.Within(h.ID, f.Number), Name: f.Name, Run: h.ID, Task: f.Task}, store.Any())
+		w, err := Failures().Write(Failure{Error: f.Error, ID: id.Within(h.ID, f.Number), Name: f.Name, Run: h.ID, Task: f.Task},
+			store.Any())
 		if err != nil {
 			return nil, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,8 +37,8 @@ func (t *Trust) Run(ctx context.Context) error {
 	return nil
 }
 
-// loop repeats step with a pause after success, and with growing pauses while it fails. It logs when
-// the state turns, not each try.
+// loop repeats step with a pause after success, and with growing pauses while it fails. It logs
+// when the state turns, not each try.
 func (t *Trust) loop(ctx context.Context, what string, pause time.Duration, step func(context.Context) error) {
 	wait, failing := minBackOff, false
 	for ctx.Err() == nil {
@@ -81,8 +82,8 @@ func (t *Trust) sign(feed int, start time.Time) {
 	t.heard[feed], t.back[feed] = start, ""
 }
 
-// goesBack notes that a feed goes back behind what is known, and returns the fault that says so. The
-// control-center counts as silent until the same feed is in order again.
+// goesBack notes that a feed goes back behind what is known, and returns the fault that says so.
+// The control-center counts as silent until the same feed is in order again.
 func (t *Trust) goesBack(feed int, format string, args ...any) error {
 	f := fault.New(fault.Conflict, "control_center.rolled_back", format, args...)
 	t.mu.Lock()
@@ -91,8 +92,9 @@ func (t *Trust) goesBack(feed int, format string, args ...any) error {
 	return f
 }
 
-// pollHeads exchanges heads with the control-center. It is what tells a control-center that was put back
-// and then went on from the one that is known, so it is also asked before anything known is replaced.
+// pollHeads exchanges heads with the control-center. It is what tells a control-center that was put
+// back and then went on from the one that is known, so it is also asked before anything known is
+// replaced.
 func (t *Trust) pollHeads(ctx context.Context) error {
 	t.mu.Lock()
 	doubts := t.unanswered
@@ -112,7 +114,8 @@ func (t *Trust) pollHeads(ctx context.Context) error {
 	return nil
 }
 
-// noteUnanswered counts a call that was not answered: the next answer may be another control-center's.
+// noteUnanswered counts a call that was not answered: the next answer may be another
+// control-center's.
 func (t *Trust) noteUnanswered() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -130,9 +133,9 @@ func (t *Trust) confirmPeer(ctx context.Context) error {
 	return t.pollHeads(ctx)
 }
 
-// pollRevocations makes one call. Items are in force before they are stored: refusing early is the safe
-// side, and what could not be stored is asked for again. In one epoch what is revoked stays revoked until
-// it expires, whatever the feed says.
+// pollRevocations makes one call. Items are in force before they are stored: refusing early is the
+// safe side, and what could not be stored is asked for again. In one epoch what is revoked stays
+// revoked until it expires, whatever the feed says.
 func (t *Trust) pollRevocations(ctx context.Context) error {
 	t.mu.Lock()
 	after, epoch := t.after, t.epoch
@@ -211,8 +214,8 @@ func (t *Trust) announce() {
 	t.changed = make(chan struct{})
 }
 
-// pollPolicies makes one call and, when there is a new set, compiles, stores and uses it. In one epoch
-// sets only become newer.
+// pollPolicies makes one call and, when there is a new set, compiles, stores and uses it. In one
+// epoch sets only become newer.
 func (t *Trust) pollPolicies(ctx context.Context) error {
 	t.mu.Lock()
 	version, epoch := t.policy, t.rules
@@ -251,7 +254,8 @@ func (t *Trust) pollPolicies(ctx context.Context) error {
 	return nil
 }
 
-// adopt compiles the set of feed and puts it in force, then stores it. A broken policy is left out and reported.
+// adopt compiles the set of feed and puts it in force, then stores it. A broken policy is left out
+// and reported.
 func (t *Trust) adopt(ctx context.Context, feed authz.Feed) error {
 	set, broken, err := authz.Load(t.authority.Set(), *feed.Source)
 	if err != nil {
@@ -281,7 +285,8 @@ func (t *Trust) report(ctx context.Context, broken []authz.Quarantined) {
 	}
 }
 
-// adoptKeys puts the newest set of keys that items name, if any, in force, wakes who waits for a key of it, and stores it.
+// adoptKeys puts the newest set of keys that items name, if any, in force, wakes who waits for a
+// key of it, and stores it.
 func (t *Trust) adoptKeys(ctx context.Context, items []token.Revocation) error {
 	var set token.JWKS
 	for _, i := range items {
@@ -312,8 +317,8 @@ func (t *Trust) expire(ctx context.Context) error {
 	return t.forget(ctx, t.revoked.Expire(t.Now().Unix()))
 }
 
-// acrossEpochs returns the items of had that hold in every epoch, without their places, which count in
-// theirs.
+// acrossEpochs returns the items of had that hold in every epoch, without their places, which count
+// in theirs.
 func acrossEpochs(had, have []token.Revocation) []token.Revocation {
 	named := map[string]bool{}
 	for _, i := range have {
@@ -338,11 +343,5 @@ func missing(had, have []token.Revocation) []token.Revocation {
 	for _, i := range have {
 		keys[i.Key()] = true
 	}
-	var gone []token.Revocation
-	for _, i := range had {
-		if !keys[i.Key()] {
-			gone = append(gone, i)
-		}
-	}
-	return gone
+	return slices.DeleteFunc(slices.Clone(had), func(i token.Revocation) bool { return keys[i.Key()] })
 }

@@ -19,8 +19,8 @@ func Kinds() []store.Kind {
 // batchItems is how many revocations one commit stores.
 const batchItems = 1000
 
-// place is where the revocation stream was read to; keySet and policies say what is in force. One kind,
-// told apart by id.
+// place is where the revocation stream was read to; keySet and policies say what is in force. One
+// kind, told apart by id.
 type place struct {
 	Epoch string `json:"epoch"`
 	Head  uint64 `json:"head"`
@@ -79,7 +79,8 @@ func (t *Trust) loadKeys(ctx context.Context) error {
 
 // auditContext names the orchestrator as the actor of what is done here.
 func auditContext(ctx context.Context) context.Context {
-	return audit.WithContext(ctx, &audit.Context{Origin: token.Orchestrator, Actor: audit.Actor{Sub: token.ServiceSubject(token.Orchestrator)}})
+	return audit.WithContext(ctx, &audit.Context{Origin: token.Orchestrator,
+		Actor: audit.Actor{Sub: token.ServiceSubject(token.Orchestrator)}})
 }
 
 // keepKeys stores set when it differs from what is stored.
@@ -99,8 +100,8 @@ func (t *Trust) keepKeys(ctx context.Context, set token.JWKS) error {
 	return fault.Wrap("store keys", err)
 }
 
-// keep stores the items of a feed and then the place, in as many commits as needed. It is the cursor of a
-// follower and no act of its own: the control-center's log holds who revoked what.
+// keep stores the items of a feed and then the place, in as many commits as needed. It is the
+// cursor of a follower and no act of its own: the control-center's log holds who revoked what.
 func (t *Trust) keep(ctx context.Context, feed token.Feed) error {
 	chunks := slices.Collect(slices.Chunk(feed.Items, batchItems))
 	for n := 0; n < max(1, len(chunks)); n++ {

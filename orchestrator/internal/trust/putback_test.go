@@ -73,7 +73,8 @@ func newLoss(t *testing.T) *loss {
 	l.old = l.backup()
 	for _, r := range []token.Revocation{
 		token.RevokeSession("s", l.end), token.RevokeSubject("u", 5, l.end), token.RevokeToken("j", l.end),
-		{Kind: token.ByProvider, Value: "idp", At: time.Now().Unix(), Exp: l.end}, {Kind: token.ByAll, At: time.Now().Unix() - 500, Exp: l.end},
+		{Kind: token.ByProvider, Value: "idp", At: time.Now().Unix(), Exp: l.end},
+		{Kind: token.ByAll, At: time.Now().Unix() - 500, Exp: l.end},
 	} {
 		l.revoke(r)
 	}
@@ -93,7 +94,8 @@ func (l *loss) check(when string, tr *trust.Trust) {
 	now := time.Now().Unix()
 	for what, c := range map[string]token.Claims{
 		"a session": {SessionID: "s"}, "a user's old version": {Subject: "u", AuthVersion: 4}, "a token": {ID: "j"},
-		"an identity provider": {Provider: "idp", IssuedAt: now - 300}, "everybody": {IssuedAt: now - 900}, "a session before": {SessionID: "before"},
+		"an identity provider": {Provider: "idp", IssuedAt: now - 300}, "everybody": {IssuedAt: now - 900},
+		"a session before": {SessionID: "before"},
 	} {
 		c.Expires = l.end
 		if c.IssuedAt == 0 {
@@ -113,7 +115,8 @@ func (l *loss) check(when string, tr *trust.Trust) {
 	}
 	expect(l.t, tr, user("a", 2, "viewer"))
 	expect(l.t, tr, token.SubjectState{Sub: "b", Version: 2, Deleted: true})
-	q := authz.Request{Subject: authz.Subject{ID: "u1", Roles: []string{"operator"}}, Action: "create", Resource: authz.Resource{Type: "servers"}}
+	q := authz.Request{Subject: authz.Subject{ID: "u1", Roles: []string{"operator"}}, Action: "create",
+		Resource: authz.Resource{Type: "servers"}}
 	if d := tr.Decide(q); d.Allowed {
 		l.t.Errorf("%s: an older policy set is in force: %+v", when, d)
 	}
@@ -126,7 +129,8 @@ func (l *loss) refuses(when string, tr *trust.Trust) {
 	}
 }
 
-// TestFollow_aControlCenterThatWasPutBackRevivesNothing is the feed alone: no witness has noticed yet.
+// TestFollow_aControlCenterThatWasPutBackRevivesNothing is the feed alone: no witness has noticed
+// yet.
 func TestFollow_aControlCenterThatWasPutBackRevivesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLoss(t)
@@ -156,7 +160,8 @@ func TestFollow_aControlCenterThatWasPutBackRevivesNothing(t *testing.T) {
 	})
 }
 
-// TestFollow_aControlCenterThatWentOnFromABackupIsNotBelieved counts further than the known one, so only its log tells.
+// TestFollow_aControlCenterThatWentOnFromABackupIsNotBelieved counts further than the known one, so
+// only its log tells.
 func TestFollow_aControlCenterThatWentOnFromABackupIsNotBelieved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLoss(t)
@@ -166,7 +171,8 @@ func TestFollow_aControlCenterThatWentOnFromABackupIsNotBelieved(t *testing.T) {
 				l.revoke(token.RevokeSession("other", l.end))
 				l.say(user("a", int64(2+i), "admin"))
 			}
-			l.revoke(token.NameKeys(token.Publish(append(slices.Clone(l.newest.keys), token.NewKey(key("forged").Public().(ed25519.PublicKey), token.Current)))))
+			l.revoke(token.NameKeys(token.Publish(append(slices.Clone(l.newest.keys),
+				token.NewKey(key("forged").Public().(ed25519.PublicKey), token.Current)))))
 			l.change(func(c *center) { c.source.Version, c.forked = 40, true })
 		}
 		l.change(func(c *center) { c.down = true })
@@ -211,9 +217,9 @@ func TestFollow_aSilentWitnessRefusesChanges(t *testing.T) {
 	})
 }
 
-// TestPutBack_anOrchestratorThatKnowsItWasPutBackDoesNotBlameTheControlCenter starts on a store that takes
-// no commit while the control-center has news that would have to be kept. Changes were refused with
-// "retry when it is back", which never helps.
+// TestPutBack_anOrchestratorThatKnowsItWasPutBackDoesNotBlameTheControlCenter starts on a store
+// that takes no commit while the control-center has news that would have to be kept. Changes were
+// refused with "retry when it is back", which never helps.
 func TestPutBack_anOrchestratorThatKnowsItWasPutBackDoesNotBlameTheControlCenter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, db := newCenter(t), feed.NewHub(memory(t))

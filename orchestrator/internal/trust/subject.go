@@ -37,8 +37,9 @@ func (t *Trust) Subject(ctx context.Context, sub string) (token.SubjectState, bo
 	return row.Value.Subject, row.Rev != 0, err
 }
 
-// Subjects calls each with every account that was ever named, in the order of their ids, at the highest version that the subject stream or a revocation has named. db may be
-// that of a stopped orchestrator.
+// Subjects calls each with every account that was ever named, in the order of their ids, at the
+// highest version that the subject stream or a revocation has named. db may be that of a stopped
+// orchestrator.
 func Subjects(ctx context.Context, db store.DB, each func(token.SubjectState) error) error {
 	for r, err := range knowns.All(ctx, db, store.Query{}) {
 		if err != nil {
@@ -83,7 +84,8 @@ func (t *Trust) pollSubjects(ctx context.Context) error {
 		return t.goesBack(subjects, "it knows %d changes of accounts and has told %d", feed.Last, at.Head)
 	}
 	if feed.Epoch != at.Epoch {
-		return fault.New(fault.Unavailable, "control_center.epoch", "the control-center changed its epoch between two answers; it is asked again")
+		return fault.New(fault.Unavailable, "control_center.epoch",
+			"the control-center changed its epoch between two answers; it is asked again")
 	}
 	next := subjectPlace{Epoch: feed.Epoch, Head: feed.Head, Whole: at.Whole}
 	if next != at {

@@ -27,7 +27,8 @@ func expect(t *testing.T, tr *trust.Trust, want token.SubjectState) {
 func TestSubjects_areFollowedInPagesAndKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, db := newCenter(t), memory(t)
-		for _, s := range []token.SubjectState{user("a", 1, "operator"), user("b", 1, "viewer"), user("c", 1, "admin"), user("b", 2), {Sub: "c", Version: 2, Deleted: true}} {
+		for _, s := range []token.SubjectState{user("a", 1, "operator"), user("b", 1, "viewer"), user("c", 1, "admin"), user("b", 2),
+			{Sub: "c", Version: 2, Deleted: true}} {
 			c.say(s)
 		}
 		tr := start(t, db, c)
@@ -58,7 +59,9 @@ func TestSubjects_areFollowedInPagesAndKept(t *testing.T) {
 			}
 		}
 		var listed []string
-		if err := trust.Subjects(t.Context(), db, func(s token.SubjectState) error { listed = append(listed, s.Sub); return nil }); err != nil || !slices.Equal(listed, []string{"a", "b", "c"}) {
+		if err := trust.Subjects(t.Context(), db,
+			func(s token.SubjectState) error { listed = append(listed, s.Sub); return nil }); err != nil ||
+			!slices.Equal(listed, []string{"a", "b", "c"}) {
 			t.Error(listed, err)
 		}
 	})

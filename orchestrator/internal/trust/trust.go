@@ -14,32 +14,36 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
-// Staleness is how old the last word of the control-center may be when something is changed (decision 5).
+// Staleness is how old the last word of the control-center may be when something is changed
+// (decision 5).
 const Staleness = 5 * time.Second
 
 // firstAnswer is how long a start waits to hear the control-center, without which changes are
 // refused (decision 5).
 const firstAnswer = 500 * time.Millisecond
 
-// keyPatience is how long a token of an unknown key waits for that key: a key that takes over at once is
-// on its way here when the first token it signed arrives.
+// keyPatience is how long a token of an unknown key waits for that key: a key that takes over at
+// once is on its way here when the first token it signed arrives.
 const keyPatience = 100 * time.Millisecond
 
-// Source is the control-center as this package needs it. The three followed calls answer at once when there
-// is something after the given place, else after wait with what they have; each answer, also an empty one,
-// is a sign of life.
+// Source is the control-center as this package needs it. The three followed calls answer at once
+// when there is something after the given place, else after wait with what they have; each answer,
+// also an empty one, is a sign of life.
 type Source interface {
 	Revocations(ctx context.Context, after uint64, wait time.Duration) (token.Feed, error)
 	Policies(ctx context.Context, after uint64, wait time.Duration) (authz.Feed, error)
 	Subjects(ctx context.Context, after uint64, wait time.Duration) (token.Subjects, error)
 }
 
-// Trust is the component. Its fields are set in one literal; call Load once before anything else, then Run.
+// Trust is the component. Its fields are set in one literal; call Load once before anything else,
+// then Run.
 type Trust struct {
-	DB      store.DB
-	Source  Source
-	Witness func(context.Context) error // exchanges heads of the audit logs: an error means that the control-center was not heard, or that its log goes back
-	Issuer  string                      // the deployment's issuer, from the credential
+	DB     store.DB
+	Source Source
+	// exchanges heads of the audit logs: an error means that the control-center was not heard, or
+	// that its log goes back
+	Witness func(context.Context) error
+	Issuer  string // the deployment's issuer, from the credential
 	Now     func() time.Time
 	Log     *slog.Logger
 
@@ -97,12 +101,13 @@ func (t *Trust) Status() Status {
 	return s
 }
 
-// Ready says whether keys and policies were ever received: from then on tokens can be judged, with or
-// without the control-center.
+// Ready says whether keys and policies were ever received: from then on tokens can be judged, with
+// or without the control-center.
 func (t *Trust) Ready() bool { return t.keys.Len() > 0 && t.authority.Set() != nil }
 
-// Serves returns why no request can be judged yet (decision 3): an Unavailable fault before keys and
-// policies were ever received, and for firstAnswer after Load unless the control-center was heard.
+// Serves returns why no request can be judged yet (decision 3): an Unavailable fault before keys
+// and policies were ever received, and for firstAnswer after Load unless the control-center was
+// heard.
 func (t *Trust) Serves() error {
 	if !t.Ready() {
 		return fault.New(fault.Unavailable, "orchestrator.not_ready", "waiting for the control-center's keys and policies")
@@ -127,7 +132,8 @@ func (t *Trust) oldest() time.Time {
 	return slices.MinFunc(t.heard[:], time.Time.Compare)
 }
 
-// rolledBack says how the control-center contradicts what it told before, "" when it does not. Called with mu held.
+// rolledBack says how the control-center contradicts what it told before, "" when it does not.
+// Called with mu held.
 func (t *Trust) rolledBack() string {
 	for _, why := range t.back {
 		if why != "" {
@@ -137,10 +143,10 @@ func (t *Trust) rolledBack() string {
 	return ""
 }
 
-// AllowChanges returns the fault with which a change is refused while the control-center is silent. One
-// that is known to be rolled back counts as silent: what it revoked since it does not know any more. A
-// store that takes no commit makes every feed with news count as silent, for it cannot be kept; then the
-// fault says what the store says.
+// AllowChanges returns the fault with which a change is refused while the control-center is silent.
+// One that is known to be rolled back counts as silent: what it revoked since it does not know any
+// more. A store that takes no commit makes every feed with news count as silent, for it cannot be
+// kept; then the fault says what the store says.
 func (t *Trust) AllowChanges() error {
 	t.mu.Lock()
 	fresh, back := t.fresh(t.Now()), t.rolledBack()
@@ -152,10 +158,12 @@ func (t *Trust) AllowChanges() error {
 		return t.refused()
 	case back != "":
 		return fault.New(fault.Unavailable, "control_center.rolled_back",
-			"the control-center was rolled back: %s. Nothing may be changed; reading goes on. Put its newest data folder back, or recover it with `control-center audit recover`", back).After(Staleness)
+			"the control-center was rolled back: %s. Nothing may be changed; reading goes on. Put its newest data folder back, or "+
+				"recover it with `control-center audit recover`", back).After(Staleness)
 	}
 	return fault.New(fault.Unavailable, "control_center.unreachable",
-		"the control-center has not been heard for %v, so nothing may be changed; reading goes on; retry when it is back", Staleness).After(Staleness)
+		"the control-center has not been heard for %v, so nothing may be changed; reading goes on; retry when it is back",
+		Staleness).After(Staleness)
 }
 
 // refused returns why the store takes no commit, for example since its audit log was put back.
@@ -166,8 +174,8 @@ func (t *Trust) refused() error {
 	return nil
 }
 
-// Authenticate returns the claims of a good access token. The keys come with the revocation stream and
-// nothing is asked for an unknown one, so whoever makes up key ids takes nothing from anybody.
+// Authenticate returns the claims of a good access token. The keys come with the revocation stream
+// and nothing is asked for an unknown one, so whoever makes up key ids takes nothing from anybody.
 func (t *Trust) Authenticate(ctx context.Context, raw string) (token.Claims, error) {
 	if t.keys.Len() == 0 {
 		return token.Claims{}, fault.New(fault.Unavailable, "control_center.never_heard",
@@ -204,7 +212,8 @@ func (t *Trust) awaitKey(ctx context.Context, raw string) (token.Claims, error) 
 // Decide answers from the policy set in force; without one it denies.
 func (t *Trust) Decide(q authz.Request) authz.Decision { return t.authority.Decide(q) }
 
-// RightsChanged returns a number that rises after each change of what somebody may do: of policies or subjects.
+// RightsChanged returns a number that rises after each change of what somebody may do: of policies
+// or subjects.
 func (t *Trust) RightsChanged() uint64 { return t.rights.Load() }
 
 // Policies returns the policy set in force, nil when there is none yet.
@@ -223,8 +232,8 @@ func (t *Trust) Alive(c token.Claims) error {
 	return fault.New(fault.Unauthenticated, "token.revoked", "this session is over: %s", why)
 }
 
-// Revoked returns a channel that is closed by the next revocation. Take it, ask Alive, then wait: so
-// none is missed.
+// Revoked returns a channel that is closed by the next revocation. Take it, ask Alive, then wait:
+// so none is missed.
 func (t *Trust) Revoked() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()

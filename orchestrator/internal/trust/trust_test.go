@@ -152,7 +152,8 @@ func (c *center) asked() int { c.mu.Lock(); defer c.mu.Unlock(); return c.polls 
 func sign(t *testing.T, name string) string {
 	s := time.Now().Unix()
 	raw, err := token.Sign(token.Claims{Issuer: issuer, Subject: "u1", Audience: []string{token.Orchestrator}, ID: "j1", SessionID: "s1",
-		IssuedAt: s, NotBefore: s, Expires: s + 900, AuthTime: s, ACR: "aal1", AMR: []string{"pwd"}, Roles: []string{"operator"}, AuthVersion: 1},
+		IssuedAt: s, NotBefore: s, Expires: s + 900, AuthTime: s, ACR: "aal1", AMR: []string{"pwd"}, Roles: []string{"operator"},
+		AuthVersion: 1},
 		key(name), token.Access)
 	if err != nil {
 		t.Fatal(err)
@@ -211,7 +212,8 @@ func TestRun_becomesReadyThenFollows(t *testing.T) {
 		if _, err := tr.Authenticate(t.Context(), raw); fault.CodeOf(err) != "token.revoked" || tr.Alive(claims) == nil {
 			t.Error("a revoked token is accepted:", err)
 		}
-		q := authz.Request{Subject: authz.Subject{ID: "u1", Roles: []string{"operator"}}, Action: "create", Resource: authz.Resource{Type: "servers"}}
+		q := authz.Request{Subject: authz.Subject{ID: "u1", Roles: []string{"operator"}}, Action: "create",
+			Resource: authz.Resource{Type: "servers"}}
 		if !tr.Decide(q).Allowed {
 			t.Error("an operator may create servers")
 		}
@@ -253,7 +255,8 @@ func TestServes_aStartWaitsHalfASecondForTheFirstAnswerAndNoLonger(t *testing.T)
 	})
 }
 
-// TestPartition_refusesChangesAndKeepsReading is A25 and decision 5, including the restart in that state.
+// TestPartition_refusesChangesAndKeepsReading is A25 and decision 5, including the restart in that
+// state.
 func TestPartition_refusesChangesAndKeepsReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, db := newCenter(t), memory(t)
@@ -289,8 +292,9 @@ func TestPartition_refusesChangesAndKeepsReading(t *testing.T) {
 	})
 }
 
-// TestAuthenticate_madeUpKeyIDsTakeNothingFromPeople is A12: a flood of unknown key ids asks nothing of the
-// control-center, and a key that takes over at once is good at once, though the flood goes on.
+// TestAuthenticate_madeUpKeyIDsTakeNothingFromPeople is A12: a flood of unknown key ids asks
+// nothing of the control-center, and a key that takes over at once is good at once, though the
+// flood goes on.
 func TestAuthenticate_madeUpKeyIDsTakeNothingFromPeople(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCenter(t)

@@ -1,5 +1,5 @@
-// Package clitest checks what every verb of a command line has to do alike, by walking all of them. The
-// tests of both programs call it with their own tree; it is in no binary.
+// Package clitest checks what every verb of a command line has to do alike, by walking all of them.
+// The tests of both programs call it with their own tree; it is in no binary.
 package clitest
 
 import (
@@ -33,7 +33,8 @@ func walk(c cli.Command, above []string, visit func(words, arguments []string, c
 	}
 }
 
-// Examples fails for every verb of root whose help has no example that begins with the verb's own words.
+// Examples fails for every verb of root whose help has no example that begins with the verb's own
+// words.
 func Examples(t *testing.T, root cli.Command) {
 	t.Helper()
 	seen := 0
@@ -54,10 +55,10 @@ func Examples(t *testing.T, root cli.Command) {
 	}
 }
 
-// Destructive runs each verb of root that changes something at the service, without --yes and without a
-// terminal. destroys names all of them by their words behind the program's, and says which destroy what
-// cannot be had back: those must end with 2, name --yes and change nothing; with --yes they must go on.
-// more are the flags that a verb needs to get so far.
+// Destructive runs each verb of root that changes something at the service, without --yes and
+// without a terminal. destroys names all of them by their words behind the program's, and says
+// which destroy what cannot be had back: those must end with 2, name --yes and change nothing; with
+// --yes they must go on. more are the flags that a verb needs to get so far.
 func Destructive(t *testing.T, root cli.Command, destroys map[string]bool, more map[string][]string) {
 	t.Helper()
 	var changes atomic.Int32

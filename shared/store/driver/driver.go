@@ -1,7 +1,7 @@
 // Package driver opens the store that an operator names with a URL.
 //
-// It owns the spelling of `--store` and nothing else; what a store does is in its driver. The one rule a
-// caller must know: a password never stands in the URL (decision 2), it is given apart.
+// It owns the spelling of `--store` and nothing else; what a store does is in its driver. The one
+// rule a caller must know: a password never stands in the URL (decision 2), it is given apart.
 package driver
 
 import (
@@ -45,7 +45,8 @@ func Check(o Options) error {
 	}
 	if u.Scheme == "embedded" || u.Scheme == "memory" {
 		if o.Standby {
-			return fault.New(fault.Invalid, "config.standby", "standby (--standby) is for two instances at one SurrealDB server; the store %s: has no second instance", u.Scheme)
+			return fault.New(fault.Invalid, "config.standby",
+				"standby (--standby) is for two instances at one SurrealDB server; the store %s: has no second instance", u.Scheme)
 		}
 		return nil
 	}
@@ -57,7 +58,8 @@ func (o Options) surreal(u *url.URL) surrealstore.Options {
 	return surrealstore.Options{URL: u, Password: o.Password, Sync: o.Sync, Schema: o.Schema, Log: o.Log}
 }
 
-// Open opens the store. Faults of kind Invalid are the operator's: a wrong URL or a missing setting.
+// Open opens the store. Faults of kind Invalid are the operator's: a wrong URL or a missing
+// setting.
 func Open(ctx context.Context, o Options) (store.DB, error) {
 	u, err := parse(o.URL)
 	if err != nil {
@@ -108,9 +110,9 @@ func (l leased) Close() error {
 	return l.Store.Close()
 }
 
-// Refused returns why the store refuses changes right now although it shows what is stored: store.ErrFull
-// when its disk is full, ErrUnavailable while it waits to be opened anew; nil when it takes changes, or
-// cannot know.
+// Refused returns why the store refuses changes right now although it shows what is stored:
+// store.ErrFull when its disk is full, ErrUnavailable while it waits to be opened anew; nil when it
+// takes changes, or cannot know.
 func Refused(db store.DB) error {
 	if r, ok := db.(interface{ Refused() error }); ok {
 		return r.Refused()
@@ -118,8 +120,8 @@ func Refused(db store.DB) error {
 	return nil
 }
 
-// Lease returns what keeps the lease of a store alive, to be run until the program ends; it does nothing
-// for a store that no other process can open.
+// Lease returns what keeps the lease of a store alive, to be run until the program ends; it does
+// nothing for a store that no other process can open.
 func Lease(db store.DB) func(ctx context.Context) error {
 	if l, ok := db.(leased); ok {
 		return l.Run
@@ -134,7 +136,9 @@ func Lease(db store.DB) func(ctx context.Context) error {
 func OpenReadOnly(dir string, schema store.Schema) (store.DB, error) {
 	if _, err := os.Stat(Folder(dir)); os.IsNotExist(err) {
 		if url, err := os.ReadFile(elsewhere(dir)); err == nil {
-			return nil, fault.New(fault.Invalid, "store.elsewhere", "the store of %s is not in the folder but at %s; give --store %[2]s, with the settings that serve is given for it", dir, strings.TrimSpace(string(url)))
+			return nil, fault.New(fault.Invalid, "store.elsewhere",
+				"the store of %s is not in the folder but at %s; give --store %[2]s, with the settings that serve is given for it", dir,
+				strings.TrimSpace(string(url)))
 		}
 	}
 	s, err := pebblestore.OpenReadOnly(Folder(dir), schema)
@@ -161,7 +165,8 @@ func parse(raw string) (*url.URL, error) {
 	}
 	if _, has := u.User.Password(); has {
 		return nil, fault.New(fault.Invalid, "store.password_in_url",
-			"a password in the store URL is visible to every user of this machine; remove it and name a file with it: [store] password_file, or …_STORE_PASSWORD_FILE")
+			"a password in the store URL is visible to every user of this machine; remove it and name a file with it: [store] "+
+				"password_file, or …_STORE_PASSWORD_FILE")
 	}
 	switch u.Scheme {
 	case "embedded", "memory":

@@ -17,7 +17,8 @@ func TestOpen_embeddedAndMemory(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, url := range []string{"", "embedded:", "memory:"} {
-		db, err := driver.Open(t.Context(), driver.Options{URL: url, Dir: dir, Schema: storetest.Schema(), Log: slog.New(slog.DiscardHandler)})
+		db, err := driver.Open(t.Context(), driver.Options{URL: url, Dir: dir, Schema: storetest.Schema(),
+			Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatalf("%q: %v", url, err)
 		}
@@ -55,7 +56,8 @@ func TestOpen_refusesURLs(t *testing.T) {
 		"postgres://y":                  "store.url",
 		"surrealdb://a:hunter2@b:port/": "store.url",
 	} {
-		_, err := driver.Open(t.Context(), driver.Options{URL: url, Dir: t.TempDir(), Schema: storetest.Schema(), Log: slog.New(slog.DiscardHandler)})
+		_, err := driver.Open(t.Context(), driver.Options{URL: url, Dir: t.TempDir(), Schema: storetest.Schema(),
+			Log: slog.New(slog.DiscardHandler)})
 		if fault.CodeOf(err) != code || !fault.Is(err, fault.Invalid) {
 			t.Errorf("%s: %v (%s), want %s", url, err, fault.CodeOf(err), code)
 		}

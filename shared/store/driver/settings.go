@@ -25,8 +25,9 @@ func (o Options) InMemory() bool { return strings.HasPrefix(o.URL, "memory:") }
 // Embedded says whether the store lives in the data folder.
 func (o Options) Embedded() bool { return o.URL == "" || strings.HasPrefix(o.URL, "embedded:") }
 
-// Options turns the settings into what Open takes. urlFile is the value of *_STORE_FILE: a file with the whole URL, in
-// which alone a password may stand (decision 2). Faults are the operator's and name what to correct.
+// Options turns the settings into what Open takes. urlFile is the value of *_STORE_FILE: a file
+// with the whole URL, in which alone a password may stand (decision 2). Faults are the operator's
+// and name what to correct.
 func (c Settings) Options(dir, urlFile string, schema store.Schema, log *slog.Logger) (Options, error) {
 	o := Options{URL: c.URL, Dir: dir, Schema: schema, Sync: c.Sync, Standby: c.Standby, Log: log}
 	if urlFile != "" {

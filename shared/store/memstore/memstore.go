@@ -33,8 +33,8 @@ type stream struct {
 
 func (t *stream) head() uint64 { return t.low + uint64(len(t.entries)) }
 
-// kind holds the documents of one kind and its lists in bytewise order: rows[""] by id, the others by
-// index (store.IndexRow).
+// kind holds the documents of one kind and its lists in bytewise order: rows[""] by id, the others
+// by index (store.IndexRow).
 type kind struct {
 	docs map[string]store.Doc
 	rows map[string][]string

@@ -12,8 +12,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// BenchmarkRecord appends audit entries, durable, while the log extends its tree and signs heads, beside a raw log of
-// the same bytes. It stands here because the raw log does.
+// BenchmarkRecord appends audit entries, durable, while the log extends its tree and signs heads,
+// beside a raw log of the same bytes. It stands here because the raw log does.
 func BenchmarkRecord(b *testing.B) {
 	for _, callers := range []struct {
 		name string
@@ -57,7 +57,8 @@ func BenchmarkRecord(b *testing.B) {
 
 // record appends b.N entries from some callers at once.
 func record(b *testing.B, db store.DB, callers int) {
-	ctx := audit.WithContext(b.Context(), &audit.Context{Actor: audit.Actor{Sub: "0193a0c0-0000-7000-8000-000000000000"}, Origin: "orchestrator"})
+	ctx := audit.WithContext(b.Context(), &audit.Context{Actor: audit.Actor{Sub: "0193a0c0-0000-7000-8000-000000000000"},
+		Origin: "orchestrator"})
 	act := audit.EntryDraft{Action: "checkpoint.create", Resource: "checkpoints/0193a0c0-0000-7000-8000-000000000000"}
 	var left atomic.Int64
 	left.Store(int64(b.N))

@@ -45,7 +45,8 @@ func (w *transition) commit(ctx context.Context, db store.DB) error {
 		if err != nil {
 			panic(err)
 		}
-		return store.Write{Key: store.Key{Kind: "task", ID: id}, Expect: e, Body: body, Index: []store.IndexKey{{Name: "state", Value: state}}}
+		return store.Write{Key: store.Key{Kind: "task", ID: id}, Expect: e, Body: body,
+			Index: []store.IndexKey{{Name: "state", Value: state}}}
 	}
 	task := w.turn / 2 * 2 // one create to one update, then the next two
 	expect := store.Absent()
@@ -128,8 +129,8 @@ func drive(b *testing.B, writers int, db store.DB) (rate float64, p99 time.Durat
 	return float64(b.N) / took.Seconds(), all[len(all)*99/100]
 }
 
-// rawLog is the limit: a file that takes the same bytes, with one goroutine that writes all that waits and
-// syncs once. It checks and finds nothing.
+// rawLog is the limit: a file that takes the same bytes, with one goroutine that writes all that
+// waits and syncs once. It checks and finds nothing.
 type rawLog struct {
 	store.DB
 	file     *os.File

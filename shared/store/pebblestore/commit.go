@@ -29,8 +29,8 @@ type pendingCommit struct {
 	answer chan store.CommitResult // room for one
 }
 
-// batchBuffer holds a copy of a batch, all its bodies in one piece that is used again. Entries are in another that is not: the
-// tail of their stream keeps it.
+// batchBuffer holds a copy of a batch, all its bodies in one piece that is used again. Entries are
+// in another that is not: the tail of their stream keeps it.
 type batchBuffer struct {
 	bytes []byte
 	batch store.Batch
@@ -77,8 +77,8 @@ func (s *Store) Commit(ctx context.Context, b store.Batch) (store.Receipt, error
 	}
 }
 
-// copied copies a batch: the caller may go on when ctx ends, while the committer still reads. Index keys are
-// copied apart, for they are remembered.
+// copied copies a batch: the caller may go on when ctx ends, while the committer still reads. Index
+// keys are copied apart, for they are remembered.
 func (s *Store) copied(b store.Batch) *batchBuffer {
 	p, _ := s.parcels.Get().(*batchBuffer)
 	if p == nil {
@@ -180,7 +180,8 @@ func (s *Store) commit(group []*pendingCommit) {
 		bytes += r.parcel.size
 	}
 	shown := s.view.Load() // ours until it is replaced
-	j, err := store.Judge(s.schema, store.Baseline{Number: s.number, Heads: shown.heads, Lows: shown.lows, Lookup: s.known.Document, Reuse: s.spent}, s.batches)
+	j, err := store.Judge(s.schema, store.Baseline{Number: s.number, Heads: shown.heads, Lows: shown.lows, Lookup: s.known.Document,
+		Reuse: s.spent}, s.batches)
 	if err == nil && j.Number != s.number {
 		if err = s.write(j); err == nil {
 			s.known.Keep(j.Finals)
@@ -211,7 +212,8 @@ func firstError(a, b error) error {
 	return b
 }
 
-// write commits a judgement durably. When the sync fails the engine calls Fatalf, which ends the store.
+// write commits a judgement durably. When the sync fails the engine calls Fatalf, which ends the
+// store.
 func (s *Store) write(j store.Judgement) error {
 	b := s.batch
 	b.Reset() // not behind a commit: a failed one may still be in use somewhere in the engine
@@ -250,9 +252,10 @@ func (s *Store) write(j store.Judgement) error {
 	return nil
 }
 
-// writeDocs writes the difference that a group makes to documents and their index rows. Rows that are neighbours in the
-// engine are written one after the other, which spares it searches: kind by kind the documents, then index by index the
-// rows that go and those that come, each in the order of first touch, which is mostly that of the ids.
+// writeDocs writes the difference that a group makes to documents and their index rows. Rows that
+// are neighbours in the engine are written one after the other, which spares it searches: kind by
+// kind the documents, then index by index the rows that go and those that come, each in the order
+// of first touch, which is mostly that of the ids.
 func (s *Store) writeDocs(b *pebble.Batch, finals []store.Final) error {
 	for _, kind := range s.schema.Kinds {
 		clear(s.same)
@@ -274,7 +277,8 @@ func (s *Store) writeDocs(b *pebble.Batch, finals []store.Final) error {
 			for _, f := range s.same {
 				if x, ok := missing(f.Was.Index, f.Now.Index, name); ok {
 					s.keyRoom = appendIndexKey(s.keyRoom[:0], kind.Name, x, f.Key.ID)
-					// A row is set once before it goes, so both vanish where they meet, mostly before they reach the disk.
+					// A row is set once before it goes, so both vanish where they meet, mostly
+					// before they reach the disk.
 					if err := b.SingleDelete(s.keyRoom, nil); err != nil {
 						return err
 					}

@@ -9,8 +9,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// The engine frees the space of what was deleted when it happens to merge the tables that hold
-// it, which for the oldest rows, at rest at the bottom, may be never. So compact has spans merged in
+// The engine frees the space of what was deleted when it happens to merge the tables that hold it,
+// which for the oldest rows, at rest at the bottom, may be never. So compact has spans merged in
 // which much was deleted.
 const (
 	tidyEvery = 10 * time.Second
@@ -43,7 +43,8 @@ func (w *deletions) note(lows map[string]uint64, j *store.Judgement) {
 	}
 	for stream, low := range j.Lows {
 		before := lows[stream]
-		w.add(key(entryKey, stream, ""), deleted{from: keyOfEntry(stream, before+1), to: keyOfEntry(stream, low+1), rows: int(low - before)})
+		w.add(key(entryKey, stream, ""), deleted{from: keyOfEntry(stream, before+1), to: keyOfEntry(stream, low+1),
+			rows: int(low - before)})
 	}
 }
 

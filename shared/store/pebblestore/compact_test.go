@@ -21,7 +21,8 @@ func TestDiskFallsWithWhatIsDeletedAndTrimmed(t *testing.T) {
 	for at := 0; at < gone; at += 1000 {
 		b := store.Batch{Trims: []store.Trim{{Stream: "events", Through: uint64(at + 1000)}}}
 		for i := range 1000 {
-			b.Writes = append(b.Writes, store.Write{Key: store.Key{Kind: "task", ID: rowID(at + i)}, Expect: store.Any(), Action: store.Delete})
+			b.Writes = append(b.Writes, store.Write{Key: store.Key{Kind: "task", ID: rowID(at + i)}, Expect: store.Any(),
+				Action: store.Delete})
 		}
 		if _, err := lossy.Commit(t.Context(), b); err != nil {
 			t.Fatal(err)
@@ -83,7 +84,8 @@ func filled(t *testing.T, from, to int) (*Store, *vfs.MemFS) {
 				text[k] = byte('a' + noise.IntN(26))
 			}
 			b.Writes = append(b.Writes, store.Write{Key: store.Key{Kind: "task", ID: rowID(at + i)}, Expect: store.Absent(),
-				Index: []store.IndexKey{{Name: "state", Value: "done"}, {Name: "owner", Value: string(text[:3])}}, Body: fmt.Appendf(nil, "%q", text)})
+				Index: []store.IndexKey{{Name: "state", Value: "done"}, {Name: "owner", Value: string(text[:3])}},
+				Body:  fmt.Appendf(nil, "%q", text)})
 			b.Appends = append(b.Appends, store.Append{Stream: "events", Body: text})
 		}
 		if _, err := s.Commit(t.Context(), b); err != nil {

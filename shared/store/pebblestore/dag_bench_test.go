@@ -14,9 +14,10 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/storetest"
 )
 
-// BenchmarkDag is the physical limit of an orchestrator: graphs of tasks that do nothing, two transitions of about
-// 350 bytes each, acted upon only when they are synced; no API, retries, timeouts or audit. The sinks are a raw log,
-// the same preallocated, and this store with document and event in one commit.
+// BenchmarkDag is the physical limit of an orchestrator: graphs of tasks that do nothing, two
+// transitions of about 350 bytes each, acted upon only when they are synced; no API, retries,
+// timeouts or audit. The sinks are a raw log, the same preallocated, and this store with document
+// and event in one commit.
 func BenchmarkDag(b *testing.B) {
 	for _, job := range []struct {
 		name     string
@@ -46,7 +47,8 @@ func BenchmarkDag(b *testing.B) {
 // graph lists for each task those it depends on.
 type graph [][]int
 
-// layers is a graph of n tasks in layers of the given width; a task depends on two of the layer before.
+// layers is a graph of n tasks in layers of the given width; a task depends on two of the layer
+// before.
 func layers(n, width int) graph {
 	g := make(graph, n)
 	for i := width; i < n; i++ {
@@ -100,7 +102,8 @@ func (s step) body() []byte {
 
 var filler = strings.Repeat("x", 250)
 
-// schedule runs the graph runs times, inFlight at once: what may start and what has ended goes into one group.
+// schedule runs the graph runs times, inFlight at once: what may start and what has ended goes into
+// one group.
 func schedule(g graph, runs, inFlight int, write func([]step) error) error {
 	dependents := make([][]int, len(g))
 	for i, deps := range g {
@@ -154,7 +157,8 @@ func growing(b *testing.B) func([]step) error { return logFile(b, 0) }
 
 func preallocated(b *testing.B) func([]step) error { return logFile(b, 256<<20) }
 
-// logFile writes to a file with one fdatasync a group; size bytes of it are written with zeros before.
+// logFile writes to a file with one fdatasync a group; size bytes of it are written with zeros
+// before.
 func logFile(b *testing.B, size int64) func([]step) error {
 	f, err := os.Create(filepath.Join(b.TempDir(), "log"))
 	if err != nil {
@@ -198,7 +202,8 @@ func stored(b *testing.B) func([]step) error {
 		var batch store.Batch
 		for _, s := range group {
 			body := s.body()
-			batch.Writes = append(batch.Writes, store.Write{Key: store.Key{Kind: "task", ID: fmt.Sprintf("%d-%d", s.run, s.task)}, Expect: store.Any(), Body: body})
+			batch.Writes = append(batch.Writes,
+				store.Write{Key: store.Key{Kind: "task", ID: fmt.Sprintf("%d-%d", s.run, s.task)}, Expect: store.Any(), Body: body})
 			batch.Appends = append(batch.Appends, store.Append{Stream: "events", Body: body})
 		}
 		_, err := db.Commit(b.Context(), batch)

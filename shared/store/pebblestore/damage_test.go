@@ -44,8 +44,8 @@ func entryWith(ctx context.Context, db store.DB, i int) error {
 	return err
 }
 
-// whole wants document, index row, counter and entry of the same commits, without a hole, and returns
-// how many.
+// whole wants document, index row, counter and entry of the same commits, without a hole, and
+// returns how many.
 func whole(t *testing.T, db store.DB) int {
 	t.Helper()
 	e, err := db.Read(t.Context(), "events", 0, store.MaxPage)
@@ -63,7 +63,8 @@ func whole(t *testing.T, db store.DB) int {
 	}
 	n := int(e.Head)
 	if len(e.Entries) != n || len(rows.Docs) != n || len(docs.Docs) != n || rows.Total != n || docs.Total != n {
-		t.Fatalf("head %d with %d entries, %d index rows, %d documents, totals %d and %d", n, len(e.Entries), len(rows.Docs), len(docs.Docs), rows.Total, docs.Total)
+		t.Fatalf("head %d with %d entries, %d index rows, %d documents, totals %d and %d", n, len(e.Entries), len(rows.Docs),
+			len(docs.Docs), rows.Total, docs.Total)
 	}
 	for i, x := range e.Entries {
 		if x.Seq != uint64(i+1) {
@@ -73,9 +74,9 @@ func whole(t *testing.T, db store.DB) int {
 	return n
 }
 
-// The log of a fresh store with one bit flipped at every 64th byte: the store opens with all that was
-// acknowledged, except what the last sync group holds, or it says which file is damaged and where.
-// It is D04, reduced to one bit in every 64th byte.
+// The log of a fresh store with one bit flipped at every 64th byte: the store opens with all that
+// was acknowledged, except what the last sync group holds, or it says which file is damaged and
+// where. It is D04, reduced to one bit in every 64th byte.
 func TestOpen_everyFlippedBitIsNoticed(t *testing.T) {
 	t.Parallel()
 	const commits = 60
@@ -211,7 +212,8 @@ func TestCommit_failedSyncEndsTheStore(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	var broken atomic.Bool
 	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if broken.Load() && strings.HasSuffix(op.Path, ".log") && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo) {
+		if broken.Load() && strings.HasSuffix(op.Path, ".log") &&
+			(op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo) {
 			return errDisk
 		}
 		return nil
@@ -257,7 +259,8 @@ func TestCommit_readersSeeOnlyWhatIsDurable(t *testing.T) {
 	var hold atomic.Pointer[chan struct{}]
 	held := make(chan struct{}, 1)
 	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if c := hold.Load(); c != nil && strings.HasSuffix(op.Path, ".log") && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) {
+		if c := hold.Load(); c != nil && strings.HasSuffix(op.Path, ".log") &&
+			(op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) {
 			select {
 			case held <- struct{}{}:
 			default:

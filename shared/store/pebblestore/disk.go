@@ -17,8 +17,8 @@ const (
 	diskLook    = 100 * time.Millisecond // between two looks at the disk
 )
 
-// disk knows whether the disk of a folder has room for a commit. An engine that meets the end of its disk
-// gives up, so commits are refused before.
+// disk knows whether the disk of a folder has room for a commit. An engine that meets the end of
+// its disk gives up, so commits are refused before.
 type disk struct {
 	dir string
 	fs  vfs.FS
@@ -29,8 +29,8 @@ type disk struct {
 	err    error
 }
 
-// full returns store.ErrFull when there is no room, as of at most diskLook ago. A disk that cannot be asked
-// counts as one with room.
+// full returns store.ErrFull when there is no room, as of at most diskLook ago. A disk that cannot
+// be asked counts as one with room.
 func (d *disk) full() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -48,7 +48,8 @@ func (d *disk) full() error {
 	}
 	switch {
 	case was == nil && d.err != nil:
-		d.log.Error("store: the disk is full; changes are refused and reads served. Free space, or move the folder to a larger disk", "folder", d.dir, "free_bytes", usage.AvailBytes)
+		d.log.Error("store: the disk is full; changes are refused and reads served. Free space, or move the folder to a larger disk",
+			"folder", d.dir, "free_bytes", usage.AvailBytes)
 	case was != nil && d.err == nil:
 		d.log.Warn("store: the disk has room again; changes are taken", "folder", d.dir)
 	}

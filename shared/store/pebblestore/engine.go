@@ -28,8 +28,8 @@ const (
 	mergeLayers  = 16 // flushed tables on top of each other before they are merged; the default, 4, merges all at once again
 )
 
-// options returns the engine's options. The newest format includes FormatWALSyncChunks, without which one
-// flipped bit in a log silently drops the commits behind it (decision 12).
+// options returns the engine's options. The newest format includes FormatWALSyncChunks, without
+// which one flipped bit in a log silently drops the commits behind it (decision 12).
 func (s *Store) options(fs vfs.FS) *pebble.Options {
 	o := &pebble.Options{
 		FS:                 fs,
@@ -40,7 +40,8 @@ func (s *Store) options(fs vfs.FS) *pebble.Options {
 
 		L0CompactionThreshold: mergeLayers,
 		L0StopWritesThreshold: 3 * mergeLayers,
-		// With the default of 2 writes stall whenever a table fills before the one before it is flushed.
+		// With the default of 2 writes stall whenever a table fills before the one before it is
+		// flushed.
 		MemTableStopWritesThreshold: 4,
 		Logger:                      engineLog{s},
 		EventListener: &pebble.EventListener{
@@ -59,13 +60,14 @@ func (s *Store) options(fs vfs.FS) *pebble.Options {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
 	}
-	// What was just flushed is soon read again and then merged: compressing it is not worth the time.
+	// What was just flushed is soon read again and then merged: compressing it is not worth the
+	// time.
 	o.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	return o
 }
 
-// openEngine opens the folder, creating it when it is new. A new store is created, closed and opened again: its very first
-// log would be written in the old format.
+// openEngine opens the folder, creating it when it is new. A new store is created, closed and
+// opened again: its very first log would be written in the old format.
 func (s *Store) openEngine(dir string, fs vfs.FS) (*pebble.DB, error) {
 	if err := room(dir, fs); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, openFault(dir, err)
@@ -116,7 +118,8 @@ func openFault(dir string, err error) error {
 }
 
 var errCorrupt = fault.New(fault.Unavailable, "store.corrupt",
-	"a file of the store is damaged and nothing was changed; put a backup of the data folder back and check it with `audit verify`; the service then names `audit recover`, the way on from a backup")
+	"a file of the store is damaged and nothing was changed; put a backup of the data folder back and check it with `audit verify`; the "+
+		"service then names `audit recover`, the way on from a backup")
 
 // engineFault turns an error of a running engine into a fault.
 func engineFault(err error) error {
@@ -151,8 +154,8 @@ func (l engineLog) Errorf(format string, args ...any) {
 	l.s.log.Error("store engine: " + fmt.Sprintf(format, args...))
 }
 
-// Fatalf ends the store, never the process. The engine counts on it not to return: a goroutine of ours
-// is unwound by a panic that we recover; one of the engine's own is ended.
+// Fatalf ends the store, never the process. The engine counts on it not to return: a goroutine of
+// ours is unwound by a panic that we recover; one of the engine's own is ended.
 func (l engineLog) Fatalf(format string, args ...any) {
 	err := fmt.Errorf(format, args...)
 	l.s.fail(err)

@@ -12,8 +12,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/pebblestore/known"
 )
 
-// Ids in no order, so that every look for a new one falls below the floor: what was committed is there, what was
-// removed is not, also for whoever looks at the moment in which the Bloom filter comes into being, and after a restart.
+// Ids in no order, so that every look for a new one falls below the floor: what was committed is
+// there, what was removed is not, also for whoever looks at the moment in which the Bloom filter
+// comes into being, and after a restart.
 func TestGet_findsWhatIsThereThroughTheFilter(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -67,8 +68,9 @@ func TestGet_findsWhatIsThereThroughTheFilter(t *testing.T) {
 	}
 }
 
-// Values that are seen once, and values that come back after many others: totals are right, also across the moment in
-// which the counters get their filter, when more values were counted than are remembered, and after a restart.
+// Values that are seen once, and values that come back after many others: totals are right, also
+// across the moment in which the counters get their filter, when more values were counted than are
+// remembered, and after a restart.
 func TestList_countsValuesThroughTheFilter(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()

@@ -8,8 +8,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// lookupEngine is a Store as package known asks it: what the committer wrote before is synced, so it reads
-// the engine itself and not the view of the readers.
+// lookupEngine is a Store as package known asks it: what the committer wrote before is synced, so
+// it reads the engine itself and not the view of the readers.
 type lookupEngine struct{ s *Store }
 
 // Document implements known.Engine.

@@ -83,8 +83,8 @@ func open(dir string, schema store.Schema, log *slog.Logger, fs vfs.FS) (_ *Stor
 	return s, nil
 }
 
-// OpenReadOnly opens the store in dir to look at it: nothing is written, repaired or cleaned up, and
-// every Commit is refused.
+// OpenReadOnly opens the store in dir to look at it: nothing is written, repaired or cleaned up,
+// and every Commit is refused.
 func OpenReadOnly(dir string, schema store.Schema) (_ *Store, err error) {
 	s, err := newStore(schema, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -231,8 +231,8 @@ func (s *Store) fail(cause error) {
 	})
 }
 
-// gaveUp is the fault of a commit on an engine that gave up; call it when dead is closed. The outcome of one
-// that was under way is unknown.
+// gaveUp is the fault of a commit on an engine that gave up; call it when dead is closed. The
+// outcome of one that was under way is unknown.
 func (s *Store) gaveUp() error {
 	if strings.Contains(fmt.Sprint(s.cause), syscall.ENOSPC.Error()) { // the engine hands on the text only
 		return store.ErrFull.Because(s.cause)

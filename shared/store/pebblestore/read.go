@@ -117,8 +117,8 @@ func (v *view) read(key []byte, fn func(value []byte)) error {
 // lookEvery is how many rows a list walks over between two looks whether its caller has left.
 const lookEvery = 1000
 
-// list walks over the rows of the query. Documents of an index page come from a second iterator, which
-// is twice as fast as a Get each.
+// list walks over the rows of the query. Documents of an index page come from a second iterator,
+// which is twice as fast as a Get each.
 func list(ctx context.Context, v *view, q store.Query, page *store.Page) (err error) {
 	prefix := listPrefix(q)
 	from, to := q.Bounds()
@@ -196,7 +196,8 @@ func (s *Store) Read(ctx context.Context, stream string, from uint64, limit int)
 		if out.Head-from > uint64(limit) {
 			last = from + uint64(limit)
 		}
-		it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: keyOfEntry(stream, from+1), UpperBound: append(keyOfEntry(stream, last), 0)})
+		it, err := v.snapshot.NewIter(&pebble.IterOptions{LowerBound: keyOfEntry(stream, from+1),
+			UpperBound: append(keyOfEntry(stream, last), 0)})
 		if err != nil {
 			return err
 		}

@@ -19,10 +19,11 @@ const (
 	reopenRoom  = 16 << 20    // bytes that must be free for one, besides those of the logs
 )
 
-// reopener is a store that outlives its engine. An engine that cannot write its log (no space, a failed sync) gives up
-// for good, because what is on disk is not known any more; reading the folder again is how to know it. Until
-// there is room for that the old engine serves reads, changes are refused, and a commit that was under way
-// has an unknown outcome, as over a network. Before it comes so far a disk without room refuses changes.
+// reopener is a store that outlives its engine. An engine that cannot write its log (no space, a
+// failed sync) gives up for good, because what is on disk is not known any more; reading the folder
+// again is how to know it. Until there is room for that the old engine serves reads, changes are
+// refused, and a commit that was under way has an unknown outcome, as over a network. Before it
+// comes so far a disk without room refuses changes.
 type reopener struct {
 	now     atomic.Pointer[Store]
 	open    func() (*Store, error)
@@ -67,8 +68,9 @@ func (l *reopener) watch(s *Store) {
 	}
 }
 
-// room says whether the folder can be opened, and store.full when it cannot: the engine writes its logs once more, as tables. One that runs out of
-// space half way hangs or panics where nobody can recover it (tried), so it is not let near.
+// room says whether the folder can be opened, and store.full when it cannot: the engine writes its
+// logs once more, as tables. One that runs out of space half way hangs or panics where nobody can
+// recover it (tried), so it is not let near.
 func room(dir string, fs vfs.FS) error {
 	names, err := fs.List(dir)
 	if err != nil {
@@ -82,13 +84,14 @@ func room(dir string, fs vfs.FS) error {
 	}
 	if usage, err := fs.GetDiskUsage(dir); err == nil && usage.AvailBytes < need {
 		return fault.New(fault.Unavailable, "store.full",
-			"the disk of %s is full: %d MiB are free, and at least %d MiB are needed to open the store; free space and try again", dir, usage.AvailBytes>>20, need>>20)
+			"the disk of %s is full: %d MiB are free, and at least %d MiB are needed to open the store; free space and try again", dir,
+			usage.AvailBytes>>20, need>>20)
 	}
 	return nil
 }
 
-// replace closes a dead store, which serves reads as long as there is no room, and opens the folder again;
-// nil when the store was closed meanwhile.
+// replace closes a dead store, which serves reads as long as there is no room, and opens the folder
+// again; nil when the store was closed meanwhile.
 func (l *reopener) replace(dead *Store) *Store {
 	for {
 		select {

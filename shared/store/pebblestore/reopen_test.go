@@ -15,8 +15,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/storetest"
 )
 
-// TestLasting_goesOnWhenThereIsSpaceAgain fills the disk twice: no refused commit is there afterwards half, every
-// acknowledged one is, and nobody has to do anything.
+// TestLasting_goesOnWhenThereIsSpaceAgain fills the disk twice: no refused commit is there
+// afterwards half, every acknowledged one is, and nobody has to do anything.
 func TestLasting_goesOnWhenThereIsSpaceAgain(t *testing.T) {
 	t.Parallel()
 	var full atomic.Bool
@@ -76,8 +76,8 @@ func (fs tight) GetDiskUsage(path string) (vfs.DiskUsage, error) {
 	return fs.FS.GetDiskUsage(path)
 }
 
-// TestLasting_survivesADiskThatIsFullButForAFewBlocks leaves room for the beginning of opening anew and not for its
-// end, where the engine would hang with the folder locked.
+// TestLasting_survivesADiskThatIsFullButForAFewBlocks leaves room for the beginning of opening anew
+// and not for its end, where the engine would hang with the folder locked.
 func TestLasting_survivesADiskThatIsFullButForAFewBlocks(t *testing.T) {
 	t.Parallel()
 	var full, tried atomic.Bool
@@ -178,9 +178,9 @@ func TestLasting_closesWhileTheDiskIsFull(t *testing.T) {
 	}
 }
 
-// TestLasting_readsGoOnWhileTheDiskIsFull is decision 42: with a disk that has little room changes are refused
-// before the engine meets its end; one whose engine met it anyway still shows what was stored. Both take
-// changes again by themselves.
+// TestLasting_readsGoOnWhileTheDiskIsFull is decision 42: with a disk that has little room changes
+// are refused before the engine meets its end; one whose engine met it anyway still shows what was
+// stored. Both take changes again by themselves.
 func TestLasting_readsGoOnWhileTheDiskIsFull(t *testing.T) {
 	t.Parallel()
 	for name, met := range map[string]bool{"refused before": false, "met by the engine": true} {

@@ -9,8 +9,9 @@ import (
 // tailBytes bounds the entries of a stream that are kept in memory.
 const tailBytes = 2 << 20
 
-// tailCache is the newest entries of a stream, without a gap up to its head. Followers read right behind the commits, several
-// of them the same entries, and to find these in the engine costs more than to keep them.
+// tailCache is the newest entries of a stream, without a gap up to its head. Followers read right
+// behind the commits, several of them the same entries, and to find these in the engine costs more
+// than to keep them.
 type tailCache struct {
 	entries []store.Entry // bodies are shared with readers
 	bytes   int

@@ -10,8 +10,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/storetest"
 )
 
-// TestRead_isTheSameFromMemoryAndFromTheEngine appends far more than the tail holds, in entries of all sizes, and reads
-// from every place: also where the tail begins.
+// TestRead_isTheSameFromMemoryAndFromTheEngine appends far more than the tail holds, in entries of
+// all sizes, and reads from every place: also where the tail begins.
 func TestRead_isTheSameFromMemoryAndFromTheEngine(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()

@@ -6,8 +6,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// view is one durable state of the store. It lives as long as somebody holds it: the store, while it
-// is the newest, and every reader that is at work on it.
+// view is one durable state of the store. It lives as long as somebody holds it: the store, while
+// it is the newest, and every reader that is at work on it.
 type view struct {
 	snapshot *pebble.Snapshot
 	number   uint64               // last commit number

@@ -12,15 +12,15 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// The engine replays a log until the first chunk that is not whole. Whether that is the torn end of a
-// process that was killed, or damage in front of commits that were acknowledged, it decides by what
-// later 32 KiB blocks say; within the last block it always takes it for the end (tried). So the logs are
-// looked through once more before the engine opens them: a chunk of the newest format notes how far the log
-// was synced when it was written, and a whole chunk behind the place which notes a sync beyond it
-// proves that the place was once good.
+// The engine replays a log until the first chunk that is not whole. Whether that is the torn end of
+// a process that was killed, or damage in front of commits that were acknowledged, it decides by
+// what later 32 KiB blocks say; within the last block it always takes it for the end (tried). So
+// the logs are looked through once more before the engine opens them: a chunk of the newest format
+// notes how far the log was synced when it was written, and a whole chunk behind the place which
+// notes a sync beyond it proves that the place was once good.
 
-// Chunks: checksum 4, length 2, encoding 1, log number 4, synced offset 8, all little-endian; the last
-// two came with later formats. No chunk crosses a block.
+// Chunks: checksum 4, length 2, encoding 1, log number 4, synced offset 8, all little-endian; the
+// last two came with later formats. No chunk crosses a block.
 const (
 	logBlock    = 32 << 10
 	oldHeader   = 7
@@ -50,7 +50,8 @@ func checkLogs(fs vfs.FS, dir string) error {
 		}
 		l := walLog{content: content, number: uint32(number), table: crc}
 		if at, bad := l.damage(); bad {
-			return errCorrupt.Because(fmt.Errorf("log %s is damaged at offset %d: later commits say that this place was synced", fs.PathJoin(dir, name), at))
+			return errCorrupt.Because(fmt.Errorf("log %s is damaged at offset %d: later commits say that this place was synced",
+				fs.PathJoin(dir, name), at))
 		}
 	}
 	return nil
@@ -88,8 +89,8 @@ func (l walLog) damage() (at int, bad bool) {
 	return 0, false
 }
 
-// chunk returns the length of the whole chunk that starts at at, 0 when there is none, and the synced
-// offset that it notes.
+// chunk returns the length of the whole chunk that starts at at, 0 when there is none, and the
+// synced offset that it notes.
 func (l walLog) chunk(at int) (size int, synced uint64) {
 	end := min(at-at%logBlock+logBlock, len(l.content))
 	if at+oldHeader > end {

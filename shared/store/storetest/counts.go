@@ -38,11 +38,13 @@ func scan(t *testing.T, db store.DB, kind, state string) (all store.Count, some 
 // sums puts, rewrites, deletes and refuses documents of summed kinds, several times in one commit
 // group, and compares counters and sums with a full scan.
 func sums(t *testing.T, db store.DB) look {
-	empty, err := db.List(t.Context(), store.Query{Kind: "tas", Counts: []store.CounterKey{{Kind: "task"}, {Kind: "task", Index: "state", Value: "new"}}})
+	empty, err := db.List(t.Context(), store.Query{Kind: "tas",
+		Counts: []store.CounterKey{{Kind: "task"}, {Kind: "task", Index: "state", Value: "new"}}})
 	if err != nil || empty.Rev != 0 || !slices.Equal(empty.Counts, []store.Count{{}, {}}) {
 		t.Errorf("an empty store counts %+v, %v", empty, err)
 	}
-	if page, err := db.List(t.Context(), store.Query{Kind: "tas", Counts: []store.CounterKey{{Kind: "task", Index: "owner", Value: "o"}}}); !fault.Is(err, fault.Invalid) {
+	if page, err := db.List(t.Context(), store.Query{Kind: "tas",
+		Counts: []store.CounterKey{{Kind: "task", Index: "owner", Value: "o"}}}); !fault.Is(err, fault.Invalid) {
 		t.Errorf("a counter of an index that is not counted: %+v, %v", page, err)
 	}
 	rev := must(t, db, put("task", "a", store.Absent(), `{"n":1}`, "state", "new"), put("task", "b", store.Any(), `{"n":2}`, "state", "new"), put("user", "a", store.Any(), `{"n":1}`)).Rev
@@ -67,7 +69,8 @@ func sums(t *testing.T, db store.DB) look {
 	wg.Wait()
 	last := must(t, db, put("user", "b", store.Absent(), `"last"`)).Rev
 	return func(t *testing.T, db store.DB) {
-		counts := []store.CounterKey{{Kind: "user"}, {Kind: "task"}, {Kind: "task", Index: "state", Value: "new"}, {Kind: "tas"}, {Kind: "task", Index: "state", Value: "gone"}}
+		counts := []store.CounterKey{{Kind: "user"}, {Kind: "task"}, {Kind: "task", Index: "state", Value: "new"}, {Kind: "tas"},
+			{Kind: "task", Index: "state", Value: "gone"}}
 		got, err := db.List(t.Context(), store.Query{Kind: "user", Limit: 1, Total: true, Counts: counts})
 		if err != nil {
 			t.Fatal(err)
@@ -103,7 +106,8 @@ func oneMoment(t *testing.T, db store.DB) look {
 	}
 	seen := map[uint64]bool{}
 	for len(seen) < 20 && !t.Failed() {
-		q := store.Query{Kind: "task", Limit: 100, Total: true, Counts: []store.CounterKey{{Kind: "task"}, {Kind: "task", Index: "state", Value: "1"}}}
+		q := store.Query{Kind: "task", Limit: 100, Total: true,
+			Counts: []store.CounterKey{{Kind: "task"}, {Kind: "task", Index: "state", Value: "1"}}}
 		page, err := db.List(t.Context(), q)
 		if err != nil {
 			t.Errorf("list: %v", err)

@@ -26,7 +26,8 @@ type FaultyDB struct {
 	n  int
 }
 
-// Faulty wraps a store. plan is asked for every commit, numbered from 1 in the order of their arrival.
+// Faulty wraps a store. plan is asked for every commit, numbered from 1 in the order of their
+// arrival.
 func Faulty(db store.DB, plan func(n int, b store.Batch) Moment) *FaultyDB {
 	return &FaultyDB{DB: db, plan: plan}
 }

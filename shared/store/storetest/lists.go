@@ -13,8 +13,10 @@ import (
 )
 
 func listsInOrder(t *testing.T, db store.DB) look {
-	// Ids whose order is bytewise, not that of any language; values that are prefixes of one another.
-	in := [][2]string{{"A", "run"}, {"B", "running"}, {"Z", "r"}, {"a", "run"}, {"a!", "run"}, {"aa", "run"}, {"b", "runs"}, {"é", ""}, {"\uFFFD", "run"}, {"\U00010000", "zz"}}
+	// Ids whose order is bytewise, not that of any language; values that are prefixes of one
+	// another.
+	in := [][2]string{{"A", "run"}, {"B", "running"}, {"Z", "r"}, {"a", "run"}, {"a!", "run"}, {"aa", "run"}, {"b", "runs"}, {"é", ""},
+		{"\uFFFD", "run"}, {"\U00010000", "zz"}}
 	for _, row := range in {
 		must(t, db, put("task", row[0], store.Absent(), `{}`, "state", row[1]))
 	}
@@ -61,12 +63,15 @@ func listsInOrder(t *testing.T, db store.DB) look {
 			walk(t, db, c.q, back)
 		}
 		list(t, db, store.Query{Kind: "task", Reverse: true, After: store.Cursor{ID: "a!"}, Limit: 2}, "a", "Z")
-		list(t, db, store.Query{Kind: "task", Index: "state", Reverse: true, Prefix: "run", Exact: true, After: store.Cursor{Value: "run", ID: "aa"}, Limit: 9}, "a!", "a", "A")
-		list(t, db, store.Query{Kind: "task", Index: "state", Reverse: true, Prefix: "run", Exact: true, After: store.Cursor{Value: "s"}, Limit: 1}, "\uFFFD")
+		list(t, db, store.Query{Kind: "task", Index: "state", Reverse: true, Prefix: "run", Exact: true,
+			After: store.Cursor{Value: "run", ID: "aa"}, Limit: 9}, "a!", "a", "A")
+		list(t, db, store.Query{Kind: "task", Index: "state", Reverse: true, Prefix: "run", Exact: true, After: store.Cursor{Value: "s"},
+			Limit: 1}, "\uFFFD")
 	}
 }
 
-// walk reads the list of the query page by page, with cursors and with skips, in every small page size.
+// walk reads the list of the query page by page, with cursors and with skips, in every small page
+// size.
 func walk(t *testing.T, db store.DB, q store.Query, want []string) {
 	t.Helper()
 	for _, size := range []int{1, 2, 3} {

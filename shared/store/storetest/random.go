@@ -12,8 +12,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 )
 
-// twin drives a store and the oracle with the same operations. Commit numbers may differ between them, so
-// revisions are translated: revs maps one of the oracle to that of the store.
+// twin drives a store and the oracle with the same operations. Commit numbers may differ between
+// them, so revisions are translated: revs maps one of the oracle to that of the store.
 type twin struct {
 	r      *rand.Rand
 	oracle *memstore.Store
@@ -76,7 +76,8 @@ func (w *twin) batch() (b store.Batch) {
 		b.Writes = append(b.Writes, write)
 	}
 	for i := range w.r.IntN(3) {
-		b.Appends = append(b.Appends, store.Append{Stream: []string{"audit", "events"}[w.r.IntN(2)], Body: fmt.Appendf(nil, "%d %d", i, w.r.Int())})
+		b.Appends = append(b.Appends, store.Append{Stream: []string{"audit", "events"}[w.r.IntN(2)],
+			Body: fmt.Appendf(nil, "%d %d", i, w.r.Int())})
 	}
 	if len(b.Writes)+len(b.Appends) == 0 {
 		b.Appends = events("alone")
@@ -129,7 +130,8 @@ func (w *twin) query(t *testing.T, db store.DB) {
 	kind := Schema().Kinds[w.r.IntN(3)]
 	q := store.Query{Kind: kind.Name, Reverse: w.r.IntN(2) == 0, Limit: w.r.IntN(6), Skip: max(0, w.r.IntN(6)-3)}
 	for range w.r.IntN(3) {
-		q.Counts = append(q.Counts, []store.CounterKey{{Kind: "task"}, {Kind: "tas"}, {Kind: "user"}, {Kind: "task", Index: "state", Value: "a"}}[w.r.IntN(4)])
+		q.Counts = append(q.Counts, []store.CounterKey{{Kind: "task"}, {Kind: "tas"}, {Kind: "user"},
+			{Kind: "task", Index: "state", Value: "a"}}[w.r.IntN(4)])
 	}
 	if len(kind.Indexes) > 0 && w.r.IntN(3) > 0 {
 		q.Index = kind.Indexes[w.r.IntN(len(kind.Indexes))]
@@ -156,7 +158,8 @@ func (w *twin) same(t *testing.T, db store.DB, q store.Query) {
 		t.Fatalf("oracle %+v: %v", q, err)
 	}
 	got, err := db.List(t.Context(), q)
-	if err != nil || got.Total != want.Total || got.Rev < w.revs[want.Rev] || !slices.Equal(got.Counts, want.Counts) || got.More != want.More || got.More && got.Next != want.Next || len(got.Docs) != len(want.Docs) {
+	if err != nil || got.Total != want.Total || got.Rev < w.revs[want.Rev] || !slices.Equal(got.Counts, want.Counts) ||
+		got.More != want.More || got.More && got.Next != want.Next || len(got.Docs) != len(want.Docs) {
 		t.Errorf("list %+v:\n got %+v, %v\nwant %+v", q, got, err, want)
 		return
 	}
@@ -186,9 +189,10 @@ func (w *twin) compare(t *testing.T, db store.DB) {
 	for _, s := range []string{"audit", "events"} {
 		want, _ := w.oracle.Read(context.Background(), s, 0, store.MaxPage)
 		got, err := db.Read(t.Context(), s, 0, store.MaxPage)
-		if err != nil || got.First != want.First || got.Head != want.Head || !slices.EqualFunc(got.Entries, want.Entries, func(a, b store.Entry) bool {
-			return a.Seq == b.Seq && string(a.Body) == string(b.Body)
-		}) {
+		if err != nil || got.First != want.First || got.Head != want.Head ||
+			!slices.EqualFunc(got.Entries, want.Entries, func(a, b store.Entry) bool {
+				return a.Seq == b.Seq && string(a.Body) == string(b.Body)
+			}) {
 			t.Errorf("stream %s differs: head %d, want %d, %v", s, got.Head, want.Head, err)
 		}
 	}

@@ -1,10 +1,10 @@
-// Package storetest holds every driver of the storage port to one contract, and makes stores fail on
-// purpose for the tests of those who use one.
+// Package storetest holds every driver of the storage port to one contract, and makes stores fail
+// on purpose for the tests of those who use one.
 //
-// Run is the suite: each case writes, looks, opens the same data anew and looks again. Faulty wraps a
-// store so that chosen commits fail before they take effect or lose their reply afterwards. The package is
-// for tests only. The one rule a caller must know: the stores given to Run are empty and declared with
-// Schema.
+// Run is the suite: each case writes, looks, opens the same data anew and looks again. Faulty wraps
+// a store so that chosen commits fail before they take effect or lose their reply afterwards. The
+// package is for tests only. The one rule a caller must know: the stores given to Run are empty and
+// declared with Schema.
 package storetest
 
 import (
@@ -22,7 +22,8 @@ import (
 )
 
 // Open opens an empty store with Schema for one case. reopen closes what is open and opens the same
-// data anew; a driver without durability returns the store as it is. Whatever is open at the end is closed by Run.
+// data anew; a driver without durability returns the store as it is. Whatever is open at the end is
+// closed by Run.
 type Open func(t *testing.T) (db store.DB, reopen func() store.DB)
 
 // Schema is what the suite stores.

@@ -24,7 +24,8 @@ func streams(t *testing.T, db store.DB) look {
 		t.Fatalf("receipt %v, %v", second, err)
 	}
 	for i := range 30 {
-		if _, err := db.Commit(t.Context(), store.Batch{Appends: []store.Append{{Stream: "long", Body: []byte(fmt.Sprint(i + 1))}}}); err != nil {
+		if _, err := db.Commit(t.Context(), store.Batch{Appends: []store.Append{{Stream: "long",
+			Body: []byte(fmt.Sprint(i + 1))}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -85,10 +86,12 @@ func trims(t *testing.T, db store.DB) look {
 		{"of what never was", store.Batch{Appends: events("42"), Trims: []store.Trim{{Stream: "unknown", Through: 9}}}, 21, []uint64{42}},
 	} {
 		r, err := db.Commit(t.Context(), c.batch)
-		if refused := c.name == "refused"; (err != nil) != refused || refused && !fault.Is(err, fault.Conflict) || !slices.Equal(r.Seqs, c.heads) {
+		if refused := c.name == "refused"; (err != nil) != refused || refused && !fault.Is(err, fault.Conflict) ||
+			!slices.Equal(r.Seqs, c.heads) {
 			t.Fatalf("%s: %v, %v", c.name, r, err)
 		}
-		if got, err := db.Read(t.Context(), "events", 0, 1); err != nil || got.First != c.first || len(got.Entries) != 1 || got.Entries[0].Seq != c.first {
+		if got, err := db.Read(t.Context(), "events", 0, 1); err != nil || got.First != c.first || len(got.Entries) != 1 ||
+			got.Entries[0].Seq != c.first {
 			t.Errorf("%s: %+v, %v; want the first entry to be %d", c.name, got, err, c.first)
 		}
 	}
@@ -106,7 +109,8 @@ func trims(t *testing.T, db store.DB) look {
 			after uint64
 			limit int
 			want  []uint64
-		}{{0, 2, []uint64{21, 22}}, {19, 2, []uint64{21, 22}}, {20, 2, []uint64{21, 22}}, {21, 2, []uint64{22, 23}}, {40, 5, []uint64{41, 42}}, {42, 5, nil}, {0, 0, nil}, {store.Latest, 1, nil}} {
+		}{{0, 2, []uint64{21, 22}}, {19, 2, []uint64{21, 22}}, {20, 2, []uint64{21, 22}}, {21, 2, []uint64{22, 23}}, {40, 5,
+			[]uint64{41, 42}}, {42, 5, nil}, {0, 0, nil}, {store.Latest, 1, nil}} {
 			got, err := db.Read(t.Context(), "events", c.after, c.limit)
 			if err != nil || got.First != 21 || got.Head != 42 || len(got.Entries) != len(c.want) {
 				t.Errorf("read after %d: %+v, %v", c.after, got, err)
@@ -132,7 +136,8 @@ func trims(t *testing.T, db store.DB) look {
 // trimmedToTheHead leaves nothing of a stream but its head, from which it goes on.
 func trimmedToTheHead(t *testing.T, db store.DB) look {
 	all := []store.Trim{{Stream: "events", Through: store.Latest}}
-	for i, b := range []store.Batch{{Appends: events("1", "2", "3"), Trims: all}, {Appends: events("4")}, {Trims: all}, {Appends: events("5"), Trims: all}} {
+	for i, b := range []store.Batch{{Appends: events("1", "2", "3"), Trims: all}, {Appends: events("4")}, {Trims: all},
+		{Appends: events("5"), Trims: all}} {
 		r, err := db.Commit(t.Context(), b)
 		if err != nil || len(r.Seqs) != len(b.Appends) {
 			t.Fatalf("batch %d: %v, %v", i, r, err)

@@ -19,8 +19,8 @@ var benchSchema = store.Schema{Service: "bench", Kinds: []store.Kind{
 var benchBody = []byte(`{"text":"` + strings.Repeat("x", 335) + `"}`)
 
 // BenchmarkCommit commits the batch of the design notes (a run header and two tasks on their
-// revisions, three entries, about 2.9 kB in six records), beside the engine's bare rate of inserting
-// 100 such rows a call in the same run, and prints the ratio in records.
+// revisions, three entries, about 2.9 kB in six records), beside the engine's bare rate of
+// inserting 100 such rows a call in the same run, and prints the ratio in records.
 func BenchmarkCommit(b *testing.B) {
 	for _, callers := range []int{1, 16, 256} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
@@ -51,11 +51,13 @@ func commitUntil(b *testing.B, s *Store, caller int, left *atomic.Int64) {
 	for n := 0; left.Add(-1) >= 0; n++ {
 		expect := store.At(rev)
 		w := func(kind, id string) store.Write {
-			return store.Write{Key: store.Key{Kind: kind, ID: fmt.Sprintf("%s-%d", id, caller)}, Expect: expect, Index: state, Body: benchBody}
+			return store.Write{Key: store.Key{Kind: kind, ID: fmt.Sprintf("%s-%d", id, caller)}, Expect: expect, Index: state,
+				Body: benchBody}
 		}
 		r, err := s.Commit(b.Context(), store.Batch{
-			Writes:  []store.Write{w("run", "r"), w("task", "a"), w("task", "b")},
-			Appends: []store.Append{{Stream: "events", Body: benchBody}, {Stream: "events", Body: benchBody}, {Stream: "audit", Body: benchBody}},
+			Writes: []store.Write{w("run", "r"), w("task", "a"), w("task", "b")},
+			Appends: []store.Append{{Stream: "events", Body: benchBody}, {Stream: "events", Body: benchBody},
+				{Stream: "audit", Body: benchBody}},
 		})
 		if err != nil {
 			b.Error(err)

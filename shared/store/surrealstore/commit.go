@@ -100,8 +100,8 @@ func (s *Store) commitAll() {
 	}
 }
 
-// gather waits for a first batch and takes all that wait with it, within the limits of a call. It returns
-// no group when the store is closed.
+// gather waits for a first batch and takes all that wait with it, within the limits of a call. It
+// returns no group when the store is closed.
 func (s *Store) gather(first *pendingCommit) (group []*pendingCommit, held *pendingCommit) {
 	if first == nil {
 		select {
@@ -125,7 +125,8 @@ func (s *Store) gather(first *pendingCommit) (group []*pendingCommit, held *pend
 	return group, nil
 }
 
-// commitGroup judges the group and has the engine confirm and apply it, as often as others are faster.
+// commitGroup judges the group and has the engine confirm and apply it, as often as others are
+// faster.
 func (s *Store) commitGroup(ctx context.Context, group []*pendingCommit) ([]store.CommitResult, error) {
 	g := &s.ground
 	batches := make([]store.Batch, len(group))
@@ -142,10 +143,11 @@ func (s *Store) commitGroup(ctx context.Context, group []*pendingCommit) ([]stor
 			return nil, err
 		}
 		var asked []store.Key
-		j, err := store.Judge(s.schema, store.Baseline{Number: g.number, Heads: g.heads, Lows: g.lows, Lookup: func(k store.Key) (store.Known, error) {
-			asked = append(asked, k)
-			return g.docs[k], nil
-		}}, batches)
+		j, err := store.Judge(s.schema, store.Baseline{Number: g.number, Heads: g.heads, Lows: g.lows,
+			Lookup: func(k store.Key) (store.Known, error) {
+				asked = append(asked, k)
+				return g.docs[k], nil
+			}}, batches)
 		if err != nil {
 			return nil, err
 		}

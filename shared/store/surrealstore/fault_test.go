@@ -16,9 +16,8 @@ import (
 
 func plain(id string) store.Key { return store.Key{Kind: "plain", ID: id} }
 
-// TestCommit_lostReplyIsSettled cuts the connection around one commit and wants it done exactly once,
-// whether or not the engine had it.
-// It is D09, reduced: 4 of 2,000 cuts, one at each place.
+// TestCommit_lostReplyIsSettled cuts the connection around one commit and wants it done exactly
+// once, whether or not the engine had it. It is D09, reduced: 4 of 2,000 cuts, one at each place.
 func TestCommit_lostReplyIsSettled(t *testing.T) {
 	for name, mode := range map[string]breakage{
 		"replyLost": loseReplies, "requestLost": loseRequests, "cutWhileRunning": cutAfterward, "cutBefore": cut,
@@ -52,8 +51,8 @@ func TestCommit_lostReplyIsSettled(t *testing.T) {
 	}
 }
 
-// TestSettle_claimedCallCannotCommit claims a call's record first: the call that arrives later writes
-// nothing.
+// TestSettle_claimedCallCannotCommit claims a call's record first: the call that arrives later
+// writes nothing.
 func TestSettle_claimedCallCannotCommit(t *testing.T) {
 	at, password := surrealtest.Start(t)
 	s := open(t, at, password, schema)
@@ -92,8 +91,8 @@ func TestLink_halfOpenIsNoticed(t *testing.T) {
 	}
 }
 
-// TestCommit_underFaults has two stores write one database through connections that break, and wants no
-// acknowledged change lost, none doubled and no gap.
+// TestCommit_underFaults has two stores write one database through connections that break, and
+// wants no acknowledged change lost, none doubled and no gap.
 func TestCommit_underFaults(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()

@@ -92,7 +92,8 @@ func TestFront_refusesUnsafeSync(t *testing.T) {
 		{"rocksdb://" + t.TempDir() + "/db?sync=never", ""},
 		{"rocksdb://" + t.TempDir() + "/db", "SURREAL_DATASTORE_SYNC_DATA=never"},
 	} {
-		cmd := exec.CommandContext(t.Context(), "node", "server.mjs", "--path", c.path, "--password-file", password, "--listen", "127.0.0.1:0")
+		cmd := exec.CommandContext(t.Context(), "node", "server.mjs", "--path", c.path, "--password-file", password, "--listen",
+			"127.0.0.1:0")
 		cmd.Dir = filepath.Join("..", "..", "..", "deploy", "surrealdb")
 		cmd.Env = append(os.Environ(), c.env)
 		out, err := cmd.CombinedOutput()

@@ -19,15 +19,16 @@ const (
 	leaseLook  = time.Second      // between two looks of a standby
 )
 
-// Owner makes a store the only writer of its database (decision 43). Without one a store takes no lease
-// and may only be read, or written beside others as the tests do.
+// Owner makes a store the only writer of its database (decision 43). Without one a store takes no
+// lease and may only be read, or written beside others as the tests do.
 type Owner struct {
 	instance.Identity
 	Standby bool // wait for the lease instead of refusing
 }
 
-// lease is the record that says who writes. Beat is another text with each sign of life: how long it stays
-// the same is measured by the monotonic clock of whoever looks, so clocks are never compared.
+// lease is the record that says who writes. Beat is another text with each sign of life: how long
+// it stays the same is measured by the monotonic clock of whoever looks, so clocks are never
+// compared.
 type lease struct {
 	instance.Identity
 	Epoch uint64    `json:"epoch"`
@@ -39,15 +40,17 @@ type lease struct {
 // errHeld names the holder of a lease that is not ours.
 func errHeld(l lease) error {
 	return fault.New(fault.Conflict, "store.held",
-		"the database is written by another instance: host %s, pid %d, since %s. Two writers would undo each other's work. Stop that one; or start this one with --standby, and it takes over %s after the other's last sign of life",
+		"the database is written by another instance: host %s, pid %d, since %s. Two writers would undo each other's work. Stop that "+
+			"one; or start this one with --standby, and it takes over %s after the other's last sign of life",
 		l.Host, l.PID, l.Since.UTC().Format(time.RFC3339), leaseTime)
 }
 
 // errLost ends a store whose lease somebody else took.
-var errLost = fault.New(fault.Unavailable, "store.lease_lost", "another instance has taken over the database; this one writes nothing any more and ends")
+var errLost = fault.New(fault.Unavailable, "store.lease_lost",
+	"another instance has taken over the database; this one writes nothing any more and ends")
 
-// acquire takes the lease. It is taken at once when nobody has it, when it was given back, and from a
-// process of the same data folder and boot that runs no more (a restart after kill -9).
+// acquire takes the lease. It is taken at once when nobody has it, when it was given back, and from
+// a process of the same data folder and boot that runs no more (a restart after kill -9).
 func (s *Store) acquire(ctx context.Context, owner Owner) error {
 	var seen lease
 	var since time.Time // when the beat of seen was first met; monotonic
@@ -92,8 +95,8 @@ func (s *Store) readLease(ctx context.Context) (l lease, err error) {
 	return l, json.Unmarshal([]byte(text), &l)
 }
 
-// take makes owner the holder, unless the lease is not any more as was was read. It raises the epoch, which
-// every commit compares: the former holder loses its next one.
+// take makes owner the holder, unless the lease is not any more as was was read. It raises the
+// epoch, which every commit compares: the former holder loses its next one.
 func (s *Store) take(ctx context.Context, owner Owner, was lease) (bool, error) {
 	mine := lease{Identity: owner.Identity, Epoch: was.Epoch + 1, Beat: rand.Text(), Since: time.Now().UTC()}
 	taken, err := s.changeLease(ctx, was, mine)
@@ -151,7 +154,8 @@ func (s *Store) Run(ctx context.Context) error {
 		case kept:
 			s.held = next
 		case err != nil:
-			// An answer that was lost may have changed the beat; the epoch alone says whose the lease is.
+			// An answer that was lost may have changed the beat; the epoch alone says whose the
+			// lease is.
 			if now, err := s.readLease(ctx); err == nil && now.Epoch == s.held.Epoch {
 				s.held = now
 			} else if err == nil {
@@ -163,7 +167,8 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 }
 
-// giveBack lets the next instance begin at once. An end that cannot say so costs that one the lease time.
+// giveBack lets the next instance begin at once. An end that cannot say so costs that one the lease
+// time.
 func (s *Store) giveBack() {
 	ctx, cancel := context.WithTimeout(s.ctx, 2*time.Second)
 	defer cancel()
@@ -174,7 +179,8 @@ func (s *Store) giveBack() {
 	}
 }
 
-// overtaken says whether a head shows that somebody else took the lease, and ends this store's writing.
+// overtaken says whether a head shows that somebody else took the lease, and ends this store's
+// writing.
 func (s *Store) overtaken(epoch uint64) bool {
 	if s.epoch == 0 || epoch == s.epoch {
 		return false

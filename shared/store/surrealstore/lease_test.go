@@ -45,8 +45,8 @@ func event(text string) store.Batch {
 	return store.Batch{Appends: []store.Append{{Stream: "events", Body: []byte(text)}}}
 }
 
-// TestLease_secondWriterIsRefused: two instances on one database undid each other's work; the second one
-// is refused and told who writes.
+// TestLease_secondWriterIsRefused: two instances on one database undid each other's work; the
+// second one is refused and told who writes.
 func TestLease_secondWriterIsRefused(t *testing.T) {
 	t.Parallel()
 	at, password := surrealtest.Start(t)
@@ -77,8 +77,8 @@ func TestLease_secondWriterIsRefused(t *testing.T) {
 	}
 }
 
-// TestLease_restartAfterAKillIsReadyAtOnce: the same folder on the same boot takes over from a process that
-// runs no more, and what was still open under the old epoch writes nothing.
+// TestLease_restartAfterAKillIsReadyAtOnce: the same folder on the same boot takes over from a
+// process that runs no more, and what was still open under the old epoch writes nothing.
 func TestLease_restartAfterAKillIsReadyAtOnce(t *testing.T) {
 	t.Parallel()
 	at, password := surrealtest.Start(t)
@@ -116,8 +116,8 @@ func TestLease_restartAfterAKillIsReadyAtOnce(t *testing.T) {
 	}
 }
 
-// TestLease_standbyTakesOver: a standby waits while the holder shows life, and takes over within the lease
-// time and two seconds (the bar's X03) when it shows none.
+// TestLease_standbyTakesOver: a standby waits while the holder shows life, and takes over within
+// the lease time and two seconds (the bar's X03) when it shows none.
 func TestLease_standbyTakesOver(t *testing.T) {
 	t.Parallel()
 	at, password := surrealtest.Start(t)
@@ -157,8 +157,8 @@ func TestLease_standbyTakesOver(t *testing.T) {
 	}
 }
 
-// TestIdentify_oneProcessAFolder: also from another container, where pids mean nothing, a folder has one
-// process.
+// TestIdentify_oneProcessAFolder: also from another container, where pids mean nothing, a folder
+// has one process.
 func TestIdentify_oneProcessAFolder(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

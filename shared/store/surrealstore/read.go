@@ -17,8 +17,8 @@ import (
 // lastRow stands behind every row of a list: no id and no index value is so long.
 var lastRow = strings.Repeat(string(utf8.MaxRune), store.MaxKey/4+1)
 
-// ask runs a query that reads, once more when the connection broke. The engine shows a transaction only
-// when it is synced, so what is read is durable.
+// ask runs a query that reads, once more when the connection broke. The engine shows a transaction
+// only when it is synced, so what is read is durable.
 func (s *Store) ask(ctx context.Context, op string, q text, vars map[string]any) ([]cbor.RawMessage, error) {
 	results, err := s.link.query(ctx, q, vars)
 	var lost *lostError
@@ -61,7 +61,8 @@ func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
 		return store.Page{}, err
 	}
 	for q.Limit > 0 && q.Skip > skipAtOnce {
-		step := store.Query{Kind: q.Kind, Index: q.Index, Prefix: q.Prefix, Exact: q.Exact, After: q.After, Reverse: q.Reverse, Skip: skipAtOnce - 1, Limit: 1}
+		step := store.Query{Kind: q.Kind, Index: q.Index, Prefix: q.Prefix, Exact: q.Exact, After: q.After, Reverse: q.Reverse,
+			Skip: skipAtOnce - 1, Limit: 1}
 		page, err := s.List(ctx, step)
 		if err != nil {
 			return store.Page{}, err

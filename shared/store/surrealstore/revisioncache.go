@@ -23,8 +23,8 @@ type head struct {
 	S map[string]uint64 `json:"s"`
 }
 
-// revisionCache is what the committer believes of the database. It may be wrong, because others write too:
-// the guarded query confirms head and revisions, or nothing is applied.
+// revisionCache is what the committer believes of the database. It may be wrong, because others
+// write too: the guarded query confirms head and revisions, or nothing is applied.
 type revisionCache struct {
 	known  bool // the head was read
 	number uint64
@@ -36,7 +36,8 @@ type revisionCache struct {
 }
 
 func newRevisionCache() revisionCache {
-	return revisionCache{heads: map[string]uint64{}, lows: map[string]uint64{}, sums: map[string]store.Sum{}, docs: map[store.Key]store.Known{}}
+	return revisionCache{heads: map[string]uint64{}, lows: map[string]uint64{}, sums: map[string]store.Sum{},
+		docs: map[store.Key]store.Known{}}
 }
 
 // forget drops all beliefs: the outcome of a call is unknown.
@@ -83,7 +84,8 @@ func (g *revisionCache) advance(j *store.Judgement) {
 
 // headAfter returns the head as the judgement leaves it.
 func (g *revisionCache) headAfter(j *store.Judgement) head {
-	h := head{E: g.epoch, F: store.Format, H: make(map[string]string, len(g.sums)), N: j.Number, S: maps.Clone(g.heads), L: maps.Clone(g.lows)}
+	h := head{E: g.epoch, F: store.Format, H: make(map[string]string, len(g.sums)), N: j.Number, S: maps.Clone(g.heads),
+		L: maps.Clone(g.lows)}
 	maps.Copy(h.S, j.Heads)
 	maps.Copy(h.L, j.Lows)
 	for kind, sum := range g.sums {

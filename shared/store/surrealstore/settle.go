@@ -17,15 +17,16 @@ const (
 	sweepEvery = 10 * time.Second
 )
 
-// newCallID returns a record id that no other call has, ordered by time so that old ones are a range.
+// newCallID returns a record id that no other call has, ordered by time so that old ones are a
+// range.
 func newCallID(table string) models.RecordID {
 	return models.NewRecordID(table, []any{time.Now().Unix(), rand.Text()})
 }
 
-// settle finds out what became of a call whose reply is lost. Looking is not enough: the engine may go
-// on with a transaction whose connection was cut. So it takes the call's own record: if that succeeds
-// the call can never commit any more; if it is taken, the call has committed. The verdicts of the
-// call need not be read back, because who asks is the process that judged them.
+// settle finds out what became of a call whose reply is lost. Looking is not enough: the engine may
+// go on with a transaction whose connection was cut. So it takes the call's own record: if that
+// succeeds the call can never commit any more; if it is taken, the call has committed. The verdicts
+// of the call need not be read back, because who asks is the process that judged them.
 func (s *Store) settle(ctx context.Context, id models.RecordID, cause error) (committed bool, err error) {
 	vars := map[string]any{"call": id}
 	for attempt := 0; ctx.Err() == nil; attempt++ {

@@ -142,7 +142,8 @@ func (s *socket) SignIn(ctx context.Context, auth any) (string, error) {
 	return rpc.SignIn(s, ctx, auth)
 }
 
-// endWith closes the connection when ctx ends. One that ends before is forgotten by ctx, which outlives many.
+// endWith closes the connection when ctx ends. One that ends before is forgotten by ctx, which
+// outlives many.
 func (s *socket) endWith(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,7 +9,8 @@ import (
 	"weak"
 )
 
-// TestSocket_brokenConnectionsAreNotKeptInMemory breaks connections while the store they belong to lives on.
+// TestSocket_brokenConnectionsAreNotKeptInMemory breaks connections while the store they belong to
+// lives on.
 func TestSocket_brokenConnectionsAreNotKeptInMemory(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())

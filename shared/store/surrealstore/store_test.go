@@ -97,7 +97,8 @@ func TestTrimmedEntriesLeaveTheTable(t *testing.T) {
 		}
 	}
 	rows := func(stream string) (n int) {
-		results, err := s.link.query(t.Context(), text("RETURN array::len(SELECT VALUE id FROM test__entry:[$s, 0]..=[$s, 1000000])"), map[string]any{"s": stream})
+		results, err := s.link.query(t.Context(), text("RETURN array::len(SELECT VALUE id FROM test__entry:[$s, 0]..=[$s, 1000000])"),
+			map[string]any{"s": stream})
 		if err == nil {
 			err = decode(results[0], &n)
 		}

@@ -19,7 +19,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// SyncEvery is the only sync mode that is accepted: every commit is on disk before it is acknowledged.
+// SyncEvery is the only sync mode that is accepted: every commit is on disk before it is
+// acknowledged.
 const SyncEvery = "every"
 
 // Options say which store to open. All but Log are needed.
@@ -68,7 +69,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{schema: o.Schema, texts: texts, link: link, log: link.log, queue: make(chan *pendingCommit), ground: newRevisionCache(), lost: make(chan struct{})}
+	s := &Store{schema: o.Schema, texts: texts, link: link, log: link.log, queue: make(chan *pendingCommit), ground: newRevisionCache(),
+		lost: make(chan struct{})}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	link.ctx = s.ctx
 	err = s.define(ctx)
@@ -128,12 +130,17 @@ func Check(o Options) error {
 }
 
 func syncFault(stated string) error {
-	return fault.New(fault.Invalid, "store.sync", "[store] sync = %q: state sync = \"every\". The server decides by SURREAL_DATASTORE_SYNC_DATA "+
-		"(or ?sync= in its path) whether a commit is on disk before it is acknowledged, and cannot be asked for it over the wire; with any other mode "+
-		"a power cut loses acknowledged changes. Set SURREAL_DATASTORE_SYNC_DATA=every where the server runs, then state it here", stated)
+	return fault.New(fault.Invalid, "store.sync",
+		"[store] sync = %q: state sync = \"every\". The server decides by SURREAL_DATASTORE_SYNC_DATA "+
+			"(or ?sync= in its path) whether a commit is on disk before it is acknowledged, "+
+			"and cannot be asked for it over the wire; with "+
+			"any other mode "+
+			"a power cut loses acknowledged changes. Set SURREAL_DATASTORE_SYNC_DATA=every where the server runs, "+
+			"then state it here", stated)
 }
 
-// define creates what is missing of namespace, database and tables. Several services may do so at the same moment.
+// define creates what is missing of namespace, database and tables. Several services may do so at
+// the same moment.
 func (s *Store) define(ctx context.Context) error {
 	for _, q := range s.texts.define {
 		for attempt := 0; ; attempt++ {

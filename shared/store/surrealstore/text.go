@@ -75,7 +75,8 @@ func newTexts(schema store.Schema) (*queryTexts, error) {
 			t.addList(table, listing{kind.Name, index, true}, "rx."+index)
 		}
 	}
-	t.head = text(fmt.Sprintf("LET $h = %s:main.*; RETURN { f: $h.f ?? '', h: $h.h ?? {}, n: $h.n ?? 0, s: $h.s ?? {}, l: $h.l ?? {}, e: $h.e ?? 0 }", t.headTable))
+	t.head = text(fmt.Sprintf("LET $h = %s:main.*; RETURN { f: $h.f ?? '', h: $h.h ?? {}, n: $h.n ?? 0, s: $h.s ?? {}, l: $h.l ?? {}, "+
+		"e: $h.e ?? 0 }", t.headTable))
 	t.lease = text(fmt.Sprintf("LET $l = %s:lease.*; RETURN $l.text ?? ''", t.headTable))
 	t.take = text(fmt.Sprintf(takeText, t.headTable, t.headTable))
 	t.commit = text(fmt.Sprintf(commitText, t.headTable, t.entryTable, t.headTable))
@@ -83,7 +84,8 @@ func newTexts(schema store.Schema) (*queryTexts, error) {
 	t.read = text(fmt.Sprintf("LET $h = %s:main.*; LET $l = $h.l[$s] ?? 0; LET $f = IF $l > $a { $l } ELSE { $a }; "+
 		"RETURN { l: $l, h: $h.s[$s] ?? 0 }; SELECT id, b FROM %s:[$s, $f + 1]..=[$s, $f + $limit]", t.headTable, t.entryTable))
 	t.untidy = text(fmt.Sprintf("LET $h = %[1]s:main.*; LET $t = %[1]s:trimmed.*; RETURN { l: $h.l ?? {}, t: $t.s ?? {} }", t.headTable))
-	t.trim = text(fmt.Sprintf("DELETE %s:[$s, $from]..=[$s, $to] RETURN NONE; UPSERT %s:trimmed MERGE { s: $done } RETURN NONE", t.entryTable, t.headTable))
+	t.trim = text(fmt.Sprintf("DELETE %s:[$s, $from]..=[$s, $to] RETURN NONE; UPSERT %s:trimmed MERGE { s: $done } RETURN NONE",
+		t.entryTable, t.headTable))
 	t.sweep = text(fmt.Sprintf("DELETE %s:[0]..[$before] RETURN NONE", t.callTable))
 	return t, nil
 }
@@ -98,13 +100,15 @@ func (t *queryTexts) addList(table string, l listing, field string) {
 	if l.reverse {
 		from, end = ">", "<="
 	}
-	t.define = append(t.define, text(fmt.Sprintf("DEFINE INDEX IF NOT EXISTS by_%s ON %s FIELDS %s", strings.ReplaceAll(field, ".", "_"), table, field)))
-	t.list[l] = text(fmt.Sprintf("BEGIN; SELECT k, rev, ix, body, %s FROM %s WHERE %s %s $from AND %s %s $end ORDER BY %s LIMIT $limit START $skip; %s; COMMIT;",
+	t.define = append(t.define, text(fmt.Sprintf("DEFINE INDEX IF NOT EXISTS by_%s ON %s FIELDS %s", strings.ReplaceAll(field, ".", "_"),
+		table, field)))
+	t.list[l] = text(fmt.Sprintf("BEGIN; SELECT k, rev, ix, body, %s FROM %s WHERE %s %s $from AND %s %s $end ORDER BY %s LIMIT $limit "+
+		"START $skip; %s; COMMIT;",
 		field, table, field, from, field, end, field, textMoment))
 }
 
-// takeText changes the lease record if it still is as $was and $beat say, and brings its epoch into the
-// head, where every commit compares it (names: head, head).
+// takeText changes the lease record if it still is as $was and $beat say, and brings its epoch into
+// the head, where every commit compares it (names: head, head).
 const takeText = `BEGIN;
 LET $l = %s:lease.*;
 LET $go = ($l.epoch ?? 0) = $was AND ($l.beat ?? '') = $beat;
@@ -115,10 +119,11 @@ IF $go {
 RETURN { ok: $go };
 COMMIT;`
 
-// commitText is the guarded query (names: head, entry, head). $n0 and $e0 are the commit number and the
-// lease's epoch as this driver knows them, $ids the documents of the group and $want their revisions as it assumes them, $new and $old
-// the rows to insert and to rewrite (telling them apart is cheaper than an upsert, which tries to create
-// first), $gone the records to remove. Counters take "n += d": in an UPSERT "n = (n ?? 0) + d" sees no n.
+// commitText is the guarded query (names: head, entry, head). $n0 and $e0 are the commit number and
+// the lease's epoch as this driver knows them, $ids the documents of the group and $want their
+// revisions as it assumes them, $new and $old the rows to insert and to rewrite (telling them apart
+// is cheaper than an upsert, which tries to create first), $gone the records to remove. Counters
+// take "n += d": in an UPSERT "n = (n ?? 0) + d" sees no n.
 const commitText = `BEGIN;
 LET $h = %s:main.*;
 LET $n = $h.n ?? 0;

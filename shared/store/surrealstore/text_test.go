@@ -57,14 +57,14 @@ func TestPoisonedTextsAreData(t *testing.T) {
 			t.Errorf("stream %q: %v, %v", p, e, err)
 		}
 	}
-	if page, err := s.List(ctx, store.Query{Kind: "thing", Limit: 100, Total: true}); err != nil || len(page.Docs) != len(poison) || page.Total != len(poison) {
+	if page, err := s.List(ctx, store.Query{Kind: "thing", Limit: 100, Total: true}); err != nil || len(page.Docs) != len(poison) ||
+		page.Total != len(poison) {
 		t.Errorf("%d documents, total %d, %v; want %d", len(page.Docs), page.Total, err, len(poison))
 	}
 }
 
-// TestTexts_areMadeInOnePlace holds the rule of the package comment: only text.go makes query texts, and
-// only link.go hands them to the library.
-// It is the static half of I15.
+// TestTexts_areMadeInOnePlace holds the rule of the package comment: only text.go makes query
+// texts, and only link.go hands them to the library. It is the static half of I15.
 func TestTexts_areMadeInOnePlace(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("*.go")
@@ -93,8 +93,8 @@ func TestTexts_areMadeInOnePlace(t *testing.T) {
 	}
 }
 
-// checkCall complains of a conversion to text outside text.go, of a text argument that is not one made
-// there, and of the library's own query functions outside link.go.
+// checkCall complains of a conversion to text outside text.go, of a text argument that is not one
+// made there, and of the library's own query functions outside link.go.
 func checkCall(t *testing.T, file string, call *ast.CallExpr) {
 	t.Helper()
 	switch f := call.Fun.(type) {

@@ -13,8 +13,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// native turns canonical JSON into the CBOR of the native value that the engine stores: integers stay
-// integers, everything else is what it is in JSON.
+// native turns canonical JSON into the CBOR of the native value that the engine stores: integers
+// stay integers, everything else is what it is in JSON.
 func native(body []byte) (cbor.RawMessage, error) {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
@@ -44,7 +44,8 @@ func widen(v any) any {
 	return v
 }
 
-// convert replaces each value in v, at any depth, that is neither an array nor an object by what leaf makes of it.
+// convert replaces each value in v, at any depth, that is neither an array nor an object by what
+// leaf makes of it.
 func convert(v any, leaf func(any) any) any {
 	switch v := v.(type) {
 	case []any:
@@ -100,9 +101,10 @@ func mirrored(ix map[string]string) map[string]string {
 	return rx
 }
 
-// mirror maps texts to texts of the opposite order, because the engine scans an index only forwards.
-// Each ASCII character becomes its complement; others, which must come before those, an escape and the
-// complement of the rune among all runes; the end, which was before everything, comes behind everything.
+// mirror maps texts to texts of the opposite order, because the engine scans an index only
+// forwards. Each ASCII character becomes its complement; others, which must come before those, an
+// escape and the complement of the rune among all runes; the end, which was before everything,
+// comes behind everything.
 func mirror(s string) string {
 	const (
 		escape, end = '\x01', '\u0082'

@@ -1,6 +1,7 @@
-// Package tokentest holds the forgeries that no verifier may accept, as data: bar rows A01 to A11 and
-// A13. It owns no verifier and no expectation but one: every Attack must be refused. It works black-box
-// from one valid token, so the same table runs against the package and against both services.
+// Package tokentest holds the forgeries that no verifier may accept, as data: bar rows A01 to A11
+// and A13. It owns no verifier and no expectation but one: every Attack must be refused. It works
+// black-box from one valid token, so the same table runs against the package and against both
+// services.
 package tokentest
 
 import (
@@ -43,7 +44,8 @@ func (t *table) add(row, name, token string) {
 	}
 }
 
-// Attacks returns the forgeries that a stranger can make who holds one valid token and the published key.
+// Attacks returns the forgeries that a stranger can make who holds one valid token and the
+// published key.
 func Attacks(valid string, pub ed25519.PublicKey) []Attack {
 	t := open(valid)
 	t.none()
@@ -64,7 +66,8 @@ func Forge(header string, payload []byte, key ed25519.PrivateKey) string {
 
 func open(valid string) *table {
 	parts := strings.Split(valid, ".")
-	t := &table{valid: valid, head: parts[0], body: parts[1], sig: parts[2], header: dec(parts[0]), payload: dec(parts[1]), raw: dec(parts[2])}
+	t := &table{valid: valid, head: parts[0], body: parts[1], sig: parts[2], header: dec(parts[0]), payload: dec(parts[1]),
+		raw: dec(parts[2])}
 	var h struct{ Kid, Typ string }
 	_ = json.Unmarshal(t.header, &h)
 	t.kid, t.typ = h.Kid, h.Typ
@@ -169,9 +172,11 @@ func (t *table) spelling() {
 		}
 		for name, f := range map[string]func(string) string{
 			"padded": func(s string) string { return s + "=" }, "padded twice": func(s string) string { return s + "==" },
-			"blank behind": func(s string) string { return s + " " }, "line break inside": func(s string) string { return s[:4] + "\n" + s[4:] },
-			"carriage return inside": func(s string) string { return s[:4] + "\r" + s[4:] }, "NUL behind": func(s string) string { return s + "\x00" },
-			"one character more": func(s string) string { return s + "A" }, "one less": func(s string) string { return s[:len(s)-1] },
+			"blank behind":           func(s string) string { return s + " " },
+			"line break inside":      func(s string) string { return s[:4] + "\n" + s[4:] },
+			"carriage return inside": func(s string) string { return s[:4] + "\r" + s[4:] },
+			"NUL behind":             func(s string) string { return s + "\x00" },
+			"one character more":     func(s string) string { return s + "A" }, "one less": func(s string) string { return s[:len(s)-1] },
 			"empty": func(string) string { return "" }, "full-width": func(s string) string { return s[:1] + "Ａ" + s[2:] },
 			"percent": func(s string) string { return "%" + fmt.Sprintf("%02x", s[0]) + s[1:] },
 		} {

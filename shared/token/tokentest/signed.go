@@ -7,9 +7,10 @@ import (
 	"strings"
 )
 
-// Signed returns wrong tokens that carry a good signature: what a fault in an issuer, a token of another
-// kind or a token for somebody else looks like (A05 to A10). valid must be an access token that key signed
-// and that lists both services in aud; the reader of the result is one of them, and now is within its life.
+// Signed returns wrong tokens that carry a good signature: what a fault in an issuer, a token of
+// another kind or a token for somebody else looks like (A05 to A10). valid must be an access token
+// that key signed and that lists both services in aud; the reader of the result is one of them, and
+// now is within its life.
 func Signed(valid string, key ed25519.PrivateKey) []Attack {
 	t := open(valid)
 	var c map[string]any
@@ -62,7 +63,8 @@ func Signed(valid string, key ed25519.PrivateKey) []Attack {
 		set("A08", "aud", aud)
 	}
 	iss := c["iss"].(string)
-	for _, other := range []string{iss + "/", " " + iss, strings.ToUpper(iss), iss + "0", iss[:len(iss)-1], "https://idp.example", "provisioning-platform:"} {
+	for _, other := range []string{iss + "/", " " + iss, strings.ToUpper(iss), iss + "0", iss[:len(iss)-1], "https://idp.example",
+		"provisioning-platform:"} {
 		set("A09", "iss", quote(other))
 	}
 	set("A09", "iss", `[`+quote(iss)+`]`)

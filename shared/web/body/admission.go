@@ -42,7 +42,8 @@ type waiter struct {
 
 // NewAdmission returns one whose whole room is free.
 func NewAdmission() *Admission {
-	return &Admission{small: semaphore.NewWeighted(smallRoom), large: semaphore.NewWeighted(largeRoom), strangers: semaphore.NewWeighted(strangerRoom), turns: map[string]*waiter{}}
+	return &Admission{small: semaphore.NewWeighted(smallRoom), large: semaphore.NewWeighted(largeRoom),
+		strangers: semaphore.NewWeighted(strangerRoom), turns: map[string]*waiter{}}
 }
 
 // Enter waits at most 2 s for room for a body of so many bytes, and returns what gives the room

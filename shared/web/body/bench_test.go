@@ -42,7 +42,8 @@ type retry struct {
 func batchOf(n int) []byte {
 	operations := make([]map[string]any, n)
 	for i := range operations {
-		operations[i] = map[string]any{"id": fmt.Sprintf("op-%d", i), "type": "server_batch", "provider": "upcloud", "retry": map[string]any{"max_attempts": 3},
+		operations[i] = map[string]any{"id": fmt.Sprintf("op-%d", i), "type": "server_batch", "provider": "upcloud",
+			"retry":          map[string]any{"max_attempts": 3},
 			"server_configs": []any{map[string]any{"name": fmt.Sprintf("web-%d", i), "plan": "1xCPU-2GB", "zone": "de-fra1"}}}
 		if i > 0 {
 			operations[i]["dependencies"] = []any{fmt.Sprintf("op-%d", i-1)}

@@ -77,13 +77,15 @@ func FuzzDecode(f *testing.F) {
 		plain := reflect.New(reflect.TypeFor[thing]()).Elem()
 		walked := *s
 		walked.plain = false
-		if slow := Decode([]byte(body), &walked, plain, Lenience{}); fmt.Sprint(slow) != fmt.Sprint(err) || err == nil && !reflect.DeepEqual(v.Interface(), plain.Interface()) {
+		if slow := Decode([]byte(body), &walked, plain, Lenience{}); fmt.Sprint(slow) != fmt.Sprint(err) || err == nil &&
+			!reflect.DeepEqual(v.Interface(), plain.Interface()) {
 			t.Errorf("%q: the library reads %+v, %v, the walk %+v, %v", body, v, err, plain, slow)
 		}
 		if err != nil && fault.KindOf(err) != fault.Malformed && fault.KindOf(err) != fault.Invalid {
 			t.Errorf("%q: %v", body, err)
 		}
-		object := strings.HasPrefix(strings.TrimLeft(body, " \t\r\n"), "{") && jsontext.Value(body).IsValid() && surveyOf([]byte(body), 0).excess == ""
+		object := strings.HasPrefix(strings.TrimLeft(body, " \t\r\n"), "{") && jsontext.Value(body).IsValid() &&
+			surveyOf([]byte(body), 0).excess == ""
 		many := fault.Is(err, fault.Invalid) && len(fault.Of(err).Fields) == maxFaults // the rest is not read
 		if object == fault.Is(err, fault.Malformed) && !many {                         // the library has the last word on what is JSON
 			t.Errorf("%q: %v", body, err)
@@ -109,8 +111,8 @@ type inner struct {
 	Name string `json:"name" required:"true"`
 }
 
-// TestDecode_whatIsAbsentIsNotZero reads each body with the library first and by the walk alone: the
-// library does not know what was absent.
+// TestDecode_whatIsAbsentIsNotZero reads each body with the library first and by the walk alone:
+// the library does not know what was absent.
 func TestDecode_whatIsAbsentIsNotZero(t *testing.T) {
 	t.Parallel()
 	s, err := NewShapes().Input(reflect.TypeFor[absent]())
@@ -145,7 +147,8 @@ func TestDecode_whatIsAbsentIsNotZero(t *testing.T) {
 	}
 }
 
-// TestDecode_aParameterIsNoMember: the library would set a field that the path sets, by its Go name.
+// TestDecode_aParameterIsNoMember: the library would set a field that the path sets, by its Go
+// name.
 func TestDecode_aParameterIsNoMember(t *testing.T) {
 	t.Parallel()
 	type input struct {

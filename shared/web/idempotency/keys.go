@@ -27,8 +27,8 @@ const (
 	settleWait = 10 * time.Second // bounds a commit of Settle, whatever became of the client
 )
 
-// Records are the Idempotency-Keys of one service. It is built as a literal; DB must have this process
-// as its only writer.
+// Records are the Idempotency-Keys of one service. It is built as a literal; DB must have this
+// process as its only writer.
 type Records struct {
 	DB     store.DB
 	Secret []byte // of the data folder: the key of Fingerprint

@@ -38,10 +38,12 @@ type docs struct {
 func (d *Document) Page() (page []byte, policy string, err error) {
 	p, nouns := &docs{of: d, address: strings.ToUpper(strings.ReplaceAll(d.Service, "-", "_"))}, nounsOf(d.Nouns, d.Operations)
 	title := html.EscapeString(d.Title)
-	fmt.Fprintf(p, "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content=\"width=device-width,initial-scale=1\"><title>%s</title><style>%s</style></head><body>", title, docsStyle)
+	fmt.Fprintf(p, "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport "+
+		"content=\"width=device-width,initial-scale=1\"><title>%s</title><style>%s</style></head><body>", title, docsStyle)
 	fmt.Fprintf(p, "<h1>%s</h1><p>%s</p><dl>", title, html.EscapeString(d.Description))
 	for _, n := range nouns {
-		fmt.Fprintf(p, "<dt><a href=\"#%s\">%s</a></dt><dd>%s</dd>", html.EscapeString(n.anchor()), html.EscapeString(n.Name), html.EscapeString(n.Doc))
+		fmt.Fprintf(p, "<dt><a href=\"#%s\">%s</a></dt><dd>%s</dd>", html.EscapeString(n.anchor()), html.EscapeString(n.Name),
+			html.EscapeString(n.Doc))
 	}
 	p.WriteString("</dl><p>The same as a document: <a href=\"/openapi.json\">openapi.json</a> (OpenAPI 3.1).</p>")
 	p.signIn()
@@ -72,13 +74,15 @@ func (d *docs) signIn() {
 		"  -d '{\"username\": \"admin\", \"password\": \"…\", \"mfa_code\": \"123456\"}'\n" +
 		"TOKEN=…   # the member token of the answer; or the file that `control-center auth login` keeps it in"
 	fmt.Fprintf(d, "<h2 id=\"sign-in\">How to sign in</h2><p>%s</p><pre>%s</pre>", html.EscapeString(signIn), html.EscapeString(lines))
-	d.WriteString("<p>Every answer is an object with <code>success</code> and either <code>data</code> or <code>error</code>, <code>code</code> and, where members are wrong, <code>fields</code>.</p>")
+	d.WriteString("<p>Every answer is an object with <code>success</code> and either <code>data</code> or <code>error</code>, " +
+		"<code>code</code> and, where members are wrong, <code>fields</code>.</p>")
 }
 
 // operation renders one operation.
 func (d *docs) operation(r RouteDoc) {
 	esc := html.EscapeString
-	fmt.Fprintf(d, "<details id=\"%s\"><summary><b>%s</b><code>%s</code> %s</summary><p>%s</p><p><small>operation <code>%s</code>, permission: %s</small></p>",
+	fmt.Fprintf(d, "<details id=\"%s\"><summary><b>%s</b><code>%s</code> %s</summary><p>%s</p><p><small>operation <code>%s</code>, "+
+		"permission: %s</small></p>",
 		esc(r.ID), r.Method, esc(documentPath(r.Path)), esc(r.Summary), esc(explain(r)), esc(r.ID), esc(r.Permission))
 	var rows []string
 	for _, f := range r.Parameters {
@@ -104,7 +108,8 @@ func (d *docs) operation(r RouteDoc) {
 // table writes rows, if there are any.
 func (d *docs) table(title string, rows []string) {
 	if rows != nil {
-		fmt.Fprintf(d, "<h4>%s</h4><table><tr><th>name</th><th>in</th><th>value</th><th></th></tr>%s</table>", title, strings.Join(rows, ""))
+		fmt.Fprintf(d, "<h4>%s</h4><table><tr><th>name</th><th>in</th><th>value</th><th></th></tr>%s</table>", title,
+			strings.Join(rows, ""))
 	}
 }
 

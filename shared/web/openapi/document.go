@@ -12,8 +12,10 @@ import (
 )
 
 // signIn says how to authenticate, in the document and on its page.
-const signIn = "Sign in at the control-center: POST /auth/login with the user name, the password and, if the account has a second factor, a code of it. " +
-	"Send the token of the answer in each request: Authorization: Bearer <token>. It is good for some minutes; POST /auth/refresh gives the next one."
+const signIn = "Sign in at the control-center: POST /auth/login with the user name, the password and, if the account has a second " +
+	"factor, a code of it. " +
+	"Send the token of the answer in each request: Authorization: Bearer <token>. It is good for some minutes; POST /auth/refresh gives " +
+	"the next one."
 
 // JSON returns the document in OpenAPI 3.1.
 func (d *Document) JSON() ([]byte, error) {
@@ -42,9 +44,10 @@ func (d *Document) JSON() ([]byte, error) {
 		"tags":    tags,
 		"paths":   paths,
 		"components": map[string]any{
-			"schemas":         c.components,
-			"securitySchemes": map[string]any{"bearer": map[string]any{"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": signIn}},
-			"responses":       d.refusalResponses(c),
+			"schemas": c.components,
+			"securitySchemes": map[string]any{"bearer": map[string]any{"type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+				"description": signIn}},
+			"responses": d.refusalResponses(c),
 		},
 	})
 }
@@ -165,9 +168,11 @@ func parameters(r RouteDoc, c *schemas) []any {
 	}
 	if r.IdempotencyKey > 0 {
 		out = append(out, map[string]any{
-			"name": "Idempotency-Key", "in": "header", "required": false, "schema": map[string]any{"type": "string", "minLength": 1, "maxLength": r.IdempotencyKey},
-			"description": "Makes a repeat of this request within 24 hours return the first answer instead of acting again: a text of your own, fresh for each act.",
-			"example":     "5d7f4a2e-0a3e-4f4a-8a2e-5d7f4a2e0a3e",
+			"name": "Idempotency-Key", "in": "header", "required": false,
+			"schema": map[string]any{"type": "string", "minLength": 1, "maxLength": r.IdempotencyKey},
+			"description": "Makes a repeat of this request within 24 hours return the first answer instead of acting again: a text of " +
+				"your own, fresh for each act.",
+			"example": "5d7f4a2e-0a3e-4f4a-8a2e-5d7f4a2e0a3e",
 		})
 	}
 	return out

@@ -35,7 +35,8 @@ func (d *Document) answers(r RouteDoc, c *schemas, op, responses map[string]any)
 	}
 	envelope := map[string]any{
 		"type": "object", "description": "The envelope of every answer.", "required": []any{"success", "data"},
-		"properties": map[string]any{"success": map[string]any{"type": "boolean", "const": true, "description": "true: nothing was refused", "examples": []any{true}}, "data": data},
+		"properties": map[string]any{"success": map[string]any{"type": "boolean", "const": true, "description": "true: nothing was refused",
+			"examples": []any{true}}, "data": data},
 	}
 	ref := c.envelope(s, list, r.ID, envelope)
 	out := d.jsonResponse(success(r), ref, map[string]any{"success": true, "data": example})
@@ -100,7 +101,8 @@ func (d *Document) plainResponse(description, contentType string) map[string]any
 
 func (d *Document) jsonResponse(description string, schema, example map[string]any) map[string]any {
 	of := map[string]any{"schema": schema, "example": example}
-	return map[string]any{"description": description, "content": map[string]any{d.Types[0]: of, d.Types[1]: map[string]any{"schema": schema}}}
+	return map[string]any{"description": description,
+		"content": map[string]any{d.Types[0]: of, d.Types[1]: map[string]any{"schema": schema}}}
 }
 
 func pageHeaders() map[string]any {
@@ -124,13 +126,16 @@ func errorSchema() map[string]any {
 	return map[string]any{
 		"type": "object", "description": "The envelope of every refusal.", "required": []any{"success", "error", "code"},
 		"properties": map[string]any{
-			"success":    map[string]any{"type": "boolean", "const": false, "description": "false: it was refused", "examples": []any{false}},
-			"error":      map[string]any{"type": "string", "minLength": 1, "description": "what is wrong, why, and what to do next, for people", "examples": []any{"there is no batch with this id"}},
+			"success": map[string]any{"type": "boolean", "const": false, "description": "false: it was refused",
+				"examples": []any{false}},
+			"error": map[string]any{"type": "string", "minLength": 1,
+				"description": "what is wrong, why, and what to do next, for people", "examples": []any{"there is no batch with this id"}},
 			"code":       text("the same for programs: it does not change", "batch.not_found"),
 			"request_id": text("names the request in the logs and in the audit log", "01997b1c-0000-7000-8000-000000000001"),
 			"fields": map[string]any{
-				"type": "array", "description": "every member or parameter that is wrong", "examples": []any{[]any{map[string]any{"pointer": "/name", "message": "is required"}}},
-				"items": map[string]any{"$ref": "#/components/schemas/ErrorField"},
+				"type": "array", "description": "every member or parameter that is wrong",
+				"examples": []any{[]any{map[string]any{"pointer": "/name", "message": "is required"}}},
+				"items":    map[string]any{"$ref": "#/components/schemas/ErrorField"},
 			},
 		},
 	}
@@ -140,7 +145,8 @@ func errorFieldSchema() map[string]any {
 	return map[string]any{
 		"type": "object", "description": "One fault of a request.", "required": []any{"pointer", "message"},
 		"properties": map[string]any{
-			"pointer": map[string]any{"type": "string", "description": "a JSON pointer into the body, or the name of a parameter", "examples": []any{"/name"}},
+			"pointer": map[string]any{"type": "string", "description": "a JSON pointer into the body, or the name of a parameter",
+				"examples": []any{"/name"}},
 			"message": map[string]any{"type": "string", "description": "what is wrong with it", "examples": []any{"is required"}},
 		},
 	}
@@ -156,7 +162,8 @@ type refusalDoc struct {
 var refusalDocs = []refusalDoc{
 	{fault.Malformed, "Malformed", "The request cannot be read: a parameter, a header, or JSON that is none.", "input.query"},
 	{fault.Unauthenticated, "Unauthenticated", "There is no token, or it is not valid (any more): sign in again.", "token.refused"},
-	{fault.Denied, "Denied", "No policy allows this to the caller, or one forbids it. The text says which right is missing.", "authz.denied"},
+	{fault.Denied, "Denied", "No policy allows this to the caller, or one forbids it. The text says which right is missing.",
+		"authz.denied"},
 	{fault.NotFound, "NotFound", "There is no such thing, or not any more.", "task.not_found"},
 	{fault.NotAcceptable, "NotAcceptable", "The Accept header asks for a version of the API that does not exist.", "http.version"},
 	{fault.Conflict, "Conflict", "The state of the thing does not allow it now, or the same request is still running.", "batch.ended"},
@@ -184,7 +191,8 @@ func (d *Document) refusalResponses(c *schemas) map[string]any {
 		example := map[string]any{"success": false, "error": k.text, "code": k.code, "request_id": "01997b1c-0000-7000-8000-000000000001"}
 		response := d.jsonResponse(k.text, map[string]any{"$ref": "#/components/schemas/Error"}, example)
 		if k.kind == fault.Throttled || k.kind == fault.Unavailable {
-			response["headers"] = map[string]any{"Retry-After": map[string]any{"description": "seconds to wait", "schema": map[string]any{"type": "integer"}, "example": 1}}
+			response["headers"] = map[string]any{"Retry-After": map[string]any{"description": "seconds to wait",
+				"schema": map[string]any{"type": "integer"}, "example": 1}}
 		}
 		out[k.name] = response
 	}

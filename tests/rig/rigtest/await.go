@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Await polls until ok says yes, at most for the given time; a test that is still waiting then fails with what it waited
-// for. It works in cleanups too.
+// Await polls until ok says yes, at most for the given time; a test that is still waiting then
+// fails with what it waited for. It works in cleanups too.
 func Await(t *testing.T, within time.Duration, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(within)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Folder returns the folder with the built binaries: bin of the repository, or PLATFORM_BIN. Tests run two folders
-// below the repository.
+// Folder returns the folder with the built binaries: bin of the repository, or PLATFORM_BIN. Tests
+// run two folders below the repository.
 func Folder() (string, error) {
 	dir := os.Getenv("PLATFORM_BIN")
 	if dir == "" {

@@ -1,5 +1,5 @@
-// Package rigtest is the rig for tests: installations that end with the test and must end cleanly. It owns no assertion
-// about the product; the suites do.
+// Package rigtest is the rig for tests: installations that end with the test and must end cleanly.
+// It owns no assertion about the product; the suites do.
 package rigtest
 
 import (
@@ -31,8 +31,8 @@ func Start(t *testing.T, o rig.Options) *rig.Rig {
 	return r
 }
 
-// Prepare returns an installation that is not started yet. Whatever of it runs when the test ends is stopped, also after
-// a start that failed halfway, and must end with exit code 0.
+// Prepare returns an installation that is not started yet. Whatever of it runs when the test ends
+// is stopped, also after a start that failed halfway, and must end with exit code 0.
 func Prepare(t *testing.T, o rig.Options) *rig.Rig {
 	t.Helper()
 	r, err := rig.Prepare(t.Context(), o)
@@ -62,8 +62,8 @@ func UseOwnSurreal(t *testing.T, o *rig.Options) (stop func()) {
 	return stop
 }
 
-// KeepSurreal points each service at a database of its own in the folder DIR/NAME-database, so that what
-// one of them stores can be put back without the other's.
+// KeepSurreal points each service at a database of its own in the folder DIR/NAME-database, so that
+// what one of them stores can be put back without the other's.
 func KeepSurreal(t *testing.T, o *rig.Options) map[string]*surrealtest.KeptServer {
 	t.Helper()
 	engines := map[string]*surrealtest.KeptServer{}

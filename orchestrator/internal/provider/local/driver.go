@@ -44,7 +44,8 @@ type entry struct {
 	retry   time.Time // no start before
 }
 
-// Open takes over the servers below config.Dir. It starts nothing: Run does, and so does the first use of a server.
+// Open takes over the servers below config.Dir. It starts nothing: Run does, and so does the first
+// use of a server.
 func Open(config Config) (*Driver, error) {
 	if !filepath.IsAbs(config.Dir) || len(config.Command) == 0 {
 		return nil, errors.New("local provider: an absolute folder and the command that serves a server are needed")
@@ -105,8 +106,8 @@ func (d *Driver) unlock(id string, e *entry, gone bool) {
 	}
 }
 
-// Create makes the folder, starts its process and waits until that listens, which takes milliseconds; with
-// spec.Wait also until a command ran over SSH.
+// Create makes the folder, starts its process and waits until that listens, which takes
+// milliseconds; with spec.Wait also until a command ran over SSH.
 func (d *Driver) Create(ctx context.Context, spec provider.Spec) (provider.Server, error) {
 	if spec.Tag == "" || spec.Name == "" {
 		return provider.Server{}, provider.Errorf(dag.Permanent, "a server needs a tag and a name")
@@ -121,7 +122,8 @@ func (d *Driver) Create(ctx context.Context, spec provider.Spec) (provider.Serve
 	case err != nil:
 		return provider.Server{}, failed("read server "+id, err)
 	case ok && who != want:
-		return provider.Server{}, provider.Errorf(dag.ConflictClass, "the tag already belongs to server %s with plan %q in zone %q", who.Name, who.Plan, who.Zone)
+		return provider.Server{}, provider.Errorf(dag.ConflictClass, "the tag already belongs to server %s with plan %q in zone %q",
+			who.Name, who.Plan, who.Zone)
 	case !ok:
 		if err := ctx.Err(); err != nil {
 			return provider.Server{}, err
@@ -252,8 +254,8 @@ func (d *Driver) ids() ([]string, error) {
 	return ids, nil
 }
 
-// Reach returns the paths of a server's keys and configuration, and the port where it listens now; nil when id is none of a
-// local server.
+// Reach returns the paths of a server's keys and configuration, and the port where it listens now;
+// nil when id is none of a local server.
 func (d *Driver) Reach(id string) map[string]string {
 	if !naming.Valid(id) {
 		return nil
@@ -297,7 +299,8 @@ func dial(ctx context.Context, f folder, p process) (*ssh.Client, error) {
 	return ssh.Dial(ctx, ssh.Target{Address: p.address(), User: user, Key: key, HostKey: string(host)})
 }
 
-// failed classifies a fault of the file system: space and descriptors come back, everything else needs a person.
+// failed classifies a fault of the file system: space and descriptors come back, everything else
+// needs a person.
 func failed(what string, err error) error {
 	class := dag.Transient
 	if errors.Is(err, fs.ErrPermission) {

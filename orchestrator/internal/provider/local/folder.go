@@ -47,9 +47,9 @@ type serverIdentity struct {
 	Zone string `json:"zone"`
 }
 
-// process is process.json. Started is the kernel's start time of the process (clock ticks since boot): with the
-// pid it names a process once and for all until the next boot. Whether that process serves the folder which holds the
-// record is for serves to say: folders are copied.
+// process is process.json. Started is the kernel's start time of the process (clock ticks since
+// boot): with the pid it names a process once and for all until the next boot. Whether that process
+// serves the folder which holds the record is for serves to say: folders are copied.
 type process struct {
 	PID     int    `json:"pid"`
 	Port    int    `json:"port"`

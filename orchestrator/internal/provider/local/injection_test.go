@@ -10,8 +10,8 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
 )
 
-// TestRun_injection is I10 behind the API: more than 300 payloads go to a program that prints its arguments; each arrives
-// as it was, or is refused before it is sent, and no trap file appears.
+// TestRun_injection is I10 behind the API: more than 300 payloads go to a program that prints its
+// arguments; each arrives as it was, or is refused before it is sent, and no trap file appears.
 func TestRun_injection(t *testing.T) {
 	t.Parallel()
 	d := open(t, place(t))
@@ -23,7 +23,8 @@ func TestRun_injection(t *testing.T) {
 	defer c.Close()
 	var payloads []string
 	for _, open := range []string{"", "x", "'", `"`, "\\", "\n", "-", "$", "%"} {
-		for _, middle := range []string{"; touch TRAP", "| touch TRAP", "& touch TRAP #", "`touch TRAP`", "$(touch TRAP)", "\ntouch TRAP\n", "> TRAP", "*", "?", "%s%n",
+		for _, middle := range []string{"; touch TRAP", "| touch TRAP", "& touch TRAP #", "`touch TRAP`", "$(touch TRAP)", "\ntouch TRAP\n",
+			"> TRAP", "*", "?", "%s%n",
 			"${IFS}touch${IFS}TRAP", "\\'; touch TRAP; \\'", "<(touch TRAP)", "\x01\x1b[2J", "\xff"} {
 			for _, end := range []string{"", "'", `"`} {
 				payloads = append(payloads, open+middle+end)

@@ -22,8 +22,8 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider/providertest"
 )
 
-// The test binary is the orchestrator's: it serves servers under the hidden verb, and "create-and-die" is an
-// orchestrator that is killed in the middle of a create.
+// The test binary is the orchestrator's: it serves servers under the hidden verb, and
+// "create-and-die" is an orchestrator that is killed in the middle of a create.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == Verb {
 		os.Exit(ServeMain(os.Args[2:]))
@@ -34,7 +34,8 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		for i := range 4 {
-			go d.Create(context.Background(), provider.Spec{Tag: fmt.Sprint("victim-", i), Name: fmt.Sprint("web-", i), Plan: "p", Zone: "z"})
+			go d.Create(context.Background(),
+				provider.Spec{Tag: fmt.Sprint("victim-", i), Name: fmt.Sprint("web-", i), Plan: "p", Zone: "z"})
 		}
 		fmt.Println("creating")
 		select {}
@@ -151,13 +152,15 @@ func TestServer_answersPlainOpenSSH(t *testing.T) {
 		}
 	}
 	// The individual files work too, without our ssh_config.
-	out, err := exec.Command("ssh", "-F", "none", "-i", s.Facts["key_file"], "-o", "UserKnownHostsFile="+s.Facts["known_hosts_file"], "-o", "BatchMode=yes",
+	out, err := exec.Command("ssh", "-F", "none", "-i", s.Facts["key_file"], "-o", "UserKnownHostsFile="+s.Facts["known_hosts_file"], "-o",
+		"BatchMode=yes",
 		"-p", s.Facts["port"], s.Facts["user"]+"@"+s.Facts["address"], "id", "-u").CombinedOutput()
 	if err != nil {
 		t.Errorf("ssh with key file: %s %v", out, err)
 	}
 	other := create(t, d, "other")
-	if out, err := exec.Command("ssh", "-F", "none", "-i", other.Facts["key_file"], "-o", "UserKnownHostsFile="+s.Facts["known_hosts_file"], "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes",
+	if out, err := exec.Command("ssh", "-F", "none", "-i", other.Facts["key_file"], "-o", "UserKnownHostsFile="+s.Facts["known_hosts_file"],
+		"-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes",
 		"-p", s.Facts["port"], s.Facts["user"]+"@"+s.Facts["address"], "id").CombinedOutput(); err == nil {
 		t.Errorf("the key of another server was let in: %s", out)
 	}
@@ -183,12 +186,14 @@ func TestCreate_sameTagIsSameServer(t *testing.T) {
 	if list, _ := d.List(t.Context()); n != 1 || len(list) != 1 {
 		t.Errorf("%d answers, %d servers; want one of each", n, len(list))
 	}
-	if _, err := d.Create(t.Context(), provider.Spec{Tag: "one", Name: "web-01", Plan: "bigger", Zone: "z"}); provider.Classify(err).Class != dag.ConflictClass {
+	if _, err := d.Create(t.Context(), provider.Spec{Tag: "one", Name: "web-01", Plan: "bigger",
+		Zone: "z"}); provider.Classify(err).Class != dag.ConflictClass {
 		t.Errorf("other plan under the same tag: %v", err)
 	}
 }
 
-// TestCreate_stoppedWhileItsProcessStarts: the server's folder is there, so nobody may say that nothing was made.
+// TestCreate_stoppedWhileItsProcessStarts: the server's folder is there, so nobody may say that
+// nothing was made.
 func TestCreate_stoppedWhileItsProcessStarts(t *testing.T) {
 	t.Parallel()
 	dir := place(t)
@@ -295,8 +300,8 @@ func TestServer_endsWithItsFolder(t *testing.T) {
 	}
 }
 
-// TestCreate_killedMidway kills an orchestrator at growing times after it began to create four servers. Whatever is
-// there afterwards is found by its tag, and nothing runs that is not found.
+// TestCreate_killedMidway kills an orchestrator at growing times after it began to create four
+// servers. Whatever is there afterwards is found by its tag, and nothing runs that is not found.
 func TestCreate_killedMidway(t *testing.T) {
 	t.Parallel()
 	for i := range 6 {
@@ -330,7 +335,8 @@ func TestCreate_killedMidway(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// The victim may have started a process that has yet to find that another one serves the folder.
+			// The victim may have started a process that has yet to find that another one serves
+			// the folder.
 			own := d.folder(s.ID)
 			if !waitFor(5*time.Second, func() bool { return len(processesOf(own)) == 1 }) {
 				t.Errorf("%s has processes %v", tag, processesOf(own))
@@ -373,7 +379,8 @@ func TestRun_cancelEndsTheGroup(t *testing.T) {
 	if !waitFor(3*time.Second, func() bool { return len(processesOf(d.folder(s.ID))) == 1 }) {
 		t.Errorf("left running: %v", processesOf(d.folder(s.ID)))
 	}
-	if out, err := c.Run(t.Context(), provider.Command{Argv: []string{"echo", "still here"}}); err != nil || string(out.Output) != "still here\n" {
+	if out, err := c.Run(t.Context(), provider.Command{Argv: []string{"echo", "still here"}}); err != nil ||
+		string(out.Output) != "still here\n" {
 		t.Errorf("the connection after a stopped command: %q %v", out.Output, err)
 	}
 }
@@ -410,7 +417,8 @@ func TestRun_environmentIsOurs(t *testing.T) {
 	if bytes.Contains(out.Output, []byte("hunter2")) || bytes.Contains(out.Output, []byte("LD_PRELOAD")) {
 		t.Errorf("our environment reached the server: %s", out.Output)
 	}
-	for _, want := range []string{"PROVISIONING_ATTEMPT=a b'c\n", "PROVISIONING_ROOT=" + s.Facts["root"] + "\n", "PROVISIONING_SERVER=web-01\n"} {
+	for _, want := range []string{"PROVISIONING_ATTEMPT=a b'c\n", "PROVISIONING_ROOT=" + s.Facts["root"] + "\n",
+		"PROVISIONING_SERVER=web-01\n"} {
 		if !bytes.Contains(out.Output, []byte(want)) {
 			t.Errorf("environment lacks %q: %s", want, out.Output)
 		}

@@ -2,8 +2,8 @@ package local
 
 import "github.com/provisioning-platform/platform/orchestrator/internal/provider"
 
-// holder is the server that has a name, or is being made with it. What the folder says counts: one that somebody removed
-// holds nothing any more.
+// holder is the server that has a name, or is being made with it. What the folder says counts: one
+// that somebody removed holds nothing any more.
 type holder struct {
 	id     string
 	making bool

@@ -10,8 +10,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/instance"
 )
 
-// marker is the variable that every process of a server carries, so that none can get lost. Its value is the path
-// of the server's folder, which no two servers of a machine share.
+// marker is the variable that every process of a server carries, so that none can get lost. Its
+// value is the path of the server's folder, which no two servers of a machine share.
 const marker = "PROVISIONING_SERVER_FOLDER"
 
 // alive says whether the very process that was recorded still runs.
@@ -23,8 +23,9 @@ func (p process) alive() bool {
 	return ok && at == p.Started
 }
 
-// serves says whether the recorded process runs and serves this very folder. Its working directory is the folder it
-// serves: a copy of the folder, which holds the same record, is another directory, and a folder that was moved is not.
+// serves says whether the recorded process runs and serves this very folder. Its working directory
+// is the folder it serves: a copy of the folder, which holds the same record, is another directory,
+// and a folder that was moved is not.
 func (p process) serves(f folder) bool {
 	if !p.alive() {
 		return false
@@ -61,14 +62,16 @@ func processesOf(f folder) []int {
 	return pids
 }
 
-// Times of an ending: how long a server may take to end its commands, and how long the kernel may take after that.
+// Times of an ending: how long a server may take to end its commands, and how long the kernel may
+// take after that.
 const (
 	endGrace = 2 * time.Second
 	killWait = 5 * time.Second
 	pollStep = 5 * time.Millisecond
 )
 
-// end ends the server's process and everything that was started on it; false when something is left.
+// end ends the server's process and everything that was started on it; false when something is
+// left.
 func end(f folder, p process) bool {
 	if p.alive() {
 		syscall.Kill(p.PID, syscall.SIGTERM)

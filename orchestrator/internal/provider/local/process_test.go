@@ -11,9 +11,9 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider"
 )
 
-// TestOpen_aCopyOfARunningFolderHasServersOfItsOwn copies the folder of a running server and lets a second orchestrator
-// work on the copy. It took the recorded process for its own: commands ran on the original, and deleting the copy ended
-// the original's process.
+// TestOpen_aCopyOfARunningFolderHasServersOfItsOwn copies the folder of a running server and lets a
+// second orchestrator work on the copy. It took the recorded process for its own: commands ran on
+// the original, and deleting the copy ended the original's process.
 func TestOpen_aCopyOfARunningFolderHasServersOfItsOwn(t *testing.T) {
 	t.Parallel()
 	original, copied := place(t), place(t)
@@ -60,8 +60,9 @@ func TestOpen_aCopyOfARunningFolderHasServersOfItsOwn(t *testing.T) {
 	}
 }
 
-// TestServer_inheritsNoDescriptor is X12 for descriptors: it starts a server from a process that was given an open file. The server kept it open for
-// as long as it lived, with whatever lock stood on it.
+// TestServer_inheritsNoDescriptor is X12 for descriptors: it starts a server from a process that
+// was given an open file. The server kept it open for as long as it lived, with whatever lock stood
+// on it.
 func TestServer_inheritsNoDescriptor(t *testing.T) {
 	t.Parallel()
 	dir := place(t)

@@ -19,7 +19,8 @@ import (
 // searchPath is where programs are looked for; nobody's environment has a say.
 const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// Times of the end of a command: after SIGTERM until SIGKILL, and for its pipes when it left children behind.
+// Times of the end of a command: after SIGTERM until SIGKILL, and for its pipes when it left
+// children behind.
 const (
 	commandGrace = time.Second
 	pipeGrace    = time.Second
@@ -31,8 +32,8 @@ type commandRunner struct {
 	who    serverIdentity
 }
 
-// exec runs an argument vector in a process group of its own and returns its status as a shell would. When it
-// returns, nothing of the group is left.
+// exec runs an argument vector in a process group of its own and returns its status as a shell
+// would. When it returns, nothing of the group is left.
 func (r commandRunner) exec(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := r.folder.at("root")
 	program, err := lookup(argv[0])
@@ -45,7 +46,8 @@ func (r commandRunner) exec(ctx context.Context, argv []string, stdin io.Reader,
 		"PATH=" + searchPath, "LANG=C.UTF-8", "HOME=" + root, "USER=" + user, "LOGNAME=" + user,
 		"PROVISIONING_ROOT=" + root, "PROVISIONING_SERVER=" + r.who.Name, marker + "=" + string(r.folder),
 	}
-	// The kernel sends the signal when the thread that forked ends, so the thread has to stay as long as the command.
+	// The kernel sends the signal when the thread that forked ends, so the thread has to stay as
+	// long as the command.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -20,15 +20,16 @@ import (
 	"github.com/provisioning-platform/platform/shared/instance"
 )
 
-// Verb is the hidden verb of the orchestrator's binary that serves one local server. main looks for it before
-// anything else: if os.Args[1] is Verb, it exits with ServeMain(os.Args[2:]).
+// Verb is the hidden verb of the orchestrator's binary that serves one local server. main looks for
+// it before anything else: if os.Args[1] is Verb, it exits with ServeMain(os.Args[2:]).
 const Verb = "local-server"
 
 // watchEvery is how soon a process notices that its folder is gone.
 const watchEvery = 250 * time.Millisecond
 
-// ServeMain is the process of one server, whose folder is the only argument. It returns the exit status when it is
-// told to end (SIGTERM), when the folder is gone, or when another process serves the folder.
+// ServeMain is the process of one server, whose folder is the only argument. It returns the exit
+// status when it is told to end (SIGTERM), when the folder is gone, or when another process serves
+// the folder.
 func ServeMain(args []string) int {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	if len(args) != 1 || !filepath.IsAbs(args[0]) {
@@ -140,14 +141,16 @@ func watch(ctx context.Context, f folder, lock *os.File, cancel func()) {
 	}
 }
 
-// limitResources sets what commands inherit: no core files, which could hold secrets, a bounded number of open files,
-// and none of the descriptors that this process was given. What cannot be set stays as it was.
+// limitResources sets what commands inherit: no core files, which could hold secrets, a bounded
+// number of open files, and none of the descriptors that this process was given. What cannot be set
+// stays as it was.
 func limitResources() {
 	inheritNothing()
 	syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
 	syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 4096, Max: 4096})
 }
 
-// inheritNothing keeps the descriptors that this process was started with, a lock of whoever started it among them, from
-// the processes that it starts. Those that it opened itself are kept from them already.
+// inheritNothing keeps the descriptors that this process was started with, a lock of whoever
+// started it among them, from the processes that it starts. Those that it opened itself are kept
+// from them already.
 func inheritNothing() { unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC) }

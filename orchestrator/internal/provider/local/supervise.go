@@ -22,7 +22,8 @@ const (
 	retryMost    = time.Minute
 )
 
-// Run starts the servers that have no process, now and whenever one dies, until ctx ends. The servers outlive it.
+// Run starts the servers that have no process, now and whenever one dies, until ctx ends. The
+// servers outlive it.
 func (d *Driver) Run(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -69,8 +70,8 @@ func (d *Driver) look(ctx context.Context, id string) {
 	e.failed = 0
 }
 
-// ensure returns the process of the server: the one that runs (adopted when another orchestrator started it), or a new one.
-// The caller holds the entry.
+// ensure returns the process of the server: the one that runs (adopted when another orchestrator
+// started it), or a new one. The caller holds the entry.
 func (d *Driver) ensure(ctx context.Context, f folder, who serverIdentity, e *entry) (process, error) {
 	if e.process.alive() {
 		return e.process, nil
@@ -93,8 +94,8 @@ func (d *Driver) ensure(ctx context.Context, f folder, who serverIdentity, e *en
 	return p, nil
 }
 
-// start starts the server's process in a session of its own, with nothing of our environment and descriptors, and waits until it
-// says over a pipe where it listens.
+// start starts the server's process in a session of its own, with nothing of our environment and
+// descriptors, and waits until it says over a pipe where it listens.
 func (d *Driver) start(ctx context.Context, f folder, who serverIdentity) (process, error) {
 	out, err := os.OpenFile(f.at("log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -108,7 +109,8 @@ func (d *Driver) start(ctx context.Context, f folder, who serverIdentity) (proce
 	defer ready.Close()
 	cmd := exec.Command(d.config.Command[0], append(append([]string(nil), d.config.Command[1:]...), string(f))...)
 	cmd.Dir = "/"
-	cmd.Env = []string{"PATH=" + searchPath, "LANG=C.UTF-8", "HOME=" + f.at("root"), "GOMAXPROCS=2", "GOMEMLIMIT=64MiB", marker + "=" + string(f)}
+	cmd.Env = []string{"PATH=" + searchPath, "LANG=C.UTF-8", "HOME=" + f.at("root"), "GOMAXPROCS=2", "GOMEMLIMIT=64MiB", marker + "=" +
+		string(f)}
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.ExtraFiles = []*os.File{tell} // descriptor 3
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -133,10 +135,12 @@ func (d *Driver) start(ctx context.Context, f folder, who serverIdentity) (proce
 	if ctx.Err() != nil {
 		return process{}, ctx.Err()
 	}
-	// It ended at once when another process, started by an orchestrator that was killed since, serves the folder.
+	// It ended at once when another process, started by an orchestrator that was killed since,
+	// serves the folder.
 	if waitFor(time.Second, func() bool { p, err = f.process(); return err == nil && p.serves(f) }) {
 		return p, nil
 	}
-	return process{}, provider.Errorf(dag.Transient, "the process of server %s did not start; the orchestrator's log says where its own log is", who.Name).
+	return process{}, provider.Errorf(dag.Transient,
+		"the process of server %s did not start; the orchestrator's log says where its own log is", who.Name).
 		Because(fmt.Errorf("no answer: %v; the server's log is %s", err, f.at("log")))
 }

@@ -1,6 +1,8 @@
-// Package providertest holds drivers to the port's contract: one suite, run by the test of every driver.
+// Package providertest holds drivers to the port's contract: one suite, run by the test of every
+// driver.
 //
-// The one rule: what package operation relies on after a crash is tested here, also on a reopened driver.
+// The one rule: what package operation relies on after a crash is tested here, also on a reopened
+// driver.
 package providertest
 
 import (
@@ -46,7 +48,8 @@ func Suite(t *testing.T, open func() provider.Driver) {
 		t.Errorf("created: %+v", b)
 	}
 	for what, change := range map[string]func(*provider.Spec){
-		"name": func(s *provider.Spec) { s.Name = "x" }, "plan": func(s *provider.Spec) { s.Plan = "x" }, "zone": func(s *provider.Spec) { s.Zone = "x" },
+		"name": func(s *provider.Spec) { s.Name = "x" }, "plan": func(s *provider.Spec) { s.Plan = "x" },
+		"zone": func(s *provider.Spec) { s.Zone = "x" },
 	} {
 		s := spec("a")
 		change(&s)
@@ -55,7 +58,8 @@ func Suite(t *testing.T, open func() provider.Driver) {
 		}
 	}
 
-	if _, err := d.Create(t.Context(), provider.Spec{Tag: "c", Name: "web-a", Plan: "small", Zone: "z"}); !errors.Is(err, provider.ErrTaken) || class(err) != dag.ConflictClass {
+	if _, err := d.Create(t.Context(), provider.Spec{Tag: "c", Name: "web-a", Plan: "small", Zone: "z"}); !errors.Is(err,
+		provider.ErrTaken) || class(err) != dag.ConflictClass {
 		t.Errorf("a second server of that name: %v", err)
 	}
 	for _, d := range []provider.Driver{d, open()} {
@@ -70,7 +74,8 @@ func Suite(t *testing.T, open func() provider.Driver) {
 			t.Errorf("found what is not there: %v %v", ok, err)
 		}
 		list, err := d.List(t.Context())
-		if err != nil || len(list) != 2 || !slices.IsSortedFunc(list, func(x, y provider.Server) int { return strings.Compare(x.ID, y.ID) }) {
+		if err != nil || len(list) != 2 || !slices.IsSortedFunc(list,
+			func(x, y provider.Server) int { return strings.Compare(x.ID, y.ID) }) {
 			t.Errorf("list: %+v %v", list, err)
 		}
 		if err := d.Delete(t.Context(), provider.Server{ID: a.ID, Tag: "b", Name: a.Name}); class(err) != dag.Permanent {

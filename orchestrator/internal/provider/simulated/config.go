@@ -67,8 +67,8 @@ func (c Config) Check() error {
 	return nil
 }
 
-// journal appends JSON lines to a file, one write each, so that a kill leaves whole lines or, where a page of memory ends
-// within the last one, its beginning.
+// journal appends JSON lines to a file, one write each, so that a kill leaves whole lines or, where
+// a page of memory ends within the last one, its beginning.
 type journal struct{ file *os.File }
 
 // maxLine bounds a line of a journal.
@@ -85,7 +85,8 @@ func openJournal(name string) (*journal, error) {
 	return &journal{f}, nil
 }
 
-// cutTorn cuts off a last line that has no end: its call was never answered, and the next line would be joined to it.
+// cutTorn cuts off a last line that has no end: its call was never answered, and the next line
+// would be joined to it.
 func cutTorn(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
@@ -119,8 +120,9 @@ func (j *journal) add(v any) error {
 	return errors.Join(err, serr)
 }
 
-// own takes the file for this process until it ends; false while another process has it. Two orchestrators on one state
-// file, of which one was started from a copy of the other's folder, would each not see what the other does.
+// own takes the file for this process until it ends; false while another process has it. Two
+// orchestrators on one state file, of which one was started from a copy of the other's folder,
+// would each not see what the other does.
 func (j *journal) own() (bool, error) {
 	err := syscall.FcntlFlock(j.file.Fd(), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK})
 	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {

@@ -73,7 +73,8 @@ func Open(config Config, now func() time.Time) (*Driver, error) {
 	return d, d.load()
 }
 
-// load reads the state file, unless that was done or another process works with the file; under mu, but for Open.
+// load reads the state file, unless that was done or another process works with the file; under mu,
+// but for Open.
 func (d *Driver) load() error {
 	if d.state == nil || d.owned {
 		return nil
@@ -141,7 +142,8 @@ func (d *Driver) call(ctx context.Context, c Call, effect func() error) error {
 	}
 	switch {
 	case throttled:
-		err = &provider.Error{Class: dag.Throttled, Message: "the provider refuses more calls for now", RetryAfter: time.Duration(float64(time.Second) / d.config.Throttle)}
+		err = &provider.Error{Class: dag.Throttled, Message: "the provider refuses more calls for now",
+			RetryAfter: time.Duration(float64(time.Second) / d.config.Throttle)}
 	case fault.Class != "" && !fault.After:
 		err = fault.err(c)
 	default:
@@ -165,7 +167,8 @@ func (d *Driver) call(ctx context.Context, c Call, effect func() error) error {
 	return err
 }
 
-// ready says why the servers are not known, or nil. It asks again each time, because the other process ends.
+// ready says why the servers are not known, or nil. It asks again each time, because the other
+// process ends.
 func (d *Driver) ready() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -173,7 +176,9 @@ func (d *Driver) ready() error {
 		return err
 	}
 	if d.state != nil && !d.owned {
-		return provider.Errorf(dag.Transient, "another process works with the state file of this provider: end it, or give this orchestrator a file of its own (providers.NAME.state)")
+		return provider.Errorf(dag.Transient,
+			"another process works with the state file of this provider: end it, or give this orchestrator a file of its own "+
+				"(providers.NAME.state)")
 	}
 	return nil
 }
@@ -251,7 +256,8 @@ func (d *Driver) Create(ctx context.Context, spec provider.Spec) (provider.Serve
 		if r, ok := d.servers[k]; ok {
 			old := r.server()
 			if old.Name != s.Name || old.Plan != s.Plan || old.Zone != s.Zone {
-				return provider.Errorf(dag.ConflictClass, "the tag already belongs to server %s with plan %q in zone %q", old.Name, old.Plan, old.Zone)
+				return provider.Errorf(dag.ConflictClass, "the tag already belongs to server %s with plan %q in zone %q", old.Name,
+					old.Plan, old.Zone)
 			}
 			return nil
 		}

@@ -133,8 +133,9 @@ func TestOpen_startsAfterAKillCutTheLastLine(t *testing.T) {
 	}
 }
 
-// TestOpen_refusesTheStateOfAnotherProcess starts two orchestrators on one state file, as a copied data folder with the
-// same configuration does. Each made and deleted servers that the other did not know of.
+// TestOpen_refusesTheStateOfAnotherProcess starts two orchestrators on one state file, as a copied
+// data folder with the same configuration does. Each made and deleted servers that the other did
+// not know of.
 func TestOpen_refusesTheStateOfAnotherProcess(t *testing.T) {
 	t.Parallel()
 	config := Config{State: filepath.Join(t.TempDir(), "state")}
@@ -156,10 +157,12 @@ func TestOpen_refusesTheStateOfAnotherProcess(t *testing.T) {
 	}
 	d := open(t, config)
 	for what, err := range map[string]error{
-		"create": func() error { _, err := d.Create(t.Context(), spec("1")); return err }(), "find": func() error { _, _, err := d.Find(t.Context(), "theirs"); return err }(),
+		"create": func() error { _, err := d.Create(t.Context(), spec("1")); return err }(),
+		"find":   func() error { _, _, err := d.Find(t.Context(), "theirs"); return err }(),
 		"delete": d.Delete(t.Context(), provider.Server{Tag: "theirs"}),
 	} {
-		if e := provider.Classify(err); e == nil || e.Class != dag.Transient || !strings.Contains(e.Message, "another process works with the state file") {
+		if e := provider.Classify(err); e == nil || e.Class != dag.Transient ||
+			!strings.Contains(e.Message, "another process works with the state file") {
 			t.Errorf("%s beside another process: %v", what, err)
 		}
 	}
@@ -175,7 +178,8 @@ func TestOpen_refusesTheStateOfAnotherProcess(t *testing.T) {
 	}
 }
 
-// holdState names the variable that makes the test binary an orchestrator which holds a state file until its input ends.
+// holdState names the variable that makes the test binary an orchestrator which holds a state file
+// until its input ends.
 const holdState = "SIMULATED_TEST_HOLDS"
 
 func TestMain(m *testing.M) {
@@ -195,8 +199,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestJournal_aFullDiskDoesNotJoinTwoLines has room for the beginning of a line only. What was written of it stayed, and
-// the state file could not be read any more.
+// TestJournal_aFullDiskDoesNotJoinTwoLines has room for the beginning of a line only. What was
+// written of it stayed, and the state file could not be read any more.
 func TestJournal_aFullDiskDoesNotJoinTwoLines(t *testing.T) {
 	signal.Ignore(syscall.SIGXFSZ) // the whole process has one limit on file sizes: not parallel
 	var usual syscall.Rlimit
@@ -255,7 +259,8 @@ func TestDriver_faults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := c.Run(t.Context(), provider.Command{Argv: []string{"/bin/sh", "tmp/install.sh"}}); err != nil || out.Exit != 1 || string(out.Output) != "disk full\n" {
+	if out, err := c.Run(t.Context(), provider.Command{Argv: []string{"/bin/sh", "tmp/install.sh"}}); err != nil || out.Exit != 1 ||
+		string(out.Output) != "disk full\n" {
 		t.Errorf("failing command: %+v %v", out, err)
 	}
 	if out, err := c.Run(t.Context(), provider.Command{Argv: []string{"/bin/sh", "tmp/check.sh"}}); err != nil || out.Exit != 0 {
@@ -270,13 +275,15 @@ func TestDriver_faults(t *testing.T) {
 
 func TestDriver_timesAndThrottle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := open(t, Config{Latency: time.Second, Boot: 9 * time.Second, Throttle: 2, Faults: []Fault{{Match: "web-9", Latency: time.Hour}}})
+		d := open(t, Config{Latency: time.Second, Boot: 9 * time.Second, Throttle: 2,
+			Faults: []Fault{{Match: "web-9", Latency: time.Hour}}})
 		began := time.Now()
 		if _, err := d.Create(t.Context(), spec("1")); err != nil || time.Since(began) != time.Second {
 			t.Errorf("latency: %v %v", time.Since(began), err)
 		}
 		began = time.Now()
-		if _, err := d.Create(t.Context(), provider.Spec{Tag: "2", Name: "web-2", Wait: true}); err != nil || time.Since(began) != 10*time.Second {
+		if _, err := d.Create(t.Context(), provider.Spec{Tag: "2", Name: "web-2", Wait: true}); err != nil ||
+			time.Since(began) != 10*time.Second {
 			t.Errorf("until it is up: %v %v", time.Since(began), err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

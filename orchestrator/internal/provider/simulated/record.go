@@ -26,7 +26,8 @@ func (k key) id() string {
 	return string(text[:])
 }
 
-// record is a server in memory, in one piece: hundreds of thousands may stand, and the collector looks at each text.
+// record is a server in memory, in one piece: hundreds of thousands may stand, and the collector
+// looks at each text.
 type record struct {
 	texts      string // tag, name, plan and zone
 	name, plan int    // where they begin
@@ -41,7 +42,8 @@ func recordOf(s provider.Server) record {
 
 func (r record) server() provider.Server {
 	tag := r.texts[:r.name]
-	return provider.Server{ID: keyOf(tag).id(), Tag: tag, Name: r.texts[r.name:r.plan], Plan: r.texts[r.plan:r.zone], Zone: r.texts[r.zone:]}
+	return provider.Server{ID: keyOf(tag).id(), Tag: tag, Name: r.texts[r.name:r.plan], Plan: r.texts[r.plan:r.zone],
+		Zone: r.texts[r.zone:]}
 }
 
 // server returns the server with that id; under mu.

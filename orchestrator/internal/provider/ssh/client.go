@@ -77,8 +77,8 @@ func Dial(ctx context.Context, t Target) (*Client, error) {
 	return c, nil
 }
 
-// watch ends the connection to a server that vanished without a word; a command would otherwise wait for it until
-// its deadline.
+// watch ends the connection to a server that vanished without a word; a command would otherwise
+// wait for it until its deadline.
 func (c *Client) watch(every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -98,13 +98,15 @@ func (c *Client) watch(every time.Duration) {
 	}
 }
 
-// refused classifies a failed connection. A server that comes up refuses for a while, so only a wrong key is final.
+// refused classifies a failed connection. A server that comes up refuses for a while, so only a
+// wrong key is final.
 func refused(ctx context.Context, address string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if err != nil && (strings.Contains(err.Error(), "unable to authenticate") || strings.Contains(err.Error(), "host key mismatch")) {
-		return provider.Errorf(dag.Auth, "the server at %s and we do not accept each other's key: it is not the server we made, or its keys were changed", address).Because(err)
+		return provider.Errorf(dag.Auth, "the server at %s and we do not accept each other's key: it is not the server we made, or its "+
+			"keys were changed", address).Because(err)
 	}
 	if provider.Ours(err) {
 		return provider.Errorf(dag.Transient, "the orchestrator cannot connect to the server at %s: %v", address, err).Because(err)
@@ -129,7 +131,8 @@ func (c *Client) Run(ctx context.Context, cmd provider.Command) (provider.Outcom
 	defer session.Close()
 	out := &capped{}
 	session.Stdin, session.Stdout, session.Stderr = bytes.NewReader(cmd.Stdin), out, out
-	// Closing the channel makes a server of ours end the process group; a plain sshd sees its pipes closed.
+	// Closing the channel makes a server of ours end the process group; a plain sshd sees its pipes
+	// closed.
 	stop := context.AfterFunc(ctx, func() { session.Signal(ssh.SIGTERM); session.Close() })
 	defer stop()
 	err = session.Run(line)
@@ -150,7 +153,8 @@ func (c *Client) Run(ctx context.Context, cmd provider.Command) (provider.Outcom
 	return outcome, nil
 }
 
-// withEnv puts the environment in front through env(1): a plain sshd takes no variables from a client.
+// withEnv puts the environment in front through env(1): a plain sshd takes no variables from a
+// client.
 func withEnv(cmd provider.Command) ([]string, error) {
 	if len(cmd.Env) == 0 {
 		return cmd.Argv, nil
@@ -174,7 +178,8 @@ func lost(ctx context.Context, err error) error {
 	return provider.Errorf(dag.UnknownOutcome, "the connection to the server broke while a command was running").Because(err)
 }
 
-// Upload writes content to a file and gives it the mode. It needs mkdir, dd and chmod there, nothing else.
+// Upload writes content to a file and gives it the mode. It needs mkdir, dd and chmod there,
+// nothing else.
 func (c *Client) Upload(ctx context.Context, name string, mode fs.FileMode, content []byte) error {
 	for _, cmd := range []provider.Command{
 		{Argv: []string{"mkdir", "-p", "--", path.Dir(name)}},
@@ -186,7 +191,8 @@ func (c *Client) Upload(ctx context.Context, name string, mode fs.FileMode, cont
 			return err
 		}
 		if out.Exit != 0 {
-			return provider.Errorf(provider.ClassOf(out.Output), "%s on the server failed with exit %d while writing %s: %s", cmd.Argv[0], out.Exit, name, bytes.TrimSpace(out.Output))
+			return provider.Errorf(provider.ClassOf(out.Output), "%s on the server failed with exit %d while writing %s: %s", cmd.Argv[0],
+				out.Exit, name, bytes.TrimSpace(out.Output))
 		}
 	}
 	return nil

@@ -36,8 +36,8 @@ func NewKey(comment string) (Key, error) {
 	return Key{Private: pem.EncodeToMemory(block), Public: public}, nil
 }
 
-// KnownHosts returns the lines of a known_hosts file for a server with that public key that answers at
-// the addresses (host:port) or by the aliases.
+// KnownHosts returns the lines of a known_hosts file for a server with that public key that answers
+// at the addresses (host:port) or by the aliases.
 func KnownHosts(public string, names ...string) string {
 	fields := strings.Fields(public)
 	if len(fields) < 2 {

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// CommandLimit is the longest command string that is sent (bytes): Linux takes no longer single argument, and
-// an SSH packet not much more.
+// CommandLimit is the longest command string that is sent (bytes): Linux takes no longer single
+// argument, and an SSH packet not much more.
 const CommandLimit = 128 << 10
 
-// Quote returns the one string that makes a POSIX shell, and Split, see exactly argv: each argument in single
-// quotes, joined by blanks. What no process can get as an argument is an error.
+// Quote returns the one string that makes a POSIX shell, and Split, see exactly argv: each argument
+// in single quotes, joined by blanks. What no process can get as an argument is an error.
 func Quote(argv []string) (string, error) {
 	if len(argv) == 0 || argv[0] == "" {
 		return "", errors.New("no command: the first argument names the program")
@@ -34,8 +34,8 @@ func Quote(argv []string) (string, error) {
 	return b.String(), nil
 }
 
-// Split is the inverse of Quote, and takes plain words too: letters, digits and the signs that mean nothing to a
-// shell. Anything else is an error that says what to do.
+// Split is the inverse of Quote, and takes plain words too: letters, digits and the signs that mean
+// nothing to a shell. Anything else is an error that says what to do.
 func Split(line string) ([]string, error) {
 	if strings.IndexByte(line, 0) >= 0 {
 		return nil, errors.New("the command holds a NUL byte, which no process can be given")
@@ -70,7 +70,8 @@ func Split(line string) ([]string, error) {
 		case plain(c):
 			word.WriteByte(c)
 		default:
-			return nil, fmt.Errorf("%q means something to a shell and there is no shell here: put the argument in single quotes (which must reach the server), or run 'sh' '-c' '…'", string(rune(c)))
+			return nil, fmt.Errorf("%q means something to a shell and there is no shell here: put the argument in single quotes (which "+
+				"must reach the server), or run 'sh' '-c' '…'", string(rune(c)))
 		}
 		inWord = true
 	}

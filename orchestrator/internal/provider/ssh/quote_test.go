@@ -8,13 +8,17 @@ import (
 	"testing"
 )
 
-// hostile are arguments that mean something to a shell, a program or a terminal. Each is tried alone, and glued to others by hostileArgs.
+// hostile are arguments that mean something to a shell, a program or a terminal. Each is tried
+// alone, and glued to others by hostileArgs.
 var hostile = []string{
 	"", " ", "a b", "'", "''", "'\\''", `"`, `\`, `\\`, `\'`, "`touch TRAP`", "$(touch TRAP)", "${HOME}", "$HOME", "$$", "$(", "`", "; touch TRAP", "& touch TRAP",
-	"&& touch TRAP", "| touch TRAP", "|| touch TRAP", "\ntouch TRAP", "\r\ntouch TRAP", "> TRAP", ">> TRAP", "< TRAP", "<(touch TRAP)", "2>TRAP", "*", "?", "[a-z]*", "{a,b}",
-	"~", "~root", "!", "!!", "#", "# comment", "%s%n", "%00", "--", "-rf", "--help", "-", "a=b", "=", ":", "\t", "\v", "\x1b[31m", "\x7f", "\xff\xfe", "é", "日本", "\u202e",
+	"&& touch TRAP", "| touch TRAP", "|| touch TRAP", "\ntouch TRAP", "\r\ntouch TRAP", "> TRAP", ">> TRAP", "< TRAP", "<(touch TRAP)",
+	"2>TRAP", "*", "?", "[a-z]*", "{a,b}",
+	"~", "~root", "!", "!!", "#", "# comment", "%s%n", "%00", "--", "-rf", "--help", "-", "a=b", "=", ":", "\t", "\v", "\x1b[31m", "\x7f",
+	"\xff\xfe", "é", "日本", "\u202e",
 	"';touch TRAP;'", "'$(touch TRAP)'", `'"'"'`, `\';touch TRAP;\'`, "\\\n", "$'\\x41'", "$\"x\"", "(touch TRAP)", "{ touch TRAP; }", "function f", "if", "while", "exit",
-	"../../etc/passwd", "/etc/passwd", "file://x", "\\x00", "EOF", "<<EOF", "a\nb\nc", strings.Repeat("'", 200), strings.Repeat("a", 60_000),
+	"../../etc/passwd", "/etc/passwd", "file://x", "\\x00", "EOF", "<<EOF", "a\nb\nc", strings.Repeat("'", 200),
+	strings.Repeat("a", 60_000),
 }
 
 // hostileArgs are more than 300 argument vectors made of the hostile ones.
@@ -41,7 +45,8 @@ func TestQuote_splitGivesItBack(t *testing.T) {
 	}
 }
 
-// TestQuote_shellSeesTheSame gives every hostile vector to /bin/sh, which prints what it understood.
+// TestQuote_shellSeesTheSame gives every hostile vector to /bin/sh, which prints what it
+// understood.
 func TestQuote_shellSeesTheSame(t *testing.T) {
 	var script bytes.Buffer
 	var want []string

@@ -15,7 +15,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// RefusedExit is the status of a command that was not started: the one a shell gives for "cannot execute".
+// RefusedExit is the status of a command that was not started: the one a shell gives for "cannot
+// execute".
 const RefusedExit = 126
 
 // limits of one server
@@ -25,8 +26,9 @@ const (
 	maxStrangers     = 64 // that have shown no key yet; one more, and the oldest has to go
 )
 
-// Daemon answers SSH for one key. Exec starts an argument vector and returns its exit status; its context ends
-// when the client goes away or the server stops, and Exec returns only when nothing of the command is left.
+// Daemon answers SSH for one key. Exec starts an argument vector and returns its exit status; its
+// context ends when the client goes away or the server stops, and Exec returns only when nothing of
+// the command is left.
 type Daemon struct {
 	HostKey    []byte // private key file
 	Authorized string // the public key that may log in, one line
@@ -34,7 +36,8 @@ type Daemon struct {
 	Log        *slog.Logger
 }
 
-// Serve answers on the listener until ctx ends, then ends all connections and waits for their commands.
+// Serve answers on the listener until ctx ends, then ends all connections and waits for their
+// commands.
 func (s *Daemon) Serve(ctx context.Context, listener net.Listener) error {
 	config, err := s.config()
 	if err != nil {
@@ -64,8 +67,9 @@ func (s *Daemon) Serve(ctx context.Context, listener net.Listener) error {
 	}
 }
 
-// hall holds the connections that have shown no key yet. Whoever opens many and says nothing pushes out his own: a
-// handshake of the owner takes milliseconds, far less than it takes to open maxStrangers connections after it.
+// hall holds the connections that have shown no key yet. Whoever opens many and says nothing pushes
+// out his own: a handshake of the owner takes milliseconds, far less than it takes to open
+// maxStrangers connections after it.
 type hall struct {
 	mu      sync.Mutex
 	waiting []net.Conn // the oldest first

@@ -175,8 +175,9 @@ func TestServer_refusesWhatNeedsAShell(t *testing.T) {
 	}
 }
 
-// TestServer_silentConnectionsDoNotShutOutTheOwner opens far more connections than a server keeps and says nothing on
-// them. Sixty-four used to take all slots, until their handshake ran out of time 15 s later.
+// TestServer_silentConnectionsDoNotShutOutTheOwner opens far more connections than a server keeps
+// and says nothing on them. Sixty-four used to take all slots, until their handshake ran out of
+// time 15 s later.
 func TestServer_silentConnectionsDoNotShutOutTheOwner(t *testing.T) {
 	t.Parallel()
 	target := serve(t)
@@ -220,7 +221,8 @@ func TestRun_aProgramIsNoVariable(t *testing.T) {
 			t.Errorf("%q: %+v %v, want a refusal", argv, out, err)
 		}
 	}
-	if out, err := client.Run(t.Context(), provider.Command{Argv: []string{"env"}, Env: map[string]string{"A": "-x=1"}}); err != nil || !strings.Contains(string(out.Output), "A=-x=1\n") {
+	if out, err := client.Run(t.Context(), provider.Command{Argv: []string{"env"}, Env: map[string]string{"A": "-x=1"}}); err != nil ||
+		!strings.Contains(string(out.Output), "A=-x=1\n") {
 		t.Errorf("variables: %q %v", out.Output, err)
 	}
 }

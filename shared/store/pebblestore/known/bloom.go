@@ -21,8 +21,8 @@ const (
 const bloomAsked = 64
 
 // bloom is a Bloom filter of names: one that it does not have does not exist. What is deleted stays
-// in it. The engine has such filters too, one a table, and a look for what is not there asks each of
-// them.
+// in it. The engine has such filters too, one a table, and a look for what is not there asks each
+// of them.
 type bloom struct {
 	seed maphash.Seed
 	bits [bloomBits / 64]atomic.Uint64

@@ -7,8 +7,8 @@ import "github.com/provisioning-platform/platform/shared/store"
 // maxCounters is the number of counters that are remembered.
 const maxCounters = 4096
 
-// counters remembers counters as the committer wrote or read them last, and which names exist at all:
-// a value of an index that is seen for the first time has no counter yet.
+// counters remembers counters as the committer wrote or read them last, and which names exist at
+// all: a value of an index that is seen for the first time has no counter yet.
 type counters struct {
 	values map[store.CounterKey]int64
 	asked  int    // questions to the engine

@@ -8,8 +8,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// kindFilter is the Bloom filter of one kind. It comes when the engine was asked bloomAsked times for
-// documents that it does not have or that the revision cache does not know.
+// kindFilter is the Bloom filter of one kind. It comes when the engine was asked bloomAsked times
+// for documents that it does not have or that the revision cache does not know.
 type kindFilter struct {
 	asked atomic.Int64 // questions to the engine, of all goroutines
 	tried bool         // of the committer: Fill has seen to it

@@ -21,8 +21,8 @@ type Engine interface {
 	Document(k store.Key) (store.Known, error)
 	// LastID returns the largest id of a kind; empty when there is none.
 	LastID(kind string) (string, error)
-	// Names calls fn with the ids of a kind, or with the names of all counters when kind is empty, and
-	// with the bytes that their rows take, until fn answers false.
+	// Names calls fn with the ids of a kind, or with the names of all counters when kind is empty,
+	// and with the bytes that their rows take, until fn answers false.
 	Names(kind string, fn func(name string, size int) bool) error
 	// Counter returns the value of a counter, 0 when it has none.
 	Counter(c store.CounterKey) (int64, error)
@@ -82,8 +82,8 @@ func (l *Lookup) Forget() {
 	clear(l.sums)
 }
 
-// Filtered says whether a Bloom filter knows the ids of a kind, or the names of the counters when kind is
-// empty.
+// Filtered says whether a Bloom filter knows the ids of a kind, or the names of the counters when
+// kind is empty.
 func (l *Lookup) Filtered(kind string) bool {
 	if kind == "" {
 		return l.counters.names != nil

@@ -10,8 +10,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// What is remembered is always what was written last, and a document said to be absent is absent, whatever is
-// forgotten meanwhile and in whatever order ids come.
+// What is remembered is always what was written last, and a document said to be absent is absent,
+// whatever is forgotten meanwhile and in whatever order ids come.
 func TestRevisions_neverContradictTheEngine(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -2,8 +2,8 @@
 
 package known
 
-// Each constant removes one trick of this package when it is false; the build tag plainstore removes
-// all.
+// Each constant removes one trick of this package when it is false; the build tag plainstore
+// removes all.
 const (
 	cacheRevisions = true
 	filterIDs      = true

@@ -37,8 +37,9 @@ var front struct {
 	err error
 }
 
-// Start returns the store URL of an empty database (surrealdb://root@127.0.0.1:PORT/test/NAME) and the
-// password of its user. All tests of a process share one engine; each call has its own database.
+// Start returns the store URL of an empty database (surrealdb://root@127.0.0.1:PORT/test/NAME) and
+// the password of its user. All tests of a process share one engine; each call has its own
+// database.
 func Start(t testing.TB) (at, password string) {
 	t.Helper()
 	if testing.Short() {
@@ -66,8 +67,8 @@ func Separate(t testing.TB) (at, password string, stop func()) {
 	return e.fresh(), e.password, stop
 }
 
-// KeptServer is an engine of a test's own whose database lies in a folder, so that a stopped one can be
-// copied and put back. It keeps its address and its password over restarts.
+// KeptServer is an engine of a test's own whose database lies in a folder, so that a stopped one
+// can be copied and put back. It keeps its address and its password over restarts.
 type KeptServer struct {
 	URL, Password string
 
@@ -89,7 +90,8 @@ func Keep(t testing.TB, dir string) *KeptServer {
 	return k
 }
 
-// Stop ends the engine; everything it has acknowledged is in its folder. A stopped one is left alone.
+// Stop ends the engine; everything it has acknowledged is in its folder. A stopped one is left
+// alone.
 func (k *KeptServer) Stop() {
 	if k.running != nil {
 		k.running.kill()
