@@ -80,7 +80,12 @@ func Main(ctx context.Context, root Command, std *IO, args []string) int {
 	refuseUnknownShell(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("output",
 		cobra.FixedCompletions([]string{"table", "json", "yaml", "jsonl"}, cobra.ShellCompDirectiveNoFileComp))
-	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return Usage("%s\nrun: %s --help", err, c.CommandPath()) })
+	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		if c.HasSubCommands() && c.Flags().NArg() > 0 { // a verb that there is not, with a flag that a noun does not have
+			return oneOf(c, c.Flags().Args())
+		}
+		return Usage("%s\nrun: %s --help", err, c.CommandPath())
+	})
 	if err := cmd.ExecuteContext(ctx); err != nil {
 		code := Code(err)
 		if code == ExitInterrupted { // by the person at the keyboard, who knows

@@ -64,6 +64,7 @@ func TestMain_wrongWordsNameTheRightOnes(t *testing.T) {
 		want string
 	}{
 		{[]string{"noun", "verbs"}, "it has: verb"},
+		{[]string{"noun", "verbs", "x", "--no-such-flag"}, "it has: verb"},
 		{[]string{"noun", "verb"}, "takes 1 argument(s), not 0"},
 		{[]string{"noun", "verb", "1", "--nope"}, "--help"},
 		{[]string{"noun", "verb", "1", "-o", "xml"}, "table, json, yaml or jsonl"},

@@ -180,7 +180,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.serve(ws)
 }
 
-// Envelope writes the plain error envelope: for tests and for who has no other.
+// Envelope writes the plain error envelope: for a socket that is refused where no face is at hand.
 func Envelope(w http.ResponseWriter, status int, message string, extra map[string]any) {
 	body := map[string]any{"success": false, "error": message}
 	for k, v := range extra {

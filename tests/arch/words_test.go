@@ -128,3 +128,45 @@ func rawStrings(f File) map[int]bool {
 	})
 	return lines
 }
+
+// TestComments_beginWithTheNameOfWhatTheyDescribe: a comment above a function or type of the
+// product whose first word looks like a name is about that function or type. After a renaming the
+// old name would stay there.
+func TestComments_beginWithTheNameOfWhatTheyDescribe(t *testing.T) {
+	t.Parallel()
+	for _, p := range load(t) {
+		if strings.HasPrefix(p.Path, "tests") {
+			continue
+		}
+		for _, f := range p.Files {
+			if f.Test {
+				continue
+			}
+			judge := func(doc *ast.CommentGroup, name string) {
+				if doc == nil {
+					return
+				}
+				first, rest, _ := strings.Cut(doc.Text(), " ")
+				verb, _, _ := strings.Cut(rest, " ")
+				if first == name || !strings.HasSuffix(verb, "s") && verb != "are" || strings.ContainsAny(first, "., ") || ordinary[first] {
+					return
+				}
+				t.Errorf("%s:%d: the comment of %s begins with %q", f.Path, f.Fset.Position(doc.Pos()).Line, name, first)
+			}
+			for _, d := range f.AST.Decls {
+				switch d := d.(type) {
+				case *ast.FuncDecl:
+					judge(d.Doc, d.Name.Name)
+				case *ast.GenDecl:
+					if d.Tok == token.TYPE && len(d.Specs) == 1 {
+						judge(d.Doc, d.Specs[0].(*ast.TypeSpec).Name.Name)
+					}
+				}
+			}
+		}
+	}
+}
+
+// ordinary are first words of comments that are no names.
+var ordinary = map[string]bool{"A": true, "An": true, "The": true, "It": true, "This": true, "These": true, "Each": true, "Every": true,
+	"What": true, "Who": true}

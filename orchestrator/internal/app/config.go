@@ -151,7 +151,8 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 		problems.Add("control_center must hold no user and no password: the orchestrator signs in with its credential")
 	}
 	if c.Credential == "" {
-		problems.Add("the credential is missing: give --credential FILE, the file that `control-center init` named orchestrator_credential")
+		problems.Add("the credential is missing: give --credential FILE, the file orchestrator-credential.json that `control-center " +
+			"init` wrote (it prints the path as orchestrator_credential)")
 	} else if _, err := client.ReadCredential(string(c.Credential)); err != nil {
 		problems.AddError(err)
 	}

@@ -15,13 +15,13 @@ import (
 // commitWait bounds a commit that a caller waits for.
 const commitWait = 15 * time.Second
 
-// Submission is a run to be. Who asks and which decision allows it come from the audit scene of the
+// Submission is a run to be. Who asks and which decision allows it come from the audit
 // context.
 type Submission struct {
 	ID         string // of the run, and of a workflow's task; fresh when empty. Submitting it again returns the run
 	Definition dag.Definition
-	Act        audit.EntryDraft // what the audit log calls it; Action "batch.execute" or so, Resource "batches/<id>" when empty
-	Grant      dag.Grant        // what the scene does not say of who asks: the account's version and roles, MFA, and when
+	Act        audit.EntryDraft // what the audit log calls it; Action "batch.create" or so, Resource "batches/<id>" when empty
+	Grant      dag.Grant        // what the audit context does not say of who asks: the account's version and roles, MFA, and when
 	Plan       string           // id of the plan it was rehearsed with
 	Accept     func(Submitted)  // hears of the run before its commit, which settles the request's Idempotency-Key; nil: nobody
 

@@ -10,7 +10,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// Outcome is what a rollback came to.
+// Summary is what a rollback came to.
 type Summary struct {
 	ID       string
 	Ended    bool

@@ -13,7 +13,9 @@
 //
 // A commit is one guarded query: the head and all revisions are compared as values; equal,
 // everything is written; else nothing is, and the reply says what is there, so that the group is
-// judged again. Several processes may therefore write one database; they only slow each other down.
+// judged again. One process at a time writes a database: the lease document names it, and each
+// commit compares the lease's epoch, so that who lost the lease loses its next commit (decision
+// 43).
 //
 // The rule a caller must know: what a person or program put in never becomes query text. Texts are
 // made in text.go from the schema's validated names, once, at open; everything else is bound.

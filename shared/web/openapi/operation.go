@@ -19,7 +19,7 @@ type Document struct {
 	Types       [2]string            // content types of an enveloped answer; bodies have the first one
 }
 
-// Endpoint is one operation of a service as its route declares it.
+// RouteDoc is one operation of a service as its route declares it.
 type RouteDoc struct {
 	Method, Path, ID string // "GET", "/users/:id", "getUser"
 	Summary, Doc     string
