@@ -352,7 +352,7 @@ func TestIdempotency_refusalsOfACallerAreNotKept(t *testing.T) {
 	})
 	for i, err := range []error{
 		fault.New(fault.Unauthenticated, "auth.sign_in_again", "sign in again"), fault.New(fault.Denied, "authz.denied", "no"),
-		fault.New(fault.Throttled, "busy", "later"),
+		fault.New(fault.Throttled, "busy", "later"), fault.New(fault.Conflict, "rollback.running", "wait").After(time.Second),
 	} {
 		key := fmt.Sprintf("Idempotency-Key: %d", i)
 		refuse = err
@@ -363,6 +363,51 @@ func TestIdempotency_refusalsOfACallerAreNotKept(t *testing.T) {
 		if w := g.send("PUT", "/t", "", asAlice, key); w.Code != 200 || w.Header().Get("Idempotency-Replayed") != "" {
 			t.Errorf("after %v: %d", err, w.Code)
 		}
+	}
+}
+
+// TestIdempotency_aClientThatLeavesFindsItsAnswer: the client hangs up while the change is at work.
+// It is carried out and its key is settled all the same, so the repeat does nothing twice.
+func TestIdempotency_aClientThatLeavesFindsItsAnswer(t *testing.T) {
+	t.Parallel()
+	ran := 0
+	var leave context.CancelFunc
+	var db store.DB
+	g := newRig(t, func(c *Config) {
+		db = c.Store
+		c.Routes = []Route{{Method: "POST", Path: "/t", Op: "t", Permission: Authenticated(), Limit: Free, Audit: "t.create",
+			Handle: To(func(ctx context.Context, _ None) (Notice, error) {
+				ran++
+				leave()
+				return Notice(NewID(ctx)), audit.Record(ctx, db, audit.EntryDraft{Action: "t.create", Resource: "t/1"})
+			})}}
+	})
+	send := func() *httptest.ResponseRecorder {
+		r := httptest.NewRequest("POST", "/t", nil)
+		r.Header.Set("Authorization", "Bearer alice")
+		r.Header.Set("Idempotency-Key", "k1")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		leave = cancel
+		w := httptest.NewRecorder()
+		g.ServeHTTP(w, r.WithContext(ctx))
+		return w
+	}
+	first, again := send(), send()
+	if first.Code != 200 || again.Header().Get("Idempotency-Replayed") != "true" || again.Body.String() != first.Body.String() || ran != 1 {
+		t.Errorf("%d %s, then %d %s; the handler ran %d times", first.Code, first.Body, again.Code, again.Body, ran)
+	}
+}
+
+// TestIdempotency_anotherIfMatchIsAnotherRequest: who read the object again and repeats with its
+// new ETag got the old answer.
+func TestIdempotency_anotherIfMatchIsAnotherRequest(t *testing.T) {
+	t.Parallel()
+	g := newRig(t, nil)
+	a := g.send("POST", "/things", `{"name":"a"}`, asAlice, key1, `If-Match: "1"`)
+	b := g.send("POST", "/things", `{"name":"a"}`, asAlice, key1, `If-Match: "2"`)
+	if a.Code != 201 || b.Code != 422 {
+		t.Errorf("%d, then %d %s", a.Code, b.Code, b.Body)
 	}
 }
 

@@ -60,13 +60,14 @@ func (x *request) settle() {
 }
 
 // definite says whether a refusal is the answer to the request, whoever repeats it and when. Who
-// may not do it, has to sign in again or came too often may repeat it later under the same key.
-func definite(k fault.Kind) bool {
-	switch k {
+// may not do it, has to sign in again or came too often may repeat it later under the same key, and
+// so may who is told when to come again.
+func definite(f *fault.Error) bool {
+	switch f.Kind {
 	case fault.Unauthenticated, fault.Denied, fault.Throttled:
 		return false
 	}
-	return StatusOf(k) < http.StatusInternalServerError
+	return f.RetryAfter == 0 && StatusOf(f.Kind) < http.StatusInternalServerError
 }
 
 // NewID returns the id to create the request's main document under. Under an Idempotency-Key it is

@@ -40,7 +40,7 @@ func (x *request) decode(v reflect.Value) error {
 		}
 	}
 	if x.ep.route.idempotent() && x.r.Header["Idempotency-Key"] != nil {
-		x.fingerprint = x.s.keys.Fingerprint(x.r.URL.RawQuery, sent)
+		x.fingerprint = x.s.keys.Fingerprint(x.r.URL.RawQuery+"\x00"+x.r.Header.Get("If-Match"), sent)
 	}
 	return b.decode(sent, v)
 }

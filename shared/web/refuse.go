@@ -19,7 +19,7 @@ func (x *request) refuse(err error) {
 	defer x.s.buffers.put(buf)
 	f, status, contentType := x.encodeRefusal(buf, err)
 	if x.keyed != nil {
-		if x.keyed.Untell(); definite(f.Kind) {
+		if x.keyed.Untell(); definite(f) {
 			x.tell(status, contentType, buf.Bytes(), nil)
 		}
 	}
@@ -81,6 +81,9 @@ func (x *request) finish() {
 	x.releaseMemory()
 	if x.keyed != nil {
 		defer x.keyed.End()
+	}
+	if x.stop != nil {
+		defer x.stop()
 	}
 	if p := recover(); p != nil {
 		if p == http.ErrAbortHandler {

@@ -41,18 +41,19 @@ type request struct {
 	caller      Caller
 	scene       audit.Context
 	resource    authz.Resource
-	act         authz.Act        // all that the policies were asked about
-	asked       [2]authz.Asked   // room for act, which is seldom about more
-	ctx         context.Context  // what handlers and log lines get; made by context
-	err         error            // why it was refused, for the log
-	in          any              // what the handler gets, when it could be read; its texts are masked in the log
-	keyed       *idempotency.Run // the run under its Idempotency-Key
-	fingerprint string           // of the request, when it has an Idempotency-Key
-	releaseRoom func()           // gives back the room that the body takes; nil when it takes none
-	unread      bool             // the client may still be sending the body
-	contentType string           // of an answer whose encoder names none
-	foreign     error            // why no version is what the client accepts
-	took        time.Duration    // until the answer was written
+	act         authz.Act          // all that the policies were asked about
+	asked       [2]authz.Asked     // room for act, which is seldom about more
+	ctx         context.Context    // what handlers and log lines get; made by context
+	err         error              // why it was refused, for the log
+	in          any                // what the handler gets, when it could be read; its texts are masked in the log
+	keyed       *idempotency.Run   // the run under its Idempotency-Key
+	fingerprint string             // of the request, when it has an Idempotency-Key
+	stop        context.CancelFunc // of the context of a change that outlives its client; nil for others
+	releaseRoom func()             // gives back the room that the body takes; nil when it takes none
+	unread      bool               // the client may still be sending the body
+	contentType string             // of an answer whose encoder names none
+	foreign     error              // why no version is what the client accepts
+	took        time.Duration      // until the answer was written
 }
 
 // maxBody is the most bytes of a body that are read.
@@ -260,13 +261,20 @@ func (x *request) count(g ratelimit.Group, who string) error {
 		ratelimit.Seconds(v.Wait)).After(v.Wait)
 }
 
+// workLimit bounds a change whose client may have left.
+const workLimit = time.Minute
+
 // context returns the request's context with who asks, the scene of the audit log and the
 // attributes of its log lines.
 func (x *request) context() context.Context {
 	if x.ctx != nil {
 		return x.ctx
 	}
-	ctx := audit.WithContext(x.r.Context(), &x.scene)
+	ctx := x.r.Context()
+	if x.ep.route.outlivesClient() {
+		ctx, x.stop = context.WithTimeout(context.WithoutCancel(ctx), workLimit)
+	}
+	ctx = audit.WithContext(ctx, &x.scene)
 	ctx = context.WithValue(ctx, requestKey{}, x)
 	x.ctx = obs.With(ctx, slog.String("request_id", x.caller.RequestID), slog.String("op", x.ep.route.Op))
 	return x.ctx

@@ -234,6 +234,10 @@ var policies = []behaviour{
 			e.want(e.cc(role, "DELETE", path, nil), 403)
 			e.want(e.cc(role, "POST", path+"/revert", map[string]any{"revision": 1}), 403)
 		}
+		// Who may update one policy neither brings it back when it is deleted nor reads its rules.
+		_, drop := e.policy(rule("Allow", "policies:"+strings.TrimPrefix(path, "/policies/"), "update", "user.role == 'developer'"))
+		defer drop()
+		e.want(e.cc("developer", "POST", path+"/revert", map[string]any{"revision": 1}), 403)
 		for _, all := range []any{rule("Deny", "policies:*", "update", ""), rule("Deny", "*:*", "*", "user.role == 'admin'")} {
 			if a := e.want(e.cc("admin", "POST", "/policies",
 				map[string]any{"name": e.name("lock"), "version": "1.0.0", "rules": []any{all}}), 409); a.Code != "policy.lockout" {

@@ -101,6 +101,15 @@ type revertPolicyIn struct {
 }
 
 func (a *API) revertPolicy(ctx context.Context, in revertPolicyIn) (policyView, error) {
+	needs := []string{"read"} // the answer shows the rules
+	if _, err := a.Policies.Get(ctx, in.ID); fault.Is(err, fault.NotFound) {
+		needs = append(needs, "create") // it brings a deleted policy back
+	}
+	for _, action := range needs {
+		if err := web.Require(ctx, action, authz.Resource{Type: "policies", Name: in.ID}); err != nil {
+			return policyView{}, err
+		}
+	}
 	d, err := a.Policies.Revert(ctx, in.ID, in.Revision, in.Match, asking(ctx))
 	return viewPolicy(d), err
 }

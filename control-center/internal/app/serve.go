@@ -127,7 +127,8 @@ func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Seal
 		Prunes: append(session.Classes(db, age(c.Retention.SessionsMaxAge)), auditlog.Class(db, age(c.Retention.AuditIndexMaxAge)),
 			change.Class(db, retention.KeepRule{MaxAge: time.Duration(c.Retention.EventsMaxAge), Max: c.Retention.EventsMax})),
 		Components: []process.Component{
-			{Name: "revocations", Run: revoked.Run}, {Name: "signing keys", Run: ring.Run}, {Name: "audit index", Run: rows.Run},
+			{Name: "revocations", Run: revoked.Run}, {Name: "signing keys", Run: ring.Run}, {Name: "policies", Run: policies.Run},
+			{Name: "audit index", Run: rows.Run},
 			{Name: "wait for the orchestrator", Run: start.Run},
 		},
 	}, nil

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/shared/authz"
@@ -99,4 +100,36 @@ func (ps *Policies) reload(ctx context.Context) error {
 	ps.Authority.Swap(compiled)
 	ps.announce(src.Version, nil)
 	return nil
+}
+
+// lookEvery is how often Run compares the set in force with the one that is stored.
+const lookEvery = 2 * time.Second
+
+// Run puts in force what was stored without this process knowing it, until ctx ends; then it
+// returns nil. A commit whose outcome was unknown may take place after its change has read the set
+// again.
+func (ps *Policies) Run(ctx context.Context) error {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := ps.catchUp(ctx); err != nil && ctx.Err() == nil {
+			ps.Log.WarnContext(ctx, "the stored policies could not be compared with those in force", "error", err)
+		}
+	}
+}
+
+// catchUp loads the stored set unless its version is the one in force.
+func (ps *Policies) catchUp(ctx context.Context) error {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	row, err := sets.Get(ctx, ps.Changes.DB, setID)
+	if err != nil || row.Value.Version == ps.Authority.Set().Version() {
+		return err
+	}
+	return ps.reload(ctx)
 }

@@ -262,3 +262,27 @@ func TestPolicies_aChangeCostsTheSameHoweverManyPoliciesThereAre(t *testing.T) {
 		t.Errorf("a change reads %d documents with 10,000 policies and %d with 10", many, few)
 	}
 }
+
+// TestPolicies_aChangeStoredBehindTheirBackComesInForce: a commit whose outcome was unknown takes
+// place after its change has read the set again. What GET shows was not what held until the next
+// change.
+func TestPolicies_aChangeStoredBehindTheirBackComesInForce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := fresh()
+		b, behind := load(t, db), load(t, db)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- b.Run(ctx) }()
+		if err := put(behind, denyWeb()); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(3 * time.Second)
+		if allowed(b, "web-1") {
+			t.Error("the stored policy does not hold")
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -199,17 +199,25 @@ func TestCancel_stopsWhatRunsAndKeepsWhatIsDone(t *testing.T) {
 		e := start(t, memory(), w)
 		id := e.submit(batch(servers("a", nil, "a1"), servers("b", []string{"a"}, "slow"), servers("c", []string{"b"}, "c1"))).Run.ID
 		e.until(id, func(v run.Batch) bool { return v.Tasks[1].Status() == dag.StatusRunning })
-		if err := e.Cancel(scene(), dag.Batch, id); err != nil {
+		if err := e.Cancel(scene(), dag.Batch, id, fresh()); err != nil {
 			t.Fatal(err)
 		}
 		v := e.ended(id)
 		if v.Run.Status() != dag.StatusCancelled || statuses(v) != "Completed Cancelled Cancelled" || w.left() != 1 {
 			t.Errorf("ended %s: %s, %d effects", v.Run.Status(), statuses(v), w.left())
 		}
-		if err := e.Cancel(scene(), dag.Batch, id); !fault.Is(err, fault.Conflict) {
+		if err := e.Cancel(scene(), dag.Batch, id, fresh()); !fault.Is(err, fault.Conflict) {
 			t.Errorf("a second cancel: %v", err)
 		}
-		if err := e.Cancel(scene(), dag.Batch, v.Tasks[0].ID); !fault.Is(err, fault.NotFound) {
+		command := fresh()
+		other := e.submit(batch(servers("d", nil, "slow"))).Run.ID
+		for range 2 { // the repeat comes when the batch has ended
+			if err := e.Cancel(scene(), dag.Batch, other, command); err != nil {
+				t.Errorf("a repeat of the cancel that cancelled it: %v", err)
+			}
+			e.ended(other)
+		}
+		if err := e.Cancel(scene(), dag.Batch, v.Tasks[0].ID, fresh()); !fault.Is(err, fault.NotFound) {
 			t.Errorf("cancel of an unknown batch: %v", err)
 		}
 	})

@@ -16,6 +16,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
@@ -131,7 +132,7 @@ func TestHistory_runsGoWithAllTheirDocuments(t *testing.T) {
 		if page, err := db.Read(context.Background(), run.EventStream, store.Latest, 0); err != nil || page.First != page.Head+1 {
 			t.Errorf("events are kept from %d to %d, %v", page.First, page.Head, err)
 		}
-		if err := e.Cancel(scene(), dag.Workflow, active); err != nil {
+		if err := e.Cancel(scene(), dag.Workflow, active, id.New()); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -69,7 +69,7 @@ func TestCancel_ofARunThatEndsMeanwhileSaysThatItHasEnded(t *testing.T) {
 		id := e.submit(workflow("s1")).Run.ID
 		<-time.After(time.Second)
 		db.get = holdUp("run", id)
-		if err := e.Cancel(scene(), dag.Workflow, id); !fault.Is(err, fault.Conflict) {
+		if err := e.Cancel(scene(), dag.Workflow, id, fresh()); !fault.Is(err, fault.Conflict) {
 			t.Errorf("cancel: %v", err)
 		}
 	})
@@ -166,7 +166,7 @@ func TestRollback_ofAnOperationWhoseBatchGoesOnIsRefused(t *testing.T) {
 		if _, err := e.Rollback(scene(), q); !fault.Is(err, fault.Conflict) {
 			t.Errorf("rollback: %v", err)
 		}
-		if err := e.Cancel(scene(), dag.Batch, id); err != nil {
+		if err := e.Cancel(scene(), dag.Batch, id, fresh()); err != nil {
 			t.Fatal(err)
 		}
 		e.ended(id)

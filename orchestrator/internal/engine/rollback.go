@@ -15,7 +15,8 @@ import (
 )
 
 // errRollback is the answer while another rollback runs.
-var errRollback = fault.New(fault.Conflict, "rollback.running", "Another rollback is running; wait until it has ended.")
+var errRollback = fault.New(fault.Conflict, "rollback.running", "Another rollback is running; wait until it has ended.").
+	After(5 * time.Second)
 
 // Rollback undoes what the request names and waits for the end. The request is judged before
 // anything is stopped; then the rollback is stored, and goes on when the caller leaves or the

@@ -8,6 +8,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -64,7 +65,7 @@ func (r *runner) quiesce(ctx context.Context) (ours bool, err error) {
 				unowned++
 				continue
 			}
-			if err := r.e.cancel(ctx, other, "cancelled by a rollback"); err != nil && !fault.Is(err, fault.Conflict) {
+			if err := r.e.cancel(ctx, other, id.New(), "cancelled by a rollback"); err != nil && !fault.Is(err, fault.Conflict) {
 				return true, err
 			}
 			if ours, err := r.awaitEnd(ctx, other); !ours || err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 )
@@ -341,3 +342,6 @@ func statuses(v run.Batch) string {
 }
 
 func memory() store.DB { return memstore.New(schema()) }
+
+// fresh is id.New, where id is something else.
+func fresh() string { return id.New() }

@@ -15,6 +15,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider/simulated"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 )
@@ -233,7 +234,7 @@ func TestEngine_aCancelledCreateLeavesTheNameFree(t *testing.T) {
 	cancelled := submit(nil, dag.Workflow, servers.Servers[0])
 	late := submit(&dag.Policy{Timeout: 50}, dag.Batch, servers.Servers[1])
 	eventually(t, func() bool { b.claims.mu.Lock(); defer b.claims.mu.Unlock(); return len(b.claims.tags["web-01"]) == 1 })
-	if err := e.Cancel(ctx, dag.Workflow, cancelled); err != nil {
+	if err := e.Cancel(ctx, dag.Workflow, cancelled, id.New()); err != nil {
 		t.Fatal(err)
 	}
 	if view := ends(t, e, ctx, late); view.Run.State != dag.Failed {
