@@ -119,16 +119,17 @@ func (p Permission) String() string {
 func (r Route) Mutates() bool { return !r.Reads && r.Method != http.MethodGet }
 
 // idempotent says whether the route honours an Idempotency-Key (decision 50): every one that
-// changes something for somebody who is known. outlivesClient says whether the route goes on when
-// its client leaves: a change that somebody with a name asked for is carried out, put in force and
-// settled, whoever still hears of it. A sign-in is not, so that who hangs up leaves nothing to work
-// on; a route that waits does what it has to do before it waits.
-func (r Route) outlivesClient() bool {
-	return r.Mutates() && r.Wait == 0 && r.Permission.kind != permitOpen
-}
-
+// changes something for somebody who is known.
 func (r Route) idempotent() bool {
 	return r.Mutates() && r.Permission.kind != permitOpen && !r.Internal && r.Stream == nil && r.Handle.out != reflect.TypeFor[Pieces]()
+}
+
+// outlivesClient says whether the route goes on when its client leaves: a change that somebody with
+// a name asked for is carried out, put in force and settled, whoever still hears of it. A sign-in
+// is not, so that who hangs up leaves nothing to work on; a route that waits does what it has to do
+// before it waits, and a Stream is its client's.
+func (r Route) outlivesClient() bool {
+	return r.Mutates() && r.Wait == 0 && r.Permission.kind != permitOpen && r.Stream == nil
 }
 
 func (r Route) status() int {

@@ -149,22 +149,26 @@ func (s *Store) Run(ctx context.Context) error {
 		}
 		next := s.held
 		next.Beat = rand.Text()
-		kept, err := s.changeLease(ctx, s.held, next)
-		switch {
-		case kept:
+		if kept, _ := s.changeLease(ctx, s.held, next); kept {
 			s.held = next
-		case err != nil:
-			// An answer that was lost may have changed the beat; the epoch alone says whose the
-			// lease is.
-			if now, err := s.readLease(ctx); err == nil && now.Epoch == s.held.Epoch {
-				s.held = now
-			} else if err == nil {
-				return errLost
-			}
-		default:
+		} else if ours, err := s.reread(ctx); err == nil && !ours {
 			return errLost
 		}
 	}
+}
+
+// reread reads the lease after a renewal that failed, or whose outcome is unknown, and says whether
+// it is still this store's. A renewal whose answer was lost may have changed the beat, at once or
+// seconds later; the epoch alone, which each take-over raises, says whose the lease is.
+func (s *Store) reread(ctx context.Context) (ours bool, err error) {
+	now, err := s.readLease(ctx)
+	if err != nil {
+		return false, err
+	}
+	if ours = now.Epoch == s.held.Epoch; ours {
+		s.held = now
+	}
+	return ours, nil
 }
 
 // giveBack lets the next instance begin at once. An end that cannot say so costs that one the lease
@@ -172,10 +176,19 @@ func (s *Store) Run(ctx context.Context) error {
 func (s *Store) giveBack() {
 	ctx, cancel := context.WithTimeout(s.ctx, 2*time.Second)
 	defer cancel()
-	next := s.held
-	next.Free, next.Beat = true, rand.Text()
-	if _, err := s.changeLease(ctx, s.held, next); err != nil {
-		s.log.Debug("the lease was not given back", "cause", err.Error())
+	for range 2 { // the second after the beat was read again
+		next := s.held
+		next.Free, next.Beat = true, rand.Text()
+		free, err := s.changeLease(ctx, s.held, next)
+		if free {
+			return
+		}
+		if err != nil {
+			s.log.Debug("the lease was not given back", "cause", err.Error())
+		}
+		if ours, err := s.reread(ctx); err != nil || !ours {
+			return
+		}
 	}
 }
 

@@ -157,6 +157,40 @@ func TestLease_standbyTakesOver(t *testing.T) {
 	}
 }
 
+// TestLease_aRenewalThatCameLateIsNoTakeOver: a connection stalled, a renewal timed out and took
+// place seconds later. The only instance took the changed beat for another instance's and ended
+// itself.
+func TestLease_aRenewalThatCameLateIsNoTakeOver(t *testing.T) {
+	t.Parallel()
+	at, password := surrealtest.Start(t)
+	s, err := openAs(t, at, password, Owner{Identity: me(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := s.held
+	late.Beat = "of a renewal whose answer was lost"
+	if changed, err := s.changeLease(t.Context(), s.held, late); !changed || err != nil {
+		t.Fatal(changed, err)
+	}
+	if ours, err := s.reread(t.Context()); !ours || err != nil || s.held.Beat != late.Beat {
+		t.Errorf("after an own renewal that came late: ours %v, %v, beat %q", ours, err, s.held.Beat)
+	}
+	other := s.held
+	other.Epoch++
+	if changed, err := s.changeLease(t.Context(), s.held, other); !changed || err != nil {
+		t.Fatal(changed, err)
+	}
+	if ours, err := s.reread(t.Context()); ours || err != nil {
+		t.Errorf("after a take-over: ours %v, %v", ours, err)
+	}
+	s.held = late // as it was before the renewal's answer was lost, once more
+	s.held.Epoch = other.Epoch
+	s.giveBack()
+	if now, err := s.readLease(t.Context()); err != nil || !now.Free {
+		t.Errorf("an end behind a late renewal: %+v, %v", now, err)
+	}
+}
+
 // TestIdentify_oneProcessAFolder: also from another container, where pids mean nothing, a folder
 // has one process.
 func TestIdentify_oneProcessAFolder(t *testing.T) {
