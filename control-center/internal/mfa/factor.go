@@ -6,14 +6,11 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/pquerna/otp"
-	"github.com/pquerna/otp/hotp"
 	"github.com/pquerna/otp/totp"
 
 	"github.com/provisioning-platform/platform/control-center/internal/login"
-	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -133,58 +130,4 @@ func Check(sealer *seal.Sealer, f Factor, code string, now time.Time) (Factor, R
 	f.Spent = append(slices.Clone(f.Spent[max(0, len(f.Spent)-spentSteps+1):]), step)
 	f.Failures = login.CodeFailures{}
 	return f, Result{OK: true, Method: "otp"}, nil
-}
-
-// match returns the step whose code it is, among the one before now, that of now and the next one;
-// 0 when it is none of them. It computes all three in every case, so that its time tells nothing.
-func match(sealer *seal.Sealer, userID, sealed, code string, now time.Time) (int64, error) {
-	secret, err := sealer.Open(Table.Kind, userID, "secret", sealed)
-	if err != nil {
-		return 0, err
-	}
-	digits := sixDigits(code)
-	if !digits {
-		code = "000000" // Any other text costs the same work.
-	}
-	current, found := now.Unix()/period, int64(0)
-	for step := current - 1; step <= current+1; step++ {
-		ok, err := hotp.ValidateCustom(code, uint64(step), string(secret),
-			hotp.ValidateOpts{Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1})
-		if err != nil {
-			return 0, err
-		}
-		if ok && digits {
-			found = step
-		}
-	}
-	return found, nil
-}
-
-// sixDigits says whether code is exactly six ASCII digits.
-func sixDigits(code string) bool {
-	if len(code) != 6 {
-		return false
-	}
-	for _, c := range []byte(code) {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return true
-}
-
-// plainCode returns a recovery code in lower case, without blanks and hyphens.
-func plainCode(code string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '-' || unicode.IsSpace(r) {
-			return -1
-		}
-		return unicode.ToLower(r)
-	}, code)
-}
-
-// hashCode returns the hash under which a recovery code is stored. One SHA-256 is enough for 80
-// random bits, and with the user's id equal codes have different hashes.
-func hashCode(userID, code string) string {
-	return id.Digest(userID + "\x00" + code)
 }

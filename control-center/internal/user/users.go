@@ -3,7 +3,6 @@ package user
 import (
 	"cmp"
 	"context"
-	"iter"
 	"slices"
 	"strconv"
 	"time"
@@ -148,62 +147,6 @@ func Insert(tx *store.Tx, act *change.Act, u User) error {
 	return table.Create(tx, u)
 }
 
-// countAdmins calls the function countAdmins and, when an administrator goes, KeepsFactor.
-func (us *Users) countAdmins(tx *store.Tx, before, after User) error {
-	if err := countAdmins(tx, before, after); err != nil || after.usableAdmin() {
-		return err
-	}
-	return us.KeepsFactor(tx, before)
-}
-
-// KeepsFactor refuses with ErrLastFactor a change after which u signs in no longer, when every
-// sign-in needs a code and no other enabled administrator has a factor. The commit demands that the
-// other one is as it was read here, so two changes at once never take away the last two.
-func (us *Users) KeepsFactor(tx *store.Tx, u User) error {
-	if !us.MFA || !u.usableAdmin() {
-		return nil
-	}
-	if has, err := us.HasFactor(tx, u.ID); err != nil || !has {
-		return err
-	}
-	for r, err := range table.All(tx.Context(), us.DB, store.Query{Index: "role_" + Admin, Prefix: "true", Exact: true}) {
-		if err != nil {
-			return err
-		}
-		if r.Value.ID == u.ID {
-			continue
-		}
-		other, err := Load(tx, r.Value.ID)
-		if err != nil {
-			return err
-		}
-		if has, err := us.HasFactor(tx, r.Value.ID); err != nil || has && other.Value.usableAdmin() {
-			return err
-		}
-	}
-	return ErrLastFactor
-}
-
-// countAdmins keeps the number of usable administrators when an account changes from before to
-// after. It refuses with ErrLastAdmin to let the number fall to none.
-func countAdmins(tx *store.Tx, before, after User) error {
-	if before.usableAdmin() == after.usableAdmin() {
-		return nil
-	}
-	row, err := adminCounts.Load(tx, "admins")
-	if err != nil {
-		return err
-	}
-	g := row.Value
-	g.ID = "admins"
-	if after.usableAdmin() {
-		g.Admins++
-	} else if g.Admins--; g.Admins < 1 {
-		return ErrLastAdmin
-	}
-	return adminCounts.Save(tx, g)
-}
-
 // Delete removes an account. Its name and address are free again, and its audit entries stay. with,
 // when not nil, removes in the same transaction what other packages keep about the account.
 func (us *Users) Delete(ctx context.Context, userID string, by Caller, with func(*store.Tx) error) error {
@@ -312,15 +255,4 @@ func (f Filter) queries() []store.Query {
 // List returns a page of accounts, newest first.
 func (us *Users) List(ctx context.Context, f Filter, p store.Place) (store.Window[User], error) {
 	return table.Window(ctx, us.DB, p, f.queries()...)
-}
-
-// Admins yields the enabled administrators of db.
-func Admins(ctx context.Context, db store.DB) iter.Seq2[User, error] {
-	return func(yield func(User, error) bool) {
-		for r, err := range table.All(ctx, db, store.Query{Index: "role_" + Admin, Prefix: "true", Exact: true}) {
-			if !yield(r.Value, err) {
-				return
-			}
-		}
-	}
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/event"
-	"github.com/provisioning-platform/platform/shared/fault"
 )
 
 // Apply carries out a command; no other function changes a run. Take returns what is to be
@@ -67,31 +66,6 @@ func (r *Run) queue(i int32) {
 	r.ready = append(r.ready, i)
 }
 
-// advance starts ready tasks as long as there are places, and ends the run when all tasks have
-// ended.
-func (r *Run) advance() {
-	limit := min(r.Header.ParallelLimit, r.Quota)
-	switch r.Header.State {
-	case Running:
-		for len(r.ready) > 0 && r.busy < limit {
-			i := r.ready[0]
-			r.ready = r.ready[1:]
-			if r.allowed(i) {
-				r.begin(i)
-			}
-		}
-	case Undoing:
-		for len(r.ready) > 0 && (r.busy < limit || !r.Tasks[r.ready[0]].undoLeft()) {
-			i := r.ready[0]
-			r.ready = r.ready[1:]
-			r.beginUndo(i)
-		}
-	}
-	if r.unfinished == 0 && !r.Done() && r.Header.State != Queued && r.Header.Kind != Rollback {
-		r.finish()
-	}
-}
-
 // finish ends a run. A failed batch that is to roll back begins to undo instead.
 func (r *Run) finish() {
 	h := &r.Header
@@ -118,86 +92,6 @@ func (r *Run) finish() {
 	}
 	h.CompletedAt = r.nowPointer()
 	r.emitRun()
-}
-
-// cancel ends the tasks that have not started and tells the others to stop.
-func (r *Run) cancel(c Cancel) error {
-	h := &r.Header
-	if h.CancelID != "" && h.CancelID == c.ID {
-		return nil
-	}
-	what := string(h.Kind)
-	switch h.State {
-	case Queued, Running:
-	case Undoing:
-		return fault.New(fault.Conflict, what+".rolling_back",
-			"This %s has failed and is being rolled back; it ends by itself and cannot be cancelled.", what)
-	case Cancelling:
-		return fault.New(fault.Conflict, what+".cancelling", "This %s is already being cancelled.", what)
-	default:
-		return fault.New(fault.Conflict, what+".ended", "This %s has already ended (%s) and cannot be cancelled.", what, h.Status())
-	}
-	if h.Kind == Rollback {
-		return fault.New(fault.Conflict, "rollback.not_cancellable",
-			"A rollback cannot be cancelled; it goes on until everything was tried.")
-	}
-	h.CancelID, h.CancelledBy = c.ID, c.By
-	h.Error = c.Reason
-	if h.Error == "" {
-		h.Error = "cancelled by " + c.By
-	}
-	r.setRun(Cancelling)
-	r.ready = nil
-	for i := range r.Tasks {
-		switch t := &r.Tasks[i]; t.State {
-		case Waiting, Queued:
-			t.Error = h.Error + " before it started"
-			r.end(int32(i), Cancelled)
-		case Running, Retrying, NeedsAttention:
-			t.Error = h.Error
-			r.cancelTask(int32(i))
-		}
-	}
-	return nil
-}
-
-// fail fails the run because task i has failed: no further task starts, and each task that will not
-// run gets an error that says why.
-func (r *Run) fail(i int32) {
-	h, t := &r.Header, &r.Tasks[i]
-	if h.Kind == Batch {
-		mode := r.nodes[i].OnFailure
-		h.RollBack = h.RollBack || mode == OnFailureRollback || mode == "" && h.RollbackEnabled
-	}
-	if h.FailedBy != "" || h.State != Running {
-		return
-	}
-	h.FailedBy = t.Operation
-	if h.FailedBy == "" {
-		h.FailedBy = t.Name
-	}
-	h.Error = t.Error
-	if h.Kind == Batch {
-		h.Error = fmt.Sprintf("operation %s failed: %s", h.FailedBy, t.Error)
-	}
-	r.ready = nil
-	queue := append([]int32(nil), r.dependents[i]...)
-	for len(queue) > 0 {
-		d := queue[0]
-		queue = queue[1:]
-		if r.Tasks[d].State != Waiting { // none is Queued: that one would not depend on task i
-			continue
-		}
-		r.Tasks[d].Error = fmt.Sprintf("not run because operation %s, which it depends on, failed", h.FailedBy)
-		r.end(d, Skipped)
-		queue = append(queue, r.dependents[d]...)
-	}
-	for d := range r.Tasks {
-		if s := r.Tasks[d].State; s == Waiting || s == Queued {
-			r.Tasks[d].Error = fmt.Sprintf("not started because operation %s failed", h.FailedBy)
-			r.end(int32(d), Cancelled)
-		}
-	}
 }
 
 // end puts a task into a terminal state and queues the dependents that waited for it only.

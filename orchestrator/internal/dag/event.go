@@ -41,17 +41,6 @@ func (r *Run) emitTask(t *Task) {
 	}
 }
 
-// emitProgress emits the progress of a task of several steps when one of them has ended.
-func (r *Run) emitProgress(t *Task) {
-	if r.Header.Kind == Rollback || len(t.Steps) < 2 {
-		return
-	}
-	r.emit(event.Event{
-		Type: event.WorkflowProgress, Status: t.Status().Lower(), TaskID: t.ID, BatchID: r.batchID(), Name: t.Name, Operation: t.Operation,
-		Progress: t.Progress, Step: t.CurrentStep(), Done: t.DoneSteps(), Total: len(t.Steps),
-	})
-}
-
 // emitRun emits the status of a batch or rollback.
 func (r *Run) emitRun() {
 	h := &r.Header

@@ -180,24 +180,6 @@ func (r *Run) verify(i, k int32, failed bool) {
 	r.beginAttempt(i, k, Find)
 }
 
-func (r *Run) applyStep(i, k int32, res Result) {
-	t := &r.Tasks[i]
-	p := &t.Steps[k]
-	p.Error, p.Ended, p.OutcomeUnknown = "", false, false
-	p.Output = naming.Clip(res.Output, min(maxOutput, allOutput/len(t.Steps)))
-	r.record(t, p, res)
-	if t.mutates(p) {
-		r.setApplied(i, k, true)
-	}
-	r.setStep(p, Succeeded)
-	if progress := min(9_900, 10_000*t.DoneSteps()/len(t.Steps)); progress > t.Progress {
-		t.Progress = progress
-	}
-	if t.DoneSteps() < len(t.Steps) {
-		r.emitProgress(t)
-	}
-}
-
 // handleFind takes the result of a Find: whether a step took effect.
 func (r *Run) handleFind(i, k int32, res Result) {
 	t := &r.Tasks[i]
@@ -251,21 +233,6 @@ func (r *Run) handleFind(i, k int32, res Result) {
 		t.Attention = fmt.Sprintf("%s: whether it took effect cannot be told (%s); look at the provider, then cancel, or restart the "+
 			"orchestrator to look again", p.Step.Name, naming.Clip(reason(res), 200))
 		r.setStep(p, NeedsAttention)
-	}
-}
-
-// scheduleRetry has a step wait before its next attempt of that kind.
-func (r *Run) scheduleRetry(i, k int32, kind AttemptKind, res Result) {
-	t := &r.Tasks[i]
-	p := &t.Steps[k]
-	tries := p.Tries
-	if kind == Find {
-		tries = p.Finds
-	}
-	p.Kind = kind
-	p.RetryAt, p.Wait, p.retryDue = r.startTimer(i, delay(r.policies[i], t.ID+p.Step.Name, tries, res.RetryAfter))
-	if p.State == Running {
-		r.setStep(p, Retrying)
 	}
 }
 

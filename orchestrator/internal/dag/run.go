@@ -156,17 +156,6 @@ func (r *Run) derive(now Now) {
 	}
 }
 
-// Want returns how many more tasks the run would start now if Quota allowed it.
-func (r *Run) Want() int {
-	if r.Header.State != Running && r.Header.State != Undoing {
-		return 0
-	}
-	return max(0, min(len(r.ready), r.Header.ParallelLimit-r.busy))
-}
-
-// Busy returns how many tasks hold a place of parallel_limit.
-func (r *Run) Busy() int { return r.busy }
-
 // Done says whether the run has ended.
 func (r *Run) Done() bool { return r.Header.State.Terminal() }
 
@@ -198,11 +187,6 @@ func (r *Run) satisfied(d int32) bool {
 		return r.soft(d)
 	}
 	return false
-}
-
-// soft says whether the run goes on when task i fails.
-func (r *Run) soft(i int32) bool {
-	return r.Header.Kind == Rollback || r.nodes[i].OnFailure == OnFailureContinue
 }
 
 func indexOf(nodes []Node) map[string]int32 {

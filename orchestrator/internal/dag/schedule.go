@@ -129,76 +129,6 @@ func (r *Run) markStep(i, k int32) {
 	}
 }
 
-// endFailed fails a task with the error of its first failed step.
-func (r *Run) endFailed(i int32) {
-	t := &r.Tasks[i]
-	p := t.failedStep()
-	t.Error = p.Error
-	if len(t.Steps) > 1 {
-		t.Error = p.Step.Name + ": " + p.Error
-	}
-	r.end(i, Failed)
-}
-
-// cancelTask stops a task that has not ended. Pending lists its attempts in flight to be stopped, a
-// Find asks for the steps in doubt, the other steps end here.
-func (r *Run) cancelTask(i int32) {
-	t := &r.Tasks[i]
-	t.RetryAt, t.Wait, t.Withdrawn = nil, 0, false
-	r.startGrace(i)
-	r.setState(i, Cancelling)
-	for k := range t.Steps {
-		p := &t.Steps[k]
-		switch p.State {
-		case Waiting:
-			r.setStep(p, Cancelled)
-		case Retrying:
-			p.RetryAt, p.Wait = nil, 0
-			if p.Kind == Find || p.OutcomeUnknown {
-				p.Finds = 0
-				r.setStep(p, Cancelling)
-				r.beginAttempt(i, int32(k), Find)
-				continue
-			}
-			r.setStep(p, Cancelled)
-		case NeedsAttention:
-			r.outcomeUnknown(i, int32(k))
-			r.setStep(p, Cancelled)
-		case Running:
-			r.setStep(p, Cancelling)
-		}
-	}
-	r.endIfStopped(i)
-}
-
-// startGrace sets until when a task that was told to stop may go on.
-func (r *Run) startGrace(i int32) {
-	t := &r.Tasks[i]
-	t.stopDue = r.up + millis(r.policies[i].Grace)
-	r.timers.push(t.stopDue, i)
-}
-
-// endIfStopped ends a task that was told to stop once none of its attempts is in flight.
-func (r *Run) endIfStopped(i int32) {
-	t := &r.Tasks[i]
-	whole := t.Resolved
-	for k := range t.Steps {
-		if t.Steps[k].Attempt != "" || t.Steps[k].RetryAt != nil {
-			return
-		}
-		whole = whole && t.Steps[k].State == Succeeded
-	}
-	switch {
-	case whole:
-		t.Output = t.summary()
-		r.end(i, Succeeded)
-	case t.Expired:
-		r.end(i, Failed)
-	default:
-		r.end(i, Cancelled)
-	}
-}
-
 // outcomeUnknown ends the question whether a step took effect without an answer. An undo will try
 // to remove the effect.
 func (r *Run) outcomeUnknown(i, k int32) {
@@ -220,15 +150,6 @@ func (t *Task) doubts() string {
 		}
 	}
 	return ""
-}
-
-func (t *Task) failedStep() *StepState {
-	for k := range t.Steps {
-		if t.Steps[k].State == Failed {
-			return &t.Steps[k]
-		}
-	}
-	return nil
 }
 
 // laneBusy says whether a step of the same lane that stands before step k has not ended.
@@ -279,3 +200,39 @@ func (t *Task) summary() string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+// advance starts ready tasks as long as there are places, and ends the run when all tasks have
+// ended.
+func (r *Run) advance() {
+	limit := min(r.Header.ParallelLimit, r.Quota)
+	switch r.Header.State {
+	case Running:
+		for len(r.ready) > 0 && r.busy < limit {
+			i := r.ready[0]
+			r.ready = r.ready[1:]
+			if r.allowed(i) {
+				r.begin(i)
+			}
+		}
+	case Undoing:
+		for len(r.ready) > 0 && (r.busy < limit || !r.Tasks[r.ready[0]].undoLeft()) {
+			i := r.ready[0]
+			r.ready = r.ready[1:]
+			r.beginUndo(i)
+		}
+	}
+	if r.unfinished == 0 && !r.Done() && r.Header.State != Queued && r.Header.Kind != Rollback {
+		r.finish()
+	}
+}
+
+// Want returns how many more tasks the run would start now if Quota allowed it.
+func (r *Run) Want() int {
+	if r.Header.State != Running && r.Header.State != Undoing {
+		return 0
+	}
+	return max(0, min(len(r.ready), r.Header.ParallelLimit-r.busy))
+}
+
+// Busy returns how many tasks hold a place of parallel_limit.
+func (r *Run) Busy() int { return r.busy }
