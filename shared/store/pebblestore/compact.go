@@ -98,17 +98,19 @@ func (s *Store) compact() {
 	for {
 		select {
 		case <-tick.C:
-			s.free(ctx)
+			s.free(ctx, tidyRows)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// free merges the spans in which much was deleted, and the indexes of the kinds among them. What
-// fails is only not freed.
-func (s *Store) free(ctx context.Context) {
-	for prefix, w := range s.waste.take(tidyRows) {
+// free merges the spans in which at least so many rows were deleted, and the indexes of the kinds
+// among them, one call at a time. What fails is only not freed.
+func (s *Store) free(ctx context.Context, least int) {
+	s.freeing.Lock()
+	defer s.freeing.Unlock()
+	for prefix, w := range s.waste.take(least) {
 		if w.kind != "" && w.rows < s.documents(ctx, w.kind)/tidyShare {
 			s.waste.add([]byte(prefix), *w)
 			continue

@@ -50,6 +50,7 @@ type Store struct {
 	batch   *pebble.Batch        // of the committer: what a group does to the engine
 	parcels sync.Pool            // of *batchBuffer
 	waste   deletions            // what compact is to free
+	freeing sync.Mutex           // held by free
 
 	open    sync.RWMutex // held for reading by every read, for writing by Close
 	ended   bool         // guarded by open
