@@ -20,8 +20,8 @@ func Apply(r *Run, c Command, now Now) error {
 		return nil
 	case Start:
 		r.start()
-	case Adopt:
-		r.adopt()
+	case TakeOver:
+		r.takeOver()
 	case Done:
 		r.handleResult(c)
 	case Cancel:

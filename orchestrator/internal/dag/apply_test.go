@@ -212,7 +212,7 @@ func TestApply_unclearOutcomeWaitsForAPerson(t *testing.T) {
 	if task := h.run.Tasks[0]; task.State != dag.NeedsAttention || task.Status() != dag.StatusRunning || task.Attention == "" {
 		t.Fatalf("task %+v", task)
 	}
-	h.apply(dag.Adopt{})
+	h.apply(dag.TakeOver{})
 	h.next(dag.Find, dag.OK)
 	if h.run.Tasks[0].State != dag.Succeeded {
 		t.Errorf("after a second look it is %s", h.run.Tasks[0].State)

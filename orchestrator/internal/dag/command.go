@@ -16,9 +16,9 @@ type Command interface{ command() }
 // Start begins a queued run.
 type Start struct{}
 
-// Adopt tells a run that a new process drives it. The outcome of each attempt that was in flight is
-// unknown, and a Find asks for it.
-type Adopt struct{}
+// TakeOver tells a run that a new process drives it. The outcome of each attempt that was in flight
+// is unknown, and a Find asks for it.
+type TakeOver struct{}
 
 // Halt tells a run that its process is about to end in order. An attempt that is in flight then
 // counts neither as a try nor as a kill (decision 40).
@@ -43,12 +43,12 @@ type Cancel struct {
 // Tick tells a run that time has passed, which ends waits for retries, timeouts and grace times.
 type Tick struct{}
 
-func (Start) command()  {}
-func (Adopt) command()  {}
-func (Halt) command()   {}
-func (Done) command()   {}
-func (Cancel) command() {}
-func (Tick) command()   {}
+func (Start) command()    {}
+func (TakeOver) command() {}
+func (Halt) command()     {}
+func (Done) command()     {}
+func (Cancel) command()   {}
+func (Tick) command()     {}
 
 // Ref names a step of a run by its indexes. Step is -1 for a Resolve.
 type Ref struct {

@@ -28,9 +28,9 @@ func (r *Run) halt() {
 	}
 }
 
-// adopt replaces each attempt that the end of its process has interrupted by a Find, which asks
+// takeOver replaces each attempt that the end of its process has interrupted by a Find, which asks
 // whether it took effect.
-func (r *Run) adopt() {
+func (r *Run) takeOver() {
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		if t.resolving() {

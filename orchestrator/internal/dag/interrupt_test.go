@@ -23,7 +23,7 @@ func (h *byHand) restart(ordered bool) {
 		h.apply(dag.Halt{})
 	}
 	h.reload()
-	h.apply(dag.Adopt{})
+	h.apply(dag.TakeOver{})
 }
 
 // reload makes the run from its stored form in a process that begins now.
@@ -79,9 +79,9 @@ func TestHalt_aPlannedStopUsesUpNoAttempt(t *testing.T) {
 	}
 }
 
-// TestAdopt_keepsTheNoteOnAStepInDoubt restarts while one step of a task is held for a person and
-// another has failed without anybody knowing whether it took effect.
-func TestAdopt_keepsTheNoteOnAStepInDoubt(t *testing.T) {
+// TestTakeOver_keepsTheNoteOnAStepInDoubt restarts while one step of a task is held for a person
+// and another has failed without anybody knowing whether it took effect.
+func TestTakeOver_keepsTheNoteOnAStepInDoubt(t *testing.T) {
 	t.Parallel()
 	h := hand(t, one())
 	h.resolve(dag.Step{Action: "server.create", Name: "web"}, dag.Step{Action: "server.create", Name: "db"})
@@ -102,7 +102,7 @@ func TestAdopt_keepsTheNoteOnAStepInDoubt(t *testing.T) {
 
 const died = "its orchestrator died 20 times while this ran"
 
-func TestAdopt_whatKillsItsOrchestratorFailsAfter20(t *testing.T) {
+func TestTakeOver_whatKillsItsOrchestratorFailsAfter20(t *testing.T) {
 	t.Parallel()
 	for _, attempts := range []int{1, 3, 100} {
 		d := one()
@@ -127,7 +127,7 @@ func TestAdopt_whatKillsItsOrchestratorFailsAfter20(t *testing.T) {
 	}
 }
 
-func TestAdopt_killsCountAnewWhenAnAttemptEndsByItself(t *testing.T) {
+func TestTakeOver_killsCountAnewWhenAnAttemptEndsByItself(t *testing.T) {
 	t.Parallel()
 	d := one()
 	d.Policy.MaxAttempts = 5
@@ -148,9 +148,9 @@ func TestAdopt_killsCountAnewWhenAnAttemptEndsByItself(t *testing.T) {
 	}
 }
 
-// TestAdopt_everyKindOfTryIsBounded kills the orchestrator in the middle of each other kind of
+// TestTakeOver_everyKindOfTryIsBounded kills the orchestrator in the middle of each other kind of
 // attempt.
-func TestAdopt_everyKindOfTryIsBounded(t *testing.T) {
+func TestTakeOver_everyKindOfTryIsBounded(t *testing.T) {
 	t.Parallel()
 	t.Run("resolve", func(t *testing.T) {
 		t.Parallel()
@@ -238,7 +238,7 @@ func TestClock_aStepNeitherFailsNorStallsNorRepeats(t *testing.T) {
 					h.now.Wall = h.now.Wall.Add(step)
 					if process != "the same process" {
 						h.reload()
-						h.apply(dag.Adopt{})
+						h.apply(dag.TakeOver{})
 					}
 					h.apply(dag.Tick{})
 				}
@@ -313,7 +313,7 @@ func TestTimeout_countsTheTimeThatAProcessWasThere(t *testing.T) {
 		h.apply(dag.Halt{})
 		h.now.Wall = h.now.Wall.Add(time.Hour) // nobody there
 		h.reload()
-		h.apply(dag.Adopt{})
+		h.apply(dag.TakeOver{})
 		h.next(dag.Find, dag.NotFoundClass)
 		if h.run.Tasks[0].State != dag.Running {
 			t.Fatalf("after %d minutes of work: %s %s", n+1, h.run.Tasks[0].State, h.run.Tasks[0].Error)

@@ -171,7 +171,7 @@ func TestApply_undoThatIsKilledOftenerThanItHasTriesIsFinished(t *testing.T) {
 		if due := dag.Pending(h.run); len(due.Start) != 1 || due.Start[0].Attempt.Kind != dag.Undo {
 			t.Fatalf("due: %+v", due.Start)
 		}
-		h.apply(dag.Adopt{})
+		h.apply(dag.TakeOver{})
 		h.next(dag.Find, dag.OK) // the server still stands
 	}
 	h.next(dag.Undo, dag.OK)

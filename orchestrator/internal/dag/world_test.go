@@ -295,7 +295,7 @@ func (w *world) restart() {
 			w.resumed++
 		}
 	}
-	w.apply(dag.Adopt{})
+	w.apply(dag.TakeOver{})
 }
 
 // reload makes the run from its stored form.

@@ -89,7 +89,7 @@ type Engine struct {
 	runs          map[string]*runner // the runs this process owns
 	rollbackID    string             // the rollback that runs; other runs wait
 	ctx           context.Context    // of Run; nil before it
-	adopted       bool               // what was unfinished when Run began is in runs
+	tookOver      bool               // what was unfinished when Run began is in runs
 	stopped       bool
 	rollbackEnded bool           // since RollbackEnded was last asked
 	work          sync.WaitGroup // runners and attempts
@@ -150,13 +150,13 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	e.mu.Unlock()
 	for wait := time.Duration(0); clock.Pause(ctx, wait, nil); wait = e.Lease / 2 {
-		err := e.adopt(ctx)
+		err := e.takeOver(ctx)
 		if err != nil && ctx.Err() == nil {
 			e.Log.Error("engine: unfinished runs cannot be listed; trying again", "error", err)
 		}
 		e.mu.Lock()
-		if err == nil && !e.adopted {
-			if e.adopted = true; e.rollbackID == "" {
+		if err == nil && !e.tookOver {
+			if e.tookOver = true; e.rollbackID == "" {
 				e.startWaiting()
 			}
 		}
@@ -216,7 +216,7 @@ func (e *Engine) register(r *runner) (added, waits bool, err error) {
 // startsWait says whether new runs wait: for the end of a rollback, or until it is known whether
 // there is one; under mu.
 func (e *Engine) startsWait() bool {
-	return e.rollbackID != "" || e.ctx != nil && !e.adopted
+	return e.rollbackID != "" || e.ctx != nil && !e.tookOver
 }
 
 // forget removes a run that has ended or that another process owns.

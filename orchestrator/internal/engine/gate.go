@@ -7,7 +7,7 @@ func (e *Engine) PauseRollbacks() (resume func(), ok bool) {
 	e.pruning.Lock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.adopted || e.stopped || e.rollbackID != "" {
+	if !e.tookOver || e.stopped || e.rollbackID != "" {
 		e.pruning.Unlock()
 		return nil, false
 	}

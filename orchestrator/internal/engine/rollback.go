@@ -62,7 +62,7 @@ func (e *Engine) announce(ctx context.Context, q rollback.Request) (<-chan begun
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
-	case !e.adopted || e.stopped:
+	case !e.tookOver || e.stopped:
 		return nil, errStopping
 	case e.rollbackID != "":
 		return nil, errRollback
@@ -104,9 +104,9 @@ func (e *Engine) outcome(ctx context.Context, rollbackID string) (rollback.Summa
 	return got, err
 }
 
-// adoptWithin is how often rejoin looks whether a process has adopted a rollback that nobody runs
-// yet.
-const adoptWithin = 100 * time.Millisecond
+// takeOverWithin is how often rejoin looks whether a process has taken over a rollback that nobody
+// runs yet.
+const takeOverWithin = 100 * time.Millisecond
 
 // rejoin waits for a rollback that a request with the same id began before, for example in a
 // process that was killed before it could answer; known is false when there is none.
@@ -135,7 +135,7 @@ func (e *Engine) rejoin(ctx context.Context, rollbackID string) (known bool, err
 			}
 			return true, nil
 		}
-		if !clock.Pause(ctx, adoptWithin, life.Done()) { // just started, or another process owns it
+		if !clock.Pause(ctx, takeOverWithin, life.Done()) { // just started, or another process owns it
 			return true, nil
 		}
 		if life.Err() != nil {

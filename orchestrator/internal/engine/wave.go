@@ -47,7 +47,7 @@ func (r *runner) nextWave(ctx context.Context) (*message, error) {
 }
 
 // lookRuns is how often a rollback that waits for runs to end looks for those that no process has
-// adopted yet.
+// taken over yet.
 const lookRuns = 100 * time.Millisecond
 
 // quiesce cancels what has begun and waits for its end. A queued run has done nothing and goes on
@@ -58,7 +58,7 @@ func (r *runner) quiesce(ctx context.Context) (ours bool, err error) {
 		if err != nil || len(busy) == 0 {
 			return true, err
 		}
-		unowned := 0 // runs that no process has adopted yet
+		unowned := 0 // runs that no process has taken over yet
 		for _, h := range busy {
 			other := r.e.lookup(h.ID)
 			if other == nil {

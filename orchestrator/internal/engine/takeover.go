@@ -15,10 +15,10 @@ type sighting struct {
 	at  time.Duration // of dag.Now.Up: when it was first seen at that revision
 }
 
-// adopt takes over every unfinished run that nobody drives: those that this process owned before it
-// was restarted, and those whose owner has not written them for a whole lease. Only the clock of
+// takeOver takes over every unfinished run that nobody drives: those that this process owned before
+// it was restarted, and those whose owner has not written them for a whole lease. Only the clock of
 // this process measures that lease.
-func (e *Engine) adopt(ctx context.Context) error {
+func (e *Engine) takeOver(ctx context.Context) error {
 	found, err := store.Collect(run.Headers().All(ctx, e.DB, store.Query{Index: "active"}))
 	if err != nil {
 		return err
@@ -33,11 +33,11 @@ func (e *Engine) adopt(ctx context.Context) error {
 	}
 	for _, row := range abandoned { // a rollback first: queued runs wait for its end
 		if row.Value.Kind == dag.Rollback {
-			e.adoptRun(row)
+			e.takeOverRun(row)
 		}
 	}
 	for _, row := range abandoned {
-		e.adoptRun(row)
+		e.takeOverRun(row)
 	}
 	return nil
 }
@@ -53,7 +53,7 @@ func (e *Engine) abandoned(row store.Row[dag.Header], before map[string]sighting
 	return now-s.at >= e.Lease
 }
 
-func (e *Engine) adoptRun(row store.Row[dag.Header]) {
+func (e *Engine) takeOverRun(row store.Row[dag.Header]) {
 	h := row.Value
 	r := e.newRunner(h.ID, h.Kind)
 	if h.Owner != e.Instance {
@@ -66,7 +66,7 @@ func (e *Engine) adoptRun(row store.Row[dag.Header]) {
 	}
 	if h.Kind == dag.Rollback {
 		if e.rollbackID != "" && e.rollbackID != h.ID {
-			return // one rollback at a time; a later call of adopt takes this one
+			return // one rollback at a time; a later call of takeOver takes this one
 		}
 		e.rollbackID = h.ID
 	}
@@ -121,10 +121,10 @@ func (r *runner) fit() {
 	r.sizes, r.decided = make([]int, n), make([]*rightDecision, n)
 }
 
-// begin tells an adopted run that its process is a new one, and starts it when it was never
-// started.
+// begin tells a run that was taken over that its process is a new one, and starts it when it was
+// never started.
 func (r *runner) begin(ctx context.Context) bool {
-	messages := []message{{command: dag.Adopt{}}}
+	messages := []message{{command: dag.TakeOver{}}}
 	if r.run.Header.State == dag.Queued && r.kind != dag.Rollback && !r.e.waitsForRollback(r.id) {
 		messages = append(messages, message{command: dag.Start{}})
 	}
