@@ -45,23 +45,33 @@ func (h *Handler) admit(r *http.Request) (*conn, map[string]any, error) {
 			return nil, nil, fault.New(fault.Malformed, "ws.bad_batch_size", "batch_size is a number from 1 to %d", maxBatch)
 		}
 	}
-	if err := h.authenticate(r, q.Get("token"), c); err != nil {
+	if err := h.authenticate(r, q, c); err != nil {
 		return nil, nil, err
 	}
 	extra, err := h.startPosition(r.Context(), q, c)
 	return c, extra, err
 }
 
-// authenticate verifies the token of the Authorization header, else that of the query. Without any
-// it leaves c to a message of type auth.
-func (h *Handler) authenticate(r *http.Request, query string, c *conn) error {
-	raw := query
+// authenticate takes the ticket of the query, or verifies the token of the Authorization header,
+// else that of the query. Without any it leaves c to a message of type auth.
+func (h *Handler) authenticate(r *http.Request, q url.Values, c *conn) error {
+	raw := q.Get("token")
+	if q.Has("ticket") {
+		if q.Has("token") || len(r.Header["Authorization"]) > 0 {
+			return fault.New(fault.Malformed, "ws.two_credentials", "a ticket stands for a token: send one of them")
+		}
+		claims, err := h.redeem(q.Get("ticket"))
+		if err == nil {
+			c.identify(claims)
+		}
+		return err
+	}
 	if lines := r.Header["Authorization"]; len(lines) > 0 {
 		scheme, value, _ := strings.Cut(lines[0], " ")
 		if raw = strings.TrimSpace(value); len(lines) > 1 || raw == "" || !strings.EqualFold(scheme, "Bearer") {
 			return fault.New(fault.Unauthenticated, "auth.bad_scheme", "the Authorization header must hold one token: Bearer <token>")
 		}
-	} else if query != "" {
+	} else if raw != "" {
 		h.queryTokens.Add(1)
 		if h.NoQueryToken {
 			return fault.New(fault.Unauthenticated, "ws.query_token",
@@ -130,30 +140,26 @@ func (h *Handler) register(c *conn) error {
 	switch {
 	case h.closed:
 		return fault.New(fault.Unavailable, "ws.closing", "the service is shutting down; connect again in a moment").After(time.Second)
-	case len(h.conns) >= h.MaxSockets, c.person() == nil && h.waiting >= maxWaiting:
+	case len(h.conns) >= h.MaxSockets, c.who.Load() == nil && h.waiting >= maxWaiting:
 		return fault.New(fault.Unavailable, "ws.full", "too many event streams are open; try again later").After(10 * time.Second)
 	}
-	if err := h.countUser(c, c.person()); err != nil {
-		return err
-	}
-	if c.countedAs == "" {
+	if who := c.who.Load(); who == nil {
 		h.waiting++
+	} else if err := h.countUser(c, who.Subject); err != nil {
+		return err
 	}
 	h.conns[c] = struct{}{}
 	return nil
 }
 
-// countUser counts the connection for the subject of its claims, once. The caller holds mu.
-func (h *Handler) countUser(c *conn, claims *token.Claims) error {
-	if claims == nil || c.countedAs != "" {
-		return nil
-	}
-	if h.perUser[claims.Subject] >= h.MaxPerUser {
+// countUser counts the connection for a user. The caller holds mu.
+func (h *Handler) countUser(c *conn, user string) error {
+	if h.perUser[user] >= h.MaxPerUser {
 		return fault.New(fault.Throttled, "ws.too_many", "you have %d event streams open, the most there may be; close one",
 			h.MaxPerUser).After(10 * time.Second)
 	}
-	h.perUser[claims.Subject]++
-	c.countedAs = claims.Subject
+	h.perUser[user]++
+	c.countedAs = user
 	return nil
 }
 

@@ -21,11 +21,10 @@ type conn struct {
 	batchSize int
 	countedAs string // under Handler.mu: the subject that it is counted for; empty before authentication
 
-	claims  atomic.Pointer[token.Claims] // nil until authenticated
-	allowed atomic.Uint32                // mask of what claims may see
-	filter  atomic.Pointer[filter]
-	cursor  atomic.Uint64 // sequence of the last event written or passed over
-	opened  time.Time
+	who    atomic.Pointer[person] // nil until authenticated; replaced, never changed
+	filter atomic.Pointer[filter]
+	cursor atomic.Uint64 // sequence of the last event written or passed over
+	opened time.Time
 
 	ws      *websocket.Conn
 	answers chan []byte   // frames from the reader to the writer
@@ -42,21 +41,26 @@ type conn struct {
 	inMessage   bool      // under mu: a message of the client has begun and not ended; its read deadline is not moved
 }
 
+// person is who is behind a socket, and what they may see.
+type person struct {
+	token.Claims
+	allowed mask
+}
+
 func newConn(h *Handler) *conn {
 	c := &conn{h: h, batchSize: 1, opened: time.Now(), answers: make(chan []byte, 8), wake: make(chan struct{}, 1)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
 
-// person returns the claims of the person behind the socket, nil before authentication.
-func (c *conn) person() *token.Claims { return c.claims.Load() }
-
 // identify sets who is behind the socket.
 func (c *conn) identify(claims token.Claims) {
-	c.allowed.Store(uint32(c.h.allowed(claims)))
-	c.claims.Store(&claims)
+	c.who.Store(&person{claims, c.h.allowed(claims)})
 	c.wakeWriter()
 }
+
+// seen returns the categories that the client has asked for and may see.
+func (c *conn) seen() mask { return c.who.Load().allowed & c.filter.Load().categories }
 
 // wakeWriter makes the writer read claims and filter again.
 func (c *conn) wakeWriter() {
@@ -87,8 +91,8 @@ func (c *conn) stopSlow() {
 	if c.stop(closeSlow, "you do not read fast enough") {
 		c.h.slowCut.Add(1)
 		user := "" // unknown before authentication, when only answers and pings are written
-		if claims := c.person(); claims != nil {
-			user = claims.Subject
+		if who := c.who.Load(); who != nil {
+			user = who.Subject
 		}
 		c.h.Log.Info("event stream closed: its client does not read", "user", user, "sequence", c.cursor.Load())
 	}

@@ -8,6 +8,7 @@ type query struct {
 	Since     uint64 `query:"since" doc:"sequence of the last event you have: everything after it comes first, without a gap; only new events when absent" example:"4711"`
 	Epoch     string `query:"epoch" doc:"the epoch of the event that since names; sequences of another one mean nothing" example:"5d7f4a2e-0a3e-4f4a-8a2e-5d7f4a2e0a3e"`
 	BatchSize int    `query:"batch_size" min:"1" max:"1000" doc:"send as many events at most as one list; one event a message when absent" example:"100"`
+	Ticket    string `query:"ticket" doc:"a ticket of POST /ws/tickets, for pages of a browser: it is used up by this handshake" example:"wst_3q2-796tvu_erb7v3q2-796tvu_erb7v3q2-796tvu8"`
 	Token     string `query:"token" doc:"the token, for clients that can send no header; addresses are often logged: rather send the Authorization header, or a message of type auth within 10 s" example:"eyJhbGciOiJFZERTQSJ9.e30.c2lnbmF0dXJl"`
 }
 

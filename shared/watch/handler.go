@@ -86,6 +86,7 @@ type Handler struct {
 	patience time.Duration
 	silence  time.Duration
 	upgrader websocket.Upgrader
+	tickets  tickets
 
 	quotedEpoch string // Config.Epoch as JSON
 

@@ -153,7 +153,7 @@ func (c *conn) handle(data []byte) (code int, reason string) {
 	case m.Type != "subscribe" && m.Type != "unsubscribe":
 		c.answer(answer{Type: "error", ID: m.ID, Code: "ws.unknown_type",
 			Error: "unknown message type; known are auth, subscribe, unsubscribe and ping"})
-	case c.person() == nil:
+	case c.who.Load() == nil:
 		c.answer(answer{Type: "error", For: m.Type, ID: m.ID, Code: "ws.unauthenticated", Error: "send an auth message first"})
 	default:
 		c.subscribe(m)
@@ -174,7 +174,9 @@ func (c *conn) auth(m message) (code int, reason string) {
 		c.answer(answer{Type: "error", For: "auth", ID: m.ID, Code: code, Error: "the token is not good; sign in again"})
 		return closeUnauthenticated, "the token is not good"
 	}
-	if old := c.person(); old != nil && old.Subject != claims.Subject {
+	if old := c.who.Load(); old != nil && old.Subject != claims.Subject {
+		c.answer(answer{Type: "error", For: "auth", ID: m.ID, Code: "ws.other_user",
+			Error: "the token is another person's; open a socket of its own for it"})
 		return closeUnauthenticated, "the token is another person's"
 	}
 	if err := c.h.promote(c, claims); err != nil {
@@ -182,7 +184,7 @@ func (c *conn) auth(m message) (code int, reason string) {
 		return closeSlow, "too many event streams"
 	}
 	c.answer(answer{
-		Type: "ack", For: "auth", ID: m.ID, Events: c.h.names(mask(c.allowed.Load()) & c.filter.Load().categories),
+		Type: "ack", For: "auth", ID: m.ID, Events: c.h.names(c.seen()),
 		ExpiresAt: instant.Format(time.Unix(claims.Expires, 0)),
 	})
 	return 0, ""
@@ -207,7 +209,7 @@ func (c *conn) subscribe(m message) {
 	}
 	c.filter.Store(&next)
 	c.wakeWriter()
-	c.answer(answer{Type: "ack", For: m.Type, ID: m.ID, Events: c.h.names(mask(c.allowed.Load()) & next.categories)})
+	c.answer(answer{Type: "ack", For: m.Type, ID: m.ID, Events: c.h.names(c.seen())})
 }
 
 // idSet returns the set of ids in their canonical spelling: clients may write them in capitals.

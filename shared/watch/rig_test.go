@@ -49,7 +49,7 @@ func start(t testing.TB, change func(*Config)) *place {
 			if raw == "" || raw == "expired" {
 				return token.Claims{}, fault.New(fault.Unauthenticated, "auth.bad_token", "no")
 			}
-			return token.Claims{Subject: raw, ID: raw, Expires: time.Now().Unix() + p.life.Load()}, nil
+			return token.Claims{Subject: raw, ID: raw, SessionID: "s-" + raw, Expires: time.Now().Unix() + p.life.Load()}, nil
 		},
 		Alive: func(token.Claims) error {
 			if p.dead.Load() {

@@ -79,23 +79,25 @@ func (h *Handler) sweep(now time.Time) {
 		return v
 	}
 	for _, c := range h.open() {
-		claims := c.person()
-		if claims == nil {
+		who := c.who.Load()
+		if who == nil {
 			if now.Sub(c.opened) > authWithin-sweepEvery {
 				c.stop(closeUnauthenticated, "no token came")
 			}
 			continue
 		}
-		if now.Unix() >= claims.Expires {
+		if now.Unix() >= who.Expires {
 			c.stop(closeUnauthenticated, "the token has expired")
 			continue
 		}
-		v := judge(claims)
+		v := judge(&who.Claims)
 		if v.dead {
 			c.stop(closeUnauthenticated, "the session has ended")
 			continue
 		}
-		c.allowed.Store(uint32(v.allowed))
+		if v.allowed != who.allowed { // a token that came meanwhile has rights of its own
+			c.who.CompareAndSwap(who, &person{who.Claims, v.allowed})
+		}
 	}
 }
 
@@ -104,7 +106,7 @@ func (h *Handler) promote(c *conn, claims token.Claims) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if c.countedAs == "" {
-		if err := h.countUser(c, &claims); err != nil {
+		if err := h.countUser(c, claims.Subject); err != nil {
 			return err
 		}
 		h.waiting--

@@ -22,7 +22,7 @@ func (c *conn) write() (rest []byte) {
 	for {
 		head, more := c.h.tail.More()
 		cursor := c.cursor.Load()
-		if c.person() != nil && cursor < head {
+		if c.who.Load() != nil && cursor < head {
 			if rest, ok := w.writeEvents(cursor); !ok {
 				return rest
 			}
@@ -78,7 +78,7 @@ func (w *writer) writeEvents(cursor uint64) (rest []byte, ok bool) {
 		w.stop(websocket.CloseInternalServerErr, "the event store cannot be read")
 		return nil, false
 	}
-	f, allowed := w.filter.Load(), mask(w.allowed.Load())
+	f, allowed := w.filter.Load(), w.who.Load().allowed
 	chosen := items[:0]
 	for _, it := range items {
 		if it.ready().category&allowed != 0 && f.passes(it) {

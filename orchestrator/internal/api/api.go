@@ -9,16 +9,16 @@ package api
 import (
 	"context"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
-	"github.com/provisioning-platform/platform/orchestrator/internal/event"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/health"
 	"github.com/provisioning-platform/platform/shared/store/driver"
+	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/shared/watch"
 	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/web/openapi"
 	"github.com/provisioning-platform/platform/shared/webhook"
@@ -40,6 +40,7 @@ type API struct {
 	Metrics   http.Handler
 	Public    bool // /metrics needs no token
 	Socket    http.Handler
+	Tickets   func(token.Claims) (watch.Ticket, error) // gives one that opens Socket once
 	Health    *health.Checks
 
 	Webhooks        *webhook.Webhooks
@@ -55,13 +56,9 @@ func (a *API) Routes() []web.Route {
 	all := []web.Route{
 		{Method: "GET", Path: "/metrics", Op: "metrics", Summary: "Figures in the text format of Prometheus", Permission: metrics,
 			Limit: web.Free, Speaks: figures(), Stream: a.Metrics},
-		{Method: "GET", Path: "/ws", Op: "watchEvents", Summary: "Live events over WebSocket, from any kept sequence on",
-			Doc: "A token comes in the Authorization header, in the address, or in a first message {\"type\": \"auth\", \"token\": …} " +
-				"within 10 s. Each message of the service is one event or, with batch_size, a list of them. The categories are " +
-				strings.Join(event.Categories(), ", ") + ".", Permission: web.Open(), Lasts: true, Speaks: socket(), Stream: a.Socket},
 	}
-	for _, part := range [][]web.Route{a.Health.Routes(), a.taskRoutes(), a.workflowRoutes(), a.batchRoutes(), a.rollbackRoutes(),
-		a.webhookRoutes(), a.auditRoutes()} {
+	for _, part := range [][]web.Route{a.socketRoutes(), a.Health.Routes(), a.taskRoutes(), a.workflowRoutes(), a.batchRoutes(),
+		a.rollbackRoutes(), a.webhookRoutes(), a.auditRoutes()} {
 		all = append(all, part...)
 	}
 	return all

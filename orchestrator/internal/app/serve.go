@@ -93,7 +93,7 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 	a := &api.API{
 		Engine: runs, Log: b.Audit, Catalogue: executor, Storage: api.StorageName(b.Stores), Metrics: metrics.Handler(),
 		Public: c.Metrics.Public,
-		Socket: sockets, Health: state, Webhooks: hooks, WebhooksEnabled: c.Webhooks.Enabled,
+		Socket: sockets, Tickets: sockets.Ticket, Health: state, Webhooks: hooks, WebhooksEnabled: c.Webhooks.Enabled,
 	}
 	send := hooks.Run
 	if !c.Webhooks.Enabled {
