@@ -10,7 +10,6 @@ import (
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
-	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/store"
 )
@@ -107,9 +106,9 @@ func (w *Webhooks) reveal(e *Endpoint, now time.Time) ([]string, error) {
 	return out, nil
 }
 
-// Create makes an endpoint that hears what happens from now on, and returns its secret, which is
-// shown only here. Faults: Invalid with the field, ErrTooMany.
-func (w *Webhooks) Create(ctx context.Context, owner string, in Input) (Endpoint, secret.Text, error) {
+// Create makes an endpoint with a fresh id that hears what happens from now on, and returns its
+// secret, which is shown only here. Faults: Invalid with the field, ErrTooMany.
+func (w *Webhooks) Create(ctx context.Context, endpoint, owner string, in Input) (Endpoint, secret.Text, error) {
 	now := w.c.Now()
 	if in.URL == nil {
 		return Endpoint{}, secret.Text{}, badField("/url", "url is missing: say where to send, such as https://example.com/hook")
@@ -117,7 +116,7 @@ func (w *Webhooks) Create(ctx context.Context, owner string, in Input) (Endpoint
 	if in.Events == nil {
 		in.Events = []string{}
 	}
-	e := Endpoint{Condition: Active, Created: now.UTC(), ID: id.New(), Owner: owner, Updated: now.UTC()}
+	e := Endpoint{Condition: Active, Created: now.UTC(), ID: endpoint, Owner: owner, Updated: now.UTC()}
 	if err := w.apply(&e, in); err != nil {
 		return Endpoint{}, secret.Text{}, err
 	}
@@ -174,8 +173,9 @@ func (w *Webhooks) change(ctx context.Context, endpoint string, act *audit.Entry
 }
 
 // Update changes what in names. Whoever changes an endpoint owns it from then on: what it is sent
-// is what he may read. The faults are Invalid with the field, ErrNotFound and ErrFromFile.
-func (w *Webhooks) Update(ctx context.Context, endpoint, owner string, in Input) error {
+// is what he may read. accept gets the endpoint before it is stored. The faults are Invalid with
+// the field, ErrNotFound and ErrFromFile.
+func (w *Webhooks) Update(ctx context.Context, endpoint, owner string, in Input, accept func(Endpoint)) error {
 	act := audit.EntryDraft{Action: "webhook.update", Resource: resource(endpoint), Details: map[string]any{}}
 	return w.change(ctx, endpoint, &act, func(_ *store.Tx, e *Endpoint) error {
 		if e.FromFile() {
@@ -186,6 +186,7 @@ func (w *Webhooks) Update(ctx context.Context, endpoint, owner string, in Input)
 		}
 		e.Owner, e.Updated = owner, w.c.Now().UTC()
 		act.Details["events"], act.Details["owner"], act.Details["url"] = e.Events, e.Owner, e.URL
+		accept(*e)
 		return nil
 	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -26,7 +27,7 @@ func TestCreate_refusesWhatCannotBeSentTo(t *testing.T) {
 		"/description": {URL: &url, Events: []string{"a.done"}, Description: &long},
 		"/secret":      {URL: &url, Events: []string{"a.done"}, Secret: secret.New("short")},
 	} {
-		_, _, err := w.Create(t.Context(), "u1", in)
+		_, _, err := w.Create(t.Context(), id.New(), "u1", in)
 		if f := fault.Of(err); f == nil || f.Kind != fault.Invalid || f.Fields[0].Pointer != pointer {
 			t.Errorf("%s: %v", pointer, err)
 		}
@@ -35,14 +36,14 @@ func TestCreate_refusesWhatCannotBeSentTo(t *testing.T) {
 		{URL: &url, Events: []string{"a.done"}, Secret: secret.New("whsec_this is no base64")},
 		{URL: &url, Events: []string{"a.done"}, Secret: secret.New("whsec_dG9vIHNob3J0")},
 		{URL: &url, Events: []string{"a.done"}, Secret: secret.New("a long text that is no secret of the standard")}} {
-		if _, _, err := w.Create(t.Context(), "u1", in); !fault.Is(err, fault.Invalid) {
+		if _, _, err := w.Create(t.Context(), id.New(), "u1", in); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%+v: %v", in, err)
 		}
 	}
 	for range MaxEndpoints {
 		add(t, w, url, "a.done")
 	}
-	if _, _, err := w.Create(t.Context(), "u1", Input{URL: &url, Events: []string{"a.done"}}); !errors.Is(err, ErrTooMany) {
+	if _, _, err := w.Create(t.Context(), id.New(), "u1", Input{URL: &url, Events: []string{"a.done"}}); !errors.Is(err, ErrTooMany) {
 		t.Errorf("%v", err)
 	}
 }
@@ -57,7 +58,7 @@ func TestSecrets_liveSealedAndRotateWithOverlap(t *testing.T) {
 	c.Now = func() time.Time { return now }
 	w := New(c)
 	url := "https://example.com/"
-	e, first, err := w.Create(t.Context(), "u1", Input{URL: &url, Events: []string{"a.done"}})
+	e, first, err := w.Create(t.Context(), id.New(), "u1", Input{URL: &url, Events: []string{"a.done"}})
 	if err != nil || !strings.HasPrefix(first.Reveal(), secretPrefix) || len(key(first.Reveal())) != generated {
 		t.Fatalf("%d bytes, %v", len(first.Reveal()), err)
 	}
@@ -130,7 +131,8 @@ func TestPause_keepsThePlaceAndResumeGoesOnThere(t *testing.T) {
 	}
 	r.wait(t, 3)
 	url := r.URL + "/moved"
-	if err := w.Update(t.Context(), e.ID, "u2", Input{URL: &url, Events: []string{"b.done", "a.done", "b.done"}}); err != nil {
+	in := Input{URL: &url, Events: []string{"b.done", "a.done", "b.done"}}
+	if err := w.Update(t.Context(), e.ID, "u2", in, func(Endpoint) {}); err != nil {
 		t.Fatal(err)
 	}
 	emit(t, db, "b.done", 4)
@@ -196,6 +198,24 @@ func TestSweep_removesWhatADeleteThatDiedHasLeft(t *testing.T) {
 	}
 }
 
+// test returns what Test accepts.
+func test(t *testing.T, w *Webhooks, endpoint string) (d Delivery, err error) {
+	err = w.Test(t.Context(), endpoint, func(queued Delivery) { d = queued })
+	return d, err
+}
+
+// redeliver returns what Redeliver accepts.
+func redeliver(t *testing.T, w *Webhooks, endpoint, delivery string) (d Delivery, err error) {
+	err = w.Redeliver(t.Context(), endpoint, delivery, func(queued Delivery) { d = queued })
+	return d, err
+}
+
+// redeliverRange returns what RedeliverRange accepts.
+func redeliverRange(t *testing.T, w *Webhooks, endpoint string, r Range) (got Requeued, err error) {
+	err = w.RedeliverRange(t.Context(), endpoint, r, func(queued Requeued) { got = queued })
+	return got, err
+}
+
 func TestTest_sendsOneThatSaysSo(t *testing.T) {
 	t.Parallel()
 	db := newHub()
@@ -203,7 +223,7 @@ func TestTest_sendsOneThatSaysSo(t *testing.T) {
 	r := receive(t, ok)
 	e := add(t, w, r.URL, "a.done")
 	running(t, w)
-	d, err := w.Test(t.Context(), e.ID)
+	d, err := test(t, w, e.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +231,7 @@ func TestTest_sendsOneThatSaysSo(t *testing.T) {
 	if g.Event != TestEvent || g.id != d.ID || !strings.Contains(string(g.body), e.ID) {
 		t.Errorf("%s", g.body)
 	}
-	if _, err := w.Test(t.Context(), "nobody"); !errors.Is(err, ErrNotFound) {
+	if _, err := test(t, w, "nobody"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("%v", err)
 	}
 }
@@ -232,7 +252,7 @@ func TestRedeliver_oneOrARange(t *testing.T) {
 	dead := stage(t, w, e.ID, Dead, 2)
 	first := r.wait(t, 2)
 	status = http.StatusOK
-	again, err := w.Redeliver(t.Context(), e.ID, dead[1].ID)
+	again, err := redeliver(t, w, e.ID, dead[1].ID)
 	if err != nil || again.ID != dead[1].ID || again.Stage != Pending {
 		t.Fatalf("%+v %v", again, err)
 	}
@@ -242,11 +262,11 @@ func TestRedeliver_oneOrARange(t *testing.T) {
 	if d := stage(t, w, e.ID, Delivered, 1)[0]; len(d.Attempts) != 2 || d.Tries != 1 || d.Cause != "" {
 		t.Errorf("%+v", d)
 	}
-	if got, err := w.RedeliverRange(t.Context(), e.ID, Range{From: 1, To: 100, DeadOnly: true}); err != nil || got.Queued != 1 {
+	if got, err := redeliverRange(t, w, e.ID, Range{From: 1, To: 100, DeadOnly: true}); err != nil || got.Queued != 1 {
 		t.Errorf("%+v %v", got, err)
 	}
 	stage(t, w, e.ID, Delivered, 2)
-	if got, err := w.RedeliverRange(t.Context(), e.ID, Range{From: 2, To: 4}); err != nil || got.Queued != 2 {
+	if got, err := redeliverRange(t, w, e.ID, Range{From: 2, To: 4}); err != nil || got.Queued != 2 {
 		t.Errorf("%+v %v", got, err)
 	}
 	stage(t, w, e.ID, Delivered, 3)
@@ -258,16 +278,16 @@ func TestRedeliver_oneOrARange(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, err := range map[error]error{
-		ErrNotKept:    func() error { _, err := w.RedeliverRange(t.Context(), e.ID, Range{From: 1, To: 1}); return err }(),
-		ErrNotFound:   func() error { _, err := w.RedeliverRange(t.Context(), "nobody", Range{From: 1, To: 1}); return err }(),
-		ErrNoDelivery: func() error { _, err := w.Redeliver(t.Context(), e.ID, "none"); return err }(),
+		ErrNotKept:    func() error { _, err := redeliverRange(t, w, e.ID, Range{From: 1, To: 1}); return err }(),
+		ErrNotFound:   func() error { _, err := redeliverRange(t, w, "nobody", Range{From: 1, To: 1}); return err }(),
+		ErrNoDelivery: func() error { _, err := redeliver(t, w, e.ID, "none"); return err }(),
 	} {
 		if !errors.Is(err, want) {
 			t.Errorf("%v, want %v", err, want)
 		}
 	}
 	for _, bad := range []Range{{}, {From: 2, To: 1}, {From: 1, To: MaxRange + 1}} {
-		if _, err := w.RedeliverRange(t.Context(), e.ID, bad); !fault.Is(err, fault.Invalid) {
+		if _, err := redeliverRange(t, w, e.ID, bad); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}
@@ -337,7 +357,7 @@ func TestSync_makesTheConfigurationTrue(t *testing.T) {
 			t.Error("the file's secret is stored")
 		}
 		_, rotated := w.Rotate(t.Context(), e.ID, "u1", secret.Text{})
-		for _, err := range []error{w.Delete(t.Context(), e.ID), w.Update(t.Context(), e.ID, "u1", Input{URL: &r.URL}), rotated} {
+		for _, err := range []error{w.Delete(t.Context(), e.ID), w.Update(t.Context(), e.ID, "u1", Input{URL: &r.URL}, nil), rotated} {
 			if !errors.Is(err, ErrFromFile) {
 				t.Errorf("%v", err)
 			}

@@ -59,27 +59,28 @@ func (w *Webhooks) Window(ctx context.Context, endpoint string, stage Stage, p s
 	return Deliveries.Window(ctx, w.c.DB, p, ranges...)
 }
 
-// Test queues a delivery of TestEvent and returns it.
-func (w *Webhooks) Test(ctx context.Context, endpoint string) (Delivery, error) {
+// Test queues a delivery of TestEvent. accept gets it before it is stored.
+func (w *Webhooks) Test(ctx context.Context, endpoint string, accept func(Delivery)) error {
 	e, err := w.Get(ctx, endpoint)
 	if err != nil {
-		return Delivery{}, err
+		return err
 	}
 	if err := w.roomFor(ctx, endpoint); err != nil {
-		return Delivery{}, err
+		return err
 	}
 	head, err := w.c.DB.Read(ctx, w.c.Stream, store.Latest, 0)
 	if err != nil {
-		return Delivery{}, err
+		return err
 	}
 	now := w.c.Now()
 	d := newDelivery(endpoint, head.Head, Message{Event: TestEvent, At: now, Data: fmt.Appendf(nil, `{"webhook_id":"%s"}`, e.ID)}, now)
 	d.ID = id.New()
 	d.Key += "/" + d.ID // behind the delivery of the entry itself
 	act := audit.EntryDraft{Action: "webhook.test", Resource: resource(endpoint), Details: map[string]any{"delivery": d.ID}}
+	accept(d)
 	_, err = audit.Update(ctx, w.c.DB, &act, func(tx *store.Tx) error { return Deliveries.Create(tx, d) })
 	w.poke(endpoint)
-	return d, err
+	return err
 }
 
 func (w *Webhooks) roomFor(ctx context.Context, endpoint string) error {
@@ -90,15 +91,15 @@ func (w *Webhooks) roomFor(ctx context.Context, endpoint string) error {
 	return err
 }
 
-// Redeliver queues a delivery again under its id, and returns it. One that is pending is tried at
-// once.
-func (w *Webhooks) Redeliver(ctx context.Context, endpoint, delivery string) (Delivery, error) {
+// Redeliver queues a delivery again under its id. One that is pending is tried at once. accept gets
+// it before it is stored.
+func (w *Webhooks) Redeliver(ctx context.Context, endpoint, delivery string, accept func(Delivery)) error {
 	d, err := w.Delivery(ctx, endpoint, delivery)
 	if err != nil {
-		return d, err
+		return err
 	}
 	if err := w.roomFor(ctx, endpoint); err != nil {
-		return d, err
+		return err
 	}
 	act := audit.EntryDraft{Action: "webhook.redeliver", Resource: resource(endpoint), Details: map[string]any{"delivery": d.ID}}
 	_, err = audit.Update(ctx, w.c.DB, &act, func(tx *store.Tx) error {
@@ -110,11 +111,11 @@ func (w *Webhooks) Redeliver(ctx context.Context, endpoint, delivery string) (De
 			return ErrNoDelivery
 		}
 		row.Value.again(w.c.Now())
-		d = row.Value
-		return Deliveries.Save(tx, d)
+		accept(row.Value)
+		return Deliveries.Save(tx, row.Value)
 	})
 	w.poke(endpoint)
-	return d, err
+	return err
 }
 
 // Range is a part of the stream, both ends included.
@@ -130,21 +131,21 @@ type Requeued struct {
 }
 
 // RedeliverRange queues what an endpoint wants of a range: deliveries that are settled under their
-// ids, and entries that it never got, also those from before it was made. Faults: Invalid for the
-// range, ErrNotFound, ErrQueueFull, ErrNotKept when nothing is left of it.
-func (w *Webhooks) RedeliverRange(ctx context.Context, endpoint string, r Range) (Requeued, error) {
+// ids, and entries that it never got, also those from before it was made. accept gets what became
+// of the range before that is stored. Faults: Invalid for the range, ErrNotFound, ErrQueueFull,
+// ErrNotKept when nothing is left of it.
+func (w *Webhooks) RedeliverRange(ctx context.Context, endpoint string, r Range, accept func(Requeued)) error {
 	if r.From < 1 || r.To < r.From || r.To-r.From >= MaxRange {
-		return Requeued{}, badField("/to", "the range must begin at 1 or later, not end before it begins, and hold at most %d sequences",
+		return badField("/to", "the range must begin at 1 or later, not end before it begins, and hold at most %d sequences",
 			MaxRange)
 	}
 	if err := w.roomFor(ctx, endpoint); err != nil {
-		return Requeued{}, err
+		return err
 	}
-	var out Requeued
 	act := audit.EntryDraft{Action: "webhook.redeliver", Resource: resource(endpoint),
 		Details: map[string]any{"dead_only": r.DeadOnly, "from": r.From, "to": r.To}}
 	_, err := audit.Update(ctx, w.c.DB, &act, func(tx *store.Tx) error {
-		out = Requeued{}
+		var out Requeued
 		e, err := Endpoints.Load(tx, endpoint)
 		if err != nil {
 			return err
@@ -160,10 +161,11 @@ func (w *Webhooks) RedeliverRange(ctx context.Context, endpoint string, r Range)
 			err = ErrNotKept
 		}
 		act.Details["queued"] = out.Queued
+		accept(out)
 		return err
 	})
 	w.poke(endpoint)
-	return out, err
+	return err
 }
 
 // requeue queues the settled deliveries of a range again and returns the sequences that have a

@@ -14,6 +14,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -78,7 +79,7 @@ func running(t *testing.T, w *Webhooks) (stop func()) {
 
 func add(t *testing.T, w *Webhooks, url string, events ...string) Endpoint {
 	t.Helper()
-	e, _, err := w.Create(t.Context(), "u1", Input{URL: &url, Events: events, Secret: secret.New(testSecret)})
+	e, _, err := w.Create(t.Context(), id.New(), "u1", Input{URL: &url, Events: events, Secret: secret.New(testSecret)})
 	if err != nil {
 		t.Fatal(err)
 	}

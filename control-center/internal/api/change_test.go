@@ -17,11 +17,13 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/controltest"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/web/idempotency"
 )
 
 // recorder is a store that keeps the appends of each commit.
@@ -29,16 +31,28 @@ type recorder struct {
 	store.DB
 	mu      sync.Mutex
 	commits [][]store.Append // under mu
+	keys    []string         // under mu: what each commit of an Idempotency-Key holds: its state, and "entry" beside it
 }
 
 func (r *recorder) Commit(ctx context.Context, b store.Batch) (store.Receipt, error) {
 	receipt, err := r.DB.Commit(ctx, b)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err == nil {
-		r.commits = append(r.commits, b.Appends)
+	if err != nil {
+		return receipt, err
 	}
-	return receipt, err
+	r.commits = append(r.commits, b.Appends)
+	for _, w := range b.Writes {
+		if w.Key.Kind == idempotency.Kinds()[0].Name {
+			var record struct{ State string }
+			_ = json.Unmarshal(w.Body, &record)
+			if slices.ContainsFunc(b.Appends, func(a store.Append) bool { return a.Stream == audit.Stream }) {
+				record.State += " beside its entry"
+			}
+			r.keys = append(r.keys, record.State)
+		}
+	}
+	return receipt, nil
 }
 
 // take returns the audit entries and the events since the last call, and says whether they stand in
@@ -70,8 +84,15 @@ func (r *recorder) take(t *testing.T) (entries []audit.Entry, events []change.Ev
 			commits++
 		}
 	}
-	r.commits = nil
+	r.commits, r.keys = nil, nil
 	return entries, events, commits == 1
+}
+
+// settled returns what the commits since the last take hold of Idempotency-Keys.
+func (r *recorder) settled() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.keys)
 }
 
 // withoutEvent are the routes that send a body and change nothing that has an actor, with the
@@ -92,7 +113,9 @@ type site struct {
 
 func openSite(t *testing.T) (*site, []web.Route) {
 	t.Helper()
-	s := &site{T: t, recorder: &recorder{DB: memstore.New(controltest.Schema())}}
+	schema := controltest.Schema()
+	schema.Kinds = append(schema.Kinds, idempotency.Kinds()...)
+	s := &site{T: t, recorder: &recorder{DB: memstore.New(schema)}}
 	s.Rig = controltest.Over(t, s.recorder)
 	r := s.Rig
 	a := &api.API{Users: r.Users, Factors: r.Factors, Sessions: r.Sessions, Ring: r.Ring, Revoked: r.Revoked, Policies: r.Policies,
@@ -128,6 +151,7 @@ func (s *site) send(method, path, bearer string, body map[string]any) (int, map[
 		s.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", id.New())
 	if bearer != "" {
 		req.Header.Set("Authorization", "Bearer "+bearer)
 	}
@@ -152,8 +176,9 @@ func (s *site) send(method, path, bearer string, body map[string]any) (int, map[
 }
 
 // TestRoutes_eachChangeIsToldOnceInItsCommit walks the route table: a route that changes something
-// leaves one audit entry and at least one event in the commit of the change (laws 1 and 7). A new
-// route fails it until it is called here.
+// leaves one audit entry and at least one event in the commit of the change (laws 1 and 7), and
+// that commit settles the Idempotency-Key of the request: a kill between two commits, together with
+// a deletion, let a repeat act a second time. A new route fails it until it is called here.
 func TestRoutes_eachChangeIsToldOnceInItsCommit(t *testing.T) {
 	t.Parallel()
 	s, routes := openSite(t)
@@ -169,6 +194,9 @@ func TestRoutes_eachChangeIsToldOnceInItsCommit(t *testing.T) {
 		}
 		s.take(t)
 		status, data := s.send(routes[at].Method, path, bearer, body)
+		if keys := s.settled(); bearer != "" && status < 400 && !slices.Equal(keys, []string{"done beside its entry"}) {
+			t.Errorf("%s: status %d; the commits of the key: %q", op, status, keys)
+		}
 		entries, events, together := s.take(t)
 		var got []change.Type
 		for _, e := range events {

@@ -45,11 +45,18 @@ func viewEnrolment(e mfa.Enrolment, account string) enrolmentView {
 	return enrolmentView{Secret: e.Secret, URI: e.URI, RecoveryCodes: e.RecoveryCodes, account: account}
 }
 
+// answeringOnce is web.Answering for a secret: of such an answer the record of an Idempotency-Key
+// keeps the status and Object alone, which are known before the secret is made.
+func answeringOnce(ctx context.Context, account string) {
+	web.Answering(ctx, enrolmentView{account: account})
+}
+
 func (a *API) enrol(ctx context.Context, _ web.None) (enrolmentView, error) {
 	c := web.CallerOf(ctx)
 	if err := a.fresh(c.Claims); err != nil {
 		return enrolmentView{}, err
 	}
+	answeringOnce(ctx, c.ID())
 	e, err := a.Factors.Enrol(ctx, c.ID())
 	return viewEnrolment(e, c.ID()), err
 }
@@ -72,6 +79,7 @@ func (a *API) removeFactor(ctx context.Context, _ web.None) error {
 }
 
 func (a *API) enrolFor(ctx context.Context, in oneUser) (enrolmentView, error) {
+	answeringOnce(ctx, in.ID)
 	e, err := a.Factors.EnrolFor(ctx, in.ID, by(ctx))
 	return viewEnrolment(e, in.ID), err
 }

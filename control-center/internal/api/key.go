@@ -49,7 +49,7 @@ type rotatedView struct {
 }
 
 func (a *API) rotateKeys(ctx context.Context, _ web.None) (rotatedView, error) {
-	kid, err := a.Ring.Rotate(ctx)
+	kid, err := a.Ring.Rotate(ctx, func(kid string) { web.Answering(ctx, rotatedView{ID: kid}) })
 	return rotatedView{ID: kid}, err
 }
 

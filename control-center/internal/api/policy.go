@@ -112,9 +112,11 @@ type createdPolicy struct {
 }
 
 func (a *API) createPolicy(ctx context.Context, in createPolicyIn) (createdPolicy, error) {
-	d, err := a.Policies.Create(ctx, policy.Draft{ID: web.NewID(ctx), Name: in.Name, Version: in.Version, Rules: rulesOf(in.Rules),
+	made := createdPolicy{ID: web.NewID(ctx), Name: in.Name, Version: in.Version}
+	web.Answering(ctx, made)
+	_, err := a.Policies.Create(ctx, policy.Draft{ID: made.ID, Name: in.Name, Version: in.Version, Rules: rulesOf(in.Rules),
 		Enabled: in.Enabled == nil || *in.Enabled}, asking(ctx))
-	return createdPolicy{ID: d.ID, Name: d.Name, Version: d.Version}, err
+	return made, err
 }
 
 type onePolicy struct {

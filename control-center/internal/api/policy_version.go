@@ -110,6 +110,7 @@ func (a *API) revertPolicy(ctx context.Context, in revertPolicyIn) (policyView, 
 			return policyView{}, err
 		}
 	}
-	d, err := a.Policies.Revert(ctx, in.ID, in.Revision, in.Match, asking(ctx))
+	d, err := a.Policies.Revert(ctx, in.ID, in.Revision, in.Match, asking(ctx),
+		func(d policy.Document) { web.Answering(ctx, viewPolicy(d)) })
 	return viewPolicy(d), err
 }

@@ -52,6 +52,10 @@ type createdView struct {
 	Enabled  bool     `json:"enabled" doc:"it may sign in"`
 }
 
+func viewCreated(u user.User) createdView {
+	return createdView{ID: u.ID, Username: u.Username, Email: u.Email, Roles: u.Roles, Enabled: u.Enabled}
+}
+
 type listUsersIn struct {
 	web.Paging
 	Username string `query:"username" max:"256" doc:"only the account that this name means, in any spelling, or this e-mail address" example:"alice"`
@@ -82,8 +86,9 @@ type createUserIn struct {
 
 func (a *API) createUser(ctx context.Context, in createUserIn) (createdView, error) {
 	u, err := a.Users.Create(ctx, user.Draft{ID: web.NewID(ctx), Username: in.Username, Email: in.Email, Password: in.Password,
-		Roles: in.Roles, Enabled: in.Enabled == nil || *in.Enabled}, by(ctx))
-	return createdView{ID: u.ID, Username: u.Username, Email: u.Email, Roles: u.Roles, Enabled: u.Enabled}, err
+		Roles: in.Roles, Enabled: in.Enabled == nil || *in.Enabled,
+		Accept: func(u user.User) { web.Answering(ctx, viewCreated(u)) }}, by(ctx))
+	return viewCreated(u), err
 }
 
 type oneUser struct {

@@ -23,7 +23,7 @@ func TestRotate_oldTokensLiveAndNoneIsSignedLater(t *testing.T) {
 	r.Account(t, "dana")
 	old := r.SignIn(t, "dana")
 	before := r.Ring.Keys()
-	kid, err := r.Ring.Rotate(ctx)
+	kid, err := r.Ring.Rotate(ctx, nil)
 	if err != nil || kid != before[1].ID {
 		t.Fatalf("rotated to %s, announced was %s: %v", kid, before[1].ID, err)
 	}
@@ -37,7 +37,7 @@ func TestRotate_oldTokensLiveAndNoneIsSignedLater(t *testing.T) {
 	}
 	for range 3 {
 		r.Clock.Add(26 * time.Hour)
-		if _, err := r.Ring.Rotate(ctx); err != nil {
+		if _, err := r.Ring.Rotate(ctx, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -97,7 +97,7 @@ func TestRotate_inAHurryIsAConflictUntilTheNextKeyIsKnown(t *testing.T) {
 	if !slices.Equal(named(), r.Ring.JWKS().Keys) {
 		t.Fatal("the stream of a fresh store does not name the keys")
 	}
-	if _, err := r.Ring.Rotate(ctx); err != nil {
+	if _, err := r.Ring.Rotate(ctx, nil); err != nil {
 		t.Fatalf("the first keys were announced together: %v", err)
 	}
 	if !slices.Equal(named(), r.Ring.JWKS().Keys) {
@@ -105,7 +105,7 @@ func TestRotate_inAHurryIsAConflictUntilTheNextKeyIsKnown(t *testing.T) {
 	}
 	r.Clock.Add(10*time.Minute - time.Second)
 	before := r.Ring.Keys()
-	_, err := r.Ring.Rotate(ctx)
+	_, err := r.Ring.Rotate(ctx, nil)
 	if f := fault.Of(err); fault.CodeOf(err) != "key.announced_lately" || f.Kind != fault.Conflict || f.RetryAfter != time.Second {
 		t.Fatalf("%+v", err)
 	}
@@ -113,7 +113,7 @@ func TestRotate_inAHurryIsAConflictUntilTheNextKeyIsKnown(t *testing.T) {
 		t.Fatal("a refused rotation changed the keys")
 	}
 	r.Clock.Add(time.Second)
-	if _, err := r.Ring.Rotate(ctx); err != nil {
+	if _, err := r.Ring.Rotate(ctx, nil); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 { // whoever has the key has its successor's announcement too: no waiting
@@ -126,7 +126,7 @@ func TestRotate_inAHurryIsAConflictUntilTheNextKeyIsKnown(t *testing.T) {
 			t.Fatal("the stream does not name the successor, or the removed key verifies")
 		}
 	}
-	if _, err := r.Ring.Rotate(ctx); fault.CodeOf(err) != "key.announced_lately" {
+	if _, err := r.Ring.Rotate(ctx, nil); fault.CodeOf(err) != "key.announced_lately" {
 		t.Fatalf("after a removal: %v", err)
 	}
 	if err := r.Ring.Announce(ctx); err != nil {

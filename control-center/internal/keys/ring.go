@@ -210,7 +210,7 @@ func (r *Ring) Run(ctx context.Context) error {
 		err := r.Load(ctx)
 		for _, k := range r.Keys() {
 			if err == nil && k.State == token.Current && r.Now().Sub(time.Unix(k.Since, 0)) > rotateAfter {
-				_, err = r.Rotate(ctx)
+				_, err = r.Rotate(ctx, nil)
 			}
 		}
 		if err != nil && ctx.Err() == nil {

@@ -38,16 +38,20 @@ func (r *Ring) Announce(ctx context.Context) error {
 }
 
 // Rotate lets the announced key sign, retires the current one and announces another. It returns the
-// id of the key that signs then. A next key that was announced less than ten minutes ago is a
-// Conflict.
-func (r *Ring) Rotate(ctx context.Context) (string, error) {
+// id of the key that signs then; accept, when not nil, gets it before the commit. A next key that
+// was announced less than ten minutes ago is a Conflict.
+func (r *Ring) Rotate(ctx context.Context, accept func(kid string)) (string, error) {
 	return r.change(ctx, change.New("key.rotate", "keys/token", nil), func(keys []TokenKey, now time.Time) ([]TokenKey, error) {
 		for _, k := range keys {
 			if k.State == token.Next && now.Unix() < k.NotBefore {
 				return nil, errTooSoon(k, now)
 			}
 		}
-		return advance(r.Sealer, keys, now), nil
+		keys = advance(r.Sealer, keys, now)
+		if accept != nil {
+			accept(signing(keys))
+		}
+		return keys, nil
 	})
 }
 

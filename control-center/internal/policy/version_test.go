@@ -36,11 +36,11 @@ func TestVersions_stayAsTheyWereAndComeBackWithOneRevert(t *testing.T) {
 		w.Next != "" {
 		t.Fatalf("%+v %v", w, err)
 	}
-	d, err := b.Revert(ctx, p1, 1, "", root)
+	d, err := b.Revert(ctx, p1, 1, "", root, nil)
 	if err != nil || d.Revision != 3 || d.Version != "1.0.0" || allowed(b, "web-01") || !allowed(b, "db-01") {
 		t.Fatalf("reverted to 1: %+v %v", d, err)
 	}
-	if _, err := b.Revert(ctx, p1, 9, "", root); fault.CodeOf(err) != "policy.no_version" {
+	if _, err := b.Revert(ctx, p1, 9, "", root, nil); fault.CodeOf(err) != "policy.no_version" {
 		t.Errorf("to a revision that never was: %v", err)
 	}
 	if v, err := b.Version(ctx, p1, 2); err != nil || v.Rules[0].Resource != "servers:db-*" {

@@ -44,12 +44,7 @@ type Edit struct {
 // mistake, ErrTaken, and policy.lockout.
 func (ps *Policies) Create(ctx context.Context, n Draft, by Caller) (Document, error) {
 	d := Document{Enabled: n.Enabled, ID: cmp.Or(n.ID, id.New()), Name: n.Name, Rules: n.Rules, Version: n.Version}
-	if n.ID != "" { // A request that is repeated with its Idempotency-Key may have created the policy before.
-		if done, err := Table.Get(ctx, ps.Changes.DB, n.ID); err != nil || done.Rev != 0 {
-			return done.Value, err
-		}
-	}
-	return ps.put(ctx, "policy.create", d.ID, "", by, func(before Document) (Document, error) { return d, nil })
+	return ps.put(ctx, "policy.create", d.ID, "", by, nil, func(before Document) (Document, error) { return d, nil })
 }
 
 // Update changes the policy with that id and puts it in force. ifMatch is the If-Match of the
@@ -59,7 +54,7 @@ func (ps *Policies) Update(ctx context.Context, policyID string, e Edit, ifMatch
 	if e.Name == nil && e.Version == nil && e.Rules == nil && e.Enabled == nil {
 		return fault.New(fault.Invalid, "policy.nothing", "nothing to change: give name, rules, enabled or version")
 	}
-	_, err := ps.put(ctx, "policy.update", policyID, ifMatch, by, func(d Document) (Document, error) {
+	_, err := ps.put(ctx, "policy.update", policyID, ifMatch, by, nil, func(d Document) (Document, error) {
 		if d.ID == "" {
 			return d, ErrNotFound
 		}
@@ -81,13 +76,21 @@ func (ps *Policies) Update(ctx context.Context, policyID string, e Edit, ifMatch
 }
 
 // Revert makes the policy what it was at that revision, as a new version that is in force. It
-// brings a deleted policy back.
-func (ps *Policies) Revert(ctx context.Context, policyID string, revision int, ifMatch string, by Caller) (Document, error) {
+// brings a deleted policy back. accept, when not nil, is called in the transaction with what Revert
+// returns when that is committed.
+func (ps *Policies) Revert(
+	ctx context.Context,
+	policyID string,
+	revision int,
+	ifMatch string,
+	by Caller,
+	accept func(Document),
+) (Document, error) {
 	then, err := ps.Version(ctx, policyID, revision)
 	if err != nil {
 		return Document{}, err
 	}
-	return ps.put(ctx, "policy.revert", policyID, ifMatch, by, func(d Document) (Document, error) {
+	return ps.put(ctx, "policy.revert", policyID, ifMatch, by, accept, func(d Document) (Document, error) {
 		d.Enabled, d.ID, d.Name, d.Rules, d.Version = then.Enabled, policyID, then.Name, then.Rules, then.Version
 		return d, nil
 	})
@@ -121,11 +124,12 @@ func (ps *Policies) Delete(ctx context.Context, policyID, ifMatch string, by Cal
 }
 
 // put stores what edit makes of the policy with that id, which is empty when there is none, and
-// puts it in force.
+// puts it in force. accept, when not nil, gets it before the commit.
 func (ps *Policies) put(
 	ctx context.Context,
 	action, policyID, ifMatch string,
 	by Caller,
+	accept func(Document),
 	edit func(Document) (Document, error),
 ) (Document, error) {
 	if !id.Valid(policyID) {
@@ -156,6 +160,9 @@ func (ps *Policies) put(
 		}
 		if done, err = ps.save(ctx, tx, row.Value, d, action); err != nil {
 			return err
+		}
+		if accept != nil {
+			accept(done)
 		}
 		act.Details["name"], act.Details["enabled"], act.Details["revision"] = done.Name, done.Enabled, done.Revision
 		return nil

@@ -50,6 +50,7 @@ type Draft struct {
 	Password string
 	Roles    []string
 	Enabled  bool
+	Accept   func(User) // called by Users.Create with the account before it is stored; may be nil
 }
 
 // check returns one Invalid fault with all that is wrong with n, or nil.
@@ -108,14 +109,12 @@ func (us *Users) Create(ctx context.Context, n Draft, by Caller) (User, error) {
 	if err := by.Authorize(User{}, n.Roles); err != nil {
 		return User{}, err
 	}
-	if n.ID != "" { // A request that is repeated with its Idempotency-Key may have created the account before.
-		if done, err := table.Get(ctx, us.DB, n.ID); err != nil || done.Rev != 0 {
-			return done.Value, err
-		}
-	}
 	u, err := Make(ctx, us.Hasher, n, us.MFA, us.Now())
 	if err != nil {
 		return User{}, err
+	}
+	if n.Accept != nil {
+		n.Accept(u)
 	}
 	act := change.New("user.create", "users/"+u.ID, map[string]any{"account": u.Username, "roles": u.Roles, "enabled": u.Enabled})
 	return u, us.Changes.Commit(ctx, act, func(tx *store.Tx) error { return Insert(tx, act, u) })

@@ -318,8 +318,5 @@ func (a *API) cancelBatch(ctx context.Context, in oneID) error {
 	if err := mine(ctx, "cancel", "batches", in.ID, b.Run.Grant.Sub); err != nil {
 		return err
 	}
-	if err := web.Claim(ctx); err != nil {
-		return err
-	}
 	return a.Engine.Cancel(ctx, dag.Batch, in.ID, web.NewID(ctx))
 }

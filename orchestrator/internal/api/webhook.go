@@ -119,12 +119,15 @@ func (a *API) createWebhook(ctx context.Context, in createWebhookIn) (webhookSec
 	if err := a.enabled(); err != nil {
 		return webhookSecretView{}, err
 	}
-	e, s, err := a.Webhooks.Create(ctx, web.CallerOf(ctx).ID(),
+	made := webhookSecretView{ID: web.NewID(ctx)} // without the secret, of which a key keeps nothing
+	web.Answering(ctx, made)
+	_, s, err := a.Webhooks.Create(ctx, made.ID, web.CallerOf(ctx).ID(),
 		webhook.Input{URL: &in.URL, Events: in.Events, Description: &in.Description, Secret: in.Secret})
 	if err != nil {
 		return webhookSecretView{}, err
 	}
-	return webhookSecretView{ID: e.ID, Secret: s.Reveal()}, nil
+	made.Secret = s.Reveal()
+	return made, nil
 }
 
 func (a *API) getWebhook(ctx context.Context, in oneID) (webhookView, error) {
@@ -149,13 +152,18 @@ type updateWebhookIn struct {
 	Description *string  `json:"description" max:"4096" form:"free" doc:"what it is for" example:"pager of the night shift"`
 }
 
-func (a *API) updateWebhook(ctx context.Context, in updateWebhookIn) (webhookView, error) {
-	name := id.Canonical(in.ID)
-	if err := a.Webhooks.Update(ctx, name, web.CallerOf(ctx).ID(),
-		webhook.Input{URL: in.URL, Events: in.Events, Description: in.Description}); err != nil {
-		return webhookView{}, err
+func (a *API) updateWebhook(ctx context.Context, in updateWebhookIn) (v webhookView, err error) {
+	before, err := a.getWebhook(ctx, in.oneID)
+	if err != nil {
+		return v, err
 	}
-	return a.getWebhook(ctx, in.oneID)
+	err = a.Webhooks.Update(ctx, before.ID, web.CallerOf(ctx).ID(),
+		webhook.Input{URL: in.URL, Events: in.Events, Description: in.Description}, func(e webhook.Endpoint) {
+			v = viewWebhook(e)
+			v.Lost = before.Lost
+			web.Answering(ctx, v)
+		})
+	return v, err
 }
 
 func (a *API) deleteWebhook(ctx context.Context, in oneID) error {
@@ -184,12 +192,14 @@ type rotateWebhookIn struct {
 }
 
 func (a *API) rotateWebhook(ctx context.Context, in rotateWebhookIn) (webhookSecretView, error) {
-	name := id.Canonical(in.ID)
-	s, err := a.Webhooks.Rotate(ctx, name, web.CallerOf(ctx).ID(), in.Secret)
+	rotated := webhookSecretView{ID: id.Canonical(in.ID)}
+	web.Answering(ctx, rotated)
+	s, err := a.Webhooks.Rotate(ctx, rotated.ID, web.CallerOf(ctx).ID(), in.Secret)
 	if err != nil {
 		return webhookSecretView{}, err
 	}
-	return webhookSecretView{ID: name, Secret: s.Reveal()}, nil
+	rotated.Secret = s.Reveal()
+	return rotated, nil
 }
 
 type deliveryView struct {
@@ -224,12 +234,21 @@ func viewDelivery(d webhook.Delivery) deliveryView {
 	return v
 }
 
+// answering returns the function that keeps the view of a delivery in v, and answers with it.
+func answering(ctx context.Context, v *deliveryView) func(webhook.Delivery) {
+	return func(d webhook.Delivery) {
+		*v = viewDelivery(d)
+		web.Answering(ctx, *v)
+	}
+}
+
 func (a *API) testWebhook(ctx context.Context, in oneID) (deliveryView, error) {
 	if err := a.enabled(); err != nil {
 		return deliveryView{}, err
 	}
-	d, err := a.Webhooks.Test(ctx, id.Canonical(in.ID))
-	return viewDelivery(d), err
+	var v deliveryView
+	err := a.Webhooks.Test(ctx, id.Canonical(in.ID), answering(ctx, &v))
+	return v, err
 }
 
 type listDeliveriesIn struct {
@@ -262,8 +281,9 @@ func (a *API) redeliver(ctx context.Context, in oneDelivery) (deliveryView, erro
 	if err := a.enabled(); err != nil {
 		return deliveryView{}, err
 	}
-	d, err := a.Webhooks.Redeliver(ctx, id.Canonical(in.ID), id.Canonical(in.Delivery))
-	return viewDelivery(d), err
+	var v deliveryView
+	err := a.Webhooks.Redeliver(ctx, id.Canonical(in.ID), id.Canonical(in.Delivery), answering(ctx, &v))
+	return v, err
 }
 
 type redeliverRangeIn struct {
@@ -282,7 +302,11 @@ func (a *API) redeliverRange(ctx context.Context, in redeliverRangeIn) (requeued
 	if err := a.enabled(); err != nil {
 		return requeuedView{}, err
 	}
-	r, err := a.Webhooks.RedeliverRange(ctx, id.Canonical(in.ID),
-		webhook.Range{From: uint64(in.From), To: uint64(in.To), DeadOnly: in.DeadOnly})
-	return requeuedView{Queued: r.Queued, NotKept: r.NotKept}, err
+	var v requeuedView
+	err := a.Webhooks.RedeliverRange(ctx, id.Canonical(in.ID),
+		webhook.Range{From: uint64(in.From), To: uint64(in.To), DeadOnly: in.DeadOnly}, func(r webhook.Requeued) {
+			v = requeuedView{Queued: r.Queued, NotKept: r.NotKept}
+			web.Answering(ctx, v)
+		})
+	return v, err
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/store"
 )
 
 // Cancel ends a batch or a workflow: what has not started never starts, what runs is told to stop,
@@ -46,7 +47,14 @@ func (e *Engine) cancel(ctx context.Context, r *runner, commandID, why string) e
 	if by == "" {
 		by = "the orchestrator"
 	}
-	m := message{command: dag.Cancel{ID: commandID, By: by, Reason: why}, entry: body, reply: make(chan error, 1)}
+	settled, err := scene.Settlement(audit.Success)
+	if err != nil {
+		return err
+	}
+	for i := range settled { // A refused write would be tried again for ever, and nobody else writes the key of a request that runs.
+		settled[i].Expect = store.Any()
+	}
+	m := message{command: dag.Cancel{ID: commandID, By: by, Reason: why}, entry: body, writes: settled, reply: make(chan error, 1)}
 	r.post(m)
 	select {
 	case err := <-m.reply:

@@ -59,6 +59,7 @@ func (r *runner) take() []message {
 	n, size := 0, 0
 	writes := store.MaxWrites - 1 - len(r.sizes) // that are left besides the header and all tasks
 	for n < len(r.inbox) && n < maxTake && size < maxBytes {
+		writes -= len(r.inbox[n].writes)
 		switch c := r.inbox[n].command.(type) {
 		case dag.Done: // its effect and that of its operation, the origin or a failure, and what it made
 			writes -= 3 + len(c.Result.Resources)
