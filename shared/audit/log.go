@@ -64,6 +64,7 @@ type Log struct {
 	tree      tree         // under mu: over all leaves in hashes
 	signed    Head         // under mu: newest signed head
 	signedAt  time.Time    // under mu
+	upToDate  time.Time    // under mu: when all that was committed was last signed
 	worth     Head         // under mu: newest signed head with more than records of witnessing under it
 	worthAt   time.Time    // under mu
 	news      bool         // under mu: something worth witnessing was added since worth
@@ -294,6 +295,20 @@ func (l *Log) Status() Status {
 		s.Reason = fmt.Sprintf("%d entries are signed here and not yet cosigned by the other service", l.worth.Size-l.witnessed.Size)
 	}
 	return s
+}
+
+// lags returns for how long not everything that was committed has been known to be signed, and how
+// long the newest head worth witnessing has been waiting for its cosignature.
+func (l *Log) lags() (signing, witness time.Duration) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if !l.upToDate.IsZero() {
+		signing = time.Since(l.upToDate)
+	}
+	if l.witnessed.Size < l.worth.Size {
+		witness = time.Since(l.worthAt)
+	}
+	return signing, witness
 }
 
 // Head returns the newest signed head; its Note is empty before the first signature.

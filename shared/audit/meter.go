@@ -23,6 +23,17 @@ func (l *Log) Meter(r *obs.Registry, prefix string) {
 	} {
 		r.GaugeFunc(prefix+"_audit_"+g.name, g.help, func() float64 { return g.read(l.Status()) })
 	}
+	r.GaugeFunc(prefix+"_audit_signing_lag_seconds", "Seconds since all entries of the audit log were last known to be signed.",
+		func() float64 {
+			signing, _ := l.lags()
+			return signing.Seconds()
+		})
+	r.GaugeFunc(prefix+"_audit_witness_lag_seconds",
+		"Seconds that the newest signed head of the audit log has waited for the peer's cosignature; 0 when it has it.",
+		func() float64 {
+			_, witness := l.lags()
+			return witness.Seconds()
+		})
 }
 
 // Meter shows whether the other service's log goes on from what was cosigned: here, because there

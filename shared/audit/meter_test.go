@@ -33,6 +33,14 @@ func TestMeter_alarmsOnlyWhenALogIsNotInOrder(t *testing.T) {
 	shows("x_audit_witnessed_entries 0")
 	shows("x_audit_in_order 1")
 	shows("x_audit_peer_in_order 1")
+	shows("x_audit_signing_lag_seconds 0")
+	if _, witness := p.one.log.lags(); witness < time.Minute {
+		t.Errorf("a head that nobody cosigned for a minute has a lag of %s", witness)
+	}
+	p.one.log.gate(time.Now().Add(-5*time.Second), nil)
+	if signing, _ := p.one.log.lags(); signing < 5*time.Second {
+		t.Errorf("what was not signed for five seconds has a lag of %s", signing)
+	}
 	p.one.log.fail(RolledBack, "for the test")
 	p.pone.alarm = "for the test"
 	shows("x_audit_in_order 0")

@@ -63,6 +63,7 @@ func (l *Log) gate(good time.Time, err error) {
 	}
 	l.mu.Lock() // a final state is set under mu too, and stays
 	defer l.mu.Unlock()
+	l.upToDate = good
 	if l.failed != nil {
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/clock"
+	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -60,6 +61,11 @@ func (f *Follower) Lag() uint64 {
 		return 0
 	}
 	return head - seq
+}
+
+// Meter registers under name a gauge of Lag, with its help text.
+func (f *Follower) Meter(r *obs.Registry, name, help string) {
+	r.GaugeFunc(name, help, func() float64 { return float64(f.Lag()) })
 }
 
 // Run follows until ctx ends and then returns nil. What fails, the store or Handle, is tried again

@@ -18,6 +18,7 @@ type Hub struct {
 	mu      sync.Mutex
 	waiting map[string]chan struct{} // under mu: per stream, closed by the next commit that appends to it
 	refuse  atomic.Pointer[fault.Error]
+	meter   commitMeter
 }
 
 // NewHub returns a hub over db.
@@ -30,7 +31,9 @@ func (h *Hub) Commit(ctx context.Context, b store.Batch) (store.Receipt, error) 
 	if f := h.refuse.Load(); f != nil {
 		return store.Receipt{}, f
 	}
+	start := time.Now()
 	r, err := h.DB.Commit(ctx, b)
+	h.meter.committed(time.Since(start), err)
 	if err == nil || fault.Is(err, fault.Unavailable) {
 		h.wake(b.Appends)
 	}

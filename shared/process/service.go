@@ -110,12 +110,16 @@ func (s *Service) Open(ctx context.Context, stores driver.Options, log *slog.Log
 		return Built{}, err
 	}
 	b := &Base{Dir: instance.Folder(stores.Dir), Stores: stores, DB: feed.NewHub(db), Log: log, Now: time.Now, Metrics: obs.NewRegistry()}
+	b.DB.Meter(b.Metrics, s.prefix())
 	p, err := s.build(s.background(ctx), b)
 	if err != nil {
 		_ = b.DB.Close()
 	}
 	return p, err
 }
+
+// prefix returns what the names of the service's metrics begin with.
+func (s *Service) prefix() string { return strings.ReplaceAll(s.Name, "-", "_") }
 
 // background returns ctx with this service as the actor of what nobody asked for.
 func (s *Service) background(ctx context.Context) context.Context {
@@ -140,7 +144,7 @@ func (s *Service) build(ctx context.Context, b *Base) (Built, error) {
 	if err != nil {
 		return Built{}, err
 	}
-	state, prefix := parts.Health, strings.ReplaceAll(s.Name, "-", "_")
+	state, prefix := parts.Health, s.prefix()
 	state.Title, state.Store = s.Title, b.DB
 	state.Meter(b.Metrics, prefix)
 	entries.Meter(b.Metrics, prefix)

@@ -34,7 +34,7 @@ type Pruner struct {
 func (p *Pruner) Meter(r *obs.Registry, prefix string) {
 	p.rows = r.Gauge(prefix+"_retention_rows", "Rows of history that are kept.", "class")
 	p.age = r.Gauge(prefix+"_retention_oldest_age_seconds",
-		"Age of the oldest row of history that is kept; 0 when there is none, or the oldest has not ended yet.", "class")
+		"Age in seconds of the oldest row of history that is kept; 0 when there is none, or the oldest has not ended yet.", "class")
 	p.ever = r.Gauge(prefix+"_retention_ever", "Rows of history that there are or were: totals that do not fall when rows are pruned.",
 		"class", "of")
 	p.letters = r.Gauge(prefix+"_dead_letters", "Ranges of streams that were pruned before a follower came to them.")

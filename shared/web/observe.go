@@ -22,7 +22,7 @@ type metrics struct {
 func newMetrics(r *obs.Registry) metrics {
 	m := metrics{
 		requests: r.Counter("http_requests_total", "Requests answered, by operation and status.", "op", "status"),
-		duration: r.Histogram("http_request_duration_seconds", "Time to answer, by operation.",
+		duration: r.Histogram("http_request_duration_seconds", "Seconds until the answer was written, by operation.",
 			[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "op"),
 		panics: r.Counter("http_panics_total", "Handlers that panicked; each one is a bug."),
 	}

@@ -108,6 +108,7 @@ func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Seal
 		Metrics: b.Metrics.Handler(), Public: c.Metrics.Public, Health: state, Now: now,
 	}
 	rows := index.Follower(db, log)
+	rows.Meter(b.Metrics, "control_center_audit_index_lag_entries", "Entries of the own audit log that the audit search does not have yet.")
 	age := func(d config.Duration) retention.KeepRule { return retention.KeepRule{MaxAge: time.Duration(d)} }
 	return &process.Parts{
 		Health: state,

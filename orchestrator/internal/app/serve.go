@@ -25,6 +25,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/health"
 	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/process"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/watch"
@@ -61,7 +62,7 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 	if err := known.Load(ctx); err != nil {
 		return nil, err
 	}
-	executor, providers, err := executorOf(c, string(b.Dir), db, log)
+	executor, providers, err := executorOf(c, string(b.Dir), db, log, metrics)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +74,7 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 		Policy: c.Retry.policy(),
 		Limits: dag.Limits{Operations: c.Limits.Operations}, MaxTasks: c.Limits.Tasks, MaxSteps: c.Limits.Steps,
 	})
+	runs.MeterQueues(metrics)
 	hooks, err := webhooksOf(ctx, c.Webhooks, b.Dir, db, rights.Book{Known: known}, now, log)
 	if err != nil {
 		return nil, err
@@ -100,6 +102,9 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 		send = untilDone
 	}
 	copier := audit.NewCopier(db, log, peer.CopyEntries)
+	copier.Meter(metrics, "orchestrator_audit_copy_lag_entries",
+		"Entries of the audit log that the control-center's index does not have yet.")
+	known.Meter(metrics, token.Orchestrator)
 	return &process.Parts{
 		Health: state,
 		Web: web.Config{
@@ -120,7 +125,8 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 }
 
 // executorOf builds what makes attempts: providers, infra definitions and recipes.
-func executorOf(c Config, dir string, db *feed.Hub, log *slog.Logger) (*operation.Executor, *operation.Providers, error) {
+func executorOf(c Config, dir string, db *feed.Hub, log *slog.Logger,
+	metrics *obs.Registry) (*operation.Executor, *operation.Providers, error) {
 	binary, err := os.Executable()
 	if err != nil {
 		return nil, nil, err
@@ -137,7 +143,9 @@ func executorOf(c Config, dir string, db *feed.Hub, log *slog.Logger) (*operatio
 		recipes.Dir = os.DirFS(string(c.Recipes.Dir))
 	}
 	return operation.New(operation.Config{Providers: providers.Drivers, Infra: folder, Recipes: recipes, Inventory: run.Inventory{DB: db},
-		Log: log}), providers, nil
+		Log: log, Waited: metrics.Histogram("orchestrator_lock_wait_seconds",
+			"Seconds that a step waited for another task's work on a server of the same name; steps that need not wait are not counted.",
+			[]float64{.05, .1, .5, 1, 5, 10, 30}).At()}), providers, nil
 }
 
 // untilDone stands for a component that is switched off.

@@ -37,9 +37,7 @@ func (r *runner) report(l *dag.Launch, res dag.Result) {
 // outcome is unknown then.
 func (r *runner) perform(life, ctx context.Context, l dag.Launch) dag.Result {
 	e := r.e
-	select {
-	case e.places <- struct{}{}:
-	case <-ctx.Done():
+	if !e.enter(ctx, l.Attempt.ID) {
 		return dag.Result{Class: dag.Stopped, Error: "stopped before it began"}
 	}
 	var left atomic.Bool
@@ -54,7 +52,8 @@ func (r *runner) perform(life, ctx context.Context, l dag.Launch) dag.Result {
 	if ctx.Err() != nil || life.Err() != nil {
 		return dag.Result{Class: dag.Stopped, Error: "stopped before it began"}
 	}
-	l.Attempt.Deadline = time.Now().Add(l.Timeout)
+	began := time.Now()
+	l.Attempt.Deadline = began.Add(l.Timeout)
 	ctx, cancel := context.WithDeadline(ctx, l.Attempt.Deadline)
 	defer cancel()
 	late := time.AfterFunc(l.Timeout+overrun, func() {
@@ -65,7 +64,11 @@ func (r *runner) perform(life, ctx context.Context, l dag.Launch) dag.Result {
 		}
 	})
 	defer late.Stop()
-	return e.execute(ctx, l.Attempt)
+	res := e.execute(ctx, l.Attempt)
+	if e.Meter != nil {
+		e.Meter.AttemptTook(l.Attempt.Kind, time.Since(began))
+	}
+	return res
 }
 
 // execute has the executor make an attempt. No result, and a panic of a provider, are an unknown

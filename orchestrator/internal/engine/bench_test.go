@@ -45,6 +45,10 @@ type ends struct {
 func (e *ends) Withdrawn(int) {}
 func (e *ends) Undone(bool)   {}
 
+func (e *ends) RunEnded(dag.Kind, dag.Status)              {}
+func (e *ends) AttemptEnded(dag.AttemptKind, dag.Class)    {}
+func (e *ends) AttemptTook(dag.AttemptKind, time.Duration) {}
+
 func (e *ends) TaskEnded(string, time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -162,6 +162,12 @@ func (r *runner) tell(c *dag.Change) {
 	if meter == nil {
 		return
 	}
+	for i := range c.Ended {
+		meter.AttemptEnded(c.Ended[i].Kind, c.Ended[i].Class)
+	}
+	if r.run.Done() {
+		meter.RunEnded(r.kind, r.run.Header.Status())
+	}
 	if r.kind == dag.Rollback {
 		for _, i := range c.Finished {
 			meter.Undone(r.run.Tasks[i].State == dag.Succeeded)

@@ -74,6 +74,7 @@ type Engine struct {
 	Config
 	semaphore *semaphore
 	places    chan struct{} // one element an attempt at work; MaxSteps of them
+	queues    queues
 
 	buffers sync.Pool // of *buffer
 
@@ -120,11 +121,13 @@ func New(c Config) *Engine {
 	}
 	c.Policy = c.Policy.Or(dag.DefaultPolicy())
 	points := &rollback.Checkpoints{DB: c.DB, Eras: rollback.NewEras(c.Wave / 4), Now: c.Now}
-	return &Engine{
+	e := &Engine{
 		Config: c, Checkpoints: points, planner: rollback.Planner{Checkpoints: points, Effects: c.Wave},
-		begun: time.Now().Add(-time.Second), semaphore: &semaphore{free: c.MaxTasks}, places: make(chan struct{}, c.MaxSteps),
+		begun: time.Now().Add(-time.Second), places: make(chan struct{}, c.MaxSteps),
 		runs: map[string]*runner{}, buffers: sync.Pool{New: func() any { return new(buffer) }},
 	}
+	e.semaphore = &semaphore{free: c.MaxTasks, queue: &e.queues.slots}
+	return e
 }
 
 // now is the present moment. Config.Now may step; the time since begun does not.
@@ -210,7 +213,10 @@ func (e *Engine) register(r *runner) (added, waits bool, err error) {
 		return false, false, nil
 	}
 	e.runs[r.id] = r
-	return true, e.startsWait() && e.rollbackID != r.id, nil
+	if waits = e.startsWait() && e.rollbackID != r.id; waits {
+		e.queues.rollback.join(r.id)
+	}
+	return true, waits, nil
 }
 
 // startsWait says whether new runs wait: for the end of a rollback, or until it is known whether
@@ -226,6 +232,7 @@ func (e *Engine) forget(r *runner) {
 	if e.runs[r.id] == r {
 		delete(e.runs, r.id)
 	}
+	e.queues.rollback.leave(r.id)
 	if e.rollbackID == r.id && (r.run == nil || r.run.Done()) {
 		e.rollbackEnded = true
 		e.startWaiting()
@@ -237,6 +244,7 @@ func (e *Engine) forget(r *runner) {
 func (e *Engine) startWaiting() {
 	e.rollbackID = ""
 	for _, r := range e.runs {
+		e.queues.rollback.leave(r.id)
 		r.post(message{command: dag.Start{}})
 	}
 }

@@ -10,6 +10,14 @@ type semaphore struct {
 	mu      sync.Mutex
 	free    int
 	waiting []*runner
+	queue   *queue // the runs of waiting
+}
+
+// unused returns how many slots are free; fewer than 0 when more tasks run than there are slots.
+func (s *semaphore) unused() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.free
 }
 
 // slots is what a runner has to do with the semaphore; under semaphore.mu.
@@ -29,6 +37,7 @@ func (s *semaphore) acquire(r *runner, n int) int {
 	s.free -= got
 	if r.slots.missing = n - got; r.slots.missing > 0 && !r.slots.waiting {
 		r.slots.waiting = true
+		s.queue.join(r.id)
 		s.waiting = append(s.waiting, r)
 	}
 	return got
@@ -52,6 +61,7 @@ func (s *semaphore) release(n int) {
 		r := s.waiting[0]
 		s.waiting = s.waiting[1:]
 		r.slots.waiting = false
+		s.queue.leave(r.id)
 		if r.slots.removed {
 			continue
 		}
@@ -66,6 +76,7 @@ func (s *semaphore) release(n int) {
 func (s *semaphore) remove(r *runner, n int) {
 	s.mu.Lock()
 	r.slots.removed = true
+	s.queue.leave(r.id)
 	n += r.slots.granted
 	r.slots.granted = 0
 	s.mu.Unlock()

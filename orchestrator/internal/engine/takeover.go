@@ -135,5 +135,9 @@ func (r *runner) begin(ctx context.Context) bool {
 func (e *Engine) waitsForRollback(runID string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.rollbackID != "" && e.rollbackID != runID
+	waits := e.rollbackID != "" && e.rollbackID != runID
+	if waits {
+		e.queues.rollback.join(runID)
+	}
+	return waits
 }

@@ -70,6 +70,9 @@ type Config struct {
 	Recipes   recipe.Catalogue
 	Inventory Inventory
 	Log       *slog.Logger
+	// Waited hears for how many seconds a step waited for another task's work on a server of the
+	// same name, of each step that had to; nil: nobody does.
+	Waited func(seconds float64)
 }
 
 // Executor performs attempts; it is the engine's Executor.

@@ -32,7 +32,7 @@ func (x *Executor) createServer(ctx context.Context, a *dag.Attempt) (dag.Result
 	if err != nil {
 		return dag.Result{}, err
 	}
-	tried := false
+	tried, waiting, began := false, false, time.Now()
 	for tries := int(x.patience / lookAgain); ; tries-- {
 		if !x.claims.held(a.Step.Name, a.Tag) {
 			there, ok, err := x.server(ctx, a.Step.Name)
@@ -54,6 +54,10 @@ func (x *Executor) createServer(ctx context.Context, a *dag.Attempt) (dag.Result
 			return dag.Result{}, provider.Errorf(dag.Transient,
 				"server %s is being made or undone by another task; if this stays, a server of that name at provider %s is in no inventory",
 				a.Step.Name, a.Step.Provider)
+		}
+		if !waiting && x.Waited != nil {
+			waiting = true
+			defer func() { x.Waited(time.Since(began).Seconds()) }()
 		}
 		if !clock.Pause(ctx, lookAgain, nil) {
 			return dag.Result{}, ctx.Err()

@@ -163,6 +163,8 @@ func TestExecute_oneServerAName(t *testing.T) {
 		}
 	}
 	b.patience = time.Minute
+	waits := 0
+	b.Waited = func(float64) { waits++ }
 	time.AfterFunc(20*time.Millisecond, func() { b.ledger.take(first.Resources) })
 	if res := b.attempt(dag.Do, op, "2", steps[0], nil); res.Class != dag.OK || res.Facts["created"] != "false" {
 		t.Errorf("second task after it: %+v", res)
@@ -170,6 +172,9 @@ func TestExecute_oneServerAName(t *testing.T) {
 	b.attempt(dag.Undo, op, "1", steps[0], first.Facts)
 	if res := b.attempt(dag.Do, op, "3", steps[0], nil); res.Class != dag.OK || res.Facts["created"] != "true" {
 		t.Errorf("after the undo: %+v", res)
+	}
+	if waits != 1 {
+		t.Errorf("%d steps are counted as having waited for another's, want 1", waits)
 	}
 }
 
