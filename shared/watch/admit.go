@@ -31,13 +31,10 @@ func (h *Handler) admit(r *http.Request) (*conn, map[string]any, error) {
 		return nil, nil, fault.New(fault.Malformed, "ws.bad_query", "the query of the address cannot be read")
 	}
 	c := newConn(h)
-	f := &filter{}
-	var words []string
-	if s := q.Get("events"); s != "" {
-		words = strings.Split(s, ",")
-	}
-	if f.categories, err = h.parse(words); err != nil {
-		return nil, nil, fault.New(fault.Malformed, "ws.unknown_category", "%s", err)
+	f, err := h.filterOf(message{Events: list(q, "events"), EventTypes: list(q, "event_types"), Infra: list(q, "infra"),
+		TaskIDs: list(q, "task_ids"), BatchIDs: list(q, "batch_ids")})
+	if err != nil {
+		return nil, nil, err
 	}
 	c.filter.Store(f)
 	if s := q.Get("batch_size"); s != "" {
@@ -50,6 +47,14 @@ func (h *Handler) admit(r *http.Request) (*conn, map[string]any, error) {
 	}
 	extra, err := h.startPosition(r.Context(), q, c)
 	return c, extra, err
+}
+
+// list returns the words of a query parameter with commas between them, nil when there are none.
+func list(q url.Values, name string) []string {
+	if s := q.Get(name); s != "" {
+		return strings.Split(s, ",")
+	}
+	return nil
 }
 
 // authenticate takes the ticket of the query, or verifies the token of the Authorization header,

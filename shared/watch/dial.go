@@ -64,7 +64,7 @@ func (c *Conn) connect(ctx context.Context) error {
 	ws, resp, err := dialer.DialContext(ctx, u.String(), head)
 	if err != nil {
 		if resp != nil {
-			return refusal(resp)
+			return refused(resp)
 		}
 		return fault.New(fault.Unavailable, "ws.unreachable", "the event stream cannot be reached").Because(err)
 	}
@@ -83,8 +83,8 @@ func (c *Conn) connect(ctx context.Context) error {
 	return nil
 }
 
-// refusal returns the fault that an HTTP answer in place of an upgrade means.
-func refusal(resp *http.Response) error {
+// refused returns the fault that an HTTP answer in place of an upgrade means.
+func refused(resp *http.Response) error {
 	var body struct {
 		Error string `json:"error"`
 	}

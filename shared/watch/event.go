@@ -1,9 +1,7 @@
 package watch
 
 import (
-	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/provisioning-platform/platform/shared/store"
@@ -12,8 +10,10 @@ import (
 // Labels are what a client filters events by.
 type Labels struct {
 	Category string // of Config.Categories; nobody sees an event of another one
+	Type     string // of Config.Types
 	TaskID   string // empty for none
 	BatchID  string // empty for none
+	Infra    string // empty for none
 }
 
 // mask is a set of categories: bit i is Config.Categories[i].
@@ -30,22 +30,6 @@ func (h *Handler) bit(category string) mask {
 		}
 	}
 	return 0
-}
-
-// parse returns the set of the categories that a client names, all of them when it names none.
-func (h *Handler) parse(categories []string) (mask, error) {
-	if len(categories) == 0 {
-		return h.everything(), nil
-	}
-	var m mask
-	for _, name := range categories {
-		bit := h.bit(strings.TrimSpace(name))
-		if bit == 0 {
-			return 0, fmt.Errorf("unknown event category %.40q; known are %s", name, strings.Join(h.Categories, ", "))
-		}
-		m |= bit
-	}
-	return m, nil
 }
 
 // names returns the names of the categories in m, in the order of Config.Categories.
@@ -75,8 +59,7 @@ type item struct {
 	frame    []byte // before render the event as stored, afterwards its text frame (RFC 6455)
 	header   uint8  // bytes of the frame in front of its payload
 	category mask
-	task     string
-	batch    string
+	labels   Labels
 }
 
 // prepare appends the events of a page to into. Package feed calls it.
@@ -118,8 +101,8 @@ func (p *page) render() {
 // epoch and the sequence (decision 67).
 func (it *item) render(out []byte) []byte {
 	h, stored := it.page.h, it.frame
-	labels := h.Labels(stored)
-	it.category, it.task, it.batch = h.bit(labels.Category), labels.TaskID, labels.BatchID
+	it.labels = h.Labels(stored)
+	it.category = h.bit(it.labels.Category)
 	var buf [128]byte
 	tail := append(append(buf[:0], `,"epoch":`...), h.quotedEpoch...)
 	tail = append(strconv.AppendUint(append(tail, `,"sequence":`...), it.seq, 10), '}')
@@ -133,23 +116,4 @@ func (it *item) render(out []byte) []byte {
 	out = append(append(out, open...), tail...)
 	it.frame = out[start:]
 	return out
-}
-
-// filter is what a client asked to see. It is replaced, never changed.
-type filter struct {
-	categories mask
-	tasks      map[string]bool // nil: any
-	batches    map[string]bool // nil: any
-}
-
-// passes says whether the client asked for the event. When it named tasks and batches, an event of
-// either passes.
-func (f *filter) passes(it *item) bool {
-	if f.categories&it.category == 0 {
-		return false
-	}
-	if f.tasks == nil && f.batches == nil {
-		return true
-	}
-	return f.tasks[it.task] || f.batches[it.batch]
 }

@@ -42,13 +42,13 @@ func TestItem_keepsTheStoredBytes(t *testing.T) {
 func TestItem_takesItsLabelsFromTheConfig(t *testing.T) {
 	t.Parallel()
 	for stored, want := range map[string]item{
-		`{"event_type":"TaskStatusChanged","metadata":{"task_id":"t1"}}`:                  {category: 1, task: "t1"},
-		`{"event_type":"BatchStatusChanged","metadata":{"batch_id":"b1","task_id":"t1"}}`: {category: 2, task: "t1", batch: "b1"},
+		`{"event_type":"TaskStatusChanged","metadata":{"task_id":"t1"}}`:                  {category: 1, labels: Labels{TaskID: "t1"}},
+		`{"event_type":"BatchStatusChanged","metadata":{"batch_id":"b1","task_id":"t1"}}`: {category: 2, labels: Labels{TaskID: "t1", BatchID: "b1"}},
 		`{"event_type":"SystemHealthChanged"}`:                                            {}, // of no category of this handler
 	} {
 		it := ready(7, []byte(stored))
-		if it.category != want.category || it.task != want.task || it.batch != want.batch {
-			t.Errorf("%s: %v %q %q", stored, it.category, it.task, it.batch)
+		if it.category != want.category || it.labels.TaskID != want.labels.TaskID || it.labels.BatchID != want.labels.BatchID {
+			t.Errorf("%s: %v %+v", stored, it.category, it.labels)
 		}
 	}
 }

@@ -24,7 +24,7 @@ const (
 	Stream         = "events" // the stream that is shown
 	maxMessage     = 64 << 10 // bytes of a client's message, over all its fragments
 	maxBatch       = 1000     // events in one list
-	maxIDs         = 1000     // ids in one subscription
+	maxIDs         = 1000     // ids and infras in one subscription
 	maxWaiting     = 256      // sockets without a verified token
 	maxMessageRate = 50       // messages and pings of a client in a second
 	authWithin     = 10 * time.Second
@@ -64,6 +64,8 @@ type Config struct {
 	Alive func(token.Claims) error
 	// Categories are the names that events= and subscribe know, at most 8.
 	Categories []string
+	// Types are the names that event_types= and subscribe know.
+	Types []string
 	// Labels reads an event as it is stored: a JSON object without blanks.
 	Labels func(stored []byte) Labels
 	// Allowed says whether the person may see events of that category.

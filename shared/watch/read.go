@@ -12,18 +12,19 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/provisioning-platform/platform/shared/fault"
-	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/instant"
 )
 
 // message is a message of a client.
 type message struct {
-	Type     string   `json:"type" doc:"what is wanted: auth, subscribe, unsubscribe or ping" example:"subscribe"`
-	ID       string   `json:"id" doc:"comes back in the answer" example:"1"`
-	Token    string   `json:"token" doc:"of auth: the token" example:"eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.e30.c2lnbmF0dXJl" rare:"true"`
-	Events   []string `json:"events" doc:"of subscribe: the categories" example:"[\"task\"]"`
-	TaskIDs  []string `json:"task_ids" doc:"of subscribe: only events of these tasks" example:"[\"01997b1c-0000-7000-8000-000000000001\"]"`
-	BatchIDs []string `json:"batch_ids" doc:"of subscribe: only events of these batches" example:"[\"01997b1c-0000-7000-8000-000000000002\"]" rare:"true"`
+	Type       string   `json:"type" doc:"what is wanted: auth, subscribe, unsubscribe or ping" example:"subscribe"`
+	ID         string   `json:"id" doc:"comes back in the answer" example:"1"`
+	Token      string   `json:"token" doc:"of auth: the token" example:"eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.e30.c2lnbmF0dXJl" rare:"true"`
+	Events     []string `json:"events" doc:"of subscribe and auth: the categories" example:"[\"task\"]"`
+	EventTypes []string `json:"event_types" doc:"of subscribe and auth: only events of these types" example:"[\"TaskStatusChanged\"]" rare:"true"`
+	Infra      []string `json:"infra" doc:"of subscribe and auth: only events of work on these infras" example:"[\"production\"]" rare:"true"`
+	TaskIDs    []string `json:"task_ids" doc:"of subscribe and auth: only events of these tasks, or of those batches" example:"[\"01997b1c-0000-7000-8000-000000000001\"]"`
+	BatchIDs   []string `json:"batch_ids" doc:"of subscribe and auth: only events of these batches, or of those tasks" example:"[\"01997b1c-0000-7000-8000-000000000002\"]" rare:"true"`
 }
 
 // answer is the server's answer to a message. It has a member type and no event_type, so that a
@@ -161,8 +162,17 @@ func (c *conn) handle(data []byte) (code int, reason string) {
 	return 0, ""
 }
 
-// auth verifies the first token of a socket, or a newer one of the same person.
+// auth verifies the first token of a socket, or a newer one of the same person. What the message
+// names to filter by replaces the filter; one that names nothing leaves it.
 func (c *conn) auth(m message) (code int, reason string) {
+	f := c.filter.Load()
+	if m.filtering() {
+		var err error
+		if f, err = c.h.filterOf(m); err != nil {
+			c.answer(refusal(m, err))
+			return 0, ""
+		}
+	}
 	ctx, cancel := context.WithTimeout(c.ctx, authWithin)
 	defer cancel()
 	claims, err := c.h.Verify(ctx, m.Token)
@@ -179,8 +189,9 @@ func (c *conn) auth(m message) (code int, reason string) {
 			Error: "the token is another person's; open a socket of its own for it"})
 		return closeUnauthenticated, "the token is another person's"
 	}
+	c.filter.Store(f) // before the first event can be sent
 	if err := c.h.promote(c, claims); err != nil {
-		c.answer(answer{Type: "error", For: "auth", ID: m.ID, Code: fault.CodeOf(err), Error: fault.Of(err).Message})
+		c.answer(refusal(m, err))
 		return closeSlow, "too many event streams"
 	}
 	c.answer(answer{
@@ -193,33 +204,22 @@ func (c *conn) auth(m message) (code int, reason string) {
 // subscribe carries out two messages: subscribe replaces the filter, unsubscribe takes categories
 // out of it, all when it names none.
 func (c *conn) subscribe(m message) {
-	asked, err := c.h.parse(m.Events)
+	next, err := c.h.filterOf(m)
 	if err != nil {
-		c.answer(answer{Type: "error", For: m.Type, ID: m.ID, Code: "ws.unknown_category", Error: err.Error()})
+		c.answer(refusal(m, err))
 		return
 	}
-	if len(m.TaskIDs)+len(m.BatchIDs) > maxIDs {
-		c.answer(answer{Type: "error", For: m.Type, ID: m.ID, Code: "ws.too_many_ids", Error: "too many ids in one subscription"})
-		return
-	}
-	next := filter{categories: asked, tasks: idSet(m.TaskIDs), batches: idSet(m.BatchIDs)}
 	if m.Type == "unsubscribe" {
-		next = *c.filter.Load()
-		next.categories &^= asked
+		left := *c.filter.Load()
+		left.categories &^= next.categories
+		next = &left
 	}
-	c.filter.Store(&next)
+	c.filter.Store(next)
 	c.wakeWriter()
 	c.answer(answer{Type: "ack", For: m.Type, ID: m.ID, Events: c.h.names(c.seen())})
 }
 
-// idSet returns the set of ids in their canonical spelling: clients may write them in capitals.
-func idSet(words []string) map[string]bool {
-	if len(words) == 0 {
-		return nil
-	}
-	m := make(map[string]bool, len(words))
-	for _, w := range words {
-		m[id.Canonical(w)] = true
-	}
-	return m
+// refusal returns the answer to a message with a fault.
+func refusal(m message, err error) answer {
+	return answer{Type: "error", For: m.Type, ID: m.ID, Code: fault.CodeOf(err), Error: fault.Of(err).Message}
 }

@@ -58,6 +58,7 @@ func start(t testing.TB, change func(*Config)) *place {
 			return nil
 		},
 		Categories: []string{"task", "batch", "progress", "rollback", "system"}, Labels: labelsOf,
+		Types: []string{"TaskStatusChanged", "BatchStatusChanged", "OperationStatusChanged"},
 		Allowed: func(c token.Claims, category string) bool {
 			if only := p.only.Load(); only != nil {
 				return strings.Contains(*only, category)
@@ -100,10 +101,11 @@ func labelsOf(stored []byte) Labels {
 		Metadata struct {
 			Task  string `json:"task_id"`
 			Batch string `json:"batch_id"`
+			Infra string `json:"infra"`
 		} `json:"metadata"`
 	}
 	_ = json.Unmarshal(stored, &e) // what cannot be read is nobody's
-	s := Labels{Category: "system", TaskID: e.Metadata.Task, BatchID: e.Metadata.Batch}
+	s := Labels{Category: "system", Type: e.Type, TaskID: e.Metadata.Task, BatchID: e.Metadata.Batch, Infra: e.Metadata.Infra}
 	switch e.Type {
 	case "TaskStatusChanged":
 		s.Category = "task"
@@ -113,12 +115,14 @@ func labelsOf(stored []byte) Labels {
 	return s
 }
 
-// emit appends n events of a type. The n-th is one of task tn, and of batch b0 or b1.
+// emit appends n events of a type. The n-th is one of task tn, of batch b0 or b1,
+// and of the infra in0, in1 or in2.
 func (p *place) emit(t testing.TB, kind string, n int) {
 	t.Helper()
 	var b store.Batch
 	for i := range n {
-		body := fmt.Sprintf(`{"data":{"task_id":"t%[3]d"},"event_type":%[1]q,"metadata":{"batch_id":"b%[2]d","task_id":"t%[3]d"}}`, kind, i%2, i)
+		body := fmt.Sprintf(`{"data":{"task_id":"t%[3]d"},"event_type":%[1]q,"metadata":{"batch_id":"b%[2]d","infra":"in%[4]d","task_id":"t%[3]d"}}`,
+			kind, i%2, i, i%3)
 		b.Appends = append(b.Appends, store.Append{Stream: Stream, Body: []byte(body)})
 	}
 	if _, err := p.hub.Commit(t.Context(), b); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -275,5 +276,114 @@ func TestWatch_filters(t *testing.T) {
 	p.emit(t, "SystemHealthChanged", 1)
 	if m := next(t, tasks); m["event_type"] != "SystemHealthChanged" {
 		t.Errorf("after unsubscribe: %v", m)
+	}
+}
+
+// TestWatch_filtersByTypeRunAndInfra asks in the address, in an auth message and by subscribe, from
+// a sequence on: what is replayed and what comes live pass the same filter.
+func TestWatch_filtersByTypeRunAndInfra(t *testing.T) {
+	t.Parallel()
+	for query, want := range map[string][]int{ // events 1 to 6 are of tasks t0 to t5, 7 to 12 of the same batches
+		"event_types=TaskStatusChanged":                            {1, 2, 3, 4, 5, 6},
+		"event_types=BatchStatusChanged,OperationStatusChanged":    {7, 8, 9, 10, 11, 12},
+		"event_types=TaskStatusChanged&events=batch":               nil,
+		"batch_ids=b1&events=task":                                 {2, 4, 6},
+		"task_ids=t3,%20t4":                                        {4, 5, 10, 11},
+		"task_ids=t3&batch_ids=b0&event_types=BatchStatusChanged":  {7, 9, 10, 11},
+		"infra=in1&events=batch":                                   {8, 11},
+		"infra=in0,in2&batch_ids=b1&event_types=TaskStatusChanged": {4, 6},
+		"infra=nowhere":                                            nil,
+	} {
+		t.Run(query, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, nil)
+			p.emit(t, "TaskStatusChanged", 6)
+			replayed := p.dial(t, "token=ann&since=0&"+query)
+			live := p.dial(t, "token=ann&"+query)
+			values, _ := url.ParseQuery(query)
+			said := map[string]any{"type": "auth", "token": "ann"}
+			for name, v := range values {
+				said[name] = strings.Split(v[0], ",")
+			}
+			message, _ := json.Marshal(said)
+			spoken := p.dial(t, "since=0&epoch=e1")
+			say(t, spoken, string(message))
+			p.emit(t, "BatchStatusChanged", 6)
+			for _, ws := range []*websocket.Conn{replayed, live, spoken} {
+				acked := ws != spoken // its ack comes among the first events
+				for i := 0; i < len(want) || !acked; {
+					if ws == live && i < len(want) && want[i] <= 6 {
+						i++
+						continue
+					}
+					m := next(t, ws)
+					switch {
+					case !acked && m["type"] == "ack":
+						acked = true
+						continue
+					case i == len(want) || m["sequence"] != float64(want[i]):
+						t.Fatalf("event %d of %v is %v", i, want, m)
+					}
+					i++
+				}
+				// A renewal that names no filter leaves it.
+				say(t, ws, `{"type":"auth","token":"ann"}`)
+				if m := next(t, ws); m["type"] != "ack" {
+					t.Errorf("more than was asked for: %v", m)
+				}
+			}
+			p.emit(t, "SystemHealthChanged", 1)
+			p.emit(t, "TaskStatusChanged", 6) // 14 to 19
+			for _, ws := range []*websocket.Conn{replayed, live, spoken} {
+				for _, seq := range want {
+					if seq > 6 {
+						break
+					}
+					if m := next(t, ws); m["sequence"] != float64(seq+13) {
+						t.Fatalf("after the renewal want %d, got %v", seq+13, m)
+					}
+				}
+				say(t, ws, `{"type":"subscribe","event_types":["OperationStatusChanged"],"infra":["in0"]}`)
+				if m := next(t, ws); m["type"] != "ack" {
+					t.Errorf("more than was asked for: %v", m)
+				}
+			}
+			p.emit(t, "OperationStatusChanged", 4) // 20 to 23, of which two are of in0
+			for _, ws := range []*websocket.Conn{replayed, live, spoken} {
+				for _, seq := range []float64{20, 23} {
+					if m := next(t, ws); m["sequence"] != seq {
+						t.Fatalf("after subscribe want %v, got %v", seq, m)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestWatch_aBadFilterChangesNothing answers a message whose filter is bad; neither its filter nor
+// its token counts.
+func TestWatch_aBadFilterChangesNothing(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil)
+	for _, query := range []string{"event_types=Nothing", "event_types=TaskStatusChanged,",
+		"batch_ids=" + strings.Repeat("b,", maxIDs) + "b"} {
+		if status, body := p.refused(t, "token=ann&"+query, nil); status != 400 {
+			t.Errorf("%.40s: %d %s", query, status, body)
+		}
+	}
+	ws := p.dial(t, "events=task")
+	for _, bad := range []string{`"event_types":["Nothing"]`, `"events":["nothing"]`, `"infra":["` + strings.Repeat(`x","`, maxIDs) + `x"]`} {
+		say(t, ws, `{"type":"auth","token":"ann",`+bad+`}`)
+		if m := next(t, ws); m["type"] != "error" || m["for"] != "auth" {
+			t.Errorf("%.40s: %v", bad, m)
+		}
+	}
+	say(t, ws, `{"type":"subscribe"}`)
+	if m := next(t, ws); m["code"] != "ws.unauthenticated" {
+		t.Errorf("after bad messages: %v", m)
+	}
+	say(t, ws, `{"type":"auth","token":"ann"}`)
+	if m := next(t, ws); fmt.Sprint(m["events"]) != "[task]" {
+		t.Errorf("the filter of the address: %v", m)
 	}
 }

@@ -84,7 +84,8 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 		DB: db, Epoch: epoch, Log: log, Origins: c.WS.Origins, NoQueryToken: !c.WS.AllowQueryToken, MaxSockets: c.WS.MaxConnections,
 		MaxPerUser: c.WS.MaxPerUser,
 		Verify:     known.Authenticate, Alive: known.Alive, Fail: api.RefuseSocket,
-		Categories: event.Categories(), Labels: func(body []byte) watch.Labels { return watch.Labels(event.LabelsOf(body)) },
+		Categories: event.Categories(), Types: event.Types(),
+		Labels:  func(body []byte) watch.Labels { return watch.Labels(event.LabelsOf(body)) },
 		Allowed: api.MayWatch(known.Decide, now),
 	})
 	sockets.Meter(metrics, token.Orchestrator)

@@ -22,6 +22,14 @@ func (r *Run) taskID() string {
 	return ""
 }
 
+// infra returns the infra that a task works on, "" for a task of a batch and of a rollback.
+func (r *Run) infra(t *Task) string {
+	if r.Header.Kind == Rollback {
+		return ""
+	}
+	return r.nodes[t.Number].Operation.Infra
+}
+
 // emitTask emits the status of a task, in a batch that of its operation too. The nodes of a
 // rollback are no tasks on the wire.
 func (r *Run) emitTask(t *Task) {
@@ -31,7 +39,7 @@ func (r *Run) emitTask(t *Task) {
 	status := t.Status().Lower()
 	r.emit(event.Event{
 		Type: event.TaskStatusChanged, Status: status, TaskID: t.ID, BatchID: r.batchID(), Name: t.Name, Operation: t.Operation,
-		Error: t.Error, Output: t.Output,
+		Infra: r.infra(t), Error: t.Error, Output: t.Output,
 	})
 	if r.Header.Kind == Batch {
 		r.emit(event.Event{

@@ -12,6 +12,7 @@ func (r *Run) emitProgress(t *Task) {
 	}
 	r.emit(event.Event{
 		Type: event.WorkflowProgress, Status: t.Status().Lower(), TaskID: t.ID, BatchID: r.batchID(), Name: t.Name, Operation: t.Operation,
+		Infra:    r.infra(t),
 		Progress: t.Progress, Step: t.CurrentStep(), Done: t.DoneSteps(), Total: len(t.Steps),
 	})
 }

@@ -69,6 +69,7 @@ func (r *Run) withdraw(first int32, why string) {
 	r.change.Withdrawn = append(r.change.Withdrawn, w)
 	r.emit(event.Event{
 		Type: event.RightsWithdrawn, Status: StatusCancelled.Lower(), TaskID: r.taskID(), BatchID: r.batchID(), Name: h.Name, Error: why,
+		Infra: r.infra(&r.Tasks[first]),
 		Total: w.Tasks,
 	})
 	for _, i := range begun {

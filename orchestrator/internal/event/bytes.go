@@ -29,6 +29,7 @@ func (e *Event) writeData(w *canonical.Writer) {
 	case BatchStatusChanged, RollbackCompleted:
 		w.Number("failed", int64(e.Failed))
 	}
+	w.Text("infra", e.Infra)
 	w.Text("name", e.Name)
 	w.Text("operation_id", e.Operation)
 	w.Text("output", e.Output)
@@ -60,6 +61,7 @@ func (e *Event) writeMetadata(w *canonical.Writer) {
 	w.Object("metadata")
 	w.Text("batch_id", e.BatchID)
 	w.Text("checkpoint_id", e.Checkpoint)
+	w.Text("infra", e.Infra)
 	w.Text("rollback_id", e.Rollback)
 	w.Text("status", e.Status)
 	w.Text("task_id", e.TaskID)
@@ -69,8 +71,10 @@ func (e *Event) writeMetadata(w *canonical.Writer) {
 // Labels are what a watcher filters an event by.
 type Labels struct {
 	Category string
+	Type     string
 	TaskID   string // empty for none
 	BatchID  string // empty for none
+	Infra    string // empty for none
 }
 
 // LabelsOf reads the bytes that Write has written.
@@ -79,13 +83,15 @@ func LabelsOf(body []byte) Labels {
 	for name, value := range canonical.Members(body) {
 		switch name {
 		case "event_type":
-			t, _ := canonical.Text(value)
-			l.Category = Type(t).Category()
+			l.Type, _ = canonical.Text(value)
+			l.Category = Type(l.Type).Category()
 		case "metadata":
 			for name, value := range canonical.Members(value) {
 				switch name {
 				case "batch_id":
 					l.BatchID, _ = canonical.Text(value)
+				case "infra":
+					l.Infra, _ = canonical.Text(value)
 				case "task_id":
 					l.TaskID, _ = canonical.Text(value)
 				}

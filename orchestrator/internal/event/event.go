@@ -28,6 +28,16 @@ const (
 	WebhookPaused          Type = "WebhookPaused" // by the service itself; error says why
 )
 
+// Types returns the names of all types.
+func Types() []string {
+	var names []string
+	for _, t := range []Type{TaskStatusChanged, OperationStatusChanged, BatchStatusChanged, WorkflowProgress, CheckpointCreated,
+		CheckpointDeleted, CheckpointRecordOnly, RollbackStarted, RollbackCompleted, TaskRolledBack, RightsWithdrawn, WebhookPaused} {
+		names = append(names, string(t))
+	}
+	return names
+}
+
 // The categories that a watcher asks for (contract Q16).
 const (
 	Task     = "task"
@@ -64,6 +74,7 @@ type Event struct {
 	Status     string // lower case
 	TaskID     string
 	BatchID    string
+	Infra      string // that the work of a task is on; empty for the operations of a batch
 	Name       string
 	Operation  string // id of the operation in its batch
 	Error      string

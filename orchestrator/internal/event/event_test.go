@@ -17,19 +17,19 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 // types returns all types.
 func types() []event.Type {
-	return []event.Type{
-		event.TaskStatusChanged, event.OperationStatusChanged, event.BatchStatusChanged, event.WorkflowProgress, event.CheckpointCreated,
-		event.CheckpointDeleted, event.CheckpointRecordOnly, event.RollbackStarted, event.RollbackCompleted, event.TaskRolledBack,
-		event.RightsWithdrawn, event.WebhookPaused,
+	var all []event.Type
+	for _, name := range event.Types() {
+		all = append(all, event.Type(name))
 	}
+	return all
 }
 
 // full returns an event of type t with every member set.
 func full(t event.Type) event.Event {
 	return event.Event{
-		Type: t, Time: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC), Status: "completed", TaskID: "t1", BatchID: "b1", Name: "a \"name\"",
-		Operation: "op", Error: "<none>", Output: "line\nline", Rollback: "r1", Checkpoint: "c1", Webhook: "w1", Step: "step",
-		Progress: 1250, Done: 1, Failed: 2, Total: 3,
+		Type: t, Time: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC), Status: "completed", TaskID: "t1", BatchID: "b1", Infra: "i1",
+		Name: "a \"name\"", Operation: "op", Error: "<none>", Output: "line\nline", Rollback: "r1", Checkpoint: "c1", Webhook: "w1",
+		Step: "step", Progress: 1250, Done: 1, Failed: 2, Total: 3,
 	}
 }
 
@@ -75,7 +75,7 @@ func TestWrite_metadataRepeatsData(t *testing.T) {
 		if err := json.Unmarshal([]byte(bytesOf(full(kind))), &e); err != nil {
 			t.Fatal(err)
 		}
-		if len(e.Metadata) != 5 {
+		if len(e.Metadata) != 6 {
 			t.Errorf("%s: metadata is %v", kind, e.Metadata)
 		}
 		for name, value := range e.Metadata {
@@ -90,7 +90,7 @@ func TestLabelsOf_isWhatWasWritten(t *testing.T) {
 	t.Parallel()
 	for _, kind := range append(types(), "Unknown") {
 		for _, e := range []event.Event{full(kind), {Type: kind}, {Type: kind, TaskID: "a\"\\\n,:{}", Output: `"event_type":"no`}} {
-			want := event.Labels{Category: kind.Category(), TaskID: e.TaskID, BatchID: e.BatchID}
+			want := event.Labels{Category: kind.Category(), Type: string(kind), TaskID: e.TaskID, BatchID: e.BatchID, Infra: e.Infra}
 			if got := event.LabelsOf([]byte(bytesOf(e))); got != want {
 				t.Errorf("%s has the labels %+v, want %+v", bytesOf(e), got, want)
 			}
