@@ -26,6 +26,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/shared/watch"
 	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
 	"github.com/provisioning-platform/platform/shared/webhook"
@@ -107,6 +108,7 @@ func TestRoutes_theCommitOfTheWorkSettlesTheKey(t *testing.T) {
 	go func() { ended <- e.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-ended })
 	a := &API{Engine: e, Catalogue: stuck{}, Metrics: http.NotFoundHandler(), Socket: http.NotFoundHandler(), WebhooksEnabled: true,
+		Tickets: func(token.Claims) (watch.Ticket, error) { return watch.Ticket{Expires: time.Now()}, nil },
 		Webhooks: webhook.New(webhook.Config{DB: hub, Stream: run.EventStream, Events: event.HookNames(), Sealer: sealer, Now: time.Now,
 			Log: obs.Discard(), Guard: webhook.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 			Render: func([]byte) (webhook.Message, bool) { return webhook.Message{}, false }})}
@@ -177,6 +179,7 @@ func TestRoutes_theCommitOfTheWorkSettlesTheKey(t *testing.T) {
 	call("redeliver", hook+"/deliveries/"+delivery+"/redeliver", "")
 	call("redeliverRange", hook+"/redeliver", `{"from":1,"to":2}`)
 	call("deleteWebhook", hook, "")
+	call("createTicket", "/ws/tickets", "")
 
 	for _, r := range routes {
 		if r.Method != "GET" && !r.Reads && !called[r.Op] && twoCommits[r.Op] == "" {

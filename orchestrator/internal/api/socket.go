@@ -79,6 +79,7 @@ func (a *API) createTicket(ctx context.Context, _ web.None) (ticketView, error) 
 		return ticketView{}, err
 	}
 	v := ticketView{ID: web.NewID(ctx), Ticket: t.Secret.Reveal(), ExpiresAt: t.Expires.UTC()}
+	web.Answering(ctx, v)
 	return v, audit.Record(ctx, a.Engine.DB, audit.EntryDraft{Action: "ticket.create", Resource: "tickets/" + v.ID})
 }
 
