@@ -29,6 +29,27 @@ func (t Target) Remote(c Command, run func(ctx context.Context, o *IO, api *clie
 	return c
 }
 
+// proposals is how many ids the shell proposes after a tab.
+const proposals = 50
+
+// Propose returns a Complete function that asks the service and proposes what found names; nothing
+// when the service does not answer.
+func (t Target) Propose(found func(ctx context.Context, api *client.Client, p client.Page) ([]string, error)) func(context.Context,
+	*IO) []string {
+	return func(ctx context.Context, o *IO) []string {
+		own := t
+		api, err := own.Client(ctx, o)
+		if err != nil {
+			return nil
+		}
+		words, err := found(ctx, api, client.Page{Limit: proposals})
+		if err != nil {
+			return nil
+		}
+		return words
+	}
+}
+
 // PrintList prints a page of rows as t shows them, and says on Err how to see those behind it.
 func PrintList[T any](o *IO, l client.List[T], t Table) error {
 	o.more(len(l.Rows), l.Extent)

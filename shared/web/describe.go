@@ -76,7 +76,10 @@ func (r Route) describe() (openapi.RouteDoc, error) {
 	if err != nil {
 		return o, err
 	}
-	o.Body = b.body
+	o.Body, o.Examples = b.body, r.Examples
+	if o.Body != nil {
+		o.Body.Exemplify(r.Examples)
+	}
 	for _, f := range b.path {
 		o.Parameters = append(o.Parameters, openapi.Parameter{In: "path", Member: f})
 	}

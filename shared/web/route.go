@@ -30,6 +30,7 @@ type Route struct {
 	Wait        time.Duration      // how long the answer may take; 0 means writeTimeout
 	Lasts       bool               // it is answered when something happens (a long poll, a socket): its time is no latency
 	Example     string             // of an output that is Text, for the document
+	Examples    map[string]string  // by member of its input or output, where services differ: instead of the tag, for the document
 	Refuses     []fault.Kind       // what its handler may refuse beyond what follows from this literal, for the document
 	Produces    string             // content type of an output that is Raw, for the document
 	Speaks      *openapi.StreamDoc // what a Stream says, for the document

@@ -19,6 +19,8 @@ var (
 	ErrNotFound = fault.New(fault.NotFound, "webhook.not_found", "there is no such webhook; GET /webhooks lists them")
 	ErrFromFile = fault.New(fault.Conflict, "webhook.from_file",
 		"this webhook stands in the service's configuration: change it there and restart; pause, resume, test and redeliver work here")
+	ErrDisabled = fault.New(fault.Conflict, "webhook.disabled",
+		"webhooks are switched off here: set enabled = true in [webhooks] of this service's configuration")
 	ErrTooMany = fault.New(fault.Conflict, "webhook.too_many", "there are %d webhooks already; delete one first", MaxEndpoints)
 )
 
@@ -36,7 +38,18 @@ type Input struct {
 	URL         *string
 }
 
-func resource(endpoint string) string { return "webhooks/" + endpoint }
+// act returns the audit entry of an action on an endpoint.
+func (w *Webhooks) act(action, endpoint string, details map[string]any) audit.EntryDraft {
+	return audit.EntryDraft{Action: "webhook." + action, Resource: w.c.Noun + "/" + endpoint, Details: details}
+}
+
+// enabled refuses what would be sent while nothing is.
+func (w *Webhooks) enabled() error {
+	if w.c.Off {
+		return ErrDisabled
+	}
+	return nil
+}
 
 func (e *Endpoint) pause(reason string, now time.Time) {
 	at := now.UTC()
@@ -107,8 +120,11 @@ func (w *Webhooks) reveal(e *Endpoint, now time.Time) ([]string, error) {
 }
 
 // Create makes an endpoint with a fresh id that hears what happens from now on, and returns its
-// secret, which is shown only here. Faults: Invalid with the field, ErrTooMany.
+// secret, which is shown only here. Faults: Invalid with the field, ErrTooMany, ErrDisabled.
 func (w *Webhooks) Create(ctx context.Context, endpoint, owner string, in Input) (Endpoint, secret.Text, error) {
+	if err := w.enabled(); err != nil {
+		return Endpoint{}, secret.Text{}, err
+	}
 	now := w.c.Now()
 	if in.URL == nil {
 		return Endpoint{}, secret.Text{}, badField("/url", "url is missing: say where to send, such as https://example.com/hook")
@@ -140,18 +156,19 @@ func (w *Webhooks) create(ctx context.Context, e Endpoint) error {
 	if err != nil {
 		return err
 	}
-	act := audit.EntryDraft{Action: "webhook.create", Resource: resource(e.ID),
-		Details: map[string]any{"events": e.Events, "owner": e.Owner, "url": e.URL}}
+	act := w.act("create", e.ID, map[string]any{"events": e.Events, "owner": e.Owner, "url": e.URL})
 	_, err = audit.Update(ctx, w.c.DB, &act, func(tx *store.Tx) error {
-		return errors.Join(Endpoints.Create(tx, e), feed.Cursors.Create(tx, startAt(e.ID, w.c.Stream, head.Head)))
+		return errors.Join(Endpoints.Create(tx, e), feed.Cursors.Create(tx, startAt(e.ID, w.c.Stream, head.Head)),
+			w.announce(tx, News{Occurrence: Made, Endpoint: e.ID}))
 	})
 	w.poke(e.ID)
 	return err
 }
 
-// change is one commit of an endpoint and its audit entry. A change that finds nothing to do
-// returns errUnchanged and commits nothing.
-func (w *Webhooks) change(ctx context.Context, endpoint string, act *audit.EntryDraft, fn func(*store.Tx, *Endpoint) error) error {
+// change is one commit of an endpoint, what the stream says of it and its audit entry. A change
+// that finds nothing to do returns errUnchanged and commits nothing.
+func (w *Webhooks) change(ctx context.Context, n News, act *audit.EntryDraft, fn func(*Endpoint) error) error {
+	endpoint := n.Endpoint
 	_, err := audit.Update(ctx, w.c.DB, act, func(tx *store.Tx) error {
 		row, err := Endpoints.Load(tx, endpoint)
 		if err != nil {
@@ -160,10 +177,10 @@ func (w *Webhooks) change(ctx context.Context, endpoint string, act *audit.Entry
 		if row.Rev == 0 {
 			return ErrNotFound
 		}
-		if err := fn(tx, &row.Value); err != nil {
+		if err := fn(&row.Value); err != nil {
 			return err
 		}
-		return Endpoints.Save(tx, row.Value)
+		return errors.Join(Endpoints.Save(tx, row.Value), w.announce(tx, n))
 	})
 	if errors.Is(err, errUnchanged) {
 		return nil
@@ -176,8 +193,8 @@ func (w *Webhooks) change(ctx context.Context, endpoint string, act *audit.Entry
 // is what he may read. accept gets the endpoint before it is stored. The faults are Invalid with
 // the field, ErrNotFound and ErrFromFile.
 func (w *Webhooks) Update(ctx context.Context, endpoint, owner string, in Input, accept func(Endpoint)) error {
-	act := audit.EntryDraft{Action: "webhook.update", Resource: resource(endpoint), Details: map[string]any{}}
-	return w.change(ctx, endpoint, &act, func(_ *store.Tx, e *Endpoint) error {
+	act := w.act("update", endpoint, map[string]any{})
+	return w.change(ctx, News{Occurrence: Changed, Endpoint: endpoint}, &act, func(e *Endpoint) error {
 		if e.FromFile() {
 			return ErrFromFile
 		}
@@ -198,8 +215,8 @@ func (w *Webhooks) Rotate(ctx context.Context, endpoint, owner string, given sec
 	if err != nil {
 		return secret.Text{}, err
 	}
-	act := audit.EntryDraft{Action: "webhook.rotate", Resource: resource(endpoint)}
-	return s, w.change(ctx, endpoint, &act, func(_ *store.Tx, e *Endpoint) error {
+	act := w.act("rotate", endpoint, nil)
+	return s, w.change(ctx, News{Occurrence: Changed, Endpoint: endpoint}, &act, func(e *Endpoint) error {
 		if e.FromFile() {
 			return ErrFromFile
 		}
@@ -218,20 +235,28 @@ func (w *Webhooks) Pause(ctx context.Context, endpoint, reason string) error {
 	if reason == "" {
 		reason = "paused by hand"
 	}
-	act := audit.EntryDraft{Action: "webhook.pause", Resource: resource(endpoint), Details: map[string]any{"reason": reason}}
-	return w.change(ctx, endpoint, &act, func(_ *store.Tx, e *Endpoint) error {
+	return w.pause(ctx, News{Occurrence: Stopped, Endpoint: endpoint, Reason: reason})
+}
+
+// pause pauses an active endpoint for the reason in n.
+func (w *Webhooks) pause(ctx context.Context, n News) error {
+	act := w.act("pause", n.Endpoint, map[string]any{"reason": n.Reason})
+	return w.change(ctx, n, &act, func(e *Endpoint) error {
 		if e.Condition == Paused {
 			return errUnchanged
 		}
-		e.pause(reason, w.c.Now())
+		e.pause(n.Reason, w.c.Now())
 		return nil
 	})
 }
 
 // Resume goes on where Pause stopped. Resuming twice changes nothing.
 func (w *Webhooks) Resume(ctx context.Context, endpoint string) error {
-	act := audit.EntryDraft{Action: "webhook.resume", Resource: resource(endpoint)}
-	return w.change(ctx, endpoint, &act, func(_ *store.Tx, e *Endpoint) error {
+	if err := w.enabled(); err != nil {
+		return err
+	}
+	act := w.act("resume", endpoint, nil)
+	return w.change(ctx, News{Occurrence: Went, Endpoint: endpoint}, &act, func(e *Endpoint) error {
 		if e.Condition == Active {
 			return errUnchanged
 		}
@@ -254,7 +279,7 @@ func (w *Webhooks) Delete(ctx context.Context, endpoint string) error {
 func (w *Webhooks) remove(ctx context.Context, endpoint string, may func(*Endpoint) error) error {
 	w.looking.Lock()
 	defer w.looking.Unlock()
-	act := audit.EntryDraft{Action: "webhook.delete", Resource: resource(endpoint), Details: map[string]any{}}
+	act := w.act("delete", endpoint, map[string]any{})
 	_, err := audit.Update(ctx, w.c.DB, &act, func(tx *store.Tx) error {
 		row, err := Endpoints.Load(tx, endpoint)
 		if err != nil {
@@ -269,7 +294,7 @@ func (w *Webhooks) remove(ctx context.Context, endpoint string, may func(*Endpoi
 		act.Details["url"] = row.Value.URL
 		Endpoints.Remove(tx, endpoint)
 		feed.Cursors.Remove(tx, Cursor(endpoint))
-		return nil
+		return w.announce(tx, News{Occurrence: Removed, Endpoint: endpoint})
 	})
 	if err != nil {
 		return err

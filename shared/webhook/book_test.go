@@ -18,7 +18,7 @@ import (
 
 func TestCreate_refusesWhatCannotBeSentTo(t *testing.T) {
 	t.Parallel()
-	w := New(config(t, newHub()))
+	w := New(testConfig(t, newHub()))
 	url, private := "https://example.com/", "http://10.0.0.1/"
 	long := strings.Repeat("x", maxDescription+1)
 	for pointer, in := range map[string]Input{
@@ -53,7 +53,7 @@ func TestCreate_refusesWhatCannotBeSentTo(t *testing.T) {
 func TestSecrets_liveSealedAndRotateWithOverlap(t *testing.T) {
 	t.Parallel()
 	db := newHub()
-	c := config(t, db)
+	c := testConfig(t, db)
 	now := time.Now()
 	c.Now = func() time.Time { return now }
 	w := New(c)
@@ -92,7 +92,7 @@ func TestSecrets_liveSealedAndRotateWithOverlap(t *testing.T) {
 func TestRotate_receiversOfEitherSecretVerify(t *testing.T) {
 	t.Parallel()
 	db := newHub()
-	w := New(config(t, db))
+	w := New(testConfig(t, db))
 	r := receive(t, ok)
 	e := add(t, w, r.URL, "a.done")
 	newest, err := w.Rotate(t.Context(), e.ID, "u1", secret.Text{})
@@ -115,7 +115,7 @@ func TestRotate_receiversOfEitherSecretVerify(t *testing.T) {
 func TestPause_keepsThePlaceAndResumeGoesOnThere(t *testing.T) {
 	t.Parallel()
 	db := newHub()
-	w := New(config(t, db))
+	w := New(testConfig(t, db))
 	r := receive(t, ok)
 	e := add(t, w, r.URL, "a.done")
 	running(t, w)
@@ -150,7 +150,7 @@ func TestPause_keepsThePlaceAndResumeGoesOnThere(t *testing.T) {
 func TestDelete_leavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	db := newHub()
-	w := New(config(t, db))
+	w := New(testConfig(t, db))
 	r := receive(t, ok)
 	stop := running(t, w)
 	for round := range 10 {
@@ -175,7 +175,7 @@ func TestDelete_leavesNothingBehind(t *testing.T) {
 func TestSweep_removesWhatADeleteThatDiedHasLeft(t *testing.T) {
 	t.Parallel()
 	db := newHub()
-	w := New(config(t, db))
+	w := New(testConfig(t, db))
 	kept := add(t, w, "https://example.com/", "a.done")
 	for _, endpoint := range []string{"0-gone", kept.ID, "z-gone"} {
 		for seq := range uint64(3) {
@@ -219,7 +219,7 @@ func redeliverRange(t *testing.T, w *Webhooks, endpoint string, r Range) (got Re
 func TestTest_sendsOneThatSaysSo(t *testing.T) {
 	t.Parallel()
 	db := newHub()
-	w := New(config(t, db))
+	w := New(testConfig(t, db))
 	r := receive(t, ok)
 	e := add(t, w, r.URL, "a.done")
 	running(t, w)
@@ -240,7 +240,7 @@ func TestTest_sendsOneThatSaysSo(t *testing.T) {
 func TestRedeliver_oneOrARange(t *testing.T) {
 	t.Parallel()
 	db := newHub()
-	w := New(config(t, db))
+	w := New(testConfig(t, db))
 	emit(t, db, "a.done", 1, 2)
 	status := http.StatusForbidden
 	r := receive(t, func(int, got) int { return status })
@@ -297,7 +297,7 @@ func TestRedeliver_oneOrARange(t *testing.T) {
 func TestLost_namesWhatRetentionTook(t *testing.T) {
 	t.Parallel()
 	db := newHub()
-	w := New(config(t, db))
+	w := New(testConfig(t, db))
 	e := add(t, w, "https://example.com/", "a.done")
 	emit(t, db, "a.done", 1, 2, 3)
 	cursor, err := feed.Cursors.Get(t.Context(), db, Cursor(e.ID))
@@ -325,13 +325,13 @@ func TestSync_makesTheConfigurationTrue(t *testing.T) {
 	file := func(url string, events ...string) FileEndpoint {
 		return FileEndpoint{URL: url, Events: events, Secret: secret.New(testSecret)}
 	}
-	w := New(config(t, db))
+	w := New(testConfig(t, db))
 	if err := w.Sync(t.Context(), []FileEndpoint{file(r.URL, "a.done"), file(other.URL, "a.done")}); err != nil {
 		t.Fatal(err)
 	}
 	emit(t, db, "a.done", 1) // nobody runs
 	made := add(t, w, other.URL, "b.done")
-	w = New(config(t, db))
+	w = New(testConfig(t, db))
 	if err := w.Sync(t.Context(), []FileEndpoint{file(r.URL, "a.done", "b.done")}); err != nil {
 		t.Fatal(err)
 	}
@@ -368,7 +368,7 @@ func TestSync_makesTheConfigurationTrue(t *testing.T) {
 func TestMeter_countsAttemptsAndDeadLetters(t *testing.T) {
 	t.Parallel()
 	db := newHub()
-	w := New(config(t, db))
+	w := New(testConfig(t, db))
 	reg := obs.NewRegistry()
 	w.Meter(reg, "test")
 	r := receive(t, func(n int, _ got) int { return []int{500, 200, 400}[n-1] })

@@ -3,9 +3,10 @@ package webhook
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
-	"slices"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -21,7 +24,7 @@ import (
 func TestDelivery_whatWasAskedForAndOnlyThat(t *testing.T) {
 	t.Parallel()
 	db := newHub()
-	w := New(config(t, db))
+	w := New(testConfig(t, db))
 	emit(t, db, "a.done", 1) // before the endpoint was made
 	r := receive(t, ok)
 	e := add(t, w, r.URL, "a.done")
@@ -51,7 +54,7 @@ func TestDelivery_whatWasAskedForAndOnlyThat(t *testing.T) {
 func TestDelivery_repeatsWithTheSameIDWhatFails(t *testing.T) {
 	t.Parallel()
 	db := newHub()
-	c := config(t, db)
+	c := testConfig(t, db)
 	c.Schedule = make([]time.Duration, 30)
 	for i := range c.Schedule {
 		c.Schedule[i] = time.Millisecond
@@ -99,7 +102,7 @@ func TestDelivery_repeatsWithTheSameIDWhatFails(t *testing.T) {
 func TestDelivery_deadReceiverDelaysNobody(t *testing.T) {
 	t.Parallel()
 	db := newHub()
-	w := New(config(t, db))
+	w := New(testConfig(t, db))
 	free := make(chan struct{})
 	hanging := receive(t, func(int, got) int { <-free; return http.StatusOK })
 	t.Cleanup(func() { close(free) })
@@ -140,7 +143,7 @@ func TestDelivery_deadReceiverDelaysNobody(t *testing.T) {
 func TestDelivery_refusedIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	db := newHub()
-	w := New(config(t, db))
+	w := New(testConfig(t, db))
 	status := []int{http.StatusBadRequest, http.StatusNotFound, http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusOK,
 		http.StatusGone}
 	r := receive(t, func(n int, _ got) int { return status[n-1] })
@@ -210,11 +213,11 @@ func TestDelivery_killedBetweenSendAndCommitComesAgainUnderItsID(t *testing.T) {
 		return http.StatusOK
 	})
 	settings := func(db *feed.Hub) Config {
-		c := config(t, db)
+		c := testConfig(t, db)
 		c.Schedule = make([]time.Duration, 30)
 		return c
 	}
-	e := add(t, New(config(t, db)), r.URL, "a.done")
+	e := add(t, New(testConfig(t, db)), r.URL, "a.done")
 	const total = 500
 	for n := range total {
 		emit(t, db, "a.done", n)
@@ -260,7 +263,7 @@ func TestDelivery_storeThatTakesNothingDoesNotRepeatIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		full := &dying{DB: newHub()}
 		db := feed.NewHub(full)
-		w := New(config(t, db))
+		w := New(testConfig(t, db))
 		a := &answers{start: time.Now(), answer: func(int) *http.Response {
 			full.killed.Store(true)
 			return &http.Response{StatusCode: http.StatusOK}
@@ -315,7 +318,7 @@ func TestSchedule_isThatOfStandardWebhooks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		db := newHub()
-		c := config(t, db)
+		c := testConfig(t, db)
 		c.Schedule = nil
 		w := New(c)
 		a := &answers{start: time.Now(), answer: func(int) *http.Response { return nil }}
@@ -347,7 +350,7 @@ func TestSchedule_waitsAsLongAsTheReceiverAsks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		db := newHub()
-		w := New(config(t, db))
+		w := New(testConfig(t, db))
 		a := &answers{start: time.Now(), answer: func(n int) *http.Response {
 			h := http.Header{}
 			switch n {
@@ -376,7 +379,7 @@ func TestFollower_waitsWhileTooManyArePending(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		db := newHub()
-		c := config(t, db)
+		c := testConfig(t, db)
 		c.Schedule = []time.Duration{time.Hour}
 		w := New(c)
 		var status atomic.Int64
@@ -414,7 +417,7 @@ func TestFollower_waitsWhileTooManyArePending(t *testing.T) {
 func TestDelivery_asksWhetherTheOwnerMayReadIt(t *testing.T) {
 	t.Parallel()
 	db := newHub()
-	c := config(t, db)
+	c := testConfig(t, db)
 	var may atomic.Bool
 	var asked atomic.Int64
 	may.Store(true)
@@ -430,7 +433,12 @@ func TestDelivery_asksWhetherTheOwnerMayReadIt(t *testing.T) {
 		}
 		return "his account is disabled", nil
 	}
-	c.Announce = func(e Endpoint) []byte { return []byte(`{"paused":"` + e.ID + `"}`) }
+	c.Announce = func(tx *store.Tx, n News) error {
+		if n.Occurrence == Halted {
+			tx.Append("events", []byte(`{"paused":"`+n.Endpoint+`"}`))
+		}
+		return nil
+	}
 	w := New(c)
 	r := receive(t, ok)
 	e := add(t, w, r.URL, "a.done")
@@ -459,9 +467,70 @@ func TestDelivery_asksWhetherTheOwnerMayReadIt(t *testing.T) {
 	}
 }
 
-func TestEvents_areWhatWasConfigured(t *testing.T) {
+// TestDelivery_deadLetterIsToldOnceAndMeasured: what is given up has one entry of the stream, which
+// holds no URL, and is counted; what is taken has its lag, and a redelivery has none.
+func TestDelivery_deadLetterIsToldOnceAndMeasured(t *testing.T) {
 	t.Parallel()
-	if w := New(config(t, newHub())); !slices.Equal(w.Events(), []string{"a.done", "b.done"}) {
-		t.Error(w.Events())
+	db := newHub()
+	c := testConfig(t, db)
+	c.Announce = func(tx *store.Tx, n News) error {
+		if n.Occurrence == GaveUp {
+			tx.Append("events", fmt.Appendf(nil, "%+v", n))
+		}
+		return nil
+	}
+	w := New(c)
+	metrics := obs.NewRegistry()
+	w.Meter(metrics, "test")
+	r := receive(t, func(n int, _ got) int { return []int{http.StatusNotFound, http.StatusOK, http.StatusOK}[n-1] })
+	e := add(t, w, r.URL, "a.done")
+	running(t, w)
+	emit(t, db, "a.done", 1)
+	dead := stage(t, w, e.ID, Dead, 1)[0]
+	if _, err := redeliver(t, w, e.ID, dead.ID); err != nil {
+		t.Fatal(err)
+	}
+	stage(t, w, e.ID, Delivered, 1)
+	emit(t, db, "a.done", 2)
+	stage(t, w, e.ID, Delivered, 2)
+	page, err := db.Read(t.Context(), "events", 1, 10)
+	if err != nil || len(page.Entries) != 2 {
+		t.Fatalf("%+v %v", page, err)
+	}
+	told := string(page.Entries[0].Body)
+	if !strings.Contains(told, dead.ID) || !strings.Contains(told, "a.done") || !strings.Contains(told, "404") ||
+		strings.Contains(told, r.URL) {
+		t.Errorf("%s", told)
+	}
+	shown := httptest.NewRecorder()
+	metrics.Handler().ServeHTTP(shown, httptest.NewRequest(http.MethodGet, "/", nil))
+	for _, line := range []string{"test_webhook_dead_letters_total 1\n", "test_webhook_delivery_lag_seconds_count 1\n"} {
+		if !strings.Contains(shown.Body.String(), line) {
+			t.Errorf("no %q in %s", line, shown.Body)
+		}
+	}
+}
+
+// TestWebhooks_offSendsNothingAndTakesNoWork: what would be sent is refused, the rest works.
+func TestWebhooks_offSendsNothingAndTakesNoWork(t *testing.T) {
+	t.Parallel()
+	db := newHub()
+	e := add(t, New(testConfig(t, db)), "https://example.com/", "a.done")
+	c := testConfig(t, db)
+	c.Off = true
+	w := New(c)
+	running(t, w)
+	url := "https://example.com/2"
+	_, _, made := w.Create(t.Context(), id.New(), "u1", Input{URL: &url, Events: []string{"a.done"}})
+	_, tested := test(t, w, e.ID)
+	_, again := redeliver(t, w, e.ID, "x")
+	_, ranged := redeliverRange(t, w, e.ID, Range{From: 1, To: 1})
+	for _, err := range []error{made, tested, again, ranged, w.Resume(t.Context(), e.ID)} {
+		if !errors.Is(err, ErrDisabled) {
+			t.Errorf("%v", err)
+		}
+	}
+	if err := errors.Join(w.Pause(t.Context(), e.ID, ""), w.Delete(t.Context(), e.ID)); err != nil {
+		t.Error(err)
 	}
 }

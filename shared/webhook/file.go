@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -44,9 +43,8 @@ func (w *Webhooks) Sync(ctx context.Context, files []FileEndpoint) error {
 				return err
 			}
 		} else if !slices.Equal(e.Events, events) {
-			act := audit.EntryDraft{Action: "webhook.update", Resource: resource(e.ID),
-				Details: map[string]any{"events": events, "url": e.URL}}
-			err := w.change(ctx, e.ID, &act, func(_ *store.Tx, e *Endpoint) error {
+			act := w.act("update", e.ID, map[string]any{"events": events, "url": e.URL})
+			err := w.change(ctx, News{Occurrence: Changed, Endpoint: e.ID}, &act, func(e *Endpoint) error {
 				e.Events, e.Updated = events, w.c.Now().UTC()
 				return nil
 			})

@@ -1,12 +1,21 @@
 package webhook
 
-import "github.com/provisioning-platform/platform/shared/obs"
+import (
+	"time"
 
-// meter counts attempts and dead letters.
+	"github.com/provisioning-platform/platform/shared/obs"
+)
+
+// meter counts attempts and dead letters, and measures how late what is taken was.
 type meter struct {
 	attempts map[outcome]func()
 	dead     func()
+	late     func(seconds float64)
 }
+
+// lateBuckets are the upper bounds of the lag of a delivery in seconds: a first attempt takes
+// milliseconds, the others follow DefaultSchedule.
+var lateBuckets = []float64{0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 600, 3600, 6 * 3600, 24 * 3600, 4 * 24 * 3600}
 
 // Meter registers the metrics of webhooks for a service. Call it once, before Run.
 func (w *Webhooks) Meter(r *obs.Registry, service string) {
@@ -19,6 +28,8 @@ func (w *Webhooks) Meter(r *obs.Registry, service string) {
 	dead := r.Counter(service+"_webhook_dead_letters_total", "Webhook deliveries that were given up.")
 	dead.Add(0)
 	w.meter.dead = dead.At()
+	w.meter.late = r.Histogram(service+"_webhook_delivery_lag_seconds",
+		"Time from an event to its receipt by a webhook receiver, by delivery.", lateBuckets).At()
 	r.GaugeFunc(service+"_webhook_lag_events", "Events that the slowest active webhook endpoint was not sent yet.", w.lag)
 	r.GaugeFunc(service+"_webhook_endpoints_active", "Webhook endpoints that are sent to.", func() float64 {
 		w.mu.Lock()
@@ -27,13 +38,18 @@ func (w *Webhooks) Meter(r *obs.Registry, service string) {
 	})
 }
 
-func (m *meter) settled(o outcome, s Stage) {
+// settled counts an attempt and what became of its delivery. One that was asked for again is not
+// measured: it is as late as somebody wanted it to be.
+func (m *meter) settled(o outcome, d *Delivery, now time.Time) {
 	if m.attempts == nil {
 		return
 	}
 	m.attempts[o]()
-	if s == Dead {
+	switch {
+	case d.Stage == Dead:
 		m.dead()
+	case d.Stage == Delivered && len(d.Attempts) <= d.Tries:
+		m.late(now.Sub(d.At).Seconds())
 	}
 }
 

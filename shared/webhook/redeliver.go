@@ -61,6 +61,9 @@ func (w *Webhooks) Window(ctx context.Context, endpoint string, stage Stage, p s
 
 // Test queues a delivery of TestEvent. accept gets it before it is stored.
 func (w *Webhooks) Test(ctx context.Context, endpoint string, accept func(Delivery)) error {
+	if err := w.enabled(); err != nil {
+		return err
+	}
 	e, err := w.Get(ctx, endpoint)
 	if err != nil {
 		return err
@@ -76,9 +79,11 @@ func (w *Webhooks) Test(ctx context.Context, endpoint string, accept func(Delive
 	d := newDelivery(endpoint, head.Head, Message{Event: TestEvent, At: now, Data: fmt.Appendf(nil, `{"webhook_id":"%s"}`, e.ID)}, now)
 	d.ID = id.New()
 	d.Key += "/" + d.ID // behind the delivery of the entry itself
-	act := audit.EntryDraft{Action: "webhook.test", Resource: resource(endpoint), Details: map[string]any{"delivery": d.ID}}
+	act := w.act("test", endpoint, map[string]any{"delivery": d.ID})
 	accept(d)
-	_, err = audit.Update(ctx, w.c.DB, &act, func(tx *store.Tx) error { return Deliveries.Create(tx, d) })
+	_, err = audit.Update(ctx, w.c.DB, &act, func(tx *store.Tx) error {
+		return errors.Join(Deliveries.Create(tx, d), w.announce(tx, News{Occurrence: Requeues, Endpoint: endpoint}))
+	})
 	w.poke(endpoint)
 	return err
 }
@@ -94,6 +99,9 @@ func (w *Webhooks) roomFor(ctx context.Context, endpoint string) error {
 // Redeliver queues a delivery again under its id. One that is pending is tried at once. accept gets
 // it before it is stored.
 func (w *Webhooks) Redeliver(ctx context.Context, endpoint, delivery string, accept func(Delivery)) error {
+	if err := w.enabled(); err != nil {
+		return err
+	}
 	d, err := w.Delivery(ctx, endpoint, delivery)
 	if err != nil {
 		return err
@@ -101,7 +109,7 @@ func (w *Webhooks) Redeliver(ctx context.Context, endpoint, delivery string, acc
 	if err := w.roomFor(ctx, endpoint); err != nil {
 		return err
 	}
-	act := audit.EntryDraft{Action: "webhook.redeliver", Resource: resource(endpoint), Details: map[string]any{"delivery": d.ID}}
+	act := w.act("redeliver", endpoint, map[string]any{"delivery": d.ID})
 	_, err = audit.Update(ctx, w.c.DB, &act, func(tx *store.Tx) error {
 		row, err := Deliveries.Load(tx, d.Key)
 		if err != nil {
@@ -112,7 +120,7 @@ func (w *Webhooks) Redeliver(ctx context.Context, endpoint, delivery string, acc
 		}
 		row.Value.again(w.c.Now())
 		accept(row.Value)
-		return Deliveries.Save(tx, row.Value)
+		return errors.Join(Deliveries.Save(tx, row.Value), w.announce(tx, News{Occurrence: Requeues, Endpoint: endpoint}))
 	})
 	w.poke(endpoint)
 	return err
@@ -135,6 +143,9 @@ type Requeued struct {
 // of the range before that is stored. Faults: Invalid for the range, ErrNotFound, ErrQueueFull,
 // ErrNotKept when nothing is left of it.
 func (w *Webhooks) RedeliverRange(ctx context.Context, endpoint string, r Range, accept func(Requeued)) error {
+	if err := w.enabled(); err != nil {
+		return err
+	}
 	if r.From < 1 || r.To < r.From || r.To-r.From >= MaxRange {
 		return badField("/to", "the range must begin at 1 or later, not end before it begins, and hold at most %d sequences",
 			MaxRange)
@@ -142,8 +153,7 @@ func (w *Webhooks) RedeliverRange(ctx context.Context, endpoint string, r Range,
 	if err := w.roomFor(ctx, endpoint); err != nil {
 		return err
 	}
-	act := audit.EntryDraft{Action: "webhook.redeliver", Resource: resource(endpoint),
-		Details: map[string]any{"dead_only": r.DeadOnly, "from": r.From, "to": r.To}}
+	act := w.act("redeliver", endpoint, map[string]any{"dead_only": r.DeadOnly, "from": r.From, "to": r.To})
 	_, err := audit.Update(ctx, w.c.DB, &act, func(tx *store.Tx) error {
 		var out Requeued
 		e, err := Endpoints.Load(tx, endpoint)
@@ -162,7 +172,7 @@ func (w *Webhooks) RedeliverRange(ctx context.Context, endpoint string, r Range,
 		}
 		act.Details["queued"] = out.Queued
 		accept(out)
-		return err
+		return errors.Join(err, w.announce(tx, News{Occurrence: Requeues, Endpoint: endpoint}))
 	})
 	w.poke(endpoint)
 	return err

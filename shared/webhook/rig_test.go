@@ -48,14 +48,15 @@ func render(entry []byte) (Message, bool) {
 	return Message{Event: e.Event, At: time.Unix(1e9, 0), Data: fmt.Appendf(nil, `{"n":%d,"output":"größer"}`, e.N)}, true
 }
 
-func config(t *testing.T, db *feed.Hub) Config {
+func testConfig(t *testing.T, db *feed.Hub) Config {
 	t.Helper()
 	sealer, err := seal.New(make([]byte, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return Config{
-		DB: db, Stream: "events", Events: []string{"a.done", "b.done"}, Agent: "test", Guard: Guard{Allow: loopback, Timeout: time.Second},
+		DB: db, Noun: "webhooks", Stream: "events", Events: []string{"a.done", "b.done"}, Agent: "test",
+		Guard:    Guard{Allow: loopback, Timeout: time.Second},
 		Schedule: fast,
 		Sealer:   sealer, Render: render, Now: time.Now, Log: quiet,
 	}

@@ -2,11 +2,11 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -225,13 +225,16 @@ func (w *Webhooks) settle(ctx context.Context, key string, a attempted) error {
 				tx.Delete(k)
 			}
 		}
-		return Deliveries.Save(tx, d)
+		if d.Stage == Dead {
+			err = w.announce(tx, News{Occurrence: GaveUp, Endpoint: d.Endpoint, Reason: d.Cause, Delivery: d.ID, Event: d.Event})
+		}
+		return errors.Join(err, Deliveries.Save(tx, d))
 	})
 	if err != nil {
 		return err
 	}
 	if counts {
-		w.meter.settled(a.outcome, d.Stage)
+		w.meter.settled(a.outcome, &d, w.c.Now())
 	}
 	if d.Stage != Dead {
 		return nil
@@ -278,19 +281,7 @@ func (w *Webhooks) pauseSilent(ctx context.Context, d *Delivery) error {
 
 // pauseFor pauses an active endpoint by itself, with one audit entry and one event.
 func (w *Webhooks) pauseFor(ctx context.Context, endpoint, reason string) error {
-	act := audit.EntryDraft{Action: "webhook.pause", Resource: resource(endpoint), Details: map[string]any{"reason": reason}}
-	err := w.change(ctx, endpoint, &act, func(tx *store.Tx, e *Endpoint) error {
-		if e.Condition == Paused {
-			return errUnchanged
-		}
-		e.pause(reason, w.c.Now())
-		if w.c.Announce != nil {
-			if body := w.c.Announce(*e); body != nil {
-				tx.Append(w.c.Stream, body)
-			}
-		}
-		return nil
-	})
+	err := w.pause(ctx, News{Occurrence: Halted, Endpoint: endpoint, Reason: reason})
 	if err == nil {
 		w.c.Log.Warn("webhook endpoint is paused", "endpoint", endpoint, "reason", reason)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +22,8 @@ const lookEvery = 30 * time.Second
 // Config is what Webhooks needs.
 type Config struct {
 	DB       *feed.Hub
+	Off      bool     // nothing is sent, and what would be sent is refused with ErrDisabled
+	Noun     string   // what the policies call an endpoint: "webhooks"
 	Stream   string   // whose entries are sent
 	Events   []string // names that an endpoint may ask for
 	Agent    string   // value of User-Agent
@@ -34,9 +35,8 @@ type Config struct {
 	// Allowed returns why the owner of an endpoint may not read a message now; "" when he may
 	// (decision 54). An error means that it cannot be told yet.
 	Allowed func(ctx context.Context, owner string, m Message) (string, error)
-	// Announce returns the entry of Stream that says that an endpoint was paused by itself; nil
-	// announces nothing.
-	Announce func(e Endpoint) []byte
+	// Announce appends what Stream says of n to the transaction of the change; nil says nothing.
+	Announce func(tx *store.Tx, n News) error
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -64,12 +64,16 @@ func New(c Config) *Webhooks {
 		senders: map[string]*sender{}}
 }
 
-// Events returns the names that an endpoint may ask for.
-func (w *Webhooks) Events() []string { return slices.Clone(w.c.Events) }
+// Noun returns what the policies call an endpoint.
+func (w *Webhooks) Noun() string { return w.c.Noun }
 
 // Run sends to the active endpoints until ctx ends and then returns nil. While the store is away it
 // tries again.
 func (w *Webhooks) Run(ctx context.Context) error {
+	if w.c.Off {
+		<-ctx.Done()
+		return nil
+	}
 	defer w.stop(func(string) bool { return true })
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()

@@ -209,21 +209,13 @@ func policyNamed(ctx context.Context, api *client.Client, text string) (client.P
 }
 
 // policyNames proposes the newest policies to the shell.
-func policyNames(ctx context.Context, o *cli.IO) (proposals []string) {
-	t := target()
-	api, err := t.Client(ctx, o)
-	if err != nil {
-		return nil
+var policyNames = target().Propose(func(ctx context.Context, api *client.Client, p client.Page) (names []string, err error) {
+	l, err := api.Policies(ctx, client.PolicyFilter{}, p)
+	for _, row := range l.Rows {
+		names = append(names, cli.Printable(row.Name))
 	}
-	l, err := api.Policies(ctx, client.PolicyFilter{}, client.Page{Limit: 50})
-	if err != nil {
-		return nil
-	}
-	for _, p := range l.Rows {
-		proposals = append(proposals, cli.Printable(p.Name))
-	}
-	return proposals
-}
+	return names, err
+})
 
 // showRule returns a rule on one line.
 func showRule(r client.Rule) string {

@@ -21,7 +21,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/watch"
 	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/web/openapi"
-	"github.com/provisioning-platform/platform/shared/webhook"
+	"github.com/provisioning-platform/platform/shared/webhook/hookapi"
 )
 
 // Catalogue is what a submission may name, and how to reach what came of it.
@@ -43,8 +43,7 @@ type API struct {
 	Tickets   func(token.Claims) (watch.Ticket, error) // gives one that opens Socket once
 	Health    *health.Checks
 
-	Webhooks        *webhook.Webhooks
-	WebhooksEnabled bool // they are sent
+	Webhooks *hookapi.API
 }
 
 // Routes returns the whole table.
@@ -58,7 +57,7 @@ func (a *API) Routes() []web.Route {
 			Limit: web.Free, Speaks: figures(), Stream: a.Metrics},
 	}
 	for _, part := range [][]web.Route{a.socketRoutes(), a.Health.Routes(), a.taskRoutes(), a.workflowRoutes(), a.batchRoutes(),
-		a.rollbackRoutes(), a.webhookRoutes(), a.auditRoutes()} {
+		a.rollbackRoutes(), a.Webhooks.Routes(), a.auditRoutes()} {
 		all = append(all, part...)
 	}
 	return all

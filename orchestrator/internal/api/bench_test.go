@@ -24,6 +24,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
 	"github.com/provisioning-platform/platform/shared/web/ratelimit"
+	"github.com/provisioning-platform/platform/shared/webhook"
+	"github.com/provisioning-platform/platform/shared/webhook/hookapi"
 )
 
 // named is a catalogue of one provider.
@@ -81,7 +83,8 @@ func execute(b *testing.B, body []byte, operations int) {
 	}
 	var authority authz.Authority
 	authority.Swap(set)
-	a := &API{Catalogue: named{}, Storage: "filesystem", Metrics: http.NotFoundHandler(), Socket: http.NotFoundHandler()}
+	a := &API{Catalogue: named{}, Storage: "filesystem", Metrics: http.NotFoundHandler(), Socket: http.NotFoundHandler(),
+		Webhooks: &hookapi.API{Hooks: webhook.New(webhook.Config{Noun: "webhooks"})}}
 	routes := a.Routes()
 	for i := range routes {
 		if routes[i].Op == "executeBatch" {

@@ -13,11 +13,14 @@ import (
 	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
 	"github.com/provisioning-platform/platform/shared/web/webtest"
+	"github.com/provisioning-platform/platform/shared/webhook"
+	"github.com/provisioning-platform/platform/shared/webhook/hookapi"
 )
 
 func TestDocument_everythingIsDescribed(t *testing.T) {
 	t.Parallel()
-	a := &API{Metrics: http.NotFoundHandler(), Socket: http.NotFoundHandler()}
+	a := &API{Metrics: http.NotFoundHandler(), Socket: http.NotFoundHandler(),
+		Webhooks: &hookapi.API{Hooks: webhook.New(webhook.Config{Noun: "webhooks"}), Examples: [2]string{"task.failed", "batch.completed"}}}
 	s, err := web.NewServer(web.Config{Service: token.Orchestrator, Routes: a.Routes(), Nouns: Nouns(), Log: obs.Discard(),
 		Key:          []byte("k"),
 		Store:        memstore.New(store.Schema{Service: token.Orchestrator, Kinds: idempotency.Kinds()}),

@@ -30,6 +30,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
 	"github.com/provisioning-platform/platform/shared/webhook"
+	"github.com/provisioning-platform/platform/shared/webhook/hookapi"
 )
 
 // keyCommits is a store that notes what each commit of an Idempotency-Key holds beside it.
@@ -107,11 +108,12 @@ func TestRoutes_theCommitOfTheWorkSettlesTheKey(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-ended })
-	a := &API{Engine: e, Catalogue: stuck{}, Metrics: http.NotFoundHandler(), Socket: http.NotFoundHandler(), WebhooksEnabled: true,
+	a := &API{Engine: e, Catalogue: stuck{}, Metrics: http.NotFoundHandler(), Socket: http.NotFoundHandler(),
 		Tickets: func(token.Claims) (watch.Ticket, error) { return watch.Ticket{Expires: time.Now()}, nil },
-		Webhooks: webhook.New(webhook.Config{DB: hub, Stream: run.EventStream, Events: event.HookNames(), Sealer: sealer, Now: time.Now,
-			Log: obs.Discard(), Guard: webhook.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
-			Render: func([]byte) (webhook.Message, bool) { return webhook.Message{}, false }})}
+		Webhooks: &hookapi.API{DB: hub, Hooks: webhook.New(webhook.Config{DB: hub, Noun: "webhooks", Stream: run.EventStream,
+			Events: event.Hooks{}.EventNames(), Sealer: sealer, Now: time.Now, Log: obs.Discard(),
+			Guard:  webhook.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+			Render: func([]byte) (webhook.Message, bool) { return webhook.Message{}, false }})}}
 	routes := a.Routes()
 	server, err := web.NewServer(web.Config{Service: token.Orchestrator, Routes: routes, Log: obs.Discard(), Store: hub, Key: []byte("k"),
 		Decide: func(authz.Request) authz.Decision { return authz.Decision{Allowed: true, Rule: "test", Version: 1} },

@@ -16,21 +16,13 @@ import (
 	"github.com/provisioning-platform/platform/shared/web/openapi"
 )
 
-// watched says which resource a category of events is about.
-var watched = map[string]string{event.Task: "tasks", event.Progress: "tasks", event.Batch: "batches", event.Rollback: "rollbacks",
-	event.System: "state"}
-
-// Watched returns the type of the resources that a category of events is about: who may read them
-// may read the events.
-func Watched(category string) string { return watched[category] }
-
 // MayWatch returns what says whether somebody may see the events of a category at the time now
 // returns: who may read the resource that they are about.
 func MayWatch(decide func(authz.Request) authz.Decision, now func() time.Time) func(c token.Claims, category string) bool {
 	return func(c token.Claims, category string) bool {
 		return decide(authz.Request{
 			Subject: (&web.Caller{Claims: c}).Subject(), Action: "read",
-			Resource: authz.Resource{Type: watched[category]}, Time: now(),
+			Resource: authz.Resource{Type: event.Resource(category)}, Time: now(),
 		}).Allowed
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/event"
 	"github.com/provisioning-platform/platform/orchestrator/internal/history"
 	"github.com/provisioning-platform/platform/orchestrator/internal/operation"
 	"github.com/provisioning-platform/platform/shared/audit"
@@ -42,7 +43,7 @@ type Config struct {
 	Retention      Retention                             `toml:"retention"`
 	Retry          Retry                                 `toml:"retry"`
 	Store          driver.Settings                       `toml:"store"`
-	Webhooks       Webhooks                              `toml:"webhooks"`
+	Webhooks       webhook.SendSettings[event.Hooks]     `toml:"webhooks"`
 	WS             WS                                    `toml:"ws"`
 }
 
@@ -127,11 +128,9 @@ func Default() Config {
 		},
 		Retry: Retry{MaxAttempts: p.MaxAttempts, InitialDelay: d(p.InitialDelay), MaxDelay: d(p.MaxDelay),
 			AttemptTimeout: d(p.AttemptTimeout), Grace: d(p.Grace)},
-		Store: driver.Settings{URL: "embedded:"},
-		Webhooks: Webhooks{
-			Enabled: true, Timeout: config.Duration(webhook.DefaultTimeout), Retry: defaultRetry(),
-		},
-		WS: WS{AllowQueryToken: true, MaxConnections: 5000, MaxPerUser: 20},
+		Store:    driver.Settings{URL: "embedded:"},
+		Webhooks: webhook.DefaultSettings[event.Hooks](),
+		WS:       WS{AllowQueryToken: true, MaxConnections: 5000, MaxPerUser: 20},
 	}
 }
 
@@ -169,7 +168,7 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 		}
 	}
 	operation.CheckProviders(c.Providers, problems)
-	c.Webhooks.check(problems)
+	c.Webhooks.Check(problems)
 	for _, o := range c.WS.Origins {
 		if u, err := url.Parse(o); err != nil || u.Scheme == "" || u.Host == "" || o != u.Scheme+"://"+u.Host {
 			problems.Add("ws.origins: %q is no origin such as https://console.example.com", o)

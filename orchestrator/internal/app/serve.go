@@ -12,6 +12,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
 	"github.com/provisioning-platform/platform/orchestrator/internal/event"
 	"github.com/provisioning-platform/platform/orchestrator/internal/history"
+	"github.com/provisioning-platform/platform/orchestrator/internal/hook"
 	"github.com/provisioning-platform/platform/orchestrator/internal/infra"
 	"github.com/provisioning-platform/platform/orchestrator/internal/operation"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider/local"
@@ -27,9 +28,11 @@ import (
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/process"
+	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/watch"
 	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/webhook/hookapi"
 )
 
 // service is the orchestrator as process runs it.
@@ -75,7 +78,12 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 		Limits: dag.Limits{Operations: c.Limits.Operations}, MaxTasks: c.Limits.Tasks, MaxSteps: c.Limits.Steps,
 	})
 	runs.MeterQueues(metrics)
-	hooks, err := webhooksOf(ctx, c.Webhooks, b.Dir, db, rights.Book{Known: known}, now, log)
+	sends := hook.Config(db, rights.Book{Known: known}, now)
+	if sends.Sealer, err = seal.Make(b.Dir.Keys()); err != nil {
+		return nil, err
+	}
+	sends.Log = log
+	hooks, err := c.Webhooks.Open(ctx, sends)
 	if err != nil {
 		return nil, err
 	}
@@ -96,11 +104,8 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 	a := &api.API{
 		Engine: runs, Log: b.Audit, Catalogue: executor, Storage: api.StorageName(b.Stores), Metrics: metrics.Handler(),
 		Public: c.Metrics.Public,
-		Socket: sockets, Tickets: sockets.Ticket, Health: state, Webhooks: hooks, WebhooksEnabled: c.Webhooks.Enabled,
-	}
-	send := hooks.Run
-	if !c.Webhooks.Enabled {
-		send = untilDone
+		Socket: sockets, Tickets: sockets.Ticket, Health: state,
+		Webhooks: &hookapi.API{Hooks: hooks, DB: db, Examples: [2]string{"task.failed", "batch.completed"}},
 	}
 	copier := audit.NewCopier(db, log, peer.CopyEntries)
 	copier.Meter(metrics, "orchestrator_audit_copy_lag_entries",
@@ -120,7 +125,7 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 		Prunes: history.Classes(db, c.Retention.keep(), runs),
 		Components: []process.Component{
 			{Name: "sockets", Run: sockets.Run}, {Name: "engine", Run: runs.Run}, {Name: "providers", Run: providers.Run},
-			{Name: "trust", Run: known.Run}, {Name: "audit copy", Run: copier.Run}, {Name: "webhooks", Run: send},
+			{Name: "trust", Run: known.Run}, {Name: "audit copy", Run: copier.Run}, {Name: "webhooks", Run: hooks.Run},
 		},
 	}, nil
 }
@@ -147,10 +152,4 @@ func executorOf(c Config, dir string, db *feed.Hub, log *slog.Logger,
 		Log: log, Waited: metrics.Histogram("orchestrator_lock_wait_seconds",
 			"Seconds that a step waited for another task's work on a server of the same name; steps that need not wait are not counted.",
 			[]float64{.05, .1, .5, 1, 5, 10, 30}).At()}), providers, nil
-}
-
-// untilDone stands for a component that is switched off.
-func untilDone(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
 }

@@ -52,29 +52,8 @@ func checkpointID(ctx context.Context, api *client.Client, text string) (string,
 		strings.Join(found, ", "))
 }
 
-// completion is how many ids the shell proposes after a tab.
-const completion = 50
-
-// proposed returns a Complete function that asks the service and proposes what found names; nothing
-// when the service does not answer.
-func proposed(found func(ctx context.Context, api *client.Client, p client.Page) ([]string, error)) func(context.Context,
-	*cli.IO) []string {
-	return func(ctx context.Context, o *cli.IO) []string {
-		t := target()
-		api, err := t.Client(ctx, o)
-		if err != nil {
-			return nil
-		}
-		proposals, err := found(ctx, api, client.Page{Limit: completion})
-		if err != nil {
-			return nil
-		}
-		return proposals
-	}
-}
-
 // batchIDs proposes the newest batches, with their names behind a tab.
-var batchIDs = proposed(func(ctx context.Context, api *client.Client, p client.Page) (ids []string, err error) {
+var batchIDs = target().Propose(func(ctx context.Context, api *client.Client, p client.Page) (ids []string, err error) {
 	l, err := api.Batches(ctx, "", p)
 	for _, b := range l.Rows {
 		ids = append(ids, b.BatchID+"\t"+cli.Printable(b.Name))
@@ -83,7 +62,7 @@ var batchIDs = proposed(func(ctx context.Context, api *client.Client, p client.P
 })
 
 // taskIDs proposes the newest tasks, with their names behind a tab.
-var taskIDs = proposed(func(ctx context.Context, api *client.Client, p client.Page) (ids []string, err error) {
+var taskIDs = target().Propose(func(ctx context.Context, api *client.Client, p client.Page) (ids []string, err error) {
 	l, err := api.Tasks(ctx, "", p)
 	for _, r := range l.Rows {
 		ids = append(ids, r.ID+"\t"+cli.Printable(r.Name))
@@ -92,7 +71,7 @@ var taskIDs = proposed(func(ctx context.Context, api *client.Client, p client.Pa
 })
 
 // checkpointNames proposes the newest checkpoints by name.
-var checkpointNames = proposed(func(ctx context.Context, api *client.Client, p client.Page) (names []string, err error) {
+var checkpointNames = target().Propose(func(ctx context.Context, api *client.Client, p client.Page) (names []string, err error) {
 	l, err := api.Checkpoints(ctx, p)
 	for _, c := range l.Rows {
 		names = append(names, cli.Printable(c.Name)+"\t"+c.ID)

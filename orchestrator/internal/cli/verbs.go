@@ -38,3 +38,7 @@ func target() cli.Target {
 func remote(c cli.Command, run func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error) cli.Command {
 	return target().Remote(c, run)
 }
+
+func webhooks() cli.Command {
+	return cli.WebhookVerbs{Program: "orchestrator", Target: target(), Events: [2]string{"task.failed", "batch.completed"}}.Command()
+}

@@ -24,6 +24,7 @@ func (e *Event) writeData(w *canonical.Writer) {
 	case BatchStatusChanged, RollbackCompleted:
 		w.Number("completed", int64(e.Done))
 	}
+	w.Text("delivery_id", e.Delivery)
 	w.Text("error", e.Error)
 	switch e.Type {
 	case BatchStatusChanged, RollbackCompleted:
@@ -50,7 +51,7 @@ func (e *Event) writeData(w *canonical.Writer) {
 			workflow = e.TaskID
 		}
 		w.Text("workflow_id", workflow)
-	case WebhookPaused:
+	case WebhookPaused, WebhookDeadLetter:
 		w.Text("webhook_id", e.Webhook)
 	}
 	w.End()

@@ -11,8 +11,8 @@ import "time"
 // Type is the name of an event on the wire.
 type Type string
 
-// The types of the contract (Q16). CheckpointDeleted, CheckpointRecordOnly, TaskRolledBack and
-// RightsWithdrawn are ours.
+// The types of the contract (Q16). CheckpointDeleted, CheckpointRecordOnly, TaskRolledBack,
+// RightsWithdrawn and those of webhooks are ours.
 const (
 	TaskStatusChanged      Type = "TaskStatusChanged"
 	OperationStatusChanged Type = "OperationStatusChanged"
@@ -25,14 +25,16 @@ const (
 	RollbackCompleted      Type = "RollbackCompleted"
 	TaskRolledBack         Type = "TaskRolledBack"
 	RightsWithdrawn        Type = "RightsWithdrawn"
-	WebhookPaused          Type = "WebhookPaused" // by the service itself; error says why
+	WebhookPaused          Type = "WebhookPaused"     // by the service itself; error says why
+	WebhookDeadLetter      Type = "WebhookDeadLetter" // a delivery is given up; name is its event, error says why
 )
 
 // Types returns the names of all types.
 func Types() []string {
 	var names []string
 	for _, t := range []Type{TaskStatusChanged, OperationStatusChanged, BatchStatusChanged, WorkflowProgress, CheckpointCreated,
-		CheckpointDeleted, CheckpointRecordOnly, RollbackStarted, RollbackCompleted, TaskRolledBack, RightsWithdrawn, WebhookPaused} {
+		CheckpointDeleted, CheckpointRecordOnly, RollbackStarted, RollbackCompleted, TaskRolledBack, RightsWithdrawn, WebhookPaused,
+		WebhookDeadLetter} {
 		names = append(names, string(t))
 	}
 	return names
@@ -49,6 +51,22 @@ const (
 
 // Categories returns all categories.
 func Categories() []string { return []string{Task, Batch, Progress, Rollback, System} }
+
+// Resource returns the type of the resources that a category of events is about: who may read them
+// may read the events. It is empty for a text that is no category.
+func Resource(category string) string {
+	switch category {
+	case Task, Progress:
+		return "tasks"
+	case Batch:
+		return "batches"
+	case Rollback:
+		return "rollbacks"
+	case System:
+		return "state"
+	}
+	return ""
+}
 
 // Category returns the category of a type. A type that this package does not know is for those who
 // may see the system's own events.
@@ -81,7 +99,8 @@ type Event struct {
 	Output     string // of a task that completed
 	Rollback   string // rollback id; the batch's own for an automatic rollback
 	Checkpoint string // checkpoint id
-	Webhook    string // WebhookPaused: webhook id
+	Webhook    string // Webhook…: webhook id
+	Delivery   string // WebhookDeadLetter: delivery id
 	Step       string // WorkflowProgress: the current one
 	Progress   int    // hundredths of a percent
 	Done       int    // steps; RollbackCompleted: operations undone

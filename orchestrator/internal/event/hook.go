@@ -30,8 +30,11 @@ var hooks = []hook{
 	{"task.started", TaskStatusChanged, "running"},
 }
 
-// HookNames returns the names of all events that a webhook can ask for, sorted.
-func HookNames() []string {
+// Hooks is the names that a webhook can ask for.
+type Hooks struct{}
+
+// EventNames returns the names of all events that a webhook can ask for, sorted.
+func (Hooks) EventNames() []string {
 	names := make([]string, 0, len(hooks))
 	for _, h := range hooks {
 		names = append(names, h.name)

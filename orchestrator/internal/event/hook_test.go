@@ -34,7 +34,7 @@ func TestHookOf_tellsWhatTheContractNames(t *testing.T) {
 			t.Errorf("%+v: %s %s %v", c.e, h.Name, h.Data, ok)
 		}
 	}
-	if !slices.IsSorted(HookNames()) || HookCategory("webhook.test") != System {
+	if !slices.IsSorted(Hooks{}.EventNames()) || HookCategory("webhook.test") != System {
 		t.Error("names are not sorted, or an unknown one has a category")
 	}
 	if _, ok := HookOf([]byte("garbage")); ok {

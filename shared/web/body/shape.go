@@ -123,6 +123,15 @@ func (k *Shapes) Of(t reflect.Type) (*Shape, error) {
 	return s, err
 }
 
+// Exemplify replaces the examples of members of an object, by name.
+func (s *Shape) Exemplify(examples map[string]string) {
+	for _, f := range s.Fields {
+		if e, ok := examples[f.Name]; ok {
+			f.Rules.Example = e
+		}
+	}
+}
+
 // Input returns the shape of a type that Decode decodes into.
 func (k *Shapes) Input(t reflect.Type) (*Shape, error) {
 	s, err := k.Of(t)

@@ -188,8 +188,11 @@ func or(a, b string) string {
 // outputOf returns the shape of what an operation answers in the member data, and whether it is a
 // list of them.
 func outputOf(r RouteDoc) (s *body.Shape, list bool, err error) {
-	s, err = body.NewShapes().Of(r.Output)
-	if err == nil && s.Kind == body.List {
+	if s, err = body.NewShapes().Of(r.Output); err != nil {
+		return nil, false, err
+	}
+	s.Exemplify(r.Examples)
+	if s.Kind == body.List {
 		return s.Elem, true, nil
 	}
 	return s, r.Page, err

@@ -33,12 +33,13 @@ type RouteDoc struct {
 	Body             *body.Shape // nil when it takes none
 	Status           int         // of success
 	Output           reflect.Type
-	Page             bool         // it answers with rows of Output
-	Raw              bool         // its answer has no envelope
-	Produces         string       // content type of a raw answer
-	Stream           *StreamDoc   // of a raw answer: what it says
-	Example          string       // of an answer that is a text
-	Refuses          []fault.Kind // all kinds that it may refuse with
+	Page             bool              // it answers with rows of Output
+	Raw              bool              // its answer has no envelope
+	Produces         string            // content type of a raw answer
+	Stream           *StreamDoc        // of a raw answer: what it says
+	Example          string            // of an answer that is a text
+	Examples         map[string]string // by member of Output: instead of the tag
+	Refuses          []fault.Kind      // all kinds that it may refuse with
 }
 
 // Parameter is a parameter of an operation. In is "path", "query" or "header".

@@ -1,13 +1,16 @@
-package api
+// Package hookapi is the routes and views of webhooks over HTTP, the same for both services.
+//
+// It owns no endpoint and no delivery (package webhook). The one rule: no view but the answer that
+// makes or rotates a secret shows one.
+package hookapi
 
 import (
 	"context"
 	"net/http"
-	"time"
+	"strings"
 
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
-	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -15,15 +18,25 @@ import (
 	"github.com/provisioning-platform/platform/shared/webhook"
 )
 
-func (a *API) webhookRoutes() []web.Route {
-	read, update := web.Allow("read", "webhooks"), web.Allow("update", "webhooks")
+// API serves the endpoints of a service and their deliveries. It is built as a literal.
+type API struct {
+	Hooks    *webhook.Webhooks
+	DB       store.DB
+	Examples [2]string // names of events, for the document
+}
+
+// Routes returns the routes below /webhooks. Who may use them is a matter of the noun that
+// Hooks has for policies.
+func (a *API) Routes() []web.Route {
+	noun := a.Hooks.Noun()
+	read, update := web.Allow("read", noun), web.Allow("update", noun)
 	full := []fault.Kind{fault.Conflict}
-	return []web.Route{
+	all := []web.Route{
 		{Method: "GET", Path: "/webhooks", Op: "listWebhooks", Summary: "List webhooks, newest first", Permission: read,
 			Handle: web.To(a.listWebhooks)},
 		{Method: "POST", Path: "/webhooks", Op: "createWebhook", Summary: "Send events to a URL from now on", Status: http.StatusCreated,
 			Doc: "The answer shows the secret, once. The webhook belongs to its maker: it is paused when he may not read what it would " +
-				"be sent.", Refuses: full, Permission: web.Allow("create", "webhooks"), Audit: "webhook.create", ShowsSecret: true,
+				"be sent.", Refuses: full, Permission: web.Allow("create", noun), Audit: "webhook.create", ShowsSecret: true,
 			Handle: web.To(a.createWebhook)},
 		{Method: "GET", Path: "/webhooks/:id", Op: "getWebhook", Summary: "Show a webhook and what it will never be sent", Permission: read,
 			Handle: web.To(a.getWebhook)},
@@ -31,7 +44,7 @@ func (a *API) webhookRoutes() []web.Route {
 			Doc: "What is left out stays. The webhook belongs to whoever changed it last.", Refuses: full, Permission: update,
 			Audit: "webhook.update", Handle: web.To(a.updateWebhook)},
 		{Method: "DELETE", Path: "/webhooks/:id", Op: "deleteWebhook", Summary: "Delete a webhook with its deliveries", Refuses: full,
-			Permission: web.Allow("delete", "webhooks"), Audit: "webhook.delete", Handle: web.Do("Webhook deleted", a.deleteWebhook)},
+			Permission: web.Allow("delete", noun), Audit: "webhook.delete", Handle: web.Do("Webhook deleted", a.deleteWebhook)},
 		{Method: "POST", Path: "/webhooks/:id/pause", Op: "pauseWebhook", Summary: "Stop sending; what happens meanwhile waits",
 			Permission: update, Audit: "webhook.pause", Handle: web.Do("Webhook paused", a.pauseWebhook)},
 		{Method: "POST", Path: "/webhooks/:id/resume", Op: "resumeWebhook", Summary: "Go on sending where it was paused", Refuses: full,
@@ -56,72 +69,38 @@ func (a *API) webhookRoutes() []web.Route {
 			Summary: "Send a delivery again under its id", Status: http.StatusAccepted, Refuses: full, Permission: update,
 			Audit: "webhook.redeliver", Handle: web.To(a.redeliver)},
 	}
-}
-
-// enabled refuses what would be sent while nothing is.
-func (a *API) enabled() error {
-	if a.WebhooksEnabled {
-		return nil
+	examples := map[string]string{"event": a.Examples[0], "events": `["` + strings.Join(a.Examples[:], `","`) + `"]`,
+		"payload": `{"event":"` + a.Examples[0] + `"}`}
+	for i := range all {
+		all[i].Examples = examples
 	}
-	return fault.New(fault.Conflict, "webhook.disabled",
-		"webhooks are switched off here: set enabled = true in [webhooks] of the orchestrator's configuration")
+	return all
 }
 
-type webhookView struct {
-	ID          string            `json:"id" doc:"id of the webhook" example:"01997b1c-0000-7000-8000-000000000001"`
-	URL         string            `json:"url" doc:"where it is sent to" example:"https://receiver.example/provisioning"`
-	Events      []string          `json:"events" doc:"what is sent" example:"[\"task.failed\",\"batch.completed\"]"`
-	Description string            `json:"description" doc:"what it is for" example:"pager of the night shift"`
-	Status      webhook.Condition `json:"status" enum:"active,paused" doc:"whether it is sent to"`
-	Reason      string            `json:"reason,omitempty" doc:"why it is paused" example:"the receiver answered 410: it is gone for good"`
-	PausedAt    *time.Time        `json:"paused_at,omitempty" doc:"since when it is paused"`
-	Owner       string            `json:"owner" doc:"the account whose rights decide what is sent; service:config for one of the configuration" example:"01997b1c-0000-7000-8000-000000000002"`
-	Secrets     int               `json:"secrets" doc:"secrets that are stored: two while the one before the newest is valid; 0 for one of the configuration"`
-	CreatedAt   time.Time         `json:"created_at" doc:"when it was made"`
-	UpdatedAt   time.Time         `json:"updated_at" doc:"when it was changed"`
-	Lost        []lostView        `json:"lost,omitempty" doc:"events that were pruned before they came to it; in the view of one webhook only" rare:"true"`
+type listIn struct {
+	web.Paging
 }
 
-type lostView struct {
-	From uint64    `json:"from" doc:"sequence of the first event"`
-	To   uint64    `json:"to" doc:"sequence of the last event"`
-	At   time.Time `json:"at" doc:"when they were pruned"`
+type oneID struct {
+	ID string `path:"id" doc:"UUID" example:"01997b1c-0000-7000-8000-000000000001"`
 }
-
-func viewWebhook(e webhook.Endpoint) webhookView {
-	return webhookView{ID: e.ID, URL: e.URL, Events: e.Events, Description: e.Description, Status: e.Condition, Reason: e.Reason,
-		PausedAt: e.PausedAt,
-		Owner:    e.Owner, Secrets: len(e.Secrets), CreatedAt: e.Created, UpdatedAt: e.Updated}
-}
-
-// webhookSecretView shows a secret; no other answer does.
-type webhookSecretView struct {
-	ID     string `json:"id" doc:"id of the webhook" example:"01997b1c-0000-7000-8000-000000000001"`
-	Secret string `json:"secret" doc:"verifies signatures; it is never shown again" example:"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"`
-}
-
-// Object returns the id of the webhook, for the record of an Idempotency-Key.
-func (v webhookSecretView) Object() string { return v.ID }
 
 func (a *API) listWebhooks(ctx context.Context, in listIn) (web.Page[webhookView], error) {
-	w, err := webhook.Endpoints.Window(ctx, a.Engine.DB, in.Place(), store.Query{})
+	w, err := webhook.Endpoints.Window(ctx, a.DB, in.Place(), store.Query{})
 	return web.PageOf(w, viewWebhook), err
 }
 
 type createWebhookIn struct {
 	URL         string      `json:"url" required:"true" max:"2048" doc:"absolute, with http or https; private addresses only as [webhooks] allow says" example:"https://receiver.example/provisioning"`
-	Events      []string    `json:"events" required:"true" max:"100" doc:"names of events" example:"[\"task.failed\",\"batch.completed\"]"`
+	Events      []string    `json:"events" required:"true" max:"100" doc:"names of events"`
 	Description string      `json:"description" max:"4096" form:"free" doc:"what it is for" example:"pager of the night shift"`
 	Secret      secret.Text `json:"secret" max:"256" doc:"whsec_ and the base64 of 24 to 64 bytes; a good one is made when it is left out" example:"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"`
 }
 
 func (a *API) createWebhook(ctx context.Context, in createWebhookIn) (webhookSecretView, error) {
-	if err := a.enabled(); err != nil {
-		return webhookSecretView{}, err
-	}
 	made := webhookSecretView{ID: web.NewID(ctx)} // without the secret, of which a key keeps nothing
 	web.Answering(ctx, made)
-	_, s, err := a.Webhooks.Create(ctx, made.ID, web.CallerOf(ctx).ID(),
+	_, s, err := a.Hooks.Create(ctx, made.ID, web.CallerOf(ctx).ID(),
 		webhook.Input{URL: &in.URL, Events: in.Events, Description: &in.Description, Secret: in.Secret})
 	if err != nil {
 		return webhookSecretView{}, err
@@ -131,24 +110,22 @@ func (a *API) createWebhook(ctx context.Context, in createWebhookIn) (webhookSec
 }
 
 func (a *API) getWebhook(ctx context.Context, in oneID) (webhookView, error) {
-	e, err := a.Webhooks.Get(ctx, id.Canonical(in.ID))
+	e, err := a.Hooks.Get(ctx, id.Canonical(in.ID))
 	if err != nil {
 		return webhookView{}, err
 	}
 	v := viewWebhook(e)
-	lost, err := a.Webhooks.Lost(ctx, e.ID)
+	lost, err := a.Hooks.Lost(ctx, e.ID)
 	for _, l := range lost {
 		v.Lost = append(v.Lost, viewLost(l))
 	}
 	return v, err
 }
 
-func viewLost(l feed.DeadLetter) lostView { return lostView{From: l.From, To: l.To, At: l.At} }
-
 type updateWebhookIn struct {
 	oneID
 	URL         *string  `json:"url" max:"2048" doc:"where it is sent to" example:"https://receiver.example/provisioning"`
-	Events      []string `json:"events" max:"100" doc:"what is sent" example:"[\"task.failed\",\"batch.completed\"]"`
+	Events      []string `json:"events" max:"100" doc:"what is sent"`
 	Description *string  `json:"description" max:"4096" form:"free" doc:"what it is for" example:"pager of the night shift"`
 }
 
@@ -157,7 +134,7 @@ func (a *API) updateWebhook(ctx context.Context, in updateWebhookIn) (v webhookV
 	if err != nil {
 		return v, err
 	}
-	err = a.Webhooks.Update(ctx, before.ID, web.CallerOf(ctx).ID(),
+	err = a.Hooks.Update(ctx, before.ID, web.CallerOf(ctx).ID(),
 		webhook.Input{URL: in.URL, Events: in.Events, Description: in.Description}, func(e webhook.Endpoint) {
 			v = viewWebhook(e)
 			v.Lost = before.Lost
@@ -167,7 +144,7 @@ func (a *API) updateWebhook(ctx context.Context, in updateWebhookIn) (v webhookV
 }
 
 func (a *API) deleteWebhook(ctx context.Context, in oneID) error {
-	return a.Webhooks.Delete(ctx, id.Canonical(in.ID))
+	return a.Hooks.Delete(ctx, id.Canonical(in.ID))
 }
 
 type pauseWebhookIn struct {
@@ -176,14 +153,11 @@ type pauseWebhookIn struct {
 }
 
 func (a *API) pauseWebhook(ctx context.Context, in pauseWebhookIn) error {
-	return a.Webhooks.Pause(ctx, id.Canonical(in.ID), in.Reason)
+	return a.Hooks.Pause(ctx, id.Canonical(in.ID), in.Reason)
 }
 
 func (a *API) resumeWebhook(ctx context.Context, in oneID) error {
-	if err := a.enabled(); err != nil {
-		return err
-	}
-	return a.Webhooks.Resume(ctx, id.Canonical(in.ID))
+	return a.Hooks.Resume(ctx, id.Canonical(in.ID))
 }
 
 type rotateWebhookIn struct {
@@ -194,44 +168,12 @@ type rotateWebhookIn struct {
 func (a *API) rotateWebhook(ctx context.Context, in rotateWebhookIn) (webhookSecretView, error) {
 	rotated := webhookSecretView{ID: id.Canonical(in.ID)}
 	web.Answering(ctx, rotated)
-	s, err := a.Webhooks.Rotate(ctx, rotated.ID, web.CallerOf(ctx).ID(), in.Secret)
+	s, err := a.Hooks.Rotate(ctx, rotated.ID, web.CallerOf(ctx).ID(), in.Secret)
 	if err != nil {
 		return webhookSecretView{}, err
 	}
 	rotated.Secret = s.Reveal()
 	return rotated, nil
-}
-
-type deliveryView struct {
-	ID        string        `json:"id" doc:"the same in all repetitions, as the header webhook-id has it" example:"01997b1c-0000-8000-8000-000000000001"`
-	Event     string        `json:"event" doc:"name of the event" example:"task.failed"`
-	Sequence  uint64        `json:"sequence" doc:"of the event; of a test the newest one when it was made" example:"7"`
-	Status    webhook.Stage `json:"status" enum:"pending,delivered,dead" doc:"dead means given up"`
-	Cause     string        `json:"cause,omitempty" doc:"why it was given up" example:"the receiver refused it with status 404"`
-	Tries     int           `json:"tries" doc:"attempts since it was queued"`
-	CreatedAt time.Time     `json:"created_at" doc:"when the event happened"`
-	NextTry   *time.Time    `json:"next_try,omitempty" doc:"when a pending one is tried" rare:"true"`
-	Attempts  []attemptView `json:"attempts" doc:"the newest 20"`
-	Payload   string        `json:"payload,omitempty" doc:"the body without its signature; in the view of one delivery only" example:"{\"event\":\"task.failed\"}"`
-}
-
-type attemptView struct {
-	At         time.Time `json:"at" doc:"when it was made"`
-	Status     int       `json:"status,omitempty" doc:"status of the answer; absent when there was none" example:"200"`
-	Error      string    `json:"error,omitempty" doc:"why there was no answer" example:"the receiver did not answer in time" rare:"true"`
-	DurationMS int64     `json:"duration_ms" doc:"how long it took"`
-}
-
-func viewDelivery(d webhook.Delivery) deliveryView {
-	v := deliveryView{ID: d.ID, Event: d.Event, Sequence: d.Seq, Status: d.Stage, Cause: d.Cause, Tries: d.Tries, CreatedAt: d.At,
-		Attempts: []attemptView{}}
-	if d.Stage == webhook.Pending {
-		v.NextTry = &d.Next
-	}
-	for _, t := range d.Attempts {
-		v.Attempts = append(v.Attempts, attemptView{At: t.At, Status: t.Status, Error: t.Error, DurationMS: t.Took})
-	}
-	return v
 }
 
 // answering returns the function that keeps the view of a delivery in v, and answers with it.
@@ -243,11 +185,8 @@ func answering(ctx context.Context, v *deliveryView) func(webhook.Delivery) {
 }
 
 func (a *API) testWebhook(ctx context.Context, in oneID) (deliveryView, error) {
-	if err := a.enabled(); err != nil {
-		return deliveryView{}, err
-	}
 	var v deliveryView
-	err := a.Webhooks.Test(ctx, id.Canonical(in.ID), answering(ctx, &v))
+	err := a.Hooks.Test(ctx, id.Canonical(in.ID), answering(ctx, &v))
 	return v, err
 }
 
@@ -258,7 +197,7 @@ type listDeliveriesIn struct {
 }
 
 func (a *API) listDeliveries(ctx context.Context, in listDeliveriesIn) (web.Page[deliveryView], error) {
-	w, err := a.Webhooks.Window(ctx, id.Canonical(in.ID), webhook.Stage(in.Status), in.Place())
+	w, err := a.Hooks.Window(ctx, id.Canonical(in.ID), webhook.Stage(in.Status), in.Place())
 	return web.PageOf(w, viewDelivery), err
 }
 
@@ -271,18 +210,15 @@ type oneDelivery struct {
 func (in oneDelivery) Resources() []authz.Resource { return []authz.Resource{{Name: in.ID}} }
 
 func (a *API) getDelivery(ctx context.Context, in oneDelivery) (deliveryView, error) {
-	d, err := a.Webhooks.Delivery(ctx, id.Canonical(in.ID), id.Canonical(in.Delivery))
+	d, err := a.Hooks.Delivery(ctx, id.Canonical(in.ID), id.Canonical(in.Delivery))
 	v := viewDelivery(d)
 	v.Payload = d.Payload
 	return v, err
 }
 
 func (a *API) redeliver(ctx context.Context, in oneDelivery) (deliveryView, error) {
-	if err := a.enabled(); err != nil {
-		return deliveryView{}, err
-	}
 	var v deliveryView
-	err := a.Webhooks.Redeliver(ctx, id.Canonical(in.ID), id.Canonical(in.Delivery), answering(ctx, &v))
+	err := a.Hooks.Redeliver(ctx, id.Canonical(in.ID), id.Canonical(in.Delivery), answering(ctx, &v))
 	return v, err
 }
 
@@ -299,11 +235,8 @@ type requeuedView struct {
 }
 
 func (a *API) redeliverRange(ctx context.Context, in redeliverRangeIn) (requeuedView, error) {
-	if err := a.enabled(); err != nil {
-		return requeuedView{}, err
-	}
 	var v requeuedView
-	err := a.Webhooks.RedeliverRange(ctx, id.Canonical(in.ID),
+	err := a.Hooks.RedeliverRange(ctx, id.Canonical(in.ID),
 		webhook.Range{From: uint64(in.From), To: uint64(in.To), DeadOnly: in.DeadOnly}, func(r webhook.Requeued) {
 			v = requeuedView{Queued: r.Queued, NotKept: r.NotKept}
 			web.Answering(ctx, v)
