@@ -65,6 +65,11 @@ func (s *Checks) Serves() error {
 			return err
 		}
 	}
+	return s.ReadsStore()
+}
+
+// ReadsStore returns why the store cannot be read right now, nil when it can.
+func (s *Checks) ReadsStore() error {
 	if s.Store == nil {
 		return nil
 	}

@@ -64,6 +64,7 @@ var rings = []struct {
 	{"orchestrator/internal/run", service, "the documents of runs over the port"},
 	{"orchestrator/internal/rollback", service, "what a rollback undoes and in which order"},
 	{"orchestrator/internal/history", service, "what of ended runs is pruned"},
+	{"orchestrator/internal/state", service, "what runs are and were, and how many; reads only"},
 	{"orchestrator/internal/engine", service, "owns runs"},
 	{"orchestrator/internal/recipe", service, "task service catalogue"},
 	{"orchestrator/internal/infra", service, "infra definitions"},

@@ -119,6 +119,17 @@ func (e *env) shapes(t *testing.T) {
 	e.batchEnded(b.ID)
 	check("batch", e.orch("viewer", "GET", "/batch/operations/"+b.ID, nil), 200, batchShape)
 	check("batches", e.orch("viewer", "GET", "/batch/operations?limit=1&status=completed", nil), 200, "["+strings.Replace(batchShape, "{", `{"created_at":"time",`, 1)+"]")
+	check("progress", e.orch("viewer", "GET", "/state/workflows/"+b.ID+"/progress", nil), 200, `{"workflow_id":"uuid","progress":"number",`+
+		`"current_step":"text","total_steps":"whole","completed_steps":"whole","estimated_time_remaining":"whole|null"}`)
+	check("snapshots", e.orch("viewer", "GET", "/state/workflows/"+b.ID+"/snapshots", nil), 200,
+		`[{"snapshot_id":"uuid","timestamp":"time","state":"text","details":"object"}]`)
+	check("system metrics", e.orch("viewer", "GET", "/state/system/metrics", nil), 200, `{"total_workflows":"whole",`+
+		`"active_workflows":"whole","completed_workflows":"whole","failed_workflows":"whole","cancelled_workflows":"whole",`+
+		`"system_load":{"cpu_usage":"number","memory_usage":"whole","disk_usage":"number"}}`)
+	check("system health", e.orch("viewer", "GET", "/state/system/health", nil), 200, `{"overall_status":"text",`+
+		`"components":{"storage":"text","batch_coordinator":"text","monitoring":"text"},"last_check":"time"}`)
+	check("statistics", e.orch("viewer", "GET", "/state/statistics", nil), 200,
+		`{"total_workflows":"whole","active_snapshots":"whole","storage_usage":"size","average_workflow_duration":"number"}`)
 	check("tasks", e.orch("viewer", "GET", "/tasks", nil), 200, "["+taskShape+"]")
 	for path, body := range map[string]map[string]any{
 		"/workflows/servers/create":  servers("nowhere"),

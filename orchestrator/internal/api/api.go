@@ -13,6 +13,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/state"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/health"
@@ -42,6 +43,8 @@ type API struct {
 	Socket    http.Handler
 	Tickets   func(token.Claims) (watch.Ticket, error) // gives one that opens Socket once
 	Health    *health.Checks
+	Host      *state.Host
+	StoreSize func() int64 // bytes of the store on this machine
 
 	Webhooks *hookapi.API
 }
@@ -57,7 +60,7 @@ func (a *API) Routes() []web.Route {
 			Limit: web.Free, Speaks: figures(), Stream: a.Metrics},
 	}
 	for _, part := range [][]web.Route{a.socketRoutes(), a.Health.Routes(), a.taskRoutes(), a.workflowRoutes(), a.batchRoutes(),
-		a.rollbackRoutes(), a.Webhooks.Routes(), a.auditRoutes()} {
+		a.stateRoutes(), a.rollbackRoutes(), a.Webhooks.Routes(), a.auditRoutes()} {
 		all = append(all, part...)
 	}
 	return all
@@ -73,6 +76,8 @@ func Nouns() []openapi.Noun {
 			Doc: "A workflow is one job on an infra: its servers, a task service, or a cluster."},
 		{Name: "Tasks", Paths: []string{"tasks"},
 			Doc: "A task is the unit that is queued and run: an operation of a batch, or a workflow."},
+		{Name: "State", Paths: []string{"state"},
+			Doc: "How far a workflow is and was, how many there are, and how the service is. A workflow is a batch or a single task."},
 		{Name: "Rollback", Paths: []string{"rollback"},
 			Doc: "A checkpoint is a place in the history. A rollback undoes what was done after one, " +
 				"or what operations did that are named."},

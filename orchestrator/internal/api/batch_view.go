@@ -22,9 +22,9 @@ type batchView struct {
 	AdoptedBy      string          `json:"adopted_by,omitempty" doc:"the batch that goes on with the withdrawn operations of this one" example:"01997b1c-0000-7000-8000-000000000002" rare:"true"`
 }
 
-// countsView says how many operations of a batch have which status.
+// countsView says how many operations of a batch, or tasks of a workflow, have which status.
 type countsView struct {
-	Total     int `json:"total" doc:"operations of the batch"`
+	Total     int `json:"total" doc:"all of them"`
 	Pending   int `json:"pending" doc:"not begun"`
 	Running   int `json:"running" doc:"begun and not ended"`
 	Completed int `json:"completed" doc:"ended well"`
@@ -34,12 +34,15 @@ type countsView struct {
 
 // summary shows a batch without its operations.
 func (a *API) summary(h dag.Header) batchView {
-	c := h.Counts
 	return batchView{BatchID: h.ID, Name: h.Name, Status: h.Status(), CreatedAt: &h.CreatedAt, CompletedAt: h.CompletedAt,
 		StorageBackend: a.Storage,
 		Error:          h.Error, Resumes: h.Resumes, AdoptedBy: h.AdoptedBy,
-		Counts: &countsView{Total: c.Total(), Pending: c.Pending, Running: c.Running, Completed: c.Completed, Failed: c.Failed,
-			Cancelled: c.Cancelled}}
+		Counts: viewCounts(h.Counts)}
+}
+
+func viewCounts(c dag.Counts) *countsView {
+	return &countsView{Total: c.Total(), Pending: c.Pending, Running: c.Running, Completed: c.Completed, Failed: c.Failed,
+		Cancelled: c.Cancelled}
 }
 
 func (a *API) viewBatch(b run.Batch) batchView {

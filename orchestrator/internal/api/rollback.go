@@ -68,21 +68,21 @@ type checkpointView struct {
 }
 
 func viewCheckpoint(c run.Checkpoint) checkpointView {
-	return checkpointView{ID: c.ID, Name: c.Name, Description: c.Description, CreatedAt: c.CreatedAt, Size: size(c.Size), SizeBytes: c.Size,
-		Hash: c.Hash, Resources: c.Resources,
+	return checkpointView{ID: c.ID, Name: c.Name, Description: c.Description, CreatedAt: c.CreatedAt, Size: size(int64(c.Size)),
+		SizeBytes: c.Size, Hash: c.Hash, Resources: c.Resources,
 		RecordOnly: c.RecordOnly, Automatic: c.Automatic}
 }
 
 // size writes a number of bytes as the contract does (I32): a whole number and a unit of 1024s,
 // never 0 for something.
-func size(n int) string {
+func size(n int64) string {
 	for _, unit := range []string{"B", "KB", "MB", "GB"} {
 		if n < 1024 {
-			return strconv.Itoa(n) + unit
+			return strconv.FormatInt(n, 10) + unit
 		}
 		n = (n + 512) / 1024
 	}
-	return strconv.Itoa(n) + "TB"
+	return strconv.FormatInt(n, 10) + "TB"
 }
 
 type listIn struct {

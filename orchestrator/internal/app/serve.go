@@ -19,6 +19,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/recipe"
 	"github.com/provisioning-platform/platform/orchestrator/internal/rights"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
+	"github.com/provisioning-platform/platform/orchestrator/internal/state"
 	"github.com/provisioning-platform/platform/orchestrator/internal/trust"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/client"
@@ -29,6 +30,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/process"
 	"github.com/provisioning-platform/platform/shared/seal"
+	"github.com/provisioning-platform/platform/shared/store/driver"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/watch"
 	"github.com/provisioning-platform/platform/shared/web"
@@ -97,22 +99,23 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 		Allowed: api.MayWatch(known.Decide, now),
 	})
 	sockets.Meter(metrics, token.Orchestrator)
-	state := &health.Checks{
+	checks := &health.Checks{
 		Waits: known.Serves, Refusals: []func() error{known.AllowChanges, db.Refusal},
 		Heard: func() time.Time { return known.Status().Heard },
 	}
 	a := &api.API{
 		Engine: runs, Log: b.Audit, Catalogue: executor, Storage: api.StorageName(b.Stores), Metrics: metrics.Handler(),
 		Public: c.Metrics.Public,
-		Socket: sockets, Tickets: sockets.Ticket, Health: state,
-		Webhooks: &hookapi.API{Hooks: hooks, DB: db, Examples: [2]string{"task.failed", "batch.completed"}},
+		Socket: sockets, Tickets: sockets.Ticket, Health: checks, Host: state.NewHost(string(b.Dir)),
+		StoreSize: func() int64 { return driver.Size(db.DB) },
+		Webhooks:  &hookapi.API{Hooks: hooks, DB: db, Examples: [2]string{"task.failed", "batch.completed"}},
 	}
 	copier := audit.NewCopier(db, log, peer.CopyEntries)
 	copier.Meter(metrics, "orchestrator_audit_copy_lag_entries",
 		"Entries of the audit log that the control-center's index does not have yet.")
 	known.Meter(metrics, token.Orchestrator)
 	return &process.Parts{
-		Health: state,
+		Health: checks,
 		Web: web.Config{
 			Title: "Orchestrator", Routes: a.Routes(), Nouns: api.Nouns(),
 			Description: "Runs provisioning work: workflows, batches, checkpoints, rollback and live events.",

@@ -108,12 +108,16 @@ func (t *Task) CurrentStep() string {
 func (t *Task) DoneSteps() int {
 	n := 0
 	for i := range t.Steps {
-		switch t.Steps[i].State {
-		case Succeeded, Undoing, Undone:
+		if t.Steps[i].Done() {
 			n++
 		}
 	}
 	return n
+}
+
+// Done says whether the step has succeeded, also when it was undone since.
+func (p *StepState) Done() bool {
+	return p.State == Succeeded || p.State == Undoing || p.State == Undone
 }
 
 // Servers returns the names of the servers that steps with an effect made, and of those that they

@@ -120,6 +120,15 @@ func Refused(db store.DB) error {
 	return nil
 }
 
+// Size returns how many bytes of this machine's disk the store takes; 0 for one that is in memory
+// or on a server, which does not tell.
+func Size(db store.DB) int64 {
+	if s, ok := db.(interface{ Size() int64 }); ok {
+		return s.Size()
+	}
+	return 0
+}
+
 // Lease returns what keeps the lease of a store alive, to be run until the program ends; it does
 // nothing for a store that no other process can open.
 func Lease(db store.DB) func(ctx context.Context) error {

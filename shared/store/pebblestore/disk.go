@@ -55,3 +55,13 @@ func (d *disk) full() error {
 	}
 	return d.err
 }
+
+// Size returns how many bytes of its disk the store takes, its log included; 0 when it is closed.
+func (s *Store) Size() int64 {
+	s.open.RLock()
+	defer s.open.RUnlock()
+	if s.ended {
+		return 0
+	}
+	return int64(s.db.Metrics().DiskSpaceUsage())
+}

@@ -168,3 +168,6 @@ func (l *reopener) Refused() error {
 		return nil
 	}
 }
+
+// Size returns how many bytes of its disk the store takes, its log included.
+func (l *reopener) Size() int64 { return l.now.Load().Size() }
