@@ -18,6 +18,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/file"
 	"github.com/provisioning-platform/platform/shared/secret"
+	"github.com/provisioning-platform/platform/shared/transport"
 )
 
 // renewBefore is how long before its end a saved token is renewed.
@@ -25,7 +26,8 @@ const renewBefore = 30 * time.Second
 
 // SignIn is the saved result of a login (decision 6): a file of mode 0600 that both binaries read.
 type SignIn struct {
-	Server           string    `json:"server"` // the control-center that issued it
+	Server           string    `json:"server"`            // the control-center that issued it
+	CAFile           string    `json:"ca_file,omitempty"` // of private authorities that both services' certificates may be from
 	Username         string    `json:"username"`
 	Token            string    `json:"token"`
 	ExpiresAt        time.Time `json:"expires_at"`
@@ -101,6 +103,7 @@ type Target struct {
 	Issuer    bool   // the service is the control-center: the saved sign-in knows its address
 	server    string
 	tokenFile string
+	caFile    string
 	noWait    bool
 }
 
@@ -111,6 +114,8 @@ const patience = time.Minute
 func (t *Target) Declare(f *Flags) {
 	f.StringVar(&t.server, "server", "", "address of the service (environment: "+t.Env+", default "+t.Default+")")
 	f.StringVar(&t.tokenFile, "token-file", "", "file with a bearer token (environment: PROVISIONING_TOKEN_FILE); beats the saved sign-in")
+	f.StringVar(&t.caFile, "ca-file", "", "PEM file with the authority of the service's certificate, when that is a private one "+
+		"(environment: PROVISIONING_CA_FILE); auth login saves its path")
 	f.BoolVar(&t.noWait, "no-wait", false, "end with 12 at once when the service asks to wait because of its rate limits")
 }
 
@@ -137,14 +142,17 @@ func (t *Target) Client(ctx context.Context, o *IO) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	api := t.Open(o)
+	api, err := t.Open(o)
+	if err != nil {
+		return nil, err
+	}
 	api.Token = token
 	return api, nil
 }
 
 // Open returns a client of the target that is not signed in. It tells the person what it waits for
 // and what was not done again.
-func (t *Target) Open(o *IO) *client.Client {
+func (t *Target) Open(o *IO) (*client.Client, error) {
 	api := &client.Client{
 		Base: t.Address(o), Patience: patience,
 		Waiting:  func(d time.Duration) { o.Note("the service asks to wait %s because of its rate limits", d) },
@@ -153,7 +161,37 @@ func (t *Target) Open(o *IO) *client.Client {
 	if t.noWait {
 		api.Patience = 0
 	}
-	return api
+	return api, t.trust(o, api)
+}
+
+// trust makes a client believe the private authorities that a flag, the environment or the saved
+// sign-in names.
+func (t *Target) trust(o *IO, api *client.Client) error {
+	path, err := t.CAFile(o)
+	if path == "" || err != nil {
+		return err
+	}
+	if api.Roots, err = transport.Roots(path); err != nil {
+		return Usage("--ca-file: %s", err)
+	}
+	api.HTTP = client.Connect(api.Roots, time.Minute)
+	return nil
+}
+
+// CAFile returns the file of private authorities, as an absolute path; empty when there is none.
+func (t *Target) CAFile(o *IO) (string, error) {
+	path := t.caFile
+	if path == "" {
+		path = o.Getenv("PROVISIONING_CA_FILE")
+	}
+	if path == "" {
+		s, err := o.LoadSignIn()
+		if err != nil {
+			return "", nil // who is not signed in has saved none
+		}
+		return s.CAFile, nil
+	}
+	return filepath.Abs(path)
 }
 
 // SecretFile reads a secret from a file that the command line or the environment names. A file that
@@ -185,11 +223,17 @@ func (t *Target) token(ctx context.Context, o *IO) (secret.Text, error) {
 		return secret.Text{}, fault.New(fault.Unauthenticated, "cli.expired",
 			"the sign-in of %s has expired; run: control-center auth login", s.Username)
 	}
-	renewed, err := (&client.Client{Base: s.Server}).Refresh(ctx, secret.New(s.RefreshToken))
+	issuer := client.Client{Base: s.Server}
+	if err := t.trust(o, &issuer); err != nil {
+		return secret.Text{}, err
+	}
+	renewed, err := issuer.Refresh(ctx, secret.New(s.RefreshToken))
 	if err != nil {
 		return secret.Text{}, err
 	}
-	return renewed.Token, o.SaveSignIn(SignInOf(s.Server, s.Username, renewed))
+	next := SignInOf(s.Server, s.Username, renewed)
+	next.CAFile = s.CAFile
+	return renewed.Token, o.SaveSignIn(next)
 }
 
 // SignInOf returns what is saved of a session.

@@ -11,6 +11,8 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +41,8 @@ type Client struct {
 	Token secret.Text  // bearer token; empty for open routes
 	Key   string       // Idempotency-Key of its next change, when the call gives none
 	HTTP  *http.Client // nil: a client with a 60 s limit
+
+	Roots *x509.CertPool // authorities that HTTP was connected with, for who opens a connection of its own
 
 	Patience time.Duration       // how long a request may wait in all when the service says 429 with Retry-After
 	Waiting  func(time.Duration) // called before each such wait; nil: nobody is told
@@ -133,8 +137,7 @@ func (c *Client) once(ctx context.Context, in call, out any) (http.Header, error
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return nil, ctx.Err()
 		}
-		return nil, fault.New(fault.Unavailable, "client.unreachable", "cannot reach %s (%s); is the service running there?", c.Base,
-			reason(err)).Because(err)
+		return nil, unreachable(c.Base, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
@@ -164,6 +167,20 @@ func (c *Client) once(ctx context.Context, in call, out any) (http.Header, error
 	return resp.Header, nil
 }
 
+// unreachable returns the fault of a request that got no answer, with what to do about it.
+func unreachable(base string, err error) error {
+	next := "is the service running there?"
+	var unknown x509.UnknownAuthorityError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(err, &unknown):
+		next = "is its authority a private one? give its certificate with --ca-file or PROVISIONING_CA_FILE"
+	case errors.As(err, &record):
+		next = "it speaks no TLS there; does the address begin with http:// ?"
+	}
+	return fault.New(fault.Unavailable, "client.unreachable", "cannot reach %s (%s); %s", base, reason(err), next).Because(err)
+}
+
 // reason returns why a request got no answer, without the URL that net/http puts before it.
 func reason(err error) string {
 	var at *url.Error
@@ -182,6 +199,14 @@ func (c *Client) http() *http.Client {
 		return c.HTTP
 	}
 	return &http.Client{Timeout: time.Minute}
+}
+
+// Connect returns an HTTP client whose requests take so long at most and that believes the given
+// authorities; nil: those of this machine. Each call has connections of its own.
+func Connect(roots *x509.CertPool, limit time.Duration) *http.Client {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
+	return &http.Client{Timeout: limit, Transport: t}
 }
 
 // refusal turns an error envelope into a fault.

@@ -5,25 +5,53 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"strconv"
 	"syscall"
 
 	"github.com/provisioning-platform/platform/shared/config"
+	"github.com/provisioning-platform/platform/shared/transport"
 )
+
+// Listener is an open address and how it is served.
+type Listener struct {
+	net.Listener
+	TLS bool
+}
+
+// URL returns where the listener is reached.
+func (l Listener) URL() string {
+	if l.TLS {
+		return "https://" + l.Addr().String()
+	}
+	return "http://" + l.Addr().String()
+}
+
+// serve serves with s until it is shut down. Over TLS s.TLSConfig has the certificate.
+func (l Listener) serve(s *http.Server) error {
+	if l.TLS {
+		return s.ServeTLS(l.Listener, "", "")
+	}
+	return s.Serve(l.Listener)
+}
 
 // openListeners opens a listener for every address. Port 0 takes a free one. "localhost:PORT" is
 // every loopback address that localhost resolves to, on one port. When one cannot be opened none
 // stays open, and the error names it.
-func openListeners(ctx context.Context, addresses []string) ([]net.Listener, error) {
-	var all []net.Listener
+func openListeners(ctx context.Context, addresses []transport.Address) ([]Listener, error) {
+	var all []Listener
 	for _, address := range addresses {
-		ls, err := listenOne(ctx, address)
+		ls, err := listenOne(ctx, address.Text)
 		if err != nil {
-			closeAll(all)
-			return nil, fmt.Errorf("listen on %s: %w", address, plainly(err))
+			for _, l := range all {
+				_ = l.Close()
+			}
+			return nil, fmt.Errorf("listen on %s: %w", address.Text, plainly(err))
 		}
-		all = append(all, ls...)
+		for _, l := range ls {
+			all = append(all, Listener{l, address.TLS})
+		}
 	}
 	return all, nil
 }
@@ -44,16 +72,22 @@ func CheckAddress(address string) error {
 	return nil
 }
 
-// CheckListen notes what is wrong with the setting listen of a program.
-func CheckListen(addresses []string, problems *config.Problems) {
+// CheckListen notes what is wrong with the settings by which a program listens.
+func CheckListen(addresses []string, tls transport.TLSSettings, server ServerSettings, problems *config.Problems) {
 	if len(addresses) == 0 {
 		problems.Add("listen needs at least one address")
 	}
-	for _, address := range addresses {
-		if err := CheckAddress(address); err != nil {
+	for _, address := range tls.Addresses(addresses) {
+		if err := CheckAddress(address.Text); err != nil {
 			problems.Add("listen: %s", err)
 		}
 	}
+	tls.Check(addresses, server.Plaintext, problems)
+}
+
+// ServerSettings is the table [server] of a service.
+type ServerSettings struct {
+	Plaintext bool `toml:"plaintext"` // other machines reach it without TLS: a proxy in front of it has that
 }
 
 func listenOne(ctx context.Context, address string) ([]net.Listener, error) {

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -34,7 +33,7 @@ type Component struct {
 type Built struct {
 	Log       *slog.Logger
 	Stdout    io.Writer // gets the lines "listening http://…" when ready
-	Listeners []net.Listener
+	Listeners []Listener
 	Server    *http.Server
 	// Drain makes new requests refusals; it is called first when the program ends.
 	Drain func()
@@ -140,7 +139,7 @@ func (r *runner) start(ctx context.Context) {
 	}
 	for _, l := range r.Listeners {
 		r.serving.Go(func() error {
-			err := r.Server.Serve(l)
+			err := l.serve(r.Server)
 			if !errors.Is(err, http.ErrServerClosed) {
 				r.failed <- fmt.Errorf("serve %s: %w", l.Addr(), err)
 			}
@@ -163,7 +162,7 @@ func (r *runner) announce(ctx context.Context) {
 		}
 	}
 	for _, l := range r.Listeners {
-		_, _ = fmt.Fprintf(r.Stdout, "listening http://%s\n", l.Addr())
+		_, _ = fmt.Fprintf(r.Stdout, "listening %s\n", l.URL())
 	}
 }
 

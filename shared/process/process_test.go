@@ -14,9 +14,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/provisioning-platform/platform/shared/transport"
 )
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func plain(addresses ...string) []transport.Address {
+	return transport.TLSSettings{}.Addresses(addresses)
+}
 
 // story notes what happened in which order.
 type story struct {
@@ -34,7 +40,7 @@ func (s *story) add(line string) {
 // running request, the sockets and the engine.
 func TestRun_stopsInOrderAndFinishesRunningRequests(t *testing.T) {
 	t.Parallel()
-	ls, err := openListeners(t.Context(), []string{"127.0.0.1:0", "127.0.0.1:0"})
+	ls, err := openListeners(t.Context(), plain("127.0.0.1:0", "127.0.0.1:0"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,11 +146,15 @@ func TestRun_announcesNothingBeforeReady(t *testing.T) {
 
 func TestListen_localhostIsEveryLoopbackAddressOnOnePort(t *testing.T) {
 	t.Parallel()
-	ls, err := openListeners(t.Context(), []string{"localhost:0"})
+	ls, err := openListeners(t.Context(), plain("localhost:0"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer closeAll(ls)
+	defer func() {
+		for _, l := range ls {
+			_ = l.Close()
+		}
+	}()
 	port := ls[0].Addr().(*net.TCPAddr).Port
 	for _, l := range ls {
 		a := l.Addr().(*net.TCPAddr)
@@ -161,11 +171,11 @@ func TestListen_namesATakenAddressAndKeepsNothingOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	_, err = openListeners(t.Context(), []string{"127.0.0.1:0", taken.Addr().String()})
+	_, err = openListeners(t.Context(), plain("127.0.0.1:0", taken.Addr().String()))
 	if err == nil || !strings.Contains(err.Error(), taken.Addr().String()) || !strings.Contains(err.Error(), "already in use") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := openListeners(t.Context(), []string{"nonsense"}); err == nil || !strings.Contains(err.Error(), "nonsense") {
+	if _, err := openListeners(t.Context(), plain("nonsense")); err == nil || !strings.Contains(err.Error(), "nonsense") {
 		t.Errorf("nonsense: %v", err)
 	}
 }

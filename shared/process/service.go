@@ -19,6 +19,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/driver"
 	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/shared/transport"
 	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
 )
@@ -34,6 +35,7 @@ type Service struct {
 
 	Data     string // the data folder
 	Listen   []string
+	TLS      transport.TLSSettings
 	LogLevel slog.Level
 	Store    driver.Settings
 	URLFile  string   // the file of *_STORE_FILE, in which the store's URL stands
@@ -43,6 +45,8 @@ type Service struct {
 
 	// Build builds the parts on an open store. Its context is of an act that nobody asked for.
 	Build func(ctx context.Context, b *Base) (*Parts, error)
+
+	certificate *transport.Pair // of the listeners with TLS; nil when there is none
 }
 
 // Base is what every service stands on when its own parts are built.
@@ -85,7 +89,15 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	ctx, stop := signals(ctx, log, os.Exit)
 	defer stop()
-	p, listen, err := openStandby(ctx, stores.Standby, s.Listen, s.Title, s.Stdout, func(ctx context.Context, wait bool) (Built, error) {
+	on := listening{addresses: s.TLS.Addresses(s.Listen)}
+	if s.TLS.On() {
+		if s.certificate, err = transport.LoadPair(string(s.TLS.Cert), string(s.TLS.Key)); err != nil {
+			return err
+		}
+		on.tls = s.certificate.Server()
+		defer s.follow(ctx, log)()
+	}
+	p, listen, err := openStandby(ctx, stores.Standby, on, s.Title, s.Stdout, func(ctx context.Context, wait bool) (Built, error) {
 		stores.Standby = wait
 		return s.Open(ctx, stores, log)
 	})
@@ -96,7 +108,20 @@ func (s *Service) Run(ctx context.Context) error {
 		_ = p.Close()
 		return err
 	}
+	p.Server.TLSConfig = on.tls
 	return run(ctx, p)
+}
+
+// follow reads the certificate again when its files change, also while the program is standby and
+// while it stops. The function that it returns ends that.
+func (s *Service) follow(ctx context.Context, log *slog.Logger) (end func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = s.certificate.Run(ctx, log) // it ends with ctx and nothing else
+	}()
+	return func() { cancel(); <-done }
 }
 
 // Open opens the store and builds all parts. Nothing listens and nothing runs yet; whoever does not
@@ -149,6 +174,9 @@ func (s *Service) build(ctx context.Context, b *Base) (Built, error) {
 	state.Meter(b.Metrics, prefix)
 	entries.Meter(b.Metrics, prefix)
 	b.Witness.Meter(b.Metrics, prefix)
+	if s.certificate != nil {
+		transport.Meter(b.Metrics, prefix, "listener", b.Now, s.certificate.Expires)
+	}
 	pruner := &retention.Pruner{DB: b.DB, Classes: parts.Prunes, Now: b.Now, Log: b.Log}
 	pruner.Meter(b.Metrics, prefix)
 	all := append([]Component{{Name: "idempotency keys", Run: server.Run}}, parts.Components...)
@@ -182,6 +210,7 @@ func (s *Service) server(b *Base, c web.Config) (*web.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.HSTS = s.TLS.HSTS
 	c.Service, c.Version, c.Log, c.Metrics, c.Store, c.Key, c.Now = s.Name, "v1", b.Log, b.Metrics, b.DB, key, b.Now
 	return web.NewServer(c)
 }

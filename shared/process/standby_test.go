@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/transport"
 )
 
 // TestOpen_standbyAnswersWhileItWaits: health is 200 and says standby, all else is 503 with a code;
@@ -19,12 +20,12 @@ func TestOpen_standbyAnswersWhileItWaits(t *testing.T) {
 	waits := make(chan struct{})
 	type result struct {
 		opened  string
-		listen  []string
+		listen  []transport.Address
 		failure error
 	}
 	done := make(chan result, 1)
 	go func() {
-		opened, listen, err := openStandby(t.Context(), true, []string{"127.0.0.1:0"}, "Orchestrator", lines,
+		opened, listen, err := openStandby(t.Context(), true, listening{addresses: plain("127.0.0.1:0")}, "Orchestrator", lines,
 			func(_ context.Context, wait bool) (string, error) {
 				if !wait {
 					return "", fault.New(fault.Conflict, "store.held", "held")
@@ -53,7 +54,7 @@ func TestOpen_standbyAnswersWhileItWaits(t *testing.T) {
 		}
 	}
 	close(waits)
-	if r := <-done; r.failure != nil || r.opened != "opened" || len(r.listen) != 1 || "http://"+r.listen[0] != address {
+	if r := <-done; r.failure != nil || r.opened != "opened" || len(r.listen) != 1 || "http://"+r.listen[0].Text != address {
 		t.Errorf("went on with %+v, was at %s", r, address)
 	}
 }

@@ -288,7 +288,7 @@ func TestDial_resumesByItself(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil)
 	p.emit(t, "TaskStatusChanged", 3)
-	c, err := Dial(t.Context(), "http"+strings.TrimPrefix(p.url, "ws"), "ann", 0, "e1")
+	c, err := Dial(t.Context(), "http"+strings.TrimPrefix(p.url, "ws"), "ann", 0, "e1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,10 +312,10 @@ func TestDial_resumesByItself(t *testing.T) {
 	if _, err := c.Next(ctx); ctx.Err() == nil || err == nil {
 		t.Errorf("Next does not end with its context: %v", err)
 	}
-	if _, err := Dial(t.Context(), p.url, "expired", 0, ""); !fault.Is(err, fault.Unauthenticated) {
+	if _, err := Dial(t.Context(), p.url, "expired", 0, "", nil); !fault.Is(err, fault.Unauthenticated) {
 		t.Errorf("a bad token: %v", err)
 	}
-	if _, err := Dial(t.Context(), p.url, "ann", 7, "other"); !fault.Is(err, fault.Gone) {
+	if _, err := Dial(t.Context(), p.url, "ann", 7, "other", nil); !fault.Is(err, fault.Gone) {
 		t.Errorf("another epoch: %v", err)
 	}
 	p.dead.Store(true)

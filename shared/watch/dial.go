@@ -2,6 +2,8 @@ package watch
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,17 +36,19 @@ type Conn struct {
 	token    string
 	lastSeen uint64
 	epoch    string // of the event lastSeen; empty when the server did not say it
+	roots    *x509.CertPool
 	ws       *websocket.Conn
 }
 
 // Dial opens the stream at address, "http://host/ws" or "ws://host/ws" with any of events= and
 // batch_ids in the query. With an epoch it resumes after the event since; without one it begins
-// now. A refusal is a fault of the kind that its status means.
-func Dial(ctx context.Context, address, token string, since uint64, epoch string) (*Conn, error) {
+// now. It believes the authorities roots; nil: those of this machine. A refusal is a fault of the
+// kind that its status means.
+func Dial(ctx context.Context, address, token string, since uint64, epoch string, roots *x509.CertPool) (*Conn, error) {
 	if rest, ok := strings.CutPrefix(address, "http"); ok {
 		address = "ws" + rest
 	}
-	c := &Conn{url: address, token: token, lastSeen: since, epoch: epoch}
+	c := &Conn{url: address, token: token, lastSeen: since, epoch: epoch, roots: roots}
 	return c, c.connect(ctx)
 }
 
@@ -60,7 +64,8 @@ func (c *Conn) connect(ctx context.Context) error {
 		u.RawQuery = q.Encode()
 	}
 	head := http.Header{"Authorization": {"Bearer " + c.token}}
-	dialer := websocket.Dialer{HandshakeTimeout: 10 * time.Second, Proxy: http.ProxyFromEnvironment}
+	dialer := websocket.Dialer{HandshakeTimeout: 10 * time.Second, Proxy: http.ProxyFromEnvironment,
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.roots}}
 	ws, resp, err := dialer.DialContext(ctx, u.String(), head)
 	if err != nil {
 		if resp != nil {

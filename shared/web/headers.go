@@ -1,7 +1,9 @@
 package web
 
 import (
+	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 )
 
@@ -20,6 +22,24 @@ func secure(h http.Header) {
 	h["X-Frame-Options"] = []string{"DENY"}
 	h["Cache-Control"] = []string{"no-store"}
 	h["Vary"] = []string{"Accept"}
+}
+
+// hstsAge is how long a browser remembers that a name wants TLS: a year.
+const hstsAge = "max-age=31536000"
+
+// strictTransport tells a browser to come over TLS only, for names that the certificate is for and
+// that are not this machine's own (decision 60): what listens at localhost tomorrow may be another
+// program, and an address is no name that a browser remembers.
+func strictTransport(h http.Header, r *http.Request) {
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	if _, err := netip.ParseAddr(host); err == nil || host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return
+	}
+	h["Strict-Transport-Security"] = []string{hstsAge}
 }
 
 const (

@@ -113,6 +113,12 @@ func (x *request) prepare() {
 	}
 	h["X-Request-Id"] = []string{rid}
 	secure(h)
+	if x.s.cfg.HSTS && x.r.TLS != nil {
+		strictTransport(h, x.r)
+	}
+	if len(x.s.cfg.CORS.Origins) > 0 {
+		x.s.cfg.CORS.admit(h, x.r)
+	}
 	if x.ep.face.Headers != nil {
 		x.ep.face.Headers(h, rid)
 	}
@@ -153,6 +159,10 @@ func (x *request) run() error {
 		x.c.Header("Connection", "close")
 		return fault.New(fault.Unavailable, "service.draining", "the service is stopping; try again shortly").After(time.Second)
 	case x.ep.unrouted != nil:
+		if x.s.cfg.CORS.preflight(x.c.Writer.Header(), x.r) {
+			x.write(http.StatusNoContent, "", nil)
+			return nil
+		}
 		return x.ep.unrouted
 	}
 	long := false

@@ -56,6 +56,8 @@ type Config struct {
 
 	RateLimits     ratelimit.Limits
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed; none by default
+	CORS           CORS           // pages of other origins that may call; none by default
+	HSTS           bool           // over TLS tell browsers to come over TLS only
 }
 
 // Server is the HTTP side of a service: an http.Handler made from the table of routes.
@@ -213,10 +215,16 @@ const (
 	maxHeader     = 32 << 10
 )
 
-// HTTP returns the http.Server that serves s, with every timeout and size limited. The caller owns
-// listeners and shutdown (process.Run).
+// HTTP returns the http.Server that serves s, with every timeout and size limited: HTTP/1.0, 1.1
+// and 2, the last without TLS only for a client that knows it beforehand. The caller owns listeners
+// and shutdown (process.Run).
 func (s *Server) HTTP() *http.Server {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
+		Protocols:         &protocols,
 		Handler:           s,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,

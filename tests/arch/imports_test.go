@@ -45,6 +45,7 @@ var rings = []struct {
 	{"shared/store", port, "the storage port, its judge and its helpers"},
 	{"shared/obs", port, "logging and metrics for every service"},
 	{"shared/config", port, "reads files and environment, knows no service"},
+	{"shared/transport", port, "certificates of listeners and clients; knows no service"},
 	{"shared/instance", leaf, "drivers and services lie in one data folder"},
 	{"shared/store/memstore", driver, "a store engine"},
 	{"shared/store/pebblestore", driver, "a store engine"},

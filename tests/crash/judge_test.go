@@ -225,7 +225,7 @@ func (w *world) events() {
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
 	defer cancel()
 	epoch, head := w.place(ctx)
-	conn, err := watch.Dial(ctx, w.rig.Orchestrator.Address+"/ws", w.rig.Token.Reveal(), 0, epoch)
+	conn, err := watch.Dial(ctx, w.rig.Orchestrator.Address+"/ws", w.rig.Token.Reveal(), 0, epoch, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -177,7 +177,7 @@ func (w *world) belowTheKeptRange(events int) {
 	if answer := ask(told.Earliest - 2); answer.Status != http.StatusGone {
 		w.t.Errorf("since=%d is answered %d, kept from %d on", told.Earliest-2, answer.Status, told.Earliest)
 	}
-	conn, err := watch.Dial(w.t.Context(), w.rig.Orchestrator.Address+"/ws", w.rig.Token.Reveal(), told.Earliest-1, told.Epoch)
+	conn, err := watch.Dial(w.t.Context(), w.rig.Orchestrator.Address+"/ws", w.rig.Token.Reveal(), told.Earliest-1, told.Epoch, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

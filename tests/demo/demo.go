@@ -119,7 +119,7 @@ func (d *demo) submitAndKill(ctx context.Context) error {
 	batch := filepath.Join(filepath.Dir(d.bin), "deploy", "sample", "batches", "multi_cloud_deployment.json")
 	cmd := d.command(ctx, "orchestrator", "batch", "submit", batch, "--watch")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	events, err := watch.Dial(ctx, d.rig.Orchestrator.Address+"/ws?events=batch", d.rig.Token.Reveal(), 0, "")
+	events, err := watch.Dial(ctx, d.rig.Orchestrator.Address+"/ws?events=batch", d.rig.Token.Reveal(), 0, "", nil)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,8 @@ import (
 const (
 	controlCenterListen = "localhost:9080"
 	orchestratorListen  = "localhost:9090"
+	controlCenterTLS    = "localhost:9444"
+	orchestratorTLS     = "localhost:9445"
 )
 
 // keepServing runs both services on a persistent folder until the context ends. The first start
@@ -36,6 +38,7 @@ func keepServing(ctx context.Context, bin, dir string) error {
 	if err != nil {
 		return err
 	}
+	o.TLS = true
 	r, err := openOrPrepare(ctx, o, filepath.Join(dir, "first-login.json"))
 	if err != nil {
 		return err
@@ -54,6 +57,7 @@ func keepServing(ctx context.Context, bin, dir string) error {
 // serveUntil starts both services and returns when the context ends or one of them has ended by
 // itself, which the Close of the rig reports.
 func serveUntil(ctx context.Context, r *rig.Rig) error {
+	r.ControlCenter.ListenTLS, r.Orchestrator.ListenTLS = controlCenterTLS, orchestratorTLS
 	if err := r.ControlCenter.StartOn(ctx, controlCenterListen); err != nil {
 		return err
 	}
@@ -92,7 +96,7 @@ func openOrPrepare(ctx context.Context, o rig.Options, file string) (*rig.Rig, e
 	if err := json.Unmarshal(raw, &admin); err != nil {
 		return nil, fmt.Errorf("%s is damaged: %w", file, err)
 	}
-	return rig.Open(o, admin), nil
+	return rig.Open(o, admin)
 }
 
 // firstSteps prints what a person does next.
@@ -100,6 +104,9 @@ func firstSteps(r *rig.Rig) {
 	fmt.Printf(`
 control-center  %s     API description: %s/docs
 orchestrator    %s     API description: %s/docs
+
+With TLS:       https://%s (control-center), https://%s (orchestrator)
+                curl --cacert %s https://%s/health
 
 First login:
   user name   %s
@@ -113,5 +120,6 @@ First login:
 
 Data and logs are in %s; what stands above is in first-login.json there. Ctrl-C stops both services.
 `, r.ControlCenter.Address, r.ControlCenter.Address, r.Orchestrator.Address, r.Orchestrator.Address,
+		controlCenterTLS, orchestratorTLS, r.Authority(), orchestratorTLS,
 		r.Admin.Username, r.Admin.Password, r.Admin.TOTPSecret, r.Admin.TOTPURI, r.Admin.Username, r.Dir)
 }

@@ -107,7 +107,7 @@ var (
 // services show.
 func TestMonitoring_everyQueryNamesMetricsThatExist(t *testing.T) {
 	t.Parallel()
-	r := rigtest.Start(t, rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir()})
+	r := rigtest.Start(t, rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir(), TLS: true})
 	exists := map[string]string{"up": `{job="",instance=""}`} // by name: the labels of all samples
 	for _, base := range []string{r.Orchestrator.Address, r.ControlCenter.Address} {
 		ask(t, base+"/health", "") // one request, so that there are figures of requests

@@ -3,6 +3,7 @@ package rig
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/client"
 	"github.com/provisioning-platform/platform/shared/secret"
+	"github.com/provisioning-platform/platform/shared/transport"
 )
 
 // Options say what to start; zero values mean the embedded store, no configuration file and no rate
@@ -25,6 +27,7 @@ type Options struct {
 	ControlCenterStore  string   // --store
 	Env                 []string // for both services
 	RateLimits          bool     // leave the rate limits on
+	TLS                 bool     // each service listens a second time, with TLS, under an authority of the rig
 }
 
 // Bootstrap is what `control-center init -o json` prints.
@@ -59,6 +62,50 @@ func Sample(repository, bin, dir string) (Options, error) {
 		ControlCenterConfig: filepath.Join(root, "control-center.toml")}, nil
 }
 
+// Authority returns the PEM file of the authority that the certificates of the services are from.
+func (o Options) Authority() string { return filepath.Join(o.Dir, "tls", "ca.pem") }
+
+// makeCertificate makes an authority and a certificate of this machine's own names for both
+// services, unless they are there. The authority's key is not kept.
+func (o Options) makeCertificate() (cert, key string, err error) {
+	dir := filepath.Dir(o.Authority())
+	cert, key = filepath.Join(dir, "server.pem"), filepath.Join(dir, "server.key")
+	if _, err := os.Stat(key); err == nil {
+		return cert, key, nil
+	}
+	from := time.Now().Add(-time.Minute)
+	until := from.AddDate(0, 0, 825) // what browsers take at most of a private authority
+	authority, err := transport.NewCA("make run on this machine", from, until)
+	if err != nil {
+		return "", "", err
+	}
+	own, err := transport.NewKey()
+	if err != nil {
+		return "", "", err
+	}
+	der, err := authority.Issue(own.Public(), transport.Holder{Names: []string{"localhost", "127.0.0.1", "::1"},
+		Usage: x509.ExtKeyUsageServerAuth, From: from, Until: until})
+	if err != nil {
+		return "", "", err
+	}
+	text, err := transport.EncodeKey(own)
+	if err != nil {
+		return "", "", err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", "", err
+	}
+	for _, f := range []struct {
+		path string
+		text []byte
+	}{{o.Authority(), transport.EncodeCertificate(authority.Certificate.Raw)}, {cert, transport.EncodeCertificate(der)}, {key, text}} {
+		if err := os.WriteFile(f.path, f.text, 0o600); err != nil {
+			return "", "", err
+		}
+	}
+	return cert, key, nil
+}
+
 // Prepare initialises the data folder and returns the installation without starting it.
 func Prepare(ctx context.Context, o Options) (*Rig, error) {
 	r := &Rig{Options: o}
@@ -71,13 +118,21 @@ func Prepare(ctx context.Context, o Options) (*Rig, error) {
 	if err := json.Unmarshal(out, &admin); err != nil {
 		return nil, fmt.Errorf("control-center init printed no JSON: %w: %s", err, out)
 	}
-	return Open(o, admin), nil
+	return Open(o, admin)
 }
 
 // Open returns an installation that was initialised before, without starting it.
-func Open(o Options, admin Bootstrap) *Rig {
+func Open(o Options, admin Bootstrap) (*Rig, error) {
 	r := &Rig{Options: o, Admin: admin}
 	env := append([]string(nil), r.Env...)
+	if r.TLS {
+		cert, key, err := r.makeCertificate()
+		if err != nil {
+			return nil, err
+		}
+		env = append(env, "CONTROL_CENTER_TLS_CERT="+cert, "CONTROL_CENTER_TLS_KEY="+key, "ORCHESTRATOR_TLS_CERT="+cert,
+			"ORCHESTRATOR_TLS_KEY="+key)
+	}
 	if !r.RateLimits {
 		env = append(env, "CONTROL_CENTER_RATE_LIMITS_ENABLED=false", "ORCHESTRATOR_RATE_LIMITS_ENABLED=false")
 	}
@@ -89,11 +144,15 @@ func Open(o Options, admin Bootstrap) *Rig {
 		if store != "" {
 			args = append(args, "--store", store)
 		}
-		return &Service{Name: name, Bin: filepath.Join(r.Bin, name), Args: args, Env: env, Log: filepath.Join(r.Dir, name+".log")}
+		s := &Service{Name: name, Bin: filepath.Join(r.Bin, name), Args: args, Env: env, Log: filepath.Join(r.Dir, name+".log")}
+		if r.TLS {
+			s.ListenTLS = "127.0.0.1:0"
+		}
+		return s
 	}
 	r.ControlCenter = service("control-center", r.ControlCenterConfig, r.ControlCenterStore)
 	r.Orchestrator = service("orchestrator", r.OrchestratorConfig, r.OrchestratorStore)
-	return r
+	return r, nil
 }
 
 // Start prepares an installation, starts both services and signs the administrator in.

@@ -32,6 +32,9 @@ type Service struct {
 	Log     string   // file that standard error goes to, appended over restarts
 	Address string   // "http://127.0.0.1:43211" once started
 
+	ListenTLS string // a further address, with TLS; empty: none
+	Secure    string // "https://127.0.0.1:43212" once started with ListenTLS
+
 	cmd    *exec.Cmd     // of the last process that was started
 	ended  chan struct{} // closed when the process has ended
 	result error         // its Wait error; readable once ended is closed
@@ -63,6 +66,9 @@ func (s *Service) StartOn(ctx context.Context, listen ...string) error {
 	}
 	cmd := exec.Command(s.Bin, args...)
 	cmd.Env = append(os.Environ(), s.Env...)
+	if s.ListenTLS != "" {
+		cmd.Env = append(cmd.Env, strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))+"_TLS_LISTEN="+s.ListenTLS)
+	}
 	cmd.Stderr = logFile
 	// A test process that is interrupted or timed out must not leave services behind.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
@@ -101,6 +107,7 @@ func (s *Service) StartOn(ctx context.Context, listen ...string) error {
 func (s *Service) awaitReady(ctx context.Context, lines <-chan string) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
+	open := false
 	for {
 		select {
 		case line, ok := <-lines:
@@ -109,9 +116,18 @@ func (s *Service) awaitReady(ctx context.Context, lines <-chan string) error {
 				s.known = true
 				return fmt.Errorf("%s ended before it listened (%v): %s", s.Name, s.result, s.tail())
 			}
-			if address, found := strings.CutPrefix(line, "listening "); found {
-				s.Address = address
+			address, found := strings.CutPrefix(line, "listening ")
+			switch host, secure := strings.CutPrefix(address, "https://"); {
+			case !found:
+			case secure && s.ListenTLS != "":
+				s.Secure = address
+				s.ListenTLS = host
 				return s.awaitHealth(ctx)
+			case !open:
+				s.Address, open = address, true
+				if s.ListenTLS == "" {
+					return s.awaitHealth(ctx)
+				}
 			}
 		case <-ctx.Done():
 			return fmt.Errorf("%s does not listen after %s: %s", s.Name, readyWithin, s.tail())

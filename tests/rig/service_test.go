@@ -53,7 +53,10 @@ func TestStop_endsWithTheExitCodeAndIsCleanTheSecondTime(t *testing.T) {
 
 func TestClose_afterAFailedStartIsNoPanic(t *testing.T) {
 	dir := t.TempDir()
-	r := Open(Options{Bin: filepath.Join(dir, "nothing"), Dir: dir}, Bootstrap{})
+	r, err := Open(Options{Bin: filepath.Join(dir, "nothing"), Dir: dir}, Bootstrap{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := r.StartServices(t.Context()); err == nil {
 		t.Fatal("a binary that does not exist was started")
 	}

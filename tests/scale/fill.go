@@ -48,7 +48,11 @@ func (s *scale) install(ctx context.Context, name string) (*installation, error)
 		if err := json.Unmarshal(raw, &admin); err != nil {
 			return nil, err
 		}
-		in := &installation{Rig: rig.Open(o, admin), filled: true, mark: mark}
+		opened, err := rig.Open(o, admin)
+		if err != nil {
+			return nil, err
+		}
+		in := &installation{Rig: opened, filled: true, mark: mark}
 		return in, in.begin(ctx)
 	}
 	if err := os.RemoveAll(dir); err != nil {

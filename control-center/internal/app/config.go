@@ -14,23 +14,28 @@ import (
 	"github.com/provisioning-platform/platform/shared/process"
 	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/store/driver"
+	"github.com/provisioning-platform/platform/shared/transport"
+	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
 	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 )
 
 // Config is the configuration of the control-center. Default returns its defaults.
 type Config struct {
-	Data           config.Path      `toml:"data"`
-	Listen         []string         `toml:"listen"`
-	LogLevel       slog.Level       `toml:"log_level"`       // debug, info, warn, error
-	TrustedProxies []netip.Prefix   `toml:"trusted_proxies"` // networks whose X-Forwarded-For is believed
-	Audit          Audit            `toml:"audit"`
-	Metrics        Metrics          `toml:"metrics"`
-	MFA            MFA              `toml:"mfa"`
-	RateLimits     ratelimit.Limits `toml:"rate_limits"`
-	Retention      Retention        `toml:"retention"`
-	Store          driver.Settings  `toml:"store"`
-	Tokens         Tokens           `toml:"tokens"`
+	Data           config.Path            `toml:"data"`
+	Listen         []string               `toml:"listen"`
+	LogLevel       slog.Level             `toml:"log_level"`       // debug, info, warn, error
+	TrustedProxies []netip.Prefix         `toml:"trusted_proxies"` // networks whose X-Forwarded-For is believed
+	Audit          Audit                  `toml:"audit"`
+	Metrics        Metrics                `toml:"metrics"`
+	CORS           web.CORS               `toml:"cors"`
+	MFA            MFA                    `toml:"mfa"`
+	RateLimits     ratelimit.Limits       `toml:"rate_limits"`
+	Retention      Retention              `toml:"retention"`
+	Server         process.ServerSettings `toml:"server"`
+	Store          driver.Settings        `toml:"store"`
+	TLS            transport.TLSSettings  `toml:"tls"`
+	Tokens         Tokens                 `toml:"tokens"`
 }
 
 // Audit configures the audit log.
@@ -87,7 +92,8 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 	} else {
 		checkFolder(string(c.Data), problems)
 	}
-	process.CheckListen(c.Listen, problems)
+	process.CheckListen(c.Listen, c.TLS, c.Server, problems)
+	c.CORS.Check(problems)
 	_, err := c.Store.Options(string(c.Data), urlFile, Schema(), nil)
 	problems.AddError(err)
 	c.RateLimits.Check(problems)

@@ -42,7 +42,7 @@ func service(c Config) (*process.Service, error) {
 	}
 	return &process.Service{
 		Name: token.ControlCenter, Title: "Control Center", Deployment: file.Deployment, Schema: Schema(),
-		Data: dir, Listen: c.Listen, LogLevel: c.LogLevel, Store: c.Store,
+		Data: dir, Listen: c.Listen, TLS: c.TLS, LogLevel: c.LogLevel, Store: c.Store,
 		Build: func(ctx context.Context, b *process.Base) (*process.Parts, error) {
 			return build(ctx, c, file, sealer, b)
 		},
@@ -123,7 +123,7 @@ func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Seal
 				_, exists := ring.Public.Key(value)
 				return param == "kid" && exists || param == "revision" && policy.Revision(value) > 0
 			},
-			RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies,
+			RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies, CORS: c.CORS,
 		},
 		Prunes: append(session.Classes(db, age(c.Retention.SessionsMaxAge)), auditlog.Class(db, age(c.Retention.AuditIndexMaxAge)),
 			change.Class(db, retention.KeepRule{MaxAge: time.Duration(c.Retention.EventsMaxAge), Max: c.Retention.EventsMax})),

@@ -23,7 +23,7 @@ func login() cli.Command {
 		Use: "login", Short: "sign in and save the session for both binaries",
 		Long: "Asks for what is not given. The password is never taken from an argument; the code is good for one use, so it may be.",
 		Example: "  control-center auth login --username admin\n  control-center auth login --username admin --password-file ./password " +
-			"--mfa-code 123456",
+			"--mfa-code 123456\n  control-center auth login --server https://platform.example.com:9080 --ca-file ./ca.pem",
 		Flags: func(f *cli.Flags) {
 			t.Declare(f)
 			f.StringVar(&username, "username", "", "user name")
@@ -48,7 +48,11 @@ func login() cli.Command {
 					return err
 				}
 			}
-			session, err := t.Open(o).Login(ctx, username, password, code)
+			api, err := t.Open(o)
+			if err != nil {
+				return err
+			}
+			session, err := api.Login(ctx, username, password, code)
 			if fault.CodeOf(err) == "auth.mfa_required" {
 				return cli.Exit(cli.ExitNotSignedIn,
 					fault.New(fault.Unauthenticated, "auth.mfa_required",
@@ -57,7 +61,11 @@ func login() cli.Command {
 			if err != nil {
 				return err
 			}
-			if err := o.SaveSignIn(cli.SignInOf(server, username, session)); err != nil {
+			saved := cli.SignInOf(server, username, session)
+			if saved.CAFile, err = t.CAFile(o); err != nil {
+				return err
+			}
+			if err := o.SaveSignIn(saved); err != nil {
 				return err
 			}
 			return o.Done(cli.Result{ID: session.User.ID, Name: session.User.Username, Result: "signed in"},

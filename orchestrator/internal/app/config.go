@@ -21,6 +21,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/store/driver"
+	"github.com/provisioning-platform/platform/shared/transport"
+	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
 	"github.com/provisioning-platform/platform/shared/web/ratelimit"
 	"github.com/provisioning-platform/platform/shared/webhook"
@@ -34,6 +36,7 @@ type Config struct {
 	Credential     config.Path                           `toml:"credential"`      // the file that `control-center init` named
 	LogLevel       slog.Level                            `toml:"log_level"`       // debug, info, warn, error
 	TrustedProxies []netip.Prefix                        `toml:"trusted_proxies"` // networks whose X-Forwarded-For is believed
+	CORS           web.CORS                              `toml:"cors"`
 	Infra          operation.InfraSettings               `toml:"infra"`
 	Limits         Limits                                `toml:"limits"`
 	Metrics        Metrics                               `toml:"metrics"`
@@ -42,7 +45,9 @@ type Config struct {
 	Recipes        operation.RecipeSettings              `toml:"recipes"`
 	Retention      Retention                             `toml:"retention"`
 	Retry          Retry                                 `toml:"retry"`
+	Server         process.ServerSettings                `toml:"server"`
 	Store          driver.Settings                       `toml:"store"`
+	TLS            transport.TLSSettings                 `toml:"tls"`
 	Webhooks       webhook.SendSettings[event.Hooks]     `toml:"webhooks"`
 	WS             WS                                    `toml:"ws"`
 }
@@ -141,7 +146,8 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 	} else {
 		checkFolder(string(c.Data), problems)
 	}
-	process.CheckListen(c.Listen, problems)
+	process.CheckListen(c.Listen, c.TLS, c.Server, problems)
+	c.CORS.Check(problems)
 	if u, err := url.Parse(c.ControlCenter); c.ControlCenter == "" {
 		problems.Add("the control-center's address is missing: give --control-center URL")
 	} else if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {

@@ -45,7 +45,7 @@ func service(c Config) (*process.Service, error) {
 	}
 	return &process.Service{
 		Name: token.Orchestrator, Title: "Orchestrator", Deployment: credential.Deployment, Peer: credential.AuditKey, Schema: Schema(),
-		Data: string(c.Data), Listen: c.Listen, LogLevel: c.LogLevel, Store: c.Store,
+		Data: string(c.Data), Listen: c.Listen, TLS: c.TLS, LogLevel: c.LogLevel, Store: c.Store,
 		Build: func(ctx context.Context, b *process.Base) (*process.Parts, error) {
 			return build(ctx, c, credential, b)
 		},
@@ -123,7 +123,7 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 				return known.Authenticate(ctx, raw)
 			},
 			Decide: known.Decide, Admit: api.Admit(known.AllowChanges), Known: api.EntryNumber, RateLimits: c.RateLimits,
-			TrustedProxies: c.TrustedProxies,
+			TrustedProxies: c.TrustedProxies, CORS: c.CORS,
 		},
 		Prunes: history.Classes(db, c.Retention.keep(), runs),
 		Components: []process.Component{

@@ -26,7 +26,7 @@ type followed interface {
 // dial opens the event stream of the service. A verb dials before it asks or submits, so that it
 // misses no event.
 func dial(ctx context.Context, api *client.Client) (*watch.Conn, error) {
-	return watch.Dial(ctx, strings.TrimRight(api.Base, "/")+"/ws?events=batch,task,progress", api.Token.Reveal(), 0, "")
+	return watch.Dial(ctx, strings.TrimRight(api.Base, "/")+"/ws?events=batch,task,progress", api.Token.Reveal(), 0, "", api.Roots)
 }
 
 // follow shows events until the work has ended; nil when it has. A limit of 0 is none. again is the

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -153,7 +152,7 @@ func rollbackExecute() cli.Command {
 		if err := o.Confirm("go on? [yes/no] ", "yes", yes); err != nil {
 			return err
 		}
-		api.HTTP = &http.Client{Timeout: rollbackLimit}
+		api.HTTP = client.Connect(api.Roots, rollbackLimit)
 		out, err := api.ExecuteRollback(ctx, r, "")
 		if err != nil {
 			return err
