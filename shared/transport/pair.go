@@ -108,6 +108,6 @@ func (p *Pair) Server() *tls.Config {
 // Meter adds the gauge NAME_certificate_expires_seconds for one certificate: the time until it
 // ends, negative afterwards.
 func Meter(r *obs.Registry, name, certificate string, now func() time.Time, expires func() time.Time) {
-	r.GaugeFuncOf(name+"_certificate_expires_seconds", "Time until a certificate in use expires.", "certificate", certificate,
+	r.GaugeFuncOf(name+"_certificate_expires_seconds", "Seconds until a certificate in use expires.", "certificate", certificate,
 		func() float64 { return expires().Sub(now()).Seconds() })
 }

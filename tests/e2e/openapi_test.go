@@ -19,7 +19,7 @@ const mostFiles = 160
 // TestOpenAPI_toolsOfOthersTakeTheDocuments: a validator finds no fault, a generator makes a small
 // client without a warning, and that client works.
 func TestOpenAPI_toolsOfOthersTakeTheDocuments(t *testing.T) {
-	python := venv(t, "openapi", "requirements-openapi.txt",
+	python := rigtest.Python(t, "openapi", "requirements-openapi.txt",
 		"Python 3.11 or later with its venv module (Debian 12 or later: python3 python3-venv)")
 	bin := filepath.Dir(python)
 	r := rigtest.Start(t, sample(t))

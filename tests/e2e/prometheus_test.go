@@ -20,7 +20,7 @@ import (
 // promtool runs Debian's promtool in the folder of the alert rules and returns what it says.
 func promtool(t *testing.T, in string, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), need(t, "promtool", "Prometheus (Debian: prometheus)"), args...)
+	cmd := exec.CommandContext(t.Context(), rigtest.Need(t, "promtool", "Prometheus (Debian: prometheus)"), args...)
 	cmd.Dir, cmd.Stdin = absolute(t, "deploy", "monitoring"), strings.NewReader(in)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -132,7 +132,8 @@ func startPrometheus(t *testing.T, r *rig.Rig) string {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command(need(t, "prometheus", "Prometheus (Debian: prometheus)"), "--config.file="+filepath.Join(dir, "prometheus.yml"),
+	prometheus := rigtest.Need(t, "prometheus", "Prometheus (Debian: prometheus)")
+	cmd := exec.Command(prometheus, "--config.file="+filepath.Join(dir, "prometheus.yml"),
 		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address=127.0.0.1:0", "--log.level=info")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	said, err := cmd.StderrPipe()

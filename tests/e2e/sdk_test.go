@@ -18,9 +18,8 @@ import (
 // servers, JavaScript asks for them again, the WebSocket lines watch. What they made is then used
 // over SSH and rolled back.
 func TestSDK_asPrinted(t *testing.T) {
-	python := python(t)
-	node, packages := node(t)
-	need(t, "ssh", "the OpenSSH client (Debian: openssh-client)")
+	python, node, packages := rigtest.PrintedClients(t)
+	rigtest.Need(t, "ssh", "the OpenSSH client (Debian: openssh-client)")
 	r := rigtest.Start(t, sample(t))
 	api := r.Orch(r.Token)
 	checkpoint, err := api.CreateCheckpoint(t.Context(), "before the clients", "", "")

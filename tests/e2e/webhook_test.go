@@ -32,9 +32,9 @@ type sent struct {
 // Go, Python and Node verify a delivery of the running service with the new and with the old secret
 // of a rotation, and refuse a byte that changed.
 func TestWebhooks_publishedLibrariesVerify(t *testing.T) {
-	python := venv(t, "python-webhooks", "requirements-webhooks.txt",
+	python := rigtest.Python(t, "python-webhooks", "requirements-webhooks.txt",
 		"Python 3.8 or later with its venv module (Debian: python3 python3-venv)")
-	node, packages := nodeWith(t, "node-webhooks")
+	node, packages := rigtest.Node(t, "node-webhooks")
 	r := rigtest.Start(t, sample(t))
 	api := r.Orch(r.Token)
 

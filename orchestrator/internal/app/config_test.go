@@ -38,14 +38,14 @@ func TestConfigCheck_refusesWhatServeRefuses(t *testing.T) {
 		env  []string
 		want []string
 	}{
-		"nothing given":                  {want: []string{"--data DIR", "--control-center URL", "--credential FILE"}},
-		"no credential there":            {file: "credential = \"nowhere\"", want: []string{"nowhere"}},
-		"password in address":            {file: "control_center = \"http://a:hunter2@h\"", want: []string{"no password"}},
-		"plain text beyond this machine": {file: "listen = [\"0.0.0.0:0\"]", want: []string{"server.plaintext", "tls.cert"}},
-		"no certificate there":           {file: "[tls]\ncert = \"gone\"\nkey = \"gone\"", want: []string{"tls.key", "gone"}},
-		"a wildcard for pages":           {file: "[cors]\norigins = [\"*\"]", want: []string{"cors.origins"}},
-		"unknown driver":                 {file: "[providers.aws]\ndriver = \"ec2\"", want: []string{"providers.aws.driver", "local, simulated"}},
-		"bad provider name":              {file: "[providers.\"a/b\"]\ndriver = \"local\"", want: []string{"providers.a/b"}},
+		"nothing given":       {want: []string{"--data DIR", "--control-center URL", "--credential FILE"}},
+		"no credential there": {file: "credential = \"nowhere\"", want: []string{"nowhere"}},
+		"password in address": {file: "control_center = \"http://a:hunter2@h\"", want: []string{"no password"}},
+		"plain text outside":  {file: "listen = [\"0.0.0.0:0\"]", want: []string{"server.plaintext", "tls.cert"}},
+		"no certificate":      {file: "[tls]\ncert = \"gone\"\nkey = \"gone\"", want: []string{"tls.key", "gone"}},
+		"wildcard of pages":   {file: "[cors]\norigins = [\"*\"]", want: []string{"cors.origins"}},
+		"unknown driver":      {file: "[providers.aws]\ndriver = \"ec2\"", want: []string{"providers.aws.driver", "local, simulated"}},
+		"bad provider name":   {file: "[providers.\"a/b\"]\ndriver = \"local\"", want: []string{"providers.a/b"}},
 		"key of another driver": {file: "[providers.aws]\ndriver = \"local\"\nlatency = \"1s\"\nstate = \"s\"",
 			want: []string{"providers.aws.latency", "providers.aws.state", "it reads: dir"}},
 		"simulated fault": {file: "[providers.t]\ndriver = \"simulated\"\n[[providers.t.faults]]\nclass = \"bad\"",
