@@ -87,13 +87,14 @@ type wireAsked struct {
 }
 
 type wireSubject struct {
-	ID      string   `json:"id"`
-	IP      string   `json:"ip,omitempty"`
-	MFA     bool     `json:"mfa"`
-	Name    string   `json:"name,omitempty"`
-	Roles   []string `json:"roles,omitempty"`
-	Service bool     `json:"service,omitempty"`
-	Time    string   `json:"time"`
+	ID      string      `json:"id"`
+	IP      string      `json:"ip,omitempty"`
+	MFA     bool        `json:"mfa"`
+	Name    string      `json:"name,omitempty"`
+	Roles   []string    `json:"roles,omitempty"`
+	Scope   authz.Scope `json:"scope,omitempty"`
+	Service bool        `json:"service,omitempty"`
+	Time    string      `json:"time"`
 }
 
 // MarshalJSON returns what stands in an entry.
@@ -120,8 +121,8 @@ func (d *DecisionRecord) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return err
 	}
-	d.Act = &authz.Act{Subject: authz.Subject{ID: s.ID, MFA: s.MFA, Roles: s.Roles, Service: s.Service, Username: s.Name}, IP: s.IP,
-		Time: at}
+	d.Act = &authz.Act{IP: s.IP, Time: at, Subject: authz.Subject{ID: s.ID, MFA: s.MFA, Roles: s.Roles, Scope: s.Scope, Service: s.Service,
+		Username: s.Name}}
 	d.Act.Asked = asked(w.Action, w.Resources)
 	return nil
 }
@@ -168,6 +169,13 @@ func (d *DecisionRecord) members(w *canonical.Writer) error {
 		w.Bool("mfa", a.Subject.MFA)
 		w.Text("name", a.Subject.Username)
 		w.Some("roles", a.Subject.Roles)
+		if len(a.Subject.Scope) > 0 {
+			scope, err := canonical.Make(a.Subject.Scope)
+			if err != nil {
+				return err
+			}
+			w.JSON("scope", scope)
+		}
 		w.Flag("service", a.Subject.Service)
 		w.Instant("time", a.Time)
 		w.End()

@@ -49,7 +49,7 @@ func Check(p Policy) error {
 	if err != nil {
 		return err
 	}
-	words.check(f, p.Rules)
+	words.check(f, "/rules", p.Rules)
 	return f.err()
 }
 

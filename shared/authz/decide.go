@@ -20,6 +20,10 @@ func (s *Set) Decide(q Request) Decision {
 // decide is Decide with mu held.
 func (s *Set) decide(q Request) Decision {
 	d := Decision{Rule: NoRule, Version: s.version}
+	if q.Subject.Scope != nil && !q.Subject.Scope.covers(&q) {
+		d.Rule, d.Reason = ScopeRule, uncovered(&q)
+		return d
+	}
 	r, allowed, why := s.weigh(&q)
 	if r != nil {
 		d.Rule = r.id

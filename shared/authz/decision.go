@@ -10,6 +10,7 @@ type Subject struct {
 	Roles    []string
 	MFA      bool // amr contains otp or a recovery code
 	Service  bool
+	Scope    Scope // of an API token; nil: not bounded
 }
 
 // Resource is what is asked for: Type is a plural noun ("servers"), Name may be empty ("the kind as

@@ -36,7 +36,7 @@ func readVocabulary() (vocabulary, error) {
 
 // check notes types and actions that do not exist: such a rule would never match, and a Deny that
 // silently forbids nothing is worse than no rule.
-func (v vocabulary) check(f *faults, rules []Rule) {
+func (v vocabulary) check(f *faults, place string, rules []Rule) {
 	for i, r := range rules {
 		typ, _, _ := strings.Cut(r.Resource, ":")
 		known := v[typ]
@@ -50,13 +50,13 @@ func (v vocabulary) check(f *faults, rules []Rule) {
 			continue // checkRules has said so
 		}
 		if known == nil {
-			f.add(fmt.Sprintf("/rules/%d/resource", i), "there is no resource type %q; there is: %s", typ,
+			f.add(fmt.Sprintf("%s/%d/resource", place, i), "there is no resource type %q; there is: %s", typ,
 				strings.Join(slices.Sorted(maps.Keys(v)), ", "))
 			continue
 		}
 		for j, a := range r.Action {
 			if word(a) && !known[a] {
-				f.add(fmt.Sprintf("/rules/%d/action/%d", i, j), "nothing asks for %q on %s; there is: %s", a, typ,
+				f.add(fmt.Sprintf("%s/%d/action/%d", place, i, j), "nothing asks for %q on %s; there is: %s", a, typ,
 					strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 			}
 		}

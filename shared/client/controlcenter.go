@@ -76,13 +76,14 @@ func (c *Client) Logout(ctx context.Context) error {
 // Me is who the client's token speaks for, as the control-center knows now.
 type Me struct {
 	User
+	Token   *APIToken `json:"api_token,omitempty"` // set when an API token was presented; Session is empty then
 	Session struct {
 		ID        string    `json:"id"`
 		ACR       string    `json:"acr"` // "aal2" with a second factor
 		AMR       []string  `json:"amr"`
 		AuthTime  time.Time `json:"auth_time"`
 		ExpiresAt time.Time `json:"expires_at"`
-	} `json:"session"`
+	} `json:"session,omitzero"`
 }
 
 // Me asks the control-center who the token speaks for; Unauthenticated when it speaks for nobody

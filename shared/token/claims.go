@@ -1,6 +1,10 @@
 package token
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/provisioning-platform/platform/shared/authz"
+)
 
 // Kind is the kind of a token, as it stands in the header's typ. The key that signed decides it: a
 // key of the control-center signs for people, the key of a service for that service only.
@@ -37,7 +41,9 @@ type Claims struct {
 	Provider    string   `json:"idp,omitempty"` // identity provider of a federated session
 	AuthVersion int64    `json:"av,omitempty"`  // raised by every change of roles, enabled state, password or factors
 	KeyID       string   `json:"-"`             // kid of the header
-	Kind        Kind     `json:"-"`             // of the key that signed; the header's typ says the same
+	Kind        Kind     `json:"-"`             // of the key that signed, as the header's typ says; API for an API token
+
+	Scope authz.Scope `json:"-"` // of an API token, whose ID is that of the token; nil for every other kind
 }
 
 // servicePrefix begins the subject of a service token.
@@ -53,6 +59,15 @@ func (c Claims) Service() string {
 		return ""
 	}
 	return strings.TrimPrefix(c.Subject, servicePrefix)
+}
+
+// Bounds returns what the scope of the token allows at most: nil, which bounds nothing, for every
+// kind but an API token.
+func (c Claims) Bounds() authz.Scope {
+	if c.Kind == API && c.Scope == nil {
+		return authz.Scope{}
+	}
+	return c.Scope
 }
 
 // MFA says whether the session was opened with a second factor.

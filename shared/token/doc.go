@@ -1,7 +1,8 @@
 // Package token verifies the signed tokens of both programs, strictly, on the standard library
 // alone: Ed25519 JWTs with exactly three header members, one spelling and known keys
 // (reliability-bar 5.4). It owns the claims, the public key set with its JWKS form, the revocation
-// state that both programs check, and the function that signs.
+// state that both programs check, and the function that signs. API tokens, which are opaque, have
+// their form and their claims here; who knows them by their hash is each program's business.
 //
 // It holds no private key: Sign works with a crypto.Signer that the caller keeps. It makes no
 // network or file access: keys come from a KeySource in memory.

@@ -2,8 +2,11 @@ package token
 
 import "slices"
 
-// SubjectUser is the kind of a Subject that is a person's account.
-const SubjectUser = "user"
+// These are the kinds of a SubjectState.
+const (
+	SubjectUser           = "user"            // a person's account
+	SubjectServiceAccount = "service_account" // an account for machines, which has API tokens only
+)
 
 // SubjectState is what an account may be taken for at one version: who it is, whether it is enabled
 // and which roles it has (decision 39). A later version replaces an earlier one, so taking one in
@@ -12,10 +15,10 @@ const SubjectUser = "user"
 type SubjectState struct {
 	Deleted bool     `json:"deleted,omitempty"` // the account is gone for ever
 	Enabled bool     `json:"enabled"`
-	Kind    string   `json:"kind"` // SubjectUser
+	Kind    string   `json:"kind"` // SubjectUser, SubjectServiceAccount
 	Roles   []string `json:"roles"`
 	Seq     uint64   `json:"seq,omitempty"`
-	Sub     string   `json:"sub"`     // user UUID
+	Sub     string   `json:"sub"`     // UUID of the account
 	Version int64    `json:"version"` // authorization version: raised by every change of roles, enabled state, password or factors
 }
 

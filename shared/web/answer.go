@@ -24,6 +24,9 @@ func shown(err error, requestID string) *fault.Error {
 		if f.Kind == fault.Unauthenticated && strings.HasPrefix(f.Code, "token.") && f.Code != "token.missing" {
 			return refusedToken
 		}
+		if f.Kind == fault.Unauthenticated && strings.HasPrefix(f.Code, "api_token.") { // the text is the same for every reason
+			return fault.New(fault.Unauthenticated, refusedToken.Code, "%s", f.Message)
+		}
 		return f
 	}
 	return fault.New(fault.Internal, "internal", "internal error; the operator finds the cause in the log under request id %s", requestID)

@@ -6,6 +6,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/token"
 )
 
 // authenticate verifies the credential and fills in who asks.
@@ -24,12 +25,18 @@ func (x *request) authenticate() error {
 	return nil
 }
 
+// ErrNotHere is the refusal of an API token where only a person may act (decision 53).
+var ErrNotHere = fault.New(fault.Denied, "token.not_here",
+	"an API token is not taken here, whatever its scope; sign in as a person (control-center auth login)")
+
 // identity checks that the permission takes this kind of token; the policies are asked later.
 func (x *request) identity() error {
 	p, c := x.ep.route.Permission, &x.caller.Claims
 	switch {
-	case p.Takes() == c.Kind && p.service == c.Service():
+	case p.Takes() == c.Kind && p.service == c.Service(), p.machines && c.Kind == token.API:
 		return nil
+	case c.Kind == token.API && p.Takes() == token.Access:
+		return ErrNotHere
 	case p.kind == permitService:
 		return fault.New(fault.Denied, "authz.service_only", "only the service %s may do this", p.service)
 	}

@@ -26,7 +26,8 @@ func (c *Caller) Subject() authz.Subject {
 	if name := c.Claims.Service(); name != "" {
 		return authz.Subject{ID: name, Service: true}
 	}
-	return authz.Subject{ID: c.Claims.Subject, Username: c.Claims.Username, Roles: c.Claims.Roles, MFA: c.Claims.MFA()}
+	return authz.Subject{ID: c.Claims.Subject, Username: c.Claims.Username, Roles: c.Claims.Roles, MFA: c.Claims.MFA(),
+		Scope: c.Claims.Bounds()}
 }
 
 // CallerOf returns who asks; an empty one outside a request.

@@ -114,13 +114,17 @@ func (r Route) describe() (openapi.RouteDoc, error) {
 
 // sentence says who may use a route, for the document; empty for a service's.
 func (p Permission) sentence() string {
+	person := "; no API token is taken"
+	if p.machines {
+		person = ""
+	}
 	switch p.kind {
 	case permitOpen:
 		return "Needs no token"
 	case permitAuthenticated:
-		return "Needs a token; what else is needed depends on what it is about"
+		return "Needs a token; what else is needed depends on what it is about" + person
 	case permitPolicy:
-		return "Needs a token and the right to " + p.action + " " + p.resource
+		return "Needs a token and the right to " + p.action + " " + p.resource + person
 	}
 	return ""
 }

@@ -60,6 +60,7 @@ type Permission struct {
 	action   string
 	resource string
 	service  string
+	machines bool // an API token is taken too
 }
 
 type permissionKind uint8
@@ -75,14 +76,28 @@ const (
 // Open lets everybody in; a token is not looked at.
 func Open() Permission { return Permission{kind: permitOpen} }
 
-// Authenticated lets in who has a good token of a person.
+// Authenticated lets in who has a good token of a person. An API token is refused, because no
+// policy is asked that its scope could bound; see WithAPITokens.
 func Authenticated() Permission { return Permission{kind: permitAuthenticated} }
 
-// Allow lets in the persons whom the policies allow action on the resources of that type (a plural
-// noun). The resources are what the input's Resources says; else the route's only path parameter is
-// the name.
+// WithAPITokens returns p for a route that takes API tokens as well: its handler asks Require about
+// all that it shows or changes, but for who asks.
+func (p Permission) WithAPITokens() Permission {
+	p.machines = true
+	return p
+}
+
+// PersonOnly returns p for a route that no API token may use, whatever its scope (decision 53).
+func (p Permission) PersonOnly() Permission {
+	p.machines = false
+	return p
+}
+
+// Allow lets in the persons, and the API tokens within their scope, whom the policies allow action
+// on the resources of that type (a plural noun). The resources are what the input's Resources says;
+// else the route's only path parameter is the name.
 func Allow(action, resourceType string) Permission {
-	return Permission{kind: permitPolicy, action: action, resource: resourceType}
+	return Permission{kind: permitPolicy, action: action, resource: resourceType, machines: true}
 }
 
 // Service lets in only the named service ("orchestrator"), with a service token.

@@ -82,6 +82,7 @@ func TestIdentityEvents_table(t *testing.T) {
 // change.Committer, with the reason.
 var withoutChange = map[string]string{
 	changePackage + "/commit.go":                     "it is the one way",
+	"control-center/internal/apitoken/use.go":        "the time of a last use gives nobody another right",
 	"control-center/internal/auditlog/add.go":        "the index repeats entries that stand in the logs",
 	"control-center/internal/revocation/snapshot.go": "the place where a start begins to read says nothing new",
 }

@@ -21,6 +21,8 @@ var internalOps = []operation{
 	{service: "control-center", method: "GET", path: "/internal/v1/revocations", id: "followRevocations"},
 	{service: "control-center", method: "GET", path: "/internal/v1/policies", id: "followPolicies"},
 	{service: "control-center", method: "GET", path: "/internal/v1/subjects", id: "followSubjects"},
+	{service: "control-center", method: "GET", path: "/internal/v1/tokens", id: "followTokens"},
+	{service: "control-center", method: "POST", path: "/internal/v1/tokens/used", id: "reportTokens"},
 	{service: "control-center", method: "POST", path: "/internal/v1/audit/heads", id: "exchangeHeads"},
 	{service: "control-center", method: "POST", path: "/internal/v1/audit/entries", id: "copyEntries"},
 }
@@ -257,7 +259,11 @@ func (s *site) body(op, object, who string) any {
 		return map[string]any{"revision": 1}
 	case "verifyTOTP":
 		return map[string]any{"code": "000000"}
-	case "exchangeHeads", "copyEntries":
+	case "createToken":
+		return tokenOrder("batches:*", "read")
+	case "rotateToken":
+		return map[string]any{}
+	case "exchangeHeads", "copyEntries", "reportTokens":
 		return map[string]any{} // well-formed and incomplete: 422 for whom it is meant
 	}
 	return nil

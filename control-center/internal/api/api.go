@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/apitoken"
 	"github.com/provisioning-platform/platform/control-center/internal/auditlog"
 	"github.com/provisioning-platform/platform/control-center/internal/keys"
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
@@ -24,6 +25,7 @@ import (
 type API struct {
 	Users    *user.Users
 	Factors  *mfa.Factors
+	Tokens   *apitoken.Registry
 	Sessions *session.Sessions
 	Ring     *keys.Ring
 	Revoked  *revocation.Log
@@ -52,8 +54,8 @@ func (a *API) Routes() []web.Route {
 			Limit: web.Free, Speaks: &openapi.StreamDoc{Type: "text/plain", Doc: "The figures, in the text format of Prometheus."},
 			Stream: a.Metrics},
 	}
-	for _, part := range [][]web.Route{a.Health.Routes(), a.sessionRoutes(), a.userRoutes(), a.factorRoutes(), a.keyRoutes(),
-		a.policyRoutes(), a.auditRoutes(), a.internalRoutes()} {
+	for _, part := range [][]web.Route{a.Health.Routes(), a.sessionRoutes(), a.userRoutes(), a.factorRoutes(), a.tokenRoutes(),
+		a.keyRoutes(), a.policyRoutes(), a.auditRoutes(), a.internalRoutes()} {
 		all = append(all, part...)
 	}
 	return all
@@ -67,6 +69,8 @@ func Nouns() []openapi.Noun {
 		{Name: "Accounts", Paths: []string{"users"}, Doc: "An account is a person who may sign in; its roles say what it may do."},
 		{Name: "Second factors", Paths: []string{"mfa"},
 			Doc: "One-time codes of an authenticator. Changes of accounts and keys need a session that was begun with one."},
+		{Name: "API tokens", Paths: []string{"tokens"},
+			Doc: "A token for a machine acts for its owner, within its scope and until it expires. Its text is shown once."},
 		{Name: "Policies", Paths: []string{"policies"},
 			Doc: "Rules that allow or deny beside the rights of roles. Every state that a policy had is kept; " +
 				"a change is in force at once."},

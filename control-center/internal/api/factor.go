@@ -10,22 +10,23 @@ import (
 )
 
 func (a *API) factorRoutes() []web.Route {
+	allow := func(action string) web.Permission { return web.Allow(action, "mfa").PersonOnly() }
 	return []web.Route{
 		{Method: "POST", Path: "/mfa/enroll/totp", Op: "enrollTOTP",
-			Summary: "Start a one-time-code factor for the own account; needs a recent sign-in", Permission: web.Allow("enroll_own", "mfa"),
+			Summary: "Start a one-time-code factor for the own account; needs a recent sign-in", Permission: allow("enroll_own"),
 			Audit: "mfa.enrol", ShowsSecret: true, Handle: web.To(a.enrol)},
 		{Method: "POST", Path: "/mfa/verify", Op: "verifyTOTP",
 			Summary: "Prove the started factor with a code and put it in use; all other sessions of the account end",
-			Refuses: []fault.Kind{fault.NotFound}, Permission: web.Allow("verify_own", "mfa"), Limit: web.Authentication,
+			Refuses: []fault.Kind{fault.NotFound}, Permission: allow("verify_own"), Limit: web.Authentication,
 			Audit: "mfa.verify", Handle: web.Do("MFA enabled; refresh your token or sign in again", a.verifyFactor)},
 		{Method: "DELETE", Path: "/mfa", Op: "removeMFA", Summary: "Remove the own factor and end all own sessions; needs a recent sign-in",
-			Refuses: []fault.Kind{fault.NotFound}, Permission: web.Allow("delete_own", "mfa"), Audit: "mfa.remove",
+			Refuses: []fault.Kind{fault.NotFound}, Permission: allow("delete_own"), Audit: "mfa.remove",
 			Handle: web.Do("MFA removed; sign in again", a.removeFactor)},
 		{Method: "POST", Path: "/users/:id/mfa/totp", Op: "enrollTOTPFor",
-			Summary: "Give an account a factor that is in use at once, in place of the one it has", Permission: web.Allow("enroll", "mfa"),
+			Summary: "Give an account a factor that is in use at once, in place of the one it has", Permission: allow("enroll"),
 			Audit: "mfa.enrol_for", ShowsSecret: true, Handle: web.To(a.enrolFor)},
 		{Method: "DELETE", Path: "/users/:id/mfa", Op: "removeMFAOf", Summary: "Remove the factor of an account and end its sessions",
-			Permission: web.Allow("delete", "mfa"), Audit: "mfa.remove", Handle: web.Do("MFA removed", a.removeFactorOf)},
+			Permission: allow("delete"), Audit: "mfa.remove", Handle: web.Do("MFA removed", a.removeFactorOf)},
 	}
 }
 

@@ -22,6 +22,10 @@ func (a *API) internalRoutes() []web.Route {
 			Limit: web.Free, Internal: true, Lasts: true, Handle: web.To(a.policies)},
 		{Method: "GET", Path: "/internal/v1/subjects", Op: "followSubjects", Summary: "Long poll of what accounts may be taken for",
 			Permission: only, Limit: web.Free, Internal: true, Lasts: true, Handle: web.To(a.subjects)},
+		{Method: "GET", Path: "/internal/v1/tokens", Op: "followTokens", Summary: "Long poll of what API tokens stand for",
+			Permission: only, Limit: web.Free, Internal: true, Lasts: true, Handle: web.To(a.followTokens)},
+		{Method: "POST", Path: "/internal/v1/tokens/used", Op: "reportTokens", Summary: "Last uses of API tokens at the orchestrator",
+			Permission: only, Limit: web.Free, Internal: true, Reads: true, Handle: web.Do("noted", a.tokensUsed)},
 		{Method: "POST", Path: "/internal/v1/audit/heads", Op: "exchangeHeads", Summary: "Exchange of tree heads and cosignatures",
 			Permission: only, Limit: web.Free, Internal: true, Reads: true, Handle: web.To(a.heads)},
 		{Method: "POST", Path: "/internal/v1/audit/entries", Op: "copyEntries", Summary: "Copy of audit entries into the index",
@@ -39,9 +43,9 @@ func (in followIn) wait() time.Duration {
 	return time.Duration(min(in.Wait, 60_000)) * time.Millisecond
 }
 
-// revocations, policies and subjects return what the orchestrator decides with, as the published
-// keys do. While the audit log is not in order they are refused, because this may be an old folder
-// that was put back.
+// revocations, policies, subjects and followTokens return what the orchestrator decides with, as
+// the published keys do. While the audit log is not in order they are refused, because this may be
+// an old folder that was put back.
 func (a *API) revocations(ctx context.Context, in followIn) (token.Feed, error) {
 	if err := a.Log.Sound(); err != nil {
 		return token.Feed{}, err
@@ -61,6 +65,22 @@ func (a *API) subjects(ctx context.Context, in followIn) (token.Subjects, error)
 		return token.Subjects{}, err
 	}
 	return a.Users.Follow(ctx, in.After, in.wait())
+}
+
+func (a *API) followTokens(ctx context.Context, in followIn) (token.APITokenStates, error) {
+	if err := a.Log.Sound(); err != nil {
+		return token.APITokenStates{}, err
+	}
+	return a.Tokens.Follow(ctx, in.After, in.wait())
+}
+
+type tokensUsedIn struct {
+	Items []token.APIUse `json:"items" required:"true" max:"1000"`
+}
+
+func (a *API) tokensUsed(_ context.Context, in tokensUsedIn) error {
+	a.Tokens.Use(in.Items...)
+	return nil
 }
 
 func (a *API) heads(ctx context.Context, in audit.Statement) (audit.Statement, error) {

@@ -4,13 +4,15 @@ import (
 	"context"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
 // meView is the account of the caller as it is now, and the session of the presented token.
 type meView struct {
 	userView
-	Session sessionView `json:"session" doc:"the session of the token"`
+	Session *sessionView `json:"session,omitempty" doc:"the session of the token; absent for an API token"`
+	Token   *tokenView   `json:"api_token,omitempty" doc:"the API token that was presented" rare:"true"`
 }
 
 // sessionView says how the caller signed in.
@@ -26,8 +28,17 @@ type sessionView struct {
 func (a *API) me(ctx context.Context, _ web.None) (meView, error) {
 	c := web.CallerOf(ctx)
 	u, err := a.Users.Get(ctx, c.ID())
-	return meView{userView: viewUser(u), Session: sessionView{
-		ID: c.Claims.SessionID, ACR: c.Claims.ACR, AMR: c.Claims.AMR,
-		AuthTime: time.Unix(c.Claims.AuthTime, 0).UTC(), ExpiresAt: time.Unix(c.Claims.Expires, 0).UTC(),
-	}}, err
+	if err != nil {
+		return meView{}, err
+	}
+	v := meView{userView: viewUser(u)}
+	if c.Claims.Kind == token.API {
+		t, err := a.Tokens.Get(ctx, c.Claims.ID)
+		shown := a.viewToken(t)
+		v.Token = &shown
+		return v, err
+	}
+	v.Session = &sessionView{ID: c.Claims.SessionID, ACR: c.Claims.ACR, AMR: c.Claims.AMR,
+		AuthTime: time.Unix(c.Claims.AuthTime, 0).UTC(), ExpiresAt: time.Unix(c.Claims.Expires, 0).UTC()}
+	return v, nil
 }

@@ -26,7 +26,7 @@ func (a *API) sessionRoutes() []web.Route {
 		{Method: "POST", Path: "/auth/logout", Op: "logout", Summary: "End the session of the presented token",
 			Permission: web.Authenticated(), Audit: "auth.logout", Handle: web.Do("Successfully logged out", a.logout)},
 		{Method: "GET", Path: "/me", Op: "me", Summary: "Who the presented token speaks for, and the session it belongs to",
-			Permission: web.Authenticated(), Handle: web.To(a.me)},
+			Permission: web.Authenticated().WithAPITokens(), Handle: web.To(a.me)},
 		{Method: "GET", Path: "/.well-known/jwks.json", Op: "jwks", Summary: "The public keys that verify tokens",
 			Produces: "application/json", Permission: web.Open(), Limit: web.Free, Handle: web.To(a.jwks)},
 	}

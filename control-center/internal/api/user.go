@@ -8,6 +8,7 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/session"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
@@ -18,9 +19,9 @@ func (a *API) userRoutes() []web.Route {
 		{Method: "POST", Path: "/users", Op: "createUser", Summary: "Create an account", Permission: web.Allow("create", "users"),
 			Status: 201, Audit: "user.create", Handle: web.To(a.createUser)},
 		{Method: "GET", Path: "/users/:id", Op: "getUser", Summary: "Show an account: the own one, or any with the right to read users",
-			Permission: web.Authenticated(), Handle: web.To(a.getUser)},
+			Permission: web.Authenticated().WithAPITokens(), Handle: web.To(a.getUser)},
 		{Method: "PUT", Path: "/users/:id", Op: "updateUser",
-			Summary: "Change members of an account; everybody may change the own password", Permission: web.Authenticated(),
+			Summary: "Change members of an account; everybody may change the own password", Permission: web.Authenticated().WithAPITokens(),
 			Audit: "user.update", Handle: web.Do("User updated successfully", a.updateUser)},
 		{Method: "DELETE", Path: "/users/:id", Op: "deleteUser", Summary: "Delete an account and end its sessions",
 			Permission: web.Allow("delete", "users"), Audit: "user.delete", Handle: web.Do("User deleted successfully", a.deleteUser)},
@@ -128,6 +129,9 @@ func (a *API) updateUser(ctx context.Context, in updateUserIn) error {
 	}
 	if err := web.Require(ctx, action, authz.Resource{Type: "users", Name: in.ID}); err != nil {
 		return err
+	}
+	if in.Password != nil && c.Claims.Kind == token.API {
+		return web.ErrNotHere
 	}
 	if in.ID == c.ID() && in.Password != nil {
 		if err := a.fresh(c.Claims); err != nil {

@@ -61,11 +61,12 @@ type Retention struct {
 	SessionsMaxAge   config.Duration `toml:"sessions_max_age"` // after the end of a session
 }
 
-// Tokens configures how long people stay signed in.
+// Tokens configures how long people stay signed in, and machines.
 type Tokens struct {
 	AccessTTL   config.Duration `toml:"access_ttl"`   // of an access token: 1m to 24h
 	RefreshIdle config.Duration `toml:"refresh_idle"` // a session that is not refreshed ends after this
 	SessionMax  config.Duration `toml:"session_max"`  // and in any case after this
+	APIMaxTTL   config.Duration `toml:"api_max_ttl"`  // the longest life of an API token that is made: 1h to 8760h
 }
 
 // Default returns the configuration without file, environment and flags.
@@ -80,7 +81,7 @@ func Default() Config {
 		Audit: Audit{WaitForPeer: config.Duration(10 * time.Second)},
 		Store: driver.Settings{URL: "embedded:"},
 		Tokens: Tokens{AccessTTL: config.Duration(15 * time.Minute), RefreshIdle: config.Duration(8 * time.Hour),
-			SessionMax: config.Duration(7 * 24 * time.Hour)},
+			SessionMax: config.Duration(7 * 24 * time.Hour), APIMaxTTL: config.Duration(365 * 24 * time.Hour)},
 	}
 }
 
@@ -106,6 +107,9 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 	}
 	if idle < ttl {
 		problems.Add("tokens.refresh_idle (%s) must not be shorter than tokens.access_ttl (%s)", idle, ttl)
+	}
+	if longest := time.Duration(c.Tokens.APIMaxTTL); longest < time.Hour || longest > 365*24*time.Hour {
+		problems.Add("tokens.api_max_ttl must be 1h to 8760h, not %s", longest)
 	}
 	problems.NotNegative("retention.audit_index_max_age", c.Retention.AuditIndexMaxAge)
 	problems.NotNegative("retention.events_max_age", c.Retention.EventsMaxAge)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/provisioning-platform/platform/control-center/internal/admission"
 	"github.com/provisioning-platform/platform/control-center/internal/api"
+	"github.com/provisioning-platform/platform/control-center/internal/apitoken"
 	"github.com/provisioning-platform/platform/control-center/internal/auditlog"
 	"github.com/provisioning-platform/platform/control-center/internal/bootstrap"
 	"github.com/provisioning-platform/platform/control-center/internal/change"
@@ -100,8 +101,10 @@ func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Seal
 		Notes: map[health.Reason]func() bool{health.AuditUnwitnessed: start.Unwitnessed},
 	}
 	users := &user.Users{DB: db, Changes: changes, Epoch: epoch, Hasher: hasher, MFA: c.MFA.Required, Now: now, HasFactor: mfa.Has}
+	machines := &apitoken.Registry{DB: db, Changes: changes, Epoch: epoch, MaxTTL: time.Duration(c.Tokens.APIMaxTTL), Owner: users.Subject,
+		Now: now}
 	a := &api.API{
-		Users:    users,
+		Users: users, Tokens: machines,
 		Factors:  &mfa.Factors{Changes: changes, Users: users, Sealer: sealer, Issuer: bootstrap.MFAIssuer, Now: now},
 		Logins:   b.Metrics.Counter("control_center_logins_total", "Sign-ins by result.", "result"),
 		Sessions: sessions, Ring: ring, Revoked: revoked, Policies: policies, Index: index, Log: b.Audit, Peer: b.Witness,
@@ -115,7 +118,10 @@ func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Seal
 		Web: web.Config{
 			Title: "Control-center", Routes: a.Routes(), Nouns: api.Nouns(),
 			Description: "Who may do what: accounts, tokens, policies and the tamper-evident audit log.",
-			Authenticate: func(_ context.Context, raw string, _ *http.Request) (token.Claims, error) {
+			Authenticate: func(ctx context.Context, raw string, _ *http.Request) (token.Claims, error) {
+				if token.IsAPI(raw) {
+					return machines.Authenticate(ctx, raw)
+				}
 				return verifier.Verify(raw, now())
 			},
 			Decide: policies.Authority.Decide, Admit: api.Admit(start.Changes, start.Reads),
@@ -125,11 +131,12 @@ func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Seal
 			},
 			RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies, CORS: c.CORS,
 		},
-		Prunes: append(session.Classes(db, age(c.Retention.SessionsMaxAge)), auditlog.Class(db, age(c.Retention.AuditIndexMaxAge)),
+		Prunes: append(append(session.Classes(db, age(c.Retention.SessionsMaxAge)), apitoken.Classes(db)...),
+			auditlog.Class(db, age(c.Retention.AuditIndexMaxAge)),
 			change.Class(db, retention.KeepRule{MaxAge: time.Duration(c.Retention.EventsMaxAge), Max: c.Retention.EventsMax})),
 		Components: []process.Component{
 			{Name: "revocations", Run: revoked.Run}, {Name: "signing keys", Run: ring.Run}, {Name: "policies", Run: policies.Run},
-			{Name: "audit index", Run: rows.Run},
+			{Name: "audit index", Run: rows.Run}, {Name: "last uses of API tokens", Run: machines.Run},
 			{Name: "wait for the orchestrator", Run: start.Run},
 		},
 	}, nil

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"github.com/provisioning-platform/platform/control-center/internal/apitoken"
 	"github.com/provisioning-platform/platform/control-center/internal/auditlog"
 	"github.com/provisioning-platform/platform/control-center/internal/bootstrap"
 	"github.com/provisioning-platform/platform/control-center/internal/keys"
@@ -21,7 +22,7 @@ import (
 func Schema() store.Schema {
 	var kinds []store.Kind
 	for _, k := range [][]store.Kind{
-		audit.Kinds(), auditlog.Kinds(), bootstrap.Kinds(), feed.Kinds(), keys.Kinds(), mfa.Kinds(), policy.Kinds(),
+		apitoken.Kinds(), audit.Kinds(), auditlog.Kinds(), bootstrap.Kinds(), feed.Kinds(), keys.Kinds(), mfa.Kinds(), policy.Kinds(),
 		retention.Kinds(), revocation.Kinds(), session.Kinds(), tokens.Kinds(), user.Kinds(), idempotency.Kinds(),
 	} {
 		kinds = append(kinds, k...)

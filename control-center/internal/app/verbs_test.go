@@ -22,6 +22,7 @@ func TestVerbs_destroyWithoutAskingWhereNobodyCanBeAsked(t *testing.T) {
 	clitest.Destructive(t, Root(), map[string]bool{
 		"user create": false, "user update": false, "user enrol-totp": false, "key rotate": false,
 		"user delete": true, "key remove": true,
+		"token create": false, "token rotate": false, "token revoke": true,
 		"policy create": false, "policy update": false, "policy revert": false, "policy delete": true,
 	}, nil)
 }

@@ -41,10 +41,10 @@ type Data struct {
 	Changed   []string `json:"changed,omitempty"`    // members that are other ones: email, roles
 	CodesLeft *int     `json:"codes_left,omitempty"` // recovery codes that are not used yet
 	Enabled   *bool    `json:"enabled,omitempty"`
-	Name      string   `json:"name,omitempty"` // of a policy or a service
+	Name      string   `json:"name,omitempty"` // of a policy, a service or an API token
 	Reason    string   `json:"reason,omitempty"`
 	Roles     []string `json:"roles,omitempty"`
-	UserID    string   `json:"user_id,omitempty"` // whose session it is
+	UserID    string   `json:"user_id,omitempty"` // whose session or API token it is
 	Username  string   `json:"username,omitempty"`
 	Version   uint64   `json:"version,omitempty"` // of the set of policies since this event
 }

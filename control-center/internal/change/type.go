@@ -31,6 +31,10 @@ const (
 	KeyRotated   Type = "key.rotated"   // another key signs tokens from now on; id of that key
 	KeyRemoved   Type = "key.removed"   // a signing key and all that it signed are worth nothing any more; id of the removed key
 
+	TokenCreated Type = "token.created" // an API token was made; token id, name, user_id of its owner
+	TokenRotated Type = "token.rotated" // an API token has a successor and ends soon; token id, name, user_id of its owner
+	TokenRevoked Type = "token.revoked" // an API token is worth nothing any more; token id, name, user_id of its owner, reason
+
 	PolicyChanged Type = "policy.changed" // a policy or a built-in role is new or changed; policy id or built-in, name, version
 	PolicyDeleted Type = "policy.deleted" // a policy is gone; policy id, version
 

@@ -126,6 +126,11 @@ func whoami() cli.Command {
 		if err != nil {
 			return err
 		}
+		if m.Token != nil {
+			return o.Print(m, cli.Table{Facts: [][2]string{{"user", m.Username}, {"id", m.ID}, {"roles", join(m.Roles)},
+				{"API token", m.Token.Name}, {"scope", scopeText(m.Token.Scope)}, {"control-center", api.Base},
+				{"token until", m.Token.ExpiresAt.Format(time.RFC3339)}}})
+		}
 		factor := "no"
 		if m.Session.ACR == "aal2" {
 			factor = "yes"

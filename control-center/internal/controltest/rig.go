@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/apitoken"
 	"github.com/provisioning-platform/platform/control-center/internal/bootstrap"
 	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/control-center/internal/keys"
@@ -77,6 +78,7 @@ type Rig struct {
 	Policies *policy.Policies
 	Users    *user.Users
 	Factors  *mfa.Factors
+	Tokens   *apitoken.Registry
 	Sessions *session.Sessions
 	Verify   *token.Verifier // as the service verifies requests
 }
@@ -84,8 +86,8 @@ type Rig struct {
 // Schema returns the kinds of the packages below this one.
 func Schema() store.Schema {
 	var kinds []store.Kind
-	for _, k := range [][]store.Kind{user.Kinds(), mfa.Kinds(), session.Kinds(), keys.Kinds(), policy.Kinds(), tokens.Kinds(),
-		revocation.Kinds(), bootstrap.Kinds(), feed.Kinds(), retention.Kinds()} {
+	for _, k := range [][]store.Kind{apitoken.Kinds(), user.Kinds(), mfa.Kinds(), session.Kinds(), keys.Kinds(), policy.Kinds(),
+		tokens.Kinds(), revocation.Kinds(), bootstrap.Kinds(), feed.Kinds(), retention.Kinds()} {
 		kinds = append(kinds, k...)
 	}
 	return store.Schema{Service: "control_center", Kinds: kinds}
@@ -127,6 +129,8 @@ func Over(t testing.TB, db store.DB) *Rig {
 	must(r.Policies.Load(ctx))
 	r.Users = &user.Users{DB: r.DB, Changes: r.Changes, Epoch: r.File.Deployment, Hasher: hasher, Now: r.Clock.Now, HasFactor: mfa.Has}
 	r.Factors = &mfa.Factors{Changes: r.Changes, Users: r.Users, Sealer: r.Sealer, Issuer: bootstrap.MFAIssuer, Now: r.Clock.Now}
+	r.Tokens = &apitoken.Registry{DB: r.DB, Changes: r.Changes, Epoch: r.File.Deployment, MaxTTL: 365 * 24 * time.Hour,
+		Owner: r.Users.Subject, Now: r.Clock.Now}
 	dummy, err := mfa.Dummy(r.Sealer)
 	must(err)
 	issuer := tokens.Issuer(r.File.Deployment)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/apitoken"
 	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/control-center/internal/login"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
@@ -164,7 +165,8 @@ func Has(tx *store.Tx, userID string) (bool, error) {
 }
 
 // raise lifts the version of the account inside the transaction of act, emits the event t and ends
-// all sessions of the account but for what keep, when not nil, lets live on.
+// all sessions of the account but for what keep, when not nil, lets live on. A factor that comes
+// into use ends the API tokens that were made without one.
 func (fs *Factors) raise(tx *store.Tx, act *change.Act, t change.Type, userID string, keep func(*store.Tx, user.User) error) error {
 	u, err := user.Find(tx, userID)
 	if err != nil {
@@ -172,6 +174,11 @@ func (fs *Factors) raise(tx *store.Tx, act *change.Act, t change.Type, userID st
 	}
 	act.Revoke(user.Raise(&u, true, fs.Now()))
 	act.Emit(t, userID, change.Data{Username: u.Username})
+	if t == change.MFAEnrolled {
+		if err := apitoken.RevokeAll(tx, act, userID, apitoken.ReasonFactor, fs.Now(), apitoken.WithoutFactor); err != nil {
+			return err
+		}
+	}
 	if keep != nil {
 		if err := keep(tx, u); err != nil {
 			return err

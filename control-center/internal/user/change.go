@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/apitoken"
 	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/control-center/internal/revocation"
 	"github.com/provisioning-platform/platform/shared/fault"
@@ -90,6 +91,14 @@ func (us *Users) Update(ctx context.Context, userID string, c Change, by Caller)
 			act.Revoke(Raise(&u, stateChange || c.Password != nil, us.Now()))
 		}
 		c.tell(act, was, u)
+		if stateChange && !u.Enabled {
+			err = apitoken.RevokeAll(tx, act, userID, apitoken.ReasonDisabled, us.Now(), nil)
+		} else if c.Password != nil {
+			err = apitoken.RevokeAll(tx, act, userID, apitoken.ReasonPassword, us.Now(), nil)
+		}
+		if err != nil {
+			return err
+		}
 		return Save(tx, u)
 	})
 }

@@ -21,6 +21,16 @@ func (u User) Subject() token.SubjectState {
 	return token.SubjectState{Enabled: u.Enabled, Kind: token.SubjectUser, Roles: append([]string{}, u.Roles...), Sub: u.ID, Version: u.AV}
 }
 
+// Subject returns what the account with that id may be taken for now; the zero value when there is
+// none.
+func (us *Users) Subject(ctx context.Context, userID string) (token.SubjectState, error) {
+	row, err := table.Get(ctx, us.DB, userID)
+	if err != nil || row.Rev == 0 {
+		return token.SubjectState{}, err
+	}
+	return row.Value.Subject(), nil
+}
+
 // Load reads an account inside a transaction. The revision is 0 when there is none.
 func Load(tx *store.Tx, userID string) (store.Row[User], error) {
 	if !id.Valid(userID) {

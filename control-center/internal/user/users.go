@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/apitoken"
 	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/feed"
@@ -175,6 +176,9 @@ func (us *Users) Delete(ctx context.Context, userID string, by Caller, with func
 		}
 		act.Revoke(Raise(&u, true, us.Now()))
 		act.Emit(change.UserDeleted, userID, change.Data{Username: u.Username})
+		if err := apitoken.RevokeAll(tx, act, userID, apitoken.ReasonDeleted, us.Now(), nil); err != nil {
+			return err
+		}
 		return announce(tx, token.SubjectState{Deleted: true, Kind: token.SubjectUser, Roles: []string{}, Sub: userID, Version: u.AV})
 	})
 }
