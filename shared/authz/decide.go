@@ -10,6 +10,14 @@ const NoRule = "none"
 const needFactor = "sign in with your MFA code and retry; an account without one enrols it first (POST /mfa/enroll/totp, or an " +
 	"administrator: control-center user enrol-totp)"
 
+// Refusal returns in words why d, which does not allow, refuses what was allowed once.
+func (d Decision) Refusal() string {
+	if d.Rule == NoRule {
+		return "no rule allows it any more"
+	}
+	return "rule " + d.Rule + " forbids it"
+}
+
 // Decide answers a request. It does not change the set and does not keep q.
 func (s *Set) Decide(q Request) Decision {
 	s.mu.RLock()

@@ -44,12 +44,29 @@ func TestIdentityEvents_table(t *testing.T) {
 	if at < 0 {
 		t.Fatalf("there is no package %s", changePackage)
 	}
+	listed := map[string]bool{} // the names in the body of change.Types
+	for _, f := range packages[at].Files {
+		ast.Inspect(f.AST, func(n ast.Node) bool {
+			if fn, ok := n.(*ast.FuncDecl); ok && fn.Name.Name == "Types" {
+				ast.Inspect(fn.Body, func(n ast.Node) bool {
+					if name, ok := n.(*ast.Ident); ok {
+						listed[name.Name] = true
+					}
+					return true
+				})
+			}
+			return true
+		})
+	}
 	var lines []string
 	form, seen := regexp.MustCompile(`^[a-z]+\.[a-z]+(_[a-z]+)*$`), map[string]bool{}
 	for _, e := range identityEvents(packages[at]) {
 		if !form.MatchString(e.value) || e.doc == "" || seen[e.value] {
 			t.Errorf("%s is %q, %q: a type is one noun, a dot and what happened, stands once and has a comment on its line", e.name,
 				e.value, e.doc)
+		}
+		if !listed[e.name] {
+			t.Errorf("%s is not in change.Types: no webhook can ask for it", e.name)
 		}
 		seen[e.value] = true
 		emitted := 0

@@ -7,9 +7,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/secret"
+	"github.com/provisioning-platform/platform/shared/webhook"
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
@@ -61,6 +63,78 @@ func TestWebhooks_pausedWhenTheOwnerMayNotRead(t *testing.T) {
 	send("orchestrator", "GET", "/webhooks/"+hook.ID+"/deliveries?status=delivered", root, nil)
 	if len(came) > 0 {
 		t.Errorf("sent to somebody who may not read it: %s", <-came)
+	}
+}
+
+// TestIdentityWebhooks_tellOfAccountsAndStopWhenTheirMakerIsNoAdministrator: a signed delivery of
+// what happened to an account and of a failed sign-in comes, holds no secret, and none comes after
+// its maker has lost the role.
+func TestIdentityWebhooks_tellOfAccountsAndStopWhenTheirMakerIsNoAdministrator(t *testing.T) {
+	s := shared
+	maker := "hook-admin-" + id.New()
+	if err := s.hireRoot(t.Context(), maker); err != nil {
+		t.Fatal(err)
+	}
+	type request struct {
+		header http.Header
+		body   string
+	}
+	came := make(chan request, 100)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		came <- request{r.Header, string(b)}
+	}))
+	t.Cleanup(receiver.Close)
+	const cc = "control-center"
+	send := func(method, path, token string, body any, want int) answer {
+		t.Helper()
+		a := s.send(t, cc, method, path, token, body)
+		if a.Status != want {
+			t.Fatalf("%s %s: %d %s", method, path, a.Status, a.Raw)
+		}
+		return a
+	}
+	root := s.people["admin+mfa"].token
+	var hook struct{ ID, Secret string }
+	body := map[string]any{"url": receiver.URL, "events": []string{"login.failed", "user.created", "user.disabled"}}
+	send("POST", "/webhooks", s.people["admin"].token, body, 403)
+	send("POST", "/webhooks", s.people[maker].token, body, 201).data(t, &hook)
+	t.Cleanup(func() {
+		if err := s.CC(secret.New(root)).DeleteWebhook(context.Background(), hook.ID); err != nil { // the test's context has ended
+			t.Error(err)
+		}
+	})
+
+	name := "hooked-" + id.New()
+	next := func(event string) {
+		t.Helper()
+		r := <-came
+		if err := webhook.Verify([]string{hook.Secret}, r.header, []byte(r.body), time.Now()); err != nil {
+			t.Errorf("%v: %s", err, r.body)
+		}
+		if !strings.Contains(r.body, `{"event":"`+event+`"`) || !strings.Contains(r.body, name) || strings.Contains(r.body, password) ||
+			strings.Contains(r.body, "argon2") {
+			t.Errorf("%s: %s", event, r.body)
+		}
+	}
+	var u struct{ ID string }
+	send("POST", "/users", root, map[string]any{"username": name, "email": name + "@example.com", "password": password,
+		"roles": []string{"viewer"}}, 201).data(t, &u)
+	next("user.created")
+	send("POST", "/auth/login", "", map[string]any{"username": name, "password": password + "x"}, 401)
+	next("login.failed")
+	send("PUT", "/users/"+u.ID, root, map[string]any{"enabled": false}, 200)
+	next("user.disabled")
+
+	send("PUT", "/users/"+s.people[maker].id, root, map[string]any{"roles": []string{"operator"}}, 200)
+	send("POST", "/auth/login", "", map[string]any{"username": name, "password": password}, 401)
+	var view struct{ Status, Reason string }
+	rigtest.Await(t, patience, "the webhook is paused", func() bool {
+		send("GET", "/webhooks/"+hook.ID, root, nil, 200).data(t, &view)
+		return view.Status == "paused"
+	})
+	if !strings.Contains(view.Reason, "may no longer read identity-webhooks") || len(came) > 0 {
+		t.Errorf("%+v, %d more came", view, len(came))
 	}
 }
 

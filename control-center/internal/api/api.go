@@ -19,6 +19,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/web/openapi"
+	"github.com/provisioning-platform/platform/shared/webhook/hookapi"
 )
 
 // API holds what the handlers call. It is built as a literal.
@@ -33,6 +34,7 @@ type API struct {
 	Index    *auditlog.Index
 	Log      *audit.Log
 	Peer     *audit.Peer
+	Webhooks *hookapi.API
 	Metrics  http.Handler
 	Logins   obs.Counter // by result
 	Public   bool        // /metrics needs no token
@@ -55,7 +57,7 @@ func (a *API) Routes() []web.Route {
 			Stream: a.Metrics},
 	}
 	for _, part := range [][]web.Route{a.Health.Routes(), a.sessionRoutes(), a.userRoutes(), a.factorRoutes(), a.tokenRoutes(),
-		a.keyRoutes(), a.policyRoutes(), a.auditRoutes(), a.internalRoutes()} {
+		a.keyRoutes(), a.policyRoutes(), a.Webhooks.Routes(), a.auditRoutes(), a.internalRoutes()} {
 		all = append(all, part...)
 	}
 	return all
@@ -76,6 +78,9 @@ func Nouns() []openapi.Noun {
 				"a change is in force at once."},
 		{Name: "Signing keys", Paths: []string{"keys"},
 			Doc: "The keys that sign tokens. One signs, the next one is announced, older ones verify until their tokens have expired."},
+		{Name: "Webhooks", Paths: []string{"webhooks"},
+			Doc: "A webhook sends what happens to accounts, sessions, factors, keys and policies to a URL, signed, until the receiver " +
+				"has taken it. Deliveries are at least once: the id of a delivery is the same in every repetition."},
 		{Name: "Audit log", Paths: []string{"audit"}, Doc: "Who did what on both services, each act with a proof that verifies offline."},
 		{Name: "Service", Paths: []string{"health", "ready", "metrics", "openapi.json", "docs"},
 			Doc: "Whether the service works, its figures, and this document."},

@@ -15,6 +15,7 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/api"
 	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/control-center/internal/controltest"
+	"github.com/provisioning-platform/platform/control-center/internal/hook"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/id"
@@ -24,6 +25,8 @@ import (
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
+	"github.com/provisioning-platform/platform/shared/webhook"
+	"github.com/provisioning-platform/platform/shared/webhook/hookapi"
 )
 
 // recorder is a store that keeps the appends of each commit.
@@ -119,9 +122,15 @@ func openSite(t *testing.T) (*site, []web.Route) {
 	s := &site{T: t, recorder: &recorder{DB: memstore.New(schema)}}
 	s.Rig = controltest.Over(t, s.recorder)
 	r := s.Rig
+	sends := hook.Config(r.DB, r.Users, r.Policies.Authority, r.Clock.Now)
+	sends.Sealer, sends.Log = r.Sealer, obs.Discard()
+	hooks, err := webhook.DefaultSettings[hook.Events]().Open(t.Context(), sends)
+	if err != nil {
+		t.Fatal(err)
+	}
 	a := &api.API{Users: r.Users, Factors: r.Factors, Tokens: r.Tokens, Sessions: r.Sessions, Ring: r.Ring, Revoked: r.Revoked,
-		Policies: r.Policies,
-		Metrics:  http.NotFoundHandler(), Logins: obs.NewRegistry().Counter("logins", "Sign-ins.", "result"), Now: r.Clock.Now}
+		Policies: r.Policies, Webhooks: &hookapi.API{Hooks: hooks, DB: r.DB},
+		Metrics: http.NotFoundHandler(), Logins: obs.NewRegistry().Counter("logins", "Sign-ins.", "result"), Now: r.Clock.Now}
 	routes := a.Routes()
 	server, err := web.NewServer(web.Config{Service: token.ControlCenter, Routes: routes, Nouns: api.Nouns(), Log: obs.Discard(),
 		Key: []byte("k"), Store: r.DB, Now: r.Clock.Now,
@@ -283,6 +292,17 @@ func TestRoutes_eachChangeIsToldOnceInItsCommit(t *testing.T) {
 	call("updatePolicy", self, root, map[string]any{"enabled": false}, change.PolicyChanged)
 	call("deletePolicy", self, root, nil, change.PolicyDeleted)
 	call("revertPolicy", self+"/revert", root, map[string]any{"revision": 1}, change.PolicyChanged)
+	made = call("createWebhook", "/webhooks", root, map[string]any{"url": "https://receiver.example/", "events": []string{"user.disabled"}},
+		change.WebhookCreated)
+	self = "/webhooks/" + made["id"].(string)
+	call("updateWebhook", self, root, map[string]any{"description": "for the guard"}, change.WebhookUpdated)
+	call("rotateWebhookSecret", self+"/rotate", root, map[string]any{}, change.WebhookUpdated)
+	queued := call("testWebhook", self+"/test", root, nil, change.WebhookQueued)
+	call("redeliver", self+"/deliveries/"+queued["id"].(string)+"/redeliver", root, nil, change.WebhookQueued)
+	call("redeliverRange", self+"/redeliver", root, map[string]any{"from": 1, "to": 100}, change.WebhookQueued)
+	call("pauseWebhook", self+"/pause", root, map[string]any{}, change.WebhookPaused)
+	call("resumeWebhook", self+"/resume", root, nil, change.WebhookResumed)
+	call("deleteWebhook", self, root, nil, change.WebhookDeleted)
 	call("rotateKeys", "/keys/rotate", root, nil, change.KeyRotated)
 	call("removeKey", "/keys/"+s.Ring.Keys()[0].ID, root, nil, change.KeyRemoved)
 	call("removeKey", "/keys/"+current(s.Rig), bearer(signIn("root", "")), nil, change.KeyRemoved, change.KeyRotated)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/bootstrap"
+	"github.com/provisioning-platform/platform/control-center/internal/hook"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/config"
 	"github.com/provisioning-platform/platform/shared/fault"
@@ -18,24 +19,26 @@ import (
 	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
 	"github.com/provisioning-platform/platform/shared/web/ratelimit"
+	"github.com/provisioning-platform/platform/shared/webhook"
 )
 
 // Config is the configuration of the control-center. Default returns its defaults.
 type Config struct {
-	Data           config.Path            `toml:"data"`
-	Listen         []string               `toml:"listen"`
-	LogLevel       slog.Level             `toml:"log_level"`       // debug, info, warn, error
-	TrustedProxies []netip.Prefix         `toml:"trusted_proxies"` // networks whose X-Forwarded-For is believed
-	Audit          Audit                  `toml:"audit"`
-	Metrics        Metrics                `toml:"metrics"`
-	CORS           web.CORS               `toml:"cors"`
-	MFA            MFA                    `toml:"mfa"`
-	RateLimits     ratelimit.Limits       `toml:"rate_limits"`
-	Retention      Retention              `toml:"retention"`
-	Server         process.ServerSettings `toml:"server"`
-	Store          driver.Settings        `toml:"store"`
-	TLS            transport.TLSSettings  `toml:"tls"`
-	Tokens         Tokens                 `toml:"tokens"`
+	Data           config.Path                       `toml:"data"`
+	Listen         []string                          `toml:"listen"`
+	LogLevel       slog.Level                        `toml:"log_level"`       // debug, info, warn, error
+	TrustedProxies []netip.Prefix                    `toml:"trusted_proxies"` // networks whose X-Forwarded-For is believed
+	Audit          Audit                             `toml:"audit"`
+	Metrics        Metrics                           `toml:"metrics"`
+	CORS           web.CORS                          `toml:"cors"`
+	MFA            MFA                               `toml:"mfa"`
+	RateLimits     ratelimit.Limits                  `toml:"rate_limits"`
+	Retention      Retention                         `toml:"retention"`
+	Server         process.ServerSettings            `toml:"server"`
+	Store          driver.Settings                   `toml:"store"`
+	TLS            transport.TLSSettings             `toml:"tls"`
+	Tokens         Tokens                            `toml:"tokens"`
+	Webhooks       webhook.SendSettings[hook.Events] `toml:"webhooks"`
 }
 
 // Audit configures the audit log.
@@ -82,6 +85,7 @@ func Default() Config {
 		Store: driver.Settings{URL: "embedded:"},
 		Tokens: Tokens{AccessTTL: config.Duration(15 * time.Minute), RefreshIdle: config.Duration(8 * time.Hour),
 			SessionMax: config.Duration(7 * 24 * time.Hour), APIMaxTTL: config.Duration(365 * 24 * time.Hour)},
+		Webhooks: webhook.DefaultSettings[hook.Events](),
 	}
 }
 
@@ -115,6 +119,7 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 	problems.NotNegative("retention.events_max_age", c.Retention.EventsMaxAge)
 	problems.AtLeast("retention.events_max", c.Retention.EventsMax, 0)
 	problems.NotNegative("retention.sessions_max_age", c.Retention.SessionsMaxAge)
+	c.Webhooks.Check(problems)
 	if longest < idle || longest > 31*24*time.Hour {
 		problems.Add("tokens.session_max must be at least tokens.refresh_idle and at most 744h, not %s", longest)
 	}

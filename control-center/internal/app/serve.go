@@ -11,6 +11,7 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/auditlog"
 	"github.com/provisioning-platform/platform/control-center/internal/bootstrap"
 	"github.com/provisioning-platform/platform/control-center/internal/change"
+	"github.com/provisioning-platform/platform/control-center/internal/hook"
 	"github.com/provisioning-platform/platform/control-center/internal/keys"
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
 	"github.com/provisioning-platform/platform/control-center/internal/policy"
@@ -27,6 +28,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web"
+	"github.com/provisioning-platform/platform/shared/webhook/hookapi"
 )
 
 // service is the control-center as process runs it. What it stands on is read before anything is
@@ -103,8 +105,16 @@ func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Seal
 	users := &user.Users{DB: db, Changes: changes, Epoch: epoch, Hasher: hasher, MFA: c.MFA.Required, Now: now, HasFactor: mfa.Has}
 	machines := &apitoken.Registry{DB: db, Changes: changes, Epoch: epoch, MaxTTL: time.Duration(c.Tokens.APIMaxTTL), Owner: users.Subject,
 		Now: now}
+	sends := hook.Config(db, users, policies.Authority, now)
+	sends.Sealer, sends.Log = sealer, log
+	hooks, err := c.Webhooks.Open(ctx, sends)
+	if err != nil {
+		return nil, err
+	}
+	hooks.Meter(b.Metrics, "control_center")
 	a := &api.API{
 		Users: users, Tokens: machines,
+		Webhooks: &hookapi.API{Hooks: hooks, DB: db, Examples: [2]string{"user.disabled", "login.failed"}},
 		Factors:  &mfa.Factors{Changes: changes, Users: users, Sealer: sealer, Issuer: bootstrap.MFAIssuer, Now: now},
 		Logins:   b.Metrics.Counter("control_center_logins_total", "Sign-ins by result.", "result"),
 		Sessions: sessions, Ring: ring, Revoked: revoked, Policies: policies, Index: index, Log: b.Audit, Peer: b.Witness,
@@ -137,7 +147,7 @@ func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Seal
 		Components: []process.Component{
 			{Name: "revocations", Run: revoked.Run}, {Name: "signing keys", Run: ring.Run}, {Name: "policies", Run: policies.Run},
 			{Name: "audit index", Run: rows.Run}, {Name: "last uses of API tokens", Run: machines.Run},
-			{Name: "wait for the orchestrator", Run: start.Run},
+			{Name: "wait for the orchestrator", Run: start.Run}, {Name: "webhooks", Run: hooks.Run},
 		},
 	}, nil
 }

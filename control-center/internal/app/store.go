@@ -16,6 +16,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
+	"github.com/provisioning-platform/platform/shared/webhook"
 )
 
 // Schema returns the kinds of documents that the control-center stores.
@@ -23,7 +24,7 @@ func Schema() store.Schema {
 	var kinds []store.Kind
 	for _, k := range [][]store.Kind{
 		apitoken.Kinds(), audit.Kinds(), auditlog.Kinds(), bootstrap.Kinds(), feed.Kinds(), keys.Kinds(), mfa.Kinds(), policy.Kinds(),
-		retention.Kinds(), revocation.Kinds(), session.Kinds(), tokens.Kinds(), user.Kinds(), idempotency.Kinds(),
+		retention.Kinds(), revocation.Kinds(), session.Kinds(), tokens.Kinds(), user.Kinds(), idempotency.Kinds(), webhook.Kinds(),
 	} {
 		kinds = append(kinds, k...)
 	}

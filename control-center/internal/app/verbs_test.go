@@ -24,6 +24,10 @@ func TestVerbs_destroyWithoutAskingWhereNobodyCanBeAsked(t *testing.T) {
 		"user delete": true, "key remove": true,
 		"token create": false, "token rotate": false, "token revoke": true,
 		"policy create": false, "policy update": false, "policy revert": false, "policy delete": true,
+		"webhook create": false, "webhook update": false, "webhook pause": false, "webhook resume": false, "webhook test": false,
+		"webhook redeliver": false,
+		"webhook rotate":    false, // the secret before stays valid for a day
+		"webhook delete":    true,
 	}, nil)
 }
 

@@ -40,8 +40,9 @@ type Data struct {
 	AMR       []string `json:"amr,omitempty"`        // what the sign-in has shown: pwd, otp, rc
 	Changed   []string `json:"changed,omitempty"`    // members that are other ones: email, roles
 	CodesLeft *int     `json:"codes_left,omitempty"` // recovery codes that are not used yet
+	Delivery  string   `json:"delivery_id,omitempty"`
 	Enabled   *bool    `json:"enabled,omitempty"`
-	Name      string   `json:"name,omitempty"` // of a policy, a service or an API token
+	Name      string   `json:"name,omitempty"` // of a policy, a service, an API token, or the event of a delivery
 	Reason    string   `json:"reason,omitempty"`
 	Roles     []string `json:"roles,omitempty"`
 	UserID    string   `json:"user_id,omitempty"` // whose session or API token it is

@@ -39,4 +39,24 @@ const (
 	PolicyDeleted Type = "policy.deleted" // a policy is gone; policy id, version
 
 	ClientCreated Type = "client.created" // a service may call with tokens that its own key signs; client id, name
+
+	WebhookCreated    Type = "webhook.created"     // a receiver of identity events was named; webhook id
+	WebhookUpdated    Type = "webhook.updated"     // its URL, events, description or secret is another one; webhook id
+	WebhookPaused     Type = "webhook.paused"      // it is not sent to any more; webhook id, reason
+	WebhookResumed    Type = "webhook.resumed"     // it is sent to again; webhook id
+	WebhookDeleted    Type = "webhook.deleted"     // it is gone with its deliveries; webhook id
+	WebhookQueued     Type = "webhook.queued"      // somebody asked for a test or a redelivery; webhook id
+	WebhookDeadLetter Type = "webhook.dead_letter" // a delivery is given up; webhook id, delivery_id, name of its event, reason
 )
+
+// Types returns all types of events.
+func Types() []Type {
+	return []Type{
+		UserCreated, UserUpdated, UserPasswordChanged, UserEnabled, UserDisabled, UserRecovered, UserDeleted,
+		SessionCreated, SessionRefreshed, SessionRefreshRefused, SessionRevoked, LoginFailed, LoginIncomplete,
+		MFAStarted, MFAEnrolled, MFAFailed, MFARemoved, MFARecoveryUsed, KeyAnnounced, KeyRotated, KeyRemoved,
+		TokenCreated, TokenRotated, TokenRevoked,
+		PolicyChanged, PolicyDeleted, ClientCreated,
+		WebhookCreated, WebhookUpdated, WebhookPaused, WebhookResumed, WebhookDeleted, WebhookQueued, WebhookDeadLetter,
+	}
+}

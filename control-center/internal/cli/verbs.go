@@ -24,8 +24,9 @@ type Local struct {
 func Root(l Local) cli.Command {
 	return cli.Command{
 		Use: "control-center", Short: "who may do what: users, tokens, policies and the audit log",
-		Example:  "  control-center init --data ./data\n  control-center serve --data ./data\n  control-center auth login --username admin",
-		Commands: []cli.Command{initCommand(), l.Serve, l.Config, auth(), users(), tokens(), policies(l.Policy), keys(), auditLog(l.Audit)},
+		Example: "  control-center init --data ./data\n  control-center serve --data ./data\n  control-center auth login --username admin",
+		Commands: []cli.Command{initCommand(), l.Serve, l.Config, auth(), users(), tokens(), policies(l.Policy), keys(), webhooks(),
+			auditLog(l.Audit)},
 	}
 }
 
@@ -40,3 +41,7 @@ func remote(c cli.Command, run func(ctx context.Context, o *cli.IO, api *client.
 }
 
 func join(words []string) string { return strings.Join(words, ",") }
+
+func webhooks() cli.Command {
+	return cli.WebhookVerbs{Program: "control-center", Target: target(), Events: [2]string{"user.disabled", "login.failed"}}.Command()
+}

@@ -36,6 +36,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
 	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/shared/webhook"
 )
 
 // Password is the password of every account the rig makes.
@@ -87,7 +88,7 @@ type Rig struct {
 func Schema() store.Schema {
 	var kinds []store.Kind
 	for _, k := range [][]store.Kind{apitoken.Kinds(), user.Kinds(), mfa.Kinds(), session.Kinds(), keys.Kinds(), policy.Kinds(),
-		tokens.Kinds(), revocation.Kinds(), bootstrap.Kinds(), feed.Kinds(), retention.Kinds()} {
+		tokens.Kinds(), revocation.Kinds(), bootstrap.Kinds(), feed.Kinds(), retention.Kinds(), webhook.Kinds()} {
 		kinds = append(kinds, k...)
 	}
 	return store.Schema{Service: "control_center", Kinds: kinds}

@@ -163,9 +163,5 @@ func refusal(who string, q authz.Asked, d authz.Decision) string {
 	if q.Resource.Name != "" {
 		what += " " + q.Resource.Name
 	}
-	why := "rule " + d.Rule + " forbids it"
-	if d.Rule == authz.NoRule {
-		why = "no rule allows it any more"
-	}
-	return fmt.Sprintf("%s may no longer %s %s: %s", who, q.Action, what, why)
+	return fmt.Sprintf("%s may no longer %s %s: %s", who, q.Action, what, d.Refusal())
 }
