@@ -187,8 +187,6 @@ func (s *Store) commit(group []*pendingCommit) {
 			s.known.Keep(j.Finals)
 			s.waste.note(shown.lows, &j)
 			s.show(shown, j)
-		} else {
-			s.known.Forget()
 		}
 	}
 	for i, r := range group {

@@ -69,9 +69,8 @@ func TestGet_findsWhatIsThereThroughTheFilter(t *testing.T) {
 }
 
 // Values that are seen once, and values that come back after many others: totals are right, also
-// across the moment in which the counters get their filter, when more values were counted than are
-// remembered, and after a restart.
-func TestList_countsValuesThroughTheFilter(t *testing.T) {
+// after a restart.
+func TestList_countsValuesThatComeAndGo(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -121,7 +120,7 @@ func TestList_countsValuesThroughTheFilter(t *testing.T) {
 				t.Fatalf("%s is counted %d times, want %d, %v", v, page.Total, n, err)
 			}
 		}
-		if s.known.Filtered("") != known.Tricks || next < 4096 {
+		if next < 4096 {
 			t.Fatalf("nothing was tested: %d values", next)
 		}
 		if err := s.Close(); err != nil {

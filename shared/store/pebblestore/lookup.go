@@ -46,12 +46,9 @@ func (e lookupEngine) LastID(kind string) (id string, err error) {
 	return id, nil
 }
 
-// Names implements known.Engine.
-func (e lookupEngine) Names(kind string, fn func(name string, size int) bool) error {
-	prefix := []byte{counterKey}
-	if kind != "" {
-		prefix = key(docKey, kind, "")
-	}
+// IDs implements known.Engine.
+func (e lookupEngine) IDs(kind string, fn func(id string, size int) bool) error {
+	prefix := key(docKey, kind, "")
 	it, err := e.s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
 	if err != nil {
 		return engineFault(err)
@@ -65,14 +62,7 @@ func (e lookupEngine) Names(kind string, fn func(name string, size int) bool) er
 	return nil
 }
 
-// Counter implements known.Engine.
-func (e lookupEngine) Counter(c store.CounterKey) (int64, error) {
-	v, err := e.s.value(keyOfCounter(c))
-	return int64(number(v)), err
-}
-
-// Sum implements known.Engine.
-func (e lookupEngine) Sum(kind string) (store.Sum, error) {
-	v, err := e.s.value(keyOfSum(kind))
-	return sumOf(v), err
+// Count implements known.Engine.
+func (e lookupEngine) Count(kind string) (int64, error) {
+	return e.s.counter(store.CounterKey{Kind: kind})
 }

@@ -1,4 +1,5 @@
-// The filter of a kind's ids. Its figure stands in shared/adr/0003-pebble-settings.md.
+// Tuning: the filter of a kind's ids. Without it a task of layers of 50 at a provider that takes
+// 1 ms takes 13 % more CPU (shared/adr/0003-pebble-settings.md).
 
 package known
 
@@ -43,11 +44,11 @@ func (l *Lookup) Fill() {
 		}
 		f.tried = true
 		kind := l.kinds[place].Name
-		n, err := l.engine.Counter(store.CounterKey{Kind: kind})
+		n, err := l.engine.Count(kind)
 		if err != nil || n > bloomNames {
 			continue
 		}
-		if ids := bloomOf(func(fn func(string, int) bool) error { return l.engine.Names(kind, fn) }); ids != nil {
+		if ids := bloomOf(func(fn func(string, int) bool) error { return l.engine.IDs(kind, fn) }); ids != nil {
 			f.ids.Store(ids)
 		}
 	}

@@ -1,14 +1,13 @@
-// Package known answers what the committer of the embedded store has to know before it decides a
-// group: the revision of a document, the value of a counter, the sum of a kind. It asks the engine
-// only when its memory cannot tell.
+// Package known answers what the committer of the embedded store has to know of a document before
+// it decides a group. It asks the engine only when its memory cannot tell.
 //
-// It owns three tricks, each in one file with its figure and a constant that removes it: the
-// revision cache (revisions.go), the Bloom filter of a kind's ids (filter.go), and the memory of
-// counters (counters.go). The build tag plainstore removes all three, and every test passes without
-// them. It knows neither keys nor encodings: the Engine that it is given does.
+// It owns two tricks, each in one file with its figure and a constant that removes it: the revision
+// cache (revisions.go) and the Bloom filter of a kind's ids (filter.go). The build tag plainstore
+// removes both, and every test passes without them. It knows neither keys nor encodings: the Engine
+// that it is given does.
 //
 // The one rule a caller must know: after each group that is durable, Keep is called with what the
-// group changed, before readers see it; after each that failed, Forget.
+// group changed, before readers see it.
 package known
 
 import (
@@ -21,13 +20,11 @@ type Engine interface {
 	Document(k store.Key) (store.Known, error)
 	// LastID returns the largest id of a kind; empty when there is none.
 	LastID(kind string) (string, error)
-	// Names calls fn with the ids of a kind, or with the names of all counters when kind is empty,
-	// and with the bytes that their rows take, until fn answers false.
-	Names(kind string, fn func(name string, size int) bool) error
-	// Counter returns the value of a counter, 0 when it has none.
-	Counter(c store.CounterKey) (int64, error)
-	// Sum returns the sum of a kind.
-	Sum(kind string) (store.Sum, error)
+	// IDs calls fn with the ids of a kind and the bytes that their rows take, until fn answers
+	// false.
+	IDs(kind string, fn func(id string, size int) bool) error
+	// Count returns how many documents a kind has.
+	Count(kind string) (int64, error)
 }
 
 // Lookup answers for one store. Its methods are of the committer's goroutine, but for Absent and
@@ -37,8 +34,6 @@ type Lookup struct {
 	revisions revisions
 	filters   []kindFilter // by place of the kind in the schema
 	kinds     []store.Kind
-	counters  counters
-	sums      map[string]store.Sum // as they were read or written last
 }
 
 // New returns a Lookup that remembers nothing yet.
@@ -48,8 +43,6 @@ func New(engine Engine, schema store.Schema) *Lookup {
 		revisions: newRevisions(revisionsHalf),
 		filters:   make([]kindFilter, len(schema.Kinds)),
 		kinds:     schema.Kinds,
-		counters:  counters{values: map[store.CounterKey]int64{}},
-		sums:      map[string]store.Sum{},
 	}
 }
 
@@ -76,39 +69,8 @@ func (l *Lookup) Keep(finals []store.Final) {
 	}
 }
 
-// Forget drops counters and sums that belong to a group which was not written.
-func (l *Lookup) Forget() {
-	clear(l.counters.values)
-	clear(l.sums)
-}
-
-// Filtered says whether a Bloom filter knows the ids of a kind, or the names of the counters when
-// kind is empty.
-func (l *Lookup) Filtered(kind string) bool {
-	if kind == "" {
-		return l.counters.names != nil
-	}
-	return l.filters[l.place(kind)].ids.Load() != nil
-}
-
-// AddCount returns the value of a counter after n is added.
-func (l *Lookup) AddCount(c store.CounterKey, n int64) (int64, error) {
-	return l.counters.add(l.engine, c, n)
-}
-
-// AddSum returns the sum of a kind after more is added.
-func (l *Lookup) AddSum(kind string, more store.Sum) (store.Sum, error) {
-	sum, ok := l.sums[kind]
-	if !ok {
-		var err error
-		if sum, err = l.engine.Sum(kind); err != nil {
-			return store.Sum{}, err
-		}
-	}
-	sum = sum.Plus(more)
-	l.sums[kind] = sum
-	return sum, nil
-}
+// Filtered says whether a Bloom filter knows the ids of a kind.
+func (l *Lookup) Filtered(kind string) bool { return l.filters[l.place(kind)].ids.Load() != nil }
 
 // place returns the place of a kind in the schema; the kind was checked.
 func (l *Lookup) place(kind string) int {

@@ -5,7 +5,6 @@ package known
 const (
 	cacheRevisions = false
 	filterIDs      = false
-	cacheCounters  = false
 )
 
 // Tricks says whether the tricks of this package are in force.

@@ -1,4 +1,6 @@
-// The revision cache. Its figure stands in shared/adr/0003-pebble-settings.md.
+// Tuning: the revision cache. Without it a document that is made and changed twice takes 50 µs more
+// CPU in a store of a million after a restart, which is 40 % of a task, for such a store has no
+// filter (shared/adr/0003-pebble-settings.md).
 
 package known
 

@@ -7,7 +7,6 @@ package known
 const (
 	cacheRevisions = true
 	filterIDs      = true
-	cacheCounters  = true
 )
 
 // Tricks says whether the tricks of this package are in force.
