@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"net/http"
 	"net/url"
 	"time"
 )
@@ -127,86 +126,6 @@ func (c *Client) AdoptBatch(ctx context.Context, id, idempotencyKey string) (Bat
 func (c *Client) CancelBatch(ctx context.Context, id string) error {
 	_, err := c.do(ctx, post("/batch/operations/"+url.PathEscape(id)+"/cancel", nil), nil)
 	return err
-}
-
-// Checkpoint is a checkpoint as the API shows it; OperationsCount is set in the single view only.
-type Checkpoint struct {
-	ID              string    `json:"id"`
-	Name            string    `json:"name"`
-	Description     string    `json:"description"`
-	CreatedAt       time.Time `json:"created_at"`
-	Size            string    `json:"size"`
-	OperationsCount *int      `json:"operations_count,omitempty"`
-	HeldOperations  int       `json:"held_operations"`
-	RecordOnly      bool      `json:"record_only"`
-	Automatic       bool      `json:"automatic"`
-}
-
-// CreateCheckpoint takes a checkpoint and returns its id.
-func (c *Client) CreateCheckpoint(ctx context.Context, name, description, idempotencyKey string) (string, error) {
-	body := map[string]string{"name": name}
-	if description != "" {
-		body["description"] = description
-	}
-	var checkpoint string
-	_, err := c.do(ctx, keyed(post("/rollback/checkpoints", body), idempotencyKey), &checkpoint)
-	return checkpoint, err
-}
-
-// Checkpoints lists checkpoints, newest first.
-func (c *Client) Checkpoints(ctx context.Context, p Page) (List[Checkpoint], error) {
-	return list[Checkpoint](ctx, c, "/rollback/checkpoints", url.Values{}, p)
-}
-
-// Checkpoint returns one checkpoint.
-func (c *Client) Checkpoint(ctx context.Context, id string) (Checkpoint, error) {
-	var row Checkpoint
-	_, err := c.do(ctx, get("/rollback/checkpoints/"+url.PathEscape(id)), &row)
-	return row, err
-}
-
-// DeleteCheckpoint deletes a checkpoint.
-func (c *Client) DeleteCheckpoint(ctx context.Context, id string) error {
-	_, err := c.do(ctx, call{method: http.MethodDelete, path: "/rollback/checkpoints/" + url.PathEscape(id)}, nil)
-	return err
-}
-
-// RollbackRequest names what to undo: everything after a checkpoint, or the given operations.
-type RollbackRequest struct {
-	Cascade      bool     `json:"cascade,omitempty"`
-	CheckpointID string   `json:"checkpoint_id,omitempty"`
-	OperationIDs []string `json:"operation_ids,omitempty"`
-}
-
-// Rollback is the outcome of a rollback; Duration is in seconds.
-type Rollback struct {
-	RollbackID         string  `json:"rollback_id"`
-	Success            bool    `json:"success"`
-	OperationsExecuted int     `json:"operations_executed"`
-	OperationsFailed   int     `json:"operations_failed"`
-	OperationsPlanned  int     `json:"operations_planned"`
-	Ended              bool    `json:"ended"`
-	Duration           float64 `json:"duration"`
-	Failures           []struct {
-		TaskID string `json:"task_id"`
-		Name   string `json:"name"`
-		Error  string `json:"error"`
-	} `json:"failures,omitempty"`
-}
-
-// ExecuteRollback undoes and returns when the rollback has ended, which may take long: give the
-// client's HTTP a limit that fits.
-func (c *Client) ExecuteRollback(ctx context.Context, r RollbackRequest, idempotencyKey string) (Rollback, error) {
-	var out Rollback
-	_, err := c.do(ctx, keyed(post("/rollback/execute", r), idempotencyKey), &out)
-	return out, err
-}
-
-// Rollback returns what a rollback has come to so far.
-func (c *Client) Rollback(ctx context.Context, id string) (Rollback, error) {
-	var out Rollback
-	_, err := c.do(ctx, get("/rollback/executions/"+url.PathEscape(id)), &out)
-	return out, err
 }
 
 // keyed adds an idempotency key to a call; an empty key adds nothing.

@@ -40,6 +40,8 @@ func endpoints() []endpoint {
 		{service: "orch", method: http.MethodGet, path: "/rollback/checkpoints"},
 		{service: "orch", method: http.MethodPost, path: "/rollback/checkpoints", body: map[string]any{"name": "c"}, refused: "viewer"},
 		{service: "orch", method: http.MethodGet, path: "/rollback/checkpoints/" + nowhere},
+		{service: "orch", method: http.MethodPost, path: "/rollback/restore/" + nowhere, refused: "operator"},
+		{service: "orch", method: http.MethodGet, path: "/rollback/statistics"},
 		{service: "orch", method: http.MethodPost, path: "/rollback/execute", body: map[string]any{"checkpoint_id": nowhere},
 			refused: "viewer"},
 		{service: "orch", method: http.MethodGet, path: "/metrics"},

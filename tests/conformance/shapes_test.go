@@ -142,6 +142,8 @@ func (e *env) shapes(t *testing.T) {
 	cp := id(check("take a checkpoint", e.orch("operator", "POST", "/rollback/checkpoints", map[string]any{"name": "shape"}), 201, `"uuid"`))
 	check("checkpoints", e.orch("viewer", "GET", "/rollback/checkpoints", nil), 200, "["+checkpointShape+"]")
 	check("checkpoint", e.orch("viewer", "GET", "/rollback/checkpoints/"+cp, nil), 200, strings.Replace(checkpointShape, "{", `{"operations_count":"whole",`, 1))
+	check("rollback statistics", e.orch("viewer", "GET", "/rollback/statistics", nil), 200,
+		`{"total_checkpoints":"whole","total_rollbacks":"whole","success_rate":"number","average_rollback_time":"number"}`)
 	check("rollback", e.orch("operator", "POST", "/rollback/execute",
 		map[string]any{"operation_ids": []string{b.ID + "/upcloud_servers"}, "cascade": true}), 200,
 		`{"rollback_id":"uuid","success":"bool","operations_executed":"whole","operations_failed":"whole","duration":"number"}`)

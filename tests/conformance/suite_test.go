@@ -36,8 +36,8 @@ var waiting = map[int]bool{110: true, 112: true, 158: true, 163: true, 165: true
 // all returns every behaviour, in order of number.
 func all() []behaviour {
 	var list []behaviour
-	for _, group := range [][]behaviour{general, health, tasks, workflows, batches, states, rollbacks, authentication, users, policies,
-		audits, metrics, sockets, webhooks, limits, realClients} {
+	for _, group := range [][]behaviour{general, health, tasks, workflows, batches, states, rollbacks, restores, authentication, users,
+		policies, audits, metrics, sockets, webhooks, limits, realClients} {
 		list = append(list, group...)
 	}
 	sort.SliceStable(list, func(i, j int) bool { return list[i].number < list[j].number })

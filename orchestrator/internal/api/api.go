@@ -13,6 +13,7 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/engine"
+	"github.com/provisioning-platform/platform/orchestrator/internal/rollback"
 	"github.com/provisioning-platform/platform/orchestrator/internal/state"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
@@ -27,7 +28,7 @@ import (
 
 // Catalogue is what a submission may name, and how to reach what came of it.
 type Catalogue interface {
-	ProviderNames() []string
+	rollback.ServerLister
 	Taskservs() ([]string, error)
 	Reach(server dag.Resource) map[string]string // what the system's ssh needs; not for everybody
 }
@@ -60,7 +61,7 @@ func (a *API) Routes() []web.Route {
 			Limit: web.Free, Speaks: figures(), Stream: a.Metrics},
 	}
 	for _, part := range [][]web.Route{a.socketRoutes(), a.Health.Routes(), a.taskRoutes(), a.workflowRoutes(), a.batchRoutes(),
-		a.stateRoutes(), a.rollbackRoutes(), a.Webhooks.Routes(), a.auditRoutes()} {
+		a.stateRoutes(), a.rollbackRoutes(), a.restoreRoutes(), a.Webhooks.Routes(), a.auditRoutes()} {
 		all = append(all, part...)
 	}
 	return all

@@ -31,9 +31,11 @@ import (
 // named is a catalogue of one provider.
 type named struct{}
 
-func (named) ProviderNames() []string              { return []string{"noop"} }
-func (named) Taskservs() ([]string, error)         { return nil, nil }
-func (named) Reach(dag.Resource) map[string]string { return nil }
+func (named) ProviderNames() []string      { return []string{"noop"} }
+func (named) Taskservs() ([]string, error) { return nil, nil }
+
+func (named) Servers(context.Context, string) ([]dag.Resource, error) { return nil, nil }
+func (named) Reach(dag.Resource) map[string]string                    { return nil }
 
 // answer is a http.ResponseWriter that keeps the status.
 type answer struct {

@@ -35,6 +35,9 @@ func (a *API) rollbackRoutes() []web.Route {
 			Doc:     "The answer comes when it has ended; it goes on when the client leaves, and GET /rollback/executions/{id} shows it.",
 			Refuses: []fault.Kind{fault.NotFound}, Permission: web.Allow("rollback", "rollbacks"), Audit: "rollback.execute",
 			Wait: rollbackWait, Handle: web.To(a.executeRollback)},
+		{Method: "GET", Path: "/rollback/executions", Op: "listRollbacks", Summary: "List rollbacks, newest first",
+			Doc:        "Those that a failed batch began by itself are shown with the batch.",
+			Permission: web.Allow("read", "rollbacks"), Handle: web.To(a.listRollbacks)},
 		{Method: "GET", Path: "/rollback/executions/:id", Op: "getRollback", Summary: "Show a rollback, also while it runs",
 			Permission: web.Allow("read", "rollbacks"), Handle: web.To(a.getRollback)},
 	}
@@ -89,8 +92,13 @@ type listIn struct {
 	web.Paging
 }
 
-func (a *API) listCheckpoints(ctx context.Context, in listIn) (web.Page[checkpointView], error) {
-	w, err := a.Engine.Checkpoints.List(ctx, in.Place())
+type listCheckpointsIn struct {
+	web.Paging
+	Automatic *bool `query:"automatic" doc:"only those that were taken automatically, or only those that a person took"`
+}
+
+func (a *API) listCheckpoints(ctx context.Context, in listCheckpointsIn) (web.Page[checkpointView], error) {
+	w, err := a.Engine.Checkpoints.List(ctx, in.Place(), in.Automatic)
 	p := web.PageOf(w, viewCheckpoint)
 	for i := range w.Rows {
 		if err == nil {
@@ -146,6 +154,9 @@ type rollbackView struct {
 	OperationsPlanned  int           `json:"operations_planned" doc:"operations that it undoes, as counted when it began"`
 	Duration           float64       `json:"duration" doc:"seconds since it began, or until it ended"`
 	Ended              bool          `json:"ended" doc:"it does nothing any more"`
+	CreatedAt          time.Time     `json:"created_at" doc:"when it was asked for"`
+	CreatedBy          string        `json:"created_by" doc:"user name of who asked for it" example:"dana"`
+	CheckpointID       string        `json:"checkpoint_id,omitempty" doc:"the checkpoint it goes back to; absent when operations were named" example:"01997b1c-0000-7000-8000-000000000001"`
 	Failures           []failureView `json:"failures,omitempty" doc:"the first 1000" rare:"true"`
 }
 
@@ -158,7 +169,8 @@ type failureView struct {
 func viewRollback(r rollback.Summary) rollbackView {
 	v := rollbackView{RollbackID: r.ID, Success: r.Ended && r.Failed == 0, OperationsExecuted: r.Executed, OperationsFailed: r.Failed,
 		OperationsPlanned: r.Planned,
-		Duration:          r.Duration.Round(time.Millisecond).Seconds(), Ended: r.Ended}
+		Duration:          r.Duration.Round(time.Millisecond).Seconds(), Ended: r.Ended, CreatedAt: r.Begun, CreatedBy: r.By,
+		CheckpointID: r.Checkpoint}
 	for _, f := range r.Failures {
 		v.Failures = append(v.Failures, failureView{TaskID: f.Task, Name: f.Name, Error: f.Error})
 	}
@@ -186,4 +198,9 @@ func (a *API) getRollback(ctx context.Context, in oneID) (rollbackView, error) {
 		return rollbackView{}, err
 	}
 	return viewRollback(r), nil
+}
+
+func (a *API) listRollbacks(ctx context.Context, in listIn) (web.Page[rollbackView], error) {
+	w, err := rollback.List(ctx, a.Engine.DB, in.Place(), a.Engine.Now())
+	return web.PageOf(w, viewRollback), err
 }

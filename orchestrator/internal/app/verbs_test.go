@@ -21,6 +21,7 @@ func TestVerbs_destroyWithoutAskingWhereNobodyCanBeAsked(t *testing.T) {
 		"workflow servers": false, "workflow taskserv": false, "workflow cluster": false,
 		"batch cancel": false, "task cancel": false, // what is done stays done, and batch cancel names the way back
 		"checkpoint delete": true, "rollback execute": true,
+		"checkpoint restore": true, "rollback reconcile": false, // it takes a checkpoint before; what a reconcile finds comes back
 		"webhook create": false, "webhook update": false, "webhook pause": false, "webhook resume": false, "webhook test": false,
 		"webhook redeliver": false,
 		"webhook rotate":    false, // the secret before stays valid for a day

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,104 +12,12 @@ import (
 	"github.com/provisioning-platform/platform/shared/client"
 )
 
-func checkpoints() cli.Command {
-	return cli.Command{Use: "checkpoint", Short: "points to roll back to",
-		Commands: []cli.Command{checkpointCreate(), checkpointList(), checkpointShow(), checkpointDelete()}}
-}
-
-func checkpointCreate() cli.Command {
-	var description string
-	return remote(cli.Command{
-		Use: "create NAME", Changes: true, Short: "take a checkpoint; it costs next to nothing", Args: 1,
-		Example: "  orchestrator checkpoint create before_web --description 'before the new web servers'",
-		Flags: func(f *cli.Flags) {
-			f.StringVar(&description, "description", "", "what it is for")
-		},
-	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
-		id, err := api.CreateCheckpoint(ctx, args[0], description, "")
-		if err != nil {
-			return err
-		}
-		return o.Print(map[string]string{"id": id}, cli.Table{Rows: [][]string{{id}}})
-	})
-}
-
-func checkpointList() cli.Command {
-	var p client.Page
-	return remote(cli.Command{
-		Use: "list", Short: "list checkpoints, newest first",
-		Example: "  orchestrator checkpoint list --limit 10", Flags: func(f *cli.Flags) { cli.PageFlags(f, &p) },
-	},
-		func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
-			l, err := api.Checkpoints(ctx, p)
-			if err != nil {
-				return err
-			}
-			return cli.PrintList(o, l, checkpointTable(l.Rows))
-		})
-}
-
-func checkpointShow() cli.Command {
-	return remote(cli.Command{
-		Use: "show NAME|ID", Short: "show one checkpoint and how many operations a rollback to it would undo", Args: 1,
-		Complete: checkpointNames,
-		Example:  "  orchestrator checkpoint show before_web",
-	},
-		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
-			c, err := checkpoint(ctx, api, args[0])
-			if err != nil {
-				return err
-			}
-			return o.Print(c, checkpointTable([]client.Checkpoint{c}))
-		})
-}
-
-func checkpointDelete() cli.Command {
-	var yes bool
-	return remote(cli.Command{
-		Use: "delete NAME|ID", Changes: true, Short: "delete a checkpoint and free what is kept for its sake alone", Args: 1,
-		Complete: checkpointNames,
-		Example:  "  orchestrator checkpoint delete before_web",
-		Long: "Nobody can go back to it afterwards. Says what it holds and asks before it is deleted. --yes does not ask; without a " +
-			"terminal it is needed.",
-		Flags: func(f *cli.Flags) { f.BoolVar(&yes, "yes", false, "do not ask") },
-	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
-		c, err := checkpoint(ctx, api, args[0])
-		if err != nil {
-			return err
-		}
-		o.Note("this deletes checkpoint %s of %s, which holds %d operation(s)", c.Name, c.CreatedAt.Format(time.RFC3339), c.HeldOperations)
-		if err := o.Confirm("go on? [yes/no] ", "yes", yes); err != nil {
-			return err
-		}
-		if err := api.DeleteCheckpoint(ctx, c.ID); err != nil {
-			return err
-		}
-		return o.Done(cli.Result{ID: c.ID, Result: "deleted"}, "checkpoint %s is deleted", c.Name)
-	})
-}
-
-func checkpointTable(rows []client.Checkpoint) cli.Table {
-	t := cli.Table{Head: []string{"ID", "NAME", "CREATED", "SIZE", "TO UNDO", "HOLDS", "DESCRIPTION"}}
-	for _, c := range rows {
-		undo := ""
-		if c.OperationsCount != nil {
-			undo = strconv.Itoa(*c.OperationsCount)
-		}
-		holds := strconv.Itoa(c.HeldOperations)
-		if c.RecordOnly {
-			holds = "record only"
-		}
-		t.Rows = append(t.Rows, []string{c.ID, c.Name, c.CreatedAt.Format(time.RFC3339), c.Size, undo, holds, c.Description})
-	}
-	return t
-}
-
 // rollbackLimit bounds the wait for a rollback; the rollback itself goes on when the wait ends.
 const rollbackLimit = 2 * time.Hour
 
 func rollback() cli.Command {
-	return cli.Command{Use: "rollback", Short: "undo what was done", Commands: []cli.Command{rollbackExecute(), rollbackShow()}}
+	return cli.Command{Use: "rollback", Short: "undo what was done",
+		Commands: []cli.Command{rollbackExecute(), rollbackList(), rollbackShow(), rollbackReconcile(), rollbackStatistics()}}
 }
 
 func rollbackExecute() cli.Command {
@@ -176,6 +85,94 @@ func rollbackShow() cli.Command {
 				return err
 			}
 			return printRollback(o, out)
+		})
+}
+
+func rollbackList() cli.Command {
+	var p client.Page
+	return remote(cli.Command{
+		Use: "list", Short: "list past rollbacks, newest first",
+		Example: "  orchestrator rollback list --limit 10", Flags: func(f *cli.Flags) { cli.PageFlags(f, &p) },
+	},
+		func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
+			l, err := api.Rollbacks(ctx, p)
+			if err != nil {
+				return err
+			}
+			return cli.PrintList(o, l, rollbackTable(l.Rows))
+		})
+}
+
+// rollbackTable shows rollbacks, one a line.
+func rollbackTable(rows []client.Rollback) cli.Table {
+	t := cli.Table{Head: []string{"ROLLBACK", "STATE", "BEGUN", "BY", "TO UNDO", "UNDONE", "FAILED", "SECONDS"}}
+	for _, r := range rows {
+		state := "goes on"
+		if r.Ended {
+			state = "ended"
+		}
+		t.Rows = append(t.Rows, []string{r.RollbackID, state, r.CreatedAt.Format(time.RFC3339), r.CreatedBy,
+			strconv.Itoa(r.OperationsPlanned), strconv.Itoa(r.OperationsExecuted), strconv.Itoa(r.OperationsFailed),
+			fmt.Sprintf("%.2f", r.Duration)})
+	}
+	return t
+}
+
+func rollbackReconcile() cli.Command {
+	return remote(cli.Command{
+		Use: "reconcile", Changes: true, Short: "compare the inventory with what the providers have, and make it say so",
+		Long: "What is gone leaves the inventory; a server that an operation made which still stands comes back. When every provider " +
+			"has answered, the\ninventory is verified. Ends with 8 when it is not.",
+		Example: "  orchestrator rollback reconcile",
+	},
+		func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
+			api.HTTP = client.Connect(api.Roots, rollbackLimit)
+			r, err := api.Reconcile(ctx)
+			if err != nil {
+				return err
+			}
+			verified := "yes"
+			if !r.Verified {
+				verified = "no"
+			}
+			t := cli.Table{Facts: [][2]string{{"verified", verified}, {"compared", strconv.Itoa(r.Checked)}},
+				Head: []string{"RESOURCE", "FOUND"}}
+			for found, names := range map[string][]string{"gone, removed from the inventory": r.Removed,
+				"there, added to the inventory": r.Added, "there, made by no operation of this service": r.Unlisted} {
+				for _, name := range names {
+					t.Rows = append(t.Rows, []string{name, found})
+				}
+			}
+			slices.SortFunc(t.Rows, slices.Compare)
+			if err := o.Print(r, t); err != nil || r.Verified {
+				return err
+			}
+			return cli.Exit(cli.ExitRunFailed, fmt.Errorf("the inventory is not verified: %s", strings.Join(r.Unanswered, "; ")))
+		})
+}
+
+func rollbackStatistics() cli.Command {
+	return remote(cli.Command{
+		Use: "statistics", Short: "how many checkpoints and rollbacks there are, and whether the inventory is verified",
+		Example: "  orchestrator rollback statistics",
+	},
+		func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
+			s, err := api.RollbackStatistics(ctx)
+			if err != nil {
+				return err
+			}
+			inventory := "not restored"
+			switch {
+			case s.RestoreUnfinished:
+				inventory = "half restored from checkpoint " + s.RestoredFrom + "; restore it again"
+			case s.Unverified:
+				inventory = "restored from checkpoint " + s.RestoredFrom + ", unverified; see: orchestrator rollback reconcile"
+			case s.ReconciledAt != nil:
+				inventory = "verified at " + s.ReconciledAt.Format(time.RFC3339)
+			}
+			return o.Print(s, cli.Table{Facts: [][2]string{{"checkpoints", strconv.Itoa(s.TotalCheckpoints)},
+				{"rollbacks", strconv.Itoa(s.TotalRollbacks)}, {"success rate", fmt.Sprintf("%.1f%%", s.SuccessRate)},
+				{"average time", fmt.Sprintf("%.2f s", s.AverageRollbackTime)}, {"inventory", inventory}}})
 		})
 }
 

@@ -97,6 +97,9 @@ func (r *Run) handleUndo(i, k int32, res Result) {
 	switch res.Class {
 	case OK, NotFoundClass:
 		p.UndoError = ""
+		if slices.ContainsFunc(res.Resources, func(c Resource) bool { return !c.Gone }) { // what was removed is back
+			p.Recorded.At, p.Recorded.Made = r.now(), res.Resources
+		}
 		r.setApplied(i, k, false)
 		r.change.Resources = append(r.change.Resources, res.Resources...)
 		r.setStep(p, Undone)

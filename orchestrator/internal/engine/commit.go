@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/orchestrator/internal/rollback"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/canonical"
@@ -21,6 +22,13 @@ func (r *runner) commit(ctx context.Context, t *cycle) error {
 	r.run.Header.Owner = r.e.Instance
 	r.renew = t.now.Up + r.e.Lease/2
 	r.assignEra(&t.change)
+	if r.kind == dag.Rollback && r.run.Done() {
+		counted, err := rollback.CountEnded(ctx, r.e.DB, &r.run.Header)
+		if err != nil {
+			return err
+		}
+		t.writes = append(t.writes, counted)
+	}
 	b := r.e.buffers.Get().(*buffer)
 	defer r.e.recycle(b)
 	if err := r.encode(b, t); err != nil {

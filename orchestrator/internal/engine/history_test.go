@@ -321,7 +321,7 @@ func TestHistory_ofAutomaticCheckpointsTheNewestStay(t *testing.T) {
 			}
 		}
 		e.prune(history.Keep{Automatic: 2})
-		list, err := e.Checkpoints.List(context.Background(), store.Place{Limit: 10})
+		list, err := e.Checkpoints.List(context.Background(), store.Place{Limit: 10}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

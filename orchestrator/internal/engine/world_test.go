@@ -136,7 +136,25 @@ func (w *world) Execute(ctx context.Context, a dag.Attempt) dag.Result {
 		}
 	}
 	return dag.Result{Class: dag.OK, Output: "did " + a.Step.Name, Facts: map[string]string{"id": a.Tag},
-		Resources: []dag.Resource{{Kind: "server", Name: a.Step.Name, Provider: "p", Facts: map[string]string{"id": a.Tag}}}}
+		Resources: []dag.Resource{resource(a.Step.Name, a.Tag)}}
+}
+
+// resource is what the world reports of a step.
+func resource(name, tag string) dag.Resource {
+	return dag.Resource{Kind: "server", Name: name, Provider: "p", Facts: map[string]string{"id": tag, "tag": tag}}
+}
+
+// ProviderNames implements rollback.ServerLister.
+func (w *world) ProviderNames() []string { return []string{"p"} }
+
+// Servers implements rollback.ServerLister.
+func (w *world) Servers(context.Context, string) (all []dag.Resource, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for tag, name := range w.effects {
+		all = append(all, resource(name, tag))
+	}
+	return all, nil
 }
 
 func (w *world) do(a dag.Attempt, what string) {

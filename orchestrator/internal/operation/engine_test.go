@@ -37,7 +37,7 @@ func TestEngine_referenceBatchAndBack(t *testing.T) {
 	}
 	e, stop := begin()
 	eventually(t, func() bool { _, err := e.Checkpoints.Take(ctx, run.Checkpoint{Name: "before"}); return err == nil })
-	points, err := e.Checkpoints.List(ctx, store.Place{Limit: 1})
+	points, err := e.Checkpoints.List(ctx, store.Place{Limit: 1}, nil)
 	if err != nil || len(points.Rows) != 1 {
 		t.Fatal(points, err)
 	}

@@ -205,6 +205,23 @@ func (x *Executor) driver(name string) (provider.Driver, error) {
 // ProviderNames lists the names of the providers. The list is not to be changed.
 func (x *Executor) ProviderNames() []string { return x.names }
 
+// Servers returns the servers of a provider that carry a tag, as the inventory has them.
+func (x *Executor) Servers(ctx context.Context, name string) ([]dag.Resource, error) {
+	d, err := x.driver(name)
+	if err != nil {
+		return nil, err
+	}
+	found, err := d.List(ctx)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "provider.silent", "%s", provider.Classify(err).Message).Because(err)
+	}
+	var all []dag.Resource
+	for _, s := range found {
+		all = append(all, made(name, s).Resources...)
+	}
+	return all, nil
+}
+
 // Reach returns what the system's ssh on this machine needs for a server of the inventory; nil when
 // its provider has nothing to say, or is no longer in the configuration.
 func (x *Executor) Reach(server dag.Resource) map[string]string {

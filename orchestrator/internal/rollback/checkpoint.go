@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/event"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
@@ -24,26 +25,9 @@ type Checkpoints struct {
 // has checked, and the origin of c. Taking it again under the same id returns the first. History
 // keeps a limited number of automatic ones.
 func (s *Checkpoints) Take(ctx context.Context, c run.Checkpoint) (run.Checkpoint, error) {
-	if c.ID == "" {
-		c.ID = id.New()
-	}
-	if err := s.Eras.Open(ctx, s.DB); err != nil {
-		return run.Checkpoint{}, err
-	}
-	c.CreatedAt, c.V = s.Now().UTC().Truncate(time.Microsecond), 2
-	c.EraFrom, _ = s.Eras.boundary()
-	page, err := s.DB.List(ctx, store.Query{Kind: run.Resources().Kind, Counts: []store.CounterKey{{Kind: run.Resources().Kind}}})
+	c, own, err := s.take(ctx, c)
 	if err != nil {
 		return run.Checkpoint{}, err
-	}
-	_, c.EraTo = s.Eras.boundary()
-	c.Cut, c.Resources, c.Hash = page.Rev, page.Counts[0].N, page.Counts[0].Sum.String()
-	var own store.Write
-	for len(own.Body) == 0 || c.Size != len(own.Body) { // the digits of Size count too
-		c.Size = len(own.Body)
-		if own, err = run.Checkpoints().Write(c, store.Absent()); err != nil {
-			return run.Checkpoint{}, err
-		}
 	}
 	entry, err := run.Entry(ctx, audit.EntryDraft{Action: "checkpoint.create", Resource: "checkpoints/" + c.ID,
 		Details: map[string]any{"name": c.Name}}, c.CreatedAt).Encode()
@@ -56,7 +40,7 @@ func (s *Checkpoints) Take(ctx context.Context, c run.Checkpoint) (run.Checkpoin
 	}
 	_, err = s.DB.Commit(ctx, store.Batch{Writes: append(settled, own), Appends: []store.Append{
 		{Stream: audit.Stream, Body: entry},
-		run.Event(&event.Event{Type: event.CheckpointCreated, Time: c.CreatedAt, Status: "created", Name: c.Name, Checkpoint: c.ID}),
+		created(&c),
 	}})
 	if fault.Is(err, fault.Conflict) { // taken before, under this id
 		return s.Get(ctx, c.ID)
@@ -68,9 +52,60 @@ func (s *Checkpoints) Take(ctx context.Context, c run.Checkpoint) (run.Checkpoin
 	return c, nil
 }
 
-// List lists checkpoints, newest first.
-func (s *Checkpoints) List(ctx context.Context, p store.Place) (store.Window[run.Checkpoint], error) {
-	return run.Checkpoints().Window(ctx, s.DB, p, store.Query{})
+// take returns a checkpoint of now and the write that stores it.
+func (s *Checkpoints) take(ctx context.Context, c run.Checkpoint) (run.Checkpoint, store.Write, error) {
+	if c.ID == "" {
+		c.ID = id.New()
+	}
+	if err := s.Eras.Open(ctx, s.DB); err != nil {
+		return c, store.Write{}, err
+	}
+	c.CreatedAt, c.V = s.Now().UTC().Truncate(time.Microsecond), 3
+	c.EraFrom, _ = s.Eras.boundary()
+	page, err := s.DB.List(ctx, store.Query{Kind: run.Resources().Kind, Counts: []store.CounterKey{{Kind: run.Resources().Kind},
+		running(dag.Batch), running(dag.Workflow), running(dag.Rollback)}})
+	if err != nil {
+		return c, store.Write{}, err
+	}
+	_, c.EraTo = s.Eras.boundary()
+	c.Cut, c.Resources, c.Hash = page.Rev, page.Counts[0].N, page.Counts[0].Sum.String()
+	c.Underway = page.Counts[1].N + page.Counts[2].N + page.Counts[3].N
+	c.Checksum = store.Sum{}.String() // as long as the real one, for Size
+	var own store.Write
+	for len(own.Body) == 0 || c.Size != len(own.Body) { // the digits of Size count too
+		c.Size = len(own.Body)
+		if own, err = run.Checkpoints().Write(c, store.Absent()); err != nil {
+			return c, store.Write{}, err
+		}
+	}
+	if c.Checksum, err = c.Digest(); err != nil {
+		return c, store.Write{}, err
+	}
+	own, err = run.Checkpoints().Write(c, store.Absent())
+	return c, own, err
+}
+
+// running is the counter of the runs of a kind that have not ended.
+func running(k dag.Kind) store.CounterKey {
+	return store.CounterKey{Kind: run.Headers().Kind, Index: "status", Value: run.StatusKey(k, dag.StatusRunning)}
+}
+
+// created is the event of a checkpoint that was taken.
+func created(c *run.Checkpoint) store.Append {
+	return run.Event(&event.Event{Type: event.CheckpointCreated, Time: c.CreatedAt, Status: "created", Name: c.Name, Checkpoint: c.ID})
+}
+
+// List lists checkpoints, newest first: all, or only those that were taken automatically or by a
+// person.
+func (s *Checkpoints) List(ctx context.Context, p store.Place, automatic *bool) (store.Window[run.Checkpoint], error) {
+	q := store.Query{}
+	if automatic != nil {
+		q = store.Query{Index: "made", Exact: true, Prefix: run.MadeByPerson}
+		if *automatic {
+			q.Prefix = run.MadeAutomatically
+		}
+	}
+	return run.Checkpoints().Window(ctx, s.DB, p, q)
 }
 
 // Get returns the checkpoint with that id, or a fault of kind NotFound.

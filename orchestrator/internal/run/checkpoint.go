@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/canonical"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -12,6 +13,7 @@ import (
 // only, the effects that a rollback to it needs stay in the store when their runs are pruned.
 type Checkpoint struct {
 	Automatic   bool      `json:"automatic,omitempty"` // nobody asked for it
+	Checksum    string    `json:"checksum"`            // Digest of the document, against damage
 	CreatedAt   time.Time `json:"created_at"`
 	Cut         uint64    `json:"cut"` // the last commit before it
 	Description string    `json:"description"`
@@ -23,6 +25,7 @@ type Checkpoint struct {
 	RecordOnly  bool      `json:"record_only,omitempty"` // what a rollback to it would need is not kept
 	Resources   int       `json:"resources"`             // in the inventory at Cut
 	Size        int       `json:"size"`                  // bytes of this document
+	Underway    int       `json:"underway"`              // runs that had not ended at Cut: Hash has what they had made by then
 	V           int       `json:"v"`                     // format
 }
 
@@ -42,6 +45,14 @@ func Checkpoints() store.Table[Checkpoint] {
 			}
 			return []store.IndexKey{{Name: "era", Value: EraKey(c.EraTo)}, made}
 		}}
+}
+
+// Digest returns the SHA-256 in hexadecimal digits of what a checkpoint says, but for Checksum and
+// for RecordOnly, which changes later.
+func (c Checkpoint) Digest() (string, error) {
+	c.Checksum, c.RecordOnly = "", false
+	body, err := canonical.Make(c)
+	return store.Digest(body).String(), err
 }
 
 // EraKey is an era as index keys have it: texts in the order of the numbers.

@@ -21,6 +21,10 @@ const (
 	resourceKind   = "resource"   // inventory; id = "<provider>/<kind>/<name>"
 	checkpointKind = "checkpoint"
 	sweepKind      = "hold" // one document: how far effects that no checkpoint needs any more are deleted
+
+	correctionKind     = "correction"      // a change of the inventory by a restore or a reconcile
+	verificationKind   = "verification"    // one document: whether the inventory was compared with the providers
+	rollbackTotalsKind = "rollback_totals" // one document: what became of all rollbacks ever
 )
 
 // Schema returns the kinds that the orchestrator stores of runs.
@@ -34,6 +38,9 @@ func Schema() []store.Kind {
 		{Name: resourceKind, Summed: true},
 		{Name: checkpointKind, Indexes: []string{"era", "made"}, Counted: []string{"made"}},
 		{Name: sweepKind},
+		{Name: correctionKind},
+		{Name: verificationKind},
+		{Name: rollbackTotalsKind},
 		{Name: identities.Kind},
 	}
 }
