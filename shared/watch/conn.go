@@ -114,20 +114,24 @@ func (c *conn) deadline(now time.Time) bool {
 }
 
 // heard moves the read deadline, because the client has given a sign of life. Within a message it
-// does nothing, so a client cannot stretch one with pings. Any goroutine may call it.
+// does nothing, so a client cannot stretch one with pings, and none that has ended. Any goroutine
+// may call it.
 func (c *conn) heard() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.inMessage {
+	if !c.inMessage && !c.ended {
 		_ = c.ws.SetReadDeadline(time.Now().Add(c.h.silence)) // a closed socket shows in the read
 	}
 }
 
 // message sets the read deadline when a message of the client begins (messageWithin) or has ended
-// (silence).
+// (silence). A socket that has ended keeps its own: a client that goes on talking does not keep it.
 func (c *conn) message(begins bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.ended {
+		return
+	}
 	wait := c.h.silence
 	if c.inMessage = begins; begins {
 		wait = messageWithin
@@ -154,8 +158,9 @@ func (c *conn) serve(ws *websocket.Conn) {
 	_ = ws.Close()
 }
 
-// sendClose writes the rest of the frame that was interrupted and the close frame, whose reason
-// says where to resume. A client that was cut off for not reading has 20 s to take it, others 1 s.
+// sendClose writes the rest of the frame that was interrupted, the answers that wait, among which
+// may be why the reader ended the socket, and the close frame, whose reason says where to resume.
+// A client that was cut off for not reading has 20 s to take it, others 1 s.
 func (c *conn) sendClose(rest []byte) {
 	c.mu.Lock()
 	code, reason := c.code, c.reason
@@ -172,8 +177,21 @@ func (c *conn) sendClose(rest []byte) {
 	}
 	conn := c.ws.NetConn()
 	_ = conn.SetWriteDeadline(time.Now().Add(wait)) // a dead socket shows in the write
-	if _, err := conn.Write(slices.Concat(rest, closeFrame(code, reason))); err != nil {
+	last := slices.Concat(rest, c.waiting(), closeFrame(code, reason))
+	if _, err := conn.Write(last); err != nil {
 		_ = conn.Close()
+	}
+}
+
+// waiting returns the answers that the writer has not taken.
+func (c *conn) waiting() (frames []byte) {
+	for {
+		select {
+		case frame := <-c.answers:
+			frames = append(frames, frame...)
+		default:
+			return frames
+		}
 	}
 }
 

@@ -1,15 +1,20 @@
 package watch
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
 
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/token"
 )
 
 func TestWatch_clientMessages(t *testing.T) {
@@ -178,5 +183,107 @@ func TestSubscribe_idsInAnyCase(t *testing.T) {
 	}
 	if m := next(t, ws); m["event_type"] != "TaskStatusChanged" {
 		t.Error(m)
+	}
+}
+
+// renewing returns what a client asks for tokens, which it takes for ones of that life, and how
+// often it did.
+func (p *place) renewing(life time.Duration) (Fresh, *atomic.Int64) {
+	asked := new(atomic.Int64)
+	return func(context.Context) (secret.Text, time.Time, error) {
+		n := asked.Add(1)
+		if p.dead.Load() {
+			return secret.Text{}, time.Time{}, fault.New(fault.Unauthenticated, "cli.expired", "sign in again")
+		}
+		return secret.New(fmt.Sprint("token ", n)), time.Now().Add(life), nil
+	}, asked
+}
+
+// TestDial_aStreamOutlivesItsTokens follows a stream over three tokens on one socket, then over one
+// whose renewal came too late.
+func TestDial_aStreamOutlivesItsTokens(t *testing.T) {
+	t.Parallel()
+	p := start(t, func(c *Config) {
+		verify := c.Verify
+		c.Verify = func(ctx context.Context, raw string) (token.Claims, error) {
+			claims, err := verify(ctx, raw)
+			claims.Subject = "ann" // whichever token it is
+			return claims, err
+		}
+	})
+	fresh, asked := p.renewing(2 * time.Second)
+	c, err := DialFresh(t.Context(), p.url, fresh, 0, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	first := c.ws
+	until(func() bool { // the server knows the socket by the third token
+		open := p.open()
+		return len(open) == 1 && open[0].who.Load().ID == "token 3"
+	})
+	p.emit(t, "TaskStatusChanged", 1)
+	if e, err := c.Next(t.Context()); err != nil || e.Sequence != 1 || c.ws != first {
+		t.Errorf("%+v %v, on the first socket: %t", e, err, c.ws == first)
+	}
+	until(func() bool { // the renewal comes too late, so the socket is closed; the stream goes on with another one
+		for _, open := range p.open() {
+			if who := open.who.Load(); who != nil {
+				ended := *who
+				ended.Expires = 0
+				open.who.Store(&ended)
+			}
+		}
+		return p.Stats().Connections == 0
+	})
+	p.emit(t, "TaskStatusChanged", 1)
+	if e, err := c.Next(t.Context()); err != nil || e.Sequence != 2 || c.ws == first {
+		t.Errorf("after the end of its token: %+v %v", e, err)
+	}
+	p.dead.Store(true)
+	if _, err := c.Next(t.Context()); fault.CodeOf(err) != "cli.expired" {
+		t.Errorf("a session that ended: %v", err)
+	}
+	if asked.Load() < 4 {
+		t.Errorf("%d tokens", asked.Load())
+	}
+}
+
+// TestWatch_aRenewalWithLesserRightsCounts holds what comes behind the answer to a renewal to the
+// rights of the newer token, and a socket to the person that opened it.
+func TestWatch_aRenewalWithLesserRightsCounts(t *testing.T) {
+	t.Parallel()
+	p := start(t, func(c *Config) {
+		verify, may := c.Verify, c.Allowed
+		c.Verify = func(ctx context.Context, raw string) (token.Claims, error) {
+			claims, err := verify(ctx, raw)
+			claims.Subject, claims.Username, _ = strings.Cut(raw, ":")
+			return claims, err
+		}
+		c.Allowed = func(cl token.Claims, category string) bool {
+			return may(token.Claims{Subject: "x:" + cl.Username}, category)
+		}
+	})
+	ws := p.dial(t, "token=ann:task,batch")
+	p.emit(t, "TaskStatusChanged", 1)
+	next(t, ws)
+	say(t, ws, `{"type":"auth","token":"ann:batch"}`)
+	if m := next(t, ws); m["type"] != "ack" || fmt.Sprint(m["events"]) != "[batch]" {
+		t.Fatal(m)
+	}
+	for range 5 * time.Second / sweepEvery { // some sweeps among them
+		p.emit(t, "TaskStatusChanged", 1)
+		p.emit(t, "BatchStatusChanged", 1)
+		if m := next(t, ws); m["event_type"] != "BatchStatusChanged" {
+			t.Fatalf("a token without that right: %v", m)
+		}
+	}
+	say(t, ws, `{"type":"auth","token":"bob:task,batch","id":"1"}`)
+	if m := next(t, ws); m["code"] != "ws.other_user" || m["id"] != "1" {
+		t.Errorf("another person's token: %v", m)
+	}
+	p.emit(t, "BatchStatusChanged", 1)
+	if code, _ := closeCode(t, ws); code != closeUnauthenticated {
+		t.Errorf("another person's token: %d", code)
 	}
 }

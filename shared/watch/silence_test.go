@@ -48,3 +48,30 @@ func TestWatch_twentySocketsOfAUser(t *testing.T) {
 	}
 	p.dial(t, "token=bob")
 }
+
+// TestWatch_aClientThatTalksOnAfterTheCloseIsRemoved: it takes no close frame and sends messages
+// for ever, which kept its socket open.
+func TestWatch_aClientThatTalksOnAfterTheCloseIsRemoved(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil)
+	deaf := p.raw(t, "token=ann")
+	talking := make(chan struct{})
+	go func() {
+		defer close(talking)
+		tick := time.NewTicker(50 * time.Millisecond) // below the rate that ends a socket
+		defer tick.Stop()
+		for {
+			if _, err := deaf.Write(rawFrame(0x81, []byte(`{"type":"ping"}`), true)); err != nil {
+				return
+			}
+			<-tick.C
+		}
+	}()
+	p.dead.Store(true)
+	select {
+	case <-talking:
+	case <-time.After(busy):
+		t.Fatal("a socket that has ended goes on")
+	}
+	until(func() bool { return p.Stats().Connections == 0 })
+}

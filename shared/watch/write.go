@@ -14,7 +14,8 @@ import (
 const maxEventsPerWrite = 256
 
 // write sends events, answers and pings until the socket ends. No other goroutine writes before it
-// has returned. It returns the rest of a frame of which the client has taken a part.
+// has returned. It returns the rest of a frame of which the client has taken a part, or an answer
+// of which it has taken nothing.
 func (c *conn) write() (rest []byte) {
 	w := writer{conn: c, items: make([]*item, 0, 8)}
 	ping := time.NewTicker(pingEvery)
@@ -48,7 +49,11 @@ func (c *conn) write() (rest []byte) {
 				return nil
 			}
 		}
-		if _, rest, ok := w.flush(); !ok {
+		frame := w.frames[0]
+		if n, rest, ok := w.flush(); !ok {
+			if n == 0 { // not begun: it may be the answer that says why the socket ends
+				return frame
+			}
 			return rest
 		}
 	}
