@@ -145,6 +145,34 @@ func TestSignIn_isSavedForItsOwnerOnlyAndRenewedInTime(t *testing.T) {
 			t.Fatalf("%v", err)
 		}
 	}
+	// A verb that outlives its token goes on with the next one, while it is the same user's.
+	api, err := target.Client(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved, err := o.LoadSignIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	short := saved
+	short.Token, short.ExpiresAt = "short", time.Now().Add(time.Second)
+	if err := o.SaveSignIn(short); err != nil {
+		t.Fatal(err)
+	}
+	if raw, ends, err := api.Fresh(t.Context()); err != nil || raw.Reveal() != "fresh" || time.Until(ends) < time.Minute || renewals != 2 {
+		t.Errorf("the next token is %q until %s after %d renewals, %v", raw.Reveal(), ends, renewals, err)
+	}
+	short.Username = "bob"
+	if err := o.SaveSignIn(short); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := api.Fresh(t.Context()); fault.CodeOf(err) != "cli.other_user" {
+		t.Errorf("another user has signed in: %v", err)
+	}
+	if err := o.SaveSignIn(saved); err != nil {
+		t.Fatal(err)
+	}
+	renewals = 1
 	if saved, err := o.LoadSignIn(); err != nil || renewals != 1 || saved.RefreshToken != "rt_next" {
 		t.Errorf("%d renewals, %+v, %v", renewals, saved.ExpiresAt, err)
 	}

@@ -138,16 +138,40 @@ func (t *Target) Address(o *IO) string {
 // Client returns a client of the target that is signed in: with the token file if one is given,
 // else with the saved sign-in, which is renewed when it is about to end.
 func (t *Target) Client(ctx context.Context, o *IO) (*client.Client, error) {
-	token, err := t.token(ctx, o)
-	if err != nil {
-		return nil, err
-	}
 	api, err := t.Open(o)
 	if err != nil {
 		return nil, err
 	}
-	api.Token = token
+	path := t.tokenFile
+	if path == "" {
+		path = o.Getenv("PROVISIONING_TOKEN_FILE")
+	}
+	if path != "" {
+		api.Token, err = SecretFile(path)
+		return api, err
+	}
+	s, err := t.renewed(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	api.Token = secret.New(s.Token)
+	if s.RefreshToken != "" {
+		api.Fresh = t.freshOf(o, s.Username)
+	}
 	return api, nil
+}
+
+// freshOf returns what a client asks for its token that outlives the one it began with: the saved
+// sign-in, while it is of that user.
+func (t *Target) freshOf(o *IO, username string) func(context.Context) (secret.Text, time.Time, error) {
+	return func(ctx context.Context) (secret.Text, time.Time, error) {
+		s, err := t.renewed(ctx, o)
+		if err == nil && s.Username != username {
+			err = fault.New(fault.Unauthenticated, "cli.other_user", "%s has signed in here in the place of %s, who began this", s.Username,
+				username)
+		}
+		return secret.New(s.Token), s.ExpiresAt, err
+	}
 }
 
 // Open returns a client of the target that is not signed in. It tells the person what it waits for
@@ -204,36 +228,27 @@ func SecretFile(path string) (secret.Text, error) {
 	return text, nil
 }
 
-func (t *Target) token(ctx context.Context, o *IO) (secret.Text, error) {
-	path := t.tokenFile
-	if path == "" {
-		path = o.Getenv("PROVISIONING_TOKEN_FILE")
-	}
-	if path != "" {
-		return SecretFile(path)
-	}
+// renewed returns the saved sign-in, which it renews when it is about to end.
+func (t *Target) renewed(ctx context.Context, o *IO) (SignIn, error) {
 	s, err := o.LoadSignIn()
-	if err != nil {
-		return secret.Text{}, err
-	}
-	if time.Until(s.ExpiresAt) > renewBefore {
-		return secret.New(s.Token), nil
+	if err != nil || time.Until(s.ExpiresAt) > renewBefore {
+		return s, err
 	}
 	if s.RefreshToken == "" {
-		return secret.Text{}, fault.New(fault.Unauthenticated, "cli.expired",
+		return SignIn{}, fault.New(fault.Unauthenticated, "cli.expired",
 			"the sign-in of %s has expired; run: control-center auth login", s.Username)
 	}
 	issuer := client.Client{Base: s.Server}
 	if err := t.trust(o, &issuer); err != nil {
-		return secret.Text{}, err
+		return SignIn{}, err
 	}
 	renewed, err := issuer.Refresh(ctx, secret.New(s.RefreshToken))
 	if err != nil {
-		return secret.Text{}, err
+		return SignIn{}, err
 	}
 	next := SignInOf(s.Server, s.Username, renewed)
 	next.CAFile = s.CAFile
-	return renewed.Token, o.SaveSignIn(next)
+	return next, o.SaveSignIn(next)
 }
 
 // SignInOf returns what is saved of a session.

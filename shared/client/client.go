@@ -37,8 +37,10 @@ const maxAnswer = 64 << 20
 
 // Client talks to one service. Its fields are set once.
 type Client struct {
-	Base  string       // "http://127.0.0.1:9090"
-	Token secret.Text  // bearer token; empty for open routes
+	Base  string      // "http://127.0.0.1:9090"
+	Token secret.Text // bearer token; empty for open routes
+	// Fresh returns the token to use now, in place of Token, and when it ends; nil: Token stays.
+	Fresh func(ctx context.Context) (raw secret.Text, ends time.Time, err error)
 	Key   string       // Idempotency-Key of its next change, when the call gives none
 	HTTP  *http.Client // nil: a client with a 60 s limit
 
@@ -120,8 +122,13 @@ func (c *Client) once(ctx context.Context, in call, out any) (http.Header, error
 		req.Header.Set("Content-Type", "application/json")
 	}
 	token := c.Token
-	if in.token != nil {
+	switch {
+	case in.token != nil:
 		token = *in.token
+	case c.Fresh != nil:
+		if token, _, err = c.Fresh(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if !token.Empty() {
 		req.Header.Set("Authorization", "Bearer "+token.Reveal())

@@ -15,6 +15,7 @@ import (
 
 	"github.com/provisioning-platform/platform/shared/client"
 	"github.com/provisioning-platform/platform/shared/secret"
+	"github.com/provisioning-platform/platform/shared/watch"
 	"github.com/provisioning-platform/platform/tests/rig"
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
@@ -253,6 +254,22 @@ func TestCLI_watchEndsAsTheRunDid(t *testing.T) {
 	s.run(t, verb{line: "orchestrator batch cancel {batch}"})
 	<-watched
 	s.run(t, verb{line: "orchestrator batch cancel {batch}", code: exitConflict})
+
+	s.run(t, verb{line: "orchestrator checkpoint create other"})
+	out, _ = s.run(t, verb{line: "orchestrator watch --batch {batch} --since 0 --timeout 1s -o jsonl", code: exitTimeout, err: "--since"})
+	ended := false
+	for line := range strings.Lines(out) {
+		var e watch.Event
+		if err := json.Unmarshal([]byte(line), &e); err != nil || e.Metadata["batch_id"] != b.BatchID {
+			t.Errorf("not of the batch: %s, %v", line, err)
+		}
+		ended = ended || e.Type == "BatchStatusChanged" && e.Metadata["status"] == "cancelled"
+	}
+	if !ended {
+		t.Errorf("the end of the batch is missing: %s", out)
+	}
+	s.run(t, verb{line: "orchestrator watch --event-type CheckpointCreated --since 0 --timeout 1s", code: exitTimeout, out: "other"})
+	s.run(t, verb{line: "orchestrator watch --event-type Nothing", code: exitUsage, err: "TaskStatusChanged"})
 }
 
 // TestCLI_savedSignIn signs in, is recognised by both binaries, and signs out.

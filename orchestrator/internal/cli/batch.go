@@ -52,7 +52,7 @@ func begin(ctx context.Context, o *cli.IO, api *client.Client, follow bool, limi
 	var events *watch.Conn
 	if follow { // before the submission, so that nothing is missed
 		var err error
-		if events, err = dial(ctx, api); err != nil {
+		if events, err = dial(ctx, api, work()); err != nil {
 			return err
 		}
 		defer func() { _ = events.Close() }()
@@ -97,7 +97,7 @@ func batchWatch() cli.Command {
 		Example: "  orchestrator batch watch 01890000-0000-7000-8000-000000000001 --timeout 10m",
 	},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
-			events, err := dial(ctx, api)
+			events, err := dial(ctx, api, only(work(), "batch_ids", args[0]))
 			if err != nil {
 				return err
 			}

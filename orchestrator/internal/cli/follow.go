@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"os/signal"
 	"strings"
@@ -23,10 +24,24 @@ type followed interface {
 	close() // ends the drawing
 }
 
-// dial opens the event stream of the service. A verb dials before it asks or submits, so that it
-// misses no event.
-func dial(ctx context.Context, api *client.Client) (*watch.Conn, error) {
-	return watch.Dial(ctx, strings.TrimRight(api.Base, "/")+"/ws?events=batch,task,progress", api.Token.Reveal(), 0, "", api.Roots)
+// work is what a verb asks for that follows a run it has not submitted yet.
+func work() url.Values { return url.Values{"events": {"batch,task,progress"}} }
+
+// only narrows a query to the events of one batch or task: name is batch_ids or task_ids.
+func only(query url.Values, name, id string) url.Values {
+	query.Set(name, id)
+	return query
+}
+
+// dial opens the event stream of the service with a query of /ws. A verb dials before it asks or
+// submits, so that it misses no event. The stream outlives the token where the sign-in can be
+// renewed.
+func dial(ctx context.Context, api *client.Client, query url.Values) (*watch.Conn, error) {
+	address := strings.TrimRight(api.Base, "/") + "/ws?" + query.Encode()
+	if api.Fresh != nil {
+		return watch.DialFresh(ctx, address, api.Fresh, 0, "", api.Roots)
+	}
+	return watch.Dial(ctx, address, api.Token.Reveal(), 0, "", api.Roots)
 }
 
 // follow shows events until the work has ended; nil when it has. A limit of 0 is none. again is the

@@ -59,7 +59,7 @@ func taskWatch() cli.Command {
 		Long:    "Ends with 0 when the task completed, 8 when it failed, 9 when it was cancelled, 7 when --timeout passed first.",
 		Example: "  orchestrator task watch 01890000-0000-7000-8000-000000000001 --timeout 10m",
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
-		events, err := dial(ctx, api)
+		events, err := dial(ctx, api, only(work(), "task_ids", args[0]))
 		if err != nil {
 			return err
 		}

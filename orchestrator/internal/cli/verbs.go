@@ -1,7 +1,7 @@
 // Package cli declares the verbs of the orchestrator's command line: those that talk to a running
-// service (batches, workflows, tasks, state, checkpoints, rollback, webhooks), and its parts of a
-// recovery from a backup, which need none. It owns no logic of the service; serve and offline
-// verification come from app, which hands them in as commands.
+// service (batches, workflows, tasks, state, checkpoints, rollback, webhooks, live events), and its
+// parts of a recovery from a backup, which need none. It owns no logic of the service; serve and
+// offline verification come from app, which hands them in as commands.
 package cli
 
 import (
@@ -25,7 +25,7 @@ func Root(l Local) cli.Command {
 		Use: "orchestrator", Short: "runs provisioning work: batches, checkpoints, rollback",
 		Example: "  orchestrator batch submit batch.json --watch\n  orchestrator task list --status running",
 		Commands: []cli.Command{l.Serve, l.Config, batches(), workflows(), tasks(), states(), checkpoints(), rollback(),
-			webhooks(),
+			webhooks(), watchEvents(),
 			{Use: "audit", Short: "the tamper-evident log", Commands: l.Audit}, l.LocalServer},
 	}
 }

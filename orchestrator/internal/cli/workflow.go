@@ -54,7 +54,7 @@ func workflow(use, kind, short, example string, named func(*client.Workflow, str
 		var events *watch.Conn
 		if watched { // before the submission, so that nothing is missed
 			var err error
-			if events, err = dial(ctx, api); err != nil {
+			if events, err = dial(ctx, api, work()); err != nil {
 				return err
 			}
 			defer func() { _ = events.Close() }()
