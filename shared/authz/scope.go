@@ -82,10 +82,11 @@ func CheckScope(s Scope) error {
 
 // ParseRight reads a right as command lines take it: "<type>:<name>=<action>,<action>".
 func ParseRight(text string) (Right, error) {
-	resource, actions, ok := strings.Cut(text, "=")
-	if !ok || resource == "" || actions == "" {
+	at := strings.LastIndexByte(text, '=')
+	if at < 1 || at == len(text)-1 {
 		return Right{}, fmt.Errorf("%q is no right; write TYPE:NAME=ACTION,ACTION, for example batches:*=create,read", text)
 	}
+	resource, actions := text[:at], text[at+1:]
 	if !strings.Contains(resource, ":") {
 		resource += ":*"
 	}

@@ -92,6 +92,19 @@ func (p *Peer) Subjects(ctx context.Context, after uint64, wait time.Duration) (
 	return f, p.follow(ctx, "/internal/v1/subjects", after, wait, &f)
 }
 
+// APITokens asks what API tokens stand for, after a sequence, and waits for news.
+func (p *Peer) APITokens(ctx context.Context, after uint64, wait time.Duration) (token.APITokenStates, error) {
+	var f token.APITokenStates
+	return f, p.follow(ctx, "/internal/v1/tokens", after, wait, &f)
+}
+
+// ReportUses tells when API tokens were last used.
+func (p *Peer) ReportUses(ctx context.Context, uses []token.APIUse) error {
+	ctx, cancel := context.WithTimeout(ctx, longPollSlack)
+	defer cancel()
+	return p.do(ctx, post("/internal/v1/tokens/used", map[string]any{"items": uses}), nil)
+}
+
 func (p *Peer) follow(ctx context.Context, path string, after uint64, wait time.Duration, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, wait+longPollSlack)
 	defer cancel()

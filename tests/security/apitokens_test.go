@@ -5,7 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/client"
 	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/secret"
+	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
 // tokenOrder is a body that makes an API token with one right, which lives for an hour.
@@ -106,5 +109,138 @@ func TestAPITokens_otherPeoplesAreNobodysBusiness(t *testing.T) {
 		if there.Status != 403 || absent.Status != 403 {
 			t.Errorf("%s: %d, one that is not there %d", at.method, there.Status, absent.Status)
 		}
+	}
+}
+
+// TestAPITokens_doNoMoreThanTheirScope: an operator's token for batches is refused all else that he
+// may do, on both services, and the refusal says what is missing.
+func TestAPITokens_doNoMoreThanTheirScope(t *testing.T) {
+	s := shared
+	owner := s.newcomer(t, "operator")
+	_, text := s.apiToken(t, owner, "batches:ci-*", "create", "read")
+	order := func(name, server string) map[string]any {
+		return map[string]any{"name": name, "operations": []any{map[string]any{"id": "a", "type": "server_batch", "provider": "fast",
+			"server_configs": []any{map[string]any{"name": server}}}}}
+	}
+	for _, c := range []struct {
+		method, path string
+		body         any
+	}{
+		{"GET", "/tasks", nil}, {"POST", "/rollback/checkpoints", map[string]any{"name": "x"}}, {"GET", "/webhooks", nil},
+		{"POST", "/batch/execute", order("other", "m-"+id.New())}, // another name
+		{"POST", "/batch/execute", order("ci-1", "m-"+id.New())},  // the servers are not in the scope
+		{"POST", "/workflows/servers/create", map[string]any{"infra": "fast", "check_mode": true}},
+	} {
+		a := s.send(t, "orchestrator", c.method, c.path, text, c.body)
+		if a.Status != 403 || !strings.Contains(string(a.Raw), "scope") {
+			t.Errorf("%s %s: %d %.300s", c.method, c.path, a.Status, a.Raw)
+		}
+	}
+	if a := s.send(t, "control-center", "GET", "/users/"+owner.id, text, nil); a.Status != 403 {
+		t.Errorf("the own account: %d %.300s", a.Status, a.Raw)
+	}
+	_, wide := s.apiToken(t, owner, "*:*", "create", "read")
+	if a := s.send(t, "orchestrator", "POST", "/batch/execute", wide, order("ci-2", "m-"+id.New())); a.Status != 200 {
+		t.Errorf("within the scope: %d %.300s", a.Status, a.Raw)
+	}
+	if a := s.send(t, "orchestrator", "GET", "/tasks?limit=1", wide, nil); a.Status != 200 {
+		t.Errorf("a read within the scope: %d %.300s", a.Status, a.Raw)
+	}
+	if a := s.send(t, "control-center", "GET", "/users", wide, nil); a.Status != 403 {
+		t.Errorf("what the owner may not do: %d %.300s", a.Status, a.Raw)
+	}
+}
+
+// TestAPITokens_endOnBothServices: a token that is revoked, or whose owner is disabled or gets
+// another password, is worth nothing at home at once and at the orchestrator within five seconds;
+// one whose owner is demoted does what is left.
+func TestAPITokens_endOnBothServices(t *testing.T) {
+	s, no, another := shared, false, secret.New("another harbour twenty")
+	cc := s.CC(s.Token)
+	for what, c := range map[string]struct {
+		end     func(owner *person, tokenID string) error
+		demoted bool
+	}{
+		"revoked": {end: func(owner *person, tokenID string) error {
+			return s.CC(secret.New(owner.token)).RevokeAPIToken(t.Context(), tokenID)
+		}},
+		"revoked by an administrator": {end: func(_ *person, tokenID string) error {
+			return s.CC(secret.New(s.people["admin+mfa"].token)).RevokeAPIToken(t.Context(), tokenID)
+		}},
+		"disabled": {end: func(owner *person, _ string) error {
+			return cc.UpdateUser(t.Context(), owner.id, client.UserChange{Enabled: &no})
+		}},
+		"deleted": {end: func(owner *person, _ string) error { return cc.DeleteUser(t.Context(), owner.id) }},
+		"another password": {end: func(owner *person, _ string) error {
+			return cc.UpdateUser(t.Context(), owner.id, client.UserChange{Password: &another})
+		}},
+		"a factor": {end: func(owner *person, _ string) error { _, err := cc.EnrolTOTP(t.Context(), owner.id); return err }},
+		"demoted": {demoted: true, end: func(owner *person, _ string) error {
+			return cc.UpdateUser(t.Context(), owner.id, client.UserChange{Roles: []string{"viewer"}})
+		}},
+	} {
+		owner := s.newcomer(t, "operator")
+		tokenID, text := s.apiToken(t, owner, "*:*", "create", "read", "read_own")
+		make := func() answer {
+			return s.send(t, "orchestrator", "POST", "/rollback/checkpoints", text, map[string]any{"name": "api"})
+		}
+		if a := make(); a.Status != 201 {
+			t.Fatalf("%s: before: %d %s", what, a.Status, a.Raw)
+		}
+		if err := c.end(owner, tokenID); err != nil {
+			t.Fatal(what, err)
+		}
+		began := time.Now()
+		want := 401
+		if c.demoted {
+			want = 200
+		}
+		if a := s.send(t, "control-center", "GET", "/me", text, nil); a.Status != want {
+			t.Errorf("%s: at home at once: %d %s", what, a.Status, a.Raw)
+		}
+		want = 401
+		if c.demoted {
+			want = 403
+		}
+		rigtest.Await(t, 5*time.Second, what+": the orchestrator refuses", func() bool { return make().Status == want })
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%s: the orchestrator took %v", what, took)
+		}
+		if a := s.send(t, "orchestrator", "GET", "/tasks?limit=1", text, nil); c.demoted != (a.Status == 200) {
+			t.Errorf("%s: a read at the orchestrator: %d %s", what, a.Status, a.Raw)
+		}
+	}
+}
+
+// TestAPITokens_aBatchStopsWithTheTokenThatSubmittedIt is decision 53: what has not begun when the
+// token is revoked does not begin; the end of a token's time stops nothing.
+func TestAPITokens_aBatchStopsWithTheTokenThatSubmittedIt(t *testing.T) {
+	s := slowly(t, "embedded")
+	owner, err := s.hire(t.Context(), "owner", "developer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokenID, text := s.apiToken(t, owner, "*:*", "create", "read")
+	batch := s.begun(t, &person{name: "revoked", token: text}, 12)
+	if err := s.CC(secret.New(owner.token)).RevokeAPIToken(t.Context(), tokenID); err != nil {
+		t.Fatal(err)
+	}
+	b := s.over(t, batch)
+	if n := counts(b); b.Status != "Cancelled" || n["Cancelled"] < 6 || n["Completed"]+n["Cancelled"] != 12 {
+		t.Errorf("after the revocation the batch is %s: %v", b.Status, n)
+	}
+	for _, op := range b.Operations {
+		if op.Status == "Cancelled" && op.Error != "the API token "+tokenID+" of owner was revoked" {
+			t.Errorf("operation %s: %q", op.ID, op.Error)
+		}
+	}
+	order := tokenOrder("*:*", "create", "read")
+	order["expires_at"] = time.Now().Add(3 * time.Second)
+	var short struct{ Token string }
+	s.send(t, "control-center", "POST", "/tokens", owner.token, order).data(t, &short)
+	batch = s.begun(t, &person{name: "expired", token: short.Token}, 25) // five seconds of work
+	b = s.over(t, batch)
+	if a := s.send(t, "orchestrator", "GET", "/tasks?limit=1", short.Token, nil); a.Status != 401 || b.Status != "Completed" {
+		t.Errorf("the token has expired (%d), and the batch is %s: %v", a.Status, b.Status, counts(b))
 	}
 }

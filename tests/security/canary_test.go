@@ -199,6 +199,11 @@ func (s *site) useSecrets(t *testing.T, c *canaries) map[string][]byte {
 	}
 	s.send(t, "control-center", "POST", "/mfa/enroll/totp", next.Token, nil).data(t, &enrolled)
 	c.add("a TOTP secret", enrolled.Secret)
+	_, machine := s.apiToken(t, root, "*:*", "read")
+	c.add("an API token", machine)
+	keep("an API token at the control-center", s.send(t, "control-center", "GET", "/tokens", root.token, nil))
+	keep("who an API token speaks for", s.send(t, "control-center", "GET", "/me", machine, nil))
+	keep("an API token at the orchestrator", s.send(t, "orchestrator", "GET", "/tasks?limit=1", machine, nil))
 	wrong := "typed-by-mistake-" + id.Random()
 	c.add("a wrong password", wrong)
 	for _, body := range []map[string]any{{"username": marker, "password": wrong}, {"username": wrong, "password": password},
@@ -211,7 +216,7 @@ func (s *site) useSecrets(t *testing.T, c *canaries) map[string][]byte {
 	s.send(t, "control-center", "POST", "/auth/refresh", "", map[string]any{"token": grant.Refresh})
 	for _, op := range s.operations(t) {
 		path := op.url(nowhere)
-		for i, secret := range []string{root.token, s.Admin.Password, next.Refresh, root.second.RecoveryCodes[0], wrong} {
+		for i, secret := range []string{root.token, s.Admin.Password, next.Refresh, root.second.RecoveryCodes[0], wrong, machine} {
 			q := "?token=" + url.QueryEscape(secret) + "&password=" + url.QueryEscape(secret) + "&limit=" + url.QueryEscape(secret)
 			// What has the form of a request id is one, and ids are recorded: only what is too long
 			// or has another character was pasted by mistake for sure.

@@ -82,7 +82,7 @@ func (v tokenSecretView) Object() string { return v.ID }
 // newToken returns the id of a token to come, which is all that the record of an Idempotency-Key
 // keeps of the answer.
 func newToken(ctx context.Context) string {
-	v := tokenSecretView{tokenView: tokenView{ID: id.New()}}
+	v := tokenSecretView{tokenView: tokenView{ID: web.NewID(ctx)}}
 	web.Answering(ctx, v)
 	return v.ID
 }

@@ -130,6 +130,13 @@ func Admit(changes func() error) func(web.Route) error {
 // again.
 func asked(ctx context.Context) dag.Grant {
 	c := web.CallerOf(ctx)
-	return dag.Grant{AuthVersion: c.Claims.AuthVersion, MFA: c.Claims.MFA(), Roles: c.Claims.Roles,
+	g := dag.Grant{AuthVersion: c.Claims.AuthVersion, MFA: c.Claims.MFA(), Roles: c.Claims.Roles,
 		Time: c.At.UTC().Truncate(time.Microsecond)}
+	if c.Claims.Kind == token.API {
+		g.Token = c.Claims.ID
+		for _, r := range c.Claims.Scope {
+			g.Scope = append(g.Scope, r.String())
+		}
+	}
+	return g
 }

@@ -125,7 +125,7 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 			Decide: known.Decide, Admit: api.Admit(known.AllowChanges), Known: api.EntryNumber, RateLimits: c.RateLimits,
 			TrustedProxies: c.TrustedProxies, CORS: c.CORS,
 		},
-		Prunes: history.Classes(db, c.Retention.keep(), runs),
+		Prunes: append(history.Classes(db, c.Retention.keep(), runs), trust.Classes(db)...),
 		Components: []process.Component{
 			{Name: "sockets", Run: sockets.Run}, {Name: "engine", Run: runs.Run}, {Name: "providers", Run: providers.Run},
 			{Name: "trust", Run: known.Run}, {Name: "audit copy", Run: copier.Run}, {Name: "webhooks", Run: hooks.Run},

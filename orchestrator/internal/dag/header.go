@@ -13,8 +13,10 @@ type Grant struct {
 	Policy      uint64    `json:"policy,omitempty"` // version of the policy set
 	Roles       []string  `json:"roles,omitempty"`  // of the account as they were then
 	Rule        string    `json:"rule,omitempty"`   // the deciding rule
+	Scope       []string  `json:"scope,omitempty"`  // of the API token, as authz.Right.String writes each right
 	Sub         string    `json:"sub,omitempty"`    // user id
 	Time        time.Time `json:"time"`
+	Token       string    `json:"token,omitempty"` // id of the API token of the submission; empty: a person's session
 	Username    string    `json:"username,omitempty"`
 }
 

@@ -75,11 +75,13 @@ func Submission(kind dag.Kind, name string) authz.Resource {
 	return authz.Resource{Type: "workflows"}
 }
 
-// Known is what the control-center has said last: the policies in force, and what an account may be
-// taken for (package trust). RightsChanged is another number after every change of either.
+// Known is what the control-center has said last: the policies in force, what an account may be
+// taken for, and which API tokens there are (package trust). RightsChanged is another number after
+// every change of any of them.
 type Known interface {
 	Policies() *authz.Set
 	Subject(ctx context.Context, sub string) (token.SubjectState, bool, error)
+	APIToken(ctx context.Context, tokenID string) (token.APITokenState, bool, error)
 	RightsChanged() uint64
 }
 
@@ -106,11 +108,18 @@ func (b Book) Submitter(ctx context.Context, g dag.Grant) (func(*dag.Header, *da
 	case !named || g.AuthVersion > account.Version: // the token of the submission says more than what was heard since
 		account = token.SubjectState{Enabled: true, Roles: g.Roles}
 	}
+	var machine token.APITokenState
+	if g.Token != "" {
+		if machine, _, err = b.Known.APIToken(ctx, g.Token); err != nil {
+			return nil, err
+		}
+	}
 	who := g.Username
 	if who == "" {
 		who = g.Sub
 	}
-	asks := authz.Act{Subject: authz.Subject{ID: g.Sub, Username: g.Username, Roles: account.Roles, MFA: g.MFA}, IP: g.IP, Time: g.Time}
+	asks := authz.Act{Subject: authz.Subject{ID: g.Sub, Username: g.Username, Roles: account.Roles, MFA: g.MFA, Scope: bounds(g)},
+		IP: g.IP, Time: g.Time}
 	return func(h *dag.Header, op *dag.Operation) (*audit.DecisionRecord, string) {
 		a := asks
 		switch {
@@ -120,6 +129,9 @@ func (b Book) Submitter(ctx context.Context, g dag.Grant) (func(*dag.Header, *da
 		case !account.Enabled:
 			return audit.NewDecision(&a, authz.Decision{Rule: authz.NoRule, Version: set.Version()}, -1), "the account of " + who +
 				" was disabled"
+		case machine.Revoked:
+			return audit.NewDecision(&a, authz.Decision{Rule: authz.NoRule, Version: set.Version()}, -1), "the API token " + g.Token +
+				" of " + who + " was revoked"
 		}
 		action, resources := Needs(op)
 		a.Asked = make([]authz.Asked, 0, 1+len(resources))
@@ -131,6 +143,21 @@ func (b Book) Submitter(ctx context.Context, g dag.Grant) (func(*dag.Header, *da
 		}
 		return v.Record, refusal(who, *v.Refused, v.Decision)
 	}, nil
+}
+
+// bounds returns what the API token of a submission allows at most; nil when there was none. A
+// right that cannot be read allows nothing.
+func bounds(g dag.Grant) authz.Scope {
+	if g.Token == "" {
+		return nil
+	}
+	scope := authz.Scope{}
+	for _, text := range g.Scope {
+		if r, err := authz.ParseRight(text); err == nil {
+			scope = append(scope, r)
+		}
+	}
+	return scope
 }
 
 // Reads returns why an account may not read resources of a type now, with the policies and the

@@ -15,9 +15,10 @@ import (
 
 // known is what was heard, as the test says it.
 type known struct {
-	people map[string]token.SubjectState
-	source authz.Source
-	number uint64
+	people  map[string]token.SubjectState
+	source  authz.Source
+	machine token.APITokenState
+	number  uint64
 }
 
 func (k *known) Policies() *authz.Set {
@@ -31,6 +32,10 @@ func (k *known) Policies() *authz.Set {
 func (k *known) Subject(_ context.Context, sub string) (token.SubjectState, bool, error) {
 	s, ok := k.people[sub]
 	return s, ok, nil
+}
+
+func (k *known) APIToken(_ context.Context, tokenID string) (token.APITokenState, bool, error) {
+	return k.machine, tokenID != "" && k.machine.ID == tokenID, nil
 }
 
 func (k *known) RightsChanged() uint64 { return k.number }
@@ -102,6 +107,30 @@ func TestSubmitter_isTheAccountOfNow(t *testing.T) {
 	if d.Rule == authz.NoRule || len(d.Act.Asked) != 2 || d.Act.Asked[1].Name != "web-01" || d.Act.Subject.Roles[0] != "developer" ||
 		d.Act.IP != "192.0.2.1" {
 		t.Errorf("the decision does not say what decided: %+v", d)
+	}
+}
+
+// TestSubmitter_anAPITokenBoundsTheRunAndItsRevocationEndsIt is decision 53: what a batch may do is
+// what its submitter may do now and the token's scope holds; it stops when the token is revoked,
+// and not when it expires.
+func TestSubmitter_anAPITokenBoundsTheRunAndItsRevocationEndsIt(t *testing.T) {
+	t.Parallel()
+	k := hear(t, token.SubjectState{Sub: "a", Version: 3, Enabled: true, Roles: []string{"operator"}})
+	k.machine = token.APITokenState{ID: "t1", Expires: 1} // long ago
+	g := alice()
+	g.Token, g.Scope = "t1", []string{"batches:*=create", "servers:web-*=create"}
+	if d := ask(t, k, g); !d.Allowed || len(d.Act.Subject.Scope) != 2 {
+		t.Errorf("within the scope of a token that has expired: %+v", d)
+	}
+	for _, narrow := range [][]string{{"batches:*=create"}, {"batches:*=create", "servers:db-*=create"}, {"nonsense"}, nil} {
+		g.Scope = narrow
+		if d := ask(t, k, g); d.Allowed || d.Rule != authz.ScopeRule {
+			t.Errorf("beyond the scope %v: %+v", narrow, d)
+		}
+	}
+	g.Scope, k.machine.Revoked = []string{"*:*=*"}, true
+	if d := ask(t, k, g); d.Allowed || d.Reason != "the API token t1 of alice was revoked" {
+		t.Errorf("of a token that was revoked: %+v", d)
 	}
 }
 

@@ -151,8 +151,10 @@ func (o *Encoder) grant(g *dag.Grant) {
 	o.Count("policy", int64(g.Policy))
 	o.Some("roles", g.Roles)
 	o.Text("rule", g.Rule)
+	o.Some("scope", g.Scope)
 	o.Text("sub", g.Sub)
 	o.Time("time", g.Time)
+	o.Text("token", g.Token)
 	o.Text("username", g.Username)
 	o.End()
 }

@@ -31,6 +31,8 @@ func (t *Trust) Run(ctx context.Context) error {
 	all.Go(func() { t.loop(ctx, "revocations", pollFloor, t.pollRevocations) })
 	all.Go(func() { t.loop(ctx, "policies", pollFloor, t.pollPolicies) })
 	all.Go(func() { t.loop(ctx, "subjects", pollFloor, t.pollSubjects) })
+	all.Go(func() { t.loop(ctx, "API tokens", pollFloor, t.pollTokens) })
+	all.Go(func() { t.loop(ctx, "last uses", useEvery, t.reportUses) })
 	all.Go(func() { t.loop(ctx, "heads", headsEvery, t.pollHeads) })
 	all.Go(func() { t.loop(ctx, "expiry", expireEvery, t.expire) })
 	all.Wait()
@@ -314,6 +316,7 @@ func (t *Trust) adoptKeys(ctx context.Context, items []token.Revocation) error {
 
 // expire forgets revocations of tokens that are dead anyway.
 func (t *Trust) expire(ctx context.Context) error {
+	t.forgetEnds(t.Now().Unix())
 	return t.forget(ctx, t.revoked.Expire(t.Now().Unix()))
 }
 

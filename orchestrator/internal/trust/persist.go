@@ -13,7 +13,8 @@ import (
 
 // Kinds returns the kinds of documents of this package.
 func Kinds() []store.Kind {
-	return []store.Kind{{Name: "trust"}, {Name: "trust_part"}, {Name: "trust_policy"}, {Name: "trust_revocation"}, {Name: "trust_subject"}}
+	return []store.Kind{{Name: "trust"}, {Name: "trust_part"}, {Name: "trust_policy"}, {Name: "trust_revocation"}, {Name: "trust_subject"},
+		{Name: knownTokens.Kind, Indexes: []string{"ends", "hash"}}}
 }
 
 // batchItems is how many revocations one commit stores.
@@ -40,7 +41,7 @@ var (
 func (t *Trust) Load(ctx context.Context) error {
 	t.verifier.Issuer, t.verifier.Audience = t.Issuer, token.Orchestrator
 	t.verifier.Keys, t.verifier.Revoked = &t.keys, t.revoked.Check
-	t.changed, t.rekeyed, t.loaded = make(chan struct{}), make(chan struct{}), t.Now()
+	t.changed, t.rekeyed, t.retold, t.loaded = make(chan struct{}), make(chan struct{}), make(chan struct{}), t.Now()
 	p, err := places.Get(ctx, t.DB, "place")
 	if err != nil {
 		return fault.Wrap("load revocations", err)
@@ -59,6 +60,11 @@ func (t *Trust) Load(ctx context.Context) error {
 		return fault.Wrap("load subjects", err)
 	}
 	t.people = people.Value
+	machines, err := tokenPlaces.Get(ctx, t.DB, tokenPlaceID)
+	if err != nil {
+		return fault.Wrap("load API tokens", err)
+	}
+	t.machines = machines.Value
 	if err := t.loadKeys(ctx); err != nil {
 		return fault.Wrap("load keys", err)
 	}

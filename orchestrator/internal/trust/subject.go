@@ -58,6 +58,9 @@ func Subjects(ctx context.Context, db store.DB, each func(token.SubjectState) er
 	return nil
 }
 
+var errEpoch = fault.New(fault.Unavailable, "control_center.epoch",
+	"the control-center changed its epoch between two answers; it is asked again")
+
 // pollSubjects makes one call and stores what is new.
 func (t *Trust) pollSubjects(ctx context.Context) error {
 	t.mu.Lock()
@@ -84,8 +87,7 @@ func (t *Trust) pollSubjects(ctx context.Context) error {
 		return t.goesBack(subjects, "it knows %d changes of accounts and has told %d", feed.Last, at.Head)
 	}
 	if feed.Epoch != at.Epoch {
-		return fault.New(fault.Unavailable, "control_center.epoch",
-			"the control-center changed its epoch between two answers; it is asked again")
+		return errEpoch
 	}
 	next := subjectPlace{Epoch: feed.Epoch, Head: feed.Head, Whole: at.Whole}
 	if next != at {

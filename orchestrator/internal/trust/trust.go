@@ -26,13 +26,15 @@ const firstAnswer = 500 * time.Millisecond
 // once is on its way here when the first token it signed arrives.
 const keyPatience = 100 * time.Millisecond
 
-// Source is the control-center as this package needs it. The three followed calls answer at once
+// Source is the control-center as this package needs it. The four followed calls answer at once
 // when there is something after the given place, else after wait with what they have; each answer,
 // also an empty one, is a sign of life.
 type Source interface {
 	Revocations(ctx context.Context, after uint64, wait time.Duration) (token.Feed, error)
 	Policies(ctx context.Context, after uint64, wait time.Duration) (authz.Feed, error)
 	Subjects(ctx context.Context, after uint64, wait time.Duration) (token.Subjects, error)
+	APITokens(ctx context.Context, after uint64, wait time.Duration) (token.APITokenStates, error)
+	ReportUses(ctx context.Context, uses []token.APIUse) error
 }
 
 // Trust is the component. Its fields are set in one literal; call Load once before anything else,
@@ -57,6 +59,7 @@ type Trust struct {
 	after      uint64              // under mu: the place in it that is stored
 	policy     uint64              // under mu: version of the policy set that is stored; 0: none
 	people     subjectPlace        // under mu: how far the subject stream is stored
+	machines   subjectPlace        // under mu: how far the stream of API tokens is stored
 	heard      [followed]time.Time // under mu: start of the last answered call
 	rules      string              // under mu: epoch of the policy set that is stored
 	back       [followed]string    // under mu: how what it told last goes back behind what is known; empty when it does not
@@ -64,9 +67,12 @@ type Trust struct {
 	confirmed  int                 // under mu: unanswered when heads were last exchanged, one more; 0: not since the start
 	changed    chan struct{}       // under mu: closed by the next revocation
 	rekeyed    chan struct{}       // under mu: closed by the next set of keys
+	retold     chan struct{}       // under mu: closed by the next news of API tokens
+	uses       map[string]int64    // under mu: Unix second of the last use of an API token, not reported yet
+	ends       map[string]int64    // under mu: Unix second at which an API token ends earlier than claims may say
 
 	loaded time.Time     // set by Load: when this process started
-	rights atomic.Uint64 // changes of policies and subjects
+	rights atomic.Uint64 // changes of policies, subjects and API tokens
 }
 
 // What is followed.
@@ -74,6 +80,7 @@ const (
 	revocations = iota
 	policySet
 	subjects
+	apiTokens
 	heads // of the control-center's audit log: whether it is the one that was heard before
 	followed
 )
@@ -174,12 +181,16 @@ func (t *Trust) refused() error {
 	return nil
 }
 
-// Authenticate returns the claims of a good access token. The keys come with the revocation stream
-// and nothing is asked for an unknown one, so whoever makes up key ids takes nothing from anybody.
+// Authenticate returns the claims of a good access token or API token. The keys come with the
+// revocation stream and nothing is asked for an unknown one, so whoever makes up key ids takes
+// nothing from anybody.
 func (t *Trust) Authenticate(ctx context.Context, raw string) (token.Claims, error) {
 	if t.keys.Len() == 0 {
 		return token.Claims{}, fault.New(fault.Unavailable, "control_center.never_heard",
 			"no keys were received from the control-center yet; start it and retry").After(time.Second)
+	}
+	if token.IsAPI(raw) {
+		return t.authenticateAPI(ctx, raw)
 	}
 	c, err := t.verifier.Verify(raw, t.Now())
 	if fault.CodeOf(err) == "token.unknown_key" {
@@ -213,7 +224,7 @@ func (t *Trust) awaitKey(ctx context.Context, raw string) (token.Claims, error) 
 func (t *Trust) Decide(q authz.Request) authz.Decision { return t.authority.Decide(q) }
 
 // RightsChanged returns a number that rises after each change of what somebody may do: of policies
-// or subjects.
+// or subjects, or the end of an API token.
 func (t *Trust) RightsChanged() uint64 { return t.rights.Load() }
 
 // Policies returns the policy set in force, nil when there is none yet.
@@ -223,7 +234,7 @@ func (t *Trust) Policies() *authz.Set { return t.authority.Set() }
 // socket asks, because it lives longer than a request.
 func (t *Trust) Alive(c token.Claims) error {
 	why := t.revoked.Check(c)
-	if t.Now().Unix() > c.Expires {
+	if now := t.Now().Unix(); now > c.Expires || t.overBefore(c, now) {
 		why = "the token has expired"
 	}
 	if why == "" {

@@ -37,6 +37,8 @@ type center struct {
 	recent []authz.Change // those that led to source, one a version
 	whole  int            // how often all of source was told
 	people []token.SubjectState
+	tokens []token.APITokenState
+	used   []token.APIUse
 	keys   []token.Key
 	forked bool // its audit log contradicts what it showed before
 	polls  int
@@ -145,6 +147,35 @@ func (c *center) Subjects(ctx context.Context, after uint64, wait time.Duration)
 	from := min(after, last)
 	head := min(from+2, last)
 	return token.Subjects{Epoch: c.epoch, Head: head, Items: append([]token.SubjectState(nil), c.people[from:head]...), Last: last}, nil
+}
+
+// hand adds to the stream of API tokens.
+func (c *center) hand(s token.APITokenState) {
+	c.change(func(c *center) {
+		s.Seq = uint64(len(c.tokens) + 1)
+		c.tokens = append(c.tokens, s)
+	})
+}
+
+func (c *center) APITokens(ctx context.Context, after uint64, wait time.Duration) (token.APITokenStates, error) {
+	if err := c.poll(ctx, wait, func() bool { return uint64(len(c.tokens)) != after }); err != nil {
+		return token.APITokenStates{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last := uint64(len(c.tokens))
+	return token.APITokenStates{Epoch: c.epoch, Head: last, Items: append([]token.APITokenState(nil), c.tokens[min(after, last):]...),
+		Last: last}, nil
+}
+
+func (c *center) ReportUses(_ context.Context, uses []token.APIUse) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.down {
+		return errors.New("connection refused")
+	}
+	c.used = append(c.used, uses...)
+	return nil
 }
 
 func (c *center) asked() int { c.mu.Lock(); defer c.mu.Unlock(); return c.polls }
