@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,11 +75,18 @@ func rawFrame(first byte, payload []byte, mask bool) []byte {
 // closed reads until the close frame and returns its code, or 0 when the connection just ended.
 func (c *raw) closed(t *testing.T) int {
 	t.Helper()
+	code, _ := c.ended(t)
+	return code
+}
+
+// ended is closed with the reason beside the code.
+func (c *raw) ended(t *testing.T) (code int, reason string) {
+	t.Helper()
 	_ = c.SetReadDeadline(time.Now().Add(2*time.Second + busy))
 	for {
 		head := make([]byte, 2)
 		if _, err := io.ReadFull(c.r, head); err != nil {
-			return 0
+			return 0, ""
 		}
 		n := int(head[1])
 		if n == 126 {
@@ -88,10 +96,10 @@ func (c *raw) closed(t *testing.T) int {
 		}
 		payload := make([]byte, n)
 		if _, err := io.ReadFull(c.r, payload); err != nil {
-			return 0
+			return 0, ""
 		}
 		if head[0] == 0x88 {
-			return int(binary.BigEndian.Uint16(payload))
+			return int(binary.BigEndian.Uint16(payload)), string(payload[2:])
 		}
 	}
 }
@@ -181,28 +189,54 @@ func TestWatch_endlessFragmentsEnd(t *testing.T) {
 	}
 }
 
+// TestWatch_slowReaderIsCutAndOthersAreNot is E06 with fifty clients that read beside one that
+// stalls: each of them gets each event once and in order, also behind the moment at which the other
+// is cut off. That one learns why once it reads again, and goes on without a gap.
 func TestWatch_slowReaderIsCutAndOthersAreNot(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil)
 	p.Handler.patience = 3 * time.Second
 	slow := p.raw(t, "token=slow")
-	fast := p.dial(t, "token=ann")
-	pad := strings.Repeat("x", 2000)
-	const rounds = 400
-	go func() {
-		for i := range rounds {
-			p.emit(t, "TaskStatusChanged"+pad[:i], 25) // unknown types are the system's
-		}
-	}()
-	for want := 1; want <= rounds*25; want++ {
-		if m := next(t, fast); m["sequence"] != float64(want) {
-			t.Fatalf("want %d, got %v", want, m["sequence"])
-		}
+	if err := slow.Conn.(*net.TCPConn).SetReadBuffer(32 << 10); err != nil {
+		t.Fatal(err)
 	}
+	const others, events, more = 50, 3000, 100
+	var all sync.WaitGroup
+	var behind atomic.Int64 // clients that have not read the first events
+	behind.Store(others)
+	for i := range others {
+		ws := p.dial(t, fmt.Sprint("token=u", i))
+		_ = ws.SetReadDeadline(time.Now().Add(2 * time.Minute))
+		all.Go(func() {
+			for want := 1; want <= events+more; want++ {
+				_, data, err := ws.ReadMessage()
+				if err != nil || !bytes.HasSuffix(data, fmt.Appendf(nil, `"sequence":%d}`, want)) {
+					t.Errorf("client %d: want %d, got %.40s…, %v", i, want, data, err)
+					behind.Store(0)
+					return
+				}
+				if want == events {
+					behind.Add(-1)
+				}
+			}
+		})
+	}
+	p.flood(t, events)
+	until(func() bool { return behind.Load() <= 0 })     // nobody waits for it
 	until(func() bool { return p.Stats().SlowCut == 1 }) // or the test's own time limit
-	// It learns why once it reads again, and where to resume.
-	if code := slow.closed(t); code != 1013 {
-		t.Errorf("closed with %d", code)
+	p.flood(t, more)
+	all.Wait()
+	if cut := p.Stats().SlowCut; cut != 1 {
+		t.Errorf("%d were cut off", cut)
+	}
+	code, reason := slow.ended(t)
+	var resume int
+	if _, err := fmt.Sscanf(reason, "you do not read fast enough; resume since=%d epoch=e1", &resume); code != 1013 || err != nil {
+		t.Fatalf("closed with %d %q", code, reason)
+	}
+	again := p.dial(t, fmt.Sprintf("token=slow&epoch=e1&since=%d", resume))
+	if m := next(t, again); m["sequence"] != float64(resume+1) {
+		t.Errorf("it resumes behind %d with %v", resume, m["sequence"])
 	}
 }
 
