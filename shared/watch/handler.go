@@ -98,7 +98,7 @@ type Handler struct {
 	waiting int                // under mu: not authenticated
 	closed  bool               // under mu: shutting down
 
-	delivered, slowCut, queryTokens atomic.Int64
+	delivered, slowCut, queryTokens, badTickets atomic.Int64
 }
 
 // Stats are counters for metrics.
@@ -107,6 +107,7 @@ type Stats struct {
 	Delivered   int64 // events written to sockets
 	SlowCut     int64 // sockets closed because they did not read
 	QueryTokens int64 // handshakes with the token in the URL
+	BadTickets  int64 // handshakes with a ticket that was used, too old or never made
 }
 
 // New returns a handler.
@@ -136,7 +137,8 @@ func New(c Config) *Handler {
 func (h *Handler) Stats() Stats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return Stats{Connections: len(h.conns), Delivered: h.delivered.Load(), SlowCut: h.slowCut.Load(), QueryTokens: h.queryTokens.Load()}
+	return Stats{Connections: len(h.conns), Delivered: h.delivered.Load(), SlowCut: h.slowCut.Load(), QueryTokens: h.queryTokens.Load(),
+		BadTickets: h.badTickets.Load()}
 }
 
 // Meter shows the counters in a service's metrics, under names that begin with prefix.
@@ -151,6 +153,8 @@ func (h *Handler) Meter(r *obs.Registry, prefix string) {
 		{"slow_cut", "WebSocket clients that were cut off because they did not read.", func(s Stats) int64 { return s.SlowCut }},
 		{"query_tokens", "WebSocket clients that gave their token in the URL, where others may have logged it.",
 			func(s Stats) int64 { return s.QueryTokens }},
+		{"bad_tickets", "WebSocket clients that were refused because their ticket was used, too old or never made.",
+			func(s Stats) int64 { return s.BadTickets }},
 	} {
 		r.CounterFunc(prefix+"_websocket_"+c.name+"_total", c.help, func() float64 { return float64(c.read(h.Stats())) })
 	}

@@ -95,6 +95,7 @@ func (t *tickets) take(text string) (a admission, good bool) {
 func (h *Handler) redeem(text string) (token.Claims, error) {
 	a, good := h.tickets.take(text)
 	if !good || !time.Now().Before(a.expires) {
+		h.badTickets.Add(1)
 		return token.Claims{}, fault.New(fault.Unauthenticated, "ws.bad_ticket",
 			"this ticket does not open a socket: it is good once and for %s; get another with POST /ws/tickets", ticketWithin)
 	}

@@ -92,6 +92,9 @@ func TestTicket_fiftyAtOnceOpenOne(t *testing.T) {
 	if opened.Load() != 1 || refused.Load() != 49 {
 		t.Errorf("%d opened a socket, %d were refused", opened.Load(), refused.Load())
 	}
+	if n := p.Stats().BadTickets; n != 49 {
+		t.Errorf("%d bad tickets are counted", n)
+	}
 }
 
 func TestTicket_refused(t *testing.T) {
