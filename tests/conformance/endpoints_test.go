@@ -37,6 +37,8 @@ func endpoints() []endpoint {
 		{service: "orch", method: http.MethodGet, path: "/state/system/metrics"},
 		{service: "orch", method: http.MethodGet, path: "/state/system/health"},
 		{service: "orch", method: http.MethodGet, path: "/state/statistics"},
+		{service: "orch", method: http.MethodGet, path: "/inventory/servers"},
+		{service: "orch", method: http.MethodGet, path: "/inventory/servers/nowhere"},
 		{service: "orch", method: http.MethodGet, path: "/rollback/checkpoints"},
 		{service: "orch", method: http.MethodPost, path: "/rollback/checkpoints", body: map[string]any{"name": "c"}, refused: "viewer"},
 		{service: "orch", method: http.MethodGet, path: "/rollback/checkpoints/" + nowhere},

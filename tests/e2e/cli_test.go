@@ -94,6 +94,8 @@ func newShell(t *testing.T) *shell {
 dir = "infra"
 [providers.fast]
 driver = "simulated"
+[providers.near]
+driver = "local"
 [providers.slow]
 driver = "simulated"
 latency = "10m"
@@ -125,7 +127,7 @@ message = "simulated: there is no such plan"
 	write(t, s.values["password"], password)
 	s.values["wrong"] = filepath.Join(o.Dir, "wrong")
 	write(t, s.values["wrong"], "not the password at all")
-	for _, provider := range []string{"fast", "slow", "broken"} {
+	for _, provider := range []string{"fast", "near", "slow", "broken"} {
 		s.values[provider] = filepath.Join(o.Dir, provider+".json")
 		write(t, s.values[provider], fmt.Sprintf(`{"name":%q,"version":"1.0.0","storage_backend":"filesystem","parallel_limit":2,"rollback_enabled":false,"operations":[
 {"id":"servers","type":"server_batch","provider":%q,"dependencies":[],"server_configs":[{"name":"%s-1","plan":"1xCPU-2GB","zone":"de-fra1"}]}]}`, provider, provider, provider))

@@ -61,7 +61,7 @@ func (a *API) Routes() []web.Route {
 			Limit: web.Free, Speaks: figures(), Stream: a.Metrics},
 	}
 	for _, part := range [][]web.Route{a.socketRoutes(), a.Health.Routes(), a.taskRoutes(), a.workflowRoutes(), a.batchRoutes(),
-		a.stateRoutes(), a.rollbackRoutes(), a.restoreRoutes(), a.Webhooks.Routes(), a.auditRoutes()} {
+		a.stateRoutes(), a.inventoryRoutes(), a.rollbackRoutes(), a.restoreRoutes(), a.Webhooks.Routes(), a.auditRoutes()} {
 		all = append(all, part...)
 	}
 	return all
@@ -79,6 +79,7 @@ func Nouns() []openapi.Noun {
 			Doc: "A task is the unit that is queued and run: an operation of a batch, or a workflow."},
 		{Name: "State", Paths: []string{"state"},
 			Doc: "How far a workflow is and was, how many there are, and how the service is. A workflow is a batch or a single task."},
+		{Name: "Inventory", Paths: []string{"inventory"}, Doc: "The servers that stand: who made them, and how to log in."},
 		{Name: "Rollback", Paths: []string{"rollback"},
 			Doc: "A checkpoint is a place in the history. A rollback undoes what was done after one, " +
 				"or what operations did that are named."},

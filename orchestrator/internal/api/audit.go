@@ -5,7 +5,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/audit"
+	"github.com/provisioning-platform/platform/shared/naming"
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
@@ -25,11 +27,21 @@ func (a *API) auditRoutes() []web.Route {
 	}
 }
 
-// EntryNumber says whether a path parameter is the number of an audit entry, which is written with
+// entryNumber says whether a path parameter is the number of an audit entry, which is written with
 // few digits: fewer than any password of digits has.
-func EntryNumber(param, value string) bool {
+func entryNumber(param, value string) bool {
 	_, err := strconv.ParseUint(value, 10, 63)
 	return param == "index" && len(value) <= 10 && err == nil
+}
+
+// Known says whether a path parameter that is no UUID names something: an audit entry, or a server
+// that exists.
+func (a *API) Known(param, value string) bool {
+	if param != "name" || !naming.Valid(value) {
+		return entryNumber(param, value)
+	}
+	_, err := run.GetServer(context.Background(), a.Engine.DB, a.Catalogue.ProviderNames(), value)
+	return err == nil
 }
 
 func (a *API) treehead(context.Context, web.None) (audit.Publication, error) {

@@ -122,7 +122,7 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 			Authenticate: func(ctx context.Context, raw string, _ *http.Request) (token.Claims, error) {
 				return known.Authenticate(ctx, raw)
 			},
-			Decide: known.Decide, Admit: api.Admit(known.AllowChanges), Known: api.EntryNumber, RateLimits: c.RateLimits,
+			Decide: known.Decide, Admit: api.Admit(known.AllowChanges), Known: a.Known, RateLimits: c.RateLimits,
 			TrustedProxies: c.TrustedProxies, CORS: c.CORS,
 		},
 		Prunes: append(history.Classes(db, c.Retention.keep(), runs), trust.Classes(db)...),

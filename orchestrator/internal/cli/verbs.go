@@ -24,7 +24,7 @@ func Root(l Local) cli.Command {
 	return cli.Command{
 		Use: "orchestrator", Short: "runs provisioning work: batches, checkpoints, rollback",
 		Example: "  orchestrator batch submit batch.json --watch\n  orchestrator task list --status running",
-		Commands: []cli.Command{l.Serve, l.Config, batches(), workflows(), tasks(), states(), checkpoints(), rollback(),
+		Commands: []cli.Command{l.Serve, l.Config, batches(), workflows(), tasks(), servers(), states(), checkpoints(), rollback(),
 			webhooks(), watchEvents(),
 			{Use: "audit", Short: "the tamper-evident log", Commands: l.Audit}, l.LocalServer},
 	}

@@ -94,6 +94,16 @@ type Resource struct {
 	Kind     string            `json:"kind"`            // "server" or "taskserv"
 	Name     string            `json:"name"`            // "web-01", "web-01/kubernetes"
 	Provider string            `json:"provider"`
+
+	// Origin is set by the run, and is not a part of what effects record.
+	Origin ResourceOrigin `json:"-"`
+}
+
+// ResourceOrigin says which task made a resource.
+type ResourceOrigin struct {
+	Task   string // id
+	Infra  string // that its operation works on; empty for operations of a batch
+	Waited bool   // the task waited until the resource was up
 }
 
 // Result is what an executor returns for an attempt.

@@ -159,6 +159,7 @@ func (r *Run) record(t *Task, p *StepState, res Result) {
 		if sizeOf(c.Facts) > maxAbout {
 			c.Facts = nil
 		}
+		c.Origin = ResourceOrigin{Task: t.ID, Infra: r.infra(t), Waited: r.nodes[t.Number].Operation.Wait}
 		p.Recorded.Made = append(p.Recorded.Made, c)
 	}
 	r.change.Resources = append(r.change.Resources, p.Recorded.Made...)

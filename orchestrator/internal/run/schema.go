@@ -35,7 +35,8 @@ func Schema() []store.Kind {
 		{Name: taskKind, Indexes: []string{"operation", "status"}, Counted: []string{"status"}},
 		{Name: effectKind, Indexes: []string{"stands", "target"}, Counted: []string{"stands"}},
 		{Name: undoKind},
-		{Name: resourceKind, Summed: true},
+		{Name: resourceKind, Indexes: []string{"infra", "provider", "state", "task"}, Counted: []string{"infra", "provider", "state"},
+			Summed: true},
 		{Name: checkpointKind, Indexes: []string{"era", "made"}, Counted: []string{"made"}},
 		{Name: sweepKind},
 		{Name: correctionKind},
@@ -120,7 +121,8 @@ type Resource struct {
 
 // Resources is the table of the inventory. Its number and its sum are part of each checkpoint.
 func Resources() store.Table[Resource] {
-	return store.Table[Resource]{Kind: resourceKind, ID: func(r Resource) string { return r.Provider + "/" + r.Kind + "/" + r.Name }}
+	return store.Table[Resource]{Kind: resourceKind, ID: func(r Resource) string { return r.Provider + "/" + r.Kind + "/" + r.Name },
+		Index: func(r Resource) []store.IndexKey { return resourceIndex(&r, dag.ResourceOrigin{}) }}
 }
 
 // Slice is a part of something too large for one document; id = "<owner>.<number>" (SliceID).

@@ -64,7 +64,7 @@ func (o *Encoder) inventory(writes []store.Write, changes []dag.Resource, at tim
 		w := store.Write{Key: Resources().Key(Resources().ID(row)), Expect: store.Any(), Action: store.Delete}
 		if !c.Gone {
 			o.resource(&row)
-			w = store.NewPut(w.Key, w.Expect, nil, o.Body())
+			w = store.NewPut(w.Key, w.Expect, resourceIndex(&row, c.Origin), o.Body())
 		}
 		if n, twice := place[w.Key.ID]; twice {
 			writes[n] = w
