@@ -19,6 +19,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/driver"
 	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/shared/trace"
 	"github.com/provisioning-platform/platform/shared/transport"
 	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
@@ -37,6 +38,7 @@ type Service struct {
 	Listen   []string
 	TLS      transport.TLSSettings
 	LogLevel slog.Level
+	Traces   trace.Collector
 	Store    driver.Settings
 	URLFile  string   // the file of *_STORE_FILE, in which the store's URL stands
 	Unknown  []string // names of the environment with the program's prefix that no setting reads
@@ -59,6 +61,7 @@ type Base struct {
 	Audit   *audit.Log
 	Witness *audit.Peer // the memory of the other service's audit log
 	Metrics *obs.Registry
+	Traces  *trace.Tracer // nil: no traces
 }
 
 // Parts is what only this service has.
@@ -136,6 +139,11 @@ func (s *Service) Open(ctx context.Context, stores driver.Options, log *slog.Log
 	}
 	b := &Base{Dir: instance.Folder(stores.Dir), Stores: stores, DB: feed.NewHub(db), Log: log, Now: time.Now, Metrics: obs.NewRegistry()}
 	b.DB.Meter(b.Metrics, s.prefix())
+	if b.Traces, err = trace.Open(ctx, s.Traces, s.Name, log); err != nil {
+		_ = b.DB.Close()
+		return Built{}, err
+	}
+	b.Traces.Meter(b.Metrics, s.prefix())
 	p, err := s.build(s.background(ctx), b)
 	if err != nil {
 		_ = b.DB.Close()
@@ -180,7 +188,8 @@ func (s *Service) build(ctx context.Context, b *Base) (Built, error) {
 	pruner := &retention.Pruner{DB: b.DB, Classes: parts.Prunes, Now: b.Now, Log: b.Log}
 	pruner.Meter(b.Metrics, prefix)
 	all := append([]Component{{Name: "idempotency keys", Run: server.Run}}, parts.Components...)
-	all = append(all, Component{Name: "audit log", Run: entries.Run}, Component{Name: "retention", Run: pruner.Run},
+	all = append(all, Component{Name: "traces", Run: b.Traces.Run},
+		Component{Name: "audit log", Run: entries.Run}, Component{Name: "retention", Run: pruner.Run},
 		Component{Name: "store lease", Run: driver.Lease(b.DB.DB)})
 	for i, c := range all {
 		all[i].Run = func(ctx context.Context) error { return c.Run(s.background(ctx)) }
@@ -211,6 +220,6 @@ func (s *Service) server(b *Base, c web.Config) (*web.Server, error) {
 		return nil, err
 	}
 	c.HSTS = s.TLS.HSTS
-	c.Service, c.Version, c.Log, c.Metrics, c.Store, c.Key, c.Now = s.Name, "v1", b.Log, b.Metrics, b.DB, key, b.Now
+	c.Service, c.Version, c.Log, c.Metrics, c.Traces, c.Store, c.Key, c.Now = s.Name, "v1", b.Log, b.Metrics, b.Traces, b.DB, key, b.Now
 	return web.NewServer(c)
 }

@@ -64,3 +64,19 @@ func isJSON(contentType string) bool {
 	}
 	return true
 }
+
+// goodRequestID says whether a client's request id is one we repeat: short, and of harmless
+// characters.
+func goodRequestID(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}

@@ -47,6 +47,7 @@ func (x *request) log() {
 	if status == http.StatusServiceUnavailable && errors.Is(x.r.Context().Err(), context.Canceled) {
 		status = statusLeft
 	}
+	x.recordSpan(status)
 	op := cmp.Or(x.ep.route.Op, "none")
 	x.s.metrics.requests.Inc(op, strconv.Itoa(status))
 	if r := x.ep.route; !r.Lasts && r.Wait == 0 {

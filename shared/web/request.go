@@ -17,6 +17,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/obs"
+	"github.com/provisioning-platform/platform/shared/trace"
 	"github.com/provisioning-platform/platform/shared/web/body"
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
 	"github.com/provisioning-platform/platform/shared/web/ratelimit"
@@ -54,6 +55,7 @@ type request struct {
 	contentType string             // of an answer whose encoder names none
 	foreign     error              // why no version is what the client accepts
 	took        time.Duration      // until the answer was written
+	own, parent trace.SpanContext  // of its span
 }
 
 // maxBody is the most bytes of a body that are read.
@@ -132,22 +134,6 @@ func (x *request) prepare() {
 	x.unread = x.r.ContentLength != 0
 }
 
-// goodRequestID says whether a client's request id is one we repeat: short, and of harmless
-// characters.
-func goodRequestID(s string) bool {
-	if s == "" || len(s) > 64 {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.':
-		default:
-			return false
-		}
-	}
-	return true
-}
-
 // maxParam is the most bytes of a path parameter. Names are that long at most (decision 20); what
 // is longer, such as a token in the wrong place, is not asked about.
 const maxParam = 256
@@ -179,6 +165,7 @@ func (x *request) run() error {
 	if x.foreign != nil {
 		return x.foreign
 	}
+	x.enterTrace()
 	if x.ep.route.Stream != nil {
 		if err := x.authorise(x.resources(nil), false); err != nil {
 			return err
@@ -286,6 +273,9 @@ func (x *request) context() context.Context {
 	}
 	ctx = audit.WithContext(ctx, &x.scene)
 	ctx = context.WithValue(ctx, requestKey{}, x)
+	if !x.own.None() {
+		ctx = trace.With(ctx, x.own)
+	}
 	x.ctx = obs.With(ctx, slog.String("request_id", x.caller.RequestID), slog.String("op", x.ep.route.Op))
 	return x.ctx
 }

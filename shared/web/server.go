@@ -17,6 +17,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/shared/trace"
 	"github.com/provisioning-platform/platform/shared/web/body"
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
 	"github.com/provisioning-platform/platform/shared/web/openapi"
@@ -35,6 +36,7 @@ type Config struct {
 
 	Log     *slog.Logger
 	Metrics *obs.Registry // nil: no metrics
+	Traces  *trace.Tracer // nil: no traces
 	Store   store.DB
 	Key     []byte           // of the data folder: what bodies are compared under, for an Idempotency-Key
 	Now     func() time.Time // nil: time.Now

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/naming"
+	"github.com/provisioning-platform/platform/shared/trace"
 )
 
 // maxError is how many bytes of an error are kept.
@@ -66,19 +67,22 @@ func judge(status int) outcome {
 func (w *Webhooks) attempt(ctx context.Context, e *Endpoint, secrets []string, d *Delivery) attempted {
 	start := w.c.Now()
 	a := attempted{Attempt: Attempt{At: start.UTC()}}
-	answer, err := w.post(ctx, e, secrets, d, start)
+	own, parent := w.spanOf(ctx, d, start)
+	answer, err := w.post(ctx, e, secrets, d, start, own)
 	if err != nil {
 		a.Error = describe(err)
 	} else {
 		a.Status, a.outcome, a.asked = answer.StatusCode, judge(answer.StatusCode), retryAfter(answer.Header, w.c.Now())
 	}
 	a.Took = w.c.Now().Sub(start).Milliseconds()
+	w.record(own, parent, d, &a, start)
 	return a
 }
 
 // post makes the request. The body of the answer is read up to its limit, so that the connection
 // can be used again, and thrown away.
-func (w *Webhooks) post(ctx context.Context, e *Endpoint, secrets []string, d *Delivery, now time.Time) (*http.Response, error) {
+func (w *Webhooks) post(ctx context.Context, e *Endpoint, secrets []string, d *Delivery, now time.Time,
+	span trace.SpanContext) (*http.Response, error) {
 	body := SignBody(secrets[0], []byte(d.Payload))
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, bytes.NewReader(body))
 	if err != nil {
@@ -98,6 +102,9 @@ func (w *Webhooks) post(ctx context.Context, e *Endpoint, secrets []string, d *D
 	r.Header.Set(HeaderBody, Digest(secrets[0], body))
 	r.Header.Set(HeaderEvent, d.Event)
 	r.Header.Set(HeaderDelivery, d.ID)
+	if !span.None() {
+		r.Header.Set("Traceparent", span.String())
+	}
 	answer, err := w.client.Do(r)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/trace"
 )
 
 // TestEvent is the event of a delivery that somebody asked for to try an endpoint.
@@ -37,8 +38,12 @@ type Config struct {
 	Allowed func(ctx context.Context, owner string, m Message) (string, error)
 	// Announce appends what Stream says of n to the transaction of the change; nil says nothing.
 	Announce func(tx *store.Tx, n News) error
-	Now      func() time.Time
-	Log      *slog.Logger
+	// SpanOf returns the span of what a message tells, below which its attempts stand. nil: they
+	// have none.
+	SpanOf func(ctx context.Context, m Message) trace.SpanContext
+	Traces *trace.Tracer
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // Webhooks owns endpoints and sends to them. Build it with New.

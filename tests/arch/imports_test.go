@@ -44,6 +44,7 @@ var rings = []struct {
 	{"control-center/internal/login", pureRing, "the machine of a login"},
 	{"shared/store", port, "the storage port, its judge and its helpers"},
 	{"shared/obs", port, "logging and metrics for every service"},
+	{"shared/trace", port, "spans for every service, and where they stand"},
 	{"shared/config", port, "reads files and environment, knows no service"},
 	{"shared/transport", port, "certificates of listeners and clients; knows no service"},
 	{"shared/instance", leaf, "drivers and services lie in one data folder"},

@@ -15,6 +15,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/process"
 	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/store/driver"
+	"github.com/provisioning-platform/platform/shared/trace"
 	"github.com/provisioning-platform/platform/shared/transport"
 	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
@@ -38,6 +39,7 @@ type Config struct {
 	Store          driver.Settings                   `toml:"store"`
 	TLS            transport.TLSSettings             `toml:"tls"`
 	Tokens         Tokens                            `toml:"tokens"`
+	Traces         trace.Collector                   `toml:"traces"`
 	Webhooks       webhook.SendSettings[hook.Events] `toml:"webhooks"`
 }
 
@@ -82,7 +84,7 @@ func Default() Config {
 			SessionsMaxAge: config.Duration(24 * time.Hour),
 		},
 		Audit: Audit{WaitForPeer: config.Duration(10 * time.Second)},
-		Store: driver.Settings{URL: "embedded:"},
+		Store: driver.Settings{URL: "embedded:"}, Traces: trace.Default(),
 		Tokens: Tokens{AccessTTL: config.Duration(15 * time.Minute), RefreshIdle: config.Duration(8 * time.Hour),
 			SessionMax: config.Duration(7 * 24 * time.Hour), APIMaxTTL: config.Duration(365 * 24 * time.Hour)},
 		Webhooks: webhook.DefaultSettings[hook.Events](),
@@ -102,6 +104,7 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 	_, err := c.Store.Options(string(c.Data), urlFile, Schema(), nil)
 	problems.AddError(err)
 	c.RateLimits.Check(problems)
+	c.Traces.Check(problems)
 	ttl, idle, longest := time.Duration(c.Tokens.AccessTTL), time.Duration(c.Tokens.RefreshIdle), time.Duration(c.Tokens.SessionMax)
 	if c.Audit.WaitForPeer < 0 {
 		problems.Add("audit.wait_for_peer must not be below 0")

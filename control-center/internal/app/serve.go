@@ -45,7 +45,7 @@ func service(c Config) (*process.Service, error) {
 	}
 	return &process.Service{
 		Name: token.ControlCenter, Title: "Control Center", Deployment: file.Deployment, Schema: Schema(),
-		Data: dir, Listen: c.Listen, TLS: c.TLS, LogLevel: c.LogLevel, Store: c.Store,
+		Data: dir, Listen: c.Listen, TLS: c.TLS, LogLevel: c.LogLevel, Store: c.Store, Traces: c.Traces,
 		Build: func(ctx context.Context, b *process.Base) (*process.Parts, error) {
 			return build(ctx, c, file, sealer, b)
 		},

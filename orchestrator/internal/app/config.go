@@ -21,6 +21,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/store/driver"
+	"github.com/provisioning-platform/platform/shared/trace"
 	"github.com/provisioning-platform/platform/shared/transport"
 	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/web/idempotency"
@@ -48,6 +49,7 @@ type Config struct {
 	Server         process.ServerSettings                `toml:"server"`
 	Store          driver.Settings                       `toml:"store"`
 	TLS            transport.TLSSettings                 `toml:"tls"`
+	Traces         trace.Collector                       `toml:"traces"`
 	Webhooks       webhook.SendSettings[event.Hooks]     `toml:"webhooks"`
 	WS             WS                                    `toml:"ws"`
 }
@@ -134,6 +136,7 @@ func Default() Config {
 		Retry: Retry{MaxAttempts: p.MaxAttempts, InitialDelay: d(p.InitialDelay), MaxDelay: d(p.MaxDelay),
 			AttemptTimeout: d(p.AttemptTimeout), Grace: d(p.Grace)},
 		Store:    driver.Settings{URL: "embedded:"},
+		Traces:   trace.Default(),
 		Webhooks: webhook.DefaultSettings[event.Hooks](),
 		WS:       WS{AllowQueryToken: true, MaxConnections: 5000, MaxPerUser: 20},
 	}
@@ -164,6 +167,7 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 	_, err := c.Store.Options(string(c.Data), urlFile, Schema(), nil)
 	problems.AddError(err)
 	c.RateLimits.Check(problems)
+	c.Traces.Check(problems)
 	c.checkWork(problems)
 	c.Retention.check(problems)
 	problems.Folder("infra.dir", c.Infra.Dir)

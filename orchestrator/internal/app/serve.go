@@ -45,7 +45,7 @@ func service(c Config) (*process.Service, error) {
 	}
 	return &process.Service{
 		Name: token.Orchestrator, Title: "Orchestrator", Deployment: credential.Deployment, Peer: credential.AuditKey, Schema: Schema(),
-		Data: string(c.Data), Listen: c.Listen, TLS: c.TLS, LogLevel: c.LogLevel, Store: c.Store,
+		Data: string(c.Data), Listen: c.Listen, TLS: c.TLS, LogLevel: c.LogLevel, Store: c.Store, Traces: c.Traces,
 		Build: func(ctx context.Context, b *process.Base) (*process.Parts, error) {
 			return build(ctx, c, credential, b)
 		},
@@ -75,7 +75,8 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 		// The data folder's audit key names this instance: the same after a restart, another one
 		// for a second orchestrator on the same server, which then has to wait for leases.
 		Instance: id.Derived(b.Audit.Public().String()),
-		DB:       db, Executor: executor, Rights: rights.Book{Known: known}, Now: now, Log: log, Meter: engine.NewMeter(metrics),
+		DB:       db, Executor: executor, Rights: rights.Book{Known: known}, Now: now, Log: log,
+		Meter: engine.NewMeter(metrics), Traces: b.Traces,
 		Policy: c.Retry.policy(),
 		Limits: dag.Limits{Operations: c.Limits.Operations}, MaxTasks: c.Limits.Tasks, MaxSteps: c.Limits.Steps,
 	})
@@ -84,7 +85,7 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 	if sends.Sealer, err = seal.Make(b.Dir.Keys()); err != nil {
 		return nil, err
 	}
-	sends.Log = log
+	sends.Log, sends.Traces = log, b.Traces
 	hooks, err := c.Webhooks.Open(ctx, sends)
 	if err != nil {
 		return nil, err

@@ -47,7 +47,7 @@ func (c *Counts) of(s Status) *int {
 }
 
 // Header is the stored document of a run. Each commit of the run writes it, so it is small. Owner
-// belongs to the engine; this package does not read it.
+// and Trace belong to the engine; this package does not read them.
 type Header struct {
 	AdoptedBy       string     `json:"adopted_by,omitempty"` // the batch that continues the withdrawn operations
 	CancelID        string     `json:"cancel_id,omitempty"`  // Cancel.ID of the command that cancelled the run
@@ -73,7 +73,8 @@ type Header struct {
 	State           State      `json:"state"`
 	StepLimit       int        `json:"step_limit"`
 	StorageBackend  string     `json:"storage_backend,omitempty"`
-	Undo            *UndoPlan  `json:"undo,omitempty"` // of a Rollback
+	Trace           string     `json:"trace,omitempty"` // traceparent of the request that submitted it
+	Undo            *UndoPlan  `json:"undo,omitempty"`  // of a Rollback
 	UpdatedAt       time.Time  `json:"updated_at"`
 	Version         string     `json:"version,omitempty"`
 	Withdrawn       bool       `json:"withdrawn,omitempty"` // the submitter has lost the right to some of it

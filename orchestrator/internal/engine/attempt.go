@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
+	"github.com/provisioning-platform/platform/shared/trace"
 )
 
 // overrun is how long an attempt may ignore the end of its time before its outcome counts as
@@ -20,9 +21,10 @@ func (r *runner) dispatch(ctx context.Context, l dag.Launch) {
 	own, stop := context.WithCancel(context.WithoutCancel(ctx))
 	r.attempts[l.Attempt.ID] = stop
 	r.claim(&l)
+	parent := r.spanOf(l.Attempt.TaskID)
 	r.e.work.Go(func() {
 		defer stop()
-		r.report(&l, r.perform(ctx, own, l))
+		r.report(&l, r.perform(ctx, own, l, parent))
 	})
 }
 
@@ -34,8 +36,8 @@ func (r *runner) report(l *dag.Launch, res dag.Result) {
 // perform waits for one of Config.MaxSteps places and makes the attempt within its time. life is
 // the context of the engine: an attempt that gets its place after the end of life does not begin.
 // An attempt that still goes on an overrun after its deadline gives its place to others; its
-// outcome is unknown then.
-func (r *runner) perform(life, ctx context.Context, l dag.Launch) dag.Result {
+// outcome is unknown then. parent is the span of the task.
+func (r *runner) perform(life, ctx context.Context, l dag.Launch, parent trace.SpanContext) dag.Result {
 	e := r.e
 	if !e.enter(ctx, l.Attempt.ID) {
 		return dag.Result{Class: dag.Stopped, Error: "stopped before it began"}
@@ -68,6 +70,7 @@ func (r *runner) perform(life, ctx context.Context, l dag.Launch) dag.Result {
 	if e.Meter != nil {
 		e.Meter.AttemptTook(l.Attempt.Kind, time.Since(began))
 	}
+	e.recordAttempt(&l.Attempt, res.Class, parent, began)
 	return res
 }
 

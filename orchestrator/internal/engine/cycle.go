@@ -156,8 +156,9 @@ func (r *runner) act(ctx context.Context, due dag.Due) {
 	}
 }
 
-// tell tells the meter what a cycle that is stored has ended.
+// tell tells the meter and the collector of traces what a cycle that is stored has ended.
 func (r *runner) tell(c *dag.Change) {
+	r.recordSpans(c)
 	meter := r.e.Meter
 	if meter == nil {
 		return

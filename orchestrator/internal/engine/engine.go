@@ -25,6 +25,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/trace"
 )
 
 // Executor makes attempts. Execute returns when the attempt has ended; it ends early when ctx does.
@@ -60,6 +61,7 @@ type Config struct {
 	Now      func() time.Time // wall clock, which is stored and shown; time.Now
 	Log      *slog.Logger     // nowhere
 	Meter    Meter            // none
+	Traces   *trace.Tracer    // nil: no spans
 	Instance string           // name of this process, the same after a restart; "single"
 	Lease    time.Duration    // how long a run is not written before another process takes it over; 10 s
 	Policy   dag.Policy       // what definitions leave open; dag.DefaultPolicy

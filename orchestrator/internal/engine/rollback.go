@@ -12,6 +12,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/trace"
 )
 
 // errRollback is the answer while another rollback runs.
@@ -191,7 +192,9 @@ func (e *Engine) submitRollback(ctx context.Context, q rollback.Request, plan ro
 	if !added {
 		return nil, known
 	}
-	r.own(dag.NewRollback(q.ID, plan.UndoPlan, e.Policy, grant, q.Checkpoint, now), 0)
+	fresh := dag.NewRollback(q.ID, plan.UndoPlan, e.Policy, grant, q.Checkpoint, now)
+	fresh.Header.Trace = trace.At(ctx).String()
+	r.own(fresh, 0)
 	err = r.first(ctx, writes, body, now)
 	if err := e.admit(ctx, r, false, err); err != nil {
 		if fault.Is(err, fault.Conflict) {

@@ -9,6 +9,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/trace"
 )
 
 // runner drives one run. What is below run belongs to the goroutine of loop (before it starts, to
@@ -41,6 +42,7 @@ type runner struct {
 	taken    int                           // slots that the run has
 	at       time.Duration                 // of dag.Now.Up: the next Tick; 0 for none
 	renew    time.Duration                 // of dag.Now.Up: when the run is written again to keep its lease
+	span     trace.SpanContext             // of the run's span, whichever process records it
 	sighted  uint64                        // revision at which the run of another process was found abandoned; 0 for an own one
 }
 

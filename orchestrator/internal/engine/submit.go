@@ -10,6 +10,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/trace"
 )
 
 // commitWait bounds a commit that a caller waits for.
@@ -135,7 +136,7 @@ func (r *runner) commitSubmission(ctx context.Context, s *Submission, grant dag.
 		return Submitted{}, err
 	}
 	fresh := dag.New(s.ID, s.Definition, grant, now)
-	fresh.Header.Resumes, fresh.Header.Slices = s.resumes.Value.ID, len(writes)
+	fresh.Header.Resumes, fresh.Header.Slices, fresh.Header.Trace = s.resumes.Value.ID, len(writes), trace.At(ctx).String()
 	r.own(fresh, 0)
 	if !waits {
 		_ = dag.Apply(fresh, dag.Start{}, now)

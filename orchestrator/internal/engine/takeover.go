@@ -107,6 +107,9 @@ func (r *runner) load(ctx context.Context, first bool) bool {
 func (r *runner) own(loaded *dag.Run, rev uint64) {
 	r.run, r.rev = loaded, rev
 	r.run.May = r.judge
+	if r.e.Traces != nil {
+		r.span = SpanOfRun(&loaded.Header)
+	}
 	r.fit()
 	if more := loaded.Busy() - r.taken; more > 0 { // these tasks run already, whatever the limit says
 		r.taken += more

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -86,4 +87,24 @@ func HookCategory(name string) string {
 		return hooks[i].of.Category()
 	}
 	return System
+}
+
+// RunOf returns the run that the data of an event tells of, and its task when it is one that runs
+// in a batch; "" for none.
+func RunOf(data []byte) (runID, taskID string) {
+	var batch, rollback, task string
+	for name, value := range canonical.Members(data) {
+		switch name {
+		case "batch_id":
+			batch, _ = canonical.Text(value)
+		case "rollback_id":
+			rollback, _ = canonical.Text(value)
+		case "task_id":
+			task, _ = canonical.Text(value)
+		}
+	}
+	if rollback != "" || batch == "" && task == "" {
+		return rollback, ""
+	}
+	return cmp.Or(batch, task), task
 }

@@ -19,11 +19,12 @@ import (
 	"github.com/provisioning-platform/platform/shared/webhook"
 )
 
-// Config returns what is the orchestrator's own of the configuration of webhooks; Sealer and Log
-// are missing.
+// Config returns what is the orchestrator's own of the configuration of webhooks; Sealer, Log
+// and Traces are missing.
 func Config(db *feed.Hub, book rights.Book, now func() time.Time) webhook.Config {
 	return webhook.Config{
 		DB: db, Noun: "webhooks", Stream: run.EventStream, Agent: "provisioning-platform-orchestrator", Now: now, Render: render,
+		SpanOf: spanOf(db),
 		Announce: func(tx *store.Tx, n webhook.News) error {
 			announce(tx, n, now())
 			return nil

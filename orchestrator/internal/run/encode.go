@@ -117,6 +117,7 @@ func (o *Encoder) header(h *dag.Header) {
 	o.Always("state", string(h.State))
 	o.Number("step_limit", int64(h.StepLimit))
 	o.Text("storage_backend", h.StorageBackend)
+	o.Text("trace", h.Trace)
 	if u := h.Undo; u != nil {
 		o.Object("undo")
 		o.Number("cut", int64(u.Cut))
