@@ -29,7 +29,7 @@ func (w *Webhooks) Meter(r *obs.Registry, service string) {
 	dead.Add(0)
 	w.meter.dead = dead.At()
 	w.meter.late = r.Histogram(service+"_webhook_delivery_lag_seconds",
-		"Time from an event to its receipt by a webhook receiver, by delivery.", lateBuckets).At()
+		"Seconds from an event to its receipt by a webhook receiver, by delivery.", lateBuckets).At()
 	r.GaugeFunc(service+"_webhook_lag_events", "Events that the slowest active webhook endpoint was not sent yet.", w.lag)
 	r.GaugeFunc(service+"_webhook_endpoints_active", "Webhook endpoints that are sent to.", func() float64 {
 		w.mu.Lock()
