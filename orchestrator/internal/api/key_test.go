@@ -153,6 +153,17 @@ func TestRoutes_theCommitOfTheWorkSettlesTheKey(t *testing.T) {
 		return s
 	}
 
+	await(t, func() bool { // the engine has begun
+		resume, ok := e.PauseRollbacks()
+		if ok {
+			resume()
+		}
+		return ok
+	})
+	checkpoint := call("createCheckpoint", "/rollback/checkpoints", `{"name":"c"}`).(string)
+	call("restoreCheckpoint", "/rollback/restore/"+checkpoint, "") // before anything runs
+	call("reconcile", "/rollback/reconcile", "")
+	call("deleteCheckpoint", "/rollback/checkpoints/"+checkpoint, "")
 	task := call("createServers", "/workflows/servers/create", `{"infra":"production"}`).(string)
 	call("createTaskserv", "/workflows/taskserv/create", `{"infra":"production","taskserv":"dns"}`)
 	call("createCluster", "/workflows/cluster/create", `{"infra":"production","cluster_type":"buildkit"}`)
@@ -170,8 +181,6 @@ func TestRoutes_theCommitOfTheWorkSettlesTheKey(t *testing.T) {
 	})
 	rights.refuse.Store(false)
 	call("adoptBatch", "/batch/operations/"+batch+"/adopt", "")
-	checkpoint := call("createCheckpoint", "/rollback/checkpoints", `{"name":"c"}`).(string)
-	call("deleteCheckpoint", "/rollback/checkpoints/"+checkpoint, "")
 	hook := "/webhooks/" + text(call("createWebhook", "/webhooks", `{"url":"http://127.0.0.1:1/","events":["task.failed"]}`), "id")
 	call("updateWebhook", hook, `{"description":"pager"}`)
 	call("pauseWebhook", hook+"/pause", `{}`)

@@ -51,11 +51,15 @@ type reconciledView struct {
 	Unanswered []string `json:"unanswered" doc:"providers that could not be asked, and why" example:"aws: the provider cannot be reached"`
 }
 
-func (a *API) reconcile(ctx context.Context, _ web.None) (reconciledView, error) {
-	r, err := a.Engine.Checkpoints.Reconcile(ctx, a.Catalogue)
+func viewReconciled(r rollback.Reconciled) reconciledView {
 	list := func(names []string) []string { return append([]string{}, names...) }
 	return reconciledView{Verified: r.Verified, Checked: r.Checked, Removed: list(r.Removed), Added: list(r.Added),
-		Unlisted: list(r.Unlisted), Unanswered: list(r.Unanswered)}, err
+		Unlisted: list(r.Unlisted), Unanswered: list(r.Unanswered)}
+}
+
+func (a *API) reconcile(ctx context.Context, _ web.None) (reconciledView, error) {
+	r, err := a.Engine.Checkpoints.Reconcile(ctx, a.Catalogue, func(r rollback.Reconciled) { web.Answering(ctx, viewReconciled(r)) })
+	return viewReconciled(r), err
 }
 
 type rollbackStatisticsView struct {

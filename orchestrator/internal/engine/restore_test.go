@@ -205,7 +205,7 @@ func TestReconcile_asksTheProvidersAndClearsTheMark(t *testing.T) {
 		}
 		w.effects["of somebody else"] = "foreign"
 		w.mu.Unlock()
-		got, err := e.Checkpoints.Reconcile(scene(), w)
+		got, err := e.Checkpoints.Reconcile(scene(), w, func(rollback.Reconciled) {})
 		if err != nil || !got.Verified || got.Checked != 1 || !slices.Equal(got.Removed, []string{"p/server/vanishes"}) ||
 			!slices.Equal(got.Added, []string{"p/server/stays"}) || !slices.Equal(got.Unlisted, []string{"p/server/foreign"}) {
 			t.Errorf("%+v %v", got, err)
@@ -244,7 +244,7 @@ func TestReconcile_aProviderThatDoesNotAnswerLeavesTheMark(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := e.inventory()
-		got, err := e.Checkpoints.Reconcile(scene(), mute{w})
+		got, err := e.Checkpoints.Reconcile(scene(), mute{w}, func(rollback.Reconciled) {})
 		if err != nil || got.Verified || !slices.Equal(got.Unanswered, []string{"p: The provider is down."}) {
 			t.Errorf("%+v %v", got, err)
 		}

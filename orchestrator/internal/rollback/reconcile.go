@@ -50,7 +50,8 @@ const askWithin = time.Minute
 // the inventory say so: what is gone leaves it, with the task services on it, and a server that a
 // standing operation made comes back. It does not look at the task services of a server that is
 // there. When every provider has answered, the inventory is verified. It looks at all effects.
-func (s *Checkpoints) Reconcile(ctx context.Context, providers ServerLister) (Reconciled, error) {
+// accept hears of the outcome before the commit, which also settles the request's Idempotency-Key.
+func (s *Checkpoints) Reconcile(ctx context.Context, providers ServerLister, accept func(Reconciled)) (Reconciled, error) {
 	mark, err := run.Verifications().Get(ctx, s.DB, run.VerificationID)
 	if err != nil {
 		return Reconciled{}, err
@@ -66,6 +67,7 @@ func (s *Checkpoints) Reconcile(ctx context.Context, providers ServerLister) (Re
 	}
 	c.addOwn(s.Now())
 	c.Verified = len(c.Unanswered) == 0 && !mark.Value.Unfinished
+	accept(c.Reconciled)
 	return s.settle(ctx, &c, mark)
 }
 
