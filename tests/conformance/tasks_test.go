@@ -317,7 +317,40 @@ var tasks = []behaviour{
 		if calls := f.callsOf(""); len(calls) != 1 || !strings.HasPrefix(calls[0].Name, "fast-") {
 			t.Errorf("the provider should have been asked once, for the last task: %+v", calls)
 		}
+		e.cancelOneOfABatch()
 	}},
+}
+
+// cancelOneOfABatch cancels an operation that hangs: the one that depends on it ends, too, the
+// other one is done, and nothing is undone.
+func (e *env) cancelOneOfABatch() {
+	e.t.Helper()
+	kept := e.name("kept")
+	b := e.batch("one-cancelled", op("a", "hang"), op("b", "fast", "a"), opNamed("c", "fast", kept))
+	b["rollback_enabled"] = true
+	id := e.execute(b)
+	show := func() client.BatchRun {
+		b, err := e.Orch(e.tokens["viewer"]).Batch(e.t.Context(), id)
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		return b
+	}
+	e.await(10*time.Second, "a runs and c is done", func() bool {
+		b := show()
+		return b.Operations[0].Status == "Running" && b.Operations[2].Status == "Completed"
+	})
+	task := show().Operations[0].TaskID
+	e.want(e.orch("viewer", "POST", "/tasks/"+task+"/cancel", nil), 403)
+	if a := e.want(e.orch("operator", "POST", "/tasks/"+task+"/cancel", nil), 200); string(a.Data) != `"Task cancelled"` {
+		e.t.Errorf("%s", a.Data)
+	}
+	end := e.batchEnded(id)
+	if end.Status != "Cancelled" || end.Operations[0].Status != "Cancelled" || end.Operations[1].Status != "Cancelled" ||
+		end.Operations[2].Status != "Completed" || end.Operations[2].RolledBackAt != nil || len(e.deletes(kept)) != 0 {
+		e.t.Errorf("%+v", end)
+	}
+	e.want(e.orch("operator", "POST", "/tasks/"+task+"/cancel", nil), 409)
 }
 
 // submit submits a servers workflow for a fresh infra with one server at the provider of that name.

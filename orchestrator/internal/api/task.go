@@ -6,7 +6,6 @@ import (
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
-	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
@@ -17,6 +16,8 @@ func (a *API) taskRoutes() []web.Route {
 		{Method: "GET", Path: "/tasks/:id", Op: "getTask", Summary: "Show one task", Permission: web.Allow("read", "tasks"),
 			Handle: web.To(a.getTask)},
 		{Method: "POST", Path: "/tasks/:id/cancel", Op: "cancelTask", Summary: "Cancel a task that has not ended",
+			Doc: "Of a batch only this operation ends, and those that depend on it; the others go on and nothing is undone. The batch " +
+				"ends Cancelled if no operation fails.",
 			Permission: web.Authenticated(), Limit: web.Batch, Audit: "task.cancel", Handle: web.Do("Task cancelled", a.cancelTask)},
 	}
 }
@@ -104,9 +105,5 @@ func (a *API) cancelTask(ctx context.Context, in oneID) error {
 	if err := mine(ctx, "cancel", "tasks", in.ID, t.User); err != nil {
 		return err
 	}
-	if t.Batch {
-		return fault.New(fault.Conflict, "task.in_batch",
-			"this task is operation %s of batch %s; cancel the batch: POST /batch/operations/%s/cancel", t.Operation, t.Run, t.Run)
-	}
-	return a.Engine.Cancel(ctx, dag.Workflow, in.ID, web.NewID(ctx))
+	return a.Engine.CancelTask(ctx, in.ID, web.NewID(ctx))
 }

@@ -71,6 +71,7 @@ func taskWatch() cli.Command {
 func taskCancel() cli.Command {
 	return remote(cli.Command{
 		Use: "cancel ID", Changes: true, Short: "cancel a task that has not ended", Args: 1, Complete: taskIDs,
+		Long:    "Of a batch it ends this operation and those that depend on it; the others go on and nothing is undone.",
 		Example: "  orchestrator task cancel 01890000-0000-7000-8000-000000000001",
 	},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {

@@ -28,6 +28,10 @@ func Apply(r *Run, c Command, now Now) error {
 		if err := r.cancel(c); err != nil {
 			return err
 		}
+	case CancelTask:
+		if err := r.cancelOne(c); err != nil {
+			return err
+		}
 	case Tick:
 		r.tick()
 	case Wave:
@@ -53,7 +57,7 @@ func (r *Run) start() {
 	r.setRun(Running)
 	r.Header.StartedAt = r.nowPointer()
 	for i := range r.Tasks {
-		if r.openDependencies[i] == 0 {
+		if r.openDependencies[i] == 0 && r.Tasks[i].State == Waiting { // else it was cancelled before
 			r.queue(int32(i))
 		}
 	}
@@ -86,6 +90,8 @@ func (r *Run) finish() {
 		r.setRun(Failed)
 	case r.anyWithdrawn():
 		r.setRun(Cancelled)
+	case r.noteCancelled():
+		r.setRun(Cancelled)
 	default:
 		h.Withdrawn, h.Error = false, "" // a refused step was found to be done already
 		r.setRun(Succeeded)
@@ -113,8 +119,11 @@ func (r *Run) end(i int32, to State) {
 		r.markEffect(i, int32(k))
 	}
 	if !r.satisfied(i) {
-		if to == Failed {
+		switch {
+		case to == Failed:
 			r.fail(i)
+		case to == Cancelled && t.CancelID != "":
+			r.cancelDependents(i)
 		}
 		return
 	}

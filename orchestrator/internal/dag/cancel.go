@@ -1,6 +1,10 @@
 package dag
 
-import "github.com/provisioning-platform/platform/shared/fault"
+import (
+	"fmt"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+)
 
 // cancel ends the tasks that have not started and tells the others to stop.
 func (r *Run) cancel(c Cancel) error {
@@ -41,6 +45,55 @@ func (r *Run) cancel(c Cancel) error {
 		}
 	}
 	return nil
+}
+
+// cancelOne cancels one task of a batch.
+func (r *Run) cancelOne(c CancelTask) error {
+	if int(c.Task) >= len(r.Tasks) || r.Header.Kind != Batch {
+		return fault.New(fault.Conflict, "task.not_cancellable", "This task is no operation of a batch.")
+	}
+	t := &r.Tasks[c.Task]
+	if t.CancelID != "" && t.CancelID == c.ID {
+		return nil
+	}
+	switch {
+	case t.State.Terminal():
+		return fault.New(fault.Conflict, "task.ended", "This task has already ended (%s) and cannot be cancelled.", t.Status())
+	case t.State == Cancelling:
+		return fault.New(fault.Conflict, "task.cancelling", "This task is already being cancelled.")
+	}
+	t.CancelID, t.Error = c.ID, "cancelled by "+c.By
+	if t.State == Waiting || t.State == Queued {
+		t.Error += " before it started"
+		r.end(c.Task, Cancelled)
+		r.pruneReady()
+		return nil
+	}
+	r.cancelTask(c.Task)
+	return nil
+}
+
+// cancelDependents ends the tasks that wait for task i, which somebody has cancelled.
+func (r *Run) cancelDependents(i int32) {
+	for _, d := range r.dependents[i] {
+		if t := &r.Tasks[d]; t.State == Waiting {
+			t.CancelID = r.Tasks[i].CancelID
+			t.Error = fmt.Sprintf("not run because operation %s, which it depends on, was cancelled", r.Tasks[i].Operation)
+			r.end(d, Cancelled)
+		}
+	}
+}
+
+// noteCancelled says whether somebody has cancelled a task of the run, and notes the first one as
+// the reason of its end.
+func (r *Run) noteCancelled() bool {
+	for i := range r.Tasks {
+		if t := &r.Tasks[i]; t.CancelID != "" && t.State == Cancelled {
+			r.Header.Withdrawn, r.Header.Error = false, fmt.Sprintf("operation %s was cancelled", t.Operation)
+			return true
+		}
+	}
+	return false
 }
 
 // cancelTask stops a task that has not ended. Pending lists its attempts in flight to be stopped, a

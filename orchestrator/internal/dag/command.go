@@ -40,15 +40,25 @@ type Cancel struct {
 	Reason string
 }
 
+// CancelTask ends one task of a batch (decision 64): one that has not started never starts, a
+// running one is told to stop, and what is done stays. Tasks that depend on it end, too, the others
+// go on. The same ID again is no conflict.
+type CancelTask struct {
+	Task int32 // its index
+	ID   string
+	By   string // username
+}
+
 // Tick tells a run that time has passed, which ends waits for retries, timeouts and grace times.
 type Tick struct{}
 
-func (Start) command()    {}
-func (TakeOver) command() {}
-func (Halt) command()     {}
-func (Done) command()     {}
-func (Cancel) command()   {}
-func (Tick) command()     {}
+func (Start) command()      {}
+func (TakeOver) command()   {}
+func (Halt) command()       {}
+func (Done) command()       {}
+func (Cancel) command()     {}
+func (CancelTask) command() {}
+func (Tick) command()       {}
 
 // Ref names a step of a run by its indexes. Step is -1 for a Resolve.
 type Ref struct {

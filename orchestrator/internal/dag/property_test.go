@@ -81,6 +81,11 @@ func (w *world) settled() {
 		h.CancelID == "" {
 		w.t.Fatalf("%d tasks were withdrawn, the run is %s (withdrawn %v)", withdrawn, h.State, h.Withdrawn)
 	}
+	for i := range w.run.Tasks {
+		if t := &w.run.Tasks[i]; t.CancelID != "" && t.State == dag.Cancelled && h.State != dag.Cancelled && h.FailedBy == "" {
+			w.t.Fatalf("%s was cancelled, nothing failed, and the run is %s", t.ID, h.State)
+		}
+	}
 	if h.State == dag.Succeeded {
 		for i := range w.run.Tasks {
 			if t := &w.run.Tasks[i]; t.State != dag.Succeeded && w.nodes[i].OnFailure != dag.OnFailureContinue {
@@ -113,6 +118,7 @@ func TestRun_randomGraphsEndAndTellTheTruth(t *testing.T) {
 		w.blind = []float64{0, 0.9}[rng.IntN(2)]
 		w.crash = []float64{0, 0.02, 0.1}[rng.IntN(3)]
 		w.refuse = []float64{0, 0, 0, 0.05}[rng.IntN(4)]
+		w.single = []float64{0, 0, 0.02}[rng.IntN(3)]
 		cancelAt := -1
 		if rng.IntN(3) == 0 {
 			cancelAt = rng.IntN(40)

@@ -12,6 +12,7 @@ type Task struct {
 	Args         []string    `json:"args"`
 	Attention    string      `json:"attention,omitempty"` // what a person should look at
 	Batch        bool        `json:"batch,omitempty"`     // the run is a batch; else its id equals the task's
+	CancelID     string      `json:"cancel_id,omitempty"` // CancelTask.ID of the command that cancelled it, or what it depends on
 	CheckMode    bool        `json:"check_mode,omitempty"`
 	Command      string      `json:"command"`
 	CompletedAt  *time.Time  `json:"completed_at,omitempty"`

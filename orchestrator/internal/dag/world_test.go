@@ -31,6 +31,7 @@ type world struct {
 	crash   float64
 	refused map[int32]bool // tasks that the submitter may do no more
 	refuse  float64        // chance a turn that rights are taken away
+	single  float64        // chance a turn that one task is cancelled
 	resumed int            // tasks that waited for a person and are looked up again, above the limit
 	undone  []string       // tags in the order they were undone
 	shelf   shelf          // documents of effects
@@ -213,9 +214,15 @@ func (w *world) live(cancelAt int) {
 				}
 			}
 		}
+		if w.rng.Float64() < w.single {
+			w.cancelOne()
+		}
 		due := dag.Pending(w.run)
 		for _, l := range due.Start {
 			w.flying[l.Attempt.ID] = l
+		}
+		if w.run.Done() {
+			return
 		}
 		if len(w.flying) == 0 || due.At != 0 && w.rng.IntN(4) == 0 {
 			if due.At == 0 {
@@ -235,6 +242,15 @@ func (w *world) live(cancelAt int) {
 		w.wait(time.Duration(w.rng.IntN(1000)) * time.Millisecond)
 		w.apply(dag.Done{Ref: l.Ref, ID: id, Result: w.perform(l)})
 	}
+}
+
+// cancelOne cancels any task. One that was held for a person takes a place meanwhile.
+func (w *world) cancelOne() {
+	i := w.rng.IntN(len(w.run.Tasks))
+	if w.run.Tasks[i].State == dag.NeedsAttention {
+		w.resumed++
+	}
+	_ = w.apply(dag.CancelTask{Task: int32(i), ID: fmt.Sprint("one", i), By: "carol"})
 }
 
 // halfHeld says whether a task waits with one step for a person and with another, which surely has

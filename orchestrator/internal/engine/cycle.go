@@ -47,12 +47,9 @@ func (r *runner) apply(messages []message) *cycle {
 	r.run.Quota = r.taken
 	for i := range messages {
 		m := &messages[i]
-		known := r.run.Header.CancelID
-		if m.err = dag.Apply(r.run, m.command, t.now); m.err != nil {
+		known := r.cancelled(m.command)
+		if m.err = dag.Apply(r.run, m.command, t.now); m.err != nil || known {
 			continue
-		}
-		if c, ok := m.command.(dag.Cancel); ok && c.ID == known {
-			continue // it was committed before, and so was its entry
 		}
 		if m.entry != nil {
 			t.entries = append(t.entries, m.entry)
@@ -66,6 +63,17 @@ func (r *runner) apply(messages []message) *cycle {
 	r.releaseSlots()
 	t.change, t.due, t.endedClaims = r.run.Take(), dag.Pending(r.run), r.endedClaims()
 	return t
+}
+
+// cancelled says whether a command is a cancel that was committed before, with its entry.
+func (r *runner) cancelled(c dag.Command) bool {
+	switch c := c.(type) {
+	case dag.Cancel:
+		return c.ID == r.run.Header.CancelID
+	case dag.CancelTask:
+		return int(c.Task) < len(r.run.Tasks) && c.ID == r.run.Tasks[c.Task].CancelID
+	}
+	return false
 }
 
 // advance lets time pass, acquires slots for the tasks that could start, and has Instant resolve at

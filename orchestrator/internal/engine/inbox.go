@@ -66,7 +66,7 @@ func (r *runner) take() []message {
 			if int(c.Task) < len(r.sizes) {
 				size += r.sizes[c.Task] + len(c.Result.Output) + 2048
 			}
-		case dag.Cancel: // it may end all tasks, and each may come to stand
+		case dag.Cancel, dag.CancelTask: // it may end all tasks, and each may come to stand
 			writes -= len(r.sizes)
 		}
 		if n > 0 && writes < 0 {

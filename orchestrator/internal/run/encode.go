@@ -17,6 +17,7 @@ func (o *Encoder) task(t *dag.Task) {
 	o.List("args", t.Args)
 	o.Text("attention", t.Attention)
 	o.Flag("batch", t.Batch)
+	o.Text("cancel_id", t.CancelID)
 	o.Flag("check_mode", t.CheckMode)
 	o.Always("command", t.Command)
 	o.Moment("completed_at", t.CompletedAt)
