@@ -48,7 +48,7 @@ func (b *buffers) put(used *bytes.Buffer) {
 	}
 }
 
-// answer writes the output of a handler.
+// answer writes the output of a handler, with the status of its own that it may have.
 func (x *request) answer(in, out any) error {
 	h := x.c.Writer.Header()
 	if p, ok := out.(Pieces); ok {
@@ -71,11 +71,15 @@ func (x *request) answer(in, out any) error {
 	if err != nil {
 		return err
 	}
+	status := x.ep.route.status()
+	if own, ok := out.(interface{ Status() int }); ok {
+		status = own.Status()
+	}
 	if x.keyed != nil {
-		x.tell(x.ep.route.status(), contentType, buf.Bytes(), out)
+		x.tell(status, contentType, buf.Bytes(), out)
 		x.settle()
 	}
-	x.write(x.ep.route.status(), contentType, buf.Bytes())
+	x.write(status, contentType, buf.Bytes())
 	return nil
 }
 

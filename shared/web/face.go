@@ -34,6 +34,9 @@ type Face struct {
 	// of answers whose encoder names none. nil takes every header and answers JSON.
 	Accept func(lines []string) (contentType string, err error)
 
+	// RequestID returns the id of a request whose X-Request-ID is given, empty when there is none;
+	// nil repeats one of harmless characters and makes another one else.
+	RequestID func(given string) string
 	// Headers sets headers of every answer, over the security headers that are set already.
 	Headers func(h http.Header, requestID string)
 	// Limits shows the state of a rate limit; nil shows both families of headers.
@@ -64,6 +67,9 @@ func (s *Server) complete(face *Face) Face {
 	}
 	if f.Takes == nil {
 		f.Takes = isJSON
+	}
+	if f.RequestID == nil {
+		f.RequestID = requestID
 	}
 	if f.Accept == nil {
 		f.Accept = func([]string) (string, error) { return typeJSON, nil }

@@ -109,10 +109,7 @@ func (s *Server) serve(ep *endpoint) gin.HandlerFunc {
 // prepare gives the request its id, its caller's address and the headers that every answer has.
 func (x *request) prepare() {
 	h := x.c.Writer.Header()
-	rid := x.r.Header.Get("X-Request-Id")
-	if !goodRequestID(rid) {
-		rid = id.New()
-	}
+	rid := x.ep.face.RequestID(x.r.Header.Get("X-Request-Id"))
 	h["X-Request-Id"] = []string{rid}
 	secure(h)
 	if x.s.cfg.HSTS && x.r.TLS != nil {
