@@ -35,6 +35,7 @@ type Built struct {
 	Stdout    io.Writer // gets the lines "listening http://…" when ready
 	Listeners []Listener
 	Server    *http.Server
+	Doors     []<-chan []string // each gets the URLs of a further server, whose lines come behind those of Listeners
 	// Drain makes new requests refusals; it is called first when the program ends.
 	Drain func()
 	// Ready returns when the program can serve; the listening lines come then. nil is ready at
@@ -163,6 +164,16 @@ func (r *runner) announce(ctx context.Context) {
 	}
 	for _, l := range r.Listeners {
 		_, _ = fmt.Fprintf(r.Stdout, "listening %s\n", l.URL())
+	}
+	for _, open := range r.Doors {
+		select {
+		case urls := <-open:
+			for _, u := range urls {
+				_, _ = fmt.Fprintf(r.Stdout, "listening %s\n", u)
+			}
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

@@ -68,6 +68,7 @@ type Base struct {
 type Parts struct {
 	Health *health.Checks // without Title and Store
 	Web    web.Config     // without Service, Version, Log, Metrics, Store, Key and Now
+	Doors  []Door         // further servers, which end before Components
 	Prunes []retention.Class
 	// Components are started together and stopped in this order, before the audit log, the pruner
 	// and the lease of the store.
@@ -173,6 +174,7 @@ func (s *Service) build(ctx context.Context, b *Base) (Built, error) {
 	if err != nil {
 		return Built{}, err
 	}
+	parts.Web.Metrics = b.Metrics
 	server, err := s.server(b, parts.Web)
 	if err != nil {
 		return Built{}, err
@@ -187,15 +189,26 @@ func (s *Service) build(ctx context.Context, b *Base) (Built, error) {
 	}
 	pruner := &retention.Pruner{DB: b.DB, Classes: parts.Prunes, Now: b.Now, Log: b.Log}
 	pruner.Meter(b.Metrics, prefix)
-	all := append([]Component{{Name: "idempotency keys", Run: server.Run}}, parts.Components...)
-	all = append(all, Component{Name: "traces", Run: b.Traces.Run},
+	all, doors := []Component{{Name: "idempotency keys", Run: server.Run}}, []<-chan []string{}
+	for _, d := range parts.Doors {
+		if len(d.Listen) == 0 {
+			continue
+		}
+		open := make(chan []string, 1)
+		c, err := s.door(b, d, open)
+		if err != nil {
+			return Built{}, err
+		}
+		all, doors = append(all, c), append(doors, open)
+	}
+	all = append(append(all, parts.Components...), Component{Name: "traces", Run: b.Traces.Run},
 		Component{Name: "audit log", Run: entries.Run}, Component{Name: "retention", Run: pruner.Run},
 		Component{Name: "store lease", Run: driver.Lease(b.DB.DB)})
 	for i, c := range all {
 		all[i].Run = func(ctx context.Context) error { return c.Run(s.background(ctx)) }
 	}
 	return Built{
-		Log: b.Log, Stdout: s.Stdout, Server: server.HTTP(), Drain: server.Drain, Ready: state.AwaitServes, Components: all,
+		Log: b.Log, Stdout: s.Stdout, Server: server.HTTP(), Drain: server.Drain, Ready: state.AwaitServes, Components: all, Doors: doors,
 		Close: b.DB.Close,
 	}, nil
 }
@@ -220,6 +233,6 @@ func (s *Service) server(b *Base, c web.Config) (*web.Server, error) {
 		return nil, err
 	}
 	c.HSTS = s.TLS.HSTS
-	c.Service, c.Version, c.Log, c.Metrics, c.Traces, c.Store, c.Key, c.Now = s.Name, "v1", b.Log, b.Metrics, b.Traces, b.DB, key, b.Now
+	c.Service, c.Version, c.Log, c.Traces, c.Store, c.Key, c.Now = s.Name, "v1", b.Log, b.Traces, b.DB, key, b.Now
 	return web.NewServer(c)
 }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/provisioning-platform/platform/shared/id"
 )
 
 const (
@@ -63,6 +65,14 @@ func isJSON(contentType string) bool {
 		}
 	}
 	return true
+}
+
+// requestID returns the given id when it is one that we repeat, else a new one.
+func requestID(given string) string {
+	if goodRequestID(given) {
+		return given
+	}
+	return id.New()
 }
 
 // goodRequestID says whether a client's request id is one we repeat: short, and of harmless
