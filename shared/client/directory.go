@@ -1,0 +1,281 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/secret"
+)
+
+// Directory talks to the Provisioning API, the directory events of the control-center
+// (contracts/provisioning-api.md), with a user name and a password. Its fields are set once.
+type Directory struct {
+	Base     string // "http://127.0.0.1:7777"
+	Username string // of a role, or the name of a subscription
+	Password secret.Text
+	HTTP     *http.Client // nil: one with a limit of 300 s, longer than a poll
+}
+
+// RealmTopic is what a subscription wants: a topic, or with * at the end all that begin so.
+type RealmTopic struct {
+	Realm string `json:"realm"`
+	Topic string `json:"topic"`
+}
+
+// QueueOptions say how a queue delivers; see the document of the API.
+type QueueOptions struct {
+	MaxInFlight   int  `json:"max_in_flight,omitempty"`
+	RedeliveryMS  int  `json:"redelivery_ms,omitempty"` // milliseconds
+	MaxDeliveries int  `json:"max_deliveries,omitempty"`
+	Strict        bool `json:"strict,omitempty"`
+}
+
+// NewSubscription describes a subscription to create.
+type NewSubscription struct {
+	Name           string        `json:"name"`
+	Topics         []RealmTopic  `json:"realms_topics"`
+	RequestPrefill bool          `json:"request_prefill"`
+	Password       string        `json:"password"`
+	Options        *QueueOptions `json:"options,omitempty"`
+}
+
+// Subscription is a subscription as the API shows it.
+type Subscription struct {
+	Name           string       `json:"name"`
+	Topics         []RealmTopic `json:"realms_topics"`
+	RequestPrefill bool         `json:"request_prefill"`
+	Status         string       `json:"prefill_queue_status"`
+}
+
+// QueueState is what waits for a subscription.
+type QueueState struct {
+	Waiting uint64       `json:"waiting"`
+	Number  uint64       `json:"next_sequence_number"`
+	Oldest  *time.Time   `json:"oldest"`
+	Letters int          `json:"dead_letters"`
+	Status  string       `json:"prefill_queue_status"`
+	Options QueueOptions `json:"options"`
+}
+
+// DirectoryEvent is one message. Old and New are the object before and after, {} for none.
+type DirectoryEvent struct {
+	Publisher string         `json:"publisher_name"`
+	Timestamp string         `json:"ts"`
+	Realm     string         `json:"realm"`
+	Topic     string         `json:"topic"`
+	Body      DirectoryDelta `json:"body"`
+	Sequence  uint64         `json:"sequence_number,omitempty"`
+	Delivered int            `json:"num_delivered,omitempty"`
+}
+
+// DirectoryDelta is what a message says of its object, byte for byte as it was published.
+type DirectoryDelta struct {
+	Old json.RawMessage `json:"old"`
+	New json.RawMessage `json:"new"`
+}
+
+// EventDeadLetter is a message that a subscription could not handle.
+type EventDeadLetter struct {
+	Sequence uint64          `json:"sequence_number"`
+	Topic    string          `json:"topic"`
+	Reason   string          `json:"reason"`
+	At       time.Time       `json:"at"`
+	Message  json.RawMessage `json:"message,omitempty"`
+}
+
+// directoryKinds are the kinds of faults by status.
+var directoryKinds = map[int]fault.Kind{
+	401: fault.Unauthenticated, 404: fault.NotFound, 405: fault.MethodUnknown, 409: fault.Conflict, 410: fault.Gone, 413: fault.TooLarge,
+	422: fault.Invalid, 429: fault.Throttled, 503: fault.Unavailable, 507: fault.Unavailable,
+}
+
+// do sends one request and decodes the answer into out; nil leaves it.
+func (d *Directory) do(ctx context.Context, method, path string, in, out any) (http.Header, error) {
+	var sent io.Reader
+	if in != nil {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return nil, err
+		}
+		sent = bytes.NewReader(text)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(d.Base, "/")+path, sent)
+	if err != nil || r.URL.Host == "" {
+		return nil, fault.New(fault.Malformed, "client.address", "%q is no address of a service; give one like http://127.0.0.1:7777",
+			d.Base)
+	}
+	if sent != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	r.SetBasicAuth(d.Username, d.Password.Reveal())
+	h := d.HTTP
+	if h == nil {
+		h = &http.Client{Timeout: 300 * time.Second}
+	}
+	resp, err := h.Do(r)
+	if err != nil {
+		return nil, unreachable(d.Base, err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, unreachable(d.Base, err)
+	}
+	if resp.StatusCode >= 300 {
+		return resp.Header, directoryFault(resp, text)
+	}
+	if out == nil {
+		return resp.Header, nil
+	}
+	if err := json.Unmarshal(text, out); err != nil {
+		return resp.Header, fmt.Errorf("decode the answer of %s: %w", path, err)
+	}
+	return resp.Header, nil
+}
+
+// directoryFault returns what an answer refuses with.
+func directoryFault(resp *http.Response, text []byte) error {
+	var said struct {
+		Detail  string        `json:"detail"`
+		Message string        `json:"message"`
+		Code    string        `json:"code"`
+		Errors  []fault.Field `json:"errors"`
+	}
+	_ = json.Unmarshal(text, &said) // a proxy may have answered: then the status says it
+	kind := directoryKinds[resp.StatusCode]
+	message := said.Detail + said.Message
+	if message == "" {
+		message = resp.Status
+	}
+	f := fault.New(kind, said.Code, "%s", message).With(said.Errors...)
+	if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
+		f = f.After(time.Duration(n) * time.Second)
+	}
+	return f
+}
+
+func subscriptionPath(name string, rest ...string) string {
+	path := "/v1/subscriptions/" + url.PathEscape(name)
+	for _, r := range rest {
+		path += "/" + r
+	}
+	return path
+}
+
+// Subscribe creates a subscription, as the administrator. The same one may exist already.
+func (d *Directory) Subscribe(ctx context.Context, s NewSubscription) error {
+	_, err := d.do(ctx, http.MethodPost, "/v1/subscriptions", s, nil)
+	return err
+}
+
+// Unsubscribe deletes a subscription, as the administrator or as itself.
+func (d *Directory) Unsubscribe(ctx context.Context, name string) error {
+	_, err := d.do(ctx, http.MethodDelete, subscriptionPath(name), nil, nil)
+	return err
+}
+
+// Subscriptions returns all subscriptions, as the administrator.
+func (d *Directory) Subscriptions(ctx context.Context) (all []Subscription, err error) {
+	_, err = d.do(ctx, http.MethodGet, "/v1/subscriptions", nil, &all)
+	return all, err
+}
+
+// Subscription returns the subscription whose name and password the client has.
+func (d *Directory) Subscription(ctx context.Context) (s Subscription, err error) {
+	_, err = d.do(ctx, http.MethodGet, subscriptionPath(d.Username), nil, &s)
+	return s, err
+}
+
+// Queue returns what waits for a subscription.
+func (d *Directory) Queue(ctx context.Context, name string) (q QueueState, err error) {
+	_, err = d.do(ctx, http.MethodGet, subscriptionPath(name, "queue"), nil, &q)
+	return q, err
+}
+
+// Publish publishes a message, as the publisher.
+func (d *Directory) Publish(ctx context.Context, e DirectoryEvent) error {
+	e.Sequence, e.Delivered = 0, 0
+	_, err := d.do(ctx, http.MethodPost, "/v1/messages", e, nil)
+	return err
+}
+
+// Next waits for the next message of the client's own subscription. Without one it is nil, and
+// reason says why: empty, prefill-pending, prefill-failed or in-flight.
+func (d *Directory) Next(ctx context.Context, wait time.Duration) (e *DirectoryEvent, reason string, err error) {
+	query := url.Values{"timeout": {strconv.FormatFloat(wait.Seconds(), 'f', -1, 64)}}
+	header, err := d.do(ctx, http.MethodGet, subscriptionPath(d.Username, "messages", "next")+"?"+query.Encode(), nil, &e)
+	return e, header.Get("X-Queue-Reason"), err
+}
+
+// Acknowledge says that a message is handled.
+func (d *Directory) Acknowledge(ctx context.Context, sequence uint64) error {
+	return d.status(ctx, sequence, map[string]any{"status": "ok"})
+}
+
+// Retry gives a message back, to be delivered again after a pause.
+func (d *Directory) Retry(ctx context.Context, sequence uint64, pause time.Duration) error {
+	return d.status(ctx, sequence, map[string]any{"status": "retry", "after": pause.Seconds()})
+}
+
+// Working keeps a message from being delivered again for so long.
+func (d *Directory) Working(ctx context.Context, sequence uint64, pause time.Duration) error {
+	return d.status(ctx, sequence, map[string]any{"status": "working", "after": pause.Seconds()})
+}
+
+// Bury makes a message a dead letter.
+func (d *Directory) Bury(ctx context.Context, sequence uint64, reason string) error {
+	return d.status(ctx, sequence, map[string]any{"status": "dead", "reason": reason})
+}
+
+func (d *Directory) status(ctx context.Context, sequence uint64, body any) error {
+	path := subscriptionPath(d.Username, "messages", strconv.FormatUint(sequence, 10), "status")
+	_, err := d.do(ctx, http.MethodPatch, path, body, nil)
+	return err
+}
+
+// DeadLetters returns up to limit dead letters of a subscription with numbers above after.
+func (d *Directory) DeadLetters(ctx context.Context, name string, after uint64, limit int) (all []EventDeadLetter, err error) {
+	query := url.Values{"after": {strconv.FormatUint(after, 10)}, "limit": {strconv.Itoa(limit)}}
+	_, err = d.do(ctx, http.MethodGet, subscriptionPath(name, "dead-letters")+"?"+query.Encode(), nil, &all)
+	return all, err
+}
+
+// DeadLetter returns a dead letter with its message.
+func (d *Directory) DeadLetter(ctx context.Context, name string, sequence uint64) (l EventDeadLetter, err error) {
+	_, err = d.do(ctx, http.MethodGet, subscriptionPath(name, "dead-letters", strconv.FormatUint(sequence, 10)), nil, &l)
+	return l, err
+}
+
+// Requeue puts a dead letter at the end of its queue.
+func (d *Directory) Requeue(ctx context.Context, name string, sequence uint64) error {
+	_, err := d.do(ctx, http.MethodPost, subscriptionPath(name, "dead-letters", strconv.FormatUint(sequence, 10), "requeue"), nil, nil)
+	return err
+}
+
+// DropDeadLetter removes a dead letter for good.
+func (d *Directory) DropDeadLetter(ctx context.Context, name string, sequence uint64) error {
+	_, err := d.do(ctx, http.MethodDelete, subscriptionPath(name, "dead-letters", strconv.FormatUint(sequence, 10)), nil, nil)
+	return err
+}
+
+// RestartPrefill makes a subscription get all objects that exist again.
+func (d *Directory) RestartPrefill(ctx context.Context, name string) error {
+	_, err := d.do(ctx, http.MethodPost, subscriptionPath(name, "prefill", "restart"), nil, nil)
+	return err
+}
+
+// Rewind makes a subscription get what was published since then again.
+func (d *Directory) Rewind(ctx context.Context, name string, since time.Time) error {
+	_, err := d.do(ctx, http.MethodPost, subscriptionPath(name, "rewind"), map[string]any{"since": since.UTC().Format(time.RFC3339Nano)},
+		nil)
+	return err
+}
