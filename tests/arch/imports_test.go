@@ -86,6 +86,7 @@ var rings = []struct {
 	{"orchestrator/internal/api", edge, "routes and views"},
 	{"orchestrator/internal/cli", edge, "command line"},
 	{"control-center/internal/api", edge, "routes and views"},
+	{"control-center/internal/provisioning", edge, "the wire format of the Provisioning API"},
 	{"control-center/internal/cli", edge, "command line"},
 	{"shared/process", wiring, "one literal starts a service: store, audit log, server, components"},
 	{"orchestrator/internal/app", wiring, "literals"},

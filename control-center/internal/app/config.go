@@ -33,6 +33,7 @@ type Config struct {
 	Metrics        Metrics                           `toml:"metrics"`
 	CORS           web.CORS                          `toml:"cors"`
 	MFA            MFA                               `toml:"mfa"`
+	Provisioning   Provisioning                      `toml:"provisioning"`
 	RateLimits     ratelimit.Limits                  `toml:"rate_limits"`
 	Retention      Retention                         `toml:"retention"`
 	Server         process.ServerSettings            `toml:"server"`
@@ -60,7 +61,9 @@ type MFA struct {
 
 // Retention configures how long history is kept; 0 stands for ever.
 type Retention struct {
-	AuditIndexMaxAge config.Duration `toml:"audit_index_max_age"` // rows of the audit search; the log itself is kept
+	AuditIndexMaxAge config.Duration `toml:"audit_index_max_age"`      // rows of the audit search; the log itself is kept
+	DirectoryMaxAge  config.Duration `toml:"directory_events_max_age"` // what some subscription waits for is kept however old it is
+	DirectoryMax     int             `toml:"directory_events_max"`     // the newest directory events, however old they are
 	EventsMaxAge     config.Duration `toml:"events_max_age"`
 	EventsMax        int             `toml:"events_max"`       // the newest events, however old they are
 	SessionsMaxAge   config.Duration `toml:"sessions_max_age"` // after the end of a session
@@ -80,11 +83,13 @@ func Default() Config {
 		Listen: []string{"localhost:9080"}, RateLimits: ratelimit.Default(),
 		Retention: Retention{
 			AuditIndexMaxAge: config.Duration(365 * 24 * time.Hour), EventsMaxAge: config.Duration(30 * 24 * time.Hour),
+			DirectoryMaxAge: config.Duration(7 * 24 * time.Hour), DirectoryMax: 100_000,
 			EventsMax:      1_000_000,
 			SessionsMaxAge: config.Duration(24 * time.Hour),
 		},
-		Audit: Audit{WaitForPeer: config.Duration(10 * time.Second)},
-		Store: driver.Settings{URL: "embedded:"}, Traces: trace.Default(),
+		Provisioning: defaultProvisioning(),
+		Audit:        Audit{WaitForPeer: config.Duration(10 * time.Second)},
+		Store:        driver.Settings{URL: "embedded:"}, Traces: trace.Default(),
 		Tokens: Tokens{AccessTTL: config.Duration(15 * time.Minute), RefreshIdle: config.Duration(8 * time.Hour),
 			SessionMax: config.Duration(7 * 24 * time.Hour), APIMaxTTL: config.Duration(365 * 24 * time.Hour)},
 		Webhooks: webhook.DefaultSettings[hook.Events](),
@@ -105,6 +110,7 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 	problems.AddError(err)
 	c.RateLimits.Check(problems)
 	c.Traces.Check(problems)
+	c.Provisioning.check(problems)
 	ttl, idle, longest := time.Duration(c.Tokens.AccessTTL), time.Duration(c.Tokens.RefreshIdle), time.Duration(c.Tokens.SessionMax)
 	if c.Audit.WaitForPeer < 0 {
 		problems.Add("audit.wait_for_peer must not be below 0")
@@ -119,6 +125,8 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 		problems.Add("tokens.api_max_ttl must be 1h to 8760h, not %s", longest)
 	}
 	problems.NotNegative("retention.audit_index_max_age", c.Retention.AuditIndexMaxAge)
+	problems.NotNegative("retention.directory_events_max_age", c.Retention.DirectoryMaxAge)
+	problems.AtLeast("retention.directory_events_max", c.Retention.DirectoryMax, 0)
 	problems.NotNegative("retention.events_max_age", c.Retention.EventsMaxAge)
 	problems.AtLeast("retention.events_max", c.Retention.EventsMax, 0)
 	problems.NotNegative("retention.sessions_max_age", c.Retention.SessionsMaxAge)

@@ -120,6 +120,12 @@ func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Seal
 		Sessions: sessions, Ring: ring, Revoked: revoked, Policies: policies, Index: index, Log: b.Audit, Peer: b.Witness,
 		Metrics: b.Metrics.Handler(), Public: c.Metrics.Public, Health: state, Now: now,
 	}
+	events, err := newDirectory(ctx, c, b, changes, users)
+	if err != nil {
+		return nil, err
+	}
+	events.door.Web.Admit = api.Admit(start.Changes, start.Reads)
+	events.door.Web.TrustedProxies = c.TrustedProxies
 	rows := index.Follower(db, log)
 	rows.Meter(b.Metrics, "control_center_audit_index_lag_entries", "Entries of the own audit log that the audit search does not have yet.")
 	age := func(d config.Duration) retention.KeepRule { return retention.KeepRule{MaxAge: time.Duration(d)} }
@@ -143,11 +149,13 @@ func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Seal
 		},
 		Prunes: append(append(session.Classes(db, age(c.Retention.SessionsMaxAge)), apitoken.Classes(db)...),
 			auditlog.Class(db, age(c.Retention.AuditIndexMaxAge)),
+			events.class,
 			change.Class(db, retention.KeepRule{MaxAge: time.Duration(c.Retention.EventsMaxAge), Max: c.Retention.EventsMax})),
-		Components: []process.Component{
+		Doors: []process.Door{events.door},
+		Components: append(events.components, []process.Component{
 			{Name: "revocations", Run: revoked.Run}, {Name: "signing keys", Run: ring.Run}, {Name: "policies", Run: policies.Run},
 			{Name: "audit index", Run: rows.Run}, {Name: "last uses of API tokens", Run: machines.Run},
 			{Name: "wait for the orchestrator", Run: start.Run}, {Name: "webhooks", Run: hooks.Run},
-		},
+		}...),
 	}, nil
 }

@@ -38,6 +38,14 @@ const (
 	PolicyChanged Type = "policy.changed" // a policy or a built-in role is new or changed; policy id or built-in, name, version
 	PolicyDeleted Type = "policy.deleted" // a policy is gone; policy id, version
 
+	SubscriptionCreated Type = "subscription.created" // somebody may fetch directory events of some topics; name
+	SubscriptionUpdated Type = "subscription.updated" // topics, password or options of a subscription are other ones; name, changed
+	SubscriptionRewound Type = "subscription.rewound" // a subscription gets messages again that it had; name
+	DeadLetterRequeued  Type = "letter.requeued"      // a subscription gets a dead letter again; name of the subscription
+	DeadLetterDropped   Type = "letter.dropped"       // a dead letter is gone for good; name of the subscription
+	PrefillRestarted    Type = "prefill.restarted"    // a subscription gets all objects anew; name of the subscription
+	SubscriptionDeleted Type = "subscription.deleted" // a subscription is gone with its queue; name
+
 	ClientCreated Type = "client.created" // a service may call with tokens that its own key signs; client id, name
 
 	WebhookCreated    Type = "webhook.created"     // a receiver of identity events was named; webhook id
@@ -56,7 +64,8 @@ func Types() []Type {
 		SessionCreated, SessionRefreshed, SessionRefreshRefused, SessionRevoked, LoginFailed, LoginIncomplete,
 		MFAStarted, MFAEnrolled, MFAFailed, MFARemoved, MFARecoveryUsed, KeyAnnounced, KeyRotated, KeyRemoved,
 		TokenCreated, TokenRotated, TokenRevoked,
-		PolicyChanged, PolicyDeleted, ClientCreated,
+		PolicyChanged, PolicyDeleted, ClientCreated, SubscriptionCreated, SubscriptionUpdated, SubscriptionRewound, SubscriptionDeleted,
+		PrefillRestarted, DeadLetterRequeued, DeadLetterDropped,
 		WebhookCreated, WebhookUpdated, WebhookPaused, WebhookResumed, WebhookDeleted, WebhookQueued, WebhookDeadLetter,
 	}
 }

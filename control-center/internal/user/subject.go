@@ -48,8 +48,9 @@ func Find(tx *store.Tx, userID string) (User, error) {
 	return row.Value, err
 }
 
-// Save stores an account that exists, and appends to SubjectStream when its Subject is another one.
-// Only Insert, Save and Delete write accounts, so that the stream misses no change.
+// Save stores an account that exists, appends to SubjectStream when its Subject is another one, and
+// publishes a directory event when its Object is. Only Insert, Save and Delete write accounts, so
+// that neither stream misses a change.
 func Save(tx *store.Tx, u User) error {
 	before, err := table.Load(tx, u.ID)
 	if err != nil {
@@ -59,6 +60,9 @@ func Save(tx *store.Tx, u User) error {
 		if err := announce(tx, s); err != nil {
 			return err
 		}
+	}
+	if err := publish(tx, before.Value, u, u.UpdatedAt); err != nil {
+		return err
 	}
 	return table.Save(tx, u)
 }

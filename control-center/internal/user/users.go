@@ -144,6 +144,9 @@ func Insert(tx *store.Tx, act *change.Act, u User) error {
 	if err := announce(tx, u.Subject()); err != nil {
 		return err
 	}
+	if err := publish(tx, User{}, u, u.CreatedAt); err != nil {
+		return err
+	}
 	return table.Create(tx, u)
 }
 
@@ -179,8 +182,21 @@ func (us *Users) Delete(ctx context.Context, userID string, by Caller, with func
 		if err := apitoken.RevokeAll(tx, act, userID, apitoken.ReasonDeleted, us.Now(), nil); err != nil {
 			return err
 		}
+		if err := publish(tx, u, User{}, us.Now()); err != nil {
+			return err
+		}
 		return announce(tx, token.SubjectState{Deleted: true, Kind: token.SubjectUser, Roles: []string{}, Sub: userID, Version: u.AV})
 	})
+}
+
+// After returns up to limit accounts in the order of their ids behind the id after, which may be
+// empty.
+func (us *Users) After(ctx context.Context, after string, limit int) (users []User, err error) {
+	rows, _, err := table.List(ctx, us.DB, store.Query{After: store.Cursor{ID: after}, Limit: limit})
+	for _, row := range rows {
+		users = append(users, row.Value)
+	}
+	return users, err
 }
 
 // Get returns the account with that id, or ErrNotFound.

@@ -1,0 +1,232 @@
+package prefill
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/provisioning-platform/platform/control-center/internal/change"
+	"github.com/provisioning-platform/platform/control-center/internal/subscription"
+	"github.com/provisioning-platform/platform/control-center/internal/user"
+	"github.com/provisioning-platform/platform/shared/feed"
+	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/memstore"
+)
+
+// pages is a source with pages of two objects, of which some calls fail.
+type pages struct {
+	topics []string
+	count  int
+	fails  func(call int) bool
+	calls  int
+}
+
+func (p *pages) Topics(context.Context) ([]string, error) { return p.topics, nil }
+
+func (p *pages) Objects(_ context.Context, topic, after string) (objects []Object, next string, err error) {
+	if p.calls++; p.fails != nil && p.fails(p.calls) {
+		return nil, "", errors.New("the source is away")
+	}
+	from, _ := strconv.Atoi(after)
+	for i := from; i < min(from+2, p.count); i++ {
+		objects = append(objects, Object{ID: fmt.Sprint(topic, i), JSON: json.RawMessage(fmt.Sprintf(`{"objectType":%q,"n":%d}`, topic, i))})
+	}
+	if from+2 < p.count {
+		next = strconv.Itoa(from + 2)
+	}
+	return objects, next, nil
+}
+
+// rig runs prefills over a store in memory until the test ends.
+func rig(t *testing.T, db store.DB, attempts int, sources map[string]Source) *subscription.Subscriptions {
+	t.Helper()
+	hub, log := feed.NewHub(db), slog.New(slog.DiscardHandler)
+	s := &subscription.Subscriptions{DB: hub, Changes: &change.Committer{DB: hub}, Hasher: user.NewHasher(user.Cost{Memory: 8, Time: 1}),
+		Now: time.Now, Log: log}
+	p := &Prefill{Subscriptions: s, Sources: sources, Attempts: attempts, Now: time.Now, Log: log}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = p.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-done })
+	return s
+}
+
+func memory() store.DB {
+	return memstore.New(store.Schema{Service: "control_center", Kinds: append(feed.Kinds(), subscription.Kinds()...)})
+}
+
+func subscribe(t *testing.T, s *subscription.Subscriptions, name, realm string, topics ...string) {
+	t.Helper()
+	d := subscription.Draft{Name: name, Password: "p", RequestPrefill: true}
+	for _, topic := range topics {
+		d.Topics = append(d.Topics, subscription.Topic{Realm: realm, Topic: topic})
+	}
+	if _, err := s.Create(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// delivered pops all that waits and returns the objects.
+func delivered(t *testing.T, s *subscription.Subscriptions, name string) (objects []string) {
+	t.Helper()
+	for {
+		d, _, err := s.Next(t.Context(), name, time.Minute, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d == nil {
+			return objects
+		}
+		if d.Publisher != "udm-pre-fill" || d.Sequence != uint64(len(objects)+1) {
+			t.Errorf("%+v", d)
+		}
+		var b struct {
+			Old map[string]any
+			New struct {
+				ObjectType string
+				N          int
+			}
+		}
+		if err := json.Unmarshal(d.Body, &b); err != nil || len(b.Old) > 0 {
+			t.Fatal(string(d.Body), err)
+		}
+		objects = append(objects, fmt.Sprint(b.New.ObjectType, " ", b.New.N))
+	}
+}
+
+// TestPrefill_deliversTopicsInTheOrderAskedFor: each topic once, patterns by name, and a realm
+// without a source as an empty one.
+func TestPrefill_deliversTopicsInTheOrderAskedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := rig(t, memory(), 5, map[string]Source{"udm": &pages{topics: []string{"users/user", "groups/group", "users/contact"},
+			count: 3}})
+		subscribe(t, s, "a", "udm", "users/user", "users/.*", "groups/group", "unknown")
+		subscribe(t, s, "b", "nowhere", "x")
+		got := strings.Join(delivered(t, s, "a"), ", ")
+		if want := "users/user 0, users/user 1, users/user 2, users/contact 0, users/contact 1, users/contact 2, groups/group 0, " +
+			"groups/group 1, groups/group 2"; got != want {
+			t.Errorf("delivered %s\nwant %s", got, want)
+		}
+		if v, err := s.Get(t.Context(), "b"); err != nil || v.Status != subscription.Done {
+			t.Error(v.Status, err)
+		}
+	})
+}
+
+// TestPrefill_oneThatFailsDelaysNobody: a job whose source is away fails after its attempts with
+// growing pauses, others are done at once, and a restart gets all of it.
+func TestPrefill_oneThatFailsDelaysNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		away := true
+		bad := &pages{topics: []string{"x"}, count: 1, fails: func(int) bool { return away }}
+		s := rig(t, memory(), 4, map[string]Source{"bad": bad, "good": &pages{topics: []string{"x"}, count: 1}})
+		begun := time.Now()
+		subscribe(t, s, "bad", "bad", "x")
+		for i := range 6 {
+			subscribe(t, s, fmt.Sprint("good", i), "good", "x")
+		}
+		synctest.Wait()
+		for i := range 6 {
+			if v, _ := s.Get(t.Context(), fmt.Sprint("good", i)); v.Status != subscription.Done {
+				t.Errorf("good%d is %s", i, v.Status)
+			}
+		}
+		<-time.After(30 * time.Second)
+		if v, _ := s.Get(t.Context(), "bad"); v.Status != subscription.Failed || bad.calls != 4 ||
+			v.Queue.Updated.Sub(begun) != 7*time.Second {
+			t.Errorf("%s after %d calls and %v", v.Status, bad.calls, v.Queue.Updated.Sub(begun))
+		}
+		away = false
+		if err := s.RestartPrefill(t.Context(), "bad"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if v, _ := s.Get(t.Context(), "bad"); v.Status != subscription.Done {
+			t.Error(v.Status)
+		}
+	})
+}
+
+// TestPrefill_goesOnWhereItWas: neither an error in the middle nor a restart reads what was read.
+func TestPrefill_goesOnWhereItWas(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db := memory()
+		source := &pages{topics: []string{"x"}, count: 9, fails: func(call int) bool { return call == 3 || call == 4 }}
+		s := rig(t, db, 3, map[string]Source{"udm": source})
+		subscribe(t, s, "a", "udm", "x")
+		<-time.After(500 * time.Millisecond) // it pauses after call 3
+		if v, _ := s.Get(t.Context(), "a"); v.Queue.Prefill.After != "4" || v.Queue.PrefillEnd != 4 {
+			t.Fatalf("%+v", v.Queue)
+		}
+		<-time.After(time.Minute)
+		if got := len(delivered(t, s, "a")); got != 9 || source.calls != 7 {
+			t.Errorf("%d messages after %d calls", got, source.calls)
+		}
+	})
+}
+
+// TestUDM_readsAsTheRESTAPIAnswers: modules, types, pages, single objects; a deleted object is
+// skipped.
+func TestUDM_readsAsTheRESTAPIAnswers(t *testing.T) {
+	t.Parallel()
+	var stub *httptest.Server
+	stub = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, password, _ := r.BasicAuth()
+		if name != "Administrator" || password != "univention" || r.Header.Get("Accept") != "application/json" {
+			http.Error(w, `{"error":{"code":401}}`, http.StatusUnauthorized)
+			return
+		}
+		base := stub.URL + "/univention/udm"
+		dn, _ := url.PathUnescape(strings.TrimPrefix(r.URL.EscapedPath(), "/univention/udm/users/user/"))
+		switch {
+		case r.URL.Path == "/univention/udm/":
+			fmt.Fprintf(w, `{"_links":{"udm:object-modules":[{"href":"%s/users/","name":"users"}]}}`, base)
+		case r.URL.Path == "/univention/udm/users/":
+			fmt.Fprintf(w, `{"_links":{"udm:object-types":[{"href":"%s/users/user/","name":"users/user"},{"href":"x","name":"users/contact"}]}}`, base)
+		case r.URL.Path == "/univention/udm/users/user/":
+			page, _ := strconv.Atoi(r.URL.Query().Get("page"))
+			n := map[int]int{1: udmPage, 2: 3}[page]
+			var dns []string
+			for i := range n {
+				dns = append(dns, fmt.Sprintf(`{"dn":"uid=u%d-%d,cn=users,dc=example"}`, page, i))
+			}
+			fmt.Fprintf(w, `{"_embedded":{"udm:object":[%s]}}`, strings.Join(dns, ","))
+		case dn == "uid=u2-1,cn=users,dc=example":
+			http.NotFound(w, r)
+		default:
+			fmt.Fprintf(w, `{"_links":{"self":[]},"dn":%q,"objectType":"users/user","id":"x","properties":{"uidNumber":18446744073709551617}}`, dn)
+		}
+	}))
+	defer stub.Close()
+	u := UDM{URL: stub.URL + "/univention/udm", Username: "Administrator", Password: "univention", Client: stub.Client()}
+	topics, err := u.Topics(t.Context())
+	if err != nil || strings.Join(topics, " ") != "users/contact users/user" {
+		t.Fatal(topics, err)
+	}
+	first, next, err := u.Objects(t.Context(), "users/user", "")
+	if err != nil || len(first) != udmPage || next != "2" || first[0].ID != "uid=u1-0,cn=users,dc=example" {
+		t.Fatal(len(first), next, err)
+	}
+	second, next, err := u.Objects(t.Context(), "users/user", next)
+	want := `{"dn":"uid=u2-0,cn=users,dc=example","id":"x","objectType":"users/user","properties":{"uidNumber":18446744073709551617}}`
+	if err != nil || len(second) != 2 || next != "" || string(second[0].JSON) != want {
+		t.Fatal(len(second), next, err, string(second[0].JSON))
+	}
+	u.Password = "wrong"
+	if _, err := u.Topics(t.Context()); err == nil || !strings.Contains(err.Error(), "401") || strings.Contains(err.Error(), "wrong") {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,78 @@
+package provisioning
+
+import (
+	"sync"
+	"time"
+)
+
+// Figures of the pause after wrong passwords.
+const (
+	freeFailures = 10  // wrong passwords of a name before its first pause
+	freeAddress  = 100 // wrong passwords from an address before its first pause; many consumers may share it
+	firstPause   = time.Second
+	longestPause = 30 * time.Second
+	forgetAfter  = 10 * time.Minute // since the last one
+	maxFailures  = 10_000           // names and addresses that are remembered
+)
+
+// failures counts wrong passwords by name and by address, in memory, and says how long each has to
+// wait.
+type failures struct {
+	mu sync.Mutex
+	of map[key]*failure
+}
+
+type failure struct {
+	n    int
+	last time.Time
+}
+
+// key is what failures are counted for: a name or an address, and how many are free of a pause.
+type key struct {
+	text string
+	free int
+}
+
+// pause is how long after its last wrong password a key has to wait.
+func (f *failure) pause(free int) time.Duration {
+	if f.n < free {
+		return 0
+	}
+	return min(longestPause, firstPause<<min(f.n-free, 10))
+}
+
+// wait returns how long the one of keys that waits longest still has to wait; 0 when none has to.
+func (f *failures) wait(now time.Time, keys ...key) (left time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, k := range keys {
+		if one := f.of[k]; one != nil {
+			left = max(left, one.last.Add(one.pause(k.free)).Sub(now))
+		}
+	}
+	return left
+}
+
+// add counts a wrong password for each of keys.
+func (f *failures) add(now time.Time, keys ...key) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.of == nil || len(f.of) > maxFailures {
+		f.of = map[key]*failure{}
+	}
+	for _, k := range keys {
+		one := f.of[k]
+		if one == nil || now.Sub(one.last) > forgetAfter {
+			one = &failure{}
+			f.of[k] = one
+		}
+		one.n, one.last = one.n+1, now
+	}
+}
+
+// forget takes back what was counted for k: its password was right.
+func (f *failures) forget(k key) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.of, k)
+}

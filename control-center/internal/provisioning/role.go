@@ -1,0 +1,88 @@
+package provisioning
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/shared/web"
+)
+
+// Role is a user of the API that is known by configuration (contract 1.2). Without a password
+// nobody is let in.
+type Role struct {
+	Name     string
+	Password string
+}
+
+// is says whether a pair of name and password is this role's, in the same time for each wrong one.
+func (r Role) is(name, password string) bool {
+	given, want := sha256.Sum256([]byte(name+"\x00"+password)), sha256.Sum256([]byte(r.Name+"\x00"+r.Password))
+	return subtle.ConstantTimeCompare(given[:], want[:]) == 1 && r.Password != ""
+}
+
+// errUnauthorized is the one answer to a credential that does not fit the path.
+var errUnauthorized = fault.New(fault.Unauthenticated, "provisioning.unauthorized",
+	"Unauthorized: this path takes another user name or password")
+
+// claims returns who a caller is for the audit log.
+func claims(name string) token.Claims {
+	return token.Claims{Kind: token.Access, Subject: "provisioning:" + name, Username: name}
+}
+
+// onlyRole lets in one role.
+func (a *API) onlyRole(r Role) *web.Face {
+	return face(func(_ context.Context, name, password string, req *http.Request) (token.Claims, error) {
+		return a.guard(name, req, func() (bool, error) { return r.is(name, password), nil })
+	})
+}
+
+// subscriber lets in the subscription in the path, and with orAdmin the administrator.
+func (a *API) subscriber(orAdmin bool) *web.Face {
+	return face(func(ctx context.Context, name, password string, req *http.Request) (token.Claims, error) {
+		if orAdmin && a.Admin.is(name, password) {
+			return claims(name), nil
+		}
+		if name != pathName(req) {
+			return token.Claims{}, errUnauthorized
+		}
+		if a.Subscriptions.Known(ctx, name, password) {
+			return claims(name), nil
+		}
+		return a.guard(name, req, func() (bool, error) { return a.Subscriptions.Authenticate(ctx, name, password) })
+	})
+}
+
+// pathName returns the name in a path below /v1/subscriptions.
+func pathName(r *http.Request) string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/v1/subscriptions/"), "/")
+	return name
+}
+
+// guard checks a pair, unless name or address have failed too often just now.
+func (a *API) guard(name string, r *http.Request, check func() (bool, error)) (token.Claims, error) {
+	address, _, _ := net.SplitHostPort(r.RemoteAddr)
+	byName, byAddress := key{"name " + name, freeFailures}, key{"address " + address, freeAddress}
+	if wait := a.failures.wait(a.Now(), byName, byAddress); wait > 0 {
+		return token.Claims{}, errTooMany.After(wait)
+	}
+	ok, err := check()
+	if err != nil {
+		return token.Claims{}, err
+	}
+	if !ok {
+		a.failures.add(a.Now(), byName, byAddress)
+		return token.Claims{}, errUnauthorized
+	}
+	a.failures.forget(byName)
+	return claims(name), nil
+}
+
+// errTooMany is the answer while a name or an address waits after wrong passwords.
+var errTooMany = fault.New(fault.Throttled, "provisioning.throttled",
+	"too many wrong passwords for this name or from this address; wait as Retry-After says")
