@@ -165,7 +165,7 @@ func (l *Log) writeArchive(ctx context.Context, folder string, through int64, ro
 	}
 	if l.witnessed.Size >= through {
 		note.Witnessed = l.witnessed.Note
-		if note.Proof, err = l.Consistency(through, l.witnessed.Size); err != nil {
+		if note.Proof, err = l.consistency(through, l.witnessed.Size); err != nil {
 			return err
 		}
 	}

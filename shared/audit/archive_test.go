@@ -58,7 +58,7 @@ func (s *service) provable(first int64) {
 		if err != nil {
 			s.t.Fatalf("entry %d: %v", index, err)
 		}
-		h, err := OpenHead(b.Treehead, s.keys.Public())
+		h, err := openHead(b.Treehead, s.keys.Public())
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -189,7 +189,7 @@ func TestArchive_everyChangeIsFound(t *testing.T) {
 		t.Errorf("put back: %+v, %v", r, err)
 	}
 	stranger := newService(t, "test/audit/orchestrator")
-	if r, err := VerifyArchive(folder, stranger.keys.Public(), Public{}); err != nil || r.Verdict != BadHead {
+	if r, err := VerifyArchive(folder, stranger.keys.Public(), Public{}); err != nil || r.Verdict != foundBadHead {
 		t.Errorf("with other keys: %+v, %v", r, err)
 	}
 }
@@ -222,7 +222,7 @@ func TestArchive_aForgedBeginningIsNeverCalledIntact(t *testing.T) {
 		if err := os.WriteFile(path, []byte(forged), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if r, err := VerifyArchive(folder, s.keys.Public(), Public{}); err != nil || r.OK || r.Verdict != Malformed {
+		if r, err := VerifyArchive(folder, s.keys.Public(), Public{}); err != nil || r.OK || r.Verdict != foundMalformed {
 			t.Errorf("%s: %+v, %v", name, r, err)
 		}
 	}
@@ -343,7 +343,7 @@ func TestVerify_behindAnArchive(t *testing.T) {
 		bad := slices.Clone(kept)
 		bad[i] = bytes.Clone(kept[i])
 		bad[i][len(bad[i])/2] ^= 1
-		if r := report(base, bad); r.OK || r.Verdict != Flipped || r.Index == nil || *r.Index != int64(768+i) {
+		if r := report(base, bad); r.OK || r.Verdict != foundFlipped || r.Index == nil || *r.Index != int64(768+i) {
 			t.Errorf("entry %d: %+v", i, r)
 		}
 	}
@@ -357,7 +357,7 @@ func TestVerify_behindAnArchive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := report(more, kept[800-768:]); r.OK || r.Verdict != Truncated {
+	if r := report(more, kept[800-768:]); r.OK || r.Verdict != foundTruncated {
 		t.Errorf("entries that were removed and not archived: %+v", r)
 	}
 	var out bytes.Buffer

@@ -86,9 +86,10 @@ func (c *check) compare(ctx context.Context) {
 		newest = max(newest, p.Size)
 		switch {
 		case p.Size > n && c.Export != nil:
-			c.found(IncompleteExport, &n, "the export ends after %d entries, %s was made over %d", n, p.from, p.Size)
+			c.found(foundIncomplete, &n, "the export ends after %d entries, %s was made over %d", n, p.from, p.Size)
 		case p.Size > n:
-			c.found(Truncated, &n, "%d entries are stored, %s was made over %d; the first missing one has index %d", n, p.from, p.Size, n)
+			c.found(foundTruncated, &n, "%d entries are stored, %s was made over %d; the first missing one has index %d", n, p.from,
+				p.Size, n)
 		}
 	}
 	good := int64(0)
@@ -108,18 +109,19 @@ func (c *check) compare(ctx context.Context) {
 	}
 	switch {
 	case good > 0 && c.Export != nil && n > newest:
-		c.found(Unsigned, &newest, "the export holds %d entries that no head covers; `audit export` writes signed ones only", n-newest)
+		c.found(foundUnsigned, &newest, "the export holds %d entries that no head covers; `audit export` writes signed ones only", n-newest)
 	case len(c.proofs) == 0 && n > 0:
-		c.found(NoHead, nil, "%d entries are there and no signed tree head; a running service signs within a second", n)
+		c.found(foundNoHead, nil, "%d entries are there and no signed tree head; a running service signs within a second", n)
 	case good == 0:
-		c.found(Nothing, nil, "there are no entries and no signed tree head, so there is nothing that could be intact")
+		c.found(foundNothing, nil, "there are no entries and no signed tree head, so there is nothing that could be intact")
 	}
 }
 
 // locate names the first entry that differs from what the head p was made over.
 func (c *check) locate(ctx context.Context, p headProof, good int64) {
 	if good > p.Size { // a newer head fits these entries, so they were signed again
-		c.found(Rewritten, nil, "the entries fit a head of size %d, but not %s of size %d: history was signed anew", good, p.from, p.Size)
+		c.found(foundRewritten, nil, "the entries fit a head of size %d, but not %s of size %d: history was signed anew", good, p.from,
+			p.Size)
 		return
 	}
 	if c.stored != nil && c.stored.bad >= 0 && c.stored.bad < p.Size {
@@ -130,25 +132,26 @@ func (c *check) locate(ctx context.Context, p headProof, good int64) {
 	}
 	at := good
 	if slices.ContainsFunc(c.proofs, func(q headProof) bool { return !q.foreign && q.Size == p.Size && c.roots[q.Size] == q.Root }) {
-		c.found(Rewritten, &at, "the entries fit the service's own head and not %s: history before index %d was signed anew", p.from,
+		c.found(foundRewritten, &at, "the entries fit the service's own head and not %s: history before index %d was signed anew", p.from,
 			p.Size)
 		return
 	}
-	c.found(Flipped, &at, "an entry from index %d to %d is not what was signed (the stored hashes do not help to name it)", good, p.Size-1)
+	c.found(foundFlipped, &at, "an entry from index %d to %d is not what was signed (the stored hashes do not help to name it)", good,
+		p.Size-1)
 }
 
 // named reports the first entry that is not the one whose hash is stored.
 func (c *check) named(ctx context.Context) {
 	i := c.stored.bad
 	if j := c.find(ctx, c.stored.want); j >= 0 {
-		c.found(Reordered, &i, "at index %d stands another entry; the one that was signed there stands at index %d", i, j)
+		c.found(foundReordered, &i, "at index %d stands another entry; the one that was signed there stands at index %d", i, j)
 		return
 	}
 	if next, err := c.stored.ReadHashes([]int64{tlog.StoredHashIndex(0, i+1)}); err == nil && next[0] == c.stored.have {
-		c.found(Truncated, &i, "the entry with index %d was removed", i)
+		c.found(foundTruncated, &i, "the entry with index %d was removed", i)
 		return
 	}
-	c.found(Flipped, &i, "the entry with index %d is not the one that was signed", i)
+	c.found(foundFlipped, &i, "the entry with index %d is not the one that was signed", i)
 }
 
 // find reads the entries once more and returns the index of the one with that leaf hash, -1 when
@@ -175,12 +178,12 @@ func (c *check) compareStored(n int64) {
 	i := c.stored.bad
 	switch hashed := c.stored.leaves(); {
 	case hashed > n:
-		c.found(Truncated, &n, "%d entries are stored, %d were hashed; the first missing one has index %d", n, hashed, n)
+		c.found(foundTruncated, &n, "%d entries are stored, %d were hashed; the first missing one has index %d", n, hashed, n)
 	case i >= 0 && i < c.report.Signed:
 		c.report.Notes = append(c.report.Notes,
 			fmt.Sprintf("the stored hash of entry %d is damaged (it is derived: the service computes it again)", i))
 	case i >= 0:
-		c.found(Flipped, &i, "the entry with index %d, not signed yet, is not the one that was hashed", i)
+		c.found(foundFlipped, &i, "the entry with index %d, not signed yet, is not the one that was hashed", i)
 	}
 }
 
@@ -192,11 +195,11 @@ func (c *check) tail() {
 	}
 	c.report.UnsignedTail = c.report.Entries - newest
 	if c.Dir != "" && c.own < newest {
-		c.found(Replayed, nil, "DIR/audit/treehead is of size %d, a newer head of size %d is known", c.own, newest)
+		c.found(foundReplayed, nil, "DIR/audit/treehead is of size %d, a newer head of size %d is known", c.own, newest)
 		return
 	}
 	if span := c.times[1].Sub(c.times[0]); span > staleTail {
-		c.found(Replayed, nil, "%d entries over %s stand behind the head of size %d; a running service would have signed them",
+		c.found(foundReplayed, nil, "%d entries over %s stand behind the head of size %d; a running service would have signed them",
 			c.report.UnsignedTail, span.Round(time.Second), c.own)
 	}
 }

@@ -50,7 +50,7 @@ func Export(ctx context.Context, o VerifyOptions, w io.Writer) error {
 		if note == nil {
 			continue
 		}
-		h, err := OpenHead(string(note), o.Log)
+		h, err := openHead(string(note), o.Log)
 		if err != nil {
 			return fmt.Errorf("audit export: DIR/audit/%s: %w", name, err)
 		}
@@ -115,9 +115,9 @@ func (x *exportReader) line(what string, v any) error {
 	case err == io.EOF && len(raw) == 0:
 		return io.EOF
 	case err == io.EOF:
-		return &exportFault{IncompleteExport, "the export ends in the middle of " + what}
+		return &exportFault{foundIncomplete, "the export ends in the middle of " + what}
 	case errors.Is(err, bufio.ErrBufferFull):
-		return &exportFault{Malformed, fmt.Sprintf("%s is longer than %d bytes", what, maxExportLine)}
+		return &exportFault{foundMalformed, fmt.Sprintf("%s is longer than %d bytes", what, maxExportLine)}
 	case err != nil:
 		return err
 	}
@@ -128,14 +128,14 @@ func (x *exportReader) line(what string, v any) error {
 // it.
 func exactly(what string, line []byte, v any) error {
 	if err := json.Unmarshal(line, v); err != nil {
-		return &exportFault{Malformed, fmt.Sprintf("%s cannot be read: %v", what, err)}
+		return &exportFault{foundMalformed, fmt.Sprintf("%s cannot be read: %v", what, err)}
 	}
 	var again bytes.Buffer
 	if err := json.NewEncoder(&again).Encode(v); err != nil {
 		return err
 	}
 	if !bytes.Equal(again.Bytes(), line) {
-		return &exportFault{Malformed, what +
+		return &exportFault{foundMalformed, what +
 			" is not spelled as it was written: a member is unknown, stands twice or is written otherwise, so other programs may read " +
 			"something else"}
 	}
@@ -147,11 +147,11 @@ func (x *exportReader) header() (h exportHeader, err error) {
 	err = x.line("its first line", &h)
 	switch {
 	case err == io.EOF:
-		err = &exportFault{IncompleteExport, "the export is empty"}
+		err = &exportFault{foundIncomplete, "the export is empty"}
 	case err == nil && h.Format != exportFormat:
-		err = &exportFault{Malformed, fmt.Sprintf("its first line does not say %q", exportFormat)}
+		err = &exportFault{foundMalformed, fmt.Sprintf("its first line does not say %q", exportFormat)}
 	case err == nil && h.Base != nil && h.Base.Size <= 0:
-		err = &exportFault{Malformed, "its first line begins behind entries that there never were"}
+		err = &exportFault{foundMalformed, "its first line begins behind entries that there never were"}
 	}
 	return h, err
 }
@@ -167,10 +167,10 @@ func (x *exportReader) read(_ context.Context, _ string, _ uint64, limit int) (p
 		case err != nil:
 			return page, err
 		case l.Index != x.next:
-			return page, &exportFault{Malformed,
+			return page, &exportFault{foundMalformed,
 				fmt.Sprintf("where the entry with index %d is due stands the one with index %d", x.next, l.Index)}
 		case l.LeafHash != LeafHash([]byte(l.Entry)):
-			return page, &exportFault{Malformed,
+			return page, &exportFault{foundMalformed,
 				fmt.Sprintf("the line of the entry with index %d states another leaf hash than its entry has", l.Index)}
 		}
 		x.next++

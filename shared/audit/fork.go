@@ -117,7 +117,7 @@ func (l *Log) forkOf(ctx context.Context, seen []string) (f Fork, err error) {
 	f = Fork{Origin: l.keys.origin, Size: l.tree.size, Root: l.tree.root().String()}
 	ahead := Head{Size: -1}
 	for _, note := range notes {
-		h, err := OpenHead(note, l.keys.Public())
+		h, err := openHead(note, l.keys.Public())
 		if err != nil {
 			return f, fault.New(fault.Conflict, "audit.foreign_head", "a head at hand is not one of the log %s", f.Origin).Because(err)
 		}
@@ -240,7 +240,7 @@ func (l *Log) AcceptFork(ctx context.Context, fingerprint, reason string) (Accep
 		return Acceptance{}, fault.New(fault.NotFound, "audit.unseen",
 			"this service has seen no head of another log, so there is nothing that a fork could contradict")
 	}
-	h, err := OpenHead(p.seen.Head, p.seen.Keys)
+	h, err := openHead(p.seen.Head, p.seen.Keys)
 	if err != nil {
 		return Acceptance{}, err
 	}

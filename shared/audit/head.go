@@ -49,9 +49,9 @@ func (k *Keys) cosign(h Head, peer Public, now time.Time) (Head, error) {
 	return h, err
 }
 
-// OpenHead returns the head in a signed note after checking that the log with these keys signed it.
+// openHead returns the head in a signed note after checking that the log with these keys signed it.
 // With witness keys given, it demands a good cosignature of at least one of them.
-func OpenHead(signed string, log Public, witnesses ...Public) (Head, error) {
+func openHead(signed string, log Public, witnesses ...Public) (Head, error) {
 	keys := []string{log.Treehead}
 	for _, w := range witnesses {
 		keys = append(keys, w.Witness)

@@ -244,7 +244,7 @@ func (l *Log) readHead(name string) (Head, error) {
 	if err != nil || data == nil {
 		return Head{}, err
 	}
-	return OpenHead(string(data), l.keys.Public())
+	return openHead(string(data), l.keys.Public())
 }
 
 // fail puts the log into a final state, in which the store refuses every change.

@@ -217,7 +217,7 @@ func TestProofs_verifyWithAnotherLibrary(t *testing.T) {
 		index, old := r.Int64N(size), 1+r.Int64N(size)
 		root, _ := s.log.rootAt(size)
 		oldRoot, _ := s.log.rootAt(old)
-		path, err := s.log.Inclusion(index, size)
+		path, err := s.log.inclusion(index, size)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -225,7 +225,7 @@ func TestProofs_verifyWithAnotherLibrary(t *testing.T) {
 		if err := proof.VerifyInclusion(rfc6962.DefaultHasher, uint64(index), uint64(size), leaf, plain(path), root[:]); err != nil {
 			t.Fatalf("inclusion of %d in %d: %v", index, size, err)
 		}
-		cons, err := s.log.Consistency(old, size)
+		cons, err := s.log.consistency(old, size)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -317,7 +317,7 @@ func TestRun_signsWithinASecondAndAtTheEnd(t *testing.T) {
 		stop()
 		<-done
 		data, _ := os.ReadFile(filepath.Join(dir, "audit", "treehead"))
-		h, err := OpenHead(string(data), keys.Public())
+		h, err := openHead(string(data), keys.Public())
 		if err != nil || h.Size != 31 {
 			t.Fatalf("a clean stop left size %d: %v", h.Size, err)
 		}
@@ -455,7 +455,7 @@ func TestOpen_inMemoryIsANewLogEachTime(t *testing.T) {
 	if err := log.step(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if h, err := OpenHead(log.Head().Note, log.Public()); err != nil || h.Size != 1 || h.Origin == keys.Public().Origin() {
+	if h, err := openHead(log.Head().Note, log.Public()); err != nil || h.Size != 1 || h.Origin == keys.Public().Origin() {
 		t.Errorf("%+v %v", h, err)
 	}
 }

@@ -112,7 +112,7 @@ func (p *Peer) Speak() (Statement, error) {
 	}
 	s.From = p.theyHad
 	var err error
-	s.Proof, err = p.log.Consistency(s.From, head.Size)
+	s.Proof, err = p.log.consistency(s.From, head.Size)
 	return s, err
 }
 

@@ -191,15 +191,15 @@ func TestPeer_rewrittenHistoryIsRefusedAndKept(t *testing.T) {
 				t.Fatal("the attacker left traces on his own disk")
 			}
 			// Offline, with what the peer stores.
-			if r := p.one.verify(Public{}, seen); r.OK || r.Verdict != Rewritten && r.Verdict != Truncated {
+			if r := p.one.verify(Public{}, seen); r.OK || r.Verdict != foundRewritten && r.Verdict != foundTruncated {
 				t.Errorf("offline: %+v", r)
 			}
 			// He claims to believe what the peer has seen, so that only the proof is wrong.
 			s, _ := p.pone.Speak()
-			h, _ := OpenHead(seen, p.one.keys.Public())
+			h, _ := openHead(seen, p.one.keys.Public())
 			if h.Size <= p.one.log.size() {
 				s.From = h.Size
-				s.Proof, _ = p.one.log.Consistency(h.Size, p.one.log.size())
+				s.Proof, _ = p.one.log.consistency(h.Size, p.one.log.size())
 			}
 			answer, err := p.ptwo.Exchange(t.Context(), s)
 			if err != nil || answer.Refused == "" || p.ptwo.Alarm() == "" {
@@ -216,7 +216,7 @@ func TestPeer_rewrittenHistoryIsRefusedAndKept(t *testing.T) {
 			data, _ := os.ReadFile(kept[0])
 			_ = json.Unmarshal(data, &evidence)
 			for _, half := range []string{"cosigned_before", "offered"} {
-				if _, err := OpenHead(evidence[half], p.one.keys.Public()); err != nil {
+				if _, err := openHead(evidence[half], p.one.keys.Public()); err != nil {
 					t.Errorf("%s proves nothing: %v", half, err)
 				}
 			}
@@ -304,7 +304,7 @@ func TestPeer_restoredFolderIsNoticedAtTheFirstExchange(t *testing.T) {
 	noticed("at the first exchange")
 	p.two.open()
 	noticed("after a restart, alone")
-	if r := p.two.verify(p.one.keys.Public()); r.Verdict != Truncated {
+	if r := p.two.verify(p.one.keys.Public()); r.Verdict != foundTruncated {
 		t.Errorf("offline, with what it was shown: %+v", r)
 	}
 }

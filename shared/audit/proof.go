@@ -24,7 +24,7 @@ type Bundle struct {
 // Verify checks the bundle with nothing but the log's public keys and, when given, those of
 // witnesses of whom at least one must have cosigned.
 func (b Bundle) Verify(log Public, witnesses ...Public) error {
-	h, err := OpenHead(b.Treehead, log, witnesses...)
+	h, err := openHead(b.Treehead, log, witnesses...)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (l *Log) Bundle(ctx context.Context, index int64) (Bundle, error) {
 		return Bundle{}, fault.New(fault.Unavailable, "audit.not_signed_yet",
 			"the entry is not under a signed tree head yet; ask again in a second").After(signEvery * 2)
 	}
-	path, err := l.Inclusion(index, h.Size)
+	path, err := l.inclusion(index, h.Size)
 	if err != nil {
 		return Bundle{}, err
 	}
@@ -92,16 +92,16 @@ func noEntry(index int64) error {
 	return fault.New(fault.NotFound, "audit.no_entry", "there is no audit entry with index %d", index)
 }
 
-// Inclusion returns the path from the leaf with that index to the root of the tree of that size.
-func (l *Log) Inclusion(index, size int64) ([]tlog.Hash, error) {
+// inclusion returns the path from the leaf with that index to the root of the tree of that size.
+func (l *Log) inclusion(index, size int64) ([]tlog.Hash, error) {
 	if size > l.size() || index < 0 || index >= size {
 		return nil, fault.New(fault.Invalid, "audit.bad_proof_range", "an inclusion proof needs 0 <= index < size <= %d", l.size())
 	}
 	return tlog.ProveRecord(size, index, l.hashes)
 }
 
-// Consistency returns the proof that the tree of size from is the beginning of the tree of size to.
-func (l *Log) Consistency(from, to int64) ([]tlog.Hash, error) {
+// consistency returns the proof that the tree of size from is the beginning of the tree of size to.
+func (l *Log) consistency(from, to int64) ([]tlog.Hash, error) {
 	if from < 0 || from > to || to > l.size() {
 		return nil, fault.New(fault.Invalid, "audit.bad_proof_range", "a consistency proof needs 0 <= from <= to <= %d", l.size())
 	}

@@ -24,21 +24,21 @@ const staleTail = 60 * time.Second
 // Finding is the answer of Verify in one word or two.
 type Finding string
 
-// These are the verdicts of Verify. All but Intact are failures.
+// These are the verdicts of Verify. All but foundIntact are failures.
 const (
-	Intact           Finding = "intact"
-	Flipped          Finding = "altered entry"     // an entry is not what was signed
-	Reordered        Finding = "reordered entries" // an entry stands at another entry's place
-	Truncated        Finding = "truncated"         // entries that were signed or seen are missing
-	Replayed         Finding = "replayed old head" // the head is older than another proof beside it
-	Rewritten        Finding = "rewritten"         // signed anew, against what the witness saw
-	BadHead          Finding = "bad tree head"     // the head's signature or form is wrong
-	NoHead           Finding = "no tree head"      // entries, but nothing signed
-	Unreadable       Finding = "unreadable"        // the store cannot give the entries
-	Nothing          Finding = "nothing signed"    // neither entries nor a head: there is nothing to vouch for
-	Malformed        Finding = "malformed export"  // it is not spelled as the program spells it
-	IncompleteExport Finding = "cut export"        // it ends before its head does
-	Unsigned         Finding = "unsigned entries"  // it holds more than its heads cover
+	foundIntact     Finding = "intact"
+	foundFlipped    Finding = "altered entry"     // an entry is not what was signed
+	foundReordered  Finding = "reordered entries" // an entry stands at another entry's place
+	foundTruncated  Finding = "truncated"         // entries that were signed or seen are missing
+	foundReplayed   Finding = "replayed old head" // the head is older than another proof beside it
+	foundRewritten  Finding = "rewritten"         // signed anew, against what the witness saw
+	foundBadHead    Finding = "bad tree head"     // the head's signature or form is wrong
+	foundNoHead     Finding = "no tree head"      // entries, but nothing signed
+	foundUnreadable Finding = "unreadable"        // the store cannot give the entries
+	foundNothing    Finding = "nothing signed"    // neither entries nor a head: there is nothing to vouch for
+	foundMalformed  Finding = "malformed export"  // it is not spelled as the program spells it
+	foundIncomplete Finding = "cut export"        // it ends before its head does
+	foundUnsigned   Finding = "unsigned entries"  // it holds more than its heads cover
 )
 
 // Reader reads a stream as store.DB does.
@@ -109,14 +109,14 @@ func Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 		r.compare(ctx)
 	}
 	if r.report.Verdict == "" && !r.said {
-		r.found(Truncated, new(int64), "the entries before index %d are missing, and no entry of the log says that they were archived",
+		r.found(foundTruncated, new(int64), "the entries before index %d are missing, and no entry of the log says that they were archived",
 			r.Base.Size)
 	}
 	if r.report.Verdict == "" {
 		r.tail()
 	}
 	if r.report.Verdict == "" {
-		r.found(Intact, nil, "all %d entries are what was signed; unsigned tail: %d entries%s", r.report.Entries-r.report.First,
+		r.found(foundIntact, nil, "all %d entries are what was signed; unsigned tail: %d entries%s", r.report.Entries-r.report.First,
 			r.report.UnsignedTail, r.elsewhere())
 		r.report.OK = true
 	}
@@ -197,13 +197,13 @@ func (c *check) gatherExport() error {
 	for i, h := range header.Heads {
 		c.add(h, fmt.Sprintf("the export's head (number %d)", i+1), false)
 		if c.Peer.Witness != "" {
-			if h, err := OpenHead(h, c.Log, c.Peer); err == nil {
+			if h, err := openHead(h, c.Log, c.Peer); err == nil {
 				c.report.Witnessed = max(c.report.Witnessed, h.Size)
 			}
 		}
 	}
 	if c.Peer.Witness != "" && c.report.Witnessed == 0 {
-		c.found(BadHead, nil, "no head of the export is cosigned by the witness whose keys were given")
+		c.found(foundBadHead, nil, "no head of the export is cosigned by the witness whose keys were given")
 	}
 	return nil
 }
@@ -218,7 +218,7 @@ func (c *check) unreadable(at int64, err error) error {
 	case c.Export != nil:
 		return fmt.Errorf("audit export: %w", err)
 	default:
-		c.found(Unreadable, &at, "the entry with index %d cannot be read: %v", at, err)
+		c.found(foundUnreadable, &at, "the entry with index %d cannot be read: %v", at, err)
 	}
 	return nil
 }
@@ -228,9 +228,9 @@ func (c *check) add(signed, from string, foreign bool) {
 	if foreign && c.Peer.Witness != "" {
 		witnesses = append(witnesses, c.Peer)
 	}
-	h, err := OpenHead(signed, c.Log, witnesses...)
+	h, err := openHead(signed, c.Log, witnesses...)
 	if err != nil {
-		c.found(BadHead, nil, "%s cannot be verified with the given keys: %v", from, err)
+		c.found(foundBadHead, nil, "%s cannot be verified with the given keys: %v", from, err)
 		return
 	}
 	c.proofs = append(c.proofs, headProof{Head: h, from: from, foreign: foreign})
@@ -251,7 +251,7 @@ func (c *check) read(ctx context.Context) error {
 	}
 	t, err := c.Base.tree()
 	if err != nil {
-		c.found(Unreadable, nil, "%v", err)
+		c.found(foundUnreadable, nil, "%v", err)
 		return nil
 	}
 	if err := c.openStored(); err != nil {
@@ -275,7 +275,7 @@ func (c *check) read(ctx context.Context) error {
 		for _, e := range page.Entries {
 			if int64(e.Seq) != t.size+1 {
 				at := t.size
-				c.found(Truncated, &at, "the entry with index %d is missing", at)
+				c.found(foundTruncated, &at, "the entry with index %d is missing", at)
 				return nil
 			}
 			scratch = t.add(tlog.RecordHash(e.Body), scratch[:0])

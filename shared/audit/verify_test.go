@@ -48,7 +48,7 @@ func TestVerify_everyFlippedByteIsNamed(t *testing.T) {
 	s := newService(t, "test/audit/orchestrator")
 	s.add(6)
 	all := s.bodies()
-	if r := s.tampered(all); !r.OK || r.Verdict != Intact || r.Entries != 6 || r.Signed != 6 {
+	if r := s.tampered(all); !r.OK || r.Verdict != foundIntact || r.Entries != 6 || r.Signed != 6 {
 		t.Fatalf("%+v", r)
 	}
 	flips := 0
@@ -58,7 +58,7 @@ func TestVerify_everyFlippedByteIsNamed(t *testing.T) {
 			bad[i] = bytes.Clone(all[i])
 			bad[i][at] ^= 1 << (at % 8)
 			r := s.tampered(bad)
-			if r.OK || r.Verdict != Flipped || r.Index == nil || *r.Index != int64(i) {
+			if r.OK || r.Verdict != foundFlipped || r.Index == nil || *r.Index != int64(i) {
 				t.Fatalf("byte %d of entry %d: %+v", at, i, r)
 			}
 			flips++
@@ -71,7 +71,7 @@ func TestVerify_everyFlippedByteIsNamed(t *testing.T) {
 	}
 	bad := append([][]byte{}, all...)
 	bad[3] = []byte("{}")
-	if r := s.tampered(bad); r.Verdict != Flipped || !strings.Contains(r.Text, "from index 0 to 5") {
+	if r := s.tampered(bad); r.Verdict != foundFlipped || !strings.Contains(r.Text, "from index 0 to 5") {
 		t.Errorf("%+v", r)
 	}
 }
@@ -91,7 +91,7 @@ func TestVerify_damageHasItsOwnWords(t *testing.T) {
 		return b
 	}
 	for n := range all { // truncated at every entry
-		if r := s.tampered(all[:n]); r.OK || r.Verdict != Truncated || *r.Index != int64(n) {
+		if r := s.tampered(all[:n]); r.OK || r.Verdict != foundTruncated || *r.Index != int64(n) {
 			t.Errorf("cut to %d: %+v", n, r)
 		}
 	}
@@ -101,13 +101,13 @@ func TestVerify_damageHasItsOwnWords(t *testing.T) {
 		verdict Finding
 		index   int64
 	}{
-		{"neighbours swapped", swap(7, 8), Reordered, 7},
-		{"far ones swapped", swap(2, 11), Reordered, 2},
-		{"one doubled", append(append(append([][]byte{}, all[:6]...), all[5]), all[6:]...), Flipped, 6},
-		{"one put in", append(append(append([][]byte{}, all[:6]...), []byte(`{}`)), all[6:]...), Flipped, 6},
-		{"one removed, one added", append(append(append([][]byte{}, all[:6]...), all[7:]...), []byte("{}")), Truncated, 6},
+		{"neighbours swapped", swap(7, 8), foundReordered, 7},
+		{"far ones swapped", swap(2, 11), foundReordered, 2},
+		{"one doubled", append(append(append([][]byte{}, all[:6]...), all[5]), all[6:]...), foundFlipped, 6},
+		{"one put in", append(append(append([][]byte{}, all[:6]...), []byte(`{}`)), all[6:]...), foundFlipped, 6},
+		{"one removed, one added", append(append(append([][]byte{}, all[:6]...), all[7:]...), []byte("{}")), foundTruncated, 6},
 	} {
-		if r := s.tampered(c.bodies); r.OK || r.Verdict != c.verdict && c.verdict != Flipped || r.Index == nil || *r.Index != c.index {
+		if r := s.tampered(c.bodies); r.OK || r.Verdict != c.verdict && c.verdict != foundFlipped || r.Index == nil || *r.Index != c.index {
 			t.Errorf("%s: %+v", c.name, r)
 		}
 	}
@@ -117,21 +117,21 @@ func TestVerify_damageHasItsOwnWords(t *testing.T) {
 		bad := bytes.Clone(good)
 		bad[at] ^= 1
 		_ = os.WriteFile(head, bad, 0o600)
-		if r := s.tampered(all); r.OK || r.Verdict != BadHead {
+		if r := s.tampered(all); r.OK || r.Verdict != foundBadHead {
 			// A flip may hit a bit of the base64 that carries nothing only if the note format
 			// allowed it.
 			t.Fatalf("byte %d of the head: %+v", at, r)
 		}
 	}
 	_ = os.WriteFile(head, []byte(early), 0o600)
-	if r := s.tampered(all, string(good)); r.OK || r.Verdict != Replayed {
+	if r := s.tampered(all, string(good)); r.OK || r.Verdict != foundReplayed {
 		t.Errorf("an old head beside a newer one: %+v", r)
 	}
-	if r := s.tampered(all[:5], string(good)); r.OK || r.Verdict != Truncated {
+	if r := s.tampered(all[:5], string(good)); r.OK || r.Verdict != foundTruncated {
 		t.Errorf("an old head with the entries cut to it: %+v", r)
 	}
 	_ = os.Remove(head)
-	if r := s.tampered(all); r.OK || r.Verdict != NoHead {
+	if r := s.tampered(all); r.OK || r.Verdict != foundNoHead {
 		t.Errorf("no head: %+v", r)
 	}
 	_ = os.WriteFile(head, good, 0o600)
@@ -149,7 +149,7 @@ func TestVerify_anOldHeadOverALongTailIsSeen(t *testing.T) {
 		bodies = append(bodies, fmt.Appendf(nil, `{"action":"a","time":"2026-01-01T0%d:00:00Z"}`, i))
 	}
 	_ = os.Remove(filepath.Join(s.dir, "audit", "hashes"))
-	if r := s.tampered(bodies); r.OK || r.Verdict != Replayed || r.UnsignedTail != 3 {
+	if r := s.tampered(bodies); r.OK || r.Verdict != foundReplayed || r.UnsignedTail != 3 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -205,40 +205,40 @@ func TestExport_aForgedOneIsNeverCalledIntact(t *testing.T) {
 		text string
 		want Finding
 	}{
-		"entry twice, the other spelling last":  {edit(5, `"index"`, strings.Replace(forged, "entry", "Entry", 1)+`,"index"`), Malformed},
-		"entry twice, the other spelling first": {edit(5, `{"entry"`, `{`+strings.Replace(forged, "entry", "ENTRY", 1)+`,"entry"`), Malformed},
-		"entry twice, the false one first":      {edit(5, `{"entry"`, `{`+forged+`,"entry"`), Malformed},
-		"entry in another case":                 {edit(5, `"entry"`, `"Entry"`), Malformed},
-		"entry escaped":                         {edit(5, `"entry"`, `"\u0065ntry"`), Malformed},
-		"a letter of the entry escaped":         {edit(5, `server.create`, `\u0073erver.create`), Malformed},
-		"index twice":                           {edit(5, `"index":4`, `"index":9,"index":4`), Malformed},
-		"an unknown member":                     {edit(5, `,"leaf_hash"`, `,"note":"approved","leaf_hash"`), Malformed},
-		"an unknown member of the header":       {edit(0, `,"keys"`, `,"verified":true,"keys"`), Malformed},
-		"the heads twice":                       {edit(0, `"heads"`, `"heads":[],"heads"`), Malformed},
-		"two values on a line":                  {edit(5, "}\n", "}{}\n"), Malformed},
-		"blanks":                                {edit(5, `{"entry"`, `{ "entry"`), Malformed},
-		"an empty line":                         {edit(5, "}\n", "}\n\n"), Malformed},
-		"a wrong leaf hash":                     {edit(5, `"leaf_hash":"`, `"leaf_hash":"AAAA`), Malformed},
-		"another entry's leaf hash":             {edit(5, lines[5][strings.Index(lines[5], `"leaf_hash"`):], lines[6][strings.Index(lines[6], `"leaf_hash"`):]), Malformed},
-		"no leaf hash":                          {edit(5, lines[5][strings.Index(lines[5], `,"leaf_hash"`):], "}\n"), Malformed},
-		"a wrong index":                         {edit(5, `"index":4`, `"index":44`), Malformed},
-		"an entry changed, its leaf hash too":   {edit(5, lines[5], exportedLine(4, `{"action":"server.delete"}`)), Flipped},
-		"an entry added":                        {good + exportedLine(600, `{"action":"server.delete"}`), Unsigned},
-		"a line removed":                        {strings.Join(slices.Delete(slices.Clone(lines), 9, 10), ""), Malformed},
-		"the tail removed":                      {strings.Join(lines[:20], ""), IncompleteExport},
-		"all entries removed":                   {lines[0], IncompleteExport},
-		"cut within a line":                     {good[:len(good)-20], IncompleteExport},
-		"cut before the last line break":        {good[:len(good)-1], IncompleteExport},
-		"cut within the header":                 {lines[0][:40], IncompleteExport},
-		"an empty file":                         {"", IncompleteExport},
-		"another file":                          {"hello\n", Malformed},
-		"another format":                        {edit(0, exportFormat, "provisioning-audit-export/9"), Malformed},
-		"no heads":                              {header("[]"), NoHead},
-		"heads that are null":                   {header("null"), NoHead},
-		"no heads and no entries":               {strings.SplitAfter(header("[]"), "\n")[0], Nothing},
-		"the head of another log":               {header(jsonOf(t, []string{other.log.Head().Note})), BadHead},
-		"the size of the head":                  {edit(0, `\n600\n`, `\n599\n`), BadHead},
-		"a line of 4 MiB":                       {edit(5, `server.create`, strings.Repeat("x", 4<<20)), Malformed},
+		"entry twice, the other spelling last":  {edit(5, `"index"`, strings.Replace(forged, "entry", "Entry", 1)+`,"index"`), foundMalformed},
+		"entry twice, the other spelling first": {edit(5, `{"entry"`, `{`+strings.Replace(forged, "entry", "ENTRY", 1)+`,"entry"`), foundMalformed},
+		"entry twice, the false one first":      {edit(5, `{"entry"`, `{`+forged+`,"entry"`), foundMalformed},
+		"entry in another case":                 {edit(5, `"entry"`, `"Entry"`), foundMalformed},
+		"entry escaped":                         {edit(5, `"entry"`, `"\u0065ntry"`), foundMalformed},
+		"a letter of the entry escaped":         {edit(5, `server.create`, `\u0073erver.create`), foundMalformed},
+		"index twice":                           {edit(5, `"index":4`, `"index":9,"index":4`), foundMalformed},
+		"an unknown member":                     {edit(5, `,"leaf_hash"`, `,"note":"approved","leaf_hash"`), foundMalformed},
+		"an unknown member of the header":       {edit(0, `,"keys"`, `,"verified":true,"keys"`), foundMalformed},
+		"the heads twice":                       {edit(0, `"heads"`, `"heads":[],"heads"`), foundMalformed},
+		"two values on a line":                  {edit(5, "}\n", "}{}\n"), foundMalformed},
+		"blanks":                                {edit(5, `{"entry"`, `{ "entry"`), foundMalformed},
+		"an empty line":                         {edit(5, "}\n", "}\n\n"), foundMalformed},
+		"a wrong leaf hash":                     {edit(5, `"leaf_hash":"`, `"leaf_hash":"AAAA`), foundMalformed},
+		"another entry's leaf hash":             {edit(5, lines[5][strings.Index(lines[5], `"leaf_hash"`):], lines[6][strings.Index(lines[6], `"leaf_hash"`):]), foundMalformed},
+		"no leaf hash":                          {edit(5, lines[5][strings.Index(lines[5], `,"leaf_hash"`):], "}\n"), foundMalformed},
+		"a wrong index":                         {edit(5, `"index":4`, `"index":44`), foundMalformed},
+		"an entry changed, its leaf hash too":   {edit(5, lines[5], exportedLine(4, `{"action":"server.delete"}`)), foundFlipped},
+		"an entry added":                        {good + exportedLine(600, `{"action":"server.delete"}`), foundUnsigned},
+		"a line removed":                        {strings.Join(slices.Delete(slices.Clone(lines), 9, 10), ""), foundMalformed},
+		"the tail removed":                      {strings.Join(lines[:20], ""), foundIncomplete},
+		"all entries removed":                   {lines[0], foundIncomplete},
+		"cut within a line":                     {good[:len(good)-20], foundIncomplete},
+		"cut before the last line break":        {good[:len(good)-1], foundIncomplete},
+		"cut within the header":                 {lines[0][:40], foundIncomplete},
+		"an empty file":                         {"", foundIncomplete},
+		"another file":                          {"hello\n", foundMalformed},
+		"another format":                        {edit(0, exportFormat, "provisioning-audit-export/9"), foundMalformed},
+		"no heads":                              {header("[]"), foundNoHead},
+		"heads that are null":                   {header("null"), foundNoHead},
+		"no heads and no entries":               {strings.SplitAfter(header("[]"), "\n")[0], foundNothing},
+		"the head of another log":               {header(jsonOf(t, []string{other.log.Head().Note})), foundBadHead},
+		"the size of the head":                  {edit(0, `\n600\n`, `\n599\n`), foundBadHead},
+		"a line of 4 MiB":                       {edit(5, `server.create`, strings.Repeat("x", 4<<20)), foundMalformed},
 	} {
 		if r := s.judge(c.text, Public{}); r.OK || r.Verdict != c.want || !strings.HasPrefix(r.Text, string(c.want)+": ") {
 			t.Errorf("%s: %+v, want %q", name, r, c.want)
@@ -250,14 +250,14 @@ func TestExport_isCosignedWhenTheWitnessIsNamed(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	p.one.add(4)
-	if r := p.one.judge(p.one.export(), p.two.keys.Public()); r.OK || r.Verdict != BadHead {
+	if r := p.one.judge(p.one.export(), p.two.keys.Public()); r.OK || r.Verdict != foundBadHead {
 		t.Errorf("nobody has cosigned it: %+v", r)
 	}
 	p.settle()
 	if r := p.one.judge(p.one.export(), p.two.keys.Public()); !r.OK || r.Witnessed < 4 {
 		t.Errorf("cosigned: %+v", r)
 	}
-	if r := p.one.judge(p.one.export(), newService(t, "test/audit/control-center").keys.Public()); r.OK || r.Verdict != BadHead {
+	if r := p.one.judge(p.one.export(), newService(t, "test/audit/control-center").keys.Public()); r.OK || r.Verdict != foundBadHead {
 		t.Errorf("cosigned by somebody else: %+v", r)
 	}
 }
@@ -269,7 +269,7 @@ func TestExport_ofNothingIsRefused(t *testing.T) {
 	if fault.CodeOf(err) != "audit.nothing_signed" {
 		t.Error(err)
 	}
-	if r := s.verify(Public{}); r.OK || r.Verdict != Nothing {
+	if r := s.verify(Public{}); r.OK || r.Verdict != foundNothing {
 		t.Errorf("a log without entries and heads: %+v", r)
 	}
 }
@@ -342,7 +342,7 @@ func TestOpenHead_hasOneSpelling(t *testing.T) {
 		if other == value {
 			continue
 		}
-		if _, err := OpenHead(signed[:at]+alphabet[other:other+1]+signed[at+1:], s.keys.Public()); err == nil {
+		if _, err := openHead(signed[:at]+alphabet[other:other+1]+signed[at+1:], s.keys.Public()); err == nil {
 			t.Errorf("%q instead of %q is the same signature", alphabet[other], signed[at])
 		}
 	}

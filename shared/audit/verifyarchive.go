@@ -28,15 +28,15 @@ func VerifyArchive(folder string, log, peer Public) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	head, err := OpenHead(string(signed), log)
+	head, err := openHead(string(signed), log)
 	if err != nil {
-		c.found(BadHead, nil, "the checkpoint of the archive cannot be verified with the given keys: %v", err)
+		c.found(foundBadHead, nil, "the checkpoint of the archive cannot be verified with the given keys: %v", err)
 		return c.report, nil
 	}
 	c.report.Root, c.report.Signed = head.Root.String(), head.Size
 	if note.First < 0 || note.First%tileWidth != 0 || note.First >= head.Size {
-		c.found(Malformed, nil, "%s says that the archive begins with index %d, and it ends before %d: it would hold nothing", archiveFile,
-			note.First, head.Size)
+		c.found(foundMalformed, nil, "%s says that the archive begins with index %d, and it ends before %d: it would hold nothing",
+			archiveFile, note.First, head.Size)
 	}
 	c.witnessedArchive(note, head)
 	tiles := tlog.TileHashReader(tlog.Tree{N: head.Size, Hash: head.Root}, tileFolder(folder))
@@ -44,7 +44,7 @@ func VerifyArchive(folder string, log, peer Public) (Report, error) {
 		c.archivedTile(folder, at, tiles)
 	}
 	if c.report.Verdict == "" {
-		c.found(Intact, nil, "the %d entries with index %d to %d are what was signed", c.report.Entries, note.First, head.Size-1)
+		c.found(foundIntact, nil, "the %d entries with index %d to %d are what was signed", c.report.Entries, note.First, head.Size-1)
 		c.report.OK = true
 	}
 	return c.report, nil
@@ -62,12 +62,12 @@ func (c *check) witnessedArchive(note archiveNote, head Head) {
 	if c.Peer.Witness != "" {
 		witnesses = append(witnesses, c.Peer)
 	}
-	w, err := OpenHead(note.Witnessed, c.Log, witnesses...)
+	w, err := openHead(note.Witnessed, c.Log, witnesses...)
 	if err == nil {
 		err = checkConsistency(note.Proof, head, w)
 	}
 	if err != nil {
-		c.found(Rewritten, nil, "the archive's head of size %d is not the beginning of the cosigned one beside it: %v", head.Size, err)
+		c.found(foundRewritten, nil, "the archive's head of size %d is not the beginning of the cosigned one beside it: %v", head.Size, err)
 		return
 	}
 	c.report.Witnessed = head.Size
@@ -77,12 +77,12 @@ func (c *check) witnessedArchive(note archiveNote, head Head) {
 func (c *check) archivedTile(folder string, at int64, tiles tlog.HashReader) {
 	data, err := os.ReadFile(filepath.Join(folder, filepath.FromSlash(entriesPath(at/tileWidth))))
 	if err != nil {
-		c.found(Truncated, &at, "the entries from index %d on cannot be read: %v", at, err)
+		c.found(foundTruncated, &at, "the entries from index %d on cannot be read: %v", at, err)
 		return
 	}
 	entries, err := splitBundle(data)
 	if err != nil || len(entries) != tileWidth {
-		c.found(Truncated, &at, "the tile of entries from index %d on has %d entries, not %d (%v)", at, len(entries), tileWidth, err)
+		c.found(foundTruncated, &at, "the tile of entries from index %d on has %d entries, not %d (%v)", at, len(entries), tileWidth, err)
 		return
 	}
 	indexes := make([]int64, tileWidth)
@@ -91,13 +91,13 @@ func (c *check) archivedTile(folder string, at int64, tiles tlog.HashReader) {
 	}
 	want, err := tiles.ReadHashes(indexes)
 	if err != nil {
-		c.found(Flipped, &at, "the hashes of the entries from index %d on do not lead to the signed root: %v", at, err)
+		c.found(foundFlipped, &at, "the hashes of the entries from index %d on do not lead to the signed root: %v", at, err)
 		return
 	}
 	for i, body := range entries {
 		if tlog.RecordHash(body) != want[i] {
 			index := at + int64(i)
-			c.found(Flipped, &index, "the entry with index %d is not the one that was signed", index)
+			c.found(foundFlipped, &index, "the entry with index %d is not the one that was signed", index)
 			return
 		}
 	}

@@ -103,7 +103,7 @@ func (p *Peer) hearSeen(in Statement) error {
 		p.theyHad = 0
 		return nil
 	}
-	h, err := OpenHead(in.Seen, p.log.Public(), in.Keys)
+	h, err := openHead(in.Seen, p.log.Public(), in.Keys)
 	if err != nil {
 		if n, e := open(in.Seen, p.log.Public().Treehead); e != nil || n == nil {
 			p.theyHad = 0 // of an earlier log in memory, or not ours at all: nothing can be concluded
@@ -166,18 +166,18 @@ func (l *Log) isAhead(h Head) (string, error) {
 
 // hearHead cosigns the other's head when it goes on from what was cosigned before.
 func (p *Peer) hearHead(ctx context.Context, in Statement) (refused string, err error) {
-	h, err := OpenHead(in.Head, in.Keys)
+	h, err := openHead(in.Head, in.Keys)
 	if err != nil {
 		return "", fault.New(fault.Denied, "audit.bad_head", "the tree head is not signed by the speaker's log").Because(err)
 	}
 	var last Head
 	if p.seen.Head != "" {
-		if last, err = OpenHead(p.seen.Head, in.Keys); err != nil {
+		if last, err = openHead(p.seen.Head, in.Keys); err != nil {
 			return "", fmt.Errorf("what is stored about the other log: %w", err)
 		}
 	}
 	if in.Fork != "" && last.Note != "" {
-		fork, err := OpenHead(in.Fork, in.Keys)
+		fork, err := openHead(in.Fork, in.Keys)
 		if err != nil {
 			return "", fault.New(fault.Denied, "audit.bad_head", "the head over the fork is not signed by the speaker's log").Because(err)
 		}

@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep arrays and objects may nest in canonical JSON.
-const MaxDepth = 128
+// maxDepth is how deep arrays and objects may nest in canonical JSON.
+const maxDepth = 128
 
 // Check returns nil when text is canonical JSON as Make returns it, and otherwise an error with the
 // offset of the first byte that is not. It walks over text once and allocates nothing then, for
@@ -41,7 +41,7 @@ func (c *checker) fail(why string) bool {
 }
 
 func (c *checker) value(depth int) bool {
-	if depth > MaxDepth {
+	if depth > maxDepth {
 		return c.fail("nested too deep")
 	}
 	if c.at >= len(c.b) {

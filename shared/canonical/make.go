@@ -43,7 +43,7 @@ func (b Body) Vouches(text []byte) bool {
 // Make returns v as canonical JSON. A struct whose fields stand in the order of their JSON names
 // needs no second pass. Text that is not UTF-8 becomes U+FFFD, as encoding/json does. Make refuses
 // numbers outside the rule, members that stand twice in a nested raw message, and values that nest
-// deeper than MaxDepth.
+// deeper than maxDepth.
 func Make(v any) ([]byte, error) {
 	body, err := MakeBody(v)
 	return body.text, err
@@ -97,7 +97,7 @@ func appendString[T string | []byte](b []byte, s T) []byte {
 
 // recode rewrites any JSON text canonically.
 func recode(text []byte) ([]byte, error) {
-	v, err := Parse(text, MaxDepth)
+	v, err := Parse(text, maxDepth)
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ func TestCheck_refuses(t *testing.T) {
 		`1.0`, `1e2`, `1E2`, `01`, `-0`, `-`, `+1`, `.5`, `1.`, `0.10`, `9223372036854775808`, `-9223372036854775809`, `1e400`, `NaN`, `1e21`, `1e+2`,
 		`"`, `"\x"`, `"\/"`, `"\u0041"`, `"\u000a"`, `"\u001F"`, `"\u2028"`, `"\`, `"\u00`, "\"\n\"", "\"\xff\"", "\"abcdefgh\xc3\"",
 		`tru`, `nul`, `nulll`, `{"a":1}{}`, `[1`, `{"a":1`, `{"a":`, `{"a\n":1,"a\n":2}`, `{"a ":1,"a\n":2}`,
-		strings.Repeat("[", MaxDepth+2) + strings.Repeat("]", MaxDepth+2),
+		strings.Repeat("[", maxDepth+2) + strings.Repeat("]", maxDepth+2),
 	} {
 		if Check([]byte(bad)) == nil {
 			t.Errorf("accepted %q", bad)

@@ -84,7 +84,7 @@ func TestWriter_whatItVouchesForIsCanonical(t *testing.T) {
 		"large number":        {func(e *Writer) { e.Begin(); e.Float("a", 1e20); e.End() }, ""},
 		"not canonical JSON":  {func(e *Writer) { e.Begin(); e.JSON("a", []byte(`{ }`)); e.End() }, ""},
 		"too deep by its place": {func(e *Writer) {
-			deepest := []byte(strings.Repeat("[", MaxDepth+1) + strings.Repeat("]", MaxDepth+1))
+			deepest := []byte(strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1))
 			e.Begin()
 			e.JSON("a", deepest)
 			e.End()

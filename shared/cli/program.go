@@ -47,10 +47,10 @@ func (s *Setup) declareServe(f *Flags) {
 	f.BoolVar(&s.standby, "standby", false, "wait while another instance writes the database, and take over when it is gone (surrealdb)")
 }
 
-// Load fills *into, which holds the defaults: flags beat the environment, which beats the file.
+// load fills *into, which holds the defaults: flags beat the environment, which beats the file.
 // check notes wrong values; nil: none are looked at. Loaded may be there beside an error: with what
 // could be read.
-func (s *Setup) Load(o *IO, into any, check func(*config.Problems)) (*config.Loaded, error) {
+func (s *Setup) load(o *IO, into any, check func(*config.Problems)) (*config.Loaded, error) {
 	flags := map[string]string{}
 	set := func(key, value string) {
 		if value != "" {
@@ -72,8 +72,8 @@ func (s *Setup) Load(o *IO, into any, check func(*config.Problems)) (*config.Loa
 	})
 }
 
-// StoreFile returns the value of *_STORE_FILE: a file with the whole URL of the store (decision 2).
-func (s *Setup) StoreFile(o *IO) string { return o.Getenv(s.Prefix + "_STORE_FILE") }
+// storeFile returns the value of *_STORE_FILE: a file with the whole URL of the store (decision 2).
+func (s *Setup) storeFile(o *IO) string { return o.Getenv(s.Prefix + "_STORE_FILE") }
 
 // Program is what the commands of a program know of its configuration, which is of type C.
 type Program[C any] struct {
@@ -94,9 +94,9 @@ func (p Program[C]) load(o *IO, s *Setup, check bool) (C, *config.Loaded, error)
 	c := p.Default()
 	var notes func(*config.Problems)
 	if check {
-		notes = func(problems *config.Problems) { p.Check(c, s.StoreFile(o), problems) }
+		notes = func(problems *config.Problems) { p.Check(c, s.storeFile(o), problems) }
 	}
-	loaded, err := s.Load(o, &c, notes)
+	loaded, err := s.load(o, &c, notes)
 	return c, loaded, err
 }
 
@@ -111,7 +111,7 @@ func (p Program[C]) AuditLog(o *IO, s *Setup) (AuditLog, error) {
 	if data == "" {
 		return AuditLog{}, Usage("the data folder is missing: give --data DIR")
 	}
-	stores, err := settings.Options(data, s.StoreFile(o), p.Schema, obs.Discard())
+	stores, err := settings.Options(data, s.storeFile(o), p.Schema, obs.Discard())
 	return AuditLog{Dir: instance.Folder(data).Audit(), Keys: instance.Folder(data).AuditPublic(), Store: stores}, err
 }
 
@@ -123,7 +123,7 @@ func (p Program[C]) ServeCommand(short, example string) Command {
 		Run: func(ctx context.Context, o *IO, _ []string) error {
 			c, loaded, err := p.load(o, &s, true)
 			if err == nil {
-				err = p.Serve(ctx, o, c, s.StoreFile(o), loaded.Unknown)
+				err = p.Serve(ctx, o, c, s.storeFile(o), loaded.Unknown)
 			}
 			return cannotStart(err)
 		}}

@@ -90,7 +90,7 @@ func Load(into any, o Options) (*Loaded, error) {
 // rebase makes relative paths that the file gave relative to its folder.
 func (l *Loaded) rebase(dir string) {
 	walk(l.into, "", func(key string, v reflect.Value) {
-		if l.Origin(key) == "default" {
+		if l.origin(key) == "default" {
 			return
 		}
 		switch v.Type() {
@@ -111,8 +111,8 @@ func under(dir string, p Path) Path {
 	return Path(filepath.Join(dir, string(p)))
 }
 
-// Origin says where the value of a key came from: "default", "file F", "environment N", "flag --k".
-func (l *Loaded) Origin(key string) string {
+// origin says where the value of a key came from: "default", "file F", "environment N", "flag --k".
+func (l *Loaded) origin(key string) string {
 	for k := key; k != ""; {
 		if o, ok := l.origins[k]; ok {
 			return o

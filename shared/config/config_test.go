@@ -72,7 +72,7 @@ func TestLoad_flagsBeatEnvironmentBeatFileBeatDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Dir(strings.TrimPrefix(l.Origin("access_ttl"), "file "))
+	dir := filepath.Dir(strings.TrimPrefix(l.origin("access_ttl"), "file "))
 	for _, c := range []struct{ name, got, want string }{
 		{"flag", s.Store.URL, "flag:"},
 		{"env list", strings.Join(s.Listen, "|"), "b:1|c:2"},
@@ -80,9 +80,9 @@ func TestLoad_flagsBeatEnvironmentBeatFileBeatDefaults(t *testing.T) {
 		{"duration", time.Duration(s.AccessTTL).String(), "1h0m0s"},
 		{"path by file", string(s.Store.Folder), filepath.Join(dir, "data")},
 		{"path in a map", string(s.Providers["upcloud"].Root), filepath.Join(dir, "servers")},
-		{"origin flag", l.Origin("store.url"), "flag --store.url"},
-		{"origin env", l.Origin("rate_limits.enabled"), "environment APP_RATE_LIMITS_ENABLED"},
-		{"origin default", l.Origin("webhooks.enabled"), "default"},
+		{"origin flag", l.origin("store.url"), "flag --store.url"},
+		{"origin env", l.origin("rate_limits.enabled"), "environment APP_RATE_LIMITS_ENABLED"},
+		{"origin default", l.origin("webhooks.enabled"), "default"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, c.got, c.want)

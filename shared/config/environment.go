@@ -24,7 +24,7 @@ func (l *Loaded) environment(o Options, problems *Problems) {
 		known[name] = true
 	}
 	walk(l.into, "", func(key string, v reflect.Value) {
-		name := EnvName(o.Prefix, key)
+		name := envName(o.Prefix, key)
 		known[name] = true
 		if v.Type() == reflect.TypeFor[secret.Text]() {
 			known[name+"_FILE"] = true
@@ -72,7 +72,7 @@ func nearest(name string, known map[string]bool) string {
 	return best
 }
 
-// EnvName returns the environment name of a key.
-func EnvName(prefix, key string) string {
+// envName returns the environment name of a key.
+func envName(prefix, key string) string {
 	return prefix + "_" + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(key))
 }

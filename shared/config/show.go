@@ -21,7 +21,7 @@ type Value struct {
 func (l *Loaded) Values() []Value {
 	var all []Value
 	walk(l.into, "", func(key string, v reflect.Value) {
-		all = append(all, Value{Key: key, Value: shown(v), Origin: l.Origin(key)})
+		all = append(all, Value{Key: key, Value: shown(v), Origin: l.origin(key)})
 	})
 	return all
 }

@@ -97,7 +97,7 @@ func Judge(schema Schema, g Baseline, batches []Batch) (Judgement, error) {
 				return Judgement{}, err
 			}
 			places = append(places, at)
-			met = met && w.Expect.Met(j.docs[at].Now.Rev)
+			met = met && w.Expect.met(j.docs[at].Now.Rev)
 		}
 		if !met {
 			j.Results[i] = CommitResult{Err: ErrConflict}

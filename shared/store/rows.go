@@ -12,8 +12,8 @@ import (
 // IndexRow returns the row of an index key of the document with that id.
 func IndexRow(value, id string) string { return value + "\x00" + id }
 
-// Row returns the row of the query's list at which c stands.
-func (q Query) Row(c Cursor) string {
+// row returns the row of the query's list at which c stands.
+func (q Query) row(c Cursor) string {
 	if q.Index == "" {
 		return c.ID
 	}
@@ -41,7 +41,7 @@ func (q Query) Bounds() (from, to string) {
 	if q.After == (Cursor{}) {
 		return from, to
 	}
-	row := q.Row(q.After)
+	row := q.row(q.After)
 	if !q.Reverse {
 		return max(from, row+"\x00"), to
 	}

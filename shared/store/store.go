@@ -29,7 +29,7 @@ const (
 	MaxAppends      = 8192           // stream entries in one commit
 	MaxTrims        = 16             // streams trimmed in one commit
 	MaxCommit       = 16 << 20       // bytes of all bodies, entries and keys of one commit
-	MaxIndexKeys    = 8              // index keys of one document
+	maxIndexKeys    = 8              // index keys of one document
 	MaxIndexKeySize = 256            // bytes of an index key, name and value together
 	MaxPage         = 1000           // documents or entries in one answer
 	Latest          = math.MaxUint64 // as Read's after: read nothing, learn the head
@@ -74,8 +74,8 @@ func Absent() Expect { return Expect{} }
 // At demands that the document has revision rev; At(0) is Absent.
 func At(rev uint64) Expect { return Expect{rev: rev} }
 
-// Met says whether a document at revision rev (0 = absent) meets the expectation.
-func (e Expect) Met(rev uint64) bool { return e.any || e.rev == rev }
+// met says whether a document at revision rev (0 = absent) meets the expectation.
+func (e Expect) met(rev uint64) bool { return e.any || e.rev == rev }
 
 // Wants returns the demanded revision (0 = absent) and whether there is a demand at all.
 func (e Expect) Wants() (rev uint64, demanded bool) { return e.rev, !e.any }

@@ -136,8 +136,8 @@ func checkWrite(s Schema, w *Write) error {
 }
 
 func checkIndex(kind Kind, index []IndexKey) error {
-	if len(index) > MaxIndexKeys {
-		return tooLarge("a %s with %d index keys, at most %d are stored", kind.Name, len(index), MaxIndexKeys)
+	if len(index) > maxIndexKeys {
+		return tooLarge("a %s with %d index keys, at most %d are stored", kind.Name, len(index), maxIndexKeys)
 	}
 	for i, x := range index {
 		if !slices.Contains(kind.Indexes, x.Name) {

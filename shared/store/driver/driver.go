@@ -67,7 +67,7 @@ func Open(ctx context.Context, o Options) (store.DB, error) {
 	}
 	switch u.Scheme {
 	case "embedded":
-		return pebblestore.OpenReopening(Folder(o.Dir), o.Schema, o.Log)
+		return pebblestore.OpenReopening(dataFolder(o.Dir), o.Schema, o.Log)
 	case "memory":
 		if err := o.Schema.Check(); err != nil {
 			return nil, err
@@ -143,14 +143,14 @@ func Lease(db store.DB) func(ctx context.Context) error {
 
 // OpenReadOnly opens the embedded store of a data folder to look at it; it never repairs anything.
 func OpenReadOnly(dir string, schema store.Schema) (store.DB, error) {
-	if _, err := os.Stat(Folder(dir)); os.IsNotExist(err) {
+	if _, err := os.Stat(dataFolder(dir)); os.IsNotExist(err) {
 		if url, err := os.ReadFile(elsewhere(dir)); err == nil {
 			return nil, fault.New(fault.Invalid, "store.elsewhere",
 				"the store of %s is not in the folder but at %s; give --store %[2]s, with the settings that serve is given for it", dir,
 				strings.TrimSpace(string(url)))
 		}
 	}
-	s, err := pebblestore.OpenReadOnly(Folder(dir), schema)
+	s, err := pebblestore.OpenReadOnly(dataFolder(dir), schema)
 	if err != nil {
 		return nil, err
 	}
@@ -160,8 +160,8 @@ func OpenReadOnly(dir string, schema store.Schema) (store.DB, error) {
 // elsewhere is a file that says where the store of a data folder is when it is not in the folder.
 func elsewhere(dir string) string { return filepath.Join(dir, "store.url") }
 
-// Folder is where the embedded store of a data folder lives.
-func Folder(dir string) string { return filepath.Join(dir, folder) }
+// dataFolder is where the embedded store of a data folder lives.
+func dataFolder(dir string) string { return filepath.Join(dir, folder) }
 
 // parse reads a store URL. No message repeats it: it may hold a password by mistake.
 func parse(raw string) (*url.URL, error) {
