@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/client"
 	"github.com/provisioning-platform/platform/tests/rig"
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
@@ -59,7 +61,8 @@ func TestPrometheus_everyAlertFiresWhenItShould(t *testing.T) {
 var unit = regexp.MustCompile(`_(seconds|bytes|entries|events)(_total)?$`)
 
 // TestPrometheus_scrapesBothServicesWithATokenFile runs Debian's Prometheus with the sample
-// configuration and the alert rules: the targets are up, the rules are evaluated.
+// configuration, the alert rules and an API token that may read metrics and nothing else: the
+// targets are up, the rules are evaluated.
 func TestPrometheus_scrapesBothServicesWithATokenFile(t *testing.T) {
 	t.Parallel()
 	r := rigtest.Start(t, rig.Options{Bin: rigtest.Binaries(t), Dir: t.TempDir()})
@@ -79,7 +82,12 @@ func TestPrometheus_scrapesBothServicesWithATokenFile(t *testing.T) {
 			}
 		}
 	}
-	base := startPrometheus(t, r)
+	_, token, err := r.CC(r.Token).CreateAPIToken(t.Context(), client.NewAPIToken{Name: "prometheus", ExpiresAt: time.Now().Add(time.Hour),
+		Scope: authz.Scope{{Action: []string{"read"}, Resource: "metrics:*"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := startPrometheus(t, r, token.Reveal())
 	type target struct{ Health, LastError string }
 	var targets struct {
 		Data struct{ ActiveTargets []target }
@@ -98,6 +106,9 @@ func TestPrometheus_scrapesBothServicesWithATokenFile(t *testing.T) {
 		return strings.Contains(body, `"health":"ok"`) && !strings.Contains(body, `"health":"unknown"`) &&
 			!strings.Contains(body, `"health":"err"`) && !strings.Contains(body, `"state":"firing"`)
 	})
+	if status, body := ask(t, r.Orchestrator.Address+"/tasks", token.Reveal()); status != 403 {
+		t.Errorf("the token of Prometheus reads tasks: %d %.200s", status, body)
+	}
 	for _, query := range []string{"orchestrator_ready", "control_center_ready"} {
 		if _, body := ask(t, base+"/api/v1/query?query="+query, ""); !strings.Contains(body, `"1"]`) {
 			t.Errorf("Prometheus knows %s as %s", query, body)
@@ -107,7 +118,7 @@ func TestPrometheus_scrapesBothServicesWithATokenFile(t *testing.T) {
 
 // startPrometheus starts Debian's Prometheus with the sample configuration, at the addresses of an
 // installation and with the file of a token, and returns its address. It ends with the test.
-func startPrometheus(t *testing.T, r *rig.Rig) string {
+func startPrometheus(t *testing.T, r *rig.Rig, token string) string {
 	t.Helper()
 	dir := t.TempDir()
 	config, err := os.ReadFile(absolute(t, "deploy", "monitoring", "prometheus.yml"))
@@ -127,7 +138,7 @@ func startPrometheus(t *testing.T, r *rig.Rig) string {
 		}
 		text = strings.ReplaceAll(text, from, to)
 	}
-	for name, content := range map[string]string{"token": r.Token.Reveal() + "\n", "prometheus.yml": text} {
+	for name, content := range map[string]string{"token": token + "\n", "prometheus.yml": text} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
