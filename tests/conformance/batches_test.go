@@ -331,6 +331,22 @@ var batches = []behaviour{
 			}
 		}
 	}},
+	{74, "on_failure_continue_lets_siblings_and_dependents_run", func(t *testing.T, e *env) {
+		for mode, c := range map[string]struct{ batch, dependent string }{
+			"continue": {"Completed", "Completed"}, "fail": {"Failed", "Cancelled"},
+		} {
+			a, after, last := op("a", "broken"), op("after", "fast", "a"), op("last", "fast", "after", "beside")
+			a["on_failure"] = mode
+			end := e.batchEnded(e.execute(e.batch("soft-"+mode, a, op("beside", "fast"), after, last)))
+			got := map[string]string{}
+			for _, o := range end.Operations {
+				got[o.ID] = o.Status
+			}
+			if end.Status != c.batch || got["a"] != "Failed" || got["after"] != c.dependent || got["last"] != c.dependent {
+				t.Errorf("with on_failure %s the batch is %s with %v, want %s and %s", mode, end.Status, got, c.batch, c.dependent)
+			}
+		}
+	}},
 }
 
 // op returns a server_batch operation with one server. provider is the first of rest and defaults
