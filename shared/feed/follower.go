@@ -21,21 +21,6 @@ const (
 	lingers    = 10 // at most, while entries keep coming
 )
 
-// Cursor is the stored place of a follower: the last sequence it has handled.
-type Cursor struct {
-	Name   string `json:"name"`
-	Seq    uint64 `json:"seq"`
-	Stream string `json:"stream"`
-}
-
-// Cursors is the table of cursors.
-var Cursors = store.Table[Cursor]{Kind: "cursor", ID: func(c Cursor) string { return c.Name }}
-
-// Kinds are the document kinds of this package, for the schema of a service.
-func Kinds() []store.Kind {
-	return []store.Kind{{Name: Cursors.Kind}, {Name: DeadLetters.Kind}}
-}
-
 // Follower hands the entries of a stream to Handle, at least once and in order, from the place its
 // cursor names. Build it as a literal; one process runs a name once.
 type Follower struct {

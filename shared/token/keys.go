@@ -3,7 +3,6 @@ package token
 import (
 	"bytes"
 	"crypto/ed25519"
-	"encoding/json"
 	"fmt"
 	"sync/atomic"
 )
@@ -149,64 +148,4 @@ func smallOrder() [][]byte {
 			0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05},
 		{0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f,
 			0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a}}
-}
-
-// JWK is one key in the form of RFC 7517 and RFC 8037, with our three additive members.
-type JWK struct {
-	Alg       string `json:"alg"`
-	Crv       string `json:"crv"`
-	Kid       string `json:"kid"`
-	Kty       string `json:"kty"`
-	RetiredAt int64  `json:"retired_at,omitempty"`
-	State     State  `json:"state,omitempty"`
-	Until     int64  `json:"until,omitempty"`
-	Use       string `json:"use"`
-	X         string `json:"x"`
-}
-
-// JWKS is what /.well-known/jwks.json serves.
-type JWKS struct {
-	Keys []JWK `json:"keys"`
-}
-
-// Publish returns the JWKS form of keys.
-func Publish(keys []Key) JWKS {
-	out := JWKS{Keys: []JWK{}}
-	for _, k := range keys {
-		out.Keys = append(out.Keys, JWK{Alg: "EdDSA", Crv: "Ed25519", Kid: k.ID, Kty: "OKP",
-			RetiredAt: k.RetiredAt, State: k.State, Until: k.Until, Use: "sig", X: encode64(k.Public)})
-	}
-	return out
-}
-
-// ParseJWKS reads what Publish made. A key of another kind or an unsound one fails the whole set.
-func ParseJWKS(b []byte) ([]Key, error) {
-	var set JWKS
-	if err := json.Unmarshal(b, &set); err != nil {
-		return nil, fmt.Errorf("parse JWKS: %w", err)
-	}
-	return set.Parse()
-}
-
-// Parse returns the keys of a decoded set; see ParseJWKS.
-func (set JWKS) Parse() ([]Key, error) {
-	var keys []Key
-	for _, j := range set.Keys {
-		if j.Kty != "OKP" || j.Crv != "Ed25519" || j.Alg != "EdDSA" && j.Alg != "Ed25519" || j.Use != "sig" {
-			return nil, fmt.Errorf("parse JWKS: key %q is not an Ed25519 signing key", j.Kid)
-		}
-		pub, err := decode64(j.X)
-		if err != nil {
-			return nil, fmt.Errorf("parse JWKS: key %q: %w", j.Kid, err)
-		}
-		k := Key{ID: j.Kid, Public: pub, State: j.State, RetiredAt: j.RetiredAt, Until: j.Until}
-		if k.State == "" {
-			k.State = Current
-		}
-		if err := k.check(); err != nil {
-			return nil, fmt.Errorf("parse JWKS: %w", err)
-		}
-		keys = append(keys, k)
-	}
-	return keys, nil
 }
