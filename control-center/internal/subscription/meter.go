@@ -32,7 +32,8 @@ func (s *Subscriptions) Meter(m *obs.Registry, prefix string) {
 	gauge("_subscriptions_prefill_pending", "Subscriptions whose prefill is pending or running.", &c.pending)
 	gauge("_subscriptions_prefill_failed", "Subscriptions whose prefill has failed.", &c.failed)
 	gauge("_directory_event_dead_letters", "Dead letters of subscriptions that are kept.", &c.letters)
-	gauge("_directory_event_oldest_seconds", "Age of the oldest event that the subscription that is farthest behind has not acknowledged.",
+	gauge("_directory_event_oldest_seconds",
+		"Age in seconds of the oldest event that the subscription that is farthest behind has not acknowledged.",
 		&c.oldest)
 }
 

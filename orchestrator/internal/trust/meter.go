@@ -19,6 +19,8 @@ func (t *Trust) Meter(r *obs.Registry, prefix string) {
 			policySet},
 		{"_subject_lag_seconds", "Seconds since the roles of all users were last known here, or since the start when they were not yet.",
 			subjects},
+		{"_api_token_lag_seconds", "Seconds since all API tokens were last known here, or since the start when they were not yet.",
+			apiTokens},
 	} {
 		r.GaugeFunc(prefix+f.name, f.help, func() float64 { return t.age(f.feed).Seconds() })
 	}
