@@ -107,6 +107,11 @@ func (c *Client) Batches(ctx context.Context, status string, p Page) (List[Batch
 	})
 }
 
+// BatchSummaries lists batches without their operations, newest first, in one request.
+func (c *Client) BatchSummaries(ctx context.Context, p Page) (List[BatchRun], error) {
+	return list[BatchRun](ctx, c, "/batch/operations", url.Values{"view": {"summary"}}, p)
+}
+
 // Batch returns one batch.
 func (c *Client) Batch(ctx context.Context, id string) (BatchRun, error) {
 	var b BatchRun

@@ -221,13 +221,30 @@ func TestCLI_rollbackByNames(t *testing.T) {
 	if !strings.Contains(out, "name") || !strings.Contains(out, "fast") || strings.Contains(out, "NOTE") {
 		t.Errorf("the batch itself is not shown, or an empty column is:\n%s", out)
 	}
-	s.run(t, verb{line: "orchestrator rollback execute --batch {batch} --yes", out: "1",
+	s.run(t, verb{line: "orchestrator batch show fast", out: b.BatchID})
+	s.run(t, verb{line: "orchestrator batch show slower", code: exitNotFound, err: "orchestrator batch list"})
+	s.run(t, verb{line: "orchestrator rollback execute --batch fast --yes", out: "1",
 		err: "this undoes 1 operation(s) of batch fast: servers"})
 	s.run(t, verb{line: "orchestrator rollback execute --batch {batch} -o json", out: "unchanged"})
 	s.run(t, verb{line: "orchestrator rollback execute --checkpoint first --yes",
 		err: "0 operation(s) that completed after checkpoint first"})
 	s.run(t, verb{line: "orchestrator checkpoint create first"})
 	s.run(t, verb{line: "orchestrator rollback execute --checkpoint first", code: exitConflict, err: "2 checkpoints are called first"})
+	if _, errs := s.run(t, verb{line: "orchestrator checkpoint show first", code: exitConflict}); strings.Count(errs, "Z") != 2 {
+		t.Errorf("the times of the two are not told: %s", errs)
+	}
+	s.run(t, verb{line: "orchestrator batch submit {fast} --watch", out: "Completed"})
+	s.run(t, verb{line: "orchestrator batch show fast", code: exitConflict, err: "2 batches are called fast"})
+	s.run(t, verb{line: "orchestrator batch submit {broken} --watch", code: exitRunFailed})
+	s.run(t, verb{line: "orchestrator status", out: "there is no such plan"})
+	s.run(t, verb{line: "orchestrator status --control-center http://127.0.0.1:1 -o json", out: "Unhealthy"})
+	rigtest.Await(t, 20*time.Second, "the audit entries are copied", func() bool {
+		out, _ = s.run(t, verb{line: "control-center audit list --action rollback.execute -o json"})
+		return strings.Count(out, "rollback.execute") >= 2
+	})
+	if n := strings.Count(out, "rollback.execute"); n != 2 {
+		t.Errorf("two rollbacks have %d rows in the audit log: %s", n, out)
+	}
 	s.run(t, verb{line: "orchestrator checkpoint create again --idempotency-key k1"})
 	s.run(t, verb{line: "orchestrator checkpoint create again --idempotency-key k1", err: "unchanged"})
 	s.run(t, verb{line: "orchestrator __complete batch show ''", out: b.BatchID})

@@ -93,7 +93,8 @@ func readDefinition(o *cli.IO, path string) (json.RawMessage, error) {
 func batchWatch() cli.Command {
 	var limit time.Duration
 	return remote(cli.Command{
-		Use: "watch ID", Short: "follow a batch to its end", Args: 1, Complete: batchIDs, Flags: func(f *cli.Flags) { patience(f, &limit) },
+		Use: "watch NAME|ID", Short: "follow a batch to its end", Args: 1, Complete: batchIDs,
+		Flags:   func(f *cli.Flags) { patience(f, &limit) },
 		Example: "  orchestrator batch watch 01890000-0000-7000-8000-000000000001 --timeout 10m",
 	},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
@@ -102,7 +103,7 @@ func batchWatch() cli.Command {
 				return err
 			}
 			defer func() { _ = events.Close() }()
-			b, err := api.Batch(ctx, args[0])
+			b, err := namedBatch(ctx, api, args[0])
 			if err != nil {
 				return err
 			}
@@ -160,11 +161,11 @@ func batchList() cli.Command {
 
 func batchShow() cli.Command {
 	return remote(cli.Command{
-		Use: "show ID", Short: "show a batch and its operations", Args: 1, Complete: batchIDs,
+		Use: "show NAME|ID", Short: "show a batch and its operations", Args: 1, Complete: batchIDs,
 		Example: "  orchestrator batch show 01890000-0000-7000-8000-000000000001",
 	},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
-			b, err := api.Batch(ctx, args[0])
+			b, err := namedBatch(ctx, api, args[0])
 			if err != nil {
 				return err
 			}
@@ -174,15 +175,19 @@ func batchShow() cli.Command {
 
 func batchCancel() cli.Command {
 	return remote(cli.Command{
-		Use: "cancel ID", Changes: true, Short: "stop a batch; what is done stays done", Args: 1, Complete: batchIDs,
+		Use: "cancel NAME|ID", Changes: true, Short: "stop a batch; what is done stays done", Args: 1, Complete: batchIDs,
 		Example: "  orchestrator batch cancel 01890000-0000-7000-8000-000000000001",
 	},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
-			if err := api.CancelBatch(ctx, args[0]); err != nil {
+			id, err := batchID(ctx, api, args[0])
+			if err != nil {
 				return err
 			}
-			return o.Done(cli.Result{ID: args[0], Result: "cancelled"},
-				"cancelled %s; to undo what it did: orchestrator rollback execute --batch %s", args[0], args[0])
+			if err := api.CancelBatch(ctx, id); err != nil {
+				return err
+			}
+			return o.Done(cli.Result{ID: id, Result: "cancelled"},
+				"cancelled %s; to undo what it did: orchestrator rollback execute --batch %s", id, id)
 		})
 }
 
@@ -203,6 +208,15 @@ func batchAdopt() cli.Command {
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		return begin(ctx, o, api, follow, limit, func() (client.BatchRun, error) { return api.AdoptBatch(ctx, args[0], "") })
 	})
+}
+
+// namedBatch returns the batch that text names, as batchID finds it.
+func namedBatch(ctx context.Context, api *client.Client, text string) (client.BatchRun, error) {
+	id, err := batchID(ctx, api, text)
+	if err != nil {
+		return client.BatchRun{}, err
+	}
+	return api.Batch(ctx, id)
 }
 
 func batchTable(rows []client.BatchRun) cli.Table {

@@ -24,12 +24,13 @@ func checkpoint(ctx context.Context, api *client.Client, text string) (client.Ch
 
 // checkpointID returns the id of the checkpoint that text names: text itself when it is an id, else
 // the checkpoint of that name. Several of one name are a conflict (exit code 6) that lists their
-// ids.
+// ids and times.
 func checkpointID(ctx context.Context, api *client.Client, text string) (string, error) {
 	if id.Valid(text) {
 		return text, nil
 	}
 	var found []string
+	last := ""
 	for p, more := (client.Page{Limit: nameRows}), true; more; {
 		l, err := api.Checkpoints(ctx, p)
 		if err != nil {
@@ -37,18 +38,49 @@ func checkpointID(ctx context.Context, api *client.Client, text string) (string,
 		}
 		for _, c := range l.Rows {
 			if c.Name == text {
-				found = append(found, c.ID)
+				found = append(found, c.ID+" of "+c.CreatedAt.Format(rfc3339))
+				last = c.ID
 			}
 		}
 		p.After, more = l.Next, l.Next != ""
 	}
 	switch len(found) {
 	case 1:
-		return found[0], nil
+		return last, nil
 	case 0:
 		return "", fault.New(fault.NotFound, "cli.checkpoint", "there is no checkpoint %s; see: orchestrator checkpoint list", text)
 	}
 	return "", fault.New(fault.Conflict, "cli.ambiguous", "%d checkpoints are called %s; give one of their ids: %s", len(found), text,
+		strings.Join(found, ", "))
+}
+
+// batchID returns the id of the batch that text names: text itself when it is an id, else the only
+// one of that name among the newest nameRows batches. Several of one name are a conflict (exit code
+// 6) that lists their ids and times.
+func batchID(ctx context.Context, api *client.Client, text string) (string, error) {
+	if id.Valid(text) {
+		return text, nil
+	}
+	l, err := api.BatchSummaries(ctx, client.Page{Limit: nameRows})
+	if err != nil {
+		return "", err
+	}
+	var found []string
+	last := ""
+	for _, b := range l.Rows {
+		if b.Name == text {
+			found, last = append(found, b.BatchID+" of "+b.CreatedAt.Format(rfc3339)), b.BatchID
+		}
+	}
+	switch len(found) {
+	case 1:
+		return last, nil
+	case 0:
+		return "", fault.New(fault.NotFound, "cli.batch",
+			"no batch is called %s among the newest %d; give an id, which is in the first column of: orchestrator batch list", text,
+			nameRows)
+	}
+	return "", fault.New(fault.Conflict, "cli.ambiguous", "%d batches are called %s; give one of their ids: %s", len(found), text,
 		strings.Join(found, ", "))
 }
 

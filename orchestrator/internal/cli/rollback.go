@@ -33,7 +33,7 @@ func rollbackExecute() cli.Command {
 			"  orchestrator rollback execute --operation 0199…/upcloud_servers",
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&checkpoint, "checkpoint", "", "undo what completed after this checkpoint (name or id)")
-			f.StringVar(&batch, "batch", "", "undo what this batch completed")
+			f.StringVar(&batch, "batch", "", "undo what this batch completed (name or id)")
 			f.StringSliceVar(&r.OperationIDs, "operation", nil,
 				"undo this operation (task id, batch/operation, or operation id); may be repeated")
 			f.BoolVar(&r.Cascade, "cascade", false, "also undo what stands on the named operations")
@@ -211,7 +211,7 @@ func chosen(ctx context.Context, api *client.Client, r *client.RollbackRequest, 
 		}
 		return fmt.Sprintf("%s completed after checkpoint %s of %s", count, c.Name, c.CreatedAt.Format(time.RFC3339)), nil
 	case batch != "":
-		b, err := api.Batch(ctx, batch)
+		b, err := namedBatch(ctx, api, batch)
 		if err != nil {
 			return "", err
 		}

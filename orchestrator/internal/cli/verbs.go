@@ -24,8 +24,8 @@ func Root(l Local) cli.Command {
 	return cli.Command{
 		Use: "orchestrator", Short: "runs provisioning work: batches, checkpoints, rollback",
 		Example: "  orchestrator batch submit batch.json --watch\n  orchestrator task list --status running",
-		Commands: []cli.Command{l.Serve, l.Config, batches(), workflows(), tasks(), servers(), states(), checkpoints(), rollback(),
-			webhooks(), watchEvents(),
+		Commands: []cli.Command{l.Serve, l.Config, status(), batches(), workflows(), tasks(), servers(), states(), checkpoints(),
+			rollback(), webhooks(), watchEvents(),
 			{Use: "audit", Short: "the tamper-evident log", Commands: l.Audit}, l.LocalServer},
 	}
 }

@@ -71,7 +71,18 @@ func ListBatches(ctx context.Context, db store.DB, status dag.Status, p store.Pl
 // Unknown is the fault of kind NotFound that says that there is no run of a kind with that id.
 func Unknown(kind dag.Kind, runID string) error {
 	noun := Singular(kind)
-	return fault.New(fault.NotFound, noun+".unknown", "There is no %s with the id %s.", noun, naming.Clip(runID, 64))
+	return fault.New(fault.NotFound, noun+".unknown", "There is no %s with the id %s; %s", noun, naming.Clip(runID, 64), listed(kind))
+}
+
+// listed says where the runs of a kind are listed with their ids.
+func listed(kind dag.Kind) string {
+	switch kind {
+	case dag.Batch:
+		return "GET /batch/operations lists those there are, with their names."
+	case dag.Rollback:
+		return "GET /rollback/executions lists those there are."
+	}
+	return "GET /tasks lists those there are, with their names."
 }
 
 // Singular is the noun of one run of a kind; a workflow is a task on the wire.
