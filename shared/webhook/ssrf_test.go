@@ -32,9 +32,11 @@ func hostile(port string) (urls []string) {
 		}
 	}
 	for _, host := range []string{
-		"[::1]", "[::]", "[::1%25lo]", "[fe80::1]", "[fe80::1%25eth0]", "[fc00::1]", "[fd00:ec2::254]", "[fec0::1]", "[ff02::1]", "[2001::1]",
+		"[::1]", "[::]", "[::1%25lo]", "[fe80::1]", "[fe80::1%25eth0]",
+		"[fc00::1]", "[fd00:ec2::254]", "[fec0::1]", "[ff02::1]", "[2001::1]",
 		"[2001:db8::1]", "[100::1]", "[64:ff9b:1::7f00:1]", "[3fff::1]", "[5f00::1]",
-		// What other programs read as 127.0.0.1 is a name to us, which the resolver of the test answers with it.
+		// What other programs read as 127.0.0.1 is a name to us, which the resolver of the test
+		// answers with it.
 		"2130706433", "0x7f000001", "017700000001", "0177.0.0.1", "0x7f.0.0.1", "127.1", "127.0.1", "127.0.0.1.", "localhost", "localhost.",
 		"LOCALHOST", "metadata.google.internal", "169.254.169.254.nip.example", "xn--bcher-kva.example", "①②⑦.⓪.⓪.①", "ⓛocalhost",
 		"127。0。0。1", "%31%32%37.0.0.1",
@@ -43,9 +45,11 @@ func hostile(port string) (urls []string) {
 	}
 	for _, url := range []string{
 		"https://127.0.0.1:" + port + "/", "https://rebound.example:" + port + "/", "http://user@127.0.0.1:" + port + "/",
-		"http://example.com@127.0.0.1:" + port + "/", "http://127.0.0.1:" + port + "#@example.com/", "http://127.0.0.1:" + port + `\@example.com/`,
+		"http://example.com@127.0.0.1:" + port + "/", "http://127.0.0.1:" + port + "#@example.com/",
+		"http://127.0.0.1:" + port + `\@example.com/`,
 		"file:///etc/passwd", "gopher://127.0.0.1:" + port + "/", "ftp://127.0.0.1:" + port + "/", "dict://127.0.0.1:" + port + "/",
-		"unix:///var/run/docker.sock", "data:text/plain,x", "//127.0.0.1:" + port + "/", "http:127.0.0.1:" + port, "http:///127.0.0.1:" + port,
+		"unix:///var/run/docker.sock", "data:text/plain,x", "//127.0.0.1:" + port + "/", "http:127.0.0.1:" + port,
+		"http:///127.0.0.1:" + port,
 		"http://127.0.0.1:22/", "http://127.0.0.1:0/", "http://127.0.0.1:65536/", "http://[::ffff:127.0.0.1%25lo]:" + port + "/",
 	} {
 		urls = append(urls, url)
@@ -97,7 +101,8 @@ func TestSSRF_noForbiddenAddressIsReached(t *testing.T) {
 	away := httptest.NewServer(http.RedirectHandler("http://127.0.0.2:"+port+"/", http.StatusTemporaryRedirect))
 	t.Cleanup(away.Close)
 	open := New(Config{Guard: Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Timeout: time.Second}, Now: time.Now})
-	for url, want := range map[string]string{away.URL: "", strings.Replace(away.URL, "127.0.0.1", "127.0.0.2", 1): "is refused: it is loopback"} {
+	next := strings.Replace(away.URL, "127.0.0.1", "127.0.0.2", 1)
+	for url, want := range map[string]string{away.URL: "", next: "is refused: it is loopback"} {
 		a := open.attempt(t.Context(), &Endpoint{URL: url}, []string{"secret"}, &Delivery{ID: "x", Payload: `{"event":"x"}`})
 		if !strings.Contains(a.Error, want) || want == "" && a.Status != http.StatusTemporaryRedirect {
 			t.Errorf("%s: %+v", url, a)

@@ -26,6 +26,7 @@ type demo struct {
 	step     int
 
 	checkpoint string
+	receiver   receiver
 	batch      client.BatchRun
 	servers    []server
 }
@@ -44,7 +45,9 @@ func (d *demo) run(ctx context.Context) error {
 		{"start both services on a fresh folder", d.start},
 		{"sign in with password and TOTP", d.signIn},
 		{"take a checkpoint", d.takeCheckpoint},
+		{"name a receiver of webhooks", d.nameReceiver},
 		{"submit the reference's batch, watch it live, kill the orchestrator half way", d.submitAndKill},
+		{"verify the webhook that came", d.verifyWebhook},
 		{"use the servers over SSH", d.useServers},
 		{"roll back to the checkpoint", d.rollBack},
 		{"verify both audit logs", d.verify},
@@ -56,7 +59,7 @@ func (d *demo) run(ctx context.Context) error {
 		}
 	}
 	fmt.Printf("\nDone in %.1f s: %d operations ran as planned although the orchestrator was killed, %d servers were made, used over "+
-		"SSH and removed, both logs verify.\n",
+		"SSH and removed, a signed webhook told of it, both logs verify.\n",
 		time.Since(d.started).Seconds(), len(d.batch.Operations), len(d.servers))
 	return nil
 }
@@ -258,6 +261,7 @@ func (d *demo) verb(ctx context.Context, binary string, args ...string) ([]byte,
 }
 
 func (d *demo) close() error {
+	d.receiver.close()
 	if d.rig == nil {
 		return nil
 	}

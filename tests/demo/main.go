@@ -1,8 +1,8 @@
 // Command demo does the platform's main job once, from an empty folder to an empty folder, through
 // the same binaries and verbs that an operator uses: initialise, serve, sign in with TOTP, take a
-// checkpoint, submit the reference's batch, watch it live, survive a SIGKILL half way, use the
-// servers over SSH, roll back, verify both audit logs. With -serve it keeps both services running
-// on a persistent folder instead.
+// checkpoint, submit the reference's batch, watch it live, survive a SIGKILL half way, verify a
+// signed webhook, use the servers over SSH, roll back, verify both audit logs. With -serve it keeps
+// both services running on a persistent folder instead.
 package main
 
 import (
