@@ -103,12 +103,7 @@ func TestIdempotency_afterACrashTheRunFindsItsOwnID(t *testing.T) {
 			})}}
 	}
 	first := newRig(t, hang)
-	go func() {
-		r := httptest.NewRequest("POST", "/t", nil)
-		r.Header.Set("Authorization", "Bearer alice")
-		r.Header.Set("Idempotency-Key", "k1")
-		first.ServeHTTP(httptest.NewRecorder(), r)
-	}()
+	go first.send("POST", "/t", "", asAlice, key1)
 	<-entered
 	if w := first.send("POST", "/t", "", asAlice, key1); w.Code != 409 || w.Header().Get("Retry-After") == "" {
 		t.Errorf("while it runs: %d", w.Code)
@@ -140,12 +135,7 @@ func TestIdempotency_whatIsClaimedIsFoundByTheNextProcess(t *testing.T) {
 			})}}
 	}
 	first := newRig(t, routes)
-	go func() {
-		r := httptest.NewRequest("POST", "/t", nil)
-		r.Header.Set("Authorization", "Bearer alice")
-		r.Header.Set("Idempotency-Key", "k1")
-		first.ServeHTTP(httptest.NewRecorder(), r)
-	}()
+	go first.send("POST", "/t", "", asAlice, key1)
 	<-entered
 	second := newRig(t, func(c *Config) { routes(c); c.Store = first.db })
 	a := second.send("POST", "/t", "", asAlice, key1)
