@@ -223,6 +223,7 @@ func TestCLI_rollbackByNames(t *testing.T) {
 	}
 	s.run(t, verb{line: "orchestrator batch show fast", out: b.BatchID})
 	s.run(t, verb{line: "orchestrator batch show slower", code: exitNotFound, err: "orchestrator batch list"})
+	s.run(t, verb{line: "orchestrator batch watch fast --timeout 20s", out: "Completed"})
 	s.run(t, verb{line: "orchestrator rollback execute --batch fast --yes", out: "1",
 		err: "this undoes 1 operation(s) of batch fast: servers"})
 	s.run(t, verb{line: "orchestrator rollback execute --batch {batch} -o json", out: "unchanged"})

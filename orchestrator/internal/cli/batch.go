@@ -98,12 +98,16 @@ func batchWatch() cli.Command {
 		Example: "  orchestrator batch watch 01890000-0000-7000-8000-000000000001 --timeout 10m",
 	},
 		func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
-			events, err := dial(ctx, api, only(work(), "batch_ids", args[0]))
+			id, err := batchID(ctx, api, args[0])
+			if err != nil {
+				return err
+			}
+			events, err := dial(ctx, api, only(work(), "batch_ids", id))
 			if err != nil {
 				return err
 			}
 			defer func() { _ = events.Close() }()
-			b, err := namedBatch(ctx, api, args[0])
+			b, err := api.Batch(ctx, id)
 			if err != nil {
 				return err
 			}
