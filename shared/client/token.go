@@ -33,6 +33,7 @@ type NewAPIToken struct {
 	Name      string      `json:"name"`
 	Scope     authz.Scope `json:"scope"`
 	ExpiresAt time.Time   `json:"expires_at"`
+	Account   string      `json:"service_account,omitempty"` // id of the service account that it acts for; empty: the caller
 }
 
 // shownToken is the answer that shows the text of a token.

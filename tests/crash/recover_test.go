@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/client"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/secret"
@@ -178,7 +180,7 @@ func recoverControlCenter(t *testing.T, b backup) {
 	w := newKept(t, b)
 	const password = "a rather long passphrase 7"
 	names := []string{"disabled", "demoted", "deleted", "new-password", "logged-out", "unchanged"}
-	ids, tokens := map[string]string{}, map[string]client.Session{}
+	ids, tokens, machines := map[string]string{}, map[string]client.Session{}, map[string]secret.Text{}
 	for _, name := range names {
 		u, err := w.cc().CreateUser(t.Context(),
 			client.NewUser{Username: name, Email: name + "@example.com", Password: secret.New(password), Roles: []string{"operator"}})
@@ -189,10 +191,16 @@ func recoverControlCenter(t *testing.T, b backup) {
 		if tokens[name], err = w.rig.CC(secret.Text{}).Login(t.Context(), name, secret.New(password), ""); err != nil {
 			t.Fatal(err)
 		}
+		if _, machines[name], err = w.rig.CC(tokens[name].Token).CreateAPIToken(t.Context(), client.NewAPIToken{Name: "machine",
+			Scope: authz.Scope{{Resource: "*:*", Action: []string{"*"}}}, ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	cc, tasks := w.rig.ControlCenter, func() string { return w.rig.Orchestrator.Address + "/tasks?limit=1" }
 	rigtest.Await(t, noticed, "the orchestrator knows the accounts",
 		func() bool { return status(t, tasks(), tokens["unchanged"].Token) == http.StatusOK })
+	rigtest.Await(t, noticed, "the orchestrator knows the API tokens",
+		func() bool { return status(t, tasks(), machines["unchanged"]) == http.StatusOK })
 	admin := w.rig.Token
 	w.copied(cc)
 	w.changes()
@@ -250,8 +258,9 @@ func recoverControlCenter(t *testing.T, b backup) {
 		t.Helper()
 		for _, name := range names {
 			for what, got := range map[string]int{
-				"the orchestrator":   status(t, tasks(), tokens[name].Token),
-				"the control-center": status(t, cc.Address+"/users/"+ids[name], tokens[name].Token),
+				"the orchestrator":                 status(t, tasks(), tokens[name].Token),
+				"the control-center":               status(t, cc.Address+"/users/"+ids[name], tokens[name].Token),
+				"the control-center, as a machine": status(t, cc.Address+"/me", machines[name]),
 				"a refresh": rigtest.Send(t, http.MethodPost, cc.Address+"/auth/refresh", "",
 					map[string]any{"token": tokens[name].Token.Reveal()}).Status,
 			} {
@@ -282,7 +291,12 @@ func recoverControlCenter(t *testing.T, b backup) {
 		t.Fatal(err)
 	}
 	w.rig.Token = s.Token
-	w.changes()
+	w.changes() // before that the orchestrator reads by what it heard last, and API tokens are part of it
+	for _, name := range names {
+		if got := status(t, tasks(), machines[name]); got != http.StatusUnauthorized {
+			t.Errorf("the orchestrator takes the API token of %q: %d", name, got)
+		}
+	}
 	send(http.MethodPut, "/users/"+ids["demoted"], s.Token, map[string]any{"enabled": true, "roles": []string{"viewer"}})
 	if err := signIn("demoted"); err != nil {
 		t.Errorf("an account that the administrator enables again: %v", err)

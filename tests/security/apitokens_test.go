@@ -5,9 +5,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/client"
 	"github.com/provisioning-platform/platform/shared/id"
 	"github.com/provisioning-platform/platform/shared/secret"
+	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
 )
 
@@ -242,5 +244,73 @@ func TestAPITokens_aBatchStopsWithTheTokenThatSubmittedIt(t *testing.T) {
 	b = s.over(t, batch)
 	if a := s.send(t, "orchestrator", "GET", "/tasks?limit=1", short.Token, nil); a.Status != 401 || b.Status != "Completed" {
 		t.Errorf("the token has expired (%d), and the batch is %s: %v", a.Status, b.Status, counts(b))
+	}
+}
+
+// TestAPITokens_aServiceAccountActsByTokensAlone: it has its own roles, goes on when the person who
+// answers for it is disabled, which the list says, and ends on both services when it is disabled.
+func TestAPITokens_aServiceAccountActsByTokensAlone(t *testing.T) {
+	s, no := shared, false
+	root := s.newcomer(t, "admin")
+	if e, err := s.CC(s.Token).EnrolTOTP(t.Context(), root.id); err != nil {
+		t.Fatal(err)
+	} else if root.second = &e; s.signIn(t.Context(), root) != nil {
+		t.Fatal("the administrator is not signed in")
+	}
+	admin, owner := s.CC(secret.New(root.token)), s.newcomer(t, "viewer")
+	made, err := admin.CreateServiceAccount(t.Context(), client.ServiceAccountInput{Name: "ci-" + id.New(), Roles: []string{"operator"},
+		Owner: &owner.id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, err := admin.CreateAPIToken(t.Context(), client.NewAPIToken{Name: "build", Account: made.ID,
+		Scope: authz.Scope{{Resource: "checkpoints:*", Action: []string{"create", "read"}}}, ExpiresAt: time.Now().Add(time.Hour)})
+	if err != nil || !strings.HasPrefix(text.Reveal(), token.ServiceAccountPrefix) {
+		t.Fatal(err)
+	}
+	use := func() int {
+		return s.send(t, "orchestrator", "POST", "/rollback/checkpoints", text.Reveal(), map[string]any{"name": "machine"}).Status
+	}
+	if got := use(); got != 201 {
+		t.Fatalf("within its roles and scope: %d", got)
+	}
+	if m, err := s.CC(text).Me(t.Context()); err != nil || m.Username != "service-account:"+made.Name || m.Token == nil {
+		t.Errorf("who it is: %+v, %v", m, err)
+	}
+	if err := s.CC(s.Token).UpdateUser(t.Context(), owner.id, client.UserChange{Enabled: &no}); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := admin.ServiceAccounts(t.Context(), made.Name, client.Page{}); err != nil || len(l.Rows) != 1 ||
+		l.Rows[0].OwnerState != "disabled" {
+		t.Errorf("the list does not say that its owner is disabled: %+v, %v", l.Rows, err)
+	}
+	if got := use(); got != 201 {
+		t.Errorf("its owner is disabled, and it ends with %d", got)
+	}
+	if err := admin.UpdateServiceAccount(t.Context(), made.ID, client.ServiceAccountInput{Enabled: &no}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.CC(text).Me(t.Context()); err == nil {
+		t.Error("disabled, and its token is good at home")
+	}
+	rigtest.Await(t, 5*time.Second, "the orchestrator refuses it", func() bool { return use() == 401 })
+}
+
+// TestAPITokens_nobodyMakesOneOfAnotherPerson: an administrator who could would act as that person.
+func TestAPITokens_nobodyMakesOneOfAnotherPerson(t *testing.T) {
+	s := shared
+	victim := s.newcomer(t, "viewer")
+	tokenID, _ := s.apiToken(t, victim, "tasks:*", "read")
+	name := "r-" + strings.ReplaceAll(id.New(), "-", "")
+	if err := s.hireRoot(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	order := tokenOrder("tasks:*", "read")
+	order["service_account"] = victim.id
+	if a := s.send(t, "control-center", "POST", "/tokens", s.people[name].token, order); a.Status != 404 {
+		t.Errorf("made: %d %.200s", a.Status, a.Raw)
+	}
+	if a := s.send(t, "control-center", "POST", "/tokens/"+tokenID+"/rotate", s.people[name].token, map[string]any{}); a.Status != 404 {
+		t.Errorf("rotated: %d %.200s", a.Status, a.Raw)
 	}
 }

@@ -264,6 +264,10 @@ func (s *site) body(op, object, who string) any {
 		return map[string]any{"code": "000000"}
 	case "createToken":
 		return tokenOrder("batches:*", "read")
+	case "createServiceAccount":
+		return map[string]any{"name": "m-" + id.New(), "roles": []string{"viewer"}}
+	case "updateServiceAccount":
+		return map[string]any{"enabled": true}
 	case "rotateToken":
 		return map[string]any{}
 	case "exchangeHeads", "copyEntries", "reportTokens":

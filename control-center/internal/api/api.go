@@ -10,6 +10,7 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
 	"github.com/provisioning-platform/platform/control-center/internal/policy"
 	"github.com/provisioning-platform/platform/control-center/internal/revocation"
+	"github.com/provisioning-platform/platform/control-center/internal/serviceaccount"
 	"github.com/provisioning-platform/platform/control-center/internal/session"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/audit"
@@ -27,6 +28,7 @@ type API struct {
 	Users    *user.Users
 	Factors  *mfa.Factors
 	Tokens   *apitoken.Registry
+	Machines *serviceaccount.Roster
 	Sessions *session.Sessions
 	Ring     *keys.Ring
 	Revoked  *revocation.Log
@@ -57,7 +59,7 @@ func (a *API) Routes() []web.Route {
 			Stream: a.Metrics},
 	}
 	for _, part := range [][]web.Route{a.Health.Routes(), a.sessionRoutes(), a.userRoutes(), a.factorRoutes(), a.tokenRoutes(),
-		a.keyRoutes(), a.policyRoutes(), a.Webhooks.Routes(), a.auditRoutes(), a.internalRoutes()} {
+		a.serviceAccountRoutes(), a.keyRoutes(), a.policyRoutes(), a.Webhooks.Routes(), a.auditRoutes(), a.internalRoutes()} {
 		all = append(all, part...)
 	}
 	return all
@@ -73,6 +75,8 @@ func Nouns() []openapi.Noun {
 			Doc: "One-time codes of an authenticator. Changes of accounts and keys need a session that was begun with one."},
 		{Name: "API tokens", Paths: []string{"tokens"},
 			Doc: "A token for a machine acts for its owner, within its scope and until it expires. Its text is shown once."},
+		{Name: "Service accounts", Paths: []string{"service-accounts"},
+			Doc: "A service account is a machine that acts by API tokens; a person answers for it."},
 		{Name: "Policies", Paths: []string{"policies"},
 			Doc: "Rules that allow or deny beside the rights of roles. Every state that a policy had is kept; " +
 				"a change is in force at once."},

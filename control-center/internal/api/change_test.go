@@ -128,7 +128,8 @@ func openSite(t *testing.T) (*site, []web.Route) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &api.API{Users: r.Users, Factors: r.Factors, Tokens: r.Tokens, Sessions: r.Sessions, Ring: r.Ring, Revoked: r.Revoked,
+	a := &api.API{Users: r.Users, Factors: r.Factors, Tokens: r.Tokens, Machines: r.Machines,
+		Sessions: r.Sessions, Ring: r.Ring, Revoked: r.Revoked,
 		Policies: r.Policies, Webhooks: &hookapi.API{Hooks: hooks, DB: r.DB},
 		Metrics: http.NotFoundHandler(), Logins: obs.NewRegistry().Counter("logins", "Sign-ins.", "result"), Now: r.Clock.Now}
 	routes := a.Routes()
@@ -284,6 +285,15 @@ func TestRoutes_eachChangeIsToldOnceInItsCommit(t *testing.T) {
 		change.TokenCreated)
 	made = call("rotateToken", "/tokens/"+made["id"].(string)+"/rotate", root, map[string]any{}, change.TokenRotated, change.TokenCreated)
 	call("revokeToken", "/tokens/"+made["id"].(string), root, nil, change.TokenRevoked)
+	made = call("createServiceAccount", "/service-accounts", root, map[string]any{"name": "ci", "roles": []string{"viewer"}},
+		change.ServiceAccountCreated)
+	machine := "/service-accounts/" + made["id"].(string)
+	call("createToken", "/tokens", root, map[string]any{"name": "build", "scope": scope, "expires_at": "2026-12-01",
+		"service_account": made["id"]}, change.TokenCreated)
+	call("updateServiceAccount", machine, root, map[string]any{"roles": []string{"developer"}}, change.ServiceAccountUpdated)
+	call("updateServiceAccount", machine, root, map[string]any{"enabled": false}, change.ServiceAccountDisabled, change.TokenRevoked)
+	call("updateServiceAccount", machine, root, map[string]any{"enabled": true}, change.ServiceAccountEnabled)
+	call("deleteServiceAccount", machine, root, nil, change.ServiceAccountDeleted)
 	call("deleteUser", self, root, nil, change.UserDeleted)
 	rules := []map[string]any{{"effect": "Deny", "resource": "servers:web-*", "action": []string{"create"}}}
 	made = call("createPolicy", "/policies", root, map[string]any{"name": "no-web", "version": "1.0.0", "rules": rules},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/user"
+	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/token"
 	"github.com/provisioning-platform/platform/shared/web"
 )
@@ -27,11 +29,18 @@ type sessionView struct {
 // me returns the caller's own account. It needs a good token and no right.
 func (a *API) me(ctx context.Context, _ web.None) (meView, error) {
 	c := web.CallerOf(ctx)
-	u, err := a.Users.Get(ctx, c.ID())
+	var v meView
+	s, err := a.Machines.Get(ctx, c.ID())
+	if fault.Is(err, fault.NotFound) {
+		var u user.User
+		u, err = a.Users.Get(ctx, c.ID())
+		v.userView = viewUser(u)
+	} else {
+		v.userView = userView{ID: s.ID, Username: s.Username(), Roles: s.Roles, Enabled: s.Enabled, CreatedAt: s.CreatedAt}
+	}
 	if err != nil {
 		return meView{}, err
 	}
-	v := meView{userView: viewUser(u)}
 	if c.Claims.Kind == token.API {
 		t, err := a.Tokens.Get(ctx, c.Claims.ID)
 		shown := a.viewToken(t)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/provisioning-platform/platform/control-center/internal/apitoken"
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
+	"github.com/provisioning-platform/platform/control-center/internal/serviceaccount"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
@@ -24,7 +25,8 @@ func (a *API) tokenRoutes() []web.Route {
 			Doc: "Needs a sign-in of the last five minutes, with a second factor if the account has one. A token does what its scope " +
 				"names and its owner may do at that moment; it never counts as a second factor, and it is not taken at /auth, /mfa and " +
 				"/tokens. An owner has 50 at most. A change of the password, disabling and deleting the owner revoke it.",
-			Permission: web.Authenticated(), Status: 201, Audit: "token.create", ShowsSecret: true, Handle: web.To(a.createToken)},
+			Permission: web.Authenticated(), Status: 201, Audit: "token.create", ShowsSecret: true,
+			Refuses: []fault.Kind{fault.NotFound}, Handle: web.To(a.createToken)},
 		{Method: "GET", Path: "/tokens/:id", Op: "getToken", Summary: "Show an API token; its text is shown nowhere",
 			Permission: web.Authenticated(), Handle: web.To(a.getToken)},
 		{Method: "POST", Path: "/tokens/:id/rotate", Op: "rotateToken",
@@ -129,6 +131,7 @@ func (a *API) listTokens(ctx context.Context, in listTokensIn) (web.Page[tokenVi
 type createTokenIn struct {
 	Name      string       `json:"name" required:"true" max:"256" form:"free" doc:"what it is for" example:"nightly build"`
 	Scope     []rightView  `json:"scope" required:"true" max:"32" doc:"what it may do at most"`
+	Account   string       `json:"service_account" max:"256" doc:"id of the service account that it acts for; the caller when it is left out" example:"01997b1c-0000-7000-8000-000000000004" rare:"true"`
 	ExpiresAt instant.Span `json:"expires_at" required:"true" doc:"until when it is good: ISO 8601, a date stands for its end; at most a year ahead" example:"2026-12-31"`
 }
 
@@ -142,14 +145,25 @@ func (in createTokenIn) scope() authz.Scope {
 
 func (a *API) createToken(ctx context.Context, in createTokenIn) (tokenSecretView, error) {
 	c := web.CallerOf(ctx)
-	if err := tokenRight(ctx, "create", "", c.ID()); err != nil {
+	owner, username := c.ID(), c.Claims.Username
+	if in.Account != "" {
+		owner = id.Canonical(in.Account)
+	}
+	if err := tokenRight(ctx, "create", owner, owner); err != nil {
 		return tokenSecretView{}, err
+	}
+	if owner != c.ID() {
+		s, err := a.Machines.Get(ctx, owner)
+		if err != nil {
+			return tokenSecretView{}, err
+		}
+		username = s.Username()
 	}
 	if err := a.fresh(c.Claims); err != nil {
 		return tokenSecretView{}, err
 	}
-	t, text, err := a.Tokens.Create(ctx, apitoken.Draft{ID: newToken(ctx), Name: in.Name, Owner: c.ID(), Username: c.Claims.Username,
-		Maker: c.ID(), MFA: c.Claims.MFA(), Scope: in.scope(), Expires: in.ExpiresAt.Last}, maker(c))
+	t, text, err := a.Tokens.Create(ctx, apitoken.Draft{ID: newToken(ctx), Name: in.Name, Owner: owner, Username: username, Maker: c.ID(),
+		MFA: c.Claims.MFA(), Scope: in.scope(), Expires: in.ExpiresAt.Last}, maker(c, owner))
 	return tokenSecretView{tokenView: a.viewToken(t), Token: text}, err
 }
 
@@ -158,9 +172,15 @@ var errNoFactor = fault.New(fault.Unauthenticated, "auth.factor_needed",
 	"this account has a second factor, and this session was begun without it; sign in with its code and retry")
 
 // maker returns what is asked in the transaction that makes a token: that the caller's account is
-// as its token says, and that a session has used the factor that the account has.
-func maker(c *web.Caller) func(*store.Tx) error {
+// as its token says, that the session has used the factor that the account has, and that the owner
+// is the caller or a service account that may act. Nobody makes a token of another person.
+func maker(c *web.Caller, owner string) func(*store.Tx) error {
 	return func(tx *store.Tx) error {
+		if owner != c.ID() {
+			if err := serviceaccount.Enabled(tx, owner); err != nil {
+				return err
+			}
+		}
 		u, err := user.Load(tx, c.ID())
 		if err != nil {
 			return err
@@ -195,7 +215,8 @@ type rotateTokenIn struct {
 
 func (a *API) rotateToken(ctx context.Context, in rotateTokenIn) (tokenSecretView, error) {
 	c := web.CallerOf(ctx)
-	if _, err := a.oneOfTokens(ctx, "rotate", in.ID); err != nil {
+	before, err := a.oneOfTokens(ctx, "rotate", in.ID)
+	if err != nil {
 		return tokenSecretView{}, err
 	}
 	if err := a.fresh(c.Claims); err != nil {
@@ -205,7 +226,7 @@ func (a *API) rotateToken(ctx context.Context, in rotateTokenIn) (tokenSecretVie
 	if in.ExpiresAt != nil {
 		r.Expires = in.ExpiresAt.Last
 	}
-	t, text, err := a.Tokens.Rotate(ctx, in.ID, r, maker(c))
+	t, text, err := a.Tokens.Rotate(ctx, in.ID, r, maker(c, before.Owner))
 	return tokenSecretView{tokenView: a.viewToken(t), Token: text}, err
 }
 

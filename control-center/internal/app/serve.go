@@ -16,6 +16,7 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
 	"github.com/provisioning-platform/platform/control-center/internal/policy"
 	"github.com/provisioning-platform/platform/control-center/internal/revocation"
+	"github.com/provisioning-platform/platform/control-center/internal/serviceaccount"
 	"github.com/provisioning-platform/platform/control-center/internal/session"
 	"github.com/provisioning-platform/platform/control-center/internal/tokens"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
@@ -103,8 +104,9 @@ func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Seal
 		Notes: map[health.Reason]func() bool{health.AuditUnwitnessed: start.Unwitnessed},
 	}
 	users := &user.Users{DB: db, Changes: changes, Epoch: epoch, Hasher: hasher, MFA: c.MFA.Required, Now: now, HasFactor: mfa.Has}
-	machines := &apitoken.Registry{DB: db, Changes: changes, Epoch: epoch, MaxTTL: time.Duration(c.Tokens.APIMaxTTL), Owner: users.Subject,
-		Now: now}
+	accounts := &serviceaccount.Roster{DB: db, Changes: changes, Now: now}
+	machines := &apitoken.Registry{DB: db, Changes: changes, Epoch: epoch, MaxTTL: time.Duration(c.Tokens.APIMaxTTL),
+		Owner: serviceaccount.Owner(users, accounts), Now: now}
 	sends := hook.Config(db, users, policies.Authority, now)
 	sends.Sealer, sends.Log = sealer, log
 	hooks, err := c.Webhooks.Open(ctx, sends)
@@ -113,7 +115,7 @@ func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Seal
 	}
 	hooks.Meter(b.Metrics, "control_center")
 	a := &api.API{
-		Users: users, Tokens: machines,
+		Users: users, Tokens: machines, Machines: accounts,
 		Webhooks: &hookapi.API{Hooks: hooks, DB: db, Examples: [2]string{"user.disabled", "login.failed"}},
 		Factors:  &mfa.Factors{Changes: changes, Users: users, Sealer: sealer, Issuer: bootstrap.MFAIssuer, Now: now},
 		Logins:   b.Metrics.Counter("control_center_logins_total", "Sign-ins by result.", "result"),

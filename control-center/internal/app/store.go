@@ -8,6 +8,7 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
 	"github.com/provisioning-platform/platform/control-center/internal/policy"
 	"github.com/provisioning-platform/platform/control-center/internal/revocation"
+	"github.com/provisioning-platform/platform/control-center/internal/serviceaccount"
 	"github.com/provisioning-platform/platform/control-center/internal/session"
 	"github.com/provisioning-platform/platform/control-center/internal/subscription"
 	"github.com/provisioning-platform/platform/control-center/internal/tokens"
@@ -25,8 +26,8 @@ func Schema() store.Schema {
 	var kinds []store.Kind
 	for _, k := range [][]store.Kind{
 		apitoken.Kinds(), audit.Kinds(), auditlog.Kinds(), bootstrap.Kinds(), feed.Kinds(), keys.Kinds(), mfa.Kinds(), policy.Kinds(),
-		retention.Kinds(), revocation.Kinds(), session.Kinds(), subscription.Kinds(), tokens.Kinds(), user.Kinds(), idempotency.Kinds(),
-		webhook.Kinds(),
+		retention.Kinds(), revocation.Kinds(), serviceaccount.Kinds(), session.Kinds(), subscription.Kinds(), tokens.Kinds(), user.Kinds(),
+		idempotency.Kinds(), webhook.Kinds(),
 	} {
 		kinds = append(kinds, k...)
 	}

@@ -22,6 +22,7 @@ func TestVerbs_destroyWithoutAskingWhereNobodyCanBeAsked(t *testing.T) {
 	clitest.Destructive(t, Root(), map[string]bool{
 		"user create": false, "user update": false, "user enrol-totp": false, "key rotate": false,
 		"user delete": true, "key remove": true,
+		"service-account create": false, "service-account update": false, "service-account delete": true,
 		"token create": false, "token rotate": false, "token revoke": true,
 		"policy create": false, "policy update": false, "policy revert": false, "policy delete": true,
 		"webhook create": false, "webhook update": false, "webhook pause": false, "webhook resume": false, "webhook test": false,

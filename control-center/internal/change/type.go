@@ -31,6 +31,12 @@ const (
 	KeyRotated   Type = "key.rotated"   // another key signs tokens from now on; id of that key
 	KeyRemoved   Type = "key.removed"   // a signing key and all that it signed are worth nothing any more; id of the removed key
 
+	ServiceAccountCreated  Type = "serviceaccount.created"  // a service account was made; id, name, roles, enabled, user_id of its owner
+	ServiceAccountUpdated  Type = "serviceaccount.updated"  // members of one were written; id, name, changed, roles, user_id
+	ServiceAccountEnabled  Type = "serviceaccount.enabled"  // one may act again; id, name, user_id of its owner
+	ServiceAccountDisabled Type = "serviceaccount.disabled" // one may not act and its tokens are revoked; id, name, user_id
+	ServiceAccountDeleted  Type = "serviceaccount.deleted"  // one is gone with its tokens; id, name, user_id of its owner
+
 	TokenCreated Type = "token.created" // an API token was made; token id, name, user_id of its owner
 	TokenRotated Type = "token.rotated" // an API token has a successor and ends soon; token id, name, user_id of its owner
 	TokenRevoked Type = "token.revoked" // an API token is worth nothing any more; token id, name, user_id of its owner, reason
@@ -63,6 +69,7 @@ func Types() []Type {
 		UserCreated, UserUpdated, UserPasswordChanged, UserEnabled, UserDisabled, UserRecovered, UserDeleted,
 		SessionCreated, SessionRefreshed, SessionRefreshRefused, SessionRevoked, LoginFailed, LoginIncomplete,
 		MFAStarted, MFAEnrolled, MFAFailed, MFARemoved, MFARecoveryUsed, KeyAnnounced, KeyRotated, KeyRemoved,
+		ServiceAccountCreated, ServiceAccountUpdated, ServiceAccountEnabled, ServiceAccountDisabled, ServiceAccountDeleted,
 		TokenCreated, TokenRotated, TokenRevoked,
 		PolicyChanged, PolicyDeleted, ClientCreated, SubscriptionCreated, SubscriptionUpdated, SubscriptionRewound, SubscriptionDeleted,
 		PrefillRestarted, DeadLetterRequeued, DeadLetterDropped,

@@ -10,9 +10,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/apitoken"
 	"github.com/provisioning-platform/platform/control-center/internal/bootstrap"
 	signing "github.com/provisioning-platform/platform/control-center/internal/keys"
 	"github.com/provisioning-platform/platform/control-center/internal/revocation"
+	"github.com/provisioning-platform/platform/control-center/internal/serviceaccount"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/cli"
 	"github.com/provisioning-platform/platform/shared/fault"
@@ -56,7 +58,10 @@ func Recovery() cli.Recovery {
 			var stopped *feed.Hub
 			before := func(ctx context.Context, db *feed.Hub) error {
 				stopped = db
-				return disable(ctx, o, db, user.Recovery{Known: known, Admin: admin, Now: now})
+				if err := disable(ctx, o, db, user.Recovery{Known: known, Admin: admin, Now: now}); err != nil {
+					return err
+				}
+				return suspend(ctx, o, db, known, now)
 			}
 			in := func(tx *store.Tx, details map[string]any) error {
 				revoked, signs, err := signing.Renew(tx, sealer, now)
@@ -89,6 +94,23 @@ func disable(ctx context.Context, o *cli.IO, db *feed.Hub, r user.Recovery) erro
 		o.Note("lost, for it is younger than the backup: the account with the id %s", cli.Printable(sub))
 	}
 	return nil
+}
+
+// suspend suspends all API tokens, disables the service accounts that lost rights since the backup,
+// and prints both.
+func suspend(ctx context.Context, o *cli.IO, db *feed.Hub, known map[string]token.SubjectState, now time.Time) error {
+	disabled, err := serviceaccount.Recover(ctx, db, known, now)
+	if err != nil {
+		return err
+	}
+	for _, a := range disabled {
+		o.Note("disabled until an administrator enables it: %s (%s)", cli.Printable(a.Username), a.Why)
+	}
+	n, err := apitoken.SuspendAll(ctx, db, now)
+	if err == nil && n > 0 {
+		o.Note("suspended %d API tokens: their owners rotate those that are still wanted (control-center token rotate ID)", n)
+	}
+	return err
 }
 
 // readSubjects returns what the orchestrator knows of each account, by user id; nil without a file.

@@ -85,7 +85,7 @@ func free(out string) error {
 func tokenCreate() cli.Command {
 	var scope []string
 	var expires life
-	var out string
+	var out, account string
 	return remote(cli.Command{
 		Use: "create NAME", Changes: true, Short: "make an API token, shown once", Args: 1,
 		Example: "  control-center token create nightly --scope 'batches:*=create,read' --scope 'servers:*=create,read' --expires 90d " +
@@ -96,6 +96,7 @@ func tokenCreate() cli.Command {
 		Flags: func(f *cli.Flags) {
 			f.StringArrayVar(&scope, "scope", nil, "what it may do: TYPE:NAME=ACTION,ACTION; may be repeated")
 			f.Var(&expires, "expires", "how long it is good, for example 90d or 12h; at most a year")
+			f.StringVar(&account, "service-account", "", "act for this service account instead of you")
 			f.StringVar(&out, "out", "", "write it to this new file, for --token-file, instead of printing it")
 		},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
@@ -111,6 +112,13 @@ func tokenCreate() cli.Command {
 			}
 			n.Scope = append(n.Scope, r)
 		}
+		if account != "" {
+			s, err := serviceAccountNamed(ctx, api, account)
+			if err != nil {
+				return err
+			}
+			n.Account = s.ID
+		}
 		if err := free(out); err != nil {
 			return err
 		}
@@ -124,12 +132,13 @@ func tokenCreate() cli.Command {
 
 func tokenList() cli.Command {
 	var p client.Page
-	var owner string
+	var owner, account string
 	return remote(cli.Command{
 		Use: "list", Short: "list API tokens, newest first; those that are over stay for 30 days",
 		Example: "  control-center token list\n  control-center token list --user dana",
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&owner, "user", "", "tokens of this user instead of your own")
+			f.StringVar(&account, "service-account", "", "tokens of this service account")
 			cli.PageFlags(f, &p)
 		},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
@@ -139,6 +148,13 @@ func tokenList() cli.Command {
 				return err
 			}
 			owner = u.ID
+		}
+		if account != "" {
+			s, err := serviceAccountNamed(ctx, api, account)
+			if err != nil {
+				return err
+			}
+			owner = s.ID
 		}
 		l, err := api.APITokens(ctx, owner, p)
 		if err != nil {

@@ -25,6 +25,7 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
 	"github.com/provisioning-platform/platform/control-center/internal/policy"
 	"github.com/provisioning-platform/platform/control-center/internal/revocation"
+	"github.com/provisioning-platform/platform/control-center/internal/serviceaccount"
 	"github.com/provisioning-platform/platform/control-center/internal/session"
 	"github.com/provisioning-platform/platform/control-center/internal/tokens"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
@@ -79,6 +80,7 @@ type Rig struct {
 	Policies *policy.Policies
 	Users    *user.Users
 	Factors  *mfa.Factors
+	Machines *serviceaccount.Roster
 	Tokens   *apitoken.Registry
 	Sessions *session.Sessions
 	Verify   *token.Verifier // as the service verifies requests
@@ -87,7 +89,8 @@ type Rig struct {
 // Schema returns the kinds of the packages below this one.
 func Schema() store.Schema {
 	var kinds []store.Kind
-	for _, k := range [][]store.Kind{apitoken.Kinds(), user.Kinds(), mfa.Kinds(), session.Kinds(), keys.Kinds(), policy.Kinds(),
+	for _, k := range [][]store.Kind{apitoken.Kinds(), serviceaccount.Kinds(),
+		user.Kinds(), mfa.Kinds(), session.Kinds(), keys.Kinds(), policy.Kinds(),
 		tokens.Kinds(), revocation.Kinds(), bootstrap.Kinds(), feed.Kinds(), retention.Kinds(), webhook.Kinds()} {
 		kinds = append(kinds, k...)
 	}
@@ -130,8 +133,9 @@ func Over(t testing.TB, db store.DB) *Rig {
 	must(r.Policies.Load(ctx))
 	r.Users = &user.Users{DB: r.DB, Changes: r.Changes, Epoch: r.File.Deployment, Hasher: hasher, Now: r.Clock.Now, HasFactor: mfa.Has}
 	r.Factors = &mfa.Factors{Changes: r.Changes, Users: r.Users, Sealer: r.Sealer, Issuer: bootstrap.MFAIssuer, Now: r.Clock.Now}
+	r.Machines = &serviceaccount.Roster{DB: r.DB, Changes: r.Changes, Now: r.Clock.Now}
 	r.Tokens = &apitoken.Registry{DB: r.DB, Changes: r.Changes, Epoch: r.File.Deployment, MaxTTL: 365 * 24 * time.Hour,
-		Owner: r.Users.Subject, Now: r.Clock.Now}
+		Owner: serviceaccount.Owner(r.Users, r.Machines), Now: r.Clock.Now}
 	dummy, err := mfa.Dummy(r.Sealer)
 	must(err)
 	issuer := tokens.Issuer(r.File.Deployment)

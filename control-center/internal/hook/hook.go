@@ -29,7 +29,7 @@ const noun = "identity-webhooks"
 // about is the type of the resources that an event is about, by the noun in its type. A noun that
 // is missing has no resource of its own: its events are for whoever may read webhooks.
 var about = map[string]string{"user": "users", "session": "users", "login": "users", "mfa": "users", "key": "keys", "policy": "policies",
-	"token": "tokens"}
+	"serviceaccount": "service-accounts", "token": "tokens"}
 
 // Events is the names that an identity webhook can ask for.
 type Events struct{}

@@ -71,7 +71,7 @@ func (r Recovery) Run(ctx context.Context, db store.DB) (done Recovered, err err
 			"no administrator would be left who can enable the others; name one with --admin NAME")
 	}
 	for sub, k := range r.Known {
-		if !here[sub] && !k.Deleted {
+		if !here[sub] && !k.Deleted && k.Kind != token.SubjectServiceAccount {
 			done.Lost = append(done.Lost, sub)
 		}
 	}

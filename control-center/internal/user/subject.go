@@ -13,7 +13,8 @@ import (
 )
 
 // SubjectStream is the name of the stream that tells the orchestrator the state, roles and version
-// of each account (decision 39). An entry stands in the commit of the change that it tells of.
+// of each account and service account (decision 39). An entry stands in the commit of the change
+// that it tells of.
 const SubjectStream = "subjects"
 
 // Subject returns what the orchestrator is told of the account.
@@ -57,7 +58,7 @@ func Save(tx *store.Tx, u User) error {
 		return err
 	}
 	if s := u.Subject(); !s.Same(before.Value.Subject()) {
-		if err := announce(tx, s); err != nil {
+		if err := Announce(tx, s); err != nil {
 			return err
 		}
 	}
@@ -67,8 +68,8 @@ func Save(tx *store.Tx, u User) error {
 	return table.Save(tx, u)
 }
 
-// announce appends s to SubjectStream.
-func announce(tx *store.Tx, s token.SubjectState) error {
+// Announce appends s to SubjectStream. Package serviceaccount tells of service accounts by it.
+func Announce(tx *store.Tx, s token.SubjectState) error {
 	body, err := canonical.Make(s)
 	if err != nil {
 		return err

@@ -141,7 +141,7 @@ func Insert(tx *store.Tx, act *change.Act, u User) error {
 	if err := countAdmins(tx, User{}, u); err != nil {
 		return err
 	}
-	if err := announce(tx, u.Subject()); err != nil {
+	if err := Announce(tx, u.Subject()); err != nil {
 		return err
 	}
 	if err := publish(tx, User{}, u, u.CreatedAt); err != nil {
@@ -185,7 +185,7 @@ func (us *Users) Delete(ctx context.Context, userID string, by Caller, with func
 		if err := publish(tx, u, User{}, us.Now()); err != nil {
 			return err
 		}
-		return announce(tx, token.SubjectState{Deleted: true, Kind: token.SubjectUser, Roles: []string{}, Sub: userID, Version: u.AV})
+		return Announce(tx, token.SubjectState{Deleted: true, Kind: token.SubjectUser, Roles: []string{}, Sub: userID, Version: u.AV})
 	})
 }
 
