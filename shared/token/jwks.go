@@ -1,9 +1,6 @@
 package token
 
-import (
-	"encoding/json"
-	"fmt"
-)
+import "fmt"
 
 // JWK is one key in the form of RFC 7517 and RFC 8037, with our three additive members.
 type JWK struct {
@@ -33,16 +30,8 @@ func Publish(keys []Key) JWKS {
 	return out
 }
 
-// ParseJWKS reads what Publish made. A key of another kind or an unsound one fails the whole set.
-func ParseJWKS(b []byte) ([]Key, error) {
-	var set JWKS
-	if err := json.Unmarshal(b, &set); err != nil {
-		return nil, fmt.Errorf("parse JWKS: %w", err)
-	}
-	return set.Parse()
-}
-
-// Parse returns the keys of a decoded set; see ParseJWKS.
+// Parse returns the keys of a set that Publish made. A key of another kind or an unsound one fails
+// the whole set.
 func (set JWKS) Parse() ([]Key, error) {
 	var keys []Key
 	for _, j := range set.Keys {
