@@ -150,14 +150,18 @@ func (a *API) restartPrefill(ctx context.Context, in byName) (any, error) {
 }
 
 func (a *API) stream(ctx context.Context, in byName) (web.Pieces, error) {
+	from, err := a.Subscriptions.Open(ctx, in.Name)
+	if err != nil {
+		return web.Pieces{}, err
+	}
 	return web.Pieces{ContentType: "text/event-stream", Headers: map[string]string{"Cache-Control": "no-store"},
 		Write: func(w io.Writer) error {
 			ctx, cancel := context.WithTimeout(ctx, streamFor)
 			defer cancel()
 			for {
-				d, _, err := a.Subscriptions.Next(ctx, in.Name, keepAlive, false)
+				d, _, err := from.Next(ctx, keepAlive, false)
 				switch {
-				case ctx.Err() != nil || errors.Is(err, subscription.ErrUnknown):
+				case ctx.Err() != nil || errors.Is(err, subscription.ErrUnknown) || errors.Is(err, subscription.ErrPassword):
 					return nil
 				case err != nil:
 					return err

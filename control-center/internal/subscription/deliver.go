@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/directory"
+	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -30,18 +31,61 @@ type Delivered struct {
 	Count    int    // deliveries of it, this one among them
 }
 
+// ErrPassword ends what waits for a subscription whose password was changed meanwhile.
+var ErrPassword = fault.New(fault.Unauthenticated, "subscription.password_changed",
+	"the password of this subscription was changed; come with the new one")
+
+// Reader fetches from one queue. It ends with the password that it was opened under, and is nobody's
+// after its subscription is deleted, also when another one has that name then.
+type Reader struct {
+	s   *Subscriptions
+	sub Subscription
+}
+
+// Open returns a reader of the queue of a subscription, or ErrUnknown.
+func (s *Subscriptions) Open(ctx context.Context, name string) (*Reader, error) {
+	sub, err := s.find(ctx, name)
+	return &Reader{s, sub}, err
+}
+
+// Next is Reader.Next of a reader that is opened for it.
+func (s *Subscriptions) Next(ctx context.Context, name string, wait time.Duration, pop bool) (*Delivered, Reason, error) {
+	r, err := s.Open(ctx, name)
+	if err != nil {
+		return nil, "", err
+	}
+	return r.Next(ctx, wait, pop)
+}
+
+// refresh reads the subscription again, whose topics and options may be others by now.
+func (r *Reader) refresh(ctx context.Context) error {
+	now, err := r.s.find(ctx, r.sub.Name)
+	switch {
+	case err != nil:
+		return err
+	case now.Generation != r.sub.Generation:
+		return ErrUnknown
+	case now.PasswordHash != r.sub.PasswordHash:
+		return ErrPassword
+	}
+	r.sub = now
+	return nil
+}
+
 // Next returns the oldest message of the subscription that is not in flight, or why there is none
 // after waiting for one. The message is in flight until it is acknowledged or given back, at most
 // as long as the subscription's options say. With pop it leaves the queue at once. A deleted
-// subscription ends the wait with ErrUnknown, and ctx ends it with its error.
-func (s *Subscriptions) Next(ctx context.Context, name string, wait time.Duration, pop bool) (*Delivered, Reason, error) {
+// subscription ends the wait with ErrUnknown, another password with ErrPassword, and ctx with its
+// error.
+func (r *Reader) Next(ctx context.Context, wait time.Duration, pop bool) (*Delivered, Reason, error) {
+	s := r.s
 	timeout := time.NewTimer(max(0, min(wait, MaxWait)))
 	defer timeout.Stop()
 	for {
-		sub, err := s.find(ctx, name)
-		if err != nil {
+		if err := r.refresh(ctx); err != nil {
 			return nil, "", err
 		}
+		sub := r.sub
 		woken, remove := s.waiters.add(append(s.topics.digests(sub.Generation, sub.Topics()), sub.Generation))
 		found, reason, again, err := s.look(ctx, sub, pop)
 		if found != nil || err != nil {

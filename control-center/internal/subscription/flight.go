@@ -43,6 +43,13 @@ func (f *flights) lock(generation string) *flight {
 	return one
 }
 
+// forget drops what is in flight of a queue that is gone.
+func (f *flights) forget(generation string) {
+	one := f.lock(generation)
+	clear(one.of)
+	f.unlock(generation, one)
+}
+
 // unlock ends what lock began.
 func (f *flights) unlock(generation string, one *flight) {
 	empty := len(one.of) == 0

@@ -9,7 +9,7 @@ import (
 )
 
 // maxChecked is how many verified passwords are remembered; then the memory begins anew.
-const maxChecked = 10_000
+const maxChecked = 200_000 // more than the subscriptions that an installation has; about 10 MB
 
 // passwordCache remembers which passwords were verified against which hashes, as a digest under a
 // key of this process, so that a consumer in a loop costs one Argon2id a start. A changed password

@@ -41,7 +41,7 @@ func (s *Subscriptions) Load(ctx context.Context) error {
 	for _, l := range known {
 		last = max(last, l.Last)
 	}
-	s.routed.Store(last)
+	s.routed.Store(max(last, s.routed.Load()))
 	return nil
 }
 
@@ -91,7 +91,7 @@ func (s *Subscriptions) route(ctx context.Context, entries []store.Entry) error 
 		}
 	}
 	if _, err := s.DB.Commit(ctx, batch); err != nil {
-		s.routed.Store(0) // what is stored is looked up again
+		s.doubt = true // what is stored is looked up before the entries come again
 		return err
 	}
 	fresh := s.topics.put(lists)
@@ -108,10 +108,12 @@ func (s *Subscriptions) route(ctx context.Context, entries []store.Entry) error 
 // lastRouted returns the number of the newest message that has a row. After a commit of unknown
 // outcome it asks the store.
 func (s *Subscriptions) lastRouted(ctx context.Context) (uint64, error) {
-	if s.routed.Load() == 0 {
+	if s.doubt {
 		if err := s.Load(ctx); err != nil {
 			return 0, err
 		}
+		s.doubt = false
+		s.waiters.wakeAll() // rows that were there after all are in no later commit
 	}
 	return s.routed.Load(), nil
 }

@@ -28,6 +28,7 @@ type Subscriptions struct {
 
 	topics  topicSet
 	routed  atomic.Uint64 // number of the newest message that has a row
+	doubt   bool          // whether a commit of rows had an unknown outcome; of the router alone
 	waiters waiters
 	flights flights
 	checked passwordCache
@@ -205,7 +206,8 @@ func (s *Subscriptions) Delete(ctx context.Context, name string) error {
 		act.Emit(change.SubscriptionDeleted, name, change.Data{Name: name})
 		return nil
 	})
-	if err == nil {
+	if generation != "" { // also after an error: it may have been committed, and whoever waits looks
+		s.flights.forget(generation)
 		s.waiters.wake(generation)
 	}
 	return err
