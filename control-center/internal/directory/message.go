@@ -26,6 +26,7 @@ const MaxMessage = 7 << 20
 const (
 	maxInline = 48 << 10
 	partSize  = 500 << 10
+	maxObject = 512 // what a longer name of an object would take from the entry
 )
 
 // Message is one directory event. Body is the JSON text of the object with the members old and new,
@@ -75,6 +76,9 @@ var ErrTooLarge = fault.New(fault.TooLarge, "message.too_large",
 func Encode(m Message, now time.Time) (entry []byte, beside []Part, err error) {
 	if len(m.Body) > MaxMessage {
 		return nil, nil, ErrTooLarge
+	}
+	if len(m.Object) > maxObject {
+		m.Object = id.Digest(m.Object) // the same one for the same object, which is all that the order needs
 	}
 	h := Header{At: now.UTC(), Object: m.Object, Publisher: m.Publisher, Realm: m.Realm, Timestamp: m.Timestamp, To: m.To, Topic: m.Topic}
 	inline := m.Body

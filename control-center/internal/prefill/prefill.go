@@ -156,12 +156,23 @@ func (p *Prefill) attempt(ctx context.Context, slots chan struct{}, v *subscript
 			if err != nil {
 				return err
 			}
-			at := subscription.Progress{Topic: i, After: next}
-			if next == "" {
-				at.Topic = i + 1
-			}
-			if v.Queue, err = p.Subscriptions.AddPrefill(ctx, v.Name, v.Generation, p.messages(topics[i], objects), at); err != nil {
-				return err
+			for messages := p.messages(topics[i], objects); ; {
+				skip := min(v.Queue.Prefill.Skip, len(messages))
+				n := fitting(messages[skip:])
+				at := subscription.Progress{Topic: i, After: place, Skip: skip + n}
+				last := at.Skip == len(messages)
+				if last {
+					at = subscription.Progress{Topic: i, After: next}
+				}
+				if last && next == "" {
+					at.Topic = i + 1
+				}
+				if v.Queue, err = p.Subscriptions.AddPrefill(ctx, v.Name, v.Generation, messages[skip:skip+n], at); err != nil {
+					return err
+				}
+				if last {
+					break
+				}
 			}
 			if next == "" {
 				break
@@ -169,6 +180,16 @@ func (p *Prefill) attempt(ctx context.Context, slots chan struct{}, v *subscript
 		}
 	}
 	return p.Subscriptions.EndPrefill(ctx, v.Name, v.Generation, subscription.Done)
+}
+
+// fitting returns how many messages, at least one if there are any, fit into one commit.
+func fitting(messages []directory.Message) (n int) {
+	for size := 0; n < len(messages); n++ {
+		if size += len(messages[n].Body); n > 0 && size > directory.MaxMessage {
+			return n
+		}
+	}
+	return n
 }
 
 // topics returns the topics to read, in the order in which they were asked for and each once.

@@ -230,3 +230,58 @@ func TestUDM_readsAsTheRESTAPIAnswers(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestPrefill_fromOutsideIsLeftAlone: whoever sets the status fills the lane; no job of ours says
+// that it is done.
+func TestPrefill_fromOutsideIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := rig(t, memory(), 3, map[string]Source{"udm": &pages{topics: []string{"x"}, count: 3}})
+		subscribe(t, s, "a", "udm", "x")
+		synctest.Wait()
+		for _, status := range []subscription.Status{subscription.Pending, subscription.Running, subscription.Failed} {
+			if err := s.SetStatus(t.Context(), "a", status); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(time.Minute)
+			if v, err := s.Get(t.Context(), "a"); err != nil || v.Status != status {
+				t.Errorf("set to %s it is %s, %v", status, v.Status, err)
+			}
+		}
+		if err := s.RestartPrefill(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if v, err := s.Get(t.Context(), "a"); err != nil || v.Status != subscription.Done || v.Queue.PrefillEnd-v.Queue.PrefillNext != 3 {
+			t.Errorf("%+v, %v", v.Queue, err)
+		}
+	})
+}
+
+// large is a source with one page of objects that no commit holds together.
+type large struct {
+	size int
+}
+
+func (l *large) Topics(context.Context) ([]string, error) { return []string{"x"}, nil }
+
+func (l *large) Objects(context.Context, string, string) (objects []Object, next string, err error) {
+	for i := range 5 {
+		text := fmt.Sprintf(`{"objectType":"x","n":%d,"photo":%q}`, i, strings.Repeat("p", l.size))
+		objects = append(objects, Object{ID: fmt.Sprint(i), JSON: json.RawMessage(text)})
+	}
+	return objects, "", nil
+}
+
+// TestPrefill_largeObjectsFillSeveralCommits: a page of more than a commit holds does not keep a
+// prefill from its end, and each object comes once.
+func TestPrefill_largeObjectsFillSeveralCommits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := rig(t, memory(), 3, map[string]Source{"udm": &large{size: 5 << 20}})
+		subscribe(t, s, "a", "udm", "x")
+		if got := strings.Join(delivered(t, s, "a"), ", "); got != "x 0, x 1, x 2, x 3, x 4" {
+			t.Error(got)
+		}
+	})
+}

@@ -113,17 +113,17 @@ func (s *Subscriptions) cleanLetters(ctx context.Context, generation string) err
 }
 
 // SetStatus stores how far the prefill of a subscription is; any state may follow any other
-// (contract 1.3).
+// (contract 1.3). Who sets it has taken the prefill over: no job of this service changes it then.
 func (s *Subscriptions) SetStatus(ctx context.Context, name string, status Status) error {
 	if !slices.Contains([]Status{Pending, Running, Failed, Done}, status) {
 		return fault.New(fault.Invalid, "prefill.bad_status", "the status must be one of pending, running, failed, done").
 			With(fault.Field{Pointer: "/status", Message: "must be one of pending, running, failed, done"})
 	}
 	return s.onQueue(ctx, name, func(_ *flight, _ *Subscription, row store.Row[Queue]) error {
-		if row.Value.Status == status {
+		if row.Value.Status == status && row.Value.Outside {
 			return nil
 		}
-		row.Value.Status = status
+		row.Value.Status, row.Value.Outside = status, true
 		if err := s.save(ctx, row); err != nil {
 			return err
 		}
@@ -142,7 +142,7 @@ func (s *Subscriptions) AddPrefill(ctx context.Context, name, generation string,
 		if sub.Generation != generation {
 			return ErrUnknown
 		}
-		if q.Status != Running {
+		if q.Status != Running || q.Outside {
 			return ErrNotRunning
 		}
 		q.Prefill = at
@@ -183,6 +183,8 @@ func (s *Subscriptions) BeginPrefill(ctx context.Context, name, generation strin
 		switch {
 		case sub.Generation != generation:
 			return ErrUnknown
+		case q.Outside:
+			return ErrNotRunning
 		case q.Status == Running:
 			return nil
 		case q.Status != Pending:
@@ -200,7 +202,7 @@ func (s *Subscriptions) EndPrefill(ctx context.Context, name, generation string,
 		switch {
 		case sub.Generation != generation:
 			return ErrUnknown
-		case row.Value.Status != Running:
+		case row.Value.Status != Running || row.Value.Outside:
 			return ErrNotRunning
 		}
 		row.Value.Status = status
@@ -208,7 +210,8 @@ func (s *Subscriptions) EndPrefill(ctx context.Context, name, generation string,
 	})
 }
 
-// Unfilled returns the subscriptions whose prefill is pending or running.
+// Unfilled returns the subscriptions whose prefill is pending or running, but for those that are
+// filled from outside.
 func (s *Subscriptions) Unfilled(ctx context.Context) (views []View, err error) {
 	for _, status := range []Status{Pending, Running} {
 		for row, err := range queues.All(ctx, s.DB, store.Query{Index: "status", Prefix: string(status), Exact: true}) {
@@ -216,7 +219,7 @@ func (s *Subscriptions) Unfilled(ctx context.Context) (views []View, err error) 
 				return nil, err
 			}
 			v, err := s.Get(ctx, row.Value.Name)
-			if errors.Is(err, ErrUnknown) {
+			if errors.Is(err, ErrUnknown) || err == nil && v.Queue.Outside {
 				continue
 			}
 			if err != nil {
@@ -253,7 +256,7 @@ func (s *Subscriptions) RestartPrefill(ctx context.Context, name string) error {
 				}
 			}
 			q.Sequence += uint64(sub.Options.window())
-			q.Status, q.PrefillNext, q.Prefill, q.Counts = Pending, q.PrefillEnd, Progress{}, nil
+			q.Status, q.Outside, q.PrefillNext, q.Prefill, q.Counts = Pending, false, q.PrefillEnd, Progress{}, nil
 			q.Updated = s.Now().UTC().Truncate(time.Millisecond)
 			w, err := queues.Write(q, store.At(row.Rev))
 			tx.Add(w)

@@ -28,22 +28,27 @@ const (
 type Queue struct {
 	// Counts holds the deliveries of messages in flight that were delivered more than once, by
 	// sequence number: a first delivery is not worth a commit.
-	Counts      map[uint64]int `json:"counts,omitempty"`
-	Cursor      uint64         `json:"cursor"`
-	Generation  string         `json:"generation"`
-	Name        string         `json:"name"`
-	Prefill     Progress       `json:"prefill"`
-	PrefillEnd  uint64         `json:"prefill_end"` // one above the last index of the prefill lane
-	PrefillNext uint64         `json:"prefill_next"`
-	Sequence    uint64         `json:"sequence"`          // sequence number of the last message of those that are settled without a gap
-	Settled     []uint64       `json:"settled,omitempty"` // sequence numbers above it that are settled, ascending
-	Status      Status         `json:"status"`
-	Updated     time.Time      `json:"updated"`
+	Counts     map[uint64]int `json:"counts,omitempty"`
+	Cursor     uint64         `json:"cursor"`
+	Generation string         `json:"generation"`
+	Name       string         `json:"name"`
+	// Outside says that whoever has the role prefill fills the lane or not: SetStatus was called,
+	// and no job of this service works on it until RestartPrefill.
+	Outside     bool      `json:"outside,omitempty"`
+	Prefill     Progress  `json:"prefill"`
+	PrefillEnd  uint64    `json:"prefill_end"` // one above the last index of the prefill lane
+	PrefillNext uint64    `json:"prefill_next"`
+	Sequence    uint64    `json:"sequence"`          // sequence number of the last message of those that are settled without a gap
+	Settled     []uint64  `json:"settled,omitempty"` // sequence numbers above it that are settled, ascending
+	Status      Status    `json:"status"`
+	Updated     time.Time `json:"updated"`
 }
 
-// Progress is how far the reading of a prefill is: at the place After of the topic with that index.
+// Progress is how far the reading of a prefill is: behind so many objects of those at the place
+// After of the topic with that index.
 type Progress struct {
 	After string `json:"after"`
+	Skip  int    `json:"skip,omitempty"`
 	Topic int    `json:"topic"`
 }
 
