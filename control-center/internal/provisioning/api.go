@@ -21,6 +21,7 @@ type API struct {
 	Now           func() time.Time
 
 	failures failures
+	usual    usual
 }
 
 // Nouns returns the groups of the OpenAPI document.

@@ -282,3 +282,46 @@ func TestAPI_whatTheOriginalDoesNotHave(t *testing.T) {
 		t.Errorf("%v %q", err, text)
 	}
 }
+
+// TestAPI_wrongPasswordsLockNoPublisherOut: whoever tries passwords of a role has to wait, and the
+// role's own client, which was right before from its address, goes on.
+func TestAPI_wrongPasswordsLockNoPublisherOut(t *testing.T) {
+	t.Parallel()
+	g := open(t)
+	one := fmt.Sprintf(event, `{"objectType":"users/user"}`)
+	if status, _, text := g.do(publisher, "POST", "/v1/messages", one); status != 202 {
+		t.Fatal(status, text)
+	}
+	last := 0
+	for range freeFailures + 1 {
+		last, _, _ = g.do("udm:wrong", "POST", "/v1/messages", one)
+	}
+	if last != 429 {
+		t.Errorf("who guesses is answered %d", last)
+	}
+	if status, _, text := g.do(publisher, "POST", "/v1/messages", one); status != 202 {
+		t.Errorf("the publisher is answered %d %s", status, text)
+	}
+}
+
+// TestAPI_namesOfAnyLengthArePublished: a name of an object that no stream entry holds is no fault of
+// the service, and realms and topics that nobody can ask for are refused.
+func TestAPI_namesOfAnyLengthArePublished(t *testing.T) {
+	t.Parallel()
+	g := open(t)
+	g.do(admin, "POST", "/v1/subscriptions", fmt.Sprintf(newSub, "a"))
+	long := fmt.Sprintf(`{"objectType":"users/user","dn":%q}`, strings.Repeat("é", 15<<10))
+	if status, _, text := g.do(publisher, "POST", "/v1/messages", fmt.Sprintf(event, long)); status != 202 {
+		t.Fatal(status, text)
+	}
+	if status, _, text := g.do("a:pa:ss wörd", "GET", "/v1/subscriptions/a/messages/next", ""); status != 200 ||
+		!strings.Contains(text, `"new":`+long) {
+		t.Errorf("%d %.300s", status, text)
+	}
+	for _, realm := range []string{`\u0000`, `a\u0000b`, strings.Repeat("r", 600)} {
+		body := strings.Replace(fmt.Sprintf(event, `{"objectType":"x"}`), `"udm","topic"`, `"`+realm+`","topic"`, 1)
+		if status, _, text := g.do(publisher, "POST", "/v1/messages", body); status != 422 || !strings.Contains(text, "/realm") {
+			t.Errorf("%.20s: %d %s", realm, status, text)
+		}
+	}
+}

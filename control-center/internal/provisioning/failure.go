@@ -13,6 +13,7 @@ const (
 	longestPause = 30 * time.Second
 	forgetAfter  = 10 * time.Minute // since the last one
 	maxFailures  = 10_000           // names and addresses that are remembered
+	maxUsual     = 200_000          // names with an address that are remembered; then the memory begins anew
 )
 
 // failures counts wrong passwords by name and by address, in memory, and says how long each has to
@@ -75,4 +76,26 @@ func (f *failures) forget(k key) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.of, k)
+}
+
+// usual remembers from which addresses which names had their right password.
+type usual struct {
+	mu sync.Mutex
+	of map[string]struct{}
+}
+
+func (u *usual) has(pair string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	_, ok := u.of[pair]
+	return ok
+}
+
+func (u *usual) add(pair string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.of == nil || len(u.of) >= maxUsual {
+		u.of = map[string]struct{}{}
+	}
+	u.of[pair] = struct{}{}
 }
