@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/provisioning-platform/platform/shared/clock"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/secret"
 )
@@ -22,8 +24,22 @@ type Directory struct {
 	Base     string // "http://127.0.0.1:7777"
 	Username string // of a role, or the name of a subscription
 	Password secret.Text
-	HTTP     *http.Client // nil: one with a limit of 300 s, longer than a poll
+	HTTP     *http.Client // nil: one with a limit of 300 s, longer than a poll, that follows no redirect
+	// Tries is how often a request is made that may be repeated, a GET or Subscribe, while the
+	// service cannot be reached or answers 503; 0 is once. Pause is between two of them; 0 is 3 s.
+	Tries int
+	Pause time.Duration
 }
+
+// directoryPause is the time between two tries of a request (contracts/provisioning-api.md section
+// 3, 35).
+const directoryPause = 3 * time.Second
+
+// directoryHTTP answers within 300 s, which is longer than a poll. A redirect is an error: it would
+// take the password elsewhere.
+var directoryHTTP = &http.Client{Timeout: 300 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error {
+	return http.ErrUseLastResponse
+}}
 
 // RealmTopic is what a subscription wants: a topic, or with * at the end all that begin so.
 type RealmTopic struct {
@@ -98,6 +114,16 @@ var directoryKinds = map[int]fault.Kind{
 	422: fault.Invalid, 429: fault.Throttled, 503: fault.Unavailable, 507: fault.Unavailable,
 }
 
+// repeat is do, tried again as Tries says. The request must be one that may be repeated.
+func (d *Directory) repeat(ctx context.Context, method, path string, in, out any) error {
+	for tries := 1; ; tries++ {
+		_, err := d.do(ctx, method, path, in, out)
+		if !fault.Is(err, fault.Unavailable) || tries >= d.Tries || !clock.Pause(ctx, cmp.Or(d.Pause, directoryPause), nil) {
+			return err
+		}
+	}
+}
+
 // do sends one request and decodes the answer into out; nil leaves it.
 func (d *Directory) do(ctx context.Context, method, path string, in, out any) (http.Header, error) {
 	var sent io.Reader
@@ -119,7 +145,7 @@ func (d *Directory) do(ctx context.Context, method, path string, in, out any) (h
 	r.SetBasicAuth(d.Username, d.Password.Reveal())
 	h := d.HTTP
 	if h == nil {
-		h = &http.Client{Timeout: 300 * time.Second}
+		h = directoryHTTP
 	}
 	resp, err := h.Do(r)
 	if err != nil {
@@ -173,8 +199,7 @@ func subscriptionPath(name string, rest ...string) string {
 
 // Subscribe creates a subscription, as the administrator. The same one may exist already.
 func (d *Directory) Subscribe(ctx context.Context, s NewSubscription) error {
-	_, err := d.do(ctx, http.MethodPost, "/v1/subscriptions", s, nil)
-	return err
+	return d.repeat(ctx, http.MethodPost, "/v1/subscriptions", s, nil)
 }
 
 // Unsubscribe deletes a subscription, as the administrator or as itself.
@@ -185,19 +210,19 @@ func (d *Directory) Unsubscribe(ctx context.Context, name string) error {
 
 // Subscriptions returns all subscriptions, as the administrator.
 func (d *Directory) Subscriptions(ctx context.Context) (all []Subscription, err error) {
-	_, err = d.do(ctx, http.MethodGet, "/v1/subscriptions", nil, &all)
+	err = d.repeat(ctx, http.MethodGet, "/v1/subscriptions", nil, &all)
 	return all, err
 }
 
 // Subscription returns the subscription whose name and password the client has.
 func (d *Directory) Subscription(ctx context.Context) (s Subscription, err error) {
-	_, err = d.do(ctx, http.MethodGet, subscriptionPath(d.Username), nil, &s)
+	err = d.repeat(ctx, http.MethodGet, subscriptionPath(d.Username), nil, &s)
 	return s, err
 }
 
 // Queue returns what waits for a subscription.
 func (d *Directory) Queue(ctx context.Context, name string) (q QueueState, err error) {
-	_, err = d.do(ctx, http.MethodGet, subscriptionPath(name, "queue"), nil, &q)
+	err = d.repeat(ctx, http.MethodGet, subscriptionPath(name, "queue"), nil, &q)
 	return q, err
 }
 
