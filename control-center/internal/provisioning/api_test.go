@@ -304,8 +304,8 @@ func TestAPI_wrongPasswordsLockNoPublisherOut(t *testing.T) {
 	}
 }
 
-// TestAPI_namesOfAnyLengthArePublished: a name of an object that no stream entry holds is no fault of
-// the service, and realms and topics that nobody can ask for are refused.
+// TestAPI_namesOfAnyLengthArePublished: a name of an object that no stream entry holds is no fault
+// of the service, and realms and topics that nobody can ask for are refused.
 func TestAPI_namesOfAnyLengthArePublished(t *testing.T) {
 	t.Parallel()
 	g := open(t)

@@ -35,8 +35,8 @@ type Delivered struct {
 var ErrPassword = fault.New(fault.Unauthenticated, "subscription.password_changed",
 	"the password of this subscription was changed; come with the new one")
 
-// Reader fetches from one queue. It ends with the password that it was opened under, and is nobody's
-// after its subscription is deleted, also when another one has that name then.
+// Reader fetches from one queue. It ends with the password that it was opened under, and is
+// nobody's after its subscription is deleted, also when another one has that name then.
 type Reader struct {
 	s   *Subscriptions
 	sub Subscription
