@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
@@ -9,11 +10,14 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
+	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/instance"
 	"github.com/provisioning-platform/platform/shared/secret"
 	"github.com/provisioning-platform/platform/shared/token"
 )
@@ -25,7 +29,9 @@ type Credential struct {
 	Deployment string
 	Issuer     string
 	AuditKey   audit.Public // of the control-center's log
+	PeerURL    string       // of the service-to-service port; empty: the credential is not for it
 	key        ed25519.PrivateKey
+	proof      proof // on the service-to-service port; empty without PeerURL
 }
 
 // ReadCredential reads the credential that `control-center init` wrote.
@@ -39,7 +45,9 @@ func ReadCredential(path string) (Credential, error) {
 		AuditKey   string `json:"control_center_audit_key"`
 		Deployment string `json:"deployment"`
 		Issuer     string `json:"issuer"`
+		PeerURL    string `json:"peer_url"`
 		PrivateKey string `json:"private_key"` // seed, base64url
+		proof
 	}
 	damaged := func(why error) (Credential, error) {
 		return Credential{}, fmt.Errorf("%s is no credential of this platform (%w); take the file that `control-center init` named", path,
@@ -56,8 +64,14 @@ func ReadCredential(path string) (Credential, error) {
 	if err != nil {
 		return damaged(err)
 	}
-	return Credential{ClientID: file.ClientID, Deployment: file.Deployment, Issuer: file.Issuer, AuditKey: pin,
-		key: ed25519.NewKeyFromSeed(seed)}, nil
+	c := Credential{ClientID: file.ClientID, Deployment: file.Deployment, Issuer: file.Issuer, AuditKey: pin, PeerURL: file.PeerURL,
+		key: ed25519.NewKeyFromSeed(seed), proof: file.proof}
+	if c.PeerURL != "" {
+		if _, err := c.proof.read(c.Deployment, time.Now); err != nil {
+			return damaged(err)
+		}
+	}
+	return c, nil
 }
 
 // serviceTokenLife is how long a service token is good (decision 4).
@@ -69,6 +83,20 @@ type Peer struct {
 	Base       string // address of the control-center
 	Credential Credential
 	Now        func() time.Time
+	Proof      *Proof // on the service-to-service port; nil: Base is a listener of everybody
+}
+
+// NewPeer returns the orchestrator's side of what it asks a control-center. It comes to the
+// service-to-service port when address is empty or the credential's peer_url: what is configured
+// decides, and nothing falls back to a port that proves less.
+func NewPeer(address string, c Credential, dir instance.Folder, now func() time.Time) (*Peer, error) {
+	p := &Peer{Base: cmp.Or(address, c.PeerURL), Credential: c, Now: now}
+	if c.PeerURL == "" || strings.TrimRight(p.Base, "/") != strings.TrimRight(c.PeerURL, "/") {
+		return p, nil
+	}
+	var err error
+	p.Proof, err = OpenProof(dir, c, now)
+	return p, err
 }
 
 // longPollSlack is how much longer than the asked wait an answer may take.
@@ -137,6 +165,14 @@ func (p *Peer) do(ctx context.Context, in call, out any) error {
 		return err
 	}
 	api := Client{Base: p.Base, Token: secret.New(signed), HTTP: http.DefaultClient}
+	if p.Proof != nil {
+		api.HTTP = p.Proof.client()
+	}
 	_, err = api.do(ctx, in, out)
+	if fault.CodeOf(err) == "http.not_found" && p.Proof == nil {
+		return fault.New(fault.Unavailable, "control_center.peer_port", "the control-center at %s does not have what this "+
+			"orchestrator asks for: it is of an older release, or has that on its service-to-service port only (tls.peer.listen); then "+
+			"leave --control-center out, after `control-center credential renew` when the credential has no peer_url", p.Base).Because(err)
+	}
 	return err
 }

@@ -25,6 +25,9 @@ func (f Folder) AuditKeys() string { return filepath.Join(f.Keys(), "audit") }
 // AuditPublic returns DIR/keys/audit/public: the file with the public halves.
 func (f Folder) AuditPublic() string { return filepath.Join(f.AuditKeys(), "public") }
 
+// PeerKeys returns DIR/keys/peer: what the service-to-service port is proved with.
+func (f Folder) PeerKeys() string { return filepath.Join(f.Keys(), "peer") }
+
 // Audit returns DIR/audit: tree, heads and evidence of the audit log.
 func (f Folder) Audit() string { return filepath.Join(string(f), "audit") }
 

@@ -36,6 +36,9 @@ type Built struct {
 	Listeners []Listener
 	Server    *http.Server
 	Doors     []<-chan []string // each gets the URLs of a further server, whose lines come behind those of Listeners
+	// Peer serves the service-to-service port at PeerListeners; both nil: there is none.
+	Peer          *http.Server
+	PeerListeners []Listener
 	// Drain makes new requests refusals; it is called first when the program ends.
 	Drain func()
 	// Ready returns when the program can serve; the listening lines come then. nil is ready at
@@ -93,7 +96,7 @@ func run(ctx context.Context, p Built) error {
 	}
 	defer tendMemory()()
 	defer addProcessor()()
-	r := &runner{Built: p, failed: make(chan error, len(p.Components)+len(p.Listeners)+1)}
+	r := &runner{Built: p, failed: make(chan error, len(p.Components)+len(p.Listeners)+len(p.PeerListeners)+1)}
 	r.start(ctx)
 	var cause error
 	select {
@@ -138,18 +141,23 @@ func (r *runner) start(ctx context.Context) {
 			r.failed <- fmt.Errorf("%s: %w", c.Name, err)
 		}()
 	}
-	for _, l := range r.Listeners {
+	r.serve(r.Server, r.Listeners)
+	r.serve(r.Peer, r.PeerListeners)
+	ready, cancel := context.WithCancel(ctx)
+	r.ready = cancel
+	r.serving.Go(func() error { r.announce(ready); return nil })
+}
+
+// serve serves on listeners until the server is shut down.
+func (r *runner) serve(s *http.Server, on []Listener) {
+	for _, l := range on {
 		r.serving.Go(func() error {
-			err := l.serve(r.Server)
-			if !errors.Is(err, http.ErrServerClosed) {
+			if err := l.serve(s); !errors.Is(err, http.ErrServerClosed) {
 				r.failed <- fmt.Errorf("serve %s: %w", l.Addr(), err)
 			}
 			return nil
 		})
 	}
-	ready, cancel := context.WithCancel(ctx)
-	r.ready = cancel
-	r.serving.Go(func() error { r.announce(ready); return nil })
 }
 
 // announce waits until the program can serve and prints where.
@@ -161,6 +169,9 @@ func (r *runner) announce(ctx context.Context) {
 			}
 			return
 		}
+	}
+	for _, l := range r.PeerListeners {
+		_, _ = fmt.Fprintf(r.Stdout, "peer %s\n", l.URL())
 	}
 	for _, l := range r.Listeners {
 		_, _ = fmt.Fprintf(r.Stdout, "listening %s\n", l.URL())
@@ -186,14 +197,17 @@ func (r *runner) stop() error {
 		r.Drain()
 	}
 	var errs []error
-	if r.Server != nil {
-		requests, cancel := context.WithTimeout(end, r.Grace/drainShare)
-		if err := r.Server.Shutdown(requests); err != nil {
-			r.Log.Warn("requests cut off", "error", err)
-			_ = r.Server.Close()
+	requests, ended := context.WithTimeout(end, r.Grace/drainShare)
+	for _, s := range []*http.Server{r.Server, r.Peer} {
+		if s == nil {
+			continue
 		}
-		cancel()
+		if err := s.Shutdown(requests); err != nil {
+			r.Log.Warn("requests cut off", "error", err)
+			_ = s.Close()
+		}
 	}
+	ended()
 	_ = r.serving.Wait()
 	for _, s := range r.running {
 		s.cancel()

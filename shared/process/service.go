@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"log/slog"
 	"os"
@@ -34,9 +35,14 @@ type Service struct {
 	Peer       audit.Public // the only keys of the other service's log that are believed; empty: those heard first
 	Schema     store.Schema
 
-	Data     string // the data folder
-	Listen   []string
-	TLS      transport.TLSSettings
+	Data   string // the data folder
+	Listen []string
+	TLS    transport.TLSSettings
+	// ListenPeer is the address of the service-to-service port, PeerTLS how it knows the other
+	// service; both empty: there is none.
+	ListenPeer string
+	PeerTLS    *tls.Config
+
 	LogLevel slog.Level
 	Traces   trace.Collector
 	Store    driver.Settings
@@ -113,6 +119,17 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	p.Server.TLSConfig = on.tls
+	if s.ListenPeer != "" {
+		p.PeerListeners, err = openListeners(ctx, []transport.Address{{Text: s.ListenPeer, TLS: true}})
+		if err != nil {
+			for _, l := range p.Listeners {
+				_ = l.Close()
+			}
+			_ = p.Close()
+			return err
+		}
+		p.Peer.TLSConfig = s.PeerTLS
+	}
 	return run(ctx, p)
 }
 
@@ -138,7 +155,14 @@ func (s *Service) Open(ctx context.Context, stores driver.Options, log *slog.Log
 	if err != nil {
 		return Built{}, err
 	}
-	b := &Base{Dir: instance.Folder(stores.Dir), Stores: stores, DB: feed.NewHub(db), Log: log, Now: time.Now, Metrics: obs.NewRegistry()}
+	b := &Base{
+		Dir:     instance.Folder(stores.Dir),
+		Stores:  stores,
+		DB:      feed.NewHub(db),
+		Log:     log,
+		Now:     time.Now,
+		Metrics: obs.NewRegistry(),
+	}
 	b.DB.Meter(b.Metrics, s.prefix())
 	if b.Traces, err = trace.Open(ctx, s.Traces, s.Name, log); err != nil {
 		_ = b.DB.Close()
@@ -208,7 +232,8 @@ func (s *Service) build(ctx context.Context, b *Base) (Built, error) {
 		all[i].Run = func(ctx context.Context) error { return c.Run(s.background(ctx)) }
 	}
 	return Built{
-		Log: b.Log, Stdout: s.Stdout, Server: server.HTTP(), Drain: server.Drain, Ready: state.AwaitServes, Components: all, Doors: doors,
+		Log: b.Log, Stdout: s.Stdout, Server: server.HTTP(), Peer: server.PeerHTTP(),
+		Drain: server.Drain, Ready: state.AwaitServes, Components: all, Doors: doors,
 		Close: b.DB.Close,
 	}, nil
 }

@@ -17,13 +17,19 @@ const (
 
 // secure sets what no answer goes without (reliability-bar S06). A face or a route may loosen them
 // afterwards.
-func secure(h http.Header) {
+func (s *Server) secure(h http.Header, r *http.Request) {
 	h["X-Content-Type-Options"] = []string{"nosniff"}
 	h["Content-Security-Policy"] = []string{"default-src 'none'; frame-ancestors 'none'"}
 	h["Referrer-Policy"] = []string{"no-referrer"}
 	h["X-Frame-Options"] = []string{"DENY"}
 	h["Cache-Control"] = []string{"no-store"}
 	h["Vary"] = []string{"Accept"}
+	if s.cfg.HSTS && r.TLS != nil {
+		strictTransport(h, r)
+	}
+	if len(s.cfg.CORS.Origins) > 0 {
+		s.cfg.CORS.admit(h, r)
+	}
 }
 
 // hstsAge is how long a browser remembers that a name wants TLS: a year.

@@ -111,13 +111,7 @@ func (x *request) prepare() {
 	h := x.c.Writer.Header()
 	rid := x.ep.face.RequestID(x.r.Header.Get("X-Request-Id"))
 	h["X-Request-Id"] = []string{rid}
-	secure(h)
-	if x.s.cfg.HSTS && x.r.TLS != nil {
-		strictTransport(h, x.r)
-	}
-	if len(x.s.cfg.CORS.Origins) > 0 {
-		x.s.cfg.CORS.admit(h, x.r)
-	}
+	x.s.secure(h, x.r)
 	if x.ep.face.Headers != nil {
 		x.ep.face.Headers(h, rid)
 	}
@@ -206,6 +200,11 @@ func (x *request) limitAndAuthenticate() error {
 	rt := x.ep.route
 	if x.s.cfg.Admit != nil {
 		if err := x.s.cfg.Admit(*rt); err != nil {
+			return err
+		}
+	}
+	if rt.Internal && x.s.cfg.AdmitPeer != nil {
+		if err := x.s.cfg.AdmitPeer(*rt, x.r); err != nil {
 			return err
 		}
 	}

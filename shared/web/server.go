@@ -60,6 +60,10 @@ type Config struct {
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed; none by default
 	CORS           CORS           // pages of other origins that may call; none by default
 	HSTS           bool           // over TLS tell browsers to come over TLS only
+
+	// AdmitPeer may refuse a request on the service-to-service port, before it is authenticated.
+	// When it is set, Internal routes exist there and nowhere else; nil: there is no such port.
+	AdmitPeer func(Route, *http.Request) error
 }
 
 // Server is the HTTP side of a service: an http.Handler made from the table of routes.
@@ -67,6 +71,7 @@ type Server struct {
 	cfg       Config
 	now       func() time.Time
 	engine    *gin.Engine
+	peer      *gin.Engine // of the service-to-service port; nil when there is none
 	routes    []Route
 	limits    *ratelimit.Limiter
 	buffers   *buffers
@@ -102,19 +107,30 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	s.limits = ratelimit.New(cfg.RateLimits, s.now)
 	gin.SetMode(gin.ReleaseMode)
-	s.engine = gin.New()
-	s.engine.RedirectTrailingSlash, s.engine.RedirectFixedPath = false, false
-	s.engine.HandleMethodNotAllowed = true
-	if err := s.engine.SetTrustedProxies(nil); err != nil {
-		return nil, fmt.Errorf("web: %w", err)
+	s.engine = router()
+	engines := []*gin.Engine{s.engine}
+	if cfg.AdmitPeer != nil {
+		s.peer = router()
+		engines = append(engines, s.peer)
 	}
 	if err := s.register(); err != nil {
 		return nil, err
 	}
-	s.engine.NoRoute(s.unrouted(fault.New(fault.NotFound, "http.not_found", "there is nothing at this path")))
-	s.engine.NoMethod(s.unrouted(fault.New(fault.MethodUnknown, "http.method",
-		"this path does not have that method; see the Allow header")))
+	for _, e := range engines {
+		e.NoRoute(s.unrouted(fault.New(fault.NotFound, "http.not_found", "there is nothing at this path")))
+		e.NoMethod(s.unrouted(fault.New(fault.MethodUnknown, "http.method",
+			"this path does not have that method; see the Allow header")))
+	}
 	return s, nil
+}
+
+// router returns a router without routes, which redirects nobody.
+func router() *gin.Engine {
+	e := gin.New()
+	e.RedirectTrailingSlash, e.RedirectFixedPath = false, false
+	e.HandleMethodNotAllowed = true
+	_ = e.SetTrustedProxies(nil) // fails for a network that is none only
+	return e
 }
 
 // register adds all routes, the two of the document included, and HEAD for every GET.
@@ -132,12 +148,15 @@ func (s *Server) register() error {
 		}
 		ep := s.newEndpoint(r, b)
 		b.takes, b.lenience = ep.face.Takes, ep.face.Body
-		serve := s.serve(ep)
-		if err := s.handle(r.Method, r.Path, serve); err != nil {
+		at, serve := s.engine, s.serve(ep)
+		if r.Internal && s.peer != nil {
+			at = s.peer
+		}
+		if err := handle(at, r.Method, r.Path, serve); err != nil {
 			return err
 		}
 		if r.Method == http.MethodGet {
-			if err := s.handle(http.MethodHead, r.Path, serve); err != nil {
+			if err := handle(at, http.MethodHead, r.Path, serve); err != nil {
 				return err
 			}
 		}
@@ -170,18 +189,20 @@ func (s *Server) accept(r Route, seen map[string]string) error {
 }
 
 // handle registers one route with the router, which panics on a clash.
-func (s *Server) handle(method, path string, h gin.HandlerFunc) (err error) {
+func handle(at *gin.Engine, method, path string, h gin.HandlerFunc) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("route %s %s: %v", method, path, p)
 		}
 	}()
-	s.engine.Handle(method, path, h)
+	at.Handle(method, path, h)
 	return nil
 }
 
 // ServeHTTP serves one request. One trailing slash is not part of the path (decision 21).
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { serveWith(s.engine, w, r) }
+
+func serveWith(router *gin.Engine, w http.ResponseWriter, r *http.Request) {
 	if p := r.URL.Path; len(p) > 1 && p[len(p)-1] == '/' {
 		c := new(http.Request)
 		*c = *r
@@ -190,7 +211,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.URL = &u
 		r = c
 	}
-	s.engine.ServeHTTP(w, r)
+	router.ServeHTTP(w, r)
 }
 
 // Run deletes idempotency keys that have expired until ctx ends; then it returns nil. It is a
@@ -220,14 +241,25 @@ const (
 // HTTP returns the http.Server that serves s, with every timeout and size limited: HTTP/1.0, 1.1
 // and 2, the last without TLS only for a client that knows it beforehand. The caller owns listeners
 // and shutdown (process.Run).
-func (s *Server) HTTP() *http.Server {
+func (s *Server) HTTP() *http.Server { return s.http(s) }
+
+// PeerHTTP returns the http.Server of the service-to-service port, which has the Internal routes
+// and nothing else; nil without Config.AdmitPeer.
+func (s *Server) PeerHTTP() *http.Server {
+	if s.peer == nil {
+		return nil
+	}
+	return s.http(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveWith(s.peer, w, r) }))
+}
+
+func (s *Server) http(h http.Handler) *http.Server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
 		Protocols:         &protocols,
-		Handler:           s,
+		Handler:           h,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,

@@ -140,7 +140,7 @@ func (e *env) sampled() *env {
 		if err != nil {
 			e.t.Fatal(err)
 		}
-		o.OrchestratorConfig, o.ControlCenterConfig = s.OrchestratorConfig, s.ControlCenterConfig
+		o.OrchestratorConfig, o.ControlCenterConfig, o.Peer = s.OrchestratorConfig, s.ControlCenterConfig, s.Peer
 	})
 }
 

@@ -18,6 +18,7 @@ const (
 	orchestratorListen  = "localhost:9090"
 	controlCenterTLS    = "localhost:9444"
 	orchestratorTLS     = "localhost:9445"
+	peerListen          = "127.0.0.1:9443"
 )
 
 // keepServing runs both services on a persistent folder until the context ends. The first start
@@ -38,7 +39,7 @@ func keepServing(ctx context.Context, bin, dir string) error {
 	if err != nil {
 		return err
 	}
-	o.TLS = true
+	o.TLS, o.Peer = true, peerListen
 	r, err := openOrPrepare(ctx, o, filepath.Join(dir, "first-login.json"))
 	if err != nil {
 		return err
@@ -61,7 +62,9 @@ func serveUntil(ctx context.Context, r *rig.Rig) error {
 	if err := r.ControlCenter.StartOn(ctx, controlCenterListen); err != nil {
 		return err
 	}
-	r.Connect()
+	if err := r.Connect(ctx); err != nil {
+		return err
+	}
 	if err := r.Orchestrator.StartOn(ctx, orchestratorListen); err != nil {
 		return err
 	}

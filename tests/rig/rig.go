@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/client"
@@ -27,6 +28,7 @@ type Options struct {
 	ControlCenterStore  string   // --store
 	Env                 []string // for both services
 	RateLimits          bool     // leave the rate limits on
+	Peer                string   // address of the service-to-service port, which the services then use; empty: none
 	TLS                 bool     // each service listens a second time, with TLS, under an authority of the rig
 }
 
@@ -59,7 +61,7 @@ func Sample(repository, bin, dir string) (Options, error) {
 	}
 	return Options{Bin: bin, Dir: dir, RateLimits: true,
 		OrchestratorConfig:  filepath.Join(root, "orchestrator.toml"),
-		ControlCenterConfig: filepath.Join(root, "control-center.toml")}, nil
+		ControlCenterConfig: filepath.Join(root, "control-center.toml"), Peer: "127.0.0.1:0"}, nil
 }
 
 // Authority returns the PEM file of the authority that the certificates of the services are from.
@@ -151,6 +153,7 @@ func Open(o Options, admin Bootstrap) (*Rig, error) {
 		return s
 	}
 	r.ControlCenter = service("control-center", r.ControlCenterConfig, r.ControlCenterStore)
+	r.ControlCenter.ListenPeer = r.Peer
 	r.Orchestrator = service("orchestrator", r.OrchestratorConfig, r.OrchestratorStore)
 	return r, nil
 }
@@ -177,19 +180,35 @@ func (r *Rig) StartServices(ctx context.Context) error {
 	if err := r.ControlCenter.Start(ctx); err != nil {
 		return err
 	}
-	r.Connect()
+	if err := r.Connect(ctx); err != nil {
+		return err
+	}
 	return r.Orchestrator.Start(ctx)
 }
 
-// Connect tells the orchestrator where the started control-center is; once.
-func (r *Rig) Connect() {
-	for _, a := range r.Orchestrator.Args {
-		if a == "--control-center" {
-			return
-		}
+// Connect tells the orchestrator where the started control-center is; once. For the
+// service-to-service port the credential says it, which is renewed when it says another address.
+func (r *Rig) Connect(ctx context.Context) error {
+	if slices.Contains(r.Orchestrator.Args, "--credential") {
+		return nil
 	}
-	r.Orchestrator.Args = append(r.Orchestrator.Args, "--control-center", r.ControlCenter.Address, "--credential",
-		r.Admin.OrchestratorCredential)
+	r.Orchestrator.Args = append(r.Orchestrator.Args, "--credential", r.Admin.OrchestratorCredential)
+	if r.Peer == "" {
+		r.Orchestrator.Args = append(r.Orchestrator.Args, "--control-center", r.ControlCenter.Address)
+		return nil
+	}
+	var file struct {
+		PeerURL string `json:"peer_url"`
+	}
+	raw, err := os.ReadFile(r.Admin.OrchestratorCredential)
+	if err == nil {
+		err = json.Unmarshal(raw, &file)
+	}
+	if address := "https://" + r.ControlCenter.ListenPeer; err == nil && file.PeerURL != address {
+		_, err = r.Run(ctx, "control-center", "credential", "renew", "--data", filepath.Join(r.Dir, "control-center"),
+			"--peer-url", address)
+	}
+	return err
 }
 
 // Login signs the administrator in with a fresh TOTP code; it waits for the next step when the

@@ -32,8 +32,9 @@ type Service struct {
 	Log     string   // file that standard error goes to, appended over restarts
 	Address string   // "http://127.0.0.1:43211" once started
 
-	ListenTLS string // a further address, with TLS; empty: none
-	Secure    string // "https://127.0.0.1:43212" once started with ListenTLS
+	ListenPeer string // of the control-center: the service-to-service port; empty: none
+	ListenTLS  string // a further address, with TLS; empty: none
+	Secure     string // "https://127.0.0.1:43212" once started with ListenTLS
 
 	cmd    *exec.Cmd     // of the last process that was started
 	ended  chan struct{} // closed when the process has ended
@@ -66,6 +67,9 @@ func (s *Service) StartOn(ctx context.Context, listen ...string) error {
 	}
 	cmd := exec.Command(s.Bin, args...)
 	cmd.Env = append(os.Environ(), s.Env...)
+	if s.ListenPeer != "" {
+		cmd.Env = append(cmd.Env, "CONTROL_CENTER_TLS_PEER_LISTEN="+s.ListenPeer)
+	}
 	if s.ListenTLS != "" {
 		cmd.Env = append(cmd.Env, strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))+"_TLS_LISTEN="+s.ListenTLS)
 	}
@@ -115,6 +119,9 @@ func (s *Service) awaitReady(ctx context.Context, lines <-chan string) error {
 				<-s.ended
 				s.known = true
 				return fmt.Errorf("%s ended before it listened (%v): %s", s.Name, s.result, s.tail())
+			}
+			if peer, found := strings.CutPrefix(line, "peer https://"); found {
+				s.ListenPeer = peer
 			}
 			address, found := strings.CutPrefix(line, "listening ")
 			switch host, secure := strings.CutPrefix(address, "https://"); {

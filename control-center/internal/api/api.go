@@ -6,6 +6,7 @@ import (
 
 	"github.com/provisioning-platform/platform/control-center/internal/apitoken"
 	"github.com/provisioning-platform/platform/control-center/internal/auditlog"
+	"github.com/provisioning-platform/platform/control-center/internal/certificate"
 	"github.com/provisioning-platform/platform/control-center/internal/keys"
 	"github.com/provisioning-platform/platform/control-center/internal/mfa"
 	"github.com/provisioning-platform/platform/control-center/internal/policy"
@@ -42,6 +43,8 @@ type API struct {
 	Public   bool        // /metrics needs no token
 	Health   *health.Checks
 	Now      func() time.Time
+
+	Certificates *certificate.Authority // of the service-to-service port; nil: there is none
 }
 
 // freshFor is how long after a sign-in somebody may change the own factors and password.

@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/api"
+	"github.com/provisioning-platform/platform/control-center/internal/certificate"
 	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/control-center/internal/controltest"
 	"github.com/provisioning-platform/platform/control-center/internal/hook"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/id"
+	"github.com/provisioning-platform/platform/shared/instance"
 	"github.com/provisioning-platform/platform/shared/obs"
 	"github.com/provisioning-platform/platform/shared/store"
 	"github.com/provisioning-platform/platform/shared/store/memstore"
@@ -106,6 +108,9 @@ var withoutEvent = map[string]string{
 	"copyEntries":   "it fills an index with entries that the orchestrator's log has already",
 }
 
+// orchestrator is the token of the orchestrator at a site.
+const orchestrator = "orchestrators-token"
+
 // site is a control-center over HTTP whose policies allow everything.
 type site struct {
 	*testing.T
@@ -115,13 +120,9 @@ type site struct {
 	shown  []string // secrets that were sent or answered
 }
 
-func openSite(t *testing.T) (*site, []web.Route) {
+// wired returns the API over a rig, without what only a running service has.
+func wired(t *testing.T, r *controltest.Rig) *api.API {
 	t.Helper()
-	schema := controltest.Schema()
-	schema.Kinds = append(schema.Kinds, idempotency.Kinds()...)
-	s := &site{T: t, recorder: &recorder{DB: memstore.New(schema)}}
-	s.Rig = controltest.Over(t, s.recorder)
-	r := s.Rig
 	sends := hook.Config(r.DB, r.Users, r.Policies.Authority, r.Clock.Now)
 	sends.Sealer, sends.Log = r.Sealer, obs.Discard()
 	hooks, err := webhook.DefaultSettings[hook.Events]().Open(t.Context(), sends)
@@ -132,7 +133,21 @@ func openSite(t *testing.T) (*site, []web.Route) {
 		Sessions: r.Sessions, Ring: r.Ring, Revoked: r.Revoked,
 		Policies: r.Policies, Webhooks: &hookapi.API{Hooks: hooks, DB: r.DB},
 		Metrics: http.NotFoundHandler(), Logins: obs.NewRegistry().Counter("logins", "Sign-ins.", "result"), Now: r.Clock.Now}
-	routes := a.Routes()
+	if a.Certificates, err = certificate.Open(instance.Folder(r.Dir), r.File.Deployment, r.Clock.Now); err != nil {
+		t.Fatal(err)
+	}
+	a.Certificates.Changes = r.Changes
+	return a
+}
+
+func openSite(t *testing.T) (*site, []web.Route) {
+	t.Helper()
+	schema := controltest.Schema()
+	schema.Kinds = append(schema.Kinds, idempotency.Kinds()...)
+	s := &site{T: t, recorder: &recorder{DB: memstore.New(schema)}}
+	s.Rig = controltest.Over(t, s.recorder)
+	r := s.Rig
+	routes := wired(t, r).Routes()
 	server, err := web.NewServer(web.Config{Service: token.ControlCenter, Routes: routes, Nouns: api.Nouns(), Log: obs.Discard(),
 		Key: []byte("k"), Store: r.DB, Now: r.Clock.Now,
 		Known:  func(param, _ string) bool { return param == "kid" },
@@ -140,6 +155,9 @@ func openSite(t *testing.T) (*site, []web.Route) {
 		Authenticate: func(ctx context.Context, raw string, _ *http.Request) (token.Claims, error) {
 			if token.IsAPI(raw) {
 				return r.Tokens.Authenticate(ctx, raw)
+			}
+			if raw == orchestrator {
+				return token.Claims{Kind: token.Service, Subject: token.ServiceSubject(token.Orchestrator)}, nil
 			}
 			return r.Verify.Verify(raw, r.Clock.Now())
 		}})
@@ -209,7 +227,8 @@ func TestRoutes_eachChangeIsToldOnceInItsCommit(t *testing.T) {
 		}
 		s.take(t)
 		status, data := s.send(routes[at].Method, path, bearer, body)
-		if keys := s.settled(); bearer != "" && status < 400 && !slices.Equal(keys, []string{"done beside its entry"}) {
+		if keys := s.settled(); bearer != "" && bearer != orchestrator && status < 400 &&
+			!slices.Equal(keys, []string{"done beside its entry"}) {
 			t.Errorf("%s: status %d; the commits of the key: %q", op, status, keys)
 		}
 		entries, events, together := s.take(t)
@@ -316,6 +335,9 @@ func TestRoutes_eachChangeIsToldOnceInItsCommit(t *testing.T) {
 	call("rotateKeys", "/keys/rotate", root, nil, change.KeyRotated)
 	call("removeKey", "/keys/"+s.Ring.Keys()[0].ID, root, nil, change.KeyRemoved)
 	call("removeKey", "/keys/"+current(s.Rig), bearer(signIn("root", "")), nil, change.KeyRemoved, change.KeyRotated)
+
+	call("renewCertificate", "/internal/v1/certificate", orchestrator, map[string]any{"request": signingRequest(t)},
+		change.ClientCertified)
 
 	for _, r := range routes {
 		if r.Method != "GET" && (!r.Reads || r.Internal) && !called[r.Op] && withoutEvent[r.Op] == "" {

@@ -2,8 +2,10 @@ package api
 
 import (
 	"context"
+	"net/http"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/certificate"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/token"
@@ -15,7 +17,7 @@ import (
 // records itself.
 func (a *API) internalRoutes() []web.Route {
 	only := web.Service(token.Orchestrator)
-	return []web.Route{
+	routes := []web.Route{
 		{Method: "GET", Path: "/internal/v1/revocations", Op: "followRevocations", Summary: "Long poll of the revocation stream",
 			Permission: only, Limit: web.Free, Internal: true, Lasts: true, Handle: web.To(a.revocations)},
 		{Method: "GET", Path: "/internal/v1/policies", Op: "followPolicies", Summary: "Long poll of the policies", Permission: only,
@@ -31,6 +33,28 @@ func (a *API) internalRoutes() []web.Route {
 		{Method: "POST", Path: "/internal/v1/audit/entries", Op: "copyEntries", Summary: "Copy of audit entries into the index",
 			Permission: only, Limit: web.Free, Internal: true, Reads: true, MaxBody: 16 << 20, Handle: web.To(a.entries)},
 	}
+	if a.Certificates != nil {
+		routes = append(routes, web.Route{Method: "POST", Path: "/internal/v1/certificate", Op: renewCertificate,
+			Summary: "Certificate of the orchestrator for another 30 days", Permission: only, Limit: web.Free, Internal: true,
+			Audit: "certificate.issue", Handle: web.To(a.certify)})
+	}
+	return routes
+}
+
+// renewCertificate is the operation that a certificate which ran out is still good for.
+const renewCertificate = "renewCertificate"
+
+// AdmitPeer returns what refuses a request on the service-to-service port.
+func AdmitPeer(c *certificate.Authority) func(web.Route, *http.Request) error {
+	return func(r web.Route, req *http.Request) error { return c.Admit(r.Op == renewCertificate, req) }
+}
+
+type certifyIn struct {
+	Request string `json:"request" required:"true" max:"8192" doc:"certificate signing request, PEM"`
+}
+
+func (a *API) certify(ctx context.Context, in certifyIn) (certificate.Issued, error) {
+	return a.Certificates.Renew(ctx, in.Request)
 }
 
 type followIn struct {

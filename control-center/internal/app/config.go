@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/bootstrap"
+	"github.com/provisioning-platform/platform/control-center/internal/certificate"
 	"github.com/provisioning-platform/platform/control-center/internal/hook"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/config"
@@ -38,7 +39,7 @@ type Config struct {
 	Retention      Retention                         `toml:"retention"`
 	Server         process.ServerSettings            `toml:"server"`
 	Store          driver.Settings                   `toml:"store"`
-	TLS            transport.TLSSettings             `toml:"tls"`
+	TLS            TLS                               `toml:"tls"`
 	Tokens         Tokens                            `toml:"tokens"`
 	Traces         trace.Collector                   `toml:"traces"`
 	Webhooks       webhook.SendSettings[hook.Events] `toml:"webhooks"`
@@ -77,6 +78,17 @@ type Tokens struct {
 	APIMaxTTL   config.Duration `toml:"api_max_ttl"`  // the longest life of an API token that is made: 1h to 8760h
 }
 
+// TLS configures the listeners with TLS and the service-to-service port.
+type TLS struct {
+	transport.TLSSettings
+	Peer PeerPort `toml:"peer"`
+}
+
+// PeerPort configures the service-to-service port.
+type PeerPort struct {
+	Listen string `toml:"listen"` // one address; empty: the orchestrator comes to the listeners of everybody
+}
+
 // Default returns the configuration without file, environment and flags.
 func Default() Config {
 	return Config{
@@ -104,7 +116,12 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 	} else {
 		checkFolder(string(c.Data), problems)
 	}
-	process.CheckListen(c.Listen, c.TLS, c.Server, problems)
+	process.CheckListen(c.Listen, c.TLS.TLSSettings, c.Server, problems)
+	if c.TLS.Peer.Listen != "" {
+		if err := process.CheckAddress(c.TLS.Peer.Listen); err != nil {
+			problems.Add("tls.peer.listen: %s", err)
+		}
+	}
 	c.CORS.Check(problems)
 	_, err := c.Store.Options(string(c.Data), urlFile, Schema(), nil)
 	problems.AddError(err)
@@ -153,4 +170,5 @@ func checkFolder(dir string, problems *config.Problems) {
 	_, err = seal.Open(own)
 	problems.AddState(err)
 	problems.Private(audit.KeyFiles(instance.Folder(dir).AuditKeys())...)
+	problems.Private(certificate.Files(instance.Folder(dir))...)
 }

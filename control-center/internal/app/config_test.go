@@ -64,6 +64,7 @@ func TestConfigCheck_refusesWhatServeRefuses(t *testing.T) {
 		"plain text beyond this machine": {args: []string{"--listen", "0.0.0.0:0"}, want: []string{"server.plaintext", "tls.cert"}},
 		"no certificate there":           {file: "[tls]\ncert = \"nowhere\"\nkey = \"nowhere\"", want: []string{"tls.key", "nowhere"}},
 		"a wildcard for pages":           {file: "[cors]\norigins = [\"*\"]", want: []string{"cors.origins"}},
+		"bad port for the peer":          {file: "[tls.peer]\nlisten = \"9443\"", want: []string{"tls.peer.listen", "HOST:PORT"}},
 		"bad port":                       {args: []string{"--listen", "127.0.0.1:70000"}, want: []string{"0 to 65535"}},
 		"password in a URL":              {args: []string{"--store", "surrealdb://root:hunter2@h:1/a/b"}, want: []string{"password"}},
 		"sync not stated":                {args: []string{"--store", "surrealdb://root@h:1/a/b"}, want: []string{"sync = \"every\""}},

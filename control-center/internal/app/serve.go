@@ -10,6 +10,7 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/apitoken"
 	"github.com/provisioning-platform/platform/control-center/internal/auditlog"
 	"github.com/provisioning-platform/platform/control-center/internal/bootstrap"
+	"github.com/provisioning-platform/platform/control-center/internal/certificate"
 	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/control-center/internal/hook"
 	"github.com/provisioning-platform/platform/control-center/internal/keys"
@@ -28,6 +29,7 @@ import (
 	"github.com/provisioning-platform/platform/shared/retention"
 	"github.com/provisioning-platform/platform/shared/seal"
 	"github.com/provisioning-platform/platform/shared/token"
+	"github.com/provisioning-platform/platform/shared/transport"
 	"github.com/provisioning-platform/platform/shared/web"
 	"github.com/provisioning-platform/platform/shared/webhook/hookapi"
 )
@@ -44,17 +46,26 @@ func service(c Config) (*process.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &process.Service{
+	s := &process.Service{
 		Name: token.ControlCenter, Title: "Control Center", Deployment: file.Deployment, Schema: Schema(),
-		Data: dir, Listen: c.Listen, TLS: c.TLS, LogLevel: c.LogLevel, Store: c.Store, Traces: c.Traces,
-		Build: func(ctx context.Context, b *process.Base) (*process.Parts, error) {
-			return build(ctx, c, file, sealer, b)
-		},
-	}, nil
+		Data: dir, Listen: c.Listen, TLS: c.TLS.TLSSettings, LogLevel: c.LogLevel, Store: c.Store, Traces: c.Traces,
+	}
+	var authority *certificate.Authority
+	if s.ListenPeer = c.TLS.Peer.Listen; s.ListenPeer != "" {
+		if authority, err = certificate.Open(instance.Folder(dir), file.Deployment, time.Now); err != nil {
+			return nil, err
+		}
+		s.PeerTLS = authority.Server()
+	}
+	s.Build = func(ctx context.Context, b *process.Base) (*process.Parts, error) {
+		return build(ctx, c, file, sealer, authority, b)
+	}
+	return s, nil
 }
 
 // build brings the deployment into the store if that is new, and builds what only this service has.
-func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Sealer, b *process.Base) (*process.Parts, error) {
+func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Sealer, authority *certificate.Authority,
+	b *process.Base) (*process.Parts, error) {
 	db, log, now, memory := b.DB, b.Log, b.Now, b.Stores.InMemory()
 	if err := bootstrap.Import(ctx, db, string(b.Dir), file, memory, now()); err != nil {
 		return nil, err
@@ -128,6 +139,11 @@ func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Seal
 	}
 	events.door.Web.Admit = api.Admit(start.Changes, start.Reads)
 	events.door.Web.TrustedProxies = c.TrustedProxies
+	var admitPeer func(web.Route, *http.Request) error
+	if authority != nil {
+		authority.Changes, a.Certificates, admitPeer = changes, authority, api.AdmitPeer(authority)
+		transport.Meter(b.Metrics, "control_center", "peer_authority", now, authority.Expires)
+	}
 	rows := index.Follower(db, log)
 	rows.Meter(b.Metrics, "control_center_audit_index_lag_entries", "Entries of the own audit log that the audit search does not have yet.")
 	age := func(d config.Duration) retention.KeepRule { return retention.KeepRule{MaxAge: time.Duration(d)} }
@@ -147,7 +163,7 @@ func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Seal
 				_, exists := ring.Public.Key(value)
 				return param == "kid" && exists || param == "revision" && policy.Revision(value) > 0
 			},
-			RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies, CORS: c.CORS,
+			RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies, CORS: c.CORS, AdmitPeer: admitPeer,
 		},
 		Prunes: append(append(session.Classes(db, age(c.Retention.SessionsMaxAge)), apitoken.Classes(db)...),
 			auditlog.Class(db, age(c.Retention.AuditIndexMaxAge)),

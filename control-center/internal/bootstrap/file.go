@@ -39,10 +39,14 @@ type File struct {
 // Credential is DIR/orchestrator-credential.json, by which the orchestrator proves who it is
 // (decision 4).
 type Credential struct {
+	CA                    string `json:"ca,omitempty"`              // PEM: what the service-to-service port's certificate is from
+	Certificate           string `json:"certificate,omitempty"`     // PEM
+	CertificateKey        string `json:"certificate_key,omitempty"` // PEM
 	ClientID              string `json:"client_id"`
 	ControlCenterAuditKey string `json:"control_center_audit_key"`
 	Deployment            string `json:"deployment"`
 	Issuer                string `json:"issuer"`
+	PeerURL               string `json:"peer_url,omitempty"`
 	PrivateKey            string `json:"private_key"` // seed of an Ed25519 key, base64url
 }
 

@@ -32,6 +32,7 @@ type Options struct {
 	Username string
 	Email    string
 	Password secret.Text // generated when empty
+	PeerURL  string      // of the service-to-service port; DefaultPeerURL when empty
 	Hasher   *user.Hasher
 }
 
@@ -108,6 +109,9 @@ func Init(ctx context.Context, o Options, now time.Time) (InitResult, error) {
 	credential := Credential{
 		ClientID: client.ID, ControlCenterAuditKey: auditKeys.Public().String(), Deployment: deployment,
 		Issuer: tokens.Issuer(deployment), PrivateKey: base64.RawURLEncoding.EncodeToString(private.Seed()),
+	}
+	if err := certify(&credential, instance.Folder(dir), o.PeerURL, now); err != nil {
+		return InitResult{}, err
 	}
 	if err := write(dir, credentialName, credential); err != nil {
 		return InitResult{}, err

@@ -52,7 +52,8 @@ const (
 	PrefillRestarted    Type = "prefill.restarted"    // a subscription gets all objects anew; name of the subscription
 	SubscriptionDeleted Type = "subscription.deleted" // a subscription is gone with its queue; name
 
-	ClientCreated Type = "client.created" // a service may call with tokens that its own key signs; client id, name
+	ClientCreated   Type = "client.created"   // a service may call with tokens that its own key signs; client id, name
+	ClientCertified Type = "client.certified" // a service has another certificate for the service-to-service port; client name
 
 	WebhookCreated    Type = "webhook.created"     // a receiver of identity events was named; webhook id
 	WebhookUpdated    Type = "webhook.updated"     // its URL, events, description or secret is another one; webhook id
@@ -71,7 +72,8 @@ func Types() []Type {
 		MFAStarted, MFAEnrolled, MFAFailed, MFARemoved, MFARecoveryUsed, KeyAnnounced, KeyRotated, KeyRemoved,
 		ServiceAccountCreated, ServiceAccountUpdated, ServiceAccountEnabled, ServiceAccountDisabled, ServiceAccountDeleted,
 		TokenCreated, TokenRotated, TokenRevoked,
-		PolicyChanged, PolicyDeleted, ClientCreated, SubscriptionCreated, SubscriptionUpdated, SubscriptionRewound, SubscriptionDeleted,
+		PolicyChanged, PolicyDeleted, ClientCreated, ClientCertified,
+		SubscriptionCreated, SubscriptionUpdated, SubscriptionRewound, SubscriptionDeleted,
 		PrefillRestarted, DeadLetterRequeued, DeadLetterDropped,
 		WebhookCreated, WebhookUpdated, WebhookPaused, WebhookResumed, WebhookDeleted, WebhookQueued, WebhookDeadLetter,
 	}

@@ -23,6 +23,8 @@ func initCommand() cli.Command {
 			f.StringVar(&opt.Username, "username", "admin", "name of the first administrator")
 			f.StringVar(&opt.Email, "email", "", "e-mail address of the first administrator")
 			f.StringVar(&passwordFile, "password-file", "", "file with the password; generated when absent")
+			f.StringVar(&opt.PeerURL, "peer-url", bootstrap.DefaultPeerURL,
+				"where the orchestrator reaches the service-to-service port (tls.peer.listen)")
 		},
 		Run: func(ctx context.Context, o *cli.IO, _ []string) error {
 			if opt.Dir == "" {

@@ -33,7 +33,7 @@ import (
 type Config struct {
 	Data           config.Path                           `toml:"data"`
 	Listen         []string                              `toml:"listen"`
-	ControlCenter  string                                `toml:"control_center"`  // its address
+	ControlCenter  string                                `toml:"control_center"`  // its address; empty: the credential's peer_url
 	Credential     config.Path                           `toml:"credential"`      // the file that `control-center init` named
 	LogLevel       slog.Level                            `toml:"log_level"`       // debug, info, warn, error
 	TrustedProxies []netip.Prefix                        `toml:"trusted_proxies"` // networks whose X-Forwarded-For is believed
@@ -151,8 +151,12 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 	}
 	process.CheckListen(c.Listen, c.TLS, c.Server, problems)
 	c.CORS.Check(problems)
+	credential, unread := client.ReadCredential(string(c.Credential))
 	if u, err := url.Parse(c.ControlCenter); c.ControlCenter == "" {
-		problems.Add("the control-center's address is missing: give --control-center URL")
+		if credential.PeerURL == "" {
+			problems.Add("the control-center's address is missing: give --control-center URL, or a credential with peer_url " +
+				"(`control-center credential renew`)")
+		}
 	} else if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		problems.Add("control_center is no address such as http://127.0.0.1:9080")
 	} else if u.User != nil {
@@ -161,8 +165,8 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 	if c.Credential == "" {
 		problems.Add("the credential is missing: give --credential FILE, the file orchestrator-credential.json that `control-center " +
 			"init` wrote (it prints the path as orchestrator_credential)")
-	} else if _, err := client.ReadCredential(string(c.Credential)); err != nil {
-		problems.AddError(err)
+	} else {
+		problems.AddError(unread)
 	}
 	_, err := c.Store.Options(string(c.Data), urlFile, Schema(), nil)
 	problems.AddError(err)
@@ -222,4 +226,5 @@ func checkFolder(dir string, problems *config.Problems) {
 	own := instance.Folder(dir).Keys()
 	problems.Private(dir, own, seal.File(own), filepath.Join(own, idempotency.KeyFile))
 	problems.Private(audit.KeyFiles(instance.Folder(dir).AuditKeys())...)
+	problems.Private(client.ProofFile(instance.Folder(dir)))
 }

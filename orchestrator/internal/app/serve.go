@@ -59,7 +59,11 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 	if err != nil {
 		return nil, err
 	}
-	peer := &client.Peer{Base: c.ControlCenter, Credential: credential, Now: now}
+	peer, err := client.NewPeer(c.ControlCenter, credential, b.Dir, now)
+	if err != nil {
+		return nil, err
+	}
+	peer.Proof.Meter(metrics, token.Orchestrator)
 	known := &trust.Trust{
 		DB: db, Source: peer, Issuer: credential.Issuer, Now: now, Log: log,
 		Witness: func(ctx context.Context) error { return b.Witness.Meet(ctx, peer.ExchangeHeads) },
@@ -129,7 +133,9 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 		Prunes: append(history.Classes(db, c.Retention.keep(), runs), trust.Classes(db)...),
 		Components: []process.Component{
 			{Name: "sockets", Run: sockets.Run}, {Name: "engine", Run: runs.Run}, {Name: "providers", Run: providers.Run},
-			{Name: "trust", Run: known.Run}, {Name: "audit copy", Run: copier.Run}, {Name: "webhooks", Run: hooks.Run},
+			{Name: "trust", Run: known.Run},
+			{Name: "certificate", Run: func(ctx context.Context) error { return peer.RenewProof(ctx, log) }},
+			{Name: "audit copy", Run: copier.Run}, {Name: "webhooks", Run: hooks.Run},
 		},
 	}, nil
 }
