@@ -40,12 +40,14 @@ func (a *API) batchRoutes() []web.Route {
 
 // batchIn is the body of POST /batch/execute (platform.md 1.5).
 type batchIn struct {
-	Name            string        `json:"name" required:"true" max:"256" form:"free" example:"multi_cloud_deployment" doc:"what people call it"`
-	Version         string        `json:"version" default:"1.0.0" max:"256" form:"free" doc:"of the definition; kept and shown"`
-	StorageBackend  string        `json:"storage_backend" enum:"filesystem,surrealdb" doc:"a wish; the answer names the store in use"`
-	ParallelLimit   int           `json:"parallel_limit" default:"5" min:"1" max:"10000" doc:"operations running at once"`
-	RollbackEnabled bool          `json:"rollback_enabled" default:"true" doc:"undo what was done when an operation fails for good"`
-	Operations      []operationIn `json:"operations" required:"true" max:"2000" doc:"what is done, in the order of their dependencies"`
+	Name               string        `json:"name" required:"true" max:"256" form:"free" example:"multi_cloud_deployment" doc:"what people call it"`
+	Version            string        `json:"version" default:"1.0.0" max:"256" form:"free" doc:"of the definition; kept and shown"`
+	StorageBackend     string        `json:"storage_backend" enum:"filesystem,surrealdb" doc:"a wish; the answer names the store in use"`
+	ParallelLimit      int           `json:"parallel_limit" default:"5" min:"1" max:"10000" doc:"operations running at once"`
+	RollbackEnabled    bool          `json:"rollback_enabled" default:"true" doc:"undo what was done when an operation fails for good"`
+	PreserveSuccessful bool          `json:"preserve_successful" doc:"what a failed batch undoes leaves out the operations that succeeded"`
+	CheckpointInterval int           `json:"checkpoint_interval" min:"0" max:"2000" doc:"completed operations between two automatic checkpoints, at most one a second and 10 a batch; 0 takes none"`
+	Operations         []operationIn `json:"operations" required:"true" max:"2000" doc:"what is done, in the order of their dependencies"`
 }
 
 // operationIn is one operation. Its lists are limited while they are read: to the steps that an
@@ -169,6 +171,7 @@ func listed(names []string, none string) string {
 
 func (in batchIn) definition() dag.Definition {
 	d := dag.Definition{Kind: dag.Batch, Name: in.Name, ParallelLimit: in.ParallelLimit, RollbackEnabled: in.RollbackEnabled,
+		PreserveSuccessful: in.PreserveSuccessful, CheckpointInterval: in.CheckpointInterval,
 		StorageBackend: in.StorageBackend, Version: in.Version, Nodes: make([]dag.Node, len(in.Operations))}
 	servers := in.serversBelow()
 	judged := len(in.Operations) <= dag.DefaultOperations // else Validate refuses the batch unseen, and so does this

@@ -107,6 +107,7 @@ func (r *Run) end(i int32, to State) {
 	switch to {
 	case Succeeded:
 		t.Progress, t.Error = 10_000, ""
+		defer r.noteCheckpoint() // once it is counted
 	case Failed:
 		if t.Error == "" {
 			t.Error = "failed without a reason"

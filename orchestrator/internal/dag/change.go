@@ -4,16 +4,17 @@ import "github.com/provisioning-platform/platform/orchestrator/internal/event"
 
 // Change is what one commit has to store.
 type Change struct {
-	Tasks     []int32 // indexes of changed Tasks, each once; empty for a rollback, which stores effects only
-	Effects   []Ref   // steps whose effects are to be written, each once
-	Origins   []int32 // of a rollback: indexes of Tasks whose UndoOperation.Origin changed, each once
-	Failures  []Failure
-	Events    []event.Event
-	Begun     []AttemptRecord // attempts that start when this is committed
-	Ended     []AttemptRecord // attempts that have a result
-	Resources []Resource
-	Withdrawn []Withdrawal
-	Finished  []int32 // indexes of the tasks that ended
+	Tasks      []int32 // indexes of changed Tasks, each once; empty for a rollback, which stores effects only
+	Effects    []Ref   // steps whose effects are to be written, each once
+	Origins    []int32 // of a rollback: indexes of Tasks whose UndoOperation.Origin changed, each once
+	Failures   []Failure
+	Events     []event.Event
+	Begun      []AttemptRecord // attempts that start when this is committed
+	Ended      []AttemptRecord // attempts that have a result
+	Resources  []Resource
+	Withdrawn  []Withdrawal
+	Finished   []int32 // indexes of the tasks that ended
+	Checkpoint bool    // an automatic checkpoint is due
 }
 
 // Empty says whether a change has nothing to store.

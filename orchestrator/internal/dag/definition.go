@@ -31,15 +31,17 @@ type Node struct {
 // Definition is what was submitted. It never changes, and it is stored apart from the header of the
 // run.
 type Definition struct {
-	Kind            Kind
-	Name            string
-	Nodes           []Node
-	ParallelLimit   int // operations running at once; 0 means DefaultParallel
-	Policy          Policy
-	RollbackEnabled bool
-	StepLimit       int // steps of one operation running at once; 0 means DefaultSteps
-	StorageBackend  string
-	Version         string
+	CheckpointInterval int // completed operations between two automatic checkpoints; 0 takes none
+	Kind               Kind
+	Name               string
+	Nodes              []Node
+	ParallelLimit      int // operations running at once; 0 means DefaultParallel
+	Policy             Policy
+	PreserveSuccessful bool // what a failed batch undoes leaves out the operations that succeeded
+	RollbackEnabled    bool
+	StepLimit          int // steps of one operation running at once; 0 means DefaultSteps
+	StorageBackend     string
+	Version            string
 }
 
 // Defaults and limits of a definition.

@@ -49,35 +49,39 @@ func (c *Counts) of(s Status) *int {
 // Header is the stored document of a run. Each commit of the run writes it, so it is small. Owner
 // and Trace belong to the engine; this package does not read them.
 type Header struct {
-	AdoptedBy       string     `json:"adopted_by,omitempty"` // the batch that continues the withdrawn operations
-	CancelID        string     `json:"cancel_id,omitempty"`  // Cancel.ID of the command that cancelled the run
-	CancelledBy     string     `json:"cancelled_by,omitempty"`
-	Checkpoint      string     `json:"checkpoint,omitempty"` // Rollback: the checkpoint it goes back to
-	CompletedAt     *time.Time `json:"completed_at,omitempty"`
-	Counts          Counts     `json:"counts"`
-	CreatedAt       time.Time  `json:"created_at"`
-	Error           string     `json:"error,omitempty"`
-	FailedBy        string     `json:"failed_by,omitempty"` // name of the first operation that failed the run
-	Grant           Grant      `json:"grant"`
-	ID              string     `json:"id"`
-	Kind            Kind       `json:"kind"`
-	Name            string     `json:"name"`
-	Owner           string     `json:"owner,omitempty"`
-	ParallelLimit   int        `json:"parallel_limit"`
-	Policy          Policy     `json:"policy"`
-	Resumes         string     `json:"resumes,omitempty"`   // the batch whose withdrawn operations this one continues
-	RollBack        bool       `json:"roll_back,omitempty"` // the batch undoes what was done once nothing runs any more
-	RollbackEnabled bool       `json:"rollback_enabled,omitempty"`
-	Slices          int        `json:"slices"` // number of documents that hold the definition
-	StartedAt       *time.Time `json:"started_at,omitempty"`
-	State           State      `json:"state"`
-	StepLimit       int        `json:"step_limit"`
-	StorageBackend  string     `json:"storage_backend,omitempty"`
-	Trace           string     `json:"trace,omitempty"` // traceparent of the request that submitted it
-	Undo            *UndoPlan  `json:"undo,omitempty"`  // of a Rollback
-	UpdatedAt       time.Time  `json:"updated_at"`
-	Version         string     `json:"version,omitempty"`
-	Withdrawn       bool       `json:"withdrawn,omitempty"` // the submitter has lost the right to some of it
+	AdoptedBy          string     `json:"adopted_by,omitempty"`         // the batch that continues the withdrawn operations
+	AutoCheckpointAt   *time.Time `json:"auto_checkpoint_at,omitempty"` // of the last of AutoCheckpoints
+	AutoCheckpoints    int        `json:"auto_checkpoints,omitempty"`   // automatic checkpoints that were due so far
+	CancelID           string     `json:"cancel_id,omitempty"`          // Cancel.ID of the command that cancelled the run
+	CancelledBy        string     `json:"cancelled_by,omitempty"`
+	Checkpoint         string     `json:"checkpoint,omitempty"` // Rollback: the checkpoint it goes back to
+	CheckpointInterval int        `json:"checkpoint_interval,omitempty"`
+	CompletedAt        *time.Time `json:"completed_at,omitempty"`
+	Counts             Counts     `json:"counts"`
+	CreatedAt          time.Time  `json:"created_at"`
+	Error              string     `json:"error,omitempty"`
+	FailedBy           string     `json:"failed_by,omitempty"` // name of the first operation that failed the run
+	Grant              Grant      `json:"grant"`
+	ID                 string     `json:"id"`
+	Kind               Kind       `json:"kind"`
+	Name               string     `json:"name"`
+	Owner              string     `json:"owner,omitempty"`
+	ParallelLimit      int        `json:"parallel_limit"`
+	Policy             Policy     `json:"policy"`
+	PreserveSuccessful bool       `json:"preserve_successful,omitempty"`
+	Resumes            string     `json:"resumes,omitempty"`   // the batch whose withdrawn operations this one continues
+	RollBack           bool       `json:"roll_back,omitempty"` // the batch undoes what was done once nothing runs any more
+	RollbackEnabled    bool       `json:"rollback_enabled,omitempty"`
+	Slices             int        `json:"slices"` // number of documents that hold the definition
+	StartedAt          *time.Time `json:"started_at,omitempty"`
+	State              State      `json:"state"`
+	StepLimit          int        `json:"step_limit"`
+	StorageBackend     string     `json:"storage_backend,omitempty"`
+	Trace              string     `json:"trace,omitempty"` // traceparent of the request that submitted it
+	Undo               *UndoPlan  `json:"undo,omitempty"`  // of a Rollback
+	UpdatedAt          time.Time  `json:"updated_at"`
+	Version            string     `json:"version,omitempty"`
+	Withdrawn          bool       `json:"withdrawn,omitempty"` // the submitter has lost the right to some of it
 }
 
 // Status returns the status on the wire of the state of the run. A batch that is queued behind a

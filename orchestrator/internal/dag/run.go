@@ -27,6 +27,7 @@ type Run struct {
 	unfinished       int     // tasks that have not ended; while undoing: whose undo has not ended
 	settled          []bool  // while undoing: the undo of the task has ended
 	entered          []bool  // while undoing: the undo of the task has begun
+	preserved        []bool  // see kept; nil before it is asked
 	revisits         []int32 // tasks that Pending has to visit, each once
 	revisiting       []bool
 	timers           timers
@@ -44,6 +45,7 @@ type Run struct {
 func New(id string, d Definition, g Grant, now Now) *Run {
 	wall := stamp(now.Wall)
 	h := Header{
+		CheckpointInterval: d.CheckpointInterval, PreserveSuccessful: d.PreserveSuccessful,
 		CreatedAt: wall, Grant: g, ID: id, Kind: d.Kind, Name: d.Name, ParallelLimit: orDefault(d.ParallelLimit, DefaultParallel),
 		Policy: d.Policy.Or(DefaultPolicy()), RollbackEnabled: d.RollbackEnabled, State: Queued,
 		StepLimit:      orDefault(d.StepLimit, DefaultSteps),

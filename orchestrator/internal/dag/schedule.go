@@ -215,7 +215,7 @@ func (r *Run) advance() {
 			}
 		}
 	case Undoing:
-		for len(r.ready) > 0 && (r.busy < limit || !r.Tasks[r.ready[0]].undoLeft()) {
+		for len(r.ready) > 0 && (r.busy < limit || !r.undoDue(r.ready[0])) {
 			i := r.ready[0]
 			r.ready = r.ready[1:]
 			r.beginUndo(i)

@@ -37,8 +37,35 @@ func (r *Run) undoBegun(i int32) bool {
 	return false
 }
 
+// undoDue says whether the undo of task i is still to be tried.
+func (r *Run) undoDue(i int32) bool { return r.Tasks[i].undoLeft() && !r.kept(i) }
+
+// kept says whether a batch that preserves what succeeded leaves task i out of its undo: it
+// succeeded, or something that succeeded depends on it. All tasks have ended.
+func (r *Run) kept(i int32) bool {
+	if !r.Header.PreserveSuccessful {
+		return false
+	}
+	if r.preserved == nil {
+		r.preserved = make([]bool, len(r.Tasks))
+		var queue []int32
+		for k := range r.Tasks {
+			if r.Tasks[k].State == Succeeded {
+				queue = append(queue, int32(k))
+			}
+		}
+		for ; len(queue) > 0; queue = queue[1:] {
+			if k := queue[0]; !r.preserved[k] {
+				r.preserved[k] = true
+				queue = append(queue, r.deps[k]...)
+			}
+		}
+	}
+	return r.preserved[i]
+}
+
 func (r *Run) beginUndo(i int32) {
-	if !r.Tasks[i].undoLeft() {
+	if !r.undoDue(i) {
 		r.endUndoOfTask(i)
 		return
 	}
@@ -191,7 +218,7 @@ func (r *Run) anyApplied() bool { return r.appliedTasks() > 0 }
 func (r *Run) appliedTasks() int {
 	n := 0
 	for i := range r.Tasks {
-		if r.Tasks[i].undoLeft() {
+		if r.undoDue(int32(i)) {
 			n++
 		}
 	}
@@ -206,7 +233,7 @@ func (r *Run) emitUndone() {
 		switch t := &r.Tasks[i]; {
 		case t.RolledBackAt != nil:
 			e.Done++
-		case t.HasEffects():
+		case t.HasEffects() && !r.kept(int32(i)):
 			e.Failed++
 		}
 	}

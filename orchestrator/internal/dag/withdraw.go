@@ -162,6 +162,7 @@ func Resume(r *Run) (Definition, error) {
 			"This batch has not ended: what is at work goes on to the end of its step. Wait for that, then adopt it.")
 	}
 	d := Definition{
+		CheckpointInterval: h.CheckpointInterval, PreserveSuccessful: h.PreserveSuccessful,
 		Kind: h.Kind, Name: h.Name, ParallelLimit: h.ParallelLimit, Policy: h.Policy, RollbackEnabled: h.RollbackEnabled,
 		StepLimit: h.StepLimit, StorageBackend: h.StorageBackend, Version: h.Version,
 	}

@@ -50,6 +50,9 @@ func (r *runner) commit(ctx context.Context, t *cycle) error {
 		}
 	}
 	r.tell(&t.change)
+	if t.change.Checkpoint {
+		r.checkpoint(ctx)
+	}
 	return nil
 }
 
