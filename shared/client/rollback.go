@@ -145,3 +145,48 @@ func (c *Client) RollbackStatistics(ctx context.Context) (RollbackStatistics, er
 	_, err := c.do(ctx, get("/rollback/statistics"), &out)
 	return out, err
 }
+
+// PreviewedOperation is an operation that a rollback would undo, or that was done between two
+// checkpoints.
+type PreviewedOperation struct {
+	TaskID      string `json:"task_id"`
+	Name        string `json:"name"`
+	BatchID     string `json:"batch_id,omitempty"`
+	OperationID string `json:"operation_id,omitempty"`
+	Steps       []struct {
+		Name       string `json:"name"`
+		Action     string `json:"action"`
+		Reversible bool   `json:"reversible"`
+		Why        string `json:"why,omitempty"`
+	} `json:"steps,omitempty"`
+}
+
+// RollbackPreview is what a rollback would undo, the first operations in the order of undoing.
+type RollbackPreview struct {
+	OperationsPlanned int                  `json:"operations_planned"`
+	Irreversible      int                  `json:"irreversible"`
+	Operations        []PreviewedOperation `json:"operations"`
+}
+
+// PreviewRollback says what a rollback would undo and changes nothing.
+func (c *Client) PreviewRollback(ctx context.Context, r RollbackRequest) (RollbackPreview, error) {
+	var out RollbackPreview
+	_, err := c.do(ctx, post("/rollback/preview", r), &out)
+	return out, err
+}
+
+// CheckpointDiff is what was done between two checkpoints and stands.
+type CheckpointDiff struct {
+	From            Checkpoint           `json:"from"`
+	To              Checkpoint           `json:"to"`
+	SameInventory   bool                 `json:"same_inventory"`
+	OperationsCount int                  `json:"operations_count"`
+	Operations      []PreviewedOperation `json:"operations"`
+}
+
+// DiffCheckpoints compares two checkpoints, in either order.
+func (c *Client) DiffCheckpoints(ctx context.Context, one, other string) (CheckpointDiff, error) {
+	var out CheckpointDiff
+	_, err := c.do(ctx, get("/rollback/checkpoints/"+url.PathEscape(one)+"/diff/"+url.PathEscape(other)), &out)
+	return out, err
+}

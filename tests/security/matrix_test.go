@@ -231,7 +231,7 @@ func (s *site) body(op, object, who string) any {
 				"server_configs": []any{map[string]any{"name": "m-" + id.New()}}}}}
 	case "createCheckpoint":
 		return map[string]any{"name": "matrix"}
-	case "executeRollback":
+	case "executeRollback", "previewRollback":
 		return map[string]any{"checkpoint_id": nowhere}
 	case "createWebhook": // no such host can be, and no rollback fails here
 		return map[string]any{"url": "https://receiver.invalid/hook", "events": []string{"rollback.failed"}}

@@ -29,6 +29,7 @@ import (
 // Catalogue is what a submission may name, and how to reach what came of it.
 type Catalogue interface {
 	rollback.ServerLister
+	CannotUndo(step dag.Step, facts map[string]string) string // why; "" when it can be undone
 	Taskservs() ([]string, error)
 	Reach(server dag.Resource) map[string]string // what the system's ssh needs; not for everybody
 }
@@ -61,7 +62,8 @@ func (a *API) Routes() []web.Route {
 			Limit: web.Free, Speaks: figures(), Stream: a.Metrics},
 	}
 	for _, part := range [][]web.Route{a.socketRoutes(), a.Health.Routes(), a.taskRoutes(), a.workflowRoutes(), a.batchRoutes(),
-		a.stateRoutes(), a.inventoryRoutes(), a.rollbackRoutes(), a.restoreRoutes(), a.Webhooks.Routes(), a.auditRoutes()} {
+		a.stateRoutes(), a.inventoryRoutes(), a.rollbackRoutes(), a.restoreRoutes(),
+		a.previewRoutes(), a.Webhooks.Routes(), a.auditRoutes()} {
 		all = append(all, part...)
 	}
 	return all

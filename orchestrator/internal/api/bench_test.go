@@ -34,6 +34,8 @@ type named struct{}
 func (named) ProviderNames() []string      { return []string{"noop"} }
 func (named) Taskservs() ([]string, error) { return nil, nil }
 
+func (named) CannotUndo(dag.Step, map[string]string) string { return "" }
+
 func (named) Servers(context.Context, string) ([]dag.Resource, error) { return nil, nil }
 func (named) Reach(dag.Resource) map[string]string                    { return nil }
 

@@ -11,7 +11,8 @@ import (
 
 func checkpoints() cli.Command {
 	return cli.Command{Use: "checkpoint", Short: "points to roll back to",
-		Commands: []cli.Command{checkpointCreate(), checkpointList(), checkpointShow(), checkpointRestore(), checkpointDelete()}}
+		Commands: []cli.Command{checkpointCreate(), checkpointList(), checkpointShow(), checkpointDiff(),
+			checkpointRestore(), checkpointDelete()}}
 }
 
 func checkpointCreate() cli.Command {

@@ -17,7 +17,8 @@ const rollbackLimit = 2 * time.Hour
 
 func rollback() cli.Command {
 	return cli.Command{Use: "rollback", Short: "undo what was done",
-		Commands: []cli.Command{rollbackExecute(), rollbackList(), rollbackShow(), rollbackReconcile(), rollbackStatistics()}}
+		Commands: []cli.Command{rollbackExecute(), rollbackPreview(), rollbackList(), rollbackShow(),
+			rollbackReconcile(), rollbackStatistics()}}
 }
 
 func rollbackExecute() cli.Command {
@@ -32,23 +33,13 @@ func rollbackExecute() cli.Command {
 		Example: "  orchestrator rollback execute --checkpoint before_web\n  orchestrator rollback execute --batch 0199…\n" +
 			"  orchestrator rollback execute --operation 0199…/upcloud_servers",
 		Flags: func(f *cli.Flags) {
-			f.StringVar(&checkpoint, "checkpoint", "", "undo what completed after this checkpoint (name or id)")
-			f.StringVar(&batch, "batch", "", "undo what this batch completed (name or id)")
-			f.StringSliceVar(&r.OperationIDs, "operation", nil,
-				"undo this operation (task id, batch/operation, or operation id); may be repeated")
-			f.BoolVar(&r.Cascade, "cascade", false, "also undo what stands on the named operations")
+			rollbackFlags(f, &r, &checkpoint, &batch)
 			f.BoolVar(&yes, "yes", false, "do not ask")
 		},
 		Proposed: map[string]func(context.Context, *cli.IO) []string{"checkpoint": checkpointNames, "batch": batchIDs},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, _ []string) error {
-		given := 0
-		for _, one := range []bool{checkpoint != "", batch != "", len(r.OperationIDs) > 0} {
-			if one {
-				given++
-			}
-		}
-		if given != 1 {
-			return cli.Usage("give one of --checkpoint, --batch or --operation")
+		if err := oneOf(&r, checkpoint, batch); err != nil {
+			return err
 		}
 		what, err := chosen(ctx, api, &r, checkpoint, batch)
 		if err != nil {

@@ -292,3 +292,45 @@ func TestStatistics_countRollbacksForEver(t *testing.T) {
 		}
 	})
 }
+
+// TestPreview_isWhatARollbackThenDoes compares the two, and that the preview changes nothing.
+func TestPreview_isWhatARollbackThenDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, db := newWorld(), memory()
+		e := start(t, db, w)
+		e.ended(e.submit(workflow("before")).Run.ID)
+		c := e.checkpoint("cut")
+		id := e.submit(batch(servers("a", nil, "a1", "a2"), services("k", []string{"a"}, "kubernetes"))).Run.ID
+		e.ended(id)
+		later := e.checkpoint("later")
+		calls, story := len(w.log()), len(stream(t, db, run.EventStream))
+		cannot := func(s dag.Step, _ map[string]string) string {
+			if s.Name == "a2" {
+				return "it is stuck"
+			}
+			return ""
+		}
+		for _, q := range []rollback.Request{{Checkpoint: c.ID}, {Operations: []string{id + "/a"}, Cascade: true}} {
+			n, list, err := e.Preview(scene(), q, cannot)
+			if err != nil || n != 2 || len(list) != 2 || list[0].Lead.Operation != "k" || list[1].Lead.Operation != "a" {
+				t.Fatalf("%d %+v %v", n, list, err)
+			}
+			if s := list[1].Steps; len(s) != 2 || s[0].Step.Name != "a2" || s[0].Why != "it is stuck" || s[1].Why != "" {
+				t.Errorf("%+v", s)
+			}
+		}
+		alone := rollback.Request{Operations: []string{id + "/a"}}
+		if _, _, err := e.Preview(scene(), alone, cannot); fault.CodeOf(err) != "rollback.needed" {
+			t.Errorf("without what needs it: %v", err)
+		}
+		if len(w.log()) != calls || len(stream(t, db, run.EventStream)) != story {
+			t.Error("a preview did something")
+		}
+		for _, ids := range [][2]string{{c.ID, later.ID}, {later.ID, c.ID}} {
+			d, err := e.Checkpoints.Diff(t.Context(), ids[0], ids[1])
+			if err != nil || d.From.ID != c.ID || d.Count != 2 || len(d.Leads) != 2 || d.Leads[0].Operation != "a" {
+				t.Errorf("%+v %v", d, err)
+			}
+		}
+	})
+}

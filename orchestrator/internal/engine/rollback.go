@@ -51,6 +51,12 @@ func (e *Engine) Rollback(ctx context.Context, q rollback.Request) (rollback.Sum
 	return e.outcome(ctx, q.ID)
 }
 
+// Preview says what Rollback would undo (rollback.Planner.Preview).
+func (e *Engine) Preview(ctx context.Context, q rollback.Request, cannot func(dag.Step, map[string]string) string) (int,
+	[]rollback.Previewed, error) {
+	return e.planner.Preview(ctx, q, cannot)
+}
+
 // begunRollback is the runner of a rollback that was stored, or why it was not.
 type begunRollback struct {
 	r   *runner

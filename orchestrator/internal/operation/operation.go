@@ -205,6 +205,35 @@ func (x *Executor) driver(name string) (provider.Driver, error) {
 // ProviderNames lists the names of the providers. The list is not to be changed.
 func (x *Executor) ProviderNames() []string { return x.names }
 
+// CannotUndo says why a step that was done, with the facts that it recorded, cannot be undone; ""
+// when it can, as far as that is known before. It asks no provider.
+func (x *Executor) CannotUndo(s dag.Step, facts map[string]string) string {
+	if facts[factCreated] == "false" {
+		return "" // there is nothing to undo
+	}
+	switch s.Action {
+	case createServer, deleteServer:
+		if x.Providers[s.Provider] == nil && s.Provider != "" {
+			return fmt.Sprintf("provider %s is not in the configuration any more", s.Provider)
+		}
+	}
+	switch s.Action {
+	case deleteServer:
+		return "a deleted server does not come back: its data is lost"
+	case install, remove:
+		r, err := x.Recipes.Get(s.Params[paramInfra], s.Params[paramService])
+		switch was := facts[factVersion]; {
+		case err != nil:
+			return fmt.Sprintf("there is no recipe of %s any more", s.Params[paramService])
+		case s.Action == install && !r.Reversible():
+			return fmt.Sprintf("the recipe of %s has no uninstall step", r.Name)
+		case s.Action == remove && was != "" && was != r.Version:
+			return fmt.Sprintf("%s %s cannot be installed again: the recipe has version %s now", r.Name, was, r.Version)
+		}
+	}
+	return ""
+}
+
 // Servers returns the servers of a provider that carry a tag, as the inventory has them.
 func (x *Executor) Servers(ctx context.Context, name string) ([]dag.Resource, error) {
 	d, err := x.driver(name)
