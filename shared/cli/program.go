@@ -68,7 +68,7 @@ func (s *Setup) load(o *IO, into any, check func(*config.Problems)) (*config.Loa
 	}
 	return config.Load(into, config.Options{
 		File: s.file, Prefix: s.Prefix, Flags: flags, Environ: o.Environ(), Check: check,
-		OwnNames: []string{s.Prefix + "_SERVER", s.Prefix + "_STORE_FILE"},
+		OwnNames: []string{s.Prefix + "_SERVER", s.Prefix + "_STORE_FILE", s.Prefix + "_PROVISIONING_SERVER"},
 	})
 }
 

@@ -228,6 +228,19 @@ func SecretFile(path string) (secret.Text, error) {
 	return text, nil
 }
 
+// Password returns the password in the file at path or, without one, what a person types. Where
+// nobody can be asked, the error names the flag that is missing.
+func (o *IO) Password(prompt, path, flag string) (secret.Text, error) {
+	if path != "" {
+		return SecretFile(path)
+	}
+	line, err := o.Ask(prompt, true)
+	if errors.Is(err, ErrNoTerminal) {
+		err = Usage("%s is needed when there is no terminal to ask on", flag)
+	}
+	return secret.New(line), err
+}
+
 // renewed returns the saved sign-in, which it renews when it is about to end.
 func (t *Target) renewed(ctx context.Context, o *IO) (SignIn, error) {
 	s, err := o.LoadSignIn()

@@ -26,6 +26,7 @@ type Consumer struct {
 	// that. An error gives the message back, and it comes again after Pause.
 	Handle func(context.Context, *DirectoryEvent) error
 	Pause  time.Duration // after an error of Handle; 0 is 1 s
+	Keep   bool          // leaves what is handled unacknowledged, so that it comes again
 	Most   int           // messages to handle before Run returns; 0 is no end
 	Log    *slog.Logger
 }
@@ -74,6 +75,9 @@ func (c *Consumer) handle(ctx context.Context, e *DirectoryEvent) bool {
 			clock.Pause(ctx, wait, nil)
 		}
 		return false
+	}
+	if c.Keep {
+		return true
 	}
 	pause := firstAckPause
 	for tries := 0; ; tries++ {

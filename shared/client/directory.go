@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -29,17 +30,23 @@ type Directory struct {
 	// service cannot be reached or answers 503; 0 is once. Pause is between two of them; 0 is 3 s.
 	Tries int
 	Pause time.Duration
+	Key   string // Idempotency-Key of the change that this client makes; empty for none
 }
 
 // directoryPause is the time between two tries of a request (contracts/provisioning-api.md section
 // 3, 35).
 const directoryPause = 3 * time.Second
 
-// directoryHTTP answers within 300 s, which is longer than a poll. A redirect is an error: it would
-// take the password elsewhere.
-var directoryHTTP = &http.Client{Timeout: 300 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error {
-	return http.ErrUseLastResponse
-}}
+var directoryHTTP = DirectoryHTTP(nil)
+
+// DirectoryHTTP returns an HTTP client for Directory that believes the given authorities; nil:
+// those of this machine. It waits 300 s for an answer, which is longer than a poll. A redirect is
+// an error: it would take the password elsewhere.
+func DirectoryHTTP(roots *x509.CertPool) *http.Client {
+	c := Connect(roots, 300*time.Second)
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return c
+}
 
 // RealmTopic is what a subscription wants: a topic, or with * at the end all that begin so.
 type RealmTopic struct {
@@ -62,6 +69,13 @@ type NewSubscription struct {
 	RequestPrefill bool          `json:"request_prefill"`
 	Password       string        `json:"password"`
 	Options        *QueueOptions `json:"options,omitempty"`
+}
+
+// SubscriptionEdit says what of a subscription becomes another one; what is nil stays.
+type SubscriptionEdit struct {
+	Topics   []RealmTopic  `json:"realms_topics,omitempty"`
+	Password *string       `json:"password,omitempty"`
+	Options  *QueueOptions `json:"options,omitempty"`
 }
 
 // Subscription is a subscription as the API shows it.
@@ -142,6 +156,9 @@ func (d *Directory) do(ctx context.Context, method, path string, in, out any) (h
 	if sent != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
+	if d.Key != "" && method != http.MethodGet {
+		r.Header.Set("Idempotency-Key", d.Key)
+	}
 	r.SetBasicAuth(d.Username, d.Password.Reveal())
 	h := d.HTTP
 	if h == nil {
@@ -202,6 +219,12 @@ func (d *Directory) Subscribe(ctx context.Context, s NewSubscription) error {
 	return d.repeat(ctx, http.MethodPost, "/v1/subscriptions", s, nil)
 }
 
+// UpdateSubscription changes a subscription and keeps its queue, as the administrator.
+func (d *Directory) UpdateSubscription(ctx context.Context, name string, e SubscriptionEdit) error {
+	_, err := d.do(ctx, http.MethodPatch, subscriptionPath(name), e, nil)
+	return err
+}
+
 // Unsubscribe deletes a subscription, as the administrator or as itself.
 func (d *Directory) Unsubscribe(ctx context.Context, name string) error {
 	_, err := d.do(ctx, http.MethodDelete, subscriptionPath(name), nil, nil)
@@ -230,6 +253,18 @@ func (d *Directory) Queue(ctx context.Context, name string) (q QueueState, err e
 func (d *Directory) Publish(ctx context.Context, e DirectoryEvent) error {
 	e.Sequence, e.Delivered = 0, 0
 	_, err := d.do(ctx, http.MethodPost, "/v1/messages", e, nil)
+	return err
+}
+
+// MaxBatch is how many messages one PublishAll takes at most.
+const MaxBatch = 100
+
+// PublishAll publishes up to MaxBatch messages in this order, all or none, as the publisher.
+func (d *Directory) PublishAll(ctx context.Context, all []DirectoryEvent) error {
+	for i := range all {
+		all[i].Sequence, all[i].Delivered = 0, 0
+	}
+	_, err := d.do(ctx, http.MethodPost, "/v1/messages/batch", map[string]any{"messages": all}, nil)
 	return err
 }
 
@@ -300,7 +335,15 @@ func (d *Directory) RestartPrefill(ctx context.Context, name string) error {
 
 // Rewind makes a subscription get what was published since then again.
 func (d *Directory) Rewind(ctx context.Context, name string, since time.Time) error {
-	_, err := d.do(ctx, http.MethodPost, subscriptionPath(name, "rewind"), map[string]any{"since": since.UTC().Format(time.RFC3339Nano)},
-		nil)
+	return d.rewind(ctx, name, map[string]any{"since": since.UTC().Format(time.RFC3339Nano)})
+}
+
+// RewindTo makes a subscription get the messages from a number in the log of all messages on again.
+func (d *Directory) RewindTo(ctx context.Context, name string, from uint64) error {
+	return d.rewind(ctx, name, map[string]any{"from": from})
+}
+
+func (d *Directory) rewind(ctx context.Context, name string, from any) error {
+	_, err := d.do(ctx, http.MethodPost, subscriptionPath(name, "rewind"), from, nil)
 	return err
 }

@@ -26,9 +26,11 @@ func TestVerbs_destroyWithoutAskingWhereNobodyCanBeAsked(t *testing.T) {
 		"token create": false, "token rotate": false, "token revoke": true,
 		"policy create": false, "policy update": false, "policy revert": false, "policy delete": true,
 		"webhook create": false, "webhook update": false, "webhook pause": false, "webhook resume": false, "webhook test": false,
-		"webhook redeliver": false,
-		"webhook rotate":    false, // the secret before stays valid for a day
-		"webhook delete":    true,
+		"webhook redeliver":   false,
+		"webhook rotate":      false, // the secret before stays valid for a day
+		"webhook delete":      true,
+		"subscription create": false, "subscription update": false, "subscription rewind": false, "subscription delete": true,
+		"event publish": false, "dead-letter requeue": false, "dead-letter drop": true, "prefill restart": false,
 	}, nil)
 }
 

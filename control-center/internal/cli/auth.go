@@ -9,7 +9,6 @@ import (
 	"github.com/provisioning-platform/platform/shared/cli"
 	"github.com/provisioning-platform/platform/shared/client"
 	"github.com/provisioning-platform/platform/shared/fault"
-	"github.com/provisioning-platform/platform/shared/secret"
 )
 
 func auth() cli.Command {
@@ -38,7 +37,7 @@ func login() cli.Command {
 					return missing(err, "--username")
 				}
 			}
-			password, err := readPassword(o, passwordFile)
+			password, err := o.Password("password: ", passwordFile, "--password-file")
 			if err != nil {
 				return err
 			}
@@ -72,18 +71,6 @@ func login() cli.Command {
 				"signed in as %s (%s) until %s", session.User.Username, join(session.User.Roles), session.ExpiresAt.Format(time.RFC3339))
 		},
 	}
-}
-
-// readPassword returns the password in the file, or asks for it without one.
-func readPassword(o *cli.IO, path string) (secret.Text, error) {
-	if path != "" {
-		return cli.SecretFile(path)
-	}
-	line, err := o.Ask("password: ", true)
-	if err != nil {
-		return secret.Text{}, missing(err, "--password-file")
-	}
-	return secret.New(line), nil
 }
 
 func missing(err error, flag string) error {

@@ -68,7 +68,7 @@ func userCreate() cli.Command {
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
 		var err error
 		n.Username = args[0]
-		if n.Password, err = readPassword(o, passwordFile); err != nil {
+		if n.Password, err = o.Password("password: ", passwordFile, "--password-file"); err != nil {
 			return err
 		}
 		u, err := api.CreateUser(ctx, n)
@@ -106,7 +106,7 @@ func userUpdate() cli.Command {
 			change.Enabled = &enable
 		}
 		if passwordFile != "" {
-			password, err := readPassword(o, passwordFile)
+			password, err := o.Password("password: ", passwordFile, "--password-file")
 			if err != nil {
 				return err
 			}

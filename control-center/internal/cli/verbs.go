@@ -26,7 +26,7 @@ func Root(l Local) cli.Command {
 		Use: "control-center", Short: "who may do what: users, tokens, policies and the audit log",
 		Example: "  control-center init --data ./data\n  control-center serve --data ./data\n  control-center auth login --username admin",
 		Commands: []cli.Command{initCommand(), l.Serve, l.Config, auth(), users(), serviceAccounts(), tokens(),
-			policies(l.Policy), keys(), credential(), webhooks(),
+			policies(l.Policy), keys(), credential(), webhooks(), subscriptions(), events(), deadLetters(), prefills(),
 			auditLog(l.Audit)},
 	}
 }

@@ -73,12 +73,12 @@ func Destructive(t *testing.T, root cli.Command, destroys map[string]bool, more 
 	if err := os.WriteFile(token, []byte("t"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run := func(words ...string) (code int, errs string) {
+	run := func(credential string, words ...string) (code int, errs string) {
 		var stderr bytes.Buffer
 		code = cli.Main(t.Context(), root, &cli.IO{
 			In: strings.NewReader("yes\n"), Out: &bytes.Buffer{}, Err: &stderr,
 			Getenv: func(string) string { return "" }, Environ: func() []string { return nil },
-		}, append(words, "--server", service.URL, "--token-file", token))
+		}, append(words, "--server", service.URL, credential, token))
 		return code, stderr.String()
 	}
 	seen := map[string]bool{}
@@ -92,14 +92,23 @@ func Destructive(t *testing.T, root cli.Command, destroys map[string]bool, more 
 			return
 		}
 		line := append(slices.Clone(words[1:]), more[verb]...)
-		for range arguments {
-			line = append(line, id)
+		for _, word := range arguments {
+			if word == "NUMBER" {
+				word = "1"
+			} else {
+				word = id
+			}
+			line = append(line, word)
 		}
-		code, errs := run(line...)
+		credential, flags := "--token-file", new(cli.Flags)
+		if c.Flags(flags); flags.Lookup("token-file") == nil { // of the Provisioning API, which takes passwords
+			credential = "--password-file"
+		}
+		code, errs := run(credential, line...)
 		if code != cli.ExitUsage || !strings.Contains(errs, "--yes") || changes.Load() != 0 {
 			t.Errorf("%s without a terminal ends with %d after %d changes: %s", verb, code, changes.Load(), errs)
 		}
-		if code, errs := run(append(line, "--yes")...); code != 0 || changes.Load() != 1 {
+		if code, errs := run(credential, append(line, "--yes")...); code != 0 || changes.Load() != 1 {
 			t.Errorf("%s --yes ends with %d after %d changes: %s", verb, code, changes.Load(), errs)
 		}
 		changes.Store(0)
