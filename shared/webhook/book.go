@@ -121,7 +121,7 @@ func (w *Webhooks) reveal(e *Endpoint, now time.Time) ([]string, error) {
 
 // Create makes an endpoint with a fresh id that hears what happens from now on, and returns its
 // secret, which is shown only here. Faults: Invalid with the field, ErrTooMany, ErrDisabled.
-func (w *Webhooks) Create(ctx context.Context, endpoint, owner string, in Input) (Endpoint, secret.Text, error) {
+func (w *Webhooks) Create(ctx context.Context, endpoint string, by Maker, in Input) (Endpoint, secret.Text, error) {
 	if err := w.enabled(); err != nil {
 		return Endpoint{}, secret.Text{}, err
 	}
@@ -132,7 +132,7 @@ func (w *Webhooks) Create(ctx context.Context, endpoint, owner string, in Input)
 	if in.Events == nil {
 		in.Events = []string{}
 	}
-	e := Endpoint{Condition: Active, Created: now.UTC(), ID: endpoint, Owner: owner, Updated: now.UTC()}
+	e := Endpoint{Condition: Active, Created: now.UTC(), ID: endpoint, Owner: by.ID, Token: by.Token, Updated: now.UTC()}
 	if err := w.apply(&e, in); err != nil {
 		return Endpoint{}, secret.Text{}, err
 	}
@@ -190,9 +190,9 @@ func (w *Webhooks) change(ctx context.Context, n News, act *audit.EntryDraft, fn
 }
 
 // Update changes what in names. Whoever changes an endpoint owns it from then on: what it is sent
-// is what he may read. accept gets the endpoint before it is stored. The faults are Invalid with
-// the field, ErrNotFound and ErrFromFile.
-func (w *Webhooks) Update(ctx context.Context, endpoint, owner string, in Input, accept func(Endpoint)) error {
+// is what he may read. accept gets the endpoint before it is stored, and its error refuses the
+// change. The faults are Invalid with the field, ErrNotFound, ErrFromFile and those of accept.
+func (w *Webhooks) Update(ctx context.Context, endpoint string, by Maker, in Input, accept func(Endpoint) error) error {
 	act := w.act("update", endpoint, map[string]any{})
 	return w.change(ctx, News{Occurrence: Changed, Endpoint: endpoint}, &act, func(e *Endpoint) error {
 		if e.FromFile() {
@@ -201,16 +201,18 @@ func (w *Webhooks) Update(ctx context.Context, endpoint, owner string, in Input,
 		if err := w.apply(e, in); err != nil {
 			return err
 		}
-		e.Owner, e.Updated = owner, w.c.Now().UTC()
+		e.belong(by)
+		e.Updated = w.c.Now().UTC()
 		act.Details["events"], act.Details["owner"], act.Details["url"] = e.Events, e.Owner, e.URL
-		accept(*e)
-		return nil
+		return accept(*e)
 	})
 }
 
 // Rotate gives an endpoint a new secret and returns it. The one before stays valid for Overlap:
 // deliveries carry a signature of both in webhook-signature, and the new one alone in the body.
-func (w *Webhooks) Rotate(ctx context.Context, endpoint, owner string, given secret.Text) (secret.Text, error) {
+// accept gets the endpoint before it is stored, and its error refuses the change.
+func (w *Webhooks) Rotate(ctx context.Context, endpoint string, by Maker, given secret.Text,
+	accept func(Endpoint) error) (secret.Text, error) {
 	s, err := makeSecret(given)
 	if err != nil {
 		return secret.Text{}, err
@@ -225,8 +227,9 @@ func (w *Webhooks) Rotate(ctx context.Context, endpoint, owner string, given sec
 		before := e.Secrets[0]
 		before.Expires = &expires
 		e.Secrets = []SealedSecret{w.seal(e.ID, s, now), before}
-		e.Owner, e.Updated = owner, now.UTC()
-		return nil
+		e.belong(by)
+		e.Updated = now.UTC()
+		return accept(*e)
 	})
 }
 
@@ -250,8 +253,9 @@ func (w *Webhooks) pause(ctx context.Context, n News) error {
 	})
 }
 
-// Resume goes on where Pause stopped. Resuming twice changes nothing.
-func (w *Webhooks) Resume(ctx context.Context, endpoint string) error {
+// Resume goes on where Pause stopped. Resuming twice changes nothing. accept gets the endpoint
+// before it is stored, and its error refuses the change.
+func (w *Webhooks) Resume(ctx context.Context, endpoint string, accept func(Endpoint) error) error {
 	if err := w.enabled(); err != nil {
 		return err
 	}
@@ -261,7 +265,7 @@ func (w *Webhooks) Resume(ctx context.Context, endpoint string) error {
 			return errUnchanged
 		}
 		e.Condition, e.Reason, e.PausedAt, e.Updated = Active, "", nil, w.c.Now().UTC()
-		return nil
+		return accept(*e)
 	})
 }
 

@@ -27,7 +27,7 @@ func TestCreate_refusesWhatCannotBeSentTo(t *testing.T) {
 		"/description": {URL: &url, Events: []string{"a.done"}, Description: &long},
 		"/secret":      {URL: &url, Events: []string{"a.done"}, Secret: secret.New("short")},
 	} {
-		_, _, err := w.Create(t.Context(), id.New(), "u1", in)
+		_, _, err := w.Create(t.Context(), id.New(), Maker{ID: "u1"}, in)
 		if f := fault.Of(err); f == nil || f.Kind != fault.Invalid || f.Fields[0].Pointer != pointer {
 			t.Errorf("%s: %v", pointer, err)
 		}
@@ -36,14 +36,15 @@ func TestCreate_refusesWhatCannotBeSentTo(t *testing.T) {
 		{URL: &url, Events: []string{"a.done"}, Secret: secret.New("whsec_this is no base64")},
 		{URL: &url, Events: []string{"a.done"}, Secret: secret.New("whsec_dG9vIHNob3J0")},
 		{URL: &url, Events: []string{"a.done"}, Secret: secret.New("a long text that is no secret of the standard")}} {
-		if _, _, err := w.Create(t.Context(), id.New(), "u1", in); !fault.Is(err, fault.Invalid) {
+		if _, _, err := w.Create(t.Context(), id.New(), Maker{ID: "u1"}, in); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%+v: %v", in, err)
 		}
 	}
 	for range MaxEndpoints {
 		add(t, w, url, "a.done")
 	}
-	if _, _, err := w.Create(t.Context(), id.New(), "u1", Input{URL: &url, Events: []string{"a.done"}}); !errors.Is(err, ErrTooMany) {
+	_, _, err := w.Create(t.Context(), id.New(), Maker{ID: "u1"}, Input{URL: &url, Events: []string{"a.done"}})
+	if !errors.Is(err, ErrTooMany) {
 		t.Errorf("%v", err)
 	}
 }
@@ -58,11 +59,11 @@ func TestSecrets_liveSealedAndRotateWithOverlap(t *testing.T) {
 	c.Now = func() time.Time { return now }
 	w := New(c)
 	url := "https://example.com/"
-	e, first, err := w.Create(t.Context(), id.New(), "u1", Input{URL: &url, Events: []string{"a.done"}})
+	e, first, err := w.Create(t.Context(), id.New(), Maker{ID: "u1"}, Input{URL: &url, Events: []string{"a.done"}})
 	if err != nil || !strings.HasPrefix(first.Reveal(), secretPrefix) || len(key(first.Reveal())) != generated {
 		t.Fatalf("%d bytes, %v", len(first.Reveal()), err)
 	}
-	second, err := w.Rotate(t.Context(), e.ID, "u2", secret.Text{})
+	second, err := w.Rotate(t.Context(), e.ID, Maker{ID: "u2"}, secret.Text{}, yes)
 	if err != nil || second.Equal(first) {
 		t.Fatal(err)
 	}
@@ -95,7 +96,7 @@ func TestRotate_receiversOfEitherSecretVerify(t *testing.T) {
 	w := New(testConfig(t, db))
 	r := receive(t, ok)
 	e := add(t, w, r.URL, "a.done")
-	newest, err := w.Rotate(t.Context(), e.ID, "u1", secret.Text{})
+	newest, err := w.Rotate(t.Context(), e.ID, Maker{ID: "u1"}, secret.Text{}, yes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,13 +127,13 @@ func TestPause_keepsThePlaceAndResumeGoesOnThere(t *testing.T) {
 	}
 	emit(t, db, "a.done", 1, 2, 3)
 	until(t, "stopped", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.senders) == 0 })
-	if err := w.Resume(t.Context(), e.ID); err != nil {
+	if err := w.Resume(t.Context(), e.ID, yes); err != nil {
 		t.Fatal(err)
 	}
 	r.wait(t, 3)
 	url := r.URL + "/moved"
 	in := Input{URL: &url, Events: []string{"b.done", "a.done", "b.done"}}
-	if err := w.Update(t.Context(), e.ID, "u2", in, func(Endpoint) {}); err != nil {
+	if err := w.Update(t.Context(), e.ID, Maker{ID: "u2"}, in, yes); err != nil {
 		t.Fatal(err)
 	}
 	emit(t, db, "b.done", 4)
@@ -206,13 +207,13 @@ func test(t *testing.T, w *Webhooks, endpoint string) (d Delivery, err error) {
 
 // redeliver returns what Redeliver accepts.
 func redeliver(t *testing.T, w *Webhooks, endpoint, delivery string) (d Delivery, err error) {
-	err = w.Redeliver(t.Context(), endpoint, delivery, func(queued Delivery) { d = queued })
+	err = w.Redeliver(t.Context(), endpoint, delivery, func(queued Delivery) error { d = queued; return nil })
 	return d, err
 }
 
 // redeliverRange returns what RedeliverRange accepts.
 func redeliverRange(t *testing.T, w *Webhooks, endpoint string, r Range) (got Requeued, err error) {
-	err = w.RedeliverRange(t.Context(), endpoint, r, func(queued Requeued) { got = queued })
+	err = w.RedeliverRange(t.Context(), endpoint, r, func(queued Requeued) error { got = queued; return nil })
 	return got, err
 }
 
@@ -356,8 +357,9 @@ func TestSync_makesTheConfigurationTrue(t *testing.T) {
 		if len(e.Secrets) != 0 {
 			t.Error("the file's secret is stored")
 		}
-		_, rotated := w.Rotate(t.Context(), e.ID, "u1", secret.Text{})
-		for _, err := range []error{w.Delete(t.Context(), e.ID), w.Update(t.Context(), e.ID, "u1", Input{URL: &r.URL}, nil), rotated} {
+		_, rotated := w.Rotate(t.Context(), e.ID, Maker{ID: "u1"}, secret.Text{}, yes)
+		updated := w.Update(t.Context(), e.ID, Maker{ID: "u1"}, Input{URL: &r.URL}, nil)
+		for _, err := range []error{w.Delete(t.Context(), e.ID), updated, rotated} {
 			if !errors.Is(err, ErrFromFile) {
 				t.Errorf("%v", err)
 			}

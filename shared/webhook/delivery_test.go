@@ -168,7 +168,7 @@ func TestDelivery_refusedIsNotRepeated(t *testing.T) {
 		t.Errorf("%+v", now)
 	}
 	emit(t, db, "a.done", 4) // waits
-	if err := w.Resume(t.Context(), e.ID); err != nil {
+	if err := w.Resume(t.Context(), e.ID, yes); err != nil {
 		t.Fatal(err)
 	}
 	status = append(status, http.StatusOK)
@@ -421,9 +421,9 @@ func TestDelivery_asksWhetherTheOwnerMayReadIt(t *testing.T) {
 	var may atomic.Bool
 	var asked atomic.Int64
 	may.Store(true)
-	c.Allowed = func(_ context.Context, owner string, m Message) (string, error) {
-		if owner != "u1" || m.Event != "a.done" || !strings.Contains(string(m.Data), `"n":`) {
-			t.Errorf("asked for %s about %+v", owner, m)
+	c.Allowed = func(_ context.Context, maker Maker, m Message) (string, error) {
+		if maker.ID != "u1" || m.Event != "a.done" || !strings.Contains(string(m.Data), `"n":`) {
+			t.Errorf("asked for %+v about %+v", maker, m)
 		}
 		if asked.Add(1) == 1 {
 			return "", errors.New("not known yet")
@@ -459,7 +459,7 @@ func TestDelivery_asksWhetherTheOwnerMayReadIt(t *testing.T) {
 		t.Errorf("%v", n)
 	}
 	may.Store(true)
-	if err := w.Resume(t.Context(), e.ID); err != nil {
+	if err := w.Resume(t.Context(), e.ID, yes); err != nil {
 		t.Fatal(err)
 	}
 	if all := r.wait(t, 2); len(all) != 2 || all[1].Data.N != 2 {
@@ -521,11 +521,11 @@ func TestWebhooks_offSendsNothingAndTakesNoWork(t *testing.T) {
 	w := New(c)
 	running(t, w)
 	url := "https://example.com/2"
-	_, _, made := w.Create(t.Context(), id.New(), "u1", Input{URL: &url, Events: []string{"a.done"}})
+	_, _, made := w.Create(t.Context(), id.New(), Maker{ID: "u1"}, Input{URL: &url, Events: []string{"a.done"}})
 	_, tested := test(t, w, e.ID)
 	_, again := redeliver(t, w, e.ID, "x")
 	_, ranged := redeliverRange(t, w, e.ID, Range{From: 1, To: 1})
-	for _, err := range []error{made, tested, again, ranged, w.Resume(t.Context(), e.ID)} {
+	for _, err := range []error{made, tested, again, ranged, w.Resume(t.Context(), e.ID, yes)} {
 		if !errors.Is(err, ErrDisabled) {
 			t.Errorf("%v", err)
 		}

@@ -52,9 +52,22 @@ type Endpoint struct {
 	PausedAt    *time.Time     `json:"paused_at,omitempty"`
 	Reason      string         `json:"reason,omitempty"` // why it is paused
 	Secrets     []SealedSecret `json:"secrets,omitempty"`
+	Token       string         `json:"token,omitempty"` // id of the API token that Owner used; it is sent to while that is good
 	Updated     time.Time      `json:"updated"`
 	URL         string         `json:"url"`
 }
+
+// Maker is who made or changed an endpoint last: whose rights decide what it is sent.
+type Maker struct {
+	ID    string // of the account, or FileOwner
+	Token string // id of the API token that the account used; empty for a person's session
+}
+
+// Maker returns who made or changed the endpoint last.
+func (e *Endpoint) Maker() Maker { return Maker{ID: e.Owner, Token: e.Token} }
+
+// belong makes the endpoint that of m.
+func (e *Endpoint) belong(m Maker) { e.Owner, e.Token = m.ID, m.Token }
 
 // FromFile says whether the configuration owns the endpoint, so that it changes only there.
 func (e *Endpoint) FromFile() bool { return e.Owner == FileOwner }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
@@ -97,8 +98,8 @@ func (w *Webhooks) roomFor(ctx context.Context, endpoint string) error {
 }
 
 // Redeliver queues a delivery again under its id. One that is pending is tried at once. accept gets
-// it before it is stored.
-func (w *Webhooks) Redeliver(ctx context.Context, endpoint, delivery string, accept func(Delivery)) error {
+// it before it is stored, and its error refuses it.
+func (w *Webhooks) Redeliver(ctx context.Context, endpoint, delivery string, accept func(Delivery) error) error {
 	if err := w.enabled(); err != nil {
 		return err
 	}
@@ -119,8 +120,8 @@ func (w *Webhooks) Redeliver(ctx context.Context, endpoint, delivery string, acc
 			return ErrNoDelivery
 		}
 		row.Value.again(w.c.Now())
-		accept(row.Value)
-		return errors.Join(Deliveries.Save(tx, row.Value), w.announce(tx, News{Occurrence: Requeues, Endpoint: endpoint}))
+		return errors.Join(accept(row.Value), Deliveries.Save(tx, row.Value),
+			w.announce(tx, News{Occurrence: Requeues, Endpoint: endpoint}))
 	})
 	w.poke(endpoint)
 	return err
@@ -134,15 +135,24 @@ type Range struct {
 
 // Requeued says what became of a range.
 type Requeued struct {
-	Queued  int // deliveries that will be sent
-	NotKept int // entries that were trimmed, with no delivery left of them
+	Queued  int      // deliveries that will be sent
+	NotKept int      // entries that were trimmed, with no delivery left of them
+	Events  []string // names of what is queued, each once
+}
+
+// add counts a delivery of an event.
+func (r *Requeued) add(event string) {
+	r.Queued++
+	if !slices.Contains(r.Events, event) {
+		r.Events = append(r.Events, event)
+	}
 }
 
 // RedeliverRange queues what an endpoint wants of a range: deliveries that are settled under their
 // ids, and entries that it never got, also those from before it was made. accept gets what became
-// of the range before that is stored. Faults: Invalid for the range, ErrNotFound, ErrQueueFull,
-// ErrNotKept when nothing is left of it.
-func (w *Webhooks) RedeliverRange(ctx context.Context, endpoint string, r Range, accept func(Requeued)) error {
+// of the range before that is stored, and its error refuses it. Faults: Invalid for the range,
+// ErrNotFound, ErrQueueFull, ErrNotKept when nothing is left of it, and those of accept.
+func (w *Webhooks) RedeliverRange(ctx context.Context, endpoint string, r Range, accept func(Requeued) error) error {
 	if err := w.enabled(); err != nil {
 		return err
 	}
@@ -171,8 +181,7 @@ func (w *Webhooks) RedeliverRange(ctx context.Context, endpoint string, r Range,
 			err = ErrNotKept
 		}
 		act.Details["queued"] = out.Queued
-		accept(out)
-		return errors.Join(err, w.announce(tx, News{Occurrence: Requeues, Endpoint: endpoint}))
+		return errors.Join(err, accept(out), w.announce(tx, News{Occurrence: Requeues, Endpoint: endpoint}))
 	})
 	w.poke(endpoint)
 	return err
@@ -199,7 +208,7 @@ func (w *Webhooks) requeue(tx *store.Tx, endpoint string, r Range, out *Requeued
 			continue
 		}
 		d.again(w.c.Now())
-		out.Queued++
+		out.add(d.Event)
 		if err := Deliveries.Save(tx, d); err != nil {
 			return nil, err
 		}
@@ -226,7 +235,7 @@ func (w *Webhooks) fill(tx *store.Tx, e *Endpoint, r Range, had map[uint64]bool,
 			continue
 		}
 		if m, ok := w.c.Render(entry.Body); ok && e.wants(m.Event) {
-			out.Queued++
+			out.add(m.Event)
 			err = errors.Join(err, Deliveries.Save(tx, newDelivery(e.ID, entry.Seq, m, w.c.Now())))
 		}
 	}

@@ -28,6 +28,9 @@ var fast = []time.Duration{5 * time.Millisecond, 10 * time.Millisecond}
 
 const testSecret = vectorSecret
 
+// yes accepts every endpoint.
+func yes(Endpoint) error { return nil }
+
 func newHub() *feed.Hub {
 	s := store.Schema{Service: "test"}
 	for _, k := range [][]store.Kind{feed.Kinds(), audit.Kinds(), Kinds()} {
@@ -80,7 +83,7 @@ func running(t *testing.T, w *Webhooks) (stop func()) {
 
 func add(t *testing.T, w *Webhooks, url string, events ...string) Endpoint {
 	t.Helper()
-	e, _, err := w.Create(t.Context(), id.New(), "u1", Input{URL: &url, Events: events, Secret: secret.New(testSecret)})
+	e, _, err := w.Create(t.Context(), id.New(), Maker{ID: "u1"}, Input{URL: &url, Events: events, Secret: secret.New(testSecret)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -157,12 +157,12 @@ func (s *sender) next(ctx context.Context) (time.Duration, error) {
 		return lookEvery, err
 	}
 	m := Message{Event: d.Event, At: d.At, Data: dataOf(d.Payload)}
-	why, err := s.w.allowed(ctx, e.Value.Owner, m)
+	why, err := s.w.allowed(ctx, e.Value.Maker(), m)
 	if err != nil {
 		return 0, err
 	}
 	if why != "" {
-		return 0, s.w.pauseFor(ctx, s.endpoint, "its owner may not read what it is sent: "+why)
+		return 0, s.w.pauseFor(ctx, s.endpoint, "its maker may not read what it is sent: "+why)
 	}
 	secrets, err := s.w.reveal(&e.Value, s.w.c.Now())
 	if err != nil {
@@ -185,12 +185,12 @@ func (s *sender) next(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-// allowed asks whether an owner may read a message.
-func (w *Webhooks) allowed(ctx context.Context, owner string, m Message) (string, error) {
-	if owner == FileOwner || m.Event == TestEvent || w.c.Allowed == nil {
+// allowed asks whether a maker may read a message.
+func (w *Webhooks) allowed(ctx context.Context, maker Maker, m Message) (string, error) {
+	if maker.ID == FileOwner || m.Event == TestEvent || w.c.Allowed == nil {
 		return "", nil
 	}
-	return w.c.Allowed(ctx, owner, m)
+	return w.c.Allowed(ctx, maker, m)
 }
 
 // settle stores what became of an attempt, and pauses the endpoint when the receiver is gone.

@@ -33,9 +33,12 @@ type Config struct {
 	Sealer   *seal.Sealer
 	// Render returns what an entry means to receivers; false when it means nothing to them.
 	Render func(entry []byte) (Message, bool)
-	// Allowed returns why the owner of an endpoint may not read a message now; "" when he may
+	// Allowed returns why the maker of an endpoint may not read a message now; "" when he may
 	// (decision 54). An error means that it cannot be told yet.
-	Allowed func(ctx context.Context, owner string, m Message) (string, error)
+	Allowed func(ctx context.Context, maker Maker, m Message) (string, error)
+	// Reads returns the types of the resources that somebody must be allowed to read who is sent an
+	// event of that name.
+	Reads func(event string) []string
 	// Announce appends what Stream says of n to the transaction of the change; nil says nothing.
 	Announce func(tx *store.Tx, n News) error
 	// SpanOf returns the span of what a message tells, below which its attempts stand. nil: they
@@ -71,6 +74,15 @@ func New(c Config) *Webhooks {
 
 // Noun returns what the policies call an endpoint.
 func (w *Webhooks) Noun() string { return w.c.Noun }
+
+// Reads returns the types of the resources that somebody must be allowed to read who is sent an
+// event of that name; none when the service names none.
+func (w *Webhooks) Reads(event string) []string {
+	if w.c.Reads == nil || event == TestEvent {
+		return nil
+	}
+	return w.c.Reads(event)
+}
 
 // Run sends to the active endpoints until ctx ends and then returns nil. While the store is away it
 // tries again.

@@ -123,7 +123,7 @@ type site struct {
 // wired returns the API over a rig, without what only a running service has.
 func wired(t *testing.T, r *controltest.Rig) *api.API {
 	t.Helper()
-	sends := hook.Config(r.DB, r.Users, r.Policies.Authority, r.Clock.Now)
+	sends := hook.Config(r.DB, hook.Makers{People: r.Users, Machines: r.Machines, Tokens: r.Tokens}, r.Policies.Authority, r.Clock.Now)
 	sends.Sealer, sends.Log = r.Sealer, obs.Discard()
 	hooks, err := webhook.DefaultSettings[hook.Events]().Open(t.Context(), sends)
 	if err != nil {

@@ -118,7 +118,7 @@ func build(ctx context.Context, c Config, file bootstrap.File, sealer *seal.Seal
 	accounts := &serviceaccount.Roster{DB: db, Changes: changes, Now: now}
 	machines := &apitoken.Registry{DB: db, Changes: changes, Epoch: epoch, MaxTTL: time.Duration(c.Tokens.APIMaxTTL),
 		Owner: serviceaccount.Owner(users, accounts), Now: now}
-	sends := hook.Config(db, users, policies.Authority, now)
+	sends := hook.Config(db, hook.Makers{People: users, Machines: accounts, Tokens: machines}, policies.Authority, now)
 	sends.Sealer, sends.Log = sealer, log
 	hooks, err := c.Webhooks.Open(ctx, sends)
 	if err != nil {

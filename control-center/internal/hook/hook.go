@@ -12,7 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/apitoken"
 	"github.com/provisioning-platform/platform/control-center/internal/change"
+	"github.com/provisioning-platform/platform/control-center/internal/serviceaccount"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/canonical"
@@ -50,14 +52,25 @@ func nounOf(event string) string {
 	return n
 }
 
+// Makers is where the makers of webhooks are looked up.
+type Makers struct {
+	People   *user.Users
+	Machines *serviceaccount.Roster
+	Tokens   *apitoken.Registry
+}
+
 // Config returns what is the control-center's own of the configuration of webhooks; Sealer and Log
 // are missing.
-func Config(db *feed.Hub, users *user.Users, authority *authz.Authority, now func() time.Time) webhook.Config {
+func Config(db *feed.Hub, who Makers, authority *authz.Authority, now func() time.Time) webhook.Config {
 	return webhook.Config{
 		DB: db, Noun: noun, Stream: change.Stream, Agent: "provisioning-platform-control-center", Now: now, Render: render,
-		Announce: announce,
-		Allowed: func(ctx context.Context, owner string, m webhook.Message) (string, error) {
-			return mayRead(ctx, users, authority, owner, m.Event, now())
+		Announce: announce, Reads: reads,
+		Allowed: func(ctx context.Context, maker webhook.Maker, m webhook.Message) (string, error) {
+			why, err := endOf(ctx, who.Tokens, maker.Token, now())
+			if why != "" || err != nil {
+				return why, err
+			}
+			return mayRead(ctx, who, authority, maker.ID, m.Event, now())
 		},
 	}
 }
@@ -83,25 +96,62 @@ func render(entry []byte) (webhook.Message, bool) {
 	return webhook.Message{Event: string(e.Type), At: at, Data: data}, err == nil
 }
 
-// mayRead returns why an account may not read an event now, without a second factor or an address;
-// "" when it may: it has to be enabled, and to be allowed to read webhooks and what the event is
-// about.
-func mayRead(ctx context.Context, users *user.Users, authority *authz.Authority, owner, event string, now time.Time) (string, error) {
-	u, err := users.Get(ctx, owner)
+// reads returns the types of the resources that somebody must be allowed to read who is sent an
+// event: webhooks, and what the event is about.
+func reads(event string) []string {
+	if typ := about[nounOf(event)]; typ != "" {
+		return []string{noun, typ}
+	}
+	return []string{noun}
+}
+
+// endOf returns why what an API token has set up may not go on at a time; "" when it may, and for
+// no token. One that is not listed any more ended long ago.
+func endOf(ctx context.Context, tokens *apitoken.Registry, tokenID string, now time.Time) (string, error) {
+	if tokenID == "" {
+		return "", nil
+	}
+	t, err := tokens.Get(ctx, tokenID)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return "the API token " + tokenID + " is over", nil
+	case err != nil:
+		return "", err
+	}
+	switch state := t.State(now); state {
+	case apitoken.Active, apitoken.Retiring:
+		return "", nil
+	default:
+		return "the API token " + tokenID + " is " + string(state), nil
+	}
+}
+
+// find returns the account of a person or a machine as the policies see it now, and whether it is
+// enabled. The fault is NotFound when there is none.
+func (a Makers) find(ctx context.Context, owner string) (asks authz.Subject, enabled bool, err error) {
+	u, err := a.People.Get(ctx, owner)
+	if fault.Is(err, fault.NotFound) {
+		m, err := a.Machines.Get(ctx, owner)
+		return authz.Subject{ID: m.ID, Username: m.Username(), Roles: m.Roles}, m.Enabled, err
+	}
+	return authz.Subject{ID: u.ID, Username: u.Username, Roles: u.Roles}, u.Enabled, err
+}
+
+// mayRead returns why the account of a person or a machine may not read an event now, without a
+// second factor or an address; "" when it may: it has to be enabled, and to be allowed to read
+// webhooks and what the event is about.
+func mayRead(ctx context.Context, who Makers, authority *authz.Authority, owner, event string, now time.Time) (string, error) {
+	asks, enabled, err := who.find(ctx, owner)
 	switch {
 	case fault.Is(err, fault.NotFound):
 		return "the account " + owner + " was deleted", nil
 	case err != nil:
 		return "", err
-	case !u.Enabled:
+	case !enabled:
 		return "the account " + owner + " was disabled", nil
 	}
-	for _, typ := range []string{noun, about[nounOf(event)]} {
-		if typ == "" {
-			continue
-		}
-		d := authority.Decide(authz.Request{Subject: authz.Subject{ID: u.ID, Username: u.Username, Roles: u.Roles}, Action: "read",
-			Resource: authz.Resource{Type: typ}, Time: now})
+	for _, typ := range reads(event) {
+		d := authority.Decide(authz.Request{Subject: asks, Action: "read", Resource: authz.Resource{Type: typ}, Time: now})
 		if !d.Allowed {
 			return "the account " + owner + " may no longer read " + typ + ": " + d.Refusal(), nil
 		}

@@ -11,9 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/apitoken"
 	"github.com/provisioning-platform/platform/control-center/internal/change"
 	"github.com/provisioning-platform/platform/control-center/internal/controltest"
 	"github.com/provisioning-platform/platform/control-center/internal/hook"
+	"github.com/provisioning-platform/platform/control-center/internal/serviceaccount"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/authz"
@@ -45,11 +47,11 @@ func TestConfig_rendersAndAsksTheOwnersRightsOfNow(t *testing.T) {
 	t.Parallel()
 	r := controltest.New(t)
 	admin, operator, gone := r.Account(t, "root", "admin"), r.Account(t, "olga", "operator"), r.Account(t, "gone", "admin")
-	c := hook.Config(r.DB, r.Users, r.Policies.Authority, r.Clock.Now)
+	c := hook.Config(r.DB, makers(r), r.Policies.Authority, r.Clock.Now)
 	for owner, want := range map[string]string{
 		admin.ID: "", operator.ID: "may no longer read identity-webhooks: no rule allows it any more", id.New(): "was deleted",
 	} {
-		why, err := c.Allowed(t.Context(), owner, webhook.Message{Event: "user.created"})
+		why, err := c.Allowed(t.Context(), webhook.Maker{ID: owner}, webhook.Message{Event: "user.created"})
 		if err != nil || (want == "") != (why == "") || !strings.Contains(why, want) {
 			t.Errorf("%q %v, want %q", why, err, want)
 		}
@@ -58,7 +60,8 @@ func TestConfig_rendersAndAsksTheOwnersRightsOfNow(t *testing.T) {
 	if err := r.Users.Update(t.Context(), gone.ID, user.Change{Enabled: &off}, controltest.Root); err != nil {
 		t.Fatal(err)
 	}
-	if why, err := c.Allowed(t.Context(), gone.ID, webhook.Message{Event: "key.rotated"}); !strings.Contains(why, "was disabled") {
+	why, err := c.Allowed(t.Context(), webhook.Maker{ID: gone.ID}, webhook.Message{Event: "key.rotated"})
+	if !strings.Contains(why, "was disabled") {
 		t.Errorf("%q %v", why, err)
 	}
 	events := stream(t, r)
@@ -80,6 +83,53 @@ func TestConfig_rendersAndAsksTheOwnersRightsOfNow(t *testing.T) {
 	}
 }
 
+// TestConfig_aMachineIsAnAccountAndItsTokenEndsTheWebhook: a webhook of a service account was
+// paused because its maker "was deleted", and one of a token that was revoked went on.
+func TestConfig_aMachineIsAnAccountAndItsTokenEndsTheWebhook(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	c := hook.Config(r.DB, makers(r), r.Policies.Authority, r.Clock.Now)
+	person := r.Account(t, "root", "admin")
+	machine, err := r.Machines.Create(t.Context(), serviceaccount.Draft{Name: "ci", Owner: person.ID, Roles: []string{"admin"}},
+		controltest.Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issue := func() webhook.Maker {
+		made, _, err := r.Tokens.Create(t.Context(), apitoken.Draft{Name: "build", Owner: machine.ID, Username: machine.Username(),
+			Scope: authz.Scope{{Action: []string{"*"}, Resource: "*:*"}}, Expires: r.Clock.Now().Add(time.Hour)},
+			func(*store.Tx) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return webhook.Maker{ID: machine.ID, Token: made.ID}
+	}
+	check := func(when string, m webhook.Maker, want string) {
+		t.Helper()
+		why, err := c.Allowed(t.Context(), m, webhook.Message{Event: "user.created"})
+		if err != nil || (want == "") != (why == "") || !strings.Contains(why, want) {
+			t.Errorf("%s: %q %v, want %q", when, why, err, want)
+		}
+	}
+	first, second := issue(), issue()
+	check("with a good token", first, "")
+	if err := r.Tokens.Revoke(t.Context(), first.Token); err != nil {
+		t.Fatal(err)
+	}
+	check("with a revoked one", first, "is revoked")
+	check("with one that is not listed", webhook.Maker{ID: machine.ID, Token: id.New()}, "is over")
+	r.Clock.Add(2 * time.Hour)
+	check("with one that has expired", second, "is expired")
+	off := false
+	if err := r.Machines.Update(t.Context(), machine.ID, serviceaccount.Patch{Enabled: &off}, controltest.Root); err != nil {
+		t.Fatal(err)
+	}
+	check("disabled", webhook.Maker{ID: machine.ID}, "was disabled")
+	if got := c.Reads("user.created"); !slices.Equal(got, []string{"identity-webhooks", "users"}) {
+		t.Errorf("who is sent user.created must read %v", got)
+	}
+}
+
 // TestHalt_leavesOneEventAndOneAuditEntryOfTheService: an owner who lost his role is sent nothing
 // more, and the stream and the log say so once.
 func TestHalt_leavesOneEventAndOneAuditEntryOfTheService(t *testing.T) {
@@ -92,11 +142,12 @@ func TestHalt_leavesOneEventAndOneAuditEntryOfTheService(t *testing.T) {
 		came <- string(b)
 	}))
 	t.Cleanup(receiver.Close)
-	c := hook.Config(r.DB, r.Users, r.Policies.Authority, time.Now)
+	c := hook.Config(r.DB, makers(r), r.Policies.Authority, time.Now)
 	c.Sealer, c.Log, c.Events = r.Sealer, obs.Discard(), hook.Events{}.EventNames()
 	c.Guard = webhook.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	hooks := webhook.New(c)
-	e, secret, err := hooks.Create(t.Context(), id.New(), owner.ID, webhook.Input{URL: &receiver.URL, Events: []string{"user.created"}})
+	e, secret, err := hooks.Create(t.Context(), id.New(), webhook.Maker{ID: owner.ID},
+		webhook.Input{URL: &receiver.URL, Events: []string{"user.created"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,6 +177,10 @@ func TestHalt_leavesOneEventAndOneAuditEntryOfTheService(t *testing.T) {
 	if told != 1 || len(came) != 0 {
 		t.Errorf("%d events, and %d were sent", told, len(came))
 	}
+}
+
+func makers(r *controltest.Rig) hook.Makers {
+	return hook.Makers{People: r.Users, Machines: r.Machines, Tokens: r.Tokens}
 }
 
 // stream returns the entries of the stream of events.

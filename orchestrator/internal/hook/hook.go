@@ -29,11 +29,21 @@ func Config(db *feed.Hub, book rights.Book, now func() time.Time) webhook.Config
 			announce(tx, n, now())
 			return nil
 		},
-		Allowed: func(ctx context.Context, owner string, m webhook.Message) (string, error) {
-			return book.Reads(ctx, owner, event.Resource(event.HookCategory(m.Event)), now())
+		Reads: reads,
+		Allowed: func(ctx context.Context, maker webhook.Maker, m webhook.Message) (string, error) {
+			why, err := book.Token(ctx, maker.Token, now())
+			for _, typ := range reads(m.Event) {
+				if err == nil && why == "" {
+					why, err = book.Reads(ctx, maker.ID, typ, now())
+				}
+			}
+			return why, err
 		},
 	}
 }
+
+// reads returns the types of the resources that an event is about.
+func reads(name string) []string { return []string{event.Resource(event.HookCategory(name))} }
 
 func render(entry []byte) (webhook.Message, bool) {
 	h, ok := event.HookOf(entry)

@@ -160,6 +160,24 @@ func bounds(g dag.Grant) authz.Scope {
 	return scope
 }
 
+// Token returns why what an API token has set up may not go on at a time; "" when it may, and for
+// no token. One that is known no more expired long ago.
+func (b Book) Token(ctx context.Context, tokenID string, now time.Time) (string, error) {
+	if tokenID == "" {
+		return "", nil
+	}
+	machine, named, err := b.Known.APIToken(ctx, tokenID)
+	switch {
+	case err != nil:
+		return "", err
+	case named && machine.Revoked:
+		return "the API token " + tokenID + " was revoked", nil
+	case !named || now.Unix() >= machine.Expires:
+		return "the API token " + tokenID + " has expired", nil
+	}
+	return "", nil
+}
+
 // Reads returns why an account may not read resources of a type now, with the policies and the
 // account of now and without a second factor or an address; "" when it may. A fault means that it
 // cannot be told yet.

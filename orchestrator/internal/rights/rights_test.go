@@ -238,3 +238,30 @@ func TestReads_asksTheAccountOfNow(t *testing.T) {
 		t.Errorf("%q, %v", why, err)
 	}
 }
+
+// TestToken_whatItSetUpEndsWithIt: a webhook that an API token made went on when the token was
+// revoked. The account of a machine is one like any other.
+func TestToken_whatItSetUpEndsWithIt(t *testing.T) {
+	t.Parallel()
+	k := hear(t, token.SubjectState{Sub: "s", Kind: token.SubjectServiceAccount, Enabled: true, Roles: []string{"viewer"}})
+	now := time.Now()
+	for _, c := range []struct {
+		asked   string
+		machine token.APITokenState
+		want    string
+	}{
+		{"", token.APITokenState{}, ""},
+		{"t1", token.APITokenState{ID: "t1", Expires: now.Unix() + 60}, ""},
+		{"t1", token.APITokenState{ID: "t1", Expires: now.Unix() + 60, Revoked: true}, "the API token t1 was revoked"},
+		{"t1", token.APITokenState{ID: "t1", Expires: now.Unix()}, "the API token t1 has expired"},
+		{"t1", token.APITokenState{ID: "t2", Expires: now.Unix() + 60}, "the API token t1 has expired"},
+	} {
+		k.machine = c.machine
+		if why, err := (rights.Book{Known: k}).Token(t.Context(), c.asked, now); err != nil || why != c.want {
+			t.Errorf("%+v: %q, %v", c, why, err)
+		}
+	}
+	if why, err := (rights.Book{Known: k}).Reads(t.Context(), "s", "tasks", now); err != nil || why != "" {
+		t.Errorf("a service account: %q, %v", why, err)
+	}
+}

@@ -36,12 +36,12 @@ func (a *API) Routes() []web.Route {
 			Handle: web.To(a.listWebhooks)},
 		{Method: "POST", Path: "/webhooks", Op: "createWebhook", Summary: "Send events to a URL from now on", Status: http.StatusCreated,
 			Doc: "The answer shows the secret, once. The webhook belongs to its maker: it is paused when he may not read what it would " +
-				"be sent.", Refuses: full, Permission: web.Allow("create", noun), Audit: "webhook.create", ShowsSecret: true,
+				"be sent. " + tokenDoc, Refuses: full, Permission: web.Allow("create", noun), Audit: "webhook.create", ShowsSecret: true,
 			Handle: web.To(a.createWebhook)},
 		{Method: "GET", Path: "/webhooks/:id", Op: "getWebhook", Summary: "Show a webhook and what it will never be sent", Permission: read,
 			Handle: web.To(a.getWebhook)},
 		{Method: "PUT", Path: "/webhooks/:id", Op: "updateWebhook", Summary: "Change a webhook's URL, events or description",
-			Doc: "What is left out stays. The webhook belongs to whoever changed it last.", Refuses: full, Permission: update,
+			Doc: "What is left out stays. The webhook belongs to whoever changed it last. " + tokenDoc, Refuses: full, Permission: update,
 			Audit: "webhook.update", Handle: web.To(a.updateWebhook)},
 		{Method: "DELETE", Path: "/webhooks/:id", Op: "deleteWebhook", Summary: "Delete a webhook with its deliveries", Refuses: full,
 			Permission: web.Allow("delete", noun), Audit: "webhook.delete", Handle: web.Do("Webhook deleted", a.deleteWebhook)},
@@ -100,7 +100,10 @@ type createWebhookIn struct {
 func (a *API) createWebhook(ctx context.Context, in createWebhookIn) (webhookSecretView, error) {
 	made := webhookSecretView{ID: web.NewID(ctx)} // without the secret, of which a key keeps nothing
 	web.Answering(ctx, made)
-	_, s, err := a.Hooks.Create(ctx, made.ID, web.CallerOf(ctx).ID(),
+	if err := a.mayBeSent(ctx, in.Events...); err != nil {
+		return webhookSecretView{}, err
+	}
+	_, s, err := a.Hooks.Create(ctx, made.ID, makerOf(ctx),
 		webhook.Input{URL: &in.URL, Events: in.Events, Description: &in.Description, Secret: in.Secret})
 	if err != nil {
 		return webhookSecretView{}, err
@@ -134,11 +137,12 @@ func (a *API) updateWebhook(ctx context.Context, in updateWebhookIn) (v webhookV
 	if err != nil {
 		return v, err
 	}
-	err = a.Hooks.Update(ctx, before.ID, web.CallerOf(ctx).ID(),
-		webhook.Input{URL: in.URL, Events: in.Events, Description: in.Description}, func(e webhook.Endpoint) {
+	err = a.Hooks.Update(ctx, before.ID, makerOf(ctx),
+		webhook.Input{URL: in.URL, Events: in.Events, Description: in.Description}, func(e webhook.Endpoint) error {
 			v = viewWebhook(e)
 			v.Lost = before.Lost
 			web.Answering(ctx, v)
+			return a.mayBeSent(ctx, e.Events...)
 		})
 	return v, err
 }
@@ -157,7 +161,7 @@ func (a *API) pauseWebhook(ctx context.Context, in pauseWebhookIn) error {
 }
 
 func (a *API) resumeWebhook(ctx context.Context, in oneID) error {
-	return a.Hooks.Resume(ctx, id.Canonical(in.ID))
+	return a.Hooks.Resume(ctx, id.Canonical(in.ID), a.reads(ctx))
 }
 
 type rotateWebhookIn struct {
@@ -168,7 +172,7 @@ type rotateWebhookIn struct {
 func (a *API) rotateWebhook(ctx context.Context, in rotateWebhookIn) (webhookSecretView, error) {
 	rotated := webhookSecretView{ID: id.Canonical(in.ID)}
 	web.Answering(ctx, rotated)
-	s, err := a.Hooks.Rotate(ctx, rotated.ID, web.CallerOf(ctx).ID(), in.Secret)
+	s, err := a.Hooks.Rotate(ctx, rotated.ID, makerOf(ctx), in.Secret, a.reads(ctx))
 	if err != nil {
 		return webhookSecretView{}, err
 	}
@@ -211,14 +215,23 @@ func (in oneDelivery) Resources() []authz.Resource { return []authz.Resource{{Na
 
 func (a *API) getDelivery(ctx context.Context, in oneDelivery) (deliveryView, error) {
 	d, err := a.Hooks.Delivery(ctx, id.Canonical(in.ID), id.Canonical(in.Delivery))
+	if err == nil {
+		err = a.mayBeSent(ctx, d.Event)
+	}
+	if err != nil {
+		return deliveryView{}, err
+	}
 	v := viewDelivery(d)
 	v.Payload = d.Payload
-	return v, err
+	return v, nil
 }
 
 func (a *API) redeliver(ctx context.Context, in oneDelivery) (deliveryView, error) {
 	var v deliveryView
-	err := a.Hooks.Redeliver(ctx, id.Canonical(in.ID), id.Canonical(in.Delivery), answering(ctx, &v))
+	err := a.Hooks.Redeliver(ctx, id.Canonical(in.ID), id.Canonical(in.Delivery), func(d webhook.Delivery) error {
+		answering(ctx, &v)(d)
+		return a.mayBeSent(ctx, d.Event)
+	})
 	return v, err
 }
 
@@ -237,9 +250,10 @@ type requeuedView struct {
 func (a *API) redeliverRange(ctx context.Context, in redeliverRangeIn) (requeuedView, error) {
 	var v requeuedView
 	err := a.Hooks.RedeliverRange(ctx, id.Canonical(in.ID),
-		webhook.Range{From: uint64(in.From), To: uint64(in.To), DeadOnly: in.DeadOnly}, func(r webhook.Requeued) {
+		webhook.Range{From: uint64(in.From), To: uint64(in.To), DeadOnly: in.DeadOnly}, func(r webhook.Requeued) error {
 			v = requeuedView{Queued: r.Queued, NotKept: r.NotKept}
 			web.Answering(ctx, v)
+			return a.mayBeSent(ctx, r.Events...)
 		})
 	return v, err
 }
