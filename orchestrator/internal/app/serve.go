@@ -106,7 +106,7 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 	sockets.Meter(metrics, token.Orchestrator)
 	checks := &health.Checks{
 		Waits: known.Serves, Refusals: []func() error{known.AllowChanges, db.Refusal},
-		Heard: func() time.Time { return known.Status().Heard },
+		Heard: known.Heard,
 	}
 	a := &api.API{
 		Engine: runs, Log: b.Audit, Catalogue: executor, Storage: api.StorageName(b.Stores), Metrics: metrics.Handler(),

@@ -34,7 +34,7 @@ const tokenPlaceID = "tokens"
 
 // tokenPlaces has how far the stream of API tokens is stored.
 var (
-	tokenPlaces = store.Table[subjectPlace]{Kind: "trust", ID: func(subjectPlace) string { return tokenPlaceID }}
+	tokenPlaces = store.Table[streamPlace]{Kind: "trust", ID: func(streamPlace) string { return tokenPlaceID }}
 	knownTokens = store.Table[knownToken]{Kind: "trust_token", ID: func(k knownToken) string { return k.Token.ID },
 		Index: func(k knownToken) []store.IndexKey {
 			return []store.IndexKey{{Name: "ends", Value: fmt.Sprintf("%012d", k.Token.Expires)}, {Name: "hash", Value: k.Token.Hash}}
@@ -131,56 +131,20 @@ var errOwner = fault.New(fault.Unavailable, "control_center.catching_up",
 
 // pollTokens makes one call and stores what is new.
 func (t *Trust) pollTokens(ctx context.Context) error {
-	t.mu.Lock()
-	at := t.machines
-	t.mu.Unlock()
-	start := t.Now()
-	feed, err := t.Source.APITokens(ctx, at.Head, t.wait(apiTokens, start))
-	switch {
-	case err != nil:
-		return err
-	case feed.Epoch != at.Epoch: // another stream: it is read from its beginning, if the witness knows that it follows
-		if at.Epoch != "" {
-			if err := t.pollHeads(ctx); err != nil {
-				return err
-			}
-		}
-		at = subjectPlace{Epoch: feed.Epoch}
-		if feed, err = t.Source.APITokens(ctx, 0, 0); err != nil {
-			return err
-		}
-	case feed.Last < at.Head:
-		return t.goesBack(apiTokens, "it knows %d changes of API tokens and has told %d", feed.Last, at.Head)
-	}
-	if feed.Epoch != at.Epoch {
-		return errEpoch
-	}
-	next := subjectPlace{Epoch: feed.Epoch, Head: feed.Head, Whole: at.Whole}
-	if next != at {
-		if err := t.confirmPeer(ctx); err != nil {
-			return err
-		}
-	}
-	if err := t.keepTokens(ctx, feed.Items, next); err != nil {
-		return err
-	}
-	if feed.Head < feed.Last { // not up to date: go on before saying so
-		return nil
-	}
-	if !next.Whole {
-		if err := t.sweepTokens(ctx, next); err != nil {
-			return err
-		}
-	}
-	t.sign(apiTokens, start)
-	return nil
+	return poll(ctx, t, stream[token.APITokenState]{
+		feed: apiTokens, noun: "API tokens", place: &t.tokensAt, keep: t.keepTokens, sweep: t.sweepTokens,
+		ask: func(ctx context.Context, after uint64, wait time.Duration) (answer[token.APITokenState], error) {
+			a, err := t.Source.APITokens(ctx, after, wait)
+			return answer[token.APITokenState]{epoch: a.Epoch, head: a.Head, last: a.Last, items: a.Items}, err
+		},
+	})
 }
 
 // keepTokens stores items, and the place behind them, in one commit. It is the cursor of a follower
 // and no act of its own: the control-center's log holds who made and revoked what.
-func (t *Trust) keepTokens(ctx context.Context, items []token.APITokenState, next subjectPlace) error {
+func (t *Trust) keepTokens(ctx context.Context, items []token.APITokenState, next streamPlace) error {
 	t.mu.Lock()
-	same := len(items) == 0 && t.machines == next
+	same := len(items) == 0 && t.tokensAt == next
 	t.mu.Unlock()
 	if same {
 		return nil
@@ -207,7 +171,7 @@ func (t *Trust) keepTokens(ctx context.Context, items []token.APITokenState, nex
 	t.rights.Add(1)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.machines = next
+	t.tokensAt = next
 	for tokenID, at := range ends {
 		if t.ends == nil {
 			t.ends = map[string]int64{}
@@ -221,7 +185,7 @@ func (t *Trust) keepTokens(ctx context.Context, items []token.APITokenState, nex
 
 // sweepTokens ends the reading of a new epoch: an API token that its whole stream did not name is
 // none any more.
-func (t *Trust) sweepTokens(ctx context.Context, next subjectPlace) error {
+func (t *Trust) sweepTokens(ctx context.Context, next streamPlace) error {
 	next.Whole = true
 	var gone []token.APITokenState
 	for r, err := range knownTokens.All(ctx, t.DB, store.Query{}) {
@@ -234,7 +198,7 @@ func (t *Trust) sweepTokens(ctx context.Context, next subjectPlace) error {
 		}
 	}
 	for some := range slices.Chunk(gone, store.MaxPage) {
-		if err := t.keepTokens(ctx, some, subjectPlace{Epoch: next.Epoch, Head: next.Head}); err != nil {
+		if err := t.keepTokens(ctx, some, streamPlace{Epoch: next.Epoch, Head: next.Head}); err != nil {
 			return err
 		}
 	}

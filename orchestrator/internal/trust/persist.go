@@ -55,16 +55,16 @@ func (t *Trust) Load(ctx context.Context) error {
 	}
 	t.revoked.Restore(all, p.Value.Head)
 	t.after, t.epoch = p.Value.Head, p.Value.Epoch
-	people, err := subjectPlaces.Get(ctx, t.DB, subjectPlaceID)
+	subjectsAt, err := subjectPlaces.Get(ctx, t.DB, subjectPlaceID)
 	if err != nil {
 		return fault.Wrap("load subjects", err)
 	}
-	t.people = people.Value
-	machines, err := tokenPlaces.Get(ctx, t.DB, tokenPlaceID)
+	t.subjectsAt = subjectsAt.Value
+	tokensAt, err := tokenPlaces.Get(ctx, t.DB, tokenPlaceID)
 	if err != nil {
 		return fault.Wrap("load API tokens", err)
 	}
-	t.machines = machines.Value
+	t.tokensAt = tokensAt.Value
 	if err := t.loadKeys(ctx); err != nil {
 		return fault.Wrap("load keys", err)
 	}

@@ -3,6 +3,7 @@ package trust
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/store"
@@ -15,18 +16,10 @@ type known struct {
 	Subject token.SubjectState `json:"subject"`
 }
 
-// subjectPlace is how far the subject stream is stored. Until Whole, accounts that this epoch has
-// not named yet are what an earlier epoch said of them.
-type subjectPlace struct {
-	Epoch string `json:"epoch"`
-	Head  uint64 `json:"head"`
-	Whole bool   `json:"whole"` // the stream of this epoch was read to its end
-}
-
 const subjectPlaceID = "subjects"
 
 var (
-	subjectPlaces = store.Table[subjectPlace]{Kind: "trust", ID: func(subjectPlace) string { return subjectPlaceID }}
+	subjectPlaces = store.Table[streamPlace]{Kind: "trust", ID: func(streamPlace) string { return subjectPlaceID }}
 	knowns        = store.Table[known]{Kind: "trust_subject", ID: func(k known) string { return k.Subject.Sub }}
 )
 
@@ -58,63 +51,22 @@ func Subjects(ctx context.Context, db store.DB, each func(token.SubjectState) er
 	return nil
 }
 
-var errEpoch = fault.New(fault.Unavailable, "control_center.epoch",
-	"the control-center changed its epoch between two answers; it is asked again")
-
 // pollSubjects makes one call and stores what is new.
 func (t *Trust) pollSubjects(ctx context.Context) error {
-	t.mu.Lock()
-	at := t.people
-	t.mu.Unlock()
-	start := t.Now()
-	feed, err := t.Source.Subjects(ctx, at.Head, t.wait(subjects, start))
-	switch {
-	case err != nil:
-		return err
-	case feed.Epoch != at.Epoch:
-		// Another stream, whose numbers say nothing about the one we know: read it from its
-		// beginning, if the witness knows that it follows the known one.
-		if at.Epoch != "" {
-			if err := t.pollHeads(ctx); err != nil {
-				return err
-			}
-		}
-		at = subjectPlace{Epoch: feed.Epoch}
-		if feed, err = t.Source.Subjects(ctx, 0, 0); err != nil {
-			return err
-		}
-	case feed.Last < at.Head:
-		return t.goesBack(subjects, "it knows %d changes of accounts and has told %d", feed.Last, at.Head)
-	}
-	if feed.Epoch != at.Epoch {
-		return errEpoch
-	}
-	next := subjectPlace{Epoch: feed.Epoch, Head: feed.Head, Whole: at.Whole}
-	if next != at {
-		if err := t.confirmPeer(ctx); err != nil {
-			return err
-		}
-	}
-	if err := t.keepSubjects(ctx, feed.Items, next); err != nil {
-		return err
-	}
-	if feed.Head < feed.Last { // not up to date: go on before saying so
-		return nil
-	}
-	if !next.Whole {
-		if next, err = t.sweepSubjects(ctx, next); err != nil {
-			return err
-		}
-	}
-	t.sign(subjects, start)
-	return nil
+	return poll(ctx, t, stream[token.SubjectState]{
+		feed: subjects, noun: "accounts", place: &t.subjectsAt, keep: t.keepSubjects, sweep: t.sweepSubjects,
+		ask: func(ctx context.Context, after uint64, wait time.Duration) (answer[token.SubjectState], error) {
+			a, err := t.Source.Subjects(ctx, after, wait)
+			return answer[token.SubjectState]{epoch: a.Epoch, head: a.Head, last: a.Last, items: a.Items}, err
+		},
+	})
 }
 
 // keepSubjects stores what is new in items, and the place behind them, in one commit. It is the
 // cursor of a follower and no act of its own: the control-center's log holds who changed what.
-func (t *Trust) keepSubjects(ctx context.Context, items []token.SubjectState, next subjectPlace) error {
+func (t *Trust) keepSubjects(ctx context.Context, items []token.SubjectState, next streamPlace) error {
 	t.mu.Lock()
-	same := len(items) == 0 && t.people == next
+	same := len(items) == 0 && t.subjectsAt == next
 	t.mu.Unlock()
 	if same {
 		return nil
@@ -140,18 +92,18 @@ func (t *Trust) keepSubjects(ctx context.Context, items []token.SubjectState, ne
 	t.rights.Add(1)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.people = next
+	t.subjectsAt = next
 	return nil
 }
 
 // sweepSubjects ends the reading of a new epoch: an account that its whole stream did not name is
 // no account any more.
-func (t *Trust) sweepSubjects(ctx context.Context, next subjectPlace) (subjectPlace, error) {
+func (t *Trust) sweepSubjects(ctx context.Context, next streamPlace) error {
 	next.Whole = true
 	var gone []known
 	for r, err := range knowns.All(ctx, t.DB, store.Query{}) {
 		if err != nil {
-			return next, fault.Wrap("store subjects", err)
+			return fault.Wrap("store subjects", err)
 		}
 		if s := r.Value.Subject; r.Value.Epoch != next.Epoch {
 			s.Deleted, s.Enabled = true, false
@@ -167,8 +119,8 @@ func (t *Trust) sweepSubjects(ctx context.Context, next subjectPlace) (subjectPl
 			}
 			return nil
 		}); err != nil {
-			return next, fault.Wrap("store subjects", err)
+			return fault.Wrap("store subjects", err)
 		}
 	}
-	return next, t.keepSubjects(ctx, nil, next)
+	return t.keepSubjects(ctx, nil, next)
 }

@@ -58,8 +58,8 @@ type Trust struct {
 	epoch      string              // under mu: of the revocation stream
 	after      uint64              // under mu: the place in it that is stored
 	policy     uint64              // under mu: version of the policy set that is stored; 0: none
-	people     subjectPlace        // under mu: how far the subject stream is stored
-	machines   subjectPlace        // under mu: how far the stream of API tokens is stored
+	subjectsAt streamPlace         // under mu: how far the subject stream is stored
+	tokensAt   streamPlace         // under mu: how far the stream of API tokens is stored
 	heard      [followed]time.Time // under mu: start of the last answered call
 	rules      string              // under mu: epoch of the policy set that is stored
 	back       [followed]string    // under mu: how what it told last goes back behind what is known; empty when it does not
@@ -85,27 +85,12 @@ const (
 	followed
 )
 
-// Status is what health shows.
-type Status struct {
-	Ready       bool      // has ever received keys and policies
-	Fresh       bool      // heard within Staleness
-	Heard       time.Time // when the oldest of the feeds was last known to be up to date; zero: not since the start
-	Policy      uint64    // version of the policy set in force
-	Revocations uint64    // place in the revocation stream
-	Keys        int
-}
-
-// Status returns the present state.
-func (t *Trust) Status() Status {
+// Heard returns when the stream that was heard least lately was known to be up to date; zero when
+// one was not heard since the start. Health shows it.
+func (t *Trust) Heard() time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := Status{Heard: t.oldest(), Revocations: t.after, Keys: t.keys.Len()}
-	s.Fresh = t.fresh(t.Now())
-	if set := t.authority.Set(); set != nil {
-		s.Policy = set.Version()
-		s.Ready = s.Keys > 0
-	}
-	return s
+	return t.oldest()
 }
 
 // Ready says whether keys and policies were ever received: from then on tokens can be judged, with
