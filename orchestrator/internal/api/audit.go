@@ -40,7 +40,7 @@ func (a *API) Known(param, value string) bool {
 	if param != "name" || !naming.Valid(value) {
 		return entryNumber(param, value)
 	}
-	_, err := run.GetServer(context.Background(), a.Engine.DB, a.Catalogue.ProviderNames(), value)
+	_, err := run.GetServer(context.Background(), a.Engine.DB, value)
 	return err == nil
 }
 

@@ -112,7 +112,7 @@ type oneServer struct {
 }
 
 func (a *API) getServer(ctx context.Context, in oneServer) (inventoryView, error) {
-	s, err := run.GetServer(ctx, a.Engine.DB, a.Catalogue.ProviderNames(), in.Name)
+	s, err := run.GetServer(ctx, a.Engine.DB, in.Name)
 	if err == nil && s.Infra != "" {
 		err = web.Require(ctx, "read", authz.Resource{Type: "servers", Name: s.Name, Infra: s.Infra})
 	}

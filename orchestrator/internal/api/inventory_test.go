@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -40,7 +41,8 @@ func TestInventory_loginIsForWhoMayUseTheServer(t *testing.T) {
 		}
 		tx.Put(store.Key{Kind: "resource", ID: "p/taskserv/web-01/os"}, nil,
 			[]byte(`{"kind":"taskserv","name":"web-01/os","provider":"p","updated":"2026-11-30T00:00:00Z"}`))
-		return run.Tasks().Save(tx, task)
+		left := run.Resource{Kind: "server", Name: "old-01", Provider: "gone"}
+		return errors.Join(run.Tasks().Save(tx, task), run.Resources().Save(tx, left))
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +92,10 @@ func TestInventory_loginIsForWhoMayUseTheServer(t *testing.T) {
 		if w := ask(who, "/inventory/servers/web-02"); w.Code != 404 {
 			t.Errorf("there is no web-02: %d %s", w.Code, w.Body)
 		}
+	}
+	// The list showed the servers of a provider that has left the configuration; this answered 404.
+	if w := ask("v/viewer", "/inventory/servers/old-01"); w.Code != 200 || !strings.Contains(w.Body.String(), `"provider":"gone"`) {
+		t.Errorf("of a provider that is not configured any more: %d %s", w.Code, w.Body)
 	}
 	if w := ask("v/viewer", "/inventory/servers/web-01"); !strings.Contains(w.Body.String(), `"taskservs":["os"]`) {
 		t.Errorf("what is on it is not shown: %s", w.Body)

@@ -70,10 +70,19 @@ func serverOf(d store.Doc) (StandingServer, error) {
 	return s, err
 }
 
-// GetServer returns the server of that name, whichever of the providers has it: names are unique in
-// the inventory. It returns a fault of kind NotFound ("server.unknown") when none has it.
-func GetServer(ctx context.Context, db store.DB, providers []string, name string) (StandingServer, error) {
-	for _, p := range providers {
+// GetServer returns the server of that name, whichever provider has it, also one that has left the
+// configuration: names are unique in the inventory. It costs two reads for each provider that has
+// servers. It returns a fault of kind NotFound ("server.unknown") when none has it.
+func GetServer(ctx context.Context, db store.DB, name string) (StandingServer, error) {
+	for q := (store.Query{Kind: resourceKind, Index: "provider", Limit: 1}); ; {
+		page, err := db.List(ctx, q)
+		if err != nil {
+			return StandingServer{}, err
+		}
+		if len(page.Docs) == 0 {
+			break
+		}
+		p, _, _ := strings.Cut(page.Docs[0].Key.ID, "/")
 		d, err := db.Get(ctx, Resources().Key(p+"/"+serverKind+"/"+name))
 		if err != nil {
 			return StandingServer{}, err
@@ -81,6 +90,7 @@ func GetServer(ctx context.Context, db store.DB, providers []string, name string
 		if d.Exists() {
 			return serverOf(d)
 		}
+		q.After = store.Cursor{Value: p, ID: p + "0"} // "0" is the character behind "/": behind all servers of p
 	}
 	return StandingServer{}, fault.New(fault.NotFound, "server.unknown",
 		"There is no server of that name; those there are: GET /inventory/servers, or orchestrator server list.")
