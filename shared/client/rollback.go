@@ -61,6 +61,7 @@ type RollbackRequest struct {
 	Cascade      bool     `json:"cascade,omitempty"`
 	CheckpointID string   `json:"checkpoint_id,omitempty"`
 	OperationIDs []string `json:"operation_ids,omitempty"`
+	Recreate     bool     `json:"recreate,omitempty"` // make deleted servers again, empty
 }
 
 // Rollback is the outcome of a rollback; Duration is in seconds.
@@ -157,6 +158,7 @@ type PreviewedOperation struct {
 		Name       string `json:"name"`
 		Action     string `json:"action"`
 		Reversible bool   `json:"reversible"`
+		Recreates  bool   `json:"recreates,omitempty"`
 		Why        string `json:"why,omitempty"`
 	} `json:"steps,omitempty"`
 }

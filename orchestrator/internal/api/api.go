@@ -29,7 +29,7 @@ import (
 // Catalogue is what a submission may name, and how to reach what came of it.
 type Catalogue interface {
 	rollback.ServerLister
-	CannotUndo(step dag.Step, facts map[string]string) string // why; "" when it can be undone
+	ForeseeUndo(step dag.Step, facts map[string]string, recreate bool) (again bool, why string) // rollback.ForeseeUndo
 	Taskservs() ([]string, error)
 	Reach(server dag.Resource) map[string]string // what the system's ssh needs; not for everybody
 }

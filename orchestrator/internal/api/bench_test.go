@@ -34,7 +34,7 @@ type named struct{}
 func (named) ProviderNames() []string      { return []string{"noop"} }
 func (named) Taskservs() ([]string, error) { return nil, nil }
 
-func (named) CannotUndo(dag.Step, map[string]string) string { return "" }
+func (named) ForeseeUndo(dag.Step, map[string]string, bool) (bool, string) { return false, "" }
 
 func (named) Servers(context.Context, string) ([]dag.Resource, error) { return nil, nil }
 func (named) Reach(dag.Resource) map[string]string                    { return nil }

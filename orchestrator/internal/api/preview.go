@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
-	"github.com/provisioning-platform/platform/orchestrator/internal/rollback"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/web"
 )
@@ -42,6 +41,7 @@ type previewedStepView struct {
 	Name       string `json:"name" doc:"what people call it" example:"web-01"`
 	Action     string `json:"action" doc:"what was done" example:"server.create"`
 	Reversible bool   `json:"reversible" doc:"it can be undone, as far as that is known before"`
+	Recreates  bool   `json:"recreates,omitempty" doc:"the deleted server is made again, empty; absent when not" rare:"true"`
 	Why        string `json:"why,omitempty" doc:"why it cannot; absent when it can" example:"the recipe of dns has no uninstall step" rare:"true"`
 }
 
@@ -55,16 +55,14 @@ func viewLead(lead *dag.Effect) previewedView {
 }
 
 func (a *API) previewRollback(ctx context.Context, in executeRollbackIn) (previewView, error) {
-	q := rollback.Request{ID: web.NewID(ctx), Operations: in.OperationIDs, Cascade: in.Cascade}
-	if in.CheckpointID != nil {
-		q.Checkpoint = *in.CheckpointID
-	}
-	n, list, err := a.Engine.Preview(ctx, q, a.Catalogue.CannotUndo)
+	q := in.request(web.NewID(ctx))
+	n, list, err := a.Engine.Preview(ctx, q, a.Catalogue.ForeseeUndo)
 	v := previewView{OperationsPlanned: n, Operations: make([]previewedView, len(list))}
 	for i := range list {
 		one, stays := viewLead(&list[i].Lead), false
 		for _, s := range list[i].Steps {
-			one.Steps = append(one.Steps, previewedStepView{Name: s.Step.Name, Action: s.Step.Action, Reversible: s.Why == "", Why: s.Why})
+			one.Steps = append(one.Steps, previewedStepView{Name: s.Step.Name, Action: s.Step.Action, Reversible: s.Why == "",
+				Recreates: s.Again, Why: s.Why})
 			stays = stays || s.Why != ""
 		}
 		if stays {

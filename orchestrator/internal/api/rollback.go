@@ -131,6 +131,16 @@ type executeRollbackIn struct {
 	CheckpointID *string  `json:"checkpoint_id" max:"256" doc:"undo everything after this checkpoint; without operation_ids" example:"01997b1c-0000-7000-8000-000000000001"`
 	OperationIDs []string `json:"operation_ids" max:"2000" doc:"task id, batch/operation, or an operation id that is unambiguous" example:"[\"multi_cloud_deployment/upcloud_servers\"]" rare:"true"`
 	Cascade      bool     `json:"cascade" doc:"also undo what stands on the named operations"`
+	Recreate     bool     `json:"recreate" doc:"make deleted servers again, empty: their data is lost, and so is what was installed on them"`
+}
+
+// request returns what is asked for as the engine takes it.
+func (in executeRollbackIn) request(id string) rollback.Request {
+	q := rollback.Request{ID: id, Operations: in.OperationIDs, Cascade: in.Cascade, Recreate: in.Recreate}
+	if in.CheckpointID != nil {
+		q.Checkpoint = *in.CheckpointID
+	}
+	return q
 }
 
 // Validate wants exactly one of the two members.
@@ -181,11 +191,7 @@ func (a *API) executeRollback(ctx context.Context, in executeRollbackIn) (rollba
 	if err := web.Claim(ctx); err != nil { // it goes on when the client leaves
 		return rollbackView{}, err
 	}
-	q := rollback.Request{ID: web.NewID(ctx), Operations: in.OperationIDs, Cascade: in.Cascade}
-	if in.CheckpointID != nil {
-		q.Checkpoint = *in.CheckpointID
-	}
-	r, err := a.Engine.Rollback(ctx, q)
+	r, err := a.Engine.Rollback(ctx, in.request(web.NewID(ctx)))
 	if err != nil {
 		return rollbackView{}, err
 	}

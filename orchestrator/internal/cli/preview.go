@@ -36,8 +36,11 @@ func rollbackPreview() cli.Command {
 		for _, op := range p.Operations {
 			for _, s := range op.Steps {
 				undo := "yes"
-				if !s.Reversible {
+				switch {
+				case !s.Reversible:
 					undo = "no: " + s.Why
+				case s.Recreates:
+					undo = "made again, empty"
 				}
 				t.Rows = append(t.Rows, []string{op.Name, s.Name, s.Action, undo})
 			}
@@ -84,6 +87,7 @@ func rollbackFlags(f *cli.Flags, r *client.RollbackRequest, checkpoint, batch *s
 	f.StringSliceVar(&r.OperationIDs, "operation", nil,
 		"undo this operation (task id, batch/operation, or operation id); may be repeated")
 	f.BoolVar(&r.Cascade, "cascade", false, "also undo what stands on the named operations")
+	f.BoolVar(&r.Recreate, "recreate", false, "make deleted servers again, empty: their data and what was installed on them is lost")
 }
 
 // oneOf refuses when not exactly one of the three is given.

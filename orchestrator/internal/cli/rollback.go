@@ -31,7 +31,8 @@ func rollbackExecute() cli.Command {
 			"when something could\n" +
 			"not be undone.",
 		Example: "  orchestrator rollback execute --checkpoint before_web\n  orchestrator rollback execute --batch 0199…\n" +
-			"  orchestrator rollback execute --operation 0199…/upcloud_servers",
+			"  orchestrator rollback execute --operation 0199…/upcloud_servers\n" +
+			"  orchestrator rollback execute --checkpoint before_cleanup --recreate",
 		Flags: func(f *cli.Flags) {
 			rollbackFlags(f, &r, &checkpoint, &batch)
 			f.BoolVar(&yes, "yes", false, "do not ask")
@@ -47,6 +48,9 @@ func rollbackExecute() cli.Command {
 		}
 		if what == "" {
 			return o.Done(cli.Result{ID: batch, Result: "unchanged"}, "unchanged: nothing that batch %s completed still stands", batch)
+		}
+		if r.Recreate {
+			what += "; servers that these deleted are made again, empty"
 		}
 		o.Note("this undoes %s", what)
 		if err := o.Confirm("go on? [yes/no] ", "yes", yes); err != nil {

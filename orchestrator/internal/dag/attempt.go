@@ -63,6 +63,7 @@ type Attempt struct {
 	Operation *Operation        // of the definition, which never changes
 	Step      Step              // Do, Undo, Find
 	Facts     map[string]string // Undo: what the forward step recorded
+	Recreate  bool              // Undo of a deletion: make the server again (UndoPlan)
 }
 
 // Class says how an attempt ended (architecture section 6): failure is data.

@@ -119,6 +119,7 @@ func (r *Run) launch(i, k int32) Launch {
 	return Launch{Ref: Ref{Task: i, Step: k}, Timeout: millis(r.policies[i].AttemptTimeout), Attempt: Attempt{
 		ID: p.Attempt, Tag: Tag(t.ID, int(k)), Kind: p.Kind, RunID: r.Header.ID, TaskID: t.ID, User: t.User, Number: p.Tries,
 		Operation: &r.nodes[i].Operation, Step: p.Step, Facts: p.Recorded.Facts,
+		Recreate: r.Header.Undo != nil && r.Header.Undo.Recreate,
 	}}
 }
 

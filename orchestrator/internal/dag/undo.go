@@ -125,7 +125,7 @@ func (r *Run) handleUndo(i, k int32, res Result) {
 	case OK, NotFoundClass:
 		p.UndoError = ""
 		if slices.ContainsFunc(res.Resources, func(c Resource) bool { return !c.Gone }) { // what was removed is back
-			p.Recorded.At, p.Recorded.Made = r.now(), res.Resources
+			p.Recorded.At, p.Recorded.Made = r.now(), append(slices.Clip(res.Resources), p.lostWith(res.Resources)...)
 		}
 		r.setApplied(i, k, false)
 		r.change.Resources = append(r.change.Resources, res.Resources...)
@@ -141,6 +141,19 @@ func (r *Run) handleUndo(i, k int32, res Result) {
 		r.markEffect(i, k)
 		r.setStep(p, Succeeded)
 	}
+}
+
+// lostWith returns the resources that a removal took away and that are not among those that its
+// undo brought back: the task services of a server that was made again.
+func (p *StepState) lostWith(back []Resource) (lost []Resource) {
+	for _, c := range p.Recorded.Made {
+		if c.Gone && !slices.ContainsFunc(back, func(b Resource) bool {
+			return b.Provider == c.Provider && b.Kind == c.Kind && b.Name == c.Name
+		}) {
+			lost = append(lost, c)
+		}
+	}
+	return lost
 }
 
 // handleUndoFind takes the result of a Find that asked whether the effect of an interrupted undo

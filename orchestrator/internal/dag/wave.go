@@ -10,14 +10,15 @@ const WaveEffects = 2000
 
 // UndoPlan is the part of the header of a rollback that says what it undoes and how far it is.
 type UndoPlan struct {
-	Cut     uint64    `json:"cut"`              // everything since this commit is undone, unless Listed
-	Era     uint64    `json:"era"`              // operations of earlier eras ended before Cut
-	EraTo   uint64    `json:"era_to"`           // operations of this era and later ones ended after Cut
-	Listed  bool      `json:"listed,omitempty"` // the caller named the operations: Waves waves of them are stored
-	Planned int       `json:"planned"`          // number of operations to undo when the rollback began
-	Taken   *Position `json:"taken,omitempty"`  // the last operation of the current wave; nil before the first wave
-	Wave    int       `json:"wave"`             // number of the current wave, from 1; 0 before the first
-	Waves   int       `json:"waves,omitempty"`
+	Cut      uint64    `json:"cut"`                // everything since this commit is undone, unless Listed
+	Era      uint64    `json:"era"`                // operations of earlier eras ended before Cut
+	EraTo    uint64    `json:"era_to"`             // operations of this era and later ones ended after Cut
+	Listed   bool      `json:"listed,omitempty"`   // the caller named the operations: Waves waves of them are stored
+	Planned  int       `json:"planned"`            // number of operations to undo when the rollback began
+	Recreate bool      `json:"recreate,omitempty"` // the undo of a deletion makes the server again, without its data
+	Taken    *Position `json:"taken,omitempty"`    // the last operation of the current wave; nil before the first wave
+	Wave     int       `json:"wave"`               // number of the current wave, from 1; 0 before the first
+	Waves    int       `json:"waves,omitempty"`
 }
 
 // Position is the position of an operation in the order of all operations with effects. A rollback

@@ -304,14 +304,14 @@ func TestPreview_isWhatARollbackThenDoes(t *testing.T) {
 		e.ended(id)
 		later := e.checkpoint("later")
 		calls, story := len(w.log()), len(stream(t, db, run.EventStream))
-		cannot := func(s dag.Step, _ map[string]string) string {
-			if s.Name == "a2" {
-				return "it is stuck"
+		foresee := func(s dag.Step, _ map[string]string, recreate bool) (bool, string) {
+			if s.Name == "a2" && !recreate {
+				return false, "it is stuck"
 			}
-			return ""
+			return recreate, ""
 		}
 		for _, q := range []rollback.Request{{Checkpoint: c.ID}, {Operations: []string{id + "/a"}, Cascade: true}} {
-			n, list, err := e.Preview(scene(), q, cannot)
+			n, list, err := e.Preview(scene(), q, foresee)
 			if err != nil || n != 2 || len(list) != 2 || list[0].Lead.Operation != "k" || list[1].Lead.Operation != "a" {
 				t.Fatalf("%d %+v %v", n, list, err)
 			}
@@ -319,8 +319,12 @@ func TestPreview_isWhatARollbackThenDoes(t *testing.T) {
 				t.Errorf("%+v", s)
 			}
 		}
+		_, list, err := e.Preview(scene(), rollback.Request{Checkpoint: c.ID, Recreate: true}, foresee)
+		if err != nil || len(list) != 2 || !list[1].Steps[0].Again || list[1].Steps[0].Why != "" {
+			t.Errorf("with recreate: %+v %v", list, err)
+		}
 		alone := rollback.Request{Operations: []string{id + "/a"}}
-		if _, _, err := e.Preview(scene(), alone, cannot); fault.CodeOf(err) != "rollback.needed" {
+		if _, _, err := e.Preview(scene(), alone, foresee); fault.CodeOf(err) != "rollback.needed" {
 			t.Errorf("without what needs it: %v", err)
 		}
 		if len(w.log()) != calls || len(stream(t, db, run.EventStream)) != story {

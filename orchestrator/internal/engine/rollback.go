@@ -52,9 +52,8 @@ func (e *Engine) Rollback(ctx context.Context, q rollback.Request) (rollback.Sum
 }
 
 // Preview says what Rollback would undo (rollback.Planner.Preview).
-func (e *Engine) Preview(ctx context.Context, q rollback.Request, cannot func(dag.Step, map[string]string) string) (int,
-	[]rollback.Previewed, error) {
-	return e.planner.Preview(ctx, q, cannot)
+func (e *Engine) Preview(ctx context.Context, q rollback.Request, foresee rollback.ForeseeUndo) (int, []rollback.Previewed, error) {
+	return e.planner.Preview(ctx, q, foresee)
 }
 
 // begunRollback is the runner of a rollback that was stored, or why it was not.
@@ -161,7 +160,7 @@ func (e *Engine) beginRollback(ctx context.Context, q rollback.Request) (*runner
 	if err != nil {
 		return nil, err
 	}
-	act.Details = map[string]any{"operations": plan.Planned, "rollback": q.ID}
+	act.Details = map[string]any{"operations": plan.Planned, "recreate": q.Recreate, "rollback": q.ID}
 	return e.submitRollback(ctx, q, plan, act)
 }
 

@@ -191,7 +191,11 @@ func TestDelete_refusedAndDoneAllTheSame(t *testing.T) {
 
 // driven runs the executor of a bench under an engine over a store in memory.
 func driven(t *testing.T, b *bench) (*engine.Engine, context.Context) {
-	db := memstore.New(store.Schema{Service: "orchestrator", Kinds: run.Schema()})
+	return drivenOver(t, b, memstore.New(store.Schema{Service: "orchestrator", Kinds: run.Schema()}))
+}
+
+// drivenOver is driven over a store.
+func drivenOver(t *testing.T, b *bench, db store.DB) (*engine.Engine, context.Context) {
 	e := engine.New(engine.Config{DB: db, Executor: b.Executor, Policy: dag.Policy{MaxAttempts: 2, InitialDelay: 1, MaxDelay: 1}})
 	b.Inventory = run.Inventory{DB: db}
 	ctx, cancel := context.WithCancel(context.Background())

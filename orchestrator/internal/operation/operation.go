@@ -167,11 +167,7 @@ func (x *Executor) undo(ctx context.Context, a *dag.Attempt) (dag.Result, error)
 	case createServer:
 		return x.undoCreate(ctx, a)
 	case deleteServer:
-		if a.Facts[factCreated] == "false" {
-			return dag.Result{Output: "nothing was deleted"}, nil
-		}
-		return dag.Result{}, provider.Errorf(dag.Permanent,
-			"the deletion of server %s cannot be undone: its data is lost; create it again if it is needed", a.Step.Name)
+		return x.recreate(ctx, a)
 	case install:
 		return x.undoInstall(ctx, a)
 	case remove:
@@ -204,35 +200,6 @@ func (x *Executor) driver(name string) (provider.Driver, error) {
 
 // ProviderNames lists the names of the providers. The list is not to be changed.
 func (x *Executor) ProviderNames() []string { return x.names }
-
-// CannotUndo says why a step that was done, with the facts that it recorded, cannot be undone; ""
-// when it can, as far as that is known before. It asks no provider.
-func (x *Executor) CannotUndo(s dag.Step, facts map[string]string) string {
-	if facts[factCreated] == "false" {
-		return "" // there is nothing to undo
-	}
-	switch s.Action {
-	case createServer, deleteServer:
-		if x.Providers[s.Provider] == nil && s.Provider != "" {
-			return fmt.Sprintf("provider %s is not in the configuration any more", s.Provider)
-		}
-	}
-	switch s.Action {
-	case deleteServer:
-		return "a deleted server does not come back: its data is lost"
-	case install, remove:
-		r, err := x.Recipes.Get(s.Params[paramInfra], s.Params[paramService])
-		switch was := facts[factVersion]; {
-		case err != nil:
-			return fmt.Sprintf("there is no recipe of %s any more", s.Params[paramService])
-		case s.Action == install && !r.Reversible():
-			return fmt.Sprintf("the recipe of %s has no uninstall step", r.Name)
-		case s.Action == remove && was != "" && was != r.Version:
-			return fmt.Sprintf("%s %s cannot be installed again: the recipe has version %s now", r.Name, was, r.Version)
-		}
-	}
-	return ""
-}
 
 // Servers returns the servers of a provider that carry a tag, as the inventory has them.
 func (x *Executor) Servers(ctx context.Context, name string) ([]dag.Resource, error) {

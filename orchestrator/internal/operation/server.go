@@ -28,13 +28,18 @@ const lookAgain = 50 * time.Millisecond
 // is what was asked for, anything else is a conflict. While another task is at work on a server of
 // that name, it waits for what that comes to, with patience.
 func (x *Executor) createServer(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
+	return x.createClaimed(ctx, a, a.Tag)
+}
+
+// createClaimed is createServer for the step that holds the claim on the name of the server.
+func (x *Executor) createClaimed(ctx context.Context, a *dag.Attempt, claim string) (dag.Result, error) {
 	d, err := x.driver(a.Step.Provider)
 	if err != nil {
 		return dag.Result{}, err
 	}
 	tried, waiting, began := false, false, time.Now()
 	for tries := int(x.patience / lookAgain); ; tries-- {
-		if !x.claims.held(a.Step.Name, a.Tag) {
+		if !x.claims.held(a.Step.Name, claim) {
 			there, ok, err := x.server(ctx, a.Step.Name)
 			if err != nil {
 				return dag.Result{}, err
@@ -149,7 +154,14 @@ func (x *Executor) undoCreate(ctx context.Context, a *dag.Attempt) (dag.Result, 
 		return dag.Result{}, err
 	}
 	s := provider.Server{ID: a.Facts[factID], Tag: a.Tag, Name: a.Step.Name}
-	if s.ID == "" { // its outcome was never known
+	there, known, err := x.Inventory.Resource(ctx, a.Step.Provider, kindServer, a.Step.Name)
+	if err != nil {
+		return dag.Result{}, err
+	}
+	switch {
+	case known && there.Facts[factTag] == a.Tag: // it may have been deleted and made again
+		s = handle(there)
+	case s.ID == "": // its outcome was never known
 		found, ok, err := d.Find(ctx, a.Tag)
 		if err != nil {
 			return dag.Result{}, err
@@ -180,7 +192,9 @@ func (x *Executor) deleteServer(ctx context.Context, a *dag.Attempt) (dag.Result
 	if err != nil {
 		return dag.Result{}, err
 	}
-	return x.destroy(ctx, d, there.Provider, handle(there))
+	res, err := x.destroy(ctx, d, there.Provider, handle(there))
+	res.Facts = deleted(there)
+	return res, err
 }
 
 // handle is a server of the inventory as its provider knows it.
@@ -274,5 +288,7 @@ func (x *Executor) findDeletion(ctx context.Context, a *dag.Attempt) (dag.Result
 	if ok {
 		return dag.Result{Class: dag.NotFoundClass}, nil
 	}
-	return x.destroy(ctx, d, there.Provider, handle(there)) // deletes nothing any more and reports what is gone
+	res, err := x.destroy(ctx, d, there.Provider, handle(there)) // deletes nothing any more and reports what is gone
+	res.Facts = deleted(there)
+	return res, err
 }

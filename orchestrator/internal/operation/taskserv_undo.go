@@ -29,6 +29,15 @@ func (x *Executor) undoInstall(ctx context.Context, a *dag.Attempt) (dag.Result,
 	if known && there.Facts[factTag] != a.Tag {
 		return dag.Result{Output: fmt.Sprintf("%s was installed anew by another task and stays", a.Step.Name)}, nil
 	}
+	if !known {
+		out, err := s.conn.Run(ctx, provider.Command{Argv: []string{"test", "-d", s.dir()}})
+		switch {
+		case err != nil:
+			return dag.Result{}, err
+		case out.Exit != 0: // its server was deleted and made again, or it was removed since
+			return dag.Result{Output: fmt.Sprintf("%s is not there any more", a.Step.Name)}, nil
+		}
+	}
 	return s.uninstall(ctx)
 }
 

@@ -17,6 +17,7 @@ type Request struct {
 	Checkpoint string
 	Operations []string
 	Cascade    bool // also undo what depends on the operations named
+	Recreate   bool // make deleted servers again, without their data
 }
 
 // Plan is what a request comes to: the plan that the header of the rollback holds, and the waves of
@@ -37,7 +38,9 @@ type Planner struct {
 func (p *Planner) Plan(ctx context.Context, q Request) (Plan, error) {
 	switch {
 	case q.Checkpoint != "":
-		return p.toCheckpoint(ctx, q.Checkpoint)
+		plan, err := p.toCheckpoint(ctx, q.Checkpoint)
+		plan.Recreate = q.Recreate
+		return plan, err
 	case len(q.Operations) == 0:
 		return Plan{}, fault.New(fault.Invalid, "rollback.nothing_named", "Name a checkpoint or at least one operation.")
 	}
@@ -46,7 +49,7 @@ func (p *Planner) Plan(ctx context.Context, q Request) (Plan, error) {
 		return Plan{}, err
 	}
 	waves := p.divide(q.ID, leads)
-	return Plan{UndoPlan: dag.UndoPlan{Listed: true, Planned: len(leads), Waves: len(waves)}, Waves: waves}, nil
+	return Plan{UndoPlan: dag.UndoPlan{Listed: true, Planned: len(leads), Recreate: q.Recreate, Waves: len(waves)}, Waves: waves}, nil
 }
 
 // toCheckpoint plans a rollback to a checkpoint. Its waves are found as it goes.

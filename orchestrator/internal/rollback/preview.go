@@ -20,15 +20,19 @@ type Previewed struct {
 
 // PreviewedStep is a step that would be undone.
 type PreviewedStep struct {
-	Step dag.Step
-	Why  string // it cannot be undone; empty when it can
+	Step  dag.Step
+	Again bool   // its undo makes the deleted server again, without its data
+	Why   string // it cannot be undone; empty when it can
 }
+
+// ForeseeUndo says what the undo of a step that recorded these facts would do, when deleted servers
+// are made again or not: again is that of PreviewedStep, why its Why.
+type ForeseeUndo func(s dag.Step, facts map[string]string, recreate bool) (again bool, why string)
 
 // Preview returns what a rollback would undo: how many operations, and the first of them in the
 // order in which they are undone, at most store.MaxPage. Independent ones are undone at the same
-// time. cannot says why a step with these facts cannot be undone, "" when it can. What runs now
-// would be cancelled first, and undone too when it has done something by then.
-func (p *Planner) Preview(ctx context.Context, q Request, cannot func(dag.Step, map[string]string) string) (int, []Previewed, error) {
+// time. What runs now would be cancelled first, and undone too when it has done something by then.
+func (p *Planner) Preview(ctx context.Context, q Request, foresee ForeseeUndo) (int, []Previewed, error) {
 	plan, err := p.Plan(ctx, q)
 	if err != nil {
 		return 0, nil, err
@@ -64,7 +68,8 @@ func (p *Planner) Preview(ctx context.Context, q Request, cannot func(dag.Step, 
 		list[i].Lead = lead
 		for k := range effects {
 			if x := &effects[k]; x.Progress.Applied {
-				list[i].Steps = append(list[i].Steps, PreviewedStep{Step: x.Progress.Step, Why: cannot(x.Progress.Step, x.Recorded.Facts)})
+				again, why := foresee(x.Progress.Step, x.Recorded.Facts, q.Recreate)
+				list[i].Steps = append(list[i].Steps, PreviewedStep{Step: x.Progress.Step, Again: again, Why: why})
 			}
 		}
 	}

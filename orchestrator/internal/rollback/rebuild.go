@@ -171,7 +171,9 @@ func noteOperation(operation []store.Row[dag.Effect], note func(resourceState)) 
 				note(resourceState{since: since, at: x.Recorded.At, gone: made.Gone, resource: r})
 			default: // what an undone removal recorded last is what came back
 				note(resourceState{since: since, at: x.Recorded.At, gone: made.Gone || removes, resource: r})
-				note(resourceState{since: row.Rev, at: x.Recorded.At, gone: made.Gone || !removes, resource: r})
+				if !removes || !made.Gone {
+					note(resourceState{since: row.Rev, at: x.Recorded.At, gone: made.Gone || !removes, resource: r})
+				}
 			}
 		}
 	}

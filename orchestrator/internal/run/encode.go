@@ -130,6 +130,7 @@ func (o *Encoder) header(h *dag.Header) {
 		o.Number("era_to", int64(u.EraTo))
 		o.Flag("listed", u.Listed)
 		o.Number("planned", int64(u.Planned))
+		o.Flag("recreate", u.Recreate)
 		if u.Taken != nil {
 			o.Object("taken")
 			o.Number("era", int64(u.Taken.Era))

@@ -16,7 +16,7 @@ type ServerState string
 const (
 	ServerUp       ServerState = "up"       // its task waited until it answered
 	ServerAccepted ServerState = "accepted" // its provider has taken the order; nobody waited
-	ServerListed   ServerState = "listed"   // in the inventory without a task of now: by a restore or a reconcile
+	ServerListed   ServerState = "listed"   // in the inventory without a task of now: by a restore, a reconcile or a rollback
 )
 
 const serverKind = "server"
