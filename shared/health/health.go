@@ -112,6 +112,12 @@ func (s *Checks) Reasons() (all []Reason, changes bool) {
 	return slices.Compact(all), changes
 }
 
+// Words returns the texts of Reasons.
+func (s *Checks) Words() []string {
+	all, _ := s.Reasons()
+	return words(all)
+}
+
 // reasonOf returns the word for a refusal.
 func reasonOf(err error) Reason {
 	code := fault.CodeOf(err)
@@ -156,12 +162,14 @@ func (s *Checks) ready(context.Context, web.None) (web.Notice, error) {
 	return web.Notice(s.Title + " is ready"), nil
 }
 
-func join(all []Reason) string {
-	words := make([]string, len(all))
+func join(all []Reason) string { return strings.Join(words(all), ", ") }
+
+func words(all []Reason) []string {
+	texts := make([]string, len(all))
 	for i, r := range all {
-		words[i] = string(r)
+		texts[i] = string(r)
 	}
-	return strings.Join(words, ", ")
+	return texts
 }
 
 // Meter shows in a service's metrics, under names that begin with prefix, each reason as a gauge,

@@ -73,6 +73,7 @@ var rings = []struct {
 	{"orchestrator/internal/operation", service, "turns operations into steps and performs them"},
 	{"orchestrator/internal/rights", service, "what an operation asks of the policies, and its submitter's rights of now"},
 	{"orchestrator/internal/hook", service, "what events mean to receivers of webhooks, and who may read them"},
+	{"orchestrator/internal/pulse", service, "tells that the health of the service has changed"},
 	{"orchestrator/internal/trust", service, "what the orchestrator knows of the control-center"},
 	{"control-center/internal", service, "the control-center's nouns"},
 	{"shared/web/body", port, "JSON bodies, their rules and their memory; knows no request"},

@@ -16,6 +16,7 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/infra"
 	"github.com/provisioning-platform/platform/orchestrator/internal/operation"
 	"github.com/provisioning-platform/platform/orchestrator/internal/provider/local"
+	"github.com/provisioning-platform/platform/orchestrator/internal/pulse"
 	"github.com/provisioning-platform/platform/orchestrator/internal/recipe"
 	"github.com/provisioning-platform/platform/orchestrator/internal/rights"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
@@ -136,6 +137,7 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 			{Name: "trust", Run: known.Run},
 			{Name: "certificate", Run: func(ctx context.Context) error { return peer.RenewProof(ctx, log) }},
 			{Name: "audit copy", Run: copier.Run}, {Name: "webhooks", Run: hooks.Run},
+			{Name: "health events", Run: (&pulse.Teller{DB: db, Reasons: checks.Words, Now: now, Log: log}).Run},
 		},
 	}, nil
 }

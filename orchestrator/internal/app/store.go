@@ -1,6 +1,7 @@
 package app
 
 import (
+	"github.com/provisioning-platform/platform/orchestrator/internal/pulse"
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/orchestrator/internal/trust"
 	"github.com/provisioning-platform/platform/shared/audit"
@@ -15,7 +16,7 @@ import (
 func Schema() store.Schema {
 	var kinds []store.Kind
 	for _, k := range [][]store.Kind{audit.Kinds(), run.Schema(), feed.Kinds(), trust.Kinds(), retention.Kinds(), idempotency.Kinds(),
-		webhook.Kinds()} {
+		webhook.Kinds(), pulse.Kinds()} {
 		kinds = append(kinds, k...)
 	}
 	return store.Schema{Service: "orchestrator", Kinds: kinds}

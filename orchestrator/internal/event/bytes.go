@@ -38,6 +38,9 @@ func (e *Event) writeData(w *canonical.Writer) {
 	case OperationStatusChanged, WorkflowProgress:
 		w.Float("progress", float64(e.Progress)/100)
 	}
+	if e.Type == SystemHealthChanged {
+		w.List("reasons", e.Reasons)
+	}
 	w.Text("rollback_id", e.Rollback)
 	w.Text("status", e.Status)
 	w.Text("task_id", e.TaskID)

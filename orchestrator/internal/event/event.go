@@ -27,6 +27,7 @@ const (
 	RightsWithdrawn        Type = "RightsWithdrawn"
 	WebhookPaused          Type = "WebhookPaused"     // by the service itself; error says why
 	WebhookDeadLetter      Type = "WebhookDeadLetter" // a delivery is given up; name is its event, error says why
+	SystemHealthChanged    Type = "SystemHealthChanged"
 )
 
 // Types returns the names of all types.
@@ -34,7 +35,7 @@ func Types() []string {
 	var names []string
 	for _, t := range []Type{TaskStatusChanged, OperationStatusChanged, BatchStatusChanged, WorkflowProgress, CheckpointCreated,
 		CheckpointDeleted, CheckpointRecordOnly, RollbackStarted, RollbackCompleted, TaskRolledBack, RightsWithdrawn, WebhookPaused,
-		WebhookDeadLetter} {
+		WebhookDeadLetter, SystemHealthChanged} {
 		names = append(names, string(t))
 	}
 	return names
@@ -96,14 +97,15 @@ type Event struct {
 	Name       string
 	Operation  string // id of the operation in its batch
 	Error      string
-	Output     string // of a task that completed
-	Rollback   string // rollback id; the batch's own for an automatic rollback
-	Checkpoint string // checkpoint id
-	Webhook    string // Webhook…: webhook id
-	Delivery   string // WebhookDeadLetter: delivery id
-	Step       string // WorkflowProgress: the current one
-	Progress   int    // hundredths of a percent
-	Done       int    // steps; RollbackCompleted: operations undone
-	Failed     int    // RollbackCompleted: operations that could not be undone
-	Total      int    // steps; Rollback…: operations; RightsWithdrawn: tasks that end for it
+	Output     string   // of a task that completed
+	Rollback   string   // rollback id; the batch's own for an automatic rollback
+	Checkpoint string   // checkpoint id
+	Webhook    string   // Webhook…: webhook id
+	Delivery   string   // WebhookDeadLetter: delivery id
+	Reasons    []string // SystemHealthChanged: why the service is degraded
+	Step       string   // WorkflowProgress: the current one
+	Progress   int      // hundredths of a percent
+	Done       int      // steps; RollbackCompleted: operations undone
+	Failed     int      // RollbackCompleted: operations that could not be undone
+	Total      int      // steps; Rollback…: operations; RightsWithdrawn: tasks that end for it
 }

@@ -29,7 +29,7 @@ func full(t event.Type) event.Event {
 	return event.Event{
 		Type: t, Time: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC), Status: "completed", TaskID: "t1", BatchID: "b1", Infra: "i1",
 		Name: "a \"name\"", Operation: "op", Error: "<none>", Output: "line\nline", Rollback: "r1", Checkpoint: "c1", Webhook: "w1",
-		Delivery: "d1", Step: "step", Progress: 1250, Done: 1, Failed: 2, Total: 3,
+		Delivery: "d1", Reasons: []string{"store.full"}, Step: "step", Progress: 1250, Done: 1, Failed: 2, Total: 3,
 	}
 }
 

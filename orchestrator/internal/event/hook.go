@@ -25,6 +25,7 @@ var hooks = []hook{
 	{"checkpoint.created", CheckpointCreated, ""},
 	{"rollback.completed", RollbackCompleted, "completed"},
 	{"rollback.failed", RollbackCompleted, "failed"},
+	{"system.health", SystemHealthChanged, ""},
 	{"task.cancelled", TaskStatusChanged, "cancelled"},
 	{"task.completed", TaskStatusChanged, "completed"},
 	{"task.failed", TaskStatusChanged, "failed"},

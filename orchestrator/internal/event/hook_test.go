@@ -23,6 +23,7 @@ func TestHookOf_tellsWhatTheContractNames(t *testing.T) {
 		{Event{Type: BatchStatusChanged, Status: "completed", BatchID: "b", Name: "n", Done: 2, Total: 2}, "batch.completed", `{"batch_id":"b","completed":2,"failed":0,"name":"n","status":"completed","total":2}`},
 		{Event{Type: OperationStatusChanged, Status: "completed"}, "", ""},
 		{Event{Type: CheckpointCreated, Checkpoint: "c"}, "checkpoint.created", `{"checkpoint_id":"c"}`},
+		{Event{Type: SystemHealthChanged, Status: "healthy"}, "system.health", `{"reasons":[],"status":"healthy"}`},
 		{Event{Type: RollbackCompleted, Status: "failed", Rollback: "r"}, "rollback.failed", `{"completed":0,"failed":0,"rollback_id":"r","status":"failed","total":0}`},
 	} {
 		c.e.Time = at
