@@ -325,3 +325,21 @@ func TestAPI_namesOfAnyLengthArePublished(t *testing.T) {
 		}
 	}
 }
+
+// TestAPI_oneWrongPasswordInALoopKeepsNoNewClientOut: right logins of its own consumer do not make
+// the pause of a name one of its address, which a proxy gives to all.
+func TestAPI_oneWrongPasswordInALoopKeepsNoNewClientOut(t *testing.T) {
+	t.Parallel()
+	g := open(t)
+	g.do(admin, "POST", "/v1/subscriptions", fmt.Sprintf(newSub, "a"))
+	g.do(admin, "POST", "/v1/subscriptions", fmt.Sprintf(newSub, "b"))
+	for range 2 * freeAddress {
+		if status, _, _ := g.do("a:pa:ss wörd", "GET", "/v1/subscriptions/a", ""); status != 200 {
+			t.Fatal(status)
+		}
+		g.do("a:wrong", "GET", "/v1/subscriptions/a", "")
+	}
+	if status, _, text := g.do("b:pa:ss wörd", "GET", "/v1/subscriptions/b", ""); status != 200 {
+		t.Errorf("a consumer that comes from the same address is answered %d %s", status, text)
+	}
+}

@@ -54,28 +54,24 @@ func (f *failures) wait(now time.Time, keys ...key) (left time.Duration) {
 	return left
 }
 
-// add counts a wrong password for each of keys.
-func (f *failures) add(now time.Time, keys ...key) {
+// add counts a wrong password for a name, and for the address it came from while the name is free
+// of a pause: one client in a loop keeps no other one of its address out.
+func (f *failures) add(now time.Time, name, address key) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.of == nil || len(f.of) > maxFailures {
 		f.of = map[key]*failure{}
 	}
-	for _, k := range keys {
+	for _, k := range []key{name, address} {
 		one := f.of[k]
 		if one == nil || now.Sub(one.last) > forgetAfter {
 			one = &failure{}
 			f.of[k] = one
 		}
-		one.n, one.last = one.n+1, now
+		if one.n, one.last = one.n+1, now; k == name && one.n > name.free {
+			return
+		}
 	}
-}
-
-// forget takes back what was counted for k: its password was right.
-func (f *failures) forget(k key) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.of, k)
 }
 
 // usual remembers from which addresses which names had their right password.

@@ -90,7 +90,6 @@ func (a *API) guard(name string, r *http.Request, right bool, check func() (bool
 		a.failures.add(a.Now(), byName, byAddress)
 		return token.Claims{}, errUnauthorized
 	}
-	a.failures.forget(byName)
 	a.usual.add(usual)
 	return claims(name), nil
 }
