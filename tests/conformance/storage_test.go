@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"testing"
 
 	"github.com/provisioning-platform/platform/tests/rig"
 	"github.com/provisioning-platform/platform/tests/rig/rigtest"
@@ -45,13 +46,7 @@ func (e *env) onSmallDisk(o rig.Options) *rig.Rig {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		e.t.Fatal(err)
 	}
-	unshare := []string{"--mount"}
-	if os.Getuid() != 0 {
-		unshare = append(unshare, "--user", "--map-root-user")
-	}
-	mount := `mount -t tmpfs -o size=64m,mode=0700 none "$0" && exec "$@"`
-	r.Orchestrator.Args = append(append(unshare, "sh", "-c", mount, data, r.Orchestrator.Bin), r.Orchestrator.Args...)
-	r.Orchestrator.Bin = "unshare"
+	onSmallDisk(r.Orchestrator, data)
 	if err := r.StartServices(e.t.Context()); err != nil {
 		e.t.Fatal(err)
 	}
@@ -63,12 +58,42 @@ func (e *env) onSmallDisk(o rig.Options) *rig.Rig {
 	return r
 }
 
+// onSmallDisk makes a service start with its data folder, and what is in there, on a disk of 64 MiB
+// that nobody else sees.
+func onSmallDisk(s *rig.Service, data string) {
+	unshare := []string{"--mount"}
+	if os.Getuid() != 0 {
+		unshare = append(unshare, "--user", "--map-root-user")
+	}
+	mount := `cp -a "$0" "$0.copy" && mount -t tmpfs -o size=64m,mode=0700 none "$0" && cp -a "$0.copy/." "$0" && exec "$@"`
+	s.Args = append(append(unshare, "sh", "-c", mount, data, s.Bin), s.Args...)
+	s.Bin = "unshare"
+}
+
+// onSmallDisk is onSmallDisk of the control-center. away takes all that is free there, and back
+// gives it back.
+func (d *directory) onSmallDisk() (away, back func()) {
+	data := filepath.Join(d.Dir, "control-center")
+	onSmallDisk(d.ControlCenter, data)
+	// Its view of its disk, from outside its mount namespace.
+	filler := func() string {
+		return filepath.Join(fmt.Sprintf("/proc/%d/root", d.ControlCenter.PID()), data, "filler")
+	}
+	return func() { fill(d.t, filler()) }, func() {
+		if err := os.Remove(filler()); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+}
+
 // fill writes to a file until the disk is full.
-func (e *env) fill(path string) {
-	e.t.Helper()
+func (e *env) fill(path string) { fill(e.t, path) }
+
+func fill(t *testing.T, path string) {
+	t.Helper()
 	f, err := os.Create(path)
 	if err != nil {
-		e.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
 	block := make([]byte, 64<<10)
@@ -79,7 +104,7 @@ func (e *env) fill(path string) {
 			}
 			block = block[:512]
 		} else if err != nil {
-			e.t.Fatal(err)
+			t.Fatal(err)
 		}
 	}
 }
