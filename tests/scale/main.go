@@ -29,7 +29,7 @@ type scale struct {
 	only     *regexp.Regexp
 	exceeded []string // figures above their limit
 
-	tasks, servers, rows int
+	tasks, servers, rows, messages int
 }
 
 // job fills an installation of its own and measures what it is about.
@@ -39,7 +39,7 @@ type job struct {
 }
 
 // jobs are all there are.
-var jobs = []job{{"history", history}, {"rollback", whole}}
+var jobs = []job{{"history", history}, {"rollback", whole}, {"directory", directory}}
 
 func main() {
 	s := &scale{}
@@ -48,6 +48,7 @@ func main() {
 	only := flag.String("only", "", "run only jobs whose name matches this regular expression")
 	flag.IntVar(&s.tasks, "tasks", 1_000_000, "finished tasks")
 	flag.IntVar(&s.servers, "servers", 100_000, "of them: tasks that made a server, which stands")
+	flag.IntVar(&s.messages, "messages", 1_000_000, "directory events that wait in one queue")
 	flag.IntVar(&s.rows, "rows", 1_000_000, "further rows in the audit log")
 	flag.Parse()
 	// The services end with the run: also when something else ends it, such as a time limit.
