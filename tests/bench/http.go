@@ -51,32 +51,39 @@ func serveEcho() error {
 	}))
 }
 
-// http measures a read and a durable write of the orchestrator beside the echo, turn by turn.
-func (b *bench) http(ctx context.Context, r *rig.Rig) error {
+// startEcho runs serveEcho in a process of its own, until stop.
+func startEcho(ctx context.Context) (address string, stop func(), err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return err
+		return "", nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	echo := exec.CommandContext(ctx, self, "-echo")
 	in, err := echo.StdinPipe()
 	if err != nil {
-		return err
+		return "", nil, err
 	}
 	out, err := echo.StdoutPipe()
 	if err != nil {
-		return err
+		return "", nil, err
 	}
 	if err := echo.Start(); err != nil {
-		return err
+		return "", nil, err
 	}
-	defer func() { _ = in.Close(); _ = echo.Wait() }()
-	address, err := bufio.NewReader(out).ReadString('\n')
+	stop = func() { _ = in.Close(); _ = echo.Wait() }
+	if address, err = bufio.NewReader(out).ReadString('\n'); err != nil {
+		stop()
+		return "", nil, err
+	}
+	return strings.TrimSpace(address), stop, nil
+}
+
+// http measures a read and a durable write of the orchestrator beside the echo, turn by turn.
+func (b *bench) http(ctx context.Context, r *rig.Rig) error {
+	address, stop, err := startEcho(ctx)
 	if err != nil {
 		return err
 	}
-	address = strings.TrimSpace(address)
+	defer stop()
 	orchestrator := strings.TrimPrefix(r.Orchestrator.Address, "http://")
 	for _, f := range []struct{ name, method, path, body string }{
 		{"http_post_checkpoint", "POST", "/rollback/checkpoints", `{"name":"before_the_change","description":"of a benchmark"}`},

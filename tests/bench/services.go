@@ -30,7 +30,7 @@ func (b *bench) services() []part {
 	for _, j := range jobs() {
 		names = append(names, j.figures()...)
 	}
-	return []part{{names, b.withServices}}
+	return []part{{names, b.withServices}, {directoryFigures(), b.directory}}
 }
 
 // withServices starts an installation and measures what needs one.
