@@ -58,6 +58,7 @@ func (a *API) Routes() []web.Route {
 			Permission: signedIn, Face: ownOrAdmin, Limit: web.Free, Audit: "subscription.delete", Handle: web.To(a.delete)},
 		{Method: "PATCH", Path: "/v1/subscriptions/:name/prefill", Op: "setPrefillStatus",
 			Summary:    "Say how far the prefill of a subscription is",
+			Doc:        "Whoever says it has taken the prefill over: this service does not work on it any more, until it is restarted.",
 			Permission: signedIn, Face: prefill, Limit: web.Free, Audit: "subscription.prefill", Handle: web.To(a.setPrefill)},
 		{Method: "GET", Path: "/v1/subscriptions/:name/messages/next", Op: "nextMessage", Summary: "The oldest message that waits, or null",
 			Doc: "It waits up to timeout for one. Until it is acknowledged it is delivered again after a second. X-Queue-Reason says why " +
