@@ -28,7 +28,7 @@ var internalOps = []operation{
 }
 
 // asks are the operations that take a body and change nothing.
-var asks = map[string]bool{"explainPolicy": true, "checkPolicy": true}
+var asks = map[string]bool{"explainPolicy": true, "checkPolicy": true, "previewRollback": true}
 
 // TestMatrix_everyRoleAtEveryOperation is Z01 with the rights of platform.md Q13:
 // testdata/matrix.txt declares the status of each cell, an operation that is published and not

@@ -27,13 +27,18 @@ func TestHeaders_onEveryAnswer(t *testing.T) {
 	s := shared
 	linked := map[string]bool{}
 	_, hook := s.webhook(t, nil)
+	identity := idOf(t, s.send(t, "control-center", "POST", "/webhooks", s.people["admin+mfa"].token,
+		map[string]any{"url": "https://receiver.invalid/hook", "events": []string{"key.removed"}}))
+	_, batch := s.batch(t, map[string]any{"name": "headers"}, map[string]any{"id": "a"}, map[string]any{"name": "headers"})
 	parents := map[string]string{ // lists of what belongs to something need it
-		"/webhooks/{id}/deliveries": strings.TrimPrefix(hook, "/webhooks/"),
-		"/policies/{id}/versions":   "00000000-0000-8000-8000-000000000001",
+		"orchestrator /webhooks/{id}/deliveries":       strings.TrimPrefix(hook, "/webhooks/"),
+		"orchestrator /state/workflows/{id}/snapshots": strings.TrimPrefix(batch, "/batch/operations/"),
+		"control-center /webhooks/{id}/deliveries":     identity,
+		"control-center /policies/{id}/versions":       "00000000-0000-8000-8000-000000000001",
 	}
 	for _, op := range append(s.operations(t), operation{service: "orchestrator", method: "GET", path: "/nothing"},
 		operation{service: "control-center", method: "PATCH", path: "/users"}) {
-		path, tokens := op.url(cmp.Or(parents[op.path], nowhere)), []string{"", "bad", s.people["viewer"].token}
+		path, tokens := op.url(cmp.Or(parents[op.service+" "+op.path], nowhere)), []string{"", "bad", s.people["viewer"].token}
 		own := path
 		list := slices.Contains(op.query, "offset")
 		if list { // its second page links to the first, and each list has a reader
