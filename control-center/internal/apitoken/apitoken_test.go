@@ -12,7 +12,9 @@ import (
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/fault"
+	"github.com/provisioning-platform/platform/shared/feed"
 	"github.com/provisioning-platform/platform/shared/store"
+	"github.com/provisioning-platform/platform/shared/store/memstore"
 	"github.com/provisioning-platform/platform/shared/token"
 )
 
@@ -221,6 +223,22 @@ func TestRotate_bothAreGoodForTheOverlapAndNoLonger(t *testing.T) {
 	}
 }
 
+func TestRotate_anOverlapBeyondTheEndOfTheOldOneMakesItNoLonger(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	old, text := mint(t, r, r.Account(t, "dana"), false)
+	if _, _, err := r.Tokens.Rotate(t.Context(), old.ID, apitoken.Rotation{Overlap: 48 * time.Hour}, anybody); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := r.Tokens.Get(t.Context(), old.ID); err != nil || !after.Expires.Equal(old.Expires) {
+		t.Errorf("it was good until %s and is until %s, %v", old.Expires, after.Expires, err)
+	}
+	r.Clock.Add(24 * time.Hour)
+	if got := code(t, r, text); got != "api_token.expired" {
+		t.Errorf("after its end: %q", got)
+	}
+}
+
 // TestTokens_theStoreHoldsNoToken looks for the text of a token in everything that is stored.
 func TestTokens_theStoreHoldsNoToken(t *testing.T) {
 	t.Parallel()
@@ -292,5 +310,31 @@ func TestUse_isListedAfterAMinuteAndCostsNoCommitARequest(t *testing.T) {
 	}
 	if after, err := r.Tokens.Get(t.Context(), made.ID); err != nil || after.LastUsed.Unix() == 1 {
 		t.Errorf("an older use replaced a newer one: %+v, %v", after, err)
+	}
+}
+
+// TestUse_thatCouldNotBeStoredIsStoredTheNextTime: a last round whose time is over stores nothing.
+func TestUse_thatCouldNotBeStoredIsStoredTheNextTime(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	made, text := mint(t, r, r.Account(t, "dana"), false)
+	if got := code(t, r, text); got != "" {
+		t.Fatal(got)
+	}
+	good := r.Tokens.DB
+	closed := memstore.New(controltest.Schema())
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	for _, db := range []*feed.Hub{feed.NewHub(closed), good} {
+		r.Tokens.DB = db
+		if err := r.Tokens.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after, err := r.Tokens.Get(t.Context(), made.ID); err != nil || after.LastUsed == nil {
+		t.Errorf("the last use is lost: %+v, %v", after, err)
 	}
 }
