@@ -75,6 +75,19 @@ func TestUpdate_rolesAreThoseOfNowAndDisablingEndsItsTokensForGood(t *testing.T)
 	}
 }
 
+func TestDelete_theNameIsFreeAgain(t *testing.T) {
+	t.Parallel()
+	r := controltest.New(t)
+	a, _ := account(t, r, "ci", "viewer")
+	if err := r.Machines.Delete(t.Context(), a.ID, controltest.Root); err != nil {
+		t.Fatal(err)
+	}
+	again := serviceaccount.Draft{Name: "CI", Owner: a.Owner, Roles: []string{"viewer"}}
+	if b, err := r.Machines.Create(t.Context(), again, controltest.Root); err != nil || b.ID == a.ID {
+		t.Errorf("%+v, %v", b, err)
+	}
+}
+
 func TestCreate_whatIsRefused(t *testing.T) {
 	t.Parallel()
 	r := controltest.New(t)
