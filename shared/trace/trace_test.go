@@ -116,6 +116,32 @@ func TestTracer_offDoesNothing(t *testing.T) {
 	}
 }
 
+// TestTracer_theHeadersGoToTheCollectorAlone: whoever it sends the spans to gets nothing.
+func TestTracer_theHeadersGoToTheCollectorAlone(t *testing.T) {
+	t.Parallel()
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) {
+		t.Errorf("the spans went on to %s with %v", q.URL, q.Header)
+	}))
+	t.Cleanup(elsewhere.Close)
+	asked := make(chan struct{}, 100)
+	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		asked <- struct{}{}
+		http.Redirect(w, q, elsewhere.URL, http.StatusTemporaryRedirect)
+	}))
+	t.Cleanup(collector.Close)
+	tr, err := Open(t.Context(), Collector{Endpoint: collector.URL, Sample: 1}, "x", obs.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, _ := tr.Enter("")
+	tr.Record(EndedSpan{Own: own, Name: "work", Begin: time.Now(), End: time.Now()})
+	if tr.provider.ForceFlush(t.Context()) == nil {
+		t.Error("the collector took the spans")
+	}
+	<-asked
+	_ = tr.provider.Shutdown(t.Context())
+}
+
 // TestTracer_aCollectorThatRefusesIsToldOnce: the log has one line, the metric every span, and no
 // header.
 func TestTracer_aCollectorThatRefusesIsToldOnce(t *testing.T) {
