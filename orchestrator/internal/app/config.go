@@ -184,8 +184,8 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 	operation.CheckProviders(c.Providers, problems)
 	c.Webhooks.Check(problems)
 	for _, o := range c.WS.Origins {
-		if u, err := url.Parse(o); err != nil || u.Scheme == "" || u.Host == "" || o != u.Scheme+"://"+u.Host {
-			problems.Add("ws.origins: %q is no origin such as https://console.example.com", o)
+		if !web.IsOrigin(o) {
+			problems.Add("ws.origins: %q is no origin such as https://console.example.com; each is listed, there is no wildcard", o)
 		}
 	}
 }

@@ -61,6 +61,8 @@ func TestConfigCheck_refusesWhatServeRefuses(t *testing.T) {
 			want: []string{"retry.max_attempts", "retry.initial_delay", "retry.grace"}},
 		"rate limits":        {file: "[rate_limits]\nauthentication = 0", want: []string{"rate_limits.authentication"}},
 		"origin with a path": {file: "[ws]\norigins = [\"https://a/b\"]", want: []string{"ws.origins", "https://a/b"}},
+		"origins that no browser sends": {file: "[ws]\norigins = [\"ftp://a\", \"https://*.a\", \"https://A\"]",
+			want: []string{"ftp://a", "https://*.a", "https://A"}},
 		"listener and store": {file: "listen = [\"h\", \"h:port\"]\n[store]\nurl = \"surrealdb://r@h:1/a/b\"",
 			want: []string{"\"h\" is not HOST:PORT", "h:port", "sync = \"every\""}},
 		"a wrong type": {file: "[limits]\ntasks = \"many\"\nsteps = 0\n[retry]\nmax_attempts = [1]",
