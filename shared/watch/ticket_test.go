@@ -156,6 +156,14 @@ func TestTicket_endsAndIsBounded(t *testing.T) {
 		if _, err := h.redeem(old); fault.CodeOf(err) != "ws.bad_ticket" {
 			t.Errorf("a ticket after its time: %v", err)
 		}
+		brief, err := h.Ticket(token.Claims{Subject: "eve", SessionID: "s", Expires: time.Now().Unix() + 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(5 * time.Second)
+		if _, err := h.redeem(brief.Secret.Reveal()); fault.CodeOf(err) != "ws.bad_ticket" {
+			t.Errorf("a ticket after the end of the token it was asked for with: %v", err)
+		}
 		last := ""
 		for i := range maxTickets {
 			if last, err = ask(string(rune('a' + i/maxTicketsPerUser))); err != nil {
