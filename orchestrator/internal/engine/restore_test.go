@@ -159,6 +159,35 @@ func TestRestore_ofADamagedCheckpointIsRefusedAndChangesNothing(t *testing.T) {
 	})
 }
 
+// TestRestore_ofWhatTheStoreHasLostIsRefusedAndChangesNothing: an inventory that does not have the
+// sum of its checkpoint is not made the one of now.
+func TestRestore_ofWhatTheStoreHasLostIsRefusedAndChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, db := newWorld(), memory()
+		e := start(t, db, w)
+		e.ended(e.submit(workflow("web")).Run.ID)
+		c := e.checkpoint("cut")
+		var lost store.Batch
+		for _, kind := range []string{run.Effects().Kind, run.Resources().Kind} {
+			for d, err := range store.All(t.Context(), db, store.Query{Kind: kind}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				lost.Writes = append(lost.Writes, store.Write{Key: d.Key, Expect: store.Any(), Action: store.Delete})
+			}
+		}
+		if len(lost.Writes) < 2 {
+			t.Fatalf("%d documents are lost", len(lost.Writes))
+		}
+		if _, err := db.Commit(t.Context(), lost); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Restore(scene(), c.ID); fault.CodeOf(err) != "checkpoint.not_rebuilt" || e.statistics().Verification.Unverified {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
 // TestRestore_ofACheckpointTakenInTheMiddleYieldsNoHalfOperation takes one while an operation has
 // made one of its two servers.
 func TestRestore_ofACheckpointTakenInTheMiddleYieldsNoHalfOperation(t *testing.T) {
