@@ -7,9 +7,9 @@ import (
 	"github.com/provisioning-platform/platform/shared/trace"
 )
 
-// enterTrace gives a request its span. Only who has signed in has one: a stranger must
-// not fill somebody's collector. What is asked every few seconds (the services' own routes,
-// metrics) and what lasts is no work.
+// enterTrace gives a request its span. A caller who has not signed in gets none: a stranger must
+// not fill the collector of the operator. Neither do routes that are asked every few seconds (those
+// between the services, metrics), nor streams, whose length says nothing about the work.
 func (x *request) enterTrace() {
 	r := x.ep.route
 	stranger := r.Permission.kind == permitOpen || r.Permission.kind == permitService
