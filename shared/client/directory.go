@@ -113,15 +113,6 @@ type DirectoryDelta struct {
 	New json.RawMessage `json:"new"`
 }
 
-// EventDeadLetter is a message that a subscription could not handle.
-type EventDeadLetter struct {
-	Sequence uint64          `json:"sequence_number"`
-	Topic    string          `json:"topic"`
-	Reason   string          `json:"reason"`
-	At       time.Time       `json:"at"`
-	Message  json.RawMessage `json:"message,omitempty"`
-}
-
 // directoryKinds are the kinds of faults by status.
 var directoryKinds = map[int]fault.Kind{
 	401: fault.Unauthenticated, 404: fault.NotFound, 405: fault.MethodUnknown, 409: fault.Conflict, 410: fault.Gone, 413: fault.TooLarge,
@@ -142,11 +133,13 @@ func (d *Directory) repeat(ctx context.Context, method, path string, in, out any
 func (d *Directory) do(ctx context.Context, method, path string, in, out any) (http.Header, error) {
 	var sent io.Reader
 	if in != nil {
-		text, err := json.Marshal(in)
-		if err != nil {
+		var text bytes.Buffer
+		e := json.NewEncoder(&text)
+		e.SetEscapeHTML(false) // an object goes out as it came in
+		if err := e.Encode(in); err != nil {
 			return nil, err
 		}
-		sent = bytes.NewReader(text)
+		sent = &text
 	}
 	r, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(d.Base, "/")+path, sent)
 	if err != nil || r.URL.Host == "" {
@@ -299,31 +292,6 @@ func (d *Directory) Bury(ctx context.Context, sequence uint64, reason string) er
 func (d *Directory) status(ctx context.Context, sequence uint64, body any) error {
 	path := subscriptionPath(d.Username, "messages", strconv.FormatUint(sequence, 10), "status")
 	_, err := d.do(ctx, http.MethodPatch, path, body, nil)
-	return err
-}
-
-// DeadLetters returns up to limit dead letters of a subscription with numbers above after.
-func (d *Directory) DeadLetters(ctx context.Context, name string, after uint64, limit int) (all []EventDeadLetter, err error) {
-	query := url.Values{"after": {strconv.FormatUint(after, 10)}, "limit": {strconv.Itoa(limit)}}
-	_, err = d.do(ctx, http.MethodGet, subscriptionPath(name, "dead-letters")+"?"+query.Encode(), nil, &all)
-	return all, err
-}
-
-// DeadLetter returns a dead letter with its message.
-func (d *Directory) DeadLetter(ctx context.Context, name string, sequence uint64) (l EventDeadLetter, err error) {
-	_, err = d.do(ctx, http.MethodGet, subscriptionPath(name, "dead-letters", strconv.FormatUint(sequence, 10)), nil, &l)
-	return l, err
-}
-
-// Requeue puts a dead letter at the end of its queue.
-func (d *Directory) Requeue(ctx context.Context, name string, sequence uint64) error {
-	_, err := d.do(ctx, http.MethodPost, subscriptionPath(name, "dead-letters", strconv.FormatUint(sequence, 10), "requeue"), nil, nil)
-	return err
-}
-
-// DropDeadLetter removes a dead letter for good.
-func (d *Directory) DropDeadLetter(ctx context.Context, name string, sequence uint64) error {
-	_, err := d.do(ctx, http.MethodDelete, subscriptionPath(name, "dead-letters", strconv.FormatUint(sequence, 10)), nil, nil)
 	return err
 }
 

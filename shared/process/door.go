@@ -39,7 +39,7 @@ func (s *Service) door(b *Base, d Door, open chan<- []string) (Component, error)
 		h.TLSConfig = s.certificate.Server()
 	}
 	return Component{Name: d.Name, Run: func(ctx context.Context) error {
-		listeners, err := openListeners(ctx, s.TLS.Addresses(d.Listen))
+		listeners, err := openListeners(ctx, s.TLS.Beside(d.Listen))
 		if err != nil {
 			return err
 		}

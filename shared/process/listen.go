@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/provisioning-platform/platform/shared/config"
@@ -83,6 +85,27 @@ func CheckListen(addresses []string, tls transport.TLSSettings, server ServerSet
 		}
 	}
 	tls.Check(addresses, server.Plaintext, problems)
+}
+
+// CheckDoor notes what is wrong with where a further server listens. key is its key of the
+// configuration, and taken has the key of each address that the service listens on already.
+func CheckDoor(key string, addresses []string, tls transport.TLSSettings, server ServerSettings, taken map[string]string,
+	problems *config.Problems) {
+	seen := maps.Clone(taken)
+	for _, a := range tls.Beside(addresses) {
+		if err := CheckAddress(a.Text); err != nil {
+			problems.Add("%s: %s", key, err)
+			continue
+		}
+		if by, there := seen[a.Text]; there && !strings.HasSuffix(a.Text, ":0") {
+			problems.Add("%s: %s is listened on already, by %s; give another port", key, a.Text, by)
+		}
+		seen[a.Text] = key
+		if !a.TLS && !server.Plaintext && !transport.Loopback(a.Text) {
+			problems.Add("%s: other machines can reach %s, and passwords would travel there in the clear: set tls.cert and tls.key, or "+
+				"server.plaintext = true when a proxy in front of it speaks TLS", key, a.Text)
+		}
+	}
 }
 
 // ServerSettings is the table [server] of a service.

@@ -37,6 +37,17 @@ func (s TLSSettings) Addresses(plain []string) []Address {
 	return all
 }
 
+// Beside returns where a further server of the service listens: with TLS as the key listen, and
+// beside tls.listen, which leaves the key listen plain for this machine, wherever another machine
+// reaches it.
+func (s TLSSettings) Beside(listen []string) []Address {
+	var all []Address
+	for _, a := range listen {
+		all = append(all, Address{Text: a, TLS: s.On() && (len(s.Listen) == 0 || !Loopback(a))})
+	}
+	return all
+}
+
 // Check notes what is wrong with the table, and each address without TLS that other machines can
 // reach, unless plaintext says that a proxy speaks TLS before it (decision 60).
 func (s TLSSettings) Check(listen []string, plaintext bool, problems *config.Problems) {

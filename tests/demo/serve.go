@@ -18,6 +18,7 @@ const (
 	orchestratorListen  = "localhost:9090"
 	controlCenterTLS    = "localhost:9444"
 	orchestratorTLS     = "localhost:9445"
+	directoryListen     = "127.0.0.1:7777" // the Provisioning API of the control-center
 	peerListen          = "127.0.0.1:9443"
 )
 
@@ -39,7 +40,7 @@ func keepServing(ctx context.Context, bin, dir string) error {
 	if err != nil {
 		return err
 	}
-	o.TLS, o.Peer = true, peerListen
+	o.TLS, o.Peer, o.Directory = true, peerListen, directoryListen
 	r, err := openOrPrepare(ctx, o, filepath.Join(dir, "first-login.json"))
 	if err != nil {
 		return err
@@ -111,6 +112,11 @@ orchestrator    %s     API description: %s/docs
 With TLS:       https://%s (control-center), https://%s (orchestrator)
                 curl --cacert %s https://%s/health
 
+Provisioning API %s     API description: %s/docs
+                user admin makes subscriptions, password in %s
+                user udm publishes, password in %s
+                (realm control-center: the accounts of this installation)
+
 First login:
   user name   %s
   password    %s
@@ -124,5 +130,6 @@ First login:
 Data and logs are in %s; what stands above is in first-login.json there. Ctrl-C stops both services.
 `, r.ControlCenter.Address, r.ControlCenter.Address, r.Orchestrator.Address, r.Orchestrator.Address,
 		controlCenterTLS, orchestratorTLS, r.Authority(), orchestratorTLS,
+		r.ControlCenter.Directory, r.ControlCenter.Directory, r.DirectoryPassword("admin"), r.DirectoryPassword("publisher"),
 		r.Admin.Username, r.Admin.Password, r.Admin.TOTPSecret, r.Admin.TOTPURI, r.Admin.Username, r.Dir)
 }

@@ -29,6 +29,7 @@ type Options struct {
 	Env                 []string // for both services
 	RateLimits          bool     // leave the rate limits on
 	Peer                string   // address of the service-to-service port, which the services then use; empty: none
+	Directory           string   // address of the Provisioning API, whose roles then have passwords; empty: none
 	TLS                 bool     // each service listens a second time, with TLS, under an authority of the rig
 }
 
@@ -154,6 +155,14 @@ func Open(o Options, admin Bootstrap) (*Rig, error) {
 	}
 	r.ControlCenter = service("control-center", r.ControlCenterConfig, r.ControlCenterStore)
 	r.ControlCenter.ListenPeer = r.Peer
+	if r.Directory != "" {
+		passwords, err := r.directoryPasswords()
+		if err != nil {
+			return nil, err
+		}
+		r.ControlCenter.ListenDirectory = r.Directory
+		r.ControlCenter.Env = append(slices.Clone(env), passwords...)
+	}
 	r.Orchestrator = service("orchestrator", r.OrchestratorConfig, r.OrchestratorStore)
 	return r, nil
 }

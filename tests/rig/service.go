@@ -32,9 +32,11 @@ type Service struct {
 	Log     string   // file that standard error goes to, appended over restarts
 	Address string   // "http://127.0.0.1:43211" once started
 
-	ListenPeer string // of the control-center: the service-to-service port; empty: none
-	ListenTLS  string // a further address, with TLS; empty: none
-	Secure     string // "https://127.0.0.1:43212" once started with ListenTLS
+	ListenPeer      string // of the control-center: the service-to-service port; empty: none
+	ListenTLS       string // a further address, with TLS; empty: none
+	Directory       string // "http://127.0.0.1:43213" of the Provisioning API once started with ListenDirectory
+	ListenDirectory string // of the control-center: the Provisioning API; empty: none
+	Secure          string // "https://127.0.0.1:43212" once started with ListenTLS
 
 	cmd    *exec.Cmd     // of the last process that was started
 	ended  chan struct{} // closed when the process has ended
@@ -69,6 +71,9 @@ func (s *Service) StartOn(ctx context.Context, listen ...string) error {
 	cmd.Env = append(os.Environ(), s.Env...)
 	if s.ListenPeer != "" {
 		cmd.Env = append(cmd.Env, "CONTROL_CENTER_TLS_PEER_LISTEN="+s.ListenPeer)
+	}
+	if s.ListenDirectory != "" {
+		cmd.Env = append(cmd.Env, "CONTROL_CENTER_PROVISIONING_LISTEN="+s.ListenDirectory)
 	}
 	if s.ListenTLS != "" {
 		cmd.Env = append(cmd.Env, strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))+"_TLS_LISTEN="+s.ListenTLS)
@@ -111,7 +116,7 @@ func (s *Service) StartOn(ctx context.Context, listen ...string) error {
 func (s *Service) awaitReady(ctx context.Context, lines <-chan string) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
-	open := false
+	waits := map[string]bool{"plain": true, "tls": s.ListenTLS != "", "directory": s.ListenDirectory != ""}
 	for {
 		select {
 		case line, ok := <-lines:
@@ -124,17 +129,20 @@ func (s *Service) awaitReady(ctx context.Context, lines <-chan string) error {
 				s.ListenPeer = peer
 			}
 			address, found := strings.CutPrefix(line, "listening ")
+			door, isDoor := strings.CutSuffix(address, " (Provisioning API)")
 			switch host, secure := strings.CutPrefix(address, "https://"); {
 			case !found:
+			case isDoor:
+				s.Directory, waits["directory"] = door, false
+				_, s.ListenDirectory, _ = strings.Cut(door, "://")
 			case secure && s.ListenTLS != "":
-				s.Secure = address
+				s.Secure, waits["tls"] = address, false
 				s.ListenTLS = host
+			case waits["plain"]:
+				s.Address, waits["plain"] = address, false
+			}
+			if !waits["plain"] && !waits["tls"] && !waits["directory"] {
 				return s.awaitHealth(ctx)
-			case !open:
-				s.Address, open = address, true
-				if s.ListenTLS == "" {
-					return s.awaitHealth(ctx)
-				}
 			}
 		case <-ctx.Done():
 			return fmt.Errorf("%s does not listen after %s: %s", s.Name, readyWithin, s.tail())

@@ -128,6 +128,9 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 	c.RateLimits.Check(problems)
 	c.Traces.Check(problems)
 	c.Provisioning.check(problems)
+	if c.Provisioning.served() {
+		process.CheckDoor("provisioning.listen", c.Provisioning.Listen, c.TLS.TLSSettings, c.Server, c.addresses(), problems)
+	}
 	ttl, idle, longest := time.Duration(c.Tokens.AccessTTL), time.Duration(c.Tokens.RefreshIdle), time.Duration(c.Tokens.SessionMax)
 	if c.Audit.WaitForPeer < 0 {
 		problems.Add("audit.wait_for_peer must not be below 0")
@@ -151,6 +154,19 @@ func (c Config) check(urlFile string, problems *config.Problems) {
 	if longest < idle || longest > 31*24*time.Hour {
 		problems.Add("tokens.session_max must be at least tokens.refresh_idle and at most 744h, not %s", longest)
 	}
+}
+
+// addresses returns where everybody and the orchestrator are listened to, by key of the
+// configuration.
+func (c Config) addresses() map[string]string {
+	by := map[string]string{c.TLS.Peer.Listen: "tls.peer.listen"}
+	for _, a := range c.TLS.Listen {
+		by[a] = "tls.listen"
+	}
+	for _, a := range c.Listen {
+		by[a] = "listen"
+	}
+	return by
 }
 
 // checkFolder adds to problems why serve refuses a data folder, as far as that shows without

@@ -41,6 +41,11 @@ func run(env []string, args ...string) (code int, out, errs string) {
 func TestConfigCheck_refusesWhatServeRefuses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
+	for name, mode := range map[string]os.FileMode{"private": 0o600, "readable": 0o644} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("a password of a role\n"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, c := range map[string]struct {
 		file string
 		env  []string
@@ -65,9 +70,21 @@ func TestConfigCheck_refusesWhatServeRefuses(t *testing.T) {
 		"no certificate there":           {file: "[tls]\ncert = \"nowhere\"\nkey = \"nowhere\"", want: []string{"tls.key", "nowhere"}},
 		"a wildcard for pages":           {file: "[cors]\norigins = [\"*\"]", want: []string{"cors.origins"}},
 		"bad port for the peer":          {file: "[tls.peer]\nlisten = \"9443\"", want: []string{"tls.peer.listen", "HOST:PORT"}},
-		"bad port":                       {args: []string{"--listen", "127.0.0.1:70000"}, want: []string{"0 to 65535"}},
-		"password in a URL":              {args: []string{"--store", "surrealdb://root:hunter2@h:1/a/b"}, want: []string{"password"}},
-		"sync not stated":                {args: []string{"--store", "surrealdb://root@h:1/a/b"}, want: []string{"sync = \"every\""}},
+		"a password that is not there": {file: "[provisioning]\nadmin_password_file = \"nowhere\"",
+			want: []string{"provisioning", "nowhere"}},
+		"a password that all can read": {file: "[provisioning]\npublisher_password_file = \"readable\"",
+			want: []string{"readable", "chmod"}},
+		"two servers on one address": {file: "listen = [\"127.0.0.1:7777\"]\n[provisioning]\nadmin_password_file = \"private\"",
+			want: []string{"provisioning.listen: 127.0.0.1:7777 is listened on already, by listen"}},
+		"one address twice": {file: "[provisioning]\nadmin_password_file = \"private\"\nlisten = [\"127.0.0.1:7\", \"127.0.0.1:7\"]",
+			want: []string{"127.0.0.1:7 is listened on already, by provisioning.listen"}},
+		"passwords in the clear": {file: "[provisioning]\nadmin_password_file = \"private\"\nlisten = [\"0.0.0.0:7777\"]",
+			want: []string{"provisioning.listen", "server.plaintext"}},
+		"a bad address of the directory": {file: "[provisioning]\nadmin_password_file = \"private\"\nlisten = [\"7777\"]",
+			want: []string{"provisioning.listen", "HOST:PORT"}},
+		"bad port":          {args: []string{"--listen", "127.0.0.1:70000"}, want: []string{"0 to 65535"}},
+		"password in a URL": {args: []string{"--store", "surrealdb://root:hunter2@h:1/a/b"}, want: []string{"password"}},
+		"sync not stated":   {args: []string{"--store", "surrealdb://root@h:1/a/b"}, want: []string{"sync = \"every\""}},
 		"no database": {file: "[store]\nsync = \"every\"", args: []string{"--store", "surrealdb://root@h:1/a"},
 			want: []string{"database"}},
 		"no password file": {file: "[store]\npassword_file = \"nowhere\"", want: []string{"nowhere"}},

@@ -67,22 +67,10 @@ func (p Provisioning) check(problems *config.Problems) {
 	}
 	problems.AtLeast("provisioning.prefill_attempts", p.PrefillAttempts, -1)
 	problems.AtLeast("provisioning.max_messages", p.MaxMessages, 0)
-	for _, address := range p.Listen {
-		if err := process.CheckAddress(address); err != nil {
-			problems.Add("provisioning.listen: %s", err)
-		}
-	}
-	for _, path := range []config.Path{p.AdminPassword, p.PrefillPassword, p.PublisherPassword, p.UDM.Password} {
-		if path != "" {
-			problems.Private(string(path))
-		}
-	}
-	if _, err := p.roles(); err != nil {
-		problems.AddState(err)
-	}
-	if _, err := p.UDM.source(); err != nil {
-		problems.AddState(err)
-	}
+	_, err := p.roles()
+	problems.AddError(err)
+	_, err = p.UDM.source()
+	problems.AddError(err)
 }
 
 // roles returns the users of the API that are known by configuration.
