@@ -37,7 +37,7 @@ func (s *Server) document() error {
 	d := openapi.Document{
 		Service: s.cfg.Service, Title: s.cfg.Title, Version: s.cfg.Version,
 		Description: s.cfg.Description, Nouns: s.cfg.Nouns,
-		Status: StatusOf, Types: [2]string{typeJSON, typeVendor},
+		Status: StatusOf, Basic: s.basic(), Types: [2]string{typeJSON, typeVendor},
 	}
 	for _, r := range s.routes {
 		if r.Internal {
@@ -59,6 +59,18 @@ func (s *Server) document() error {
 		Headers: map[string]string{"Content-Security-Policy": policy},
 	}
 	return err
+}
+
+// basic says whether those who ask send a user name and a password: all faces say so.
+func (s *Server) basic() bool {
+	faces := 0
+	for _, r := range s.cfg.Routes {
+		if r.Face == nil || r.Face.Challenge != "Basic" {
+			return false
+		}
+		faces++
+	}
+	return faces > 0
 }
 
 // OpenAPI returns the document, as served.
@@ -100,13 +112,21 @@ func (r Route) describe() (openapi.RouteDoc, error) {
 		}
 	case r.Stream != nil:
 		o.Stream = &openapi.StreamDoc{Type: "text/plain", Doc: "A stream or text, without the envelope."}
-	case r.Face != nil || r.Handle.out == reflect.TypeFor[Raw]() || r.Handle.out == reflect.TypeFor[Pieces]():
+	case r.Face != nil && r.Handle.out != reflect.TypeFor[Raw]() && r.Handle.out != reflect.TypeFor[Pieces]():
+		o.Bare = true
+		if r.Handle.out != reflect.TypeFor[any]() {
+			o.Output = r.Handle.out
+		}
+	case r.Handle.out == reflect.TypeFor[Raw]() || r.Handle.out == reflect.TypeFor[Pieces]():
 		o.Raw = true
 	default:
 		o.Output = r.Handle.out
 		if p, ok := reflect.Zero(o.Output).Interface().(pager); ok {
 			o.Output, o.Page = p.row(), true
 		}
+	}
+	if f := r.Face; f != nil && f.Status != nil {
+		o.StatusOf = func(k fault.Kind) int { return f.Status(fault.New(k, "", "")) }
 	}
 	o.Refuses = r.refusals(&o)
 	return o, nil

@@ -27,8 +27,9 @@ type API struct {
 // Nouns returns the groups of the OpenAPI document.
 func Nouns() []openapi.Noun {
 	return []openapi.Noun{
-		{Name: "subscriptions", Doc: "A consumer's wish to hear of some topics, and its queue."},
-		{Name: "messages", Doc: "Directory events, published once and delivered to every subscription that wants them."},
+		{Name: "subscriptions", Paths: []string{"v1/subscriptions"}, Doc: "A consumer's wish to hear of some topics, and its queue."},
+		{Name: "messages", Paths: []string{"v1/messages", "v1/subscriptions/:name/messages", "v1/subscriptions/:name/dead-letters"},
+			Doc: "Directory events, published once and delivered to every subscription that wants them."},
 	}
 }
 

@@ -20,6 +20,9 @@ func Handler(root string, next http.Handler) http.Handler {
 				below = "/-" + clean
 			}
 		}
+		if below == "/redoc" { // the page that the original has beside its docs
+			below = "/docs"
+		}
 		copied := r.Clone(r.Context())
 		copied.URL.Path, copied.URL.RawPath = below, ""
 		if below == "" {

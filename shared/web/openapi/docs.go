@@ -66,6 +66,13 @@ func (n Noun) anchor() string { return strings.ToLower(strings.ReplaceAll(n.Name
 
 // signIn says how to get a token, with the lines that all others below stand on.
 func (d *docs) signIn() {
+	if d.of.Basic {
+		fmt.Fprintf(d, "<h2 id=\"sign-in\">How to sign in</h2><p>%s</p><pre>%s</pre>", html.EscapeString(signInBasic), html.EscapeString(
+			d.address+"=127.0.0.1:7777   # where this API listens, with its path\nNAME=… PASSWORD=…"))
+		d.WriteString("<p>An answer without data is <code>null</code>. A refusal is an object with <code>detail</code>, and 422 with " +
+			"<code>message</code> and <code>errors</code>; both have <code>code</code>.</p>")
+		return
+	}
 	lines := "CONTROL_CENTER=127.0.0.1:9080   # where the control-center listens\n"
 	if d.address != "CONTROL_CENTER" {
 		lines += d.address + "=127.0.0.1:9090     # where this service listens\n"
@@ -95,12 +102,12 @@ func (d *docs) operation(r RouteDoc) {
 	fmt.Fprintf(d, "<h4>Try it</h4><pre>%s</pre>", esc(d.curl(r)))
 	d.answer(r)
 	d.WriteString("<h4>Refuses with</h4><p><small>")
-	kinds := slices.SortedFunc(slices.Values(r.Refuses), func(a, b fault.Kind) int { return d.of.Status(a) - d.of.Status(b) })
+	kinds := slices.SortedFunc(slices.Values(r.Refuses), func(a, b fault.Kind) int { return d.of.statusOf(r, a) - d.of.statusOf(r, b) })
 	for i, k := range kinds {
 		if i > 0 {
 			d.WriteString(", ")
 		}
-		fmt.Fprintf(d, "%d %s", d.of.Status(k), esc(refusalName(k)))
+		fmt.Fprintf(d, "%d %s", d.of.statusOf(r, k), esc(refusalName(k)))
 	}
 	d.WriteString("</small></p></details>")
 }
@@ -119,6 +126,10 @@ func (d *docs) answer(r RouteDoc) {
 		d.speech(r)
 		return
 	}
+	if r.Bare && r.Output == nil {
+		fmt.Fprintf(d, "<h4>Answers %d</h4><pre>null</pre>", r.Status)
+		return
+	}
 	s, list, err := outputOf(r)
 	if err != nil {
 		d.err = err
@@ -128,9 +139,13 @@ func (d *docs) answer(r RouteDoc) {
 	if list {
 		data, prefix = []any{data}, "data[]"
 	}
-	fmt.Fprintf(d, "<h4>Answers %d</h4><pre>%s</pre>", r.Status, html.EscapeString(d.pretty(map[string]any{"success": true, "data": data})))
+	said := any(map[string]any{"success": true, "data": data})
+	if r.Bare {
+		said, prefix = data, strings.TrimPrefix(prefix, "data")
+	}
+	fmt.Fprintf(d, "<h4>Answers %d</h4><pre>%s</pre>", r.Status, html.EscapeString(d.pretty(said)))
 	if s.Kind == body.Object {
-		d.table("Members of the answer", members(nil, "answer", s, prefix+".", 0))
+		d.table("Members of the answer", members(nil, "answer", s, strings.TrimPrefix(prefix+".", "."), 0))
 	}
 }
 
@@ -182,7 +197,11 @@ func (d *docs) curl(r RouteDoc) string {
 	}
 	line += " \"$" + d.address + path + "\""
 	if !r.Open {
-		line += " \\\n  -H \"Authorization: Bearer $TOKEN\""
+		if d.of.Basic {
+			line += " \\\n  -u \"$NAME:$PASSWORD\""
+		} else {
+			line += " \\\n  -H \"Authorization: Bearer $TOKEN\""
+		}
 	}
 	if r.Body != nil {
 		line += " \\\n  -H 'Content-Type: application/json' \\\n  -d '" + strings.ReplaceAll(d.pretty(exampleOf(r.Body, nil, false)), "'", `'\''`) + "'"

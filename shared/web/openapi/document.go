@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/web/body"
 )
 
@@ -16,6 +17,27 @@ const signIn = "Sign in at the control-center: POST /auth/login with the user na
 	"factor, a code of it. " +
 	"Send the token of the answer in each request: Authorization: Bearer <token>. It is good for some minutes; POST /auth/refresh gives " +
 	"the next one."
+
+// signInBasic is signIn where a user name and a password are asked for.
+const signInBasic = "Send a user name and its password in each request: Authorization: Basic, or curl -u NAME:PASSWORD. A subscription " +
+	"signs in with " +
+	"its own name; the roles admin, prefill and publisher have theirs from the operator. Whatever does not fit the path is 401."
+
+// signIn says how to authenticate at the service.
+func (d *Document) signIn() string {
+	if d.Basic {
+		return signInBasic
+	}
+	return signIn
+}
+
+// scheme returns the name of the security scheme and the scheme.
+func (d *Document) scheme() (name string, of map[string]any) {
+	if d.Basic {
+		return "HTTPBasic", map[string]any{"type": "http", "scheme": "basic", "description": signInBasic}
+	}
+	return "bearer", map[string]any{"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": signIn}
+}
 
 // JSON returns the document in OpenAPI 3.1.
 func (d *Document) JSON() ([]byte, error) {
@@ -37,17 +59,17 @@ func (d *Document) JSON() ([]byte, error) {
 	for i, n := range nouns {
 		tags[i] = map[string]any{"name": n.Name, "description": or(n.Doc, n.Name)}
 	}
+	scheme, secured := d.scheme()
 	return indented(map[string]any{
 		"openapi": "3.1.0",
-		"info":    map[string]any{"title": d.Title, "version": or(d.Version, "v1"), "description": d.Description + "\n\n" + signIn},
+		"info":    map[string]any{"title": d.Title, "version": or(d.Version, "v1"), "description": d.Description + "\n\n" + d.signIn()},
 		"servers": []any{map[string]any{"url": "/", "description": "where this document is served"}},
 		"tags":    tags,
 		"paths":   paths,
 		"components": map[string]any{
-			"schemas": c.components,
-			"securitySchemes": map[string]any{"bearer": map[string]any{"type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-				"description": signIn}},
-			"responses": d.refusalResponses(c),
+			"schemas":         c.components,
+			"securitySchemes": map[string]any{scheme: secured},
+			"responses":       d.refusalResponses(c),
 		},
 	})
 }
@@ -77,13 +99,23 @@ func nounsOf(configured []Noun, operations []RouteDoc) []Noun {
 
 // nounOf returns the name of the noun that an operation is of.
 func nounOf(r RouteDoc, nouns []Noun) string {
-	at := firstPart(r.Path)
+	name, longest := "", 0
 	for _, n := range nouns {
-		if slices.Contains(n.Paths, at) {
-			return n.Name
+		for _, p := range n.Paths {
+			if at := strings.TrimPrefix(r.Path, "/"); len(p) > longest && (at == p || strings.HasPrefix(at, p+"/")) {
+				name, longest = n.Name, len(p)
+			}
 		}
 	}
-	return ""
+	return name
+}
+
+// statusOf returns the status with which an operation refuses.
+func (d *Document) statusOf(r RouteDoc, k fault.Kind) int {
+	if r.StatusOf != nil {
+		return r.StatusOf(k)
+	}
+	return d.Status(k)
 }
 
 // firstPart returns the first part of a path.
@@ -113,7 +145,8 @@ func (d *Document) operation(r RouteDoc, c *schemas, nouns []Noun) (map[string]a
 		op["x-shows-secret"] = true
 	}
 	if !r.Open {
-		op["security"] = []any{map[string]any{"bearer": []any{}}}
+		scheme, _ := d.scheme()
+		op["security"] = []any{map[string]any{scheme: []any{}}}
 	}
 	if params := parameters(r, c); len(params) > 0 {
 		op["parameters"] = params
@@ -129,7 +162,7 @@ func (d *Document) operation(r RouteDoc, c *schemas, nouns []Noun) (map[string]a
 		return nil, err
 	}
 	for _, k := range r.Refuses {
-		status := strconv.Itoa(d.Status(k))
+		status := strconv.Itoa(d.statusOf(r, k))
 		responses[status] = map[string]any{"$ref": "#/components/responses/" + refusalName(k)}
 	}
 	op["responses"] = responses

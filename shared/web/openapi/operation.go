@@ -16,6 +16,7 @@ type Document struct {
 	Nouns       []Noun // the groups of the document, the main ones first
 	Operations  []RouteDoc
 	Status      func(fault.Kind) int // the HTTP status of a kind of refusal
+	Basic       bool                 // who asks is a user name with a password; false: a token
 	Types       [2]string            // content types of an enveloped answer; bodies have the first one
 }
 
@@ -33,13 +34,15 @@ type RouteDoc struct {
 	Body             *body.Shape // nil when it takes none
 	Status           int         // of success
 	Output           reflect.Type
-	Page             bool              // it answers with rows of Output
-	Raw              bool              // its answer has no envelope
-	Produces         string            // content type of a raw answer
-	Stream           *StreamDoc        // of a raw answer: what it says
-	Example          string            // of an answer that is a text
-	Examples         map[string]string // by member of Output: instead of the tag
-	Refuses          []fault.Kind      // all kinds that it may refuse with
+	Page             bool                 // it answers with rows of Output
+	Raw              bool                 // its answer has no envelope
+	Bare             bool                 // its answer is Output and nothing around it, null without an Output
+	StatusOf         func(fault.Kind) int // of its refusals, where that is not the document's
+	Produces         string               // content type of a raw answer
+	Stream           *StreamDoc           // of a raw answer: what it says
+	Example          string               // of an answer that is a text
+	Examples         map[string]string    // by member of Output: instead of the tag
+	Refuses          []fault.Kind         // all kinds that it may refuse with
 }
 
 // Parameter is a parameter of an operation. In is "path", "query" or "header".
@@ -52,7 +55,7 @@ type Parameter struct {
 type Noun struct {
 	Name  string   // "Batches"
 	Doc   string   // what it is, in a sentence or two
-	Paths []string // the first parts of the paths of its operations: "batch"
+	Paths []string // how the paths of its operations begin: "batch", "v1/messages"; the longest that fits counts
 }
 
 // StreamDoc describes a Stream for the document, because the server neither binds nor encodes it.

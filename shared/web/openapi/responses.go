@@ -16,6 +16,8 @@ func (d *Document) answers(r RouteDoc, c *schemas, op, responses map[string]any)
 	switch {
 	case r.Stream != nil:
 		return d.speech(r, c, op, responses)
+	case r.Bare:
+		return d.bare(r, c, responses)
 	case r.Raw:
 		responses[status] = d.plainResponse("The document itself, without the envelope.", r.Produces)
 		return nil
@@ -44,6 +46,24 @@ func (d *Document) answers(r RouteDoc, c *schemas, op, responses map[string]any)
 		out["headers"] = pageHeaders()
 	}
 	responses[status] = out
+	return nil
+}
+
+// bare adds an answer that has nothing around it.
+func (d *Document) bare(r RouteDoc, c *schemas, responses map[string]any) error {
+	schema, example := map[string]any{"type": "null"}, any(nil)
+	if r.Output != nil {
+		s, list, err := outputOf(r)
+		if err != nil {
+			return err
+		}
+		schema, example = c.of(s, true), exampleOf(s, nil, true)
+		if list {
+			schema, example = map[string]any{"type": "array", "items": schema}, []any{example}
+		}
+	}
+	responses[strconv.Itoa(r.Status)] = map[string]any{"description": success(r),
+		"content": map[string]any{d.Types[0]: map[string]any{"schema": schema, "example": example}}}
 	return nil
 }
 
