@@ -86,6 +86,7 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 		Limits: dag.Limits{Operations: c.Limits.Operations}, MaxTasks: c.Limits.Tasks, MaxSteps: c.Limits.Steps,
 	})
 	runs.MeterQueues(metrics)
+	runs.Checkpoints.Meter(metrics)
 	sends := hook.Config(db, rights.Book{Known: known}, now)
 	if sends.Sealer, err = seal.Make(b.Dir.Keys()); err != nil {
 		return nil, err

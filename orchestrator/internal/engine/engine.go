@@ -140,10 +140,13 @@ func (e *Engine) now() dag.Now { return dag.Now{Wall: e.Now(), Up: time.Since(e.
 func (e *Engine) Run(ctx context.Context) error {
 	for try := 1; ; try++ {
 		err := e.Checkpoints.Eras.Open(ctx, e.DB)
+		if err == nil {
+			err = e.Checkpoints.LoadVerification(ctx)
+		}
 		if err == nil || ctx.Err() != nil {
 			break
 		}
-		e.Log.Error("engine: the last era cannot be read; trying again", "error", err)
+		e.Log.Error("engine: the last era, or whether the inventory is verified, cannot be read; trying again", "error", err)
 		backOff(ctx, try)
 	}
 	e.mu.Lock()

@@ -2,6 +2,7 @@ package rollback
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
@@ -19,6 +20,8 @@ type Checkpoints struct {
 	DB   store.DB
 	Eras *Eras
 	Now  func() time.Time
+
+	unverified atomic.Bool // see LoadVerification
 }
 
 // Take stores a checkpoint of now with the id (a fresh one when empty), the texts, which the caller

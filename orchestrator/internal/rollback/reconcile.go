@@ -228,6 +228,9 @@ func (s *Checkpoints) settle(ctx context.Context, c *comparison, mark store.Row[
 		return Reconciled{}, fault.New(fault.Conflict, "reconcile.changed",
 			"The inventory was changed while the providers were asked; ask again.")
 	}
+	if err == nil && c.Verified {
+		s.unverified.Store(false)
+	}
 	return c.Reconciled, err
 }
 

@@ -58,6 +58,9 @@ func (s *Checkpoints) Restore(ctx context.Context, checkpointID string) (Restore
 		tx.Append(e.Stream, e.Body)
 		return s.verification(tx, func(v *run.Verification) { s.restored(v, c.ID) })
 	})
+	if err == nil {
+		s.unverified.Store(true)
+	}
 	return out, err
 }
 
@@ -97,6 +100,9 @@ func (s *Checkpoints) restorePart(ctx context.Context, c run.Checkpoint, changes
 			v.Unfinished = true
 		})
 	})
+	if err == nil {
+		s.unverified.Store(true)
+	}
 	return err
 }
 
