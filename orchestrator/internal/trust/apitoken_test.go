@@ -161,3 +161,48 @@ func TestAPITokens_lastUsesAreReportedOnceAMinute(t *testing.T) {
 		}
 	})
 }
+
+// TestAPITokens_aUseThatWasNotHeardIsReportedTheNextTime: a control-center that is down costs no
+// last use.
+func TestAPITokens_aUseThatWasNotHeardIsReportedTheNextTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCenter(t)
+		c.say(token.SubjectState{Sub: "u1", Version: 1, Enabled: true, Roles: []string{"operator"}})
+		tr := start(t, memory(t), c)
+		made, text := machine("t1")
+		c.hand(made)
+		settle(time.Second)
+		c.change(func(c *center) { c.down = true })
+		if got := said(t, tr, text); got != "" {
+			t.Fatal(got)
+		}
+		settle(90 * time.Second)
+		c.change(func(c *center) { c.down = false })
+		settle(2 * time.Minute)
+		c.change(func(c *center) {
+			if len(c.used) != 1 || c.used[0].ID != "t1" {
+				t.Errorf("reported were %v", c.used)
+			}
+		})
+	})
+}
+
+// TestAPITokens_oneWhoseOwnerWasNotToldYetWaits: the stream of API tokens may be ahead of that of
+// accounts, and its client comes again.
+func TestAPITokens_oneWhoseOwnerWasNotToldYetWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCenter(t)
+		tr := start(t, memory(t), c)
+		made, text := machine("t1")
+		c.hand(made)
+		settle(time.Second)
+		if got := said(t, tr, text); got != "control_center.catching_up" {
+			t.Errorf("before its owner was told: %q", got)
+		}
+		c.say(token.SubjectState{Sub: "u1", Version: 1, Enabled: true, Roles: []string{"operator"}})
+		settle(time.Second)
+		if got := said(t, tr, text); got != "" {
+			t.Errorf("after its owner was told: %q", got)
+		}
+	})
+}
