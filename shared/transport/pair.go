@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync/atomic"
 	"time"
 
 	"github.com/provisioning-platform/platform/shared/clock"
+	"github.com/provisioning-platform/platform/shared/instant"
 	"github.com/provisioning-platform/platform/shared/obs"
 )
 
@@ -27,6 +29,7 @@ type Pair struct {
 type fileState struct {
 	modified time.Time
 	size     int64
+	mode     fs.FileMode
 	inode    any
 }
 
@@ -58,33 +61,58 @@ func (p *Pair) read() (*tls.Certificate, error) {
 	return &c, nil
 }
 
+// next reads a pair that is to replace the one in use. One that no client takes now is refused as
+// long as the one in use is taken: after its end either is as good.
+func (p *Pair) next(now time.Time) (*tls.Certificate, error) {
+	c, err := p.read()
+	switch {
+	case err != nil:
+		return nil, err
+	case now.After(p.Expires()):
+	case now.After(c.Leaf.NotAfter):
+		return nil, fmt.Errorf("tls.cert: %s holds a certificate that ran out at %s", p.cert, instant.Format(c.Leaf.NotAfter))
+	case now.Before(c.Leaf.NotBefore):
+		return nil, fmt.Errorf("tls.cert: %s holds a certificate that is not good before %s; it is used then", p.cert,
+			instant.Format(c.Leaf.NotBefore))
+	}
+	return c, nil
+}
+
 func (p *Pair) look() (now [2]fileState) {
 	for i, path := range []string{p.cert, p.key} {
 		if info, err := os.Stat(path); err == nil {
-			now[i] = fileState{modified: info.ModTime(), size: info.Size(), inode: inode(info)}
+			now[i] = fileState{modified: info.ModTime(), size: info.Size(), mode: info.Mode(), inode: inode(info)}
 		}
 	}
 	return now
 }
 
 // Run reads the pair again whenever its files have changed, until ctx ends; then it returns nil. A
-// new pair that cannot be used leaves the old one in use and is logged once. It waits until the
-// files stay as they are for a second, so that it does not read one of two that are being replaced.
+// new pair that cannot be used leaves the old one in use and is logged once; each look tries it
+// again, for what was wrong may be no file's (no descriptor was free), or not be seen in them. It
+// waits until the files stay as they are for a second, so that it does not read one of two that are
+// being replaced.
 func (p *Pair) Run(ctx context.Context, log *slog.Logger) error {
+	failed := ""
 	for before := p.seen; clock.Pause(ctx, lookEvery, nil); {
 		now := p.look()
 		settled := now == before
 		before = now
-		if now == p.seen || !settled {
+		if now == p.seen && failed == "" || !settled {
 			continue
 		}
+		changed := now != p.seen
 		p.seen = now
-		c, err := p.read()
+		c, err := p.next(time.Now())
 		if err != nil {
-			log.WarnContext(ctx, "the new certificate cannot be used; the old one stays in use", slog.Any("error", err),
-				slog.Time("old_expires", p.Expires()))
+			if changed || err.Error() != failed {
+				log.WarnContext(ctx, "the new certificate cannot be used; the old one stays in use", slog.Any("error", err),
+					slog.Time("old_expires", p.Expires()))
+			}
+			failed = err.Error()
 			continue
 		}
+		failed = ""
 		p.loaded.Store(c)
 		log.InfoContext(ctx, "new certificate in use", slog.String("file", p.cert), slog.Time("expires", p.Expires()))
 	}

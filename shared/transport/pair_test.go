@@ -15,10 +15,11 @@ import (
 	"github.com/provisioning-platform/platform/shared/config"
 )
 
-// writePair writes a fresh certificate of localhost that ends at until, as two files.
+// writePair writes a fresh certificate of localhost, good for the day before until, as two files.
 func writePair(t *testing.T, cert, key string, until time.Time) {
 	t.Helper()
-	a, err := NewCA("test", until.Add(-time.Hour), until)
+	from := until.Add(-24 * time.Hour)
+	a, err := NewCA("test", from, until)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,8 +27,7 @@ func writePair(t *testing.T, cert, key string, until time.Time) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := a.Issue(own.Public(), Holder{Names: []string{"localhost"}, Usage: x509.ExtKeyUsageServerAuth, From: until.Add(-time.Hour),
-		Until: until})
+	der, err := a.Issue(own.Public(), Holder{Names: []string{"localhost"}, Usage: x509.ExtKeyUsageServerAuth, From: from, Until: until})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,6 +84,60 @@ func TestRun_newFilesAreUsedAndABrokenPairKeepsTheOld(t *testing.T) {
 		}
 		if c, err := p.Server().GetCertificate(nil); err != nil || !c.Leaf.NotAfter.Equal(third) {
 			t.Errorf("a client is shown %v %v", c, err)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestRun_whatTheWarningAsksForIsEnough: a key that everybody could read is in use after the chmod
+// that the warning names, and one that is not good yet when its time comes; what has run out never
+// replaces what is good.
+func TestRun_whatTheWarningAsksForIsEnough(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+		first := time.Now().Add(20 * time.Hour).Truncate(time.Second)
+		writePair(t, cert, key, first)
+		p, err := LoadPair(cert, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- p.Run(ctx, slog.New(slog.NewTextHandler(&log, nil))) }()
+		wait := func(d time.Duration) { <-time.After(d); synctest.Wait() }
+		warned := func() int { return strings.Count(log.String(), "level=WARN") }
+
+		second := first.Add(time.Hour)
+		writePair(t, cert, key, second)
+		if err := os.Chmod(key, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if wait(4 * time.Second); !p.Expires().Equal(first) || warned() != 1 {
+			t.Errorf("with a key that everybody reads %s is in use, %d warnings", p.Expires(), warned())
+		}
+		if err := os.Chmod(key, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if wait(4 * time.Second); !p.Expires().Equal(second) {
+			t.Errorf("after the chmod %s is in use, want %s:\n%s", p.Expires(), second, log.String())
+		}
+		writePair(t, cert, key, time.Now().Add(-time.Hour))
+		if wait(20 * time.Second); !p.Expires().Equal(second) || warned() != 2 {
+			t.Errorf("what ran out at %s is in use, %d warnings", p.Expires(), warned())
+		}
+		later := time.Now().Add(25 * time.Hour).Truncate(time.Second)
+		writePair(t, cert, key, later)
+		if wait(20 * time.Second); !p.Expires().Equal(second) || warned() != 3 {
+			t.Errorf("before its time %s is in use, %d warnings", p.Expires(), warned())
+		}
+		if wait(time.Hour); !p.Expires().Equal(later) {
+			t.Errorf("when its time has come %s is in use, want %s", p.Expires(), later)
 		}
 		stop()
 		if err := <-done; err != nil {
