@@ -44,7 +44,8 @@ type Driver interface {
 	Delete(ctx context.Context, server Server) error
 	// Find returns the server that carries the tag.
 	Find(ctx context.Context, tag string) (Server, bool, error)
-	// List returns all servers of this account that carry a tag of ours, ordered by ID.
+	// List returns all servers of this account that carry a tag of ours, ordered by ID. It leaves
+	// none out without an error: who is not in it counts as gone.
 	List(ctx context.Context) ([]Server, error)
 	// Connect opens a connection over which commands run on the server; the error is Gone when
 	// there is none. Only ID is looked at.

@@ -221,7 +221,8 @@ func (d *Driver) read(id string) (provider.Server, bool, error) {
 	return f.server(who, p), err == nil, wrapped("read server "+id, err)
 }
 
-// List reads all folders. One that cannot be read is logged and left out.
+// List reads all folders. One that cannot be read ends it: a list that leaves a server out says
+// that it is gone.
 func (d *Driver) List(ctx context.Context) ([]provider.Server, error) {
 	ids, err := d.ids()
 	if err != nil {
@@ -231,8 +232,9 @@ func (d *Driver) List(ctx context.Context) ([]provider.Server, error) {
 	for _, id := range ids {
 		s, ok, err := d.read(id)
 		if err != nil {
-			d.config.Log.Warn("a local server cannot be read", "server", id, "error", err)
-		} else if ok {
+			return nil, err
+		}
+		if ok {
 			servers = append(servers, s)
 		}
 	}
