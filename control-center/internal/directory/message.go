@@ -39,6 +39,7 @@ type Message struct {
 	Object    string // what the message is about, for the order within one object; empty when it does not say
 	Body      json.RawMessage
 	To        string // generation of the one subscription it is for; empty for all that want its topic
+	Unfit     string // why it cannot be delivered as it is, and becomes a dead letter; empty when it can
 }
 
 // Header is what an entry of the stream says of its message. The body stands behind it and a line
@@ -53,6 +54,7 @@ type Header struct {
 	Timestamp string    `json:"ts"`
 	To        string    `json:"to,omitempty"`
 	Topic     string    `json:"topic"`
+	Unfit     string    `json:"unfit,omitempty"`
 }
 
 // Part is a piece of a body that no stream entry can hold.
@@ -80,7 +82,8 @@ func Encode(m Message, now time.Time) (entry []byte, beside []Part, err error) {
 	if len(m.Object) > maxObject {
 		m.Object = id.Digest(m.Object) // the same one for the same object, which is all that the order needs
 	}
-	h := Header{At: now.UTC(), Object: m.Object, Publisher: m.Publisher, Realm: m.Realm, Timestamp: m.Timestamp, To: m.To, Topic: m.Topic}
+	h := Header{At: now.UTC(), Object: m.Object, Publisher: m.Publisher, Realm: m.Realm, Timestamp: m.Timestamp, To: m.To, Topic: m.Topic,
+		Unfit: m.Unfit}
 	inline := m.Body
 	if len(inline) > maxInline {
 		h.Large, inline = id.New(), nil
@@ -138,7 +141,8 @@ func Load(ctx context.Context, db store.DB, entry []byte) (Message, error) {
 			body = append(body, row.Value.Text...)
 		}
 	}
-	return Message{Publisher: h.Publisher, Timestamp: h.Timestamp, Realm: h.Realm, Topic: h.Topic, Object: h.Object, Body: body}, nil
+	return Message{Publisher: h.Publisher, Timestamp: h.Timestamp, Realm: h.Realm, Topic: h.Topic, Object: h.Object, Body: body,
+		Unfit: h.Unfit}, nil
 }
 
 // Time returns a timestamp of a message that this service publishes.

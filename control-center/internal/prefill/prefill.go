@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -17,7 +18,10 @@ import (
 // Object is one object of a directory.
 type Object struct {
 	ID   string          // by which events about it are kept in order
-	JSON json.RawMessage // an object with a member objectType
+	JSON json.RawMessage // an object with a member objectType; empty with Unfit
+	// Unfit says why the source cannot give it: it becomes a dead letter with that reason, and the
+	// other objects are delivered.
+	Unfit string
 }
 
 // Source is where the objects of a realm are read from.
@@ -223,8 +227,20 @@ func (p *Prefill) messages(t subscription.Topic, objects []Object) []directory.M
 	for i, o := range objects {
 		messages[i] = directory.Message{
 			Publisher: publisher, Timestamp: now, Realm: t.Realm, Topic: t.Topic, Object: o.ID,
-			Body: directory.Body(json.RawMessage("{}"), o.JSON),
+			Body: directory.Body(json.RawMessage("{}"), o.JSON), Unfit: o.Unfit,
+		}
+		if n := len(messages[i].Body); n > directory.MaxMessage {
+			messages[i].Unfit = fmt.Sprintf("the object has %d bytes as a message, and the most is %d", n, directory.MaxMessage)
+		}
+		if messages[i].Unfit != "" {
+			messages[i].Body = directory.Body(json.RawMessage("{}"), named(t.Topic, o.ID))
 		}
 	}
 	return messages
+}
+
+// named is what stands for an object that cannot be delivered.
+func named(topic, dn string) json.RawMessage {
+	text, _ := json.Marshal(map[string]string{"dn": dn, "objectType": topic}) // of texts: it never fails
+	return text
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/change"
+	"github.com/provisioning-platform/platform/control-center/internal/directory"
 	"github.com/provisioning-platform/platform/control-center/internal/subscription"
 	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/feed"
@@ -217,7 +218,7 @@ func TestUDM_readsAsTheRESTAPIAnswers(t *testing.T) {
 		t.Fatal(topics, err)
 	}
 	first, next, err := u.Objects(t.Context(), "users/user", "")
-	if err != nil || len(first) != udmPage || next != "2" || first[0].ID != "uid=u1-0,cn=users,dc=example" {
+	if err != nil || len(first) != udmPage || !strings.HasPrefix(next, "2 ") || first[0].ID != "uid=u1-0,cn=users,dc=example" {
 		t.Fatal(len(first), next, err)
 	}
 	second, next, err := u.Objects(t.Context(), "users/user", next)
@@ -284,4 +285,91 @@ func TestPrefill_largeObjectsFillSeveralCommits(t *testing.T) {
 			t.Error(got)
 		}
 	})
+}
+
+// some is a source with one page of given objects.
+type some []Object
+
+func (s some) Topics(context.Context) ([]string, error) { return []string{"x"}, nil }
+
+func (s some) Objects(context.Context, string, string) (objects []Object, next string, err error) {
+	return s, "", nil
+}
+
+// TestPrefill_anObjectThatIsTooLargeKeepsNobodyFromTheOthers: it stopped the prefill, and with it
+// everything for its subscription.
+func TestPrefill_anObjectThatIsTooLargeKeepsNobodyFromTheOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		object := func(n, size int) json.RawMessage {
+			return json.RawMessage(fmt.Sprintf(`{"objectType":"x","n":%d,"photo":%q}`, n, strings.Repeat("p", size)))
+		}
+		s := rig(t, memory(), 3, map[string]Source{"udm": some{{ID: "a", JSON: object(0, 1)},
+			{ID: "b", JSON: object(1, directory.MaxMessage)}, {ID: "c", Unfit: "nobody can read it"}, {ID: "d", JSON: object(3, 1)}}})
+		subscribe(t, s, "a", "udm", "x")
+		var got []string
+		for {
+			d, _, err := s.Next(t.Context(), "a", time.Minute, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d == nil {
+				break
+			}
+			got = append(got, fmt.Sprint(d.Sequence, d.Object))
+		}
+		if strings.Join(got, " ") != "1a 4d" {
+			t.Errorf("delivered is %v", got)
+		}
+		letters, _, err := s.DeadLetters(t.Context(), "a", 0, 10)
+		if err != nil || len(letters) != 2 || letters[0].Sequence != 2 || !strings.Contains(letters[0].Reason, "bytes") ||
+			letters[1].Reason != "nobody can read it" || !strings.Contains(letters[1].Entry, `"dn":"c"`) {
+			t.Errorf("dead letters %+v, %v", letters, err)
+		}
+	})
+}
+
+// TestUDM_whatIsDeletedBetweenTwoPagesHidesNoOtherObject: those behind it move to a page that was
+// read already, and were never delivered.
+func TestUDM_whatIsDeletedBetweenTwoPagesHidesNoOtherObject(t *testing.T) {
+	t.Parallel()
+	for _, deleted := range []int{3, udmPage - 1, udmPage + 50} { // of those in front, after each page
+		var all []string
+		for i := range 5*udmPage + 7 {
+			all = append(all, fmt.Sprintf("uid=u%d", i))
+		}
+		stub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if dn := strings.TrimPrefix(r.URL.Path, "/udm/users/user/"); dn != "" {
+				fmt.Fprintf(w, `{"dn":%q,"objectType":"users/user"}`, dn)
+				return
+			}
+			page, _ := strconv.Atoi(r.URL.Query().Get("page"))
+			var names []string
+			for i := (page - 1) * udmPage; i < min(page*udmPage, len(all)); i++ {
+				names = append(names, fmt.Sprintf(`{"dn":%q}`, all[i]))
+			}
+			fmt.Fprintf(w, `{"_embedded":{"udm:object":[%s]}}`, strings.Join(names, ","))
+		}))
+		u := UDM{URL: stub.URL + "/udm", Client: stub.Client()}
+		read := map[string]bool{}
+		for page, after := 1, ""; page == 1 || after != ""; page++ {
+			objects, next, err := u.Objects(t.Context(), "users/user", after)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range objects {
+				read[o.ID] = true
+			}
+			if after = next; page < 3 { // these were read, but for the last of them
+				gone := min(deleted, page*udmPage-1)
+				all = append([]string{}, all[gone:]...)
+			}
+		}
+		stub.Close()
+		for _, dn := range all {
+			if !read[dn] {
+				t.Errorf("with %d deleted %s is missing", deleted, dn)
+			}
+		}
+	}
 }

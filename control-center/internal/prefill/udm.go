@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/provisioning-platform/platform/shared/id"
 )
 
 // Limits of a conversation with a UDM REST API.
@@ -59,14 +61,88 @@ func (u UDM) Topics(ctx context.Context) (topics []string, err error) {
 	return slices.Compact(topics), nil
 }
 
-// Objects returns one page of the objects of a topic; the place is the number of the next page.
+// Objects returns the objects of the next page of a topic. The place is the number of that page and
+// what the page before it had: an object that is deleted there moves those behind it to the front,
+// and whoever only counts pages misses as many of them.
 func (u UDM) Objects(ctx context.Context, topic, after string) (objects []Object, next string, err error) {
-	page := 1
-	if after != "" {
-		if page, err = strconv.Atoi(after); err != nil {
-			return nil, "", fmt.Errorf("a place in a list of the UDM REST API is no number: %w", err)
+	page, had, err := placeOf(after)
+	if err != nil {
+		return nil, "", err
+	}
+	names, err := u.names(ctx, topic, page)
+	if err != nil {
+		return nil, "", err
+	}
+	moved, err := u.moved(ctx, topic, page, had)
+	if err != nil {
+		return nil, "", err
+	}
+	seen := map[string]bool{}
+	for _, dn := range append(moved, names...) {
+		if seen[dn] {
+			continue
+		}
+		seen[dn] = true
+		o, err := u.object(ctx, topic, dn)
+		if gone := (*udmError)(nil); errors.As(err, &gone) && gone.Status == http.StatusNotFound {
+			continue // deleted since the list was read: its event says so
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		objects = append(objects, o)
+	}
+	if len(names) == udmPage {
+		next = strconv.Itoa(page + 1)
+		for _, dn := range names {
+			next += " " + mark(dn)
 		}
 	}
+	return objects, next, nil
+}
+
+// mark is by what a place remembers a name. Two names with one mark cost an object that moved at
+// that moment, which is one in 2^32 pairs.
+func mark(dn string) string { return id.Digest(dn)[:8] }
+
+// placeOf returns the page that a place names, and the marks of the page before it.
+func placeOf(after string) (page int, had map[string]bool, err error) {
+	if after == "" {
+		return 1, nil, nil
+	}
+	words := strings.Fields(after)
+	if page, err = strconv.Atoi(words[0]); err != nil {
+		return 0, nil, fmt.Errorf("a place in a list of the UDM REST API is no number: %w", err)
+	}
+	had = map[string]bool{}
+	for _, m := range words[1:] {
+		had[m] = true
+	}
+	return page, had, nil
+}
+
+// moved returns the names that stand before a page by now and were not read: those behind the last
+// one that was. had are the marks of what was read last.
+func (u UDM) moved(ctx context.Context, topic string, page int, had map[string]bool) (unread []string, err error) {
+	for back := page - 1; back > 0 && len(had) > 0; back-- {
+		names, err := u.names(ctx, topic, back)
+		if err != nil {
+			return nil, err
+		}
+		last := len(names) - 1
+		for last >= 0 && !had[mark(names[last])] {
+			last--
+		}
+		unread = append(names[last+1:], unread...)
+		if last >= 0 {
+			break
+		}
+	}
+	return unread, nil
+}
+
+// names returns the names of the objects that one page of a topic lists.
+func (u UDM) names(ctx context.Context, topic string, page int) (names []string, err error) {
 	query := url.Values{"page": {strconv.Itoa(page)}, "limit": {strconv.Itoa(udmPage)}, "properties": {"dn"}}
 	var list struct {
 		Embedded struct {
@@ -76,28 +152,29 @@ func (u UDM) Objects(ctx context.Context, topic, after string) (objects []Object
 		} `json:"_embedded"`
 	}
 	if err := u.get(ctx, u.URL+"/"+topic+"/?"+query.Encode(), &list); err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	for _, o := range list.Embedded.Objects {
-		var text json.RawMessage
-		err := u.get(ctx, u.URL+"/"+topic+"/"+url.PathEscape(o.DN), &text)
-		if gone := (*udmError)(nil); errors.As(err, &gone) && gone.Status == http.StatusNotFound {
-			continue // deleted since the list was read: its event says so
-		}
-		if err != nil {
-			return nil, "", err
-		}
-		text, err = withoutLinks(text)
-		if err != nil {
-			return nil, "", err
-		}
-		objects = append(objects, Object{ID: o.DN, JSON: text})
+		names = append(names, o.DN)
 	}
-	if len(list.Embedded.Objects) == udmPage {
-		next = strconv.Itoa(page + 1)
-	}
-	return objects, next, nil
+	return names, nil
 }
+
+// object reads one object. One that is too large to be read is Unfit.
+func (u UDM) object(ctx context.Context, topic, dn string) (Object, error) {
+	var text json.RawMessage
+	err := u.get(ctx, u.URL+"/"+topic+"/"+url.PathEscape(dn), &text)
+	if errors.Is(err, errLong) {
+		return Object{ID: dn, Unfit: err.Error()}, nil
+	}
+	if err == nil {
+		text, err = withoutLinks(text)
+	}
+	return Object{ID: dn, JSON: text}, err
+}
+
+// errLong is the fault of an answer that is longer than udmAnswer.
+var errLong = errors.New("an answer of the UDM REST API is too long")
 
 // udmError is an answer of a UDM REST API that is no success.
 type udmError struct {
@@ -133,7 +210,7 @@ func (u UDM) get(ctx context.Context, address string, v any) error {
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, udmAnswer+1))
 	if err == nil && len(text) > udmAnswer {
-		err = fmt.Errorf("an answer of the UDM REST API at %s has more than %d bytes", r.URL.Path, udmAnswer)
+		err = fmt.Errorf("%w: at %s it has more than %d bytes", errLong, r.URL.Path, udmAnswer)
 	}
 	if err != nil {
 		return err

@@ -146,8 +146,11 @@ func (s *Subscriptions) look(ctx context.Context, sub Subscription, pop bool) (*
 		return nil, "", 0, err
 	}
 	d := &Delivered{Message: message, Sequence: chosen.seq, Count: max(one.count(chosen.seq), q.Counts[chosen.seq]) + 1}
-	if most := sub.Options.MaxDeliveries; most > 0 && d.Count > most {
-		why := fmt.Sprintf("it was not acknowledged after %d deliveries", most)
+	why := message.Unfit
+	if most := sub.Options.MaxDeliveries; why == "" && most > 0 && d.Count > most {
+		why = fmt.Sprintf("it was not acknowledged after %d deliveries", most)
+	}
+	if why != "" {
 		if err := s.bury(ctx, one, &sub, row, items, *chosen, message, why); err != nil {
 			return nil, "", 0, err
 		}
