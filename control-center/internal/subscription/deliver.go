@@ -163,7 +163,7 @@ func (s *Subscriptions) look(ctx context.Context, sub Subscription, pop bool) (*
 	if pop {
 		return d, "", 0, s.settle(ctx, one, &sub, row, items, chosen.seq)
 	}
-	if d.Count > 1 {
+	if d.Count > 1 || sub.Options.Strict || sub.Options.MaxDeliveries > 0 {
 		if q.Counts == nil {
 			q.Counts = map[uint64]int{}
 		}
@@ -259,8 +259,12 @@ func (s *Subscriptions) Acknowledge(ctx context.Context, name string, seq uint64
 // Postpone makes a message in flight be delivered again after a pause: 0 gives it back at once, and
 // a longer one is for who still works on it.
 func (s *Subscriptions) Postpone(ctx context.Context, name string, seq uint64, pause time.Duration) error {
-	return s.onMessage(ctx, name, seq, func(one *flight, _ *Subscription, _ store.Row[Queue], _ []item) error {
+	return s.onMessage(ctx, name, seq, func(one *flight, _ *Subscription, row store.Row[Queue], _ []item) error {
 		d := one.of[seq]
+		if n := row.Value.Counts[seq]; d == nil && n > 0 { // an earlier process has delivered it
+			d = &delivery{count: n}
+			one.of[seq] = d
+		}
 		if d == nil {
 			return ErrNoMessage
 		}
@@ -273,7 +277,8 @@ func (s *Subscriptions) Postpone(ctx context.Context, name string, seq uint64, p
 func (s *Subscriptions) onMessage(ctx context.Context, name string, seq uint64,
 	fn func(*flight, *Subscription, store.Row[Queue], []item) error) error {
 	return s.onQueue(ctx, name, func(one *flight, sub *Subscription, row store.Row[Queue]) error {
-		if row.Value.Status != Done || row.Value.settled(seq) || sub.Options.Strict && one.of[seq] == nil {
+		if row.Value.Status != Done || row.Value.settled(seq) ||
+			sub.Options.Strict && one.of[seq] == nil && row.Value.Counts[seq] == 0 {
 			return ErrNoMessage
 		}
 		items, err := s.upcoming(ctx, sub, &row.Value, sub.Options.window())

@@ -27,7 +27,8 @@ const (
 // of their JSON names.
 type Queue struct {
 	// Counts holds the deliveries of messages in flight that were delivered more than once, by
-	// sequence number: a first delivery is not worth a commit.
+	// sequence number. A first delivery is not worth a commit, unless Strict or MaxDeliveries
+	// have to know of it after a restart.
 	Counts     map[uint64]int `json:"counts,omitempty"`
 	Cursor     uint64         `json:"cursor"`
 	Generation string         `json:"generation"`

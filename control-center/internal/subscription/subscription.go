@@ -37,7 +37,7 @@ type Options struct {
 	MaxDeliveries int `json:"max_deliveries,omitempty"` // a message is a dead letter after so many; 0 is never
 	MaxInFlight   int `json:"max_in_flight,omitempty"`  // 0 is 1
 	RedeliveryMS  int `json:"redelivery_ms,omitempty"`  // milliseconds until an unacknowledged message comes again; 0 is Redelivery
-	// Strict refuses to acknowledge what this process has not delivered. Without it each of the
+	// Strict refuses to acknowledge what was not delivered. Without it each of the
 	// oldest MaxInFlight messages can be acknowledged, as in the original.
 	Strict bool `json:"strict,omitempty"`
 }

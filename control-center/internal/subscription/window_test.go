@@ -124,3 +124,37 @@ func TestDelete_forgetsWhatIsInFlight(t *testing.T) {
 		}
 	})
 }
+
+// TestAcknowledge_whatWasDeliveredBeforeARestart: a strict queue refused the acknowledgement, so
+// the work was done twice; and a queue with a limit of deliveries began to count anew.
+func TestAcknowledge_whatWasDeliveredBeforeARestart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db := memory()
+		s := open(t, db)
+		strict, limited := user1("strict", "users/user"), user1("limited", "users/user")
+		strict.Options = Options{Strict: true, MaxInFlight: 3}
+		limited.Options.MaxDeliveries = 1
+		s.mustCreate(t, strict)
+		s.mustCreate(t, limited)
+		s.say(t, "users/user", "1", "2", "3")
+		s.expect(t, "strict", "1", 1, 1)
+		s.expect(t, "strict", "2", 2, 1)
+		s.expect(t, "limited", "1", 1, 1)
+		s = open(t, db)
+		if err := s.Postpone(t.Context(), "strict", 1, time.Minute); err != nil {
+			t.Errorf("work on it goes on: %v", err)
+		}
+		for _, seq := range []uint64{2, 1} {
+			s.ack(t, "strict", seq)
+		}
+		if err := s.Acknowledge(t.Context(), "strict", 3); !errors.Is(err, ErrNoMessage) {
+			t.Errorf("what was not delivered is acknowledged: %v", err)
+		}
+		s.expect(t, "strict", "3", 3, 1)
+		s.expect(t, "limited", "2", 2, 1)
+		if letters, _, err := s.DeadLetters(t.Context(), "limited", 0, 10); err != nil || len(letters) != 1 || letters[0].Sequence != 1 {
+			t.Errorf("dead letters %v, %v", letters, err)
+		}
+	})
+}
