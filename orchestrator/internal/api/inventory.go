@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
-	"github.com/provisioning-platform/platform/shared/authz"
 	"github.com/provisioning-platform/platform/shared/web"
 )
 
@@ -76,7 +75,7 @@ func (m *makers) view(ctx context.Context, s run.StandingServer) (inventoryView,
 	by, err := m.of(ctx, s.Task)
 	v := inventoryView{ID: s.Name, State: s.State, Infra: s.Infra, UpdatedAt: s.Updated, MadeBy: by,
 		serverView: serverView{Name: s.Name, Provider: s.Provider, Facts: plainFacts(s.Facts)}}
-	if mayUse(ctx, s.Name, by != nil && by.UserID != "" && by.UserID == web.CallerOf(ctx).ID()) {
+	if mayUse(ctx, &s, by != nil && by.UserID != "" && by.UserID == web.CallerOf(ctx).ID()) {
 		m.a.reach(&v.serverView, s.Resource)
 	}
 	return v, err
@@ -96,7 +95,7 @@ func (a *API) listServers(ctx context.Context, in listServersIn) (web.Page[inven
 	}
 	page, by := web.Page[inventoryView]{Total: w.Total, Inexact: w.Inexact, Next: w.Next}, makers{a: a, seen: map[string]*makerView{}}
 	for _, row := range w.Rows {
-		if s := row.Value; web.Ask(ctx, "read", authz.Resource{Type: "servers", Name: s.Name, Infra: s.Infra}).Allowed {
+		if s := row.Value; web.Ask(ctx, "read", server(&s)).Allowed {
 			v, err := by.view(ctx, s)
 			if err != nil {
 				return page, err
@@ -114,7 +113,7 @@ type oneServer struct {
 func (a *API) getServer(ctx context.Context, in oneServer) (inventoryView, error) {
 	s, err := run.GetServer(ctx, a.Engine.DB, in.Name)
 	if err == nil && s.Infra != "" {
-		err = web.Require(ctx, "read", authz.Resource{Type: "servers", Name: s.Name, Infra: s.Infra})
+		err = web.Require(ctx, "read", server(&s))
 	}
 	if err != nil {
 		return inventoryView{}, err

@@ -48,16 +48,16 @@ func (a *API) results(ctx context.Context, t *dag.Task) (*resultsView, error) {
 		case p.Step.Action != "server.create": // what was removed is not there
 			continue
 		}
-		r, known, err := run.GetResource(ctx, a.Engine.DB, p.Step.Provider, "server", p.Step.Name)
+		s := serverView{Name: p.Step.Name, Provider: p.Step.Provider}
+		standing, known, err := run.ServerAt(ctx, a.Engine.DB, s.Provider, s.Name)
 		if err != nil {
 			return nil, err
 		}
-		s := serverView{Name: p.Step.Name, Provider: p.Step.Provider}
 		if known {
-			s.Facts = plainFacts(r.Facts)
-			own := t.User == web.CallerOf(ctx).ID() && r.Facts["tag"] == dag.Tag(t.ID, i)
-			if mayUse(ctx, s.Name, own) {
-				a.reach(&s, r)
+			s.Facts = plainFacts(standing.Facts)
+			own := t.User == web.CallerOf(ctx).ID() && standing.Facts["tag"] == dag.Tag(t.ID, i)
+			if mayUse(ctx, &standing, own) {
+				a.reach(&s, standing.Resource)
 			}
 		}
 		v.Servers = append(v.Servers, s)
@@ -65,10 +65,15 @@ func (a *API) results(ctx context.Context, t *dag.Task) (*resultsView, error) {
 	return v, nil
 }
 
+// server returns what the policies are asked about a server of the inventory.
+func server(s *run.StandingServer) authz.Resource {
+	return authz.Resource{Type: "servers", Name: s.Name, Infra: s.Infra}
+}
+
 // mayUse says whether the caller may log in to a server: who may use it, and, unless a policy
 // forbids him to, who may use his own and made this one.
-func mayUse(ctx context.Context, server string, own bool) bool {
-	r := authz.Resource{Type: "servers", Name: server}
+func mayUse(ctx context.Context, s *run.StandingServer, own bool) bool {
+	r := server(s)
 	d := web.Ask(ctx, "use", r)
 	return d.Allowed || own && d.Rule == authz.NoRule && web.Ask(ctx, "use_own", r).Allowed
 }

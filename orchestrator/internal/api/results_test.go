@@ -38,15 +38,20 @@ func TestResults_hostPathsAreForWhoMayUseTheServer(t *testing.T) {
 		{Applied: true, Step: dag.Step{Action: "server.create", Name: "found-02", Provider: "p"}},  // existed before: another task's
 		{Applied: true, Step: dag.Step{Action: "server.create", Name: "secret-03", Provider: "p"}}, // a policy forbids its use
 		{Applied: true, Step: dag.Step{Action: "server.create", Name: "-oOld=x", Provider: "p"}},   // older than the rule of names
+		{Applied: true, Step: dag.Step{Action: "server.create", Name: "prod-05", Provider: "p"}},   // a policy forbids its infra's
 	}}
 	for i, p := range task.Steps {
 		tag := dag.Tag(task.ID, i)
 		if p.Step.Name == "found-02" {
 			tag = "another"
 		}
+		var index []store.IndexKey
+		if p.Step.Name == "prod-05" {
+			index = []store.IndexKey{{Name: "infra", Value: "production"}}
+		}
 		body := []byte(`{"facts":{"address":"127.0.0.1","id":"id-` + string(rune('1'+i)) + `","key_file":"/stale/key","port":"1111","tag":"` + tag + `"},"kind":"server","name":"` + p.Step.Name + `","provider":"p","updated":"2026-11-30T00:00:00Z"}`)
 		if _, err := db.Commit(t.Context(), store.Batch{Writes: []store.Write{{Key: store.Key{Kind: "resource", ID: "p/server/" +
-			p.Step.Name}, Expect: store.Absent(), Body: body}}}); err != nil {
+			p.Step.Name}, Expect: store.Absent(), Index: index, Body: body}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -55,7 +60,8 @@ func TestResults_hostPathsAreForWhoMayUseTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	src.Policies = append(src.Policies, authz.Policy{ID: "p", Name: "no-secrets", Enabled: true, Version: "1",
-		Rules: []authz.Rule{{Effect: authz.EffectDeny, Resource: "servers:secret-*", Action: []string{"use"}}}})
+		Rules: []authz.Rule{{Effect: authz.EffectDeny, Resource: "servers:secret-*", Action: []string{"use"}},
+			{Effect: authz.EffectDeny, Resource: "servers:*", Action: []string{"use"}, Condition: `resource.infra == "production"`}}})
 	set, err := authz.Compile(src)
 	if err != nil {
 		t.Fatal(err)

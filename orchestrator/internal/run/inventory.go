@@ -7,12 +7,6 @@ import (
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
-// GetResource returns a row of the inventory and whether there is one.
-func GetResource(ctx context.Context, db store.DB, provider, kind, name string) (Resource, bool, error) {
-	row, err := Resources().Get(ctx, db, provider+"/"+kind+"/"+name)
-	return row.Value, row.Rev != 0, err
-}
-
 // Inventory reads what exists, for whoever makes attempts.
 type Inventory struct {
 	DB store.DB
@@ -20,8 +14,8 @@ type Inventory struct {
 
 // Resource returns a resource and whether there is one.
 func (v Inventory) Resource(ctx context.Context, provider, kind, name string) (dag.Resource, bool, error) {
-	r, known, err := GetResource(ctx, v.DB, provider, kind, name)
-	return r.plain(), known, err
+	row, err := Resources().Get(ctx, v.DB, provider+"/"+kind+"/"+name)
+	return row.Value.plain(), row.Rev != 0, err
 }
 
 // Taskservs returns the task services on a server, by name: a resource on a server has the server's

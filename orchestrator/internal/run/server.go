@@ -70,6 +70,16 @@ func serverOf(d store.Doc) (StandingServer, error) {
 	return s, err
 }
 
+// ServerAt returns the server of a provider in the inventory, and whether there is one.
+func ServerAt(ctx context.Context, db store.DB, provider, name string) (StandingServer, bool, error) {
+	d, err := db.Get(ctx, Resources().Key(provider+"/"+serverKind+"/"+name))
+	if err != nil || !d.Exists() {
+		return StandingServer{}, false, err
+	}
+	s, err := serverOf(d)
+	return s, true, err
+}
+
 // GetServer returns the server of that name, whichever provider has it, also one that has left the
 // configuration: names are unique in the inventory. It costs two reads for each provider that has
 // servers. It returns a fault of kind NotFound ("server.unknown") when none has it.
@@ -83,12 +93,8 @@ func GetServer(ctx context.Context, db store.DB, name string) (StandingServer, e
 			break
 		}
 		p, _, _ := strings.Cut(page.Docs[0].Key.ID, "/")
-		d, err := db.Get(ctx, Resources().Key(p+"/"+serverKind+"/"+name))
-		if err != nil {
-			return StandingServer{}, err
-		}
-		if d.Exists() {
-			return serverOf(d)
+		if s, known, err := ServerAt(ctx, db, p, name); known || err != nil {
+			return s, err
 		}
 		q.After = store.Cursor{Value: p, ID: p + "0"} // "0" is the character behind "/": behind all servers of p
 	}
