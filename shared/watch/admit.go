@@ -31,6 +31,9 @@ func (h *Handler) admit(r *http.Request) (*conn, map[string]any, error) {
 		return nil, nil, fault.New(fault.Malformed, "ws.bad_query", "the query of the address cannot be read")
 	}
 	c := newConn(h)
+	if h.Address != nil {
+		c.address = h.Address(r)
+	}
 	f, err := h.filterOf(message{Events: list(q, "events"), EventTypes: list(q, "event_types"), Infra: list(q, "infra"),
 		TaskIDs: list(q, "task_ids"), BatchIDs: list(q, "batch_ids")})
 	if err != nil {
@@ -181,11 +184,11 @@ func (h *Handler) unregister(c *conn) {
 	}
 }
 
-// allowed returns the categories that the person may see.
-func (h *Handler) allowed(c token.Claims) mask {
+// allowed returns the categories that the person may see at that address.
+func (h *Handler) allowed(c token.Claims, address string) mask {
 	var m mask
 	for i, name := range h.Categories {
-		if h.Allowed(c, name) {
+		if h.Allowed(c, address, name) {
 			m |= 1 << i
 		}
 	}

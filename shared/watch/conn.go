@@ -18,6 +18,7 @@ import (
 // conn is one socket. The goroutine of its request reads messages, a second one writes.
 type conn struct {
 	h         *Handler
+	address   string // of the client, as policies know it
 	batchSize int
 	countedAs string // under Handler.mu: the subject that it is counted for; empty before authentication
 
@@ -55,7 +56,7 @@ func newConn(h *Handler) *conn {
 
 // identify sets who is behind the socket.
 func (c *conn) identify(claims token.Claims) {
-	c.who.Store(&person{claims, c.h.allowed(claims)})
+	c.who.Store(&person{claims, c.h.allowed(claims, c.address)})
 	c.wakeWriter()
 }
 

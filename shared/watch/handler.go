@@ -68,8 +68,10 @@ type Config struct {
 	Types []string
 	// Labels reads an event as it is stored: a JSON object without blanks.
 	Labels func(stored []byte) Labels
-	// Allowed says whether the person may see events of that category.
-	Allowed func(c token.Claims, category string) bool
+	// Address returns the address of a client as policies know it; nil: none is known.
+	Address func(r *http.Request) string
+	// Allowed says whether the person at that address may see events of that category.
+	Allowed func(c token.Claims, address, category string) bool
 	// Fail writes a refusal before the upgrade in the service's envelope; extra are members beside
 	// it.
 	Fail func(w http.ResponseWriter, r *http.Request, err error, extra map[string]any)

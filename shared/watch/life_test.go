@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -260,8 +261,8 @@ func TestWatch_aRenewalWithLesserRightsCounts(t *testing.T) {
 			claims.Subject, claims.Username, _ = strings.Cut(raw, ":")
 			return claims, err
 		}
-		c.Allowed = func(cl token.Claims, category string) bool {
-			return may(token.Claims{Subject: "x:" + cl.Username}, category)
+		c.Allowed = func(cl token.Claims, address, category string) bool {
+			return may(token.Claims{Subject: "x:" + cl.Username}, address, category)
 		}
 	})
 	ws := p.dial(t, "token=ann:task,batch")
@@ -285,5 +286,30 @@ func TestWatch_aRenewalWithLesserRightsCounts(t *testing.T) {
 	p.emit(t, "BatchStatusChanged", 1)
 	if code, _ := closeCode(t, ws); code != closeUnauthenticated {
 		t.Errorf("another person's token: %d", code)
+	}
+}
+
+// TestWatch_whatAnAddressMayNotReadIsNotSentThere: a policy refused tasks to an address, and the
+// stream sent them there. The sockets have one token, whose sweeps must not mix them up.
+func TestWatch_whatAnAddressMayNotReadIsNotSentThere(t *testing.T) {
+	t.Parallel()
+	p := start(t, func(c *Config) {
+		c.Address = func(r *http.Request) string { return r.URL.Query().Get("from") }
+		c.Allowed = func(_ token.Claims, address, category string) bool {
+			return address == "192.0.2.1" || category == "batch"
+		}
+	})
+	inside, outside := p.dial(t, "token=ann&from=192.0.2.1"), p.dial(t, "token=ann&from=198.51.100.1")
+	for range 3 {
+		p.emit(t, "TaskStatusChanged", 1)
+		p.emit(t, "BatchStatusChanged", 1)
+		if m := next(t, inside); m["event_type"] != "TaskStatusChanged" {
+			t.Fatalf("from the address that may read tasks: %v", m)
+		}
+		next(t, inside)
+		if m := next(t, outside); m["event_type"] != "BatchStatusChanged" {
+			t.Fatalf("from an address that may not read tasks: %v", m)
+		}
+		p.sweep(time.Now())
 	}
 }

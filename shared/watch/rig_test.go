@@ -59,7 +59,7 @@ func start(t testing.TB, change func(*Config)) *place {
 		},
 		Categories: []string{"task", "batch", "progress", "rollback", "system"}, Labels: labelsOf,
 		Types: []string{"TaskStatusChanged", "BatchStatusChanged", "OperationStatusChanged"},
-		Allowed: func(c token.Claims, category string) bool {
+		Allowed: func(c token.Claims, _, category string) bool {
 			if only := p.only.Load(); only != nil {
 				return strings.Contains(*only, category)
 			}

@@ -69,12 +69,14 @@ func (h *Handler) sweep(now time.Time) {
 		dead    bool
 		allowed mask
 	}
-	asked := map[string]verdict{} // one answer for all sockets of a token
-	judge := func(c *token.Claims) verdict {
-		v, ok := asked[c.ID]
+	type question struct{ token, address string }
+	asked := map[question]verdict{} // one answer for all sockets of a token at an address
+	judge := func(c *token.Claims, address string) verdict {
+		q := question{c.ID, address}
+		v, ok := asked[q]
 		if !ok || c.ID == "" {
-			v = verdict{dead: h.Alive != nil && h.Alive(*c) != nil, allowed: h.allowed(*c)}
-			asked[c.ID] = v
+			v = verdict{dead: h.Alive != nil && h.Alive(*c) != nil, allowed: h.allowed(*c, address)}
+			asked[q] = v
 		}
 		return v
 	}
@@ -90,7 +92,7 @@ func (h *Handler) sweep(now time.Time) {
 			c.stop(closeUnauthenticated, "the token has expired")
 			continue
 		}
-		v := judge(&who.Claims)
+		v := judge(&who.Claims, c.address)
 		if v.dead {
 			c.stop(closeUnauthenticated, "the session has ended")
 			continue

@@ -17,15 +17,18 @@ import (
 )
 
 // MayWatch returns what says whether somebody may see the events of a category at the time now
-// returns: who may read the resource that they are about.
-func MayWatch(decide func(authz.Request) authz.Decision, now func() time.Time) func(c token.Claims, category string) bool {
-	return func(c token.Claims, category string) bool {
+// returns: who may read, from the address of the socket, the resource that they are about.
+func MayWatch(decide func(authz.Request) authz.Decision, now func() time.Time) func(c token.Claims, address, category string) bool {
+	return func(c token.Claims, address, category string) bool {
 		return decide(authz.Request{
-			Subject: (&web.Caller{Claims: c}).Subject(), Action: "read",
+			Subject: (&web.Caller{Claims: c}).Subject(), Action: "read", IP: address,
 			Resource: authz.Resource{Type: event.Resource(category)}, Time: now(),
 		}).Allowed
 	}
 }
+
+// AddressOf returns the address of a client, behind the proxies that are trusted.
+func AddressOf(r *http.Request) string { return web.CallerOf(r.Context()).IP.String() }
 
 // RefuseSocket writes a refusal before the upgrade. Events that are kept no longer have an answer
 // of their own: extra says where to begin instead.

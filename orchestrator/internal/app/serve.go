@@ -103,7 +103,7 @@ func build(ctx context.Context, c Config, credential client.Credential, b *proce
 		Verify:     known.Authenticate, Alive: known.Alive, Fail: api.RefuseSocket,
 		Categories: event.Categories(), Types: event.Types(),
 		Labels:  func(body []byte) watch.Labels { return watch.Labels(event.LabelsOf(body)) },
-		Allowed: api.MayWatch(known.Decide, now),
+		Address: api.AddressOf, Allowed: api.MayWatch(known.Decide, now),
 	})
 	sockets.Meter(metrics, token.Orchestrator)
 	checks := &health.Checks{
