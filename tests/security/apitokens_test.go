@@ -42,7 +42,7 @@ func (s *site) newcomer(t *testing.T, roles ...string) *person {
 
 // TestAPITokens_whereOnlyAPersonMayAct walks the published operations: at sessions, factors,
 // passwords, tokens and tickets an API token of everything is refused with token.not_here (decision
-// 53).
+// 53), and nowhere else: one that had started a batch could not cancel it.
 func TestAPITokens_whereOnlyAPersonMayAct(t *testing.T) {
 	s := shared
 	owner := s.newcomer(t, "admin")
@@ -52,6 +52,9 @@ func TestAPITokens_whereOnlyAPersonMayAct(t *testing.T) {
 		person := strings.HasPrefix(op.path, "/mfa") || strings.Contains(op.path, "/mfa/") || strings.HasSuffix(op.path, "/mfa") ||
 			op.path == "/auth/logout" || strings.HasPrefix(op.path, "/tokens") || strings.HasSuffix(op.path, "/tickets")
 		if !person {
+			if a := s.send(t, op.service, op.method, op.url(nowhere), text, nil); code(t, a) == "token.not_here" {
+				t.Errorf("%s takes no API token: %d %.200s", op, a.Status, a.Raw)
+			}
 			continue
 		}
 		refused++

@@ -34,7 +34,8 @@ func (a *API) batchRoutes() []web.Route {
 			Summary:    "Go on, as a batch of your own, with what a batch left undone whose submitter lost the right to it",
 			Permission: web.Allow("retry", "batches"), Limit: web.Batch, Audit: "batch.adopt", Handle: web.To(a.adoptBatch)},
 		{Method: "POST", Path: "/batch/operations/:id/cancel", Op: "cancelBatch", Summary: "Stop a batch; what is done stays done",
-			Permission: web.Authenticated(), Limit: web.Batch, Audit: "batch.cancel", Handle: web.Do("Operation cancelled", a.cancelBatch)},
+			Permission: web.Authenticated().WithAPITokens(), Limit: web.Batch, Audit: "batch.cancel",
+			Handle: web.Do("Operation cancelled", a.cancelBatch)},
 	}
 }
 

@@ -18,7 +18,8 @@ func (a *API) taskRoutes() []web.Route {
 		{Method: "POST", Path: "/tasks/:id/cancel", Op: "cancelTask", Summary: "Cancel a task that has not ended",
 			Doc: "Of a batch only this operation ends, and those that depend on it; the others go on and nothing is undone. The batch " +
 				"ends Cancelled if no operation fails.",
-			Permission: web.Authenticated(), Limit: web.Batch, Audit: "task.cancel", Handle: web.Do("Task cancelled", a.cancelTask)},
+			Permission: web.Authenticated().WithAPITokens(), Limit: web.Batch, Audit: "task.cancel",
+			Handle: web.Do("Task cancelled", a.cancelTask)},
 	}
 }
 
