@@ -345,3 +345,39 @@ func TestAPI_oneWrongPasswordInALoopKeepsNoNewClientOut(t *testing.T) {
 		t.Errorf("a consumer that comes from the same address is answered %d %s", status, text)
 	}
 }
+
+// TestAPI_theAdministratorsPasswordCannotBeGuessedBesideItsPaths: the paths that he shares counted
+// no wrong password: a million guesses were answered at once, each with an audit entry.
+func TestAPI_theAdministratorsPasswordCannotBeGuessedBesideItsPaths(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"DELETE /v1/subscriptions/a", "GET /v1/subscriptions/a/queue",
+		"POST /v1/subscriptions/a/rewind"} {
+		g := open(t)
+		method, url, _ := strings.Cut(path, " ")
+		for range freeFailures {
+			if status, _, _ := g.do("admin:guess", method, url, "{}"); status != 401 {
+				t.Fatalf("%s: %d", path, status)
+			}
+		}
+		if status, head, _ := g.do("admin:guess", method, url, "{}"); status != 429 || head.Get("Retry-After") == "" {
+			t.Errorf("%s: guess %d is answered %d", path, freeFailures+1, status)
+		}
+		if status, _, _ := g.do(admin, method, url, "{}"); status != 429 {
+			t.Errorf("%s: the right one is answered %d while guesses wait, which tells it from wrong ones", path, status)
+		}
+	}
+}
+
+// TestAPI_accountEventsAreNotForged: the publisher of the directory could publish in the realm of
+// this service's own accounts, and consumers could not tell his administrators from true ones.
+func TestAPI_accountEventsAreNotForged(t *testing.T) {
+	t.Parallel()
+	g := open(t)
+	forged := strings.Replace(fmt.Sprintf(event, `{"objectType":"users/user","username":"mallory","roles":["admin"]}`),
+		`"realm":"udm"`, `"realm":"`+user.Realm+`"`, 1)
+	for path, body := range map[string]string{"/v1/messages": forged, "/v1/messages/batch": `{"messages":[` + forged + `]}`} {
+		if status, _, text := g.do(publisher, "POST", path, body); status != 422 || !strings.Contains(text, "/realm") {
+			t.Errorf("%s: %d %s", path, status, text)
+		}
+	}
+}

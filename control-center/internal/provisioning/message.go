@@ -11,6 +11,7 @@ import (
 
 	"github.com/provisioning-platform/platform/control-center/internal/directory"
 	"github.com/provisioning-platform/platform/control-center/internal/subscription"
+	"github.com/provisioning-platform/platform/control-center/internal/user"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/web"
 )
@@ -68,6 +69,10 @@ func (in publishIn) message() (directory.Message, error) {
 	case !typed:
 		wrong = append(wrong, fault.Field{Pointer: "/body",
 			Message: "old or new must have a member objectType or univentionObjectType that is not empty"})
+	}
+	if in.Realm == user.Realm {
+		wrong = append(wrong, fault.Field{Pointer: "/realm",
+			Message: "must be another realm than " + user.Realm + ", whose events this service publishes of its own accounts"})
 	}
 	if wrong != nil {
 		return directory.Message{}, fault.New(fault.Invalid, "message.invalid", "the message is not valid").With(wrong...)
