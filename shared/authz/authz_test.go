@@ -282,3 +282,38 @@ func TestDecide_saysHowToGetTheFactorThatARuleDemands(t *testing.T) {
 		}
 	}
 }
+
+// TestCheck_aConditionThatIsWrongSaysWhatInItIs: "unknown name 'user'; known are user.id, …" and
+// "token recognition error" help nobody.
+func TestCheck_aConditionThatIsWrongSaysWhatInItIs(t *testing.T) {
+	t.Parallel()
+	for condition, says := range map[string]string{
+		"user.name == 'dana'":                  "column 1: unknown name 'user.name'; known are user.id",
+		"user.role == 'x' && request.iq == ''": "unknown name 'request.iq'; known are",
+		"user.id = 'x'":                        "a single =; write == to compare",
+	} {
+		err := authz.Check(policy("p", rule("Allow", "servers:*", "create", condition)))
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want %s", condition, err, says)
+		}
+	}
+}
+
+// TestCheckQuestion_aTypoIsNoRefusal: the answer "denied" to a question about an action that there
+// is not sends people to write a policy that nobody can write.
+func TestCheckQuestion_aTypoIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ action, typ, at, says string }{
+		{"create", "servers", "", ""},
+		{"creat", "servers", "/action", "create"},
+		{"create", "server", "/resource", "servers"},
+		{"*", "servers", "/action", "create"},
+		{"create", "*", "/resource", "servers"},
+	} {
+		fields, err := authz.CheckQuestion(c.action, c.typ)
+		if err != nil || (len(fields) == 1) != (c.at != "") || c.at != "" && (fields[0].Pointer != c.at ||
+			!strings.Contains(fields[0].Message, c.says)) {
+			t.Errorf("%s %s: %v, %v; want %q", c.action, c.typ, fields, err, c.at)
+		}
+	}
+}

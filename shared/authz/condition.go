@@ -3,6 +3,7 @@ package authz
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"cel.dev/cel-go/cel"
@@ -127,7 +128,7 @@ func (c *conditions) compile(text string) (*condition, error) {
 	}
 	parsed, issues := c.env.Parse(text)
 	if issues.Err() != nil {
-		return nil, explainIssue(issues)
+		return nil, explainIssue(text, issues)
 	}
 	tree := parsed.NativeRep()
 	w := &rewriter{ExprFactory: ast.NewExprFactory(), next: ast.MaxID(tree)}
@@ -137,7 +138,7 @@ func (c *conditions) compile(text string) (*condition, error) {
 	}
 	checked, issues := c.env.Check(parsed)
 	if issues.Err() != nil {
-		return nil, explainIssue(issues)
+		return nil, explainIssue(text, issues)
 	}
 	if checked.OutputType() != cel.BoolType {
 		return nil, errors.New("must be true or false, not a value of type " + checked.OutputType().String())
@@ -153,18 +154,38 @@ func (c *conditions) compile(text string) (*condition, error) {
 }
 
 // explainIssue turns the first complaint into one line with its place.
-func explainIssue(issues *cel.Issues) error {
+func explainIssue(text string, issues *cel.Issues) error {
 	e := issues.Errors()[0]
 	message, _, _ := strings.Cut(strings.TrimPrefix(e.Message, "Syntax error: "), "\n")
 	if name, ok := strings.CutPrefix(message, "undeclared reference to "); ok {
 		name, _, _ = strings.Cut(name, " (")
+		if whole := nameAt(text, e.Location.Column()); strings.HasPrefix(whole, strings.Trim(name, "'")+".") {
+			name = "'" + whole + "'"
+		}
 		message = "unknown name " + name + "; known are user.id, user.username, user.role, user.roles, request.ip, request.mfa, " +
 			"request.time, resource.type, resource.name, resource.infra, time.hour"
+	}
+	if strings.HasPrefix(message, "token recognition error at: '= ") || strings.HasPrefix(message, "token recognition error at: '='") {
+		message = "a single =; write == to compare"
 	}
 	if len(message) > 300 {
 		message = message[:300]
 	}
 	return fmt.Errorf("column %d: %s", e.Location.Column()+1, message)
+}
+
+// nameAt returns the name with all its parts that stands in a condition of one line at that column,
+// counted from 0 in characters: of user.name, CEL complains about user alone.
+func nameAt(text string, column int) string {
+	rest := []rune(text)
+	rest = rest[min(column, len(rest)):]
+	end := slices.IndexFunc(rest, func(r rune) bool {
+		return r != '.' && r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	})
+	if end >= 0 {
+		rest = rest[:end]
+	}
+	return string(rest)
 }
 
 // rewriter turns user.role into questions about user.roles, has(x) into x != ”, and refuses what

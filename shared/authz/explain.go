@@ -85,9 +85,9 @@ func (s *Set) failures(r *rule, q *Request) []Failure {
 	if !s.speaksOf(r, q) {
 		var who []string
 		for _, w := range r.who {
-			who = append(who, w.String())
+			who = append(who, w.say())
 		}
-		add("subject", "is for %s; you are %s", strings.Join(who, ", "), describe(q))
+		add("subject", "is for %s; this is %s", strings.Join(who, ", "), describe(q))
 	}
 	if action := r.source.Action; !slices.Contains(action, q.Action) && !slices.Contains(action, "*") {
 		add("action", "is for %s, not for %s", strings.Join(action, ", "), q.Action)

@@ -32,6 +32,12 @@ var prefixes = [...]string{everyone: "everyone", user: "u:", userName: "n:", ser
 // String returns the subject as it stands in casbin's rows.
 func (s subject) String() string { return prefixes[s.kind] + s.name }
 
+var nouns = [...]string{everyone: "everyone", user: "the user with the id ", userName: "the user ", service: "the service ", role: "role ",
+	directRole: "role "}
+
+// say returns the subject for people.
+func (s subject) say() string { return nouns[s.kind] + s.name }
+
 func parseSubject(text string) (subject, error) {
 	if text == prefixes[everyone] {
 		return subject{}, nil

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/provisioning-platform/platform/shared/fault"
 )
 
 // vocabulary is the actions that there are, by resource type: those that the built-in roles and
@@ -50,15 +52,39 @@ func (v vocabulary) check(f *faults, place string, rules []Rule) {
 			continue // checkRules has said so
 		}
 		if known == nil {
-			f.add(fmt.Sprintf("%s/%d/resource", place, i), "there is no resource type %q; there is: %s", typ,
-				strings.Join(slices.Sorted(maps.Keys(v)), ", "))
+			f.add(fmt.Sprintf("%s/%d/resource", place, i), noType, typ, list(v))
 			continue
 		}
 		for j, a := range r.Action {
 			if word(a) && !known[a] {
-				f.add(fmt.Sprintf("%s/%d/action/%d", place, i, j), "nothing asks for %q on %s; there is: %s", a, typ,
-					strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+				f.add(fmt.Sprintf("%s/%d/action/%d", place, i, j), noAction, a, typ, list(known))
 			}
 		}
 	}
+}
+
+const (
+	noType   = "there is no resource type %q; there is: %s"
+	noAction = "nothing asks for %q on %s; there is: %s"
+)
+
+// list returns the words of a vocabulary for people, sorted.
+func list[V any](words map[string]V) string {
+	return strings.Join(slices.Sorted(maps.Keys(words)), ", ")
+}
+
+// CheckQuestion returns what is wrong with a question whether somebody may do action on resources
+// of a type, with JSON pointers ("/action"): it is about something that nothing asks for, and its
+// answer, a refusal whatever the policies, would mislead.
+func CheckQuestion(action, typ string) ([]fault.Field, error) {
+	words, err := readVocabulary()
+	f := &faults{}
+	switch known := words[typ]; {
+	case err != nil:
+	case known == nil:
+		f.add("/resource", noType, typ, list(words))
+	case !known[action]:
+		f.add("/action", noAction, action, typ, list(known))
+	}
+	return f.fields, err
 }
