@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -56,13 +57,21 @@ func (c *Client) Policy(ctx context.Context, id string) (Policy, error) {
 	return p, err
 }
 
-// PolicyDraft is a policy as people write it: the body of a creation, and of a file. Nil members
-// are not sent.
-type PolicyDraft struct {
-	Name    *string `json:"name,omitempty"`
-	Version *string `json:"version,omitempty"`
-	Enabled *bool   `json:"enabled,omitempty"`
-	Rules   []Rule  `json:"rules,omitempty"`
+// PolicyDraft is a policy as people write it, member by member: the body of a creation, and of a
+// file. The service judges all of it, so a misspelt member is refused and never left out.
+type PolicyDraft map[string]json.RawMessage
+
+// Set gives the draft a member; value is a text, a bool, a number or a struct of these.
+func (d PolicyDraft) Set(member string, value any) {
+	d[member], _ = json.Marshal(value)
+}
+
+// Name returns the name in the draft; empty when it has none, or one that is no text.
+func (d PolicyDraft) Name() (name string) {
+	if json.Unmarshal(d["name"], &name) != nil {
+		return ""
+	}
+	return name
 }
 
 // CreatePolicy creates a policy and returns its id, name and version.
@@ -229,18 +238,20 @@ type ChangedDecision struct {
 // is empty, is a new one. With r it asks recorded decisions again: one request looks at so many
 // records and no more, so CheckPolicy goes on until all are looked at.
 func (c *Client) CheckPolicy(ctx context.Context, id string, d PolicyDraft, r *Rehearse) (PolicyCheck, error) {
-	body := struct {
-		ID string `json:"id,omitempty"`
-		PolicyDraft
-		Rehearse *Rehearse `json:"rehearse,omitempty"`
-	}{id, d, r}
+	body := maps.Clone(d)
+	if id != "" {
+		body.Set("id", id)
+	}
+	if r != nil {
+		body.Set("rehearse", r)
+	}
 	var all PolicyCheck
 	_, err := c.do(ctx, post("/policies/check", body), &all)
 	for err == nil && all.Rehearsal != nil && all.Rehearsal.Next != "" {
 		var more PolicyCheck
 		next := *r
 		next.After = all.Rehearsal.Next
-		body.Rehearse = &next
+		body.Set("rehearse", next)
 		if _, err = c.do(ctx, post("/policies/check", body), &more); err == nil {
 			all.Rehearsal.add(more.Rehearsal)
 		}

@@ -14,7 +14,7 @@ import (
 type checkPolicyIn struct {
 	ID       string      `json:"id" doc:"the policy that the draft replaces; a new one when absent" example:"01997b1c-0000-7000-8000-000000000001" rare:"true"`
 	Name     string      `json:"name" required:"true" doc:"letters, digits and . _ -" example:"web_operators"`
-	Version  string      `json:"version" default:"1.0.0" doc:"what you call this state" example:"1.0.0"`
+	Version  string      `json:"version" doc:"what you call this state; needed for a new one, else the last part rises when absent" example:"1.0.0"`
 	Rules    []rule      `json:"rules" required:"true" doc:"1 to 256 rules"`
 	Enabled  *bool       `json:"enabled" doc:"whether it would be in force; true when absent" rare:"true"`
 	Rehearse *rehearseIn `json:"rehearse" doc:"asks the recorded decisions again, when present" rare:"true"`

@@ -119,9 +119,12 @@ func (a *API) questionOf(ctx context.Context, in explainPolicyIn) (authz.Request
 		q.Time = *in.Time
 	}
 	var fields []fault.Field
+	var err error
 	typ, name, ok := strings.Cut(in.Resource, ":")
 	if q.Resource = (authz.Resource{Type: typ, Name: name, Infra: in.Infra}); !ok {
 		fields = append(fields, fault.Field{Pointer: "/resource", Message: `must be "<type>:<name>", for example "servers:web-01"`})
+	} else if fields, err = authz.CheckQuestion(in.Action, typ); err != nil {
+		return q, err
 	}
 	if _, err := netip.ParseAddr(q.IP); err != nil {
 		fields = append(fields, fault.Field{Pointer: "/ip", Message: "must be an IP address"})

@@ -109,7 +109,7 @@ func policyCreate() cli.Command {
 			return err
 		}
 		if disabled {
-			d.Enabled = new(bool)
+			d.Set("enabled", false)
 		}
 		p, err := api.CreatePolicy(ctx, d)
 		if err != nil {
@@ -138,7 +138,7 @@ func policyUpdate() cli.Command {
 		if enable && disable {
 			return cli.Usage("--enable and --disable exclude each other")
 		}
-		var d client.PolicyDraft
+		d := client.PolicyDraft{}
 		var text []byte
 		if file != "" {
 			var err error
@@ -147,13 +147,13 @@ func policyUpdate() cli.Command {
 			}
 		}
 		if name != "" {
-			d.Name = &name
+			d.Set("name", name)
 		}
 		if version != "" {
-			d.Version = &version
+			d.Set("version", version)
 		}
 		if enable || disable {
-			d.Enabled = &enable
+			d.Set("enabled", enable)
 		}
 		p, err := policyNamed(ctx, api, args[0])
 		if err != nil {

@@ -26,6 +26,9 @@ func policyExplain() cli.Command {
 			f.StringVar(&q.Time, "time", "", "at this time (ISO 8601); now when absent")
 		},
 	}, func(ctx context.Context, o *cli.IO, api *client.Client, args []string) error {
+		if q.User == "" && q.Roles == nil {
+			return cli.Usage("say with --user or --role who would do it, such as --user dana")
+		}
 		q.Action, q.Resource = args[0], args[1]
 		e, err := api.ExplainPolicy(ctx, q)
 		if err != nil {

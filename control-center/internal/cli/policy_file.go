@@ -3,30 +3,30 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/provisioning-platform/platform/shared/cli"
 	"github.com/provisioning-platform/platform/shared/client"
-	"github.com/provisioning-platform/platform/shared/fault"
 )
 
 // maxPolicyFile is the most that is read of a file, in bytes; the service takes less.
 const maxPolicyFile = 4 << 20
 
-// readPolicy reads a policy from a file, or from standard input when path is "-". Members that only
-// the service sets are left out, so that what show and export write can be sent back.
+// given are the members of a policy that only the service sets. readPolicy leaves them out, so that
+// what show writes can be sent back.
+var given = []string{"id", "created_at", "revision", "updated_at"}
+
+// readPolicy reads a policy from a file, or from standard input when path is "-".
 func readPolicy(o *cli.IO, path string) (d client.PolicyDraft, text []byte, err error) {
 	in := o.In
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
-			return d, nil, fault.New(fault.NotFound, "cli.file", "the file cannot be read: %s", err)
+			return d, nil, cli.Usage("the file cannot be read: %s", err)
 		}
 		defer func() { _ = f.Close() }()
 		in = f
@@ -37,15 +37,21 @@ func readPolicy(o *cli.IO, path string) (d client.PolicyDraft, text []byte, err 
 	if err := cli.CheckJSON(path, text); err != nil {
 		return d, nil, err
 	}
-	if err := json.Unmarshal(text, &d); err != nil {
-		return d, nil, cli.Usage("%s is no policy: %s", path, err)
+	if err := json.Unmarshal(text, &d); err != nil || d == nil {
+		return d, nil, cli.Usage(`%s is no policy: it must be an object {"name": …, "version": …, "rules": […]}`, path)
+	}
+	for _, member := range given {
+		delete(d, member)
 	}
 	return d, text, nil
 }
 
-// draftOf returns a policy as a file holds it.
-func draftOf(p client.Policy) client.PolicyDraft {
-	return client.PolicyDraft{Name: &p.Name, Version: &p.Version, Enabled: &p.Enabled, Rules: p.Rules}
+// policyFile is a policy as a file holds it.
+type policyFile struct {
+	Name    string        `json:"name"`
+	Version string        `json:"version"`
+	Enabled bool          `json:"enabled"`
+	Rules   []client.Rule `json:"rules"`
 }
 
 // each calls do with every policy.
@@ -77,7 +83,7 @@ func policyExport() cli.Command {
 		}
 		n := 0
 		err := each(ctx, api, func(p client.Policy) error {
-			text, err := json.MarshalIndent(draftOf(p), "", "  ")
+			text, err := json.MarshalIndent(policyFile{p.Name, p.Version, p.Enabled, p.Rules}, "", "  ")
 			if err != nil {
 				return err
 			}
@@ -149,15 +155,15 @@ func policyImport() cli.Command {
 // policyFiles returns the file, or the JSON files of the folder, with that path.
 func policyFiles(path string) ([]string, error) {
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) || err != nil {
-		return nil, fault.New(fault.NotFound, "cli.file", "the file or folder cannot be read: %s", err)
+	if err != nil {
+		return nil, cli.Usage("the file or folder cannot be read: %s", err)
 	}
 	if !info.IsDir() {
 		return []string{path}, nil
 	}
 	files, err := filepath.Glob(filepath.Join(path, "*.json"))
 	if err == nil && len(files) == 0 {
-		err = fault.New(fault.NotFound, "cli.file", "%s holds no file *.json", path)
+		err = cli.Usage("%s holds no file *.json", path)
 	}
 	slices.Sort(files)
 	return files, err
@@ -175,15 +181,16 @@ func importFile(
 	if err != nil {
 		return imported{}, nil, err
 	}
-	if d.Name == nil {
+	name := d.Name()
+	if name == "" {
 		return imported{}, nil, cli.Usage("%s has no name", file)
 	}
-	now, found := known[*d.Name]
+	now, found := known[name]
 	check, err := api.CheckPolicy(ctx, now.ID, d, nil)
 	if err != nil {
 		return imported{}, nil, cli.Located(file, text, err)
 	}
-	i := imported{File: file, Name: *d.Name, Result: "updated", Diff: check.Diff}
+	i := imported{File: file, Name: name, Result: "updated", Diff: check.Diff}
 	switch {
 	case !found:
 		i.Result = "created"

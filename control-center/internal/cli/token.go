@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -71,15 +70,20 @@ func keepToken(o *cli.IO, t client.APIToken, text secret.Text, out string) error
 		cli.Table{Head: []string{"ID", "TOKEN"}, Rows: [][]string{{t.ID, text.Reveal()}}})
 }
 
-// free refuses a file that is there, before a token is made that could not be kept.
+// free refuses a file that is there or cannot be made, before a token is made that could not be
+// kept.
 func free(out string) error {
 	if out == "" {
 		return nil
 	}
-	if _, err := os.Lstat(out); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(out); err == nil {
 		return cli.Usage("%s is there already, and nothing was made; name another file with --out", out)
 	}
-	return nil
+	probe, err := os.CreateTemp(filepath.Dir(out), "."+filepath.Base(out)+"-*")
+	if err != nil {
+		return cli.Usage("%s cannot be written, and nothing was made; name another file with --out (%s)", out, err)
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
 func tokenCreate() cli.Command {

@@ -30,6 +30,9 @@ func (ps *Policies) Check(ctx context.Context, draft Document, by Caller) (Check
 		if before, err = ps.Get(ctx, draft.ID); err != nil {
 			return Checked{}, err
 		}
+		if draft.Version == "" {
+			draft.Version = raise(before.Version)
+		}
 	}
 	p := draft.compiled()
 	c := Checked{Warnings: lint(draft.Rules)}
