@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -102,14 +103,20 @@ func Bearer(r *http.Request) (string, error) {
 	return raw, err
 }
 
+// errNoPair is ErrNoCredential in the words of the scheme Basic.
+var errNoPair = fault.New(fault.Unauthenticated, ErrNoCredential.Code,
+	"this needs a user name and a password: send Authorization: Basic <base64 of name:password>, as curl -u does").Because(ErrNoCredential)
+
 // Basic reads the pair of an Authorization header of the scheme Basic: "name:password".
 func Basic(r *http.Request) (string, error) {
-	if _, err := authorization(r, "Basic"); err != nil {
-		return "", err
+	_, err := authorization(r, "Basic")
+	if errors.Is(err, ErrNoCredential) {
+		return "", errNoPair
 	}
 	name, password, ok := r.BasicAuth()
-	if !ok {
-		return "", errScheme("Basic")
+	if err != nil || !ok {
+		return "", fault.New(fault.Unauthenticated, "auth.bad_scheme",
+			"the Authorization header must hold one user name and password: Basic <base64 of name:password>")
 	}
 	return name + ":" + password, nil
 }

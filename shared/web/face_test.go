@@ -221,3 +221,12 @@ func TestCredential_headerTokenAndCookie(t *testing.T) {
 		}
 	}
 }
+
+// TestBasic_whoSendsNothingIsToldToSendAToken: a bearer token is refused there for ever.
+func TestBasic_whoSendsNothingIsToldToSendAToken(t *testing.T) {
+	t.Parallel()
+	_, err := Basic(httptest.NewRequest("GET", "/", nil))
+	if !errors.Is(err, ErrNoCredential) || !strings.Contains(fault.Of(err).Message, "Authorization: Basic") {
+		t.Errorf("%v", err)
+	}
+}

@@ -151,7 +151,7 @@ func (x *request) run() error {
 		return err
 	}
 	if long {
-		return fault.New(fault.NotFound, "http.not_found", "there is nothing at this path")
+		return fault.New(fault.NotFound, "http.not_found", "there is nothing at this path; /docs lists those there are")
 	}
 	if x.foreign != nil {
 		return x.foreign

@@ -117,7 +117,7 @@ func NewServer(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	for _, e := range engines {
-		e.NoRoute(s.unrouted(fault.New(fault.NotFound, "http.not_found", "there is nothing at this path")))
+		e.NoRoute(s.unrouted(fault.New(fault.NotFound, "http.not_found", "there is nothing at this path; /docs lists those there are")))
 		e.NoMethod(s.unrouted(fault.New(fault.MethodUnknown, "http.method",
 			"this path does not have that method; see the Allow header")))
 	}
