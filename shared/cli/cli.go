@@ -84,7 +84,7 @@ func Main(ctx context.Context, root Command, std *IO, args []string) int {
 		if c.HasSubCommands() && c.Flags().NArg() > 0 { // a verb that there is not, with a flag that a noun does not have
 			return oneOf(c, c.Flags().Args())
 		}
-		return Usage("%s\nrun: %s --help", err, c.CommandPath())
+		return Usage("%s\nrun: %s --help", plain(err), c.CommandPath())
 	})
 	if err := cmd.ExecuteContext(ctx); err != nil {
 		code := Code(err)
@@ -180,6 +180,21 @@ func complete(cmd *cobra.Command, c Command, std *IO) {
 	}
 }
 
+// plain returns what is wrong with the value of a flag, without the words of the library that read
+// it.
+func plain(err error) string {
+	text := err.Error()
+	for cause, meant := range map[string]string{
+		"strconv.ParseInt: ": "it must be a whole number", "strconv.ParseUint: ": "it must be a whole number, 0 or more",
+		"strconv.ParseBool: ": "it must be true or false", "time: ": "write 30s, 10m or 2h",
+	} {
+		if before, _, found := strings.Cut(text, cause); found {
+			return before + meant
+		}
+	}
+	return text
+}
+
 // completionLimit is how long a person waits for proposals after a tab.
 const completionLimit = 2 * time.Second
 
@@ -190,6 +205,9 @@ func explain(err error) string {
 		return err.Error()
 	}
 	text := f.Message
+	if len(f.Fields) == 1 && strings.HasSuffix(text, f.Fields[0].Message) && !strings.Contains(f.Fields[0].Pointer, ": ") {
+		return text // which says it all; a place in a file is more
+	}
 	for _, field := range f.Fields {
 		text += "\n  " + field.Pointer + ": " + field.Message
 	}

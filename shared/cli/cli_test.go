@@ -249,3 +249,36 @@ func TestSecretFile_aWrongFileIsAUsageError(t *testing.T) {
 		}
 	}
 }
+
+// TestMain_aRefusalIsSaidOnce: the one field of a refusal whose message holds it is no second line.
+func TestMain_aRefusalIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	o, _, errs := sandbox(t)
+	refused := fault.New(fault.Invalid, "x", "/name: is needed").With(fault.Field{Pointer: "/name", Message: "is needed"})
+	cli.Main(t.Context(), tree(func(context.Context, *cli.IO, []string) error { return refused }), o, []string{"noun", "verb", "1"})
+	if errs.String() != "error: /name: is needed\n" {
+		t.Errorf("%q", errs)
+	}
+}
+
+// TestMain_aWrongNumberIsExplainedInTheWordsOfALibrary holds the texts free of strconv and time.
+func TestMain_aWrongNumberIsExplainedInTheWordsOfALibrary(t *testing.T) {
+	t.Parallel()
+	root := tree(func(context.Context, *cli.IO, []string) error { return nil })
+	root.Commands[0].Commands[0].Flags = func(f *cli.Flags) {
+		f.Uint64("from", 0, "a number")
+		f.Int("limit", 0, "a number")
+		f.Duration("timeout", 0, "a time span")
+		f.Bool("yes", false, "a bool")
+	}
+	for flag, says := range map[string]string{
+		"--from=x": "a whole number, 0 or more", "--limit=9z": "a whole number", "--timeout=3": "write 30s", "--yes=maybe": "true or false",
+	} {
+		o, _, errs := sandbox(t)
+		code := cli.Main(t.Context(), root, o, []string{"noun", "verb", "1", flag})
+		if text := errs.String(); code != cli.ExitUsage || !strings.Contains(text, says) || strings.Contains(text, "strconv") ||
+			strings.Contains(text, "time:") {
+			t.Errorf("%s ends with %d: %s", flag, code, text)
+		}
+	}
+}
