@@ -17,7 +17,7 @@ import (
 // takes dependencies as met that the rollback may be about to undo.
 func (e *Engine) Resume(ctx context.Context, batchID string, s Submission, allow func(dag.Definition) error) (Submitted, error) {
 	if !id.Valid(batchID) {
-		return Submitted{}, run.Unknown(dag.Batch, batchID)
+		return Submitted{}, run.Unknown(dag.Batch)
 	}
 	busy := e.rollbackMayRun()
 	old, rev, err := run.Load(ctx, e.DB, batchID, e.now())
@@ -25,7 +25,7 @@ func (e *Engine) Resume(ctx context.Context, batchID string, s Submission, allow
 	case err != nil:
 		return Submitted{}, err
 	case old == nil || old.Header.Kind != dag.Batch:
-		return Submitted{}, run.Unknown(dag.Batch, batchID)
+		return Submitted{}, run.Unknown(dag.Batch)
 	case old.Header.AdoptedBy != "" && old.Header.AdoptedBy == s.ID: // by this request, which lost its answer
 		return e.submitted(ctx, s.ID)
 	case old.Header.AdoptedBy != "":

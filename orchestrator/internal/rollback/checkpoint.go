@@ -11,7 +11,6 @@ import (
 	"github.com/provisioning-platform/platform/shared/audit"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
-	"github.com/provisioning-platform/platform/shared/naming"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -115,11 +114,11 @@ func (s *Checkpoints) List(ctx context.Context, p store.Place, automatic *bool) 
 func (s *Checkpoints) Get(ctx context.Context, checkpointID string) (run.Checkpoint, error) {
 	checkpointID = id.Canonical(checkpointID)
 	if !id.Valid(checkpointID) {
-		return run.Checkpoint{}, unknownCheckpoint(checkpointID)
+		return run.Checkpoint{}, unknownCheckpoint()
 	}
 	c, err := run.Checkpoints().Get(ctx, s.DB, checkpointID)
 	if err == nil && c.Rev == 0 {
-		return run.Checkpoint{}, unknownCheckpoint(checkpointID)
+		return run.Checkpoint{}, unknownCheckpoint()
 	}
 	return c.Value, err
 }
@@ -138,7 +137,7 @@ func (s *Checkpoints) Delete(ctx context.Context, checkpointID string) error {
 			return err
 		}
 		if row.Rev == 0 {
-			return unknownCheckpoint(c.ID)
+			return unknownCheckpoint()
 		}
 		run.Checkpoints().Remove(tx, c.ID)
 		deleted := run.Event(&event.Event{Type: event.CheckpointDeleted, Time: s.Now(), Status: "deleted", Name: c.Name, Checkpoint: c.ID})
@@ -154,6 +153,7 @@ func (s *Checkpoints) Delete(ctx context.Context, checkpointID string) error {
 	return err
 }
 
-func unknownCheckpoint(checkpointID string) error {
-	return fault.New(fault.NotFound, "checkpoint.unknown", "There is no checkpoint with the id %s.", naming.Clip(checkpointID, 64))
+func unknownCheckpoint() error {
+	return fault.New(fault.NotFound, "checkpoint.unknown",
+		"There is no checkpoint with this id; GET /rollback/checkpoints lists those there are.")
 }

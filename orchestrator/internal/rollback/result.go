@@ -27,7 +27,7 @@ type Summary struct {
 // ResultOf returns what a rollback has come to until now, or a fault of kind NotFound.
 func ResultOf(ctx context.Context, db store.DB, rollbackID string, now time.Time) (Summary, error) {
 	if !id.Valid(rollbackID) {
-		return Summary{}, run.Unknown(dag.Rollback, rollbackID)
+		return Summary{}, run.Unknown(dag.Rollback)
 	}
 	h, err := run.GetHeader(ctx, db, dag.Rollback, rollbackID)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/dag"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
-	"github.com/provisioning-platform/platform/shared/naming"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -14,7 +13,7 @@ import (
 func GetHeader(ctx context.Context, db store.DB, kind dag.Kind, runID string) (dag.Header, error) {
 	h, err := Headers().Get(ctx, db, runID)
 	if err == nil && (h.Rev == 0 || h.Value.Kind != kind) {
-		return dag.Header{}, Unknown(kind, runID)
+		return dag.Header{}, Unknown(kind)
 	}
 	return h.Value, err
 }
@@ -22,11 +21,11 @@ func GetHeader(ctx context.Context, db store.DB, kind dag.Kind, runID string) (d
 // GetTask returns the task with that id, or a fault of kind NotFound.
 func GetTask(ctx context.Context, db store.DB, taskID string) (dag.Task, error) {
 	if !id.Valid(taskID) {
-		return dag.Task{}, Unknown(dag.Workflow, taskID)
+		return dag.Task{}, Unknown(dag.Workflow)
 	}
 	t, err := Tasks().Get(ctx, db, taskID)
 	if err == nil && t.Rev == 0 {
-		err = Unknown(dag.Workflow, taskID)
+		err = Unknown(dag.Workflow)
 	}
 	return t.Value, err
 }
@@ -49,7 +48,7 @@ type Batch struct {
 // GetBatch returns the batch with that id, or a fault of kind NotFound.
 func GetBatch(ctx context.Context, db store.DB, batchID string) (Batch, error) {
 	if !id.Valid(batchID) {
-		return Batch{}, Unknown(dag.Batch, batchID)
+		return Batch{}, Unknown(dag.Batch)
 	}
 	h, err := GetHeader(ctx, db, dag.Batch, batchID)
 	if err != nil {
@@ -69,9 +68,9 @@ func ListBatches(ctx context.Context, db store.DB, status dag.Status, p store.Pl
 }
 
 // Unknown is the fault of kind NotFound that says that there is no run of a kind with that id.
-func Unknown(kind dag.Kind, runID string) error {
+func Unknown(kind dag.Kind) error {
 	noun := Singular(kind)
-	return fault.New(fault.NotFound, noun+".unknown", "There is no %s with the id %s; %s", noun, naming.Clip(runID, 64), listed(kind))
+	return fault.New(fault.NotFound, noun+".unknown", "There is no %s with this id; %s", noun, listed(kind))
 }
 
 // listed says where the runs of a kind are listed with their ids.

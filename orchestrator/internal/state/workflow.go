@@ -19,7 +19,6 @@ import (
 	"github.com/provisioning-platform/platform/orchestrator/internal/run"
 	"github.com/provisioning-platform/platform/shared/fault"
 	"github.com/provisioning-platform/platform/shared/id"
-	"github.com/provisioning-platform/platform/shared/naming"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -33,8 +32,7 @@ type Workflow struct {
 // ("workflow.unknown").
 func GetWorkflow(ctx context.Context, db store.DB, workflowID string) (Workflow, error) {
 	unknown := fault.New(fault.NotFound, "workflow.unknown",
-		"There is no task and no batch with the id %s; GET /tasks and GET /batch/operations list those there are.",
-		naming.Clip(workflowID, 64))
+		"There is no task and no batch with this id; GET /tasks and GET /batch/operations list those there are.")
 	if !id.Valid(workflowID) {
 		return Workflow{}, unknown
 	}
