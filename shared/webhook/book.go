@@ -16,7 +16,8 @@ import (
 
 // The faults of endpoints.
 var (
-	ErrNotFound = fault.New(fault.NotFound, "webhook.not_found", "there is no such webhook; GET /webhooks lists them, or the verb webhook list")
+	ErrNotFound = fault.New(fault.NotFound, "webhook.not_found",
+		"there is no such webhook; GET /webhooks lists them, or the verb webhook list")
 	ErrFromFile = fault.New(fault.Conflict, "webhook.from_file",
 		"this webhook stands in the service's configuration: change it there and restart; pause, resume, test and redeliver work here")
 	ErrDisabled = fault.New(fault.Conflict, "webhook.disabled",

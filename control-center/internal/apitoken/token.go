@@ -28,8 +28,11 @@ const keepTold = 370 * 24 * time.Hour
 
 // Faults of this package.
 var (
-	ErrNotFound = fault.New(fault.NotFound, "token.not_found", "there is no API token with this id; GET /tokens lists yours, or control-center token list")
-	ErrEnded    = fault.New(fault.Conflict, "token.ended", "this API token is over, or has a successor already; GET /tokens lists yours (control-center token list); rotate the newest, or make another one")
+	ErrNotFound = fault.New(fault.NotFound, "token.not_found",
+		"there is no API token with this id; GET /tokens lists yours, or control-center token list")
+	ErrEnded = fault.New(fault.Conflict, "token.ended",
+		"this API token is over, or has a successor already; GET /tokens lists yours ("+
+			"control-center token list); rotate the newest, or make another one")
 )
 
 // Token is an API token as stored. Fields stand in the order of their JSON names.

@@ -16,7 +16,8 @@ func TestFree_aTokenIsMadeThatNobodyCanKeep(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, good := range map[string]bool{
-		"": true, filepath.Join(dir, "new"): true, there: false, filepath.Join(dir, "none", "new"): false, filepath.Join(there, "new"): false,
+		"": true, filepath.Join(dir, "new"): true, there: false, filepath.Join(dir, "none", "new"): false,
+		filepath.Join(there, "new"): false,
 	} {
 		if err := free(path); (err == nil) != good {
 			t.Errorf("%q: %v", path, err)
