@@ -100,7 +100,7 @@ func TestAPI_lifeOfASubscription(t *testing.T) {
 		status                 int
 		answer                 string // how it begins
 	}{
-		{"", "POST", "/v1/subscriptions", "", 401, `{"detail":`},
+		{"", "POST", "/v1/subscriptions", "", 401, `{"detail":"Unauthorized: this needs a user name and a password`},
 		{admin, "GET", "/v1/subscriptions", "", 200, `[]`},
 		{admin, "POST", "/v1/subscriptions", fmt.Sprintf(newSub, "mail"), 201, `null`},
 		{admin, "POST", "/v1/subscriptions", fmt.Sprintf(newSub, "mail"), 200, `null`},

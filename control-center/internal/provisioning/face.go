@@ -3,6 +3,7 @@ package provisioning
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -20,7 +21,7 @@ const typeJSON = "application/json"
 // face returns the wire format for paths that let in who check knows.
 func face(check func(ctx context.Context, name, password string, r *http.Request) (token.Claims, error)) *web.Face {
 	return &web.Face{
-		Prefix: "/", Credential: web.Basic, Challenge: "Basic",
+		Prefix: "/", Credential: credential, Challenge: "Basic",
 		Authenticate: func(ctx context.Context, pair string, r *http.Request) (token.Claims, error) {
 			name, password, _ := strings.Cut(pair, ":")
 			return check(ctx, name, password, r)
@@ -38,6 +39,19 @@ func face(check func(ctx context.Context, name, password string, r *http.Request
 		},
 		Error: refusal,
 	}
+}
+
+// errNoCredential is web.ErrNoCredential in the words of this API.
+var errNoCredential = fault.New(fault.Unauthenticated, "provisioning.no_credential",
+	"Unauthorized: this needs a user name and a password by HTTP Basic authentication").Because(web.ErrNoCredential)
+
+// credential returns the pair of an Authorization header of the scheme Basic.
+func credential(r *http.Request) (string, error) {
+	pair, err := web.Basic(r)
+	if errors.Is(err, web.ErrNoCredential) {
+		err = errNoCredential
+	}
+	return pair, err
 }
 
 // requestID returns a version 4 UUID of the client as it is, and 32 hexadecimal digits else.

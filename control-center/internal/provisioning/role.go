@@ -30,16 +30,23 @@ func (r Role) is(name, password string) bool {
 var errUnauthorized = fault.New(fault.Unauthenticated, "provisioning.unauthorized",
 	"Unauthorized: this path takes another user name or password")
 
-// claims returns who a caller is for the audit log.
-func claims(name string) token.Claims {
-	return token.Claims{Kind: token.Access, Subject: "provisioning:" + name, Username: name}
+// claims returns who a caller is for the audit log: "provisioning:<user>" for a role, and
+// "subscription:<name>" for a consumer, so that no subscription is named like a role.
+func claims(kind, name string) token.Claims {
+	return token.Claims{Kind: token.Access, Subject: kind + ":" + name, Username: name}
 }
+
+// The kinds of callers.
+const (
+	byRole     = "provisioning"
+	byConsumer = "subscription"
+)
 
 // onlyRole lets in one role.
 func (a *API) onlyRole(r Role) *web.Face {
 	return face(func(_ context.Context, name, password string, req *http.Request) (token.Claims, error) {
 		right := r.is(name, password)
-		return a.guard(name, req, right, func() (bool, error) { return right, nil })
+		return a.guard(byRole, name, req, right, func() (bool, error) { return right, nil })
 	})
 }
 
@@ -53,7 +60,11 @@ func (a *API) subscriber(orAdmin bool) *web.Face {
 			return token.Claims{}, errUnauthorized
 		}
 		known := admin && a.Admin.is(name, password) || own && a.Subscriptions.Known(ctx, name, password)
-		return a.guard(name, req, known, func() (bool, error) {
+		kind := byConsumer
+		if admin && a.Admin.is(name, password) {
+			kind = byRole
+		}
+		return a.guard(kind, name, req, known, func() (bool, error) {
 			if known || !own {
 				return known, nil
 			}
@@ -74,7 +85,7 @@ const longestName = 128
 // guard checks a pair, unless name or address have failed too often just now. Meanwhile a pair that
 // is right without a costly check is let in from an address from which this name was right before:
 // wrong passwords of others keep no healthy client out, and whoever guesses has to wait.
-func (a *API) guard(name string, r *http.Request, right bool, check func() (bool, error)) (token.Claims, error) {
+func (a *API) guard(kind, name string, r *http.Request, right bool, check func() (bool, error)) (token.Claims, error) {
 	address, _, _ := net.SplitHostPort(r.RemoteAddr)
 	counted := name[:min(len(name), longestName)]
 	byName, byAddress := key{"name " + counted, freeFailures}, key{"address " + address, freeAddress}
@@ -91,7 +102,7 @@ func (a *API) guard(name string, r *http.Request, right bool, check func() (bool
 		return token.Claims{}, errUnauthorized
 	}
 	a.usual.add(usual)
-	return claims(name), nil
+	return claims(kind, name), nil
 }
 
 // errTooMany is the answer while a name or an address waits after wrong passwords.
