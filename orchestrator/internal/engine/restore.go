@@ -26,6 +26,9 @@ func (e *Engine) Restore(ctx context.Context, checkpointID string) (rollback.Res
 	}
 	defer end()
 	e.awaitPruning()
+	if err := e.Checkpoints.Restorable(ctx, checkpointID); err != nil { // before anything is cancelled for it
+		return rollback.Restored{}, err
+	}
 	if err := e.supersede(ctx, known); err != nil {
 		return rollback.Restored{}, err
 	}

@@ -64,6 +64,15 @@ func (s *Checkpoints) Restore(ctx context.Context, checkpointID string) (Restore
 	return out, err
 }
 
+// Restorable returns why a restore of a checkpoint is refused; nil when it is not.
+func (s *Checkpoints) Restorable(ctx context.Context, checkpointID string) error {
+	c, err := s.Get(ctx, checkpointID)
+	if err == nil {
+		_, err = s.judge(ctx, c)
+	}
+	return err
+}
+
 // judge rebuilds the inventory of a checkpoint, and says why a restore of it is refused.
 func (s *Checkpoints) judge(ctx context.Context, c run.Checkpoint) (inventoryAt, error) {
 	if sum, err := c.Digest(); err != nil || sum != c.Checksum {
