@@ -133,13 +133,9 @@ func (s *Subscriptions) look(ctx context.Context, sub Subscription, pop bool) (*
 	default:
 		return nil, PrefillPending, 0, nil
 	}
-	items, err := s.upcoming(ctx, &sub, q, sub.Options.window())
-	if err != nil {
-		return nil, "", 0, err
-	}
-	chosen, reason, again := one.choose(q, items, s.Now())
-	if chosen == nil {
-		return nil, reason, again, nil
+	items, chosen, reason, again, err := s.choose(ctx, &sub, one, q)
+	if err != nil || chosen == nil {
+		return nil, reason, again, err
 	}
 	message, err := s.message(ctx, sub.Generation, *chosen)
 	if err != nil {
@@ -174,6 +170,26 @@ func (s *Subscriptions) look(ctx context.Context, sub Subscription, pop bool) (*
 	}
 	one.of[chosen.seq] = &delivery{until: s.Now().Add(sub.Options.redelivery()), count: d.Count}
 	return d, "", 0, nil
+}
+
+// firstLook is how many messages choose reads at first.
+const firstLook = 8
+
+// choose returns what flight.choose says of the first messages of a queue, and those it has read:
+// as many as it takes, for each costs a row of each list that the subscription wants.
+func (s *Subscriptions) choose(ctx context.Context, sub *Subscription, one *flight, q *Queue) (items []item, chosen *item,
+	reason Reason, again time.Duration, err error) {
+	window := sub.Options.window()
+	for n := max(firstLook, q.reach(q.Sequence+1)); ; n *= 2 {
+		n = min(n, window)
+		if items, err = s.upcoming(ctx, sub, q, n); err != nil {
+			return nil, nil, "", 0, err
+		}
+		chosen, reason, again = one.choose(q, items, s.Now())
+		if chosen != nil || len(items) < n || n == window {
+			return items, chosen, reason, again, nil
+		}
+	}
 }
 
 // choose returns the first item that can be delivered now, or why there is none and when there may
@@ -281,7 +297,7 @@ func (s *Subscriptions) onMessage(ctx context.Context, name string, seq uint64,
 			sub.Options.Strict && one.of[seq] == nil && row.Value.Counts[seq] == 0 {
 			return ErrNoMessage
 		}
-		items, err := s.upcoming(ctx, sub, &row.Value, sub.Options.window())
+		items, err := s.upcoming(ctx, sub, &row.Value, min(row.Value.reach(seq), sub.Options.window()))
 		if err != nil {
 			return err
 		}

@@ -151,6 +151,15 @@ func (q *Queue) settle(items []item, at uint64) (gone []item) {
 	return gone
 }
 
+// reach returns how many of the first messages settle has to be given for number seq, at most
+// MaxWindow: those that are settled ahead of it may leave with it.
+func (q *Queue) reach(seq uint64) int {
+	if n := len(q.Settled); n > 0 {
+		seq = max(seq, q.Settled[n-1])
+	}
+	return int(min(max(seq, q.Sequence)-q.Sequence, MaxWindow))
+}
+
 // settled says whether a message that was in the queue is not any more.
 func (q *Queue) settled(seq uint64) bool {
 	_, found := slices.BinarySearch(q.Settled, seq)

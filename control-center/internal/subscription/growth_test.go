@@ -1,0 +1,56 @@
+package subscription
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/provisioning-platform/platform/shared/store"
+)
+
+// counted counts the rows that lists of the store return.
+type counted struct {
+	store.DB
+	rows atomic.Int64
+}
+
+func (c *counted) List(ctx context.Context, q store.Query) (store.Page, error) {
+	page, err := c.DB.List(ctx, q)
+	c.rows.Add(int64(len(page.Docs)))
+	return page, err
+}
+
+// TestNext_readsAWholeWindowOfEachTopicForOneMessage: a message out of 20 topics, and its
+// acknowledgement, cost a few rows of each, not max_in_flight rows of each, twice.
+func TestNext_readsAWholeWindowOfEachTopicForOneMessage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db := &counted{DB: memory()}
+		s := open(t, db)
+		d := user1("a", "topic/*")
+		d.Options.MaxInFlight = MaxWindow
+		s.mustCreate(t, d)
+		const topics = 20
+		for i := range topics * MaxWindow {
+			s.say(t, fmt.Sprintf("topic/%d", i%topics), fmt.Sprint(i))
+		}
+		synctest.Wait()
+		before := db.rows.Load()
+		s.expect(t, "a", "0", 1, 1)
+		s.ack(t, "a", 1)
+		if n := db.rows.Load() - before; n > topics*10 {
+			t.Errorf("%d rows were read for one message out of %d topics", n, topics)
+		}
+		for i := 1; i < MaxWindow+1; i++ { // the whole window, ahead of its oldest message
+			s.expect(t, "a", fmt.Sprint(i), uint64(i+1), 1)
+			if i > 1 {
+				s.ack(t, "a", uint64(i+1))
+			}
+		}
+		s.expectNone(t, "a", InFlight)
+		s.ack(t, "a", 2)
+		s.expect(t, "a", fmt.Sprint(MaxWindow+1), MaxWindow+2, 1)
+	})
+}
