@@ -54,3 +54,23 @@ func TestNext_readsAWholeWindowOfEachTopicForOneMessage(t *testing.T) {
 		s.expect(t, "a", fmt.Sprint(MaxWindow+1), MaxWindow+2, 1)
 	})
 }
+
+// TestMoveIdle_leavesIdleQueuesInTheWayOfRetention: one round moves all queues that want nothing,
+// when they are more than one look shows.
+func TestMoveIdle_leavesIdleQueuesInTheWayOfRetention(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, memory())
+		for i := range 3 * tidyRows {
+			s.mustCreate(t, user1(fmt.Sprintf("idle%d", i), "nothing/*"))
+		}
+		s.say(t, "users/user", "nobody's", "nobody's either")
+		synctest.Wait()
+		if err := s.moveIdle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if through, err := s.handled(t.Context()); err != nil || through != 2 {
+			t.Errorf("retention may go up to message %d, %v; want 2", through, err)
+		}
+	})
+}
