@@ -6,7 +6,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/provisioning-platform/platform/control-center/internal/directory"
 	"github.com/provisioning-platform/platform/shared/store"
 )
 
@@ -71,6 +73,41 @@ func TestMoveIdle_leavesIdleQueuesInTheWayOfRetention(t *testing.T) {
 		}
 		if through, err := s.handled(t.Context()); err != nil || through != 2 {
 			t.Errorf("retention may go up to message %d, %v; want 2", through, err)
+		}
+	})
+}
+
+// TestRequeue_wakesEverybodyWhoWaits: the first message that is requeued for a subscription wakes
+// its own polls only, not those of every other subscription.
+func TestRequeue_wakesEverybodyWhoWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, memory())
+		s.mustCreate(t, user1("a", "users/*"))
+		s.say(t, "users/user", "poison")
+		s.expect(t, "a", "poison", 1, 1)
+		if err := s.Bury(t.Context(), "a", 1, "no"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		woken, remove := s.waiters.add([]string{digestOf("udm", "other")})
+		defer remove()
+		if err := s.Requeue(t.Context(), "a", 1); err != nil {
+			t.Fatal(err)
+		}
+		s.expect(t, "a", "poison", 2, 1)
+		select {
+		case <-woken:
+			t.Error("a poll of another topic was woken")
+		default:
+		}
+		m := directory.Message{Publisher: "p", Timestamp: directory.Time(time.Now()), Realm: "udm", Topic: "new", Body: body("new")}
+		if err := s.Publish(t.Context(), []directory.Message{m}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if len(woken) != 1 {
+			t.Error("a new topic woke nobody, who may have asked for it by a pattern")
 		}
 	})
 }

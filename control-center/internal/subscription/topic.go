@@ -103,7 +103,8 @@ func (s *topicSet) get(digest string) topicList {
 	return s.list[digest]
 }
 
-// put replaces lists and says whether one of them is new.
+// put replaces lists and says whether one of them is new and may be what a pattern asks for. A list
+// of one subscription is not: whoever waits for it waits under its digest.
 func (s *topicSet) put(lists map[string]topicList) (fresh bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,7 +112,7 @@ func (s *topicSet) put(lists map[string]topicList) (fresh bool) {
 		s.list = map[string]topicList{}
 	}
 	for digest, l := range lists {
-		if _, known := s.list[digest]; !known {
+		if _, known := s.list[digest]; !known && l.Realm != privateRealm {
 			fresh = true
 		}
 		s.list[digest] = l
