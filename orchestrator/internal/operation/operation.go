@@ -80,6 +80,7 @@ type Executor struct {
 	Config
 	names    []string // of the providers
 	claims   claims
+	locks    serverLocks
 	patience time.Duration // how long an attempt waits for another task that makes the same server
 }
 
@@ -153,9 +154,9 @@ func (x *Executor) do(ctx context.Context, a *dag.Attempt) (dag.Result, error) {
 	case deleteServer:
 		return x.deleteServer(ctx, a)
 	case install:
-		return x.install(ctx, a)
+		return x.alone(ctx, a, func() (dag.Result, error) { return x.install(ctx, a) })
 	case remove:
-		return x.remove(ctx, a)
+		return x.alone(ctx, a, func() (dag.Result, error) { return x.remove(ctx, a) })
 	case check:
 		return x.check(ctx, a)
 	}
@@ -169,9 +170,9 @@ func (x *Executor) undo(ctx context.Context, a *dag.Attempt) (dag.Result, error)
 	case deleteServer:
 		return x.recreate(ctx, a)
 	case install:
-		return x.undoInstall(ctx, a)
+		return x.alone(ctx, a, func() (dag.Result, error) { return x.undoInstall(ctx, a) })
 	case remove:
-		return x.undoRemove(ctx, a)
+		return x.alone(ctx, a, func() (dag.Result, error) { return x.undoRemove(ctx, a) })
 	case check:
 		return dag.Result{Output: "a check changed nothing"}, nil
 	}
