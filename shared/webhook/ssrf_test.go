@@ -43,18 +43,14 @@ func hostile(port string) (urls []string) {
 	} {
 		urls = append(urls, "http://"+host+":"+port+"/")
 	}
-	for _, url := range []string{
-		"https://127.0.0.1:" + port + "/", "https://rebound.example:" + port + "/", "http://user@127.0.0.1:" + port + "/",
-		"http://example.com@127.0.0.1:" + port + "/", "http://127.0.0.1:" + port + "#@example.com/",
-		"http://127.0.0.1:" + port + `\@example.com/`,
-		"file:///etc/passwd", "gopher://127.0.0.1:" + port + "/", "ftp://127.0.0.1:" + port + "/", "dict://127.0.0.1:" + port + "/",
-		"unix:///var/run/docker.sock", "data:text/plain,x", "//127.0.0.1:" + port + "/", "http:127.0.0.1:" + port,
-		"http:///127.0.0.1:" + port,
-		"http://127.0.0.1:22/", "http://127.0.0.1:0/", "http://127.0.0.1:65536/", "http://[::ffff:127.0.0.1%25lo]:" + port + "/",
-	} {
-		urls = append(urls, url)
-	}
-	return urls
+	return append(urls,
+		"https://127.0.0.1:"+port+"/", "https://rebound.example:"+port+"/", "http://user@127.0.0.1:"+port+"/",
+		"http://example.com@127.0.0.1:"+port+"/", "http://127.0.0.1:"+port+"#@example.com/",
+		"http://127.0.0.1:"+port+`\@example.com/`,
+		"file:///etc/passwd", "gopher://127.0.0.1:"+port+"/", "ftp://127.0.0.1:"+port+"/", "dict://127.0.0.1:"+port+"/",
+		"unix:///var/run/docker.sock", "data:text/plain,x", "//127.0.0.1:"+port+"/", "http:127.0.0.1:"+port,
+		"http:///127.0.0.1:"+port,
+		"http://127.0.0.1:22/", "http://127.0.0.1:0/", "http://127.0.0.1:65536/", "http://[::ffff:127.0.0.1%25lo]:"+port+"/")
 }
 
 // TestSSRF_noForbiddenAddressIsReached is I12 for webhooks: each of more than 120 URLs is refused
