@@ -62,6 +62,15 @@ type QueueOptions struct {
 	Strict        bool `json:"strict,omitempty"`
 }
 
+// EventCondition is what an object has to have for its messages to be delivered: the member at a
+// path with dots equals, begins or ends so.
+type EventCondition struct {
+	Member string `json:"member"`
+	Equals string `json:"equals,omitempty"`
+	Prefix string `json:"prefix,omitempty"`
+	Suffix string `json:"suffix,omitempty"`
+}
+
 // NewSubscription describes a subscription to create.
 type NewSubscription struct {
 	Name           string        `json:"name"`
@@ -69,6 +78,9 @@ type NewSubscription struct {
 	RequestPrefill bool          `json:"request_prefill"`
 	Password       string        `json:"password"`
 	Options        *QueueOptions `json:"options,omitempty"`
+
+	Filter *[]EventCondition `json:"filter,omitempty"`
+	Redact *[]string         `json:"redact,omitempty"`
 }
 
 // SubscriptionEdit says what of a subscription becomes another one; what is nil stays.
@@ -76,6 +88,9 @@ type SubscriptionEdit struct {
 	Topics   []RealmTopic  `json:"realms_topics,omitempty"`
 	Password *string       `json:"password,omitempty"`
 	Options  *QueueOptions `json:"options,omitempty"`
+
+	Filter *[]EventCondition `json:"filter,omitempty"`
+	Redact *[]string         `json:"redact,omitempty"`
 }
 
 // Subscription is a subscription as the API shows it.
@@ -94,6 +109,9 @@ type QueueState struct {
 	Letters int          `json:"dead_letters"`
 	Status  string       `json:"prefill_queue_status"`
 	Options QueueOptions `json:"options"`
+
+	Filter []EventCondition `json:"filter"`
+	Redact []string         `json:"redact"`
 }
 
 // DirectoryEvent is one message. Old and New are the object before and after, {} for none.

@@ -59,6 +59,7 @@ func subscriptionCreate() cli.Command {
 	var passwordFile string
 	var prefill bool
 	var q queueFlags
+	var c choiceFlags
 	return onDirectory(cli.Command{
 		Use: "create NAME", Changes: true, Short: "create a subscription, whose consumer gets all matching messages from now on", Args: 1,
 		Example: "  control-center subscription create mail --topic control-center:users/user --prefill --consumer-password-file " +
@@ -72,9 +73,14 @@ func subscriptionCreate() cli.Command {
 			f.BoolVar(&prefill, "prefill", false, "deliver all objects that exist first")
 			f.StringVar(&passwordFile, "consumer-password-file", "", "file with the password of its consumer; asked for when left out")
 			q.declare(f)
+			c.declare(f)
 		},
 	}, asAdmin, func(ctx context.Context, o *cli.IO, d *client.Directory, args []string) error {
 		wanted, err := topicsOf(topics)
+		if err != nil {
+			return err
+		}
+		filter, err := c.filter()
 		if err != nil {
 			return err
 		}
@@ -86,7 +92,7 @@ func subscriptionCreate() cli.Command {
 			return err
 		}
 		if err := d.Subscribe(ctx, client.NewSubscription{Name: args[0], Topics: wanted, RequestPrefill: prefill,
-			Password: password.Reveal(), Options: q.over(client.QueueOptions{})}); err != nil {
+			Password: password.Reveal(), Options: q.over(client.QueueOptions{}), Filter: filter, Redact: c.left()}); err != nil {
 			return err
 		}
 		return o.Done(cli.Result{Name: args[0], Result: "subscribed"}, "%s gets these messages; its consumer signs in as %s", args[0],
@@ -164,7 +170,7 @@ func subscriptionShow() cli.Command {
 		return o.Print(s, cli.Table{Facts: [][2]string{{"name", s.Name}, {"topics", topicText(s.Topics)},
 			{"prefill", prefillText(s.Subscription)},
 			{"waiting", strconv.FormatUint(s.Queue.Waiting, 10)}, {"oldest", oldest}, {"dead letters", strconv.Itoa(s.Queue.Letters)},
-			{"options", optionText(s.Queue.Options)}}})
+			{"options", optionText(s.Queue.Options)}, {"filter", filterText(s.Queue.Filter)}, {"left out", join(s.Queue.Redact)}}})
 	})
 }
 
@@ -190,6 +196,7 @@ func subscriptionUpdate() cli.Command {
 	var topics []string
 	var passwordFile string
 	var q queueFlags
+	var c choiceFlags
 	return onDirectory(cli.Command{
 		Use: "update NAME", Changes: true, Short: "change a subscription and keep its queue; what is not given stays as it is", Args: 1,
 		Example: "  control-center subscription update mail --consumer-password-file mail-new --password-file provisioning-admin\n" +
@@ -199,9 +206,13 @@ func subscriptionUpdate() cli.Command {
 			f.StringArrayVar(&topics, "topic", nil, topicHelp+"; all topics from now on")
 			f.StringVar(&passwordFile, "consumer-password-file", "", "file with the new password of its consumer")
 			q.declare(f)
+			c.declare(f)
 		},
 	}, asAdmin, func(ctx context.Context, o *cli.IO, d *client.Directory, args []string) (err error) {
-		var e client.SubscriptionEdit
+		e := client.SubscriptionEdit{Redact: c.left()}
+		if e.Filter, err = c.filter(); err != nil {
+			return err
+		}
 		if e.Topics, err = topicsOf(topics); err != nil {
 			return err
 		}
@@ -220,9 +231,9 @@ func subscriptionUpdate() cli.Command {
 			}
 			e.Options = q.over(have.Options)
 		}
-		if e.Topics == nil && e.Password == nil && e.Options == nil {
+		if e.Topics == nil && e.Password == nil && e.Options == nil && e.Filter == nil && e.Redact == nil {
 			return cli.Usage("give at least one of --topic, --consumer-password-file, --max-in-flight, --redelivery, --max-deliveries, " +
-				"--strict")
+				"--strict, --filter, --redact")
 		}
 		if err := d.UpdateSubscription(ctx, args[0], e); err != nil {
 			return err

@@ -98,10 +98,12 @@ type createIn struct {
 	RequestPrefill boolean `json:"request_prefill" required:"true" doc:"whether all objects that exist are delivered first" example:"false"`
 	Password       string  `json:"password" doc:"of the consumer, whose user name is the subscription's; it may be empty" example:"correct horse battery"`
 	Options        options `json:"options" doc:"what the original does not have" rare:"true"`
+	choice
 }
 
 func (in createIn) draft() subscription.Draft {
-	d := subscription.Draft{Name: in.Name, RequestPrefill: bool(in.RequestPrefill), Password: in.Password, Options: in.Options.stored()}
+	d := subscription.Draft{Name: in.Name, RequestPrefill: bool(in.RequestPrefill), Password: in.Password, Options: in.Options.stored(),
+		Filter: in.conditions(), Redact: in.Redact}
 	for _, t := range in.Topics {
 		d.Topics = append(d.Topics, subscription.Topic(t))
 	}

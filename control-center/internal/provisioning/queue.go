@@ -81,6 +81,28 @@ type updateIn struct {
 	Topics   []topic  `json:"realms_topics" doc:"what is delivered from now on"`
 	Password *string  `json:"password" doc:"the new password of the consumer" example:"another horse battery"`
 	Options  *options `json:"options" doc:"how the queue delivers"`
+	choice
+}
+
+// choice is what a subscription chooses of the messages of its topics.
+type choice struct {
+	Filter []condition `json:"filter" max:"20" doc:"only messages whose object fulfils all of these, before or after the change; [] for all" rare:"true"`
+	Redact []string    `json:"redact" max:"100" doc:"paths of members that deliveries do not have, with dots" example:"[\"properties.password\"]" rare:"true"`
+}
+
+type condition struct {
+	Member string `json:"member" required:"true" doc:"path of a member of the object, with dots" example:"properties.mailPrimaryAddress"`
+	Equals string `json:"equals,omitempty" doc:"the text that it is, or that is in its list" example:"dana@example.com"`
+	Prefix string `json:"prefix,omitempty" doc:"or how it begins" example:"dana" rare:"true"`
+	Suffix string `json:"suffix,omitempty" doc:"or how it ends" example:"@example.com" rare:"true"`
+}
+
+// conditions returns the filter as it is stored.
+func (c choice) conditions() (filter []subscription.Condition) {
+	for _, one := range c.Filter {
+		filter = append(filter, subscription.Condition{Equals: one.Equals, Member: one.Member, Prefix: one.Prefix, Suffix: one.Suffix})
+	}
+	return filter
 }
 
 func (a *API) update(ctx context.Context, in updateIn) (any, error) {
@@ -91,6 +113,13 @@ func (a *API) update(ctx context.Context, in updateIn) (any, error) {
 	if in.Options != nil {
 		o := in.Options.stored()
 		e.Options = &o
+	}
+	if in.Filter != nil {
+		filter := in.conditions()
+		e.Filter = &filter
+	}
+	if in.Redact != nil {
+		e.Redact = &in.Redact
 	}
 	return nil, a.Subscriptions.Update(ctx, in.Name, e)
 }
@@ -106,6 +135,8 @@ type queueView struct {
 	Letters int                 `json:"dead_letters" doc:"dead letters that are kept"`
 	Status  subscription.Status `json:"prefill_queue_status" enum:"pending,running,failed,done" doc:"how far the prefill is"`
 	Options options             `json:"options" doc:"how the queue delivers"`
+	Filter  []condition         `json:"filter" doc:"what an object has to have"`
+	Redact  []string            `json:"redact" doc:"members that deliveries do not have"`
 }
 
 func (a *API) queue(ctx context.Context, in byName) (queueView, error) {
@@ -116,7 +147,11 @@ func (a *API) queue(ctx context.Context, in byName) (queueView, error) {
 	d, err := a.Subscriptions.Depth(ctx, in.Name)
 	o := v.Options
 	out := queueView{Waiting: d.Waiting, Number: d.Number, Letters: d.Letters, Status: v.Status,
-		Options: options{MaxInFlight: o.MaxInFlight, RedeliveryMS: o.RedeliveryMS, MaxDeliveries: o.MaxDeliveries, Strict: o.Strict}}
+		Options: options{MaxInFlight: o.MaxInFlight, RedeliveryMS: o.RedeliveryMS, MaxDeliveries: o.MaxDeliveries, Strict: o.Strict},
+		Filter:  []condition{}, Redact: append([]string{}, v.Redact...)}
+	for _, c := range v.Filter {
+		out.Filter = append(out.Filter, condition{Member: c.Member, Equals: c.Equals, Prefix: c.Prefix, Suffix: c.Suffix})
+	}
 	if !d.Oldest.IsZero() {
 		out.Oldest = &d.Oldest
 	}

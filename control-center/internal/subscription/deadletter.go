@@ -102,19 +102,26 @@ func (s *Subscriptions) DeadLetters(ctx context.Context, name string, after uint
 
 // DeadLetter returns one dead letter and its message, or ErrNoDeadLetter.
 func (s *Subscriptions) DeadLetter(ctx context.Context, name string, seq uint64) (DeadLetter, directory.Message, error) {
-	sub, err := s.find(ctx, name)
-	if err != nil {
-		return DeadLetter{}, directory.Message{}, err
+	sub, l, m, err := s.letter(ctx, name, seq)
+	m.Body = redact(sub.Redact, m.Body)
+	return l, m, err
+}
+
+// letter returns a dead letter, its message as it was published, and its subscription.
+func (s *Subscriptions) letter(ctx context.Context, name string, seq uint64) (sub Subscription, l DeadLetter, m directory.Message,
+	err error) {
+	if sub, err = s.find(ctx, name); err != nil {
+		return sub, l, m, err
 	}
 	row, err := deadLetters.Get(ctx, s.DB, deadID(sub.Generation, seq))
 	if err == nil && row.Rev == 0 {
 		err = ErrNoDeadLetter
 	}
 	if err != nil {
-		return DeadLetter{}, directory.Message{}, err
+		return sub, l, m, err
 	}
-	m, err := directory.Load(ctx, s.DB, []byte(row.Value.Entry))
-	return row.Value, m, err
+	m, err = directory.Load(ctx, s.DB, []byte(row.Value.Entry))
+	return sub, row.Value, m, err
 }
 
 // Requeue puts a dead letter at the end of its subscription's queue, in one commit. It gets a new
@@ -130,7 +137,7 @@ func (s *Subscriptions) Drop(ctx context.Context, name string, seq uint64) error
 
 // endLetter removes a dead letter, and publishes its message again to its subscription alone.
 func (s *Subscriptions) endLetter(ctx context.Context, name string, seq uint64, action string, event change.Type, again bool) error {
-	l, m, err := s.DeadLetter(ctx, name, seq)
+	_, l, m, err := s.letter(ctx, name, seq)
 	if err != nil {
 		return err
 	}

@@ -133,6 +133,9 @@ func (s *Subscriptions) look(ctx context.Context, sub Subscription, pop bool) (*
 	default:
 		return nil, PrefillPending, 0, nil
 	}
+	if moved, err := s.skip(ctx, &sub, one, row); moved || err != nil {
+		return nil, Empty, atOnce, err
+	}
 	items, chosen, reason, again, err := s.choose(ctx, &sub, one, q)
 	if err != nil || chosen == nil {
 		return nil, reason, again, err
@@ -140,6 +143,9 @@ func (s *Subscriptions) look(ctx context.Context, sub Subscription, pop bool) (*
 	message, err := s.message(ctx, sub.Generation, *chosen)
 	if err != nil {
 		return nil, "", 0, err
+	}
+	if !chosen.prefill && message.Unfit == "" && !wants(sub.Filter, message.Body) { // others are in flight: its number is not given again
+		return nil, InFlight, atOnce, s.settle(ctx, one, &sub, row, items, chosen.seq)
 	}
 	d := &Delivered{Message: message, Sequence: chosen.seq, Count: max(one.count(chosen.seq), q.Counts[chosen.seq]) + 1}
 	why := message.Unfit
@@ -152,6 +158,7 @@ func (s *Subscriptions) look(ctx context.Context, sub Subscription, pop bool) (*
 		}
 		return nil, InFlight, atOnce, nil
 	}
+	d.Body = redact(sub.Redact, d.Body)
 	s.metrics.delivered.Inc()
 	if d.Count > 1 {
 		s.metrics.redelivered.Inc()

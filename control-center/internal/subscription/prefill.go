@@ -147,7 +147,7 @@ func (s *Subscriptions) AddPrefill(ctx context.Context, name, generation string,
 		}
 		q.Prefill = at
 		var writes []store.Write
-		for _, m := range messages {
+		for _, m := range chosenOf(sub.Filter, messages) {
 			entry, beside, err := directory.Encode(m, s.Now())
 			if err != nil {
 				return err

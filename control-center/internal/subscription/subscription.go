@@ -63,13 +63,15 @@ type Route struct {
 
 // Subscription is a consumer's wish, as stored. Fields stand in the order of their JSON names.
 type Subscription struct {
-	Created        time.Time `json:"created"`
-	Generation     string    `json:"generation"` // another one after delete and create with the same name
-	Name           string    `json:"name"`
-	Options        Options   `json:"options"`
-	PasswordHash   string    `json:"password_hash"` // user.Hasher
-	RequestPrefill bool      `json:"request_prefill"`
-	Routes         []Route   `json:"routes"` // not empty; the last one is in force
+	Created        time.Time   `json:"created"`
+	Filter         []Condition `json:"filter,omitempty"` // what is not wanted of Topics is passed over
+	Generation     string      `json:"generation"`       // another one after delete and create with the same name
+	Name           string      `json:"name"`
+	Options        Options     `json:"options"`
+	PasswordHash   string      `json:"password_hash"`    // user.Hasher
+	Redact         []string    `json:"redact,omitempty"` // paths of members that are left out of deliveries
+	RequestPrefill bool        `json:"request_prefill"`
+	Routes         []Route     `json:"routes"` // not empty; the last one is in force
 }
 
 // Topics returns what the subscription wants now.
@@ -92,6 +94,8 @@ type Draft struct {
 	RequestPrefill bool
 	Password       string
 	Options        Options
+	Filter         []Condition
+	Redact         []string
 }
 
 // nameRule is what the manual of the original says of names (contract 1.4).
@@ -134,6 +138,7 @@ func (d *Draft) Check() error {
 	if o.MaxDeliveries < 0 {
 		add("/options/max_deliveries", "max_deliveries must not be negative; 0 means without end")
 	}
+	checkChoice(d.Filter, d.Redact, add)
 	if len(wrong) == 0 {
 		return nil
 	}

@@ -3,6 +3,7 @@ package subscription
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -59,7 +60,8 @@ func (s *Subscriptions) Create(ctx context.Context, d Draft) (created bool, err 
 		return false, err
 	}
 	now := s.Now().UTC().Truncate(time.Millisecond)
-	sub := Subscription{Created: now, Generation: id.New(), Name: d.Name, Options: d.Options, PasswordHash: hash,
+	sub := Subscription{Created: now, Generation: id.New(), Name: d.Name, Options: d.Options, Filter: d.Filter, Redact: d.Redact,
+		PasswordHash:   hash,
 		RequestPrefill: d.RequestPrefill}
 	q := Queue{Generation: sub.Generation, Name: d.Name, Status: Done, Updated: now}
 	if d.RequestPrefill {
@@ -104,7 +106,8 @@ func (s *Subscriptions) exists(ctx context.Context, d Draft) (bool, error) {
 		return false, err
 	}
 	have := row.Value
-	if have.RequestPrefill != d.RequestPrefill || have.Options != d.Options || !sameTopics(have.Topics(), d.Topics) {
+	if have.RequestPrefill != d.RequestPrefill || have.Options != d.Options || !slices.Equal(have.Filter, d.Filter) ||
+		!slices.Equal(have.Redact, d.Redact) || !sameTopics(have.Topics(), d.Topics) {
 		return false, ErrDiffers
 	}
 	ok, _, err := s.Hasher.Verify(ctx, d.Password, have.PasswordHash)

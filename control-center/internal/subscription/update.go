@@ -2,6 +2,7 @@ package subscription
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/provisioning-platform/platform/control-center/internal/change"
@@ -15,6 +16,8 @@ type SubscriptionEdit struct {
 	Topics   []Topic
 	Password *string
 	Options  *Options
+	Filter   *[]Condition
+	Redact   *[]string
 }
 
 // Update changes a subscription without losing its queue: what waits is delivered, and other topics
@@ -36,11 +39,18 @@ func (s *Subscriptions) Update(ctx context.Context, name string, e SubscriptionE
 	if e.Password != nil {
 		d.Password, changed = *e.Password, append(changed, "password")
 	}
+	if e.Filter != nil {
+		d.Filter, changed = *e.Filter, append(changed, "filter")
+	}
+	if e.Redact != nil {
+		d.Redact, changed = *e.Redact, append(changed, "redact")
+	}
 	if err := d.Check(); err != nil {
 		return err
 	}
 	if len(changed) == 0 {
-		return fault.New(fault.Invalid, "subscription.nothing", "nothing to change: give at least one of realms_topics, password, options")
+		return fault.New(fault.Invalid, "subscription.nothing",
+			"nothing to change: give at least one of realms_topics, password, options, filter, redact")
 	}
 	if e.Password != nil {
 		if hash, err = s.Hasher.Hash(ctx, *e.Password); err != nil {
@@ -48,8 +58,8 @@ func (s *Subscriptions) Update(ctx context.Context, name string, e SubscriptionE
 		}
 	}
 	act := change.New("subscription.update", "subscriptions/"+name, map[string]any{"changed": changed})
-	return s.onQueue(ctx, name, func(_ *flight, _ *Subscription, q store.Row[Queue]) error {
-		return s.Changes.Commit(ctx, act, func(tx *store.Tx) error {
+	return s.onQueue(ctx, name, func(one *flight, _ *Subscription, q store.Row[Queue]) error {
+		err := s.Changes.Commit(ctx, act, func(tx *store.Tx) error {
 			row, err := subscriptions.Load(tx, name)
 			if err != nil {
 				return err
@@ -72,10 +82,37 @@ func (s *Subscriptions) Update(ctx context.Context, name string, e SubscriptionE
 				}
 				sub.Routes = append(ahead(sub.Routes, q.Value.Cursor), Route{From: head, Topics: e.Topics})
 			}
+			if e.Redact != nil {
+				sub.Redact = d.Redact
+			}
+			if e.Filter != nil && !slices.Equal(d.Filter, sub.Filter) {
+				if err := s.newFilter(tx, &sub, q, d.Filter); err != nil {
+					return err
+				}
+			}
 			act.Emit(change.SubscriptionUpdated, name, change.Data{Name: name, Changed: changed})
 			return subscriptions.Save(tx, sub)
 		})
+		if err == nil && e.Filter != nil {
+			clear(one.of)
+		}
+		return err
 	})
+}
+
+// newFilter gives sub another filter. Numbers that are in flight are never given again, for the
+// messages that they mean may be passed over now.
+func (s *Subscriptions) newFilter(tx *store.Tx, sub *Subscription, row store.Row[Queue], filter []Condition) error {
+	q := row.Value
+	if len(q.Settled) > 0 {
+		return errSettled
+	}
+	q.Sequence, q.Counts = q.Sequence+uint64(sub.Options.window()), nil
+	q.Updated = s.Now().UTC().Truncate(time.Millisecond)
+	sub.Filter = filter
+	w, err := queues.Write(q, store.At(row.Rev))
+	tx.Add(w)
+	return err
 }
 
 // ahead returns the routes that still have messages in front of the place cursor.
