@@ -139,8 +139,7 @@ func ListServers(ctx context.Context, db store.DB, f ServerFilter, p store.Place
 	case p.Before != "":
 		return w, fault.New(fault.Malformed, "paging.cursor", "servers are listed by name: before= has no use, after= goes on")
 	case p.Offset > store.MaxSkip && p.After == "":
-		return w, fault.New(fault.Invalid, "paging.too_deep",
-			"offset=%d is too deep inside this list: follow the Link of a page, which goes on with after=<id>", p.Offset)
+		return w, tooDeep(p.Offset)
 	}
 	keys := f.keys()
 	q, total, err := narrowest(ctx, db, keys)
@@ -184,6 +183,9 @@ func ListServers(ctx context.Context, db store.DB, f ServerFilter, p store.Place
 			}
 		}
 	}
+	if skip > 0 && more { // the rows behind the last one that was looked at are not those of the offset
+		return store.Window[StandingServer]{}, tooDeep(p.Offset)
+	}
 	if more {
 		w.Next = q.After.ID
 	}
@@ -191,6 +193,12 @@ func ListServers(ctx context.Context, db store.DB, f ServerFilter, p store.Place
 		w.Total, w.Inexact = p.Offset-skip+len(w.Rows), more || p.After != ""
 	}
 	return w, nil
+}
+
+// tooDeep refuses an offset that is not reached by looking at as many rows as a request may.
+func tooDeep(offset int) error {
+	return fault.New(fault.Invalid, "paging.too_deep",
+		"offset=%d is too deep inside this list: follow the Link of a page, which goes on with after=<id>", offset)
 }
 
 // narrowest returns the query for the servers with the one of the keys that fewest servers have,

@@ -63,6 +63,13 @@ func TestListServers_findsWhatAScanFinds(t *testing.T) {
 	if _, err := GetServer(t.Context(), db, "s-5001/os"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("a task service is no server: %v", err)
 	}
+	two := ServerFilter{Provider: "p1", State: ServerAccepted}
+	if w, err := ListServers(t.Context(), db, two, store.Place{Offset: 1500, Limit: 10}); fault.CodeOf(err) != "paging.too_deep" {
+		t.Errorf("an offset behind what is looked at gives %d rows and goes on at %q: %v", len(w.Rows), w.Next, err)
+	}
+	if w, err := ListServers(t.Context(), db, two, store.Place{Offset: 500, Limit: 10}); err != nil || len(w.Rows) != 10 {
+		t.Errorf("%d rows: %v", len(w.Rows), err)
+	}
 	w, err := ListServers(t.Context(), db, ServerFilter{}, store.Place{Offset: 6999, Limit: 10})
 	if err != nil || len(w.Rows) != 2 || w.Total != 7001 || w.Next != "" {
 		t.Errorf("%d rows of %d, next %q: %v", len(w.Rows), w.Total, w.Next, err)
