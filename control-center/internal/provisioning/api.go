@@ -88,15 +88,15 @@ func Known(param, value string) bool {
 }
 
 type topic struct {
-	Realm string `json:"realm" required:"true" doc:"what a topic belongs to" example:"udm"`
-	Topic string `json:"topic" required:"true" doc:"one topic, or with * at the end all that begin so" example:"users/user"`
+	Realm string `json:"realm" required:"true" empty:"true" doc:"what a topic belongs to" example:"udm"`
+	Topic string `json:"topic" required:"true" empty:"true" doc:"one topic, or with * at the end all that begin so" example:"users/user"`
 }
 
 type createIn struct {
 	Name           string  `json:"name" required:"true" doc:"letters, digits, _ and -, at most 128" example:"mail-connector"`
 	Topics         []topic `json:"realms_topics" required:"true" doc:"what is delivered"`
 	RequestPrefill boolean `json:"request_prefill" required:"true" doc:"whether all objects that exist are delivered first" example:"false"`
-	Password       string  `json:"password" doc:"of the consumer, whose user name is the subscription's; it may be empty" example:"correct horse battery"`
+	Password       string  `json:"password" required:"true" empty:"true" doc:"of the consumer, whose user name is the subscription's; it may be empty" example:"correct horse battery"`
 	Options        options `json:"options" doc:"what the original does not have" rare:"true"`
 	choice
 }

@@ -19,8 +19,8 @@ import (
 type publishIn struct {
 	Publisher string    `json:"publisher_name" required:"true" enum:"udm-listener,ldif-producer,udm-pre-fill,consumer-registration,consumer_client_test" doc:"what kind of program publishes"`
 	Timestamp timestamp `json:"ts" required:"true" doc:"when it happened: ISO 8601 with or without a zone, or seconds or milliseconds since 1970" example:"2026-01-01T10:00:00+00:00"`
-	Realm     string    `json:"realm" required:"true" form:"free" max:"512" doc:"what the topic belongs to" example:"udm"`
-	Topic     string    `json:"topic" required:"true" form:"free" max:"512" doc:"what kind of object changed" example:"users/user"`
+	Realm     string    `json:"realm" required:"true" empty:"true" form:"free" max:"512" doc:"what the topic belongs to" example:"udm"`
+	Topic     string    `json:"topic" required:"true" empty:"true" form:"free" max:"512" doc:"what kind of object changed" example:"users/user"`
 	Body      objects   `json:"body" required:"true" doc:"the object before and after"`
 }
 

@@ -47,7 +47,7 @@ func (r *Rules) text(s string) string {
 	if len(s) > r.longest() {
 		return r.tooLong()
 	}
-	if r.Required && s == "" {
+	if r.Required && s == "" && !r.Empty {
 		return "must not be empty"
 	}
 	if why := r.length(float64(len(s)), "bytes"); why != "" || s == "" {

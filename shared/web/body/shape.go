@@ -56,6 +56,7 @@ type Member struct {
 type Rules struct {
 	Required     bool
 	Omit         bool // left out of outputs when empty
+	Empty        bool // a text that is required may be empty
 	Enum         []string
 	Form         string // of a text, or of the texts of a list: "name", "free", or any
 	Min, Max     float64
@@ -267,7 +268,7 @@ func isParameter(sf reflect.StructField) bool {
 
 // rulesOf reads the tags of a field.
 func rulesOf(sf reflect.StructField) (r Rules, err error) {
-	r.Required = sf.Tag.Get("required") == "true"
+	r.Required, r.Empty = sf.Tag.Get("required") == "true", sf.Tag.Get("empty") == "true"
 	r.Doc, r.Example, r.Rare = sf.Tag.Get("doc"), sf.Tag.Get("example"), sf.Tag.Get("rare") == "true"
 	r.Default, r.HasDefault = sf.Tag.Lookup("default")
 	if e := sf.Tag.Get("enum"); e != "" {

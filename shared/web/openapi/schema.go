@@ -190,7 +190,7 @@ func bounds(to map[string]any, s *body.Shape, r *body.Rules) {
 	}
 	if r.HasMin {
 		to[low] = number(r.Min)
-	} else if r.Required && s.Kind == body.Text {
+	} else if r.Required && s.Kind == body.Text && !r.Empty {
 		to[low] = 1
 	}
 	if r.HasMax {
