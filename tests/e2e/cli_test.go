@@ -173,8 +173,8 @@ func TestCLI_exitCodes(t *testing.T) {
 		{line: "orchestrator batch submit {faulty}", code: exitUsage, err: "faulty.json:3:"},
 		{line: "orchestrator workflow servers --infra small --settings ../x", code: exitUsage, err: "settings"},
 
-		{line: "orchestrator task show {nowhere}", code: exitNotFound, err: nowhere},
-		{line: "orchestrator batch show {nowhere} -o json", code: exitNotFound, err: nowhere},
+		{line: "orchestrator task show {nowhere}", code: exitNotFound, err: "no task with this id"},
+		{line: "orchestrator batch show {nowhere} -o json", code: exitNotFound, err: "no batch with this id"},
 		{line: "control-center user delete {nowhere} --yes", code: exitNotFound, err: "there is no user with this id"},
 
 		{line: "orchestrator task list", as: "nobody", code: exitNotSignedIn, err: "control-center auth login"},

@@ -25,6 +25,9 @@ func (s *Subscriptions) Meter(m *obs.Registry, prefix string) {
 	c.delivered = m.Counter(prefix+"_directory_events_delivered_total", "Deliveries of directory events to subscriptions.")
 	c.redelivered = m.Counter(prefix+"_directory_events_redelivered_total", "Those of them that were not the first of their event.")
 	c.dead = m.Counter(prefix+"_directory_events_dead_total", "Directory events that became dead letters.")
+	for _, counter := range []obs.Counter{c.published, c.delivered, c.redelivered, c.dead} {
+		counter.Add(0) // the series exists before its first event, so that an alert can see it rise
+	}
 	gauge := func(name, help string, v *atomic.Int64) {
 		m.GaugeFunc(prefix+name, help, func() float64 { return float64(v.Load()) })
 	}
