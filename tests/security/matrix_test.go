@@ -255,7 +255,7 @@ func (s *site) body(op, object, who string) any {
 	case "explainPolicy":
 		return map[string]any{"roles": []string{"viewer"}, "action": "create", "resource": "servers:matrix"}
 	case "checkPolicy":
-		return map[string]any{"name": "m-" + id.New(),
+		return map[string]any{"name": "m-" + id.New(), "version": "1.0.0",
 			"rules":    []any{map[string]any{"effect": "Deny", "resource": "servers:matrix", "action": []string{"create"}}},
 			"rehearse": map[string]any{}}
 	case "revertPolicy":

@@ -64,7 +64,7 @@ func TestRehearsal_readsTheDecisionsOfBothServices(t *testing.T) {
 	if a := s.send(t, "orchestrator", "POST", "/batch/execute", s.people["developer"].token, batch); a.Status != 200 {
 		t.Fatalf("%d %s", a.Status, a.Raw)
 	}
-	draft := map[string]any{"name": "rehearsed", "rehearse": map[string]any{}, "rules": []any{map[string]any{
+	draft := map[string]any{"name": "rehearsed", "version": "1.0.0", "rehearse": map[string]any{}, "rules": []any{map[string]any{
 		"effect": "Deny", "resource": "servers:" + server, "action": []string{"create"},
 	}}}
 	var told struct {
