@@ -96,6 +96,10 @@ func TestFilter_passesOverWithoutGaps(t *testing.T) {
 		}
 		publish("good", "other")
 		next(0, 3)
+		if err := s.Update(t.Context(), "a", SubscriptionEdit{Filter: &d.Filter}); err != nil {
+			t.Fatal(err)
+		}
+		s.expectNone(t, "a", InFlight) // the same filter is no other one
 		other := []Condition{{Member: "kind", Equals: "other"}}
 		if err := s.Update(t.Context(), "a", SubscriptionEdit{Filter: &other}); err != nil {
 			t.Fatal(err)

@@ -59,6 +59,7 @@ func (s *Subscriptions) Update(ctx context.Context, name string, e SubscriptionE
 	}
 	act := change.New("subscription.update", "subscriptions/"+name, map[string]any{"changed": changed})
 	return s.onQueue(ctx, name, func(one *flight, _ *Subscription, q store.Row[Queue]) error {
+		chosen := false // another filter is in force
 		err := s.Changes.Commit(ctx, act, func(tx *store.Tx) error {
 			row, err := subscriptions.Load(tx, name)
 			if err != nil {
@@ -85,7 +86,7 @@ func (s *Subscriptions) Update(ctx context.Context, name string, e SubscriptionE
 			if e.Redact != nil {
 				sub.Redact = d.Redact
 			}
-			if e.Filter != nil && !slices.Equal(d.Filter, sub.Filter) {
+			if chosen = e.Filter != nil && !slices.Equal(d.Filter, sub.Filter); chosen {
 				if err := s.newFilter(tx, &sub, q, d.Filter); err != nil {
 					return err
 				}
@@ -93,7 +94,7 @@ func (s *Subscriptions) Update(ctx context.Context, name string, e SubscriptionE
 			act.Emit(change.SubscriptionUpdated, name, change.Data{Name: name, Changed: changed})
 			return subscriptions.Save(tx, sub)
 		})
-		if err == nil && e.Filter != nil {
+		if err == nil && chosen {
 			clear(one.of)
 		}
 		return err
